@@ -1,0 +1,252 @@
+//! The catalog as a plan's steps and the command line see it.
+//!
+//! All calls block. What happened to one worker is never read from the exit code of the whole: each
+//! report has an [`WorkerOutcome`] for each worker that took part.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::bucket::{Host, JobName};
+use crate::plan::Problems;
+use crate::ssh::Cancel;
+
+/// What a call brings with it besides its request.
+#[derive(Clone)]
+pub struct Call {
+    /// Ends it early.
+    pub cancel: Cancel,
+    /// It must have ended by then.
+    pub until: Instant,
+    /// Takes output lines as they come: the host where it is known, and the line.
+    pub output: Arc<dyn Fn(Option<&Host>, &str) + Send + Sync>,
+    /// Environment for every script: fencing (`MAAND_RUN`, `MAAND_EPOCH`) or nothing.
+    pub fence: Option<Fence>,
+}
+
+/// Which controller is acting; a worker refuses an epoch below the highest it has seen of that run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The run.
+    pub run: String,
+    /// Goes up with each take-over.
+    pub epoch: u64,
+}
+
+/// What happened to one worker in an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum WorkerOutcome {
+    /// All that was asked for it is so, with what was seen.
+    Ok {
+        /// One line for people, such as `2 started, 1 restarted`.
+        evidence: String,
+    },
+    /// It is known that something went wrong.
+    Failed {
+        /// In one sentence.
+        error: String,
+        /// The last lines of output, where there was some.
+        output: Option<String>,
+    },
+    /// It could not be reached; nothing was done there.
+    Unreachable {
+        /// Why.
+        error: String,
+    },
+    /// Something was sent and the answer was lost.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+impl WorkerOutcome {
+    /// Whether all that was asked for is so.
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok { .. })
+    }
+}
+
+/// What `deploy` is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeployRequest {
+    /// `None`: all.
+    pub jobs: Option<Vec<JobName>>,
+    /// `None`: all.
+    pub workers: Option<Vec<Host>>,
+    /// Also what has not changed.
+    pub force: bool,
+}
+
+/// What `job` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    /// A Makefile target: `start`, `stop`, `restart`, `status`, or that of `job run`.
+    pub target: String,
+    /// Which jobs; empty: all enabled ones on the workers.
+    pub jobs: Vec<JobName>,
+    /// `None`: all enabled allocations of the jobs.
+    pub workers: Option<Vec<Host>>,
+}
+
+/// What `health_check` is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthRequest {
+    /// `None`: all.
+    pub jobs: Option<Vec<JobName>>,
+    /// `None`: all.
+    pub workers: Option<Vec<Host>>,
+    /// Try again until well (30 times at 1 s, or as the manifest says) or until the call's end.
+    pub wait: bool,
+}
+
+/// What would happen, or has happened, to one allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Action {
+    Start,
+    Restart,
+    Reload,
+    Stop,
+    Sync,
+    Remove,
+    Skip,
+}
+
+/// One allocation in a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocationReport {
+    /// Which job.
+    pub job: JobName,
+    /// On which worker.
+    pub host: Host,
+    /// What was (to be) done.
+    pub action: Action,
+    /// Why.
+    pub reason: String,
+    /// How it went; `None` in a dry run and where nothing was to do.
+    pub outcome: Option<WorkerOutcome>,
+}
+
+/// What an operation did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Each worker that took part.
+    pub workers: BTreeMap<Host, WorkerOutcome>,
+    /// Each allocation that took part.
+    pub allocations: Vec<AllocationReport>,
+}
+
+impl Report {
+    /// Whether nothing went wrong anywhere.
+    pub fn all_ok(&self) -> bool {
+        self.workers.values().all(WorkerOutcome::is_ok)
+            && self.allocations.iter().all(|a| a.outcome.as_ref().is_none_or(WorkerOutcome::is_ok))
+    }
+}
+
+/// Health of one allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocationHealth {
+    /// Which job.
+    pub job: JobName,
+    /// On which worker.
+    pub host: Host,
+    /// `Ok`, or what is wrong.
+    pub outcome: WorkerOutcome,
+    /// The job has no probes: the worker's answer was all that was looked at.
+    pub without_probes: bool,
+}
+
+/// What a health check saw.
+#[derive(Clone, Debug, Default)]
+pub struct HealthReport {
+    /// The SSH round trip to each worker.
+    pub workers: BTreeMap<Host, WorkerOutcome>,
+    /// The probes of each enabled allocation.
+    pub allocations: Vec<AllocationHealth>,
+}
+
+/// One allocation as the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogAllocation {
+    /// Which job.
+    pub job: JobName,
+    /// On which worker.
+    pub host: Host,
+    /// It is disabled.
+    pub disabled: bool,
+    /// It is no longer selected and waits for its removal.
+    pub removed: bool,
+    /// Position in the order of deployment.
+    pub deployment_seq: u32,
+    /// What was last promoted; `None`: never deployed.
+    pub current_hash: Option<String>,
+    /// What the workspace has.
+    pub new_hash: Option<String>,
+    /// Version last promoted.
+    pub current_version: Option<String>,
+    /// Version in the workspace.
+    pub new_version: Option<String>,
+}
+
+/// What a caller has to know about an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Deploy, job and health_check contact every worker of the bucket and fail when one is down:
+    /// such an operation and a worker that is down exclude each other.
+    pub contacts_every_worker: bool,
+    /// `deploy` can be scoped to workers.
+    pub scoped_deploy: bool,
+}
+
+/// Why an operation did not take place at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The workspace is wrong: nobody's failure, nothing was changed.
+    #[error("{0}")]
+    Invalid(Problems),
+    /// Somebody else holds the lock.
+    #[error("{what} is held by {holder}")]
+    Locked {
+        /// Which lock.
+        what: String,
+        /// Who, since when.
+        holder: String,
+    },
+    /// It was cancelled or ran out of time before anything was sent.
+    #[error("{0}")]
+    Cancelled(String),
+    /// The controller's own disk, database or program failed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The operations of an engine.
+pub trait Catalog: Send + Sync {
+    /// What a caller has to know.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reads the workspace, checks everything, brings the catalog up to date. No SSH.
+    fn build(&self, call: &Call) -> Result<(), CatalogError>;
+
+    /// Brings the workers to what the catalog says.
+    fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError>;
+
+    /// What [`Catalog::deploy`] would do; contacts nobody, changes nothing, takes no lock.
+    fn pending(&self, request: &DeployRequest) -> Result<Vec<AllocationReport>, CatalogError>;
+
+    /// Runs a Makefile target on allocations, after the sync check.
+    fn job(&self, request: &JobRequest, call: &Call) -> Result<Report, CatalogError>;
+
+    /// Round trips and probes.
+    fn health(&self, request: &HealthRequest, call: &Call) -> Result<HealthReport, CatalogError>;
+
+    /// Whether `worker.json` on each of the workers agrees with the catalog.
+    fn sync_check(&self, workers: &[Host], call: &Call) -> Result<Report, CatalogError>;
+
+    /// All allocations.
+    fn allocations(&self) -> Result<Vec<CatalogAllocation>, CatalogError>;
+}

@@ -1,0 +1,8 @@
+//! Build, deploy, health and job control: the operations that rollouts stand on.
+//!
+//! The [`Catalog`] trait with two engines: the built-in one, and one that drives an installed
+//! upstream program. This room knows buckets and SSH; it must not know plans, graphs or runs.
+
+mod api;
+
+pub use api::*;

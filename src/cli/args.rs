@@ -1,0 +1,81 @@
+//! The command line as clap sees it: every command, flag and help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Plan, apply and resume rolling operations over a fleet of Linux workers by plain SSH.
+#[derive(Debug, Parser)]
+#[command(name = "maand", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong command line, 3 invalid plan or bucket\n\
+            (nothing was touched), 4 locked, 5 stopped and resumable, 70 a bug in maand."
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The bucket's folder [default: the nearest parent with maand.conf]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub bucket: Option<PathBuf>,
+    /// Who builds and deploys [default: external where data/maand.db exists, else builtin]
+    #[arg(long, global = true, value_enum)]
+    pub engine: Option<Engine>,
+    /// The upstream program, for the external engine [default: the first maand on PATH that is not this one]
+    #[arg(long, global = true, value_name = "FILE", env = "MAAND_BIN")]
+    pub maand_bin: Option<PathBuf>,
+    /// Text for people, or JSON on standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub color: ColorChoice,
+    /// Says more; twice: even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Says only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Who builds and deploys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// This program.
+    Builtin,
+    /// An installed upstream maand.
+    External,
+}
+
+/// Text or JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Plan, apply and resume rolling operations
+    #[command(subcommand)]
+    Plan(super::plan::PlanCommand),
+}

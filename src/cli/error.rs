@@ -1,0 +1,66 @@
+//! Exit codes, and the one error type of the command line.
+
+use std::fmt;
+
+use miette::{Diagnostic, Report};
+
+use crate::plan::{Problem, Problems};
+
+/// How the program ends; the numbers are documented in the README and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All done.
+    Done = 0,
+    /// It ran, and some worker, job or check failed; the report names each.
+    Failed = 1,
+    /// Wrong command line.
+    Usage = 2,
+    /// Invalid plan, bucket or configuration: nothing was touched.
+    Invalid = 3,
+    /// Another operation holds the lock.
+    Locked = 4,
+    /// Stopped before the end; can be resumed.
+    Resumable = 5,
+    /// A bug in maand.
+    Bug = 70,
+}
+
+/// An error with its exit code.
+#[derive(Debug)]
+pub struct CliError {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What is shown.
+    pub report: Report,
+}
+
+impl CliError {
+    /// `diagnostic` is shown, and the program ends with `exit`.
+    pub fn new(exit: Exit, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { exit, report: Report::new(diagnostic) }
+    }
+
+    /// A wrong command line that clap could not know.
+    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, Problem::error("maand::usage", message).help(help))
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)
+    }
+}
+
+impl From<Problems> for CliError {
+    fn from(problems: Problems) -> Self {
+        Self::new(Exit::Invalid, problems)
+    }
+}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        Self::new(Exit::Invalid, problem)
+    }
+}

@@ -1,0 +1,111 @@
+//! The compiled graph: the selected workers in the order in which they are taken, their waves, and
+//! the DAG whose nodes are steps, barriers and gates.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::{Fleet, JobIx, WorkerIx};
+use crate::plan::{Plan, Problems, Step};
+
+/// Index of a selected worker in [`RolloutGraph::targets`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TargetIx(pub u32);
+
+/// Whose steps: the run's own, once, or those of one selected worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// `before:`, once.
+    Before,
+    /// `steps:`, for this worker.
+    Worker(TargetIx),
+    /// `after:`, once.
+    After,
+}
+
+/// A selected worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which worker of the fleet.
+    pub worker: WorkerIx,
+    /// Index of its wave.
+    pub wave: u32,
+    /// For each of the plan's `steps`: whether its `when` holds here.
+    pub applies: Box<[bool]>,
+    /// The worker's enabled allocations.
+    pub jobs: Box<[JobIx]>,
+    /// The whole worker stands in `disabled.json` already: a person drained it.
+    pub already_disabled: bool,
+}
+
+/// A node of the DAG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// One step of one lane.
+    Step {
+        /// Whose.
+        lane: Lane,
+        /// Index into the plan's list of that lane.
+        step: u32,
+    },
+    /// All of this wave may begin.
+    WaveStart(u32),
+    /// All of this wave has ended (and has soaked).
+    WaveEnd(u32),
+}
+
+/// A compiled plan.
+#[derive(Clone, Debug)]
+pub struct RolloutGraph {
+    /// What was compiled.
+    pub plan: Arc<Plan>,
+    /// For which fleet.
+    pub fleet: Arc<Fleet>,
+    /// The selected workers in the order in which they are taken.
+    pub targets: Vec<Target>,
+    /// The waves: consecutive, non-empty ranges of indices into `targets`.
+    pub waves: Vec<Range<u32>>,
+    /// What is doubtful and yet accepted, the plan's own warnings included.
+    pub warnings: Problems,
+    pub(super) dag: DiGraph<Node, ()>,
+    /// Node of step 0 of target 0; the steps of a target are consecutive.
+    pub(super) first_target_node: u32,
+}
+
+impl RolloutGraph {
+    /// The DAG; an edge goes from what must come first.
+    pub fn dag(&self) -> &DiGraph<Node, ()> {
+        &self.dag
+    }
+
+    /// The plan's steps of a lane.
+    pub fn steps(&self, lane: Lane) -> &[Step] {
+        match lane {
+            Lane::Before => &self.plan.before,
+            Lane::Worker(_) => &self.plan.steps,
+            Lane::After => &self.plan.after,
+        }
+    }
+
+    /// Whether a step runs in this lane (its `when` holds); a step that does not is skipped.
+    pub fn applies(&self, lane: Lane, step: usize) -> bool {
+        match lane {
+            Lane::Worker(target) => self.target(target).applies[step],
+            Lane::Before | Lane::After => true,
+        }
+    }
+
+    /// The selected worker with this index.
+    pub fn target(&self, ix: TargetIx) -> &Target {
+        &self.targets[ix.0 as usize]
+    }
+
+    /// The DAG node of a worker's step.
+    pub fn node_of(&self, target: TargetIx, step: usize) -> NodeIndex {
+        NodeIndex::new(self.first_target_node as usize + target.0 as usize * self.plan.steps.len() + step)
+    }
+}

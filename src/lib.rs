@@ -1,0 +1,43 @@
+//! `maand` plans, applies and resumes rolling operations over a fleet of Linux workers by plain SSH.
+//!
+//! The core is **pure**: it turns facts into decisions and returns effects as data. SSH, SQLite,
+//! files, threads and the terminal live at the edges. That is what makes resume, simulation and
+//! rehearsal the same code as a real run.
+//!
+//! ```text
+//! plan file --> plan --> graph --> engine <--facts-- runner <--outcomes-- ssh / catalog / timers
+//!                ^         ^         |                 |  ^
+//!            bucket snapshot         +----effects----->+  |
+//!                                                      v  |
+//!                                                   journal --facts--> report (terminal, json)
+//! ```
+//!
+//! | room | what it does | may use (and all that these may use) |
+//! |---|---|---|
+//! | [`plan`] | the language: source text with spans, model, validation, problems, JSON Schema | nothing below |
+//! | [`bucket`] | reads and writes the files of a bucket; makes an immutable [`bucket::Fleet`] | plan (problems only) |
+//! | [`graph`] | compiles a plan and a fleet into a petgraph DAG of (worker, step) | plan, bucket |
+//! | [`policy`] | waves, concurrency, budgets, failure domains, windows | graph |
+//! | [`engine`] | facts in, effects out; one statig chart per worker; recovery from facts | graph, policy |
+//! | [`journal`] | SQLite: append facts, read them back, lock, history | engine's fact types |
+//! | [`ssh`] | the `Remote` trait and its ssh2 implementation, host keys, command framing | bucket |
+//! | [`catalog`] | build, deploy, health, job control | bucket, ssh |
+//! | [`runner`] | the only place where the world meets the engine | engine, journal, ssh, catalog, report |
+//! | [`sandbox`] | a throwaway fleet: in-process SSH servers on loopback that can "reboot" | bucket |
+//! | [`report`] | folds facts into a view of the run; terminal and JSON | engine's fact types |
+//! | [`cli`] | arguments, confirmation, exit codes; the only place that knows clap | all |
+//!
+//! `tests/it/layering.rs` reads the `use` lines and fails when a room uses one that it may not.
+
+pub mod bucket;
+pub mod catalog;
+pub mod cli;
+pub mod engine;
+pub mod graph;
+pub mod journal;
+pub mod plan;
+pub mod policy;
+pub mod report;
+pub mod runner;
+pub mod sandbox;
+pub mod ssh;

@@ -1,0 +1,447 @@
+//! The model of a valid plan: every variable substituted, every default filled in, every `needs`
+//! resolved to step indices.
+//!
+//! Values that are here are right by themselves; whether they fit a fleet is decided in `graph`.
+//! Spans are kept where a later stage may have to point at the text. Nothing here knows YAML.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Problems, Source};
+
+/// A value with the bytes of the plan text that it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands in the plan text, in bytes.
+    #[serde(skip)]
+    pub span: Range<usize>,
+}
+
+/// A whole plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The text it was read from.
+    pub source: Source,
+    /// `[a-z0-9-]`, 1 to 63 characters.
+    pub name: String,
+    /// Free text for people.
+    pub description: Option<String>,
+    /// All variables with `--set` applied; passed to commands as environment.
+    pub vars: BTreeMap<String, VarValue>,
+    /// Which workers.
+    pub targets: Targets,
+    /// How they are taken.
+    pub rollout: RolloutSettings,
+    /// Once, before the first worker.
+    pub before: Vec<Step>,
+    /// On every worker.
+    pub steps: Vec<Step>,
+    /// Once, after the last worker.
+    pub after: Vec<Step>,
+    /// What is doubtful and yet accepted.
+    pub warnings: Problems,
+}
+
+/// The value of a variable.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum VarValue {
+    /// A string.
+    String(String),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A list of scalars.
+    List(Vec<VarValue>),
+}
+
+/// Which workers a plan selects: those that match every part that is given, less `exclude`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Targets {
+    /// Hosts as written in `workers.json`; `None`: every host.
+    pub workers: Option<Vec<Located<String>>>,
+    /// Carries all of these labels.
+    pub labels: Vec<Located<String>>,
+    /// For each key one of these values.
+    pub tags: Vec<(Located<String>, Vec<Located<String>>)>,
+    /// Hosts an enabled allocation of one of these jobs.
+    pub jobs: Vec<Located<String>>,
+    /// Left out again: a worker that matches any one of its parts (hosts, labels, jobs; for tags any
+    /// pair of key and value).
+    pub exclude: Option<Box<Targets>>,
+    /// The selection must have a size inside.
+    pub expect: Option<Located<Expect>>,
+}
+
+/// Bounds, both included, for the number of selected workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Expect {
+    /// At least this many.
+    pub min: Option<u64>,
+    /// At most this many.
+    pub max: Option<u64>,
+}
+
+/// A number or a percentage, 0 to 100, of the selected workers (for budgets: of a job's allocations).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    /// Exactly this many.
+    Count(u64),
+    /// This share.
+    Percent(u8),
+}
+
+/// `rollout:` how the workers are taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RolloutSettings {
+    /// How many at a time.
+    pub concurrency: Located<Concurrency>,
+    /// Sizes of the waves; empty: one wave with all.
+    pub waves: Vec<Located<WaveSize>>,
+    /// In which order.
+    pub order: Order,
+    /// How many failure domains may be disturbed at a time.
+    pub spread: Option<Located<Spread>>,
+    /// Per job, counted over the allocations of the whole bucket.
+    pub budgets: Vec<Located<Budget>>,
+    /// The run halts at one more failed worker than this.
+    pub max_failures: Located<Amount>,
+    /// What happens to a worker whose step failed.
+    pub on_failure: OnFailure,
+    /// After each wave, before the next.
+    pub soak: Duration,
+    /// New workers are admitted only inside.
+    pub window: Option<Located<Window>>,
+}
+
+/// How many workers at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// At most this many; percentages round down, to at least 1.
+    AtMost(Amount),
+    /// As many as budgets, spread and wave allow.
+    Auto,
+}
+
+/// The size of one wave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaveSize {
+    /// This many; percentages round down, to at least 1.
+    Of(Amount),
+    /// All that are left; only as the last size.
+    Rest,
+}
+
+/// In which order workers are taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// By `position` in `workers.json`.
+    Position,
+    /// By `position`, last first.
+    Reverse,
+    /// By host name.
+    Host,
+    /// These first, the others after them by position.
+    Explicit(Vec<Located<String>>),
+}
+
+/// `spread: {tag: zone, at_most: 1}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// The tag whose values are the failure domains.
+    pub tag: String,
+    /// How many of them may be disturbed at a time; at least 1.
+    pub at_most: u64,
+}
+
+/// One entry of `budgets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// A job's name, or `*` for every job without an entry of its own.
+    pub job: Located<String>,
+    /// What must stay.
+    pub bound: BudgetBound,
+}
+
+/// What must stay available of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetBound {
+    /// At least this many allocations available; percentages round up.
+    MinAvailable(Amount),
+    /// At most this many unavailable; percentages round down.
+    MaxUnavailable(Amount),
+}
+
+/// What happens to a worker whose step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Leave it as it is.
+    Halt,
+    /// Undo its finished steps first, newest first.
+    Revert,
+}
+
+/// A daily time span in a time zone; it may cross midnight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// IANA name.
+    pub timezone: String,
+    /// Minutes after local midnight at which it opens, 0 to 1439.
+    pub open: u16,
+    /// Minutes after local midnight at which it closes; at or before `open`: on the next day.
+    pub close: u16,
+    /// The days on which it opens, Monday first; never empty.
+    pub days: Vec<Weekday>,
+}
+
+/// A day on which a window opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// One step of `before`, `steps` or `after`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Unique within its list.
+    pub id: String,
+    /// Free text for people; `None`: the id is shown.
+    pub name: Option<String>,
+    /// What it does.
+    pub kind: StepKind,
+    /// Indices into the same list of what must have finished (or been skipped) first.
+    pub needs: Vec<usize>,
+    /// Of one attempt. `None` only for `pause` (it has its duration) and for `approve` without one.
+    pub timeout: Option<Duration>,
+    /// How often it is tried.
+    pub retries: Retries,
+    /// On which workers; elsewhere it is skipped.
+    pub when: When,
+    /// Whether a failure of this step fails the worker.
+    pub on_failure: OnStepFailure,
+    /// Where the step stands in the plan text.
+    #[serde(skip)]
+    pub span: Range<usize>,
+}
+
+/// `when:` a worker must match all that is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct When {
+    /// Carries all of these labels.
+    pub labels: Vec<Located<String>>,
+    /// For each key one of these values.
+    pub tags: Vec<(Located<String>, Vec<Located<String>>)>,
+    /// Hosts an enabled allocation of one of these jobs.
+    pub jobs: Vec<Located<String>>,
+}
+
+/// `retries:` of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Retries {
+    /// All tries, the first included; at least 1.
+    pub attempts: u32,
+    /// Before the second try.
+    pub delay: Duration,
+    /// Each further delay is this many times the one before; at least 1.
+    pub backoff: f64,
+    /// No delay is longer.
+    pub max_delay: Duration,
+}
+
+/// `on_failure:` of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStepFailure {
+    /// The worker fails.
+    Fail,
+    /// It is reported, and the worker goes on.
+    Ignore,
+}
+
+/// What a step does; options with their defaults filled in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum StepKind {
+    /// Puts the worker, or its allocations of `jobs`, into `disabled.json`.
+    Disable {
+        /// `None`: the whole worker.
+        jobs: Option<Vec<Located<String>>>,
+    },
+    /// Removes what this run put there.
+    Enable,
+    /// Build, then deploy.
+    Deploy {
+        /// `None`: all.
+        jobs: Option<Vec<Located<String>>>,
+        /// Also what has not changed.
+        force: bool,
+    },
+    /// Build only.
+    Build,
+    /// `start`, `stop`, `restart`: job control on this worker after the sync check.
+    Job {
+        /// The Makefile target.
+        action: JobAction,
+        /// `None`: all enabled ones.
+        jobs: Option<Vec<Located<String>>>,
+    },
+    /// Compare-and-reboot.
+    Reboot {
+        /// What makes the worker reboot.
+        command: String,
+        /// Within this the worker must have gone away.
+        down_within: Duration,
+        /// Exit 0: no reboot is needed.
+        unless: Option<String>,
+    },
+    /// Until the worker is back.
+    WaitForSsh {
+        /// So long it must stay up and well.
+        settle: Duration,
+        /// Between two looks; jittered.
+        interval: Duration,
+    },
+    /// A shell command on the worker.
+    Run(CommandStep),
+    /// A command on this machine, in the bucket.
+    Local(CommandStep),
+    /// Health check of jobs.
+    Health {
+        /// `None`: those on this worker (scope worker) or all (scope fleet).
+        jobs: Option<Vec<Located<String>>>,
+        /// Try again until well or timed out.
+        wait: bool,
+        /// Of this worker, or of the fleet.
+        scope: HealthScope,
+    },
+    /// `worker.json` on the worker agrees with the catalog.
+    SyncCheck {
+        /// Deploys when it does not.
+        repair: bool,
+    },
+    /// Waits.
+    Pause {
+        /// So long.
+        duration: Duration,
+    },
+    /// Waits for `maand plan approve`.
+    Approve {
+        /// Shown to the person.
+        message: Option<String>,
+    },
+}
+
+/// What job control does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum JobAction {
+    Start,
+    Stop,
+    Restart,
+}
+
+/// What a health check looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthScope {
+    /// The allocations on the step's worker.
+    Worker,
+    /// All workers of the bucket.
+    Fleet,
+}
+
+/// `run` and `local`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CommandStep {
+    /// What is run.
+    pub action: CommandSource,
+    /// It may be repeated after a crash in the middle.
+    pub idempotent: bool,
+    /// It takes the worker down while it runs (`run` only).
+    pub disturbs: bool,
+    /// Exit 0: nothing to do. Decides after a crash, too.
+    pub unless: Option<String>,
+    /// Environment beside the plan's variables.
+    pub env: BTreeMap<String, EnvValue>,
+    /// What takes it back.
+    pub undo: Undo,
+}
+
+/// Where a command's text comes from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandSource {
+    /// Shell text of the plan.
+    Command(String),
+    /// A file relative to the plan file (or the bucket); its content is stored when a run starts.
+    Script(Located<String>),
+}
+
+/// A value of `env`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvValue {
+    /// As it stands.
+    Plain(String),
+    /// A secret: read from the controller's environment when the step runs, never stored, masked.
+    FromEnv(String),
+}
+
+/// `undo:` of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// The plan does not say.
+    Unstated,
+    /// `undo: none`: there is nothing to undo.
+    Nothing,
+    /// This command.
+    Command(String),
+}
+
+impl StepKind {
+    /// The kind as written in a plan (`re-enable` is `enable`).
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::Disable { .. } => "disable",
+            Self::Enable => "enable",
+            Self::Deploy { .. } => "deploy",
+            Self::Build => "build",
+            Self::Job { action: JobAction::Start, .. } => "start",
+            Self::Job { action: JobAction::Stop, .. } => "stop",
+            Self::Job { action: JobAction::Restart, .. } => "restart",
+            Self::Reboot { .. } => "reboot",
+            Self::WaitForSsh { .. } => "wait_for_ssh",
+            Self::Run(_) => "run",
+            Self::Local(_) => "local",
+            Self::Health { .. } => "health",
+            Self::SyncCheck { .. } => "sync_check",
+            Self::Pause { .. } => "pause",
+            Self::Approve { .. } => "approve",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! (this room opens with its first file)

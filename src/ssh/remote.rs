@@ -1,0 +1,283 @@
+//! The transport as the other rooms see it: [`Remote`] connects, a [`Connection`] runs scripts.
+//!
+//! All calls block, each on a thread of its caller; a [`Cancel`] ends them from elsewhere. Outcomes
+//! are honest: a script whose trailer was not seen is [`Completion::Unknown`], whatever else was.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::bucket::Host;
+
+/// Ends what is under way on a connection, from any thread; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Not cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for the end; whoever waits notices within 200 ms.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Where things are on a worker. A sandbox worker has another profile than a real one; nothing of it
+/// is taken from the remote environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostProfile {
+    /// `/opt/worker/<bucket_id>`.
+    pub worker_dir: PathBuf,
+    /// Where claims, receipts and locks are with sudo: `/var/lib/maand/<bucket_id>/<host>`.
+    pub state_dir: PathBuf,
+    /// Where they are without: relative to the home of the SSH user, `.maand/<bucket_id>/<host>`.
+    pub state_dir_in_home: PathBuf,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: PathBuf,
+    /// `/run/nologin`.
+    pub nologin: PathBuf,
+    /// Whether `sudo -n` is used where root is needed.
+    pub use_sudo: bool,
+    /// A throwaway worker: nothing on it is real.
+    pub sandbox: bool,
+}
+
+/// Which shell reads a script from its standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// `sh -s`: our own scripts.
+    Sh,
+    /// `bash -s`: the user's commands.
+    Bash,
+}
+
+/// A script for a worker.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// For messages: what is being done, such as `deploy api`.
+    pub what: String,
+    /// Who reads it.
+    pub shell: Shell,
+    /// Under `sudo -n -E`.
+    pub sudo: bool,
+    /// Its text. Values never go in here; they go into `env`.
+    pub text: String,
+    /// Environment; names match `[A-Za-z_][A-Za-z0-9_]*`, values are any text without NUL.
+    pub env: Vec<(String, String)>,
+    /// The whole of it, from being sent to its trailer. The worker ends the script's process group
+    /// at this deadline, too.
+    pub deadline: Duration,
+    /// Ends without output for this long.
+    pub silence: Option<Duration>,
+    /// Text of the user's own (a plan's command, a Makefile, a probe), which a sandbox does not
+    /// execute unless asked to.
+    pub users_own: bool,
+    /// Hold this lock file (below the state folder) while it runs: mutating scripts of one worker
+    /// never overlap.
+    pub lock: bool,
+}
+
+/// Output of one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// The first bytes, at most [`OUTPUT_KEPT`].
+    pub bytes: Vec<u8>,
+    /// How many more there were.
+    pub dropped: u64,
+}
+
+/// So much of each stream is kept; the rest is drained and counted.
+pub const OUTPUT_KEPT: usize = 1024 * 1024;
+
+impl Captured {
+    /// As text, invalid UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// How a script ended.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Completion {
+    /// Its trailer was seen.
+    Exited {
+        /// The script's exit code.
+        code: i32,
+        /// Standard output, trailer removed.
+        stdout: Captured,
+        /// Standard error.
+        stderr: Captured,
+    },
+    /// It was sent and no trailer came back: it may have run, in part, wholly, or not at all, and it
+    /// may still be running.
+    Unknown {
+        /// Why nothing more is known.
+        why: UnknownWhy,
+        /// Standard output so far.
+        stdout: Captured,
+        /// Standard error so far.
+        stderr: Captured,
+    },
+}
+
+/// Why nothing more is known of a script that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnknownWhy {
+    /// The connection ended.
+    ConnectionLost(String),
+    /// The whole took longer than its deadline.
+    Deadline(Duration),
+    /// Nothing was heard for this long.
+    Silence(Duration),
+    /// We gave it up.
+    Cancelled,
+}
+
+/// Why there is no connection. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The port is closed.
+    #[error("connection to {addr} refused")]
+    Refused {
+        /// Address and port.
+        addr: String,
+    },
+    /// No route, no such name.
+    #[error("{addr} can not be reached: {why}")]
+    Unreachable {
+        /// Address and port.
+        addr: String,
+        /// The system's words.
+        why: String,
+    },
+    /// No answer to the TCP connect.
+    #[error("no answer from {addr} within {after:?}")]
+    TimedOut {
+        /// Address and port.
+        addr: String,
+        /// The bound.
+        after: Duration,
+    },
+    /// The SSH handshake failed or was dropped.
+    #[error("SSH handshake with {addr} failed: {why}")]
+    Handshake {
+        /// Address and port.
+        addr: String,
+        /// libssh2's words.
+        why: String,
+    },
+    /// The worker shows another key than the known one: final, nothing is sent.
+    #[error("host key of {host} has changed: known {known}, shown {shown}")]
+    HostKeyChanged {
+        /// Name in known_hosts.
+        host: String,
+        /// `SHA256:...` of the known key, and where it is noted.
+        known: String,
+        /// `SHA256:...` of what was shown.
+        shown: String,
+    },
+    /// `host_key_check = "strict"` and the key is not known.
+    #[error("host key of {host} is not known ({shown})")]
+    HostKeyUnknown {
+        /// Name in known_hosts.
+        host: String,
+        /// `SHA256:...` of what was shown.
+        shown: String,
+    },
+    /// Our key was refused.
+    #[error("{user}@{addr} refused the authentication: {why}")]
+    AuthRefused {
+        /// The user.
+        user: String,
+        /// Address and port.
+        addr: String,
+        /// What was tried.
+        why: String,
+    },
+    /// The key file can not be used (missing, readable by others, passphrase).
+    #[error("key file {path}: {why}")]
+    KeyFile {
+        /// Which.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// Logins are off: the worker is booting or shutting down.
+    #[error("{addr} lets nobody log in now: {message}")]
+    NoLogin {
+        /// Address and port.
+        addr: String,
+        /// What it printed.
+        message: String,
+    },
+    /// The hop before it failed.
+    #[error("jump host {hop}: {source}")]
+    Jump {
+        /// Which hop.
+        hop: String,
+        /// Its error.
+        source: Box<ConnectError>,
+    },
+    /// We gave it up.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl ConnectError {
+    /// Whether trying again can not help until a person has acted.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::HostKeyChanged { .. } | Self::HostKeyUnknown { .. } | Self::KeyFile { .. } => true,
+            Self::Jump { source, .. } => source.is_final(),
+            _ => false,
+        }
+    }
+}
+
+/// Which stream of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Takes output as it comes; called from the thread that runs the script.
+pub type OutputSink<'a> = &'a mut (dyn FnMut(Stream, &[u8]) + Send);
+
+/// The transport.
+pub trait Remote: Send + Sync {
+    /// A fresh, fully authenticated connection with a verified host key, before `until`.
+    fn connect(
+        &self,
+        host: &Host,
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Connection>, ConnectError>;
+
+    /// Where things are on that worker.
+    fn profile(&self, host: &Host) -> HostProfile;
+}
+
+/// One connection; it is used by one thread at a time, one script after the other.
+pub trait Connection: Send {
+    /// Runs a script to its trailer. `sink` sees output as it comes (trailer excluded).
+    fn run(&mut self, script: &Script, sink: Option<OutputSink<'_>>) -> Completion;
+
+    /// As [`Connection::run`] with bytes (a tar stream) that the script finds on its standard input.
+    fn run_with_payload(&mut self, script: &Script, payload: &mut dyn Read, length: u64) -> Completion;
+
+    /// `false` after an [`Completion::Unknown`]: nothing more can be run on it.
+    fn is_usable(&self) -> bool;
+}
