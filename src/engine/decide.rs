@@ -69,21 +69,13 @@ impl Rollout {
             }
         }
         match lane {
-            Lane::Worker(target) if self.lane(lane).all_satisfied() => {
-                Some(Fact::WorkerSucceeded { target })
-            }
+            Lane::Worker(target) if self.lane(lane).all_satisfied() => Some(Fact::WorkerSucceeded { target }),
             _ => None,
         }
     }
 
     /// The fact that a step's turn has come; `None` when it has to wait for others.
-    fn begin(
-        &mut self,
-        at: Millis,
-        lane: Lane,
-        step: u32,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Fact> {
+    fn begin(&mut self, at: Millis, lane: Lane, step: u32, effects: &mut Vec<Effect>) -> Option<Fact> {
         let millis = |duration: std::time::Duration| duration.as_millis() as Millis;
         let plan_step = self.step(lane, step);
         let timeout = plan_step.timeout.map(millis);
@@ -101,11 +93,10 @@ impl Rollout {
         let state = self.lane(lane);
         let slot = &state.steps[step as usize];
         let intent = match &plan_step.kind {
-            StepKind::Reboot { .. } => match slot.reboot.as_ref().and_then(|r| Some((r, r.boot_id.clone()?))) {
+            StepKind::Reboot { .. } => match slot.reboot.as_ref().and_then(|r| Some((r, r.boot_id.clone()?)))
+            {
                 None => Intent::ReadBootId,
-                Some((reboot, boot_id)) => {
-                    Intent::Reboot { boot_id, generation: reboot.generation }
-                }
+                Some((reboot, boot_id)) => Intent::Reboot { boot_id, generation: reboot.generation },
             },
             StepKind::WaitForSsh { .. } => {
                 let reboot = state.awaited_reboot(&self.order, step);
@@ -196,7 +187,8 @@ impl Rollout {
     ) -> Fact {
         let slot = &self.lane(lane).steps[step as usize];
         let plan_step = self.step(lane, step);
-        let relook = unknown && slot.relooks > 0 && slot.relooks <= RELOOKS && slot.tries < plan_step.retries.attempts;
+        let relook =
+            unknown && slot.relooks > 0 && slot.relooks <= RELOOKS && slot.tries < plan_step.retries.attempts;
         let again = !error.kind.is_final() && slot.tries < plan_step.retries.attempts;
         if (relook || again) && self.aborted.is_none() {
             let delay = if unknown {

@@ -78,10 +78,8 @@ impl Rollout {
             }
             Fact::GateClosed { lane, step, opens, expires } => {
                 let pending = self.checked_step(*lane, *step, fact)?.status == Status::Pending;
-                let gate = matches!(
-                    self.step(*lane, *step).kind,
-                    StepKind::Pause { .. } | StepKind::Approve { .. }
-                );
+                let gate =
+                    matches!(self.step(*lane, *step).kind, StepKind::Pause { .. } | StepKind::Approve { .. });
                 if !pending || !gate || !self.needs_met(*lane, *step) || !self.may_step(*lane) {
                     return Err(Illegal::new("a gate closes when its step's turn comes", fact));
                 }

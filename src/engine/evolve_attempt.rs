@@ -293,12 +293,7 @@ impl Rollout {
 }
 
 /// A success must have been seen, and must be the kind of thing that the intent asked for.
-fn check_evidence(
-    intent: &Intent,
-    evidence: &Evidence,
-    kind: &StepKind,
-    fact: &Fact,
-) -> Result<(), Illegal> {
+fn check_evidence(intent: &Intent, evidence: &Evidence, kind: &StepKind, fact: &Fact) -> Result<(), Illegal> {
     let fits = match (intent, evidence) {
         (Intent::ReadBootId, Evidence::BootId { boot_id }) => !boot_id.is_empty(),
         (Intent::ReadBootId, _) => false,

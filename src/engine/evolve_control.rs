@@ -187,8 +187,7 @@ impl Rollout {
         }
         let todo = self.undos(target).into();
         self.worker_event(target, Event::RevertStarted, fact)?;
-        self.targets[target.0 as usize].revert =
-            Some(Box::new(Revert { todo, ..Revert::default() }));
+        self.targets[target.0 as usize].revert = Some(Box::new(Revert { todo, ..Revert::default() }));
         self.agenda.push_back(Lane::Worker(target));
         Ok(())
     }
@@ -197,9 +196,8 @@ impl Rollout {
     fn undos(&self, target: TargetIx) -> Vec<Undo> {
         let state = &self.targets[target.0 as usize];
         let failed = state.failed.map(|(step, _)| step);
-        let newest_first = failed.into_iter().chain(
-            self.order.iter().rev().copied().filter(|step| Some(*step) != failed),
-        );
+        let newest_first =
+            failed.into_iter().chain(self.order.iter().rev().copied().filter(|step| Some(*step) != failed));
         let mut todo = Vec::new();
         for step in newest_first {
             if !state.steps[step as usize].touched {

@@ -2,7 +2,6 @@
 //!
 //! Bookkeeping only: which change is legal is decided in `evolve`, what follows in `decide`.
 
-use crate::bucket::Host;
 use crate::plan::{CommandStep, Step, StepKind};
 
 use super::chart::{Activity, Chart};
@@ -85,8 +84,7 @@ pub(super) enum RebootSeen {
 impl RebootState {
     /// Issued, and neither verified nor found needless: nothing but waiting may follow.
     pub(super) fn is_unverified(&self) -> bool {
-        self.issued_at.is_some()
-            && !matches!(self.seen, RebootSeen::NotNeeded | RebootSeen::Verified(_))
+        self.issued_at.is_some() && !matches!(self.seen, RebootSeen::NotNeeded | RebootSeen::Verified(_))
     }
 }
 
@@ -139,8 +137,7 @@ impl LaneState {
                 tries: 0,
                 relooks: 0,
                 touched: false,
-                reboot: matches!(steps[at].kind, StepKind::Reboot { .. })
-                    .then(Box::<RebootState>::default),
+                reboot: matches!(steps[at].kind, StepKind::Reboot { .. }).then(Box::<RebootState>::default),
             })
             .collect();
         Self {
@@ -230,17 +227,6 @@ pub(super) fn touches(kind: &StepKind) -> bool {
 pub(super) fn is_catalog_operation(kind: &StepKind) -> bool {
     matches!(
         kind,
-        StepKind::Deploy { .. }
-            | StepKind::Job { .. }
-            | StepKind::Health { .. }
-            | StepKind::SyncCheck { .. }
+        StepKind::Deploy { .. } | StepKind::Job { .. } | StepKind::Health { .. } | StepKind::SyncCheck { .. }
     )
-}
-
-/// For messages.
-pub(super) fn entry_name(host: &Host, entry: &Option<String>) -> String {
-    match entry {
-        None => host.to_string(),
-        Some(job) => format!("{job} on {host}"),
-    }
 }

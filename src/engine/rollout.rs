@@ -108,7 +108,7 @@ impl Rollout {
         let admission = Admission::new(&graph);
         Self {
             chart: RunChart::new(),
-            queue: Queue::new(&graph),
+            queue: Queue::new(&graph, &admission),
             before: LaneState::new(&plan.before, |_| true),
             after: LaneState::new(&plan.after, |_| true),
             targets,
@@ -118,7 +118,7 @@ impl Rollout {
             last_attempt: 0,
             active: BTreeSet::new(),
             failures: 0,
-            allowed_failures: admission.limits().max_failures(),
+            allowed_failures: admission.limits().max_failures,
             wave: None,
             wave_left,
             soak_until: 0,
@@ -207,11 +207,9 @@ impl Rollout {
             Lane::Worker(target) => {
                 self.graph.needs(target, step as usize).all(|need| steps[need].status.satisfies())
             }
-            Lane::Before | Lane::After => self
-                .step(lane, step)
-                .needs
-                .iter()
-                .all(|need| steps[*need].status.satisfies()),
+            Lane::Before | Lane::After => {
+                self.step(lane, step).needs.iter().all(|need| steps[*need].status.satisfies())
+            }
         }
     }
 
@@ -220,11 +218,8 @@ impl Rollout {
         let interrupted = self.interrupted;
         let state = self.lane_mut(lane);
         if state.chart.state().is_active() {
-            let event = if interrupted && state.in_flight == 0 {
-                Event::Held
-            } else {
-                Event::Now(state.activity())
-            };
+            let event =
+                if interrupted && state.in_flight == 0 { Event::Held } else { Event::Now(state.activity()) };
             // Every active state takes both.
             let taken = state.chart.handle(event);
             debug_assert!(taken, "an active lane takes {event:?}");

@@ -28,7 +28,11 @@ pub struct CompileOptions {
 /// Every problem that can be found: names that the fleet does not have, an empty or unexpected
 /// selection, cycles. Warnings of a graph that compiles are in [`RolloutGraph::warnings`], the
 /// plan's own included. Whether budgets can be met is `policy`'s to say.
-pub fn compile(plan: &Arc<Plan>, fleet: &Arc<Fleet>, options: &CompileOptions) -> Result<RolloutGraph, Problems> {
+pub fn compile(
+    plan: &Arc<Plan>,
+    fleet: &Arc<Fleet>,
+    options: &CompileOptions,
+) -> Result<RolloutGraph, Problems> {
     let mut problems = plan.warnings.clone();
     dag::check(plan, &mut problems);
     let enabled: Vec<Allocation> =
@@ -38,7 +42,8 @@ pub fn compile(plan: &Arc<Plan>, fleet: &Arc<Fleet>, options: &CompileOptions) -
 
     let narrow = options.workers.as_deref();
     let (chosen, selection) = select(plan, fleet, &hosted, narrow, &names, &mut problems);
-    let whens: Vec<_> = plan.steps.iter().map(|step| Matcher::when(&step.when, &names, &mut problems)).collect();
+    let whens: Vec<_> =
+        plan.steps.iter().map(|step| Matcher::when(&step.when, &names, &mut problems)).collect();
     check_jobs(plan, &names, &mut problems);
     if let Some(spread) = &plan.rollout.spread {
         names.tag_key(&spread.value.tag, spread.span.clone(), &mut problems);
@@ -152,17 +157,24 @@ fn warn(plan: &Plan, fleet: &Fleet, targets: &[Target], problems: &mut Problems)
     if !disabled.is_empty() {
         let message = format!("{} already disabled by a person: {}", are(&disabled), some_of(&disabled));
         let help = "a run skips such a worker and never enables it; leave it out by `exclude`, or take it out of disabled.json";
-        problems.push(Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help));
+        problems.push(
+            Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help),
+        );
     }
     let Some(spread) = &plan.rollout.spread else { return };
     let tag = spread.value.tag.to_lowercase();
-    let without: Vec<_> =
-        targets.iter().filter(|target| !fleet.worker(target.worker).tags.contains_key(&tag)).map(host).collect();
+    let without: Vec<_> = targets
+        .iter()
+        .filter(|target| !fleet.worker(target.worker).tags.contains_key(&tag))
+        .map(host)
+        .collect();
     if !without.is_empty() {
         let message = format!("{} without the tag `{tag}`: {}", are(&without), some_of(&without));
         let problem = Problem::warning("maand::plan::spread_without_tag", message);
         let problem = problem.at(&plan.source, spread.span.clone(), "spreads over this tag");
-        problems.push(problem.help("together they count as one failure domain; give each its tag in workers.json"));
+        problems.push(
+            problem.help("together they count as one failure domain; give each its tag in workers.json"),
+        );
     }
 }
 
