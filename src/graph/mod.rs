@@ -3,6 +3,19 @@
 //! Plan x fleet in, [`RolloutGraph`] or problems out; deterministic, byte for byte. This room must
 //! not know time, execution, SSH or files.
 
+mod compile;
+mod dag;
+mod hash;
+mod matcher;
 mod model;
+mod names;
+mod numbers;
+mod select;
+mod suggest;
+#[cfg(test)]
+pub(crate) mod testing;
 
+pub use compile::{CompileOptions, compile};
 pub use model::*;
+pub use numbers::{JobBudget, Numbers, Resolved};
+pub use select::{Selection, SelectionPart};
