@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
-use crate::graph::{Lane, Node, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::Step;
 
 /// Up to so many workers are drawn whole.
