@@ -7,12 +7,16 @@
 mod check;
 mod conf;
 mod disabled;
+mod disabled_file;
+pub mod disk;
+mod edit;
 mod fields;
 mod files;
 mod fleet;
 mod hash;
 mod json;
 mod load;
+pub mod lock;
 mod manifest;
 mod open;
 mod settings;
@@ -20,6 +24,8 @@ mod tree;
 mod units;
 mod workers;
 
+pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
+pub use edit::DisabledEntry;
 pub use fleet::*;
 pub use open::{Bucket, Paths};
 pub use settings::{HostKeyCheck, Settings};
