@@ -109,6 +109,12 @@ impl Admission {
         &self.limits
     }
 
+    /// From now on as without a window: for a forecast, which counts working time only.
+    pub(super) fn ignore_window(&mut self) {
+        self.limits.window = None;
+        self.limits.window_unknown = false;
+    }
+
     /// Whether this worker may start now (`now_ms`: milliseconds since 1970, UTC).
     ///
     /// What binds everybody comes first (failures, pause), then the wave, the window, the places, and
