@@ -3,17 +3,17 @@
 //!
 //! Whoever sends messages to the loop never touches the run's state. The loop never blocks on a worker.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::ErrorKind;
 use crate::engine::{
     AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Rollout, Standing, StepError, Timer,
 };
-use crate::engine::ErrorKind;
 use crate::graph::Lane;
 use crate::journal::{Control, Journal, Request, RunId};
 use crate::plan::Problem;
@@ -260,16 +260,17 @@ impl Controller {
             let host = host.map_or_else(|| "this machine".to_owned(), ToString::to_string);
             let _ = output.send(Message::Output { attempt, host, bytes: bytes.to_vec() });
         });
-        let spawned = std::thread::Builder::new().name(format!("attempt {}", attempt.0)).stack_size(STACK).spawn(
-            move || {
+        let spawned = std::thread::Builder::new()
+            .name(format!("attempt {}", attempt.0))
+            .stack_size(STACK)
+            .spawn(move || {
                 // A panic in a step is a bug of ours; what the step did is not known.
                 let work = std::panic::AssertUnwindSafe(|| world.execute(&order, &cancel, &sink));
                 let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| Outcome::Unknown {
                     why: "a bug in maand ended the step (see the message above)".into(),
                 });
                 let _ = sender.send(Message::Finished(attempt, outcome));
-            },
-        );
+            });
         if let Err(error) = spawned {
             let message = format!("no thread for {what}: {error}");
             let error = StepError::new(ErrorKind::Controller, message);

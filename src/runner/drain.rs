@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::{Bucket, DisabledChange, DisabledEntry, DisabledFile, Disabled, Host, JobName, lock};
+use crate::bucket::{Bucket, Disabled, DisabledChange, DisabledEntry, DisabledFile, Host, JobName, lock};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
 use crate::plan::{Problem, Problems};
@@ -95,12 +95,13 @@ fn edit_locked(
     ) -> Result<DisabledChange, Problems>,
 ) -> Result<DisabledChange, Outcome> {
     let who = format!("maand plan, run {run}");
-    let guard = lock::acquire(&bucket.paths().catalog_lock, &who, LOCK_WAIT, cancelled).map_err(|error| {
-        match error {
-            lock::LockError::Cancelled => Outcome::Unknown { why: "given up before the edit".into() },
-            error => Outcome::NotDone { reason: error.to_string() },
-        }
-    })?;
+    let guard =
+        lock::acquire(&bucket.paths().catalog_lock, &who, LOCK_WAIT, cancelled).map_err(
+            |error| match error {
+                lock::LockError::Cancelled => Outcome::Unknown { why: "given up before the edit".into() },
+                error => Outcome::NotDone { reason: error.to_string() },
+            },
+        )?;
     let mut fence = || {
         if run_lock.is_held() {
             Ok(())

@@ -138,12 +138,12 @@ impl World {
         if any(|kind| matches!(kind, StepKind::Run(_) | StepKind::Reboot { unless: Some(_), .. })) {
             tools.push("bash");
         }
-        if any(|kind| matches!(kind, StepKind::Deploy { .. })) && !self.catalog.capabilities().contacts_every_worker {
+        if any(|kind| matches!(kind, StepKind::Deploy { .. }))
+            && !self.catalog.capabilities().contacts_every_worker
+        {
             tools.extend(["make", "tar"]);
         }
-        if any(|kind| {
-            matches!(kind, StepKind::Deploy { .. } | StepKind::Reboot { .. } | StepKind::Run(_))
-        }) {
+        if any(|kind| matches!(kind, StepKind::Deploy { .. } | StepKind::Reboot { .. } | StepKind::Run(_))) {
             tools.push("flock");
         }
         tools.join(" ")

@@ -13,10 +13,10 @@ use crate::ssh::Cancel;
 use super::command::{Environment, on_this_machine, on_worker};
 use super::deployer::{Kind, outcome_of, refused, said};
 use super::drain::Drain;
+use super::probe;
 use super::reboot::{self, RebootOrder, reboot};
 use super::wait::{WaitOrder, wait};
 use super::world::{OutputSink, World};
-use super::probe;
 
 /// Reading a boot id: one exchange, with a few tries for a busy sshd.
 const READ_TRIES: u32 = 5;
@@ -32,17 +32,14 @@ impl World {
     ) -> Outcome {
         let timeout = Self::timeout(step);
         let host = self.host(target);
-        let drain = Drain {
-            bucket: &self.bucket,
-            lock: &self.lock,
-            own: &self.own,
-            run: &self.fence.run,
-            cancel,
-        };
+        let drain =
+            Drain { bucket: &self.bucket, lock: &self.lock, own: &self.own, run: &self.fence.run, cancel };
         match (&order.intent, &step.kind) {
             (Intent::ReadBootId, _) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
-            (Intent::UndoDeploy, _) => self.deploy(Kind { jobs: None, force: false }, host, timeout, cancel, sink),
+            (Intent::UndoDeploy, _) => {
+                self.deploy(Kind { jobs: None, force: false }, host, timeout, cancel, sink)
+            }
             (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
                 self.job(JobAction::Start, target, jobs.as_ref(), timeout, cancel, sink)
             }
@@ -77,9 +74,7 @@ impl World {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
             }
             (_, StepKind::Run(command)) => match self.text(command) {
-                Ok(text) => {
-                    self.run(target, command, text, command.unless.as_deref(), timeout, cancel, sink)
-                }
+                Ok(text) => self.run(target, command, text, command.unless.as_deref(), timeout, cancel, sink),
                 Err(outcome) => outcome,
             },
             (_, StepKind::Health { jobs, wait, scope }) => {
@@ -127,7 +122,9 @@ impl World {
         for tries in 0..READ_TRIES {
             match probe::look(&access, std::time::Instant::now() + Duration::from_secs(15)) {
                 Ok(seen) => {
-                    return Outcome::Ok { evidence: crate::engine::Evidence::BootId { boot_id: seen.boot_id } };
+                    return Outcome::Ok {
+                        evidence: crate::engine::Evidence::BootId { boot_id: seen.boot_id },
+                    };
                 }
                 Err(probe::Blind::Connect(error)) => {
                     last = super::access::connect_error(&error);
@@ -218,7 +215,14 @@ impl World {
         })
     }
 
-    fn deploy(&self, kind: Kind, host: &Host, timeout: Duration, cancel: &Cancel, sink: &OutputSink) -> Outcome {
+    fn deploy(
+        &self,
+        kind: Kind,
+        host: &Host,
+        timeout: Duration,
+        cancel: &Cancel,
+        sink: &OutputSink,
+    ) -> Outcome {
         let call = self.call(timeout, cancel, Some(sink));
         let hosts = BTreeSet::from([host.clone()]);
         worst(self.deployer.deploy(kind, hosts, &call))
@@ -297,10 +301,12 @@ impl World {
     fn text<'a>(&'a self, command: &'a CommandStep) -> Result<&'a str, Outcome> {
         match &command.action {
             CommandSource::Command(text) => Ok(text),
-            CommandSource::Script(path) => self.scripts.get(&path.value).map(String::as_str).ok_or_else(|| {
-                let message = format!("the run has no copy of the script {}", path.value);
-                Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
-            }),
+            CommandSource::Script(path) => {
+                self.scripts.get(&path.value).map(String::as_str).ok_or_else(|| {
+                    let message = format!("the run has no copy of the script {}", path.value);
+                    Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
+                })
+            }
         }
     }
 
@@ -392,12 +398,20 @@ fn of_health(report: &HealthReport) -> Outcome {
     }
     for health in &report.allocations {
         if !health.outcome.is_ok() {
-            sick.push(format!("{} on {}: {}", health.job, health.host, super::deployer::words_of(&health.outcome)));
+            sick.push(format!(
+                "{} on {}: {}",
+                health.job,
+                health.host,
+                super::deployer::words_of(&health.outcome)
+            ));
         }
     }
     if sick.is_empty() {
         let probed = report.allocations.iter().filter(|health| !health.without_probes).count();
-        return said(format!("{} workers answer, {probed} allocations pass their probes", report.workers.len()));
+        return said(format!(
+            "{} workers answer, {probed} allocations pass their probes",
+            report.workers.len()
+        ));
     }
     let output = Some(sick.join("\n"));
     let message = format!("{} not well: {}", sick.len(), sick[0]);

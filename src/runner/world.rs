@@ -106,7 +106,12 @@ impl World {
 
     /// Looks at all enabled allocations of these jobs, but for those on workers of `skip` (they are down
     /// by this run, and count as such). Answers with what is not well.
-    pub fn observe(&self, jobs: &[JobIx], skip: &BTreeSet<WorkerIx>, cancel: &Cancel) -> Vec<(WorkerIx, JobIx)> {
+    pub fn observe(
+        &self,
+        jobs: &[JobIx],
+        skip: &BTreeSet<WorkerIx>,
+        cancel: &Cancel,
+    ) -> Vec<(WorkerIx, JobIx)> {
         let fleet = &self.graph.fleet;
         let wanted: Vec<_> = self
             .graph
