@@ -1,15 +1,26 @@
 //! `maand plan ...`: one file per command.
 
+mod new;
+mod read;
+mod validate;
+
 use clap::Subcommand;
 
 use super::{CliError, Context, Exit};
 
 /// The commands below `maand plan`.
 #[derive(Debug, Subcommand)]
-pub enum PlanCommand {}
+pub enum PlanCommand {
+    /// Write a commented plan file to start from
+    New(new::NewArgs),
+    /// Check plan files; no worker is contacted
+    Validate(validate::ValidateArgs),
+}
 
 /// Carries out one of them.
 pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliError> {
-    let _ = context;
-    match command {}
+    match command {
+        PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Validate(args) => validate::run(&args, context),
+    }
 }
