@@ -64,11 +64,11 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Constraint {
     pub(super) wave: u32,
-    /// One of its steps takes it down; the rest binds only then.
+    /// One of its steps takes it down; else it never waits for its domain or its budgets.
     pub(super) disturbs: bool,
-    /// Index into the domains.
+    /// Index into the domains; held while the worker is down, whatever took it down.
     pub(super) domain: Option<u32>,
-    /// Indices into `budgets`, ascending.
+    /// Indices into `budgets`, ascending; counted while the worker is down.
     pub(super) budgets: Box<[u32]>,
 }
 
@@ -91,11 +91,7 @@ impl Limits {
         let disturbing: Vec<bool> = graph.plan.steps.iter().map(|step| disturbs(&step.kind)).collect();
         let constraint = |ix: TargetIx| {
             let target = graph.target(ix);
-            let disturbs =
-                target.applies.iter().zip(&disturbing).any(|(applies, disturbs)| *applies && *disturbs);
-            if !disturbs {
-                return Constraint { wave: target.wave, disturbs, domain: None, budgets: Box::default() };
-            }
+            let disturbs = target.applies.iter().zip(&disturbing).any(|(applies, disturbs)| *applies && *disturbs);
             let budgets = target.jobs.iter().filter_map(|job| budget_of[job.0 as usize]).collect();
             Constraint { wave: target.wave, disturbs, domain: domain_of.get(ix.0 as usize).copied(), budgets }
         };
@@ -133,9 +129,7 @@ fn resolve_spread(graph: &RolloutGraph) -> (Option<SpreadLimit>, Vec<u32>) {
     for (number, at) in numbers.values_mut().zip(0..) {
         *number = at;
     }
-    let name = |(_, value): &(bool, Option<&String>)| {
-        value.map_or_else(|| format!("(no tag `{tag}`)"), |value| value.clone())
-    };
+    let name = |(_, value): &(bool, Option<&String>)| value.map_or_else(|| format!("(no tag `{tag}`)"), |value| value.clone());
     let domains = numbers.keys().map(name).collect();
     let domain_of = graph.target_indices().map(|ix| numbers[&key(ix)]).collect();
     (Some(SpreadLimit { tag, at_most: spread.value.at_most, domains }), domain_of)

@@ -198,6 +198,16 @@ pub(super) fn command_output(access: &Access, receipt: &str) -> Option<String> {
     last_lines(&said, &crate::ssh::Captured::default())
 }
 
+/// What makes the worker reboot. A sandbox never executes a plan's own text: its worker has a command
+/// that plays the reboot, and only records what it was asked for.
+pub(super) fn command_for(profile: &crate::ssh::HostProfile, command: &str) -> String {
+    if profile.sandbox {
+        format!("sandbox-reboot {}", crate::ssh::quote(command))
+    } else {
+        command.to_owned()
+    }
+}
+
 /// Name of the receipt of a step.
 pub(super) fn receipt_name(run: &str, step: &str) -> String {
     format!("reboot-{run}-{step}")

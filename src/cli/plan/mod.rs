@@ -2,6 +2,7 @@
 
 mod new;
 mod read;
+mod show;
 mod validate;
 
 use clap::Subcommand;
@@ -13,6 +14,8 @@ use super::{CliError, Context, Exit};
 pub enum PlanCommand {
     /// Write a commented plan file to start from
     New(new::NewArgs),
+    /// Show what a plan would do; no worker is contacted
+    Show(show::ShowArgs),
     /// Check plan files; no worker is contacted
     Validate(validate::ValidateArgs),
 }
@@ -21,6 +24,7 @@ pub enum PlanCommand {
 pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliError> {
     match command {
         PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
     }
 }
