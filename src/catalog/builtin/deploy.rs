@@ -175,6 +175,6 @@ impl Rollout<'_> {
             }
         }
         build::forget_removed(&mut self.state);
-        self.store.save(&old, &self.state, &[])
+        self.save(&old)
     }
 }

@@ -12,7 +12,8 @@ use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest, HealthReport,
     HealthRequest, JobRequest, Report,
 };
-use crate::plan::{Problem, Problems, closest};
+use crate::plan::suggest::suggest;
+use crate::plan::{Problem, Problems};
 use crate::ssh::Remote;
 
 /// One run of `make` may take this long where nobody says otherwise.
@@ -90,7 +91,7 @@ impl Builtin {
 }
 
 fn unknown(code: &'static str, what: &str, name: &str, known: &[&str]) -> Problem {
-    let help = match closest(name, known) {
+    let help = match suggest(name, known.iter().copied()) {
         Some(close) => format!("did you mean `{close}`?"),
         None if known.is_empty() => format!("the catalog has no {what} at all"),
         None => {

@@ -27,7 +27,8 @@ pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result
     let _lock = locking::take(&engine.bucket, &format!("job {}", request.target), call)?;
     let (mut store, mut state) = engine.write_state()?;
     engine.check_names(&state, Some(&request.jobs), request.workers.as_deref())?;
-    let targeted = targeted(&state, request)?;
+    let targeted: Vec<(AllocationKey, AllocationRow)> =
+        targeted(&state, request)?.into_iter().map(|(key, row)| (key.clone(), row.clone())).collect();
     let wire = Wire::new(engine.remote.as_ref(), call);
     let hosts: BTreeSet<Host> = targeted.iter().map(|(key, _)| key.host.clone()).collect();
     let hosts: Vec<Host> = hosts.into_iter().collect();

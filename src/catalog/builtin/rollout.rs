@@ -5,7 +5,7 @@
 //! what they saw.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::deploy::past;
 use super::engine::Builtin;
@@ -23,7 +23,8 @@ use crate::catalog::{Action, CatalogError, WorkerOutcome};
 pub(super) struct Rollout<'a> {
     engine: &'a Builtin,
     wire: &'a Wire<'a>,
-    pub(super) store: Store,
+    /// Behind a lock only so that threads may look at the rest of this meanwhile.
+    store: Mutex<Store>,
     pub(super) state: State,
     trees: BTreeMap<JobName, Tree>,
     id: String,
@@ -53,7 +54,7 @@ impl<'a> Rollout<'a> {
         Self {
             engine,
             wire,
-            store,
+            store: Mutex::new(store),
             state,
             trees,
             id: uuid::Uuid::new_v4().to_string(),
@@ -78,7 +79,7 @@ impl<'a> Rollout<'a> {
                 row.sent_seq = seq;
             }
         }
-        self.store.touch(&self.state, &[], &hosts)?;
+        self.touch(&[], &hosts)?;
         let (state, wire) = (&self.state, self.wire);
         let greeted = each(&hosts, PARALLEL, |host| {
             if let Some(why) = wire.stopped() {
@@ -104,7 +105,7 @@ impl<'a> Rollout<'a> {
             }
             self.dead.insert(host.clone(), outcome);
         }
-        self.store.touch(&self.state, &[], &hosts)
+        self.touch(&[], &hosts)
     }
 
     /// Stops what is disabled or removed, on all workers at once; on one worker what was deployed last
@@ -350,7 +351,7 @@ impl<'a> Rollout<'a> {
             self.before.insert(key, before);
         }
         let keys: Vec<AllocationKey> = batch.iter().map(|p| key(p)).collect();
-        self.store.touch(&self.state, &keys, &[])
+        self.touch(&keys, &[])
     }
 
     /// Writes down what is known now: promoted, failed, or still in doubt.
@@ -390,7 +391,17 @@ impl<'a> Rollout<'a> {
             keys.push(key.clone());
             self.results.insert(key, outcome);
         }
-        self.store.touch(&self.state, &keys, &[])
+        self.touch(&keys, &[])
+    }
+
+    fn touch(&mut self, keys: &[AllocationKey], hosts: &[Host]) -> Result<(), CatalogError> {
+        let store = self.store.get_mut().unwrap_or_else(PoisonError::into_inner);
+        store.touch(&self.state, keys, hosts)
+    }
+
+    /// Writes all that differs from `old`.
+    pub(super) fn save(&mut self, old: &State) -> Result<(), CatalogError> {
+        self.store.get_mut().unwrap_or_else(PoisonError::into_inner).save(old, &self.state, &[])
     }
 
     /// Those whose worker can be talked to; the others get its outcome.

@@ -16,17 +16,6 @@ fail() {
     exit "$code"
 }
 
-# A controller that was replaced by a newer one may do nothing any more.
-if [ -n "${MAAND_RUN-}" ] && [ -n "${MAAND_EPOCH-}" ]; then
-    epochs=$own/epochs
-    seen=$(cat "$epochs/$MAAND_RUN" 2>/dev/null || echo 0)
-    [ "$seen" -le "$MAAND_EPOCH" ] || fail 103 "a newer controller (epoch $seen) has taken over the run $MAAND_RUN"
-    if [ "$seen" -lt "$MAAND_EPOCH" ]; then
-        mkdir -p "$epochs" && printf '%s\n' "$MAAND_EPOCH" >"$epochs/.new-$MAAND_RUN" &&
-            mv -f "$epochs/.new-$MAAND_RUN" "$epochs/$MAAND_RUN" || fail 105 "can not write in $epochs"
-    fi
-fi
-
 # write FILE: standard input becomes its content, whole or not at all. No job is named `.new-...`.
 write() {
     new=${1%/*}/.new-${1##*/}
@@ -77,6 +66,6 @@ roll_forward() {
 
 # Only what a Makefile is told stays in the environment.
 clean_environment() {
-    unset MAAND_DIR MAAND_JOB MAAND_BOOT_ID MAAND_RUN MAAND_EPOCH MAAND_HASH MAAND_ACTION MAAND_TARGET \
+    unset MAAND_DIR MAAND_JOB MAAND_BOOT_ID MAAND_RUN MAAND_EPOCH MAAND_STATE_DIR MAAND_HASH MAAND_ACTION MAAND_TARGET \
         MAAND_LOOK MAAND_DEPLOY MAAND_WORKER_JSON MAAND_JOBS_JSON MAKEFLAGS MAKELEVEL MFLAGS
 }
