@@ -282,7 +282,10 @@ mod tests {
         let done = init(dir.path()).unwrap();
         let now = fs::read_to_string(dir.path().join("maand.conf")).unwrap();
         assert!(now.ends_with(conf) && now.contains(&done.bucket_id), "{now}");
-        assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), "/data\nnotes\nsecrets/\ntmp/\nlogs/\n");
+        assert_eq!(
+            fs::read_to_string(dir.path().join(".gitignore")).unwrap(),
+            "/data\nnotes\nsecrets/\ntmp/\nlogs/\n"
+        );
         assert_eq!(done.ssh_user, "root");
     }
 

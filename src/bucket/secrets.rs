@@ -27,7 +27,9 @@ pub(super) fn generate(comment: &str) -> io::Result<KeyPair> {
     fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
     key.set_comment(comment);
-    let text = |result: Result<String, _>| result.map_err(|error: russh::keys::ssh_key::Error| io::Error::other(error.to_string()));
+    let text = |result: Result<String, _>| {
+        result.map_err(|error: russh::keys::ssh_key::Error| io::Error::other(error.to_string()))
+    };
     Ok(KeyPair {
         private: text(key.to_openssh(LineEnding::LF).map(|text| text.to_string()))?,
         public: text(key.public_key().to_openssh())?,
@@ -43,8 +45,11 @@ pub fn check_secrets(folder: &Path, key: &Path) -> Result<(), Problems> {
         if mode & 0o077 != 0 {
             let name = shown(path);
             problems.push(
-                Problem::error("maand::bucket::secrets_readable", format!("{name} is open to others (mode {mode:o})"))
-                    .help(format!("run `chmod {good} {name}`; if others have read it, make a new key")),
+                Problem::error(
+                    "maand::bucket::secrets_readable",
+                    format!("{name} is open to others (mode {mode:o})"),
+                )
+                .help(format!("run `chmod {good} {name}`; if others have read it, make a new key")),
             );
         }
     }
