@@ -134,13 +134,19 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     let touched = row.current_hash.is_some() || row.attempt.is_some();
     let may_run = touched && !row.stopped || row.attempt.as_ref().is_some_and(|attempt| !attempt.is_stop());
+    let stop = row.attempt.as_ref().filter(|attempt| attempt.is_stop());
+    let stopping = |action, reason: &str| Planned {
+        // A stop whose answer was lost is found again by its receipt.
+        look: Look::SameAttempt,
+        takes_up: stop.filter(|attempt| !attempt.failed).map(|attempt| attempt.deploy_id.clone()),
+        ..planned(action, reason.to_owned())
+    };
     if row.removed {
-        return touched.then(|| planned(Action::Remove, "no longer selected for this worker".to_owned()));
+        return touched.then(|| stopping(Action::Remove, "no longer selected for this worker"));
     }
     if row.disabled {
-        let stop_in_doubt = row.attempt.as_ref().is_some_and(Attempt::is_stop);
-        return Some(if may_run || stop_in_doubt {
-            planned(Action::Stop, "disabled".to_owned())
+        return Some(if may_run || stop.is_some() {
+            stopping(Action::Stop, "disabled")
         } else {
             planned(Action::Skip, if touched { "disabled and stopped" } else { "disabled" }.to_owned())
         });

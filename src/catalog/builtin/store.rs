@@ -180,6 +180,40 @@ impl Store {
         self.save_rows(old, new, trees).map_err(|error| describe(&path, &error))
     }
 
+    /// Writes these rows as they are in `state` now (those that are not, are removed), and its
+    /// `update_seq`, in one transaction.
+    pub(crate) fn touch(
+        &mut self,
+        state: &State,
+        keys: &[AllocationKey],
+        hosts: &[Host],
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        self.touch_rows(state, keys, hosts).map_err(|error| describe(&path, &error))
+    }
+
+    fn touch_rows(&mut self, state: &State, keys: &[AllocationKey], hosts: &[Host]) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE bucket SET update_seq = ?1", [state.update_seq as i64])?;
+        {
+            let mut put = tx.prepare(PUT_WORKER)?;
+            for (host, row) in hosts.iter().filter_map(|host| state.workers.get_key_value(host)) {
+                put_worker(&mut put, host, row)?;
+            }
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
+            for key in keys {
+                match state.allocations.get(key) {
+                    Some(row) => put_allocation(&mut put, key, row)?,
+                    None => {
+                        delete.execute([key.host.as_str(), key.job.as_str()])?;
+                    }
+                }
+            }
+        }
+        tx.commit()
+    }
+
     fn save_rows(&mut self, old: &State, new: &State, trees: &[(String, Tree)]) -> Result<(), rusqlite::Error> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if (&old.bucket_id, old.update_seq) != (&new.bucket_id, new.update_seq) {
@@ -194,17 +228,9 @@ impl Store {
             for host in old.workers.keys().filter(|host| !new.workers.contains_key(*host)) {
                 delete.execute([host.as_str()])?;
             }
-            let mut put = tx.prepare("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            let mut put = tx.prepare(PUT_WORKER)?;
             for (host, row) in new.workers.iter().filter(|(host, row)| old.workers.get(*host) != Some(*row)) {
-                put.execute(params![
-                    host.as_str(),
-                    row.worker_id,
-                    json(&row.worker)?,
-                    row.removed,
-                    row.sent_seq as i64,
-                    row.confirmed_seq as i64,
-                    row.out_of_sync,
-                ])?;
+                put_worker(&mut put, host, row)?;
             }
             let mut delete = tx.prepare("DELETE FROM job WHERE name = ?1")?;
             for name in old.jobs.keys().filter(|name| !new.jobs.contains_key(*name)) {
@@ -225,13 +251,11 @@ impl Store {
             for (hash, tree) in trees {
                 put.execute(params![hash, json(tree)?])?;
             }
-            let mut delete = tx.prepare("DELETE FROM allocation WHERE host = ?1 AND job = ?2")?;
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
             for key in old.allocations.keys().filter(|key| !new.allocations.contains_key(*key)) {
                 delete.execute([key.host.as_str(), key.job.as_str()])?;
             }
-            let mut put = tx.prepare(
-                "INSERT OR REPLACE INTO allocation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?;
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
             for (key, row) in new.allocations.iter().filter(|(key, row)| old.allocations.get(*key) != Some(*row)) {
                 put_allocation(&mut put, key, row)?;
             }
@@ -247,6 +271,24 @@ impl Store {
         }
         tx.commit()
     }
+}
+
+const PUT_WORKER: &str = "INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const PUT_ALLOCATION: &str =
+    "INSERT OR REPLACE INTO allocation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const DELETE_ALLOCATION: &str = "DELETE FROM allocation WHERE host = ?1 AND job = ?2";
+
+fn put_worker(put: &mut rusqlite::Statement<'_>, host: &Host, row: &WorkerRow) -> Result<(), rusqlite::Error> {
+    put.execute(params![
+        host.as_str(),
+        row.worker_id,
+        json(&row.worker)?,
+        row.removed,
+        row.sent_seq as i64,
+        row.confirmed_seq as i64,
+        row.out_of_sync,
+    ])?;
+    Ok(())
 }
 
 fn put_allocation(
