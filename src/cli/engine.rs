@@ -21,9 +21,12 @@ pub(super) fn of(world: &World, context: &Context) -> Result<Arc<dyn Catalog>, C
 }
 
 fn no_external(why: &str) -> CliError {
-    Problem::error("maand::engine::external", format!("{why}, and this version can not drive the upstream program yet"))
-        .help("use a bucket of its own, made with `maand init`")
-        .into()
+    Problem::error(
+        "maand::engine::external",
+        format!("{why}, and this version can not drive the upstream program yet"),
+    )
+    .help("use a bucket of its own, made with `maand init`")
+    .into()
 }
 
 /// An operation that did not take place, with its exit code.
@@ -40,7 +43,8 @@ pub(super) fn catalog_error(error: CatalogError) -> CliError {
         }
         CatalogError::Broken(why) => CliError::new(
             Exit::Failed,
-            Problem::error("maand::catalog", why).help("the bucket's data folder or this machine is in the way"),
+            Problem::error("maand::catalog", why)
+                .help("the bucket's data folder or this machine is in the way"),
         ),
     }
 }

@@ -8,7 +8,8 @@ use crate::bucket::Host;
 use crate::catalog::Fence;
 use crate::engine::{ErrorKind, Outcome, StepError};
 use crate::ssh::{
-    Cancel, Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Shell, UnknownWhy,
+    Cancel, Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Shell,
+    UnknownWhy,
 };
 
 /// So much of a command's output goes into an error: what a person reads, not what a log keeps.

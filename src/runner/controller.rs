@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::ErrorKind;
 use crate::engine::{
-    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Resolution, Rollout, Standing, StepError,
-    Timer,
+    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Resolution, Rollout, Standing, StepError, Timer,
 };
 use crate::graph::Lane;
 use crate::journal::{Control, Journal, Request, RunId};

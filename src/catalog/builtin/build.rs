@@ -86,7 +86,10 @@ pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), Problem> {
     }
     Err(Problem::error(
         "maand::catalog::upstreams_bucket",
-        format!("{} exists: this bucket is deployed by an upstream maand", bucket.paths().upstream_db.display()),
+        format!(
+            "{} exists: this bucket is deployed by an upstream maand",
+            bucket.paths().upstream_db.display()
+        ),
     )
     .help("use --engine external; the built-in engine would start every job a second time under another id"))
 }
@@ -101,7 +104,9 @@ pub(crate) fn tree_problem(error: &TreeError) -> Problem {
     let problem = Problem::error("maand::catalog::job_files", error.to_string());
     match error {
         TreeError::Io(..) => problem.help("make it readable, or move it out of the job's folder"),
-        TreeError::Special(_) | TreeError::Name(..) => problem.help("rename it, or move it out of the job's folder"),
+        TreeError::Special(_) | TreeError::Name(..) => {
+            problem.help("rename it, or move it out of the job's folder")
+        }
     }
 }
 
@@ -247,14 +252,18 @@ mod tests {
         Fleet {
             bucket_id: "b".into(),
             workers: hosts.iter().map(|host| worker(host)).collect(),
-            jobs: jobs.iter().map(|name| Job { selectors: ["worker".to_owned()].into(), ..job(name) }).collect(),
+            jobs: jobs
+                .iter()
+                .map(|name| Job { selectors: ["worker".to_owned()].into(), ..job(name) })
+                .collect(),
             disabled: Disabled::default(),
             made_up: false,
         }
     }
 
     fn next(old: &State, fleet: &Fleet) -> State {
-        let hashed: Vec<_> = fleet.jobs.iter().map(|job| (format!("h-{}", job.name), Tree::default())).collect();
+        let hashed: Vec<_> =
+            fleet.jobs.iter().map(|job| (format!("h-{}", job.name), Tree::default())).collect();
         next_state(old, fleet, &BTreeMap::new(), &Ports::new(), &hashed)
     }
 

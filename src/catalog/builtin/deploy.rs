@@ -97,7 +97,8 @@ fn report(
 ) -> Report {
     let mut report = Report::default();
     for (host, outcome) in synced {
-        let outcome = outcome.clone().unwrap_or(WorkerOutcome::Ok { evidence: "worker.json written".to_owned() });
+        let outcome =
+            outcome.clone().unwrap_or(WorkerOutcome::Ok { evidence: "worker.json written".to_owned() });
         report.workers.insert(host.clone(), outcome);
     }
     let mut counts: BTreeMap<Host, BTreeMap<&'static str, usize>> = BTreeMap::new();
@@ -107,7 +108,8 @@ fn report(
         if let Some(outcome) = &outcome {
             match outcome {
                 WorkerOutcome::Ok { .. } => {
-                    *counts.entry(key.host.clone()).or_default().entry(past(planned.action)).or_default() += 1;
+                    *counts.entry(key.host.clone()).or_default().entry(past(planned.action)).or_default() +=
+                        1;
                 }
                 // The first thing that went wrong is the worker's outcome.
                 bad if report.workers.get(&key.host).is_none_or(WorkerOutcome::is_ok) => {
@@ -135,7 +137,9 @@ fn report(
 
 fn of_job(job: &JobName, outcome: &WorkerOutcome) -> WorkerOutcome {
     match outcome.clone() {
-        WorkerOutcome::Failed { error, output } => WorkerOutcome::Failed { error: format!("{job}: {error}"), output },
+        WorkerOutcome::Failed { error, output } => {
+            WorkerOutcome::Failed { error: format!("{job}: {error}"), output }
+        }
         WorkerOutcome::Unknown { why } => WorkerOutcome::Unknown { why: format!("{job}: {why}") },
         other => other,
     }

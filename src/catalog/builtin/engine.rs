@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::store::Store;
 use super::state::State;
+use super::store::Store;
 use super::{build, deploy, health, job, planning, sync};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
-    AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest, HealthReport,
-    HealthRequest, JobRequest, Report,
+    AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
+    HealthReport, HealthRequest, JobRequest, Report,
 };
 use crate::plan::suggest::suggest;
 use crate::plan::{Problem, Problems};

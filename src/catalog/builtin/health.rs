@@ -24,7 +24,11 @@ const ROUND_TRIP: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(100);
 
 /// The whole operation.
-pub(crate) fn health(engine: &Builtin, request: &HealthRequest, call: &Call) -> Result<HealthReport, CatalogError> {
+pub(crate) fn health(
+    engine: &Builtin,
+    request: &HealthRequest,
+    call: &Call,
+) -> Result<HealthReport, CatalogError> {
     let (_, state) = engine.read_state()?;
     engine.check_names(&state, request.jobs.as_deref(), request.workers.as_deref())?;
     let wire = Wire::new(engine.remote.as_ref(), call);
@@ -36,7 +40,9 @@ pub(crate) fn health(engine: &Builtin, request: &HealthRequest, call: &Call) -> 
             let named = request.workers.as_ref().is_none_or(|hosts| hosts.contains(host));
             // With jobs named, only who has one of them.
             let has = request.jobs.is_none()
-                || state.allocations_of(host).any(|(key, row)| in_scope(key) && !row.removed && !row.disabled);
+                || state
+                    .allocations_of(host)
+                    .any(|(key, row)| in_scope(key) && !row.removed && !row.disabled);
             named && has && !row.removed
         })
         .map(|(host, _)| host)
@@ -54,7 +60,11 @@ pub(crate) fn health(engine: &Builtin, request: &HealthRequest, call: &Call) -> 
                 job: job.clone(),
                 host: (*host).clone(),
                 without_probes: probes_of(&state, job).is_empty(),
-                outcome: if outcome.is_ok() { allocation(&wire, &state, job, host, request.wait) } else { outcome.clone() },
+                outcome: if outcome.is_ok() {
+                    allocation(&wire, &state, job, host, request.wait)
+                } else {
+                    outcome.clone()
+                },
             })
             .collect();
         (outcome, allocations)
@@ -70,7 +80,8 @@ pub(crate) fn health(engine: &Builtin, request: &HealthRequest, call: &Call) -> 
 
 fn allocation(wire: &Wire<'_>, state: &State, job: &JobName, host: &Host, wait: bool) -> WorkerOutcome {
     let key = AllocationKey { host: host.clone(), job: job.clone() };
-    let deployed = state.allocations.get(&key).is_some_and(|row| row.current_hash.is_some() || row.attempt.is_some());
+    let deployed =
+        state.allocations.get(&key).is_some_and(|row| row.current_hash.is_some() || row.attempt.is_some());
     if !deployed {
         let error = "it was never deployed: run `maand deploy` first".to_owned();
         return WorkerOutcome::Failed { error, output: None };
@@ -116,7 +127,8 @@ pub(super) fn probe(wire: &Wire<'_>, state: &State, job: &JobName, host: &Host, 
         return WorkerOutcome::Ok { evidence: "no probes".to_owned() };
     };
     let timeout = Duration::from_secs(check.timeout_seconds.max(1).into());
-    let (attempts, interval) = if wait { (check.wait_attempts.max(1), check.wait_interval_seconds) } else { (1, 0) };
+    let (attempts, interval) =
+        if wait { (check.wait_attempts.max(1), check.wait_interval_seconds) } else { (1, 0) };
     repeat(wire, attempts, interval, || {
         for probe in &check.checks {
             if let Err(outcome) = once(wire, state, job, host, probe, timeout) {
@@ -183,7 +195,12 @@ fn once(
 }
 
 /// Tries until it is well, the attempts are spent, or the call ends.
-fn repeat(wire: &Wire<'_>, attempts: u32, interval: u32, mut try_once: impl FnMut() -> WorkerOutcome) -> WorkerOutcome {
+fn repeat(
+    wire: &Wire<'_>,
+    attempts: u32,
+    interval: u32,
+    mut try_once: impl FnMut() -> WorkerOutcome,
+) -> WorkerOutcome {
     let mut attempt = 1;
     loop {
         let outcome = try_once();

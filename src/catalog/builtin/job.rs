@@ -103,11 +103,14 @@ fn targeted<'s>(
                     .take(8)
                     .collect();
                 problems.push(
-                    Problem::error("maand::catalog::no_allocation", format!("job {job} is not on worker {host}"))
-                        .help(match has.as_slice() {
-                            [] => format!("no worker has all the labels that {job} selects"),
-                            has => format!("it is on {}", has.join(", ")),
-                        }),
+                    Problem::error(
+                        "maand::catalog::no_allocation",
+                        format!("job {job} is not on worker {host}"),
+                    )
+                    .help(match has.as_slice() {
+                        [] => format!("no worker has all the labels that {job} selects"),
+                        has => format!("it is on {}", has.join(", ")),
+                    }),
                 );
             }
         }

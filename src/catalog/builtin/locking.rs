@@ -13,12 +13,15 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(crate) fn take(bucket: &Bucket, what: &str, call: &Call) -> Result<Guard, CatalogError> {
     let wait = WAIT.min(call.until.saturating_duration_since(Instant::now()));
     let path = &bucket.paths().catalog_lock;
-    acquire(path, &format!("maand {what}"), wait, &|| call.cancel.is_cancelled()).map_err(|error| match error {
+    acquire(path, &format!("maand {what}"), wait, &|| call.cancel.is_cancelled()).map_err(|error| match error
+    {
         LockError::Held { holder, .. } => CatalogError::Locked {
             what: "the catalog of this bucket (data/catalog.lock)".to_owned(),
             holder: holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string()),
         },
-        LockError::Cancelled => CatalogError::Cancelled("cancelled while waiting for the catalog's lock".to_owned()),
+        LockError::Cancelled => {
+            CatalogError::Cancelled("cancelled while waiting for the catalog's lock".to_owned())
+        }
         error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
     })
 }

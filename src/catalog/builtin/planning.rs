@@ -67,7 +67,11 @@ impl DeployPlan {
 
 /// Decides. `tree` gives the file list of a hash, where it is still known: it decides between reload
 /// and restart.
-pub(crate) fn plan(state: &State, request: &DeployRequest, tree: impl Fn(&str) -> Option<Tree>) -> DeployPlan {
+pub(crate) fn plan(
+    state: &State,
+    request: &DeployRequest,
+    tree: impl Fn(&str) -> Option<Tree>,
+) -> DeployPlan {
     let jobs: Option<BTreeSet<&JobName>> = request.jobs.as_ref().map(|jobs| jobs.iter().collect());
     let workers: Option<BTreeSet<&Host>> = request.workers.as_ref().map(|hosts| hosts.iter().collect());
     let mut trees = Trees { read: &tree, changed: Default::default() };
@@ -161,9 +165,13 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     let (action, reason) = match (&row.current_hash, &row.attempt) {
         (None, _) => start("new on this worker".to_owned()),
         (Some(_), _) if row.stopped => start("enabled again".to_owned()),
-        (Some(_), Some(attempt)) if attempt.is_stop() => start("enabled again, a stop did not end well".to_owned()),
+        (Some(_), Some(attempt)) if attempt.is_stop() => {
+            start("enabled again, a stop did not end well".to_owned())
+        }
         (Some(current), _) if !is_current => changed_action(job, current, row, trees),
-        (Some(_), Some(attempt)) if !attempt.failed => (attempt.action, "how it ended is not known".to_owned()),
+        (Some(_), Some(attempt)) if !attempt.failed => {
+            (attempt.action, "how it ended is not known".to_owned())
+        }
         (Some(_), Some(attempt)) => (attempt.action, "it failed before".to_owned()),
         (Some(_), None) if force => {
             (if files_only { Action::Sync } else { Action::Restart }, "forced".to_owned())
@@ -184,13 +192,17 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     let reason = match &row.attempt {
         Some(attempt) if !is_current && attempt.failed => format!("{reason}; it failed before"),
-        Some(attempt) if !is_current && !attempt.is_stop() => format!("{reason}; how the last try ended is not known"),
+        Some(attempt) if !is_current && !attempt.is_stop() => {
+            format!("{reason}; how the last try ended is not known")
+        }
         _ => reason,
     };
     Some(Planned {
         has_files: (is_current && row.attempt.is_none()) || in_doubt.is_some(),
         look,
-        takes_up: in_doubt.filter(|attempt| attempt.action == action).map(|attempt| attempt.deploy_id.clone()),
+        takes_up: in_doubt
+            .filter(|attempt| attempt.action == action)
+            .map(|attempt| attempt.deploy_id.clone()),
         ..planned(action, reason)
     })
 }
@@ -219,7 +231,9 @@ fn changed_action<F: Fn(&str) -> Option<Tree>>(
         RestartPolicy::Reload => {
             let restart = changed.is_none_or(|paths| {
                 paths.is_empty()
-                    || paths.iter().any(|path| job.job.restart_globs.iter().any(|glob| glob_matches(glob, path)))
+                    || paths
+                        .iter()
+                        .any(|path| job.job.restart_globs.iter().any(|glob| glob_matches(glob, path)))
             });
             if restart { Action::Restart } else { Action::Reload }
         }

@@ -18,7 +18,13 @@ pub(super) fn tcp(host: &Host, port: u16, until: Instant) -> Result<(), String> 
 }
 
 /// Whether `GET path` is answered with one of `expected` (empty: 200 to 399) before `until`.
-pub(super) fn http(host: &Host, port: u16, path: &str, expected: &[u16], until: Instant) -> Result<(), String> {
+pub(super) fn http(
+    host: &Host,
+    port: u16,
+    path: &str,
+    expected: &[u16],
+    until: Instant,
+) -> Result<(), String> {
     let status = status(host, port, path, until).map_err(|why| format!("http port {port} {path}: {why}"))?;
     let well = if expected.is_empty() { (200..400).contains(&status) } else { expected.contains(&status) };
     if well {
@@ -93,7 +99,9 @@ fn parse(mut head: &[u8]) -> Result<Parsed, String> {
         if !(100..200).contains(&status) || status == 101 {
             return Ok(Parsed::Status(status));
         }
-        let Some(blank) = head.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(Parsed::More) };
+        let Some(blank) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return Ok(Parsed::More);
+        };
         head = &head[blank + 4..];
     }
 }
@@ -153,7 +161,9 @@ mod tests {
         assert_eq!(get(b"HTTP/1.1 204 No Content\r\n\r\n", &[]), Ok(()));
         assert_eq!(get(b"HTTP/1.0 503 no\r\n\r\n", &[503]), Ok(()));
         assert_eq!(get(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", &[]), Ok(()));
-        assert!(get(b"HTTP/1.1 500 Oh\r\n\r\n", &[]).unwrap_err().contains("status 500, expected 200 to 399"));
+        assert!(
+            get(b"HTTP/1.1 500 Oh\r\n\r\n", &[]).unwrap_err().contains("status 500, expected 200 to 399")
+        );
         assert!(get(b"SSH-2.0-x\r\n", &[]).unwrap_err().contains("not HTTP"));
         assert!(get(b"", &[]).unwrap_err().contains("ended before"));
     }

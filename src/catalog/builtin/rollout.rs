@@ -120,9 +120,8 @@ impl<'a> Rollout<'a> {
         planned.iter().rev().for_each(|p| by_host.entry(&p.host).or_default().push(p));
         let by_host: Vec<Vec<&Planned>> = by_host.into_values().collect();
         let this = &*self;
-        let outcomes = each(&by_host, PARALLEL, |list| {
-            list.iter().map(|p| (*p, this.stop_one(p))).collect::<Vec<_>>()
-        });
+        let outcomes =
+            each(&by_host, PARALLEL, |list| list.iter().map(|p| (*p, this.stop_one(p))).collect::<Vec<_>>());
         let outcomes = outcomes.into_iter().flatten().map(|(planned, outcome)| {
             let gone = self.state.workers.get(&planned.host).is_none_or(|row| row.removed);
             let outcome = match outcome {
@@ -177,7 +176,8 @@ impl<'a> Rollout<'a> {
         let planned = self.alive(planned);
         let planned = self.demanded(job, &planned);
         let Some(row) = self.state.jobs.get(job) else { return Ok(()) };
-        let (starts_at_once, upgrades_at_once) = (row.job.max_concurrent_starts, row.job.max_concurrent_upgrades);
+        let (starts_at_once, upgrades_at_once) =
+            (row.job.max_concurrent_starts, row.job.max_concurrent_upgrades);
         let of = |wanted: &[Action]| -> Vec<&Planned> {
             planned.iter().copied().filter(|p| wanted.contains(&p.action)).collect()
         };
@@ -260,7 +260,8 @@ impl<'a> Rollout<'a> {
     /// Sends the job's files and swaps them in.
     fn put(&self, planned: &Planned, spool: &Lazy) -> Result<(), WorkerOutcome> {
         let failed = |error: String| WorkerOutcome::Failed { error, output: None };
-        let (Some(tree), Some(row)) = (self.trees.get(&planned.job), self.state.jobs.get(&planned.job)) else {
+        let (Some(tree), Some(row)) = (self.trees.get(&planned.job), self.state.jobs.get(&planned.job))
+        else {
             return Err(failed("the job is not in the workspace any more".to_owned()));
         };
         let paths = self.engine.bucket.paths();
@@ -289,7 +290,11 @@ impl<'a> Rollout<'a> {
         let mut script = self.wire.script(Task::Make, &planned.host);
         script.what = format!("make {action} of {}", planned.job);
         script.deadline = self.engine.make_timeout;
-        script.env.extend(job_env(&self.state, &planned.job, row.and_then(|row| row.current_version.as_deref())));
+        script.env.extend(job_env(
+            &self.state,
+            &planned.job,
+            row.and_then(|row| row.current_version.as_deref()),
+        ));
         script.env.extend([
             ("MAAND_ACTION".to_owned(), action.to_owned()),
             ("MAAND_HASH".to_owned(), hash),
@@ -325,7 +330,8 @@ impl<'a> Rollout<'a> {
         if checked.iter().any(|(_, sick)| *sick) {
             self.halted.insert(job.clone());
         }
-        let done = done.into_iter().zip(checked).map(|((planned, _), (outcome, _))| (planned, outcome)).collect();
+        let done =
+            done.into_iter().zip(checked).map(|((planned, _), (outcome, _))| (planned, outcome)).collect();
         self.settle(done)
     }
 
@@ -359,7 +365,8 @@ impl<'a> Rollout<'a> {
         let mut keys = Vec::new();
         for (planned, outcome) in done {
             let key = key(planned);
-            let wanted = self.state.jobs.get(&planned.job).map(|row| (row.hash.clone(), row.job.version.clone()));
+            let wanted =
+                self.state.jobs.get(&planned.job).map(|row| (row.hash.clone(), row.job.version.clone()));
             match (&outcome, planned.action, self.state.allocations.get_mut(&key)) {
                 (WorkerOutcome::Ok { .. }, Action::Remove, _) => {
                     self.state.allocations.remove(&key);
@@ -425,7 +432,8 @@ impl<'a> Rollout<'a> {
         for planned in planned {
             let missing = demands.iter().find(|demanded| {
                 let there = AllocationKey { host: planned.host.clone(), job: (*demanded).clone() };
-                let stopped = self.state.allocations.get(&there).is_some_and(|row| row.disabled || row.removed);
+                let stopped =
+                    self.state.allocations.get(&there).is_some_and(|row| row.disabled || row.removed);
                 self.halted.contains(*demanded)
                     || (!stopped && self.results.get(&there).is_some_and(|outcome| !outcome.is_ok()))
             });

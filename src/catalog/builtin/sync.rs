@@ -54,8 +54,7 @@ fn look_at(wire: &Wire<'_>, state: &State, host: &Host) -> Seen {
         to_be_noted,
     };
     let row = state.workers.get(host);
-    let (Some(row), Some(expected)) =
-        (row, state.worker_json(host, row.map_or(0, |row| row.confirmed_seq)))
+    let (Some(row), Some(expected)) = (row, state.worker_json(host, row.map_or(0, |row| row.confirmed_seq)))
     else {
         return disagrees("it is not in the catalog".to_owned(), false);
     };
@@ -66,7 +65,9 @@ fn look_at(wire: &Wire<'_>, state: &State, host: &Host) -> Seen {
     let to_be_noted = row.sent_seq == row.confirmed_seq && !row.out_of_sync;
     match wire.run(host, wire.script(Task::Show, host), false) {
         Err(outcome) => Seen { outcome, to_be_noted: false },
-        Ok(ran) if ran.code == code::NO_WORKER_JSON => disagrees("there is no worker.json".to_owned(), to_be_noted),
+        Ok(ran) if ran.code == code::NO_WORKER_JSON => {
+            disagrees("there is no worker.json".to_owned(), to_be_noted)
+        }
         Ok(ran) if ran.code != 0 => Seen { outcome: ran.failure("reading worker.json"), to_be_noted: false },
         Ok(ran) => match compare(&ran.stdout(), &expected) {
             Agreement::Same => Seen {

@@ -136,15 +136,27 @@ impl<'a> Wire<'a> {
                 let why = match why {
                     UnknownWhy::ConnectionLost(why) => format!("the connection was lost: {why}"),
                     UnknownWhy::Deadline(after) => {
-                        format!("{} did not end within {:.0} s and was given up", script.what, after.as_secs_f64())
+                        format!(
+                            "{} did not end within {:.0} s and was given up",
+                            script.what,
+                            after.as_secs_f64()
+                        )
                     }
                     UnknownWhy::Silence(after) => {
-                        format!("{} was silent for {:.0} s and was given up", script.what, after.as_secs_f64())
+                        format!(
+                            "{} was silent for {:.0} s and was given up",
+                            script.what,
+                            after.as_secs_f64()
+                        )
                     }
                     UnknownWhy::Cancelled => format!("{} was given up", script.what),
                 };
                 let tail = tail(&stdout, &stderr);
-                let why = if tail.is_empty() { why } else { format!("{why}; its last words: {}", last_line(&tail)) };
+                let why = if tail.is_empty() {
+                    why
+                } else {
+                    format!("{why}; its last words: {}", last_line(&tail))
+                };
                 Err(WorkerOutcome::Unknown { why })
             }
         }
@@ -179,7 +191,9 @@ impl Ran {
             code::NOT_UNPACKED | code::FILES if disk_full => {
                 format!("the disk of the worker is full: {said}; make room there and deploy again")
             }
-            code::MAKE_FAILED | code::FENCED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => said.to_owned(),
+            code::MAKE_FAILED | code::FENCED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => {
+                said.to_owned()
+            }
             other if stderr.trim().is_empty() => format!("{what} ended with {other}"),
             other => format!("{what} ended with {other}: {}", last_line(&stderr)),
         };
@@ -199,7 +213,9 @@ fn not_run(host: &Host, completion: &Completion) -> Option<String> {
     };
     let said = if said.is_empty() { said } else { format!(": {said}") };
     Some(match why {
-        NotRun::NoFlock => "not installed here: flock (util-linux); install it on the worker and deploy again".to_owned(),
+        NotRun::NoFlock => {
+            "not installed here: flock (util-linux); install it on the worker and deploy again".to_owned()
+        }
         NotRun::NoState if said.contains("No space left") => {
             format!("the disk of the worker is full{said}; make room there and deploy again")
         }

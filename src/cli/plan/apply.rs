@@ -20,7 +20,6 @@ use crate::journal::{Holder, Journal, RunHeader, StepKinds};
 use crate::plan::{self, CommandSource, Located, Plan, Problem, Problems, Step, StepKind};
 use crate::policy;
 use crate::runner;
-use crate::ssh::Cancel;
 
 /// A script file of a plan may have at most this many bytes: it is kept with the run.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
@@ -107,8 +106,9 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
 }
 
 fn unfinished_run(run: &str) -> Problem {
-    Problem::error("maand::run::unfinished", format!("run {run} of this bucket is not finished"))
-        .help(format!("go on with it: `maand plan resume {run}`; or end it for good: `maand plan abort {run}`"))
+    Problem::error("maand::run::unfinished", format!("run {run} of this bucket is not finished")).help(
+        format!("go on with it: `maand plan resume {run}`; or end it for good: `maand plan abort {run}`"),
+    )
 }
 
 fn header(
@@ -138,7 +138,11 @@ fn header(
         seed: seed(started_at, holder.pid),
         scripts,
         hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
-        kinds: StepKinds { before: kinds(&plan.before), steps: kinds(&plan.steps), after: kinds(&plan.after) },
+        kinds: StepKinds {
+            before: kinds(&plan.before),
+            steps: kinds(&plan.steps),
+            after: kinds(&plan.after),
+        },
         started_at,
     })
 }
@@ -175,9 +179,12 @@ fn read_scripts(plan: &Plan, file: &str, bucket: &Bucket) -> Result<BTreeMap<Str
                 scripts.insert(path.value.clone(), text);
             }
             Err(why) => problems.push(
-                Problem::error("maand::plan::script", format!("the script `{}` can not be used: {why}", path.value))
-                    .at(&plan.source, path.span.clone(), "named here")
-                    .help("its place is relative to the plan file, or to the bucket's folder"),
+                Problem::error(
+                    "maand::plan::script",
+                    format!("the script `{}` can not be used: {why}", path.value),
+                )
+                .at(&plan.source, path.span.clone(), "named here")
+                .help("its place is relative to the plan file, or to the bucket's folder"),
             ),
         }
     }
@@ -212,8 +219,11 @@ fn refuse_bad_start(graph: &RolloutGraph, checks: &[Check]) -> Result<(), CliErr
             failed += 1;
             claimed |= error.kind == ErrorKind::Claimed;
             let host = graph.host(TargetIx(at as u32));
-            let message =
-                if error.message.contains(host) { error.message.clone() } else { format!("{host}: {}", error.message) };
+            let message = if error.message.contains(host) {
+                error.message.clone()
+            } else {
+                format!("{host}: {}", error.message)
+            };
             problems.push(Problem::error(code_of(error.kind), message).help(help_of(error.kind)));
         }
     }
@@ -254,12 +264,16 @@ fn help_of(kind: ErrorKind) -> &'static str {
         ErrorKind::HostKeyChanged => {
             "somebody may be in between, or the host was installed anew; when you know which: remove its line from secrets/known_hosts"
         }
-        ErrorKind::HostKeyUnknown => "add its key to secrets/known_hosts, or set host_key_check = \"accept-new\"",
+        ErrorKind::HostKeyUnknown => {
+            "add its key to secrets/known_hosts, or set host_key_check = \"accept-new\""
+        }
         ErrorKind::AuthRefused => "is the public key of this bucket in authorized_keys there, for this user?",
         ErrorKind::SudoWantsPassword => "give the SSH user NOPASSWD in sudoers, or set use_sudo = false",
         ErrorKind::MissingTool => "install it there with the system's package manager",
         ErrorKind::SameHost => "leave one of the two out of workers.json, or out of the plan's targets",
-        ErrorKind::Claimed => "wait for that run; if it will never come back: `maand plan release --worker HOST`",
+        ErrorKind::Claimed => {
+            "wait for that run; if it will never come back: `maand plan release --worker HOST`"
+        }
         _ => "is it up, and is its address right? `maand health_check --verbose` looks again",
     }
 }
@@ -270,7 +284,8 @@ fn pending_changes(session: &Session, graph: &RolloutGraph) -> Result<Vec<String
     if !deploys {
         return Ok(Vec::new());
     }
-    let workers = graph.target_indices().map(|target| graph.fleet.worker(graph.target(target).worker).host.clone());
+    let workers =
+        graph.target_indices().map(|target| graph.fleet.worker(graph.target(target).worker).host.clone());
     let request = DeployRequest { workers: Some(workers.collect()), ..DeployRequest::default() };
     let pending = session.outside.catalog.pending(&request).map_err(super::super::engine::catalog_error)?;
     Ok(pending
@@ -299,8 +314,16 @@ fn summary(
         hosts.join(", ")
     };
     let steps: Vec<&str> = graph.plan.steps.iter().map(|step| step.id.as_str()).collect();
-    let at_once = limits.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
-    let _ = writeln!(text, "Plan {} ({}): {} workers in {} waves, {at_once}", graph.plan.name, args.plan, hosts.len(), graph.waves.len());
+    let at_once =
+        limits.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
+    let _ = writeln!(
+        text,
+        "Plan {} ({}): {} workers in {} waves, {at_once}",
+        graph.plan.name,
+        args.plan,
+        hosts.len(),
+        graph.waves.len()
+    );
     let _ = writeln!(text, "  workers: {shown}");
     let _ = writeln!(text, "  steps:   {}", steps.join(" -> "));
     let _ = writeln!(text, "  halts at failure {}", limits.max_failures + 1);
@@ -325,7 +348,8 @@ fn summary(
             let _ = writeln!(text, "    {change}");
         }
         if pending.len() > PENDING_SHOWN {
-            let _ = writeln!(text, "    and {} more: `maand deploy --dry-run`", pending.len() - PENDING_SHOWN);
+            let _ =
+                writeln!(text, "    and {} more: `maand deploy --dry-run`", pending.len() - PENDING_SHOWN);
         }
     }
     for problem in graph.warnings.iter() {

@@ -138,7 +138,9 @@ fn wait_until_taken(journal: &Journal, request: i64, id: &RunId) -> Result<Exit,
     loop {
         match journal.request_state(request)? {
             RequestState::Taken => {
-                out::note(&format!("Run {id} has taken it; `maand plan status {id}` shows what becomes of it."));
+                out::note(&format!(
+                    "Run {id} has taken it; `maand plan status {id}` shows what becomes of it."
+                ));
                 return Ok(Exit::Done);
             }
             RequestState::Refused(why) => return Err(refused(why)),

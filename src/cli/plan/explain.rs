@@ -33,10 +33,14 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
     let stored = Stored::load(&journal, id)?;
     let rollout = stored.rollout(Options::default())?;
     let graph = &stored.graph;
-    let target = graph.target_indices().find(|target| graph.host(*target) == args.worker).ok_or_else(|| {
-        Problem::error("maand::run::unknown_worker", format!("{} is no worker of run {}", args.worker, stored.id))
+    let target =
+        graph.target_indices().find(|target| graph.host(*target) == args.worker).ok_or_else(|| {
+            Problem::error(
+                "maand::run::unknown_worker",
+                format!("{} is no worker of run {}", args.worker, stored.id),
+            )
             .help(format!("`maand plan status {}` lists them", stored.id))
-    })?;
+        })?;
     let life = rollout.life(target);
     let why = match rollout.verdict(target, runner::now()) {
         Some(Verdict::Admit) => "may start now".to_owned(),

@@ -4,10 +4,10 @@ mod apply;
 mod control;
 mod explain;
 mod new;
+mod read;
 mod release;
 mod resume;
 mod session;
-mod read;
 mod show;
 mod validate;
 

@@ -187,7 +187,9 @@ impl Session {
         let mut view = self.stored.view()?;
         let world = self.world(&rollout);
         let mut first = first;
-        if rollout.phase() == Phase::Preflight && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. })) {
+        if rollout.phase() == Phase::Preflight
+            && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. }))
+        {
             // The process before this one ended between the start and the preflight.
             let mut checks = self.look()?;
             self.claim(&mut checks)?;
@@ -249,12 +251,7 @@ impl Session {
 
 /// Runs of this bucket that are over: their claims count for nothing.
 pub(super) fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, CliError> {
-    Ok(journal
-        .runs()?
-        .into_iter()
-        .filter(|run| run.state.is_final())
-        .map(|run| run.id.to_string())
-        .collect())
+    Ok(journal.runs()?.into_iter().filter(|run| run.state.is_final()).map(|run| run.id.to_string()).collect())
 }
 
 /// The claim of a run.
@@ -273,7 +270,10 @@ pub(super) fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
 pub(super) fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<String> {
     let drains = graph.plan.steps.iter().any(|step| matches!(step.kind, plan::StepKind::Disable { .. }));
     (drains && graph.target(target).already_disabled).then(|| {
-        format!("{} is disabled in disabled.json already, by somebody else: it is left alone", graph.host(target))
+        format!(
+            "{} is disabled in disabled.json already, by somebody else: it is left alone",
+            graph.host(target)
+        )
     })
 }
 
@@ -286,7 +286,8 @@ fn exit_of(ended: &Ended, controller: &Controller, id: &RunId, context: &Context
         Ended::Rested(_) if failures > 0 => Exit::Failed,
         Ended::Rested(_) => Exit::Resumable,
         Ended::Cut(unknown) => {
-            let what = if unknown.is_empty() { "nothing was in flight".to_owned() } else { unknown.join(", ") };
+            let what =
+                if unknown.is_empty() { "nothing was in flight".to_owned() } else { unknown.join(", ") };
             let problem = Problem::warning("maand::run::cut", format!("stopped at once; in doubt: {what}"))
                 .help(format!("`maand plan resume {id}` looks at the workers before it does anything"));
             out::diagnose(&problem, context.colors);
