@@ -2,3 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod layering;
+mod ssh;
+mod ssh_faults;
+mod ssh_hosts;
+#[path = "../support/mod.rs"]
+mod support;
