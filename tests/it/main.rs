@@ -4,6 +4,11 @@
 mod bucket_read;
 mod journal;
 mod layering;
+mod ssh;
+mod ssh_faults;
+mod ssh_hosts;
+#[path = "../support/mod.rs"]
+mod support;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
