@@ -4,11 +4,16 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
 
 mod args;
+mod build;
 mod cat;
 mod context;
+mod deploy;
 mod error;
+mod health_check;
 mod info;
 mod init;
+mod job;
+mod operate;
 mod out;
 mod plan;
 mod run;

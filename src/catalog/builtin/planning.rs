@@ -233,3 +233,6 @@ impl Attempt {
         matches!(self.action, Action::Stop | Action::Remove)
     }
 }
+
+#[cfg(test)]
+mod tests;
