@@ -7,4 +7,4 @@ mod api;
 mod builtin;
 
 pub use api::*;
-pub use builtin::{Builtin, MAKE_TIMEOUT};
+pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};

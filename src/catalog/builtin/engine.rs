@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::state::State;
 use super::store::Store;
 use super::{build, deploy, health, job, planning, sync};
-use crate::bucket::{Bucket, Host, JobName};
+use crate::bucket::{Bucket, Host, JobName, Worker};
 use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
     HealthReport, HealthRequest, JobRequest, Report,
@@ -88,6 +88,15 @@ impl Builtin {
         }
         if problems.is_empty() { Ok(()) } else { Err(CatalogError::Invalid(problems)) }
     }
+}
+
+/// The workers of the last build, with those that wait for their removal; none before the first.
+///
+/// # Errors
+/// When the catalog can not be read.
+pub fn built_workers(bucket: &Bucket) -> Result<Vec<Worker>, CatalogError> {
+    let Some(store) = Store::open_read_only(&bucket.paths().catalog_db)? else { return Ok(Vec::new()) };
+    Ok(store.load()?.workers.into_values().map(|row| row.worker).collect())
 }
 
 fn unknown(code: &'static str, what: &str, name: &str, known: &[&str]) -> Problem {

@@ -29,4 +29,5 @@ mod testing;
 mod tree;
 mod wire;
 
-pub use engine::{Builtin, MAKE_TIMEOUT};
+pub use engine::{Builtin, MAKE_TIMEOUT, built_workers};
+pub use store::action_name;

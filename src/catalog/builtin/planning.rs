@@ -247,3 +247,6 @@ impl Attempt {
         matches!(self.action, Action::Stop | Action::Remove)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -414,8 +414,8 @@ const ACTIONS: [(Action, &str); 7] = [
     (Action::Skip, "skip"),
 ];
 
-/// The name of an action in the database, in receipts and as a Makefile target.
-pub(crate) fn action_name(action: Action) -> &'static str {
+/// The name of an action in the database, in receipts, in JSON and as a Makefile target.
+pub fn action_name(action: Action) -> &'static str {
     ACTIONS.iter().find(|(known, _)| *known == action).map_or("", |(_, name)| name)
 }
 
