@@ -14,6 +14,8 @@ mod layout;
 mod plain;
 mod reporter;
 mod terminal;
+#[cfg(test)]
+mod testing;
 mod time;
 mod view;
 mod words;
