@@ -379,7 +379,8 @@ fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Mill
 pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String {
     match reason {
         HaltReason::TooManyFailures { failed, allowed } => {
-            format!("{failed} workers failed and the plan allows {allowed}")
+            let workers = if *failed == 1 { "worker" } else { "workers" };
+            format!("{failed} {workers} failed, and the plan allows {allowed}")
         }
         HaltReason::LaneFailed { lane, step, error } => {
             format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)
@@ -410,7 +411,7 @@ mod tests {
         assert_eq!((last_counts.succeeded, last_counts.failed, last_counts.queued), (1, 1, 1));
         assert_eq!(view.state, RunState::Halted);
         assert!(view.resumable && view.finished_at.is_none());
-        assert!(view.reason.as_ref().unwrap().contains("1 workers failed"), "{:?}", view.reason);
+        assert!(view.reason.as_ref().unwrap().contains("1 worker failed"), "{:?}", view.reason);
         let [one, two, three] = view.workers.as_slice() else { panic!() };
         assert_eq!(one.boot_id_before, Some(boot_id(0, 0)));
         assert_eq!(one.boot_id_after, Some(boot_id(0, 1)));

@@ -21,7 +21,7 @@ mod view;
 mod words;
 
 pub use closing::{closing, status_text};
-pub use derive::event_of;
+pub use derive::{event_of, outcome_in_words};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
 pub use fold::RunInfo;
 pub use json::JsonLines;
