@@ -88,7 +88,7 @@ fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) 
     let at = |problem: Problem| problem.at(&graph.plan.source, window.span.clone(), "never opens");
     if limits.window_unknown {
         let message = format!("there is no time zone `{}`", window.value.timezone);
-        let problem = at(Problem::error("maand::plan::unknown_timezone", message));
+        let problem = at(Problem::error("maand::plan::bad_timezone", message));
         problems.push(problem.help("use an IANA name, such as Europe/Berlin or UTC"));
     } else if limits.window.as_ref().is_some_and(|schedule| !window::ever_opens(schedule)) {
         let problem = at(Problem::error("maand::plan::window_never_opens", "the window never opens"));

@@ -117,10 +117,8 @@ struct WorkerJson<'a> {
     /// Its enabled jobs.
     jobs: Vec<&'a str>,
     /// Steps that are skipped here because of their `when`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     skips: Vec<&'a str>,
     /// A person had disabled it: the run skips it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     already_disabled: bool,
 }
 
@@ -348,5 +346,26 @@ fn problem(problem: &Problem) -> ProblemJson<'_> {
         line: place.map(|(_, line, _)| line),
         column: place.map(|(_, _, column)| column),
         help: problem.help.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema as it is committed.
+    const COMMITTED: &str = "schemas/plan-show.v1.schema.json";
+
+    #[test]
+    fn the_committed_schema_is_the_one_of_the_code() {
+        let mut schema = schemars::schema_for!(Document<'_>);
+        schema.insert("title".to_owned(), "Output of `maand plan show --format json`".into());
+        let schema = format!("{:#}\n", schema.as_value());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(COMMITTED);
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &schema).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(committed, schema, "run the tests with MAAND_UPDATE_SCHEMAS=1 and look at what changed");
     }
 }

@@ -281,14 +281,14 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     let _ = writeln!(text, "  {rounds} of at most {most}; at most {} down at a time", forecast.most_down);
     match forecast.longest {
         Some(longest) => {
-            let _ = writeln!(text, "  longest   {:<9} every try of every step takes its whole time-out", duration(longest));
+            let _ = writeln!(text, "  longest   {:<10} every try of every step takes its whole time-out", duration(longest));
         }
         None => {
-            let _ = writeln!(text, "  longest   no limit  a step has no time-out");
+            let _ = writeln!(text, "  longest   no limit   a step has no time-out");
         }
     }
     if let Some(expected) = forecast.expected {
-        let _ = writeln!(text, "  expected  {:<9} a guess from what each kind of step usually takes", duration(expected));
+        let _ = writeln!(text, "  expected  {:<10} a guess from what each kind of step usually takes", duration(expected));
     }
     let mut without = Vec::new();
     if forecast.approvals {
