@@ -41,7 +41,9 @@ fn main() {
 }
 
 fn parsed() -> Arc<Plan> {
-    Arc::new(plan::parse(&Source::new("bench.yaml", PLAN), &[]).unwrap_or_else(|problems| panic!("{problems:?}")))
+    Arc::new(
+        plan::parse(&Source::new("bench.yaml", PLAN), &[]).unwrap_or_else(|problems| panic!("{problems:?}")),
+    )
 }
 
 fn fleet(plan: &Plan, workers: u32) -> Arc<Fleet> {

@@ -28,7 +28,11 @@ pub struct CompileOptions {
 /// Every problem that can be found: names that the fleet does not have, an empty or unexpected
 /// selection, cycles. Warnings of a graph that compiles are in [`RolloutGraph::warnings`], the
 /// plan's own included. Whether budgets can be met is `policy`'s to say.
-pub fn compile(plan: &Arc<Plan>, fleet: &Arc<Fleet>, options: &CompileOptions) -> Result<RolloutGraph, Problems> {
+pub fn compile(
+    plan: &Arc<Plan>,
+    fleet: &Arc<Fleet>,
+    options: &CompileOptions,
+) -> Result<RolloutGraph, Problems> {
     let mut problems = plan.warnings.clone();
     dag::check(plan, &mut problems);
     let enabled: Vec<Allocation> =
@@ -38,7 +42,8 @@ pub fn compile(plan: &Arc<Plan>, fleet: &Arc<Fleet>, options: &CompileOptions) -
 
     let narrow = options.workers.as_deref();
     let (chosen, selection) = select(plan, fleet, &hosted, narrow, &names, &mut problems);
-    let whens: Vec<_> = plan.steps.iter().map(|step| Matcher::when(&step.when, &names, &mut problems)).collect();
+    let whens: Vec<_> =
+        plan.steps.iter().map(|step| Matcher::when(&step.when, &names, &mut problems)).collect();
     check_jobs(plan, &names, &mut problems);
     if let Some(spread) = &plan.rollout.spread {
         names.tag_key(&spread.value.tag, spread.span.clone(), &mut problems);
@@ -152,17 +157,24 @@ fn warn(plan: &Plan, fleet: &Fleet, targets: &[Target], problems: &mut Problems)
     if !disabled.is_empty() {
         let message = format!("{} already disabled by a person: {}", are(&disabled), some_of(&disabled));
         let help = "a run skips such a worker and never enables it; leave it out by `exclude`, or take it out of disabled.json";
-        problems.push(Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help));
+        problems.push(
+            Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help),
+        );
     }
     let Some(spread) = &plan.rollout.spread else { return };
     let tag = spread.value.tag.to_lowercase();
-    let without: Vec<_> =
-        targets.iter().filter(|target| !fleet.worker(target.worker).tags.contains_key(&tag)).map(host).collect();
+    let without: Vec<_> = targets
+        .iter()
+        .filter(|target| !fleet.worker(target.worker).tags.contains_key(&tag))
+        .map(host)
+        .collect();
     if !without.is_empty() {
         let message = format!("{} without the tag `{tag}`: {}", are(&without), some_of(&without));
         let problem = Problem::warning("maand::plan::spread_without_tag", message);
         let problem = problem.at(&plan.source, spread.span.clone(), "spreads over this tag");
-        problems.push(problem.help("together they count as one failure domain; give each its tag in workers.json"));
+        problems.push(
+            problem.help("together they count as one failure domain; give each its tag in workers.json"),
+        );
     }
 }
 
@@ -221,7 +233,8 @@ mod tests {
         assert_eq!(select(|plan| plan.targets.tags = zone(&["b"])), ["10.0.0.2", "10.0.0.10"]);
         assert_eq!(select(|plan| plan.targets.tags = zone(&["a", "b"])).len(), 3);
         assert_eq!(select(|plan| plan.targets.jobs = names(&["api"])), ["10.0.0.1", "10.0.0.2"]);
-        let exclude = Targets { labels: names(&["web"]), workers: Some(names(&["10.0.0.10"])), ..Targets::default() };
+        let exclude =
+            Targets { labels: names(&["web"]), workers: Some(names(&["10.0.0.10"])), ..Targets::default() };
         assert_eq!(select(|plan| plan.targets.exclude = Some(Box::new(exclude))), ["10.0.0.2"]);
         let exclude = Targets { tags: zone(&["b"]), ..Targets::default() };
         assert_eq!(select(|plan| plan.targets.exclude = Some(Box::new(exclude))), ["10.0.0.1"]);
@@ -247,17 +260,22 @@ mod tests {
         let mut plan = plan();
         plan.targets.workers = Some(names(&["10.0.0.1", "10.0.0.3"]));
         plan.targets.labels = names(&["wbe"]);
-        plan.targets.tags = vec![
-            (located("zoen".to_owned()), names(&["a"])),
-            (located("zone".to_owned()), names(&["c"])),
-        ];
+        plan.targets.tags =
+            vec![(located("zoen".to_owned()), names(&["a"])), (located("zone".to_owned()), names(&["c"]))];
         plan.targets.jobs = names(&["apy"]);
         plan.rollout.spread = Some(located(Spread { tag: "rack".to_owned(), at_most: 1 }));
         let mut found = codes(&plan, &three(), &CompileOptions::default());
         found.sort_unstable();
         assert_eq!(
             found,
-            ["unknown_job", "unknown_label", "unknown_tag", "unknown_tag", "unknown_tag_value", "unknown_worker"]
+            [
+                "unknown_job",
+                "unknown_label",
+                "unknown_tag",
+                "unknown_tag",
+                "unknown_tag_value",
+                "unknown_worker"
+            ]
         );
     }
 
@@ -268,8 +286,13 @@ mod tests {
         assert_eq!(codes(&plan, &three(), &CompileOptions::default()), ["unexpected_selection"]);
         plan.targets.labels = names(&["api"]);
         assert!(codes(&plan, &three(), &CompileOptions::default()).is_empty());
-        let narrow = |hosts: &[&str]| CompileOptions { workers: Some(hosts.iter().map(|h| (*h).to_owned()).collect()) };
-        assert!(codes(&plan, &three(), &narrow(&["10.0.0.2"])).is_empty(), "`expect` is about the plan's own selection");
+        let narrow = |hosts: &[&str]| CompileOptions {
+            workers: Some(hosts.iter().map(|h| (*h).to_owned()).collect()),
+        };
+        assert!(
+            codes(&plan, &three(), &narrow(&["10.0.0.2"])).is_empty(),
+            "`expect` is about the plan's own selection"
+        );
         assert_eq!(codes(&plan, &three(), &narrow(&["10.0.0.10"])), ["not_selected"]);
         assert_eq!(codes(&plan, &three(), &narrow(&["10.0.0.20"])), ["unknown_worker"]);
         assert_eq!(codes(&plan, &three(), &narrow(&[])), ["empty_selection"]);
@@ -298,7 +321,8 @@ mod tests {
             step("b", reboot(), &[1]),
             step("self", reboot(), &[3]),
         ];
-        let problems = compile(&Arc::new(plan.clone()), &Arc::new(three()), &CompileOptions::default()).unwrap_err();
+        let problems =
+            compile(&Arc::new(plan.clone()), &Arc::new(three()), &CompileOptions::default()).unwrap_err();
         let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(messages.len(), 2);
         assert!(messages.iter().any(|m| m.contains("`a` needs `b` needs `a`")), "{messages:?}");
@@ -367,8 +391,10 @@ mod tests {
         let mut plan = plan();
         plan.targets.labels = names(&["Edge"]);
         plan.targets.jobs = names(&["api"]);
-        plan.targets.exclude =
-            Some(Box::new(Targets { tags: vec![(located("zone".to_owned()), names(&["c"]))], ..Targets::default() }));
+        plan.targets.exclude = Some(Box::new(Targets {
+            tags: vec![(located("zone".to_owned()), names(&["c"]))],
+            ..Targets::default()
+        }));
         plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 }));
         let fleet = made_up_fleet(&plan, 9);
         let graph = compiled(&plan, &fleet);

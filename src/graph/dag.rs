@@ -18,7 +18,8 @@ pub(super) fn build(plan: &Plan, targets: u32, waves: &[Range<u32>]) -> DiGraph<
     let shape = Shape::of(&plan.steps);
     let nodes = plan.before.len() + steps * targets as usize + 2 * waves.len() + plan.after.len();
     let edges_of_one = shape.edges + shape.first.len() + shape.last.len();
-    let mut dag = DiGraph::with_capacity(nodes, edges_of_one * targets as usize + nodes - steps * targets as usize);
+    let mut dag =
+        DiGraph::with_capacity(nodes, edges_of_one * targets as usize + nodes - steps * targets as usize);
 
     let add_lane = |dag: &mut DiGraph<Node, ()>, lane: Lane, count: usize| {
         let first = dag.node_count();
@@ -130,7 +131,11 @@ fn check_lane(plan: &Plan, list: &str, steps: &[Step], problems: &mut Problems) 
             } else {
                 let message = format!("step `{}` of `{list}` needs a step that is not there", step.id);
                 let problem = Problem::error("maand::plan::unknown_step", message);
-                problems.push(problem.at(&plan.source, step.span.clone(), "needs it").help("name a step of the same list"));
+                problems.push(
+                    problem
+                        .at(&plan.source, step.span.clone(), "needs it")
+                        .help("name a step of the same list"),
+                );
             }
         }
     }
@@ -142,11 +147,13 @@ fn check_lane(plan: &Plan, list: &str, steps: &[Step], problems: &mut Problems) 
             continue;
         }
         let ring = around(steps, &ring);
-        let names: Vec<_> = ring.iter().chain(ring.first()).map(|at| format!("`{}`", steps[*at].id)).collect();
+        let names: Vec<_> =
+            ring.iter().chain(ring.first()).map(|at| format!("`{}`", steps[*at].id)).collect();
         let message = format!("steps of `{list}` need each other in a circle: {}", names.join(" needs "));
         let mut problem = Problem::error("maand::plan::cycle", message);
         for (at, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
-            problem = problem.at(&plan.source, steps[*at].span.clone(), format!("needs `{}`", steps[*next].id));
+            problem =
+                problem.at(&plan.source, steps[*at].span.clone(), format!("needs `{}`", steps[*next].id));
         }
         problems.push(problem.help("take one of these `needs` out"));
     }

@@ -127,9 +127,11 @@ impl RolloutGraph {
             Node::Step { lane, .. } => Some(lane),
             Node::WaveStart(_) | Node::WaveEnd(_) => None,
         };
-        self.dag.neighbors_directed(node, Direction::Incoming).filter_map(move |before| match self.dag[before] {
-            Node::Step { lane, step } if Some(lane) == own => Some(step as usize),
-            _ => None,
+        self.dag.neighbors_directed(node, Direction::Incoming).filter_map(move |before| {
+            match self.dag[before] {
+                Node::Step { lane, step } if Some(lane) == own => Some(step as usize),
+                _ => None,
+            }
         })
     }
 

@@ -37,7 +37,11 @@ impl<'a> Names<'a> {
     pub(super) fn worker(&self, host: &Located<String>, problems: &mut Problems) -> Option<WorkerIx> {
         let found = self.host(&host.value);
         if found.is_none() {
-            problems.push(self.unknown_worker(&host.value).at(self.source, host.span.clone(), "not in this bucket"));
+            problems.push(self.unknown_worker(&host.value).at(
+                self.source,
+                host.span.clone(),
+                "not in this bucket",
+            ));
         }
         found
     }
@@ -54,7 +58,8 @@ impl<'a> Names<'a> {
         let found = self.jobs.get(name.value.as_str()).copied();
         if found.is_none() {
             let near = nearest(&name.value, self.fleet.jobs.iter().map(|job| job.name.as_str()));
-            let problem = Problem::error("maand::plan::unknown_job", format!("there is no job `{}`", name.value));
+            let problem =
+                Problem::error("maand::plan::unknown_job", format!("there is no job `{}`", name.value));
             let problem = problem.at(self.source, name.span.clone(), "not in this bucket");
             problems.push(problem.help(help(near, "jobs are the folders below workspace/jobs")));
         }
@@ -70,7 +75,8 @@ impl<'a> Names<'a> {
             let message = format!("no worker carries the label `{}`", label.value);
             let problem = Problem::error("maand::plan::unknown_label", message);
             let problem = problem.at(self.source, label.span.clone(), "on no worker");
-            problems.push(problem.help(help(near, &listed("labels", all.iter().map(|label| label.as_str())))));
+            problems
+                .push(problem.help(help(near, &listed("labels", all.iter().map(|label| label.as_str())))));
         }
         lower
     }
@@ -91,7 +97,8 @@ impl<'a> Names<'a> {
             if there.any(|found| found == lower_value) {
                 continue;
             }
-            let all: BTreeSet<_> = self.fleet.workers.iter().filter_map(|worker| worker.tags.get(&lower)).collect();
+            let all: BTreeSet<_> =
+                self.fleet.workers.iter().filter_map(|worker| worker.tags.get(&lower)).collect();
             let near = nearest(lower_value, all.iter().map(|value| value.as_str()));
             let message = format!("no worker has `{}` as its tag `{}`", value.value, key.value);
             let problem = Problem::error("maand::plan::unknown_tag_value", message);

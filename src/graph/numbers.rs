@@ -107,12 +107,11 @@ fn budgets(plan: &Plan, fleet: &Fleet, enabled: &[Allocation]) -> Vec<JobBudget>
         let own = |(_, entry): &(usize, &Budget)| entry.job.value == job.name.as_str();
         let entries = || entries.iter().map(|entry| &entry.value).enumerate();
         let any_own = entries().any(|entry| own(&entry));
-        let mine = entries().filter(|(at, entry)| {
-            if any_own { own(&(*at, entry)) } else { entry.job.value == "*" }
-        });
-        let strictest = mine.map(|(at, entry)| (at, wanted(entry.bound, of))).reduce(|a, b| {
-            if b.1.value > a.1.value { b } else { a }
-        });
+        let mine =
+            entries().filter(|(at, entry)| if any_own { own(&(*at, entry)) } else { entry.job.value == "*" });
+        let strictest = mine
+            .map(|(at, entry)| (at, wanted(entry.bound, of)))
+            .reduce(|a, b| if b.1.value > a.1.value { b } else { a });
         if let (Some((entry, wants)), 1..) = (strictest, of) {
             all.push(JobBudget { job: JobIx(j as u32), of, wants: wants.value, how: wants.how, entry });
         }
@@ -127,7 +126,9 @@ fn wanted(bound: BudgetBound, of: u32) -> Resolved {
         BudgetBound::MaxUnavailable(amount) => {
             let may = round_down(amount, of, "");
             let wants = of.saturating_sub(may.value);
-            Resolved { value: wants, how: format!("at most {} may be unavailable ({})", may.value, may.how) }
+            let plain = may.how == may.value.to_string();
+            let how = if plain { String::new() } else { format!(" ({})", may.how) };
+            Resolved { value: wants, how: format!("at most {} may be unavailable{how}", may.value) }
         }
     }
 }
@@ -144,11 +145,14 @@ fn down_to_at_least_one(amount: Amount, of: u32) -> Resolved {
 
 fn round_down(amount: Amount, of: u32, suffix: &str) -> Resolved {
     match amount {
-        Amount::Count(count) => Resolved { value: u32::try_from(count).unwrap_or(u32::MAX), how: format!("{count}{suffix}") },
+        Amount::Count(count) => {
+            Resolved { value: u32::try_from(count).unwrap_or(u32::MAX), how: format!("{count}{suffix}") }
+        }
         Amount::Percent(percent) => {
             let hundredths = u64::from(percent) * u64::from(of);
             let value = (hundredths / 100) as u32;
-            let rounded = if hundredths % 100 == 0 { String::new() } else { format!(", rounded down to {value}") };
+            let rounded =
+                if hundredths % 100 == 0 { String::new() } else { format!(", rounded down to {value}") };
             Resolved { value, how: format!("{percent}% of {of} is {}{rounded}{suffix}", decimal(hundredths)) }
         }
     }
@@ -160,7 +164,8 @@ fn round_up(amount: Amount, of: u32) -> Resolved {
         Amount::Percent(percent) => {
             let hundredths = u64::from(percent) * u64::from(of);
             let value = hundredths.div_ceil(100) as u32;
-            let rounded = if hundredths % 100 == 0 { String::new() } else { format!(", rounded up to {value}") };
+            let rounded =
+                if hundredths % 100 == 0 { String::new() } else { format!(", rounded up to {value}") };
             Resolved { value, how: format!("{percent}% of {of} is {}{rounded}", decimal(hundredths)) }
         }
     }
@@ -193,7 +198,10 @@ mod tests {
         assert_eq!(sizes(&[of(10), WaveSize::Rest], 4), [4]);
         assert_eq!(sizes(&[of(0)], 2), [1, 1], "a wave is never empty");
         assert_eq!(wave_sizes(&[percent(15)], 10)[0].how, "15% of 10 is 1.5, rounded down to 1");
-        assert_eq!(wave_sizes(&[percent(1)], 10)[0].how, "1% of 10 is 0.1, rounded down to 0, but at least 1");
+        assert_eq!(
+            wave_sizes(&[percent(1)], 10)[0].how,
+            "1% of 10 is 0.1, rounded down to 0, but at least 1"
+        );
         assert_eq!(wave_sizes(&[percent(10)], 10)[0].how, "10% of 10 is 1");
     }
 

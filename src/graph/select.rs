@@ -95,7 +95,8 @@ fn check_size(plan: &Plan, selection: &Selection, problems: &mut Problems) {
         problems.push(problem.help(format!("a worker must match every part of `targets`{why}")));
     }
     let Some(expect) = &plan.targets.expect else { return };
-    let outside = expect.value.min.is_some_and(|min| count < min) || expect.value.max.is_some_and(|max| count > max);
+    let outside =
+        expect.value.min.is_some_and(|min| count < min) || expect.value.max.is_some_and(|max| count > max);
     if outside && count > 0 {
         let wanted = match (expect.value.min, expect.value.max) {
             (Some(min), Some(max)) => format!("{min} to {max}"),
@@ -106,7 +107,9 @@ fn check_size(plan: &Plan, selection: &Selection, problems: &mut Problems) {
         let message = format!("the plan selects {} and expects {wanted}", workers(count));
         let problem = Problem::error("maand::plan::unexpected_selection", message);
         let problem = problem.at(&plan.source, expect.span.clone(), format!("selected: {count}"));
-        problems.push(problem.help("look at the selection with `maand plan show`; then mend `targets` or `expect`"));
+        problems.push(
+            problem.help("look at the selection with `maand plan show`; then mend `targets` or `expect`"),
+        );
     }
 }
 
@@ -143,7 +146,10 @@ fn parts(plan: &Plan, fleet: &Fleet, hosted: &[Box<[JobIx]>], names: &Names<'_>)
     for tag in &targets.tags {
         let values: Vec<_> = tag.1.iter().map(|value| value.value.as_str()).collect();
         let what = format!("tag `{}` is {}", tag.0.value, values.join(" or "));
-        add(what, Matcher::targets(&crate::plan::Targets { tags: vec![tag.clone()], ..one() }, names, &mut known));
+        add(
+            what,
+            Matcher::targets(&crate::plan::Targets { tags: vec![tag.clone()], ..one() }, names, &mut known),
+        );
     }
     if !targets.jobs.is_empty() {
         let jobs: Vec<_> = targets.jobs.iter().map(|job| format!("`{}`", job.value)).collect();
@@ -153,7 +159,12 @@ fn parts(plan: &Plan, fleet: &Fleet, hosted: &[Box<[JobIx]>], names: &Names<'_>)
     parts
 }
 
-fn narrow_to(chosen: &[WorkerIx], hosts: &[String], names: &Names<'_>, problems: &mut Problems) -> Vec<WorkerIx> {
+fn narrow_to(
+    chosen: &[WorkerIx],
+    hosts: &[String],
+    names: &Names<'_>,
+    problems: &mut Problems,
+) -> Vec<WorkerIx> {
     let mut wanted = Vec::new();
     for host in hosts {
         match names.host(host) {

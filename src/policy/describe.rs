@@ -31,7 +31,9 @@ impl Reason {
             Self::Spread { tag, domain, held, at_most } => {
                 let held = held.iter().map(|(value, holder)| format!("`{value}` by {}", graph.host(*holder)));
                 let held = held.collect::<Vec<_>>().join(", ");
-                format!("at most {at_most} {tag} at a time may be disturbed, and it is in `{domain}`; held: {held}")
+                format!(
+                    "at most {at_most} {tag} at a time may be disturbed, and it is in `{domain}`; held: {held}"
+                )
             }
             Self::Budget { job, available, of, wants, held_by } => {
                 let job = &graph.fleet.job(*job).name;
@@ -43,19 +45,29 @@ impl Reason {
                 format!("job `{job}` has {available} of {of} available and wants {wants}; {end}")
             }
             Self::Observation { jobs } => {
-                let names: Vec<_> = jobs.iter().take(SHOWN).map(|job| format!("`{}`", graph.fleet.job(*job).name)).collect();
+                let names: Vec<_> =
+                    jobs.iter().take(SHOWN).map(|job| format!("`{}`", graph.fleet.job(*job).name)).collect();
                 let more = jobs.len().saturating_sub(SHOWN);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("the health of {}{more} has to be looked at first", names.join(", "))
             }
-            Self::Window { opens_at: Some(at) } => format!("the window is closed; it opens at {}", local(graph, *at)),
+            Self::Window { opens_at: Some(at) } => {
+                format!("the window is closed; it opens at {}", local(graph, *at))
+            }
             Self::Window { opens_at: None } => "the window is closed and never opens again".to_owned(),
             Self::WindowTooShort { left_ms, median_ms, opens_at } => {
-                let next = opens_at.map_or_else(String::new, |at| format!("; it opens again at {}", local(graph, at)));
-                format!("a worker takes {} and the window closes in {}{next}", span(*median_ms), span(*left_ms))
+                let next = opens_at
+                    .map_or_else(String::new, |at| format!("; it opens again at {}", local(graph, at)));
+                format!(
+                    "a worker takes {} and the window closes in {}{next}",
+                    span(*median_ms),
+                    span(*left_ms)
+                )
             }
             Self::Failures { failed, allowed } => {
-                format!("{failed} failed and {allowed} may; `maand plan retry` or `maand plan skip` takes one off")
+                format!(
+                    "{failed} failed and {allowed} may; `maand plan retry` or `maand plan skip` takes one off"
+                )
             }
             Self::Paused => "the run is paused; `maand plan resume` goes on".to_owned(),
         }
@@ -65,8 +77,12 @@ impl Reason {
 fn hosts(graph: &RolloutGraph, targets: &[TargetIx], word: &str) -> String {
     let names: Vec<_> = targets.iter().take(SHOWN).map(|target| graph.host(*target)).collect();
     match names.as_slice() {
-        [all @ .., last] if targets.len() <= SHOWN && !all.is_empty() => format!("{} {word} {last}", all.join(", ")),
-        _ if targets.len() > SHOWN => format!("{} {word} one of {} more", names.join(", "), targets.len() - SHOWN),
+        [all @ .., last] if targets.len() <= SHOWN && !all.is_empty() => {
+            format!("{} {word} {last}", all.join(", "))
+        }
+        _ if targets.len() > SHOWN => {
+            format!("{} {word} one of {} more", names.join(", "), targets.len() - SHOWN)
+        }
         _ => names.join(", "),
     }
 }

@@ -29,9 +29,13 @@ fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems)
         }
     }
     for (number, entry) in graph.plan.rollout.budgets.iter().enumerate() {
-        let mine: Vec<_> = limits.budgets.iter().zip(&held).filter(|(budget, _)| budget.entry == number).collect();
-        let impossible: Vec<_> =
-            mine.iter().filter(|(budget, held)| **held > 0 && budget.wants + 1 > budget.of).copied().collect();
+        let mine: Vec<_> =
+            limits.budgets.iter().zip(&held).filter(|(budget, _)| budget.entry == number).collect();
+        let impossible: Vec<_> = mine
+            .iter()
+            .filter(|(budget, held)| **held > 0 && budget.wants + 1 > budget.of)
+            .copied()
+            .collect();
         let span = || entry.span.clone();
         if let Some(first) = impossible.first() {
             let mut message = sentence(graph, *first);
@@ -43,12 +47,22 @@ fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems)
                 message = format!("{message}; the same is true of {listed}{more}");
             }
             let problem = Problem::error("maand::plan::budget_infeasible", message);
-            let problem = problem.at(&graph.plan.source, span(), first.0.how.clone());
+            let plain = first.0.how == first.0.wants.to_string();
+            let how =
+                if plain { format!("{} must stay available", first.0.wants) } else { first.0.how.clone() };
+            let problem = problem.at(&graph.plan.source, span(), how);
             problems.push(problem.help(advice(first.0, entry.value.bound)));
         } else if mine.is_empty() && !has_allocation(graph, &entry.value.job.value) {
-            let message = format!("the budget of `{}` binds nobody: it has no enabled allocation", entry.value.job.value);
+            let message = format!(
+                "the budget of `{}` binds nobody: it has no enabled allocation",
+                entry.value.job.value
+            );
             let problem = Problem::warning("maand::plan::budget_without_effect", message);
-            problems.push(problem.at(&graph.plan.source, span(), "binds nobody").help("take it out, or look at the job's selectors"));
+            problems.push(
+                problem
+                    .at(&graph.plan.source, span(), "binds nobody")
+                    .help("take it out, or look at the job's selectors"),
+            );
         }
     }
 }
@@ -63,7 +77,11 @@ fn name(graph: &RolloutGraph, budget: &JobBudget) -> String {
 
 fn sentence(graph: &RolloutGraph, (budget, held): (&JobBudget, &u32)) -> String {
     let allocations = |count: u32| format!("{count} allocation{}", if count == 1 { "" } else { "s" });
-    let elsewhere = if *held < budget.of { format!(" ({held} of them on the targets)") } else { " on the targets".to_owned() };
+    let elsewhere = if *held < budget.of {
+        format!(" ({held} of them on the targets)")
+    } else {
+        " on the targets".to_owned()
+    };
     format!(
         "job {} has {}{elsewhere} and wants {} available: no worker could ever be admitted",
         name(graph, budget),

@@ -91,7 +91,8 @@ impl Limits {
         let disturbing: Vec<bool> = graph.plan.steps.iter().map(|step| disturbs(&step.kind)).collect();
         let constraint = |ix: TargetIx| {
             let target = graph.target(ix);
-            let disturbs = target.applies.iter().zip(&disturbing).any(|(applies, disturbs)| *applies && *disturbs);
+            let disturbs =
+                target.applies.iter().zip(&disturbing).any(|(applies, disturbs)| *applies && *disturbs);
             let budgets = target.jobs.iter().filter_map(|job| budget_of[job.0 as usize]).collect();
             Constraint { wave: target.wave, disturbs, domain: domain_of.get(ix.0 as usize).copied(), budgets }
         };
@@ -129,7 +130,9 @@ fn resolve_spread(graph: &RolloutGraph) -> (Option<SpreadLimit>, Vec<u32>) {
     for (number, at) in numbers.values_mut().zip(0..) {
         *number = at;
     }
-    let name = |(_, value): &(bool, Option<&String>)| value.map_or_else(|| format!("(no tag `{tag}`)"), |value| value.clone());
+    let name = |(_, value): &(bool, Option<&String>)| {
+        value.map_or_else(|| format!("(no tag `{tag}`)"), |value| value.clone())
+    };
     let domains = numbers.keys().map(name).collect();
     let domain_of = graph.target_indices().map(|ix| numbers[&key(ix)]).collect();
     (Some(SpreadLimit { tag, at_most: spread.value.at_most, domains }), domain_of)

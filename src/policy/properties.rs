@@ -36,31 +36,35 @@ fn graphs() -> impl Strategy<Value = RolloutGraph> {
     ];
     let budgets = prop::collection::vec(prop::option::of(bounds()), 4);
     let waves = prop::collection::vec(1_u64..6, 0..3);
-    (shapes(), places, budgets, prop::option::of(1_u64..3), waves).prop_map(|(shapes, places, budgets, zones, waves)| {
-        let one = |(at, (jobs, zone, disturbed)): (usize, &Shape)| {
-            let mut labels: Vec<&str> = (0..3).filter(|job| jobs >> job & 1 == 1).map(|job| JOBS[job]).collect();
-            if *disturbed {
-                labels.push("disturbed");
-            }
-            worker(&format!("w{at}"), &labels, &[ZONES[*zone]])
-        };
-        let mut all: Vec<_> = shapes.iter().enumerate().map(one).collect();
-        // Not selected, and hosting everything: its allocations count all the same.
-        all.push(worker("outside", &["alpha", "beta", "gamma", "disturbed", "outside"], &["zone=a"]));
-        let mut plan = plan();
-        plan.targets.exclude = Some(Box::new(crate::plan::Targets {
-            labels: vec![located("outside".to_owned())],
-            ..crate::plan::Targets::default()
-        }));
-        plan.steps[0].when.labels = vec![located("disturbed".to_owned())];
-        plan.rollout.concurrency = located(places);
-        plan.rollout.waves = waves.into_iter().map(|size| located(WaveSize::Of(Amount::Count(size)))).collect();
-        plan.rollout.spread = zones.and_then(|at_most| spread("zone", at_most));
-        let names = ["*", "alpha", "beta", "gamma"];
-        plan.rollout.budgets =
-            names.iter().zip(budgets).filter_map(|(name, bound)| Some(budget(name, bound?))).collect();
-        compiled(&plan, &fleet(all, &JOBS))
-    })
+    (shapes(), places, budgets, prop::option::of(1_u64..3), waves).prop_map(
+        |(shapes, places, budgets, zones, waves)| {
+            let one = |(at, (jobs, zone, disturbed)): (usize, &Shape)| {
+                let mut labels: Vec<&str> =
+                    (0..3).filter(|job| jobs >> job & 1 == 1).map(|job| JOBS[job]).collect();
+                if *disturbed {
+                    labels.push("disturbed");
+                }
+                worker(&format!("w{at}"), &labels, &[ZONES[*zone]])
+            };
+            let mut all: Vec<_> = shapes.iter().enumerate().map(one).collect();
+            // Not selected, and hosting everything: its allocations count all the same.
+            all.push(worker("outside", &["alpha", "beta", "gamma", "disturbed", "outside"], &["zone=a"]));
+            let mut plan = plan();
+            plan.targets.exclude = Some(Box::new(crate::plan::Targets {
+                labels: vec![located("outside".to_owned())],
+                ..crate::plan::Targets::default()
+            }));
+            plan.steps[0].when.labels = vec![located("disturbed".to_owned())];
+            plan.rollout.concurrency = located(places);
+            plan.rollout.waves =
+                waves.into_iter().map(|size| located(WaveSize::Of(Amount::Count(size)))).collect();
+            plan.rollout.spread = zones.and_then(|at_most| spread("zone", at_most));
+            let names = ["*", "alpha", "beta", "gamma"];
+            plan.rollout.budgets =
+                names.iter().zip(budgets).filter_map(|(name, bound)| Some(budget(name, bound?))).collect();
+            compiled(&plan, &fleet(all, &JOBS))
+        },
+    )
 }
 
 /// What happens next; numbers choose among what is possible.
@@ -132,7 +136,8 @@ impl Model<'_> {
             if !self.graph.target(target).jobs.contains(&limit.job) {
                 continue;
             }
-            let seen_well = |(at, seen): (&(WorkerIx, JobIx), &i64)| at.1 == limit.job && self.now - seen <= 30_000;
+            let seen_well =
+                |(at, seen): (&(WorkerIx, JobIx), &i64)| at.1 == limit.job && self.now - seen <= 30_000;
             let available = self.well.iter().filter(|(at, seen)| seen_well((at, seen))).count() as u32;
             assert!(available >= limit.wants, "{available} of {} left, {} wanted", limit.of, limit.wants);
         }
@@ -145,7 +150,12 @@ fn nth(set: &BTreeSet<TargetIx>, which: usize) -> Option<TargetIx> {
 
 /// The wave that is open: the first with a worker that has not ended.
 fn current_wave(graph: &RolloutGraph, open: impl Fn(TargetIx) -> bool) -> u32 {
-    graph.target_indices().filter(|target| open(*target)).map(|target| graph.target(target).wave).min().unwrap_or(0)
+    graph
+        .target_indices()
+        .filter(|target| open(*target))
+        .map(|target| graph.target(target).wave)
+        .min()
+        .unwrap_or(0)
 }
 
 /// Picks one by one by the rules of [`Queue`], asking about every queued worker.
@@ -167,7 +177,13 @@ impl Naive {
         (of.wave, disturbed, if spread { zone } else { String::new() }, jobs)
     }
 
-    fn pick(&mut self, graph: &RolloutGraph, admission: &Admission, now: i64, conditions: &Conditions) -> Option<TargetIx> {
+    fn pick(
+        &mut self,
+        graph: &RolloutGraph,
+        admission: &Admission,
+        now: i64,
+        conditions: &Conditions,
+    ) -> Option<TargetIx> {
         let mut firsts = BTreeMap::new();
         for target in &self.queued {
             firsts.entry(Self::kind(graph, *target)).or_insert(*target);
@@ -270,7 +286,11 @@ fn run(graph: &RolloutGraph, events: &[Event]) {
                     admission.failed(target, *down);
                     model.active.remove(&target);
                     model.failed.insert(target);
-                    if *down { model.goes_down(target) } else { let _ = model.down.remove(&target); }
+                    if *down {
+                        model.goes_down(target)
+                    } else {
+                        let _ = model.down.remove(&target);
+                    }
                 }
             }
             Event::Retry(which) => {
@@ -321,13 +341,15 @@ fn rounds(graph: &RolloutGraph) -> (u32, u32) {
         least = least.max((graph.targets.len() as u32).div_ceil(places));
     }
     for limit in &limits.budgets {
-        let hosts = disturbed.iter().filter(|target| graph.target(**target).jobs.contains(&limit.job)).count() as u32;
+        let hosts =
+            disturbed.iter().filter(|target| graph.target(**target).jobs.contains(&limit.job)).count() as u32;
         if hosts > 0 {
             least = least.max(hosts.div_ceil(limit.of - limit.wants));
         }
     }
     if let Some(spread) = &limits.spread {
-        let zones: BTreeSet<_> = disturbed.iter().filter_map(|target| limits.constraint(*target).domain).collect();
+        let zones: BTreeSet<_> =
+            disturbed.iter().filter_map(|target| limits.constraint(*target).domain).collect();
         least = least.max((zones.len() as u64).div_ceil(spread.at_most) as u32);
     }
     (forecast.rounds, least)
@@ -404,7 +426,11 @@ proptest! {
 #[test]
 fn a_worker_with_many_jobs_is_not_starved_by_its_simpler_peers() {
     // w0 hosts both jobs; the others one each. Others come and go so that w0 never fits by chance.
-    let mut workers = vec![worker("w0", &["alpha"], &[]), worker("w1", &["beta"], &[]), worker("w2", &["alpha", "beta"], &[])];
+    let mut workers = vec![
+        worker("w0", &["alpha"], &[]),
+        worker("w1", &["beta"], &[]),
+        worker("w2", &["alpha", "beta"], &[]),
+    ];
     workers.extend((3..80).map(|at| worker(&format!("w{at}"), &[JOBS[at % 2]], &[])));
     let mut plan = plan();
     plan.steps = vec![step("reboot", reboot(), &[]), step("enable", StepKind::Enable, &[0])];

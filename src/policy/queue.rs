@@ -268,7 +268,9 @@ impl Queue {
                     || reserved_domain.is_some_and(|domain| constraint.domain != Some(domain)));
             match &candidate.verdict {
                 Verdict::Admit if !held_back => return Choice::Admit(at),
-                Verdict::Wait(Reason::Observation { .. }) if !held_back => return Choice::Observe(candidate.target),
+                Verdict::Wait(Reason::Observation { .. }) if !held_back => {
+                    return Choice::Observe(candidate.target);
+                }
                 _ => {}
             }
             let is_first = kind.queued.first() == Some(&candidate.target);

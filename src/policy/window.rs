@@ -122,22 +122,20 @@ mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000;
-    const ALL: [Weekday; 7] = [
-        Weekday::Mon,
-        Weekday::Tue,
-        Weekday::Wed,
-        Weekday::Thu,
-        Weekday::Fri,
-        Weekday::Sat,
-        Weekday::Sun,
-    ];
+    const ALL: [Weekday; 7] =
+        [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
 
     fn window(timezone: &str, open: &str, close: &str, days: &[Weekday]) -> Window {
         let minutes = |clock: &str| {
             let (hours, minutes) = clock.split_once(':').unwrap();
             hours.parse::<u16>().unwrap() * 60 + minutes.parse::<u16>().unwrap()
         };
-        Window { timezone: timezone.to_owned(), open: minutes(open), close: minutes(close), days: days.to_vec() }
+        Window {
+            timezone: timezone.to_owned(),
+            open: minutes(open),
+            close: minutes(close),
+            days: days.to_vec(),
+        }
     }
 
     fn schedule(timezone: &str, open: &str, close: &str, days: &[Weekday]) -> Schedule {
@@ -166,11 +164,19 @@ mod tests {
     fn clock_changes_move_forward_and_take_the_earlier() {
         // Berlin, 2026-03-29: 02:00 becomes 03:00. 2026-10-25: 03:00 becomes 02:00.
         let gap = schedule("Europe/Berlin", "02:30", "06:00", &ALL);
-        assert_eq!(next_opening(&gap, at("2026-03-29T00:00:00Z")), Some(at("2026-03-29T01:30:00Z")), "03:30 there");
+        assert_eq!(
+            next_opening(&gap, at("2026-03-29T00:00:00Z")),
+            Some(at("2026-03-29T01:30:00Z")),
+            "03:30 there"
+        );
         assert_eq!(left(&gap, at("2026-03-29T01:30:00Z")), Some(150 * MINUTE));
         let fold = schedule("Europe/Berlin", "02:30", "03:30", &ALL);
         assert_eq!(next_opening(&fold, at("2026-10-25T00:00:00Z")), Some(at("2026-10-25T00:30:00Z")));
-        assert_eq!(left(&fold, at("2026-10-25T00:30:00Z")), Some(120 * MINUTE), "an hour happens twice inside");
+        assert_eq!(
+            left(&fold, at("2026-10-25T00:30:00Z")),
+            Some(120 * MINUTE),
+            "an hour happens twice inside"
+        );
         let emptied = schedule("Europe/Berlin", "02:30", "03:10", &[Weekday::Sun]);
         assert!(!is_open(&emptied, at("2026-03-29T01:05:00Z")));
         assert_eq!(next_opening(&emptied, at("2026-03-28T12:00:00Z")), Some(at("2026-04-05T00:30:00Z")));

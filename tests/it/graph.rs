@@ -105,7 +105,8 @@ fn every_case_says_what_it_should() {
         let own = fs::read_to_string(case.with_extension("bucket"));
         unpack(own.as_deref().unwrap_or(BUCKET), dir.path());
         fs::write(dir.path().join("plan.yaml"), &text).unwrap();
-        let args = text.lines().filter_map(|line| line.strip_prefix("# args: ")).flat_map(str::split_whitespace);
+        let args =
+            text.lines().filter_map(|line| line.strip_prefix("# args: ")).flat_map(str::split_whitespace);
         let said = say(dir.path(), "plan.yaml", &args.collect::<Vec<_>>());
         snapshot(case.file_stem().unwrap().to_str().unwrap(), &said);
     }

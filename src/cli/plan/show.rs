@@ -80,7 +80,8 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings } = choose_fleet(&plan, args.workers.as_deref(), context)?;
     let fleet = Arc::new(fleet);
-    let mut graph = graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
+    let mut graph =
+        graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
     graph.warnings = with(warnings, graph.warnings);
     let feasibility = policy::feasibility(&graph);
     let forecast = Forecast::of(&graph);

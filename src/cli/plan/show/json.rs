@@ -176,9 +176,13 @@ struct ProblemJson<'a> {
     /// `error` or `warning`.
     severity: &'static str,
     message: &'a str,
-    file: Option<&'a str>,
+    file: Option<String>,
+    /// Counted from 1.
     line: Option<usize>,
+    /// Counted from 1, in characters.
     column: Option<usize>,
+    /// So many bytes are meant.
+    length: Option<usize>,
     help: Option<&'a str>,
 }
 
@@ -342,9 +346,10 @@ fn problem(problem: &Problem) -> ProblemJson<'_> {
         code: problem.code,
         severity: if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" },
         message: &problem.message,
-        file: place.map(|(file, _, _)| file),
+        file: problem.to_json()["file"].as_str().map(str::to_owned),
         line: place.map(|(_, line, _)| line),
         column: place.map(|(_, _, column)| column),
+        length: problem.labels_in_bytes().first().map(|(span, _)| span.len()),
         help: problem.help.as_deref(),
     }
 }
