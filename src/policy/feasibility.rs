@@ -113,3 +113,47 @@ fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) 
         problems.push(problem.help("give `open` and `close` different times, and at least one day"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{budget, compiled, fleet, located, plan, worker};
+    use crate::plan::{Amount, Weekday, Window};
+
+    fn codes(problems: &Problems) -> Vec<&'static str> {
+        problems.iter().map(|problem| problem.code.trim_start_matches("maand::plan::")).collect()
+    }
+
+    #[test]
+    fn a_budget_that_leaves_no_room_is_named_with_its_numbers() {
+        let workers = vec![worker("w1", &["api"], &[]), worker("w2", &["api"], &[])];
+        let fleet = fleet(workers, &["api", "db"]);
+        let mut plan = plan();
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(2)))];
+        let problems = feasibility(&compiled(&plan, &fleet));
+        let message = "job `api` has 2 allocations on the targets and wants 2 available: no worker could ever be admitted";
+        assert_eq!(problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), [message]);
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(1)))];
+        assert!(feasibility(&compiled(&plan, &fleet)).is_empty());
+        plan.rollout.budgets = vec![budget("db", BudgetBound::MinAvailable(Amount::Count(1)))];
+        assert_eq!(codes(&feasibility(&compiled(&plan, &fleet))), ["budget_without_effect"]);
+    }
+
+    #[test]
+    fn a_time_zone_that_is_not_there_and_a_window_without_days_never_open() {
+        let window = |timezone: &str, days: &[Weekday]| {
+            let mut plan = plan();
+            plan.rollout.window = Some(located(Window {
+                timezone: timezone.to_owned(),
+                open: 60,
+                close: 120,
+                days: days.to_vec(),
+            }));
+            let problems = feasibility(&compiled(&plan, &fleet(vec![worker("w1", &[], &[])], &[])));
+            codes(&problems)
+        };
+        assert_eq!(window("Mars/Olympus", &[Weekday::Mon]), ["bad_timezone"]);
+        assert_eq!(window("UTC", &[]), ["window_never_opens"]);
+        assert!(window("UTC", &[Weekday::Mon]).is_empty());
+    }
+}
