@@ -2,6 +2,7 @@
 
 mod new;
 mod read;
+mod schema;
 mod validate;
 
 use clap::Subcommand;
@@ -15,6 +16,8 @@ pub enum PlanCommand {
     New(new::NewArgs),
     /// Check plan files; no worker is contacted
     Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of plan files, for editors
+    Schema,
 }
 
 /// Carries out one of them.
@@ -22,5 +25,6 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
     match command {
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
+        PlanCommand::Schema => schema::run(),
     }
 }
