@@ -143,7 +143,7 @@ fn codes_of(room: &str, codes: &mut BTreeSet<String>) {
 #[test]
 fn every_problem_code_has_a_case() {
     // A parsed plan has none of these; unit tests make them.
-    const NOT_BY_A_FILE: [&str; 4] = ["cycle", "unknown_step", "bad_timezone", "window_never_opens"];
+    const NOT_BY_A_FILE: [&str; 4] = ["cycle", "unknown_need", "bad_timezone", "window_never_opens"];
     let mut codes = BTreeSet::new();
     codes_of("graph", &mut codes);
     codes_of("policy", &mut codes);

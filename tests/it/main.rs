@@ -4,3 +4,4 @@
 mod bucket_read;
 mod graph;
 mod layering;
+mod plan;

@@ -2,6 +2,7 @@
 
 mod new;
 mod read;
+mod schema;
 mod show;
 mod validate;
 
@@ -18,6 +19,8 @@ pub enum PlanCommand {
     Show(show::ShowArgs),
     /// Check plan files; no worker is contacted
     Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of plan files, for editors
+    Schema,
 }
 
 /// Carries out one of them.
@@ -26,5 +29,6 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
+        PlanCommand::Schema => schema::run(),
     }
 }
