@@ -75,6 +75,13 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a bucket, or complete one: tree, id, key pair
+    Init(super::init::InitArgs),
+    /// What this bucket is
+    Info,
+    /// Workers, jobs, allocations as tables
+    #[command(subcommand)]
+    Cat(super::cat::CatCommand),
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),

@@ -4,11 +4,15 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
 
 mod args;
+mod cat;
 mod context;
 mod error;
+mod info;
+mod init;
 mod out;
 mod plan;
 mod run;
+mod table;
 
 pub use args::Cli;
 pub use context::Context;

@@ -24,6 +24,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => super::init::run(args, context),
+        Command::Info => super::info::run(context),
+        Command::Cat(command) => super::cat::run(command, context),
         Command::Plan(command) => super::plan::run(command, context),
     }
 }

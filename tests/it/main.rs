@@ -3,5 +3,6 @@
 
 mod bucket_read;
 mod graph;
+mod journal;
 mod layering;
 mod plan;
