@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bucket_read;
+mod graph;
 mod journal;
 mod layering;
+mod plan;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;

@@ -7,9 +7,6 @@ use super::super::{CommandSource, CommandStep, EnvValue, Located, Undo, code};
 use super::common::{Decoder, Fields};
 use super::names::is_variable_name;
 
-/// What `run` and `local` take.
-pub(super) const KEYS: &[&str] = &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"];
-
 impl Decoder<'_> {
     /// Shell text: variables reach it as environment and are never put in.
     pub(super) fn command(&mut self, node: &Node, key: &str) -> Option<String> {

@@ -6,27 +6,8 @@ use std::ops::Range;
 use super::super::suggest::{one_of, suggest};
 use super::super::yaml::{Key, Node, Scalar, ScalarKind, Value, shorten};
 use super::super::{Located, Problem, Problems, Source, code};
+use super::keys::BELONGS;
 use super::vars::Variables;
-
-/// Where a key belongs that people often write one level too high or too low.
-const BELONGS: &[(&str, &[&str])] = &[
-    (
-        "rollout",
-        &[
-            "concurrency",
-            "waves",
-            "order",
-            "spread",
-            "budgets",
-            "max_failures",
-            "on_failure",
-            "soak",
-            "window",
-        ],
-    ),
-    ("targets", &["workers", "labels", "tags", "jobs", "exclude", "expect"]),
-    ("defaults", &["timeout", "retries"]),
-];
 
 /// Takes a plan apart.
 pub(super) struct Decoder<'s> {

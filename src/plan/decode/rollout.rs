@@ -6,11 +6,7 @@ use super::super::{
     Spread, Targets, WaveSize, code,
 };
 use super::common::{Decoder, Fields};
-
-const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
-const EXCLUDE: &[&str] = &["workers", "labels", "tags", "jobs"];
-const ROLLOUT: &[&str] =
-    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+use super::keys::{BUDGET, EXCLUDE, ROLLOUT, TARGETS};
 
 impl Decoder<'_> {
     /// Reads `targets:`.
@@ -206,8 +202,7 @@ impl Decoder<'_> {
     }
 
     fn budget(&mut self, node: &Node) -> Option<Located<Budget>> {
-        const KEYS: &[&str] = &["job", "min_available", "max_unavailable"];
-        let fields = self.fields(node, "budgets", KEYS, "{job: api, min_available: 2}")?;
+        let fields = self.fields(node, "budgets", BUDGET, "{job: api, min_available: 2}")?;
         if fields.get("job").is_none() {
             let help = "name the job, or \"*\" for every job without a budget of its own";
             self.missing("a budget", "job", fields.span.clone(), help);

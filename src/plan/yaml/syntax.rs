@@ -19,8 +19,20 @@ pub(super) fn problem(source: &Source, error: &ScanError) -> Problem {
         length = before.chars().next_back().map_or(0, char::len_utf8);
         at = before.len() - length;
     }
-    let (message, label, help) = words(error.kind(), rest);
+    let (message, label, mut help) = words(error.kind(), rest);
+    if let (ErrorKind::MappingValueNotAllowed, Some(kind)) = (error.kind(), bare_step_above(text, at)) {
+        help = format!("a step that has keys of its own needs a colon: write `- {kind}:` in the line above");
+    }
     Problem::error(code::SYNTAX, message).at(source, at..at + length, label).help(help)
+}
+
+/// The word of a `- word` in the line above: most likely a step whose colon is missing.
+fn bare_step_above(text: &str, at: usize) -> Option<&str> {
+    let line_start = text.get(..at)?.rfind('\n')?;
+    let above = text[..line_start].lines().next_back()?;
+    let word = above.split(" #").next()?.trim().strip_prefix("- ")?.trim();
+    let is_word = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    (is_word && !word.is_empty()).then_some(word)
 }
 
 const COLON: &str = "a text with `: ` or ` #` in it needs quotes: \"like: this\"";
