@@ -101,12 +101,13 @@ impl Variables {
         let mut node = node.clone();
         let mut put = |node: &mut Node| {
             if let Some(text) = node.text().filter(|text| text.contains("${")) {
-                node.value = self.substitute(&text.to_owned(), &node.span, source, problems);
+                node.value = self.substitute(text, &node.span, source, problems);
             }
             !matches!(node.value, Value::Unusable)
         };
         let fine = match &mut node.value {
-            Value::List(items) => items.iter_mut().map(&mut put).fold(true, |all, one| all && one),
+            // Every entry is looked at, also after a bad one.
+            Value::List(items) => items.iter_mut().filter_map(|item| (!put(item)).then_some(())).count() == 0,
             _ => put(&mut node),
         };
         fine.then_some(node)
