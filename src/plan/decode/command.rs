@@ -86,7 +86,7 @@ impl Decoder<'_> {
                 continue;
             }
             let value = match &value.value {
-                Value::Map(_) => self.from_env(value),
+                Value::Map(_) => self.secret(value),
                 _ => self.env_text(value, &key.text).map(EnvValue::Plain),
             };
             match value {
@@ -106,7 +106,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn from_env(&mut self, node: &Node) -> Option<EnvValue> {
+    fn secret(&mut self, node: &Node) -> Option<EnvValue> {
         let fields = self.fields(node, "env", &["from_env"], "env: {TOKEN: {from_env: TOKEN}}")?;
         let Some(node) = fields.get("from_env") else {
             let help = "name the variable of this machine's environment: `{from_env: TOKEN}`";

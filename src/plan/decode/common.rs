@@ -9,6 +9,9 @@ use super::super::{Located, Problem, Problems, Source, code};
 use super::keys::BELONGS;
 use super::vars::Variables;
 
+/// Keys that can not be left out where they belong.
+const MUST_BE: &[&str] = &["version", "name", "steps", "timezone", "open", "close", "tag", "job"];
+
 /// Takes a plan apart.
 pub(super) struct Decoder<'s> {
     pub(super) source: &'s Source,
@@ -66,7 +69,10 @@ impl Decoder<'_> {
         }
         if node.is_null() {
             let message = format!("`{key}` has no value");
-            let help = format!("write {expected}, such as `{example}`, or leave the key out");
+            let mut help = format!("write {expected}, such as `{example}`");
+            if !MUST_BE.contains(&key) {
+                help.push_str(", or leave the key out");
+            }
             self.error(code::NO_VALUE, message, node.span.clone(), "nothing follows", help);
             return;
         }
@@ -152,8 +158,14 @@ impl Decoder<'_> {
 
     /// A text, not empty.
     pub(super) fn text(&mut self, node: &Node, key: &str, example: &str) -> Option<Located<String>> {
-        let node = self.resolve(node);
-        self.plain_text(&node, key, example)
+        let put_in = self.resolve(node);
+        match (&put_in, put_in.scalar()) {
+            // A variable that is a number or a truth value reads as text where text is wanted.
+            (Cow::Owned(_), Some(Scalar { text, kind })) if *kind != ScalarKind::Text => {
+                Some(Located { value: text.clone(), span: node.span.clone() })
+            }
+            _ => self.plain_text(&put_in, key, example),
+        }
     }
 
     /// A text, not empty, in which no variables are put.

@@ -256,9 +256,14 @@ impl Decoder<'_> {
                 self.error(code::UNKNOWN_KEY, message, key.span.clone(), "one level too high", help);
             } else {
                 let known = COMMON.iter().chain(KINDS).copied();
-                let help = match suggest(name, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("beside its kind a step has {}", one_of(COMMON.iter().copied())),
+                let help = match (suggest(name, known), suggest(name, options(kind).iter().copied())) {
+                    (Some(near), _) => format!("did you mean `{near}`?"),
+                    (None, Some(near)) => {
+                        format!(
+                            "did you mean `{near}`? It is an option of `{kind}`: `{kind}: {{{near}: ...}}`"
+                        )
+                    }
+                    (None, None) => format!("beside its kind a step has {}", one_of(COMMON.iter().copied())),
                 };
                 let message = format!("a step has no key `{}`", shorten(name));
                 self.error(code::UNKNOWN_KEY, message, key.span.clone(), "unknown key", help);

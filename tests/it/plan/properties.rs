@@ -1,8 +1,13 @@
 //! Whatever the text: reading it ends, never panics, and all places lie inside of it.
 
+use std::sync::LazyLock;
+
 use maand::plan::{Problem, Source, is_host_name, is_job_name, parse, source_from_bytes};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
+
+/// Made once: it is looked at for every text that is a valid plan.
+static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(super::schema::validator);
 
 /// Holds for every text.
 fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {
@@ -11,6 +16,13 @@ fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {
         Ok(source) => {
             let result = parse(&source, &[]);
             if let Ok(plan) = &result {
+                let document = super::schema::json(source.text());
+                let flagged = document.as_ref().and_then(|document| SCHEMA.validate(document).err());
+                prop_assert!(
+                    flagged.is_none(),
+                    "the schema does not accept it: {flagged:?}\n{}",
+                    source.text()
+                );
                 let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
                 for step in steps {
                     prop_assert!(source.text().get(step.span.clone()).is_some(), "the place of {}", step.id);
@@ -110,7 +122,7 @@ fn splinter() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{problems, read, stem, yaml_files};
 
-fn validator() -> Validator {
+pub(super) fn validator() -> Validator {
     jsonschema::validator_for(&maand::plan::schema()).unwrap()
 }
 
 /// A YAML text as JSON, as an editor's language server sees it.
-fn json(text: &str) -> Option<Value> {
+pub(super) fn json(text: &str) -> Option<Value> {
     // As YAML 1.2: `yes` is a text.
     serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true }).ok()
 }
