@@ -118,7 +118,7 @@ impl Rollout {
                 }
                 self.worker_event(*target, Event::Succeeded, fact)?;
                 let state = &self.targets[target.0 as usize];
-                if let Some(admitted) = state.admitted_at {
+                if let Some(admitted) = state.admitted_at.filter(|_| !state.retried) {
                     self.median.add(at - admitted);
                 }
                 self.admission.succeeded(*target);
