@@ -215,16 +215,6 @@ impl Checker {
                 self.moves(*target, &[Place::Failed], Place::Queued);
                 let book = self.book(Lane::Worker(*target));
                 (book.failed, book.retried) = (false, true);
-                // Steps of a reboot that nobody saw may be entered again.
-                let reboots: Vec<u32> = book.reboots.keys().copied().collect();
-                for reboot in reboots {
-                    let (b0, needless) = self.book(Lane::Worker(*target)).reboots[&reboot].clone();
-                    let worker = self.worker(*target);
-                    let same = boot_number(worker, &b0) == Some(world.host(worker).boot());
-                    if same && !needless {
-                        self.book(Lane::Worker(*target)).satisfied[reboot as usize] = false;
-                    }
-                }
             }
             Fact::Skipped { target, .. } => {
                 self.moves(*target, &[Place::Queued, Place::Failed], Place::Skipped);
@@ -411,7 +401,12 @@ impl Checker {
         }
         if !intent.is_undo() {
             self.needs(lane, step, "step");
-            if satisfied {
+            // A person's retry may enter a reboot again that nobody has seen.
+            let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
+            if again {
+                self.book(lane).satisfied[step as usize] = false;
+            }
+            if satisfied && !again {
                 self.breaks(14, format!("step {step} of {lane:?} is issued and was done or skipped"));
             }
             if self.aborted {

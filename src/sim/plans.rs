@@ -353,7 +353,7 @@ pub(super) fn leave_out(plan: &mut Plan, without: u64) {
         }
     }
     for at in (0..plan.steps.len()).rev() {
-        if has(SETTINGS + at as u32) {
+        if has(SETTINGS + at as u32) && may_go(&plan.steps, at) {
             let gone = plan.steps.remove(at);
             for step in &mut plan.steps {
                 if let Some(place) = step.needs.iter().position(|need| *need == at) {
@@ -367,6 +367,16 @@ pub(super) fn leave_out(plan: &mut Plan, without: u64) {
                 }
             }
         }
+    }
+}
+
+/// A plan without it would be refused: a reboot wants its wait, an enable its disable.
+fn may_go(steps: &[Step], at: usize) -> bool {
+    let before = &steps[..at];
+    match steps[at].kind {
+        StepKind::WaitForSsh { .. } => !before.iter().any(|s| matches!(s.kind, StepKind::Reboot { .. })),
+        StepKind::Disable { .. } => !steps[at..].iter().any(|s| matches!(s.kind, StepKind::Enable)),
+        _ => true,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Report {
     pub world: String,
     /// The most workers that were down at once.
     pub most_down: u32,
+    /// The plan in a few lines.
+    pub plan: String,
 }
 
 impl Report {
@@ -58,6 +60,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.plan)?;
         let start = self.journal.first().map_or(0, |(at, _)| *at);
         for (at, fact) in &self.journal {
             writeln!(f, "{:>10.3} s  {fact:?}", (at - start) as f64 / 1000.0)?;
@@ -107,7 +110,34 @@ pub fn run(knobs: &Knobs) -> Option<Report> {
         took: sim.now - started,
         lives,
         world: sim.world.summary(),
+        plan: sketch(&sim.graph),
         most_down: sim.checker.most_down,
         journal: sim.journal,
     })
+}
+
+/// What a person needs to know of a plan to read a trace.
+fn sketch(graph: &RolloutGraph) -> String {
+    let plan = &graph.plan;
+    let mut text = String::new();
+    for (list, steps) in [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)] {
+        for (at, step) in steps.iter().enumerate() {
+            let when = if step.when.tags.is_empty() { "" } else { " when.." };
+            text += &format!(
+                "{list} {at}: {:?} needs {:?} tries {} {:?}{when}\n",
+                step.kind, step.needs, step.retries.attempts, step.on_failure
+            );
+        }
+    }
+    let rollout = &plan.rollout;
+    let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
+    text + &format!(
+        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, window {:?}",
+        rollout.concurrency.value,
+        graph.waves,
+        graph.numbers().max_failures.value,
+        rollout.on_failure,
+        rollout.spread.as_ref().map(|spread| spread.value.at_most),
+        rollout.window.as_ref().map(|window| (window.value.open, window.value.close)),
+    )
 }
