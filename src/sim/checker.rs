@@ -57,6 +57,8 @@ pub(super) struct Checker {
     open: BTreeMap<AttemptId, (Lane, u32, Intent)>,
     issued: BTreeMap<AttemptId, (Lane, u32, Intent)>,
     down: BTreeSet<TargetIx>,
+    /// From the issue of a reboot until the new boot was seen.
+    away: BTreeSet<Lane>,
     paused: bool,
     aborted: bool,
     finished: bool,
@@ -96,6 +98,7 @@ impl Checker {
             open: BTreeMap::new(),
             issued: BTreeMap::new(),
             down: BTreeSet::new(),
+            away: BTreeSet::new(),
             paused: false,
             aborted: false,
             finished: false,
@@ -210,7 +213,12 @@ impl Checker {
                 self.book(Lane::Worker(*target)).failed = true;
             }
             Fact::Paused { .. } => self.paused = true,
-            Fact::Resumed { .. } => self.paused = false,
+            Fact::Resumed { fresh_process, .. } => {
+                self.paused = false;
+                if *fresh_process {
+                    self.open.clear();
+                }
+            }
             Fact::Retried { target, .. } => {
                 self.moves(*target, &[Place::Failed], Place::Queued);
                 let book = self.book(Lane::Worker(*target));
@@ -435,6 +443,9 @@ impl Checker {
         if self.exclusive {
             self.exclusion(lane, &kind, intent);
         }
+        if matches!(intent, Intent::Reboot { .. }) {
+            self.away.insert(lane);
+        }
     }
 
     /// With an engine that contacts everybody, an operation and a worker that is away exclude each
@@ -451,12 +462,11 @@ impl Checker {
             ),
             _ => false,
         };
-        let away: Vec<Lane> = self
-            .open
-            .values()
-            .filter(|(_, _, intent)| matches!(intent, Intent::Reboot { .. } | Intent::AwaitBoot { .. }))
-            .map(|(lane, _, _)| *lane)
-            .collect();
+        let is_away = |lane: &Lane| {
+            let place = self.lanes.get(lane).map(|book| book.place);
+            self.away.contains(lane) && place == Some(Place::Active)
+        };
+        let away: Vec<Lane> = self.lanes.keys().filter(|lane| is_away(lane)).copied().collect();
         let operating = self.open.values().any(|(l, s, i)| *l != lane && contacts(self.kind(*l, *s), i));
         if contacts(kind, intent) && away.iter().any(|other| *other != lane) {
             self.breaks(1, format!("{lane:?} contacts everybody while {away:?} may be away"));
@@ -522,6 +532,14 @@ impl Checker {
             if boot_number(worker, boot_id).is_none_or(|new| Some(new) <= boot_number(worker, before)) {
                 self.breaks(5, format!("{boot_id} of {target:?} is no new boot"));
             }
+        }
+        let seen = matches!(
+            (&intent, evidence),
+            (_, Evidence::Back { .. } | Evidence::Rebooted { .. })
+                | (Intent::Reboot { .. }, Evidence::NotNeeded)
+        );
+        if seen {
+            self.away.remove(&lane);
         }
         if *evidence == Evidence::NotNeeded
             && let Some(reboot) = self.book(lane).reboots.get_mut(&step)
