@@ -246,6 +246,10 @@ impl Rollout {
         self.admission.admitted(target);
         self.queue.remove(target);
         self.active.insert(target);
+        if self.targets[index].has_unverified_reboot() {
+            // Taken up again by a person: it may still be away.
+            self.rebooting.insert(target);
+        }
         self.agenda.push_back(Lane::Worker(target));
         Ok(())
     }
