@@ -134,7 +134,8 @@ impl WorkerChart {
     #[state(superstate = "known")]
     fn failed(event: &Event) -> Outcome<State> {
         match event {
-            Event::Retried => Transition(State::stepping()),
+            // Back into the queue: budgets, places and windows are asked again.
+            Event::Retried => Transition(State::queued()),
             Event::Skipped => Transition(State::skipped()),
             Event::RevertStarted => Transition(State::reverting()),
             _ => Super,

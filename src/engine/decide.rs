@@ -127,8 +127,10 @@ impl Rollout {
             return None;
         }
         let goes_down = matches!(intent, Intent::Reboot { .. });
-        let operation_pending = self.catalog_in_flight > 0 || !self.blocked_catalog.is_empty();
-        if self.options.exclusive_catalog && goes_down && operation_pending {
+        // One that may be away already is what the waiting operations wait for.
+        let maybe_away = matches!(lane, Lane::Worker(target) if self.rebooting.contains(&target));
+        let held = self.catalog_in_flight > 0 || (!self.blocked_catalog.is_empty() && !maybe_away);
+        if self.options.exclusive_catalog && goes_down && held {
             self.blocked_reboot.insert(lane);
             return None;
         }

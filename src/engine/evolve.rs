@@ -118,7 +118,7 @@ impl Rollout {
                 }
                 self.worker_event(*target, Event::Succeeded, fact)?;
                 let state = &self.targets[target.0 as usize];
-                if let Some(admitted) = state.admitted_at {
+                if let Some(admitted) = state.admitted_at.filter(|_| !state.retried) {
                     self.median.add(at - admitted);
                 }
                 self.admission.succeeded(*target);
@@ -246,6 +246,10 @@ impl Rollout {
         self.admission.admitted(target);
         self.queue.remove(target);
         self.active.insert(target);
+        if self.targets[index].has_unverified_reboot() {
+            // Taken up again by a person: it may still be away.
+            self.rebooting.insert(target);
+        }
         self.agenda.push_back(Lane::Worker(target));
         Ok(())
     }

@@ -6,6 +6,7 @@ mod graph;
 mod journal;
 mod layering;
 mod plan;
+mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;
