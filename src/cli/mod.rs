@@ -8,6 +8,7 @@ mod context;
 mod error;
 mod plan;
 mod run;
+mod sandbox;
 
 pub use args::Cli;
 pub use context::Context;

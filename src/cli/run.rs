@@ -27,6 +27,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Plan(command) => super::plan::run(command, context),
+        Command::Sandbox(command) => super::sandbox::run(command, context),
+        Command::Guard => super::sandbox::guard(),
     }
 }
 

@@ -1,0 +1,5 @@
+//! The sandbox, seen from outside: real SSH, real processes, and what is left of them.
+
+mod client;
+mod fleet;
+mod killed;
