@@ -61,11 +61,8 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     options.speed = up.speed;
     options.execute = up.execute;
     let sandbox = Sandbox::start(options)?;
-    let faults = up
-        .fault
-        .iter()
-        .map(|text| Fault::parse(text, sandbox.hosts()))
-        .collect::<Result<Vec<_>, _>>()?;
+    let faults =
+        up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
     for fault in faults {
         if fault.at_step.is_some() {
             let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");

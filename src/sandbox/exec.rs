@@ -1,160 +1,207 @@
 //! What becomes of one command that arrived over SSH: executed, recorded, or a fault.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use russh::server::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
-use super::frame::Frame;
+use super::frame::{HEADER_MAX, Header, READY};
 use super::spawner::Running;
 use super::worker::{Event, Worker};
 use super::{Fault, FaultKind};
 
 /// The name of the stand-in that reboots a worker; a script that names it is one that reboots.
-const REBOOTS: &[u8] = b"sandbox-reboot";
-/// So much of a script is looked at to tell whether it reboots.
-const LOOKED_AT: usize = 1024 * 1024;
-/// A sender that pauses this long in the middle of a script that is looked at has sent all of it.
-const PAUSE: Duration = Duration::from_millis(500);
+const REBOOTS: &str = "sandbox-reboot";
+/// A script that is longer is answered with an error when it would have to be looked at.
+const BODY_MAX: usize = 16 * 1024 * 1024;
+/// What is printed for text that was not executed.
+const RECORDED: &str = "sandbox: recorded, not executed\n";
 
-/// A command with what is known of its sender.
-pub(super) struct Request {
-    /// The text of the exec request.
-    pub(super) command: String,
-    /// The client has marked it as text of our own.
-    pub(super) own: bool,
-    /// On which connection.
-    pub(super) connection: u64,
-}
+type Output = ChannelWriteHalf<Msg>;
 
-/// Runs one command to its end.
-pub(super) async fn run(worker: Arc<Worker>, channel: Channel<Msg>, request: Request) {
+/// Runs one command to its end; `connection` is where it came from.
+pub(super) async fn run(worker: Arc<Worker>, channel: Channel<Msg>, command: String, connection: u64) {
     let (mut input, output) = channel.split();
-    let mut sent = Sent::default();
-    let fault = match fault_for(&worker, &mut input, &mut sent).await {
-        Some(fault) if fault.kind == FaultKind::CutsBeforeCommand => return worker.cut(request.connection),
-        Some(fault) if fault.kind == FaultKind::Hangs => {
-            // Whatever comes is swallowed, until the client gives up or the worker goes down.
-            while input.wait().await.is_some() {}
-            return;
-        }
-        fault => fault,
-    };
-    let mute = fault.is_some();
-    let code = if own_or_demo(&worker, &request, &mut input, &mut sent).await {
-        worker.note(Event::Executed { command: request.command.clone() });
-        let mut stdout: Box<dyn AsyncWrite + Send + Unpin> =
-            if mute { Box::new(tokio::io::sink()) } else { Box::new(Box::pin(output.make_writer())) };
-        let mut stderr: Box<dyn AsyncWrite + Send + Unpin> =
-            if mute { Box::new(tokio::io::sink()) } else { Box::new(Box::pin(output.make_writer_ext(Some(1)))) };
-        execute(&worker, &request.command, sent, &mut input, &mut stdout, &mut stderr).await
-    } else {
-        let frame = Frame::read(&request.command, &sent.bytes);
-        worker.note(Event::NotExecuted { text: frame.text.clone(), code: 0 });
-        if !mute {
-            let _ = output.data_bytes(frame.answer(0)).await;
-        }
-        Some(0)
-    };
-    if fault.is_some() {
-        return worker.cut(request.connection);
+    let framed = command.contains(READY);
+    if !framed && !worker.common.execute {
+        let code = 0;
+        worker.note(Event::NotExecuted { text: command, code });
+        let _ = output.data_bytes(RECORDED).await;
+        return end(&output, code).await;
     }
-    // Without a code the worker is going down: its connections are cut, and nothing is to be said.
-    if let Some(code) = code {
-        let _ = output.exit_status(code.cast_unsigned()).await;
-        let _ = output.eof().await;
-        let _ = output.close().await;
-    }
-}
-
-/// Whether this may run: text of our own, the demo jobs' probes, or anything with `--execute`.
-async fn own_or_demo(worker: &Worker, request: &Request, input: &mut ChannelReadHalf, sent: &mut Sent) -> bool {
-    if request.own || worker.common.execute {
-        return true;
-    }
-    sent.read(input, LOOKED_AT, PAUSE).await;
-    let frame = Frame::read(&request.command, &sent.bytes);
-    worker.common.demo_texts.iter().any(|text| text == frame.text.trim())
-}
-
-/// What of the standard input has been read already.
-#[derive(Default)]
-pub(super) struct Sent {
-    pub(super) bytes: Vec<u8>,
-    pub(super) ended: bool,
-}
-
-impl Sent {
-    /// Reads on until the end, `most` bytes, or a pause.
-    pub(super) async fn read(&mut self, input: &mut ChannelReadHalf, most: usize, pause: Duration) {
-        while !self.ended && self.bytes.len() < most {
-            match tokio::time::timeout(pause, input.wait()).await {
-                Ok(Some(ChannelMsg::Data { data })) => self.bytes.extend_from_slice(&data),
-                Ok(Some(ChannelMsg::Eof | ChannelMsg::Close) | None) => self.ended = true,
-                Ok(Some(_)) => {}
-                Err(_paused) => return,
-            }
-        }
-    }
-}
-
-/// The fault that strikes this command, if one does.
-async fn fault_for(worker: &Worker, input: &mut ChannelReadHalf, sent: &mut Sent) -> Option<Fault> {
-    let kinds = [FaultKind::CutsBeforeCommand, FaultKind::CutsAfterCommand, FaultKind::Hangs];
-    let fault = worker.pending(&kinds)?;
-    if fault.at_step.is_none() {
-        sent.read(input, LOOKED_AT, PAUSE).await;
-        if !sent.bytes.windows(REBOOTS.len()).any(|window| window == REBOOTS) {
-            return None;
-        }
-    }
-    worker.take(&[fault.kind])
-}
-
-/// Runs the command as a local process below the worker's guard. `None`: the guard has gone.
-async fn execute(
-    worker: &Worker,
-    command: &str,
-    sent: Sent,
-    input: &mut ChannelReadHalf,
-    stdout: &mut (dyn AsyncWrite + Send + Unpin),
-    stderr: &mut (dyn AsyncWrite + Send + Unpin),
-) -> Option<i32> {
-    let guard = worker.guard()?;
-    let args = vec!["-c".to_owned(), command.to_owned()];
+    let Some(guard) = worker.guard() else { return };
+    let args = vec!["-c".to_owned(), command];
     let launched = guard.launch("/bin/sh", args, &worker.root.text("home"), worker.root.environment()).await;
     drop(guard);
-    let Running { stdin, stdout: mut from_stdout, stderr: mut from_stderr, exit } = match launched {
+    let Running { stdin, stdout, stderr, exit } = match launched {
         Ok(running) => running,
         Err(error) => {
-            let _ = stderr.write_all(format!("sandbox: {error}\n").as_bytes()).await;
-            return Some(126);
+            let _ = output.extended_data_bytes(1, format!("sandbox: {error}\n").into_bytes()).await;
+            return end(&output, 126).await;
         }
     };
-    let outputs = async {
-        let _ = tokio::join!(copy(&mut from_stdout, stdout), copy(&mut from_stderr, stderr));
-        exit.await.ok()
+    let mute = AtomicBool::new(false);
+    let outcome = {
+        let outputs = async {
+            tokio::join!(
+                copy(stdout, output.make_writer(), &mute),
+                copy(stderr, output.make_writer_ext(Some(1)), &mute)
+            );
+            exit.await.ok()
+        };
+        tokio::pin!(outputs);
+        let talk = async {
+            if !framed {
+                return feed(stdin, Vec::new(), &mut input).await;
+            }
+            talk(&worker, stdin, &mut input, &output, &mute).await
+        };
+        tokio::select! {
+            code = &mut outputs => Outcome::Ended(code),
+            outcome = talk => match outcome {
+                // The client has left the channel; the process lives on, as it would on any worker.
+                Outcome::Ended(_) => Outcome::Ended(outputs.await),
+                outcome => outcome,
+            }
+        }
     };
-    tokio::pin!(outputs);
-    tokio::select! {
-        code = &mut outputs => code,
-        () = feed(stdin, sent, input) => outputs.await,
+    match outcome {
+        // Its answer was muted by the one fault that does so.
+        Outcome::Ended(_) if mute.load(Ordering::Relaxed) => worker.cut(connection),
+        // Without a code the worker is going down: its connections are cut, nothing is to be said.
+        Outcome::Ended(None) => {}
+        Outcome::Ended(Some(code)) => end(&output, code).await,
+        Outcome::Cut => worker.cut(connection),
+        // Whatever comes is swallowed, until the client gives up or the worker goes down.
+        Outcome::Hang => while input.wait().await.is_some() {},
+        Outcome::Answer { stdout, stderr } => {
+            let _ = output.extended_data_bytes(1, stderr.into_bytes()).await;
+            let _ = output.data_bytes(stdout.into_bytes()).await;
+            end(&output, 0).await;
+            while input.wait().await.is_some() {}
+        }
+    }
+}
+
+/// How a command's part ended.
+enum Outcome {
+    /// With this exit code of the process; `None`: it went down with its guard.
+    Ended(Option<i32>),
+    Cut,
+    Hang,
+    /// The process is not to be heard; this is said in its place.
+    Answer {
+        stdout: String,
+        stderr: String,
+    },
+}
+
+async fn end(output: &Output, code: i32) {
+    let _ = output.exit_status(code.cast_unsigned()).await;
+    let _ = output.eof().await;
+    let _ = output.close().await;
+}
+
+/// The conversation of our transport: reads the header, decides, and passes on or answers.
+async fn talk(
+    worker: &Worker,
+    stdin: pipe::Sender,
+    input: &mut ChannelReadHalf,
+    output: &Output,
+    mute: &AtomicBool,
+) -> Outcome {
+    let mut sent = Vec::new();
+    let header = loop {
+        if let Some(header) = Header::read(&sent) {
+            break header;
+        }
+        // A connection that is opened and never used ends here, as does what is no header.
+        if sent.len() > HEADER_MAX || !more(input, &mut sent).await {
+            return Outcome::Ended(None);
+        }
+    };
+    let pending =
+        worker.pending(&[FaultKind::CutsBeforeCommand, FaultKind::CutsAfterCommand, FaultKind::Hangs]);
+    let users_own = header.users_own && !worker.common.execute;
+    let mut script = String::new();
+    if pending.is_some() || users_own {
+        if header.length > BODY_MAX {
+            return Outcome::Answer { stdout: header.answer("", 126), stderr: "sandbox: too long\n".into() };
+        }
+        if header.lock {
+            let _ = output.data_bytes(header.go().into_bytes()).await;
+        }
+        while sent.len() < header.size + header.length {
+            if !more(input, &mut sent).await {
+                return Outcome::Ended(None);
+            }
+        }
+        let body = &sent[header.size..header.size + header.length];
+        script = header.script(&String::from_utf8_lossy(body)).to_owned();
+    }
+    match pending
+        .filter(|fault| strikes(fault, &header, &script))
+        .and_then(|fault| worker.take(&[fault.kind]))
+    {
+        Some(Fault { kind: FaultKind::CutsBeforeCommand, .. }) => return Outcome::Cut,
+        Some(Fault { kind: FaultKind::Hangs, .. }) => return Outcome::Hang,
+        Some(_) => mute.store(true, Ordering::Relaxed),
+        None => {}
+    }
+    if users_own && !worker.common.demo_texts.iter().any(|text| text == script.trim()) {
+        if mute.load(Ordering::Relaxed) {
+            return Outcome::Cut;
+        }
+        // The process is not to be heard any more: it ends when its standard input does.
+        mute.store(true, Ordering::Relaxed);
+        drop(stdin);
+        if header.sudo && worker.root.has_flag(FaultKind::SudoPassword) {
+            let stderr = "sudo: a password is required\n".to_owned();
+            return Outcome::Answer { stdout: header.sudo_refused(), stderr };
+        }
+        worker.note(Event::NotExecuted { text: script, code: 0 });
+        return Outcome::Answer { stdout: header.answer(RECORDED, 0), stderr: String::new() };
+    }
+    worker.note(Event::Executed { lock: header.lock, bytes: header.length });
+    feed(stdin, sent, input).await
+}
+
+/// Whether a fault of the connection strikes this script: with a step the first that changes
+/// something or is the user's, without one the one that reboots.
+fn strikes(fault: &Fault, header: &Header, script: &str) -> bool {
+    match fault.at_step {
+        Some(_) => header.lock || header.users_own,
+        None => script.contains(REBOOTS),
+    }
+}
+
+/// Reads on; `false` when nothing more comes.
+async fn more(input: &mut ChannelReadHalf, sent: &mut Vec<u8>) -> bool {
+    loop {
+        match input.wait().await {
+            Some(ChannelMsg::Data { data }) => {
+                sent.extend_from_slice(&data);
+                return true;
+            }
+            Some(ChannelMsg::Eof | ChannelMsg::Close) | None => return false,
+            Some(_) => {}
+        }
     }
 }
 
 /// Passes standard input on. Reads on after its end of file and when nobody takes it any more: what
 /// nobody reads would hold up the whole connection.
-async fn feed(stdin: pipe::Sender, sent: Sent, input: &mut ChannelReadHalf) {
+async fn feed(stdin: pipe::Sender, sent: Vec<u8>, input: &mut ChannelReadHalf) -> Outcome {
     let mut stdin = Some(stdin);
     if let Some(pipe) = stdin.as_mut()
-        && (pipe.write_all(&sent.bytes).await.is_err() || sent.ended)
+        && pipe.write_all(&sent).await.is_err()
     {
         stdin = None;
     }
+    drop(sent);
     while let Some(message) = input.wait().await {
         match message {
             ChannelMsg::Data { data } => {
@@ -168,19 +215,21 @@ async fn feed(stdin: pipe::Sender, sent: Sent, input: &mut ChannelReadHalf) {
             _ => {}
         }
     }
+    Outcome::Ended(None)
 }
 
-async fn copy(
-    from: &mut (dyn AsyncRead + Send + Unpin),
-    to: &mut (dyn AsyncWrite + Send + Unpin),
-) -> io::Result<()> {
+/// Passes output on, also to nobody: a process must not die of a client that has gone.
+async fn copy(mut from: impl AsyncRead + Unpin, to: impl AsyncWrite, mute: &AtomicBool) {
+    tokio::pin!(to);
     let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let length = tokio::io::AsyncReadExt::read(from, &mut buffer).await?;
-        if length == 0 {
-            return to.flush().await;
+    let mut heard = true;
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if heard && !mute.load(Ordering::Relaxed) {
+            let passed = async {
+                to.write_all(&buffer[..length]).await?;
+                to.flush().await
+            };
+            heard = passed.await.is_ok();
         }
-        to.write_all(&buffer[..length]).await?;
-        to.flush().await?;
     }
 }

@@ -121,22 +121,30 @@ impl Fault {
     /// # Errors
     /// `maand::sandbox::fault` when the shape, the host or the kind is wrong, with the nearest name.
     pub fn parse(text: &str, hosts: &[Host]) -> Result<Self, Problem> {
-        let wrong = |message: String, help: String| Problem::error("maand::sandbox::fault", message).help(help);
+        let wrong =
+            |message: String, help: String| Problem::error("maand::sandbox::fault", message).help(help);
         let shape = "write HOST:KIND or HOST:KIND@STEP, such as 10.0.0.2:never_returns@reboot";
         let (place, step) = match text.split_once('@') {
-            Some((_, "")) => return Err(wrong(format!("fault `{text}` has no step after `@`"), shape.into())),
+            Some((_, "")) => {
+                return Err(wrong(format!("fault `{text}` has no step after `@`"), shape.into()));
+            }
             Some((place, step)) => (place, Some(step.to_owned())),
             None => (text, None),
         };
         let Some((host, kind)) = place.rsplit_once(':') else {
-            return Err(wrong(format!("fault `{text}` has no `:` between the worker and the kind"), shape.into()));
+            return Err(wrong(
+                format!("fault `{text}` has no `:` between the worker and the kind"),
+                shape.into(),
+            ));
         };
         let kind_name = kind.trim().to_ascii_lowercase().replace('-', "_");
         let names = FaultKind::ALL.iter().map(|(_, name)| *name);
         let Some((kind, _)) = FaultKind::ALL.iter().find(|(_, name)| *name == kind_name) else {
             let all = names.clone().collect::<Vec<_>>().join(", ");
-            let help = nearest(&kind_name, names)
-                .map_or_else(|| format!("the kinds are {all}"), |near| format!("did you mean `{near}`? the kinds are {all}"));
+            let help = nearest(&kind_name, names).map_or_else(
+                || format!("the kinds are {all}"),
+                |near| format!("did you mean `{near}`? the kinds are {all}"),
+            );
             return Err(wrong(format!("`{kind}` is not a kind of fault"), help));
         };
         let known = hosts.iter().find(|known| known.as_str() == host.trim());

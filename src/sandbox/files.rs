@@ -82,6 +82,11 @@ impl Root {
         self.0.join("etc/fault").join(kind.name())
     }
 
+    /// Whether a fault's file is there.
+    pub(super) fn has_flag(&self, kind: FaultKind) -> bool {
+        self.flag(kind).exists()
+    }
+
     /// Puts a fault's file there or takes it away.
     pub(super) fn set_flag(&self, kind: FaultKind, on: bool) -> io::Result<()> {
         if on {
@@ -112,12 +117,14 @@ impl Root {
         if execute {
             std::fs::write(self.0.join("etc/execute"), "")?;
         }
-        let head = format!("#!/bin/sh\n# A stand-in of the sandbox.\nroot={}\n{TELL}", quoted(&self.text("")));
+        let head =
+            format!("#!/bin/sh\n# A stand-in of the sandbox.\nroot={}\n{TELL}", quoted(&self.text("")));
         let make = format!("make={}\n", quoted(&make.to_string_lossy()));
         for (name, body) in [
             ("sandbox-reboot", SANDBOX_REBOOT),
             ("demo-probe", DEMO_PROBE),
             ("sudo", SUDO),
+            ("id", ID),
             ("systemctl", SYSTEMCTL),
             ("shutdown", SHUTDOWN),
             ("reboot", REBOOT),
@@ -149,13 +156,7 @@ impl Root {
         let fresh = self.0.join("proc/sys/kernel/random/boot_id.new");
         std::fs::write(&fresh, format!("{boot_id}\n"))?;
         std::fs::rename(&fresh, self.boot_id())?;
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            self.requests(),
-            FileType::Fifo,
-            Mode::RUSR | Mode::WUSR,
-            0,
-        )?;
+        rustix::fs::mknodat(rustix::fs::CWD, self.requests(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         Ok(())
     }
 
@@ -232,6 +233,11 @@ done
 exec "$@"
 "#;
 
+/// Nobody is root there, so that scripts go by way of sudo even where the sandbox's owner is root.
+const ID: &str = r#"[ "$*" = -u ] && { echo 1000; exit 0; }
+PATH=/usr/bin:/bin exec id "$@"
+"#;
+
 const SYSTEMCTL: &str = r#"for word; do
   case $word in
     is-system-running) echo running; exit 0 ;;
@@ -295,11 +301,8 @@ mod tests {
             .envs(root.environment())
             .output()
             .unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap(), text)
     }
 
@@ -330,7 +333,10 @@ mod tests {
         std::fs::create_dir(&job).unwrap();
         std::fs::write(job.join("Makefile"), DEMO_MAKEFILE).unwrap();
         assert_eq!(run(&root, "demo-probe api").0, 1);
-        assert_eq!(run(&root, "make -C api start && demo-probe api && make -C api restart && demo-probe api").0, 0);
+        assert_eq!(
+            run(&root, "make -C api start && demo-probe api && make -C api restart && demo-probe api").0,
+            0
+        );
         root.set_flag(FaultKind::HealthNeverWell, true).unwrap();
         assert_eq!(run(&root, "demo-probe api").0, 1);
         root.set_flag(FaultKind::HealthNeverWell, false).unwrap();

@@ -41,8 +41,7 @@ pub(super) async fn boot(worker: &Worker, after_reboot: bool) -> io::Result<Up> 
     worker.root.boot(&boot_id)?;
     let requests = pipe::OpenOptions::new().read_write(true).open_receiver(worker.root.requests())?;
     worker.set_guard(Some(Guard::start(&worker.common.program)?));
-    let mut up =
-        Up { requests: BufReader::new(requests).lines(), nologin_until: None, reboots_at: None };
+    let mut up = Up { requests: BufReader::new(requests).lines(), nologin_until: None, reboots_at: None };
     if after_reboot {
         if worker.take(&[FaultKind::ChangesHostKey]).is_some() {
             worker.set_key(super::keys::generate().map_err(io::Error::other)?);

@@ -81,10 +81,7 @@ fn demo_job(name: JobName) -> Job {
         min_allocations_count: 0,
         restart_policy: RestartPolicy::Always,
         restart_globs: Vec::new(),
-        resources: Resources {
-            ports: BTreeMap::from([("http".to_owned(), None)]),
-            ..Resources::default()
-        },
+        resources: Resources { ports: BTreeMap::from([("http".to_owned(), None)]), ..Resources::default() },
         health_check: Some(HealthCheck {
             checks: Vec::new(),
             timeout_seconds: 5,

@@ -9,8 +9,9 @@
 //! `<dir>/hosts/<host>`; nothing outside of it is written. **Text of the user's own (a plan's
 //! commands, Makefiles, probes) is never executed** unless [`SandboxOptions::execute`] says so: it is
 //! recorded in the worker's log and answered with success.
-//! - A client says whose text it sends by the environment request [`SCRIPT_MARK`] before the exec
-//!   request: `own`, or anything else (also nothing) for the user's.
+//! - The transport's framing (`src/ssh/frame.rs`) says of each script whether it is the user's own.
+//!   The transport's bootstrap itself runs as it is; a command that is none (somebody's plain `ssh`)
+//!   counts as the user's.
 //! - The stand-in for `make` runs the machine's make only where the Makefile is [`DEMO_MAKEFILE`].
 //! - The demo probe is text of the user's kind that is known by heart, and is executed.
 //!
@@ -49,6 +50,5 @@ pub use files::{DEMO_MAKEFILE, demo_probe};
 pub use guard::{GUARD_COMMAND, guard_main};
 pub use mirror::Blueprint;
 pub use options::{BOOT_TIME, SandboxOptions, WORKERS_MAX};
-pub use server::SCRIPT_MARK;
 pub use start::Sandbox;
 pub use worker::{Boot, Event, LogEntry};

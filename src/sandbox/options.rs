@@ -38,8 +38,11 @@ impl SandboxOptions {
     /// How long a boot takes.
     pub(super) fn boot_time(&self) -> Result<Duration, Problem> {
         if !(self.speed.is_finite() && (0.01..=1000.0).contains(&self.speed)) {
-            return Err(Problem::error("maand::sandbox::speed", format!("the speed can not be {}", self.speed))
-                .help("write a number from 0.01 to 1000; 2 is twice as fast"));
+            return Err(Problem::error(
+                "maand::sandbox::speed",
+                format!("the speed can not be {}", self.speed),
+            )
+            .help("write a number from 0.01 to 1000; 2 is twice as fast"));
         }
         Ok(BOOT_TIME.div_f64(self.speed))
     }
@@ -72,8 +75,11 @@ impl Folder {
             let message = format!("the folder {} has a name that is not plain text", folder.path.display());
             return Err(Problem::error("maand::sandbox::dir", message).help("choose another one with --dir"));
         }
-        std::fs::write(folder.path.join(MARK), "A throwaway fleet of maand. It may be deleted at any time.\n")
-            .map_err(|error| trouble("write to", &folder.path, &error))?;
+        std::fs::write(
+            folder.path.join(MARK),
+            "A throwaway fleet of maand. It may be deleted at any time.\n",
+        )
+        .map_err(|error| trouble("write to", &folder.path, &error))?;
         Ok(folder)
     }
 
@@ -110,12 +116,17 @@ fn empty(path: &Path) -> Result<(), Problem> {
     }
     if let Some(holder) = holder(path) {
         let message = format!("a sandbox lives in {} (process {holder})", path.display());
-        return Err(Problem::error("maand::sandbox::dir", message).help("end it first, or name another folder"));
+        return Err(
+            Problem::error("maand::sandbox::dir", message).help("end it first, or name another folder")
+        );
     }
     for entry in entries {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed =
-            if is_folder { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
+        let removed = if is_folder {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
         removed.map_err(|error| trouble("empty", &entry.path(), &error))?;
     }
     Ok(())

@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::keys::PrivateKey;
-use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::TcpStream;
 
 use super::exec;
 use super::worker::Worker;
-
-/// The environment request with which a client says whose text it is about to send: `own` or `user`
-/// (see the module's documentation). Everything else counts as the user's.
-pub const SCRIPT_MARK: &str = "MAAND_SCRIPT";
 
 /// Serves one connection to its end.
 pub(super) async fn serve(worker: &Arc<Worker>, id: u64, stream: TcpStream) {
@@ -44,8 +42,8 @@ fn config(key: PrivateKey) -> Config {
 struct Connection {
     worker: Arc<Worker>,
     id: u64,
-    /// Open and not yet running anything, with the mark if one was sent.
-    channels: HashMap<ChannelId, (Channel<Msg>, Option<String>)>,
+    /// Open and not yet running anything.
+    channels: HashMap<ChannelId, Channel<Msg>>,
 }
 
 impl Connection {
@@ -75,7 +73,7 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.channels.insert(channel.id(), (channel, None));
+        self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())
     }
@@ -83,18 +81,12 @@ impl Handler for Connection {
     async fn env_request(
         &mut self,
         channel: ChannelId,
-        name: &str,
-        value: &str,
+        _name: &str,
+        _value: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // As a server that accepts no environment, but for the mark.
-        match self.channels.get_mut(&channel) {
-            Some((_, mark)) if name == SCRIPT_MARK => {
-                *mark = Some(value.to_owned());
-                session.channel_success(channel)
-            }
-            _ => session.channel_failure(channel),
-        }
+        // As a server that accepts no environment.
+        session.channel_failure(channel)
     }
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
@@ -107,16 +99,12 @@ impl Handler for Connection {
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Some((open, mark)) = self.channels.remove(&channel) else {
+        let Some(open) = self.channels.remove(&channel) else {
             return session.channel_failure(channel);
         };
         session.channel_success(channel)?;
-        let request = exec::Request {
-            command: String::from_utf8_lossy(data).into_owned(),
-            own: mark.as_deref() == Some("own"),
-            connection: self.id,
-        };
-        tokio::spawn(exec::run(Arc::clone(&self.worker), open, request));
+        let command = String::from_utf8_lossy(data).into_owned();
+        tokio::spawn(exec::run(Arc::clone(&self.worker), open, command, self.id));
         Ok(())
     }
 

@@ -56,7 +56,9 @@ impl Sandbox {
             .workers
             .iter()
             .zip(&listeners)
-            .filter_map(|(made, (address, _))| made.name.clone().or_else(|| Host::parse(&address.ip().to_string())))
+            .filter_map(|(made, (address, _))| {
+                made.name.clone().or_else(|| Host::parse(&address.ip().to_string()))
+            })
             .collect();
 
         let (stop, stopped) = watch::channel(false);
@@ -86,7 +88,8 @@ impl Sandbox {
             workers.push(Arc::clone(&worker));
             machines.push((worker, listener, asked, ending.clone()));
         }
-        let client_text = keys::private_text(&client_key).map_err(|error| broken("its client key", &error))?;
+        let client_text =
+            keys::private_text(&client_key).map_err(|error| broken("its client key", &error))?;
         let facts = Facts {
             hosts: &hosts,
             host_keys: &host_keys,
@@ -107,8 +110,7 @@ impl Sandbox {
         // Each machine has one: the channel is closed when the last machine has ended.
         drop(ending);
         // From here on dropping it ends what has been started.
-        let sandbox =
-            Self { hosts, workers, stop, ended, runtime: Some(runtime), _held: held, folder };
+        let sandbox = Self { hosts, workers, stop, ended, runtime: Some(runtime), _held: held, folder };
         if let Some(runtime) = &sandbox.runtime {
             for (worker, listener, asked, ending) in machines {
                 let start = async {
@@ -217,8 +219,11 @@ fn check_count(workers: usize) -> Result<(), Problem> {
     if (1..=WORKERS_MAX).contains(&workers) {
         return Ok(());
     }
-    Err(Problem::error("maand::sandbox::workers", format!("a sandbox can not have {workers} workers"))
-        .help(format!("ask for 1 to {WORKERS_MAX}; for more there is `maand plan simulate`, which needs no processes")))
+    Err(Problem::error("maand::sandbox::workers", format!("a sandbox can not have {workers} workers")).help(
+        format!(
+            "ask for 1 to {WORKERS_MAX}; for more there is `maand plan simulate`, which needs no processes"
+        ),
+    ))
 }
 
 /// The machine's own make, which runs the demo jobs.
@@ -229,8 +234,11 @@ fn find_make() -> Result<PathBuf, Problem> {
         .map(|folder| folder.join("make"))
         .find(|make| make.is_file())
         .ok_or_else(|| {
-            Problem::error("maand::sandbox::no_make", "there is no `make` on this machine, which the demo jobs need")
-                .help("install it (Debian: apt install make, Fedora: dnf install make)")
+            Problem::error(
+                "maand::sandbox::no_make",
+                "there is no `make` on this machine, which the demo jobs need",
+            )
+            .help("install it (Debian: apt install make, Fedora: dnf install make)")
         })
 }
 
@@ -258,7 +266,8 @@ fn listen(workers: usize) -> Result<(Vec<(SocketAddr, TcpListener)>, u16), Probl
         let bound: std::io::Result<Vec<_>> = (0..workers)
             .map(|index| {
                 let net = b + (index / 250) as u8;
-                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, a, net, 1 + (index % 250) as u8)), port);
+                let address =
+                    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, a, net, 1 + (index % 250) as u8)), port);
                 Ok((address, TcpListener::bind(address)?))
             })
             .collect();
@@ -268,6 +277,11 @@ fn listen(workers: usize) -> Result<(Vec<(SocketAddr, TcpListener)>, u16), Probl
         }
     }
     let why = last.map(|error| error.to_string()).unwrap_or_default();
-    Err(Problem::error("maand::sandbox::listen", format!("no address below 127.0.0.0/8 could be listened on: {why}"))
-        .help("the sandbox needs Linux, where the whole of 127.0.0.0/8 is this machine, and free file descriptors"))
+    Err(Problem::error(
+        "maand::sandbox::listen",
+        format!("no address below 127.0.0.0/8 could be listened on: {why}"),
+    )
+    .help(
+        "the sandbox needs Linux, where the whole of 127.0.0.0/8 is this machine, and free file descriptors",
+    ))
 }

@@ -78,8 +78,10 @@ pub enum Event {
     },
     /// Text of our own was executed.
     Executed {
-        /// The command that received it.
-        command: String,
+        /// Whether it asked for the worker's lock.
+        lock: bool,
+        /// How long it was.
+        bytes: usize,
     },
     /// Text of the user's own was recorded and not executed.
     NotExecuted {
@@ -298,7 +300,10 @@ impl Worker {
     /// The first awake fault of these kinds, without spending it.
     pub(super) fn pending(&self, kinds: &[FaultKind]) -> Option<Fault> {
         let live = self.live();
-        live.faults.iter().find(|(fault, awake)| *awake && kinds.contains(&fault.kind)).map(|(f, _)| f.clone())
+        live.faults
+            .iter()
+            .find(|(fault, awake)| *awake && kinds.contains(&fault.kind))
+            .map(|(f, _)| f.clone())
     }
 
     /// The first awake fault of these kinds happens now; it is spent when it happens once.

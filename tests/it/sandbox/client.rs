@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use maand::bucket::Host;
-use maand::sandbox::{Blueprint, SCRIPT_MARK, Sandbox, SandboxOptions};
+use maand::sandbox::{Blueprint, Sandbox, SandboxOptions};
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,28 +53,44 @@ impl Client {
         Ok(Self(session))
     }
 
-    /// Runs `command` with `input`; `mark` says whose text it is.
-    pub(crate) fn run(&self, mark: Option<&str>, command: &str, input: &[u8]) -> Result<Answer, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let mut channel = self.0.channel_session().map_err(|error| text(&error))?;
-        if let Some(mark) = mark {
-            channel.setenv(SCRIPT_MARK, mark).map_err(|error| text(&error))?;
-        }
-        channel.exec(command).map_err(|error| text(&error))?;
-        channel.write_all(input).map_err(|error| text(&error))?;
-        channel.send_eof().map_err(|error| text(&error))?;
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        channel.read_to_string(&mut stdout).map_err(|error| text(&error))?;
-        channel.stderr().read_to_string(&mut stderr).map_err(|error| text(&error))?;
-        channel.wait_close().map_err(|error| text(&error))?;
-        let code = channel.exit_status().map_err(|error| text(&error))?;
-        Ok(Answer { code, stdout, stderr })
+    /// Runs `command` with `input`, as it is.
+    pub(crate) fn raw(&self, command: &str, input: &[u8]) -> Result<Answer, String> {
+        let mut channel = self.0.channel_session().map_err(|error| error.to_string())?;
+        channel.exec(command).map_err(|error| error.to_string())?;
+        channel.write_all(input).map_err(|error| error.to_string())?;
+        finish(channel)
+    }
+
+    /// Runs a script, framed as our transport does it, by a bootstrap that is much simpler.
+    pub(crate) fn script(&self, users_own: bool, script: &str, payload: &[u8]) -> Result<Answer, String> {
+        let input = [framed(users_own, script).as_bytes(), payload].concat();
+        self.raw(BOOTSTRAP, &input)
     }
 
     /// Runs a script of our own.
     pub(crate) fn own(&self, script: &str) -> Answer {
-        self.run(Some("own"), "sh -s", script.as_bytes()).unwrap()
+        self.script(false, script, b"").unwrap()
     }
+}
+
+/// Takes the header and becomes the script.
+pub(crate) const BOOTSTRAP: &str = "echo maand-ready-1 >/dev/null; read a; read b e s l d n o; read c; \
+     script=$(head -c \"$n\"); eval \"$script\"";
+
+pub(crate) fn framed(users_own: bool, script: &str) -> String {
+    let (length, own) = (script.len() + "\n#BEGIN".len(), u8::from(users_own));
+    format!("maand1 0 END\nBEGIN END sh 0 60 {length} {own}\n.maand\n{script}\n#BEGIN")
+}
+
+pub(crate) fn finish(mut channel: ssh2::Channel) -> Result<Answer, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    channel.send_eof().map_err(|error| text(&error))?;
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    channel.read_to_string(&mut stdout).map_err(|error| text(&error))?;
+    channel.stderr().read_to_string(&mut stderr).map_err(|error| text(&error))?;
+    channel.wait_close().map_err(|error| text(&error))?;
+    let code = channel.exit_status().map_err(|error| text(&error))?;
+    Ok(Answer { code, stdout, stderr })
 }
 
 /// Every process whose environment names this folder: all that a sandbox has started.

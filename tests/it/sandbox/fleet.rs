@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use maand::bucket::Host;
-use maand::sandbox::{Event, Fault, FaultKind, SCRIPT_MARK, Sandbox};
+use maand::sandbox::{Event, Fault, FaultKind, Sandbox};
 
-use super::client::{Client, processes_of, sandbox, until};
+use super::client::{BOOTSTRAP, Client, finish, framed, processes_of, sandbox, until};
 
 fn boot_id(root: &Path) -> String {
     std::fs::read_to_string(root.join("proc/sys/kernel/random/boot_id")).unwrap().trim().to_owned()
@@ -22,7 +22,7 @@ fn reconnect(sandbox: &Sandbox, host: &Host) -> Client {
 
 /// Asks for a reboot; whether the answer comes before the connection is cut is a matter of luck.
 fn reboots(client: &Client, words: &str) {
-    if let Ok(answer) = client.run(Some("own"), "sh -s", format!("sandbox-reboot {words}").as_bytes()) {
+    if let Ok(answer) = client.script(false, &format!("sandbox-reboot {words}"), b"") {
         assert_eq!(answer.code, 0, "{}", answer.stderr);
     }
 }
@@ -32,7 +32,8 @@ fn our_own_script_runs_in_the_workers_folder() {
     let sandbox = sandbox(3);
     for host in sandbox.hosts() {
         let client = Client::connect(&sandbox, host).unwrap();
-        let answer = client.own("pwd; echo oops >&2; cat \"$MAAND_SANDBOX/proc/sys/kernel/random/boot_id\"; exit 7");
+        let answer =
+            client.own("pwd; echo oops >&2; cat \"$MAAND_SANDBOX/proc/sys/kernel/random/boot_id\"; exit 7");
         assert_eq!((answer.code, answer.stderr.as_str()), (7, "oops\n"));
         let root = sandbox.root(host).unwrap();
         let wanted = format!("{}\n{}\n", root.join("home").display(), sandbox.boots(host)[0].boot_id);
@@ -79,17 +80,25 @@ fn the_users_own_text_is_recorded_and_not_executed() {
     let marker = sandbox.dir().join("EXECUTED");
     let client = Client::connect(&sandbox, host).unwrap();
     let text = format!("touch '{}'", marker.display());
-    for mark in [Some("user"), None, Some("OWN")] {
-        assert_eq!(client.run(mark, "bash -s", text.as_bytes()).unwrap().code, 0);
-        assert_eq!(client.run(mark, &text, b"").unwrap().code, 0);
-    }
+    assert_eq!(
+        client.script(true, &text, b"").unwrap().stdout,
+        concat!("BEGIN begin 999999999 1\n", "sandbox: recorded, not executed\n", "\nEND exit 0\n")
+    );
+    // What comes without our framing, or with a broken one, is not executed either.
+    assert_eq!(client.raw(&text, b"").unwrap().code, 0);
+    assert_eq!(client.raw("sh -s", text.as_bytes()).unwrap().code, 0);
+    let broken = framed(true, &text).replace(" 1\n.maand", "\n.maand");
+    let _ = client.raw(BOOTSTRAP, broken.as_bytes());
     assert!(!marker.exists());
-    let recorded = sandbox
-        .log(host)
-        .iter()
-        .filter(|entry| matches!(&entry.event, Event::NotExecuted { text: noted, .. } if *noted == text))
-        .count();
-    assert_eq!(recorded, 6);
+    let recorded = |wanted: &str| {
+        let log = sandbox.log(host);
+        log.iter()
+            .filter(|entry| matches!(&entry.event, Event::NotExecuted { text, .. } if text == wanted))
+            .count()
+    };
+    assert_eq!((recorded(&text), recorded("sh -s")), (2, 1));
+    assert_eq!(client.script(false, &text, b"").unwrap().code, 0);
+    assert!(marker.exists(), "the same as text of our own");
 }
 
 #[test]
@@ -97,17 +106,16 @@ fn much_input_and_output_pass_through() {
     let sandbox = sandbox(1);
     let client = Client::connect(&sandbox, &sandbox.hosts()[0]).unwrap();
     let input: Vec<u8> = (0..3_000_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
-    let answer = client.run(Some("own"), "cat; echo noise >&2", &input).unwrap();
+    let answer = client.script(false, "cat; echo noise >&2", &input).unwrap();
     assert!(answer.stdout.as_bytes() == input && answer.stderr == "noise\n");
     // A script that does not read what it is sent must not stall the connection.
     let mut channel = client.0.channel_session().unwrap();
-    channel.setenv(SCRIPT_MARK, "own").unwrap();
-    channel.exec("exec <&-; until [ -e go ]; do sleep 0.02; done; exit 3").unwrap();
+    channel.exec(BOOTSTRAP).unwrap();
+    let script = framed(false, "exec <&-; until [ -e go ]; do sleep 0.02; done; exit 3");
+    channel.write_all(script.as_bytes()).unwrap();
     channel.write_all(&input).unwrap();
     std::fs::write(sandbox.root(&sandbox.hosts()[0]).unwrap().join("home/go"), "").unwrap();
-    std::io::copy(&mut channel, &mut std::io::sink()).unwrap();
-    channel.wait_close().unwrap();
-    assert_eq!(channel.exit_status().unwrap(), 3);
+    assert_eq!(finish(channel).unwrap().code, 3);
 }
 
 #[test]
@@ -118,7 +126,8 @@ fn a_reboot_ends_processes_and_gives_a_new_boot_id() {
     let before = boot_id(&root);
     let client = Client::connect(&sandbox, host).unwrap();
     // One that has left its parent, its session and its streams.
-    let answer = client.own("(setsid sleep 1000 </dev/null >/dev/null 2>&1 &) ; touch \"$MAAND_SANDBOX/run/here\"");
+    let answer =
+        client.own("(setsid sleep 1000 </dev/null >/dev/null 2>&1 &) ; touch \"$MAAND_SANDBOX/run/here\"");
     assert_eq!(answer.code, 0);
     until("the daemon", || (!processes_of(&root).is_empty()).then_some(()));
     reboots(&client, "sudo shutdown -r now");
@@ -138,13 +147,12 @@ fn a_reboot_ends_processes_and_gives_a_new_boot_id() {
 
 #[test]
 fn a_rebooting_worker_cuts_its_connections_and_closes_its_port() {
-    let sandbox = super::client::sandbox_with(maand::sandbox::SandboxOptions::new(
-        maand::sandbox::Blueprint::demo(1),
-    ));
+    let sandbox =
+        super::client::sandbox_with(maand::sandbox::SandboxOptions::new(maand::sandbox::Blueprint::demo(1)));
     let host = &sandbox.hosts()[0];
     sandbox.inject(fault(host, FaultKind::NeverReturns, None));
     let client = Client::connect(&sandbox, host).unwrap();
-    assert!(client.run(Some("own"), "sh -s", b"sandbox-reboot; sleep 1000").is_err());
+    assert!(client.script(false, "sandbox-reboot; sleep 1000", b"").is_err());
     let refused = until("the port to close", || Client::connect(&sandbox, host).err());
     assert!(!refused.is_empty());
     assert_eq!(sandbox.boots(host).len(), 1);
@@ -180,15 +188,17 @@ fn faults_of_the_connection() {
     sandbox.inject(fault(after, FaultKind::CutsAfterCommand, Some("mark")));
     let client = Client::connect(&sandbox, before).unwrap();
     assert_eq!(client.own("exit 0").code, 0, "it waits for the command that reboots");
-    let script = b"touch \"$MAAND_SANDBOX/home/ran\" # sandbox-reboot";
-    assert!(client.run(Some("own"), "sh -s", script).is_err());
+    let script = "touch \"$MAAND_SANDBOX/home/ran\" # sandbox-reboot";
+    assert!(client.script(false, script, b"").is_err());
     assert!(!sandbox.root(before).unwrap().join("home/ran").exists());
-    assert_eq!(reconnect(&sandbox, before).run(Some("own"), "sh -s", script).unwrap().code, 0, "only once");
+    assert_eq!(reconnect(&sandbox, before).script(false, script, b"").unwrap().code, 0, "only once");
 
     let client = Client::connect(&sandbox, after).unwrap();
     assert_eq!(client.own("exit 0").code, 0, "it waits for its step");
     sandbox.step_begins(after, "mark");
-    assert!(client.run(Some("own"), "sh -s", b"touch \"$MAAND_SANDBOX/home/ran\"").is_err());
+    assert_eq!(client.own("exit 0").code, 0, "looking changes nothing");
+    let changes = framed(false, "touch \"$MAAND_SANDBOX/home/ran\"").replace(" sh 0 ", " sh 1 ");
+    assert!(client.raw(BOOTSTRAP, changes.as_bytes()).is_err());
     assert!(sandbox.root(after).unwrap().join("home/ran").exists());
 
     sandbox.inject(fault(refuses, FaultKind::Refuses, None));

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::client::{processes_of, until};
+use super::client::{BOOTSTRAP, finish, framed, processes_of, until};
 
 fn up(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
@@ -39,10 +39,10 @@ fn a_daemon_on_each(dir: &Path) {
         session.handshake().unwrap();
         session.userauth_pubkey_file("anybody", None, &key, None).unwrap();
         let mut channel = session.channel_session().unwrap();
-        channel.setenv(maand::sandbox::SCRIPT_MARK, "own").unwrap();
-        channel.exec("(setsid sleep 1000 </dev/null >/dev/null 2>&1 &)").unwrap();
-        std::io::copy(&mut channel, &mut std::io::sink()).unwrap();
-        channel.wait_close().unwrap();
+        channel.exec(BOOTSTRAP).unwrap();
+        let script = framed(false, "(setsid sleep 1000 </dev/null >/dev/null 2>&1 &)");
+        std::io::Write::write_all(&mut channel, script.as_bytes()).unwrap();
+        assert_eq!(finish(channel).unwrap().code, 0);
     }
     until("a daemon on each worker", || (processes_of(dir).len() >= 2).then_some(()));
 }
