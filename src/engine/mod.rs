@@ -1,1 +1,30 @@
-//! (this room opens with its first file)
+//! Facts in, effects out: the pure heart of a run.
+//!
+//! [`Rollout::apply`] takes one new fact and answers with the facts that follow from it and the
+//! effects to carry out; [`Rollout::replay`] takes stored facts and only rebuilds state. No I/O, no
+//! clock (the time is in the fact), no threads: a real run, a resume, a rehearsal and a simulation
+//! are this code with something else behind the effects.
+
+mod backoff;
+mod chart;
+mod decide;
+mod decide_admission;
+mod effect;
+mod evolve;
+mod evolve_attempt;
+mod evolve_control;
+mod fact;
+mod illegal;
+mod lane;
+mod median;
+mod rollout;
+mod run_chart;
+mod view;
+
+pub use chart::Life;
+pub use effect::*;
+pub use fact::*;
+pub use illegal::Illegal;
+pub use rollout::{Consequences, Options, Rollout};
+pub use run_chart::Phase;
+pub use view::Standing;

@@ -4,10 +4,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Fleet, JobIx, WorkerIx};
+use super::{Numbers, Selection};
+use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
 use crate::plan::{Plan, Problems, Step};
 
 /// Index of a selected worker in [`RolloutGraph::targets`].
@@ -71,6 +73,10 @@ pub struct RolloutGraph {
     pub waves: Vec<Range<u32>>,
     /// What is doubtful and yet accepted, the plan's own warnings included.
     pub warnings: Problems,
+    pub(super) selection: Selection,
+    pub(super) numbers: Numbers,
+    /// All enabled allocations of the bucket, by worker, then job.
+    pub(super) enabled: Vec<Allocation>,
     pub(super) dag: DiGraph<Node, ()>,
     /// Node of step 0 of target 0; the steps of a target are consecutive.
     pub(super) first_target_node: u32,
@@ -107,5 +113,51 @@ impl RolloutGraph {
     /// The DAG node of a worker's step.
     pub fn node_of(&self, target: TargetIx, step: usize) -> NodeIndex {
         NodeIndex::new(self.first_target_node as usize + target.0 as usize * self.plan.steps.len() + step)
+    }
+
+    /// What the steps of a worker need, from the DAG: indices of steps of the same worker that must
+    /// have finished (or been skipped) first, ascending.
+    pub fn needs(&self, target: TargetIx, step: usize) -> impl Iterator<Item = usize> + '_ {
+        self.lane_needs(self.node_of(target, step))
+    }
+
+    /// Indices, within the same lane, of the steps that must come before the step at `node`.
+    pub fn lane_needs(&self, node: NodeIndex) -> impl Iterator<Item = usize> + '_ {
+        let own = match self.dag[node] {
+            Node::Step { lane, .. } => Some(lane),
+            Node::WaveStart(_) | Node::WaveEnd(_) => None,
+        };
+        self.dag.neighbors_directed(node, Direction::Incoming).filter_map(move |before| {
+            match self.dag[before] {
+                Node::Step { lane, step } if Some(lane) == own => Some(step as usize),
+                _ => None,
+            }
+        })
+    }
+
+    /// Every percentage as a number, with the way it was rounded.
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// How the selection came about.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// All enabled allocations of the bucket, those on workers that are not selected included; by
+    /// worker, then job. Budgets are counted over these.
+    pub fn enabled_allocations(&self) -> &[Allocation] {
+        &self.enabled
+    }
+
+    /// The host of a selected worker.
+    pub fn host(&self, target: TargetIx) -> &str {
+        self.fleet.worker(self.target(target).worker).host.as_str()
+    }
+
+    /// All selected workers' indices, in order.
+    pub fn target_indices(&self) -> impl ExactSizeIterator<Item = TargetIx> + use<> {
+        (0..self.targets.len() as u32).map(TargetIx)
     }
 }

@@ -3,6 +3,18 @@
 //! Pure and incremental: the engine tells what has happened and asks for a [`Verdict`]; time comes in
 //! as a value. This room must not know steps' meaning beyond "disturbs", effects, or I/O.
 
+mod admission;
+mod describe;
+mod feasibility;
+mod forecast;
+mod limits;
+mod queue;
 mod verdict;
+pub mod window;
 
+pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
+pub use feasibility::feasibility;
+pub use forecast::{Forecast, longest, usual};
+pub use limits::{Limits, SpreadLimit, disturbs};
+pub use queue::{PASSED_OVER_LIMIT, Pick, Queue};
 pub use verdict::*;

@@ -1,0 +1,109 @@
+//! The part of `decide` that is about waves and who starts next.
+//!
+//! Jobs with a budget are looked at again before somebody is admitted; the look itself is an effect
+//! without a place in the journal before it (it changes nothing), its result is a fact.
+
+use crate::policy::{Conditions, Pick, Reason};
+
+use super::rollout::Rollout;
+use super::{Effect, Fact, HaltReason, Millis, Timer};
+
+/// Between two looks at jobs that hold everybody back: a person who mends a peer sees the run go on
+/// within this time, and a fleet is not flooded with probes.
+const LOOK_AGAIN_MS: Millis = 10_000;
+
+/// When nobody is active, and sick peers outside of the run's control keep everybody from starting for
+/// so long, the run halts instead of waiting for ever: twice the default time-out of a step.
+const ADMISSION_PATIENCE_MS: Millis = 10 * 60_000;
+
+impl Rollout {
+    pub(super) fn next_admission(&mut self, at: Millis, effects: &mut Vec<Effect>) -> Option<Fact> {
+        let wave = self.wave?;
+        if self.wave_left[wave as usize] == 0 && self.active.is_empty() {
+            let last = wave as usize + 1 == self.graph.waves.len();
+            let soak = self.graph.plan.rollout.soak.as_millis() as Millis;
+            let soak_until = if last { at } else { at + soak };
+            if soak_until > at {
+                effects.push(Effect::Wake { at: soak_until, timer: Timer::Soak { wave } });
+            }
+            return Some(Fact::WaveFinished { wave, soak_until });
+        }
+        if self.paused.is_some() {
+            return None;
+        }
+        let conditions = self.conditions();
+        match self.queue.pick(&self.admission, at, &conditions) {
+            Pick::Admit(target) => {
+                self.stuck_since = None;
+                Some(Fact::WorkerAdmitted { target })
+            }
+            Pick::Wait { target, reason } => self.wait(at, target, reason, effects),
+            Pick::Refuse { target, reason } => {
+                let reason = reason.describe(&self.graph);
+                self.active
+                    .is_empty()
+                    .then_some(Fact::Halted { reason: HaltReason::NobodyAdmissible { target, reason } })
+            }
+            Pick::Empty => None,
+        }
+    }
+
+    /// What the run as a whole is like, for admission.
+    pub(super) fn conditions(&self) -> Conditions {
+        Conditions {
+            current_wave: self.wave.unwrap_or(0),
+            paused: self.paused.is_some(),
+            failures: self.failures,
+            median_worker_ms: self.median.get(),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        at: Millis,
+        target: crate::graph::TargetIx,
+        reason: Reason,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Fact> {
+        match &reason {
+            Reason::Observation { jobs } => {
+                if !self.observing {
+                    self.observing = true;
+                    effects.push(Effect::Observe { jobs: jobs.clone() });
+                }
+                return None;
+            }
+            Reason::Window { opens_at: Some(opens) }
+            | Reason::WindowTooShort { opens_at: Some(opens), .. } => {
+                self.ask_again(*opens, effects);
+                return None;
+            }
+            Reason::Budget { job, .. } => {
+                // A peer may get well by itself; with somebody active, its end asks again anyway.
+                let sick = self.admission.job_now(*job, at).is_some_and(|now| now.unwell > 0);
+                if sick {
+                    let since = *self.stuck_since.get_or_insert(at);
+                    let patient = at - since < ADMISSION_PATIENCE_MS;
+                    if patient || !self.active.is_empty() {
+                        self.ask_again(at + LOOK_AGAIN_MS, effects);
+                        return None;
+                    }
+                }
+            }
+            _ => {}
+        }
+        if !self.active.is_empty() {
+            return None;
+        }
+        let reason = reason.describe(&self.graph);
+        Some(Fact::Halted { reason: HaltReason::NobodyAdmissible { target, reason } })
+    }
+
+    /// Sets the admission timer, unless one is set that fires no later.
+    fn ask_again(&mut self, due: Millis, effects: &mut Vec<Effect>) {
+        if self.admission_due.is_none_or(|set| set > due) {
+            self.admission_due = Some(due);
+            effects.push(Effect::Wake { at: due, timer: Timer::Admission });
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Effects: what the engine asks the world to do. Data, nothing else.
+
+use crate::bucket::JobIx;
+use crate::graph::Lane;
+
+use super::{AttemptId, Intent, Millis, Timer};
+
+/// Something to do after the facts of the same answer are durable.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Effect {
+    /// Carry out an attempt; its `Issued` fact is among the facts of the same answer. Exactly one
+    /// `Finished` with this number is awaited.
+    Execute(Order),
+    /// Apply [`super::Fact::Due`] at that time, or as soon after it as possible.
+    Wake {
+        /// When.
+        at: Millis,
+        /// Which.
+        timer: Timer,
+    },
+    /// Look at all enabled allocations of these jobs and apply [`super::Fact::Observed`]. Read-only,
+    /// and therefore not issued.
+    Observe {
+        /// Which jobs.
+        jobs: Vec<JobIx>,
+    },
+}
+
+/// One attempt to carry out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Its number.
+    pub attempt: AttemptId,
+    /// Whose.
+    pub lane: Lane,
+    /// Index of the step in its lane's list.
+    pub step: u32,
+    /// What for.
+    pub intent: Intent,
+}

@@ -1,0 +1,223 @@
+//! The part of `evolve` that is about people and ends: resume, retry, skip, revert, and what it means
+//! for the others when a worker has ended.
+
+use crate::graph::{Lane, TargetIx};
+use crate::plan::{StepKind, Undo as PlanUndo};
+
+use super::chart::{Event, Life};
+use super::lane::{Revert, Status, Undo};
+use super::rollout::Rollout;
+use super::run_chart::{Phase, RunEvent};
+use super::{ErrorKind, Fact, HaltReason, Illegal, Intent, StepError};
+
+impl Rollout {
+    /// A worker has ended, in whatever way: others may go on.
+    pub(super) fn worker_ended(&mut self, target: TargetIx) {
+        self.active.remove(&target);
+        self.rebooting.remove(&target);
+        self.blocked_catalog.remove(&Lane::Worker(target));
+        self.blocked_reboot.remove(&Lane::Worker(target));
+        let wave = self.graph.targets[target.0 as usize].wave as usize;
+        self.wave_left[wave] = self.wave_left[wave].saturating_sub(1);
+        self.stuck_since = None;
+        self.wake_blocked();
+    }
+
+    /// As [`Rollout::worker_ended`] for one that counts as failed. `stays_down`: it goes on holding
+    /// its budgets and its domain, unless nothing of it was ever disturbed.
+    pub(super) fn worker_failed(&mut self, target: TargetIx, stays_down: bool) {
+        let disturbed = self.was_disturbed(target);
+        self.admission.failed(target, stays_down && disturbed);
+        let state = &mut self.targets[target.0 as usize];
+        if !state.counted_failed {
+            state.counted_failed = true;
+            self.failures += 1;
+        }
+        self.worker_ended(target);
+    }
+
+    /// Whether a step that takes it down was issued.
+    fn was_disturbed(&self, target: TargetIx) -> bool {
+        let state = &self.targets[target.0 as usize];
+        let steps = &self.graph.plan.steps;
+        state.steps.iter().zip(steps).any(|(slot, step)| slot.touched && crate::policy::disturbs(&step.kind))
+    }
+
+    /// Lanes that were held back by the exclusion of catalog operations and reboots get another look.
+    pub(super) fn wake_blocked(&mut self) {
+        if self.options.exclusive_catalog {
+            let blocked = std::mem::take(&mut self.blocked_catalog);
+            self.agenda.extend(blocked);
+            let blocked = std::mem::take(&mut self.blocked_reboot);
+            self.agenda.extend(blocked);
+        }
+    }
+
+    pub(super) fn resume(&mut self, fresh_process: bool) {
+        self.paused = None;
+        self.pause_wanted = None;
+        self.interrupted = false;
+        if fresh_process {
+            self.lose_attempts();
+        }
+        if let Some((reason, phase)) = self.halted.clone() {
+            let may_go_on = match &reason {
+                HaltReason::TooManyFailures { .. } => self.failures <= self.allowed_failures,
+                HaltReason::NobodyAdmissible { .. } => true,
+                HaltReason::LaneFailed { lane, step, .. } => {
+                    self.rearm_failed_step(*lane, *step);
+                    true
+                }
+            };
+            if may_go_on && self.chart.handle(RunEvent::Unhalted(phase)) {
+                self.halted = None;
+            }
+        }
+        let lanes: Vec<_> = [Lane::Before, Lane::After]
+            .into_iter()
+            .chain(self.active.iter().map(|target| Lane::Worker(*target)))
+            .collect();
+        for lane in lanes {
+            for slot in &mut self.lane_mut(lane).steps {
+                if slot.status == Status::Parked {
+                    slot.status = Status::Pending;
+                }
+            }
+            self.settle(lane);
+        }
+    }
+
+    /// What the controller before had in flight has no answer, and will get none.
+    fn lose_attempts(&mut self) {
+        let mut lost: Vec<_> = self.awaited.drain().collect();
+        lost.sort_by_key(|(attempt, _)| *attempt);
+        self.catalog_in_flight = 0;
+        self.observing = false;
+        self.admission_due = None;
+        for (attempt, awaited) in lost {
+            let repeatable_undo = !matches!(awaited.intent, Intent::UndoCommand);
+            let state = self.lane_mut(awaited.lane);
+            state.in_flight -= 1;
+            if !awaited.intent.is_undo() {
+                state.steps[awaited.step as usize].status = Status::Lost(attempt);
+            } else if let Some(revert) = &mut state.revert {
+                revert.in_flight = None;
+                if !repeatable_undo {
+                    let message = "the controller ended while the undo command ran";
+                    revert.error = Some(StepError::new(ErrorKind::Unknown, message));
+                }
+            }
+        }
+    }
+
+    /// The failed step is pending again, with all its attempts.
+    fn rearm_failed_step(&mut self, lane: Lane, step: u32) {
+        let state = self.lane_mut(lane);
+        let slot = &mut state.steps[step as usize];
+        slot.status = Status::Pending;
+        slot.tries = 0;
+        slot.relooks = 0;
+        state.failed = None;
+        state.error = None;
+    }
+
+    pub(super) fn retry(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+        let index = self.index(target, fact)?;
+        let open = match (&self.halted, self.chart.phase()) {
+            (Some((_, phase)), _) => matches!(phase, Phase::Rolling | Phase::Soaking),
+            (None, phase) => matches!(phase, Phase::Rolling | Phase::Soaking),
+        };
+        if !open || self.aborted.is_some() {
+            return Err(Illegal::new("workers are retried while the rollout is open", fact));
+        }
+        if self.targets[index].revert.is_some() {
+            return Err(Illegal::new("a worker whose steps are partly undone is not retried", fact));
+        }
+        let failed = self.targets[index].failed;
+        self.worker_event(target, Event::Retried, fact)?;
+        // Several steps may have failed side by side.
+        let failed_steps: Vec<u32> = (0..self.targets[index].steps.len() as u32)
+            .filter(|step| self.targets[index].steps[*step as usize].status == Status::Failed)
+            .collect();
+        for step in failed_steps {
+            let lane = Lane::Worker(target);
+            let reboot = self.targets[index].awaited_reboot(&self.order, step).map(|(at, _)| at);
+            self.rearm_failed_step(lane, step);
+            if let (Some((_, ErrorKind::NotRebooted)), Some(reboot)) = (failed, reboot)
+                && self.targets[index].steps[reboot as usize].status == Status::Done
+            {
+                self.rearm_reboot(lane, reboot, fact)?;
+            }
+        }
+        let state = &mut self.targets[index];
+        state.failed = None;
+        state.error = None;
+        state.counted_failed = false;
+        state.unreachable = false;
+        state.admitted_at.get_or_insert(self.last_at);
+        self.failures -= 1;
+        self.wave_left[self.graph.targets[index].wave as usize] += 1;
+        self.admission.admitted(target);
+        self.active.insert(target);
+        self.settle(Lane::Worker(target));
+        Ok(())
+    }
+
+    pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+        let index = self.index(target, fact)?;
+        let before = self.targets[index].chart.state();
+        self.worker_event(target, Event::Skipped, fact)?;
+        if before == Life::Queued {
+            self.queue.remove(target);
+            self.worker_ended(target);
+        }
+        let state = &mut self.targets[index];
+        if state.counted_failed {
+            state.counted_failed = false;
+            self.failures -= 1;
+        }
+        self.stuck_since = None;
+        Ok(())
+    }
+
+    pub(super) fn start_revert(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+        let state = &self.targets[self.index(target, fact)?];
+        if state.in_flight > 0 || (state.failed.is_none() && self.aborted.is_none()) {
+            return Err(Illegal::new("a revert follows a failure or an abort, at rest", fact));
+        }
+        let todo = self.undos(target).into();
+        self.worker_event(target, Event::RevertStarted, fact)?;
+        self.targets[target.0 as usize].revert = Some(Box::new(Revert { todo, ..Revert::default() }));
+        self.agenda.push_back(Lane::Worker(target));
+        Ok(())
+    }
+
+    /// What there is to undo: the failed step's own undo first, then finished steps, newest first.
+    fn undos(&self, target: TargetIx) -> Vec<Undo> {
+        let state = &self.targets[target.0 as usize];
+        let failed = state.failed.map(|(step, _)| step);
+        let newest_first =
+            failed.into_iter().chain(self.order.iter().rev().copied().filter(|step| Some(*step) != failed));
+        let mut todo = Vec::new();
+        for step in newest_first {
+            if !state.steps[step as usize].touched {
+                continue;
+            }
+            let mut undo = |intent| todo.push(Undo { step, intent });
+            match &self.graph.plan.steps[step as usize].kind {
+                StepKind::Disable { .. } if state.is_left_disabled() => {
+                    undo(Intent::UndoEnable);
+                    undo(Intent::UndoDeploy);
+                }
+                StepKind::Job { action: crate::plan::JobAction::Stop, .. } => undo(Intent::UndoStop),
+                StepKind::Run(command) | StepKind::Local(command)
+                    if matches!(command.undo, PlanUndo::Command(_)) =>
+                {
+                    undo(Intent::UndoCommand);
+                }
+                _ => {}
+            }
+        }
+        todo
+    }
+}

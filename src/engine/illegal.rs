@@ -1,0 +1,26 @@
+//! Facts that may not follow: which rule they break.
+
+use std::fmt;
+
+/// Why a fact is refused, at run time and at replay alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Illegal {
+    /// The rule, as a sentence.
+    pub rule: &'static str,
+    /// The fact that broke it, and the state that it met.
+    pub detail: String,
+}
+
+impl Illegal {
+    pub(super) fn new(rule: &'static str, detail: impl fmt::Debug) -> Self {
+        Self { rule, detail: format!("{detail:?}") }
+    }
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.rule, self.detail)
+    }
+}
+
+impl std::error::Error for Illegal {}

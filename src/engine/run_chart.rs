@@ -1,0 +1,196 @@
+//! The chart of a whole run (statig, blocking): which phase may follow which.
+//!
+//! Pauses, signals and aborts are not phases but conditions that hold in any of them; they are kept
+//! beside the chart in [`super::Rollout`].
+
+use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
+use statig::prelude::*;
+
+/// What can happen to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunEvent {
+    Started,
+    PreflightDone,
+    BeforeDone,
+    WaveStarted,
+    WaveFinished,
+    RolloutDone,
+    Halted,
+    /// Goes on after a halt, in the phase where it stopped.
+    Unhalted(Phase),
+    Finished,
+}
+
+#[derive(Default)]
+pub(super) struct Verdict {
+    ignored: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Machine;
+
+#[state_machine(
+    initial = "State::fresh()",
+    state(derive(Clone, Debug, PartialEq, Eq)),
+    superstate(derive(Debug))
+)]
+impl Machine {
+    #[state(superstate = "known")]
+    fn fresh(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::Started => Transition(State::preflight()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn preflight(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::PreflightDone => Transition(State::before()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn before(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::BeforeDone => Transition(State::soaking()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn rolling(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::WaveFinished => Transition(State::soaking()),
+            _ => Super,
+        }
+    }
+
+    /// Between two waves; before the first one it ends at once.
+    #[state(superstate = "open")]
+    fn soaking(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::WaveStarted => Transition(State::rolling()),
+            RunEvent::RolloutDone => Transition(State::after()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn after(event: &RunEvent) -> Outcome<State> {
+        let _ = event;
+        Super
+    }
+
+    #[superstate(superstate = "known")]
+    fn open(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::Halted => Transition(State::halted()),
+            RunEvent::Finished => Transition(State::finished()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "known")]
+    fn halted(event: &RunEvent) -> Outcome<State> {
+        match event {
+            RunEvent::Unhalted(Phase::Before) => Transition(State::before()),
+            RunEvent::Unhalted(Phase::Rolling) => Transition(State::rolling()),
+            RunEvent::Unhalted(Phase::Soaking) => Transition(State::soaking()),
+            RunEvent::Unhalted(Phase::After) => Transition(State::after()),
+            RunEvent::Finished => Transition(State::finished()),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "known")]
+    fn finished(event: &RunEvent) -> Outcome<State> {
+        let _ = event;
+        Super
+    }
+
+    #[superstate]
+    fn known(context: &mut Verdict) -> Outcome<State> {
+        context.ignored = true;
+        Handled
+    }
+}
+
+/// A run's chart under way.
+pub(super) struct RunChart(InitializedStateMachine<Machine>);
+
+impl RunChart {
+    pub(super) fn new() -> Self {
+        Self(Machine.uninitialized_state_machine().init_with_context(&mut Verdict::default()))
+    }
+
+    /// `false`: the event may not happen in this phase, and nothing has changed.
+    #[must_use]
+    pub(super) fn handle(&mut self, event: RunEvent) -> bool {
+        let mut verdict = Verdict::default();
+        self.0.handle_with_context(&event, &mut verdict);
+        !verdict.ignored
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.0.state() {
+            State::Fresh {} => Phase::Fresh,
+            State::Preflight {} => Phase::Preflight,
+            State::Before {} => Phase::Before,
+            State::Rolling {} => Phase::Rolling,
+            State::Soaking {} => Phase::Soaking,
+            State::After {} => Phase::After,
+            State::Halted {} => Phase::Halted,
+            State::Finished {} => Phase::Finished,
+        }
+    }
+}
+
+/// The phases of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing has happened.
+    Fresh,
+    /// Workers are looked at; nothing is touched.
+    Preflight,
+    /// The steps of `before`.
+    Before,
+    /// A wave is open.
+    Rolling,
+    /// Between two waves.
+    Soaking,
+    /// The steps of `after`.
+    After,
+    /// It can not go on by itself.
+    Halted,
+    /// The end.
+    Finished,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_through_its_phases_in_order() {
+        let mut chart = RunChart::new();
+        assert!(!chart.handle(RunEvent::WaveStarted));
+        for (event, phase) in [
+            (RunEvent::Started, Phase::Preflight),
+            (RunEvent::PreflightDone, Phase::Before),
+            (RunEvent::BeforeDone, Phase::Soaking),
+            (RunEvent::WaveStarted, Phase::Rolling),
+            (RunEvent::WaveFinished, Phase::Soaking),
+            (RunEvent::Halted, Phase::Halted),
+            (RunEvent::Unhalted(Phase::Soaking), Phase::Soaking),
+            (RunEvent::RolloutDone, Phase::After),
+            (RunEvent::Finished, Phase::Finished),
+        ] {
+            assert!(chart.handle(event), "{event:?}");
+            assert_eq!(chart.phase(), phase);
+        }
+        assert!(!chart.handle(RunEvent::Started));
+    }
+}

@@ -1,0 +1,418 @@
+//! The moving half of admission: who is active, who is down, what was observed, and what follows for
+//! the next worker. It must not know how any of it came about.
+
+use std::collections::BTreeSet;
+
+use super::limits::Limits;
+use super::window;
+use super::{Reason, Verdict};
+use crate::bucket::{JobIx, WorkerIx};
+use crate::graph::{RolloutGraph, TargetIx};
+
+/// How long an observation counts. Long enough for a round of probes over a big fleet to be used by
+/// more than one admission, short enough that a peer which fell over is noticed before the next
+/// worker goes down.
+pub const OBSERVATION_FRESH_MS: i64 = 30_000;
+
+/// A reason names at most so many holders of a job or a domain: a person reads no more, and the cost
+/// of a verdict must not grow with the number of workers that are down.
+const HELD_BY_SHOWN: usize = 16;
+
+/// What the run as a whole is like at the moment of a question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The wave that is open, counted from 0.
+    pub current_wave: u32,
+    /// Somebody paused the run.
+    pub paused: bool,
+    /// Entries in the failure ledger.
+    pub failures: u32,
+    /// The median time of a worker in this run, in milliseconds; `None`: nobody has finished yet.
+    pub median_worker_ms: Option<i64>,
+}
+
+/// Who may start now. Every call costs the number of budgeted jobs on the worker (times a logarithm),
+/// whatever the size of the fleet.
+///
+/// A worker with a disturbing step is *down* from its admission, which is earlier and so stricter than
+/// the first disturbing step: between the two nobody else can be admitted on the strength of a worker
+/// that is about to go. A failed, skipped or unreachable worker stays down.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    limits: Limits,
+    active: BTreeSet<TargetIx>,
+    down: BTreeSet<TargetIx>,
+    /// For each budget.
+    jobs: Vec<Availability>,
+    /// For each domain the workers that hold it.
+    domains: Vec<BTreeSet<TargetIx>>,
+    /// The domains that are held.
+    held: BTreeSet<u32>,
+    /// For each target its worker.
+    workers: Vec<WorkerIx>,
+    /// For each worker of the fleet its target, or `NOT_SELECTED`.
+    target_of: Vec<u32>,
+    /// For each job its budget, or `NOT_SELECTED`.
+    budget_of: Vec<u32>,
+}
+
+const NOT_SELECTED: u32 = u32::MAX;
+
+/// What is known of the allocations of one budgeted job. A worker is in at most one of the sets.
+#[derive(Clone, Debug, Default)]
+struct Availability {
+    /// On workers that are down.
+    down: BTreeSet<TargetIx>,
+    /// On others, not well in the last round.
+    unwell: BTreeSet<WorkerIx>,
+    /// Back up since the last round: nobody has looked yet.
+    unseen: BTreeSet<WorkerIx>,
+    /// The time of the last round.
+    observed_at: Option<i64>,
+}
+
+impl Availability {
+    fn fresh(&self, now_ms: i64) -> bool {
+        // Also not from the future: after a step of the clock nothing is known about its age.
+        self.observed_at.is_some_and(|at| now_ms.abs_diff(at) <= OBSERVATION_FRESH_MS.unsigned_abs())
+    }
+}
+
+impl Admission {
+    /// Nobody is active, nobody is down, nothing has been observed.
+    pub fn new(graph: &RolloutGraph) -> Self {
+        let limits = Limits::resolve(graph);
+        let workers: Vec<_> = graph.targets.iter().map(|target| target.worker).collect();
+        let mut target_of = vec![NOT_SELECTED; graph.fleet.workers.len()];
+        for (worker, target) in workers.iter().zip(0..) {
+            target_of[worker.0 as usize] = target;
+        }
+        let mut budget_of = vec![NOT_SELECTED; graph.fleet.jobs.len()];
+        for (budget, at) in limits.budgets.iter().zip(0..) {
+            budget_of[budget.job.0 as usize] = at;
+        }
+        Self {
+            active: BTreeSet::new(),
+            down: BTreeSet::new(),
+            jobs: vec![Availability::default(); limits.budgets.len()],
+            domains: vec![BTreeSet::new(); limits.spread.as_ref().map_or(0, |spread| spread.domains.len())],
+            held: BTreeSet::new(),
+            limits,
+            workers,
+            target_of,
+            budget_of,
+        }
+    }
+
+    /// What the plan allows.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// From now on as without a window: for a forecast, which counts working time only.
+    pub(super) fn ignore_window(&mut self) {
+        self.limits.window = None;
+        self.limits.window_unknown = false;
+    }
+
+    /// Whether this worker may start now (`now_ms`: milliseconds since 1970, UTC).
+    ///
+    /// What binds everybody comes first (failures, pause), then the wave, the window, the places, and
+    /// at last the worker's own domain and budgets. A wait for a budget is said before a wait for an
+    /// observation when no observation could help.
+    pub fn verdict(&self, target: TargetIx, now_ms: i64, conditions: &Conditions) -> Verdict {
+        if let Some(verdict) = self.stopped(conditions) {
+            return verdict;
+        }
+        let wave = self.limits.constraint(target).wave;
+        if wave > conditions.current_wave {
+            return Verdict::Wait(Reason::Wave { wave, current: conditions.current_wave });
+        }
+        self.closed(now_ms, conditions).unwrap_or_else(|| self.own(target, now_ms))
+    }
+
+    /// Failures and pause.
+    pub(super) fn stopped(&self, conditions: &Conditions) -> Option<Verdict> {
+        let (failed, allowed) = (conditions.failures, self.limits.max_failures);
+        if failed > allowed {
+            return Some(Verdict::Refuse(Reason::Failures { failed, allowed }));
+        }
+        conditions.paused.then_some(Verdict::Wait(Reason::Paused))
+    }
+
+    /// Window and places.
+    pub(super) fn closed(&self, now_ms: i64, conditions: &Conditions) -> Option<Verdict> {
+        if let Some(verdict) = self.outside_window(now_ms, conditions) {
+            return Some(verdict);
+        }
+        let active = self.active.len() as u32;
+        let allowed = self.limits.concurrency.filter(|allowed| active >= *allowed)?;
+        Some(Verdict::Wait(Reason::Concurrency { active, allowed }))
+    }
+
+    fn outside_window(&self, now_ms: i64, conditions: &Conditions) -> Option<Verdict> {
+        if self.limits.window_unknown {
+            return Some(Verdict::Refuse(Reason::Window { opens_at: None }));
+        }
+        let schedule = self.limits.window.as_ref()?;
+        let Some(left_ms) = window::left(schedule, now_ms) else {
+            let opens_at = window::next_opening(schedule, now_ms);
+            let reason = Reason::Window { opens_at };
+            return Some(if opens_at.is_some() { Verdict::Wait(reason) } else { Verdict::Refuse(reason) });
+        };
+        let median_ms = conditions.median_worker_ms.filter(|median| *median > left_ms)?;
+        let opens_at = window::next_opening(schedule, now_ms);
+        let reason = Reason::WindowTooShort { left_ms, median_ms, opens_at };
+        // A window that is shorter than a worker takes would hold the run for ever.
+        let fits_next = window::next_length(schedule, now_ms).is_some_and(|length| length >= median_ms);
+        Some(if fits_next { Verdict::Wait(reason) } else { Verdict::Refuse(reason) })
+    }
+
+    /// Domain and budgets of one worker. A worker that is down already (a retry) takes nothing new.
+    pub(super) fn own(&self, target: TargetIx, now_ms: i64) -> Verdict {
+        let constraint = self.limits.constraint(target);
+        if !constraint.disturbs || self.down.contains(&target) {
+            return Verdict::Admit;
+        }
+        if let Some(reason) = self.spread_blocks(target) {
+            return Verdict::Wait(reason);
+        }
+        let mut unsure = Vec::new();
+        for budget in &constraint.budgets {
+            match self.fits(*budget as usize, self.workers[target.0 as usize], now_ms) {
+                Fits::Yes => {}
+                Fits::Unsure => unsure.push(self.limits.budgets[*budget as usize].job),
+                Fits::No => return Verdict::Wait(self.budget_reason(*budget as usize, now_ms)),
+            }
+        }
+        if unsure.is_empty() { Verdict::Admit } else { Verdict::Wait(Reason::Observation { jobs: unsure }) }
+    }
+
+    /// Why the worker's failure domain can not be disturbed now.
+    pub(super) fn spread_blocks(&self, target: TargetIx) -> Option<Reason> {
+        let spread = self.limits.spread.as_ref()?;
+        let domain = self.limits.constraint(target).domain?;
+        if self.held.contains(&domain) || (self.held.len() as u64) < spread.at_most {
+            return None;
+        }
+        let one = |held: &u32| {
+            let holder = self.domains[*held as usize].first()?;
+            Some((spread.domains[*held as usize].clone(), *holder))
+        };
+        Some(Reason::Spread {
+            tag: spread.tag.clone(),
+            domain: spread.domains[domain as usize].clone(),
+            held: self.held.iter().filter_map(one).take(HELD_BY_SHOWN).collect(),
+            at_most: spread.at_most,
+        })
+    }
+
+    /// Whether enough of a job stays when `worker`, which is not down, goes down as well.
+    fn fits(&self, budget: usize, worker: WorkerIx, now_ms: i64) -> Fits {
+        let limit = &self.limits.budgets[budget];
+        let job = &self.jobs[budget];
+        // What stays at best: everybody else who is not down and was not seen unwell just now.
+        let others = u64::from(limit.of).saturating_sub(job.down.len() as u64 + 1);
+        let fresh = job.fresh(now_ms);
+        let without = |set: &BTreeSet<WorkerIx>| (set.len() - usize::from(set.contains(&worker))) as u64;
+        let unwell = if fresh { without(&job.unwell) } else { 0 };
+        let wants = u64::from(limit.wants);
+        if others.saturating_sub(unwell) < wants {
+            return Fits::No;
+        }
+        let proven = if fresh { others.saturating_sub(unwell + without(&job.unseen)) } else { 0 };
+        if proven < wants { Fits::Unsure } else { Fits::Yes }
+    }
+
+    fn budget_reason(&self, budget: usize, now_ms: i64) -> Reason {
+        let limit = &self.limits.budgets[budget];
+        let job = &self.jobs[budget];
+        let unwell = if job.fresh(now_ms) { job.unwell.len() } else { 0 };
+        Reason::Budget {
+            job: limit.job,
+            available: limit.of.saturating_sub((job.down.len() + unwell) as u32),
+            of: limit.of,
+            wants: limit.wants,
+            held_by: job.down.iter().copied().take(HELD_BY_SHOWN).collect(),
+        }
+    }
+
+    /// The worker starts, or starts again after it failed: it takes a place, and is down when one of
+    /// its steps disturbs it.
+    pub fn admitted(&mut self, target: TargetIx) {
+        self.active.insert(target);
+        if self.limits.disturbs(target) {
+            self.goes_down(target);
+        }
+    }
+
+    /// The worker failed: its place is free; what it holds stays held while it is still down.
+    pub fn failed(&mut self, target: TargetIx, still_down: bool) {
+        self.active.remove(&target);
+        if still_down {
+            self.goes_down(target);
+        } else {
+            self.comes_back(target);
+        }
+    }
+
+    /// The worker is done: place, domain and budgets are free. Its jobs count as available again once
+    /// a round has seen them.
+    pub fn succeeded(&mut self, target: TargetIx) {
+        self.failed(target, false);
+    }
+
+    /// The worker ended without having been touched, or has been put back: as [`Self::succeeded`].
+    pub fn cancelled(&mut self, target: TargetIx) {
+        self.failed(target, false);
+    }
+
+    /// The worker does not answer and was never admitted: it is down, whether the limits allow it or
+    /// not.
+    pub fn unreachable(&mut self, target: TargetIx) {
+        self.failed(target, true);
+    }
+
+    /// One round of observation over all enabled allocations of `jobs`, begun at `at_ms`
+    /// (milliseconds since 1970, UTC): all are well but those in `unavailable`. Jobs without a budget
+    /// are ignored, and so is a round that is older than the last one.
+    pub fn observed(&mut self, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], at_ms: i64) {
+        let mut newer = vec![false; self.jobs.len()];
+        for job in jobs {
+            let Some(budget) = self.budget_ix(*job) else { continue };
+            let known = &mut self.jobs[budget];
+            if known.observed_at.is_none_or(|last| at_ms >= last) {
+                known.observed_at = Some(at_ms);
+                known.unwell.clear();
+                known.unseen.clear();
+                newer[budget] = true;
+            }
+        }
+        for (worker, job) in unavailable {
+            let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
+            let is_allocation = self.limits.holders[budget].binary_search(worker).is_ok();
+            if is_allocation && !self.worker_is_down(*worker) {
+                self.jobs[budget].unwell.insert(*worker);
+            }
+        }
+    }
+
+    fn budget_ix(&self, job: JobIx) -> Option<usize> {
+        let budget = *self.budget_of.get(job.0 as usize)?;
+        (budget != NOT_SELECTED).then_some(budget as usize)
+    }
+
+    fn worker_is_down(&self, worker: WorkerIx) -> bool {
+        let target = self.target_of.get(worker.0 as usize).copied().unwrap_or(NOT_SELECTED);
+        target != NOT_SELECTED && self.down.contains(&TargetIx(target))
+    }
+
+    fn goes_down(&mut self, target: TargetIx) {
+        if !self.down.insert(target) {
+            return;
+        }
+        let worker = self.workers[target.0 as usize];
+        let constraint = &self.limits.constraints[target.0 as usize];
+        for budget in &constraint.budgets {
+            let job = &mut self.jobs[*budget as usize];
+            job.unwell.remove(&worker);
+            job.unseen.remove(&worker);
+            job.down.insert(target);
+        }
+        if let Some(domain) = constraint.domain {
+            self.domains[domain as usize].insert(target);
+            self.held.insert(domain);
+        }
+    }
+
+    fn comes_back(&mut self, target: TargetIx) {
+        if !self.down.remove(&target) {
+            return;
+        }
+        let worker = self.workers[target.0 as usize];
+        let constraint = &self.limits.constraints[target.0 as usize];
+        for budget in &constraint.budgets {
+            let job = &mut self.jobs[*budget as usize];
+            job.down.remove(&target);
+            job.unseen.insert(worker);
+        }
+        if let Some(domain) = constraint.domain {
+            let holders = &mut self.domains[domain as usize];
+            holders.remove(&target);
+            if holders.is_empty() {
+                self.held.remove(&domain);
+            }
+        }
+    }
+
+    /// How many hold a place.
+    pub fn active(&self) -> u32 {
+        self.active.len() as u32
+    }
+
+    /// Whether this worker is down.
+    pub fn is_down(&self, target: TargetIx) -> bool {
+        self.down.contains(&target)
+    }
+
+    /// The workers that are down now, ascending.
+    pub fn down_now(&self) -> impl ExactSizeIterator<Item = TargetIx> + '_ {
+        self.down.iter().copied()
+    }
+
+    /// The values of the spread tag that are held now, in order.
+    pub fn domains_held(&self) -> impl Iterator<Item = &str> + '_ {
+        let names = self.limits.spread.as_ref().map_or(&[][..], |spread| &spread.domains);
+        self.held.iter().filter_map(|domain| names.get(*domain as usize)).map(String::as_str)
+    }
+
+    /// The numbers of a job that has a budget, as known at `now_ms`.
+    pub fn job_now(&self, job: JobIx, now_ms: i64) -> Option<JobNow> {
+        let budget = self.budget_ix(job)?;
+        let (limit, known) = (&self.limits.budgets[budget], &self.jobs[budget]);
+        Some(JobNow {
+            of: limit.of,
+            wants: limit.wants,
+            down: known.down.len() as u32,
+            unwell: known.unwell.len() as u32,
+            unseen: known.unseen.len() as u32,
+            fresh: known.fresh(now_ms),
+        })
+    }
+
+    /// Queued workers among these have a verdict of their own, which their like need not share: their
+    /// own allocation was seen unwell, and so counts already.
+    pub(super) fn unwell_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
+        let workers = self.jobs.iter().flat_map(|job| job.unwell.iter().chain(&job.unseen));
+        workers.filter_map(|worker| {
+            let target = self.target_of[worker.0 as usize];
+            (target != NOT_SELECTED).then_some(TargetIx(target))
+        })
+    }
+}
+
+/// The numbers of a job that has a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobNow {
+    /// Enabled allocations in the bucket.
+    pub of: u32,
+    /// So many must stay available.
+    pub wants: u32,
+    /// On workers that are down in this run.
+    pub down: u32,
+    /// On other workers, not well in the last round.
+    pub unwell: u32,
+    /// On workers that came back since the last round.
+    pub unseen: u32,
+    /// The last round still counts.
+    pub fresh: bool,
+}
+
+/// Whether a budget allows one more worker to go down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fits {
+    Yes,
+    /// Only an observation can tell.
+    Unsure,
+    No,
+}

@@ -1,0 +1,110 @@
+//! A verdict in words. It must not decide anything.
+
+use super::{Reason, Verdict};
+use crate::graph::{RolloutGraph, TargetIx};
+
+/// A sentence names at most so many workers.
+const SHOWN: usize = 5;
+
+impl Verdict {
+    /// One sentence, lower case, without a full stop.
+    pub fn describe(&self, graph: &RolloutGraph) -> String {
+        match self {
+            Self::Admit => "may start now".to_owned(),
+            Self::Wait(reason) => format!("waits: {}", reason.describe(graph)),
+            Self::Refuse(reason) => format!("will not start: {}", reason.describe(graph)),
+        }
+    }
+}
+
+impl Reason {
+    /// Why, with the numbers, and what ends the wait: "job `api` has 2 of 3 available and wants 2;
+    /// unblocks when 10.0.0.2 finishes".
+    pub fn describe(&self, graph: &RolloutGraph) -> String {
+        match self {
+            Self::Wave { wave, current } => {
+                format!("wave {} has not begun; wave {} is under way", wave + 1, current + 1)
+            }
+            Self::Concurrency { active, allowed } => {
+                format!("{active} of {allowed} places are taken; unblocks when one of them finishes")
+            }
+            Self::Spread { tag, domain, held, at_most } => {
+                let held = held.iter().map(|(value, holder)| format!("`{value}` by {}", graph.host(*holder)));
+                let held = held.collect::<Vec<_>>().join(", ");
+                format!(
+                    "at most {at_most} {tag} at a time may be disturbed, and it is in `{domain}`; held: {held}"
+                )
+            }
+            Self::Budget { job, available, of, wants, held_by } => {
+                let job = &graph.fleet.job(*job).name;
+                let end = if held_by.is_empty() {
+                    "unblocks when its health checks pass again".to_owned()
+                } else {
+                    format!("unblocks when {} {}", hosts(graph, held_by, "or"), "finishes")
+                };
+                format!("job `{job}` has {available} of {of} available and wants {wants}; {end}")
+            }
+            Self::Observation { jobs } => {
+                let names: Vec<_> =
+                    jobs.iter().take(SHOWN).map(|job| format!("`{}`", graph.fleet.job(*job).name)).collect();
+                let more = jobs.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("the health of {}{more} has to be looked at first", names.join(", "))
+            }
+            Self::Window { opens_at: Some(at) } => {
+                format!("the window is closed; it opens at {}", local(graph, *at))
+            }
+            Self::Window { opens_at: None } => "the window is closed and never opens again".to_owned(),
+            Self::WindowTooShort { left_ms, median_ms, opens_at } => {
+                let next = opens_at
+                    .map_or_else(String::new, |at| format!("; it opens again at {}", local(graph, at)));
+                format!(
+                    "a worker takes {} and the window closes in {}{next}",
+                    span(*median_ms),
+                    span(*left_ms)
+                )
+            }
+            Self::Failures { failed, allowed } => {
+                format!(
+                    "{failed} failed and {allowed} may; `maand plan retry` or `maand plan skip` takes one off"
+                )
+            }
+            Self::Paused => "the run is paused; `maand plan resume` goes on".to_owned(),
+        }
+    }
+}
+
+fn hosts(graph: &RolloutGraph, targets: &[TargetIx], word: &str) -> String {
+    let names: Vec<_> = targets.iter().take(SHOWN).map(|target| graph.host(*target)).collect();
+    match names.as_slice() {
+        [all @ .., last] if targets.len() <= SHOWN && !all.is_empty() => {
+            format!("{} {word} {last}", all.join(", "))
+        }
+        _ if targets.len() > SHOWN => {
+            format!("{} {word} one of {} more", names.join(", "), targets.len() - SHOWN)
+        }
+        _ => names.join(", "),
+    }
+}
+
+/// In the window's own time zone, with its offset.
+fn local(graph: &RolloutGraph, at_ms: i64) -> String {
+    let Ok(at) = jiff::Timestamp::from_millisecond(at_ms) else { return format!("{at_ms} ms") };
+    let name = graph.plan.rollout.window.as_ref().map(|window| window.value.timezone.as_str());
+    let zone = name.and_then(|name| jiff::tz::TimeZoneDatabase::bundled().get(name).ok());
+    let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
+    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %:z").to_string()
+}
+
+/// 95,000 is "1m 35s".
+fn span(ms: i64) -> String {
+    let seconds = ms / 1000;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) if s > 0 => format!("{s}s"),
+        (0, 0, _) => format!("{ms}ms"),
+        (0, m, 0) => format!("{m}m"),
+        (0, m, s) => format!("{m}m {s}s"),
+        (h, 0, _) => format!("{h}h"),
+        (h, m, _) => format!("{h}h {m}m"),
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a plan could ever be carried out on a fleet where all is well. It must not know what is
+//! the case at the moment.
+
+use super::limits::Limits;
+use super::window;
+use crate::graph::{JobBudget, RolloutGraph};
+use crate::plan::{BudgetBound, Problem, Problems};
+
+/// A jobs' list in a message is cut after so many.
+const SHOWN: usize = 5;
+
+/// Limits under which a worker could never be admitted, even with nobody else down; and budgets that
+/// bind nobody, as warnings.
+pub fn feasibility(graph: &RolloutGraph) -> Problems {
+    let limits = Limits::resolve(graph);
+    let mut problems = Problems::new();
+    check_budgets(graph, &limits, &mut problems);
+    check_window(graph, &limits, &mut problems);
+    problems.sort();
+    problems
+}
+
+fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) {
+    // For each budget: how many targets that would go down hold an allocation of its job.
+    let mut held = vec![0_u32; limits.budgets.len()];
+    for constraint in &limits.constraints {
+        for budget in &constraint.budgets {
+            held[*budget as usize] += 1;
+        }
+    }
+    for (number, entry) in graph.plan.rollout.budgets.iter().enumerate() {
+        let mine: Vec<_> =
+            limits.budgets.iter().zip(&held).filter(|(budget, _)| budget.entry == number).collect();
+        let impossible: Vec<_> = mine
+            .iter()
+            .filter(|(budget, held)| **held > 0 && budget.wants + 1 > budget.of)
+            .copied()
+            .collect();
+        let span = || entry.span.clone();
+        if let Some(first) = impossible.first() {
+            let mut message = sentence(graph, *first);
+            if impossible.len() > 1 {
+                let others = impossible[1..].iter().map(|(budget, _)| name(graph, budget));
+                let listed = others.take(SHOWN).collect::<Vec<_>>().join(", ");
+                let more = impossible.len().saturating_sub(1 + SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                message = format!("{message}; the same is true of {listed}{more}");
+            }
+            let problem = Problem::error("maand::plan::budget_infeasible", message);
+            let problem = problem.at(&graph.plan.source, span(), first.0.how.clone());
+            problems.push(problem.help(advice(first.0, entry.value.bound)));
+        } else if mine.is_empty() && !has_allocation(graph, &entry.value.job.value) {
+            let message = format!(
+                "the budget of `{}` binds nobody: it has no enabled allocation",
+                entry.value.job.value
+            );
+            let problem = Problem::warning("maand::plan::budget_without_effect", message);
+            problems.push(
+                problem
+                    .at(&graph.plan.source, span(), "binds nobody")
+                    .help("take it out, or look at the job's selectors"),
+            );
+        }
+    }
+}
+
+fn has_allocation(graph: &RolloutGraph, job: &str) -> bool {
+    graph.enabled_allocations().iter().any(|one| job == "*" || graph.fleet.job(one.job).name.as_str() == job)
+}
+
+fn name(graph: &RolloutGraph, budget: &JobBudget) -> String {
+    format!("`{}`", graph.fleet.job(budget.job).name)
+}
+
+fn sentence(graph: &RolloutGraph, (budget, held): (&JobBudget, &u32)) -> String {
+    let allocations = |count: u32| format!("{count} allocation{}", if count == 1 { "" } else { "s" });
+    let elsewhere = if *held < budget.of {
+        format!(" ({held} of them on the targets)")
+    } else {
+        " on the targets".to_owned()
+    };
+    format!(
+        "job {} has {}{elsewhere} and wants {} available: no worker could ever be admitted",
+        name(graph, budget),
+        allocations(budget.of),
+        budget.wants
+    )
+}
+
+fn advice(budget: &JobBudget, bound: BudgetBound) -> String {
+    let most = budget.of.saturating_sub(1);
+    match bound {
+        BudgetBound::MinAvailable(_) if most == 0 => {
+            "the job has a single allocation: allow it to go down (`max_unavailable: 1`), or exclude its worker".to_owned()
+        }
+        BudgetBound::MinAvailable(_) => format!("at most `min_available: {most}` lets one worker at a time go down"),
+        BudgetBound::MaxUnavailable(_) => "at least `max_unavailable: 1` lets one worker at a time go down".to_owned(),
+    }
+}
+
+fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) {
+    let Some(window) = &graph.plan.rollout.window else { return };
+    let at = |problem: Problem| problem.at(&graph.plan.source, window.span.clone(), "never opens");
+    if limits.window_unknown {
+        let message = format!("there is no time zone `{}`", window.value.timezone);
+        let problem = at(Problem::error("maand::plan::unknown_timezone", message));
+        problems.push(problem.help("use an IANA name, such as Europe/Berlin or UTC"));
+    } else if limits.window.as_ref().is_some_and(|schedule| !window::ever_opens(schedule)) {
+        let problem = at(Problem::error("maand::plan::window_never_opens", "the window never opens"));
+        problems.push(problem.help("give `open` and `close` different times, and at least one day"));
+    }
+}

@@ -1,0 +1,296 @@
+//! Whom to start next out of a long queue, at the cost of the number of different constraints in it
+//! and not of its length. It must not know limits: [`Admission`] decides, the queue only asks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::limits::Constraint;
+use super::{Admission, Conditions, Reason, Verdict};
+use crate::bucket::JobIx;
+use crate::graph::{RolloutGraph, TargetIx};
+
+/// A worker that was passed over in so many rounds goes first: nobody that shares its failure domains
+/// or one of its jobs passes it any more. (A round ends when nobody more can be picked.) Without it a
+/// worker with many jobs waits until all its simpler peers are done.
+pub const PASSED_OVER_LIMIT: u32 = 10;
+
+/// The next worker, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Pick {
+    /// This one may start now. It has left the queue; tell [`Admission::admitted`] before asking
+    /// again, or [`Queue::push`] it back.
+    Admit(TargetIx),
+    /// Nobody may start now; this is the first one that waits, and why. With
+    /// [`Reason::Observation`] the jobs are all that any worker at the front waits for.
+    Wait {
+        /// The first of the queue that could be next.
+        target: TargetIx,
+        /// Why it has to wait.
+        reason: Reason,
+    },
+    /// Nobody will start any more, as things stand.
+    Refuse {
+        /// The first of the queue.
+        target: TargetIx,
+        /// Why.
+        reason: Reason,
+    },
+    /// The queue is empty.
+    Empty,
+}
+
+/// Workers that wait to be admitted, in the order of the graph.
+///
+/// Workers with the same constraints (wave, failure domain, budgeted jobs) are alike: when the first
+/// of them has to wait, so have all. So only the first of each kind is asked about, with a few
+/// exceptions: those that were put back (they may be down already) and those whose own allocation was
+/// seen unwell.
+///
+/// The order is kept except that a worker which waits for its own failure domain or budget may be
+/// passed by later ones, whatever `concurrency` says: a place that nobody may use helps nobody. One
+/// that waits for an observation is not passed, so that looking takes no turn away.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    kinds: Vec<Kind>,
+    /// For each target its kind.
+    kind_of: Vec<u32>,
+    /// The kinds of each wave that have somebody queued.
+    waves: BTreeMap<u32, BTreeSet<u32>>,
+    /// Queued and put back once: asked about one by one.
+    returned: BTreeSet<TargetIx>,
+    length: usize,
+    round: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Kind {
+    constraint: Constraint,
+    queued: BTreeSet<TargetIx>,
+    /// How often the first of `queued` was passed over, and in which round last.
+    passed: u32,
+    passed_in: u64,
+}
+
+/// One worker that could be next.
+struct Candidate {
+    target: TargetIx,
+    kind: u32,
+    verdict: Verdict,
+}
+
+impl Queue {
+    /// All targets of the graph are queued.
+    pub fn new(graph: &RolloutGraph, admission: &Admission) -> Self {
+        let mut queue = Self {
+            kinds: Vec::new(),
+            kind_of: Vec::with_capacity(graph.targets.len()),
+            waves: BTreeMap::new(),
+            returned: BTreeSet::new(),
+            length: 0,
+            round: 1,
+        };
+        let mut known: HashMap<&Constraint, u32> = HashMap::new();
+        for target in graph.target_indices() {
+            let constraint = admission.limits().constraint(target);
+            let kind = *known.entry(constraint).or_insert_with(|| {
+                let constraint = constraint.clone();
+                queue.kinds.push(Kind { constraint, queued: BTreeSet::new(), passed: 0, passed_in: 0 });
+                queue.kinds.len() as u32 - 1
+            });
+            queue.kind_of.push(kind);
+            queue.insert(target);
+        }
+        queue
+    }
+
+    /// How many are queued.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nobody is queued.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether this worker is queued.
+    pub fn contains(&self, target: TargetIx) -> bool {
+        self.kind(target).queued.contains(&target)
+    }
+
+    /// The queued workers of a wave that are first of their kind, ascending, and so on: only the
+    /// first queued worker overall.
+    pub fn first(&self) -> Option<TargetIx> {
+        let kinds = self.waves.values().flatten();
+        kinds.filter_map(|kind| self.kinds[*kind as usize].queued.first()).min().copied()
+    }
+
+    /// Puts a worker back (a retry); it takes its old place in the order.
+    pub fn push(&mut self, target: TargetIx) {
+        if self.insert(target) {
+            self.returned.insert(target);
+        }
+    }
+
+    /// Takes a worker out (skipped, unreachable, cancelled); `false`: it was not queued.
+    pub fn remove(&mut self, target: TargetIx) -> bool {
+        let number = self.kind_of[target.0 as usize];
+        let kind = &mut self.kinds[number as usize];
+        let was_first = kind.queued.first() == Some(&target);
+        if !kind.queued.remove(&target) {
+            return false;
+        }
+        if was_first {
+            (kind.passed, kind.passed_in) = (0, 0);
+        }
+        if kind.queued.is_empty() {
+            let wave = kind.constraint.wave;
+            if let Some(kinds) = self.waves.get_mut(&wave) {
+                kinds.remove(&number);
+                if kinds.is_empty() {
+                    self.waves.remove(&wave);
+                }
+            }
+        }
+        self.returned.remove(&target);
+        self.length -= 1;
+        true
+    }
+
+    fn insert(&mut self, target: TargetIx) -> bool {
+        let number = self.kind_of[target.0 as usize];
+        let kind = &mut self.kinds[number as usize];
+        if !kind.queued.insert(target) {
+            return false;
+        }
+        if kind.queued.first() == Some(&target) {
+            (kind.passed, kind.passed_in) = (0, 0);
+        }
+        self.waves.entry(kind.constraint.wave).or_default().insert(number);
+        self.length += 1;
+        true
+    }
+
+    fn kind(&self, target: TargetIx) -> &Kind {
+        &self.kinds[self.kind_of[target.0 as usize] as usize]
+    }
+
+    /// The next worker that may start, or why nobody may.
+    pub fn pick(&mut self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Pick {
+        let Some(first) = self.first() else { return Pick::Empty };
+        let for_all = admission.stopped(conditions).or_else(|| {
+            let open = self.waves.range(..=conditions.current_wave).next().is_some();
+            if open { admission.closed(now_ms, conditions) } else { None }
+        });
+        match for_all {
+            Some(Verdict::Refuse(reason)) => return Pick::Refuse { target: first, reason },
+            Some(Verdict::Wait(reason)) => return self.nobody(first, reason),
+            Some(Verdict::Admit) | None => {}
+        }
+        let candidates = self.candidates(admission, now_ms, conditions);
+        let Some(front) = candidates.first() else {
+            let wave = self.kind(first).constraint.wave;
+            return self.nobody(first, Reason::Wave { wave, current: conditions.current_wave });
+        };
+        let front = (front.target, front.verdict.clone());
+        match self.choose(admission, &candidates) {
+            Choice::Admit(at) => {
+                let chosen = candidates[at].target;
+                for passed in &candidates[..at] {
+                    self.pass(passed);
+                }
+                self.remove(chosen);
+                Pick::Admit(chosen)
+            }
+            Choice::Observe(target) => {
+                let jobs: BTreeSet<JobIx> = candidates
+                    .iter()
+                    .filter_map(|candidate| match &candidate.verdict {
+                        Verdict::Wait(Reason::Observation { jobs }) => Some(jobs),
+                        _ => None,
+                    })
+                    .flatten()
+                    .copied()
+                    .collect();
+                // Not the end of a round: after the observation it goes on.
+                Pick::Wait { target, reason: Reason::Observation { jobs: jobs.into_iter().collect() } }
+            }
+            Choice::Nobody => match front {
+                (target, Verdict::Wait(reason) | Verdict::Refuse(reason)) => self.nobody(target, reason),
+                // The front one is never held back by another's reservation.
+                (target, Verdict::Admit) => {
+                    self.remove(target);
+                    Pick::Admit(target)
+                }
+            },
+        }
+    }
+
+    fn nobody(&mut self, target: TargetIx, reason: Reason) -> Pick {
+        self.round += 1;
+        Pick::Wait { target, reason }
+    }
+
+    /// The first of each kind of the open waves and the exceptions, in order, with their verdicts.
+    fn candidates(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Vec<Candidate> {
+        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
+        let mut targets: Vec<TargetIx> =
+            open.filter_map(|kind| self.kinds[*kind as usize].queued.first().copied()).collect();
+        let apart = self.returned.iter().copied().chain(admission.unwell_targets());
+        targets.extend(apart.filter(|target| {
+            self.contains(*target) && self.kind(*target).constraint.wave <= conditions.current_wave
+        }));
+        targets.sort_unstable();
+        targets.dedup();
+        let one = |target: TargetIx| {
+            let kind = self.kind_of[target.0 as usize];
+            Candidate { target, kind, verdict: admission.own(target, now_ms) }
+        };
+        targets.into_iter().map(one).collect()
+    }
+
+    /// The first candidate that fits and takes nothing away from one that was passed over too often.
+    fn choose(&self, admission: &Admission, candidates: &[Candidate]) -> Choice {
+        let mut reserved_budgets: BTreeSet<u32> = BTreeSet::new();
+        let mut reserved_domain = None;
+        for (at, candidate) in candidates.iter().enumerate() {
+            let kind = &self.kinds[candidate.kind as usize];
+            let constraint = &kind.constraint;
+            let takes = constraint.disturbs && !admission.is_down(candidate.target);
+            let held_back = takes
+                && (constraint.budgets.iter().any(|budget| reserved_budgets.contains(budget))
+                    || reserved_domain.is_some_and(|domain| constraint.domain != Some(domain)));
+            match &candidate.verdict {
+                Verdict::Admit if !held_back => return Choice::Admit(at),
+                Verdict::Wait(Reason::Observation { .. }) if !held_back => {
+                    return Choice::Observe(candidate.target);
+                }
+                _ => {}
+            }
+            let is_first = kind.queued.first() == Some(&candidate.target);
+            if is_first && kind.passed >= PASSED_OVER_LIMIT {
+                reserved_budgets.extend(constraint.budgets.iter());
+                if reserved_domain.is_none() && admission.spread_blocks(candidate.target).is_some() {
+                    reserved_domain = constraint.domain;
+                }
+            }
+        }
+        Choice::Nobody
+    }
+
+    /// Counts a pass, once in a round, for the first of a kind.
+    fn pass(&mut self, candidate: &Candidate) {
+        let round = self.round;
+        let kind = &mut self.kinds[candidate.kind as usize];
+        if kind.queued.first() == Some(&candidate.target) && kind.passed_in != round {
+            kind.passed += 1;
+            kind.passed_in = round;
+        }
+    }
+}
+
+enum Choice {
+    Admit(usize),
+    Observe(TargetIx),
+    Nobody,
+}
