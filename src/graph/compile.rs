@@ -233,7 +233,8 @@ mod tests {
         assert_eq!(select(|plan| plan.targets.tags = zone(&["b"])), ["10.0.0.2", "10.0.0.10"]);
         assert_eq!(select(|plan| plan.targets.tags = zone(&["a", "b"])).len(), 3);
         assert_eq!(select(|plan| plan.targets.jobs = names(&["api"])), ["10.0.0.1", "10.0.0.2"]);
-        let exclude = Targets { labels: names(&["web"]), workers: Some(names(&["10.0.0.10"])), ..Targets::default() };
+        let exclude =
+            Targets { labels: names(&["web"]), workers: Some(names(&["10.0.0.10"])), ..Targets::default() };
         assert_eq!(select(|plan| plan.targets.exclude = Some(Box::new(exclude))), ["10.0.0.2"]);
         let exclude = Targets { tags: zone(&["b"]), ..Targets::default() };
         assert_eq!(select(|plan| plan.targets.exclude = Some(Box::new(exclude))), ["10.0.0.1"]);
@@ -259,17 +260,22 @@ mod tests {
         let mut plan = plan();
         plan.targets.workers = Some(names(&["10.0.0.1", "10.0.0.3"]));
         plan.targets.labels = names(&["wbe"]);
-        plan.targets.tags = vec![
-            (located("zoen".to_owned()), names(&["a"])),
-            (located("zone".to_owned()), names(&["c"])),
-        ];
+        plan.targets.tags =
+            vec![(located("zoen".to_owned()), names(&["a"])), (located("zone".to_owned()), names(&["c"]))];
         plan.targets.jobs = names(&["apy"]);
         plan.rollout.spread = Some(located(Spread { tag: "rack".to_owned(), at_most: 1 }));
         let mut found = codes(&plan, &three(), &CompileOptions::default());
         found.sort_unstable();
         assert_eq!(
             found,
-            ["unknown_job", "unknown_label", "unknown_tag", "unknown_tag", "unknown_tag_value", "unknown_worker"]
+            [
+                "unknown_job",
+                "unknown_label",
+                "unknown_tag",
+                "unknown_tag",
+                "unknown_tag_value",
+                "unknown_worker"
+            ]
         );
     }
 
@@ -280,8 +286,13 @@ mod tests {
         assert_eq!(codes(&plan, &three(), &CompileOptions::default()), ["unexpected_selection"]);
         plan.targets.labels = names(&["api"]);
         assert!(codes(&plan, &three(), &CompileOptions::default()).is_empty());
-        let narrow = |hosts: &[&str]| CompileOptions { workers: Some(hosts.iter().map(|h| (*h).to_owned()).collect()) };
-        assert!(codes(&plan, &three(), &narrow(&["10.0.0.2"])).is_empty(), "`expect` is about the plan's own selection");
+        let narrow = |hosts: &[&str]| CompileOptions {
+            workers: Some(hosts.iter().map(|h| (*h).to_owned()).collect()),
+        };
+        assert!(
+            codes(&plan, &three(), &narrow(&["10.0.0.2"])).is_empty(),
+            "`expect` is about the plan's own selection"
+        );
         assert_eq!(codes(&plan, &three(), &narrow(&["10.0.0.10"])), ["not_selected"]);
         assert_eq!(codes(&plan, &three(), &narrow(&["10.0.0.20"])), ["unknown_worker"]);
         assert_eq!(codes(&plan, &three(), &narrow(&[])), ["empty_selection"]);
@@ -310,7 +321,8 @@ mod tests {
             step("b", reboot(), &[1]),
             step("self", reboot(), &[3]),
         ];
-        let problems = compile(&Arc::new(plan.clone()), &Arc::new(three()), &CompileOptions::default()).unwrap_err();
+        let problems =
+            compile(&Arc::new(plan.clone()), &Arc::new(three()), &CompileOptions::default()).unwrap_err();
         let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(messages.len(), 2);
         assert!(messages.iter().any(|m| m.contains("`a` needs `b` needs `a`")), "{messages:?}");
@@ -379,8 +391,10 @@ mod tests {
         let mut plan = plan();
         plan.targets.labels = names(&["Edge"]);
         plan.targets.jobs = names(&["api"]);
-        plan.targets.exclude =
-            Some(Box::new(Targets { tags: vec![(located("zone".to_owned()), names(&["c"]))], ..Targets::default() }));
+        plan.targets.exclude = Some(Box::new(Targets {
+            tags: vec![(located("zone".to_owned()), names(&["c"]))],
+            ..Targets::default()
+        }));
         plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 }));
         let fleet = made_up_fleet(&plan, 9);
         let graph = compiled(&plan, &fleet);

@@ -47,7 +47,8 @@ pub fn made_up_fleet(plan: &Plan, count: u32) -> Fleet {
     };
     let everywhere = wanted.jobs.iter().map(|name| (name, EVERYBODY.to_owned()));
     let somewhere = wanted.jobs_excluded.difference(&wanted.jobs).map(|name| (name, selector(name)));
-    let mut jobs: Vec<Job> = everywhere.chain(somewhere).filter_map(|(name, label)| job(name, label)).collect();
+    let mut jobs: Vec<Job> =
+        everywhere.chain(somewhere).filter_map(|(name, label)| job(name, label)).collect();
     jobs.sort_by(|a, b| a.name.cmp(&b.name));
     Fleet {
         bucket_id: "00000000-0000-4000-8000-000000000000".to_owned(),

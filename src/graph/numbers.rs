@@ -196,7 +196,10 @@ mod tests {
         assert_eq!(sizes(&[of(10), WaveSize::Rest], 4), [4]);
         assert_eq!(sizes(&[of(0)], 2), [1, 1], "a wave is never empty");
         assert_eq!(wave_sizes(&[percent(15)], 10)[0].how, "15% of 10 is 1.5, rounded down to 1");
-        assert_eq!(wave_sizes(&[percent(1)], 10)[0].how, "1% of 10 is 0.1, rounded down to 0, but at least 1");
+        assert_eq!(
+            wave_sizes(&[percent(1)], 10)[0].how,
+            "1% of 10 is 0.1, rounded down to 0, but at least 1"
+        );
         assert_eq!(wave_sizes(&[percent(10)], 10)[0].how, "10% of 10 is 1");
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{CompileOptions, RolloutGraph, compile};
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Resources, RestartPolicy, Worker};
 use crate::plan::{
-    Amount, Budget, BudgetBound, Concurrency, Located, OnFailure, OnStepFailure, Order, Plan, Problems, Retries,
-    RolloutSettings, Source, Spread, Step, StepKind, Targets, When,
+    Amount, Budget, BudgetBound, Concurrency, Located, OnFailure, OnStepFailure, Order, Plan, Problems,
+    Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, When,
 };
 
 pub(crate) fn located<T>(value: T) -> Located<T> {
@@ -80,7 +80,8 @@ pub(crate) fn spread(tag: &str, at_most: u64) -> Option<Located<Spread>> {
 
 /// A worker with the label `worker`, these labels, and tags as `key=value`.
 pub(crate) fn worker(host: &str, labels: &[&str], tags: &[&str]) -> Worker {
-    let labels: BTreeSet<String> = labels.iter().chain(&["worker"]).map(|label| (*label).to_owned()).collect();
+    let labels: BTreeSet<String> =
+        labels.iter().chain(&["worker"]).map(|label| (*label).to_owned()).collect();
     let tags = tags.iter().filter_map(|tag| tag.split_once('='));
     Worker {
         host: Host::parse(host).unwrap(),

@@ -2,6 +2,7 @@
 //! run the demo Makefile.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -11,10 +12,16 @@ use super::files::{DEMO_MAKEFILE, demo_probe};
 use super::mirror::Blueprint;
 use crate::bucket::{Host, Job, RestartPolicy};
 
+/// Below the bucket: where its workers are, in the format of ssh_config(5). A worker of a mirrored
+/// bucket keeps its name, which is not its address.
+pub const SSH_CONFIG: &str = "secrets/ssh_config";
+
 /// What a bucket has to know besides its blueprint.
 pub(super) struct Facts<'a> {
     /// In the blueprint's order.
     pub(super) hosts: &'a [Host],
+    /// Where they listen, in the same order.
+    pub(super) addresses: &'a [IpAddr],
     /// Public host keys in the same order, as `ssh-ed25519 AAAA...`.
     pub(super) host_keys: &'a [String],
     pub(super) port: u16,
@@ -34,6 +41,7 @@ pub(super) fn write(dir: &Path, blueprint: &Blueprint, facts: &Facts<'_>) -> io:
     std::fs::write(dir.join("maand.conf"), settings(facts))?;
     secret(&dir.join("secrets/worker.key"), facts.client_key)?;
     secret(&dir.join("secrets/known_hosts"), &known_hosts(facts))?;
+    secret(&dir.join(SSH_CONFIG), &ssh_config(facts))?;
     std::fs::write(workspace.join("workers.json"), pretty(&workers(blueprint, facts)))?;
     let disabled = &blueprint.disabled;
     if !(disabled.workers.is_empty() && disabled.jobs.is_empty()) {
@@ -83,8 +91,13 @@ fn settings(facts: &Facts<'_>) -> String {
 }
 
 fn known_hosts(facts: &Facts<'_>) -> String {
-    let line = |(host, key): (&Host, &String)| format!("[{host}]:{} {key}\n", facts.port);
-    facts.hosts.iter().zip(facts.host_keys).map(line).collect()
+    let line = |(address, key): (&IpAddr, &String)| format!("[{address}]:{} {key}\n", facts.port);
+    facts.addresses.iter().zip(facts.host_keys).map(line).collect()
+}
+
+fn ssh_config(facts: &Facts<'_>) -> String {
+    let entry = |(host, address): (&Host, &IpAddr)| format!("Host {host}\n  HostName {address}\n");
+    facts.hosts.iter().zip(facts.addresses).map(entry).collect()
 }
 
 fn workers(blueprint: &Blueprint, facts: &Facts<'_>) -> Value {
@@ -145,6 +158,12 @@ fn manifest(job: &Job) -> Value {
     });
     if !job.restart_globs.is_empty() {
         manifest["restart_globs"] = json!(job.restart_globs);
+    }
+    if !job.demands.is_empty() {
+        let demand = |name: &crate::bucket::JobName| {
+            (format!("command_after_{name}"), json!({ "demands": { "job": name } }))
+        };
+        manifest["commands"] = Value::Object(job.demands.iter().map(demand).collect());
     }
     if let Some(check) = &job.health_check {
         manifest["health_check"] = json!({

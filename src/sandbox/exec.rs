@@ -17,6 +17,8 @@ use super::{Fault, FaultKind};
 const REBOOTS: &str = "sandbox-reboot";
 /// A script that is longer is answered with an error when it would have to be looked at.
 const BODY_MAX: usize = 16 * 1024 * 1024;
+/// sshd's exit status when `/etc/nologin` is there.
+const NOLOGIN: i32 = 254;
 /// What is printed for text that was not executed.
 const RECORDED: &str = "sandbox: recorded, not executed\n";
 
@@ -25,6 +27,11 @@ type Output = ChannelWriteHalf<Msg>;
 /// Runs one command to its end; `connection` is where it came from.
 pub(super) async fn run(worker: Arc<Worker>, channel: Channel<Msg>, command: String, connection: u64) {
     let (mut input, output) = channel.split();
+    if let Ok(text) = std::fs::read_to_string(worker.root.nologin()) {
+        // As sshd does it (session.c, do_nologin): after the login, in place of the shell.
+        let _ = output.extended_data_bytes(1, text.into_bytes()).await;
+        return end(&output, NOLOGIN).await;
+    }
     let framed = command.contains(READY);
     if !framed && !worker.common.execute {
         let code = 0;

@@ -139,11 +139,6 @@ impl Root {
         Ok(())
     }
 
-    /// Notes where the worker listens: its name need not be its address.
-    pub(super) fn note_address(&self, address: std::net::SocketAddr) -> io::Result<()> {
-        std::fs::write(self.0.join("etc/address"), format!("{address}\n"))
-    }
-
     /// What a boot does to the files: `run/` is empty, the boot id is new.
     pub(super) fn boot(&self, boot_id: &str) -> io::Result<()> {
         for folder in ["run", "tmp"] {

@@ -18,8 +18,9 @@
 //! # Contracts with the transport and the runner
 //! The bucket's `maand.conf` says `sandbox = true` and `host_root = "<dir>/hosts/{host}"`. Below that
 //! root are the usual paths (`opt/worker`, `var/lib/maand`, `run/nologin`,
-//! `proc/sys/kernel/random/boot_id`), and `etc/address` holds the address and port where the worker
-//! listens: a mirrored worker keeps its name, which is not its address.
+//! `proc/sys/kernel/random/boot_id`). [`SSH_CONFIG`] in the bucket says where the workers are and is
+//! read in place of the user's own ssh config: a mirrored worker keeps its name, which is not its
+//! address.
 //!
 //! `<host_root>/bin` is first on a worker's PATH. `sandbox-reboot` in it asks for a reboot, whatever
 //! its arguments, which are only recorded: where a profile says `sandbox`, the script that reboots
@@ -45,6 +46,7 @@ mod spawner;
 mod start;
 mod worker;
 
+pub use bucket::SSH_CONFIG;
 pub use fault::{Fault, FaultKind};
 pub use files::{DEMO_MAKEFILE, demo_probe};
 pub use guard::{GUARD_COMMAND, guard_main};

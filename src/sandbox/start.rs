@@ -61,6 +61,8 @@ impl Sandbox {
             })
             .collect();
 
+        let addresses: Vec<IpAddr> = listeners.iter().map(|(address, _)| address.ip()).collect();
+
         let (stop, stopped) = watch::channel(false);
         let common = Arc::new(Common {
             execute: options.execute,
@@ -78,7 +80,6 @@ impl Sandbox {
         for (host, (address, listener)) in hosts.iter().zip(listeners) {
             let root = Root::new(hosts_dir.join(host.as_str()));
             root.create(&make, options.execute).map_err(|error| trouble("write to", root.path(), &error))?;
-            root.note_address(address).map_err(|error| trouble("write to", root.path(), &error))?;
             let key = keys::generate().map_err(|error| broken("a host key", &error))?;
             host_keys
                 .push(keys::public_line(key.public_key()).map_err(|error| broken("a host key", &error))?);
@@ -92,6 +93,7 @@ impl Sandbox {
             keys::private_text(&client_key).map_err(|error| broken("its client key", &error))?;
         let facts = Facts {
             hosts: &hosts,
+            addresses: &addresses,
             host_keys: &host_keys,
             port,
             client_key: &client_text,

@@ -15,7 +15,12 @@ pub fn dot(graph: &RolloutGraph) -> String {
         let indent = if group.title.is_some() { "    " } else { "  " };
         // Writing into a `String` can not fail.
         if let Some(title) = &group.title {
-            let _ = writeln!(text, "  subgraph {} {{\n    label={};", quoted(&format!("cluster_{}", group.id)), quoted(title));
+            let _ = writeln!(
+                text,
+                "  subgraph {} {{\n    label={};",
+                quoted(&format!("cluster_{}", group.id)),
+                quoted(title)
+            );
         }
         for node in &group.nodes {
             let style = match (node.step.is_some(), node.skipped, node.stands_for_more) {

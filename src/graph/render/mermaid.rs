@@ -36,7 +36,11 @@ pub fn mermaid(graph: &RolloutGraph) -> String {
         let _ = writeln!(text, "  {from} --> {to}");
     }
     if !skipped.is_empty() {
-        let _ = writeln!(text, "  classDef skipped stroke-dasharray: 4 4,color:#888\n  class {} skipped", skipped.join(","));
+        let _ = writeln!(
+            text,
+            "  classDef skipped stroke-dasharray: 4 4,color:#888\n  class {} skipped",
+            skipped.join(",")
+        );
     }
     text
 }

@@ -62,7 +62,8 @@ impl<'a> Outline<'a> {
             let plural = if workers == 1 { "" } else { "s" };
             outline.gate(&start, format!("wave {} of {waves}: {workers} worker{plural}", number + 1), false);
             ids.insert(NodeIndex::new(gates + 2 * number), start.clone());
-            if let Some(left_out) = last_drawn.map(|last| number - last - 1).filter(|left_out| *left_out > 0) {
+            if let Some(left_out) = last_drawn.map(|last| number - last - 1).filter(|left_out| *left_out > 0)
+            {
                 let label = format!("{left_out} more waves");
                 outline.gate("more_waves", label, true);
                 outline.edges.push((format!("wave{}_end", number - left_out), "more_waves".to_owned()));
@@ -98,7 +99,13 @@ impl<'a> Outline<'a> {
         self.groups.push(Group { id: format!("g_{id}"), title: None, nodes: vec![node] });
     }
 
-    fn lane(&mut self, graph: &'a RolloutGraph, lane: Lane, first: usize, ids: &mut HashMap<NodeIndex, String>) {
+    fn lane(
+        &mut self,
+        graph: &'a RolloutGraph,
+        lane: Lane,
+        first: usize,
+        ids: &mut HashMap<NodeIndex, String>,
+    ) {
         let steps = graph.steps(lane);
         if steps.is_empty() {
             return;

@@ -181,6 +181,23 @@ fn faults_of_the_reboot() {
 }
 
 #[test]
+fn nobody_logs_in_for_a_while_after_a_reboot() {
+    let sandbox = sandbox(1);
+    let host = &sandbox.hosts()[0];
+    sandbox.inject(fault(host, FaultKind::Nologin, Some("reboot")));
+    sandbox.step_begins(host, "reboot");
+    let refused = until("nologin", || {
+        let answer = Client::connect(&sandbox, host).ok()?.script(false, "exit 0", b"").ok()?;
+        (answer.code == 254).then_some(answer)
+    });
+    assert!(refused.stderr.contains("booting up"), "{}", refused.stderr);
+    until("logins to be on again", || {
+        let answer = Client::connect(&sandbox, host).ok()?.script(false, "exit 5", b"").ok()?;
+        (answer.code == 5).then_some(())
+    });
+}
+
+#[test]
 fn faults_of_the_connection() {
     let sandbox = sandbox(3);
     let [before, after, refuses] = [0, 1, 2].map(|at| &sandbox.hosts()[at]);

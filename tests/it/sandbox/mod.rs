@@ -1,5 +1,6 @@
 //! The sandbox, seen from outside: real SSH, real processes, and what is left of them.
 
+mod bucket;
 mod client;
 mod fleet;
 mod killed;
