@@ -48,10 +48,12 @@ impl SandboxOptions {
     }
 }
 
-/// The sandbox's folder; a temporary one goes when this is dropped.
+/// The sandbox's folder; what is in it goes when this is dropped, unless it is to be kept.
 pub(super) struct Folder {
     path: PathBuf,
-    temporary: bool,
+    /// It was there before: then it stays, empty.
+    found: bool,
+    kept: bool,
 }
 
 impl Folder {
@@ -63,12 +65,12 @@ impl Folder {
                     .prefix("maand-sandbox-")
                     .tempdir()
                     .map_err(|error| trouble("make", &std::env::temp_dir(), &error))?;
-                Self { path: made.keep(), temporary: true }
+                Self { path: made.keep(), found: false, kept: false }
             }
             Some(path) => {
-                empty(path)?;
+                let found = empty(path)?;
                 let path = path.canonicalize().map_err(|error| trouble("use", path, &error))?;
-                Self { path, temporary: false }
+                Self { path, found, kept: false }
             }
         };
         if folder.path.to_str().is_none_or(|path| path.chars().any(char::is_control)) {
@@ -86,28 +88,35 @@ impl Folder {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The sandbox has started: a folder that somebody asked for stays from now on.
+    pub(super) fn keep(&mut self) {
+        self.kept = true;
+    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.temporary {
-            let _ = std::fs::remove_dir_all(&self.path);
+        if self.kept {
+            return;
         }
+        let _ = if self.found { clear(&self.path) } else { std::fs::remove_dir_all(&self.path) };
     }
 }
 
-/// An empty folder at `path`: a new one, or that of an earlier sandbox. Nothing else is touched.
-fn empty(path: &Path) -> Result<(), Problem> {
-    let entries = match std::fs::read_dir(path) {
+/// Makes an empty folder at `path`: a new one, or that of an earlier sandbox. Nothing else is touched.
+/// Says whether it was there already.
+fn empty(path: &Path) -> Result<bool, Problem> {
+    let mut entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return std::fs::create_dir_all(path).map_err(|error| trouble("make", path, &error));
+            std::fs::create_dir_all(path).map_err(|error| trouble("make", path, &error))?;
+            return Ok(false);
         }
         Err(error) => return Err(trouble("use", path, &error)),
     };
-    let entries: Vec<_> = entries.flatten().collect();
-    if entries.is_empty() {
-        return Ok(());
+    if entries.next().is_none() {
+        return Ok(true);
     }
     if !path.join(MARK).is_file() {
         let message = format!("the folder {} is not empty and is not a sandbox's", path.display());
@@ -120,14 +129,19 @@ fn empty(path: &Path) -> Result<(), Problem> {
             Problem::error("maand::sandbox::dir", message).help("end it first, or name another folder")
         );
     }
-    for entry in entries {
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_folder {
-            std::fs::remove_dir_all(entry.path())
+    clear(path).map_err(|error| trouble("empty", path, &error))?;
+    Ok(true)
+}
+
+/// Removes what is in a folder.
+fn clear(path: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
         } else {
-            std::fs::remove_file(entry.path())
-        };
-        removed.map_err(|error| trouble("empty", &entry.path(), &error))?;
+            std::fs::remove_file(entry.path())?;
+        }
     }
     Ok(())
 }
@@ -185,14 +199,17 @@ mod tests {
     fn an_earlier_sandbox_is_emptied_unless_it_lives() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/one");
-        drop(Folder::create(Some(&path)).unwrap());
+        Folder::create(Some(&path)).unwrap().keep();
         std::fs::create_dir(path.join("hosts")).unwrap();
         let held = hold(&path).unwrap();
         let problem = Folder::create(Some(&path)).err().unwrap();
         assert!(problem.message.contains(&std::process::id().to_string()), "{}", problem.message);
         drop(held);
+        // One that did not come to start leaves nothing, but the folder that it found.
         drop(Folder::create(Some(&path)).unwrap());
-        assert!(!path.join("hosts").exists() && path.exists());
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        drop(Folder::create(Some(&folder.path().join("other"))).unwrap());
+        assert!(!folder.path().join("other").exists());
     }
 
     #[test]

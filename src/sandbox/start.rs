@@ -112,7 +112,7 @@ impl Sandbox {
         // Each machine has one: the channel is closed when the last machine has ended.
         drop(ending);
         // From here on dropping it ends what has been started.
-        let sandbox = Self { hosts, workers, stop, ended, runtime: Some(runtime), _held: held, folder };
+        let mut sandbox = Self { hosts, workers, stop, ended, runtime: Some(runtime), _held: held, folder };
         if let Some(runtime) = &sandbox.runtime {
             for (worker, listener, asked, ending) in machines {
                 let start = async {
@@ -129,6 +129,9 @@ impl Sandbox {
                     drop(ending);
                 });
             }
+        }
+        if options.dir.is_some() {
+            sandbox.folder.keep();
         }
         Ok(sandbox)
     }

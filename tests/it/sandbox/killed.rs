@@ -112,6 +112,19 @@ fn a_bad_folder_is_a_clear_problem() {
 }
 
 #[test]
+fn a_sandbox_that_can_not_start_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = maand::sandbox::SandboxOptions {
+        dir: Some(folder.path().join("sandbox")),
+        program: Some(folder.path().join("no such program")),
+        ..maand::sandbox::SandboxOptions::new(maand::sandbox::Blueprint::demo(2))
+    };
+    let problem = maand::sandbox::Sandbox::start(options).err().unwrap();
+    assert_eq!(problem.code, "maand::sandbox::start");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn the_hidden_command_is_for_sandboxes_only() {
     let output = Command::new(env!("CARGO_BIN_EXE_maand"))
         .arg(maand::sandbox::GUARD_COMMAND)
