@@ -15,6 +15,8 @@ pub struct Context {
     pub maand_bin: Option<PathBuf>,
     /// `--output json`: only JSON goes to standard output.
     pub json: bool,
+    /// Whether messages on standard error get colours.
+    pub colors: bool,
     /// `-v` count.
     pub verbose: u8,
     /// `-q`.
@@ -28,6 +30,7 @@ impl From<&Global> for Context {
             engine: global.engine,
             maand_bin: global.maand_bin.clone(),
             json: global.output == OutputFormat::Json,
+            colors: super::run::colors_on_stderr(global.color),
             verbose: global.verbose,
             quiet: global.quiet,
         }

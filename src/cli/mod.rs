@@ -6,6 +6,7 @@
 mod args;
 mod context;
 mod error;
+mod out;
 mod plan;
 mod run;
 mod sandbox;

@@ -104,6 +104,19 @@ impl Rollout {
         [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(|target| Lane::Worker(*target)))
     }
 
+    /// Gates that wait for a person.
+    pub fn closed_gates(&self) -> Vec<(Lane, u32)> {
+        let mut gates = Vec::new();
+        for lane in self.open_lanes() {
+            for (step, slot) in self.lane(lane).steps.iter().enumerate() {
+                if matches!(slot.status, Status::Gated { opens: None, .. }) {
+                    gates.push((lane, step as u32));
+                }
+            }
+        }
+        gates
+    }
+
     /// Where the run is.
     pub fn phase(&self) -> Phase {
         self.chart.phase()

@@ -131,12 +131,13 @@ pub(super) fn on_worker(
     let left = until.saturating_duration_since(Instant::now());
     let mut script = users_script("run", text, environment.values.clone(), sudo, left);
     script.lock = true;
-    let mut live = |_: Stream, bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
+    let mut live =
+        |_: Stream, bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
     let outcome = match plain(connection.run(&script, Some(&mut live))) {
         Ok(_) => said("exit code 0"),
-        Err(Trouble::Exit { code, stdout, stderr }) => Outcome::Failed {
-            error: command_error(&access.host, "the command", code, &stdout, &stderr),
-        },
+        Err(Trouble::Exit { code, stdout, stderr }) => {
+            Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
+        }
         Err(Trouble::Unknown(why)) => {
             Outcome::Unknown { why: format!("the command: {}", unknown_words(&why)) }
         }
@@ -340,7 +341,15 @@ mod tests {
         let environment = environment(&[]);
         let with = |unless| {
             let minute = Duration::from_secs(60);
-            on_this_machine(folder.path(), "false", Some(unless), &environment, minute, &Cancel::new(), &|_| {})
+            on_this_machine(
+                folder.path(),
+                "false",
+                Some(unless),
+                &environment,
+                minute,
+                &Cancel::new(),
+                &|_| {},
+            )
         };
         assert_eq!(with("true"), Outcome::Ok { evidence: Evidence::NotNeeded });
         assert!(matches!(with("false"), Outcome::Failed { .. }));

@@ -93,7 +93,10 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
         // The answer was lost: the worker knows, so look at it.
         Err(Trouble::Unknown(why)) => match watch(access, order, started) {
             Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => Outcome::Unknown {
-                why: format!("the reboot command was sent, {}, and the boot id is as before", unknown_words(&why)),
+                why: format!(
+                    "the reboot command was sent, {}, and the boot id is as before",
+                    unknown_words(&why)
+                ),
             },
             seen => seen,
         },
@@ -190,12 +193,25 @@ pub(super) fn not_rebooted(access: &Access, order: &RebootOrder<'_>) -> StepErro
 
 /// What the reboot command printed, as far as the worker can still tell.
 pub(super) fn command_output(access: &Access, receipt: &str) -> Option<String> {
-    let mut script =
-        access.script("read the reboot command's output", r#"tail -c 4000 "$STATE_DIR/$RECEIPT.out""#, EXCHANGE);
+    let mut script = access.script(
+        "read the reboot command's output",
+        r#"tail -c 4000 "$STATE_DIR/$RECEIPT.out""#,
+        EXCHANGE,
+    );
     script.env.push(("RECEIPT".into(), receipt.to_owned()));
     let said = access.run(&script, Instant::now() + EXCHANGE).ok()?;
     let said = crate::ssh::Captured { bytes: said.into_bytes(), dropped: 0 };
     last_lines(&said, &crate::ssh::Captured::default())
+}
+
+/// What makes the worker reboot. A sandbox never executes a plan's own text: its worker has a command
+/// that plays the reboot, and only records what it was asked for.
+pub(super) fn command_for(profile: &crate::ssh::HostProfile, command: &str) -> String {
+    if profile.sandbox {
+        format!("sandbox-reboot {}", crate::ssh::quote(command))
+    } else {
+        command.to_owned()
+    }
 }
 
 /// Name of the receipt of a step.
@@ -210,7 +226,13 @@ pub(super) fn instant_of(issued: Millis) -> Instant {
 }
 
 /// A user's own command as a script.
-pub(super) fn users_script(what: &str, text: &str, env: Vec<(String, String)>, sudo: bool, deadline: Duration) -> Script {
+pub(super) fn users_script(
+    what: &str,
+    text: &str,
+    env: Vec<(String, String)>,
+    sudo: bool,
+    deadline: Duration,
+) -> Script {
     Script {
         what: what.to_owned(),
         shell: Shell::Bash,
