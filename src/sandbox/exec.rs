@@ -148,9 +148,7 @@ async fn talk(
         }
         body = String::from_utf8_lossy(&sent[header.size..header.size + header.length]).into_owned();
     }
-    match pending
-        .filter(|fault| strikes(fault, &header, &body))
-        .and_then(|fault| worker.take(&[fault.kind]))
+    match pending.filter(|fault| strikes(fault, &header, &body)).and_then(|fault| worker.take(&[fault.kind]))
     {
         Some(Fault { kind: FaultKind::CutsBeforeCommand, .. }) => return Outcome::Cut,
         Some(Fault { kind: FaultKind::Hangs, .. }) => return Outcome::Hang,
