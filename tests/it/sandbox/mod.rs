@@ -4,3 +4,4 @@ mod bucket;
 mod client;
 mod fleet;
 mod killed;
+mod remote;
