@@ -14,3 +14,8 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
+mod ssh;
+mod ssh_faults;
+mod ssh_hosts;
+#[path = "../support/mod.rs"]
+mod support;
