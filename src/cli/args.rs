@@ -95,4 +95,10 @@ pub enum Command {
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
+    /// A throwaway fleet on this machine to play with
+    #[command(subcommand)]
+    Sandbox(super::sandbox::SandboxCommand),
+    /// The process that a sandbox's processes live under; started by a sandbox only
+    #[command(name = crate::sandbox::GUARD_COMMAND, hide = true)]
+    Guard,
 }

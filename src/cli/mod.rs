@@ -22,6 +22,7 @@ mod plan;
 mod run;
 mod table;
 mod world;
+mod sandbox;
 
 pub use args::Cli;
 pub use context::Context;

@@ -32,6 +32,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Job(command) => super::job::run(command, context),
         Command::HealthCheck(args) => super::health_check::run(&args, context),
         Command::Plan(command) => super::plan::run(command, context),
+        Command::Sandbox(command) => super::sandbox::run(command, context),
+        Command::Guard => super::sandbox::guard(),
     }
 }
 

@@ -1,0 +1,168 @@
+//! `maand sandbox up`: a throwaway fleet in the foreground, and what to type next.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, Context, Exit};
+use crate::plan::Problem;
+use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
+
+/// The commands below `maand sandbox`.
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// Start a throwaway fleet and keep it until Ctrl-C
+    Up(Up),
+}
+
+/// Arguments of `maand sandbox up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How many workers
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    workers: usize,
+    /// Where everything of it is; stays there afterwards [default: a folder that goes at the end]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Divides the made-up boot time of three seconds
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    speed: f64,
+    /// Something that goes wrong, from the start or when the worker next reboots; may be repeated
+    #[arg(long, value_name = "HOST:KIND")]
+    fault: Vec<String>,
+    /// Also execute your own text (commands of plans, Makefiles, probes) as yourself on this machine
+    #[arg(long)]
+    execute: bool,
+}
+
+/// Carries out one of them.
+pub(super) fn run(command: SandboxCommand, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        SandboxCommand::Up(up) => run_up(up, context),
+    }
+}
+
+/// The hidden command: becomes a guard.
+pub(super) fn guard() -> Result<Exit, CliError> {
+    match crate::sandbox::guard_main() {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => Err(CliError::usage(
+            format!("this command is for sandboxes only: {error}"),
+            "type `maand sandbox up` to have one",
+        )),
+    }
+}
+
+fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
+    let signals = Signals::listen()?;
+    let mut options = SandboxOptions::new(Blueprint::demo(up.workers));
+    options.dir = up.dir;
+    options.speed = up.speed;
+    options.execute = up.execute;
+    let sandbox = Sandbox::start(options)?;
+    let faults =
+        up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
+    for fault in faults {
+        if fault.at_step.is_some() {
+            let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");
+            return Err(Problem::error("maand::sandbox::fault", message)
+                .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
+                .into());
+        }
+        sandbox.inject(fault);
+    }
+    let text = if context.json { announce_json(&sandbox) } else { announce(&sandbox) };
+    // A closed standard output is no reason to end the fleet: somebody may have read the file instead.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    drop(stdout);
+    signals.wait();
+    let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
+    sandbox.stop();
+    Ok(Exit::Done)
+}
+
+fn announce(sandbox: &Sandbox) -> String {
+    let bucket = sandbox.bucket_dir();
+    let bucket = shell_word(&bucket.to_string_lossy());
+    let mut text = format!(
+        "THIS IS A SANDBOX: {} throwaway workers on this machine. Nothing here is real.\n\n",
+        sandbox.hosts().len()
+    );
+    for host in sandbox.hosts().iter().take(10) {
+        let address = sandbox.address(host).map(|address| address.to_string()).unwrap_or_default();
+        text.push_str(&format!("  {host}  listens on {address}\n"));
+    }
+    if sandbox.hosts().len() > 10 {
+        text.push_str(&format!("  ... and {} more\n", sandbox.hosts().len() - 10));
+    }
+    text.push_str(&format!(
+        "\nIts folder:  {}\n\nType in another terminal:\n\n\
+           cd {bucket}\n\
+           maand cat allocations\n\
+           maand health_check\n\
+           maand plan new reboot --from rolling-reboot\n\
+           maand plan apply plans/reboot.yaml\n\n\
+         Ctrl-C ends it.\n",
+        sandbox.dir().display(),
+    ));
+    text
+}
+
+fn announce_json(sandbox: &Sandbox) -> String {
+    let workers: Vec<_> = sandbox
+        .hosts()
+        .iter()
+        .map(|host| serde_json::json!({ "host": host, "address": sandbox.address(host), "root": sandbox.root(host) }))
+        .collect();
+    let all = serde_json::json!({
+        "type": "sandbox",
+        "schema": 1,
+        "dir": sandbox.dir(),
+        "bucket": sandbox.bucket_dir(),
+        "workers": workers,
+    });
+    format!("{all}\n")
+}
+
+/// `text` as one word that can be pasted into a shell.
+fn shell_word(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// The signals that end the foreground: Ctrl-C, a kind kill, a terminal that closes.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    kinds: Vec<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    /// From here on they no longer end the process by themselves.
+    fn listen() -> Result<Self, Problem> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let entered = runtime.enter();
+            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            let kinds = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?;
+            drop(entered);
+            Ok(Self { runtime, kinds })
+        };
+        listen().map_err(|error: std::io::Error| {
+            Problem::error("maand::sandbox::start", format!("can not listen for Ctrl-C: {error}"))
+        })
+    }
+
+    fn wait(self) {
+        let mut kinds = self.kinds;
+        self.runtime.block_on(std::future::poll_fn(move |context| {
+            let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
+            if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        }));
+    }
+}
