@@ -4,5 +4,6 @@
 //! upstream program. This room knows buckets and SSH; it must not know plans, graphs or runs.
 
 mod api;
+pub mod command;
 
 pub use api::*;

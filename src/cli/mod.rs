@@ -4,15 +4,19 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
 
 mod args;
+mod ask;
 mod cat;
 mod context;
 mod error;
 mod info;
 mod init;
+mod interrupt;
 mod out;
 mod plan;
 mod run;
+mod run_command;
 mod table;
+mod world;
 
 pub use args::Cli;
 pub use context::Context;

@@ -27,6 +27,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Init(args) => super::init::run(args, context),
         Command::Info => super::info::run(context),
         Command::Cat(command) => super::cat::run(command, context),
+        Command::RunCommand(args) => super::run_command::run(args, context),
         Command::Plan(command) => super::plan::run(command, context),
     }
 }
