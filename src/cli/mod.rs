@@ -5,12 +5,18 @@
 
 mod args;
 mod ask;
+mod build;
 mod cat;
 mod context;
+mod deploy;
+mod engine;
 mod error;
+mod health_check;
 mod info;
 mod init;
 mod interrupt;
+mod job;
+mod operate;
 mod out;
 mod plan;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,11 +12,12 @@ use unicode_width::UnicodeWidthStr;
 use super::ask::Consent;
 use super::table::{Table, or_dash};
 use super::world::World;
-use super::{CliError, Context, Exit, interrupt, out};
+use super::{CliError, Context, Exit, engine, interrupt, out};
 use crate::bucket::Host;
 use crate::catalog::command::{
     BACK_WITHIN, CommandOutcome, CommandRequest, CommandResult, Observer, run_command,
 };
+use crate::catalog::{Call, Catalog, HealthRequest, WorkerOutcome};
 use crate::plan::Problem;
 use crate::ssh::{Cancel, OUTPUT_KEPT, Stream, visible};
 
@@ -70,10 +71,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
         ));
     }
     let cancel = Cancel::new();
-    let meaning = "interrupted: no further worker is started, and what runs is ended";
-    interrupt::on_signal(&cancel, meaning).map_err(|error| {
-        Problem::error("maand::signals", format!("signals can not be listened to: {error}")).help("try again")
-    })?;
+    interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
+    let health = if args.health_check { Some(Health::new(&world, context, &cancel)?) } else { None };
     let lock = world.lock("maand run_command", &cancel)?;
     let request = CommandRequest {
         bucket_id: world.fleet.bucket_id.clone(),
@@ -85,7 +84,7 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
         command,
         hosts,
     };
-    let live = Live::new(&request, context);
+    let live = Live::new(&request, health, context);
     let began = Instant::now();
     let results = run_command(world.remote.as_ref(), &request, &live, &cancel);
     drop(lock);
@@ -143,6 +142,52 @@ fn exit(results: &[CommandResult], health_failed: bool, interrupted: bool) -> Ex
     }
 }
 
+/// `--health_check`: all jobs, on all workers, with the patience of `maand health_check --wait`.
+struct Health {
+    catalog: Arc<dyn Catalog>,
+    call: Call,
+}
+
+impl Health {
+    /// An engine that can not do it says so before anything is run.
+    fn new(world: &World, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
+        let catalog = engine::of(world, context)?;
+        catalog.allocations()?;
+        let call = Call {
+            cancel: cancel.clone(),
+            until: Instant::now() + LONGEST,
+            output: Arc::new(|_, _| ()),
+            fence: None,
+        };
+        Ok(Self { catalog, call })
+    }
+
+    /// `Err` says what is not well.
+    fn run(&self) -> Result<(), String> {
+        let request = HealthRequest { wait: true, ..HealthRequest::default() };
+        let report = self.catalog.health(&request, &self.call).map_err(|error| error.to_string())?;
+        let workers = report.workers.iter().map(|(host, outcome)| (host.to_string(), outcome));
+        let jobs =
+            report.allocations.iter().map(|line| (format!("{} on {}", line.job, line.host), &line.outcome));
+        let bad = |(what, outcome): (String, &WorkerOutcome)| match outcome {
+            WorkerOutcome::Ok { .. } => None,
+            WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => {
+                Some(format!("{what}: {error}"))
+            }
+            WorkerOutcome::Unknown { why } => Some(format!("{what}: {why}")),
+        };
+        let all: Vec<String> = workers.chain(jobs).filter_map(bad).collect();
+        match all.as_slice() {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            [first, rest @ ..] => Err(format!("{first} (and {} more)", rest.len())),
+        }
+    }
+}
+
+/// Every wait has an end.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Shows what happens as it happens.
 struct Live {
     json: bool,
@@ -150,6 +195,7 @@ struct Live {
     width: usize,
     /// For JSON: what each worker printed.
     kept: Mutex<BTreeMap<Host, [Kept; 2]>>,
+    check: Option<Health>,
     /// Why a check after a batch failed.
     health: Mutex<Option<String>>,
 }
@@ -162,13 +208,14 @@ struct Kept {
 }
 
 impl Live {
-    fn new(request: &CommandRequest, context: &Context) -> Self {
+    fn new(request: &CommandRequest, check: Option<Health>, context: &Context) -> Self {
         let width = request.hosts.iter().map(|host| host.as_str().width()).max().unwrap_or(0).min(40);
         Self {
             json: context.json,
             quiet: context.quiet,
             width,
             kept: Mutex::new(BTreeMap::new()),
+            check,
             health: Mutex::new(None),
         }
     }
@@ -177,10 +224,15 @@ impl Live {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// One line, whole, so that workers do not cut into each other's.
+    /// Whole lines in one go, so that workers do not cut into each other's.
     fn write(&self, host: &Host, to_stdout: bool, text: &str) {
-        let width = self.width;
-        let line = format!("{host:<width$} | {}\n", visible(text.as_bytes()).replace('\n', " "));
+        let head = format!("{host:<width$} | ", width = self.width);
+        let mut line = String::with_capacity(text.len() + head.len() * 2);
+        for part in text.split('\n') {
+            line.push_str(&head);
+            line.push_str(&visible(part.as_bytes()));
+            line.push('\n');
+        }
         let _ = if to_stdout && !self.json {
             std::io::stdout().lock().write_all(line.as_bytes())
         } else {
@@ -278,7 +330,8 @@ const LISTED: usize = 50;
 impl Observer for Live {
     fn started(&self, _host: &Host) {}
 
-    fn line(&self, host: &Host, stream: Stream, line: &str) {
+    fn lines(&self, host: &Host, stream: Stream, lines: &str) {
+        let line = lines;
         if self.json {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = &mut kept.entry(host.clone()).or_default()[usize::from(stream == Stream::Stderr)];
@@ -310,6 +363,12 @@ impl Observer for Live {
     }
 
     fn after_batch(&self) -> Result<(), String> {
-        Ok(())
+        let Some(check) = &self.check else { return Ok(()) };
+        let result = check.run();
+        if let Err(why) = &result {
+            let mut first = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| why.clone());
+        }
+        result.map_err(|why| format!("health check: {why}"))
     }
 }

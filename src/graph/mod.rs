@@ -13,7 +13,6 @@ mod names;
 mod numbers;
 mod render;
 mod select;
-mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
 

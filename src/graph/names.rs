@@ -4,8 +4,8 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 
-use super::suggest::nearest;
 use crate::bucket::{Fleet, JobIx, WorkerIx};
+use crate::plan::suggest::suggest as nearest;
 use crate::plan::{Located, Problem, Problems, Source};
 
 /// The names of a fleet.

@@ -23,7 +23,7 @@ pub fn feasibility(graph: &RolloutGraph) -> Problems {
 fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) {
     // For each budget: how many targets that would go down hold an allocation of its job.
     let mut held = vec![0_u32; limits.budgets.len()];
-    for constraint in &limits.constraints {
+    for constraint in limits.constraints.iter().filter(|constraint| constraint.disturbs) {
         for budget in &constraint.budgets {
             held[*budget as usize] += 1;
         }

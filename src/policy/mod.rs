@@ -18,3 +18,6 @@ pub use forecast::{Forecast, longest, usual};
 pub use limits::{Limits, SpreadLimit, disturbs};
 pub use queue::{PASSED_OVER_LIMIT, Pick, Queue};
 pub use verdict::*;
+
+#[cfg(test)]
+mod properties;

@@ -89,10 +89,16 @@ impl Queue {
             length: 0,
             round: 1,
         };
-        let mut known: HashMap<&Constraint, u32> = HashMap::new();
+        // Domain and budgets make a difference only between workers that wait for them.
+        let key = |of: &Constraint| Constraint {
+            domain: of.domain.filter(|_| of.disturbs),
+            budgets: if of.disturbs { of.budgets.clone() } else { Box::default() },
+            ..*of
+        };
+        let mut known: HashMap<Constraint, u32> = HashMap::new();
         for target in graph.target_indices() {
-            let constraint = admission.limits().constraint(target);
-            let kind = *known.entry(constraint).or_insert_with(|| {
+            let constraint = key(admission.limits().constraint(target));
+            let kind = *known.entry(constraint).or_insert_with_key(|constraint| {
                 let constraint = constraint.clone();
                 queue.kinds.push(Kind { constraint, queued: BTreeSet::new(), passed: 0, passed_in: 0 });
                 queue.kinds.len() as u32 - 1

@@ -43,8 +43,8 @@ pub const BACK_WITHIN: Duration = Duration::from_secs(600);
 pub trait Observer: Sync {
     /// The command is sent to this worker.
     fn started(&self, host: &Host);
-    /// It printed a line.
-    fn line(&self, host: &Host, stream: Stream, line: &str);
+    /// It printed whole lines, separated by line feeds, without one at the end.
+    fn lines(&self, host: &Host, stream: Stream, lines: &str);
     /// Something to know about this worker that it did not print.
     fn note(&self, host: &Host, text: &str);
     /// It is done with.

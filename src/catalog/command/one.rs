@@ -110,11 +110,11 @@ impl Shared<'_> {
                 Stream::Stdout => &mut out,
                 Stream::Stderr => &mut err,
             };
-            lines.take(bytes, |line| self.observer.line(host, stream, line));
+            lines.take(bytes, |text| self.observer.lines(host, stream, text));
         };
         let completion = connection.run(&script, Some(&mut sink));
-        out.finish(|line| self.observer.line(host, Stream::Stdout, line));
-        err.finish(|line| self.observer.line(host, Stream::Stderr, line));
+        out.finish(|text| self.observer.lines(host, Stream::Stdout, text));
+        err.finish(|text| self.observer.lines(host, Stream::Stderr, text));
         completion
     }
 }

@@ -1,15 +1,14 @@
 //! `maand plan show`: what a plan would do, without touching a host.
 
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::super::{CliError, Context, Exit, out};
+use super::read::{parse_set, read_plan};
 use crate::bucket::{Bucket, Fleet};
-use crate::cli::{CliError, Context, Exit};
 use crate::graph::{self, CompileOptions, RolloutGraph};
-use crate::plan::{Plan, Problem, Problems};
+use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 
 mod json;
@@ -22,18 +21,38 @@ const MOST_MADE_UP: u32 = 1_000_000;
 /// Arguments of `maand plan show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The plan file
+    /// The plan file; `-` reads standard input
     #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    plan: String,
     /// Text for people, JSON for programs, or a picture
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
     #[arg(long, value_name = "N|HOSTS")]
     workers: Option<String>,
-    /// Sets a variable of the plan
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    /// Sets a variable of the plan; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
+    set: Vec<(String, String)>,
+}
+
+/// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
+/// doubtful about it there; the plan's own warnings are left out. Without a bucket: nothing.
+pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
+    let loaded = Bucket::find(context.bucket.as_deref()).and_then(|bucket| bucket.load());
+    let (fleet, warnings) = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let none = |problem: &Problem| problem.code == "maand::bucket::not_found";
+            // Only who names a bucket wants to hear that it is not there.
+            let silent = context.bucket.is_none() && problems.iter().all(none);
+            return if silent { Problems::new() } else { problems };
+        }
+    };
+    let plan = Plan { warnings: Problems::new(), ..plan.clone() };
+    match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {
+        Ok(graph) => with(with(warnings, policy::feasibility(&graph)), graph.warnings),
+        Err(problems) => with(warnings, problems),
+    }
 }
 
 /// How it is shown.
@@ -58,26 +77,23 @@ struct Shown<'a> {
 
 /// Carries it out.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let plan = Arc::new(super::load::plan(&args.plan, &args.set)?);
+    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings } = choose_fleet(&plan, args.workers.as_deref(), context)?;
     let fleet = Arc::new(fleet);
-    let mut graph = graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
+    let mut graph =
+        graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
     graph.warnings = with(warnings, graph.warnings);
     let feasibility = policy::feasibility(&graph);
     let forecast = Forecast::of(&graph);
     let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast };
 
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
-    let out = std::io::stdout().lock();
-    let mut out = std::io::BufWriter::new(out);
-    let written = match format {
-        Format::Text => out.write_all(text::render(&shown).as_bytes()),
-        Format::Json => json::write(&shown, &mut out),
-        Format::Dot => out.write_all(graph::dot(&graph).as_bytes()),
-        Format::Mermaid => out.write_all(graph::mermaid(&graph).as_bytes()),
-    };
-    // Whoever closed standard output (`| head`) has seen enough.
-    let _ = written.and_then(|()| out.flush());
+    out::print(&match format {
+        Format::Text => text::render(&shown),
+        Format::Json => json::render(&shown),
+        Format::Dot => graph::dot(&graph),
+        Format::Mermaid => graph::mermaid(&graph),
+    })?;
     if feasibility.has_errors() {
         return Err(feasibility.into());
     }

@@ -58,18 +58,10 @@ fn check(path: &str, set: &[(String, String)], context: &Context) -> Problems {
     match plan::parse(&source, set) {
         Ok(plan) => {
             let mut problems = plan.warnings.clone();
-            problems.extend(check_against_bucket(&plan, context));
+            problems.extend(super::show::check_against_bucket(&plan, context));
             problems.sort();
             problems
         }
         Err(problems) => problems,
     }
-}
-
-/// What a valid plan says wrongly about the bucket around it.
-///
-/// HOOK for the graph room: where the context leads to a bucket, load its fleet, compile the plan over
-/// it and return the problems of both; without a bucket there is nothing to check against.
-fn check_against_bucket(_plan: &plan::Plan, _context: &Context) -> Problems {
-    Problems::new()
 }

@@ -1,8 +1,7 @@
-//! The plan for programs: one JSON document, written as it is made so that a big fleet is never held
-//! twice. Fields are only ever added.
+//! The plan for programs: one JSON document, whole, whatever the size of the fleet. Fields are only
+//! ever added. It must not know how anything is decided.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,12 +12,12 @@ use crate::plan::{OnFailure, OnStepFailure, Problem, Step, StepKind};
 use crate::policy;
 
 /// The name of the vocabulary below; a change that breaks a reader changes the number.
-pub(super) const SCHEMA: &str = "maand.plan-show/1";
+pub(super) const SCHEMA: &str = "maand.plan.show/1";
 
 /// What `maand plan show --format json` prints. Times are in milliseconds.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Document<'a> {
-    /// Always `maand.plan-show/1`.
+    /// Always `maand.plan.show/1`.
     schema: &'static str,
     /// The plan's name.
     plan: &'a str,
@@ -185,10 +184,12 @@ struct ProblemJson<'a> {
     help: Option<&'a str>,
 }
 
-/// Writes the document and a line end.
-pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &document(shown))?;
-    out.write_all(b"\n")
+/// The document and a line end.
+pub(super) fn render(shown: &Shown<'_>) -> String {
+    // Maps with keys that are no strings are the only thing that can not be written; there are none.
+    let mut text = serde_json::to_string_pretty(&document(shown)).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 fn document<'a>(shown: &Shown<'a>) -> Document<'a> {

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::words::{amount, bound, count, details, duration, wave};
 use super::Shown;
+use super::words::{amount, bound, count, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Step, StepKind};
 use crate::policy;
@@ -43,7 +43,10 @@ fn head(text: &mut String, graph: &RolloutGraph) {
     let _ = writeln!(text, "\n  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
     if graph.fleet.made_up {
         let all = count(graph.fleet.workers.len(), "worker");
-        let _ = writeln!(text, "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names");
+        let _ = writeln!(
+            text,
+            "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
+        );
     }
 }
 
@@ -62,7 +65,8 @@ fn workers(text: &mut String, graph: &RolloutGraph) {
     if let Some(expect) = &graph.plan.targets.expect {
         let bound = |bound: Option<u64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
         let (min, max) = (bound(expect.value.min), bound(expect.value.max));
-        let _ = writeln!(text, "  {:<40} {:>7}", format!("expected: min {min}, max {max}"), selection.by_plan);
+        let _ =
+            writeln!(text, "  {:<40} {:>7}", format!("expected: min {min}, max {max}"), selection.by_plan);
     }
     if let Some(left) = selection.narrowed_to {
         let _ = writeln!(text, "  {:<40} {left:>7}", "narrowed by --workers to");
@@ -76,16 +80,24 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<13}{value}");
     };
-    row("concurrency", match &numbers.concurrency {
-        None => "auto: as many as budgets, spread and wave allow".to_owned(),
-        Some(resolved) => with_how(resolved.value, &resolved.how),
-    });
-    row("order", match &settings.order {
-        Order::Position => "by position in workers.json".to_owned(),
-        Order::Reverse => "by position in workers.json, last first".to_owned(),
-        Order::Host => "by host".to_owned(),
-        Order::Explicit(hosts) => format!("{} first, as listed; the others by position", count(hosts.len(), "host")),
-    });
+    row(
+        "concurrency",
+        match &numbers.concurrency {
+            None => "auto: as many as budgets, spread and wave allow".to_owned(),
+            Some(resolved) => with_how(resolved.value, &resolved.how),
+        },
+    );
+    row(
+        "order",
+        match &settings.order {
+            Order::Position => "by position in workers.json".to_owned(),
+            Order::Reverse => "by position in workers.json, last first".to_owned(),
+            Order::Host => "by host".to_owned(),
+            Order::Explicit(hosts) => {
+                format!("{} first, as listed; the others by position", count(hosts.len(), "host"))
+            }
+        },
+    );
     if !settings.waves.is_empty() {
         row("waves", settings.waves.iter().map(|size| wave(size.value)).collect::<Vec<_>>().join(", "));
     }
@@ -100,19 +112,26 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     let how = format!("max_failures: {}", amount(settings.max_failures.value));
     let how = if how.ends_with('%') { format!("{how}: {}", numbers.max_failures.how) } else { how };
     row("failures", format!("halts at failure {} ({how})", u64::from(allowed) + 1));
-    row("on failure", match settings.on_failure {
-        OnFailure::Halt => "halt: the worker is left as it is".to_owned(),
-        OnFailure::Revert => "revert: its finished steps are undone, newest first".to_owned(),
-    });
+    row(
+        "on failure",
+        match settings.on_failure {
+            OnFailure::Halt => "halt: the worker is left as it is".to_owned(),
+            OnFailure::Revert => "revert: its finished steps are undone, newest first".to_owned(),
+        },
+    );
     if !settings.soak.is_zero() {
         row("soak", format!("{} after each wave, before the next", duration(settings.soak)));
     }
     if let Some(window) = &settings.window {
         let window = &window.value;
         let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        let days = window.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect::<Vec<_>>().join(", ");
+        let days =
+            window.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect::<Vec<_>>().join(", ");
         let next = if window.close <= window.open { " of the next day" } else { "" };
-        row("window", format!("{} to {}{next}, {} ({days})", clock(window.open), clock(window.close), window.timezone));
+        row(
+            "window",
+            format!("{} to {}{next}, {} ({days})", clock(window.open), clock(window.close), window.timezone),
+        );
     }
 }
 
@@ -139,12 +158,16 @@ fn waves(text: &mut String, graph: &RolloutGraph) {
 }
 
 /// All of a few, else the first and the last.
-fn hosts(graph: &RolloutGraph, targets: impl ExactSizeIterator<Item = TargetIx> + DoubleEndedIterator + Clone) -> String {
+fn hosts(
+    graph: &RolloutGraph,
+    targets: impl ExactSizeIterator<Item = TargetIx> + DoubleEndedIterator + Clone,
+) -> String {
     let number = targets.len();
     if number <= HOSTS {
         return targets.map(|target| graph.host(target)).collect::<Vec<_>>().join(", ");
     }
-    let first = targets.clone().take(HOSTS - 2).map(|target| graph.host(target)).collect::<Vec<_>>().join(", ");
+    let first =
+        targets.clone().take(HOSTS - 2).map(|target| graph.host(target)).collect::<Vec<_>>().join(", ");
     let last = targets.clone().next_back().map_or("", |target| graph.host(target));
     format!("{first}, ... {} more ..., {last}", number - HOSTS + 1)
 }
@@ -169,7 +192,11 @@ fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, o
         }
         if !in_order {
             let needs: Vec<_> = step.needs.iter().map(|need| steps[*need].id.as_str()).collect();
-            notes.push(if needs.is_empty() { "needs nothing".to_owned() } else { format!("needs {}", needs.join(", ")) });
+            notes.push(if needs.is_empty() {
+                "needs nothing".to_owned()
+            } else {
+                format!("needs {}", needs.join(", "))
+            });
         }
         if step.retries.attempts > 1 {
             notes.push(retries(step));
@@ -224,7 +251,11 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
     let touched = on_targets.iter().filter(|number| **number > 0).count();
     let _ = writeln!(text, "\nJobs touched: {touched}");
     if touched == 0 {
-        let why = if limits_disturb_nobody(&limits, graph) { "no step takes a worker down" } else { "no worker that goes down hosts one" };
+        let why = if limits_disturb_nobody(&limits, graph) {
+            "no step takes a worker down"
+        } else {
+            "no worker that goes down hosts one"
+        };
         let _ = writeln!(text, "  {why}");
         return;
     }
@@ -232,10 +263,16 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
     for allocation in graph.enabled_allocations() {
         of[allocation.job.0 as usize] += 1;
     }
-    let with_some = graph.fleet.jobs.iter().zip(on_targets).zip(of).enumerate().filter(|(_, ((_, some), _))| *some > 0);
+    let with_some =
+        graph.fleet.jobs.iter().zip(on_targets).zip(of).enumerate().filter(|(_, ((_, some), _))| *some > 0);
     for (at, ((job, some), of)) in with_some.take(JOBS) {
         let budget = limits.budgets.iter().find(|budget| budget.job.0 as usize == at);
-        let _ = writeln!(text, "  {:<20} {some} of {of} allocations on these workers; {}", job.name, stays(budget));
+        let _ = writeln!(
+            text,
+            "  {:<20} {some} of {of} allocations on these workers; {}",
+            job.name,
+            stays(budget)
+        );
     }
     if touched > JOBS {
         let _ = writeln!(text, "  ... {} more", touched - JOBS);
@@ -263,7 +300,8 @@ fn beyond(text: &mut String, graph: &RolloutGraph) {
     let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
     let all = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (*list, step)));
     let fleet = |step: &Step| matches!(&step.kind, StepKind::Health { scope: HealthScope::Fleet, .. });
-    let names: Vec<_> = all.filter(|(_, step)| fleet(step)).map(|(list, step)| format!("{list}: {}", step.id)).collect();
+    let names: Vec<_> =
+        all.filter(|(_, step)| fleet(step)).map(|(list, step)| format!("{list}: {}", step.id)).collect();
     if !names.is_empty() {
         let _ = writeln!(text, "\nContacts the whole fleet\n  {}", names.join(", "));
     }
@@ -281,14 +319,22 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     let _ = writeln!(text, "  {rounds} of at most {most}; at most {} down at a time", forecast.most_down);
     match forecast.longest {
         Some(longest) => {
-            let _ = writeln!(text, "  longest   {:<9} every try of every step takes its whole time-out", duration(longest));
+            let _ = writeln!(
+                text,
+                "  longest   {:<9} every try of every step takes its whole time-out",
+                duration(longest)
+            );
         }
         None => {
             let _ = writeln!(text, "  longest   no limit  a step has no time-out");
         }
     }
     if let Some(expected) = forecast.expected {
-        let _ = writeln!(text, "  expected  {:<9} a guess from what each kind of step usually takes", duration(expected));
+        let _ = writeln!(
+            text,
+            "  expected  {:<9} a guess from what each kind of step usually takes",
+            duration(expected)
+        );
     }
     let mut without = Vec::new();
     if forecast.approvals {
@@ -310,7 +356,9 @@ fn problems(text: &mut String, shown: &Shown<'_>) {
     let _ = writeln!(text, "\nProblems: {}", all.len());
     for problem in all {
         let severity = if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" };
-        let place = problem.place().map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}: "));
+        let place = problem
+            .place()
+            .map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}: "));
         let _ = writeln!(text, "  {severity}: {place}{} [{}]", problem.message, problem.code);
         if let Some(help) = &problem.help {
             let _ = writeln!(text, "    {help}");

@@ -21,7 +21,8 @@ pub(super) fn duration(duration: Duration) -> String {
     } else {
         [(0, "d"), (seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")]
     };
-    let text: String = parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
+    let text: String =
+        parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
@@ -57,7 +58,9 @@ pub(super) fn details(kind: &StepKind) -> String {
         })
     };
     match kind {
-        StepKind::Disable { jobs: of } | StepKind::Deploy { jobs: of, .. } | StepKind::Job { jobs: of, .. } => jobs(of),
+        StepKind::Disable { jobs: of }
+        | StepKind::Deploy { jobs: of, .. }
+        | StepKind::Job { jobs: of, .. } => jobs(of),
         StepKind::Health { jobs: of, wait, scope } => {
             let mut parts = vec![jobs(of)];
             if *scope == crate::plan::HealthScope::Fleet {
