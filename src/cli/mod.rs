@@ -5,11 +5,11 @@
 
 mod args;
 mod ask;
+mod build;
 mod cat;
 mod context;
-mod engine;
-mod build;
 mod deploy;
+mod engine;
 mod error;
 mod health_check;
 mod info;
@@ -20,6 +20,7 @@ mod operate;
 mod out;
 mod plan;
 mod run;
+mod run_command;
 mod table;
 mod world;
 mod sandbox;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,14 @@ use serde_json::{Value, json};
 
 use super::args::Engine;
 use super::table::{Table, or_dash};
-use super::{CliError, Context, Exit, out};
-use crate::bucket::{Bucket, Host, HostKeyCheck, JobName, Worker};
-use crate::catalog::{AllocationReport, Builtin, Call, Catalog, CatalogError, Report, WorkerOutcome, action_name};
+use super::world::transport;
+use super::{CliError, Context, Exit, interrupt, out};
+use crate::bucket::{Bucket, Host, JobName, Worker};
+use crate::catalog::{
+    AllocationReport, Builtin, Call, Catalog, CatalogError, Report, WorkerOutcome, action_name,
+};
 use crate::plan::{Problem, Problems};
-use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote};
+use crate::ssh::{self, Cancel};
 
 /// A whole operation that nobody bounds: a day, so that every wait has an end.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,7 +40,7 @@ impl Operation {
         let catalog: Box<dyn Catalog> = match context.engine_for(&bucket) {
             Engine::Builtin => {
                 let workers = known_workers(&bucket);
-                let builtin = Builtin::new(Arc::clone(&bucket), remote(&bucket, &workers, context)?);
+                let builtin = Builtin::new(Arc::clone(&bucket), transport(&bucket, &workers, context)?);
                 Box::new(match make_timeout {
                     Some(timeout) => builtin.with_make_timeout(timeout),
                     None => builtin,
@@ -54,7 +56,7 @@ impl Operation {
             }
         };
         let cancel = Cancel::new();
-        cancel_on_signals(&cancel)?;
+        interrupt::listen(&cancel, "stopping: what is under way is ended")?;
         let output = printer(context);
         let call = Call { cancel: cancel.clone(), until: Instant::now() + LONGEST, output, fence: None };
         Ok(Self { catalog, call, cancel })
@@ -89,68 +91,6 @@ fn known_workers(bucket: &Bucket) -> Vec<Worker> {
     workers.into_values().collect()
 }
 
-/// The transport to these workers as `maand.conf` and the user's own files say.
-pub(super) fn remote(
-    bucket: &Bucket,
-    workers: &[Worker],
-    context: &Context,
-) -> Result<Arc<dyn Remote>, CliError> {
-    let settings = bucket.settings();
-    let bucket_id = bucket.bucket_id()?.to_owned();
-    let of_profiles = settings.clone();
-    let profiles = Arc::new(move |host: &Host| {
-        let root = of_profiles.root_of(host);
-        let below = |path: &Path| match &root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-            None => path.to_owned(),
-        };
-        let state = Path::new(&bucket_id).join(host.as_str());
-        HostProfile {
-            worker_dir: below(&of_profiles.worker_root.join(&bucket_id)),
-            state_dir: below(&Path::new("/var/lib/maand").join(&state)),
-            state_dir_in_home: Path::new(".maand").join(&state),
-            boot_id: below(Path::new("/proc/sys/kernel/random/boot_id")),
-            nologin: below(Path::new("/run/nologin")),
-            use_sudo: of_profiles.use_sudo,
-            sandbox: of_profiles.sandbox,
-        }
-    });
-    let known_hosts = bucket.paths().known_hosts.clone();
-    let mut of_ssh = if settings.sandbox {
-        ssh::Settings::bare(known_hosts, profiles)
-    } else {
-        ssh::Settings::of_this_user(known_hosts, profiles)
-    };
-    of_ssh.endpoints = workers
-        .iter()
-        .map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
-        .collect();
-    of_ssh.port = settings.states("ssh_port").then_some(settings.ssh_port);
-    of_ssh.user = settings.states("ssh_user").then(|| settings.ssh_user.clone());
-    of_ssh.default_user = settings.ssh_user.clone();
-    of_ssh.key = Some(settings.ssh_key.clone());
-    of_ssh.host_key_check = match settings.host_key_check {
-        HostKeyCheck::AcceptNew => ssh::HostKeyCheck::AcceptNew,
-        HostKeyCheck::Strict => ssh::HostKeyCheck::Strict,
-    };
-    if !settings.ssh_config {
-        of_ssh.ssh_config = None;
-    }
-    of_ssh.deadlines.connect = settings.connect_timeout;
-    of_ssh.handshakes = settings.max_handshakes as usize;
-    let quiet = context.quiet;
-    of_ssh.show = Some(Arc::new(move |notice: &Notice| match notice {
-        Notice::HostKeyStored { host, fingerprint, file } if !quiet => {
-            say(&format!("{host}: new host key {fingerprint}, stored in {}", file.display()));
-        }
-        Notice::HostKeyStored { .. } => {}
-        Notice::HostKeyNotStored { host, fingerprint, file, why } => {
-            say(&format!("{host}: new host key {fingerprint} could not be stored in {}: {why}", file.display()));
-        }
-    }));
-    Ok(Arc::new(Ssh2Remote::new(of_ssh)))
-}
-
 /// Writes a line to standard error; a closed one is nobody's problem any more.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
@@ -169,36 +109,6 @@ fn printer(context: &Context) -> Arc<dyn Fn(Option<&Host>, &str) + Send + Sync> 
             None => say(&line),
         }
     })
-}
-
-/// The first SIGINT or SIGTERM asks for the end; the second ends this process.
-fn cancel_on_signals(cancel: &Cancel) -> Result<(), CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let broken = |error: std::io::Error| {
-        CliError::new(Exit::Failed, Problem::error("maand::signals", format!("signals can not be caught: {error}")))
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    let entered = runtime.enter();
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return Err(broken(error)),
-    };
-    drop(entered);
-    let cancel = cancel.clone();
-    let wait = move || {
-        runtime.block_on(async {
-            loop {
-                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-                if cancel.is_cancelled() {
-                    // What is under way is in the catalog; the next deploy takes it up.
-                    std::process::exit(Exit::Resumable as i32);
-                }
-                say("stopping: what is under way is ended; again: at once");
-                cancel.cancel();
-            }
-        });
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop).map_err(broken)
 }
 
 impl From<CatalogError> for CliError {
@@ -233,7 +143,11 @@ pub(super) fn hosts(names: &[String]) -> Result<Option<Vec<Host>>, CliError> {
     parsed(names, "worker", Host::parse)
 }
 
-fn parsed<T>(names: &[String], what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<Vec<T>>, CliError> {
+fn parsed<T>(
+    names: &[String],
+    what: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<Vec<T>>, CliError> {
     let mut problems = Problems::new();
     let mut all = Vec::new();
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
@@ -282,7 +196,9 @@ pub(super) fn outcome_json(outcome: &WorkerOutcome) -> Value {
 /// A report in JSON.
 pub(super) fn report_json(report: &Report) -> Value {
     let with = |mut value: Value, outcome: &Option<WorkerOutcome>| {
-        if let (Value::Object(fields), Some(Value::Object(more))) = (&mut value, outcome.as_ref().map(outcome_json)) {
+        if let (Value::Object(fields), Some(Value::Object(more))) =
+            (&mut value, outcome.as_ref().map(outcome_json))
+        {
             fields.extend(more);
         }
         value
@@ -310,7 +226,10 @@ pub(super) fn allocation_json(line: &AllocationReport) -> Value {
 }
 
 /// Allocations as a table. `what` heads the column of actions.
-pub(super) fn allocations_table<'l>(lines: impl IntoIterator<Item = &'l AllocationReport>, dry: bool) -> String {
+pub(super) fn allocations_table<'l>(
+    lines: impl IntoIterator<Item = &'l AllocationReport>,
+    dry: bool,
+) -> String {
     let mut table = if dry {
         Table::new(&["JOB", "WORKER", "ACTION", "REASON"])
     } else {
@@ -331,9 +250,10 @@ pub(super) fn allocations_table<'l>(lines: impl IntoIterator<Item = &'l Allocati
 /// The workers that something went wrong with although no allocation of theirs says so.
 pub(super) fn print_bad_workers(report: &Report) {
     for (host, outcome) in report.workers.iter().filter(|(_, outcome)| !outcome.is_ok()) {
-        let said = report.allocations.iter().any(|line| {
-            line.host == *host && line.outcome.as_ref().is_some_and(|outcome| !outcome.is_ok())
-        });
+        let said = report
+            .allocations
+            .iter()
+            .any(|line| line.host == *host && line.outcome.as_ref().is_some_and(|outcome| !outcome.is_ok()));
         if !said {
             say(&format!("{host}: {}: {}", word(outcome), detail(outcome)));
         }
@@ -358,7 +278,8 @@ pub(super) fn print_report(report: &Report, context: &Context) -> Result<(), Cli
     if context.json {
         out::print_json(&report_json(report))?;
     } else {
-        let shown: Vec<&AllocationReport> = report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
+        let shown: Vec<&AllocationReport> =
+            report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
         if !shown.is_empty() {
             out::print(&allocations_table(shown, false))?;
         }
