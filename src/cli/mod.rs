@@ -4,15 +4,24 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
 
 mod args;
+mod ask;
 mod cat;
 mod context;
+mod engine;
+mod build;
+mod deploy;
 mod error;
+mod health_check;
 mod info;
 mod init;
+mod interrupt;
+mod job;
+mod operate;
 mod out;
 mod plan;
 mod run;
 mod table;
+mod world;
 
 pub use args::Cli;
 pub use context::Context;

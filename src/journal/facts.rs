@@ -86,7 +86,7 @@ pub(super) fn insert(
     }
     db.execute(
         "UPDATE run SET last_seq = ?2, chain = ?3, last_at = ?4, state = ?5,
-            finished_at = CASE WHEN ?6 THEN ?4 END WHERE n = ?1",
+            finished_at = coalesce(finished_at, CASE WHEN ?6 THEN ?4 END) WHERE n = ?1",
         params![n, end.seq as i64, end.chain.bytes(), at, end.state.as_str(), end.state.is_final()],
     )?;
     Ok(stamped)
@@ -117,7 +117,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`codes::FENCED`] when `epoch` is not the run's: a newer controller has taken over, and this one
-    /// must stop at once. [`codes::FINISHED`] after the run's last fact. Others: see [`codes`]. After an
+    /// must stop at once. [`codes::FINISHED`] after the run's last fact (but for `Finished`). Others: see [`codes`]. After an
     /// error nothing may be dispatched.
     pub fn append(
         &mut self,
@@ -147,7 +147,9 @@ impl Journal {
                 "this one stops here and does nothing more; `maand plan status {id}` shows the run"
             )));
         }
-        if row.end.state.is_final() && !facts.is_empty() {
+        // An answer that comes late is kept: it changes nothing any more.
+        let late_answers = facts.iter().all(|fact| matches!(fact, Fact::Finished { .. }));
+        if row.end.state.is_final() && !late_answers {
             return Err(run::finished(id));
         }
         let stamped = insert(&transaction, row.n, row.end, epoch, at, facts).map_err(failed)?;

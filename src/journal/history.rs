@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
-use crate::engine::{AttemptId, Evidence, Fact, Millis, Outcome};
+use crate::engine::{AttemptId, Check, Evidence, Fact, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::Problem;
 
@@ -14,44 +14,51 @@ use super::run::RunId;
 
 /// How a worker stands in the list of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerEnd {
-    /// All its steps ended well.
+enum WorkerEnd {
     Succeeded,
-    /// It failed, and may have been reverted.
+    /// It may have been reverted since.
     Failed,
-    /// A person took it out.
+    /// A person took it out, or had disabled it before.
     Skipped,
 }
 
-/// What a fact says about the end of a worker: `Some(None)` takes an earlier end back.
-fn end_of(fact: &Fact) -> Option<(TargetIx, Option<WorkerEnd>)> {
-    Some(match fact {
-        Fact::WorkerSucceeded { target } => (*target, Some(WorkerEnd::Succeeded)),
+/// What a fact says about the end of a worker: `None` takes an earlier end back.
+fn ends_of(fact: &Fact) -> Vec<(TargetIx, Option<WorkerEnd>)> {
+    match fact {
+        Fact::WorkerSucceeded { target } => vec![(*target, Some(WorkerEnd::Succeeded))],
         Fact::WorkerFailed { target, .. }
         | Fact::RevertStuck { target, .. }
-        | Fact::WorkerReverted { target } => (*target, Some(WorkerEnd::Failed)),
-        Fact::Skipped { target, .. } => (*target, Some(WorkerEnd::Skipped)),
-        Fact::Retried { target, .. } => (*target, None),
-        _ => return None,
-    })
+        | Fact::WorkerReverted { target } => vec![(*target, Some(WorkerEnd::Failed))],
+        Fact::Skipped { target, .. } => vec![(*target, Some(WorkerEnd::Skipped))],
+        Fact::Retried { target, .. } => vec![(*target, None)],
+        Fact::Preflight { checks } => (0..)
+            .map(TargetIx)
+            .zip(checks)
+            .filter_map(|(target, check)| match check {
+                Check::Ready { .. } => None,
+                Check::Unreachable { .. } => Some((target, Some(WorkerEnd::Failed))),
+                Check::LeftAlone { .. } => Some((target, Some(WorkerEnd::Skipped))),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 pub(super) fn note_end(db: &Connection, n: i64, fact: &Fact) -> rusqlite::Result<()> {
-    let Some((target, end)) = end_of(fact) else { return Ok(()) };
-    let how = match end {
-        Some(WorkerEnd::Succeeded) => "succeeded",
-        Some(WorkerEnd::Failed) => "failed",
-        Some(WorkerEnd::Skipped) => "skipped",
-        None => {
-            db.execute("DELETE FROM worker_end WHERE run = ?1 AND target = ?2", params![n, target.0])?;
-            return Ok(());
-        }
-    };
-    db.execute("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)", params![n, target.0, how]).map(drop)
+    for (target, end) in ends_of(fact) {
+        let how = match end {
+            Some(WorkerEnd::Succeeded) => "succeeded",
+            Some(WorkerEnd::Failed) => "failed",
+            Some(WorkerEnd::Skipped) => "skipped",
+            None => {
+                db.execute("DELETE FROM worker_end WHERE run = ?1 AND target = ?2", params![n, target.0])?;
+                continue;
+            }
+        };
+        db.execute("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)", params![n, target.0, how])?;
+    }
+    Ok(())
 }
-
-/// What a duration is of.
-pub type DurationKey = String;
 
 /// So many of the newest finished runs are looked at for estimates.
 const RUNS_FOR_ESTIMATES: u32 = 10;
@@ -65,7 +72,7 @@ impl Journal {
     ///
     /// # Errors
     /// See [`super::codes`].
-    pub fn durations(&self) -> Result<BTreeMap<DurationKey, Vec<Millis>>, Problem> {
+    pub fn durations(&self) -> Result<BTreeMap<String, Vec<Millis>>, Problem> {
         let mut durations: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
         for id in self.finished_runs(RUNS_FOR_ESTIMATES)? {
             let kinds = self.run(&id)?.header.kinds;

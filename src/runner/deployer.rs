@@ -227,3 +227,12 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
         other => other,
     }
 }
+
+/// What is said of one worker, in words.
+pub(super) fn words_of(outcome: &WorkerOutcome) -> String {
+    match outcome {
+        WorkerOutcome::Ok { evidence } => evidence.clone(),
+        WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => error.clone(),
+        WorkerOutcome::Unknown { why } => why.clone(),
+    }
+}

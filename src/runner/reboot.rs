@@ -33,18 +33,18 @@ set -u
 umask 077
 now=$(cat "$BOOT_ID_FILE") || exit 91
 if [ "$now" != "$B0" ]; then echo "ALREADY $now"; exit 0; fi
-mkdir -p "$STATE_DIR" || exit 92
-receipt="$STATE_DIR/$RECEIPT"
+mkdir -p "$MAAND_STATE_DIR" || exit 92
+receipt="$MAAND_STATE_DIR/$RECEIPT"
 if [ -f "$receipt" ]; then
   read -r generation boot < "$receipt" || generation=
   if [ "$boot" = "$B0" ] && [ "${generation:-0}" -ge "$GENERATION" ]; then echo PENDING; exit 0; fi
 fi
 if [ "$MODE" = look ]; then echo NONE; exit 0; fi
-find "$STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
+find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
 printf '%s %s\n' "$GENERATION" "$B0" > "$receipt.new" || exit 92
 sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
-sync "$STATE_DIR" 2>/dev/null || sync
+sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 start='sleep "$DELAY"
 if [ "$(id -u)" = 0 ] && ! command -v sudo >/dev/null 2>&1; then
   sudo() { while [ $# -gt 0 ]; do case "$1" in -*) shift;; *) break;; esac; done; "$@"; }
@@ -93,7 +93,10 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
         // The answer was lost: the worker knows, so look at it.
         Err(Trouble::Unknown(why)) => match watch(access, order, started) {
             Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => Outcome::Unknown {
-                why: format!("the reboot command was sent, {}, and the boot id is as before", unknown_words(&why)),
+                why: format!(
+                    "the reboot command was sent, {}, and the boot id is as before",
+                    unknown_words(&why)
+                ),
             },
             seen => seen,
         },
@@ -111,7 +114,6 @@ enum Answer {
 
 fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answer, Trouble> {
     let mut script = access.script("reboot", COMPARE_AND_REBOOT, EXCHANGE);
-    script.lock = true;
     let env = [
         ("B0", order.boot_id.to_owned()),
         ("GENERATION", order.generation.to_string()),
@@ -121,7 +123,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         ("DELAY", COMMAND_DELAY_S.to_string()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
-    let said = access.run(&script, Instant::now() + EXCHANGE)?;
+    let said = access.change(script, Instant::now() + EXCHANGE)?;
     let mut words = said.split_whitespace();
     match (words.next(), words.next()) {
         (Some("ALREADY"), Some(boot_id)) if probe::is_boot_id(boot_id) => {
@@ -190,12 +192,25 @@ pub(super) fn not_rebooted(access: &Access, order: &RebootOrder<'_>) -> StepErro
 
 /// What the reboot command printed, as far as the worker can still tell.
 pub(super) fn command_output(access: &Access, receipt: &str) -> Option<String> {
-    let mut script =
-        access.script("read the reboot command's output", r#"tail -c 4000 "$STATE_DIR/$RECEIPT.out""#, EXCHANGE);
+    let mut script = access.script(
+        "read the reboot command's output",
+        r#"tail -c 4000 "$MAAND_STATE_DIR/$RECEIPT.out""#,
+        EXCHANGE,
+    );
     script.env.push(("RECEIPT".into(), receipt.to_owned()));
     let said = access.run(&script, Instant::now() + EXCHANGE).ok()?;
     let said = crate::ssh::Captured { bytes: said.into_bytes(), dropped: 0 };
     last_lines(&said, &crate::ssh::Captured::default())
+}
+
+/// What makes the worker reboot. A sandbox never executes a plan's own text: its worker has a command
+/// that plays the reboot, and only records what it was asked for.
+pub(super) fn command_for(profile: &crate::ssh::HostProfile, command: &str) -> String {
+    if profile.sandbox {
+        format!("sandbox-reboot {}", crate::ssh::quote(command))
+    } else {
+        command.to_owned()
+    }
 }
 
 /// Name of the receipt of a step.
@@ -210,7 +225,13 @@ pub(super) fn instant_of(issued: Millis) -> Instant {
 }
 
 /// A user's own command as a script.
-pub(super) fn users_script(what: &str, text: &str, env: Vec<(String, String)>, sudo: bool, deadline: Duration) -> Script {
+pub(super) fn users_script(
+    what: &str,
+    text: &str,
+    env: Vec<(String, String)>,
+    sudo: bool,
+    deadline: Duration,
+) -> Script {
     Script {
         what: what.to_owned(),
         shell: Shell::Bash,

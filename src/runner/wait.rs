@@ -31,11 +31,7 @@ pub(super) struct WaitOrder<'a> {
 }
 
 /// Waits. What the reboot command printed is asked for with `output` when there was no reboot.
-pub(super) fn wait(
-    access: &Access,
-    order: &WaitOrder<'_>,
-    output: &dyn Fn() -> Option<String>,
-) -> Outcome {
+pub(super) fn wait(access: &Access, order: &WaitOrder<'_>, output: &dyn Fn() -> Option<String>) -> Outcome {
     let started = Instant::now();
     let mut state = Waiting::default();
     loop {
@@ -172,10 +168,9 @@ impl Waiting {
 
     fn timed_out(self, access: &Access, timeout: Duration) -> StepError {
         match self.last {
-            Some(last) => StepError {
-                message: format!("not back within {timeout:?}; last: {}", last.message),
-                ..last
-            },
+            Some(last) => {
+                StepError { message: format!("not back within {timeout:?}; last: {}", last.message), ..last }
+            }
             None => StepError::new(
                 ErrorKind::TimedOut,
                 format!("{} did not stay well for the settle time within {timeout:?}", access.host),

@@ -7,7 +7,7 @@ mod lock;
 mod old_data;
 pub(crate) mod support;
 
-use maand::engine::{AttemptId, Fact};
+use maand::engine::{AttemptId, Fact, Outcome};
 use maand::journal::{Control, Journal, Mode, OUTPUT_HEAD, OUTPUT_TAIL, RequestState, StoredState, codes};
 use support::{header, some_facts, started};
 
@@ -52,6 +52,9 @@ fn the_list_tells_how_runs_and_workers_ended() {
     assert_eq!((run.state, run.finished_at), (StoredState::Failed, Some(9)));
     assert_eq!(journal.unfinished().unwrap(), None);
     assert_eq!(journal.append(&first, 1, 9, &[Fact::BeforeDone], None).unwrap_err().code, codes::FINISHED);
+    let late = Fact::Finished { attempt: AttemptId(9), outcome: Outcome::Unknown { why: "late".into() } };
+    journal.append(&first, 1, 20, &[late], None).unwrap();
+    assert_eq!(journal.runs().unwrap()[0].finished_at, Some(9));
     assert_eq!(journal.raise_epoch(&first).unwrap_err().code, codes::FINISHED);
     let durations = journal.durations().unwrap();
     assert_eq!(durations["disable"], [0]);
