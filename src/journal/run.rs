@@ -123,7 +123,8 @@ impl StoredState {
         matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
     }
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// As stored and in JSON.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",

@@ -3,6 +3,8 @@
 mod apply;
 mod control;
 mod explain;
+mod list;
+mod logs;
 mod new;
 mod read;
 mod release;
@@ -10,6 +12,8 @@ mod resume;
 mod schema;
 mod session;
 mod show;
+mod status;
+pub(super) mod stored;
 mod validate;
 
 use clap::Subcommand;
@@ -37,10 +41,16 @@ pub enum PlanCommand {
     Explain(explain::ExplainArgs),
     /// Clear the claim of a run that will never come back
     Release(release::ReleaseArgs),
+    /// List the runs of this bucket, newest first
+    List(list::ListArgs),
+    /// Show what the steps of a run wrote
+    Logs(logs::LogsArgs),
     /// Write a commented plan file to start from
     New(new::NewArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
+    /// Show where a run stands
+    Status(status::StatusArgs),
     /// Check plan files; no worker is contacted
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of plan files, for editors
@@ -59,8 +69,11 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),
         PlanCommand::Release(args) => release::run(&args, context),
+        PlanCommand::List(args) => list::run(&args, context),
+        PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
+        PlanCommand::Status(args) => status::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
         PlanCommand::Schema => schema::run(),
     }
