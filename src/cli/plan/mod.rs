@@ -9,6 +9,7 @@ mod new;
 mod read;
 mod release;
 mod resume;
+mod schema;
 mod session;
 mod schema;
 mod show;
