@@ -11,7 +11,8 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     operation.catalog.build(&operation.call)?;
     if context.json {
         let allocations = operation.catalog.allocations()?;
-        let count = |is: fn(&crate::catalog::CatalogAllocation) -> bool| allocations.iter().filter(|a| is(a)).count();
+        let count =
+            |is: fn(&crate::catalog::CatalogAllocation) -> bool| allocations.iter().filter(|a| is(a)).count();
         out::print_json(&json!({
             "ok": true,
             "allocations": count(|a| !a.removed),

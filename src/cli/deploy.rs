@@ -81,6 +81,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
             format!("{}, {skipped} skipped", done.join(", "))
         });
     }
-    let outcomes = report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));
+    let outcomes =
+        report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));
     Ok(operation.exit(outcomes))
 }

@@ -83,7 +83,9 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     for line in &report.allocations {
         match (&line.outcome, line.without_probes) {
-            (WorkerOutcome::Ok { .. }, true) => row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes"),
+            (WorkerOutcome::Ok { .. }, true) => {
+                row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes")
+            }
             // Said already for the worker as a whole.
             (WorkerOutcome::Unreachable { .. }, _) if context.verbose == 0 => {}
             (outcome, _) => {

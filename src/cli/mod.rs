@@ -21,9 +21,9 @@ mod out;
 mod plan;
 mod run;
 mod run_command;
+mod sandbox;
 mod table;
 mod world;
-mod sandbox;
 
 pub use args::Cli;
 pub use context::Context;

@@ -11,7 +11,6 @@ mod release;
 mod resume;
 mod schema;
 mod session;
-mod schema;
 mod show;
 mod status;
 pub(super) mod stored;
