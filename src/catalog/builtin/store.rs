@@ -69,7 +69,7 @@ impl Store {
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Self { connection, path: path.to_owned() })
         };
-        let store = match open(&path.to_string_lossy(), OpenFlags::default()) {
+        let store = match open(&path.to_string_lossy(), OpenFlags::SQLITE_OPEN_NO_MUTEX) {
             // On a read-only file system there can be no -shm file; where there is no log either,
             // the file itself is all there is.
             Err(error) if cannot_open(&error) && !wal_of(path).exists() => {
