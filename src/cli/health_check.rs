@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::engine::catalog_error;
 use super::operate::{self, Operation};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
@@ -29,8 +30,8 @@ pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError
         workers: operate::hosts(&args.workers)?,
         wait: args.wait,
     };
-    let operation = Operation::open(context, None)?;
-    let report = operation.catalog.health(&request, &operation.call)?;
+    let operation = Operation::open(context, None, false)?;
+    let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
     if context.json {
         out::print_json(&json(&report))?;
     } else {
@@ -83,7 +84,9 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     for line in &report.allocations {
         match (&line.outcome, line.without_probes) {
-            (WorkerOutcome::Ok { .. }, true) => row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes"),
+            (WorkerOutcome::Ok { .. }, true) => {
+                row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes")
+            }
             // Said already for the worker as a whole.
             (WorkerOutcome::Unreachable { .. }, _) if context.verbose == 0 => {}
             (outcome, _) => {

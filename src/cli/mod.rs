@@ -5,11 +5,11 @@
 
 mod args;
 mod ask;
+mod build;
 mod cat;
 mod context;
-mod engine;
-mod build;
 mod deploy;
+mod engine;
 mod error;
 mod health_check;
 mod info;

@@ -111,7 +111,7 @@ fn ssh_settings(bucket: &Bucket, fleet: &Fleet, context: &Context) -> ssh::Setti
         }
         settings
     };
-    settings.endpoints = endpoints(fleet);
+    settings.endpoints = endpoints(bucket, fleet);
     settings.port = conf.states("ssh_port").then_some(conf.ssh_port);
     settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
     settings.default_user = conf.ssh_user.clone();
@@ -128,8 +128,11 @@ fn ssh_settings(bucket: &Bucket, fleet: &Fleet, context: &Context) -> ssh::Setti
     settings
 }
 
-fn endpoints(fleet: &Fleet) -> BTreeMap<Host, Endpoint> {
-    let own = fleet.workers.iter().filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
+fn endpoints(bucket: &Bucket, fleet: &Fleet) -> BTreeMap<Host, Endpoint> {
+    // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
+    // that can not be read is told of by the commands that need it.
+    let left = crate::catalog::built_workers(bucket).unwrap_or_default();
+    let own = left.iter().chain(&fleet.workers);
     own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
         .collect()
 }

@@ -29,7 +29,8 @@ fn decided(change: impl FnOnce(&mut State, &mut AllocationRow), force: bool) -> 
 /// `old` differs from `hash-of-a` by `conf/app.conf` alone; other hashes are forgotten.
 fn tree_of(hash: &str) -> Option<Tree> {
     let entry = |text: &str| Entry { kind: Kind::File(text.into()), mode: 0o644 };
-    let tree = |conf: &str| Tree([("Makefile".into(), entry("m")), ("conf/app.conf".into(), entry(conf))].into());
+    let tree =
+        |conf: &str| Tree([("Makefile".into(), entry("m")), ("conf/app.conf".into(), entry(conf))].into());
     match hash {
         "hash-of-a" => Some(tree("new")),
         "old" => Some(tree("old")),
@@ -116,7 +117,10 @@ fn what_is_in_doubt_is_looked_for_and_what_failed_is_done_again() {
         },
         false,
     );
-    assert_eq!((stop.action, stop.look, stop.takes_up.as_deref()), (Action::Stop, Look::SameAttempt, Some("before")));
+    assert_eq!(
+        (stop.action, stop.look, stop.takes_up.as_deref()),
+        (Action::Stop, Look::SameAttempt, Some("before"))
+    );
 }
 
 #[test]
@@ -163,22 +167,19 @@ fn row() -> impl Strategy<Value = AllocationRow> {
         Just(Action::Sync),
         Just(Action::Remove),
     ];
-    let attempt = proptest::option::of((action, hash(), any::<bool>()).prop_map(|(action, hash, failed)| Attempt {
-        deploy_id: "before".into(),
-        action,
-        hash: hash.unwrap_or_default(),
-        failed,
+    let attempt = proptest::option::of((action, hash(), any::<bool>()).prop_map(|(action, hash, failed)| {
+        Attempt { deploy_id: "before".into(), action, hash: hash.unwrap_or_default(), failed }
     }));
-    (any::<(bool, bool, bool)>(), hash(), attempt).prop_map(|((disabled, removed, stopped), current_hash, attempt)| {
-        AllocationRow {
+    (any::<(bool, bool, bool)>(), hash(), attempt).prop_map(
+        |((disabled, removed, stopped), current_hash, attempt)| AllocationRow {
             disabled,
             removed,
             stopped: stopped && current_hash.is_some(),
             current_hash,
             attempt,
             ..AllocationRow::default()
-        }
-    })
+        },
+    )
 }
 
 proptest! {
