@@ -32,6 +32,11 @@ pub(super) fn print_json(document: &serde_json::Value) -> Result<(), CliError> {
     print(&format!("{document:#}\n"))
 }
 
+/// One line for a person, on standard error; nobody is told when that fails.
+pub(super) fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 /// Writes diagnostics to standard error; nobody is told when that fails.
 pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
     let _ = io::stderr().lock().write_all(render(diagnostic, colors, utf8_locale(), width()).as_bytes());

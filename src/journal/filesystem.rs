@@ -1,29 +1,14 @@
 //! Is the disk fit for a journal: room enough, and a filesystem whose locks and syncs are real.
+//!
+//! SQLite's WAL needs memory that the processes of one machine share, and locks that work
+//! (<https://sqlite.org/wal.html>: "all processes using a database must be on the same host").
 
 use std::path::Path;
 
+use crate::bucket::disk;
 use crate::plan::Problem;
 
 use super::codes;
-
-/// Filesystems that are kept on another machine, by the magic number of statfs(2) (from linux/magic.h
-/// and the projects' own headers). SQLite's WAL needs shared memory between the processes of one
-/// machine, and locks that work: <https://sqlite.org/wal.html>, "all processes ... on the same host".
-const NETWORK: &[(u32, &str)] = &[
-    (0x0000_6969, "NFS"),
-    (0x0000_517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-    (0x0102_1997, "9p"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x7375_7245, "Coda"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x1983_0326, "BeeGFS"),
-    (0x786f_4256, "vboxsf"),
-    (0x7461_636f, "OCFS2"),
-    (0x0116_1970, "GFS2"),
-];
 
 const FUSE: u32 = 0x6573_5546;
 
@@ -33,13 +18,19 @@ const REMOTE_FUSE: &[&str] =
 
 /// Refuses a folder on a network filesystem.
 pub(super) fn refuse_network(folder: &Path) -> Result<(), Problem> {
-    let Ok(stat) = rustix::fs::statfs(folder) else {
+    let (Ok(known), Ok(stat)) = (disk::network_filesystem(folder), rustix::fs::statfs(folder)) else {
         // Opening the file will fail with better words.
         return Ok(());
     };
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    match network_name(stat.f_type as u32, || mount_type(&mounts, &place)) {
+    let found = known.map(str::to_owned).or_else(|| {
+        if stat.f_type as u32 != FUSE {
+            return None;
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        remote_fuse(&mounts, &place)
+    });
+    match found {
         None => Ok(()),
         Some(name) => Err(Problem::error(
             codes::NETWORK,
@@ -52,13 +43,10 @@ pub(super) fn refuse_network(folder: &Path) -> Result<(), Problem> {
     }
 }
 
-fn network_name(magic: u32, mount_type: impl FnOnce() -> Option<String>) -> Option<String> {
-    if magic == FUSE {
-        let kind = mount_type()?;
-        let sub = kind.strip_prefix("fuse.")?;
-        return REMOTE_FUSE.contains(&sub).then(|| kind.clone());
-    }
-    NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| (*name).to_owned())
+fn remote_fuse(mountinfo: &str, place: &Path) -> Option<String> {
+    let kind = mount_type(mountinfo, place)?;
+    let remote = REMOTE_FUSE.contains(&kind.strip_prefix("fuse.")?);
+    remote.then_some(kind)
 }
 
 /// The filesystem type of the mount that `place` is on, from /proc/self/mountinfo (proc(5)).
@@ -75,15 +63,9 @@ fn mount_type(mountinfo: &str, place: &Path) -> Option<String> {
         .map(|(_, kind)| kind.to_owned())
 }
 
-/// Bytes that this user can still write to the disk that `folder` is on.
-pub fn free_space(folder: &Path) -> std::io::Result<u64> {
-    let stat = rustix::fs::statvfs(folder)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
 /// Refuses to start with less than `needed` bytes free.
 pub(super) fn check_space(folder: &Path, needed: u64) -> Result<(), Problem> {
-    let free = match free_space(folder) {
+    let free = match disk::free_bytes(folder) {
         Ok(free) => free,
         Err(error) => {
             return Err(Problem::error(
@@ -114,21 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn network_filesystems_are_known_by_number_and_fuse_by_name() {
-        let none = || None;
-        assert_eq!(network_name(0x6969, none).as_deref(), Some("NFS"));
-        assert_eq!(network_name(0xff53_4d42, none).as_deref(), Some("CIFS"));
-        assert_eq!(network_name(0xef53, none), None, "ext4");
-        assert_eq!(network_name(FUSE, || Some("fuse.sshfs".into())).as_deref(), Some("fuse.sshfs"));
-        assert_eq!(network_name(FUSE, || Some("fuse.fuse-overlayfs".into())), None);
-        assert_eq!(network_name(FUSE, none), None);
-    }
-
-    #[test]
     fn the_innermost_mount_counts() {
         let mounts = "22 1 0:20 / / rw - ext4 /dev/sda1 rw\n\
                       30 22 0:30 / /home/a\\040b rw shared:1 - fuse.sshfs host: rw\n";
-        assert_eq!(mount_type(mounts, Path::new("/home/a b/c")).as_deref(), Some("fuse.sshfs"));
+        assert_eq!(remote_fuse(mounts, Path::new("/home/a b/c")).as_deref(), Some("fuse.sshfs"));
+        assert_eq!(remote_fuse(mounts, Path::new("/home")), None);
+        let overlay = "22 1 0:20 / / rw - fuse.fuse-overlayfs overlay rw\n";
+        assert_eq!(remote_fuse(overlay, Path::new("/home")), None, "containers live on these");
         assert_eq!(mount_type(mounts, Path::new("/home")).as_deref(), Some("ext4"));
     }
 

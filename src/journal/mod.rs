@@ -22,7 +22,6 @@ pub use control::{Control, Request, RequestState};
 pub use error::codes;
 pub use facts::Facts;
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
-pub use filesystem::free_space;
 pub use holder::{Holder, HolderState};
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output};

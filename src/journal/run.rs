@@ -21,7 +21,7 @@ use super::{Journal, codes, failpoint};
 pub struct RunId(String);
 
 impl RunId {
-    fn draw(at: Millis) -> Self {
+    pub fn draw(at: Millis) -> Self {
         let time = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let random = uuid::Uuid::new_v4();
         let [a, b, ..] = random.as_bytes();
@@ -123,7 +123,8 @@ impl StoredState {
         matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
     }
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// As stored and in JSON.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",

@@ -74,7 +74,7 @@ fn counts_in_words(view: &RunView) -> String {
     let workers = if c.total == 1 { "worker" } else { "workers" };
     let mut text = format!("{} {workers}: {}", c.total, parts.join(", "));
     if c.failures > 0 {
-        let _ = write!(text, "; {} of {} allowed failures", c.failures, c.failures_allowed);
+        let _ = write!(text, "; failures: {}, allowed: {}", c.failures, c.failures_allowed);
     }
     text
 }

@@ -156,7 +156,7 @@ fn evidence_in_words(evidence: &Evidence) -> (String, Option<String>) {
     let said = |text: &str| (text.to_owned(), None);
     match evidence {
         Evidence::Said { text } => (text.clone(), None),
-        Evidence::BootId { boot_id } => ("boot id read".to_owned(), Some(boot_id.clone())),
+        Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {
             said("a person had disabled it already")
@@ -165,6 +165,18 @@ fn evidence_in_words(evidence: &Evidence) -> (String, Option<String>) {
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),
         Evidence::Departed => said("went away"),
         Evidence::Back { boot_id } => ("back".to_owned(), Some(boot_id.clone())),
+    }
+}
+
+/// Whether an attempt ended well, and in words how.
+pub fn outcome_in_words(outcome: &Outcome) -> (bool, String) {
+    match (outcome, words::error_of(outcome)) {
+        (Outcome::Ok { evidence }, _) => {
+            let (seen, boot_id) = evidence_in_words(evidence);
+            (true, boot_id.map_or(seen.clone(), |id| format!("{seen}, boot id {id}")))
+        }
+        (_, Some(error)) => (false, error.message),
+        (_, None) => (false, String::new()),
     }
 }
 

@@ -379,7 +379,8 @@ fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Mill
 pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String {
     match reason {
         HaltReason::TooManyFailures { failed, allowed } => {
-            format!("{failed} workers failed and the plan allows {allowed}")
+            let workers = if *failed == 1 { "worker" } else { "workers" };
+            format!("{failed} {workers} failed, and the plan allows {allowed}")
         }
         HaltReason::LaneFailed { lane, step, error } => {
             format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)
@@ -387,5 +388,74 @@ pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String
         HaltReason::NobodyAdmissible { target, reason } => {
             format!("nobody can start; {}: {reason}", graph.host(*target))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{boot_id, rolled, some_fail};
+
+    #[test]
+    fn a_whole_run_is_told() {
+        let (facts, mut view) = rolled(3, some_fail);
+        let mut last_counts = view.counts;
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            let c = view.counts;
+            let sum = c.queued + c.active + c.succeeded + c.failed + c.reverted + c.skipped + c.left_alone;
+            assert_eq!(sum + c.cancelled, c.total, "after {:?}", stamped.fact);
+            last_counts = c;
+        }
+        view.refresh(facts.last().unwrap().at);
+        assert_eq!((last_counts.succeeded, last_counts.failed, last_counts.queued), (1, 1, 1));
+        assert_eq!(view.state, RunState::Halted);
+        assert!(view.resumable && view.finished_at.is_none());
+        assert!(view.reason.as_ref().unwrap().contains("1 worker failed"), "{:?}", view.reason);
+        let [one, two, three] = view.workers.as_slice() else { panic!() };
+        assert_eq!(one.boot_id_before, Some(boot_id(0, 0)));
+        assert_eq!(one.boot_id_after, Some(boot_id(0, 1)));
+        assert_eq!((one.step.as_ref(), one.error.as_ref()), (None, None));
+        assert!(one.took().unwrap() > 0);
+        assert_eq!(two.state, WorkerState::Failed);
+        assert_eq!(two.step.as_deref(), Some("wait_for_ssh"));
+        assert_eq!((two.boot_id_before.clone(), two.boot_id_after.clone()), (Some(boot_id(1, 0)), None));
+        assert_eq!(two.error.as_ref().unwrap().kind, "timed_out");
+        assert_eq!((three.state, three.started_at), (WorkerState::Queued, None));
+    }
+
+    #[test]
+    fn tries_are_counted_and_reading_the_boot_id_is_part_of_one() {
+        let (facts, mut view) = rolled(1, |_| None);
+        let mut tries = Vec::new();
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            if let Fact::Issued { step, .. } = stamped.fact {
+                tries.push((step, view.workers[0].attempt.unwrap()));
+            }
+        }
+        assert_eq!(tries, [(0, 1), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_run_that_nobody_carries_out_is_interrupted() {
+        let (facts, mut view) = rolled(3, |_| None);
+        for stamped in &facts[..facts.len() / 2] {
+            view.fold(stamped).unwrap();
+        }
+        view.refresh(0);
+        assert_eq!(view.state, RunState::Running);
+        view.set_deserted(true);
+        view.refresh(0);
+        assert_eq!(view.state, RunState::Interrupted);
+    }
+
+    #[test]
+    fn an_illegal_fact_changes_nothing() {
+        let (facts, mut view) = rolled(3, |_| None);
+        view.fold(&facts[0]).unwrap();
+        let before = serde_json::to_string(&view).unwrap();
+        assert!(view.fold(&facts[0]).is_err());
+        assert_eq!(serde_json::to_string(&view).unwrap(), before);
     }
 }

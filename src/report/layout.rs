@@ -156,3 +156,72 @@ fn padded(text: &str, width: usize) -> String {
     let pad = width.saturating_sub(text.width());
     text + &" ".repeat(pad)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{rolled, rolled_with, some_fail};
+
+    /// The view in the middle of a run of so many workers, `k` at a time.
+    fn middle(workers: usize, k: u64) -> (Millis, RunView) {
+        let (facts, mut view) = rolled_with(workers, k, some_fail);
+        let half = facts.len() / 2;
+        for stamped in &facts[..half] {
+            view.fold(stamped).unwrap();
+        }
+        let at = facts[half - 1].at;
+        view.refresh(at);
+        (at, view)
+    }
+
+    #[test]
+    fn rows_fit_every_terminal() {
+        for (workers, k) in [(1, 1), (3, 1), (12, 5), (300, 100)] {
+            let (at, view) = middle(workers, k);
+            for width in [1, 2, 10, 39, 79, 119, 199] {
+                for height in [1, 2, 3, 5, 10, 23, 60] {
+                    let rows = rows(at, &view, width, height, false);
+                    assert!(!rows.is_empty() && rows.len() <= height, "{} rows of {height}", rows.len());
+                    for row in &rows {
+                        assert!(row.width() <= width, "{} columns of {width}: {row}", row.width());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn three_workers_at_80_columns() {
+        let (at, view) = middle(3, 1);
+        insta::assert_snapshot!(rows(at, &view, 79, 20, false).join("\n"));
+    }
+
+    #[test]
+    fn three_hundred_workers_at_80_columns() {
+        let (at, view) = middle(300, 100);
+        insta::assert_snapshot!(rows(at, &view, 79, 12, false).join("\n"));
+    }
+
+    #[test]
+    fn wide_characters_count_double() {
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(padded("日本", 6), "日本  ");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn finished_runs_have_a_full_bar_and_no_estimate() {
+        let (facts, mut view) = rolled(4, |_| None);
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+        }
+        let at = facts.last().unwrap().at;
+        view.refresh(at);
+        let rows = rows(at + 60_000, &view, 79, 20, false);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert!(rows[0].starts_with(&format!("[{}]", "#".repeat(BAR))), "{rows:?}");
+        assert!(!rows[0].contains("left"), "{rows:?}");
+    }
+}

@@ -14,12 +14,14 @@ mod layout;
 mod plain;
 mod reporter;
 mod terminal;
+#[cfg(test)]
+mod testing;
 mod time;
 mod view;
 mod words;
 
 pub use closing::{closing, status_text};
-pub use derive::event_of;
+pub use derive::{event_of, outcome_in_words};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
 pub use fold::RunInfo;
 pub use json::JsonLines;

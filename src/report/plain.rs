@@ -50,3 +50,55 @@ impl<W: Write + Send> Reporter for Plain<W> {
         self.write(&format!("\n{}", closing(at, view)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{rolled, some_fail};
+
+    fn shown(quiet: bool) -> String {
+        let (facts, mut view) = rolled(3, some_fail);
+        let mut out = Vec::new();
+        let mut plain = Plain::new(&mut out, quiet);
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            plain.fact(stamped, &view);
+        }
+        let end = facts.last().unwrap().at;
+        view.refresh(end);
+        plain.finish(end, &view);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn one_line_per_transition_and_a_report() {
+        insta::assert_snapshot!(shown(false));
+    }
+
+    #[test]
+    fn quiet_says_only_how_it_ended() {
+        assert!(shown(true).starts_with("\n  w1  succeeded"), "{}", shown(true));
+    }
+
+    #[test]
+    fn a_closed_pipe_silences_it() {
+        struct Closed(usize);
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                self.0 += 1;
+                assert_eq!(self.0, 1, "it wrote again after an error");
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (facts, mut view) = rolled(3, some_fail);
+        let mut plain = Plain::new(Closed(0), false);
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            plain.fact(stamped, &view);
+        }
+        plain.finish(0, &view);
+    }
+}

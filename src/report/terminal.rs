@@ -99,11 +99,10 @@ impl Reporter for Terminal {
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
+        self.bar.set_message("");
+        // Not cut: this is what people copy from.
+        self.bar.println(closing(at, view));
         self.bar.finish_and_clear();
-        for line in closing(at, view).lines() {
-            self.bar.suspend(|| ());
-            self.bar.println(line);
-        }
     }
 }
 
@@ -138,4 +137,47 @@ fn scrolls_by(fact: &Fact) -> bool {
             | Fact::Aborted { .. }
             | Fact::RunFinished { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{FakeTerminal, rolled, some_fail};
+
+    #[test]
+    fn after_the_end_only_lines_that_were_meant_to_stay_are_left() {
+        for (width, height) in [(40, 10), (80, 24), (200, 50)] {
+            let (facts, mut view) = rolled(12, some_fail);
+            let screen = FakeTerminal::new(width, height);
+            let mut terminal = Terminal::on(Box::new(screen.clone()), false);
+            for stamped in &facts {
+                view.fold(stamped).unwrap();
+                view.refresh(stamped.at);
+                terminal.fact(stamped, &view);
+                terminal.tick(stamped.at, &view);
+            }
+            let end = facts.last().unwrap().at;
+            terminal.finish(end, &view);
+            drop(terminal);
+            let text = screen.text();
+            assert!(!text.contains("[#"), "a bar was left behind:\n{text}");
+            assert!(text.contains("w1  succeeded in"), "{text}");
+            assert!(text.contains("Run 20261122-2315-ab3f"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_terminal_leaves_no_rows() {
+        let (facts, mut view) = rolled(12, some_fail);
+        let screen = FakeTerminal::new(80, 24);
+        let mut terminal = Terminal::on(Box::new(screen.clone()), false);
+        for stamped in &facts[..facts.len() / 2] {
+            view.fold(stamped).unwrap();
+            terminal.fact(stamped, &view);
+        }
+        terminal.tick(facts[facts.len() / 2].at, &view);
+        assert!(screen.text().contains('['), "nothing was drawn");
+        drop(terminal);
+        assert!(!screen.text().contains("[#") && !screen.text().contains("[."), "{}", screen.text());
+    }
 }

@@ -217,7 +217,9 @@ mod tests {
 
     #[test]
     fn the_words_of_a_machine_that_is_not_ready() {
-        assert!(speaks_of_nologin("\"System is booting up. Unprivileged users are not permitted to log in yet.\""));
+        assert!(speaks_of_nologin(
+            "\"System is booting up. Unprivileged users are not permitted to log in yet.\""
+        ));
         assert!(!speaks_of_nologin("Authorized users only."));
     }
 }

@@ -5,6 +5,11 @@ mod bucket_read;
 mod journal;
 mod layering;
 mod sandbox;
+mod ssh;
+mod ssh_faults;
+mod ssh_hosts;
+#[path = "../support/mod.rs"]
+mod support;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -14,8 +19,3 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
-mod ssh;
-mod ssh_faults;
-mod ssh_hosts;
-#[path = "../support/mod.rs"]
-mod support;

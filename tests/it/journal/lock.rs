@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use maand::journal::{Holder, HolderState, LOCK_FILE, LockError, RunLock, holder_of};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::support::wait_until;
+
 const CHILD: &str = "MAAND_TEST_LOCK_DIR";
 
 fn record(run: &str) -> Holder {
@@ -41,9 +43,7 @@ impl Holding {
             .unwrap();
         let this = Self(child);
         let pid = this.0.id();
-        super::super::wait_until("the child holds the lock", || {
-            holder_of(dir).is_some_and(|holder| holder.pid == pid)
-        });
+        wait_until("the child holds the lock", || holder_of(dir).is_some_and(|holder| holder.pid == pid));
         this
     }
 
@@ -96,7 +96,7 @@ fn a_stopped_holder_loses_the_lock_to_a_take_over() {
     let child = Holding::start(dir.path());
     held(RunLock::take_over(dir.path(), &record("two"), true));
     child.signal(Signal::STOP);
-    super::super::wait_until("the child is stopped", || {
+    wait_until("the child is stopped", || {
         holder_of(dir.path()).is_some_and(|holder| holder.state() == HolderState::Stopped)
     });
     let holder = held(RunLock::acquire(dir.path(), &record("two")));
