@@ -141,7 +141,8 @@ fn endpoints(bucket: &Bucket, workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
     // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
     // that can not be read is told of by the commands that need it.
     let left = crate::catalog::built_workers(bucket).unwrap_or_default();
-    let own = left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
+    let own =
+        left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
     own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
         .collect()
 }
