@@ -92,6 +92,9 @@ pub enum Command {
     /// Workers, jobs, allocations as tables
     #[command(subcommand)]
     Cat(super::cat::CatCommand),
+    /// Run a shell command on workers, a few at a time
+    #[command(name = "run_command", alias = "run-command")]
+    RunCommand(super::run_command::RunCommandArgs),
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),

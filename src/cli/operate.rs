@@ -1,62 +1,52 @@
-//! What the commands that operate a bucket share: opening it, the transport, the engine, Ctrl-C, names
-//! from the command line, and reports as tables and JSON.
+//! What the commands of the catalog share: the engine with Ctrl-C and live output, names from the
+//! command line, and reports as tables and JSON.
 //!
 //! These commands have the names and flags of upstream's and, like those, ask nothing: what is typed
 //! is done, so that `maand build && maand deploy` works in a script as it is in upstream's guide.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::Engine;
 use super::table::{Table, or_dash};
-use super::{CliError, Context, Exit, out};
-use crate::bucket::{Bucket, Host, HostKeyCheck, JobName, Worker};
-use crate::catalog::{
-    AllocationReport, Builtin, Call, Catalog, CatalogError, Report, WorkerOutcome, action_name,
-};
+use super::world::World;
+use super::{CliError, Context, Exit, engine, interrupt, out};
+use crate::bucket::{Bucket, Host, JobName};
+use crate::catalog::{AllocationReport, Call, Catalog, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems};
-use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote};
+use crate::ssh::{self, Cancel};
 
 /// A whole operation that nobody bounds: a day, so that every wait has an end.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An opened bucket with its engine.
 pub(super) struct Operation {
-    pub(super) catalog: Box<dyn Catalog>,
+    pub(super) catalog: Arc<dyn Catalog>,
     pub(super) call: Call,
     /// Set by the first Ctrl-C.
     pub(super) cancel: Cancel,
 }
 
 impl Operation {
-    /// Opens the bucket and its engine; `make_timeout` bounds one run of make.
-    pub(super) fn open(context: &Context, make_timeout: Option<Duration>) -> Result<Self, CliError> {
-        let bucket = Arc::new(Bucket::find(context.bucket.as_deref())?);
-        let catalog: Box<dyn Catalog> = match context.engine_for(&bucket) {
-            Engine::Builtin => {
-                let workers = known_workers(&bucket);
-                let builtin = Builtin::new(Arc::clone(&bucket), remote(&bucket, &workers, context)?);
-                Box::new(match make_timeout {
-                    Some(timeout) => builtin.with_make_timeout(timeout),
-                    None => builtin,
-                })
-            }
-            Engine::External => {
-                return Err(Problem::error(
-                    "maand::engine::external",
-                    "this bucket is operated by an installed upstream maand, and so is this command",
-                )
-                .help("type it with that program; here `maand plan` drives it as a whole")
-                .into());
-            }
-        };
+    /// Opens the bucket and its engine; `make_timeout` bounds one run of make. What a build refuses is
+    /// an error where `builds`; warnings are left to the build, which shows them once.
+    pub(super) fn open(
+        context: &Context,
+        make_timeout: Option<Duration>,
+        builds: bool,
+    ) -> Result<Self, CliError> {
+        let bucket = Bucket::find(context.bucket.as_deref())?;
+        let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
+        let world = World::of(bucket, fleet, context)?;
+        let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
         let cancel = Cancel::new();
-        cancel_on_signals(&cancel)?;
+        interrupt::on_signal(&cancel, "stopping; what is under way is ended, the next deploy takes it up")
+            .map_err(|error| {
+                let problem = Problem::error("maand::signals", format!("signals can not be caught: {error}"));
+                CliError::new(Exit::Failed, problem)
+            })?;
         let output = printer(context);
         let call = Call { cancel: cancel.clone(), until: Instant::now() + LONGEST, output, fence: None };
         Ok(Self { catalog, call, cancel })
@@ -78,86 +68,6 @@ impl Operation {
     }
 }
 
-/// Workers as the catalog knows them (those that wait for their removal too), else as the workspace
-/// does: how they are reached.
-fn known_workers(bucket: &Bucket) -> Vec<Worker> {
-    let mut workers: BTreeMap<Host, Worker> = BTreeMap::new();
-    let built = crate::catalog::built_workers(bucket).unwrap_or_default();
-    workers.extend(built.into_iter().map(|worker| (worker.host.clone(), worker)));
-    // What is wrong with the workspace is said by the commands that read it.
-    if let Ok((fleet, _)) = bucket.load() {
-        workers.extend(fleet.workers.into_iter().map(|worker| (worker.host.clone(), worker)));
-    }
-    workers.into_values().collect()
-}
-
-/// The transport to these workers as `maand.conf` and the user's own files say.
-pub(super) fn remote(
-    bucket: &Bucket,
-    workers: &[Worker],
-    context: &Context,
-) -> Result<Arc<dyn Remote>, CliError> {
-    let settings = bucket.settings();
-    let bucket_id = bucket.bucket_id()?.to_owned();
-    let of_profiles = settings.clone();
-    let profiles = Arc::new(move |host: &Host| {
-        let root = of_profiles.root_of(host);
-        let below = |path: &Path| match &root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-            None => path.to_owned(),
-        };
-        let state = Path::new(&bucket_id).join(host.as_str());
-        HostProfile {
-            worker_dir: below(&of_profiles.worker_root.join(&bucket_id)),
-            state_dir: below(&Path::new("/var/lib/maand").join(&state)),
-            state_dir_in_home: Path::new(".maand").join(&state),
-            boot_id: below(Path::new("/proc/sys/kernel/random/boot_id")),
-            nologin: below(Path::new("/run/nologin")),
-            use_sudo: of_profiles.use_sudo,
-            sandbox: of_profiles.sandbox,
-        }
-    });
-    let known_hosts = bucket.paths().known_hosts.clone();
-    let mut of_ssh = if settings.sandbox {
-        ssh::Settings::bare(known_hosts, profiles)
-    } else {
-        ssh::Settings::of_this_user(known_hosts, profiles)
-    };
-    of_ssh.endpoints = workers
-        .iter()
-        .map(|worker| {
-            (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() })
-        })
-        .collect();
-    of_ssh.port = settings.states("ssh_port").then_some(settings.ssh_port);
-    of_ssh.user = settings.states("ssh_user").then(|| settings.ssh_user.clone());
-    of_ssh.default_user = settings.ssh_user.clone();
-    of_ssh.key = Some(settings.ssh_key.clone());
-    of_ssh.host_key_check = match settings.host_key_check {
-        HostKeyCheck::AcceptNew => ssh::HostKeyCheck::AcceptNew,
-        HostKeyCheck::Strict => ssh::HostKeyCheck::Strict,
-    };
-    if !settings.ssh_config {
-        of_ssh.ssh_config = None;
-    }
-    of_ssh.deadlines.connect = settings.connect_timeout;
-    of_ssh.handshakes = settings.max_handshakes as usize;
-    let quiet = context.quiet;
-    of_ssh.show = Some(Arc::new(move |notice: &Notice| match notice {
-        Notice::HostKeyStored { host, fingerprint, file } if !quiet => {
-            say(&format!("{host}: new host key {fingerprint}, stored in {}", file.display()));
-        }
-        Notice::HostKeyStored { .. } => {}
-        Notice::HostKeyNotStored { host, fingerprint, file, why } => {
-            say(&format!(
-                "{host}: new host key {fingerprint} could not be stored in {}: {why}",
-                file.display()
-            ));
-        }
-    }));
-    Ok(Arc::new(Ssh2Remote::new(of_ssh)))
-}
-
 /// Writes a line to standard error; a closed one is nobody's problem any more.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
@@ -176,62 +86,6 @@ fn printer(context: &Context) -> Arc<dyn Fn(Option<&Host>, &str) + Send + Sync> 
             None => say(&line),
         }
     })
-}
-
-/// The first SIGINT or SIGTERM asks for the end; the second ends this process.
-fn cancel_on_signals(cancel: &Cancel) -> Result<(), CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let broken = |error: std::io::Error| {
-        CliError::new(
-            Exit::Failed,
-            Problem::error("maand::signals", format!("signals can not be caught: {error}")),
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    let entered = runtime.enter();
-    let (mut interrupt, mut terminate) =
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return Err(broken(error)),
-        };
-    drop(entered);
-    let cancel = cancel.clone();
-    let wait = move || {
-        runtime.block_on(async {
-            loop {
-                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-                if cancel.is_cancelled() {
-                    // What is under way is in the catalog; the next deploy takes it up.
-                    std::process::exit(Exit::Resumable as i32);
-                }
-                say("stopping: what is under way is ended; again: at once");
-                cancel.cancel();
-            }
-        });
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop).map_err(broken)
-}
-
-impl From<CatalogError> for CliError {
-    fn from(error: CatalogError) -> Self {
-        match error {
-            CatalogError::Invalid(problems) => problems.into(),
-            CatalogError::Locked { what, holder } => Self::new(
-                Exit::Locked,
-                Problem::error("maand::locked", format!("{what} is held by {holder}"))
-                    .help("wait for it to end, or end that process; the lock ends with it"),
-            ),
-            CatalogError::Cancelled(why) => Self::new(
-                Exit::Resumable,
-                Problem::error("maand::cancelled", why).help("nothing was begun; run the command again"),
-            ),
-            CatalogError::Broken(why) => Self::new(
-                Exit::Failed,
-                Problem::error("maand::catalog::broken", why)
-                    .help("what was under way is in the catalog: put it right and run the command again"),
-            ),
-        }
-    }
 }
 
 /// Job names from the command line.

@@ -70,7 +70,9 @@ pub(super) fn authenticate(
         match attempt {
             Ok(()) => return Ok(()),
             Err(Stop::Failed(error)) if code_of(&error) == code::FILE => {
-                return Err(key_file(key, "it is not a private key, or the passphrase is wrong").into());
+                let why =
+                    format!("it is not a private key, or the passphrase is wrong ({})", error.message());
+                return Err(key_file(key, &why).into());
             }
             Err(stop) => {
                 refused(wire, hop, stop)?;

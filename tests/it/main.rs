@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bucket_read;
+mod catalog;
+mod graph;
 mod journal;
 mod layering;
+mod plan;
 mod sandbox;
+mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;

@@ -256,6 +256,8 @@ impl Fleet {
 
     /// Plugs it in again and waits until it is up: a new boot.
     pub(crate) fn plug(&self, i: usize) {
+        // In this order: the supervisor renames the one to the other.
+        let _ = fs::remove_file(self.hosts[i].folder.join("never-back"));
         let _ = fs::remove_file(self.hosts[i].folder.join("unplugged"));
         self.wait_up(i);
     }
