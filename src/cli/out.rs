@@ -18,7 +18,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let message = format!("standard output can not be written: {error}");
-            Err(Problem::error("maand::output", message).help("is the disk full?").into())
+            Err(Problem::error("maand::cli::output", message).help("is the disk full?").into())
         }
         _ => Ok(()),
     }
@@ -30,6 +30,11 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 /// As [`print`].
 pub(super) fn print_json(document: &serde_json::Value) -> Result<(), CliError> {
     print(&format!("{document:#}\n"))
+}
+
+/// One line for a person, on standard error; nobody is told when that fails.
+pub(super) fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Writes diagnostics to standard error; nobody is told when that fails.

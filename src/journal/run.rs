@@ -21,7 +21,7 @@ use super::{Journal, codes, failpoint};
 pub struct RunId(String);
 
 impl RunId {
-    fn draw(at: Millis) -> Self {
+    pub fn draw(at: Millis) -> Self {
         let time = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let random = uuid::Uuid::new_v4();
         let [a, b, ..] = random.as_bytes();

@@ -8,7 +8,8 @@ use crate::bucket::Host;
 use crate::catalog::Fence;
 use crate::engine::{ErrorKind, Outcome, StepError};
 use crate::ssh::{
-    Cancel, Captured, Completion, ConnectError, Connection, HostProfile, Remote, Script, Shell, UnknownWhy,
+    Cancel, Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Shell,
+    UnknownWhy,
 };
 
 /// So much of a command's output goes into an error: what a person reads, not what a log keeps.
@@ -30,6 +31,8 @@ pub(super) struct Access {
 pub(super) enum Trouble {
     /// There is no connection; nothing was sent.
     Connect(ConnectError),
+    /// The worker said before it began why it does not run it.
+    NotRun(StepError),
     /// It ended with another code.
     Exit { code: i32, stdout: Captured, stderr: Captured },
     /// It was sent, and how it ended is not known.
@@ -49,7 +52,6 @@ impl Access {
             env: vec![
                 ("MAAND_RUN".into(), self.fence.run.clone()),
                 ("MAAND_EPOCH".into(), self.fence.epoch.to_string()),
-                ("STATE_DIR".into(), self.state_dir.clone()),
                 ("BOOT_ID_FILE".into(), path(&self.profile.boot_id)),
                 ("NOLOGIN_FILE".into(), path(&self.profile.nologin)),
                 ("LOOK_AT_SYSTEMD".into(), if self.profile.sandbox { "no" } else { "yes" }.into()),
@@ -68,12 +70,30 @@ impl Access {
     /// Runs a script over a fresh connection; `Ok` is its standard output after exit code 0.
     pub(super) fn run(&self, script: &Script, until: Instant) -> Result<String, Trouble> {
         let mut connection = self.connect(until).map_err(Trouble::Connect)?;
-        plain(connection.run(script, None))
+        plain(&self.host, connection.run(script, None))
+    }
+
+    /// As [`Access::run`] for a script that changes the worker: a newer controller's epoch refuses it,
+    /// and it holds the worker's lock.
+    pub(super) fn change(&self, mut script: Script, until: Instant) -> Result<String, Trouble> {
+        script.text = format!("{}{}", crate::ssh::fence_snippet(), script.text);
+        script.lock = true;
+        self.run(&script, until)
     }
 }
 
 /// `Ok` with standard output for exit code 0.
-pub(super) fn plain(completion: Completion) -> Result<String, Trouble> {
+pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Trouble> {
+    if let Some(message) = crate::ssh::sudo_refused(host.as_str(), &completion) {
+        return Err(Trouble::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
+    }
+    if let Some(reason) = NotRun::of(&completion) {
+        let kind = match reason {
+            NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
+            _ => ErrorKind::Command,
+        };
+        return Err(Trouble::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
+    }
     match completion {
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
         Completion::Exited { code, stdout, stderr } => Err(Trouble::Exit { code, stdout, stderr }),
@@ -114,6 +134,7 @@ impl Trouble {
     pub(super) fn into_error(self, host: &Host, doing: &str) -> StepError {
         match self {
             Self::Connect(error) => connect_error(&error),
+            Self::NotRun(error) => error,
             Self::Exit { code, stdout, stderr } => command_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {
                 StepError::new(ErrorKind::Unknown, format!("{doing}: {}", unknown_words(&why)))
@@ -122,8 +143,8 @@ impl Trouble {
     }
 }
 
-/// The error of a command that ended with a code other than 0; recognises a `sudo` that wants a
-/// password and a worker that was taken over by a newer controller.
+/// The error of a command that ended with a code other than 0; recognises a worker that has heard from
+/// a newer controller.
 pub(super) fn command_error(
     host: &Host,
     doing: &str,
@@ -132,13 +153,6 @@ pub(super) fn command_error(
     stderr: &Captured,
 ) -> StepError {
     let output = last_lines(stdout, stderr);
-    let errors = stderr.text();
-    if crate::ssh::sudo_wants_password(code, &errors) {
-        let message = format!(
-            "sudo on {host} wants a password: allow the SSH user to run it without one (NOPASSWD), or set use_sudo = false in maand.conf"
-        );
-        return StepError { kind: ErrorKind::SudoWantsPassword, message, output };
-    }
     if code == crate::ssh::FENCED {
         let message = format!("{host} refused: a newer controller has taken this run over");
         return StepError { kind: ErrorKind::Fenced, message, output };

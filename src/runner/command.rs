@@ -114,7 +114,7 @@ pub(super) fn on_worker(
     if let Some(unless) = unless {
         let left = until.saturating_duration_since(Instant::now());
         let script = users_script("unless", unless, environment.values.clone(), sudo, left);
-        match plain(connection.run(&script, None)) {
+        match plain(&access.host, connection.run(&script, None)) {
             Ok(_) => return Outcome::Ok { evidence: Evidence::NotNeeded },
             Err(Trouble::Exit { code, stdout, stderr }) => {
                 let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
@@ -128,12 +128,19 @@ pub(super) fn on_worker(
             }
         }
     }
+    // The user's text stays as it is, so the fence is asked just before it.
+    let mut fence =
+        access.script("fence", crate::ssh::fence_snippet(), until.saturating_duration_since(Instant::now()));
+    fence.lock = true;
+    if let Err(trouble) = plain(&access.host, connection.run(&fence, None)) {
+        return Outcome::Failed { error: trouble.into_error(&access.host, "the fence") };
+    }
     let left = until.saturating_duration_since(Instant::now());
     let mut script = users_script("run", text, environment.values.clone(), sudo, left);
     script.lock = true;
     let mut live =
         |_: Stream, bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
-    let outcome = match plain(connection.run(&script, Some(&mut live))) {
+    let outcome = match plain(&access.host, connection.run(&script, Some(&mut live))) {
         Ok(_) => said("exit code 0"),
         Err(Trouble::Exit { code, stdout, stderr }) => {
             Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::ErrorKind;
 use crate::engine::{
-    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Rollout, Standing, StepError, Timer,
+    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Resolution, Rollout, Standing, StepError, Timer,
 };
 use crate::graph::Lane;
 use crate::journal::{Control, Journal, Request, RunId};
@@ -123,19 +123,28 @@ impl Controller {
         super::signals::watch(self.sender.clone(), Message::Signal)
     }
 
-    /// Begins with `first` (the facts that this process has learnt so far) and goes on until there is
-    /// nothing more to do.
+    /// Begins with `first` (the facts that this process has learnt so far), settles attempts in doubt
+    /// as a person says, and goes on until there is nothing more to do.
     ///
     /// # Errors
     /// The journal can not be written, or this controller was replaced: nothing more was dispatched.
-    pub fn run(&mut self, first: Vec<Fact>) -> Result<Ended, Problem> {
-        for fact in first {
-            self.apply(fact, None)?;
-        }
-        let ended = self.go_on();
+    pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, Problem> {
+        let ended = self.begin(first, in_doubt).and_then(|()| self.go_on());
         self.view.refresh(clock::now());
         self.reporter.finish(clock::now(), &self.view);
         ended
+    }
+
+    fn begin(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<(), Problem> {
+        for fact in first {
+            self.apply(fact, None)?;
+        }
+        if let Some(how) = in_doubt {
+            for attempt in self.rollout.doubts() {
+                self.apply(Fact::InDoubtResolved { attempt, how }, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn go_on(&mut self) -> Result<Ended, Problem> {
@@ -217,10 +226,19 @@ impl Controller {
         Ended::Cut(unknown)
     }
 
-    /// One fact and what follows from it: commit, then dispatch.
+    /// A fact of this process's own. Being illegal is a bug.
     fn apply(&mut self, fact: Fact, handled: Option<i64>) -> Result<(), Problem> {
+        self.apply_asked(fact, handled)?.map_err(|illegal| bug(&illegal))
+    }
+
+    /// One fact and what follows from it: commit, then dispatch. `Ok(Err(_))`: a person asked for
+    /// something that may not be; nothing has changed.
+    fn apply_asked(&mut self, fact: Fact, handled: Option<i64>) -> Result<Result<(), Illegal>, Problem> {
         let at = clock::now();
-        let all = self.rollout.apply(at, fact).map_err(|illegal| bug(&illegal))?;
+        let all = match self.rollout.apply(at, fact) {
+            Ok(all) => all,
+            Err(illegal) => return Ok(Err(illegal)),
+        };
         let stamped = self.journal.append(&self.id, self.epoch, at, &all.facts, handled)?;
         for fact in &stamped {
             self.view.fold(fact).map_err(|illegal| bug(&illegal))?;
@@ -229,7 +247,7 @@ impl Controller {
         for effect in all.effects {
             self.dispatch(effect);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn dispatch(&mut self, effect: Effect) {
@@ -336,24 +354,6 @@ impl Controller {
                 // The rest of a request for several gates: somebody was faster.
                 Err(_) => {}
             }
-        }
-        Ok(Ok(()))
-    }
-
-    /// As [`Controller::apply`] for what a person asked for: being illegal is no bug.
-    fn apply_asked(&mut self, fact: Fact, handled: Option<i64>) -> Result<Result<(), Illegal>, Problem> {
-        let at = clock::now();
-        let all = match self.rollout.apply(at, fact) {
-            Ok(all) => all,
-            Err(illegal) => return Ok(Err(illegal)),
-        };
-        let stamped = self.journal.append(&self.id, self.epoch, at, &all.facts, handled)?;
-        for fact in &stamped {
-            self.view.fold(fact).map_err(|illegal| bug(&illegal))?;
-            self.reporter.fact(fact, &self.view);
-        }
-        for effect in all.effects {
-            self.dispatch(effect);
         }
         Ok(Ok(()))
     }

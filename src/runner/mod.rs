@@ -21,7 +21,7 @@ mod world;
 
 pub use clock::now;
 pub use controller::{Controller, ControllerParts, Ended, facts_of};
-pub use preflight::Claim;
+pub use preflight::{Claim, release_claim};
 pub use signals::watch as watch_signals;
 pub use workspace::workspace_hash;
 pub use world::{OutputSink, World, WorldParts};

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::Host;
+use crate::catalog::Fence;
 use crate::engine::{Check, ErrorKind, StepError};
 use crate::graph::TargetIx;
 use crate::plan::StepKind;
-use crate::ssh::{Cancel, HostProfile};
+use crate::ssh::{Cancel, HostProfile, Remote};
 
-use super::access::{Access, Trouble, connect_error};
+use super::access::Access;
 use super::probe;
 use super::world::World;
 
@@ -30,7 +32,7 @@ first=$(cat "$BOOT_ID_FILE" 2>/dev/null)
 for tool in $TOOLS; do
   command -v "$tool" >/dev/null 2>&1 || echo "missing $tool"
 done
-if [ -f "$STATE_DIR/claim" ]; then printf 'claim '; head -c 2000 "$STATE_DIR/claim" | tr '\n' ' '; echo; fi
+if [ -f "$MAAND_STATE_DIR/claim" ]; then printf 'claim '; head -c 2000 "$MAAND_STATE_DIR/claim" | tr '\n' ' '; echo; fi
 echo "boot_id $first"
 echo "again $(cat "$BOOT_ID_FILE" 2>/dev/null)"
 "#;
@@ -39,27 +41,27 @@ echo "again $(cat "$BOOT_ID_FILE" 2>/dev/null)"
 const CLAIM: &str = r#"
 set -u
 umask 077
-mkdir -p "$STATE_DIR" || exit 92
-if [ -f "$STATE_DIR/claim" ]; then
-  there=$(head -c 2000 "$STATE_DIR/claim")
+mkdir -p "$MAAND_STATE_DIR" || exit 92
+if [ -f "$MAAND_STATE_DIR/claim" ]; then
+  there=$(head -c 2000 "$MAAND_STATE_DIR/claim")
   case "$there" in
     *"\"run\":\"$MAAND_RUN\""*) ;;
     *) for stale in $STALE; do case "$there" in *"\"run\":\"$stale\""*) there=;; esac; done
        if [ -n "$there" ]; then printf 'claim '; printf '%s' "$there" | tr '\n' ' '; echo; exit 0; fi ;;
   esac
 fi
-printf '%s\n' "$CLAIM" > "$STATE_DIR/claim.new" || exit 92
-mv "$STATE_DIR/claim.new" "$STATE_DIR/claim" || exit 92
+printf '%s\n' "$CLAIM" > "$MAAND_STATE_DIR/claim.new" || exit 92
+mv "$MAAND_STATE_DIR/claim.new" "$MAAND_STATE_DIR/claim" || exit 92
 echo claimed
 "#;
 
 /// Takes the claim away, if it is still this run's (or, with `ANY`, whosever it is).
 const RELEASE: &str = r#"
 set -u
-[ -f "$STATE_DIR/claim" ] || { echo none; exit 0; }
-case "$(head -c 2000 "$STATE_DIR/claim")" in
-  *"\"run\":\"$MAAND_RUN\""*) rm -f "$STATE_DIR/claim"; echo released ;;
-  *) if [ "$ANY" = yes ]; then rm -f "$STATE_DIR/claim"; echo released; else echo others; fi ;;
+[ -f "$MAAND_STATE_DIR/claim" ] || { echo none; exit 0; }
+case "$(head -c 2000 "$MAAND_STATE_DIR/claim")" in
+  *"\"run\":\"$MAAND_RUN\""*) rm -f "$MAAND_STATE_DIR/claim"; echo released ;;
+  *) if [ "$ANY" = yes ]; then rm -f "$MAAND_STATE_DIR/claim"; echo released; else echo others; fi ;;
 esac
 "#;
 
@@ -183,10 +185,9 @@ impl World {
         let done = side_by_side(ready.len(), |at| {
             let access = self.access(TargetIx(ready[at] as u32), cancel);
             let mut script = access.script("claim", CLAIM, PATIENCE);
-            script.lock = true;
             script.env.push(("CLAIM".into(), text.clone()));
             script.env.push(("STALE".into(), stale.join(" ")));
-            match access.run(&script, Instant::now() + PATIENCE) {
+            match access.change(script, Instant::now() + PATIENCE) {
                 Ok(said) if said.trim() == "claimed" => None,
                 Ok(said) => Some(match read_claim(said.trim()) {
                     Some(other) => claimed(&other),
@@ -216,22 +217,31 @@ impl World {
     }
 }
 
-/// Takes a worker's claim away. `Ok(None)`: there was none.
+/// Takes the claim of whichever run away from a worker; `false`: there was none.
 ///
 /// # Errors
 /// Why the worker could not be reached.
-pub(super) fn release(access: &Access, any: bool) -> Result<Option<bool>, StepError> {
+pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+    let profile = remote.profile(host);
+    let access = Access {
+        remote: std::sync::Arc::clone(remote),
+        host: host.clone(),
+        state_dir: state_dir(&profile),
+        profile,
+        fence: Fence { run: String::new(), epoch: 0 },
+        cancel: Cancel::new(),
+    };
+    release(&access, true)
+}
+
+/// `false`: there was none, or it is another run's and `any` is not set.
+fn release(access: &Access, any: bool) -> Result<bool, StepError> {
     let mut script = access.script("release", RELEASE, PATIENCE);
     script.env.push(("ANY".into(), if any { "yes" } else { "no" }.into()));
-    match access.run(&script, Instant::now() + PATIENCE) {
-        Ok(said) => Ok(match said.trim() {
-            "none" => None,
-            "released" => Some(true),
-            _ => Some(false),
-        }),
-        Err(Trouble::Connect(error)) => Err(connect_error(&error)),
-        Err(trouble) => Err(trouble.into_error(&access.host, "releasing the claim")),
-    }
+    access
+        .run(&script, Instant::now() + PATIENCE)
+        .map(|said| said.trim() == "released")
+        .map_err(|trouble| trouble.into_error(&access.host, "releasing the claim"))
 }
 
 fn claimed(claim: &Claim) -> StepError {

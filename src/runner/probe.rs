@@ -52,6 +52,7 @@ pub(super) fn look(access: &Access, until: Instant) -> Result<Seen, Blind> {
             Blind::Error(StepError::new(ErrorKind::BootIdUnreadable, message))
         }),
         Err(Trouble::Connect(error)) => Err(Blind::Connect(error)),
+        Err(Trouble::NotRun(error)) => Err(Blind::Error(error)),
         Err(Trouble::Unknown(why)) => Err(Blind::Lost(why)),
         Err(Trouble::Exit { code, stdout, stderr }) => {
             Err(Blind::Error(command_error(&access.host, "looking", code, &stdout, &stderr)))

@@ -33,18 +33,18 @@ set -u
 umask 077
 now=$(cat "$BOOT_ID_FILE") || exit 91
 if [ "$now" != "$B0" ]; then echo "ALREADY $now"; exit 0; fi
-mkdir -p "$STATE_DIR" || exit 92
-receipt="$STATE_DIR/$RECEIPT"
+mkdir -p "$MAAND_STATE_DIR" || exit 92
+receipt="$MAAND_STATE_DIR/$RECEIPT"
 if [ -f "$receipt" ]; then
   read -r generation boot < "$receipt" || generation=
   if [ "$boot" = "$B0" ] && [ "${generation:-0}" -ge "$GENERATION" ]; then echo PENDING; exit 0; fi
 fi
 if [ "$MODE" = look ]; then echo NONE; exit 0; fi
-find "$STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
+find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
 printf '%s %s\n' "$GENERATION" "$B0" > "$receipt.new" || exit 92
 sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
-sync "$STATE_DIR" 2>/dev/null || sync
+sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 start='sleep "$DELAY"
 if [ "$(id -u)" = 0 ] && ! command -v sudo >/dev/null 2>&1; then
   sudo() { while [ $# -gt 0 ]; do case "$1" in -*) shift;; *) break;; esac; done; "$@"; }
@@ -114,7 +114,6 @@ enum Answer {
 
 fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answer, Trouble> {
     let mut script = access.script("reboot", COMPARE_AND_REBOOT, EXCHANGE);
-    script.lock = true;
     let env = [
         ("B0", order.boot_id.to_owned()),
         ("GENERATION", order.generation.to_string()),
@@ -124,7 +123,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         ("DELAY", COMMAND_DELAY_S.to_string()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
-    let said = access.run(&script, Instant::now() + EXCHANGE)?;
+    let said = access.change(script, Instant::now() + EXCHANGE)?;
     let mut words = said.split_whitespace();
     match (words.next(), words.next()) {
         (Some("ALREADY"), Some(boot_id)) if probe::is_boot_id(boot_id) => {
@@ -195,7 +194,7 @@ pub(super) fn not_rebooted(access: &Access, order: &RebootOrder<'_>) -> StepErro
 pub(super) fn command_output(access: &Access, receipt: &str) -> Option<String> {
     let mut script = access.script(
         "read the reboot command's output",
-        r#"tail -c 4000 "$STATE_DIR/$RECEIPT.out""#,
+        r#"tail -c 4000 "$MAAND_STATE_DIR/$RECEIPT.out""#,
         EXCHANGE,
     );
     script.env.push(("RECEIPT".into(), receipt.to_owned()));

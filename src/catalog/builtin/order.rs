@@ -15,7 +15,8 @@ use crate::bucket::{Job, JobName};
 /// starting with its first name. A demand of a job that does not exist has no effect here.
 pub(crate) fn deployment_seq(jobs: &[Job]) -> Result<BTreeMap<JobName, u32>, Vec<Vec<JobName>>> {
     let mut graph: DiGraph<&Job, ()> = DiGraph::new();
-    let nodes: BTreeMap<&JobName, NodeIndex> = jobs.iter().map(|job| (&job.name, graph.add_node(job))).collect();
+    let nodes: BTreeMap<&JobName, NodeIndex> =
+        jobs.iter().map(|job| (&job.name, graph.add_node(job))).collect();
     for job in jobs {
         for demanded in &job.demands {
             if let Some(before) = nodes.get(demanded) {
@@ -82,22 +83,31 @@ mod tests {
     fn jobs(demands: &[(&str, &[&str])]) -> Vec<Job> {
         demands
             .iter()
-            .map(|(name, on)| Job { demands: on.iter().map(|n| JobName::parse(n).unwrap()).collect(), ..job(name) })
+            .map(|(name, on)| Job {
+                demands: on.iter().map(|n| JobName::parse(n).unwrap()).collect(),
+                ..job(name)
+            })
             .collect()
     }
 
     #[test]
     fn longest_chain() {
-        let seq = deployment_seq(&jobs(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[]), ("d", &["gone"])])).unwrap();
+        let seq = deployment_seq(&jobs(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[]), ("d", &["gone"])]))
+            .unwrap();
         let seq: Vec<_> = seq.iter().map(|(job, n)| (job.as_str(), *n)).collect();
         assert_eq!(seq, [("a", 2), ("b", 1), ("c", 0), ("d", 0)]);
     }
 
     #[test]
     fn circles_are_named_once_each() {
-        let circles =
-            deployment_seq(&jobs(&[("a", &["b"]), ("b", &["c"]), ("c", &["a"]), ("s", &["s"]), ("t", &["a"])]))
-                .unwrap_err();
+        let circles = deployment_seq(&jobs(&[
+            ("a", &["b"]),
+            ("b", &["c"]),
+            ("c", &["a"]),
+            ("s", &["s"]),
+            ("t", &["a"]),
+        ]))
+        .unwrap_err();
         let circles: Vec<Vec<_>> = circles.iter().map(|c| c.iter().map(JobName::as_str).collect()).collect();
         assert_eq!(circles, [vec!["a", "b", "c"], vec!["s"]]);
     }

@@ -67,7 +67,11 @@ impl DeployPlan {
 
 /// Decides. `tree` gives the file list of a hash, where it is still known: it decides between reload
 /// and restart.
-pub(crate) fn plan(state: &State, request: &DeployRequest, tree: impl Fn(&str) -> Option<Tree>) -> DeployPlan {
+pub(crate) fn plan(
+    state: &State,
+    request: &DeployRequest,
+    tree: impl Fn(&str) -> Option<Tree>,
+) -> DeployPlan {
     let jobs: Option<BTreeSet<&JobName>> = request.jobs.as_ref().map(|jobs| jobs.iter().collect());
     let workers: Option<BTreeSet<&Host>> = request.workers.as_ref().map(|hosts| hosts.iter().collect());
     let mut trees = Trees { read: &tree, changed: Default::default() };
@@ -134,13 +138,19 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     let touched = row.current_hash.is_some() || row.attempt.is_some();
     let may_run = touched && !row.stopped || row.attempt.as_ref().is_some_and(|attempt| !attempt.is_stop());
+    let stop = row.attempt.as_ref().filter(|attempt| attempt.is_stop());
+    let stopping = |action, reason: &str| Planned {
+        // A stop whose answer was lost is found again by its receipt.
+        look: Look::SameAttempt,
+        takes_up: stop.filter(|attempt| !attempt.failed).map(|attempt| attempt.deploy_id.clone()),
+        ..planned(action, reason.to_owned())
+    };
     if row.removed {
-        return touched.then(|| planned(Action::Remove, "no longer selected for this worker".to_owned()));
+        return touched.then(|| stopping(Action::Remove, "no longer selected for this worker"));
     }
     if row.disabled {
-        let stop_in_doubt = row.attempt.as_ref().is_some_and(Attempt::is_stop);
-        return Some(if may_run || stop_in_doubt {
-            planned(Action::Stop, "disabled".to_owned())
+        return Some(if may_run || stop.is_some() {
+            stopping(Action::Stop, "disabled")
         } else {
             planned(Action::Skip, if touched { "disabled and stopped" } else { "disabled" }.to_owned())
         });
@@ -155,9 +165,13 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     let (action, reason) = match (&row.current_hash, &row.attempt) {
         (None, _) => start("new on this worker".to_owned()),
         (Some(_), _) if row.stopped => start("enabled again".to_owned()),
-        (Some(_), Some(attempt)) if attempt.is_stop() => start("enabled again, a stop did not end well".to_owned()),
+        (Some(_), Some(attempt)) if attempt.is_stop() => {
+            start("enabled again, a stop did not end well".to_owned())
+        }
         (Some(current), _) if !is_current => changed_action(job, current, row, trees),
-        (Some(_), Some(attempt)) if !attempt.failed => (attempt.action, "how it ended is not known".to_owned()),
+        (Some(_), Some(attempt)) if !attempt.failed => {
+            (attempt.action, "how it ended is not known".to_owned())
+        }
         (Some(_), Some(attempt)) => (attempt.action, "it failed before".to_owned()),
         (Some(_), None) if force => {
             (if files_only { Action::Sync } else { Action::Restart }, "forced".to_owned())
@@ -178,13 +192,17 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     let reason = match &row.attempt {
         Some(attempt) if !is_current && attempt.failed => format!("{reason}; it failed before"),
-        Some(attempt) if !is_current && !attempt.is_stop() => format!("{reason}; how the last try ended is not known"),
+        Some(attempt) if !is_current && !attempt.is_stop() => {
+            format!("{reason}; how the last try ended is not known")
+        }
         _ => reason,
     };
     Some(Planned {
         has_files: (is_current && row.attempt.is_none()) || in_doubt.is_some(),
         look,
-        takes_up: in_doubt.filter(|attempt| attempt.action == action).map(|attempt| attempt.deploy_id.clone()),
+        takes_up: in_doubt
+            .filter(|attempt| attempt.action == action)
+            .map(|attempt| attempt.deploy_id.clone()),
         ..planned(action, reason)
     })
 }
@@ -213,7 +231,9 @@ fn changed_action<F: Fn(&str) -> Option<Tree>>(
         RestartPolicy::Reload => {
             let restart = changed.is_none_or(|paths| {
                 paths.is_empty()
-                    || paths.iter().any(|path| job.job.restart_globs.iter().any(|glob| glob_matches(glob, path)))
+                    || paths
+                        .iter()
+                        .any(|path| job.job.restart_globs.iter().any(|glob| glob_matches(glob, path)))
             });
             if restart { Action::Restart } else { Action::Reload }
         }
@@ -227,3 +247,6 @@ impl Attempt {
         matches!(self.action, Action::Stop | Action::Remove)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,11 +23,16 @@ pub(crate) struct OutOfPorts {
 
 /// All ports. `before` is what the last build gave: kept where it is still in the range, still free
 /// of written numbers and still asked for. New ones get the lowest free number, in order of name.
-pub(crate) fn assign(jobs: &[Job], before: &Ports, range: RangeInclusive<u16>) -> Result<Ports, Vec<OutOfPorts>> {
+pub(crate) fn assign(
+    jobs: &[Job],
+    before: &Ports,
+    range: RangeInclusive<u16>,
+) -> Result<Ports, Vec<OutOfPorts>> {
     let mut ports = Ports::new();
     let mut taken: BTreeSet<u16> = BTreeSet::new();
     for job in jobs {
-        let written = job.resources.ports.iter().filter_map(|(name, port)| port.map(|port| (name.clone(), port)));
+        let written =
+            job.resources.ports.iter().filter_map(|(name, port)| port.map(|port| (name.clone(), port)));
         let written: BTreeMap<String, u16> = written.collect();
         taken.extend(written.values());
         ports.insert(job.name.clone(), written);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::state::{State, WorkerJson};
 use crate::bucket::{Host, JobName};
 use crate::catalog::Fence;
-use crate::ssh::{HostProfile, Script, Shell};
+use crate::ssh::{HostProfile, Script, Shell, fence_snippet};
 
 const COMMON: &str = include_str!("scripts/common.sh");
 
@@ -38,7 +38,7 @@ pub(crate) mod code {
     /// `make` ended with an error.
     pub(crate) const MAKE_FAILED: i32 = 102;
     /// A newer controller has taken over.
-    pub(crate) const FENCED: i32 = 103;
+    pub(crate) const FENCED: i32 = crate::ssh::FENCED;
     /// The tar stream could not be unpacked.
     pub(crate) const NOT_UNPACKED: i32 = 104;
     /// A file could not be written, moved or removed.
@@ -73,17 +73,21 @@ pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Opti
         env.push(("MAAND_RUN".to_owned(), fence.run.clone()));
         env.push(("MAAND_EPOCH".to_owned(), fence.epoch.to_string()));
     }
+    let lock = task != Task::Show;
+    // The epoch is kept beside the lock, so only a script that holds it may look.
+    let head = if lock { fence_snippet() } else { "" };
     Script {
         what: what.to_owned(),
         shell: Shell::Sh,
         sudo: profile.use_sudo,
-        text: format!("{COMMON}\n{text}"),
+        text: format!("{head}\n{COMMON}\n{text}"),
         env,
         deadline,
         silence: None,
-        // What make runs is the user's; the rest is ours.
-        users_own: matches!(task, Task::Make | Task::Run),
-        lock: task != Task::Show,
+        // The text is ours. What make runs is the user's own: a sandbox guards that by itself, with a
+        // stand-in for make that runs no Makefile but its demo's.
+        users_own: false,
+        lock,
     }
 }
 

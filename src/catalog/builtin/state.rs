@@ -152,7 +152,10 @@ impl State {
     }
 
     /// The allocations of one worker.
-    pub(crate) fn allocations_of(&self, host: &Host) -> impl Iterator<Item = (&AllocationKey, &AllocationRow)> {
+    pub(crate) fn allocations_of(
+        &self,
+        host: &Host,
+    ) -> impl Iterator<Item = (&AllocationKey, &AllocationRow)> {
         self.allocations.iter().filter(move |(key, _)| key.host == *host)
     }
 }

@@ -45,12 +45,13 @@ impl Store {
         let connection = Connection::open(path).map_err(broken)?;
         connection.busy_timeout(BUSY).map_err(broken)?;
         let mut store = Self { connection, path: path.to_owned() };
-        let mode: String = store
-            .connection
-            .query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))
-            .map_err(broken)?;
+        let mode: String =
+            store.connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(broken)?;
         if mode != "wal" {
-            return Err(CatalogError::Broken(format!("{}: no write-ahead log here (mode {mode})", path.display())));
+            return Err(CatalogError::Broken(format!(
+                "{}: no write-ahead log here (mode {mode})",
+                path.display()
+            )));
         }
         store.connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON").map_err(broken)?;
         store.migrate()?;
@@ -63,12 +64,13 @@ impl Store {
             return Ok(None);
         }
         let open = |name: &str, flags| -> Result<Self, rusqlite::Error> {
-            let connection = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(name, flags)?;
             connection.busy_timeout(BUSY)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Self { connection, path: path.to_owned() })
         };
-        let store = match open(&path.to_string_lossy(), OpenFlags::default()) {
+        let store = match open(&path.to_string_lossy(), OpenFlags::empty()) {
             // On a read-only file system there can be no -shm file; where there is no log either,
             // the file itself is all there is.
             Err(error) if cannot_open(&error) && !wal_of(path).exists() => {
@@ -143,7 +145,8 @@ impl Store {
             let (host, worker) = row?;
             state.workers.insert(host, worker);
         }
-        let mut rows = tx.prepare("SELECT name, job_json, hash, deployment_seq, ports_json, removed FROM job")?;
+        let mut rows =
+            tx.prepare("SELECT name, job_json, hash, deployment_seq, ports_json, removed FROM job")?;
         for row in rows.query_map([], job_row)? {
             let (name, job) = row?;
             state.jobs.insert(name, job);
@@ -169,18 +172,67 @@ impl Store {
             .query_row("SELECT files_json FROM tree WHERE hash = ?1", [hash], |row| row.get(0))
             .optional()
             .map_err(|error| describe(&self.path, &error))?;
-        text.map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|error| CatalogError::Broken(format!("{}: file list of {hash}: {error}", self.path.display())))
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
+            CatalogError::Broken(format!("{}: file list of {hash}: {error}", self.path.display()))
+        })
     }
 
     /// Writes what differs between the two, and the trees, in one transaction.
-    pub(crate) fn save(&mut self, old: &State, new: &State, trees: &[(String, Tree)]) -> Result<(), CatalogError> {
+    pub(crate) fn save(
+        &mut self,
+        old: &State,
+        new: &State,
+        trees: &[(String, Tree)],
+    ) -> Result<(), CatalogError> {
         let path = self.path.clone();
         self.save_rows(old, new, trees).map_err(|error| describe(&path, &error))
     }
 
-    fn save_rows(&mut self, old: &State, new: &State, trees: &[(String, Tree)]) -> Result<(), rusqlite::Error> {
+    /// Writes these rows as they are in `state` now (those that are not, are removed), and its
+    /// `update_seq`, in one transaction.
+    pub(crate) fn touch(
+        &mut self,
+        state: &State,
+        keys: &[AllocationKey],
+        hosts: &[Host],
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        self.touch_rows(state, keys, hosts).map_err(|error| describe(&path, &error))
+    }
+
+    fn touch_rows(
+        &mut self,
+        state: &State,
+        keys: &[AllocationKey],
+        hosts: &[Host],
+    ) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE bucket SET update_seq = ?1", [state.update_seq as i64])?;
+        {
+            let mut put = tx.prepare(PUT_WORKER)?;
+            for (host, row) in hosts.iter().filter_map(|host| state.workers.get_key_value(host)) {
+                put_worker(&mut put, host, row)?;
+            }
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
+            for key in keys {
+                match state.allocations.get(key) {
+                    Some(row) => put_allocation(&mut put, key, row)?,
+                    None => {
+                        delete.execute([key.host.as_str(), key.job.as_str()])?;
+                    }
+                }
+            }
+        }
+        tx.commit()
+    }
+
+    fn save_rows(
+        &mut self,
+        old: &State,
+        new: &State,
+        trees: &[(String, Tree)],
+    ) -> Result<(), rusqlite::Error> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if (&old.bucket_id, old.update_seq) != (&new.bucket_id, new.update_seq) {
             tx.execute(
@@ -194,17 +246,9 @@ impl Store {
             for host in old.workers.keys().filter(|host| !new.workers.contains_key(*host)) {
                 delete.execute([host.as_str()])?;
             }
-            let mut put = tx.prepare("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            let mut put = tx.prepare(PUT_WORKER)?;
             for (host, row) in new.workers.iter().filter(|(host, row)| old.workers.get(*host) != Some(*row)) {
-                put.execute(params![
-                    host.as_str(),
-                    row.worker_id,
-                    json(&row.worker)?,
-                    row.removed,
-                    row.sent_seq as i64,
-                    row.confirmed_seq as i64,
-                    row.out_of_sync,
-                ])?;
+                put_worker(&mut put, host, row)?;
             }
             let mut delete = tx.prepare("DELETE FROM job WHERE name = ?1")?;
             for name in old.jobs.keys().filter(|name| !new.jobs.contains_key(*name)) {
@@ -225,14 +269,14 @@ impl Store {
             for (hash, tree) in trees {
                 put.execute(params![hash, json(tree)?])?;
             }
-            let mut delete = tx.prepare("DELETE FROM allocation WHERE host = ?1 AND job = ?2")?;
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
             for key in old.allocations.keys().filter(|key| !new.allocations.contains_key(*key)) {
                 delete.execute([key.host.as_str(), key.job.as_str()])?;
             }
-            let mut put = tx.prepare(
-                "INSERT OR REPLACE INTO allocation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?;
-            for (key, row) in new.allocations.iter().filter(|(key, row)| old.allocations.get(*key) != Some(*row)) {
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
+            for (key, row) in
+                new.allocations.iter().filter(|(key, row)| old.allocations.get(*key) != Some(*row))
+            {
                 put_allocation(&mut put, key, row)?;
             }
         }
@@ -247,6 +291,28 @@ impl Store {
         }
         tx.commit()
     }
+}
+
+const PUT_WORKER: &str = "INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const PUT_ALLOCATION: &str =
+    "INSERT OR REPLACE INTO allocation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const DELETE_ALLOCATION: &str = "DELETE FROM allocation WHERE host = ?1 AND job = ?2";
+
+fn put_worker(
+    put: &mut rusqlite::Statement<'_>,
+    host: &Host,
+    row: &WorkerRow,
+) -> Result<(), rusqlite::Error> {
+    put.execute(params![
+        host.as_str(),
+        row.worker_id,
+        json(&row.worker)?,
+        row.removed,
+        row.sent_seq as i64,
+        row.confirmed_seq as i64,
+        row.out_of_sync,
+    ])?;
+    Ok(())
 }
 
 fn put_allocation(
@@ -308,7 +374,10 @@ fn job_row(row: &Row<'_>) -> Result<(JobName, JobRow), rusqlite::Error> {
     ))
 }
 
-fn allocation_row(row: &Row<'_>, names: &mut Names<'_>) -> Result<(AllocationKey, AllocationRow), rusqlite::Error> {
+fn allocation_row(
+    row: &Row<'_>,
+    names: &mut Names<'_>,
+) -> Result<(AllocationKey, AllocationRow), rusqlite::Error> {
     let host = Host::parse(row.get_ref(0)?.as_str()?).ok_or_else(|| corrupt(0, "not a host"))?;
     let job = JobName::parse(row.get_ref(1)?.as_str()?).ok_or_else(|| corrupt(1, "not a job's name"))?;
     let host = names.workers.get_key_value(&host).map_or(host.clone(), |(known, _)| known.clone());
@@ -346,8 +415,8 @@ const ACTIONS: [(Action, &str); 7] = [
     (Action::Skip, "skip"),
 ];
 
-/// The name of an action in the database, in receipts and as a Makefile target.
-pub(crate) fn action_name(action: Action) -> &'static str {
+/// The name of an action in the database, in receipts, in JSON and as a Makefile target.
+pub fn action_name(action: Action) -> &'static str {
     ACTIONS.iter().find(|(known, _)| *known == action).map_or("", |(_, name)| name)
 }
 
@@ -420,8 +489,12 @@ mod tests {
         new.update_seq = 7;
         if let Some(row) = new.allocations.values_mut().next() {
             row.current_hash = Some("h".into());
-            row.attempt =
-                Some(Attempt { deploy_id: "d".into(), action: Action::Reload, hash: "i".into(), failed: true });
+            row.attempt = Some(Attempt {
+                deploy_id: "d".into(),
+                action: Action::Reload,
+                hash: "i".into(),
+                failed: true,
+            });
         }
         let mut store = Store::open(&path).unwrap();
         assert_eq!(store.load().unwrap(), State::default());
@@ -451,7 +524,8 @@ mod tests {
         let foreign = dir.path().join("foreign.db");
         Connection::open(&foreign).unwrap().pragma_update(None, "user_version", 1).unwrap();
         assert!(Store::open(&foreign).err().unwrap().to_string().contains("not a catalog"));
-        std::fs::write(&foreign, "this is text, and long enough to be looked at as a header of SQLite").unwrap();
+        std::fs::write(&foreign, "this is text, and long enough to be looked at as a header of SQLite")
+            .unwrap();
         assert!(Store::open(&foreign).is_err());
     }
 

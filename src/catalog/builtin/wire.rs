@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use super::scripts::{self, Task, code};
 use crate::bucket::Host;
 use crate::catalog::{Call, WorkerOutcome};
-use crate::ssh::{Captured, Completion, Connection, HostProfile, Remote, Script, Stream, UnknownWhy};
+use crate::ssh::{
+    Captured, Completion, Connection, HostProfile, NotRun, Remote, Script, Stream, UnknownWhy, sudo_refused,
+};
 
 /// Workers that are talked to at the same time: each has a thread of its own meanwhile.
 pub(crate) const PARALLEL: usize = 64;
@@ -125,21 +127,36 @@ impl<'a> Wire<'a> {
                 open.insert(host.clone(), connection);
             }
         }
+        if let Some(error) = not_run(host, &completion) {
+            return Err(WorkerOutcome::Failed { error, output: None });
+        }
         match completion {
             Completion::Exited { code, stdout, stderr } => Ok(Ran { code, stdout, stderr }),
             Completion::Unknown { why, stdout, stderr } => {
                 let why = match why {
                     UnknownWhy::ConnectionLost(why) => format!("the connection was lost: {why}"),
                     UnknownWhy::Deadline(after) => {
-                        format!("{} did not end within {:.0} s and was given up", script.what, after.as_secs_f64())
+                        format!(
+                            "{} did not end within {:.0} s and was given up",
+                            script.what,
+                            after.as_secs_f64()
+                        )
                     }
                     UnknownWhy::Silence(after) => {
-                        format!("{} was silent for {:.0} s and was given up", script.what, after.as_secs_f64())
+                        format!(
+                            "{} was silent for {:.0} s and was given up",
+                            script.what,
+                            after.as_secs_f64()
+                        )
                     }
                     UnknownWhy::Cancelled => format!("{} was given up", script.what),
                 };
                 let tail = tail(&stdout, &stderr);
-                let why = if tail.is_empty() { why } else { format!("{why}; its last words: {}", last_line(&tail)) };
+                let why = if tail.is_empty() {
+                    why
+                } else {
+                    format!("{why}; its last words: {}", last_line(&tail))
+                };
                 Err(WorkerOutcome::Unknown { why })
             }
         }
@@ -174,12 +191,36 @@ impl Ran {
             code::NOT_UNPACKED | code::FILES if disk_full => {
                 format!("the disk of the worker is full: {said}; make room there and deploy again")
             }
-            code::MAKE_FAILED | code::FENCED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => said.to_owned(),
+            code::MAKE_FAILED | code::FENCED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => {
+                said.to_owned()
+            }
             other if stderr.trim().is_empty() => format!("{what} ended with {other}"),
             other => format!("{what} ended with {other}: {}", last_line(&stderr)),
         };
         WorkerOutcome::Failed { error, output: self.tail() }
     }
+}
+
+/// Why the worker did not run a script at all; nothing has happened then.
+fn not_run(host: &Host, completion: &Completion) -> Option<String> {
+    let why = NotRun::of(completion)?;
+    if let Some(text) = sudo_refused(host.as_str(), completion) {
+        return Some(text);
+    }
+    let said = match completion {
+        Completion::Exited { stderr, .. } => last_line(&stderr.text()),
+        Completion::Unknown { .. } => String::new(),
+    };
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    Some(match why {
+        NotRun::NoFlock => {
+            "not installed here: flock (util-linux); install it on the worker and deploy again".to_owned()
+        }
+        NotRun::NoState if said.contains("No space left") => {
+            format!("the disk of the worker is full{said}; make room there and deploy again")
+        }
+        why => format!("{why}{said}"),
+    })
 }
 
 fn last_line(text: &str) -> String {

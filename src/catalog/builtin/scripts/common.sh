@@ -16,20 +16,10 @@ fail() {
     exit "$code"
 }
 
-# A controller that was replaced by a newer one may do nothing any more.
-if [ -n "${MAAND_RUN-}" ] && [ -n "${MAAND_EPOCH-}" ]; then
-    epochs=$own/epochs
-    seen=$(cat "$epochs/$MAAND_RUN" 2>/dev/null || echo 0)
-    [ "$seen" -le "$MAAND_EPOCH" ] || fail 103 "a newer controller (epoch $seen) has taken over the run $MAAND_RUN"
-    if [ "$seen" -lt "$MAAND_EPOCH" ]; then
-        mkdir -p "$epochs" && printf '%s\n' "$MAAND_EPOCH" >"$epochs/$MAAND_RUN.new" &&
-            mv -f "$epochs/$MAAND_RUN.new" "$epochs/$MAAND_RUN" || fail 105 "can not write in $epochs"
-    fi
-fi
-
-# write FILE: standard input becomes its content, whole or not at all.
+# write FILE: standard input becomes its content, whole or not at all. No job is named `.new-...`.
 write() {
-    cat >"$1.new" && mv -f "$1.new" "$1"
+    new=${1%/*}/.new-${1##*/}
+    cat >"$new" && mv -f "$new" "$1"
 }
 
 exists() {
@@ -51,6 +41,7 @@ roll_forward() {
     [ -f "$own/swap/$job" ] || return 0
     stage=$own/stage/$job
     read -r phase hash <"$own/swap/$job" || fail 105 "can not read $own/swap/$job"
+    [ -d "$stage" ] || fail 105 "$stage has vanished in the middle of a swap; remove $own/swap/$job and deploy"
     if [ "$phase" = 1 ]; then
         for path in "$jobdir"/* "$jobdir"/.[!.]* "$jobdir"/..?*; do
             name=${path##*/}
@@ -75,6 +66,6 @@ roll_forward() {
 
 # Only what a Makefile is told stays in the environment.
 clean_environment() {
-    unset MAAND_DIR MAAND_JOB MAAND_BOOT_ID MAAND_RUN MAAND_EPOCH MAAND_HASH MAAND_ACTION MAAND_TARGET \
+    unset MAAND_DIR MAAND_JOB MAAND_BOOT_ID MAAND_RUN MAAND_EPOCH MAAND_STATE_DIR MAAND_HASH MAAND_ACTION MAAND_TARGET \
         MAAND_LOOK MAAND_DEPLOY MAAND_WORKER_JSON MAAND_JOBS_JSON MAKEFLAGS MAKELEVEL MFLAGS
 }
