@@ -3,6 +3,7 @@
 
 mod bucket_read;
 mod catalog;
+mod catalog_faults;
 mod journal;
 mod layering;
 mod ssh;
