@@ -130,14 +130,20 @@ pub enum RestartPolicy {
 /// `resources` of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Reserved memory in MiB (`min`).
+    /// Lower bound of the memory that may be reserved, in MiB (`min`).
     pub memory_min_mb: f64,
     /// Upper bound in MiB (`max`); 0: none.
     pub memory_max_mb: f64,
-    /// Reserved CPU in MHz (`min`).
+    /// What is reserved of a worker's memory, in MiB: that of `bucket.jobs.conf`, else the upper bound.
+    #[serde(default)]
+    pub memory_reserved_mb: f64,
+    /// Lower bound of the CPU that may be reserved, in MHz (`min`).
     pub cpu_min_mhz: f64,
     /// Upper bound in MHz (`max`); 0: none.
     pub cpu_max_mhz: f64,
+    /// What is reserved of a worker's CPU, in MHz: that of `bucket.jobs.conf`, else the upper bound.
+    #[serde(default)]
+    pub cpu_reserved_mhz: f64,
     /// Named ports; `None`: assigned at build from the bucket's range.
     pub ports: BTreeMap<String, Option<u16>>,
 }

@@ -4,6 +4,33 @@
 //! This room knows formats and the file system. It must not know plans (problems apart), graphs,
 //! SSH or what an operation does.
 
+mod check;
+mod conf;
+mod disabled;
+mod disabled_file;
+pub mod disk;
+mod edit;
+mod fields;
+mod files;
 mod fleet;
+mod hash;
+mod init;
+mod json;
+mod load;
+pub mod lock;
+mod manifest;
+mod open;
+mod secrets;
+mod settings;
+mod tree;
+mod units;
+mod workers;
 
+pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
+pub use edit::DisabledEntry;
 pub use fleet::*;
+pub use init::{Initialised, init};
+pub use open::{Bucket, Paths};
+pub use secrets::check_secrets;
+pub use settings::{HostKeyCheck, Settings};
+pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};

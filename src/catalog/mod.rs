@@ -4,5 +4,8 @@
 //! upstream program. This room knows buckets and SSH; it must not know plans, graphs or runs.
 
 mod api;
+mod builtin;
+pub mod command;
 
 pub use api::*;
+pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};

@@ -75,7 +75,33 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a bucket, or complete one: tree, id, key pair
+    Init(super::init::InitArgs),
+    /// Read and check the workspace; contacts no worker
+    Build,
+    /// Bring the workers to what was built
+    Deploy(super::deploy::DeployArgs),
+    /// Run Makefile targets of a job: start, stop, restart, status, or another
+    #[command(subcommand)]
+    Job(super::job::JobCommand),
+    /// Do the workers answer, and do the probes of their jobs pass?
+    #[command(name = "health_check", alias = "health-check")]
+    HealthCheck(super::health_check::HealthArgs),
+    /// What this bucket is
+    Info,
+    /// Workers, jobs, allocations as tables
+    #[command(subcommand)]
+    Cat(super::cat::CatCommand),
+    /// Run a shell command on workers, a few at a time
+    #[command(name = "run_command", alias = "run-command")]
+    RunCommand(super::run_command::RunCommandArgs),
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
+    /// A throwaway fleet on this machine to play with
+    #[command(subcommand)]
+    Sandbox(super::sandbox::SandboxCommand),
+    /// The process that a sandbox's processes live under; started by a sandbox only
+    #[command(name = crate::sandbox::GUARD_COMMAND, hide = true)]
+    Guard,
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::args::{Engine, Global, OutputFormat};
+use crate::bucket::Bucket;
+use crate::plan::Problems;
 
 /// What every command gets.
 #[derive(Clone, Debug)]
@@ -15,10 +17,27 @@ pub struct Context {
     pub maand_bin: Option<PathBuf>,
     /// `--output json`: only JSON goes to standard output.
     pub json: bool,
+    /// Whether messages on standard error get colours.
+    pub colors: bool,
     /// `-v` count.
     pub verbose: u8,
     /// `-q`.
     pub quiet: bool,
+}
+
+impl Context {
+    /// Shows warnings on standard error, unless `-q`.
+    pub(super) fn warn(&self, warnings: &Problems) {
+        if !self.quiet && !warnings.is_empty() {
+            super::out::diagnose(warnings, self.colors);
+        }
+    }
+
+    /// Who builds and deploys here: `--engine`, else upstream's program where the bucket is one of its.
+    pub(super) fn engine_for(&self, bucket: &Bucket) -> Engine {
+        let own = if bucket.is_upstream() { Engine::External } else { Engine::Builtin };
+        self.engine.unwrap_or(own)
+    }
 }
 
 impl From<&Global> for Context {
@@ -28,6 +47,7 @@ impl From<&Global> for Context {
             engine: global.engine,
             maand_bin: global.maand_bin.clone(),
             json: global.output == OutputFormat::Json,
+            colors: super::run::colors_on_stderr(global.color),
             verbose: global.verbose,
             quiet: global.quiet,
         }

@@ -4,10 +4,26 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
 
 mod args;
+mod ask;
+mod build;
+mod cat;
 mod context;
+mod deploy;
+mod engine;
 mod error;
+mod health_check;
+mod info;
+mod init;
+mod interrupt;
+mod job;
+mod operate;
+mod out;
 mod plan;
 mod run;
+mod run_command;
+mod sandbox;
+mod table;
+mod world;
 
 pub use args::Cli;
 pub use context::Context;

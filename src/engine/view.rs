@@ -104,6 +104,30 @@ impl Rollout {
         [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(|target| Lane::Worker(*target)))
     }
 
+    /// Attempts that a person has to decide about.
+    pub fn doubts(&self) -> Vec<AttemptId> {
+        let in_doubt = |status: &Status| match status {
+            Status::InDoubt(attempt) => Some(*attempt),
+            _ => None,
+        };
+        self.open_lanes()
+            .flat_map(|lane| self.lane(lane).steps.iter().filter_map(|slot| in_doubt(&slot.status)))
+            .collect()
+    }
+
+    /// Gates that wait for a person.
+    pub fn closed_gates(&self) -> Vec<(Lane, u32)> {
+        let mut gates = Vec::new();
+        for lane in self.open_lanes() {
+            for (step, slot) in self.lane(lane).steps.iter().enumerate() {
+                if matches!(slot.status, Status::Gated { opens: None, .. }) {
+                    gates.push((lane, step as u32));
+                }
+            }
+        }
+        gates
+    }
+
     /// Where the run is.
     pub fn phase(&self) -> Phase {
         self.chart.phase()

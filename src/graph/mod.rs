@@ -6,16 +6,19 @@
 mod compile;
 mod dag;
 mod hash;
+mod made_up;
 mod matcher;
 mod model;
 mod names;
 mod numbers;
+mod render;
 mod select;
-mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use compile::{CompileOptions, compile};
+pub use made_up::made_up_fleet;
 pub use model::*;
 pub use numbers::{JobBudget, Numbers, Resolved};
+pub use render::{dot, mermaid};
 pub use select::{Selection, SelectionPart};

@@ -126,7 +126,9 @@ fn wanted(bound: BudgetBound, of: u32) -> Resolved {
         BudgetBound::MaxUnavailable(amount) => {
             let may = round_down(amount, of, "");
             let wants = of.saturating_sub(may.value);
-            Resolved { value: wants, how: format!("at most {} may be unavailable ({})", may.value, may.how) }
+            let plain = may.how == may.value.to_string();
+            let how = if plain { String::new() } else { format!(" ({})", may.how) };
+            Resolved { value: wants, how: format!("at most {} may be unavailable{how}", may.value) }
         }
     }
 }
@@ -173,4 +175,73 @@ fn round_up(amount: Amount, of: u32) -> Resolved {
 fn decimal(hundredths: u64) -> String {
     let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sizes(sizes: &[WaveSize], count: u32) -> Vec<u32> {
+        wave_sizes(sizes, count).into_iter().map(|wave| wave.value).collect()
+    }
+
+    #[test]
+    fn waves_round_down_repeat_and_end() {
+        let of = |count| WaveSize::Of(Amount::Count(count));
+        let percent = |percent| WaveSize::Of(Amount::Percent(percent));
+        assert_eq!(sizes(&[], 7), [7]);
+        assert_eq!(sizes(&[of(1), percent(10), WaveSize::Rest], 25), [1, 2, 22]);
+        assert_eq!(sizes(&[of(1), of(3)], 9), [1, 3, 3, 2]);
+        assert_eq!(sizes(&[percent(10)], 3), [1, 1, 1]);
+        assert_eq!(sizes(&[of(10), WaveSize::Rest], 4), [4]);
+        assert_eq!(sizes(&[of(0)], 2), [1, 1], "a wave is never empty");
+        assert_eq!(wave_sizes(&[percent(15)], 10)[0].how, "15% of 10 is 1.5, rounded down to 1");
+        assert_eq!(
+            wave_sizes(&[percent(1)], 10)[0].how,
+            "1% of 10 is 0.1, rounded down to 0, but at least 1"
+        );
+        assert_eq!(wave_sizes(&[percent(10)], 10)[0].how, "10% of 10 is 1");
+    }
+
+    #[test]
+    fn what_must_stay_rounds_up_and_what_may_go_rounds_down() {
+        let min = |percent| wanted(BudgetBound::MinAvailable(Amount::Percent(percent)), 3).value;
+        let max = |percent| wanted(BudgetBound::MaxUnavailable(Amount::Percent(percent)), 3).value;
+        assert_eq!((min(0), min(50), min(67), min(100)), (0, 2, 3, 3));
+        assert_eq!((max(0), max(33), max(50), max(67), max(100)), (3, 3, 2, 1, 0));
+        assert_eq!(wanted(BudgetBound::MaxUnavailable(Amount::Count(9)), 3).value, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn waves_cover_everybody_once(
+            given in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u8..=100), 0..6),
+            rest in any::<bool>(),
+            count in 0_u32..500,
+        ) {
+            let mut given: Vec<_> = given
+                .into_iter()
+                .map(|(fixed, number, percent)| {
+                    WaveSize::Of(if fixed { Amount::Count(number) } else { Amount::Percent(percent) })
+                })
+                .collect();
+            if rest {
+                given.push(WaveSize::Rest);
+            }
+            let waves = wave_sizes(&given, count);
+            prop_assert_eq!(waves.iter().map(|wave| wave.value).sum::<u32>(), count);
+            prop_assert!(waves.iter().all(|wave| wave.value > 0));
+        }
+
+        #[test]
+        fn no_percentage_ever_allows_more_than_it_says(percent in 0_u8..=100, of in 0_u32..2_000_000) {
+            let exact = f64::from(percent) * f64::from(of) / 100.0;
+            prop_assert!(f64::from(round_down(Amount::Percent(percent), of, "").value) <= exact + 1e-9);
+            prop_assert!(f64::from(round_up(Amount::Percent(percent), of).value) >= exact - 1e-9);
+            let may = of - wanted(BudgetBound::MaxUnavailable(Amount::Percent(percent)), of).value;
+            prop_assert!(f64::from(may) <= exact + 1e-9);
+        }
+    }
 }

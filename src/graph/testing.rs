@@ -1,1 +1,140 @@
 //! Plans and fleets made by hand, for unit tests of this room and of `policy`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CompileOptions, RolloutGraph, compile};
+use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Resources, RestartPolicy, Worker};
+use crate::plan::{
+    Amount, Budget, BudgetBound, Concurrency, Located, OnFailure, OnStepFailure, Order, Plan, Problems,
+    Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, When,
+};
+
+pub(crate) fn located<T>(value: T) -> Located<T> {
+    Located { value, span: 0..0 }
+}
+
+pub(crate) fn names(names: &[&str]) -> Vec<Located<String>> {
+    names.iter().map(|name| located((*name).to_owned())).collect()
+}
+
+/// A step that needs these.
+pub(crate) fn step(id: &str, kind: StepKind, needs: &[usize]) -> Step {
+    Step {
+        id: id.to_owned(),
+        name: None,
+        kind,
+        needs: needs.to_vec(),
+        timeout: Some(Duration::from_secs(300)),
+        retries: Retries {
+            attempts: 1,
+            delay: Duration::ZERO,
+            backoff: 1.0,
+            max_delay: Duration::from_secs(300),
+        },
+        when: When::default(),
+        on_failure: OnStepFailure::Fail,
+        span: 0..0,
+    }
+}
+
+pub(crate) fn reboot() -> StepKind {
+    StepKind::Reboot { command: "reboot".to_owned(), down_within: Duration::from_secs(120), unless: None }
+}
+
+/// Reboots every worker, one at a time.
+pub(crate) fn plan() -> Plan {
+    let wait = StepKind::WaitForSsh { settle: Duration::from_secs(5), interval: Duration::from_secs(1) };
+    Plan {
+        source: Source::new("plan.yaml", "name: test\n"),
+        name: "test".to_owned(),
+        description: None,
+        vars: BTreeMap::new(),
+        targets: Targets::default(),
+        rollout: RolloutSettings {
+            concurrency: located(Concurrency::AtMost(Amount::Count(1))),
+            waves: Vec::new(),
+            order: Order::Position,
+            spread: None,
+            budgets: Vec::new(),
+            max_failures: located(Amount::Count(0)),
+            on_failure: OnFailure::Halt,
+            soak: Duration::ZERO,
+            window: None,
+        },
+        before: Vec::new(),
+        steps: vec![step("reboot", reboot(), &[]), step("wait_for_ssh", wait, &[0])],
+        after: Vec::new(),
+        warnings: Problems::new(),
+    }
+}
+
+pub(crate) fn budget(job: &str, bound: BudgetBound) -> Located<Budget> {
+    located(Budget { job: located(job.to_owned()), bound })
+}
+
+pub(crate) fn spread(tag: &str, at_most: u64) -> Option<Located<Spread>> {
+    Some(located(Spread { tag: tag.to_owned(), at_most }))
+}
+
+/// A worker with the label `worker`, these labels, and tags as `key=value`.
+pub(crate) fn worker(host: &str, labels: &[&str], tags: &[&str]) -> Worker {
+    let labels: BTreeSet<String> =
+        labels.iter().chain(&["worker"]).map(|label| (*label).to_owned()).collect();
+    let tags = tags.iter().filter_map(|tag| tag.split_once('='));
+    Worker {
+        host: Host::parse(host).unwrap(),
+        labels,
+        tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        position: 0,
+        memory_mb: 0.0,
+        cpu_mhz: 0.0,
+        hostname: None,
+        ssh_port: None,
+        ssh_user: None,
+    }
+}
+
+/// A job on every worker with the label of its name.
+pub(crate) fn job(name: &str) -> Job {
+    Job {
+        name: JobName::parse(name).unwrap(),
+        version: "0.0.0".to_owned(),
+        selectors: BTreeSet::from([name.to_owned()]),
+        max_concurrent_starts: 0,
+        max_concurrent_upgrades: 1,
+        min_allocations_count: 0,
+        restart_policy: RestartPolicy::default(),
+        restart_globs: Vec::new(),
+        resources: Resources::default(),
+        health_check: None,
+        demands: BTreeSet::new(),
+        unsupported: BTreeSet::new(),
+    }
+}
+
+pub(crate) fn fleet(workers: Vec<Worker>, jobs: &[&str]) -> Fleet {
+    Fleet {
+        bucket_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        workers,
+        jobs: jobs.iter().map(|name| job(name)).collect(),
+        disabled: Disabled::default(),
+        made_up: true,
+    }
+}
+
+/// Compiles without options; panics with the problems.
+pub(crate) fn compiled(plan: &Plan, fleet: &Fleet) -> RolloutGraph {
+    compile(&Arc::new(plan.clone()), &Arc::new(fleet.clone()), &CompileOptions::default())
+        .unwrap_or_else(|problems| panic!("{:#?}", problems.iter().collect::<Vec<_>>()))
+}
+
+/// The codes of what is wrong.
+pub(crate) fn codes(plan: &Plan, fleet: &Fleet, options: &CompileOptions) -> Vec<&'static str> {
+    let problems = match compile(&Arc::new(plan.clone()), &Arc::new(fleet.clone()), options) {
+        Ok(graph) => graph.warnings,
+        Err(problems) => problems,
+    };
+    problems.iter().map(|problem| problem.code.trim_start_matches("maand::plan::")).collect()
+}

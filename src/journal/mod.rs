@@ -1,1 +1,29 @@
-//! (this room opens with its first file)
+//! The journal of runs: one SQLite file, `data/plan.db`, to which facts are appended and from which
+//! they are read back; the run lock beside it; requests from other processes; output and history.
+//!
+//! An append is one transaction and is durable when it returns, so that no effect comes before the
+//! fact that announces it. A [`Journal`] blocks and belongs to one thread. This room must not know
+//! what facts mean for a run (that is the engine's), nor how anything is shown.
+
+mod control;
+mod error;
+mod facts;
+mod failpoint;
+mod filesystem;
+mod history;
+mod holder;
+mod lock;
+mod output;
+mod run;
+mod schema;
+mod store;
+
+pub use control::{Control, Request, RequestState};
+pub use error::codes;
+pub use facts::Facts;
+pub use failpoint::{CRASH_AT, CRASH_WHEN};
+pub use holder::{Holder, HolderState};
+pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
+pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output};
+pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun, StoredState};
+pub use store::{FILE, Journal, Mode};

@@ -3,8 +3,19 @@
 //! This room turns text into a [`Plan`] or into [`Problems`]. It knows nothing of buckets, hosts,
 //! graphs or execution, and it does no I/O: the caller hands it text.
 
+mod check;
+pub mod code;
+mod decode;
 mod model;
+mod parse;
 mod problem;
+mod schema;
+pub mod suggest;
+mod yaml;
 
+pub use decode::{is_host_name, is_job_name};
 pub use model::*;
+pub use parse::parse;
 pub use problem::{Problem, Problems, Severity, Source};
+pub use schema::schema;
+pub use yaml::{MAX_BYTES, source_from_bytes};

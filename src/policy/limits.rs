@@ -64,11 +64,11 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Constraint {
     pub(super) wave: u32,
-    /// One of its steps takes it down; the rest binds only then.
+    /// One of its steps takes it down; else it never waits for its domain or its budgets.
     pub(super) disturbs: bool,
-    /// Index into the domains.
+    /// Index into the domains; held while the worker is down, whatever took it down.
     pub(super) domain: Option<u32>,
-    /// Indices into `budgets`, ascending.
+    /// Indices into `budgets`, ascending; counted while the worker is down.
     pub(super) budgets: Box<[u32]>,
 }
 
@@ -93,9 +93,6 @@ impl Limits {
             let target = graph.target(ix);
             let disturbs =
                 target.applies.iter().zip(&disturbing).any(|(applies, disturbs)| *applies && *disturbs);
-            if !disturbs {
-                return Constraint { wave: target.wave, disturbs, domain: None, budgets: Box::default() };
-            }
             let budgets = target.jobs.iter().filter_map(|job| budget_of[job.0 as usize]).collect();
             Constraint { wave: target.wave, disturbs, domain: domain_of.get(ix.0 as usize).copied(), budgets }
         };

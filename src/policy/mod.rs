@@ -6,6 +6,7 @@
 mod admission;
 mod describe;
 mod feasibility;
+mod forecast;
 mod limits;
 mod queue;
 mod verdict;
@@ -13,6 +14,12 @@ pub mod window;
 
 pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
 pub use feasibility::feasibility;
+pub use forecast::{Forecast, longest, usual};
 pub use limits::{Limits, SpreadLimit, disturbs};
 pub use queue::{PASSED_OVER_LIMIT, Pick, Queue};
 pub use verdict::*;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod verdicts;

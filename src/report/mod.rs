@@ -1,1 +1,33 @@
-//! (this room opens with its first file)
+//! Folds the facts of a run into a view of it, and shows both: plain lines, JSON, or a live terminal.
+//!
+//! A [`RunView`] is made of facts alone, so that it is the same in the process that carries the run
+//! out, after a crash, and in another process that looks on. [`Event`]s are the public vocabulary: the
+//! stored facts may change their form, these only grow. This room must not know where facts come from,
+//! and nothing that it does can influence a run.
+
+mod closing;
+mod derive;
+mod event;
+mod fold;
+mod json;
+mod layout;
+mod plain;
+mod reporter;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod time;
+mod view;
+mod words;
+
+pub use closing::{closing, status_text};
+pub use derive::{event_of, outcome_in_words};
+pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
+pub use fold::RunInfo;
+pub use json::JsonLines;
+pub use layout::rows;
+pub use plain::Plain;
+pub use reporter::{Reporter, Reporters};
+pub use terminal::Terminal;
+pub use time::{Time, span_in_words};
+pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};

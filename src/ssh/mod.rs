@@ -3,6 +3,30 @@
 //! This room knows the transport and the quoting. It must not know jobs, plans or what a script is
 //! for; it never retries a script by itself.
 
+mod auth;
+mod base64;
+mod client;
+mod config;
+mod connection;
+mod exchange;
+mod frame;
+mod gate;
+mod group;
+mod jump;
+mod known_hosts;
+mod pool;
+mod quote;
 mod remote;
+mod route;
+mod settings;
+mod socket;
+mod wire;
 
+pub use client::Ssh2Remote;
+pub use frame::{NotRun, sudo_refused};
+pub use group::{FENCED, Group, end_group, fence_snippet};
+pub use known_hosts::HostKeyCheck;
+pub use pool::for_each_host;
+pub use quote::{quote, visible};
 pub use remote::*;
+pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};

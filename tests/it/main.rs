@@ -1,5 +1,25 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bucket_read;
+mod catalog;
+mod graph;
+mod journal;
 mod layering;
+mod plan;
+mod sandbox;
 mod sim;
+mod ssh;
+mod ssh_faults;
+mod ssh_hosts;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Waits for a condition; a test that waits for ever names what it waits for.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "in vain: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -1,15 +1,80 @@
 //! `maand plan ...`: one file per command.
 
+mod apply;
+mod control;
+mod explain;
+mod list;
+mod logs;
+mod new;
+mod read;
+mod release;
+mod resume;
+mod schema;
+mod session;
+mod show;
+mod status;
+pub(super) mod stored;
+mod validate;
+
 use clap::Subcommand;
 
 use super::{CliError, Context, Exit};
 
 /// The commands below `maand plan`.
 #[derive(Debug, Subcommand)]
-pub enum PlanCommand {}
+pub enum PlanCommand {
+    /// Carry a plan out
+    Apply(apply::ApplyArgs),
+    /// Go on with a run that was stopped, whatever stopped it
+    Resume(resume::ResumeArgs),
+    /// Admit no further worker; active ones go on to their end
+    Pause(control::PauseArgs),
+    /// End a run for good
+    Abort(control::AbortArgs),
+    /// Open the gates that wait for a person
+    Approve(control::ApproveArgs),
+    /// Let a failed worker continue at its failed step
+    Retry(control::WorkerArgs),
+    /// Take a failed worker out of the failure ledger; it stays as it is
+    Skip(control::WorkerArgs),
+    /// Say what a worker waits for, and why
+    Explain(explain::ExplainArgs),
+    /// Clear the claim of a run that will never come back
+    Release(release::ReleaseArgs),
+    /// List the runs of this bucket, newest first
+    List(list::ListArgs),
+    /// Show what the steps of a run wrote
+    Logs(logs::LogsArgs),
+    /// Write a commented plan file to start from
+    New(new::NewArgs),
+    /// Show what a plan would do; no worker is contacted
+    Show(show::ShowArgs),
+    /// Show where a run stands
+    Status(status::StatusArgs),
+    /// Check plan files; no worker is contacted
+    Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of plan files, for editors
+    Schema,
+}
 
 /// Carries out one of them.
 pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliError> {
-    let _ = context;
-    match command {}
+    match command {
+        PlanCommand::Apply(args) => apply::run(&args, context),
+        PlanCommand::Resume(args) => resume::run(&args, context),
+        PlanCommand::Pause(args) => control::pause(args, context),
+        PlanCommand::Abort(args) => control::abort(&args, context),
+        PlanCommand::Approve(args) => control::approve(args, context),
+        PlanCommand::Retry(args) => control::retry(args, context),
+        PlanCommand::Skip(args) => control::skip(args, context),
+        PlanCommand::Explain(args) => explain::run(&args, context),
+        PlanCommand::Release(args) => release::run(&args, context),
+        PlanCommand::List(args) => list::run(&args, context),
+        PlanCommand::Logs(args) => logs::run(&args, context),
+        PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Show(args) => show::run(&args, context),
+        PlanCommand::Status(args) => status::run(&args, context),
+        PlanCommand::Validate(args) => validate::run(&args, context),
+        PlanCommand::Schema => schema::run(),
+    }
 }

@@ -1,0 +1,267 @@
+//! Changing the text of `disabled.json` without touching anything else in it: other people's entries,
+//! unknown keys, order and formatting stay byte for byte. Pure: text in, text out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::disabled;
+use super::fields::Doc;
+use super::fleet::{Host, JobName};
+use super::json::{self, Json, Member, Node, quoted};
+use crate::plan::{Problems, Source};
+
+/// One thing that can be disabled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisabledEntry {
+    /// Every allocation on this worker: an entry of `workers`.
+    Worker(Host),
+    /// One allocation: an entry of the job's `allocations`.
+    Allocation(JobName, Host),
+}
+
+/// What becomes of the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// They are there.
+    Present,
+    /// One of each is removed.
+    Absent,
+}
+
+/// A changed text.
+#[derive(Debug)]
+pub(super) struct Edited {
+    pub(super) text: String,
+    /// For each entry that was asked for: whether the text was changed for it.
+    pub(super) changed: Vec<bool>,
+}
+
+/// Carries out `wish` for `entries` on the text of the file (`None`: there is none). A text that is not
+/// a good `disabled.json` is not touched.
+pub(super) fn apply(
+    source: Option<&Source>,
+    entries: &[DisabledEntry],
+    wish: Wish,
+) -> Result<Edited, Problems> {
+    let empty = Source::new("disabled.json", "{}\n");
+    let source = source.unwrap_or(&empty);
+    let mut doc = Doc::new(source);
+    disabled::read(&mut doc);
+    doc.finish().into_result()?;
+    let Ok(root) = json::parse(source.text()) else {
+        // It was read just now.
+        return Ok(Edited { text: source.text().to_owned(), changed: vec![false; entries.len()] });
+    };
+    let mut edit = Edit { text: source.text(), root: &root, workers: Vec::new(), jobs: BTreeMap::new() };
+    let changed = entries.iter().map(|entry| edit.note(entry, wish)).collect::<Vec<_>>();
+    let text = if changed.contains(&true) { edit.render(wish) } else { source.text().to_owned() };
+    Ok(Edited { text, changed })
+}
+
+struct Edit<'t> {
+    text: &'t str,
+    root: &'t Node,
+    /// Hosts to add to, or remove from, `workers`.
+    workers: Vec<String>,
+    /// Hosts to add to, or remove from, the job's `allocations`.
+    jobs: BTreeMap<String, Vec<String>>,
+}
+
+fn members(node: Option<&Node>) -> &[Member] {
+    match node.map(|node| &node.value) {
+        Some(Json::Object(members)) => members,
+        _ => &[],
+    }
+}
+
+fn items(node: Option<&Node>) -> &[Node] {
+    match node.map(|node| &node.value) {
+        Some(Json::Array(items)) => items,
+        _ => &[],
+    }
+}
+
+fn get<'n>(node: Option<&'n Node>, key: &str) -> Option<&'n Node> {
+    members(node).iter().find(|member| &*member.key == key).map(|member| &member.value)
+}
+
+fn has(list: Option<&Node>, host: &str) -> bool {
+    items(list).iter().any(|item| is(item, host))
+}
+
+fn is(item: &Node, host: &str) -> bool {
+    matches!(&item.value, Json::String(text) if text.trim() == host)
+}
+
+impl Edit<'_> {
+    /// Notes what is to be done for one entry; `false`: nothing is.
+    fn note(&mut self, entry: &DisabledEntry, wish: Wish) -> bool {
+        let (list, host, noted) = match entry {
+            DisabledEntry::Worker(host) => (get(Some(self.root), "workers"), host, &mut self.workers),
+            DisabledEntry::Allocation(job, host) => {
+                let there = get(get(Some(self.root), "jobs"), job.as_str());
+                let list = get(there, "allocations");
+                // The whole job is disabled: a host in the list would make it less than that.
+                if there.is_some() && items(list).is_empty() {
+                    return false;
+                }
+                (list, host, self.jobs.entry(job.to_string()).or_default())
+            }
+        };
+        let wanted = wish == Wish::Present;
+        if has(list, host.as_str()) == wanted || noted.iter().any(|other| other == host.as_str()) {
+            return false;
+        }
+        noted.push(host.to_string());
+        true
+    }
+
+    fn render(&self, wish: Wish) -> String {
+        let mut wishes = Vec::new();
+        if !self.workers.is_empty() {
+            let list = get(Some(self.root), "workers");
+            wishes.push(("workers", Some(self.list(list, &self.workers, wish))));
+        }
+        if self.jobs.values().any(|hosts| !hosts.is_empty()) {
+            wishes.push(("jobs", Some(self.render_jobs(wish))));
+        }
+        let object = self.object(self.root, wishes);
+        format!("{}{object}{}", &self.text[..self.root.span.start], &self.text[self.root.span.end..])
+    }
+
+    fn render_jobs(&self, wish: Wish) -> String {
+        let jobs = get(Some(self.root), "jobs");
+        let mut wishes = Vec::new();
+        for (name, hosts) in self.jobs.iter().filter(|(_, hosts)| !hosts.is_empty()) {
+            let job = get(jobs, name);
+            let list = get(job, "allocations");
+            let rendered = match job {
+                None => Some(format!("{{\"allocations\": {}}}", self.list(None, hosts, wish))),
+                // With its last host the job goes: an empty list means all of it.
+                Some(_) if wish == Wish::Absent && items(list).len() == hosts.len() => None,
+                Some(job) => {
+                    Some(self.object(job, vec![("allocations", Some(self.list(list, hosts, wish)))]))
+                }
+            };
+            wishes.push((name.as_str(), rendered));
+        }
+        match jobs {
+            Some(node) if matches!(node.value, Json::Object(_)) => self.object(node, wishes),
+            _ => {
+                let parts: Vec<String> = wishes
+                    .into_iter()
+                    .filter_map(|(name, text)| Some(format!("{}: {}", quoted(name), text?)))
+                    .collect();
+                format!("{{{}}}", parts.join(", "))
+            }
+        }
+    }
+
+    /// A list of hosts with some added at its end, or with the last occurrence of each removed.
+    fn list(&self, node: Option<&Node>, hosts: &[String], wish: Wish) -> String {
+        let Some(node) = node.filter(|node| matches!(node.value, Json::Array(_))) else {
+            let texts: Vec<String> = hosts.iter().map(|host| quoted(host)).collect();
+            return format!("[{}]", texts.join(", "));
+        };
+        let all = items(Some(node));
+        let mut keep: Vec<Option<Option<String>>> = vec![Some(None); all.len()];
+        let mut added = Vec::new();
+        for host in hosts {
+            match wish {
+                Wish::Present => added.push(quoted(host)),
+                Wish::Absent => {
+                    if let Some(at) = all.iter().rposition(|item| is(item, host)) {
+                        keep[at] = None;
+                    }
+                }
+            }
+        }
+        let spans = all.iter().map(|item| item.span.clone()).collect::<Vec<_>>();
+        self.rebuild(&node.span, &spans, keep, added)
+    }
+
+    /// An object with the values of some keys replaced, or (`None`) removed; new keys at its end.
+    fn object(&self, node: &Node, mut wishes: Vec<(&str, Option<String>)>) -> String {
+        let all = members(Some(node));
+        let mut spans = Vec::new();
+        let mut keep = Vec::new();
+        for member in all {
+            spans.push(member.key_span.start..member.value.span.end);
+            let wish = wishes.iter().position(|(key, _)| *key == &*member.key).map(|at| wishes.remove(at).1);
+            keep.push(match wish {
+                None => Some(None),
+                Some(None) => None,
+                Some(Some(value)) => {
+                    let key = &self.text[member.key_span.start..member.value.span.start];
+                    Some(Some(format!("{key}{value}")))
+                }
+            });
+        }
+        let added = wishes
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{}: {}", quoted(key), value?)))
+            .collect();
+        self.rebuild(&node.span, &spans, keep, added)
+    }
+
+    /// A list or object again: each child as it is (`Some(None)`), replaced, or (`None`) left out, each
+    /// with the white space that stood before it, and further children in the manner of the others.
+    fn rebuild(
+        &self,
+        span: &Range<usize>,
+        children: &[Range<usize>],
+        keep: Vec<Option<Option<String>>>,
+        added: Vec<String>,
+    ) -> String {
+        let (open, close) = (span.start + 1, span.end - 1);
+        let mut leads = Vec::new();
+        let mut end = open;
+        for child in children {
+            leads.push(self.text[end..child.start].replacen(',', "", 1));
+            end = child.end;
+        }
+        let outermost = span == &self.root.span;
+        let (first, tail) = match leads.first() {
+            Some(first) => (first.clone(), &self.text[end..close]),
+            None if outermost => ("\n  ".to_owned(), "\n"),
+            None => (String::new(), ""),
+        };
+        // How a further child is set off: as the second is, else as the first on its own line, else
+        // by a space.
+        let next = match leads.get(1) {
+            Some(second) => second.clone(),
+            None if first.contains('\n') => first.clone(),
+            None => " ".to_owned(),
+        };
+        let mut out = String::from(&self.text[span.start..open]);
+        let mut count = 0;
+        let mut push = |lead: &str, child: &str| {
+            if count > 0 {
+                out.push(',');
+            }
+            out.push_str(if count == 0 { &first } else { lead });
+            out.push_str(child);
+            count += 1;
+        };
+        for (at, kept) in keep.into_iter().enumerate() {
+            match kept {
+                Some(Some(text)) => push(&leads[at], &text),
+                Some(None) => push(&leads[at], &self.text[children[at].clone()]),
+                None => {}
+            }
+        }
+        added.iter().for_each(|child| push(&next, child));
+        if count > 0 {
+            out.push_str(tail);
+        }
+        out.push_str(&self.text[close..span.end]);
+        out
+    }
+}
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! Finding and opening a bucket, and the places of its files. It must not know what the workspace says.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::conf;
+use super::fields::Doc;
+use super::files::{SMALL_LIMIT, read_text};
+use super::settings::{Settings, is_bucket_id};
+use crate::plan::{Problem, Problems, Source};
+
+/// Where the files of a bucket are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the files")]
+pub struct Paths {
+    pub root: PathBuf,
+    pub maand_conf: PathBuf,
+    pub workspace: PathBuf,
+    pub workers_json: PathBuf,
+    pub disabled_json: PathBuf,
+    pub jobs: PathBuf,
+    pub bucket_conf: PathBuf,
+    pub command_sh: PathBuf,
+    pub secrets: PathBuf,
+    pub known_hosts: PathBuf,
+    pub data: PathBuf,
+    /// Held around every operation that changes the catalog, `disabled.json`, or workers.
+    pub catalog_lock: PathBuf,
+    /// Held by the one run of a plan.
+    pub plan_lock: PathBuf,
+    pub plan_db: PathBuf,
+    pub catalog_db: PathBuf,
+    /// Upstream's database; never written.
+    pub upstream_db: PathBuf,
+    pub tmp: PathBuf,
+    pub logs: PathBuf,
+}
+
+impl Paths {
+    /// Those of the bucket in this folder, whether they exist or not.
+    pub fn of(root: &Path) -> Self {
+        let (workspace, secrets, data) = (root.join("workspace"), root.join("secrets"), root.join("data"));
+        Self {
+            maand_conf: root.join("maand.conf"),
+            workers_json: workspace.join("workers.json"),
+            disabled_json: workspace.join("disabled.json"),
+            jobs: workspace.join("jobs"),
+            bucket_conf: workspace.join("bucket.conf"),
+            command_sh: workspace.join("command.sh"),
+            known_hosts: secrets.join("known_hosts"),
+            catalog_lock: data.join("catalog.lock"),
+            plan_lock: data.join("plan.lock"),
+            plan_db: data.join("plan.db"),
+            catalog_db: data.join("catalog.db"),
+            upstream_db: data.join("maand.db"),
+            tmp: root.join("tmp"),
+            logs: root.join("logs"),
+            root: root.to_path_buf(),
+            workspace,
+            secrets,
+            data,
+        }
+    }
+}
+
+/// An opened bucket: where it is and what `maand.conf` says.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    paths: Paths,
+    settings: Settings,
+    warnings: Problems,
+}
+
+impl Bucket {
+    /// Opens the bucket in `start`, or else (`None`) in the nearest folder with a `maand.conf`, from
+    /// the current one upwards.
+    pub fn find(start: Option<&Path>) -> Result<Self, Problems> {
+        if let Some(folder) = start {
+            return Self::open(folder);
+        }
+        let here = std::env::current_dir().map_err(|error| {
+            Problem::error("maand::bucket::not_found", format!("the current folder is unknown: {error}"))
+                .help("change to a folder that exists, or say where the bucket is with -C")
+        })?;
+        match here.ancestors().find(|folder| folder.join("maand.conf").is_file()) {
+            Some(folder) => Self::open(folder),
+            None => Err(Problem::error(
+                "maand::bucket::not_found",
+                format!("there is no maand.conf in {} or above it", here.display()),
+            )
+            .help("say where the bucket is with -C DIR, or make one with `maand init`")
+            .into()),
+        }
+    }
+
+    /// Opens the bucket in this folder: reads `maand.conf`, nothing else.
+    pub fn open(folder: &Path) -> Result<Self, Problems> {
+        let root = match std::path::absolute(folder) {
+            Ok(root) => root,
+            Err(_) => folder.to_path_buf(),
+        };
+        let paths = Paths::of(&root);
+        let name = shown(&paths.maand_conf);
+        let Some(source) = read_text(&paths.maand_conf, &name, SMALL_LIMIT)? else {
+            return Err(Problem::error(
+                "maand::bucket::not_found",
+                format!("{} is no bucket: it has no maand.conf", shown(&root)),
+            )
+            .help("make a bucket there with `maand init DIR`, or name another folder with -C")
+            .into());
+        };
+        let mut doc = Doc::new(&source);
+        let mut settings = Settings::read(&mut doc, &root);
+        let problems = doc.finish();
+        if settings.bucket_id.is_none() {
+            settings.bucket_id = upstream_bucket_id(&paths.upstream_db);
+        }
+        if !problems.has_errors() {
+            return Ok(Self { paths, settings, warnings: problems });
+        }
+        // Nothing can be done with this bucket, so say at once what else is wrong with it.
+        settings.bucket_id.get_or_insert_with(|| "unknown".to_owned());
+        let bucket = Self { paths, settings, warnings: problems };
+        match bucket.load() {
+            Ok((_, problems)) | Err(problems) => Err(problems),
+        }
+    }
+
+    /// Where its files are.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// What `maand.conf` says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is doubtful in `maand.conf` and yet accepted.
+    pub fn warnings(&self) -> &Problems {
+        &self.warnings
+    }
+
+    /// The id that names this bucket on its workers.
+    pub fn bucket_id(&self) -> Result<&str, Problem> {
+        self.settings.bucket_id.as_deref().ok_or_else(|| {
+            let name = shown(&self.paths.maand_conf);
+            Problem::error("maand::bucket::no_bucket_id", format!("{name} has no `bucket_id`"))
+                .in_file(&Source::new(name, ""))
+                .help("run `maand init` in the bucket: it adds one and changes nothing else")
+        })
+    }
+
+    /// Whether the bucket belongs to an installed upstream program.
+    pub fn is_upstream(&self) -> bool {
+        self.paths.upstream_db.exists()
+    }
+
+    /// The ports that a build may hand out, from `workspace/bucket.conf`.
+    pub fn port_range(&self) -> Result<RangeInclusive<u16>, Problems> {
+        let Some(source) = self.read(&self.paths.bucket_conf, SMALL_LIMIT)? else {
+            return Ok(conf::DEFAULT_PORTS);
+        };
+        let mut doc = Doc::new(&source);
+        let range = conf::port_range(&mut doc);
+        doc.finish().into_result().map(|_| range)
+    }
+
+    /// A file of this bucket, under the name that people know it by.
+    pub(super) fn read(&self, path: &Path, limit: u64) -> Result<Option<Source>, Problem> {
+        read_text(path, &shown(path), limit)
+    }
+}
+
+/// A path as people would type it: relative to the current folder where it is below it.
+pub(super) fn shown(path: &Path) -> String {
+    let relative =
+        std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf));
+    match relative {
+        Some(relative) if !relative.as_os_str().is_empty() => relative.display().to_string(),
+        _ => path.display().to_string(),
+    }
+}
+
+/// The id in upstream's database, read only; `None` when there is none or it can not be read.
+fn upstream_bucket_id(db: &Path) -> Option<String> {
+    use rusqlite::{Connection, OpenFlags};
+    if !db.is_file() {
+        return None;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(db, flags).ok()?;
+    let id: String =
+        connection.query_row("SELECT bucket_id FROM bucket LIMIT 1", [], |row| row.get(0)).ok()?;
+    is_bucket_id(&id).then_some(id)
+}

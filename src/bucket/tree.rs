@@ -1,0 +1,181 @@
+//! The files of one job as they travel to a worker: everything below its folder but `data/`, `logs/`
+//! and `bin/`, which belong to the worker.
+//!
+//! Symbolic links are sent as links and never followed, as rsync does upstream: a link can not make
+//! us read something outside of the job. Pipes, sockets and devices are refused. This module must not
+//! know what a manifest says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::plan::{Problem, Problems};
+
+/// More entries than this in one job are refused: it is some other folder by mistake.
+const MAX_ENTRIES: usize = 100_000;
+/// So deep, too.
+const MAX_DEPTH: usize = 64;
+/// Top-level folders that exist on the worker only.
+pub const WORKERS_OWN: [&str; 3] = ["data", "logs", "bin"];
+
+/// One entry of a job's tree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobFile {
+    /// Relative to the job's folder, with `/`; valid UTF-8.
+    pub path: String,
+    /// What it is.
+    pub kind: JobFileKind,
+}
+
+/// What an entry of a job's tree is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobFileKind {
+    /// A folder.
+    Folder,
+    /// A plain file.
+    File {
+        /// In bytes, when it was looked at.
+        size: u64,
+        /// Somebody may execute it.
+        executable: bool,
+    },
+    /// A symbolic link, sent as it is.
+    Link {
+        /// Where it points, unresolved.
+        target: String,
+    },
+}
+
+/// The tree of a job sorted by path, folders before what is in them. All that can not be sent is
+/// reported together; `name` is the folder as shown to people.
+pub fn walk(folder: &Path, name: &str) -> Result<Vec<JobFile>, Problems> {
+    let mut walk = Walk { found: Vec::new(), problems: Problems::new(), name };
+    walk.folder(folder, "", 0);
+    walk.found.sort();
+    if walk.problems.has_errors() { Err(walk.problems) } else { Ok(walk.found) }
+}
+
+struct Walk<'a> {
+    found: Vec<JobFile>,
+    problems: Problems,
+    name: &'a str,
+}
+
+impl Walk<'_> {
+    fn refuse(&mut self, path: &str, why: &str, help: &str) {
+        let message = format!("{}/{path} {why}", self.name);
+        self.problems.push(Problem::error("maand::bucket::job_file", message).help(help));
+    }
+
+    fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) {
+        if depth > MAX_DEPTH || self.found.len() > MAX_ENTRIES {
+            let help = "is this the right folder for a job?";
+            return self.refuse(prefix, "holds too much to be a part of a job", help);
+        }
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return self.refuse(prefix, &format!("can not be read: {error}"), "check its permissions");
+            }
+        };
+        for entry in entries {
+            if self.found.len() > MAX_ENTRIES {
+                break;
+            }
+            match entry {
+                Ok(entry) => self.entry(&entry, prefix, depth),
+                Err(error) => self.refuse(prefix, &format!("can not be read: {error}"), "try again"),
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &fs::DirEntry, prefix: &str, depth: usize) {
+        let raw = entry.file_name();
+        let Some(name) = raw.to_str().filter(|name| !name.chars().any(char::is_control)) else {
+            let shown = format!("{prefix}{}", raw.to_string_lossy().escape_debug());
+            return self.refuse(&shown, "has a name that is not plain UTF-8 text", "rename it");
+        };
+        let path = format!("{prefix}{name}");
+        let meta = match entry.metadata() {
+            Ok(meta) => meta,
+            Err(error) => {
+                return self.refuse(&path, &format!("can not be read: {error}"), "check its permissions");
+            }
+        };
+        let kind = meta.file_type();
+        if prefix.is_empty() && kind.is_dir() && WORKERS_OWN.contains(&name) {
+            return;
+        }
+        if kind.is_dir() {
+            self.found.push(JobFile { path: path.clone(), kind: JobFileKind::Folder });
+            self.folder(&entry.path(), &format!("{path}/"), depth + 1);
+        } else if kind.is_file() {
+            let executable = meta.permissions().mode() & 0o111 != 0;
+            self.found.push(JobFile { path, kind: JobFileKind::File { size: meta.len(), executable } });
+        } else if kind.is_symlink() {
+            match fs::read_link(entry.path()).ok().and_then(|target| target.to_str().map(str::to_owned)) {
+                Some(target) => self.found.push(JobFile { path, kind: JobFileKind::Link { target } }),
+                None => self.refuse(&path, "is a link whose target can not be read as text", "remove it"),
+            }
+        } else {
+            self.refuse(&path, "is neither a file nor a folder nor a link", "remove it");
+        }
+    }
+}
+
+/// Features of upstream in the tree that the built-in engine does not have, by name.
+pub(super) fn unsupported(files: &[JobFile]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files {
+        let path = file.path.as_str();
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if name.ends_with(".tpl") {
+            found.insert(format!("template {path}"));
+        }
+        if path == "vars.toml" {
+            found.insert("key-value store (vars.toml)".to_owned());
+        }
+        if path == "_prometheus" || path.starts_with("_prometheus/") {
+            found.insert("Prometheus files (_prometheus)".to_owned());
+        }
+        let script = [".py", ".ts", ".js"].iter().any(|ending| name.ends_with(ending));
+        let module = path.starts_with("_modules/") || path.starts_with("modules/");
+        if module && script && name.starts_with("command_") {
+            found.insert(format!("job command {path}"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workers_own_folders_stay_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["data", "conf/data"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for file in ["Makefile", "data/x", "conf/data/y", "conf/a.tpl"] {
+            fs::write(dir.path().join(file), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
+        let files = walk(dir.path(), "api").unwrap();
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["Makefile", "conf", "conf/a.tpl", "conf/data", "conf/data/y", "link"]);
+        assert_eq!(files[5].kind, JobFileKind::Link { target: "/etc".to_owned() });
+        assert_eq!(unsupported(&files), BTreeSet::from(["template conf/a.tpl".to_owned()]));
+    }
+
+    #[test]
+    fn a_pipe_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("p"), rustix::fs::FileType::Fifo, mode, 0)
+            .unwrap();
+        let problems = walk(dir.path(), "api").unwrap_err();
+        assert!(problems.iter().next().unwrap().message.contains("api/p"));
+    }
+}

@@ -1,0 +1,33 @@
+//! The built-in engine: the operations that upstream documents, done with care.
+//!
+//! ```text
+//! workspace --build--> State in catalog.db --planning--> actions --rollout--> workers
+//!                            ^                                        |
+//!                            +---- attempts before, outcomes after ---+
+//! ```
+//!
+//! `order`, `ports`, `planning` and most of `tree` are pure. Scripts on workers leave receipts, so that
+//! what was done and not heard of is not done twice.
+
+mod build;
+mod deploy;
+mod engine;
+mod health;
+mod job;
+mod locking;
+mod order;
+mod planning;
+mod ports;
+mod probe;
+mod rollout;
+mod scripts;
+mod state;
+mod store;
+mod sync;
+#[cfg(test)]
+mod testing;
+mod tree;
+mod wire;
+
+pub use engine::{Builtin, MAKE_TIMEOUT, built_workers};
+pub use store::action_name;

@@ -1,0 +1,141 @@
+//! The scripts that run on workers, and what their exit codes mean.
+//!
+//! Texts are constant; all values go in as environment. What a Makefile prints can therefore never be
+//! taken for an answer of ours: answers are exit codes from 100 on, and make's own never get out.
+
+use std::time::Duration;
+
+use super::state::{State, WorkerJson};
+use crate::bucket::{Host, JobName};
+use crate::catalog::Fence;
+use crate::ssh::{HostProfile, Script, Shell, fence_snippet};
+
+const COMMON: &str = include_str!("scripts/common.sh");
+
+/// What is wanted of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Check the tools, write worker.json and jobs.json.
+    Sync,
+    /// Print worker.json.
+    Show,
+    /// Take a job's tree and swap it in.
+    Put,
+    /// `make` for a deploy, with a receipt.
+    Make,
+    /// Remove a job's files.
+    Remove,
+    /// `make` for `maand job`.
+    Run,
+}
+
+/// Exit codes of the scripts.
+pub(crate) mod code {
+    /// The job's files are not there, or not those that were asked for.
+    pub(crate) const NO_FILES: i32 = 100;
+    /// A tool is missing.
+    pub(crate) const NO_TOOL: i32 = 101;
+    /// `make` ended with an error.
+    pub(crate) const MAKE_FAILED: i32 = 102;
+    /// A newer controller has taken over.
+    pub(crate) const FENCED: i32 = crate::ssh::FENCED;
+    /// The tar stream could not be unpacked.
+    pub(crate) const NOT_UNPACKED: i32 = 104;
+    /// A file could not be written, moved or removed.
+    pub(crate) const FILES: i32 = 105;
+    /// A receipt says that it has been done already.
+    pub(crate) const ALREADY_DONE: i32 = 110;
+    /// There is no worker.json.
+    pub(crate) const NO_WORKER_JSON: i32 = 111;
+}
+
+/// So long may our own scripts take that only move small files.
+const OWN_DEADLINE: Duration = Duration::from_secs(60);
+/// A tree of some gigabytes over a slow line.
+const PUT_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+/// A script, with the variables that all of them need.
+pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Option<&Fence>) -> Script {
+    let (text, what, deadline) = match task {
+        Task::Sync => (include_str!("scripts/sync.sh"), "write worker.json", OWN_DEADLINE),
+        Task::Show => (include_str!("scripts/show.sh"), "read worker.json", OWN_DEADLINE),
+        Task::Put => (include_str!("scripts/put.sh"), "put files", PUT_DEADLINE),
+        Task::Make => (include_str!("scripts/make.sh"), "make", OWN_DEADLINE),
+        Task::Remove => (include_str!("scripts/remove.sh"), "remove files", PUT_DEADLINE),
+        Task::Run => (include_str!("scripts/run.sh"), "make", OWN_DEADLINE),
+    };
+    let mut env = vec![
+        ("MAAND_DIR".to_owned(), profile.worker_dir.to_string_lossy().into_owned()),
+        ("MAAND_BOOT_ID".to_owned(), profile.boot_id.to_string_lossy().into_owned()),
+        ("WORKER_IP".to_owned(), host.to_string()),
+    ];
+    if let Some(fence) = fence {
+        env.push(("MAAND_RUN".to_owned(), fence.run.clone()));
+        env.push(("MAAND_EPOCH".to_owned(), fence.epoch.to_string()));
+    }
+    let lock = task != Task::Show;
+    // The epoch is kept beside the lock, so only a script that holds it may look.
+    let head = if lock { fence_snippet() } else { "" };
+    Script {
+        what: what.to_owned(),
+        shell: Shell::Sh,
+        sudo: profile.use_sudo,
+        text: format!("{head}\n{COMMON}\n{text}"),
+        env,
+        deadline,
+        silence: None,
+        // The text is ours. What make runs is the user's own: a sandbox guards that by itself, with a
+        // stand-in for make that runs no Makefile but its demo's.
+        users_own: false,
+        lock,
+    }
+}
+
+/// The environment of a job's Makefile, and which job it is.
+pub(crate) fn job_env(state: &State, job: &JobName, current_version: Option<&str>) -> Vec<(String, String)> {
+    let mut env = vec![
+        ("MAAND_JOB".to_owned(), job.to_string()),
+        ("BUCKET_ID".to_owned(), state.bucket_id.clone()),
+        ("CURRENT_VERSION".to_owned(), current_version.unwrap_or_default().to_owned()),
+    ];
+    if let Some(row) = state.jobs.get(job) {
+        env.push(("NEW_VERSION".to_owned(), row.job.version.clone()));
+        env.extend(row.ports.iter().map(|(name, port)| (port_variable(name), port.to_string())));
+    }
+    env
+}
+
+/// `MAAND_PORT_<NAME>`, upper-cased, with `_` for what can not be in a variable's name.
+fn port_variable(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("MAAND_PORT_{}", name.chars().map(plain).collect::<String>())
+}
+
+/// How a worker's `worker.json` compares with what was last confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// It is the same.
+    Same,
+    /// There is none, or it is another one.
+    Differs(String),
+}
+
+/// Compares what a worker printed with what should be there.
+pub(crate) fn compare(printed: &str, expected: &WorkerJson) -> Agreement {
+    let found: WorkerJson = match serde_json::from_str(printed) {
+        Ok(found) => found,
+        Err(error) => return Agreement::Differs(format!("worker.json there can not be read: {error}")),
+    };
+    let differs = |what: &str, found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+        Agreement::Differs(format!("worker.json there has {what} {found}, the catalog {expected}"))
+    };
+    if found.bucket_id != expected.bucket_id {
+        differs("bucket_id", &found.bucket_id, &expected.bucket_id)
+    } else if found.worker_id != expected.worker_id {
+        differs("worker_id", &found.worker_id, &expected.worker_id)
+    } else if found.update_seq != expected.update_seq {
+        differs("update_seq", &found.update_seq, &expected.update_seq)
+    } else {
+        Agreement::Same
+    }
+}

@@ -1,0 +1,9 @@
+# Runs a Makefile target of a job for `maand job`.
+target=$MAAND_TARGET
+[ "$target" = status ] || roll_forward
+[ -f "$jobdir/Makefile" ] || exit 100
+cd "$jobdir" || fail 105 "can not enter $jobdir"
+clean_environment
+make "$target" </dev/null
+code=$?
+[ "$code" = 0 ] || fail 102 "make $target ended with $code"

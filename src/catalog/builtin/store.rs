@@ -1,0 +1,538 @@
+//! `catalog.db`: the [`State`] in SQLite, loaded whole and saved by what has changed.
+//!
+//! Every save is one immediate transaction with `synchronous=FULL`, so that a kill at any moment
+//! leaves the state before it or the state after it. This module must not know what an operation
+//! does. Deploys save while they run; the bucket's lock keeps writers apart, not this module.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+
+use super::state::{AllocationKey, AllocationRow, Attempt, JobRow, State, WorkerRow};
+use super::tree::Tree;
+use crate::bucket::{Host, JobName};
+use crate::catalog::{Action, CatalogError};
+
+/// `maac`: says that a SQLite file is a catalog of ours.
+const APPLICATION_ID: i32 = 0x6d61_6163;
+/// The newest schema that this program knows.
+const SCHEMA_VERSION: i32 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+/// Before it a WAL can be corrupted by two connections that write at the wrong moment
+/// (<https://www.sqlite.org/wal.html>, "the WAL-reset bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// A reader or writer of the same file is waited for so long; saves take milliseconds.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An open `catalog.db`.
+pub(crate) struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens it for writing and makes it where it is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self, CatalogError> {
+        let broken = |error: rusqlite::Error| describe(path, &error);
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(CatalogError::Broken(format!(
+                "the linked SQLite {} can corrupt a write-ahead log; 3.51.3 or newer is needed",
+                rusqlite::version()
+            )));
+        }
+        let connection = Connection::open(path).map_err(broken)?;
+        connection.busy_timeout(BUSY).map_err(broken)?;
+        let mut store = Self { connection, path: path.to_owned() };
+        let mode: String =
+            store.connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(broken)?;
+        if mode != "wal" {
+            return Err(CatalogError::Broken(format!(
+                "{}: no write-ahead log here (mode {mode})",
+                path.display()
+            )));
+        }
+        store.connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON").map_err(broken)?;
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Opens it for reading; `None` where there is none yet. Never writes.
+    pub(crate) fn open_read_only(path: &Path) -> Result<Option<Self>, CatalogError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let open = |name: &str, flags| -> Result<Self, rusqlite::Error> {
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(name, flags)?;
+            connection.busy_timeout(BUSY)?;
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(Self { connection, path: path.to_owned() })
+        };
+        let store = match open(&path.to_string_lossy(), OpenFlags::empty()) {
+            // On a read-only file system there can be no -shm file; where there is no log either,
+            // the file itself is all there is.
+            Err(error) if cannot_open(&error) && !wal_of(path).exists() => {
+                open(&immutable_uri(path), OpenFlags::SQLITE_OPEN_URI)
+            }
+            other => other,
+        }
+        .map_err(|error| describe(path, &error))?;
+        match store.version()? {
+            0 => Ok(None),
+            _ => Ok(Some(store)),
+        }
+    }
+
+    fn version(&self) -> Result<i32, CatalogError> {
+        let pragma = |name: &str| -> Result<i32, CatalogError> {
+            self.connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+                .map_err(|error| describe(&self.path, &error))
+        };
+        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        let empty = application == 0 && version == 0;
+        if !empty && application != APPLICATION_ID {
+            return Err(CatalogError::Broken(format!("{} is not a catalog of maand", self.path.display())));
+        }
+        if version > SCHEMA_VERSION {
+            return Err(CatalogError::Broken(format!(
+                "{} was written by a newer maand (schema {version}, this one knows {SCHEMA_VERSION}): use that one",
+                self.path.display()
+            )));
+        }
+        Ok(version)
+    }
+
+    fn migrate(&mut self) -> Result<(), CatalogError> {
+        if self.version()? == SCHEMA_VERSION {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        let broken = |error: rusqlite::Error| describe(&path, &error);
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(broken)?;
+        // Another process may have made it while we waited.
+        let made: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(broken)?;
+        if made == 0 {
+            tx.execute_batch(SCHEMA).map_err(broken)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(broken)?;
+            tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(broken)?;
+        }
+        tx.commit().map_err(broken)
+    }
+
+    /// All of it; an empty state before the first build.
+    pub(crate) fn load(&self) -> Result<State, CatalogError> {
+        self.load_rows().map_err(|error| describe(&self.path, &error))
+    }
+
+    fn load_rows(&self) -> Result<State, rusqlite::Error> {
+        // One transaction, so that a save in between is seen whole or not at all.
+        let tx = self.connection.unchecked_transaction()?;
+        let mut state = State::default();
+        let bucket = tx
+            .query_row("SELECT bucket_id, update_seq FROM bucket", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((bucket_id, seq)) = bucket {
+            state.bucket_id = bucket_id;
+            state.update_seq = number(seq);
+        }
+        let mut rows = tx.prepare(
+            "SELECT host, worker_id, worker_json, removed, sent_seq, confirmed_seq, out_of_sync FROM worker",
+        )?;
+        for row in rows.query_map([], worker_row)? {
+            let (host, worker) = row?;
+            state.workers.insert(host, worker);
+        }
+        let mut rows =
+            tx.prepare("SELECT name, job_json, hash, deployment_seq, ports_json, removed FROM job")?;
+        for row in rows.query_map([], job_row)? {
+            let (name, job) = row?;
+            state.jobs.insert(name, job);
+        }
+        let mut rows = tx.prepare(
+            "SELECT host, job, disabled, removed, current_hash, current_version, previous_hash, stopped,
+                    attempt_deploy, attempt_action, attempt_hash, attempt_failed FROM allocation",
+        )?;
+        let mut names = Names { workers: &state.workers, jobs: &state.jobs };
+        let mut allocations = Vec::new();
+        for row in rows.query_map([], |row| allocation_row(row, &mut names))? {
+            allocations.push(row?);
+        }
+        // They come in the order of the key, which makes this cheap.
+        state.allocations = allocations.into_iter().collect();
+        Ok(state)
+    }
+
+    /// The file list behind a content hash, where it is still known.
+    pub(crate) fn tree(&self, hash: &str) -> Result<Option<Tree>, CatalogError> {
+        let text: Option<String> = self
+            .connection
+            .query_row("SELECT files_json FROM tree WHERE hash = ?1", [hash], |row| row.get(0))
+            .optional()
+            .map_err(|error| describe(&self.path, &error))?;
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
+            CatalogError::Broken(format!("{}: file list of {hash}: {error}", self.path.display()))
+        })
+    }
+
+    /// Writes what differs between the two, and the trees, in one transaction.
+    pub(crate) fn save(
+        &mut self,
+        old: &State,
+        new: &State,
+        trees: &[(String, Tree)],
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        self.save_rows(old, new, trees).map_err(|error| describe(&path, &error))
+    }
+
+    /// Writes these rows as they are in `state` now (those that are not, are removed), and its
+    /// `update_seq`, in one transaction.
+    pub(crate) fn touch(
+        &mut self,
+        state: &State,
+        keys: &[AllocationKey],
+        hosts: &[Host],
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        self.touch_rows(state, keys, hosts).map_err(|error| describe(&path, &error))
+    }
+
+    fn touch_rows(
+        &mut self,
+        state: &State,
+        keys: &[AllocationKey],
+        hosts: &[Host],
+    ) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE bucket SET update_seq = ?1", [state.update_seq as i64])?;
+        {
+            let mut put = tx.prepare(PUT_WORKER)?;
+            for (host, row) in hosts.iter().filter_map(|host| state.workers.get_key_value(host)) {
+                put_worker(&mut put, host, row)?;
+            }
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
+            for key in keys {
+                match state.allocations.get(key) {
+                    Some(row) => put_allocation(&mut put, key, row)?,
+                    None => {
+                        delete.execute([key.host.as_str(), key.job.as_str()])?;
+                    }
+                }
+            }
+        }
+        tx.commit()
+    }
+
+    fn save_rows(
+        &mut self,
+        old: &State,
+        new: &State,
+        trees: &[(String, Tree)],
+    ) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if (&old.bucket_id, old.update_seq) != (&new.bucket_id, new.update_seq) {
+            tx.execute(
+                "INSERT INTO bucket (id, bucket_id, update_seq) VALUES (1, ?1, ?2)
+                 ON CONFLICT (id) DO UPDATE SET bucket_id = excluded.bucket_id, update_seq = excluded.update_seq",
+                params![new.bucket_id, new.update_seq as i64],
+            )?;
+        }
+        {
+            let mut delete = tx.prepare("DELETE FROM worker WHERE host = ?1")?;
+            for host in old.workers.keys().filter(|host| !new.workers.contains_key(*host)) {
+                delete.execute([host.as_str()])?;
+            }
+            let mut put = tx.prepare(PUT_WORKER)?;
+            for (host, row) in new.workers.iter().filter(|(host, row)| old.workers.get(*host) != Some(*row)) {
+                put_worker(&mut put, host, row)?;
+            }
+            let mut delete = tx.prepare("DELETE FROM job WHERE name = ?1")?;
+            for name in old.jobs.keys().filter(|name| !new.jobs.contains_key(*name)) {
+                delete.execute([name.as_str()])?;
+            }
+            let mut put = tx.prepare("INSERT OR REPLACE INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            for (name, row) in new.jobs.iter().filter(|(name, row)| old.jobs.get(*name) != Some(*row)) {
+                put.execute(params![
+                    name.as_str(),
+                    json(&row.job)?,
+                    row.hash,
+                    row.deployment_seq,
+                    json(&row.ports)?,
+                    row.removed,
+                ])?;
+            }
+            let mut put = tx.prepare("INSERT OR IGNORE INTO tree VALUES (?1, ?2)")?;
+            for (hash, tree) in trees {
+                put.execute(params![hash, json(tree)?])?;
+            }
+            let mut delete = tx.prepare(DELETE_ALLOCATION)?;
+            for key in old.allocations.keys().filter(|key| !new.allocations.contains_key(*key)) {
+                delete.execute([key.host.as_str(), key.job.as_str()])?;
+            }
+            let mut put = tx.prepare(PUT_ALLOCATION)?;
+            for (key, row) in
+                new.allocations.iter().filter(|(key, row)| old.allocations.get(*key) != Some(*row))
+            {
+                put_allocation(&mut put, key, row)?;
+            }
+        }
+        if !trees.is_empty() {
+            let mut used: BTreeSet<&str> = new.jobs.values().map(|job| job.hash.as_str()).collect();
+            used.extend(new.allocations.values().filter_map(|row| row.current_hash.as_deref()));
+            let mut known = tx.prepare("SELECT hash FROM tree")?;
+            let known: Vec<String> = known.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            for hash in known.iter().filter(|hash| !used.contains(hash.as_str())) {
+                tx.execute("DELETE FROM tree WHERE hash = ?1", [hash])?;
+            }
+        }
+        tx.commit()
+    }
+}
+
+const PUT_WORKER: &str = "INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const PUT_ALLOCATION: &str =
+    "INSERT OR REPLACE INTO allocation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const DELETE_ALLOCATION: &str = "DELETE FROM allocation WHERE host = ?1 AND job = ?2";
+
+fn put_worker(
+    put: &mut rusqlite::Statement<'_>,
+    host: &Host,
+    row: &WorkerRow,
+) -> Result<(), rusqlite::Error> {
+    put.execute(params![
+        host.as_str(),
+        row.worker_id,
+        json(&row.worker)?,
+        row.removed,
+        row.sent_seq as i64,
+        row.confirmed_seq as i64,
+        row.out_of_sync,
+    ])?;
+    Ok(())
+}
+
+fn put_allocation(
+    put: &mut rusqlite::Statement<'_>,
+    key: &AllocationKey,
+    row: &AllocationRow,
+) -> Result<(), rusqlite::Error> {
+    let attempt = row.attempt.as_ref();
+    put.execute(params![
+        key.host.as_str(),
+        key.job.as_str(),
+        row.disabled,
+        row.removed,
+        row.current_hash,
+        row.current_version,
+        row.previous_hash,
+        row.stopped,
+        attempt.map(|attempt| &attempt.deploy_id),
+        attempt.map(|attempt| action_name(attempt.action)),
+        attempt.map(|attempt| &attempt.hash),
+        attempt.is_some_and(|attempt| attempt.failed),
+    ])?;
+    Ok(())
+}
+
+/// Rows share the names of the tables before them instead of making new ones.
+struct Names<'a> {
+    workers: &'a std::collections::BTreeMap<Host, WorkerRow>,
+    jobs: &'a std::collections::BTreeMap<JobName, JobRow>,
+}
+
+fn worker_row(row: &Row<'_>) -> Result<(Host, WorkerRow), rusqlite::Error> {
+    let worker: crate::bucket::Worker = parse(row, 2)?;
+    let host = Host::parse(row.get_ref(0)?.as_str()?).ok_or_else(|| corrupt(0, "not a host"))?;
+    Ok((
+        host,
+        WorkerRow {
+            worker_id: row.get(1)?,
+            worker,
+            removed: row.get(3)?,
+            sent_seq: number(row.get(4)?),
+            confirmed_seq: number(row.get(5)?),
+            out_of_sync: row.get(6)?,
+        },
+    ))
+}
+
+fn job_row(row: &Row<'_>) -> Result<(JobName, JobRow), rusqlite::Error> {
+    let name = JobName::parse(row.get_ref(0)?.as_str()?).ok_or_else(|| corrupt(0, "not a job's name"))?;
+    Ok((
+        name,
+        JobRow {
+            job: parse(row, 1)?,
+            hash: row.get(2)?,
+            deployment_seq: row.get(3)?,
+            ports: parse(row, 4)?,
+            removed: row.get(5)?,
+        },
+    ))
+}
+
+fn allocation_row(
+    row: &Row<'_>,
+    names: &mut Names<'_>,
+) -> Result<(AllocationKey, AllocationRow), rusqlite::Error> {
+    let host = Host::parse(row.get_ref(0)?.as_str()?).ok_or_else(|| corrupt(0, "not a host"))?;
+    let job = JobName::parse(row.get_ref(1)?.as_str()?).ok_or_else(|| corrupt(1, "not a job's name"))?;
+    let host = names.workers.get_key_value(&host).map_or(host.clone(), |(known, _)| known.clone());
+    let job = names.jobs.get_key_value(&job).map_or(job.clone(), |(known, _)| known.clone());
+    let attempt = match row.get::<_, Option<String>>(8)? {
+        None => None,
+        Some(deploy_id) => Some(Attempt {
+            deploy_id,
+            action: action_of(row.get_ref(9)?.as_str()?).ok_or_else(|| corrupt(9, "not an action"))?,
+            hash: row.get(10)?,
+            failed: row.get(11)?,
+        }),
+    };
+    Ok((
+        AllocationKey { host, job },
+        AllocationRow {
+            disabled: row.get(2)?,
+            removed: row.get(3)?,
+            current_hash: row.get(4)?,
+            current_version: row.get(5)?,
+            previous_hash: row.get(6)?,
+            stopped: row.get(7)?,
+            attempt,
+        },
+    ))
+}
+
+const ACTIONS: [(Action, &str); 7] = [
+    (Action::Start, "start"),
+    (Action::Restart, "restart"),
+    (Action::Reload, "reload"),
+    (Action::Stop, "stop"),
+    (Action::Sync, "sync"),
+    (Action::Remove, "remove"),
+    (Action::Skip, "skip"),
+];
+
+/// The name of an action in the database, in receipts, in JSON and as a Makefile target.
+pub fn action_name(action: Action) -> &'static str {
+    ACTIONS.iter().find(|(known, _)| *known == action).map_or("", |(_, name)| name)
+}
+
+fn action_of(name: &str) -> Option<Action> {
+    ACTIONS.iter().find(|(_, known)| *known == name).map(|(action, _)| *action)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, rusqlite::Error> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| corrupt(column, &error.to_string()))
+}
+
+fn corrupt(column: usize, why: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.to_owned().into())
+}
+
+/// Sequence numbers are never negative; a negative one counts as never.
+fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn cannot_open(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn wal_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// `file:` URI of a path, for a database that nobody can change.
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(byte.into()),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+fn describe(path: &Path, error: &rusqlite::Error) -> CatalogError {
+    let what = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            " (the file is damaged: put a backup back, or move it away and build again; the next deploy finds out \
+             what runs where from the receipts on the workers)"
+        }
+        Some(ErrorCode::DiskFull) => " (the disk is full)",
+        Some(ErrorCode::DatabaseBusy) => " (another program holds it)",
+        _ => "",
+    };
+    CatalogError::Broken(format!("{}: {error}{what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::state;
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        let mut new = state(&["a", "b"], &["10.0.0.1", "10.0.0.2"]);
+        new.update_seq = 7;
+        if let Some(row) = new.allocations.values_mut().next() {
+            row.current_hash = Some("h".into());
+            row.attempt = Some(Attempt {
+                deploy_id: "d".into(),
+                action: Action::Reload,
+                hash: "i".into(),
+                failed: true,
+            });
+        }
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.load().unwrap(), State::default());
+        store.save(&State::default(), &new, &[("h".into(), Tree::default())]).unwrap();
+        assert_eq!(Store::open_read_only(&path).unwrap().unwrap().load().unwrap(), new);
+        let mut less = new.clone();
+        less.allocations.pop_first();
+        less.workers.pop_last();
+        less.jobs.pop_last();
+        store.save(&new, &less, &[("other".into(), Tree::default())]).unwrap();
+        assert_eq!(store.load().unwrap(), less);
+        // Nobody names them any more.
+        assert_eq!(store.tree("h").unwrap(), None);
+        assert_eq!(store.tree("other").unwrap(), None);
+    }
+
+    #[test]
+    fn a_newer_schema_and_a_foreign_file_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        let store = Store::open(&path).unwrap();
+        store.connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(store);
+        for result in [Store::open(&path).err(), Store::open_read_only(&path).err()] {
+            assert!(result.unwrap().to_string().contains("newer maand"));
+        }
+        let foreign = dir.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().pragma_update(None, "user_version", 1).unwrap();
+        assert!(Store::open(&foreign).err().unwrap().to_string().contains("not a catalog"));
+        std::fs::write(&foreign, "this is text, and long enough to be looked at as a header of SQLite")
+            .unwrap();
+        assert!(Store::open(&foreign).is_err());
+    }
+
+    #[test]
+    fn reading_needs_no_catalog_and_makes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Store::open_read_only(&dir.path().join("catalog.db")).unwrap().is_none());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,90 @@
+//! The sync check: does `worker.json` on a worker agree with what was last confirmed for it?
+//!
+//! Where it does not, that is noted, so that the next deploy has something to do for the worker: it
+//! writes the file again and looks at the receipt of each of its jobs.
+
+use std::collections::BTreeMap;
+
+use super::engine::Builtin;
+use super::locking;
+use super::scripts::{Agreement, Task, code, compare};
+use super::state::State;
+use super::store::Store;
+use super::wire::{PARALLEL, Wire, each};
+use crate::bucket::Host;
+use crate::catalog::{Call, CatalogError, Report, WorkerOutcome};
+
+/// What the check saw on one worker.
+pub(super) struct Seen {
+    /// For the report.
+    pub(super) outcome: WorkerOutcome,
+    /// It has to be noted that it disagrees.
+    pub(super) to_be_noted: bool,
+}
+
+/// As [`crate::catalog::Catalog::sync_check`].
+pub(super) fn sync_check(
+    engine: &Builtin,
+    state: &State,
+    workers: &[Host],
+    call: &Call,
+) -> Result<Report, CatalogError> {
+    let wire = Wire::new(engine.remote.as_ref(), call);
+    let seen = look(&wire, state, workers);
+    let to_be_noted: Vec<Host> =
+        seen.iter().filter(|(_, seen)| seen.to_be_noted).map(|(host, _)| host.clone()).collect();
+    if !to_be_noted.is_empty() {
+        let _lock = locking::take(&engine.bucket, "job", call)?;
+        let (mut store, mut state) = engine.write_state()?;
+        note(&mut store, &mut state, &to_be_noted)?;
+    }
+    let workers = seen.into_iter().map(|(host, seen)| (host, seen.outcome)).collect();
+    Ok(Report { workers, allocations: Vec::new() })
+}
+
+/// Reads `worker.json` on each.
+pub(super) fn look(wire: &Wire<'_>, state: &State, workers: &[Host]) -> BTreeMap<Host, Seen> {
+    let seen = each(workers, PARALLEL, |host| look_at(wire, state, host));
+    workers.iter().cloned().zip(seen).collect()
+}
+
+fn look_at(wire: &Wire<'_>, state: &State, host: &Host) -> Seen {
+    let disagrees = |why: String, to_be_noted| Seen {
+        outcome: WorkerOutcome::Failed { error: format!("{why}: run `maand deploy` first"), output: None },
+        to_be_noted,
+    };
+    let row = state.workers.get(host);
+    let (Some(row), Some(expected)) = (row, state.worker_json(host, row.map_or(0, |row| row.confirmed_seq)))
+    else {
+        return disagrees("it is not in the catalog".to_owned(), false);
+    };
+    if row.confirmed_seq == 0 && row.sent_seq == 0 {
+        return disagrees("nothing was ever deployed there".to_owned(), false);
+    }
+    // Where the last write is in doubt the next deploy repeats it anyway.
+    let to_be_noted = row.sent_seq == row.confirmed_seq && !row.out_of_sync;
+    match wire.run(host, wire.script(Task::Show, host), false) {
+        Err(outcome) => Seen { outcome, to_be_noted: false },
+        Ok(ran) if ran.code == code::NO_WORKER_JSON => {
+            disagrees("there is no worker.json".to_owned(), to_be_noted)
+        }
+        Ok(ran) if ran.code != 0 => Seen { outcome: ran.failure("reading worker.json"), to_be_noted: false },
+        Ok(ran) => match compare(&ran.stdout(), &expected) {
+            Agreement::Same => Seen {
+                outcome: WorkerOutcome::Ok { evidence: format!("update_seq {}", expected.update_seq) },
+                to_be_noted: false,
+            },
+            Agreement::Differs(why) => disagrees(why, to_be_noted),
+        },
+    }
+}
+
+/// Notes that these disagree. The caller holds the lock.
+pub(super) fn note(store: &mut Store, state: &mut State, workers: &[Host]) -> Result<(), CatalogError> {
+    for host in workers {
+        if let Some(row) = state.workers.get_mut(host) {
+            row.out_of_sync = true;
+        }
+    }
+    store.touch(state, &[], workers)
+}

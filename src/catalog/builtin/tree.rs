@@ -1,0 +1,417 @@
+//! The files of a job: what they are, their content hash, and the tar stream that carries them.
+//!
+//! Owners and times are left out and modes are brought to four (0644, 0755, and 0600, 0700 for what
+//! others may not read), so that two checkouts of one commit have one hash. This module must not
+//! know where the files go or what a change of them means.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Top-level folders of a job that belong to the worker: no deploy reads, moves or removes them.
+pub(crate) const KEPT: [&str; 3] = ["data", "logs", "bin"];
+
+/// The last entry of every stream. A stream that ends between two entries is a whole archive to
+/// some versions of tar, so the worker looks for this one before it uses anything.
+pub(crate) const END_ENTRY: &str = ".maand-end";
+
+/// What a path in a job's folder is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A regular file: SHA-256 of its content in hex.
+    File(String),
+    /// A symbolic link: where it points.
+    Link(String),
+    /// A folder.
+    Folder,
+}
+
+/// One path in a job's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// 0644, 0755, 0600 or 0700.
+    pub(crate) mode: u32,
+}
+
+/// All of a job's folder, by path relative to it, with `/` between the parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Tree(pub(crate) BTreeMap<String, Entry>);
+
+/// Why a folder can not be a job's tree.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TreeError {
+    /// A path could not be read.
+    #[error("{path}: {why}", path = .0.display(), why = .1)]
+    Io(PathBuf, io::Error),
+    /// Neither file, folder nor symbolic link.
+    #[error("{}: a socket, pipe or device can not be deployed", .0.display())]
+    Special(PathBuf),
+    /// A name that is not UTF-8, or one of ours.
+    #[error("{}: {}", .0.display(), .1)]
+    Name(PathBuf, &'static str),
+}
+
+impl Tree {
+    /// Reads a job's folder. Paths below data/, logs/ and bin/ are not looked at.
+    pub(crate) fn read(folder: &Path) -> Result<Self, TreeError> {
+        let mut entries = BTreeMap::new();
+        walk(folder, "", &mut entries)?;
+        Ok(Self(entries))
+    }
+
+    /// The content hash: SHA-256 over paths, kinds, modes and contents, and over `extra`, which is
+    /// whatever else makes a difference to the job (its ports). Each part is prefixed by its length.
+    pub(crate) fn hash(&self, extra: &str) -> String {
+        let mut hasher = Sha256::new();
+        let mut part = |text: &str| {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        };
+        for (path, entry) in &self.0 {
+            part(path);
+            match &entry.kind {
+                Kind::File(digest) => {
+                    part("file");
+                    part(digest);
+                }
+                Kind::Link(target) => {
+                    part("link");
+                    part(target);
+                }
+                Kind::Folder => part("folder"),
+            }
+            part(&format!("{:o}", entry.mode));
+        }
+        part(extra);
+        hex(&hasher.finalize())
+    }
+
+    /// Paths that are not the same in both, in order.
+    pub(crate) fn changed_since(&self, old: &Self) -> Vec<String> {
+        let mut changed: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(path, entry)| old.0.get(*path) != Some(*entry))
+            .map(|(path, _)| path.clone())
+            .collect();
+        changed.extend(old.0.keys().filter(|path| !self.0.contains_key(*path)).cloned());
+        changed.sort();
+        changed
+    }
+
+    /// Writes the folder as a tar stream into `out`, reading each file once. What is written is what
+    /// this tree says: a file that has changed since is an error.
+    pub(crate) fn write_tar(&self, folder: &Path, hash: &str, out: impl Write) -> Result<(), TreeError> {
+        let mut tar = tar::Builder::new(out);
+        for (path, entry) in &self.0 {
+            let full = folder.join(path);
+            let failed = |why| TreeError::Io(full.clone(), why);
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(entry.mode);
+            header.set_mtime(0);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(0);
+            match &entry.kind {
+                Kind::Folder => {
+                    header.set_entry_type(tar::EntryType::Directory);
+                    tar.append_data(&mut header, format!("{path}/"), io::empty()).map_err(failed)?;
+                }
+                Kind::Link(target) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    tar.append_link(&mut header, path, target).map_err(failed)?;
+                }
+                Kind::File(digest) => {
+                    let file = File::open(&full).map_err(failed)?;
+                    let size = file.metadata().map_err(failed)?.len();
+                    header.set_size(size);
+                    let mut reader =
+                        Hashing { inner: BufReader::new(file).take(size), hasher: Sha256::new(), read: 0 };
+                    tar.append_data(&mut header, path, &mut reader).map_err(failed)?;
+                    if reader.read != size || hex(&reader.hasher.finalize()) != *digest {
+                        return Err(failed(io::Error::other("it changed while it was read")));
+                    }
+                }
+            }
+        }
+        let failed = |why| TreeError::Io(folder.to_owned(), why);
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(hash.len() as u64);
+        tar.append_data(&mut header, END_ENTRY, hash.as_bytes()).map_err(failed)?;
+        tar.into_inner().and_then(|mut out| out.flush()).map_err(failed)
+    }
+}
+
+/// A job's tree as a tar stream in an unnamed temporary file: read once, sent to many workers.
+pub(crate) struct Spool {
+    file: File,
+    /// Bytes of the stream.
+    pub(crate) length: u64,
+}
+
+impl Spool {
+    /// Writes `tree` into a nameless file in `scratch`.
+    pub(crate) fn new(tree: &Tree, folder: &Path, hash: &str, scratch: &Path) -> Result<Self, TreeError> {
+        let failed = |why| TreeError::Io(scratch.to_owned(), why);
+        fs::create_dir_all(scratch).map_err(failed)?;
+        let mut file = tempfile::tempfile_in(scratch).map_err(failed)?;
+        tree.write_tar(folder, hash, io::BufWriter::new(&mut file))?;
+        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self { file, length })
+    }
+
+    /// A reader of its own from the start, for one worker.
+    pub(crate) fn reader(&self) -> impl Read + '_ {
+        SpoolReader { file: &self.file, at: 0 }
+    }
+}
+
+/// Reads by position, so that many threads can read one file.
+struct SpoolReader<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for SpoolReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+struct Hashing<R> {
+    inner: R,
+    hasher: Sha256,
+    read: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+fn walk(folder: &Path, prefix: &str, entries: &mut BTreeMap<String, Entry>) -> Result<(), TreeError> {
+    let failed = |why| TreeError::Io(folder.to_owned(), why);
+    for item in fs::read_dir(folder).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        let full = item.path();
+        let name = item.file_name();
+        let Some(name) = name.to_str() else {
+            return Err(TreeError::Name(full, "the name is not UTF-8"));
+        };
+        if prefix.is_empty() && KEPT.contains(&name) {
+            continue;
+        }
+        if prefix.is_empty() && name == END_ENTRY {
+            return Err(TreeError::Name(full, "this name is used by maand itself"));
+        }
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let meta = fs::symlink_metadata(&full).map_err(|why| TreeError::Io(full.clone(), why))?;
+        let kind = if meta.is_dir() {
+            walk(&full, &path, entries)?;
+            Kind::Folder
+        } else if meta.is_symlink() {
+            let target = fs::read_link(&full).map_err(|why| TreeError::Io(full.clone(), why))?;
+            match target.to_str() {
+                Some(target) => Kind::Link(target.to_owned()),
+                None => return Err(TreeError::Name(full, "it points to a name that is not UTF-8")),
+            }
+        } else if meta.is_file() {
+            Kind::File(hash_file(&full)?)
+        } else {
+            return Err(TreeError::Special(full));
+        };
+        let mode = match kind {
+            Kind::Link(_) => 0o777,
+            _ => plain_mode(meta.permissions().mode(), meta.is_dir()),
+        };
+        entries.insert(path, Entry { kind, mode });
+    }
+    Ok(())
+}
+
+/// One of four modes, from the bits that a version control system and a umask leave alone.
+fn plain_mode(mode: u32, folder: bool) -> u32 {
+    let executable = folder || mode & 0o100 != 0;
+    let private = mode & 0o004 == 0;
+    match (executable, private) {
+        (false, false) => 0o644,
+        (true, false) => 0o755,
+        (false, true) => 0o600,
+        (true, true) => 0o700,
+    }
+}
+
+fn hash_file(path: &Path) -> Result<String, TreeError> {
+    let failed = |why| TreeError::Io(path.to_owned(), why);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing into a String can not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether `path` matches `glob`: `*` and `?` stay within a part, `**` crosses parts; a glob without
+/// a slash matches the last part of a path.
+pub(crate) fn glob_matches(glob: &str, path: &str) -> bool {
+    if !glob.contains('/') {
+        let last = path.rsplit('/').next().unwrap_or(path);
+        return matches(glob.as_bytes(), last.as_bytes()) || matches(glob.as_bytes(), path.as_bytes());
+    }
+    matches(glob.trim_start_matches('/').as_bytes(), path.as_bytes())
+}
+
+/// Dynamic programming over (glob position, path position): linear memory, no exponential case.
+fn matches(glob: &[u8], path: &[u8]) -> bool {
+    // reachable[p]: the part of the glob read so far can match path[..p].
+    let mut reachable = vec![false; path.len() + 1];
+    reachable[0] = true;
+    let mut at = 0;
+    while at < glob.len() {
+        let mut next = vec![false; path.len() + 1];
+        if glob[at..].starts_with(b"**") {
+            at += 2;
+            // `**/` also stands for no folder at all.
+            let folder = glob.get(at) == Some(&b'/');
+            if folder {
+                at += 1;
+            }
+            let mut any = false;
+            for p in 0..=path.len() {
+                next[p] = if folder {
+                    let whole_part = p > 0 && path[p - 1] == b'/' && any;
+                    any |= reachable[p];
+                    reachable[p] || whole_part
+                } else {
+                    any |= reachable[p];
+                    any
+                };
+            }
+        } else {
+            for p in 0..=path.len() {
+                next[p] = match glob[at] {
+                    b'*' => reachable[p] || (p > 0 && next[p - 1] && path[p - 1] != b'/'),
+                    b'?' => p > 0 && reachable[p - 1] && path[p - 1] != b'/',
+                    byte => p > 0 && reachable[p - 1] && path[p - 1] == byte,
+                };
+            }
+            at += 1;
+        }
+        reachable = next;
+    }
+    reachable[path.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_hash_is_of_content_and_not_of_time_umask_or_kept_folders() {
+        let one = folder(&[("Makefile", "start:\n"), ("conf/a", "1"), ("data/x", "1")]);
+        let two = folder(&[("conf/a", "1"), ("Makefile", "start:\n"), ("logs/y", "2")]);
+        fs::set_permissions(two.path().join("conf/a"), fs::Permissions::from_mode(0o664)).unwrap();
+        let (one, two) = (Tree::read(one.path()).unwrap(), Tree::read(two.path()).unwrap());
+        assert_eq!(one.hash(""), two.hash(""));
+        assert_ne!(one.hash(""), one.hash("port"));
+        let other = folder(&[("Makefile", "start:\n"), ("conf/a", "2")]);
+        let other = Tree::read(other.path()).unwrap();
+        assert_ne!(one.hash(""), other.hash(""));
+        assert_eq!(other.changed_since(&one), ["conf/a"]);
+    }
+
+    #[test]
+    fn executable_and_private_bits_count() {
+        let dir = folder(&[("run", "x")]);
+        let before = Tree::read(dir.path()).unwrap().hash("");
+        fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+        let after = Tree::read(dir.path()).unwrap().hash("");
+        assert_ne!(before, after);
+    }
+
+    #[test]
+    fn a_stream_can_be_unpacked_and_ends_with_the_end_entry() {
+        let dir = folder(&[("Makefile", "start:\n"), ("a/b/c", "deep")]);
+        std::os::unix::fs::symlink("a/b", dir.path().join("link")).unwrap();
+        let tree = Tree::read(dir.path()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let spool = Spool::new(&tree, dir.path(), "abc", scratch.path()).unwrap();
+        let mut bytes = Vec::new();
+        spool.reader().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len() as u64, spool.length);
+        let out = tempfile::tempdir().unwrap();
+        tar::Archive::new(&bytes[..]).unpack(out.path()).unwrap();
+        assert_eq!(fs::read_to_string(out.path().join(END_ENTRY)).unwrap(), "abc");
+        fs::remove_file(out.path().join(END_ENTRY)).unwrap();
+        assert_eq!(Tree::read(out.path()).unwrap(), tree);
+    }
+
+    #[test]
+    fn a_file_that_changed_after_the_hash_is_not_sent() {
+        let dir = folder(&[("Makefile", "start:\n")]);
+        let tree = Tree::read(dir.path()).unwrap();
+        fs::write(dir.path().join("Makefile"), "stop:\n").unwrap();
+        assert!(tree.write_tar(dir.path(), "abc", Vec::new()).is_err());
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, path, expected) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "etc/a.conf", true),
+            ("etc/*.conf", "etc/a.conf", true),
+            ("etc/*.conf", "etc/x/a.conf", false),
+            ("etc/**", "etc/x/a.conf", true),
+            ("**/a.conf", "a.conf", true),
+            ("**/a.conf", "x/y/a.conf", true),
+            ("**/a.conf", "x/ya.conf", false),
+            ("Makefile", "Makefile", true),
+            ("Make?ile", "Makefile", true),
+            ("Makefile", "Makefile2", false),
+            ("a/*/b", "a/x/b", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(glob_matches(glob, path), expected, "{glob} {path}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Asking a person: whether to go on, and for a passphrase. Only on a terminal.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use clap::Args;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use super::CliError;
+
+/// `--yes` of every command that touches workers.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Consent {
+    /// Do not ask; required without a terminal
+    #[arg(short, long, env = "MAAND_YES", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Asks whether to do `what`, a question without its mark; `Ok(false)`: the person said no.
+    pub(super) fn ask(self, what: &str) -> Result<bool, CliError> {
+        if self.yes {
+            return Ok(true);
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return Err(CliError::usage(
+                format!("nobody is here to ask: {what}?"),
+                "give --yes (or MAAND_YES=1) where there is no terminal",
+            ));
+        }
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer).unwrap_or(0);
+        if read == 0 {
+            let _ = writeln!(stderr);
+        }
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Asks for the passphrase of a key without showing it; `None` where there is no terminal.
+pub(super) fn passphrase(key: &Path) -> Option<String> {
+    let stdin = io::stdin();
+    if !(stdin.is_terminal() && io::stderr().is_terminal()) {
+        return None;
+    }
+    let before = tcgetattr(&stdin).ok()?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "Passphrase of {}: ", key.display()).and_then(|()| stderr.flush());
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden).ok()?;
+    let mut answer = String::new();
+    let read = stdin.lock().read_line(&mut answer);
+    let _ = tcsetattr(&stdin, OptionalActions::Flush, &before);
+    let _ = writeln!(stderr);
+    read.ok()?;
+    Some(answer.trim_end_matches(['\n', '\r']).to_owned())
+}

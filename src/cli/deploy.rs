@@ -1,0 +1,88 @@
+//! `maand deploy`: the workers are brought to what the catalog says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::engine::catalog_error;
+use super::operate::{self, Operation};
+use super::{CliError, Context, Exit, out};
+use crate::catalog::{Action, DeployRequest, action_name};
+
+/// Arguments of `maand deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Build first
+    #[arg(long)]
+    build: bool,
+    /// Only these jobs
+    #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    jobs: Vec<String>,
+    /// Only on these workers
+    #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
+    workers: Vec<String>,
+    /// Only say what would be done; contacts nobody and waits for nobody
+    #[arg(long)]
+    dry_run: bool,
+    /// Also what has not changed; forgets removed workers that can not be reached
+    #[arg(long)]
+    force: bool,
+    /// One run of make may take this long [default: 900]
+    #[arg(long, value_name = "SECONDS")]
+    make_timeout: Option<u64>,
+    /// For scripts; deploy never asks
+    #[arg(long, hide = true)]
+    yes: bool,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError> {
+    let request = DeployRequest {
+        jobs: operate::jobs(&args.jobs)?,
+        workers: operate::hosts(&args.workers)?,
+        force: args.force,
+    };
+    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), args.build)?;
+    if args.build {
+        if args.dry_run {
+            return Err(CliError::usage(
+                "--build writes the catalog and --dry-run writes nothing",
+                "run `maand build` first, then `maand deploy --dry-run`",
+            ));
+        }
+        operation.catalog.build(&operation.call).map_err(catalog_error)?;
+    }
+    if args.dry_run {
+        let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
+        if context.json {
+            let lines: Vec<_> = pending.iter().map(operate::allocation_json).collect();
+            out::print_json(&json!({"allocations": lines}))?;
+        } else {
+            out::print(&operate::allocations_table(&pending, true))?;
+        }
+        return Ok(Exit::Done);
+    }
+    let report = operation.catalog.deploy(&request, &operation.call).map_err(catalog_error)?;
+    operate::print_report(&report, context)?;
+    if !context.quiet {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for line in report.allocations.iter().filter(|line| line.action != Action::Skip) {
+            let outcome = line.outcome.as_ref().map_or("not begun", operate::word);
+            *counts.entry((action_name(line.action), outcome)).or_default() += 1;
+        }
+        let skipped = report.allocations.iter().filter(|line| line.action == Action::Skip).count();
+        let done: Vec<_> = counts.iter().map(|((what, how), n)| format!("{n} {what} {how}")).collect();
+        operate::say(&if done.is_empty() && report.workers.is_empty() {
+            format!("nothing to do: {skipped} allocations are as they should be")
+        } else if done.is_empty() {
+            format!("worker.json written on {} workers, {skipped} allocations skipped", report.workers.len())
+        } else {
+            format!("{}, {skipped} skipped", done.join(", "))
+        });
+    }
+    let outcomes =
+        report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));
+    Ok(operation.exit(outcomes))
+}

@@ -1,0 +1,105 @@
+//! `maand health_check`: a round trip to each worker, then the probes of its jobs.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::engine::catalog_error;
+use super::operate::{self, Operation};
+use super::table::Table;
+use super::{CliError, Context, Exit, out};
+use crate::catalog::{HealthReport, HealthRequest, WorkerOutcome};
+
+/// Arguments of `maand health_check`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Only these jobs
+    #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    jobs: Vec<String>,
+    /// Only these workers
+    #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
+    workers: Vec<String>,
+    /// Try again until all is well: 30 times, 1 s apart, or as the manifest says
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError> {
+    let request = HealthRequest {
+        jobs: operate::jobs(&args.jobs)?,
+        workers: operate::hosts(&args.workers)?,
+        wait: args.wait,
+    };
+    let operation = Operation::open(context, None, false)?;
+    let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
+    if context.json {
+        out::print_json(&json(&report))?;
+    } else {
+        print(&report, context)?;
+    }
+    Ok(operation.exit(outcomes(&report)))
+}
+
+/// All outcomes of a report.
+pub(super) fn outcomes(report: &HealthReport) -> impl Iterator<Item = &WorkerOutcome> {
+    report.workers.values().chain(report.allocations.iter().map(|line| &line.outcome))
+}
+
+/// As JSON.
+pub(super) fn json(report: &HealthReport) -> Value {
+    let with = |mut value: Value, outcome: &WorkerOutcome| {
+        if let (Value::Object(fields), Value::Object(more)) = (&mut value, operate::outcome_json(outcome)) {
+            fields.extend(more);
+        }
+        value
+    };
+    let workers = report.workers.iter().map(|(host, outcome)| with(json!({"host": host.as_str()}), outcome));
+    let allocations = report.allocations.iter().map(|line| {
+        let fields = json!({
+            "job": line.job.as_str(),
+            "host": line.host.as_str(),
+            "without_probes": line.without_probes,
+        });
+        with(fields, &line.outcome)
+    });
+    json!({
+        "ok": outcomes(report).all(WorkerOutcome::is_ok),
+        "workers": workers.collect::<Vec<_>>(),
+        "allocations": allocations.collect::<Vec<_>>(),
+    })
+}
+
+/// As tables: what is well only with `-v`, unless there is nothing else.
+pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliError> {
+    let mut table = Table::new(&["JOB", "WORKER", "OUTCOME", "DETAIL"]);
+    let mut rows = 0;
+    let mut row = |job: &str, host: &str, outcome: &str, detail: &str| {
+        rows += 1;
+        table.row(vec![job.to_owned(), host.to_owned(), outcome.to_owned(), detail.to_owned()]);
+    };
+    for (host, outcome) in &report.workers {
+        if context.verbose > 0 || !outcome.is_ok() {
+            row("(ssh)", host.as_str(), operate::word(outcome), operate::detail(outcome));
+        }
+    }
+    for line in &report.allocations {
+        match (&line.outcome, line.without_probes) {
+            (WorkerOutcome::Ok { .. }, true) => {
+                row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes")
+            }
+            // Said already for the worker as a whole.
+            (WorkerOutcome::Unreachable { .. }, _) if context.verbose == 0 => {}
+            (outcome, _) => {
+                row(line.job.as_str(), line.host.as_str(), operate::word(outcome), operate::detail(outcome));
+            }
+        }
+    }
+    if rows > 0 {
+        out::print(&table.render())?;
+    }
+    let well = report.workers.values().filter(|outcome| outcome.is_ok()).count();
+    if !context.quiet {
+        operate::say(&format!("{well} of {} workers answer", report.workers.len()));
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `maand init`: makes a bucket, shows the public key and says where it goes.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{CliError, Context, Exit, out};
+use crate::bucket::{self, Initialised};
+
+/// Arguments of `maand init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The folder, made if it is not there [default: that of -C, else the current one]
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Carries it out.
+pub(super) fn run(args: InitArgs, context: &Context) -> Result<Exit, CliError> {
+    let dir = args.dir.or_else(|| context.bucket.clone()).unwrap_or_else(|| PathBuf::from("."));
+    let done = bucket::init(&dir)?;
+    if context.json {
+        out::print_json(&json!({
+            "schema": "init.v1",
+            "bucket": done.root,
+            "bucket_id": done.bucket_id,
+            "made": done.made,
+            "public_key": done.public_key,
+            "ssh_user": done.ssh_user,
+        }))?;
+    } else if !context.quiet {
+        out::print(&text(&done))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn text(done: &Initialised) -> String {
+    let mut text = String::new();
+    // Writing to a string can not fail.
+    let root = done.root.display();
+    let _ = match done.made.as_slice() {
+        [] => writeln!(text, "{root} is a bucket already ({}); nothing was changed.", done.bucket_id),
+        made => writeln!(text, "Bucket {} in {root}\nmade: {}", done.bucket_id, made.join(", ")),
+    };
+    if let Some(key) = &done.public_key {
+        let user = &done.ssh_user;
+        let _ = writeln!(
+            text,
+            "\nThe public key, one line for ~{user}/.ssh/authorized_keys on every worker:\n\n{key}"
+        );
+    }
+    if !done.made.is_empty() {
+        text.push_str(
+            "\nNext: list the workers in workspace/workers.json, such as\n\n  \
+             [{ \"host\": \"10.0.0.1\", \"labels\": [\"api\"] }]\n\n\
+             and see that they answer: maand run_command true --yes\n",
+        );
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! `maand job`: a Makefile target on the allocations of a job, after the sync check.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::engine::catalog_error;
+use super::health_check;
+use super::operate::{self, Operation};
+use super::{CliError, Context, Exit, out};
+use crate::catalog::{HealthRequest, JobRequest};
+use crate::plan::Problem;
+
+/// The commands below `maand job`.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// make start, max_concurrent_starts at a time
+    Start(JobArgs),
+    /// make stop
+    Stop(JobArgs),
+    /// make restart, max_concurrent_upgrades at a time
+    Restart(JobArgs),
+    /// make status, one line for each allocation
+    Status(JobArgs),
+    /// Another target of the Makefile
+    Run(RunArgs),
+}
+
+/// Which allocations.
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The job
+    job: String,
+    /// Only on these workers; disabled ones too
+    #[arg(long, visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
+    allocations: Vec<String>,
+    /// Afterwards wait until the job's probes pass
+    #[arg(long = "health_check", alias = "health-check")]
+    health_check: bool,
+    /// make may take this long [default: 900]
+    #[arg(long, value_name = "SECONDS")]
+    make_timeout: Option<u64>,
+}
+
+/// Arguments of `maand job run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which target
+    #[arg(long, value_name = "TARGET")]
+    target: String,
+    /// Which allocations
+    #[command(flatten)]
+    job: JobArgs,
+}
+
+/// Carries one of them out.
+pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliError> {
+    let (target, args) = match command {
+        JobCommand::Start(args) => ("start".to_owned(), args),
+        JobCommand::Stop(args) => ("stop".to_owned(), args),
+        JobCommand::Restart(args) => ("restart".to_owned(), args),
+        JobCommand::Status(args) => ("status".to_owned(), args),
+        JobCommand::Run(RunArgs { target, job }) => (target, job),
+    };
+    let jobs = operate::jobs(std::slice::from_ref(&args.job))?.unwrap_or_default();
+    if jobs.is_empty() {
+        return Err(CliError::usage("which job?", "see `maand cat jobs`"));
+    }
+    let workers = operate::hosts(&args.allocations)?;
+    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), false)?;
+    let request = JobRequest { target, jobs: jobs.clone(), workers: workers.clone() };
+    let report = operation.catalog.job(&request, &operation.call).map_err(catalog_error)?;
+    if report.allocations.is_empty() {
+        return Err(Problem::error(
+            "maand::catalog::no_allocation",
+            format!("job {} has no enabled allocation", args.job),
+        )
+        .help("see `maand cat allocations`; disabled ones are reached by --allocations")
+        .into());
+    }
+    let ok = report.all_ok();
+    let mut exit = operation.exit(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));
+    let health = match args.health_check && ok {
+        false => None,
+        true => {
+            let request = HealthRequest { jobs: Some(jobs), workers, wait: true };
+            Some(operation.catalog.health(&request, &operation.call).map_err(catalog_error)?)
+        }
+    };
+    if context.json {
+        let mut document = operate::report_json(&report);
+        if let Some(health) = &health {
+            document["health"] = health_check::json(health);
+        }
+        out::print_json(&json!(document))?;
+    } else {
+        operate::print_report(&report, context)?;
+        if let Some(health) = &health {
+            health_check::print(health, context)?;
+        }
+    }
+    if let Some(health) = &health {
+        exit = operation.exit(health_check::outcomes(health));
+    }
+    Ok(exit)
+}

@@ -1,0 +1,245 @@
+//! What the commands of the catalog share: the engine with Ctrl-C and live output, names from the
+//! command line, and reports as tables and JSON.
+//!
+//! These commands have the names and flags of upstream's and, like those, ask nothing: what is typed
+//! is done, so that `maand build && maand deploy` works in a script as it is in upstream's guide.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::table::{Table, or_dash};
+use super::world::World;
+use super::{CliError, Context, Exit, engine, interrupt, out};
+use crate::bucket::{Bucket, Host, JobName};
+use crate::catalog::{AllocationReport, Call, Catalog, Report, WorkerOutcome, action_name};
+use crate::plan::{Problem, Problems};
+use crate::ssh::{self, Cancel};
+
+/// A whole operation that nobody bounds: a day, so that every wait has an end.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An opened bucket with its engine.
+pub(super) struct Operation {
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) call: Call,
+    /// Set by the first Ctrl-C.
+    pub(super) cancel: Cancel,
+}
+
+impl Operation {
+    /// Opens the bucket and its engine; `make_timeout` bounds one run of make. What a build refuses is
+    /// an error where `builds`; warnings are left to the build, which shows them once.
+    pub(super) fn open(
+        context: &Context,
+        make_timeout: Option<Duration>,
+        builds: bool,
+    ) -> Result<Self, CliError> {
+        let bucket = Bucket::find(context.bucket.as_deref())?;
+        let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
+        let world = World::of(bucket, fleet, context)?;
+        let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
+        let cancel = Cancel::new();
+        interrupt::on_signal(&cancel, "stopping; what is under way is ended, the next deploy takes it up")
+            .map_err(|error| {
+                let problem = Problem::error("maand::signals", format!("signals can not be caught: {error}"));
+                CliError::new(Exit::Failed, problem)
+            })?;
+        let output = printer(context);
+        let call = Call { cancel: cancel.clone(), until: Instant::now() + LONGEST, output, fence: None };
+        Ok(Self { catalog, call, cancel })
+    }
+
+    /// The exit code of what was seen. Stopped by Ctrl-C with nothing else wrong can be gone on with.
+    pub(super) fn exit<'o>(&self, outcomes: impl IntoIterator<Item = &'o WorkerOutcome>) -> Exit {
+        let bad: Vec<&WorkerOutcome> = outcomes.into_iter().filter(|outcome| !outcome.is_ok()).collect();
+        let by_us = |outcome: &&WorkerOutcome| match outcome {
+            WorkerOutcome::Failed { error, .. } => error.contains("not begun: cancelled"),
+            WorkerOutcome::Unknown { .. } | WorkerOutcome::Unreachable { .. } => true,
+            WorkerOutcome::Ok { .. } => false,
+        };
+        match (bad.is_empty(), self.cancel.is_cancelled()) {
+            (true, _) => Exit::Done,
+            (false, true) if bad.iter().all(by_us) => Exit::Resumable,
+            (false, _) => Exit::Failed,
+        }
+    }
+}
+
+/// Writes a line to standard error; a closed one is nobody's problem any more.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Shows lines as they come, as upstream does: `host | line` on standard error.
+fn printer(context: &Context) -> Arc<dyn Fn(Option<&Host>, &str) + Send + Sync> {
+    let quiet = context.quiet;
+    Arc::new(move |host, line| {
+        if quiet {
+            return;
+        }
+        let line = ssh::visible(line.as_bytes());
+        match host {
+            Some(host) => say(&format!("{host} | {line}")),
+            None => say(&line),
+        }
+    })
+}
+
+/// Job names from the command line.
+pub(super) fn jobs(names: &[String]) -> Result<Option<Vec<JobName>>, CliError> {
+    parsed(names, "job", JobName::parse)
+}
+
+/// Hosts from the command line.
+pub(super) fn hosts(names: &[String]) -> Result<Option<Vec<Host>>, CliError> {
+    parsed(names, "worker", Host::parse)
+}
+
+fn parsed<T>(
+    names: &[String],
+    what: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<Vec<T>>, CliError> {
+    let mut problems = Problems::new();
+    let mut all = Vec::new();
+    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        match parse(name) {
+            Some(name) => all.push(name),
+            None => problems.push(
+                Problem::error("maand::usage", format!("{name:?} can not be the name of a {what}"))
+                    .help(format!("see `maand cat {what}s`")),
+            ),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    Ok((!names.is_empty()).then_some(all))
+}
+
+/// One word for an outcome.
+pub(super) fn word(outcome: &WorkerOutcome) -> &'static str {
+    match outcome {
+        WorkerOutcome::Ok { .. } => "ok",
+        WorkerOutcome::Failed { .. } => "failed",
+        WorkerOutcome::Unreachable { .. } => "unreachable",
+        WorkerOutcome::Unknown { .. } => "unknown",
+    }
+}
+
+/// What there is to say about an outcome, in one line.
+pub(super) fn detail(outcome: &WorkerOutcome) -> &str {
+    match outcome {
+        WorkerOutcome::Ok { evidence } => evidence,
+        WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => error,
+        WorkerOutcome::Unknown { why } => why,
+    }
+}
+
+/// An outcome in JSON: `{outcome, detail, output}`.
+pub(super) fn outcome_json(outcome: &WorkerOutcome) -> Value {
+    let output = match outcome {
+        WorkerOutcome::Failed { output, .. } => output.as_deref(),
+        _ => None,
+    };
+    json!({"outcome": word(outcome), "detail": detail(outcome), "output": output})
+}
+
+/// A report in JSON.
+pub(super) fn report_json(report: &Report) -> Value {
+    let with = |mut value: Value, outcome: &Option<WorkerOutcome>| {
+        if let (Value::Object(fields), Some(Value::Object(more))) =
+            (&mut value, outcome.as_ref().map(outcome_json))
+        {
+            fields.extend(more);
+        }
+        value
+    };
+    let workers = report
+        .workers
+        .iter()
+        .map(|(host, outcome)| with(json!({"host": host.as_str()}), &Some(outcome.clone())));
+    let allocations = report.allocations.iter().map(|line| with(allocation_json(line), &line.outcome));
+    json!({
+        "ok": report.all_ok(),
+        "workers": workers.collect::<Vec<_>>(),
+        "allocations": allocations.collect::<Vec<_>>(),
+    })
+}
+
+/// An allocation of a report in JSON, without its outcome.
+pub(super) fn allocation_json(line: &AllocationReport) -> Value {
+    json!({
+        "job": line.job.as_str(),
+        "host": line.host.as_str(),
+        "action": action_name(line.action),
+        "reason": line.reason,
+    })
+}
+
+/// Allocations as a table. `what` heads the column of actions.
+pub(super) fn allocations_table<'l>(
+    lines: impl IntoIterator<Item = &'l AllocationReport>,
+    dry: bool,
+) -> String {
+    let mut table = if dry {
+        Table::new(&["JOB", "WORKER", "ACTION", "REASON"])
+    } else {
+        Table::new(&["JOB", "WORKER", "ACTION", "OUTCOME", "DETAIL"])
+    };
+    for line in lines {
+        let mut row = vec![line.job.to_string(), line.host.to_string(), action_name(line.action).to_owned()];
+        match (&line.outcome, dry) {
+            (_, true) => row.push(line.reason.clone()),
+            (Some(outcome), false) => row.extend([word(outcome).to_owned(), or_dash(detail(outcome))]),
+            (None, false) => row.extend(["-".to_owned(), line.reason.clone()]),
+        }
+        table.row(row);
+    }
+    table.render()
+}
+
+/// The workers that something went wrong with although no allocation of theirs says so.
+pub(super) fn print_bad_workers(report: &Report) {
+    for (host, outcome) in report.workers.iter().filter(|(_, outcome)| !outcome.is_ok()) {
+        let said = report
+            .allocations
+            .iter()
+            .any(|line| line.host == *host && line.outcome.as_ref().is_some_and(|outcome| !outcome.is_ok()));
+        if !said {
+            say(&format!("{host}: {}: {}", word(outcome), detail(outcome)));
+        }
+    }
+}
+
+/// The last words of what failed, on standard error.
+pub(super) fn print_outputs(report: &Report, context: &Context) {
+    for line in &report.allocations {
+        if let Some(WorkerOutcome::Failed { output: Some(output), .. }) = &line.outcome
+            && !context.json
+            && context.verbose > 0
+        {
+            say(&format!("--- {} on {}", line.job, line.host));
+            output.lines().for_each(|text| say(&ssh::visible(text.as_bytes())));
+        }
+    }
+}
+
+/// Prints a report as the context wants it.
+pub(super) fn print_report(report: &Report, context: &Context) -> Result<(), CliError> {
+    if context.json {
+        out::print_json(&report_json(report))?;
+    } else {
+        let shown: Vec<&AllocationReport> =
+            report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
+        if !shown.is_empty() {
+            out::print(&allocations_table(shown, false))?;
+        }
+        print_bad_workers(report);
+    }
+    print_outputs(report, context);
+    Ok(())
+}

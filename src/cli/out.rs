@@ -1,0 +1,81 @@
+//! Standard output and standard error, whole or not at all: a closed pipe ends the writing, never the program.
+
+use std::io::{self, IsTerminal, Write};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+
+use super::CliError;
+use crate::plan::Problem;
+
+/// Writes `text` to standard output.
+///
+/// A reader that has gone away (`maand ... | head`) is no error.
+///
+/// # Errors
+/// When it can not be written for another reason, such as a full disk.
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let message = format!("standard output can not be written: {error}");
+            Err(Problem::error("maand::cli::output", message).help("is the disk full?").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a JSON document, indented, to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(document: &serde_json::Value) -> Result<(), CliError> {
+    print(&format!("{document:#}\n"))
+}
+
+/// One line for a person, on standard error; nobody is told when that fails.
+pub(super) fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes diagnostics to standard error; nobody is told when that fails.
+pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
+    let _ = io::stderr().lock().write_all(render(diagnostic, colors, utf8_locale(), width()).as_bytes());
+}
+
+/// A diagnostic as text.
+pub(super) fn render(diagnostic: &dyn Diagnostic, colors: bool, unicode: bool, width: usize) -> String {
+    let theme = match (colors, unicode) {
+        (true, true) => GraphicalTheme::unicode(),
+        (false, true) => GraphicalTheme::unicode_nocolor(),
+        (true, false) => GraphicalTheme::ascii(),
+        (false, false) => GraphicalTheme::none(),
+    };
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(width);
+    if handler.render_report(&mut text, diagnostic).is_err() {
+        text = format!("{diagnostic}\n");
+    }
+    text
+}
+
+/// Columns for messages: the terminal's, 40 to 120, or 100 without one.
+fn width() -> usize {
+    if !io::stderr().is_terminal() {
+        return 100;
+    }
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 120),
+        _ => 100,
+    }
+}
+
+/// Whether the locale lets us print box drawing; without a terminal: yes, files are UTF-8.
+fn utf8_locale() -> bool {
+    if !io::stderr().is_terminal() {
+        return true;
+    }
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .is_some_and(|value| value.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}

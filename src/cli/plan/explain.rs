@@ -1,0 +1,77 @@
+//! `maand plan explain`: what a worker waits for, and why.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::super::{CliError, Context, Exit, out};
+use super::session::{self, Stored};
+use crate::engine::{Life, Options};
+use crate::graph::Lane;
+use crate::plan::Problem;
+use crate::policy::Verdict;
+use crate::runner;
+
+/// Arguments of `maand plan explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The run, or the beginning of its name [default: the one that is not finished]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// The worker
+    #[arg(long, value_name = "HOST")]
+    worker: String,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
+    let journal = session::open_to_read(context)?;
+    let id = match (&args.run, journal.unfinished()?) {
+        (None, Some(id)) => id,
+        (named, _) => journal.find(named.as_deref())?,
+    };
+    let stored = Stored::load(&journal, id)?;
+    let rollout = stored.rollout(Options::default())?;
+    let graph = &stored.graph;
+    let target =
+        graph.target_indices().find(|target| graph.host(*target) == args.worker).ok_or_else(|| {
+            Problem::error(
+                "maand::run::unknown_worker",
+                format!("{} is no worker of run {}", args.worker, stored.id),
+            )
+            .help(format!("`maand plan status {}` lists them", stored.id))
+        })?;
+    let life = rollout.life(target);
+    let why = match rollout.verdict(target, runner::now()) {
+        Some(Verdict::Admit) => "may start now".to_owned(),
+        Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
+        None if life == Life::Failed => {
+            rollout.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
+        }
+        None => String::new(),
+    };
+    let lane = Lane::Worker(target);
+    let steps: Vec<_> = graph.steps(lane).iter().zip(rollout.step_words(lane)).collect();
+    if context.json {
+        out::print_json(&serde_json::json!({
+            "type": "explanation",
+            "schema": 1,
+            "run": stored.id.to_string(),
+            "host": args.worker,
+            "state": life,
+            "why": why,
+            "steps": steps.iter().map(|(step, words)| serde_json::json!({"id": step.id, "is": words})).collect::<Vec<_>>(),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let state = serde_json::to_value(life).ok().and_then(|life| life.as_str().map(|s| s.replace('_', " ")));
+    let mut text = format!("{} in run {}: {}\n", args.worker, stored.id, state.unwrap_or_default());
+    if !why.is_empty() {
+        let _ = writeln!(text, "  {why}");
+    }
+    for (step, words) in steps {
+        let _ = writeln!(text, "  {:<20} {words}", step.id);
+    }
+    out::print(&text)?;
+    Ok(Exit::Done)
+}

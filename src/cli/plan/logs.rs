@@ -1,0 +1,222 @@
+//! `maand plan logs`: what the steps of a run wrote, attempt by attempt.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::{CliError, Context, Exit, out};
+use super::stored::Stored;
+use crate::engine::{AttemptId, Fact, Millis, Stamped};
+use crate::graph::{Lane, RolloutGraph};
+use crate::journal::{Mode, Output};
+use crate::plan::{Problem, suggest};
+use crate::report::{Time, outcome_in_words, span_in_words};
+use crate::runner::watch_signals;
+
+/// Name and version of a line of the JSON form.
+const SCHEMA: &str = "maand/attempt-log/v1";
+/// `--follow` looks this often.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Arguments of `maand plan logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The run; the beginning or the end of its name will do [default: the newest]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// Only this worker's steps
+    #[arg(long, value_name = "HOST")]
+    worker: Option<String>,
+    /// Only this step
+    #[arg(long, value_name = "ID")]
+    step: Option<String>,
+    /// Go on until the run ends or nobody carries it out any more
+    #[arg(long)]
+    follow: bool,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
+    let stored = Stored::open(args.run.as_deref(), Mode::ReadOnly, context)?;
+    let filter = Filter::new(args, &stored.graph)?;
+    let (sender, signals) = channel();
+    if args.follow {
+        let _ = watch_signals(sender.clone(), |name| name);
+    }
+    let mut log = Log { stored: &stored, filter, json: context.json, open: BTreeMap::new(), any: false };
+    let mut last = 0;
+    loop {
+        let alive = args.follow && stored.holder().is_some();
+        for stamped in stored.journal.read_after(&stored.run.id, last)? {
+            let stamped = stamped?;
+            last = stamped.seq;
+            out::print(&log.take(&stamped)?)?;
+        }
+        if !alive {
+            break;
+        }
+        match signals.recv_timeout(LOOK_EVERY) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    drop(sender);
+    out::print(&log.rest()?)?;
+    if !log.any && !context.json {
+        out::print("No step that fits has been started.\n")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Which attempts are shown.
+struct Filter<'a> {
+    worker: Option<&'a str>,
+    step: Option<&'a str>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(args: &'a LogsArgs, graph: &RolloutGraph) -> Result<Self, Problem> {
+        let filter = Self { worker: args.worker.as_deref(), step: args.step.as_deref() };
+        if let Some(worker) = filter.worker {
+            let hosts: Vec<_> = graph.target_indices().map(|target| graph.host(target)).collect();
+            if !hosts.contains(&worker) {
+                let near = suggest::did_you_mean(worker, hosts, || {
+                    "`maand plan status` shows its workers".to_owned()
+                });
+                let message = format!("`{worker}` is no worker of this run");
+                return Err(Problem::error("maand::run::unknown_worker", message).help(near));
+            }
+        }
+        if let Some(step) = filter.step {
+            let lists = [Lane::Before, Lane::After].map(|lane| graph.steps(lane));
+            let all = lists.into_iter().flatten().chain(&graph.plan.steps);
+            let ids: Vec<_> = all.map(|step| step.id.as_str()).collect();
+            if !ids.contains(&step) {
+                let help = format!("its steps are {}", suggest::one_of(ids));
+                let message = format!("`{step}` is no step of this run's plan");
+                return Err(Problem::error("maand::run::unknown_step", message).help(help));
+            }
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, graph: &RolloutGraph, lane: Lane, step: u32) -> bool {
+        let worker = match lane {
+            Lane::Worker(target) => Some(graph.host(target)),
+            Lane::Before | Lane::After => None,
+        };
+        let id = graph.steps(lane)[step as usize].id.as_str();
+        self.worker.is_none_or(|wanted| worker == Some(wanted)) && self.step.is_none_or(|wanted| id == wanted)
+    }
+}
+
+/// An attempt that was issued and has no outcome yet.
+struct Issued {
+    lane: Lane,
+    step: u32,
+    at: Millis,
+    what: String,
+}
+
+struct Log<'a> {
+    stored: &'a Stored,
+    filter: Filter<'a>,
+    json: bool,
+    open: BTreeMap<AttemptId, Issued>,
+    any: bool,
+}
+
+impl Log<'_> {
+    /// What a fact adds to the log: attempts are shown when they have ended.
+    fn take(&mut self, stamped: &Stamped) -> Result<String, Problem> {
+        match &stamped.fact {
+            Fact::Issued { attempt, lane, step, intent } => {
+                if self.filter.fits(&self.stored.graph, *lane, *step) {
+                    // The intent's own name, as it stands in the fact.
+                    let purpose = serde_json::to_value(intent).unwrap_or(Value::Null);
+                    let what = purpose["purpose"].as_str().unwrap_or("do").to_owned();
+                    let issued = Issued { lane: *lane, step: *step, at: stamped.at, what };
+                    self.open.insert(*attempt, issued);
+                }
+                Ok(String::new())
+            }
+            Fact::Finished { attempt, outcome } => match self.open.remove(attempt) {
+                Some(issued) => {
+                    let (well, words) = outcome_in_words(outcome);
+                    self.show(*attempt, &issued, Some((stamped.at, well, words)))
+                }
+                None => Ok(String::new()),
+            },
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// Attempts that have not ended.
+    fn rest(&mut self) -> Result<String, Problem> {
+        let open = std::mem::take(&mut self.open);
+        open.iter().map(|(attempt, issued)| self.show(*attempt, issued, None)).collect()
+    }
+
+    fn show(
+        &mut self,
+        attempt: AttemptId,
+        issued: &Issued,
+        end: Option<(Millis, bool, String)>,
+    ) -> Result<String, Problem> {
+        self.any = true;
+        let outputs = self.stored.journal.read_output(&self.stored.run.id, attempt)?;
+        let graph = &self.stored.graph;
+        let step = &graph.steps(issued.lane)[issued.step as usize];
+        let (list, host) = match issued.lane {
+            Lane::Before => ("before", None),
+            Lane::Worker(target) => ("steps", Some(graph.host(target))),
+            Lane::After => ("after", None),
+        };
+        if self.json {
+            let line = json!({
+                "type": "attempt_log",
+                "schema": SCHEMA,
+                "run": self.stored.run.id,
+                "attempt_id": attempt,
+                "list": list,
+                "host": host,
+                "step": step.id,
+                "kind": step.kind.keyword(),
+                "purpose": issued.what,
+                "started_at": Time(issued.at),
+                "finished_at": end.as_ref().map(|(at, ..)| Time(*at)),
+                "ok": end.as_ref().map(|(_, well, _)| well),
+                "result": end.as_ref().map(|(.., words)| words),
+                "output": outputs.iter().map(output_json).collect::<Vec<_>>(),
+            });
+            return Ok(format!("{line}\n"));
+        }
+        let who = host.unwrap_or(list);
+        let purpose = match issued.what.as_str() {
+            "do" | "reboot" | "await_boot" => String::new(),
+            other => format!(" ({})", other.replace('_', " ")),
+        };
+        let how = match &end {
+            None => "has not ended".to_owned(),
+            Some((at, true, words)) => format!("{words} ({})", span_in_words(at - issued.at)),
+            Some((at, false, words)) => format!("FAILED after {}: {words}", span_in_words(at - issued.at)),
+        };
+        let mut text = format!("{}  {who}  {}{purpose}: {how}\n", Time(issued.at).to_second(), step.id);
+        for output in &outputs {
+            let of = if outputs.len() > 1 { format!("{} ", output.host) } else { String::new() };
+            for line in output.text().lines() {
+                let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+                let _ = writeln!(text, "    {of}| {line}");
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn output_json(output: &Output) -> Value {
+    json!({ "host": output.host, "text": output.text(), "total_bytes": output.total, "left_out_bytes": output.left_out() })
+}

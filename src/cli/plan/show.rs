@@ -1,0 +1,135 @@
+//! `maand plan show`: what a plan would do, without touching a host.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::super::{CliError, Context, Exit, out};
+use super::read::{parse_set, read_plan};
+use crate::bucket::{Bucket, Fleet};
+use crate::graph::{self, CompileOptions, RolloutGraph};
+use crate::plan::{self, Plan, Problem, Problems};
+use crate::policy::{self, Forecast};
+
+mod json;
+mod text;
+mod words;
+
+/// The most workers that are made up; more is a slip of the fingers.
+const MOST_MADE_UP: u32 = 1_000_000;
+
+/// Arguments of `maand plan show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The plan file; `-` reads standard input
+    #[arg(value_name = "PLAN")]
+    plan: String,
+    /// Text for people, JSON for programs, or a picture
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
+    #[arg(long, value_name = "N|HOSTS")]
+    workers: Option<String>,
+    /// Sets a variable of the plan; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
+    set: Vec<(String, String)>,
+}
+
+/// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
+/// doubtful about it there; the plan's own warnings are left out. Without a bucket: nothing.
+pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
+    let loaded = Bucket::find(context.bucket.as_deref()).and_then(|bucket| bucket.load());
+    let (fleet, warnings) = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let none = |problem: &Problem| problem.code == "maand::bucket::not_found";
+            // Only who names a bucket wants to hear that it is not there.
+            let silent = context.bucket.is_none() && problems.iter().all(none);
+            return if silent { Problems::new() } else { problems };
+        }
+    };
+    let plan = Plan { warnings: Problems::new(), ..plan.clone() };
+    match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {
+        Ok(graph) => with(with(warnings, policy::feasibility(&graph)), graph.warnings),
+        Err(problems) => with(warnings, problems),
+    }
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs: see the schema `plan-show.v1`.
+    Json,
+    /// Graphviz.
+    Dot,
+    /// For Markdown.
+    Mermaid,
+}
+
+/// What is shown.
+struct Shown<'a> {
+    graph: &'a RolloutGraph,
+    feasibility: &'a Problems,
+    forecast: &'a Forecast,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
+    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
+    let Chosen { fleet, options, warnings } = choose_fleet(&plan, args.workers.as_deref(), context)?;
+    let fleet = Arc::new(fleet);
+    let mut graph =
+        graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
+    graph.warnings = with(warnings, graph.warnings);
+    let feasibility = policy::feasibility(&graph);
+    let forecast = Forecast::of(&graph);
+    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast };
+
+    let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
+    out::print(&match format {
+        Format::Text => text::render(&shown),
+        Format::Json => json::render(&shown),
+        Format::Dot => graph::dot(&graph),
+        Format::Mermaid => graph::mermaid(&graph),
+    })?;
+    if feasibility.has_errors() {
+        return Err(feasibility.into());
+    }
+    Ok(Exit::Done)
+}
+
+struct Chosen {
+    fleet: Fleet,
+    options: CompileOptions,
+    warnings: Problems,
+}
+
+/// A number is a made-up fleet, whether there is a bucket or not; hosts narrow the bucket's.
+fn choose_fleet(plan: &Plan, workers: Option<&str>, context: &Context) -> Result<Chosen, CliError> {
+    if let Some(count) = workers.and_then(|text| text.trim().parse::<u64>().ok()) {
+        let count = u32::try_from(count).ok().filter(|count| (1..=MOST_MADE_UP).contains(count));
+        let Some(count) = count else {
+            let help = format!("give a number from 1 to {MOST_MADE_UP}");
+            return Err(CliError::usage("a made-up fleet can not have that size", help));
+        };
+        let fleet = graph::made_up_fleet(plan, count);
+        return Ok(Chosen { fleet, options: CompileOptions::default(), warnings: Problems::new() });
+    }
+    let hosts = workers.map(|list| list.split(',').map(|host| host.trim().to_owned()).collect::<Vec<_>>());
+    let bucket = Bucket::find(context.bucket.as_deref()).map_err(|mut problems| {
+        let message = "there is no bucket to show this plan for";
+        let help = "give its folder with `-C DIR`, or look at the plan with a made-up fleet: `--workers 10`";
+        problems.push(Problem::error("maand::bucket::needed", message).help(help));
+        problems
+    })?;
+    let (fleet, warnings) = bucket.load()?;
+    Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings })
+}
+
+fn with(mut first: Problems, second: Problems) -> Problems {
+    first.extend(second);
+    first.sort();
+    first
+}

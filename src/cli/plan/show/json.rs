@@ -1,0 +1,376 @@
+//! The plan for programs: one JSON document, whole, whatever the size of the fleet. Fields are only
+//! ever added. It must not know how anything is decided.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Shown;
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::plan::{OnFailure, OnStepFailure, Problem, Step, StepKind};
+use crate::policy;
+
+/// The name of the vocabulary below; a change that breaks a reader changes the number.
+pub(super) const SCHEMA: &str = "maand.plan.show/1";
+
+/// What `maand plan show --format json` prints. Times are in milliseconds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'a> {
+    /// Always `maand.plan.show/1`.
+    schema: &'static str,
+    /// The plan's name.
+    plan: &'a str,
+    /// Free text for people.
+    description: Option<&'a str>,
+    /// The file as it was named.
+    file: &'a str,
+    /// SHA-256 of the compiled graph: the same plan for the same fleet has the same.
+    graph_hash: String,
+    /// The fleet was made up; none of its workers exists.
+    made_up: bool,
+    /// How the selection came about.
+    selection: SelectionJson<'a>,
+    /// Numbers of the rollout, percentages resolved.
+    rollout: RolloutJson<'a>,
+    /// The waves, in order.
+    waves: Vec<WaveJson<'a>>,
+    /// Once, before the first worker.
+    before: Vec<StepJson<'a>>,
+    /// On every worker.
+    steps: Vec<StepJson<'a>>,
+    /// Once, after the last worker.
+    after: Vec<StepJson<'a>>,
+    /// Jobs with an allocation on a worker that goes down.
+    jobs: Vec<JobJson<'a>>,
+    /// The rollout on paper.
+    forecast: ForecastJson<'a>,
+    /// Warnings, and errors of a plan that could never be carried out.
+    problems: Vec<ProblemJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct SelectionJson<'a> {
+    /// Workers of the bucket.
+    fleet: u32,
+    /// Workers that the run takes.
+    selected: u32,
+    /// Workers that the plan selects, before `--workers`.
+    by_plan: u32,
+    /// Left out by `exclude`.
+    excluded: u32,
+    /// Each part of `targets`, in words, with the workers that match it alone.
+    parts: Vec<PartJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PartJson<'a> {
+    what: &'a str,
+    matching: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct RolloutJson<'a> {
+    /// How many at a time; `null`: as many as fit.
+    concurrency: Option<u32>,
+    /// So many may fail.
+    max_failures: u32,
+    /// The failure at which the run halts.
+    halts_at_failure: u64,
+    /// `halt` or `revert`.
+    on_failure: &'static str,
+    soak_ms: u64,
+    spread: Option<SpreadJson<'a>>,
+    window: Option<WindowJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct SpreadJson<'a> {
+    tag: &'a str,
+    at_most: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct WindowJson<'a> {
+    timezone: &'a str,
+    /// `HH:MM`, local.
+    open: String,
+    /// `HH:MM`, local; at or before `open`: on the next day.
+    close: String,
+    /// Days on which it opens: `mon` to `sun`.
+    days: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct WaveJson<'a> {
+    /// Counted from 1.
+    number: u32,
+    size: u32,
+    /// How the size came about.
+    how: &'a str,
+    workers: Vec<WorkerJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct WorkerJson<'a> {
+    host: &'a str,
+    /// Its enabled jobs.
+    jobs: Vec<&'a str>,
+    /// Steps that are skipped here because of their `when`.
+    skips: Vec<&'a str>,
+    /// A person had disabled it: the run skips it.
+    already_disabled: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StepJson<'a> {
+    id: &'a str,
+    kind: &'static str,
+    name: Option<&'a str>,
+    /// Ids of what must come first.
+    needs: Vec<&'a str>,
+    /// Of one try; `null`: no limit.
+    timeout_ms: Option<u64>,
+    attempts: u32,
+    retry_delay_ms: u64,
+    backoff: f64,
+    /// A failure does not fail the worker.
+    ignores_failure: bool,
+    /// It takes its worker down.
+    disturbs: bool,
+    /// On so many workers; for steps done once: 1.
+    applies_to: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobJson<'a> {
+    job: &'a str,
+    /// Enabled allocations in the bucket.
+    allocations: u32,
+    /// Those on workers that go down.
+    on_targets: u32,
+    /// So many stay available; `null`: no budget.
+    stays_available: Option<u32>,
+    /// How that number came about.
+    how: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ForecastJson<'a> {
+    rounds: u32,
+    most_active: u32,
+    most_down: u32,
+    /// Every try takes its whole time-out; `null`: no limit, or it never ends.
+    longest_ms: Option<u64>,
+    /// From what each kind of step usually takes; `null`: it never ends.
+    expected_ms: Option<u64>,
+    /// Waiting for a person is not counted.
+    approvals: bool,
+    /// This worker is never admitted: the rollout never ends.
+    never_admitted: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ProblemJson<'a> {
+    code: &'a str,
+    /// `error` or `warning`.
+    severity: &'static str,
+    message: &'a str,
+    file: Option<String>,
+    /// Counted from 1.
+    line: Option<usize>,
+    /// Counted from 1, in characters.
+    column: Option<usize>,
+    /// So many bytes are meant.
+    length: Option<usize>,
+    help: Option<&'a str>,
+}
+
+/// The document and a line end.
+pub(super) fn render(shown: &Shown<'_>) -> String {
+    // Maps with keys that are no strings are the only thing that can not be written; there are none.
+    let mut text = serde_json::to_string_pretty(&document(shown)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
+    let (graph, forecast) = (shown.graph, shown.forecast);
+    let plan = &graph.plan;
+    let selection = graph.selection();
+    let parts = selection.parts.iter().map(|part| PartJson { what: &part.what, matching: part.matching });
+    Document {
+        schema: SCHEMA,
+        plan: &plan.name,
+        description: plan.description.as_deref(),
+        file: plan.source.name(),
+        graph_hash: graph.hash(),
+        made_up: graph.fleet.made_up,
+        selection: SelectionJson {
+            fleet: selection.fleet,
+            selected: graph.targets.len() as u32,
+            by_plan: selection.by_plan,
+            excluded: selection.excluded,
+            parts: parts.collect(),
+        },
+        rollout: rollout(graph),
+        waves: (0..graph.waves.len()).map(|number| wave(graph, number)).collect(),
+        before: steps(graph, Lane::Before),
+        steps: steps(graph, Lane::Worker(TargetIx(0))),
+        after: steps(graph, Lane::After),
+        jobs: jobs(graph),
+        forecast: ForecastJson {
+            rounds: forecast.rounds,
+            most_active: forecast.most_active,
+            most_down: forecast.most_down,
+            longest_ms: forecast.longest.map(millis),
+            expected_ms: forecast.expected.map(millis),
+            approvals: forecast.approvals,
+            never_admitted: forecast.stuck.map(|target| graph.host(target)),
+        },
+        problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(problem).collect(),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
+    let settings = &graph.plan.rollout;
+    let numbers = graph.numbers();
+    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    RolloutJson {
+        concurrency: numbers.concurrency.as_ref().map(|resolved| resolved.value),
+        max_failures: numbers.max_failures.value,
+        halts_at_failure: u64::from(numbers.max_failures.value) + 1,
+        on_failure: match settings.on_failure {
+            OnFailure::Halt => "halt",
+            OnFailure::Revert => "revert",
+        },
+        soak_ms: millis(settings.soak),
+        spread: settings
+            .spread
+            .as_ref()
+            .map(|spread| SpreadJson { tag: &spread.value.tag, at_most: spread.value.at_most }),
+        window: settings.window.as_ref().map(|window| WindowJson {
+            timezone: &window.value.timezone,
+            open: clock(window.value.open),
+            close: clock(window.value.close),
+            days: window.value.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect(),
+        }),
+    }
+}
+
+fn wave(graph: &RolloutGraph, number: usize) -> WaveJson<'_> {
+    let range = &graph.waves[number];
+    let worker = |at: u32| {
+        let target = graph.target(TargetIx(at));
+        let skipped = graph.plan.steps.iter().zip(&target.applies).filter(|(_, applies)| !**applies);
+        WorkerJson {
+            host: graph.host(TargetIx(at)),
+            jobs: target.jobs.iter().map(|job| graph.fleet.job(*job).name.as_str()).collect(),
+            skips: skipped.map(|(step, _)| step.id.as_str()).collect(),
+            already_disabled: target.already_disabled,
+        }
+    };
+    WaveJson {
+        number: number as u32 + 1,
+        size: range.end - range.start,
+        how: &graph.numbers().waves[number].how,
+        workers: range.clone().map(worker).collect(),
+    }
+}
+
+fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
+    let steps = graph.steps(lane);
+    let one = |(at, step): (usize, &'_ Step)| {
+        let on = match lane {
+            Lane::Worker(_) => graph.targets.iter().filter(|target| target.applies[at]).count() as u32,
+            Lane::Before | Lane::After => 1,
+        };
+        (at, on, matches!(lane, Lane::Worker(_)) && policy::disturbs(&step.kind))
+    };
+    let about: Vec<_> = steps.iter().enumerate().map(one).collect();
+    about
+        .into_iter()
+        .map(|(at, applies_to, disturbs)| {
+            let step = &steps[at];
+            let pause = if let StepKind::Pause { duration } = step.kind { Some(duration) } else { None };
+            StepJson {
+                id: &step.id,
+                kind: step.kind.keyword(),
+                name: step.name.as_deref(),
+                needs: step.needs.iter().map(|need| steps[*need].id.as_str()).collect(),
+                timeout_ms: step.timeout.or(pause).map(millis),
+                attempts: step.retries.attempts,
+                retry_delay_ms: millis(step.retries.delay),
+                backoff: step.retries.backoff,
+                ignores_failure: step.on_failure == OnStepFailure::Ignore,
+                disturbs,
+                applies_to,
+            }
+        })
+        .collect()
+}
+
+fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
+    let limits = policy::Limits::resolve(graph);
+    let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+    for target in graph.target_indices().filter(|target| limits.disturbs(*target)) {
+        for job in &graph.target(target).jobs {
+            counts.entry(job.0).or_default().0 += 1;
+        }
+    }
+    for allocation in graph.enabled_allocations() {
+        if let Some((_, of)) = counts.get_mut(&allocation.job.0) {
+            *of += 1;
+        }
+    }
+    let one = |(job, (on_targets, allocations)): (u32, (u32, u32))| {
+        let budget = limits.budgets.iter().find(|budget| budget.job.0 == job);
+        JobJson {
+            job: graph.fleet.jobs[job as usize].name.as_str(),
+            allocations,
+            on_targets,
+            stays_available: budget.map(|budget| budget.wants),
+            how: budget.map(|budget| budget.how.clone()),
+        }
+    };
+    counts.into_iter().map(one).collect()
+}
+
+fn problem(problem: &Problem) -> ProblemJson<'_> {
+    let place = problem.place();
+    ProblemJson {
+        code: problem.code,
+        severity: if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" },
+        message: &problem.message,
+        file: problem.to_json()["file"].as_str().map(str::to_owned),
+        line: place.map(|(_, line, _)| line),
+        column: place.map(|(_, _, column)| column),
+        length: problem.labels_in_bytes().first().map(|(span, _)| span.len()),
+        help: problem.help.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema as it is committed.
+    const COMMITTED: &str = "schemas/plan-show.v1.schema.json";
+
+    #[test]
+    fn the_committed_schema_is_the_one_of_the_code() {
+        let mut schema = schemars::schema_for!(Document<'_>);
+        schema.insert("title".to_owned(), "Output of `maand plan show --format json`".into());
+        let schema = format!("{:#}\n", schema.as_value());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(COMMITTED);
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &schema).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(committed, schema, "run the tests with MAAND_UPDATE_SCHEMAS=1 and look at what changed");
+    }
+}

@@ -1,0 +1,374 @@
+//! The plan for people. Its length does not grow with the fleet: of long lists the first and the last
+//! are shown.
+
+use std::fmt::Write as _;
+
+use super::Shown;
+use super::words::{bound, count, details, duration, wave};
+use crate::graph::{JobBudget, RolloutGraph, TargetIx};
+use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind};
+use crate::policy;
+
+/// Of more waves than this the first and the last are shown.
+const WAVES: usize = 12;
+/// Of more hosts than this the first and the last are shown.
+const HOSTS: usize = 5;
+/// Of more jobs than this the first are shown.
+const JOBS: usize = 20;
+
+/// Writing into a `String` can not fail, so results of `writeln!` are dropped.
+pub(super) fn render(shown: &Shown<'_>) -> String {
+    let graph = shown.graph;
+    let mut text = String::new();
+    head(&mut text, graph);
+    workers(&mut text, graph);
+    rollout(&mut text, graph);
+    waves(&mut text, graph);
+    steps(&mut text, "Before, once", &graph.plan.before, graph, None);
+    steps(&mut text, "Steps of a worker", &graph.plan.steps, graph, Some(()));
+    steps(&mut text, "After, once", &graph.plan.after, graph, None);
+    jobs(&mut text, graph);
+    beyond(&mut text, graph);
+    time(&mut text, shown);
+    warnings(&mut text, shown);
+    text
+}
+
+fn head(text: &mut String, graph: &RolloutGraph) {
+    let plan = &graph.plan;
+    let _ = write!(text, "Plan {}", plan.name);
+    if let Some(description) = &plan.description {
+        let _ = write!(text, ": {}", description.trim().replace('\n', " "));
+    }
+    let _ = writeln!(text, "\n  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
+    if graph.fleet.made_up {
+        let all = count(graph.fleet.workers.len(), "worker");
+        let _ = writeln!(
+            text,
+            "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
+        );
+    }
+}
+
+fn workers(text: &mut String, graph: &RolloutGraph) {
+    let selection = graph.selection();
+    let _ = writeln!(text, "\nWorkers: {} of {} selected", graph.targets.len(), selection.fleet);
+    if selection.parts.is_empty() {
+        let _ = writeln!(text, "  the plan names no targets: every worker of the bucket");
+    }
+    for part in &selection.parts {
+        let _ = writeln!(text, "  {:<40} {:>7}", part.what, part.matching);
+    }
+    if graph.plan.targets.exclude.is_some() {
+        let _ = writeln!(text, "  {:<40} {:>7}", "of these left out by `exclude`", selection.excluded);
+    }
+    if let Some(expect) = &graph.plan.targets.expect {
+        let bound = |bound: Option<u64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
+        let (min, max) = (bound(expect.value.min), bound(expect.value.max));
+        let _ =
+            writeln!(text, "  {:<40} {:>7}", format!("expected: min {min}, max {max}"), selection.by_plan);
+    }
+    if let Some(left) = selection.narrowed_to {
+        let _ = writeln!(text, "  {:<40} {left:>7}", "narrowed by --workers to");
+    }
+}
+
+fn rollout(text: &mut String, graph: &RolloutGraph) {
+    let settings = &graph.plan.rollout;
+    let numbers = graph.numbers();
+    let _ = writeln!(text, "\nRollout");
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<13}{value}");
+    };
+    row(
+        "concurrency",
+        match &numbers.concurrency {
+            None => "auto: as many as budgets, spread and wave allow".to_owned(),
+            Some(resolved) => with_how(resolved.value, &resolved.how),
+        },
+    );
+    row(
+        "order",
+        match &settings.order {
+            Order::Position => "by position in workers.json".to_owned(),
+            Order::Reverse => "by position in workers.json, last first".to_owned(),
+            Order::Host => "by host".to_owned(),
+            Order::Explicit(hosts) => {
+                format!("{} first, as listed; the others by position", count(hosts.len(), "host"))
+            }
+        },
+    );
+    if !settings.waves.is_empty() {
+        row("waves", settings.waves.iter().map(|size| wave(size.value)).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(spread) = &settings.spread {
+        let spread = &spread.value;
+        row("spread", format!("at most {} of tag `{}` disturbed at a time", spread.at_most, spread.tag));
+    }
+    for budget in &settings.budgets {
+        row("budget", format!("{} {}", budget.value.job.value, bound(budget.value.bound)));
+    }
+    let allowed = numbers.max_failures.value;
+    let how = &numbers.max_failures.how;
+    row(
+        "failures",
+        format!("halts at failure {} (max_failures: {})", u64::from(allowed) + 1, with_how(allowed, how)),
+    );
+    row(
+        "on failure",
+        match settings.on_failure {
+            OnFailure::Halt => "halt: the worker is left as it is".to_owned(),
+            OnFailure::Revert => "revert: its finished steps are undone, newest first".to_owned(),
+        },
+    );
+    if !settings.soak.is_zero() {
+        row("soak", format!("{} after each wave, before the next", duration(settings.soak)));
+    }
+    if let Some(window) = &settings.window {
+        let window = &window.value;
+        let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        let days =
+            window.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect::<Vec<_>>().join(", ");
+        let next = if window.close <= window.open { " of the next day" } else { "" };
+        row(
+            "window",
+            format!("{} to {}{next}, {} ({days})", clock(window.open), clock(window.close), window.timezone),
+        );
+    }
+}
+
+/// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.
+fn with_how(value: u32, how: &str) -> String {
+    if how == value.to_string() { how.to_owned() } else { format!("{value} ({how})") }
+}
+
+fn waves(text: &mut String, graph: &RolloutGraph) {
+    let waves = &graph.waves;
+    let _ = writeln!(text, "\nWaves: {}", waves.len());
+    for (number, wave) in waves.iter().enumerate() {
+        if waves.len() > WAVES && (WAVES - 2..waves.len() - 1).contains(&number) {
+            if number == WAVES - 2 {
+                let _ = writeln!(text, "  ... {} more waves ...", waves.len() - WAVES + 1);
+            }
+            continue;
+        }
+        let resolved = &graph.numbers().waves[number];
+        let size = format!("{} ({})", count(wave.len(), "worker"), resolved.how);
+        let hosts = hosts(graph, wave.clone().map(TargetIx));
+        let _ = writeln!(text, "  {:>3}  {size}: {hosts}", number + 1);
+    }
+}
+
+/// All of a few, else the first and the last.
+fn hosts(
+    graph: &RolloutGraph,
+    targets: impl ExactSizeIterator<Item = TargetIx> + DoubleEndedIterator + Clone,
+) -> String {
+    let number = targets.len();
+    if number <= HOSTS {
+        return targets.map(|target| graph.host(target)).collect::<Vec<_>>().join(", ");
+    }
+    let first =
+        targets.clone().take(HOSTS - 2).map(|target| graph.host(target)).collect::<Vec<_>>().join(", ");
+    let last = targets.clone().next_back().map_or("", |target| graph.host(target));
+    format!("{first}, ... {} more ..., {last}", number - HOSTS + 1)
+}
+
+/// `of_workers`: the list is done on workers, and steps may apply to some only.
+fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, of_workers: Option<()>) {
+    if steps.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{title}");
+    let wide = steps.iter().map(|step| step.id.chars().count()).max().unwrap_or(0).max(4);
+    for (at, step) in steps.iter().enumerate() {
+        let mut line = format!("  {:>2}  {:<wide$}  {:<9}", at + 1, step.id, time_out(step));
+        let in_order = at.checked_sub(1).map_or(step.needs.is_empty(), |before| step.needs == [before]);
+        let mut notes = Vec::new();
+        if step.id != step.kind.keyword() {
+            notes.push(step.kind.keyword().to_owned());
+        }
+        let details = details(&step.kind);
+        if !details.is_empty() {
+            notes.push(details);
+        }
+        if !in_order {
+            let needs: Vec<_> = step.needs.iter().map(|need| steps[*need].id.as_str()).collect();
+            notes.push(if needs.is_empty() {
+                "needs nothing".to_owned()
+            } else {
+                format!("needs {}", needs.join(", "))
+            });
+        }
+        if step.retries.attempts > 1 {
+            notes.push(retries(step));
+        }
+        if step.on_failure == OnStepFailure::Ignore {
+            notes.push("a failure is ignored".to_owned());
+        }
+        if of_workers.is_some() {
+            let on = graph.targets.iter().filter(|target| target.applies[at]).count();
+            if on < graph.targets.len() {
+                notes.push(format!("only on {on} of {}", count(graph.targets.len(), "worker")));
+            }
+            if policy::disturbs(&step.kind) {
+                notes.push("disturbs".to_owned());
+            }
+        }
+        if !notes.is_empty() {
+            let _ = write!(line, "  {}", notes.join("; "));
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+fn time_out(step: &Step) -> String {
+    match (step.timeout, &step.kind) {
+        (Some(timeout), _) => duration(timeout),
+        (None, StepKind::Pause { duration: of }) => duration(*of),
+        (None, _) => "no limit".to_owned(),
+    }
+}
+
+fn retries(step: &Step) -> String {
+    let retries = &step.retries;
+    let mut words = format!("{} tries", retries.attempts);
+    if !retries.delay.is_zero() {
+        let _ = write!(words, ", {} between", duration(retries.delay));
+        if retries.backoff > 1.0 {
+            let _ = write!(words, ", each {} times longer", retries.backoff);
+        }
+    }
+    words
+}
+
+fn jobs(text: &mut String, graph: &RolloutGraph) {
+    let limits = policy::Limits::resolve(graph);
+    let mut on_targets = vec![0_u32; graph.fleet.jobs.len()];
+    for target in graph.target_indices().filter(|target| limits.disturbs(*target)) {
+        for job in &graph.target(target).jobs {
+            on_targets[job.0 as usize] += 1;
+        }
+    }
+    let touched = on_targets.iter().filter(|number| **number > 0).count();
+    let _ = writeln!(text, "\nJobs touched: {touched}");
+    if touched == 0 {
+        let why = if limits_disturb_nobody(&limits, graph) {
+            "no step takes a worker down"
+        } else {
+            "no worker that goes down hosts one"
+        };
+        let _ = writeln!(text, "  {why}");
+        return;
+    }
+    let mut of = vec![0_u32; graph.fleet.jobs.len()];
+    for allocation in graph.enabled_allocations() {
+        of[allocation.job.0 as usize] += 1;
+    }
+    let with_some =
+        graph.fleet.jobs.iter().zip(on_targets).zip(of).enumerate().filter(|(_, ((_, some), _))| *some > 0);
+    for (at, ((job, some), of)) in with_some.take(JOBS) {
+        let budget = limits.budgets.iter().find(|budget| budget.job.0 as usize == at);
+        let _ = writeln!(
+            text,
+            "  {:<20} {some} of {of} allocations on these workers; {}",
+            job.name,
+            stays(budget)
+        );
+    }
+    if touched > JOBS {
+        let _ = writeln!(text, "  ... {} more", touched - JOBS);
+    }
+}
+
+fn limits_disturb_nobody(limits: &policy::Limits, graph: &RolloutGraph) -> bool {
+    !graph.target_indices().any(|target| limits.disturbs(target))
+}
+
+fn stays(budget: Option<&JobBudget>) -> String {
+    budget.map_or_else(
+        || "no budget".to_owned(),
+        |budget| {
+            let plain = budget.how == budget.wants.to_string();
+            let how = if plain { String::new() } else { format!(" ({})", budget.how) };
+            format!("{} of {} stay available{how}", budget.wants, budget.of)
+        },
+    )
+}
+
+/// Steps that contact workers which are not selected.
+fn beyond(text: &mut String, graph: &RolloutGraph) {
+    let plan = &graph.plan;
+    let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
+    let all = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (*list, step)));
+    let fleet = |step: &Step| matches!(&step.kind, StepKind::Health { scope: HealthScope::Fleet, .. });
+    let names: Vec<_> =
+        all.filter(|(_, step)| fleet(step)).map(|(list, step)| format!("{list}: {}", step.id)).collect();
+    if !names.is_empty() {
+        let _ = writeln!(text, "\nContacts the whole fleet\n  {}", names.join(", "));
+    }
+}
+
+fn time(text: &mut String, shown: &Shown<'_>) {
+    let (graph, forecast) = (shown.graph, shown.forecast);
+    let _ = writeln!(text, "\nTime");
+    if let Some(stuck) = forecast.stuck {
+        let _ = writeln!(text, "  never ends: {} is never admitted", graph.host(stuck));
+        return;
+    }
+    let rounds = count(forecast.rounds as usize, "round");
+    let most = count(forecast.most_active as usize, "worker");
+    let down = match forecast.most_down {
+        0 => "nobody goes down".to_owned(),
+        down => format!("at most {down} down at a time"),
+    };
+    let _ = writeln!(text, "  {rounds} of at most {most}; {down}");
+    match forecast.longest {
+        Some(longest) => {
+            let _ = writeln!(
+                text,
+                "  longest   {:<10} every try of every step takes its whole time-out",
+                duration(longest)
+            );
+        }
+        None => {
+            let _ = writeln!(text, "  longest   no limit   a step has no time-out");
+        }
+    }
+    if let Some(expected) = forecast.expected {
+        let _ = writeln!(
+            text,
+            "  expected  {:<10} a guess from what each kind of step usually takes",
+            duration(expected)
+        );
+    }
+    let mut without = Vec::new();
+    if forecast.approvals {
+        without.push("waiting for approvals");
+    }
+    if graph.plan.rollout.window.is_some() {
+        without.push("waiting for the window");
+    }
+    if !without.is_empty() {
+        let _ = writeln!(text, "  not counted: {}", without.join(", "));
+    }
+}
+
+/// Errors are shown after everything else, with the lines of the plan.
+fn warnings(text: &mut String, shown: &Shown<'_>) {
+    let all = shown.graph.warnings.iter().chain(shown.feasibility.iter());
+    let warnings: Vec<&Problem> = all.filter(|problem| problem.severity == Severity::Warning).collect();
+    if warnings.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nWarnings: {}", warnings.len());
+    for problem in warnings {
+        let place = problem
+            .place()
+            .map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}: "));
+        let _ = writeln!(text, "  {place}{} [{}]", problem.message, problem.code);
+        if let Some(help) = &problem.help {
+            let _ = writeln!(text, "    {help}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Small words that the text and the pictures of numbers share. It must not know what is shown.
+
+use std::time::Duration;
+
+use crate::plan::{Amount, BudgetBound, StepKind, WaveSize};
+
+/// "1 worker", "2 workers".
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// 5,400 seconds are "1h30m", as in a plan; days are said from two on.
+pub(super) fn duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    if ms < 1000 {
+        return if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") };
+    }
+    let seconds = duration.as_secs();
+    let parts = if seconds >= 2 * 86_400 {
+        [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (0, "s")]
+    } else {
+        [(0, "d"), (seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")]
+    };
+    let text: String =
+        parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// As in a plan.
+fn amount(amount: Amount) -> String {
+    match amount {
+        Amount::Count(count) => count.to_string(),
+        Amount::Percent(percent) => format!("{percent}%"),
+    }
+}
+
+/// As in a plan.
+pub(super) fn wave(size: WaveSize) -> String {
+    match size {
+        WaveSize::Of(of) => amount(of),
+        WaveSize::Rest => "rest".to_owned(),
+    }
+}
+
+/// As in a plan.
+pub(super) fn bound(bound: BudgetBound) -> String {
+    match bound {
+        BudgetBound::MinAvailable(of) => format!("min_available: {}", amount(of)),
+        BudgetBound::MaxUnavailable(of) => format!("max_unavailable: {}", amount(of)),
+    }
+}
+
+/// What a step of this kind is about to do, where the kind alone does not say it.
+pub(super) fn details(kind: &StepKind) -> String {
+    let jobs = |jobs: &Option<Vec<crate::plan::Located<String>>>| {
+        jobs.as_ref().map_or_else(String::new, |jobs| {
+            jobs.iter().map(|job| job.value.as_str()).collect::<Vec<_>>().join(", ")
+        })
+    };
+    match kind {
+        StepKind::Disable { jobs: of }
+        | StepKind::Deploy { jobs: of, .. }
+        | StepKind::Job { jobs: of, .. } => jobs(of),
+        StepKind::Health { jobs: of, wait, scope } => {
+            let mut parts = vec![jobs(of)];
+            if *scope == crate::plan::HealthScope::Fleet {
+                parts.push("of the whole fleet".to_owned());
+            }
+            if *wait {
+                parts.push("waits until well".to_owned());
+            }
+            parts.retain(|part| !part.is_empty());
+            parts.join(", ")
+        }
+        StepKind::Reboot { command, unless, .. } => match unless {
+            Some(unless) => format!("{} unless {}", first_line(command), first_line(unless)),
+            None => first_line(command),
+        },
+        StepKind::WaitForSsh { settle, .. } => format!("settles for {}", duration(*settle)),
+        StepKind::Run(command) | StepKind::Local(command) => match &command.action {
+            crate::plan::CommandSource::Command(text) => first_line(text),
+            crate::plan::CommandSource::Script(path) => format!("script {}", path.value),
+        },
+        StepKind::Pause { duration: of } => duration(*of),
+        StepKind::Approve { message } => message.as_deref().map(first_line).unwrap_or_default(),
+        StepKind::SyncCheck { repair } => if *repair { "repairs" } else { "" }.to_owned(),
+        StepKind::Enable | StepKind::Build => String::new(),
+    }
+}
+
+/// The first line, cut to what fits beside the other columns, without control characters.
+fn first_line(text: &str) -> String {
+    const SHOWN: usize = 48;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.next().unwrap_or_default();
+    let cut = line.chars().count() > SHOWN || lines.next().is_some();
+    let shown: String = line.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if cut { format!("{shown}...") } else { shown }
+}

@@ -1,0 +1,177 @@
+//! A fleet that does not exist, for looking at a plan without a bucket. It must not pretend: the
+//! fleet says of itself that it is made up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Resources, RestartPolicy, Worker};
+use crate::plan::{Located, Order, Plan, StepKind, Targets};
+
+/// Every worker has this label.
+const EVERYBODY: &str = "worker";
+/// The values of a tag of which the plan names only the key.
+const VALUES: [&str; 3] = ["a", "b", "c"];
+
+/// A fleet of `count` workers on which `plan` makes sense: the hosts that it names, then `worker-1`,
+/// `worker-2`, ...; all labels that it wants; its tags' values in turn; the jobs that it names on
+/// every worker. What `exclude` names is on every third worker. More hosts named than `count`: all of
+/// them.
+pub fn made_up_fleet(plan: &Plan, count: u32) -> Fleet {
+    let wanted = Wanted::of(plan);
+    let mut hosts: Vec<Host> = wanted.hosts.iter().filter_map(|host| Host::parse(host)).collect();
+    let taken: BTreeSet<Host> = hosts.iter().cloned().collect();
+    let mut number = 0_u64;
+    while hosts.len() < count as usize {
+        number += 1;
+        hosts.extend(Host::parse(&format!("worker-{number}")).filter(|host| !taken.contains(host)));
+    }
+    let worker = |(at, host): (usize, Host)| {
+        let third = at % 3 == 2;
+        let mut labels: BTreeSet<String> = wanted.labels.clone();
+        labels.insert(EVERYBODY.to_owned());
+        if third {
+            labels.extend(wanted.labels_excluded.iter().cloned());
+            labels.extend(wanted.jobs_excluded.iter().map(|job| selector(job)));
+        }
+        let tag = |(key, values): (&String, &Vec<String>)| (key.clone(), values[at % values.len()].clone());
+        Worker {
+            host,
+            labels,
+            tags: wanted.tags.iter().map(tag).collect(),
+            position: at as i64,
+            memory_mb: 0.0,
+            cpu_mhz: 0.0,
+            hostname: None,
+            ssh_port: None,
+            ssh_user: None,
+        }
+    };
+    let everywhere = wanted.jobs.iter().map(|name| (name, EVERYBODY.to_owned()));
+    let somewhere = wanted.jobs_excluded.difference(&wanted.jobs).map(|name| (name, selector(name)));
+    let mut jobs: Vec<Job> =
+        everywhere.chain(somewhere).filter_map(|(name, label)| job(name, label)).collect();
+    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    Fleet {
+        bucket_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        workers: hosts.into_iter().enumerate().map(worker).collect(),
+        jobs,
+        disabled: Disabled::default(),
+        made_up: true,
+    }
+}
+
+/// The label that a job which `exclude` names selects by.
+fn selector(job: &str) -> String {
+    format!("hosts-{}", job.to_lowercase())
+}
+
+fn job(name: &str, selector: String) -> Option<Job> {
+    Some(Job {
+        name: JobName::parse(name)?,
+        version: "0.0.0".to_owned(),
+        selectors: BTreeSet::from([selector]),
+        max_concurrent_starts: 0,
+        max_concurrent_upgrades: 1,
+        min_allocations_count: 0,
+        restart_policy: RestartPolicy::default(),
+        restart_globs: Vec::new(),
+        resources: Resources::default(),
+        health_check: None,
+        demands: BTreeSet::new(),
+        unsupported: BTreeSet::new(),
+    })
+}
+
+/// What a plan names.
+#[derive(Default)]
+struct Wanted {
+    /// In the order of the plan.
+    hosts: Vec<String>,
+    labels: BTreeSet<String>,
+    labels_excluded: BTreeSet<String>,
+    /// Never an empty list of values.
+    tags: BTreeMap<String, Vec<String>>,
+    jobs: BTreeSet<String>,
+    jobs_excluded: BTreeSet<String>,
+}
+
+impl Wanted {
+    fn of(plan: &Plan) -> Self {
+        let mut wanted = Self::default();
+        let targets = &plan.targets;
+        wanted.add_hosts(targets.workers.as_deref().unwrap_or_default());
+        if let Order::Explicit(hosts) = &plan.rollout.order {
+            wanted.add_hosts(hosts);
+        }
+        wanted.labels.extend(lower(&targets.labels));
+        wanted.add_jobs(&targets.jobs);
+        // What targets want comes first, so that a small fleet is not excluded as a whole.
+        wanted.add_tags(&targets.tags);
+        for step in plan.before.iter().chain(&plan.steps).chain(&plan.after) {
+            wanted.labels.extend(lower(&step.when.labels));
+            wanted.add_tags(&step.when.tags);
+            wanted.add_jobs(&step.when.jobs);
+            match &step.kind {
+                StepKind::Disable { jobs }
+                | StepKind::Deploy { jobs, .. }
+                | StepKind::Job { jobs, .. }
+                | StepKind::Health { jobs, .. } => wanted.add_jobs(jobs.as_deref().unwrap_or_default()),
+                _ => {}
+            }
+        }
+        for budget in &plan.rollout.budgets {
+            if budget.value.job.value == "*" {
+                continue;
+            }
+            wanted.jobs.insert(budget.value.job.value.clone());
+        }
+        if wanted.jobs.is_empty() {
+            wanted.jobs.insert("app".to_owned());
+        }
+        if let Some(exclude) = &targets.exclude {
+            wanted.exclude(exclude);
+        }
+        if let Some(spread) = &plan.rollout.spread {
+            let values = wanted.tags.entry(spread.value.tag.to_lowercase()).or_default();
+            if values.is_empty() {
+                values.extend(VALUES.map(str::to_owned));
+            }
+        }
+        wanted
+    }
+
+    fn exclude(&mut self, exclude: &Targets) {
+        self.add_hosts(exclude.workers.as_deref().unwrap_or_default());
+        self.labels_excluded.extend(lower(&exclude.labels));
+        self.jobs_excluded.extend(exclude.jobs.iter().map(|job| job.value.clone()));
+        for (key, values) in &exclude.tags {
+            let known = self.tags.entry(key.value.to_lowercase()).or_default();
+            if known.is_empty() {
+                known.extend(VALUES.map(str::to_owned));
+            }
+            add_new(known, lower(values));
+        }
+    }
+
+    fn add_hosts(&mut self, hosts: &[Located<String>]) {
+        add_new(&mut self.hosts, hosts.iter().map(|host| host.value.clone()));
+    }
+
+    fn add_jobs(&mut self, jobs: &[Located<String>]) {
+        self.jobs.extend(jobs.iter().map(|job| job.value.clone()));
+    }
+
+    fn add_tags(&mut self, tags: &[(Located<String>, Vec<Located<String>>)]) {
+        for (key, values) in tags.iter().filter(|(_, values)| !values.is_empty()) {
+            add_new(self.tags.entry(key.value.to_lowercase()).or_default(), lower(values));
+        }
+    }
+}
+
+fn lower(names: &[Located<String>]) -> impl Iterator<Item = String> + '_ {
+    names.iter().map(|name| name.value.to_lowercase())
+}
+
+fn add_new(list: &mut Vec<String>, names: impl Iterator<Item = String>) {
+    let mut known: BTreeSet<String> = list.iter().cloned().collect();
+    list.extend(names.filter(|name| known.insert(name.clone())));
+}

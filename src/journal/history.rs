@@ -1,0 +1,127 @@
+//! What earlier runs teach: how long steps take, how workers ended; and forgetting the oldest.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::{Connection, params};
+
+use crate::engine::{AttemptId, Check, Evidence, Fact, Millis, Outcome};
+use crate::graph::{Lane, TargetIx};
+use crate::plan::Problem;
+
+use super::Journal;
+use super::error::problem;
+use super::run::RunId;
+
+/// How a worker stands in the list of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WorkerEnd {
+    Succeeded,
+    /// It may have been reverted since.
+    Failed,
+    /// A person took it out, or had disabled it before.
+    Skipped,
+}
+
+/// What a fact says about the end of a worker: `None` takes an earlier end back.
+fn ends_of(fact: &Fact) -> Vec<(TargetIx, Option<WorkerEnd>)> {
+    match fact {
+        Fact::WorkerSucceeded { target } => vec![(*target, Some(WorkerEnd::Succeeded))],
+        Fact::WorkerFailed { target, .. }
+        | Fact::RevertStuck { target, .. }
+        | Fact::WorkerReverted { target } => vec![(*target, Some(WorkerEnd::Failed))],
+        Fact::Skipped { target, .. } => vec![(*target, Some(WorkerEnd::Skipped))],
+        Fact::Retried { target, .. } => vec![(*target, None)],
+        Fact::Preflight { checks } => (0..)
+            .map(TargetIx)
+            .zip(checks)
+            .filter_map(|(target, check)| match check {
+                Check::Ready { .. } => None,
+                Check::Unreachable { .. } => Some((target, Some(WorkerEnd::Failed))),
+                Check::LeftAlone { .. } => Some((target, Some(WorkerEnd::Skipped))),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn note_end(db: &Connection, n: i64, fact: &Fact) -> rusqlite::Result<()> {
+    for (target, end) in ends_of(fact) {
+        let how = match end {
+            Some(WorkerEnd::Succeeded) => "succeeded",
+            Some(WorkerEnd::Failed) => "failed",
+            Some(WorkerEnd::Skipped) => "skipped",
+            None => {
+                db.execute("DELETE FROM worker_end WHERE run = ?1 AND target = ?2", params![n, target.0])?;
+                continue;
+            }
+        };
+        db.execute("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)", params![n, target.0, how])?;
+    }
+    Ok(())
+}
+
+/// So many of the newest finished runs are looked at for estimates.
+const RUNS_FOR_ESTIMATES: u32 = 10;
+/// So many durations of a kind are enough for a median.
+const SAMPLES: usize = 1000;
+
+impl Journal {
+    /// How long steps took, by [`crate::plan::StepKind::keyword`], in milliseconds, newest run first:
+    /// from `Issued` to `Finished` of attempts that went well, in the newest finished runs. Steps that
+    /// had nothing to do are left out.
+    ///
+    /// # Errors
+    /// See [`super::codes`].
+    pub fn durations(&self) -> Result<BTreeMap<String, Vec<Millis>>, Problem> {
+        let mut durations: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
+        for id in self.finished_runs(RUNS_FOR_ESTIMATES)? {
+            let kinds = self.run(&id)?.header.kinds;
+            let mut issued: HashMap<AttemptId, (Lane, u32, Millis)> = HashMap::new();
+            for stamped in self.read(&id)? {
+                let stamped = stamped?;
+                match stamped.fact {
+                    Fact::Issued { attempt, lane, step, ref intent } if !intent.is_undo() => {
+                        issued.insert(attempt, (lane, step, stamped.at));
+                    }
+                    Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
+                        if evidence != Evidence::NotNeeded =>
+                    {
+                        let Some((lane, step, since)) = issued.remove(&attempt) else { continue };
+                        let list = match lane {
+                            Lane::Before => &kinds.before,
+                            Lane::Worker(_) => &kinds.steps,
+                            Lane::After => &kinds.after,
+                        };
+                        if let Some(kind) = list.get(step as usize) {
+                            let samples = durations.entry(kind.clone()).or_default();
+                            if samples.len() < SAMPLES {
+                                samples.push((stamped.at - since).max(0));
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(durations)
+    }
+
+    fn finished_runs(&self, at_most: u32) -> Result<Vec<RunId>, Problem> {
+        let runs = self.runs()?.into_iter().filter(|run| run.state.is_final());
+        Ok(runs.take(at_most as usize).map(|run| run.id).collect())
+    }
+
+    /// Forgets finished runs but for the newest `keep` of them; answers with how many went.
+    ///
+    /// # Errors
+    /// See [`super::codes`].
+    pub fn prune(&mut self, keep: u32) -> Result<usize, Problem> {
+        self.db
+            .execute(
+                "DELETE FROM run WHERE finished_at IS NOT NULL AND n NOT IN
+                    (SELECT n FROM run WHERE finished_at IS NOT NULL ORDER BY n DESC LIMIT ?1)",
+                [keep],
+            )
+            .map_err(|error| problem(&self.path, "write to", error))
+    }
+}

@@ -1,0 +1,203 @@
+//! The rules of steps: what must come before or after what, and what a step must not do.
+
+use super::super::decode::{Draft, DraftStep};
+use super::super::{OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, Undo, When, code};
+use super::order::Ancestors;
+
+/// What `on_failure: ignore` would make unsafe: the steps that follow count on these.
+const MUST_SUCCEED: &[&str] = &["disable", "enable", "deploy", "reboot", "wait_for_ssh"];
+
+/// What one step says by itself, its common keys together with its kind.
+pub(super) fn step(source: &Source, step: &DraftStep, problems: &mut Problems) {
+    let Some(keyword) = step.keyword else { return };
+    if step.on_failure.value == OnStepFailure::Ignore && MUST_SUCCEED.contains(&keyword) {
+        let message = format!("a failure of `{keyword}` can not be ignored");
+        let problem = Problem::error(code::CAN_NOT_IGNORE, message)
+            .at(source, step.on_failure.span.clone(), "not here")
+            .help("the steps after it count on it: leave `on_failure` out, and allow failures of whole workers by \
+                   `max_failures` below `rollout:`");
+        problems.push(problem);
+    }
+    let Some(timeout) = &step.timeout else { return };
+    let least = match &step.kind {
+        Some(StepKind::Pause { duration }) => Some((*duration, "the pause itself")),
+        Some(StepKind::WaitForSsh { settle, .. }) => Some((*settle, "`settle`")),
+        _ => None,
+    };
+    if let Some((least, what)) = least.filter(|(least, _)| timeout.value <= *least) {
+        let message = format!("`{keyword}` can never finish within its time-out of {}", text(timeout.value));
+        let problem = Problem::error(code::TIMEOUT_TOO_SHORT, message)
+            .at(source, timeout.span.clone(), format!("{what} takes {}", text(least)))
+            .help(format!("give the step a `timeout` of more than {}", text(least)));
+        problems.push(problem);
+    }
+}
+
+/// Under `on_failure: revert` every command says how it is taken back.
+pub(super) fn undo(
+    source: &Source,
+    steps: &[DraftStep],
+    draft: &Draft,
+    of_worker: bool,
+    problems: &mut Problems,
+) {
+    if draft.rollout.on_failure != OnFailure::Revert || !of_worker {
+        return;
+    }
+    for step in steps {
+        if let Some(StepKind::Run(command) | StepKind::Local(command)) = &step.kind
+            && command.undo == Undo::Unstated
+        {
+            let message = format!("`on_failure: revert` does not know how to take `{}` back", step.id);
+            let problem = Problem::error(code::NO_UNDO, message)
+                .at(source, step.span.clone(), "no `undo`")
+                .help("write `undo: command`, or `undo: none` if there is nothing to take back");
+            problems.push(problem);
+        }
+    }
+}
+
+/// The rules between the steps of a worker.
+pub(super) fn together(source: &Source, steps: &[DraftStep], ancestors: &Ancestors, problems: &mut Problems) {
+    // With an unknown kind among them, what seems to be missing may be just that one.
+    let all_known = steps.iter().all(|step| step.keyword.is_some());
+    let of = |kind: &'static str| {
+        steps.iter().enumerate().filter(move |(_, step)| step.keyword == Some(kind)).map(|(index, _)| index)
+    };
+    for (reboot, step) in steps.iter().enumerate().filter(|(_, step)| step.keyword == Some("reboot")) {
+        beside(source, steps, reboot, ancestors, problems);
+        if !all_known {
+            continue;
+        }
+        let waits: Vec<usize> = of("wait_for_ssh").filter(|wait| ancestors.before(reboot, *wait)).collect();
+        if !waits.iter().any(|wait| covers(&steps[*wait].when, &step.when)) {
+            problems.push(unawaited(source, step, waits.first().map(|wait| &steps[*wait])));
+        }
+        let drained = of("deploy").any(|deploy| {
+            ancestors.before(deploy, reboot) && of("disable").any(|disable| ancestors.before(disable, deploy))
+        });
+        if !drained {
+            let message =
+                format!("`{}` takes down whatever jobs run on the worker: nothing drains it first", step.id);
+            let problem = Problem::warning(code::REBOOT_WITHOUT_DRAIN, message)
+                .at(source, step.span.clone(), "not preceded by `disable` and `deploy`")
+                .help("to stop the jobs in good order put `- disable` and `- deploy` before it, and `- enable` and \
+                       `- deploy` after the wait");
+            problems.push(problem);
+        }
+    }
+    if !all_known {
+        return;
+    }
+    for enable in of("enable") {
+        if !of("disable").any(|disable| ancestors.before(disable, enable)) {
+            let step = &steps[enable];
+            let message = format!("`{}` has nothing to enable: no `disable` comes before it", step.id);
+            let problem = Problem::error(code::ENABLE_WITHOUT_DISABLE, message)
+                .at(source, step.span.clone(), "enables only what this run has disabled")
+                .help(
+                    "add `- disable` before it, or remove it; what people have disabled a run never enables",
+                );
+            problems.push(problem);
+        }
+    }
+    for disable in of("disable") {
+        if !of("enable").any(|enable| ancestors.before(disable, enable)) {
+            let step = &steps[disable];
+            let message = format!("nothing enables again what `{}` disables", step.id);
+            let problem = Problem::warning(code::LEFT_DISABLED, message)
+                .at(source, step.span.clone(), "no `enable` comes after it")
+                .help("add `- enable` and `- deploy` at the end; else each worker stays disabled and the run does not \
+                       end with exit code 0");
+            problems.push(problem);
+        }
+    }
+}
+
+/// A reboot after which nothing waits, or only the step `narrow` on some of its workers.
+fn unawaited(source: &Source, reboot: &DraftStep, narrow: Option<&DraftStep>) -> Problem {
+    let id = &reboot.id;
+    match narrow {
+        None => {
+            Problem::error(code::REBOOT_WITHOUT_WAIT, format!("nothing waits for the worker after `{id}`"))
+                .at(source, reboot.span.clone(), "needs a `wait_for_ssh` after it")
+                .help("add the step `- wait_for_ssh` after it")
+        }
+        Some(wait) => {
+            let message = format!("`{}` does not wait for every worker that `{id}` takes down", wait.id);
+            Problem::error(code::REBOOT_WITHOUT_WAIT, message)
+                .at(source, wait.span.clone(), "its `when` leaves workers out")
+                .at(source, reboot.span.clone(), "reboots them, too")
+                .help("leave `when` out at the wait (it does no harm to wait for a worker that is up), or give both \
+                       the same `when`")
+        }
+    }
+}
+
+/// Nothing may run beside a reboot.
+fn beside(
+    source: &Source,
+    steps: &[DraftStep],
+    reboot: usize,
+    ancestors: &Ancestors,
+    problems: &mut Problems,
+) {
+    let loose: Vec<usize> = (0..steps.len())
+        .filter(|other| {
+            *other != reboot && !ancestors.before(*other, reboot) && !ancestors.before(reboot, *other)
+        })
+        .collect();
+    // Two reboots beside each other are one problem, not two.
+    let Some(other) =
+        loose.iter().copied().find(|other| steps[*other].keyword != Some("reboot") || *other > reboot)
+    else {
+        return;
+    };
+    let (id, other_id) = (&steps[reboot].id, &steps[other].id);
+    let more = match loose.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let message = format!("`{other_id}`{more} may run beside `{id}`, which would cut it off");
+    let problem = Problem::error(code::BESIDE_REBOOT, message)
+        .at(source, steps[other].span.clone(), format!("neither before nor after `{id}`"))
+        .at(source, steps[reboot].span.clone(), "reboots the worker")
+        .help(format!(
+            "order them by `needs`: `{other_id}` must need `{id}` or `{id}` must need `{other_id}`, directly or not"
+        ));
+    problems.push(problem);
+}
+
+/// Whether a step with the condition `wide` runs on every worker on which one with `narrow` does.
+fn covers(wide: &When, narrow: &When) -> bool {
+    let texts = |list: &[super::super::Located<String>]| -> Vec<String> {
+        let mut texts: Vec<String> = list.iter().map(|item| item.value.clone()).collect();
+        texts.sort();
+        texts
+    };
+    let tags = |when: &When| {
+        let mut tags: Vec<_> =
+            when.tags.iter().map(|(key, values)| (key.value.clone(), texts(values))).collect();
+        tags.sort();
+        tags
+    };
+    *wide == When::default()
+        || (texts(&wide.labels) == texts(&narrow.labels)
+            && texts(&wide.jobs) == texts(&narrow.jobs)
+            && tags(wide) == tags(narrow))
+}
+
+/// A duration as it is written in a plan.
+pub(super) fn text(duration: std::time::Duration) -> String {
+    let millis = duration.as_millis();
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    let parts = [
+        (millis / 3_600_000, "h"),
+        (millis / 60_000 % 60, "m"),
+        (millis / 1000 % 60, "s"),
+        (millis % 1000, "ms"),
+    ];
+    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+}

@@ -1,0 +1,126 @@
+//! The options of `run` and `local`.
+
+use std::collections::BTreeMap;
+
+use super::super::yaml::{Node, Value, shorten};
+use super::super::{CommandSource, CommandStep, EnvValue, Located, Undo, code};
+use super::common::{Decoder, Fields};
+use super::names::is_variable_name;
+
+impl Decoder<'_> {
+    /// Shell text: variables reach it as environment and are never put in.
+    pub(super) fn command(&mut self, node: &Node, key: &str) -> Option<String> {
+        let text = self.plain_text(node, key, "command: systemctl restart ntp")?;
+        self.vars.used_by_command(&text.value);
+        Some(text.value)
+    }
+
+    /// Reads the options of `kind` (`run` or `local`).
+    pub(super) fn command_step(&mut self, fields: &Fields<'_>, kind: &str) -> Option<CommandStep> {
+        let action = self.action(fields, kind);
+        let disturbs = fields.get("disturbs").map(|node| self.flag(node, "disturbs"));
+        let idempotent = fields.get("idempotent").map(|node| self.flag(node, "idempotent"));
+        let unless = fields.get("unless").map(|node| self.command(node, "unless"));
+        let env = fields.get("env").map(|node| self.env(node));
+        let undo = fields.get("undo").map(|node| {
+            let none = node.text().is_some_and(|text| text.trim() == "none");
+            if none { Some(Undo::Nothing) } else { self.command(node, "undo").map(Undo::Command) }
+        });
+        Some(CommandStep {
+            action: action?,
+            idempotent: idempotent.unwrap_or(Some(false))?,
+            // A command on this machine takes no worker down unless it says so.
+            disturbs: disturbs.unwrap_or(Some(kind == "run"))?,
+            unless: unless.map_or(Some(None), |unless| unless.map(Some))?,
+            env: env.unwrap_or(Some(BTreeMap::new()))?,
+            undo: undo.unwrap_or(Some(Undo::Unstated))?,
+        })
+    }
+
+    fn action(&mut self, fields: &Fields<'_>, kind: &str) -> Option<CommandSource> {
+        match (fields.get("command"), fields.get("script")) {
+            (Some(command), None) => self.command(command, "command").map(CommandSource::Command),
+            (None, Some(script)) => {
+                self.vars.used_by_script();
+                let path = self.text(script, "script", "script: scripts/patch.sh")?;
+                self.path(path).map(CommandSource::Script)
+            }
+            (command, _) => {
+                let (message, label) = if command.is_some() {
+                    (format!("`{kind}` has both `command` and `script`"), "keep one of them")
+                } else {
+                    (format!("`{kind}` has neither `command` nor `script`"), "nothing to run")
+                };
+                let help = format!("write `{kind}: {{command: ...}}` or `{kind}: {{script: file}}`");
+                let end = self.first_line_end(&fields.span);
+                self.error(code::COMMAND_OR_SCRIPT, message, fields.span.start..end, label, help);
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, path: Located<String>) -> Option<Located<String>> {
+        let bad = path.value.contains(['\n', '\r', '\t']) || path.value.ends_with('/');
+        if bad {
+            let message = format!("`{}` is not the path of a file", shorten(&path.value));
+            let help = "`script` names a file, relative to the plan; shell text goes into `command`";
+            self.error(code::BAD_PATH, message, path.span.clone(), "not a path", help);
+        }
+        (!bad).then_some(path)
+    }
+
+    fn env(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
+        let Value::Map(entries) = &node.value else {
+            self.wrong_type(node, "env", "a map from name to value", "env: {LEVEL: debug}");
+            return None;
+        };
+        let mut env = BTreeMap::new();
+        let mut fine = true;
+        for (key, value) in entries {
+            if !is_variable_name(&key.text) {
+                let message =
+                    format!("`{}` can not be the name of an environment variable", shorten(&key.text));
+                let help = "names are letters, digits and _, and do not begin with a digit";
+                self.error(code::BAD_ENV, message, key.span.clone(), "not a name", help);
+                fine = false;
+                continue;
+            }
+            let value = match &value.value {
+                Value::Map(_) => self.secret(value),
+                _ => self.env_text(value, &key.text).map(EnvValue::Plain),
+            };
+            match value {
+                Some(value) => drop(env.insert(key.text.clone(), value)),
+                None => fine = false,
+            }
+        }
+        fine.then_some(env)
+    }
+
+    /// A value of `env`; unlike elsewhere it may be empty.
+    fn env_text(&mut self, node: &Node, key: &str) -> Option<String> {
+        let resolved = self.resolve(node);
+        match resolved.text() {
+            Some(text) => Some(text.to_owned()),
+            None => self.scalar_text(&resolved, key, &format!("{key}: \"1\"")).map(|text| text.value),
+        }
+    }
+
+    fn secret(&mut self, node: &Node) -> Option<EnvValue> {
+        let fields = self.fields(node, "env", &["from_env"], "env: {TOKEN: {from_env: TOKEN}}")?;
+        let Some(node) = fields.get("from_env") else {
+            let help = "name the variable of this machine's environment: `{from_env: TOKEN}`";
+            self.missing("a secret of `env`", "from_env", fields.span, help);
+            return None;
+        };
+        let name = self.text(node, "from_env", "from_env: TOKEN")?;
+        if !is_variable_name(&name.value) {
+            let message =
+                format!("`{}` can not be the name of an environment variable", shorten(&name.value));
+            let help = "`from_env` takes the name of a variable, not its value: a plan never holds the secret itself";
+            self.error(code::BAD_ENV, message, name.span, "not a name", help);
+            return None;
+        }
+        Some(EnvValue::FromEnv(name.value))
+    }
+}

@@ -1,0 +1,21 @@
+//! From the tree of nodes to the model: shapes, types and values, every problem at its place.
+//!
+//! What one step or setting says by itself is judged here; what steps mean to each other is judged in
+//! `check`. It knows no fleet.
+
+mod command;
+mod common;
+pub(super) mod keys;
+mod kinds;
+mod names;
+mod plan;
+mod rollout;
+mod steps;
+mod values;
+mod vars;
+mod window;
+
+pub use names::{is_host_name, is_job_name};
+pub(super) use plan::{Draft, decode};
+pub(super) use steps::DraftStep;
+pub(super) use window::open_minutes;

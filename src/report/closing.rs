@@ -1,0 +1,200 @@
+//! The report at the end: each worker with its time and boot ids, failures with their last lines of
+//! output, who is left disabled, and what to type next.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::Millis;
+
+use super::view::{RunState, RunView, WorkerState, WorkerView};
+use super::{span_in_words, words};
+
+/// More workers than this are summed up when they ended alike and well.
+const LISTED: usize = 200;
+/// So many lines of a failed step's output are shown; `plan logs` has the rest.
+const OUTPUT_LINES: usize = 10;
+
+/// The closing report of a run, refreshed before.
+pub fn closing(at: Millis, view: &RunView) -> String {
+    let mut text = String::new();
+    workers(&mut text, view);
+    failures(&mut text, view);
+    left_disabled(&mut text, view);
+    let until = view.finished_at.map_or(at, |time| time.0);
+    let span = span_in_words(until - view.started_at.0);
+    let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let _ = writeln!(text, "Run {} {} after {span}{reason}.", view.run, state_in_words(view.state));
+    let _ = writeln!(text, "{}.", counts_in_words(view));
+    for line in next_steps(view) {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// What `plan status` prints: the same, with where each worker is.
+pub fn status_text(at: Millis, view: &RunView) -> String {
+    let wave = view.wave.map_or_else(String::new, |wave| format!(", wave {wave} of {}", view.waves));
+    format!(
+        "Run {} of plan {} is {}{wave}; started {}.\n\n{}",
+        view.run,
+        view.plan,
+        view.state.as_str(),
+        view.started_at.to_second(),
+        closing(at, view)
+    )
+}
+
+fn state_in_words(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "is running",
+        RunState::Waiting => "waits for a person",
+        RunState::Paused => "is paused",
+        RunState::Interrupted => "was interrupted",
+        RunState::Halted => "has halted",
+        RunState::Succeeded => "succeeded",
+        RunState::Failed => "failed",
+        RunState::Aborted => "was aborted",
+    }
+}
+
+fn counts_in_words(view: &RunView) -> String {
+    let c = &view.counts;
+    let parts = [
+        (c.succeeded, "succeeded"),
+        (c.active, "under way"),
+        (c.queued, "not started"),
+        (c.failed, "failed"),
+        (c.reverted, "reverted"),
+        (c.skipped, "skipped"),
+        (c.left_alone, "left alone"),
+        (c.cancelled, "cancelled"),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let workers = if c.total == 1 { "worker" } else { "workers" };
+    let mut text = format!("{} {workers}: {}", c.total, parts.join(", "));
+    if c.failures > 0 {
+        let _ = write!(text, "; failures: {}, allowed: {}", c.failures, c.failures_allowed);
+    }
+    text
+}
+
+fn workers(text: &mut String, view: &RunView) {
+    let shown: Vec<_> = view
+        .workers
+        .iter()
+        .filter(|worker| {
+            worker.state != WorkerState::Queued
+                && (view.workers.len() <= LISTED || worker.state != WorkerState::Succeeded)
+        })
+        .take(LISTED)
+        .collect();
+    let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
+    for worker in &shown {
+        let pad = " ".repeat(width - worker.host.width());
+        let took = worker.took().map_or_else(String::new, span_in_words);
+        let line =
+            format!("  {}{pad}  {:<10}  {took:>8}  {}", worker.host, worker.state.words(), details(worker));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let waiting: Vec<_> = view
+        .workers
+        .iter()
+        .filter(|worker| worker.state == WorkerState::Queued)
+        // Where the run as a whole stands still, the reason is said once, below.
+        .filter(|_| matches!(view.state, RunState::Running | RunState::Waiting | RunState::Interrupted))
+        .filter_map(|worker| Some(format!("  {}  {}", worker.host, worker.waits_for.as_ref()?)))
+        .collect();
+    for line in waiting.iter().take(5) {
+        let _ = writeln!(text, "{line}");
+    }
+    if waiting.len() > 5 {
+        let _ = writeln!(text, "  and {} more that wait", waiting.len() - 5);
+    }
+    if !shown.is_empty() || !waiting.is_empty() {
+        text.push('\n');
+    }
+}
+
+fn details(worker: &WorkerView) -> String {
+    let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
+        (Some(before), Some(after)) => format!("boot {before} -> {after}"),
+        (Some(before), None) => format!("boot {before}"),
+        _ => String::new(),
+    };
+    let step = match (&worker.step, worker.attempt) {
+        (Some(step), Some(attempt)) if attempt > 1 => format!("{step}, try {attempt}"),
+        (Some(step), _) => step.clone(),
+        (None, _) => String::new(),
+    };
+    let waits = worker.waits_for.clone().unwrap_or_default();
+    let parts = [step, waits, boots];
+    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
+}
+
+fn failures(text: &mut String, view: &RunView) {
+    let failed = |worker: &&WorkerView| !matches!(worker.state, WorkerState::Queued | WorkerState::Succeeded);
+    for worker in view.workers.iter().filter(failed) {
+        let Some(error) = &worker.error else { continue };
+        let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
+        let _ = writeln!(text, "{}{at}: {} [{}]", worker.host, words::one_line(&error.message), error.kind);
+        if let Some(output) = &error.output {
+            let lines: Vec<_> = output.lines().collect();
+            for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
+                let _ = writeln!(text, "    | {}", words::one_line(line));
+            }
+        }
+        let _ = writeln!(text, "    more: maand plan logs {} --worker {}", view.run, worker.host);
+        text.push('\n');
+    }
+}
+
+/// Who is left in `disabled.json`, with what puts it right: while the run is open its own verbs do,
+/// afterwards only a person's edit and a deploy.
+fn left_disabled(text: &mut String, view: &RunView) {
+    if view.left_disabled.is_empty() || view.state == RunState::Running {
+        return;
+    }
+    let _ = writeln!(text, "Left disabled by this run in workspace/disabled.json:");
+    for host in &view.left_disabled {
+        let _ = writeln!(text, "  {host}");
+    }
+    let hosts = view.left_disabled.join(",");
+    if view.state.is_final() {
+        let _ = writeln!(
+            text,
+            "When a worker is well, remove its entries from workspace/disabled.json, then:\n  \
+             maand build && maand deploy --workers {hosts} && maand health_check --workers {hosts} --wait"
+        );
+    } else {
+        let _ =
+            writeln!(text, "The run enables them again when it goes on:\n  maand plan resume {}", view.run);
+    }
+    text.push('\n');
+}
+
+fn next_steps(view: &RunView) -> Vec<String> {
+    let run = &view.run;
+    let failed = view.workers.iter().find(|worker| worker.state == WorkerState::Failed);
+    match view.state {
+        RunState::Interrupted | RunState::Paused => vec![format!("Go on with: maand plan resume {run}")],
+        RunState::Waiting => vec![
+            format!("Approve with: maand plan approve {run}"),
+            format!("Then go on with: maand plan resume {run}"),
+        ],
+        RunState::Halted => {
+            let mut lines = Vec::new();
+            if let Some(worker) = failed {
+                let host = &worker.host;
+                lines.push(format!(
+                    "Put {host} right and go on at its failed step: maand plan retry {run} --worker {host}"
+                ));
+                lines.push(format!("Or go on without it: maand plan skip {run} --worker {host}"));
+            }
+            lines.push(format!("Then: maand plan resume {run}"));
+            lines.push(format!("Or end it for good: maand plan abort {run}"));
+            lines
+        }
+        RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Aborted => Vec::new(),
+    }
+}

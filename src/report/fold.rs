@@ -1,0 +1,461 @@
+//! Facts in, view changed. The engine's own replay says in which state each worker is; what people
+//! want to see besides (times, tries, boot ids) is kept here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::engine::{
+    Check, Evidence, Fact, HaltReason, Illegal, Intent, Life, Millis, Options, Outcome, Rollout, RunEnd,
+    Stamped, Standing, Timer,
+};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::plan::StepKind;
+
+use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};
+use super::{Time, words};
+
+/// What a view needs to know besides the graph and the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInfo {
+    /// The run's name.
+    pub run: String,
+    /// When it was started.
+    pub started_at: Millis,
+}
+
+/// An attempt as it was issued.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attempt {
+    pub(super) lane: Lane,
+    pub(super) step: u32,
+    pub(super) intent: Intent,
+    pub(super) attempt: u32,
+    pub(super) since: Millis,
+}
+
+impl RunView {
+    /// A run of which no fact is known yet.
+    pub fn new(info: RunInfo, graph: Arc<RolloutGraph>) -> Self {
+        let workers: Vec<_> = graph
+            .target_indices()
+            .map(|target| WorkerView {
+                host: graph.host(target).to_owned(),
+                state: WorkerState::Queued,
+                wave: graph.target(target).wave + 1,
+                step: None,
+                attempt: None,
+                step_since: None,
+                boot_id_before: None,
+                boot_id_after: None,
+                error: None,
+                waits_for: None,
+                started_at: None,
+                finished_at: None,
+            })
+            .collect();
+        let total = workers.len() as u32;
+        Self {
+            r#type: "run_view",
+            schema: RUN_VIEW_SCHEMA,
+            run: info.run,
+            plan: graph.plan.name.clone(),
+            state: RunState::Running,
+            reason: None,
+            started_at: Time(info.started_at),
+            finished_at: None,
+            wave: None,
+            waves: graph.waves.len() as u32,
+            workers,
+            left_disabled: Vec::new(),
+            resumable: true,
+            counts: Counts { total, queued: total, ..Counts::default() },
+            rollout: Rollout::new(graph, Options::default()),
+            open_attempts: HashMap::new(),
+            attempt: None,
+            tries: HashMap::new(),
+            boot_id_read: HashSet::new(),
+            deserted: false,
+        }
+    }
+
+    /// The compiled plan.
+    pub fn graph(&self) -> &RolloutGraph {
+        self.rollout.graph()
+    }
+
+    /// The worker with this index.
+    pub fn worker(&self, target: TargetIx) -> &WorkerView {
+        &self.workers[target.0 as usize]
+    }
+
+    /// No process carries the run out: what would be `running` is `interrupted`.
+    pub fn set_deserted(&mut self, deserted: bool) {
+        self.deserted = deserted;
+    }
+
+    /// Takes the next fact. Costs the same for 3 workers as for 10,000, but for the few facts that are
+    /// about all of them.
+    ///
+    /// # Errors
+    /// The fact can not follow the ones before it; the view is as it was.
+    pub fn fold(&mut self, stamped: &Stamped) -> Result<(), Illegal> {
+        self.rollout.replay(stamped.at, &stamped.fact)?;
+        let at = stamped.at;
+        let touched = self.note(at, &stamped.fact);
+        match touched {
+            Touched::Nobody => {}
+            Touched::Lane(Lane::Worker(target)) => self.restate(target, at),
+            Touched::Lane(_) => {}
+            Touched::All => {
+                for target in self.rollout.graph().target_indices() {
+                    self.restate(target, at);
+                }
+            }
+        }
+        (self.counts.failures, self.counts.failures_allowed) = self.rollout.failures();
+        Ok(())
+    }
+
+    /// Brings up to date what is not worth computing after each fact: the run's state and its reason,
+    /// what queued workers wait for, who is left disabled. Before the view is shown.
+    pub fn refresh(&mut self, at: Millis) {
+        let (state, reason) = self.standing();
+        self.state = state;
+        self.reason = reason;
+        self.resumable = !state.is_final();
+        let host = |target: TargetIx| self.workers[target.0 as usize].host.clone();
+        self.left_disabled = self.rollout.left_disabled().into_iter().map(host).collect();
+        let open = self.rollout.wave();
+        for target in self.rollout.graph().target_indices() {
+            let worker = &mut self.workers[target.0 as usize];
+            // Workers of later waves all wait for the same: saying so once is enough.
+            if worker.state == WorkerState::Queued && Some(worker.wave) <= open.map(|wave| wave + 1) {
+                let verdict = self.rollout.verdict(target, at);
+                worker.waits_for = verdict.map(|verdict| verdict.describe(self.rollout.graph()));
+            }
+        }
+    }
+
+    fn standing(&self) -> (RunState, Option<String>) {
+        let graph = self.rollout.graph();
+        match self.rollout.standing() {
+            Standing::Finished(end) => {
+                let state = match end {
+                    RunEnd::Succeeded => RunState::Succeeded,
+                    RunEnd::Failed => RunState::Failed,
+                    RunEnd::Aborted => RunState::Aborted,
+                };
+                (state, None)
+            }
+            Standing::Halted(reason) => (RunState::Halted, Some(halt_in_words(&reason, graph))),
+            Standing::Interrupted => (RunState::Interrupted, Some("stopped by a signal".to_owned())),
+            Standing::Paused(reason) => (RunState::Paused, Some(reason)),
+            Standing::WaitsForPeople { gates, doubts } => {
+                let gates = gates.iter().map(|(lane, step)| {
+                    format!("{} waits for an approval", words::step_of(graph, *lane, *step))
+                });
+                let doubts = doubts.iter().map(|(_, lane, step)| {
+                    format!("{} is in doubt: did it run?", words::step_of(graph, *lane, *step))
+                });
+                (RunState::Waiting, Some(words::some(gates.chain(doubts), 3)))
+            }
+            Standing::Busy if self.deserted => {
+                (RunState::Interrupted, Some("nobody carries it out".to_owned()))
+            }
+            Standing::Busy => (RunState::Running, self.rollout.paused().map(str::to_owned)),
+        }
+    }
+
+    /// The worker's state from the engine.
+    fn restate(&mut self, target: TargetIx, at: Millis) {
+        let state = match self.rollout.life(target) {
+            Life::Queued => WorkerState::Queued,
+            Life::Stepping => WorkerState::Running,
+            Life::BackingOff => WorkerState::Retrying,
+            Life::Resolving => WorkerState::InDoubt,
+            Life::Awaiting => WorkerState::Waiting,
+            Life::Held => WorkerState::Held,
+            Life::Reverting => WorkerState::Reverting,
+            Life::Succeeded => WorkerState::Succeeded,
+            Life::Failed => WorkerState::Failed,
+            Life::Reverted => WorkerState::Reverted,
+            Life::Skipped if self.rollout.is_left_alone(target) => WorkerState::LeftAlone,
+            Life::Skipped => WorkerState::Skipped,
+            Life::Cancelled => WorkerState::Cancelled,
+        };
+        let worker = &mut self.workers[target.0 as usize];
+        if worker.state == state {
+            return;
+        }
+        *self.counts.slot(worker.state) -= 1;
+        *self.counts.slot(state) += 1;
+        let ends = |state: WorkerState| !state.is_active() && state != WorkerState::Queued;
+        match (ends(worker.state), ends(state)) {
+            (false, true) => worker.finished_at = Some(Time(at)),
+            (true, false) => worker.finished_at = None,
+            _ => {}
+        }
+        if matches!(state, WorkerState::Succeeded | WorkerState::LeftAlone | WorkerState::Cancelled) {
+            (worker.step, worker.attempt, worker.step_since) = (None, None, None);
+        }
+        if state == WorkerState::Succeeded {
+            worker.error = None;
+        }
+        if state != WorkerState::Waiting {
+            worker.waits_for = None;
+        }
+        worker.state = state;
+    }
+
+    fn note(&mut self, at: Millis, fact: &Fact) -> Touched {
+        match fact {
+            Fact::Preflight { checks } => self.note_preflight(checks),
+            Fact::WorkerAdmitted { target } => {
+                self.workers[target.0 as usize].started_at = Some(Time(at));
+                Touched::Lane(Lane::Worker(*target))
+            }
+            Fact::Issued { attempt, lane, step, intent } => {
+                let number = self.next_try(*lane, *step, intent);
+                let issued =
+                    Attempt { lane: *lane, step: *step, intent: intent.clone(), attempt: number, since: at };
+                self.at_step(*lane, *step, Some(number), at);
+                self.open_attempts.insert(*attempt, issued);
+                Touched::Lane(*lane)
+            }
+            Fact::Finished { attempt, outcome } => {
+                self.attempt = self.open_attempts.remove(attempt);
+                self.note_outcome(outcome)
+            }
+            Fact::RetryScheduled { lane, step, .. } => {
+                self.at_step(*lane, *step, None, at);
+                Touched::Lane(*lane)
+            }
+            Fact::GateClosed { lane, step, opens, .. } => {
+                self.at_step(*lane, *step, Some(1), at);
+                let words = gate_in_words(self.rollout.graph(), *lane, *step, *opens);
+                if let Lane::Worker(target) = lane {
+                    self.workers[target.0 as usize].waits_for = Some(words);
+                }
+                Touched::Lane(*lane)
+            }
+            Fact::Due { timer: Timer::Retry { lane, .. } | Timer::Gate { lane, .. } }
+            | Fact::Approved { lane, .. }
+            | Fact::StepIgnored { lane, .. } => Touched::Lane(*lane),
+            Fact::StepFailed { lane, step, error } => {
+                self.at_step(*lane, *step, None, at);
+                self.note_error(*lane, error.into());
+                Touched::Lane(*lane)
+            }
+            Fact::WorkerFailed { target, error, .. } | Fact::RevertStuck { target, error } => {
+                self.note_error(Lane::Worker(*target), error.into());
+                Touched::Lane(Lane::Worker(*target))
+            }
+            Fact::RevertStarted { target } | Fact::Retried { target, .. } => {
+                // Undos and a person's retry count from 1 again.
+                let lane = Lane::Worker(*target);
+                self.tries.retain(|(of, _), _| *of != lane);
+                self.workers[target.0 as usize].attempt = None;
+                Touched::Lane(lane)
+            }
+            Fact::WorkerSucceeded { target }
+            | Fact::WorkerReverted { target }
+            | Fact::Skipped { target, .. }
+            | Fact::WorkerCancelled { target } => Touched::Lane(Lane::Worker(*target)),
+            Fact::WaveStarted { wave } => {
+                self.wave = Some(wave + 1);
+                Touched::Nobody
+            }
+            Fact::InDoubt { .. }
+            | Fact::InDoubtResolved { .. }
+            | Fact::Interrupted { .. }
+            | Fact::Resumed { .. }
+            | Fact::Aborted { .. } => Touched::All,
+            Fact::RunFinished { end } => {
+                self.finished_at = Some(Time(at));
+                self.resumable = false;
+                self.state = match end {
+                    RunEnd::Succeeded => RunState::Succeeded,
+                    RunEnd::Failed => RunState::Failed,
+                    RunEnd::Aborted => RunState::Aborted,
+                };
+                Touched::All
+            }
+            Fact::RunStarted { .. }
+            | Fact::Observed { .. }
+            | Fact::BeforeDone
+            | Fact::Due { .. }
+            | Fact::WaveFinished { .. }
+            | Fact::Paused { .. }
+            | Fact::Halted { .. } => Touched::Nobody,
+        }
+    }
+
+    fn note_preflight(&mut self, checks: &[Check]) -> Touched {
+        for (worker, check) in self.workers.iter_mut().zip(checks) {
+            match check {
+                Check::Ready { boot_id, .. } => worker.boot_id_before = Some(boot_id.clone()),
+                Check::Unreachable { error } => worker.error = Some(error.into()),
+                Check::LeftAlone { reason } => worker.waits_for = Some(reason.clone()),
+            }
+        }
+        Touched::All
+    }
+
+    fn note_outcome(&mut self, outcome: &Outcome) -> Touched {
+        let Some(attempt) = &self.attempt else { return Touched::Nobody };
+        let lane = attempt.lane;
+        if let (Lane::Worker(target), Outcome::Ok { evidence }) = (lane, outcome) {
+            let worker = &mut self.workers[target.0 as usize];
+            match evidence {
+                Evidence::BootId { boot_id } => {
+                    worker.boot_id_before = Some(boot_id.clone());
+                    self.boot_id_read.insert((lane, attempt.step));
+                }
+                Evidence::Rebooted { boot_id } => worker.boot_id_after = Some(boot_id.clone()),
+                // Without a reboot step before it, it is no new boot.
+                Evidence::Back { boot_id }
+                    if matches!(attempt.intent, Intent::AwaitBoot { not: Some(_), .. }) =>
+                {
+                    worker.boot_id_after = Some(boot_id.clone());
+                }
+                _ => {}
+            }
+            // Undone steps do not make the failure undone.
+            if !attempt.intent.is_undo() {
+                worker.error = None;
+            }
+        }
+        if let Some(error) = words::error_of(outcome) {
+            self.note_error(lane, error);
+        }
+        Touched::Lane(lane)
+    }
+
+    fn note_error(&mut self, lane: Lane, error: ErrorView) {
+        if let Lane::Worker(target) = lane {
+            self.workers[target.0 as usize].error = Some(error);
+        }
+    }
+
+    fn at_step(&mut self, lane: Lane, step: u32, attempt: Option<u32>, at: Millis) {
+        let Lane::Worker(target) = lane else { return };
+        let id = &self.rollout.graph().plan.steps[step as usize].id;
+        let worker = &mut self.workers[target.0 as usize];
+        if worker.step.as_ref() != Some(id) {
+            worker.step = Some(id.clone());
+            worker.attempt = None;
+        }
+        worker.attempt = attempt.or(worker.attempt);
+        worker.step_since = Some(Time(at));
+    }
+
+    /// Which try it is that is issued now, counted from 1. Reading the boot id belongs to the try that
+    /// follows it.
+    fn next_try(&mut self, lane: Lane, step: u32, intent: &Intent) -> u32 {
+        let tries = self.tries.entry((lane, step)).or_default();
+        let continues = matches!(intent, Intent::Reboot { .. }) && self.boot_id_read.remove(&(lane, step));
+        if !continues {
+            *tries += 1;
+        }
+        *tries
+    }
+}
+
+enum Touched {
+    Nobody,
+    Lane(Lane),
+    All,
+}
+
+fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Millis>) -> String {
+    let step = &graph.steps(lane)[step as usize];
+    match (opens, &step.kind) {
+        (Some(at), _) => format!("until {}", Time(at).to_second()),
+        (None, StepKind::Approve { message: Some(message) }) => format!("approval: {message}"),
+        (None, _) => "approval".to_owned(),
+    }
+}
+
+pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String {
+    match reason {
+        HaltReason::TooManyFailures { failed, allowed } => {
+            let workers = if *failed == 1 { "worker" } else { "workers" };
+            format!("{failed} {workers} failed, and the plan allows {allowed}")
+        }
+        HaltReason::LaneFailed { lane, step, error } => {
+            format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)
+        }
+        HaltReason::NobodyAdmissible { target, reason } => {
+            format!("nobody can start; {}: {reason}", graph.host(*target))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{boot_id, rolled, some_fail};
+
+    #[test]
+    fn a_whole_run_is_told() {
+        let (facts, mut view) = rolled(3, some_fail);
+        let mut last_counts = view.counts;
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            let c = view.counts;
+            let sum = c.queued + c.active + c.succeeded + c.failed + c.reverted + c.skipped + c.left_alone;
+            assert_eq!(sum + c.cancelled, c.total, "after {:?}", stamped.fact);
+            last_counts = c;
+        }
+        view.refresh(facts.last().unwrap().at);
+        assert_eq!((last_counts.succeeded, last_counts.failed, last_counts.queued), (1, 1, 1));
+        assert_eq!(view.state, RunState::Halted);
+        assert!(view.resumable && view.finished_at.is_none());
+        assert!(view.reason.as_ref().unwrap().contains("1 worker failed"), "{:?}", view.reason);
+        let [one, two, three] = view.workers.as_slice() else { panic!() };
+        assert_eq!(one.boot_id_before, Some(boot_id(0, 0)));
+        assert_eq!(one.boot_id_after, Some(boot_id(0, 1)));
+        assert_eq!((one.step.as_ref(), one.error.as_ref()), (None, None));
+        assert!(one.took().unwrap() > 0);
+        assert_eq!(two.state, WorkerState::Failed);
+        assert_eq!(two.step.as_deref(), Some("wait_for_ssh"));
+        assert_eq!((two.boot_id_before.clone(), two.boot_id_after.clone()), (Some(boot_id(1, 0)), None));
+        assert_eq!(two.error.as_ref().unwrap().kind, "timed_out");
+        assert_eq!((three.state, three.started_at), (WorkerState::Queued, None));
+    }
+
+    #[test]
+    fn tries_are_counted_and_reading_the_boot_id_is_part_of_one() {
+        let (facts, mut view) = rolled(1, |_| None);
+        let mut tries = Vec::new();
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            if let Fact::Issued { step, .. } = stamped.fact {
+                tries.push((step, view.workers[0].attempt.unwrap()));
+            }
+        }
+        assert_eq!(tries, [(0, 1), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_run_that_nobody_carries_out_is_interrupted() {
+        let (facts, mut view) = rolled(3, |_| None);
+        for stamped in &facts[..facts.len() / 2] {
+            view.fold(stamped).unwrap();
+        }
+        view.refresh(0);
+        assert_eq!(view.state, RunState::Running);
+        view.set_deserted(true);
+        view.refresh(0);
+        assert_eq!(view.state, RunState::Interrupted);
+    }
+
+    #[test]
+    fn an_illegal_fact_changes_nothing() {
+        let (facts, mut view) = rolled(3, |_| None);
+        view.fold(&facts[0]).unwrap();
+        let before = serde_json::to_string(&view).unwrap();
+        assert!(view.fold(&facts[0]).is_err());
+        assert_eq!(serde_json::to_string(&view).unwrap(), before);
+    }
+}

@@ -1,0 +1,46 @@
+//! Newline-delimited JSON: one event per line, the run view last.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::engine::{Millis, Stamped};
+
+use super::{Reporter, RunView, event_of};
+
+/// Writes one JSON object per line. After the first error (a closed pipe) it is silent.
+#[derive(Debug)]
+pub struct JsonLines<W> {
+    out: Option<W>,
+}
+
+impl<W: Write + Send> JsonLines<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out: Some(out) }
+    }
+
+    fn write(&mut self, value: &impl Serialize) {
+        let Some(out) = &mut self.out else { return };
+        let written = serde_json::to_vec(value).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            out.write_all(&line)?;
+            out.flush()
+        });
+        if written.is_err() {
+            self.out = None;
+        }
+    }
+}
+
+impl<W: Write + Send> Reporter for JsonLines<W> {
+    fn fact(&mut self, stamped: &Stamped, view: &RunView) {
+        if let Some(event) = event_of(stamped, view) {
+            self.write(&event);
+        }
+    }
+
+    fn finish(&mut self, _at: Millis, view: &RunView) {
+        self.write(view);
+    }
+}

@@ -1,0 +1,36 @@
+//! What somebody who shows a run implements.
+
+use crate::engine::{Millis, Stamped};
+
+use super::RunView;
+
+/// Shows a run. Nothing that it does, or fails to do, changes the run: no method fails, and none
+/// blocks for long.
+pub trait Reporter: Send {
+    /// A fact has become durable, and `view` has just taken it.
+    fn fact(&mut self, stamped: &Stamped, view: &RunView);
+
+    /// About once a second, after [`RunView::refresh`].
+    fn tick(&mut self, _at: Millis, _view: &RunView) {}
+
+    /// Nothing more comes from this process. `view` is refreshed.
+    fn finish(&mut self, at: Millis, view: &RunView);
+}
+
+/// Several at once.
+#[derive(Default)]
+pub struct Reporters(pub Vec<Box<dyn Reporter>>);
+
+impl Reporter for Reporters {
+    fn fact(&mut self, stamped: &Stamped, view: &RunView) {
+        self.0.iter_mut().for_each(|reporter| reporter.fact(stamped, view));
+    }
+
+    fn tick(&mut self, at: Millis, view: &RunView) {
+        self.0.iter_mut().for_each(|reporter| reporter.tick(at, view));
+    }
+
+    fn finish(&mut self, at: Millis, view: &RunView) {
+        self.0.iter_mut().for_each(|reporter| reporter.finish(at, view));
+    }
+}

@@ -1,0 +1,192 @@
+//! The live view: rows at the bottom of a terminal, finished workers scroll by above.
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::engine::{Fact, Millis, Stamped};
+
+use super::layout::cut;
+use super::{Reporter, RunView, closing, event_of, rows, words};
+
+/// Draws at most so often per second.
+const HERTZ: u8 = 10;
+
+/// Draws the live view on a terminal. Callers use [`super::Plain`] where there is none, or where
+/// `NO_COLOR` comes with `TERM=dumb`.
+#[derive(Debug)]
+pub struct Terminal {
+    /// One bar whose message is all rows: one drawing per change, so that nothing flickers.
+    bar: ProgressBar,
+    size: Size,
+    color: bool,
+    drawn: Millis,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Size {
+    OfStdout,
+    Fixed(usize, usize),
+}
+
+impl Size {
+    /// Columns and lines; the last column stays free, since some terminals wrap when it is written.
+    fn get(self) -> (usize, usize) {
+        match self {
+            Self::Fixed(width, height) => (width.saturating_sub(1), height),
+            Self::OfStdout => match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
+                Ok(size) if size.ws_col > 1 && size.ws_row > 1 => {
+                    (usize::from(size.ws_col) - 1, usize::from(size.ws_row) - 1)
+                }
+                _ => (79, 23),
+            },
+        }
+    }
+}
+
+impl Terminal {
+    /// On standard output.
+    pub fn stdout(color: bool) -> Self {
+        Self::new(ProgressDrawTarget::stdout_with_hz(HERTZ), Size::OfStdout, color)
+    }
+
+    /// On something like a terminal.
+    pub fn on(terminal: Box<dyn TermLike>, color: bool) -> Self {
+        let size = Size::Fixed(terminal.width().into(), terminal.height().into());
+        Self::new(ProgressDrawTarget::term_like(terminal), size, color)
+    }
+
+    fn new(target: ProgressDrawTarget, size: Size, color: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, size, color, drawn: 0 }
+    }
+
+    fn draw(&mut self, at: Millis, view: &RunView) {
+        let (width, height) = self.size.get();
+        self.drawn = at;
+        self.bar.set_message(rows(at, view, width, height.min(60), self.color).join("\n"));
+    }
+
+    fn scroll_by(&self, text: &str) {
+        let (width, _) = self.size.get();
+        for line in text.lines() {
+            self.bar.println(cut(line, width));
+        }
+    }
+}
+
+impl Reporter for Terminal {
+    fn fact(&mut self, stamped: &Stamped, view: &RunView) {
+        if scrolls_by(&stamped.fact)
+            && let Some(event) = event_of(stamped, view)
+        {
+            let (who, what) = event.event.line();
+            let what = words::one_line(&what);
+            self.scroll_by(&match who {
+                Some(who) => format!("{who}  {what}"),
+                None => what,
+            });
+        }
+        // Computing the rows costs more than a fact: ten times a second is enough for eyes.
+        if stamped.at - self.drawn >= 1000 / Millis::from(HERTZ) || stamped.at < self.drawn {
+            self.draw(stamped.at, view);
+        }
+    }
+
+    fn tick(&mut self, at: Millis, view: &RunView) {
+        self.draw(at, view);
+    }
+
+    fn finish(&mut self, at: Millis, view: &RunView) {
+        // Not cut, and not through the bar, which fills lines up with spaces: people copy from this.
+        let text = closing(at, view);
+        if matches!(self.size, Size::OfStdout) {
+            self.bar.finish_and_clear();
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "\n{text}").and_then(|()| out.flush());
+        } else {
+            self.bar.set_message("");
+            self.bar.println(text);
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Also when unwinding: what was drawn goes, and the prompt stands on a line of its own.
+        self.bar.finish_and_clear();
+    }
+}
+
+/// What stays readable above the rows: beginnings of waves, ends of workers, and what people decide.
+fn scrolls_by(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::RunStarted { .. }
+            | Fact::Preflight { .. }
+            | Fact::WaveStarted { .. }
+            | Fact::GateClosed { opens: None, .. }
+            | Fact::StepIgnored { .. }
+            | Fact::InDoubt { .. }
+            | Fact::WorkerSucceeded { .. }
+            | Fact::WorkerFailed { .. }
+            | Fact::RevertStarted { .. }
+            | Fact::WorkerReverted { .. }
+            | Fact::RevertStuck { .. }
+            | Fact::Retried { .. }
+            | Fact::Skipped { .. }
+            | Fact::Paused { .. }
+            | Fact::Interrupted { .. }
+            | Fact::Resumed { .. }
+            | Fact::Halted { .. }
+            | Fact::Aborted { .. }
+            | Fact::RunFinished { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{FakeTerminal, rolled, some_fail};
+
+    #[test]
+    fn after_the_end_only_lines_that_were_meant_to_stay_are_left() {
+        for (width, height) in [(40, 10), (80, 24), (200, 50)] {
+            let (facts, mut view) = rolled(12, some_fail);
+            let screen = FakeTerminal::new(width, height);
+            let mut terminal = Terminal::on(Box::new(screen.clone()), false);
+            for stamped in &facts {
+                view.fold(stamped).unwrap();
+                view.refresh(stamped.at);
+                terminal.fact(stamped, &view);
+                terminal.tick(stamped.at, &view);
+            }
+            let end = facts.last().unwrap().at;
+            terminal.finish(end, &view);
+            drop(terminal);
+            let text = screen.text();
+            assert!(!text.contains("[#"), "a bar was left behind:\n{text}");
+            assert!(text.contains("w1  succeeded in"), "{text}");
+            assert!(text.contains("Run 20261122-2315-ab3f"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_terminal_leaves_no_rows() {
+        let (facts, mut view) = rolled(12, some_fail);
+        let screen = FakeTerminal::new(80, 24);
+        let mut terminal = Terminal::on(Box::new(screen.clone()), false);
+        for stamped in &facts[..facts.len() / 2] {
+            view.fold(stamped).unwrap();
+            terminal.fact(stamped, &view);
+        }
+        terminal.tick(facts[facts.len() / 2].at, &view);
+        assert!(screen.text().contains('['), "nothing was drawn");
+        drop(terminal);
+        assert!(!screen.text().contains("[#") && !screen.text().contains("[."), "{}", screen.text());
+    }
+}

@@ -1,0 +1,203 @@
+//! Whole runs without a world, and a terminal made of memory, for the tests of this room.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use indicatif::TermLike;
+
+use super::{RunInfo, RunView};
+use crate::engine::{
+    AttemptId, Check, Effect, ErrorKind, Evidence, Fact, Intent, Millis, Options, Order, Outcome, Rollout,
+    Stamped, Standing, StepError,
+};
+use crate::graph::testing::{compiled, fleet, located, plan, worker};
+use crate::graph::{Lane, RolloutGraph};
+use crate::plan::{Amount, Concurrency};
+
+pub(super) const START: Millis = 1_795_392_900_000;
+
+pub(super) fn boot_id(worker: u32, boot: u32) -> String {
+    format!("{worker:08x}-0000-4000-8000-{boot:012x}")
+}
+
+/// `w2` never comes back.
+pub(super) fn some_fail(order: &Order) -> Option<Outcome> {
+    let error = StepError {
+        kind: ErrorKind::TimedOut,
+        message: "it has not come back within 5m".into(),
+        output: Some("ssh: connect to host w2 port 22: Connection timed out\n".into()),
+    };
+    let second = matches!(order.lane, Lane::Worker(target) if target.0 == 1);
+    let waits = matches!(order.intent, Intent::AwaitBoot { .. });
+    (second && waits).then_some(Outcome::Failed { error })
+}
+
+/// All facts of a run, one worker at a time, and an empty view of it.
+pub(super) fn rolled(workers: usize, fails: impl Fn(&Order) -> Option<Outcome>) -> (Vec<Stamped>, RunView) {
+    rolled_with(workers, 1, fails)
+}
+
+/// As [`rolled`], `k` at a time.
+pub(super) fn rolled_with(
+    workers: usize,
+    k: u64,
+    fails: impl Fn(&Order) -> Option<Outcome>,
+) -> (Vec<Stamped>, RunView) {
+    let mut plan = plan();
+    plan.rollout.concurrency = located(Concurrency::AtMost(Amount::Count(k)));
+    let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &[])).collect();
+    let graph = Arc::new(compiled(&plan, &fleet(hosts, &[])));
+    let facts = play(graph.clone(), fails);
+    let info = RunInfo { run: "20261122-2315-ab3f".into(), started_at: START };
+    (facts, RunView::new(info, graph))
+}
+
+fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Outcome>) -> Vec<Stamped> {
+    let workers = graph.targets.len() as u32;
+    let checks = (0..workers)
+        .map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/var/lib/maand".into() })
+        .collect();
+    let mut rollout = Rollout::new(graph, Options::default());
+    let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
+    let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
+    let mut stamped: Vec<Stamped> = Vec::new();
+    let mut at = START;
+    while let Some(fact) = todo.pop_front() {
+        at += 1500;
+        let consequences = rollout.apply(at, fact).unwrap();
+        for fact in consequences.facts {
+            stamped.push(Stamped { seq: stamped.len() as u64 + 1, at, epoch: 1, fact });
+        }
+        for effect in consequences.effects {
+            match effect {
+                Effect::Execute(order) => {
+                    let outcome = fails(&order).unwrap_or_else(|| well(&order));
+                    todo.push_back(Fact::Finished { attempt: order.attempt, outcome });
+                }
+                Effect::Wake { timer, .. } => todo.push_back(Fact::Due { timer }),
+                Effect::Observe { jobs } => todo.push_back(Fact::Observed { jobs, unavailable: Vec::new() }),
+            }
+        }
+    }
+    assert_ne!(rollout.standing(), Standing::Busy);
+    stamped
+}
+
+fn well(order: &Order) -> Outcome {
+    let Order { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = order else {
+        return Outcome::Ok { evidence: Evidence::Said { text: "done".into() } };
+    };
+    let evidence = match &order.intent {
+        Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
+        Intent::Reboot { .. } => Evidence::Departed,
+        Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
+        _ => Evidence::Said { text: "done".into() },
+    };
+    Outcome::Ok { evidence }
+}
+
+/// A terminal with endless paper: lines that scroll out of the window are kept.
+#[derive(Clone)]
+pub(super) struct FakeTerminal {
+    width: u16,
+    height: u16,
+    paper: Arc<Mutex<Paper>>,
+}
+
+#[derive(Default)]
+struct Paper {
+    lines: Vec<Vec<char>>,
+    row: usize,
+    column: usize,
+}
+
+impl FakeTerminal {
+    pub(super) fn new(width: u16, height: u16) -> Self {
+        Self { width, height, paper: Arc::default() }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let paper = self.paper.lock().unwrap();
+        let lines = paper.lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Paper)) -> std::io::Result<()> {
+        act(&mut self.paper.lock().unwrap());
+        Ok(())
+    }
+
+    fn put(&self, text: &str) -> std::io::Result<()> {
+        let width = usize::from(self.width);
+        self.with(|paper| {
+            for c in text.chars() {
+                match c {
+                    '\r' => paper.column = 0,
+                    '\n' => (paper.row, paper.column) = (paper.row + 1, 0),
+                    c => {
+                        if paper.column == width {
+                            (paper.row, paper.column) = (paper.row + 1, 0);
+                        }
+                        let rows = paper.lines.len().max(paper.row + 1);
+                        paper.lines.resize(rows, Vec::new());
+                        let line = &mut paper.lines[paper.row];
+                        let columns = line.len().max(paper.column + 1);
+                        line.resize(columns, ' ');
+                        line[paper.column] = c;
+                        paper.column += 1;
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl fmt::Debug for FakeTerminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FakeTerminal {}x{}", self.width, self.height)
+    }
+}
+
+impl TermLike for FakeTerminal {
+    fn width(&self) -> u16 {
+        self.width
+    }
+    fn height(&self) -> u16 {
+        self.height
+    }
+    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
+        self.with(|paper| {
+            assert!(n < usize::from(self.height), "rows that have scrolled away can not be reached");
+            paper.row = paper.row.saturating_sub(n);
+        })
+    }
+    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
+        self.with(|paper| paper.row += n)
+    }
+    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
+        self.with(|paper| paper.column += n)
+    }
+    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
+        self.with(|paper| paper.column = paper.column.saturating_sub(n))
+    }
+    fn write_line(&self, text: &str) -> std::io::Result<()> {
+        self.put(text)?;
+        self.put("\n")
+    }
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        self.put(text)
+    }
+    fn clear_line(&self) -> std::io::Result<()> {
+        self.with(|paper| {
+            let row = paper.row;
+            if let Some(line) = paper.lines.get_mut(row) {
+                line.clear();
+            }
+            paper.column = 0;
+        })
+    }
+    fn flush(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

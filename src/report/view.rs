@@ -1,0 +1,287 @@
+//! The run view: what `plan status --output json` prints, and the last line of a run's events.
+
+use std::collections::{HashMap, HashSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::engine::{AttemptId, ErrorKind, Rollout, StepError};
+use crate::graph::Lane;
+
+use super::Time;
+use super::fold::Attempt;
+
+/// Name and version of this vocabulary; new fields may come, none goes or changes its meaning.
+pub const RUN_VIEW_SCHEMA: &str = "maand/run-view/v1";
+
+/// A run, as far as facts tell.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "A run of maand")]
+pub struct RunView {
+    /// Always `run_view`.
+    pub r#type: &'static str,
+    /// Always `maand/run-view/v1`.
+    pub schema: &'static str,
+    /// The run's name.
+    pub run: String,
+    /// The plan's name.
+    pub plan: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it is halted or paused, or what it waits for.
+    pub reason: Option<String>,
+    /// When it was started.
+    pub started_at: Time,
+    /// When it ended for good.
+    pub finished_at: Option<Time>,
+    /// The wave that is open or was last open, counted from 1.
+    pub wave: Option<u32>,
+    /// How many waves there are.
+    pub waves: u32,
+    /// Every selected worker, in the order in which they are taken.
+    pub workers: Vec<WorkerView>,
+    /// Hosts that this run has, or may have, left in `disabled.json`.
+    pub left_disabled: Vec<String>,
+    /// `maand plan resume` can go on with it.
+    pub resumable: bool,
+    /// How many workers are in which state.
+    pub counts: Counts,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) rollout: Rollout,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) open_attempts: HashMap<AttemptId, Attempt>,
+    /// The attempt that the newest fact is about.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) attempt: Option<Attempt>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) tries: HashMap<(Lane, u32), u32>,
+    /// The next attempt of these steps continues the one that read the boot id.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) boot_id_read: HashSet<(Lane, u32)>,
+    /// The controller is known to be gone.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) deserted: bool,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// A controller is at work.
+    Running,
+    /// Only a person can go on: an approval, a decision about an attempt in doubt.
+    Waiting,
+    /// Paused by a person, or because something has to be put right.
+    Paused,
+    /// The controller was stopped or is gone.
+    Interrupted,
+    /// It can not go on by itself, for example after too many failures.
+    Halted,
+    /// All workers succeeded.
+    Succeeded,
+    /// It went to its end, and not all is well.
+    Failed,
+    /// A person ended it.
+    Aborted,
+}
+
+impl RunState {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Interrupted => "interrupted",
+            Self::Halted => "halted",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// Nothing can change any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
+    }
+}
+
+/// One selected worker.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct WorkerView {
+    /// As in `workers.json`.
+    pub host: String,
+    /// Where it stands.
+    pub state: WorkerState,
+    /// Its wave, counted from 1.
+    pub wave: u32,
+    /// The step that it is at, or failed at.
+    pub step: Option<String>,
+    /// Which try of that step, counted from 1.
+    pub attempt: Option<u32>,
+    /// When that try was issued, or the wait began.
+    pub step_since: Option<Time>,
+    /// The boot id before the reboot step; without one: at preflight.
+    pub boot_id_before: Option<String>,
+    /// The boot id that was seen after the reboot.
+    pub boot_id_after: Option<String>,
+    /// Why the last try failed, or the worker did.
+    pub error: Option<ErrorView>,
+    /// What it waits for, in words.
+    pub waits_for: Option<String>,
+    /// When it was admitted.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub finished_at: Option<Time>,
+}
+
+impl WorkerView {
+    /// Milliseconds from its admission to its end.
+    pub fn took(&self) -> Option<i64> {
+        Some(self.finished_at?.0 - self.started_at?.0)
+    }
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Its turn has not come.
+    Queued,
+    /// Steps are under way.
+    Running,
+    /// A failed step waits for its next try.
+    Retrying,
+    /// The answer of a step was lost, and is being looked for; maybe a person has to decide.
+    InDoubt,
+    /// A `pause` or `approve` step.
+    Waiting,
+    /// Held between two steps.
+    Held,
+    /// Its steps are being undone.
+    Reverting,
+    /// All steps ended well.
+    Succeeded,
+    /// Failed; it is as the failure left it.
+    Failed,
+    /// Failed, and as it was before.
+    Reverted,
+    /// Taken out by a person.
+    Skipped,
+    /// A person had disabled it before: nothing was done to it.
+    LeftAlone,
+    /// The run was aborted.
+    Cancelled,
+}
+
+impl WorkerState {
+    /// As in JSON, with spaces.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::InDoubt => "in doubt",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Reverting => "reverting",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Reverted => "reverted",
+            Self::Skipped => "skipped",
+            Self::LeftAlone => "left alone",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Started and not ended.
+    pub fn is_active(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Retrying | Self::InDoubt | Self::Waiting | Self::Held | Self::Reverting
+        )
+    }
+}
+
+/// An error of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ErrorView {
+    /// Which kind, such as `not_rebooted`.
+    pub kind: String,
+    /// In one sentence.
+    pub message: String,
+    /// The last lines of output, where there was some.
+    pub output: Option<String>,
+}
+
+impl From<&StepError> for ErrorView {
+    fn from(error: &StepError) -> Self {
+        Self {
+            kind: kind_name(error.kind),
+            message: error.message.clone(),
+            output: error.output.clone().filter(|output| !output.trim().is_empty()),
+        }
+    }
+}
+
+/// The name of an error kind as it stands in facts.
+fn kind_name(kind: ErrorKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::String(name)) => name,
+        // Unit variants are strings.
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// How many workers are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Counts {
+    /// All selected.
+    pub total: u32,
+    /// Their turn has not come.
+    pub queued: u32,
+    /// Started and not ended.
+    pub active: u32,
+    /// Ended well.
+    pub succeeded: u32,
+    /// Failed and still so.
+    pub failed: u32,
+    /// Failed, and as before.
+    pub reverted: u32,
+    /// Taken out by a person.
+    pub skipped: u32,
+    /// Disabled by a person before.
+    pub left_alone: u32,
+    /// Ended by an abort.
+    pub cancelled: u32,
+    /// In the failure ledger, unreachable ones included.
+    pub failures: u32,
+    /// The run halts at one more than this.
+    pub failures_allowed: u32,
+}
+
+impl Counts {
+    pub(super) fn slot(&mut self, state: WorkerState) -> &mut u32 {
+        match state {
+            WorkerState::Queued => &mut self.queued,
+            WorkerState::Succeeded => &mut self.succeeded,
+            WorkerState::Failed => &mut self.failed,
+            WorkerState::Reverted => &mut self.reverted,
+            WorkerState::Skipped => &mut self.skipped,
+            WorkerState::LeftAlone => &mut self.left_alone,
+            WorkerState::Cancelled => &mut self.cancelled,
+            _ => &mut self.active,
+        }
+    }
+
+    /// Workers whose part is over.
+    pub fn ended(&self) -> u32 {
+        self.total - self.queued - self.active
+    }
+}

@@ -1,0 +1,51 @@
+//! Small pieces of text that several reports share.
+
+use crate::engine::Outcome;
+use crate::graph::{Lane, RolloutGraph};
+
+use super::view::ErrorView;
+
+/// `w1: reboot`, `before: announce`.
+pub(super) fn step_of(graph: &RolloutGraph, lane: Lane, step: u32) -> String {
+    format!("{}: {}", lane_name(graph, lane), graph.steps(lane)[step as usize].id)
+}
+
+/// The host, `before` or `after`.
+pub(super) fn lane_name(graph: &RolloutGraph, lane: Lane) -> &str {
+    match lane {
+        Lane::Before => "before",
+        Lane::After => "after",
+        Lane::Worker(target) => graph.host(target),
+    }
+}
+
+/// The first few, and how many more there are.
+pub(super) fn some(items: impl Iterator<Item = String>, shown: usize) -> String {
+    let items: Vec<_> = items.collect();
+    let mut text = items.iter().take(shown).cloned().collect::<Vec<_>>().join("; ");
+    if items.len() > shown {
+        text += &format!("; and {} more", items.len() - shown);
+    }
+    text
+}
+
+/// What an outcome says about why an attempt did not go well.
+pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
+    let plain = |kind: &str, message: String| ErrorView { kind: kind.to_owned(), message, output: None };
+    match outcome {
+        Outcome::Ok { .. } => None,
+        Outcome::Failed { error } => Some(error.into()),
+        Outcome::Unknown { why } => Some(plain("unknown", format!("the answer was lost: {why}"))),
+        Outcome::TimedOut { after, doing } => {
+            let span = super::span_in_words(*after);
+            Some(plain("timed_out", format!("nothing came of it within {span}: {doing}")))
+        }
+        Outcome::NotDone { reason } => Some(plain("not_done", reason.clone())),
+    }
+}
+
+/// The first line, without control characters; what is printed in a row of its own.
+pub(super) fn one_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

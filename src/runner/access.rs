@@ -1,0 +1,179 @@
+//! One worker as the steps of a run see it: fresh connections, framed scripts, and every way to fail
+//! as a typed error. It must not know what a script is for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::bucket::Host;
+use crate::catalog::Fence;
+use crate::engine::{ErrorKind, Outcome, StepError};
+use crate::ssh::{
+    Cancel, Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Shell,
+    UnknownWhy,
+};
+
+/// So much of a command's output goes into an error: what a person reads, not what a log keeps.
+const ERROR_LINES: usize = 20;
+
+/// A worker, and how to reach it.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) remote: Arc<dyn Remote>,
+    pub(super) host: Host,
+    pub(super) profile: HostProfile,
+    /// The folder for claims, receipts and locks, as preflight fixed it.
+    pub(super) state_dir: String,
+    pub(super) fence: Fence,
+    pub(super) cancel: Cancel,
+}
+
+/// How a script of ours went, when it did not end with exit code 0.
+pub(super) enum Trouble {
+    /// There is no connection; nothing was sent.
+    Connect(ConnectError),
+    /// The worker said before it began why it does not run it.
+    NotRun(StepError),
+    /// It ended with another code.
+    Exit { code: i32, stdout: Captured, stderr: Captured },
+    /// It was sent, and how it ended is not known.
+    Unknown(UnknownWhy),
+}
+
+impl Access {
+    /// A script of ours: `sh`, under sudo where the profile says so, with the worker's paths and the
+    /// fence in its environment.
+    pub(super) fn script(&self, what: &str, text: &str, deadline: Duration) -> Script {
+        let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        Script {
+            what: what.to_owned(),
+            shell: Shell::Sh,
+            sudo: self.profile.use_sudo,
+            text: text.to_owned(),
+            env: vec![
+                ("MAAND_RUN".into(), self.fence.run.clone()),
+                ("MAAND_EPOCH".into(), self.fence.epoch.to_string()),
+                ("BOOT_ID_FILE".into(), path(&self.profile.boot_id)),
+                ("NOLOGIN_FILE".into(), path(&self.profile.nologin)),
+                ("LOOK_AT_SYSTEMD".into(), if self.profile.sandbox { "no" } else { "yes" }.into()),
+            ],
+            deadline,
+            silence: None,
+            users_own: false,
+            lock: false,
+        }
+    }
+
+    pub(super) fn connect(&self, until: Instant) -> Result<Box<dyn Connection>, ConnectError> {
+        self.remote.connect(&self.host, until, &self.cancel)
+    }
+
+    /// Runs a script over a fresh connection; `Ok` is its standard output after exit code 0.
+    pub(super) fn run(&self, script: &Script, until: Instant) -> Result<String, Trouble> {
+        let mut connection = self.connect(until).map_err(Trouble::Connect)?;
+        plain(&self.host, connection.run(script, None))
+    }
+
+    /// As [`Access::run`] for a script that changes the worker: a newer controller's epoch refuses it,
+    /// and it holds the worker's lock.
+    pub(super) fn change(&self, mut script: Script, until: Instant) -> Result<String, Trouble> {
+        script.text = format!("{}{}", crate::ssh::fence_snippet(), script.text);
+        script.lock = true;
+        self.run(&script, until)
+    }
+}
+
+/// `Ok` with standard output for exit code 0.
+pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Trouble> {
+    if let Some(message) = crate::ssh::sudo_refused(host.as_str(), &completion) {
+        return Err(Trouble::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
+    }
+    if let Some(reason) = NotRun::of(&completion) {
+        let kind = match reason {
+            NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
+            _ => ErrorKind::Command,
+        };
+        return Err(Trouble::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
+    }
+    match completion {
+        Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
+        Completion::Exited { code, stdout, stderr } => Err(Trouble::Exit { code, stdout, stderr }),
+        Completion::Unknown { why, .. } => Err(Trouble::Unknown(why)),
+    }
+}
+
+/// The kind of a failed connection.
+pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
+    match error {
+        ConnectError::Refused { .. } => ErrorKind::Refused,
+        ConnectError::Unreachable { .. } | ConnectError::Cancelled => ErrorKind::Unreachable,
+        ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
+        ConnectError::Handshake { .. } => ErrorKind::Handshake,
+        ConnectError::HostKeyChanged { .. } => ErrorKind::HostKeyChanged,
+        ConnectError::HostKeyUnknown { .. } => ErrorKind::HostKeyUnknown,
+        ConnectError::AuthRefused { .. } | ConnectError::KeyFile { .. } => ErrorKind::AuthRefused,
+        ConnectError::NoLogin { .. } => ErrorKind::NoLogin,
+        ConnectError::Jump { source, .. } => kind_of(source),
+    }
+}
+
+/// As an error of a step.
+pub(super) fn connect_error(error: &ConnectError) -> StepError {
+    StepError::new(kind_of(error), error.to_string())
+}
+
+impl Trouble {
+    /// As the outcome of an attempt: `doing` says what was under way.
+    pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
+        match self {
+            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", unknown_words(&why)) },
+            other => Outcome::Failed { error: other.into_error(host, doing) },
+        }
+    }
+
+    /// As an error.
+    pub(super) fn into_error(self, host: &Host, doing: &str) -> StepError {
+        match self {
+            Self::Connect(error) => connect_error(&error),
+            Self::NotRun(error) => error,
+            Self::Exit { code, stdout, stderr } => command_error(host, doing, code, &stdout, &stderr),
+            Self::Unknown(why) => {
+                StepError::new(ErrorKind::Unknown, format!("{doing}: {}", unknown_words(&why)))
+            }
+        }
+    }
+}
+
+/// The error of a command that ended with a code other than 0; recognises a worker that has heard from
+/// a newer controller.
+pub(super) fn command_error(
+    host: &Host,
+    doing: &str,
+    code: i32,
+    stdout: &Captured,
+    stderr: &Captured,
+) -> StepError {
+    let output = last_lines(stdout, stderr);
+    if code == crate::ssh::FENCED {
+        let message = format!("{host} refused: a newer controller has taken this run over");
+        return StepError { kind: ErrorKind::Fenced, message, output };
+    }
+    StepError { kind: ErrorKind::Command, message: format!("{doing} ended with exit code {code}"), output }
+}
+
+/// The last lines of both streams, errors last.
+pub(super) fn last_lines(stdout: &Captured, stderr: &Captured) -> Option<String> {
+    let text = format!("{}\n{}", crate::ssh::visible(&stdout.bytes), crate::ssh::visible(&stderr.bytes));
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(ERROR_LINES);
+    (!lines.is_empty()).then(|| lines[from..].join("\n"))
+}
+
+/// In words, what is not known.
+pub(super) fn unknown_words(why: &UnknownWhy) -> String {
+    match why {
+        UnknownWhy::ConnectionLost(words) => format!("the connection was lost ({words})"),
+        UnknownWhy::Deadline(after) => format!("no end within {after:?}"),
+        UnknownWhy::Silence(after) => format!("nothing was heard for {after:?}"),
+        UnknownWhy::Cancelled => "it was given up".into(),
+    }
+}

@@ -1,0 +1,364 @@
+//! `run` and `local`: the user's own commands, on a worker or on this machine.
+//!
+//! Values go in as environment, never pasted into shell text. Secrets are read when the command runs
+//! and masked in everything that is kept or shown.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
+use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
+use crate::ssh::{Cancel, Captured, OUTPUT_KEPT, Stream};
+
+use super::access::{Access, Trouble, command_error, last_lines, plain, unknown_words};
+use super::deployer::said;
+use super::reboot::users_script;
+
+/// What replaces a secret.
+const MASK: &str = "****";
+
+/// A secret shorter than this is not masked in output: it would mask half of every text.
+const SHORTEST_MASKED: usize = 4;
+
+/// The environment of a command: the plan's variables, then its own `env`.
+pub(super) struct Environment {
+    pub(super) values: Vec<(String, String)>,
+    secrets: Vec<String>,
+}
+
+impl Environment {
+    /// Reads secrets from the environment of this process.
+    ///
+    /// # Errors
+    /// The name of a variable that is not set.
+    pub(super) fn of(plan: &Plan, step: Option<&CommandStep>) -> Result<Self, StepError> {
+        let mut all = Self { values: Vec::new(), secrets: Vec::new() };
+        for (name, value) in &plan.vars {
+            all.values.push((name.replace('-', "_"), words(value)));
+        }
+        for (name, value) in step.iter().flat_map(|step| &step.env) {
+            let value = match value {
+                EnvValue::Plain(value) => value.clone(),
+                EnvValue::FromEnv(from) => {
+                    let secret = std::env::var(from).map_err(|_| {
+                        let message = format!(
+                            "the environment variable {from} is not set here: `env: {name}` is read from it"
+                        );
+                        StepError::new(ErrorKind::Controller, message)
+                    })?;
+                    all.secrets.push(secret.clone());
+                    secret
+                }
+            };
+            all.values.retain(|(other, _)| other != name);
+            all.values.push((name.clone(), value));
+        }
+        Ok(all)
+    }
+
+    /// `text` without secrets.
+    pub(super) fn mask(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .filter(|secret| secret.len() >= SHORTEST_MASKED)
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+    }
+
+    fn mask_outcome(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed { error } => Outcome::Failed {
+                error: StepError {
+                    kind: error.kind,
+                    message: self.mask(&error.message),
+                    output: error.output.map(|output| self.mask(&output)),
+                },
+            },
+            Outcome::Ok { evidence: Evidence::Said { text } } => said(self.mask(&text)),
+            other => other,
+        }
+    }
+}
+
+fn words(value: &VarValue) -> String {
+    match value {
+        VarValue::String(text) => text.clone(),
+        VarValue::Integer(number) => number.to_string(),
+        VarValue::Float(number) => number.to_string(),
+        VarValue::Bool(yes) => yes.to_string(),
+        VarValue::List(items) => items.iter().map(words).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// Takes output as it comes.
+pub(super) type Sink<'a> = &'a (dyn Fn(&[u8]) + Sync);
+
+/// Runs a command on a worker, unless its `unless` says that there is nothing to do.
+pub(super) fn on_worker(
+    access: &Access,
+    text: &str,
+    unless: Option<&str>,
+    environment: &Environment,
+    timeout: Duration,
+    sink: Sink<'_>,
+) -> Outcome {
+    let until = Instant::now() + timeout;
+    let sudo = access.profile.use_sudo;
+    let mut connection = match access.connect(until) {
+        Ok(connection) => connection,
+        Err(error) => return Trouble::Connect(error).into_outcome(&access.host, "connecting"),
+    };
+    if let Some(unless) = unless {
+        let left = until.saturating_duration_since(Instant::now());
+        let script = users_script("unless", unless, environment.values.clone(), sudo, left);
+        match plain(&access.host, connection.run(&script, None)) {
+            Ok(_) => return Outcome::Ok { evidence: Evidence::NotNeeded },
+            Err(Trouble::Exit { code, stdout, stderr }) => {
+                let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
+                if error.kind != ErrorKind::Command {
+                    return environment.mask_outcome(Outcome::Failed { error });
+                }
+            }
+            Err(trouble) => {
+                // Nothing of the command itself was sent.
+                return Outcome::Failed { error: trouble.into_error(&access.host, "`unless`") };
+            }
+        }
+    }
+    // The user's text stays as it is, so the fence is asked just before it.
+    let mut fence =
+        access.script("fence", crate::ssh::fence_snippet(), until.saturating_duration_since(Instant::now()));
+    fence.lock = true;
+    if let Err(trouble) = plain(&access.host, connection.run(&fence, None)) {
+        return Outcome::Failed { error: trouble.into_error(&access.host, "the fence") };
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    let mut script = users_script("run", text, environment.values.clone(), sudo, left);
+    script.lock = true;
+    let mut live =
+        |_: Stream, bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
+    let outcome = match plain(&access.host, connection.run(&script, Some(&mut live))) {
+        Ok(_) => said("exit code 0"),
+        Err(Trouble::Exit { code, stdout, stderr }) => {
+            Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
+        }
+        Err(Trouble::Unknown(why)) => {
+            Outcome::Unknown { why: format!("the command: {}", unknown_words(&why)) }
+        }
+        Err(trouble) => trouble.into_outcome(&access.host, "the command"),
+    };
+    environment.mask_outcome(outcome)
+}
+
+/// Runs a command on this machine, in `folder`, in a process group of its own.
+pub(super) fn on_this_machine(
+    folder: &Path,
+    text: &str,
+    unless: Option<&str>,
+    environment: &Environment,
+    timeout: Duration,
+    cancel: &Cancel,
+    sink: Sink<'_>,
+) -> Outcome {
+    let until = Instant::now() + timeout;
+    if let Some(unless) = unless {
+        match spawn(folder, unless, environment, until, cancel, &|_| {}) {
+            Ok(Ended { code: Some(0), .. }) => return Outcome::Ok { evidence: Evidence::NotNeeded },
+            Ok(Ended { code: Some(_), .. }) => {}
+            Ok(Ended { code: None, .. }) => {
+                let message = "`unless` was ended before its end";
+                return Outcome::Failed { error: StepError::new(ErrorKind::Command, message) };
+            }
+            Err(error) => return Outcome::Failed { error },
+        }
+    }
+    let masked = |bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
+    let outcome = match spawn(folder, text, environment, until, cancel, &masked) {
+        Ok(Ended { code: Some(0), .. }) => said("exit code 0"),
+        Ok(Ended { code: Some(code), output }) => Outcome::Failed {
+            error: StepError {
+                kind: ErrorKind::Command,
+                message: format!("the command ended with exit code {code}"),
+                output: last_lines(&output, &Captured::default()),
+            },
+        },
+        Ok(Ended { code: None, .. }) if cancel.is_cancelled() => {
+            Outcome::Unknown { why: "the command was given up".into() }
+        }
+        Ok(Ended { code: None, .. }) => Outcome::TimedOut {
+            after: timeout.as_millis() as Millis,
+            doing: "the command on this machine".into(),
+        },
+        Err(error) => Outcome::Failed { error },
+    };
+    environment.mask_outcome(outcome)
+}
+
+struct Ended {
+    /// `None`: it was ended by us, or by a signal.
+    code: Option<i32>,
+    output: Captured,
+}
+
+fn spawn(
+    folder: &Path,
+    text: &str,
+    environment: &Environment,
+    until: Instant,
+    cancel: &Cancel,
+    sink: Sink<'_>,
+) -> Result<Ended, StepError> {
+    let broken = |what: &str, error: std::io::Error| {
+        StepError::new(ErrorKind::Controller, format!("{what} on this machine: {error}"))
+    };
+    let mut child = Command::new("bash")
+        .arg("-c")
+        .arg(text)
+        .current_dir(folder)
+        .envs(environment.values.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| broken("bash can not be started", error))?;
+    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let kept = Arc::new(Mutex::new(Captured::default()));
+    let streams: Vec<Box<dyn Read + Send>> = [
+        child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let status = std::thread::scope(|scope| {
+        for mut stream in streams {
+            let kept = Arc::clone(&kept);
+            scope.spawn(move || {
+                let mut buffer = [0; 8192];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    sink(&buffer[..read]);
+                    keep(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &buffer[..read]);
+                }
+            });
+        }
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break Ok(Some(status)),
+                Ok(None) => {}
+                Err(error) => break Err(broken("waiting for a command", error)),
+            }
+            if Instant::now() >= until || cancel.is_cancelled() {
+                end_group(group, &mut child);
+                break Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        .inspect(|_| {
+            // A background process that kept the pipes would keep the readers: it ends with the step.
+            if let Some(group) = group {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+        })
+    })?;
+    let output = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Ended { code: status.and_then(|status| status.code()), output })
+}
+
+fn end_group(group: Option<rustix::process::Pid>, child: &mut std::process::Child) {
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        for _ in 0..100 {
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+/// Keeps the last part: errors come at the end.
+fn keep(kept: &mut Captured, bytes: &[u8]) {
+    kept.bytes.extend_from_slice(bytes);
+    if kept.bytes.len() > OUTPUT_KEPT {
+        let over = kept.bytes.len() - OUTPUT_KEPT / 2;
+        kept.bytes.drain(..over);
+        kept.dropped += over as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(secrets: &[&str]) -> Environment {
+        Environment {
+            values: vec![("GREETING".into(), "it's $HOME".into())],
+            secrets: secrets.iter().map(|s| (*s).to_owned()).collect(),
+        }
+    }
+
+    fn run(text: &str, timeout: Duration) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = environment(&["hunter22"]);
+        on_this_machine(folder.path(), text, None, &environment, timeout, &Cancel::new(), &|_| {})
+    }
+
+    #[test]
+    fn values_come_as_environment_and_secrets_are_masked() {
+        let long = Duration::from_secs(60);
+        assert!(matches!(run(r#"[ "$GREETING" = "it's \$HOME" ]"#, long), Outcome::Ok { .. }));
+        let Outcome::Failed { error } = run("echo token hunter22; exit 3", long) else { panic!() };
+        assert_eq!(error.output.as_deref(), Some("token ****"));
+        assert!(error.message.contains("exit code 3"));
+    }
+
+    #[test]
+    fn a_command_without_end_is_ended_with_all_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let marker = folder.path().join("pid");
+        let text = format!("sleep 1000 & echo $! > {}; wait", marker.display());
+        let environment = environment(&[]);
+        let cancel = Cancel::new();
+        let outcome = std::thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                let hour = Duration::from_secs(3600);
+                on_this_machine(folder.path(), &text, None, &environment, hour, &cancel, &|_| {})
+            });
+            while !std::fs::read_to_string(&marker).is_ok_and(|pid| pid.ends_with('\n')) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            cancel.cancel();
+            run.join().unwrap()
+        });
+        assert!(matches!(outcome, Outcome::Unknown { .. }));
+        let pid = std::fs::read_to_string(&marker).unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        assert!(state.is_err() || state.unwrap().contains(") Z "));
+    }
+
+    #[test]
+    fn unless_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = environment(&[]);
+        let with = |unless| {
+            let minute = Duration::from_secs(60);
+            on_this_machine(
+                folder.path(),
+                "false",
+                Some(unless),
+                &environment,
+                minute,
+                &Cancel::new(),
+                &|_| {},
+            )
+        };
+        assert_eq!(with("true"), Outcome::Ok { evidence: Evidence::NotNeeded });
+        assert!(matches!(with("false"), Outcome::Failed { .. }));
+    }
+}

@@ -1,0 +1,421 @@
+//! The loop that owns a [`Rollout`]: one completion, timer, signal or request at a time becomes a fact;
+//! the facts that follow are made durable; only then are effects dispatched.
+//!
+//! Whoever sends messages to the loop never touches the run's state. The loop never blocks on a worker.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::ErrorKind;
+use crate::engine::{
+    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Resolution, Rollout, Standing, StepError, Timer,
+};
+use crate::graph::Lane;
+use crate::journal::{Control, Journal, Request, RunId};
+use crate::plan::Problem;
+use crate::report::{Reporter, RunView};
+use crate::ssh::Cancel;
+
+use super::clock;
+use super::steps::target_of;
+use super::world::{OutputSink, World};
+
+/// Requests from other processes are looked for this often: "within a second".
+const REQUESTS_EVERY: Duration = Duration::from_millis(500);
+
+/// A step's thread does little itself: it waits. (libssh2 wants some.)
+const STACK: usize = 512 * 1024;
+
+/// After the second signal, threads get this long to cut their connections.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// What the loop is told.
+pub(super) enum Message {
+    Finished(AttemptId, Outcome),
+    Observed { jobs: Vec<JobIx>, unavailable: Vec<(WorkerIx, JobIx)> },
+    Output { attempt: AttemptId, host: String, bytes: Vec<u8> },
+    Signal(&'static str),
+}
+
+/// How a controller came to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// The run is in a state in which this process has nothing more to do.
+    Rested(Standing),
+    /// A second signal: these attempts were in flight, and resume will look.
+    Cut(Vec<String>),
+}
+
+/// One process that carries a run on.
+pub struct Controller {
+    rollout: Rollout,
+    journal: Journal,
+    id: RunId,
+    epoch: u64,
+    world: Arc<World>,
+    view: RunView,
+    reporter: Box<dyn Reporter>,
+    /// A person sits at a terminal: waiting for an approval makes sense.
+    attended: bool,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    timers: BinaryHeap<Reverse<(Millis, u64)>>,
+    timer_of: BTreeMap<u64, Timer>,
+    next_timer: u64,
+    in_flight: BTreeMap<AttemptId, (Cancel, String)>,
+    observing: Cancel,
+    signals: u32,
+}
+
+/// What a controller is made of.
+pub struct ControllerParts {
+    /// The run's state, every stored fact replayed.
+    pub rollout: Rollout,
+    /// Open for writing.
+    pub journal: Journal,
+    /// The run.
+    pub id: RunId,
+    /// This process's epoch.
+    pub epoch: u64,
+    /// What stands behind the effects.
+    pub world: Arc<World>,
+    /// The view, with the same facts.
+    pub view: RunView,
+    /// Who shows it.
+    pub reporter: Box<dyn Reporter>,
+    /// A person sits at a terminal.
+    pub attended: bool,
+}
+
+impl Controller {
+    /// Puts the parts together.
+    pub fn new(parts: ControllerParts) -> Self {
+        let (sender, receiver) = channel();
+        Self {
+            rollout: parts.rollout,
+            journal: parts.journal,
+            id: parts.id,
+            epoch: parts.epoch,
+            world: parts.world,
+            view: parts.view,
+            reporter: parts.reporter,
+            attended: parts.attended,
+            sender,
+            receiver,
+            timers: BinaryHeap::new(),
+            timer_of: BTreeMap::new(),
+            next_timer: 0,
+            in_flight: BTreeMap::new(),
+            observing: Cancel::new(),
+            signals: 0,
+        }
+    }
+
+    /// Where signals go.
+    ///
+    /// # Errors
+    /// The system refuses to tell us of signals.
+    pub fn watch_signals(&self) -> std::io::Result<()> {
+        super::signals::watch(self.sender.clone(), Message::Signal)
+    }
+
+    /// Begins with `first` (the facts that this process has learnt so far), settles attempts in doubt
+    /// as a person says, and goes on until there is nothing more to do.
+    ///
+    /// # Errors
+    /// The journal can not be written, or this controller was replaced: nothing more was dispatched.
+    pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, Problem> {
+        let ended = self.begin(first, in_doubt).and_then(|()| self.go_on());
+        self.view.refresh(clock::now());
+        self.reporter.finish(clock::now(), &self.view);
+        ended
+    }
+
+    fn begin(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<(), Problem> {
+        for fact in first {
+            self.apply(fact, None)?;
+        }
+        if let Some(how) = in_doubt {
+            for attempt in self.rollout.doubts() {
+                self.apply(Fact::InDoubtResolved { attempt, how }, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self) -> Result<Ended, Problem> {
+        let mut last_look = Instant::now() - REQUESTS_EVERY;
+        loop {
+            self.fire_timers()?;
+            if last_look.elapsed() >= REQUESTS_EVERY {
+                last_look = Instant::now();
+                self.take_requests()?;
+                self.view.refresh(clock::now());
+                self.reporter.tick(clock::now(), &self.view);
+            }
+            let standing = self.rollout.standing();
+            if self.may_rest(&standing) {
+                return Ok(Ended::Rested(standing));
+            }
+            match self.receiver.recv_timeout(self.until_next()) {
+                Ok(message) => {
+                    if let Some(ended) = self.take(message)? {
+                        return Ok(ended);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // The loop itself holds a sender.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Cut(Vec::new())),
+            }
+        }
+    }
+
+    fn may_rest(&self, standing: &Standing) -> bool {
+        match standing {
+            Standing::Busy => false,
+            Standing::WaitsForPeople { doubts, .. } => !self.attended || !doubts.is_empty(),
+            Standing::Finished(_) | Standing::Halted(_) | Standing::Interrupted | Standing::Paused(_) => true,
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<Option<Ended>, Problem> {
+        match message {
+            Message::Finished(attempt, outcome) => {
+                self.in_flight.remove(&attempt);
+                self.apply(Fact::Finished { attempt, outcome }, None)?;
+            }
+            Message::Observed { jobs, unavailable } => {
+                self.apply(Fact::Observed { jobs, unavailable }, None)?;
+            }
+            // Output that can not be kept is no reason to stop a run.
+            Message::Output { attempt, host, bytes } => {
+                let _ = self.journal.output(&self.id, attempt, &host, &bytes);
+            }
+            Message::Signal(name) => {
+                self.signals += 1;
+                if self.signals > 1 {
+                    return Ok(Some(self.cut()));
+                }
+                self.apply(Fact::Interrupted { by: name.to_owned() }, None)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives everything up at once; nothing is recorded about it, so that a resume looks.
+    fn cut(&mut self) -> Ended {
+        self.observing.cancel();
+        let unknown = self.in_flight.values().map(|(_, what)| what.clone()).collect();
+        for (cancel, _) in self.in_flight.values() {
+            cancel.cancel();
+        }
+        let end = Instant::now() + LAST_WORDS;
+        while !self.in_flight.is_empty() {
+            match self.receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Message::Finished(attempt, _)) => {
+                    self.in_flight.remove(&attempt);
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ended::Cut(unknown)
+    }
+
+    /// A fact of this process's own. Being illegal is a bug.
+    fn apply(&mut self, fact: Fact, handled: Option<i64>) -> Result<(), Problem> {
+        self.apply_asked(fact, handled)?.map_err(|illegal| bug(&illegal))
+    }
+
+    /// One fact and what follows from it: commit, then dispatch. `Ok(Err(_))`: a person asked for
+    /// something that may not be; nothing has changed.
+    fn apply_asked(&mut self, fact: Fact, handled: Option<i64>) -> Result<Result<(), Illegal>, Problem> {
+        let at = clock::now();
+        let all = match self.rollout.apply(at, fact) {
+            Ok(all) => all,
+            Err(illegal) => return Ok(Err(illegal)),
+        };
+        let stamped = self.journal.append(&self.id, self.epoch, at, &all.facts, handled)?;
+        for fact in &stamped {
+            self.view.fold(fact).map_err(|illegal| bug(&illegal))?;
+            self.reporter.fact(fact, &self.view);
+        }
+        for effect in all.effects {
+            self.dispatch(effect);
+        }
+        Ok(Ok(()))
+    }
+
+    fn dispatch(&mut self, effect: Effect) {
+        match effect {
+            Effect::Execute(order) => self.execute(order),
+            Effect::Wake { at, timer } => {
+                self.next_timer += 1;
+                self.timers.push(Reverse((at, self.next_timer)));
+                self.timer_of.insert(self.next_timer, timer);
+            }
+            Effect::Observe { jobs } => self.observe(jobs),
+        }
+    }
+
+    fn execute(&mut self, order: Order) {
+        let attempt = order.attempt;
+        let step = &self.rollout.graph().steps(order.lane)[order.step as usize];
+        let place = match target_of(order.lane) {
+            Some(target) => self.world.host(target).to_string(),
+            None => "this machine".to_owned(),
+        };
+        let what = format!("`{}` on {place}", step.id);
+        let cancel = Cancel::new();
+        self.in_flight.insert(attempt, (cancel.clone(), what.clone()));
+        let (world, sender) = (Arc::clone(&self.world), self.sender.clone());
+        let output = self.sender.clone();
+        let sink: OutputSink = Arc::new(move |host, bytes| {
+            let host = host.map_or_else(|| "this machine".to_owned(), ToString::to_string);
+            let _ = output.send(Message::Output { attempt, host, bytes: bytes.to_vec() });
+        });
+        let spawned = std::thread::Builder::new()
+            .name(format!("attempt {}", attempt.0))
+            .stack_size(STACK)
+            .spawn(move || {
+                // A panic in a step is a bug of ours; what the step did is not known.
+                let work = std::panic::AssertUnwindSafe(|| world.execute(&order, &cancel, &sink));
+                let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| Outcome::Unknown {
+                    why: "a bug in maand ended the step (see the message above)".into(),
+                });
+                let _ = sender.send(Message::Finished(attempt, outcome));
+            });
+        if let Err(error) = spawned {
+            let message = format!("no thread for {what}: {error}");
+            let error = StepError::new(ErrorKind::Controller, message);
+            let _ = self.sender.send(Message::Finished(attempt, Outcome::Failed { error }));
+        }
+    }
+
+    fn observe(&mut self, jobs: Vec<JobIx>) {
+        let graph = Arc::clone(self.rollout.graph());
+        let skip: BTreeSet<WorkerIx> =
+            self.rollout.active().map(|target| graph.target(target).worker).collect();
+        let (world, sender, cancel) = (Arc::clone(&self.world), self.sender.clone(), self.observing.clone());
+        let look = move || {
+            let unavailable = world.observe(&jobs, &skip, &cancel);
+            let _ = sender.send(Message::Observed { jobs, unavailable });
+        };
+        // Without a thread the look takes place here: late, but not lost.
+        let builder = std::thread::Builder::new().name("observe".into()).stack_size(STACK);
+        if builder.spawn(look.clone()).is_err() {
+            look();
+        }
+    }
+
+    fn fire_timers(&mut self) -> Result<(), Problem> {
+        while let Some(Reverse((at, number))) = self.timers.peek().copied() {
+            if at > clock::now() {
+                break;
+            }
+            self.timers.pop();
+            if let Some(timer) = self.timer_of.remove(&number) {
+                self.apply(Fact::Due { timer }, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn until_next(&self) -> Duration {
+        let next = self.timers.peek().map(|Reverse((at, _))| at - clock::now());
+        let next = next.map_or(REQUESTS_EVERY, |left| Duration::from_millis(left.max(0) as u64));
+        next.min(REQUESTS_EVERY)
+    }
+
+    fn take_requests(&mut self) -> Result<(), Problem> {
+        for request in self.journal.pending_requests(&self.id)? {
+            if let Err(why) = self.take_request(&request)? {
+                self.journal.refuse_request(request.n, clock::now(), &why)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `Ok(Err(why))`: it can not be done.
+    fn take_request(&mut self, request: &Request) -> Result<Result<(), String>, Problem> {
+        let facts = match facts_of(&self.rollout, request) {
+            Ok(facts) => facts,
+            Err(why) => return Ok(Err(why)),
+        };
+        for (at, fact) in facts.into_iter().enumerate() {
+            let handled = (at == 0).then_some(request.n);
+            match self.apply_asked(fact, handled)? {
+                Ok(()) => {}
+                Err(illegal) if at == 0 => return Ok(Err(illegal.to_string())),
+                // The rest of a request for several gates: somebody was faster.
+                Err(_) => {}
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The state of the run.
+    pub fn rollout(&self) -> &Rollout {
+        &self.rollout
+    }
+
+    /// The view of the run.
+    pub fn view(&self) -> &RunView {
+        &self.view
+    }
+}
+
+/// The facts that a person's request comes down to.
+///
+/// # Errors
+/// Why it can not be done.
+pub fn facts_of(rollout: &Rollout, request: &Request) -> Result<Vec<Fact>, String> {
+    let by = request.by.clone();
+    let graph = rollout.graph();
+    let target = |host: &str| {
+        graph
+            .target_indices()
+            .find(|target| graph.host(*target) == host)
+            .ok_or_else(|| format!("{host} is no worker of this run"))
+    };
+    Ok(match &request.verb {
+        Control::Pause { reason } => {
+            vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
+        }
+        Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
+        Control::Stop => vec![Fact::Interrupted { by }],
+        Control::Abort { revert } => vec![Fact::Aborted { by, revert: *revert }],
+        Control::Retry { host } => vec![Fact::Retried { target: target(host)?, by }],
+        Control::Skip { host } => vec![Fact::Skipped { target: target(host)?, by }],
+        Control::Approve { host, step } => {
+            let gates: Vec<_> = rollout
+                .closed_gates()
+                .into_iter()
+                .filter(|(lane, at)| {
+                    let host_fits = match (host, lane) {
+                        (None, _) => true,
+                        (Some(host), Lane::Worker(target)) => graph.host(*target) == host,
+                        (Some(_), _) => false,
+                    };
+                    let id = &graph.steps(*lane)[*at as usize].id;
+                    host_fits && step.as_ref().is_none_or(|step| step == id)
+                })
+                .map(|(lane, step)| Fact::Approved { lane, step, by: by.clone() })
+                .collect();
+            if gates.is_empty() {
+                return Err("nothing there waits for an approval".into());
+            }
+            gates
+        }
+    })
+}
+
+/// A rule of our own is broken: that is a bug, and the run stops before anything more is done.
+fn bug(illegal: &Illegal) -> Problem {
+    Problem::error("maand::bug", format!("the engine refused its own fact: {illegal}"))
+        .help("this is a bug in maand: nothing more was dispatched; please report it with `maand plan logs`")
+}

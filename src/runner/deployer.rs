@@ -1,0 +1,238 @@
+//! Deploys of several workers, coalesced: one operation serves all that wait, like a group commit.
+//!
+//! Whoever finds no operation under way leads the next one and takes along everybody who wants the
+//! same; the others wait for its outcome. What happened to one worker is read from the evidence about
+//! that worker, never from how the whole went.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::bucket::{Host, JobName};
+use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, WorkerOutcome};
+use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
+use crate::plan::Severity;
+
+/// Between two tries to get the catalog's lock, after the catalog itself has waited for it.
+const LOCK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What can be done in one operation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) jobs: Option<Vec<JobName>>,
+    pub(super) force: bool,
+}
+
+/// Something to be done, together with others, before each operation; an error keeps it from taking
+/// place.
+pub(super) type Before = Box<dyn Fn() -> Result<(), Outcome> + Send + Sync>;
+
+/// The one place from which a run builds and deploys.
+pub(super) struct Deployer {
+    catalog: Arc<dyn Catalog>,
+    before: Before,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    next_ticket: u64,
+    waiting: BTreeMap<u64, (Kind, BTreeSet<Host>)>,
+    leading: bool,
+    results: BTreeMap<u64, BTreeMap<Host, Outcome>>,
+}
+
+impl Deployer {
+    pub(super) fn new(catalog: Arc<dyn Catalog>, before: Before) -> Self {
+        Self { catalog, before, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panicking leader leaves nothing half done here: tickets stay or are gone.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Build only.
+    pub(super) fn build(&self, call: &Call) -> Outcome {
+        if let Err(outcome) = (self.before)() {
+            return outcome;
+        }
+        loop {
+            match self.catalog.build(call) {
+                Ok(()) => return said("built"),
+                Err(error) => match again(error, call) {
+                    Some(outcome) => return outcome,
+                    None => std::thread::sleep(LOCK_AGAIN),
+                },
+            }
+        }
+    }
+
+    /// Builds and deploys `hosts`, in one operation with others that want the same.
+    pub(super) fn deploy(&self, kind: Kind, hosts: BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
+        let mut state = self.state();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.insert(ticket, (kind.clone(), hosts.clone()));
+        loop {
+            if let Some(done) = state.results.remove(&ticket) {
+                return done;
+            }
+            if call.cancel.is_cancelled() && state.waiting.remove(&ticket).is_some() {
+                let outcome = Outcome::Unknown { why: "given up before the deploy began".into() };
+                return hosts.into_iter().map(|host| (host, outcome.clone())).collect();
+            }
+            if !state.leading && state.waiting.contains_key(&ticket) {
+                break;
+            }
+            // The time-out only lets a given-up caller go.
+            state = self
+                .changed
+                .wait_timeout(state, Duration::from_millis(200))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        state.leading = true;
+        let tickets: Vec<u64> = state
+            .waiting
+            .iter()
+            .filter(|(_, (other, _))| *other == kind)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        let mut served = BTreeMap::new();
+        for ticket in tickets {
+            if let Some((_, hosts)) = state.waiting.remove(&ticket) {
+                served.insert(ticket, hosts);
+            }
+        }
+        drop(state);
+
+        let all: BTreeSet<Host> = served.values().flatten().cloned().collect();
+        let outcomes = self.lead(&kind, &all, call);
+
+        let mut state = self.state();
+        state.leading = false;
+        for (ticket, hosts) in served {
+            let mine = hosts
+                .into_iter()
+                .map(|host| {
+                    let outcome = outcomes.get(&host).cloned().unwrap_or_else(|| said("nothing to do"));
+                    (host, outcome)
+                })
+                .collect();
+            state.results.insert(ticket, mine);
+        }
+        self.changed.notify_all();
+        state.results.remove(&ticket).unwrap_or_default()
+    }
+
+    fn lead(&self, kind: &Kind, hosts: &BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
+        let same = |outcome: Outcome| hosts.iter().map(|host| (host.clone(), outcome.clone())).collect();
+        if let Err(outcome) = (self.before)() {
+            return same(outcome);
+        }
+        let request = DeployRequest {
+            jobs: kind.jobs.clone(),
+            workers: Some(hosts.iter().cloned().collect()),
+            force: kind.force,
+        };
+        loop {
+            let done = self.catalog.build(call).and_then(|()| self.catalog.deploy(&request, call));
+            match done {
+                Ok(report) => {
+                    let mut outcomes = BTreeMap::new();
+                    for (host, outcome) in &report.workers {
+                        outcomes.insert(host.clone(), outcome_of(outcome));
+                    }
+                    for allocation in &report.allocations {
+                        let Some(outcome) = &allocation.outcome else { continue };
+                        if !outcome.is_ok() && outcomes.get(&allocation.host).is_none_or(is_ok) {
+                            let named = with_job(&allocation.job, outcome_of(outcome));
+                            outcomes.insert(allocation.host.clone(), named);
+                        }
+                    }
+                    return outcomes;
+                }
+                Err(error) => match again(error, call) {
+                    Some(outcome) => return same(outcome),
+                    None => std::thread::sleep(LOCK_AGAIN),
+                },
+            }
+        }
+    }
+}
+
+/// `None`: try again; somebody else holds the lock and there is time left.
+fn again(error: CatalogError, call: &Call) -> Option<Outcome> {
+    match error {
+        CatalogError::Locked { .. } if Instant::now() < call.until && !call.cancel.is_cancelled() => None,
+        CatalogError::Locked { what, holder } => {
+            Some(Outcome::NotDone { reason: format!("{what} is held by {holder}") })
+        }
+        error => Some(refused(error)),
+    }
+}
+
+/// The outcome of an operation that did not take place.
+pub(super) fn refused(error: CatalogError) -> Outcome {
+    match error {
+        CatalogError::Invalid(problems) => {
+            let words: Vec<_> = problems
+                .iter()
+                .filter(|problem| problem.severity == Severity::Error)
+                .map(|problem| match problem.place() {
+                    Some((file, line, column)) => format!("{file}:{line}:{column}: {problem}"),
+                    None => problem.to_string(),
+                })
+                .collect();
+            Outcome::NotDone { reason: format!("the build was refused: {}", words.join("; ")) }
+        }
+        CatalogError::Locked { what, holder } => {
+            Outcome::NotDone { reason: format!("{what} is held by {holder}") }
+        }
+        CatalogError::Cancelled(why) => Outcome::Unknown { why },
+        CatalogError::Broken(why) => Outcome::NotDone { reason: why },
+    }
+}
+
+pub(super) fn said(text: impl Into<String>) -> Outcome {
+    Outcome::Ok { evidence: Evidence::Said { text: text.into() } }
+}
+
+fn is_ok(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ok { .. })
+}
+
+/// What the catalog says of one worker, as the outcome of an attempt.
+pub(super) fn outcome_of(outcome: &WorkerOutcome) -> Outcome {
+    match outcome {
+        WorkerOutcome::Ok { evidence } => said(evidence.clone()),
+        WorkerOutcome::Failed { error, output } => Outcome::Failed {
+            error: StepError { kind: ErrorKind::Catalog, message: error.clone(), output: output.clone() },
+        },
+        WorkerOutcome::Unreachable { error } => {
+            Outcome::Failed { error: StepError::new(ErrorKind::Unreachable, error.clone()) }
+        }
+        WorkerOutcome::Unknown { why } => Outcome::Unknown { why: why.clone() },
+    }
+}
+
+fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed { error } => Outcome::Failed {
+            error: StepError { message: format!("job `{job}`: {}", error.message), ..error },
+        },
+        Outcome::Unknown { why } => Outcome::Unknown { why: format!("job `{job}`: {why}") },
+        other => other,
+    }
+}
+
+/// What is said of one worker, in words.
+pub(super) fn words_of(outcome: &WorkerOutcome) -> String {
+    match outcome {
+        WorkerOutcome::Ok { evidence } => evidence.clone(),
+        WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => error.clone(),
+        WorkerOutcome::Unknown { why } => why.clone(),
+    }
+}

@@ -1,0 +1,320 @@
+//! Preflight: every selected worker is looked at before anything is touched, and all problems are
+//! found together. Then, and only for a run that will take place, a claim is written on each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::Host;
+use crate::catalog::Fence;
+use crate::engine::{Check, ErrorKind, StepError};
+use crate::graph::TargetIx;
+use crate::plan::StepKind;
+use crate::ssh::{Cancel, HostProfile, Remote};
+
+use super::access::Access;
+use super::probe;
+use super::world::World;
+
+/// For one worker, connecting included: patient, since a fleet's slowest host decides.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Workers that are looked at side by side; handshakes are bounded by the transport.
+const SIDE_BY_SIDE: usize = 64;
+
+/// Looks, and touches nothing. `TOOLS` are the programs that the plan needs.
+const LOOK: &str = r#"
+set -u
+first=$(cat "$BOOT_ID_FILE" 2>/dev/null)
+for tool in $TOOLS; do
+  command -v "$tool" >/dev/null 2>&1 || echo "missing $tool"
+done
+if [ -f "$MAAND_STATE_DIR/claim" ]; then printf 'claim '; head -c 2000 "$MAAND_STATE_DIR/claim" | tr '\n' ' '; echo; fi
+echo "boot_id $first"
+echo "again $(cat "$BOOT_ID_FILE" 2>/dev/null)"
+"#;
+
+/// Writes the claim, unless another run's is there.
+const CLAIM: &str = r#"
+set -u
+umask 077
+mkdir -p "$MAAND_STATE_DIR" || exit 92
+if [ -f "$MAAND_STATE_DIR/claim" ]; then
+  there=$(head -c 2000 "$MAAND_STATE_DIR/claim")
+  case "$there" in
+    *"\"run\":\"$MAAND_RUN\""*) ;;
+    *) for stale in $STALE; do case "$there" in *"\"run\":\"$stale\""*) there=;; esac; done
+       if [ -n "$there" ]; then printf 'claim '; printf '%s' "$there" | tr '\n' ' '; echo; exit 0; fi ;;
+  esac
+fi
+printf '%s\n' "$CLAIM" > "$MAAND_STATE_DIR/claim.new" || exit 92
+mv "$MAAND_STATE_DIR/claim.new" "$MAAND_STATE_DIR/claim" || exit 92
+echo claimed
+"#;
+
+/// Takes the claim away, if it is still this run's (or, with `ANY`, whosever it is).
+const RELEASE: &str = r#"
+set -u
+[ -f "$MAAND_STATE_DIR/claim" ] || { echo none; exit 0; }
+case "$(head -c 2000 "$MAAND_STATE_DIR/claim")" in
+  *"\"run\":\"$MAAND_RUN\""*) rm -f "$MAAND_STATE_DIR/claim"; echo released ;;
+  *) if [ "$ANY" = yes ]; then rm -f "$MAAND_STATE_DIR/claim"; echo released; else echo others; fi ;;
+esac
+"#;
+
+/// What stands on a worker while a run has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The run.
+    pub run: String,
+    /// Its controller's epoch when it was written.
+    pub epoch: u64,
+    /// `user@host` of the controller.
+    pub who: String,
+    /// RFC 3339.
+    pub since: String,
+    /// The bucket's folder on the controller.
+    pub bucket: String,
+}
+
+/// The folder for claims, receipts and locks that a worker's profile names.
+pub(super) fn state_dir(profile: &HostProfile) -> String {
+    let folder = if profile.use_sudo { &profile.state_dir } else { &profile.state_dir_in_home };
+    folder.to_string_lossy().into_owned()
+}
+
+impl World {
+    /// Looks at every target; the answer has one entry for each, in order. A claim of a run that is
+    /// not in `finished` is an error of kind [`ErrorKind::Claimed`].
+    pub fn preflight(
+        &self,
+        finished: &dyn Fn(&str) -> bool,
+        left_alone: &dyn Fn(TargetIx) -> Option<String>,
+        cancel: &Cancel,
+        progress: &(dyn Fn(TargetIx, &Check) + Sync),
+    ) -> Vec<Check> {
+        let tools = self.tools();
+        let targets: Vec<TargetIx> = self.graph.target_indices().collect();
+        let alone: Vec<Option<String>> = targets.iter().map(|target| left_alone(*target)).collect();
+        let looked = side_by_side(targets.len(), |at| {
+            let target = targets[at];
+            let (check, claim) = match &alone[at] {
+                Some(reason) => (Check::LeftAlone { reason: reason.clone() }, None),
+                None => self.look_at(target, &tools, cancel),
+            };
+            progress(target, &check);
+            (check, claim)
+        });
+        let mut checks: Vec<Check> = Vec::with_capacity(looked.len());
+        for (check, claim) in looked {
+            checks.push(match claim {
+                Some(claim) if !finished(&claim.run) => Check::Unreachable { error: claimed(&claim) },
+                _ => check,
+            });
+        }
+        self.find_same_hosts(&mut checks);
+        checks
+    }
+
+    fn look_at(&self, target: TargetIx, tools: &str, cancel: &Cancel) -> (Check, Option<Claim>) {
+        let access = self.access(target, cancel);
+        let mut script = access.script("preflight", LOOK, PATIENCE);
+        script.env.push(("TOOLS".into(), tools.into()));
+        match access.run(&script, Instant::now() + PATIENCE) {
+            Ok(said) => read(&access, &said),
+            Err(trouble) => {
+                let error = trouble.into_error(&access.host, "preflight");
+                (Check::Unreachable { error }, None)
+            }
+        }
+    }
+
+    /// Programs that the plan's steps need on a worker, besides a POSIX shell.
+    fn tools(&self) -> String {
+        let steps = &self.graph.plan.steps;
+        let any = |wanted: fn(&StepKind) -> bool| steps.iter().any(|step| wanted(&step.kind));
+        let mut tools = Vec::new();
+        if any(|kind| matches!(kind, StepKind::Run(_) | StepKind::Reboot { unless: Some(_), .. })) {
+            tools.push("bash");
+        }
+        if any(|kind| matches!(kind, StepKind::Deploy { .. }))
+            && !self.catalog.capabilities().contacts_every_worker
+        {
+            tools.extend(["make", "tar"]);
+        }
+        if any(|kind| matches!(kind, StepKind::Deploy { .. } | StepKind::Reboot { .. } | StepKind::Run(_))) {
+            tools.push("flock");
+        }
+        tools.join(" ")
+    }
+
+    /// Two names for one host, or the controller itself: both would be down when one is rebooted.
+    fn find_same_hosts(&self, checks: &mut [Check]) {
+        let own = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let reboots = self.graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. }));
+        for at in 0..checks.len() {
+            let Check::Ready { boot_id, .. } = &checks[at] else { continue };
+            let host = self.host(TargetIx(at as u32));
+            let message = match seen.get(boot_id) {
+                Some(other) => Some(format!(
+                    "{host} and {} are one host: both have the boot id {boot_id}",
+                    self.host(TargetIx(*other as u32))
+                )),
+                None if reboots && boot_id == own.trim() => {
+                    Some(format!("{host} is this machine: rebooting it would end the run"))
+                }
+                None => None,
+            };
+            seen.entry(boot_id.clone()).or_insert(at);
+            if let Some(message) = message {
+                checks[at] = Check::Unreachable { error: StepError::new(ErrorKind::SameHost, message) };
+            }
+        }
+    }
+
+    /// Writes this run's claim on every target that is ready; those where that fails are no longer.
+    /// Claims of the runs in `stale` are replaced.
+    pub fn claim(&self, checks: &mut [Check], claim: &Claim, stale: &[String], cancel: &Cancel) {
+        let text = serde_json::to_string(claim).unwrap_or_default();
+        let ready: Vec<usize> =
+            (0..checks.len()).filter(|at| matches!(checks[*at], Check::Ready { .. })).collect();
+        let done = side_by_side(ready.len(), |at| {
+            let access = self.access(TargetIx(ready[at] as u32), cancel);
+            let mut script = access.script("claim", CLAIM, PATIENCE);
+            script.env.push(("CLAIM".into(), text.clone()));
+            script.env.push(("STALE".into(), stale.join(" ")));
+            match access.change(script, Instant::now() + PATIENCE) {
+                Ok(said) if said.trim() == "claimed" => None,
+                Ok(said) => Some(match read_claim(said.trim()) {
+                    Some(other) => claimed(&other),
+                    None => StepError::new(
+                        ErrorKind::Claimed,
+                        format!("{}: the claim was not written: `{}`", access.host, said.trim()),
+                    ),
+                }),
+                Err(trouble) => Some(trouble.into_error(&access.host, "claiming")),
+            }
+        });
+        for (at, error) in ready.into_iter().zip(done) {
+            if let Some(error) = error {
+                checks[at] = Check::Unreachable { error };
+            }
+        }
+    }
+
+    /// Takes this run's claims away, as far as the workers can be reached.
+    pub fn release(&self, targets: &[TargetIx], cancel: &Cancel) {
+        side_by_side(targets.len(), |at| {
+            let access = self.access(targets[at], cancel);
+            // A worker that can not be reached keeps the claim of a finished run, which counts for
+            // nothing.
+            let _ = release(&access, false);
+        });
+    }
+}
+
+/// Takes the claim of whichever run away from a worker; `false`: there was none.
+///
+/// # Errors
+/// Why the worker could not be reached.
+pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+    let profile = remote.profile(host);
+    let access = Access {
+        remote: std::sync::Arc::clone(remote),
+        host: host.clone(),
+        state_dir: state_dir(&profile),
+        profile,
+        fence: Fence { run: String::new(), epoch: 0 },
+        cancel: Cancel::new(),
+    };
+    release(&access, true)
+}
+
+/// `false`: there was none, or it is another run's and `any` is not set.
+fn release(access: &Access, any: bool) -> Result<bool, StepError> {
+    let mut script = access.script("release", RELEASE, PATIENCE);
+    script.env.push(("ANY".into(), if any { "yes" } else { "no" }.into()));
+    access
+        .run(&script, Instant::now() + PATIENCE)
+        .map(|said| said.trim() == "released")
+        .map_err(|trouble| trouble.into_error(&access.host, "releasing the claim"))
+}
+
+fn claimed(claim: &Claim) -> StepError {
+    StepError::new(
+        ErrorKind::Claimed,
+        format!(
+            "run {} of {} (bucket {}) has claimed it since {}; when that run will never come back: `maand plan release --worker HOST`",
+            claim.run, claim.who, claim.bucket, claim.since
+        ),
+    )
+}
+
+fn read_claim(line: &str) -> Option<Claim> {
+    serde_json::from_str(line.strip_prefix("claim ")?.trim()).ok()
+}
+
+fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
+    let unreachable = |kind, message: String| Check::Unreachable { error: StepError::new(kind, message) };
+    let mut found: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut missing = Vec::new();
+    let mut claim = None;
+    for line in said.lines() {
+        match line.split_once(' ') {
+            Some(("missing", tool)) => missing.push(tool),
+            Some(("claim", _)) => claim = read_claim(line),
+            Some((name, value)) => {
+                found.insert(name, value.trim());
+            }
+            None => {}
+        }
+    }
+    let host = &access.host;
+    let (first, again) = (found.get("boot_id").copied(), found.get("again").copied());
+    let check = match (first, again) {
+        (Some(first), Some(again)) if probe::is_boot_id(first) && first == again => {
+            if missing.is_empty() {
+                Check::Ready { boot_id: first.to_owned(), state_dir: access.state_dir.clone() }
+            } else {
+                let message = format!("{host} lacks {}: install it there", missing.join(", "));
+                unreachable(ErrorKind::MissingTool, message)
+            }
+        }
+        (first, again) => unreachable(
+            ErrorKind::BootIdUnreadable,
+            format!(
+                "{host} has no stable boot id (read `{}`, then `{}`)",
+                first.unwrap_or_default(),
+                again.unwrap_or_default()
+            ),
+        ),
+    };
+    (check, claim)
+}
+
+/// Runs `work` for 0..count, a bounded number at a time; results in order.
+fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..count.min(SIDE_BY_SIDE) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        break;
+                    }
+                    let result = work(at);
+                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}

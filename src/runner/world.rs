@@ -1,0 +1,216 @@
+//! What stands behind the effects of a run: the workers, the catalog, the bucket's files, this machine.
+//!
+//! [`World::execute`] carries out one attempt and answers with what came of it. It must not decide
+//! what follows, and it never touches anything that its order does not name.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
+use crate::catalog::{Call, Catalog, Fence, HealthRequest};
+use crate::engine::{ErrorKind, Intent, Order, Outcome, StepError};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::journal::RunLock;
+use crate::plan::{Located, Step};
+use crate::ssh::{Cancel, Remote};
+
+use super::access::Access;
+use super::deployer::Deployer;
+
+/// A step without a time-out of its own (only `pause` and `approve` can be without one) never gets here;
+/// the bound keeps a mistake from waiting for ever.
+const NO_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Takes output of an attempt as it comes: the attempt's host where there is one, and the bytes.
+pub type OutputSink = Arc<dyn Fn(Option<&Host>, &[u8]) + Send + Sync>;
+
+/// What a world is made of.
+pub struct WorldParts {
+    /// The bucket.
+    pub bucket: Arc<Bucket>,
+    /// The compiled plan.
+    pub graph: Arc<RolloutGraph>,
+    /// The transport.
+    pub remote: Arc<dyn Remote>,
+    /// The engine of the bucket.
+    pub catalog: Arc<dyn Catalog>,
+    /// The run's name.
+    pub run: String,
+    /// This controller's epoch.
+    pub epoch: u64,
+    /// The workspace when the run began, or as last accepted.
+    pub workspace_hash: String,
+    /// Contents of the plan's script files when the run began.
+    pub scripts: BTreeMap<String, String>,
+    /// The run lock: who does not hold it any more changes nothing.
+    pub lock: Arc<RunLock>,
+    /// For each target the folder on the worker for claims and receipts, as preflight fixed it.
+    pub state_dirs: HashMap<TargetIx, String>,
+    /// Entries of `disabled.json` that are the run's own already.
+    pub own: BTreeSet<DisabledEntry>,
+}
+
+/// What stands behind the effects of a run.
+pub struct World {
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) graph: Arc<RolloutGraph>,
+    pub(super) remote: Arc<dyn Remote>,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) fence: Fence,
+    pub(super) scripts: BTreeMap<String, String>,
+    pub(super) lock: Arc<RunLock>,
+    state_dirs: Mutex<HashMap<TargetIx, String>>,
+    pub(super) own: Arc<Mutex<BTreeSet<DisabledEntry>>>,
+    pub(super) deployer: Deployer,
+}
+
+impl World {
+    /// Puts the parts together.
+    pub fn new(parts: WorldParts) -> Self {
+        let own = Arc::new(Mutex::new(parts.own));
+        let before = super::drain::before_deploy(
+            Arc::clone(&parts.bucket),
+            Arc::clone(&parts.lock),
+            Arc::clone(&own),
+            parts.workspace_hash,
+            parts.run.clone(),
+        );
+        Self {
+            deployer: Deployer::new(Arc::clone(&parts.catalog), before),
+            fence: Fence { run: parts.run, epoch: parts.epoch },
+            state_dirs: Mutex::new(parts.state_dirs),
+            bucket: parts.bucket,
+            graph: parts.graph,
+            remote: parts.remote,
+            catalog: parts.catalog,
+            scripts: parts.scripts,
+            lock: parts.lock,
+            own,
+        }
+    }
+
+    /// Carries out one attempt. Blocks until it has ended, one way or the other.
+    pub fn execute(&self, order: &Order, cancel: &Cancel, sink: &OutputSink) -> Outcome {
+        let step = &self.graph.steps(order.lane)[order.step as usize];
+        if !self.lock.is_held() {
+            let message = "another controller has taken this run over";
+            return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };
+        }
+        match order.lane {
+            Lane::Worker(target) => self.on_worker(order, target, step, cancel, sink),
+            Lane::Before | Lane::After => self.once(order, step, cancel, sink),
+        }
+    }
+
+    /// Looks at all enabled allocations of these jobs, but for those on workers of `skip` (they are down
+    /// by this run, and count as such). Answers with what is not well.
+    pub fn observe(
+        &self,
+        jobs: &[JobIx],
+        skip: &BTreeSet<WorkerIx>,
+        cancel: &Cancel,
+    ) -> Vec<(WorkerIx, JobIx)> {
+        let fleet = &self.graph.fleet;
+        let wanted: Vec<_> = self
+            .graph
+            .enabled_allocations()
+            .iter()
+            .filter(|allocation| jobs.contains(&allocation.job) && !skip.contains(&allocation.worker))
+            .collect();
+        let hosts: BTreeSet<Host> =
+            wanted.iter().map(|allocation| fleet.worker(allocation.worker).host.clone()).collect();
+        let request = HealthRequest {
+            jobs: Some(jobs.iter().map(|job| fleet.job(*job).name.clone()).collect()),
+            workers: Some(hosts.into_iter().collect()),
+            wait: false,
+        };
+        let call = self.call(Duration::from_secs(60), cancel, None);
+        let seen: HashMap<(Host, JobName), bool> = match self.catalog.health(&request, &call) {
+            Ok(report) => report
+                .allocations
+                .iter()
+                .map(|health| {
+                    let worker_ok = report.workers.get(&health.host).is_none_or(|worker| worker.is_ok());
+                    ((health.host.clone(), health.job.clone()), worker_ok && health.outcome.is_ok())
+                })
+                .collect(),
+            // What was not seen is not well.
+            Err(_) => HashMap::new(),
+        };
+        wanted
+            .iter()
+            .filter(|allocation| {
+                let key =
+                    (fleet.worker(allocation.worker).host.clone(), fleet.job(allocation.job).name.clone());
+                seen.get(&key) != Some(&true)
+            })
+            .map(|allocation| (allocation.worker, allocation.job))
+            .collect()
+    }
+
+    pub(super) fn host(&self, target: TargetIx) -> &Host {
+        &self.graph.fleet.worker(self.graph.target(target).worker).host
+    }
+
+    pub(super) fn timeout(step: &Step) -> Duration {
+        step.timeout.unwrap_or(NO_TIMEOUT)
+    }
+
+    pub(super) fn access(&self, target: TargetIx, cancel: &Cancel) -> Access {
+        let host = self.host(target).clone();
+        let profile = self.remote.profile(&host);
+        let known = self.state_dirs.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
+        let state_dir = known.unwrap_or_else(|| super::preflight::state_dir(&profile));
+        Access {
+            remote: Arc::clone(&self.remote),
+            host,
+            profile,
+            state_dir,
+            fence: self.fence.clone(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    pub(super) fn call(&self, timeout: Duration, cancel: &Cancel, sink: Option<&OutputSink>) -> Call {
+        let sink = sink.cloned();
+        Call {
+            cancel: cancel.clone(),
+            until: Instant::now() + timeout,
+            output: Arc::new(move |host, line| {
+                if let Some(sink) = &sink {
+                    sink(host, format!("{line}\n").as_bytes());
+                }
+            }),
+            fence: Some(self.fence.clone()),
+        }
+    }
+
+    /// The jobs that a step names, less those that are not on the worker; `None`: it names none.
+    pub(super) fn jobs_here(
+        &self,
+        target: TargetIx,
+        jobs: Option<&Vec<Located<String>>>,
+    ) -> Option<Vec<JobName>> {
+        let fleet = &self.graph.fleet;
+        let here = &self.graph.target(target).jobs;
+        jobs.map(|jobs| {
+            here.iter()
+                .map(|job| &fleet.job(*job).name)
+                .filter(|name| jobs.iter().any(|job| job.value == name.as_str()))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// The bucket's folder, where `local` commands run.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.bucket.paths().root.clone()
+    }
+
+    /// The intent of an order as a question: may something of it have been done before?
+    pub(super) fn is_repeat(intent: &Intent) -> bool {
+        matches!(intent, Intent::Do { repeat: true })
+    }
+}

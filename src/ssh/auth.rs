@@ -1,0 +1,227 @@
+//! Authentication: the key files, then the agent.
+//!
+//! It must not know where the keys are from.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::base64;
+use super::route::{Hop, Key};
+use super::settings::{AskPassphrase, Settings};
+use super::wire::{Stop, Wire, code, code_of};
+use super::{Cancel, ConnectError};
+
+/// Passphrases that a person has given, so that nobody is asked twice.
+#[derive(Default)]
+pub(super) struct Passphrases(Mutex<HashMap<PathBuf, Option<String>>>);
+
+impl Passphrases {
+    fn of(&self, key: &Path, ask: Option<&AskPassphrase>) -> Option<String> {
+        // The lock is held while a person types: one question, all threads wait for the one answer.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key.to_owned()).or_insert_with(|| ask.and_then(|ask| ask(key))).clone()
+    }
+}
+
+/// What a login came to.
+pub(super) enum AuthFailure {
+    Error(ConnectError),
+    /// The server hung up in the middle; that passes.
+    Dropped(String),
+}
+
+impl From<ConnectError> for AuthFailure {
+    fn from(error: ConnectError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Logs in, or says why not.
+pub(super) fn authenticate(
+    wire: &Wire,
+    hop: &Hop,
+    settings: &Settings,
+    passphrases: &Passphrases,
+    until: Instant,
+    cancel: &Cancel,
+) -> Result<(), AuthFailure> {
+    let mut tried = Vec::new();
+    let mut unusable = None;
+    for key in &hop.keys {
+        let passphrase = match usable(key, settings, passphrases) {
+            Ok(Some(passphrase)) => passphrase,
+            Ok(None) => continue,
+            // A key that is there and not to be used is final: the next key must not hide it. One that
+            // is missing leaves the agent.
+            Err(error) if key.path.exists() => return Err(error.into()),
+            Err(error) => {
+                unusable.get_or_insert(error);
+                continue;
+            }
+        };
+        let attempt = wire.drive(until, cancel, |session| {
+            session.userauth_pubkey_file(&hop.user, None, &key.path, passphrase.as_deref())
+        });
+        match attempt {
+            Ok(()) => return Ok(()),
+            Err(Stop::Failed(error)) if code_of(&error) == code::FILE => {
+                let why =
+                    format!("it is not a private key, or the passphrase is wrong ({})", error.message());
+                return Err(key_file(key, &why).into());
+            }
+            Err(stop) => {
+                refused(wire, hop, stop)?;
+                tried.push(key.path.display().to_string());
+            }
+        }
+    }
+    if settings.agent {
+        match by_agent(wire, hop, until, cancel) {
+            Ok(true) => return Ok(()),
+            Ok(false) => tried.push("the SSH agent's keys".into()),
+            Err(Stop::Failed(error)) if !is_cut(&error) => {
+                tried.push(format!("the SSH agent ({})", error.message()));
+            }
+            Err(stop) => refused(wire, hop, stop)?,
+        }
+    }
+    if let Some(error) = unusable {
+        return Err(error.into());
+    }
+    let why = match tried.as_slice() {
+        [] => "there is no key to try: no key file and no agent".into(),
+        tried => format!("it takes none of: {}", tried.join(", ")),
+    };
+    Err(ConnectError::AuthRefused { user: hop.user.clone(), addr: hop.address(), why }.into())
+}
+
+/// `Ok` when the server merely said no to this one key.
+fn refused(wire: &Wire, hop: &Hop, stop: Stop) -> Result<(), AuthFailure> {
+    let error = match stop {
+        Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
+        Stop::Deadline => {
+            return Err(AuthFailure::Dropped("no answer to the authentication in time".into()));
+        }
+        Stop::Failed(error) => error,
+    };
+    // PAM tells why nobody may log in by a banner, before it hangs up or says no.
+    if let Ok(Some(banner)) = wire.session.userauth_banner()
+        && speaks_of_nologin(banner)
+    {
+        let message = super::visible(banner.trim().as_bytes());
+        return Err(ConnectError::NoLogin { addr: hop.address(), message }.into());
+    }
+    if is_cut(&error) {
+        return Err(AuthFailure::Dropped(format!("cut during authentication: {}", error.message())));
+    }
+    Ok(())
+}
+
+fn is_cut(error: &ssh2::Error) -> bool {
+    matches!(code_of(error), code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND)
+}
+
+/// The words of `pam_nologin(8)`, systemd and shutdown(8).
+pub(super) fn speaks_of_nologin(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["booting up", "going down", "not permitted to log in", "nologin", "shutting down", "logins are disabled"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+fn by_agent(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<bool, Stop> {
+    let mut agent = wire.session.agent().map_err(Stop::Failed)?;
+    agent.connect().map_err(Stop::Failed)?;
+    agent.list_identities().map_err(Stop::Failed)?;
+    for identity in agent.identities().map_err(Stop::Failed)? {
+        match wire.drive(until, cancel, |_| agent.userauth(&hop.user, &identity)) {
+            Ok(()) => return Ok(true),
+            Err(Stop::Failed(error)) if !is_cut(&error) => {}
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(false)
+}
+
+fn key_file(key: &Key, why: &str) -> ConnectError {
+    ConnectError::KeyFile { path: key.path.display().to_string(), why: why.into() }
+}
+
+/// The passphrase, if it has one; `Ok(None)`: the key is not there and does not have to be.
+fn usable(
+    key: &Key,
+    settings: &Settings,
+    passphrases: &Passphrases,
+) -> Result<Option<Option<String>>, ConnectError> {
+    let metadata = match fs::metadata(&key.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !key.required => return Ok(None),
+        found => found.map_err(|error| key_file(key, &error.to_string()))?,
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let why = format!("it can be read by others (mode {mode:03o}); do `chmod 600` on it");
+        return Err(key_file(key, &why));
+    }
+    let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
+    if !is_encrypted(&text) {
+        return Ok(Some(None));
+    }
+    match passphrases.of(&key.path, settings.ask_passphrase.as_ref()) {
+        Some(passphrase) => Ok(Some(Some(passphrase))),
+        None => Err(key_file(
+            key,
+            "it has a passphrase and there is no terminal to ask on; load it into an SSH agent, or use a \
+             key without one",
+        )),
+    }
+}
+
+/// Whether a private key needs a passphrase: PEM says so in words, OpenSSH's own format names the
+/// cipher first (`PROTOCOL.key` of OpenSSH).
+fn is_encrypted(text: &str) -> bool {
+    const MAGIC: &[u8] = b"openssh-key-v1\0";
+    if let Some(body) = text.split("-----BEGIN OPENSSH PRIVATE KEY-----").nth(1) {
+        let body = body.split("-----END").next().unwrap_or_default();
+        let blob = base64::decode(body).unwrap_or_default();
+        let cipher = blob.strip_prefix(MAGIC).and_then(|rest| {
+            let (length, rest) = rest.split_first_chunk::<4>()?;
+            rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+        });
+        return cipher.is_some_and(|cipher| cipher != b"none");
+    }
+    text.contains("ENCRYPTED")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_recognised() {
+        let openssh = |cipher: &[u8]| {
+            let mut blob = b"openssh-key-v1\0".to_vec();
+            blob.extend(u32::try_from(cipher.len()).unwrap().to_be_bytes());
+            blob.extend(cipher);
+            let body = base64::encode(&blob);
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
+        };
+        assert!(is_encrypted(&openssh(b"aes256-ctr")));
+        assert!(!is_encrypted(&openssh(b"none")));
+        assert!(is_encrypted("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
+        assert!(is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"));
+        assert!(!is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nMII"));
+    }
+
+    #[test]
+    fn the_words_of_a_machine_that_is_not_ready() {
+        assert!(speaks_of_nologin(
+            "\"System is booting up. Unprivileged users are not permitted to log in yet.\""
+        ));
+        assert!(!speaks_of_nologin("Authorized users only."));
+    }
+}

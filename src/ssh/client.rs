@@ -1,0 +1,332 @@
+//! [`Ssh2Remote`]: the transport over libssh2. Connects along a route, checks each host key, logs in,
+//! and retries a handshake that the server dropped.
+//!
+//! It must not know what the connections are used for.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ssh2::{Channel, MethodType};
+
+use super::auth::{self, AuthFailure, Passphrases};
+use super::base64::fingerprint;
+use super::connection::{Ssh2Connection, open};
+use super::frame::READY;
+use super::gate::{Gates, Pass};
+use super::known_hosts::{self, HostKeyCheck, Known, Verdict};
+use super::route::{Hop, route};
+use super::settings::{Notice, Settings};
+use super::socket::{Socket, TICK, connect, pause};
+use super::wire::{Stop, Wire, code, code_of};
+use super::{Cancel, ConnectError, Connection, HostProfile, Remote};
+use crate::bucket::Host;
+
+/// Real SSH; cheap to clone.
+#[derive(Clone)]
+pub struct Ssh2Remote {
+    inner: Arc<Inner>,
+}
+
+/// What all connections share.
+pub(super) struct Inner {
+    settings: Settings,
+    gates: Gates,
+    passphrases: Passphrases,
+}
+
+impl Inner {
+    pub(super) fn profile(&self, host: &Host) -> HostProfile {
+        (self.settings.profiles)(host)
+    }
+}
+
+/// A step of connecting that did not work.
+enum Failure {
+    Final(ConnectError),
+    /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
+    Dropped(String),
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// Pauses between tries of a dropped handshake grow from the first to the second, with jitter.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+impl Ssh2Remote {
+    /// Nothing is read or connected yet.
+    pub fn new(settings: Settings) -> Self {
+        let gates = Gates::new(settings.handshakes);
+        Self { inner: Arc::new(Inner { settings, gates, passphrases: Passphrases::default() }) }
+    }
+
+    pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// Along the whole route, hop by hop.
+    fn dial(&self, host: &Host, until: Instant, cancel: &Cancel) -> Result<(Wire, Channel), ConnectError> {
+        let endpoint = self.inner.settings.endpoints.get(host).cloned().unwrap_or_default();
+        let hops = route(&self.inner.settings, host.as_str(), &endpoint)?;
+        let Some((target, jumps)) = hops.split_last() else {
+            return Err(ConnectError::Unreachable { addr: host.to_string(), why: "it has no route".into() });
+        };
+        let mut delay = RETRY.0;
+        loop {
+            let failure = match self.dial_once(target, jumps, until, cancel) {
+                Ok(done) => return Ok(done),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Dropped(why)) => why,
+            };
+            if !pause(jittered(delay), until, cancel) {
+                return Err(if cancel.is_cancelled() {
+                    ConnectError::Cancelled
+                } else {
+                    ConnectError::Handshake { addr: target.address(), why: failure }
+                });
+            }
+            delay = (delay * 2).min(RETRY.1);
+        }
+    }
+
+    fn dial_once(
+        &self,
+        target: &Hop,
+        jumps: &[Hop],
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Result<(Wire, Channel), Failure> {
+        let mut via: Option<Wire> = None;
+        for hop in jumps {
+            let named = |failure| match failure {
+                Failure::Final(ConnectError::Cancelled) => Failure::Final(ConnectError::Cancelled),
+                Failure::Final(source) => {
+                    ConnectError::Jump { hop: hop.address(), source: Box::new(source) }.into()
+                }
+                Failure::Dropped(why) => Failure::Dropped(format!("jump host {}: {why}", hop.address())),
+            };
+            let (wire, _pass) = self.log_in(hop, via.take(), until, cancel).map_err(named)?;
+            via = Some(wire);
+        }
+        let (wire, _pass) = self.log_in(target, via, until, cancel)?;
+        let channel = first_shell(&wire, target, self.by(self.inner.settings.deadlines.auth, until), cancel)?;
+        Ok((wire, channel))
+    }
+
+    fn by(&self, within: Duration, until: Instant) -> Instant {
+        until.min(Instant::now() + within)
+    }
+
+    fn log_in(
+        &self,
+        hop: &Hop,
+        via: Option<Wire>,
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Result<(Wire, Pass), Failure> {
+        let settings = &self.inner.settings;
+        let deadlines = settings.deadlines;
+        let pass = self.inner.gates.enter(&hop.address(), until, cancel).ok_or_else(|| {
+            if cancel.is_cancelled() {
+                Failure::from(ConnectError::Cancelled)
+            } else {
+                Failure::Dropped("too many other handshakes were in flight all the time".into())
+            }
+        })?;
+        let socket = match via {
+            Some(wire) => {
+                super::jump::tunnel(wire, &hop.host, hop.port, self.by(deadlines.connect, until), cancel)?
+            }
+            None => connect(&hop.host, hop.port, deadlines.connect, until, cancel)?,
+        };
+        let handshake_until = self.by(deadlines.handshake, until);
+        let wire = self.handshake(hop, socket, handshake_until, cancel)?;
+        let auth_until = self.by(deadlines.auth, until);
+        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel).map_err(
+            |failure| match failure {
+                AuthFailure::Error(error) => Failure::Final(error),
+                AuthFailure::Dropped(why) => Failure::Dropped(why),
+            },
+        )?;
+        Ok((wire, pass))
+    }
+
+    /// The handshake with a verified host key: nothing else is sent before that.
+    fn handshake(&self, hop: &Hop, socket: Socket, until: Instant, cancel: &Cancel) -> Result<Wire, Failure> {
+        let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
+        let known = self.known(hop)?;
+        let wire = Wire::new(socket).map_err(|error| failed(error.message().to_owned()))?;
+        let supported = wire.session.supported_algs(MethodType::HostKey).unwrap_or_default();
+        if let Some(order) = known.preference(&supported) {
+            wire.session
+                .method_pref(MethodType::HostKey, &order)
+                .map_err(|error| failed(error.message().to_owned()))?;
+        }
+        wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
+            Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
+            Stop::Deadline => failed("no answer in time".into()),
+            Stop::Failed(error) => match code_of(&error) {
+                code::SOCKET_DISCONNECT
+                | code::SOCKET_RECV
+                | code::SOCKET_SEND
+                | code::BANNER_RECV
+                | code::KEY_EXCHANGE => Failure::Dropped(error.message().to_owned()),
+                _ => failed(error.message().to_owned()),
+            },
+        })?;
+        let shown = wire.session.host_key().map(|(blob, _)| blob.to_vec());
+        let Some(shown) = shown else { return Err(failed("it showed no host key".into())) };
+        self.check_key(hop, &known, &shown)?;
+        Ok(wire)
+    }
+
+    fn known(&self, hop: &Hop) -> Result<Known, ConnectError> {
+        Known::read(&hop.known_name(), hop.known_hosts.iter().map(std::path::PathBuf::as_path))
+            .map_err(|why| ConnectError::Handshake { addr: hop.address(), why })
+    }
+
+    fn check_key(&self, hop: &Hop, known: &Known, shown: &[u8]) -> Result<(), ConnectError> {
+        let host = hop.known_name();
+        let settings = &self.inner.settings;
+        let changed = |known: String| ConnectError::HostKeyChanged {
+            host: host.clone(),
+            known,
+            shown: fingerprint(shown),
+        };
+        match known.verdict(shown) {
+            Verdict::Known => return Ok(()),
+            Verdict::Changed(known) => return Err(changed(known)),
+            Verdict::New if settings.host_key_check == HostKeyCheck::Strict => {
+                return Err(ConnectError::HostKeyUnknown { host, shown: fingerprint(shown) });
+            }
+            Verdict::New => {}
+        }
+        let file = settings.known_hosts.clone();
+        let fingerprint = fingerprint(shown);
+        let notice = match store_key(&file, &host, shown) {
+            Ok(Verdict::New) => Notice::HostKeyStored { host, fingerprint, file },
+            Ok(Verdict::Known) => return Ok(()),
+            Ok(Verdict::Changed(known)) => return Err(changed(known)),
+            Err(why) => Notice::HostKeyNotStored { host, fingerprint, file, why },
+        };
+        tracing::info!(?notice, "host key");
+        if let Some(show) = &settings.show {
+            show(&notice);
+        }
+        Ok(())
+    }
+}
+
+fn store_key(file: &Path, host: &str, shown: &[u8]) -> Result<Verdict, String> {
+    known_hosts::store(file, host, shown).map_err(|error| error.to_string())
+}
+
+/// Half of it, and up to half more at random, so that those who were dropped together come back apart.
+fn jittered(delay: Duration) -> Duration {
+    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    delay / 2 + delay / 512 * random
+}
+
+/// A shell that has said its first word: only then is it certain that logins work. sshd itself, PAM and
+/// a login shell such as nologin(8) all refuse as late as this.
+fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<Channel, Failure> {
+    let dropped = |stop| match stop {
+        Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
+        Stop::Deadline => Failure::Dropped("no shell in time".into()),
+        Stop::Failed(error) => Failure::Dropped(format!("no shell: {}", error.message())),
+    };
+    let mut channel = open(wire, until, cancel).map_err(dropped)?;
+    match await_ready(wire, &mut channel, until, cancel) {
+        Ok(()) => Ok(channel),
+        Err(refusal) => {
+            wire.socket.shut_down();
+            Err(match refusal {
+                Refusal::Stop(stop) => dropped(stop),
+                Refusal::Said { text, status } => refusal_error(hop, &text, status),
+            })
+        }
+    }
+}
+
+enum Refusal {
+    Stop(Stop),
+    Said { text: String, status: i32 },
+}
+
+/// sshd's own exit status when `/etc/nologin` is there (`session.c`, do_nologin).
+const NOLOGIN_STATUS: i32 = 254;
+
+fn refusal_error(hop: &Hop, text: &str, status: i32) -> Failure {
+    let addr = hop.address();
+    let text = super::visible(text.trim().as_bytes());
+    if status == NOLOGIN_STATUS || auth::speaks_of_nologin(&text) {
+        return ConnectError::NoLogin { addr, message: text }.into();
+    }
+    if text.is_empty() && status == 0 {
+        return Failure::Dropped("the shell was gone before it said a word".into());
+    }
+    let why = format!("the login shell ended with exit code {status}: {text}");
+    ConnectError::AuthRefused { user: hop.user.clone(), addr, why }.into()
+}
+
+fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Cancel) -> Result<(), Refusal> {
+    let mut said = [Vec::new(), Vec::new()];
+    let mut buffer = [0; 1024];
+    loop {
+        for (id, said) in said.iter_mut().enumerate() {
+            match channel.stream(i32::from(id == 1)).read(&mut buffer) {
+                Ok(n) => said.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => {
+                    let error =
+                        ssh2::Error::last_session_error(&wire.session).unwrap_or_else(ssh2::Error::unknown);
+                    return Err(Refusal::Stop(Stop::Failed(error)));
+                }
+            }
+            // A login script's chatter has a bound, too.
+            let excess = said.len().saturating_sub(16 * 1024);
+            said.drain(..excess);
+        }
+        if said[0].windows(READY.len()).any(|window| window == READY.as_bytes()) {
+            return Ok(());
+        }
+        if channel.eof() {
+            // The status comes after the end of the output, with the close.
+            let _ = wire
+                .drive(until.min(Instant::now() + Duration::from_secs(1)), cancel, |_| channel.wait_close());
+            let text = String::from_utf8_lossy(&said.concat()).into_owned();
+            return Err(Refusal::Said { text, status: channel.exit_status().unwrap_or(0) });
+        }
+        if cancel.is_cancelled() {
+            return Err(Refusal::Stop(Stop::Cancelled));
+        }
+        let left = until.checked_duration_since(Instant::now());
+        let left = left.ok_or(Refusal::Stop(Stop::Deadline))?;
+        wire.socket.wait(wire.wants_to_write(), left.min(TICK));
+    }
+}
+
+impl Remote for Ssh2Remote {
+    fn connect(
+        &self,
+        host: &Host,
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Connection>, ConnectError> {
+        if cancel.is_cancelled() {
+            return Err(ConnectError::Cancelled);
+        }
+        let (wire, first) = self.dial(host, until, cancel)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(Box::new(Ssh2Connection::new(wire, first, inner, host.clone(), cancel.clone())))
+    }
+
+    fn profile(&self, host: &Host) -> HostProfile {
+        self.inner.profile(host)
+    }
+}

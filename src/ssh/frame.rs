@@ -1,0 +1,386 @@
+//! What is said on a channel: the fixed bootstrap that is executed, the header and body on standard
+//! input, and the marks on standard output.
+//!
+//! Values never go into shell text: the bootstrap is the same for every script. The order is
+//!
+//! ```text
+//! worker:  maand-ready-1
+//! we:      maand1 <sudo 0|1> <end token>
+//!          <begin token> <end token> <sh|bash> <lock 0|1> <deadline s> <bytes of body> <user's own 0|1>
+//!          <state folder>
+//! worker:  <begin token> go                                   (with a lock: it is held)
+//! we:      the body: exports, the script, and `#<begin token>` as proof that all of it came
+//! worker:  <begin token> begin <process group> <start time of its leader>
+//! we:      the payload, if any
+//! worker:  the script's output, then on a line of its own
+//!          <end token> <exit|deadline|...> <code>
+//!          and just before it `<end token> err 0` on standard error, so that both are read to their end
+//! ```
+//!
+//! What comes before `begin` (a login script's chatter) is not the script's output. The last mark
+//! is led in by a record separator (0x1e) and a newline of its own, so that output without a final
+//! newline comes back as it was, and a line that ends is handed on at once.
+//! It must not know the transport.
+
+use super::quote::quote;
+use super::{Completion, HostProfile, Script, Shell};
+
+/// Printed by the bootstrap as soon as it runs: the login has worked.
+pub(super) const READY: &str = "maand-ready-1\n";
+
+/// After a script's deadline the worker sends SIGTERM to its group, and SIGKILL this many seconds
+/// later.
+pub(super) const KILL_AFTER: u64 = 2;
+
+/// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner, `$3` watchdog.
+const STAGE: &str = r#"printf "maand-ready-1\n"
+IFS=" " read -r v s t || exit 1
+[ "$v" = maand1 ] || exit 1
+if [ "$s" = 1 ] && [ "$(id -u)" != 0 ]; then
+  sudo -n -E -- sh -c "$1" maand "$@"
+  c=$?
+  printf "\036\n%s err 0\n" "$t" >&2
+  printf "\036\n%s sudo %s\n" "$t" "$c"
+  exit 0
+fi
+eval "$1""#;
+
+/// Takes the lock, starts the runner in a group of its own and the watchdog beside it, and says how
+/// it ended. `9` is the lock; neither the script nor what it leaves behind inherits it.
+const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own || exit 1
+IFS= read -r dir || exit 1
+case $dir in /*) ;; *) dir=${HOME:-.}/$dir ;; esac
+end() { printf "\036\n%s err 0\n" "$te" >&2; printf "\036\n%s %s %s\n" "$te" "$1" "$2"; exit 0; }
+command -v "$shell" >/dev/null 2>&1 || end noshell 0
+if [ "$lock" = 1 ]; then
+  [ -d "$dir" ] || (umask 077 && mkdir -p -- "$dir") || end nostate 0
+  (umask 077 && : >>"$dir/lock") || end nostate 0
+  command -v flock >/dev/null 2>&1 || end noflock 0
+  exec 9>>"$dir/lock"
+  flock -w "$dl" 9 || end locked 0
+  if [ -s "$dir/group" ] && read -r g st <"$dir/group" && [ -r "/proc/$g/stat" ] && read -r s <"/proc/$g/stat"; then
+    set -f; oldargs=$2; oldargs3=$3; oldargs1=$1
+    set -- ${s##*) }
+    [ "${20}" = "$st" ] && kill -s KILL -- "-$g" 2>/dev/null
+    set -- "$oldargs1" "$oldargs" "$oldargs3"; set +f
+  fi
+  printf "%s go\n" "$tb"
+fi
+exec 3<&0
+fired=
+trap "fired=1" USR1
+if command -v setsid >/dev/null 2>&1; then
+  setsid "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  p=$!
+  setsid sh -c "$3" maand "$dl" "$p" "$$" </dev/null >/dev/null 2>&1 3<&- 9>&- &
+  w=$!
+else
+  set -m 2>/dev/null
+  "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  p=$!
+  sh -c "$3" maand "$dl" "$p" "$$" </dev/null >/dev/null 2>&1 3<&- 9>&- &
+  w=$!
+  set +m
+fi
+exec 3<&- </dev/null
+while :; do
+  wait "$p"
+  c=$?
+  kill -0 "$p" 2>/dev/null || break
+done
+kill -s KILL -- "-$w" 2>/dev/null || kill -s KILL "$w" 2>/dev/null
+[ "$lock" = 1 ] && : >"$dir/group"
+[ -n "$fired" ] && end deadline "$c"
+end exit "$c""#;
+
+/// Reads the body, records its group, says that it begins, and is the script from there on.
+/// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock.
+const RUNNER: &str = r##"b=$(head -c "$1")
+case $b in *"#$2") ;; *) exit 125 ;; esac
+read -r s </proc/$$/stat
+set -f
+set -- "$2" "$3" "$4" ${s##*) }
+set +f
+[ "$3" = 1 ] && printf "%s %s\n" "$$" "${23}" >"$2/group"
+MAAND_STATE_DIR=$2
+export MAAND_STATE_DIR
+printf "%s begin %s %s\n" "$1" "$$" "${23}"
+eval "set --; unset b s
+$b""##;
+
+/// Ends the group at the deadline. `$1` seconds, `$2` group, `$3` wrapper.
+const WATCHDOG: &str = r#"sleep "$1"
+kill -s USR1 "$3"
+kill -s TERM -- "-$2"
+sleep 2
+kill -s KILL -- "-$2""#;
+
+/// The command that is executed, for every script the same.
+pub(super) fn bootstrap() -> String {
+    let part = |text: &str| quote(text);
+    format!("exec sh -c {} maand {} {} {}", part(STAGE), part(WRAPPER), part(RUNNER), part(WATCHDOG))
+}
+
+/// Why a script was not run; certain, as the worker said so before the script began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// sudo refused: it wants a password, is not there, or its rules forbid it.
+    Sudo,
+    /// No such shell there.
+    NoShell,
+    /// The state folder can not be made or written (a full disk, a read-only one).
+    NoState,
+    /// `flock` is not installed there.
+    NoFlock,
+    /// Another script held the worker's lock for the whole deadline.
+    Locked,
+    /// Not a script that can be sent: NUL in it, or a name that is no variable's.
+    BadScript,
+}
+
+impl NotRun {
+    const ALL: [Self; 6] =
+        [Self::Sudo, Self::NoShell, Self::NoState, Self::NoFlock, Self::Locked, Self::BadScript];
+
+    /// Stands in [`Completion::Exited`] as its code. Negative, as no script's own can be.
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::Sudo => -1001,
+            Self::NoShell => -1002,
+            Self::NoState => -1003,
+            Self::NoFlock => -1004,
+            Self::Locked => -1005,
+            Self::BadScript => -1006,
+        }
+    }
+
+    /// `None` for an exit code of the script's own, or an outcome that is not known.
+    pub fn of(completion: &Completion) -> Option<Self> {
+        let Completion::Exited { code, .. } = completion else { return None };
+        Self::ALL.into_iter().find(|reason| reason.code() == *code)
+    }
+}
+
+impl std::fmt::Display for NotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sudo => "sudo refused",
+            Self::NoShell => "the shell is not installed there",
+            Self::NoState => "the state folder can not be written",
+            Self::NoFlock => "flock is not installed there",
+            Self::Locked => "another script held the worker's lock all the time",
+            Self::BadScript => "the script can not be sent",
+        })
+    }
+}
+
+/// What to tell a person when sudo refused on `host`; `None` when it did not.
+pub fn sudo_refused(host: &str, completion: &Completion) -> Option<String> {
+    let Completion::Exited { code, stderr, .. } = completion else { return None };
+    if *code != NotRun::Sudo.code() {
+        return None;
+    }
+    let words = super::visible(&stderr.bytes);
+    let words = words.trim();
+    Some(if words.contains("password") {
+        format!(
+            "sudo on {host} wants a password: {words}; give the user NOPASSWD in sudoers there, \
+             or set `use_sudo = false` in maand.conf"
+        )
+    } else {
+        format!("sudo on {host} refused: {words}")
+    })
+}
+
+/// The two parts that are sent for a script, and what to look for in the answer.
+#[derive(Debug)]
+pub(super) struct Framed {
+    pub(super) header: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) begin: String,
+    pub(super) end: String,
+}
+
+/// Whole seconds that the worker's watchdog waits: it knows no fractions.
+pub(super) fn deadline_secs(script: &Script) -> u64 {
+    let whole = script.deadline.as_secs() + u64::from(script.deadline.subsec_nanos() > 0);
+    // `sleep` takes any number, but a year is as good as for ever.
+    whole.clamp(1, 365 * 24 * 3600)
+}
+
+/// `Err` says why it can not be sent.
+pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, String> {
+    let token = || uuid::Uuid::new_v4().simple().to_string();
+    let (begin, end) = (token(), token());
+    let mut body = String::new();
+    for (name, value) in &script.env {
+        let mut bytes = name.bytes();
+        let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !head || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(format!("`{name}` is not the name of an environment variable"));
+        }
+        if value.contains('\0') {
+            return Err(format!("the value of {name} contains a NUL byte"));
+        }
+        body.push_str(&format!("export {name}={}\n", quote(value)));
+    }
+    if script.text.contains('\0') {
+        return Err("the script contains a NUL byte".into());
+    }
+    body.push_str(&script.text);
+    body.push_str(&format!("\n#{begin}"));
+    let sudo = script.sudo && profile.use_sudo;
+    let state = if sudo { &profile.state_dir } else { &profile.state_dir_in_home };
+    let state = state.to_str().filter(|path| !path.contains(['\n', '\0']));
+    let Some(state) = state else { return Err("the path of the state folder is no text".into()) };
+    let shell = match script.shell {
+        Shell::Sh => "sh",
+        Shell::Bash => "bash",
+    };
+    let header = format!(
+        "maand1 {} {end}\n{begin} {end} {shell} {} {} {} {}\n{state}\n",
+        u8::from(sudo),
+        u8::from(script.lock),
+        deadline_secs(script),
+        body.len(),
+        u8::from(script.users_own),
+    );
+    Ok(Framed { header: header.into_bytes(), body: body.into_bytes(), begin, end })
+}
+
+/// A mark that the worker set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Go,
+    Begin { group: u32, started: u64 },
+    End { how: String, code: i32 },
+}
+
+/// Finds the marks in standard output, wherever the chunks are cut.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    begin: Vec<u8>,
+    end: Vec<u8>,
+    held: Vec<u8>,
+    begun: bool,
+    ended: bool,
+}
+
+/// A mark's line is never longer; also so much of the chatter before `begin` is looked at.
+const LINE_MAX: usize = 256;
+
+impl Scanner {
+    pub(super) fn new(framed: &Framed) -> Self {
+        Self {
+            begin: format!("{} ", framed.begin).into_bytes(),
+            end: format!("\x1e\n{} ", framed.end).into_bytes(),
+            held: Vec::new(),
+            begun: false,
+            ended: false,
+        }
+    }
+
+    /// For standard error, where everything is output up to the end mark.
+    pub(super) fn for_stderr(framed: &Framed) -> Self {
+        Self { begun: true, ..Self::new(framed) }
+    }
+
+    /// Takes the next chunk; hands out output as soon as it can not be part of a mark.
+    pub(super) fn feed(&mut self, chunk: &[u8], output: &mut dyn FnMut(&[u8])) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        self.held.extend_from_slice(chunk);
+        while !self.ended {
+            if !self.begun && self.take(false, &mut marks, output) {
+                continue;
+            }
+            if self.take(true, &mut marks, output) {
+                continue;
+            }
+            break;
+        }
+        if self.ended {
+            self.held = Vec::new();
+        } else if !self.begun {
+            let excess = self.held.len().saturating_sub(LINE_MAX);
+            self.held.drain(..excess);
+        } else {
+            let keep = self.possible_mark();
+            let done = self.held.len() - keep;
+            output(&self.held[..done]);
+            self.held.drain(..done);
+        }
+        marks
+    }
+
+    /// Takes one whole mark out of what is held; output before it is handed out.
+    fn take(&mut self, end: bool, marks: &mut Vec<Mark>, output: &mut dyn FnMut(&[u8])) -> bool {
+        let needle = if end { &self.end } else { &self.begin };
+        let Some(at) = find(&self.held, needle) else { return false };
+        let after = at + needle.len();
+        let Some(length) = self.held[after..].iter().position(|b| *b == b'\n') else { return false };
+        let line = String::from_utf8_lossy(&self.held[after..after + length]).into_owned();
+        let Some(mark) = parse_mark(&line, end) else {
+            // Not ours after all; let it pass, so that it is not found again.
+            if self.begun {
+                output(&self.held[..after]);
+            }
+            self.held.drain(..after);
+            return true;
+        };
+        if self.begun {
+            output(&self.held[..at]);
+        }
+        self.held.drain(..=after + length);
+        self.begun |= matches!(mark, Mark::Begin { .. });
+        self.ended |= end;
+        marks.push(mark);
+        true
+    }
+
+    /// How many of the last bytes may be the start of the end mark.
+    fn possible_mark(&self) -> usize {
+        if let Some(at) = find(&self.held, &self.end)
+            && self.held.len() - at < LINE_MAX
+        {
+            return self.held.len() - at;
+        }
+        let longest = self.held.len().min(self.end.len());
+        (1..=longest).rev().find(|n| self.end.starts_with(&self.held[self.held.len() - n..])).unwrap_or(0)
+    }
+
+    /// What is still held when the stream ended without its mark.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        if self.begun { std::mem::take(&mut self.held) } else { Vec::new() }
+    }
+}
+
+fn parse_mark(line: &str, end: bool) -> Option<Mark> {
+    let mut words = line.split(' ');
+    let mark = match (words.next()?, end) {
+        ("go", false) => Mark::Go,
+        ("begin", false) => {
+            Mark::Begin { group: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? }
+        }
+        (how, true) => Mark::End { how: how.to_owned(), code: words.next()?.parse().ok()? },
+        _ => return None,
+    };
+    words.next().is_none().then_some(mark)
+}
+
+/// Horspool's search: the needle is long and rare, and a gigabyte may pass.
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let last = needle.len().checked_sub(1)?;
+    let mut skip = [needle.len(); 256];
+    for (at, byte) in needle[..last].iter().enumerate() {
+        skip[usize::from(*byte)] = last - at;
+    }
+    let mut at = 0;
+    while at + last < haystack.len() {
+        let tail = haystack[at + last];
+        if tail == needle[last] && &haystack[at..=at + last] == needle {
+            return Some(at);
+        }
+        at += skip[usize::from(tail)];
+    }
+    None
+}

@@ -1,0 +1,260 @@
+//! Known host keys: OpenSSH's file format (`sshd(8)`, SSH_KNOWN_HOSTS FILE FORMAT) with hashed names,
+//! patterns, `[host]:port` and `@revoked`; and storing a new key under a lock.
+//!
+//! It must not know how a key was shown.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::base64;
+use super::config::matches_pattern;
+
+/// `host_key_check` in `maand.conf`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostKeyCheck {
+    /// The first key that is seen is stored and shown; a changed one is final.
+    #[default]
+    AcceptNew,
+    /// The key must be known.
+    Strict,
+}
+
+/// One line that speaks of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    revoked: bool,
+    kind: String,
+    blob: Vec<u8>,
+    noted: String,
+}
+
+/// What the files say of one host.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    entries: Vec<Entry>,
+}
+
+/// What is to be thought of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Known,
+    /// No key is known for the host.
+    New,
+    /// Another one is known, or this one is revoked: where and what.
+    Changed(String),
+}
+
+/// The name under which a host is noted: the port is part of it unless it is 22.
+pub(super) fn name_of(host: &str, port: u16) -> String {
+    let host = host.to_ascii_lowercase();
+    if port == 22 { host } else { format!("[{host}]:{port}") }
+}
+
+impl Known {
+    /// Reads the files; one that is not there says nothing, one that can not be read is an error.
+    pub(super) fn read<'a>(name: &str, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
+        let mut known = Self::default();
+        for file in files {
+            match std::fs::read(file) {
+                Ok(bytes) => known.add(name, &String::from_utf8_lossy(&bytes), file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{}: {error}", file.display())),
+            }
+        }
+        Ok(known)
+    }
+
+    fn add(&mut self, name: &str, text: &str, file: &Path) {
+        for (number, line) in text.lines().enumerate() {
+            let mut words = line.split_ascii_whitespace().peekable();
+            let marker = words.next_if(|word| word.starts_with('@'));
+            let (Some(names), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
+            // Certificates are not offered by libssh2, so an authority's key says nothing here.
+            if names.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
+                continue;
+            }
+            let Some(blob) = base64::decode(key) else { continue };
+            if speaks_of(names, name, kind, key, &blob) {
+                let noted = format!("{}:{}", file.display(), number + 1);
+                self.entries.push(Entry { revoked: marker.is_some(), kind: kind.into(), blob, noted });
+            }
+        }
+    }
+
+    pub(super) fn verdict(&self, shown: &[u8]) -> Verdict {
+        if let Some(entry) = self.entries.iter().find(|entry| entry.revoked && entry.blob == shown) {
+            return Verdict::Changed(format!("revoked at {}", entry.noted));
+        }
+        let mut good = self.entries.iter().filter(|entry| !entry.revoked).peekable();
+        match good.peek() {
+            None => Verdict::New,
+            Some(first) => {
+                let other = format!("{} ({})", base64::fingerprint(&first.blob), first.noted);
+                if good.any(|entry| entry.blob == shown) { Verdict::Known } else { Verdict::Changed(other) }
+            }
+        }
+    }
+
+    /// Key types to ask for, the stored ones first; `None`: as libssh2 likes.
+    pub(super) fn preference(&self, supported: &[&str]) -> Option<String> {
+        let stored = |algorithm: &&str| {
+            let kind = match *algorithm {
+                "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa",
+                other => other,
+            };
+            self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
+        };
+        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(|a| stored(&a));
+        (!first.is_empty()).then(|| [first, then].concat().join(","))
+    }
+}
+
+/// Whether a line's first field speaks of `name`.
+fn speaks_of(names: &str, name: &str, kind: &str, key: &str, blob: &[u8]) -> bool {
+    if names.starts_with("|1|") {
+        return hashed_name_is(names, name, kind, key, blob);
+    }
+    let mut found = false;
+    for pattern in names.split(',') {
+        match pattern.strip_prefix('!') {
+            Some(not) if matches_pattern(&not.to_ascii_lowercase(), name) => return false,
+            Some(_) => {}
+            None => found |= matches_pattern(&pattern.to_ascii_lowercase(), name),
+        }
+    }
+    found
+}
+
+/// The name is an HMAC-SHA1 with the line's own salt. libssh2 computes it: it is asked whether a file
+/// of this one line knows the line's own key under the name.
+fn hashed_name_is(names: &str, name: &str, kind: &str, key: &str, blob: &[u8]) -> bool {
+    let check = || -> Result<bool, ssh2::Error> {
+        let session = ssh2::Session::new()?;
+        let mut hosts = session.known_hosts()?;
+        hosts.read_str(&format!("{names} {kind} {key}\n"), ssh2::KnownHostFileKind::OpenSSH)?;
+        Ok(matches!(hosts.check(name, blob), ssh2::CheckResult::Match))
+    };
+    !name.contains('\0') && check().unwrap_or(false)
+}
+
+/// Stores a new key, unless another of us was faster: the file is read again under its lock, and what
+/// it says then is the verdict ([`Verdict::New`]: it was stored now).
+pub(super) fn store(file: &Path, name: &str, shown: &[u8]) -> io::Result<Verdict> {
+    let mut handle = open_private(file)?;
+    flock(&handle, FlockOperation::LockExclusive)?;
+    let mut text = Vec::new();
+    handle.seek(SeekFrom::Start(0))?;
+    handle.read_to_end(&mut text)?;
+    let mut known = Known::default();
+    known.add(name, &String::from_utf8_lossy(&text), file);
+    let verdict = known.verdict(shown);
+    if verdict == Verdict::New {
+        let kind = blob_kind(shown).ok_or_else(|| io::Error::other("the key shown is malformed"))?;
+        let newline = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
+        let line = format!("{newline}{name} {kind} {}\n", base64::encode(shown));
+        handle.write_all(line.as_bytes())?;
+        handle.sync_data()?;
+    }
+    Ok(verdict)
+}
+
+fn open_private(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options.open(file).map_err(|error| {
+        let path: PathBuf = file.into();
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    })
+}
+
+/// A public key blob begins with its type as an SSH string (RFC 4253, 6.6).
+fn blob_kind(blob: &[u8]) -> Option<String> {
+    let (length, rest) = blob.split_first_chunk::<4>()?;
+    let kind = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    String::from_utf8(kind.to_vec()).ok().filter(|kind| !kind.is_empty() && kind.is_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blob(kind: &str, rest: &[u8]) -> Vec<u8> {
+        let mut blob = u32::try_from(kind.len()).unwrap().to_be_bytes().to_vec();
+        blob.extend_from_slice(kind.as_bytes());
+        blob.extend_from_slice(rest);
+        blob
+    }
+
+    fn known(name: &str, text: &str) -> Known {
+        let mut known = Known::default();
+        known.add(name, text, Path::new("kh"));
+        known
+    }
+
+    #[test]
+    fn plain_names_ports_patterns_and_negation() {
+        let key = blob("ssh-ed25519", b"one");
+        let k = base64::encode(&key);
+        let verdict =
+            |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
+        assert_eq!(verdict("10.0.0.1", "10.0.0.1"), Verdict::Known);
+        assert_eq!(verdict("10.0.0.1", "w1,10.0.0.1"), Verdict::Known);
+        assert_eq!(verdict("[10.0.0.1]:2222", "10.0.0.1"), Verdict::New);
+        assert_eq!(verdict("[10.0.0.1]:2222", "[10.0.0.1]:2222"), Verdict::Known);
+        assert_eq!(verdict("w1.example", "*.example"), Verdict::Known);
+        assert_eq!(verdict("w1.example", "*.example,!w1.example"), Verdict::New);
+        assert_eq!(verdict("10.0.0.1", "# 10.0.0.1"), Verdict::New);
+    }
+
+    #[test]
+    fn a_hashed_name_is_found() {
+        // Made by `ssh-keygen -H` for the name [127.0.0.1]:2222.
+        let line = "|1|bUQ48O9zblg0Wj7l1eAM491PW+k=|Zmp6qU4TS5TMbaQDqKzXeRHt3AI= ssh-ed25519 \
+                    AAAAC3NzaC1lZDI1NTE5AAAAICZ/QETUn/7vAABKsJyRAv5tjTYjrfFne/XLOISLJ5F/";
+        let key = base64::decode(line.rsplit(' ').next().unwrap()).unwrap();
+        assert_eq!(known("[127.0.0.1]:2222", line).verdict(&key), Verdict::Known);
+        assert!(matches!(known("[127.0.0.1]:2222", line).verdict(b"other"), Verdict::Changed(_)));
+        assert_eq!(known("127.0.0.1", line).verdict(&key), Verdict::New);
+        let revoked = format!("@revoked {line}");
+        assert!(matches!(known("[127.0.0.1]:2222", &revoked).verdict(&key), Verdict::Changed(_)));
+    }
+
+    #[test]
+    fn changed_and_revoked() {
+        let (one, two) = (blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two"));
+        let k = base64::encode(&one);
+        let text = format!("h ssh-ed25519 {k}\n");
+        assert!(matches!(known("h", &text).verdict(&two), Verdict::Changed(why) if why.contains("kh:1")));
+        let text = format!("@revoked h ssh-ed25519 {k}\nh ssh-ed25519 {k}\n");
+        assert_eq!(known("h", &text).verdict(&one), Verdict::Changed("revoked at kh:1".into()));
+        let text = format!("@cert-authority h ssh-ed25519 {k}\n");
+        assert_eq!(known("h", &text).verdict(&two), Verdict::New);
+    }
+
+    #[test]
+    fn stored_types_are_asked_for_first() {
+        let text = format!("h ssh-rsa {}\n", base64::encode(&blob("ssh-rsa", b"x")));
+        let order = known("h", &text).preference(&["ssh-ed25519", "rsa-sha2-512", "ssh-rsa"]);
+        assert_eq!(order.as_deref(), Some("rsa-sha2-512,ssh-rsa,ssh-ed25519"));
+        assert_eq!(known("h", "").preference(&["ssh-ed25519"]), None);
+    }
+
+    #[test]
+    fn the_first_key_is_stored_once_in_a_private_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        let (one, two) = (blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two"));
+        assert_eq!(store(&file, "[h]:2222", &one).unwrap(), Verdict::New);
+        assert_eq!(store(&file, "[h]:2222", &one).unwrap(), Verdict::Known);
+        assert!(matches!(store(&file, "[h]:2222", &two).unwrap(), Verdict::Changed(_)));
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

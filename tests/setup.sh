@@ -1,0 +1,24 @@
+#!/bin/sh
+# Makes the tests with real OpenSSH servers possible: installs what they need where this is root on a
+# machine with apt, else says what to install.
+set -eu
+missing=
+for tool in /usr/sbin/sshd ssh-keygen unshare nsenter setsid setpriv flock make bash tar; do
+  command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+done
+if [ -z "$missing" ]; then
+  echo "setup: everything is there"
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "setup: missing:$missing; installing"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q
+  apt-get install -y -q --no-install-recommends openssh-server openssh-client util-linux make bash tar
+else
+  echo "setup: missing:$missing" >&2
+  echo "setup: install OpenSSH (server and client), util-linux, make, bash and tar; the fleet of real" >&2
+  echo "setup: servers also needs root on Linux. The other tests run without." >&2
+  exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "setup: this is not root, so the tests with real SSH servers are skipped" >&2
+fi
