@@ -1,5 +1,5 @@
 //! What the journal costs: one durable append, and the replay of 10,000 workers x 7 steps.
-#![expect(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

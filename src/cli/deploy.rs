@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::engine::catalog_error;
 use super::operate::{self, Operation};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{Action, DeployRequest, action_name};
@@ -43,7 +44,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         workers: operate::hosts(&args.workers)?,
         force: args.force,
     };
-    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs))?;
+    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), args.build)?;
     if args.build {
         if args.dry_run {
             return Err(CliError::usage(
@@ -51,10 +52,10 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
                 "run `maand build` first, then `maand deploy --dry-run`",
             ));
         }
-        operation.catalog.build(&operation.call)?;
+        operation.catalog.build(&operation.call).map_err(catalog_error)?;
     }
     if args.dry_run {
-        let pending = operation.catalog.pending(&request)?;
+        let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
         if context.json {
             let lines: Vec<_> = pending.iter().map(operate::allocation_json).collect();
             out::print_json(&json!({"allocations": lines}))?;
@@ -63,7 +64,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         }
         return Ok(Exit::Done);
     }
-    let report = operation.catalog.deploy(&request, &operation.call)?;
+    let report = operation.catalog.deploy(&request, &operation.call).map_err(catalog_error)?;
     operate::print_report(&report, context)?;
     if !context.quiet {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();

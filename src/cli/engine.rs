@@ -1,21 +1,32 @@
 //! Which engine builds and deploys for a bucket, and why.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Engine;
 use super::world::World;
 use super::{CliError, Context, Exit};
-use crate::catalog::{Builtin, Catalog, CatalogError};
+use crate::catalog::{Builtin, Catalog, CatalogError, MAKE_TIMEOUT};
 use crate::plan::Problem;
 
 /// The engine of a bucket: as `--engine` says, else the one that its files belong to.
 pub(super) fn of(world: &World, context: &Context) -> Result<Arc<dyn Catalog>, CliError> {
+    with_make_timeout(world, context, None)
+}
+
+/// As [`of`], where one run of make may take this long.
+pub(super) fn with_make_timeout(
+    world: &World,
+    context: &Context,
+    timeout: Option<Duration>,
+) -> Result<Arc<dyn Catalog>, CliError> {
     let upstream = world.bucket.is_upstream();
     match context.engine {
         Some(Engine::External) => Err(no_external("--engine external was asked for")),
         None if upstream => Err(no_external("this bucket has upstream's database (data/maand.db)")),
         Some(Engine::Builtin) | None => {
-            Ok(Arc::new(Builtin::new(Arc::clone(&world.bucket), Arc::clone(&world.remote))))
+            let builtin = Builtin::new(Arc::clone(&world.bucket), Arc::clone(&world.remote));
+            Ok(Arc::new(builtin.with_make_timeout(timeout.unwrap_or(MAKE_TIMEOUT))))
         }
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::engine::catalog_error;
 use super::operate::{self, Operation};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
@@ -29,8 +30,8 @@ pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError
         workers: operate::hosts(&args.workers)?,
         wait: args.wait,
     };
-    let operation = Operation::open(context, None)?;
-    let report = operation.catalog.health(&request, &operation.call)?;
+    let operation = Operation::open(context, None, false)?;
+    let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
     if context.json {
         out::print_json(&json(&report))?;
     } else {

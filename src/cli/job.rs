@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::engine::catalog_error;
 use super::health_check;
 use super::operate::{self, Operation};
 use super::{CliError, Context, Exit, out};
@@ -67,9 +68,9 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
         return Err(CliError::usage("which job?", "see `maand cat jobs`"));
     }
     let workers = operate::hosts(&args.allocations)?;
-    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs))?;
+    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), false)?;
     let request = JobRequest { target, jobs: jobs.clone(), workers: workers.clone() };
-    let report = operation.catalog.job(&request, &operation.call)?;
+    let report = operation.catalog.job(&request, &operation.call).map_err(catalog_error)?;
     if report.allocations.is_empty() {
         return Err(Problem::error(
             "maand::catalog::no_allocation",
@@ -84,7 +85,7 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
         false => None,
         true => {
             let request = HealthRequest { jobs: Some(jobs), workers, wait: true };
-            Some(operation.catalog.health(&request, &operation.call)?)
+            Some(operation.catalog.health(&request, &operation.call).map_err(catalog_error)?)
         }
     };
     if context.json {

@@ -1,24 +1,20 @@
-//! What the commands that operate a bucket share: opening it, the transport, the engine, Ctrl-C, names
-//! from the command line, and reports as tables and JSON.
+//! What the commands of the catalog share: the engine with Ctrl-C and live output, names from the
+//! command line, and reports as tables and JSON.
 //!
 //! These commands have the names and flags of upstream's and, like those, ask nothing: what is typed
 //! is done, so that `maand build && maand deploy` works in a script as it is in upstream's guide.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::Engine;
 use super::table::{Table, or_dash};
-use super::world::transport;
-use super::{CliError, Context, Exit, interrupt, out};
-use crate::bucket::{Bucket, Host, JobName, Worker};
-use crate::catalog::{
-    AllocationReport, Builtin, Call, Catalog, CatalogError, Report, WorkerOutcome, action_name,
-};
+use super::world::World;
+use super::{CliError, Context, Exit, engine, interrupt, out};
+use crate::bucket::{Bucket, Host, JobName};
+use crate::catalog::{AllocationReport, Call, Catalog, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems};
 use crate::ssh::{self, Cancel};
 
@@ -27,36 +23,30 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An opened bucket with its engine.
 pub(super) struct Operation {
-    pub(super) catalog: Box<dyn Catalog>,
+    pub(super) catalog: Arc<dyn Catalog>,
     pub(super) call: Call,
     /// Set by the first Ctrl-C.
     pub(super) cancel: Cancel,
 }
 
 impl Operation {
-    /// Opens the bucket and its engine; `make_timeout` bounds one run of make.
-    pub(super) fn open(context: &Context, make_timeout: Option<Duration>) -> Result<Self, CliError> {
-        let bucket = Arc::new(Bucket::find(context.bucket.as_deref())?);
-        let catalog: Box<dyn Catalog> = match context.engine_for(&bucket) {
-            Engine::Builtin => {
-                let workers = known_workers(&bucket);
-                let builtin = Builtin::new(Arc::clone(&bucket), transport(&bucket, &workers, context)?);
-                Box::new(match make_timeout {
-                    Some(timeout) => builtin.with_make_timeout(timeout),
-                    None => builtin,
-                })
-            }
-            Engine::External => {
-                return Err(Problem::error(
-                    "maand::engine::external",
-                    "this bucket is operated by an installed upstream maand, and so is this command",
-                )
-                .help("type it with that program; here `maand plan` drives it as a whole")
-                .into());
-            }
-        };
+    /// Opens the bucket and its engine; `make_timeout` bounds one run of make. What a build refuses is
+    /// an error where `builds`; warnings are left to the build, which shows them once.
+    pub(super) fn open(
+        context: &Context,
+        make_timeout: Option<Duration>,
+        builds: bool,
+    ) -> Result<Self, CliError> {
+        let bucket = Bucket::find(context.bucket.as_deref())?;
+        let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
+        let world = World::of(bucket, fleet, context)?;
+        let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
         let cancel = Cancel::new();
-        interrupt::listen(&cancel, "stopping: what is under way is ended")?;
+        interrupt::on_signal(&cancel, "stopping; what is under way is ended, the next deploy takes it up")
+            .map_err(|error| {
+                let problem = Problem::error("maand::signals", format!("signals can not be caught: {error}"));
+                CliError::new(Exit::Failed, problem)
+            })?;
         let output = printer(context);
         let call = Call { cancel: cancel.clone(), until: Instant::now() + LONGEST, output, fence: None };
         Ok(Self { catalog, call, cancel })
@@ -78,19 +68,6 @@ impl Operation {
     }
 }
 
-/// Workers as the catalog knows them (those that wait for their removal too), else as the workspace
-/// does: how they are reached.
-fn known_workers(bucket: &Bucket) -> Vec<Worker> {
-    let mut workers: BTreeMap<Host, Worker> = BTreeMap::new();
-    let built = crate::catalog::built_workers(bucket).unwrap_or_default();
-    workers.extend(built.into_iter().map(|worker| (worker.host.clone(), worker)));
-    // What is wrong with the workspace is said by the commands that read it.
-    if let Ok((fleet, _)) = bucket.load() {
-        workers.extend(fleet.workers.into_iter().map(|worker| (worker.host.clone(), worker)));
-    }
-    workers.into_values().collect()
-}
-
 /// Writes a line to standard error; a closed one is nobody's problem any more.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
@@ -109,28 +86,6 @@ fn printer(context: &Context) -> Arc<dyn Fn(Option<&Host>, &str) + Send + Sync> 
             None => say(&line),
         }
     })
-}
-
-impl From<CatalogError> for CliError {
-    fn from(error: CatalogError) -> Self {
-        match error {
-            CatalogError::Invalid(problems) => problems.into(),
-            CatalogError::Locked { what, holder } => Self::new(
-                Exit::Locked,
-                Problem::error("maand::locked", format!("{what} is held by {holder}"))
-                    .help("wait for it to end, or end that process; the lock ends with it"),
-            ),
-            CatalogError::Cancelled(why) => Self::new(
-                Exit::Resumable,
-                Problem::error("maand::cancelled", why).help("nothing was begun; run the command again"),
-            ),
-            CatalogError::Broken(why) => Self::new(
-                Exit::Failed,
-                Problem::error("maand::catalog::broken", why)
-                    .help("what was under way is in the catalog: put it right and run the command again"),
-            ),
-        }
-    }
 }
 
 /// Job names from the command line.

@@ -2,12 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
+use super::world::World;
 use super::{CliError, Context, Exit};
+use crate::bucket::Bucket;
+use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
 use crate::plan::Problem;
 use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
+use crate::ssh::Cancel;
+
+/// For the first deployment of all demo jobs; a sandbox of hundreds on a busy machine takes a minute.
+const DEPLOY_WITHIN: Duration = Duration::from_secs(300);
 
 /// The commands below `maand sandbox`.
 #[derive(Debug, Subcommand)]
@@ -63,13 +73,16 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let sandbox = Sandbox::start(options)?;
     let faults =
         up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
+    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
+        let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");
+        return Err(Problem::error("maand::sandbox::fault", message)
+            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
+            .into());
+    }
+    if let Err(error) = deploy(&sandbox, context, &signals.cancel) {
+        return Err(if signals.cancel.is_cancelled() { interrupted() } else { error });
+    }
     for fault in faults {
-        if fault.at_step.is_some() {
-            let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");
-            return Err(Problem::error("maand::sandbox::fault", message)
-                .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
-                .into());
-        }
         sandbox.inject(fault);
     }
     let text = if context.json { announce_json(&sandbox) } else { announce(&sandbox) };
@@ -81,6 +94,43 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
     sandbox.stop();
     Ok(Exit::Done)
+}
+
+/// Builds the sandbox's bucket and deploys its jobs, as `maand build` and `maand deploy` do.
+///
+/// # Errors
+/// `maand::sandbox::deploy` with the first worker or job that could not be brought up.
+pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> Result<(), CliError> {
+    let failed = |why: String| {
+        Problem::error("maand::sandbox::deploy", format!("the demo jobs can not be deployed: {why}"))
+            .help("is the machine out of memory, processes or disk space? fewer workers need less")
+    };
+    let bucket = Bucket::open(&sandbox.bucket_dir())?;
+    let (fleet, _) = bucket.load()?;
+    let world = World::of(bucket, fleet, context)?;
+    let catalog = Builtin::new(world.bucket, world.remote);
+    let call = Call {
+        cancel: cancel.clone(),
+        until: Instant::now() + DEPLOY_WITHIN,
+        output: Arc::new(|_, _| {}),
+        fence: None,
+    };
+    catalog.build(&call).map_err(|error| failed(error.to_string()))?;
+    let report =
+        catalog.deploy(&DeployRequest::default(), &call).map_err(|error| failed(error.to_string()))?;
+    let workers = report.workers.iter().map(|(host, outcome)| (host.to_string(), Some(outcome)));
+    let jobs =
+        report.allocations.iter().map(|one| (format!("{} on {}", one.job, one.host), one.outcome.as_ref()));
+    for (what, outcome) in workers.chain(jobs) {
+        match outcome {
+            None | Some(WorkerOutcome::Ok { .. }) => {}
+            Some(WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error }) => {
+                return Err(failed(format!("{what}: {error}")).into());
+            }
+            Some(WorkerOutcome::Unknown { why }) => return Err(failed(format!("{what}: {why}")).into()),
+        }
+    }
+    Ok(())
 }
 
 fn announce(sandbox: &Sandbox) -> String {
@@ -135,34 +185,47 @@ fn shell_word(text: &str) -> String {
     }
 }
 
+fn interrupted() -> CliError {
+    let problem = Problem::error("maand::interrupted", "interrupted before the sandbox was ready")
+        .help("everything of it has ended; start it again when you like");
+    CliError::new(Exit::Resumable, problem)
+}
+
 /// The signals that end the foreground: Ctrl-C, a kind kill, a terminal that closes.
 struct Signals {
-    runtime: tokio::runtime::Runtime,
-    kinds: Vec<tokio::signal::unix::Signal>,
+    /// Cancelled by the first of them.
+    cancel: Cancel,
+    came: Receiver<()>,
 }
 
 impl Signals {
     /// From here on they no longer end the process by themselves.
     fn listen() -> Result<Self, Problem> {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let entered = runtime.enter();
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-            let kinds = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?;
-            drop(entered);
-            Ok(Self { runtime, kinds })
-        };
-        listen().map_err(|error: std::io::Error| {
+        let failed = |error: std::io::Error| {
             Problem::error("maand::sandbox::start", format!("can not listen for Ctrl-C: {error}"))
-        })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let entered = runtime.enter();
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut kinds = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        drop(entered);
+        let cancel = Cancel::new();
+        let (sender, came) = std::sync::mpsc::channel();
+        let listener = cancel.clone();
+        let listen = move || {
+            runtime.block_on(std::future::poll_fn(move |context| {
+                let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
+                if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            }));
+            listener.cancel();
+            let _ = sender.send(());
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        Ok(Self { cancel, came })
     }
 
-    fn wait(self) {
-        let mut kinds = self.kinds;
-        self.runtime.block_on(std::future::poll_fn(move |context| {
-            let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
-            if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        }));
+    fn wait(&self) {
+        let _ = self.came.recv();
     }
 }

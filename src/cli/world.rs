@@ -120,7 +120,7 @@ fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context
         }
         settings
     };
-    settings.endpoints = endpoints(workers);
+    settings.endpoints = endpoints(bucket, workers);
     settings.port = conf.states("ssh_port").then_some(conf.ssh_port);
     settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
     settings.default_user = conf.ssh_user.clone();
@@ -137,8 +137,12 @@ fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context
     settings
 }
 
-fn endpoints(workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
-    let own = workers.iter().filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
+fn endpoints(bucket: &Bucket, workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
+    // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
+    // that can not be read is told of by the commands that need it.
+    let left = crate::catalog::built_workers(bucket).unwrap_or_default();
+    let own =
+        left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
     own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
         .collect()
 }

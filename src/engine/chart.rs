@@ -114,6 +114,8 @@ impl WorkerChart {
             Event::Now(Activity::Resolving) => Transition(State::resolving()),
             Event::Now(Activity::Awaiting) => Transition(State::awaiting()),
             Event::RevertStarted => Transition(State::reverting()),
+            // The step that was in flight at the signal has failed.
+            Event::Failed => Transition(State::failed()),
             Event::Cancelled => Transition(State::cancelled()),
             Event::Held => Handled,
             _ => Super,

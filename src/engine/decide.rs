@@ -198,11 +198,13 @@ impl Rollout {
             } else {
                 delay_ms(&plan_step.retries, self.seed, lane, step, slot.tries)
             };
-            let rearm = (error.kind == ErrorKind::NotRebooted)
+            let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
+            let rearm = (error.kind == ErrorKind::NotRebooted && !itself)
                 .then(|| self.lane(lane).awaited_reboot(&self.order, step))
                 .flatten()
                 .filter(|(_, reboot)| reboot.is_unverified())
-                .map(|(reboot, _)| reboot);
+                .map(|(reboot, _)| reboot)
+                .or_else(|| (error.kind == ErrorKind::NotRebooted && itself).then_some(step));
             let due = at + delay;
             effects.push(Effect::Wake { at: due, timer: Timer::Retry { lane, step } });
             return Fact::RetryScheduled { lane, step, due, rearm };

@@ -70,7 +70,9 @@ impl Rollout {
                 let Status::Ended { .. } = self.checked_step(*lane, *step, fact)?.status else {
                     return Err(Illegal::new("a retry follows a failed attempt", fact));
                 };
-                if let Some(reboot) = rearm {
+                if *rearm == Some(*step) {
+                    self.next_generation(*lane, *step);
+                } else if let Some(reboot) = rearm {
                     self.rearm_reboot(*lane, *reboot, fact)?;
                 }
                 *self.status_mut(*lane, *step) = Status::BackingOff { due: *due };

@@ -136,7 +136,8 @@ async fn talk(
     let mut body = String::new();
     if pending.is_some() || users_own {
         if header.length > BODY_MAX {
-            return Outcome::Answer { stdout: header.answer("", 126), stderr: "sandbox: too long\n".into() };
+            let stderr = format!("sandbox: too long\n{}", header.stderr_end());
+            return Outcome::Answer { stdout: header.answer("", 126), stderr };
         }
         if header.lock {
             let _ = output.data_bytes(header.go().into_bytes()).await;
@@ -164,11 +165,11 @@ async fn talk(
         mute.store(true, Ordering::Relaxed);
         drop(stdin);
         if header.sudo && worker.root.has_flag(FaultKind::SudoPassword) {
-            let stderr = "sudo: a password is required\n".to_owned();
+            let stderr = format!("sudo: a password is required\n{}", header.stderr_end());
             return Outcome::Answer { stdout: header.sudo_refused(), stderr };
         }
         worker.note(Event::NotExecuted { text: script.to_owned(), code: 0 });
-        return Outcome::Answer { stdout: header.answer(RECORDED, 0), stderr: String::new() };
+        return Outcome::Answer { stdout: header.answer(RECORDED, 0), stderr: header.stderr_end() };
     }
     worker.note(Event::Executed { lock: header.lock, bytes: header.length });
     feed(stdin, sent, input).await

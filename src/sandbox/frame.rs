@@ -63,6 +63,11 @@ impl Header {
         format!("{} begin 999999999 1\n{output}\n{} exit {code}\n", self.begin, self.end)
     }
 
+    /// What ends standard error in front of each of the answers.
+    pub(super) fn stderr_end(&self) -> String {
+        format!("\n{} err 0\n", self.end)
+    }
+
     /// An answer as if sudo had refused.
     pub(super) fn sudo_refused(&self) -> String {
         format!("\n{} sudo 1\n", self.end)

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bucket_read;
+mod catalog;
+mod catalog_faults;
 mod graph;
 mod journal;
 mod layering;

@@ -64,12 +64,13 @@ impl Store {
             return Ok(None);
         }
         let open = |name: &str, flags| -> Result<Self, rusqlite::Error> {
-            let connection = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(name, flags)?;
             connection.busy_timeout(BUSY)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Self { connection, path: path.to_owned() })
         };
-        let store = match open(&path.to_string_lossy(), OpenFlags::default()) {
+        let store = match open(&path.to_string_lossy(), OpenFlags::empty()) {
             // On a read-only file system there can be no -shm file; where there is no log either,
             // the file itself is all there is.
             Err(error) if cannot_open(&error) && !wal_of(path).exists() => {

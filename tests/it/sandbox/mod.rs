@@ -2,6 +2,7 @@
 
 mod bucket;
 mod client;
+mod deploy;
 mod fleet;
 mod killed;
 mod remote;

@@ -1,20 +1,44 @@
 //! The sandbox and our own transport, held together: framing, locks, sudo, faults as typed errors.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maand::bucket::{Bucket, Host};
-use maand::sandbox::{Blueprint, Event, Fault, FaultKind, Sandbox, SandboxOptions};
+use maand::sandbox::{Blueprint, Event, Fault, FaultKind, SSH_CONFIG, Sandbox, SandboxOptions};
 use maand::ssh::{
-    Cancel, Completion, ConnectError, Connection, NotRun, Remote, Script, Settings, Shell, Ssh2Remote,
-    UnknownWhy,
+    Cancel, Completion, ConnectError, Connection, HostKeyCheck, HostProfile, NotRun, Remote, Script,
+    Settings, Shell, Ssh2Remote, UnknownWhy,
 };
 
 use super::client::{PATIENCE, sandbox, sandbox_with, until};
 
+/// The transport as the command line makes it for a sandbox's bucket.
 pub(super) fn remote(sandbox: &Sandbox) -> Ssh2Remote {
     let bucket = Bucket::open(&sandbox.bucket_dir()).unwrap();
-    let (fleet, _) = bucket.load().unwrap();
-    Ssh2Remote::new(Settings::of_bucket(&bucket, &fleet))
+    let (conf, id) = (bucket.settings().clone(), bucket.bucket_id().unwrap().to_owned());
+    let profiles = move |host: &Host| {
+        let real = HostProfile::real(&conf.worker_root, &id, host, conf.use_sudo);
+        let root = conf.root_of(host).unwrap();
+        let below = |path: &Path| root.join(path.strip_prefix("/").unwrap());
+        HostProfile {
+            worker_dir: below(&real.worker_dir),
+            state_dir: below(&real.state_dir),
+            boot_id: below(&real.boot_id),
+            nologin: below(&real.nologin),
+            sandbox: true,
+            ..real
+        }
+    };
+    let conf = bucket.settings();
+    Ssh2Remote::new(Settings {
+        port: Some(conf.ssh_port),
+        user: Some(conf.ssh_user.clone()),
+        key: Some(conf.ssh_key.clone()),
+        host_key_check: HostKeyCheck::Strict,
+        ssh_config: Some(sandbox.bucket_dir().join(SSH_CONFIG)),
+        ..Settings::bare(bucket.paths().known_hosts.clone(), Arc::new(profiles))
+    })
 }
 
 pub(super) fn connect(remote: &Ssh2Remote, host: &Host) -> Result<Box<dyn Connection>, ConnectError> {
@@ -61,7 +85,8 @@ fn scripts_of_ours_run_with_lock_sudo_and_payload() {
             ("GREETING".into(), "it's\nme".into()),
             ("BOOT".into(), profile.boot_id.to_string_lossy().into_owned()),
         ];
-        let state = if sudo { &profile.state_dir } else { &profile.state_dir_in_home };
+        let home = sandbox.root(host).unwrap().join("home").join(&profile.state_dir_in_home);
+        let state = if sudo { &profile.state_dir } else { &home };
         let boot_id = &sandbox.boots(host)[0].boot_id;
         let wanted = format!("it's\nme\n{boot_id}\n{}\n", state.display());
         assert_eq!(exited(connection.run(&asked, None)), (9, wanted), "sudo {sudo}, lock {lock}");
@@ -165,20 +190,4 @@ fn a_worker_that_reboots_refuses_connections_meanwhile() {
     assert!(matches!(refused, ConnectError::Refused { .. } | ConnectError::Handshake { .. }), "{refused}");
     until("it to be back", || connect(&remote, host).ok());
     assert_eq!(sandbox.boots(host).len(), 2);
-}
-#[test]
-fn zz_timing() {
-    let sandbox = sandbox(1);
-    let (remote, host) = (remote(&sandbox), &sandbox.hosts()[0]);
-    let mut connection = connect(&remote, host).unwrap();
-    for own in [false, true, false, true] {
-        let mut asked = script("echo hi");
-        asked.users_own = own;
-        let at = Instant::now();
-        let done = connection.run(&asked, None);
-        eprintln!("own {own}: {:?} {:?}", at.elapsed(), exited(done));
-        let at = Instant::now();
-        let done = connection.run_with_payload(&asked, &mut &b"yyyy"[..], 4);
-        eprintln!("payload own {own}: {:?} {:?}", at.elapsed(), exited(done));
-    }
 }
