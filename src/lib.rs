@@ -23,6 +23,7 @@
 //! | [`ssh`] | the `Remote` trait and its ssh2 implementation, host keys, command framing | bucket |
 //! | [`catalog`] | build, deploy, health, job control | bucket, ssh |
 //! | [`runner`] | the only place where the world meets the engine | engine, journal, ssh, catalog, report |
+//! | [`sim`] | a simulated world under virtual time with seeded faults; drives the same engine | engine |
 //! | [`sandbox`] | a throwaway fleet: in-process SSH servers on loopback that can "reboot" | bucket |
 //! | [`report`] | folds facts into a view of the run; terminal and JSON | engine's fact types |
 //! | [`cli`] | arguments, confirmation, exit codes; the only place that knows clap | all |
@@ -40,4 +41,5 @@ pub mod policy;
 pub mod report;
 pub mod runner;
 pub mod sandbox;
+pub mod sim;
 pub mod ssh;

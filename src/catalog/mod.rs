@@ -5,6 +5,7 @@
 
 mod api;
 mod builtin;
+pub mod command;
 
 pub use api::*;
 pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};

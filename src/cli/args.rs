@@ -92,7 +92,16 @@ pub enum Command {
     /// Workers, jobs, allocations as tables
     #[command(subcommand)]
     Cat(super::cat::CatCommand),
+    /// Run a shell command on workers, a few at a time
+    #[command(name = "run_command", alias = "run-command")]
+    RunCommand(super::run_command::RunCommandArgs),
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
+    /// A throwaway fleet on this machine to play with
+    #[command(subcommand)]
+    Sandbox(super::sandbox::SandboxCommand),
+    /// The process that a sandbox's processes live under; started by a sandbox only
+    #[command(name = crate::sandbox::GUARD_COMMAND, hide = true)]
+    Guard,
 }

@@ -4,8 +4,17 @@ use std::io::Write;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Exit;
+use super::{CliError, Exit};
+use crate::plan::Problem;
 use crate::ssh::Cancel;
+
+/// As [`on_signal`], with an error for people.
+pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliError> {
+    on_signal(cancel, meaning).map_err(|error| {
+        let message = format!("signals can not be listened to: {error}");
+        CliError::new(Exit::Failed, Problem::error("maand::signals", message).help("try again"))
+    })
+}
 
 /// Cancels `cancel` at the first signal, after saying `meaning` on standard error. At the second the
 /// program ends at once with [`Exit::Resumable`]; what is under way then is unknown.

@@ -20,6 +20,8 @@ mod operate;
 mod out;
 mod plan;
 mod run;
+mod run_command;
+mod sandbox;
 mod table;
 mod world;
 

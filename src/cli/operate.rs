@@ -32,7 +32,11 @@ pub(super) struct Operation {
 impl Operation {
     /// Opens the bucket and its engine; `make_timeout` bounds one run of make. What a build refuses is
     /// an error where `builds`; warnings are left to the build, which shows them once.
-    pub(super) fn open(context: &Context, make_timeout: Option<Duration>, builds: bool) -> Result<Self, CliError> {
+    pub(super) fn open(
+        context: &Context,
+        make_timeout: Option<Duration>,
+        builds: bool,
+    ) -> Result<Self, CliError> {
         let bucket = Bucket::find(context.bucket.as_deref())?;
         let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
         let world = World::of(bucket, fleet, context)?;

@@ -18,7 +18,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let message = format!("standard output can not be written: {error}");
-            Err(Problem::error("maand::output", message).help("is the disk full?").into())
+            Err(Problem::error("maand::cli::output", message).help("is the disk full?").into())
         }
         _ => Ok(()),
     }

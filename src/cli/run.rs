@@ -27,11 +27,14 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Init(args) => super::init::run(args, context),
         Command::Info => super::info::run(context),
         Command::Cat(command) => super::cat::run(command, context),
+        Command::RunCommand(args) => super::run_command::run(args, context),
         Command::Build => super::build::run(context),
         Command::Deploy(args) => super::deploy::run(&args, context),
         Command::Job(command) => super::job::run(command, context),
         Command::HealthCheck(args) => super::health_check::run(&args, context),
         Command::Plan(command) => super::plan::run(command, context),
+        Command::Sandbox(command) => super::sandbox::run(command, context),
+        Command::Guard => super::sandbox::guard(),
     }
 }
 

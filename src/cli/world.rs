@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{CliError, Context, Exit, ask};
 use crate::bucket::lock::{self, Guard, LockError};
-use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck};
+use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
 use crate::plan::Problem;
 use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote, visible};
 
@@ -37,8 +37,7 @@ impl World {
 
     /// Of a bucket that was loaded already.
     pub(super) fn of(bucket: Bucket, fleet: Fleet, context: &Context) -> Result<Self, CliError> {
-        bucket::check_secrets(&bucket.paths().secrets, &bucket.settings().ssh_key)?;
-        let remote = Arc::new(Ssh2Remote::new(ssh_settings(&bucket, &fleet, context)));
+        let remote = transport(&bucket, &fleet.workers, context)?;
         Ok(Self { bucket: Arc::new(bucket), fleet: Arc::new(fleet), remote })
     }
 
@@ -64,7 +63,7 @@ impl World {
             .help("see `maand cat workers`")
             .into());
         }
-        let chosen = |worker: &&bucket::Worker| {
+        let chosen = |worker: &&Worker| {
             (asked.is_empty() || asked.contains(&worker.host.as_str()))
                 && (labels.is_empty() || labels.iter().any(|label| worker.labels.contains(label)))
         };
@@ -91,12 +90,22 @@ impl World {
     }
 }
 
-/// The transport's settings from `maand.conf`, `workers.json` and this user's own.
-fn ssh_settings(bucket: &Bucket, fleet: &Fleet, context: &Context) -> ssh::Settings {
+/// The transport to these workers, as `maand.conf`, `workers.json` and this user's own files say.
+pub(super) fn transport(
+    bucket: &Bucket,
+    workers: &[Worker],
+    context: &Context,
+) -> Result<Arc<dyn Remote>, CliError> {
+    bucket::check_secrets(&bucket.paths().secrets, &bucket.settings().ssh_key)?;
+    let settings = ssh_settings(bucket, bucket.bucket_id()?, workers, context);
+    Ok(Arc::new(Ssh2Remote::new(settings)))
+}
+
+fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context) -> ssh::Settings {
     let conf = bucket.settings().clone();
     let paths = bucket.paths();
     let profiles = {
-        let (conf, id) = (conf.clone(), fleet.bucket_id.clone());
+        let (conf, id) = (conf.clone(), id.to_owned());
         Arc::new(move |host: &Host| profile(&conf, &id, host))
     };
     let mut settings = if conf.sandbox {
@@ -111,7 +120,7 @@ fn ssh_settings(bucket: &Bucket, fleet: &Fleet, context: &Context) -> ssh::Setti
         }
         settings
     };
-    settings.endpoints = endpoints(bucket, fleet);
+    settings.endpoints = endpoints(bucket, workers);
     settings.port = conf.states("ssh_port").then_some(conf.ssh_port);
     settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
     settings.default_user = conf.ssh_user.clone();
@@ -128,11 +137,12 @@ fn ssh_settings(bucket: &Bucket, fleet: &Fleet, context: &Context) -> ssh::Setti
     settings
 }
 
-fn endpoints(bucket: &Bucket, fleet: &Fleet) -> BTreeMap<Host, Endpoint> {
+fn endpoints(bucket: &Bucket, workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
     // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
     // that can not be read is told of by the commands that need it.
     let left = crate::catalog::built_workers(bucket).unwrap_or_default();
-    let own = left.iter().chain(&fleet.workers);
+    let own =
+        left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
     own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
         .collect()
 }

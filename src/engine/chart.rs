@@ -114,6 +114,8 @@ impl WorkerChart {
             Event::Now(Activity::Resolving) => Transition(State::resolving()),
             Event::Now(Activity::Awaiting) => Transition(State::awaiting()),
             Event::RevertStarted => Transition(State::reverting()),
+            // The step that was in flight at the signal has failed.
+            Event::Failed => Transition(State::failed()),
             Event::Cancelled => Transition(State::cancelled()),
             Event::Held => Handled,
             _ => Super,
@@ -134,7 +136,8 @@ impl WorkerChart {
     #[state(superstate = "known")]
     fn failed(event: &Event) -> Outcome<State> {
         match event {
-            Event::Retried => Transition(State::stepping()),
+            // Back into the queue: budgets, places and windows are asked again.
+            Event::Retried => Transition(State::queued()),
             Event::Skipped => Transition(State::skipped()),
             Event::RevertStarted => Transition(State::reverting()),
             _ => Super,

@@ -127,8 +127,10 @@ impl Rollout {
             return None;
         }
         let goes_down = matches!(intent, Intent::Reboot { .. });
-        let operation_pending = self.catalog_in_flight > 0 || !self.blocked_catalog.is_empty();
-        if self.options.exclusive_catalog && goes_down && operation_pending {
+        // One that may be away already is what the waiting operations wait for.
+        let maybe_away = matches!(lane, Lane::Worker(target) if self.rebooting.contains(&target));
+        let held = self.catalog_in_flight > 0 || (!self.blocked_catalog.is_empty() && !maybe_away);
+        if self.options.exclusive_catalog && goes_down && held {
             self.blocked_reboot.insert(lane);
             return None;
         }
@@ -196,11 +198,13 @@ impl Rollout {
             } else {
                 delay_ms(&plan_step.retries, self.seed, lane, step, slot.tries)
             };
-            let rearm = (error.kind == ErrorKind::NotRebooted)
+            let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
+            let rearm = (error.kind == ErrorKind::NotRebooted && !itself)
                 .then(|| self.lane(lane).awaited_reboot(&self.order, step))
                 .flatten()
                 .filter(|(_, reboot)| reboot.is_unverified())
-                .map(|(reboot, _)| reboot);
+                .map(|(reboot, _)| reboot)
+                .or_else(|| (error.kind == ErrorKind::NotRebooted && itself).then_some(step));
             let due = at + delay;
             effects.push(Effect::Wake { at: due, timer: Timer::Retry { lane, step } });
             return Fact::RetryScheduled { lane, step, due, rearm };

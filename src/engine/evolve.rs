@@ -70,7 +70,9 @@ impl Rollout {
                 let Status::Ended { .. } = self.checked_step(*lane, *step, fact)?.status else {
                     return Err(Illegal::new("a retry follows a failed attempt", fact));
                 };
-                if let Some(reboot) = rearm {
+                if *rearm == Some(*step) {
+                    self.next_generation(*lane, *step);
+                } else if let Some(reboot) = rearm {
                     self.rearm_reboot(*lane, *reboot, fact)?;
                 }
                 *self.status_mut(*lane, *step) = Status::BackingOff { due: *due };
@@ -118,7 +120,7 @@ impl Rollout {
                 }
                 self.worker_event(*target, Event::Succeeded, fact)?;
                 let state = &self.targets[target.0 as usize];
-                if let Some(admitted) = state.admitted_at {
+                if let Some(admitted) = state.admitted_at.filter(|_| !state.retried) {
                     self.median.add(at - admitted);
                 }
                 self.admission.succeeded(*target);
@@ -246,6 +248,10 @@ impl Rollout {
         self.admission.admitted(target);
         self.queue.remove(target);
         self.active.insert(target);
+        if self.targets[index].has_unverified_reboot() {
+            // Taken up again by a person: it may still be away.
+            self.rebooting.insert(target);
+        }
         self.agenda.push_back(Lane::Worker(target));
         Ok(())
     }

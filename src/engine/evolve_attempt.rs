@@ -186,13 +186,17 @@ impl Rollout {
         if state.status != Status::Done || rebooted {
             return Err(Illegal::new("only a reboot that nobody saw is entered again", fact));
         }
-        let slot = &mut self.lane_mut(lane).steps[step as usize];
-        slot.status = Status::Pending;
-        if let Some(reboot) = &mut slot.reboot {
+        self.lane_mut(lane).steps[step as usize].status = Status::Pending;
+        self.next_generation(lane, step);
+        Ok(())
+    }
+
+    /// The receipt of the attempt before is void: else the worker would only say that it is pending.
+    pub(super) fn next_generation(&mut self, lane: Lane, step: u32) {
+        if let Some(reboot) = &mut self.lane_mut(lane).steps[step as usize].reboot {
             reboot.generation += 1;
             reboot.seen = RebootSeen::Nothing;
         }
-        Ok(())
     }
 
     pub(super) fn timer(&mut self, at: Millis, timer: &Timer) {

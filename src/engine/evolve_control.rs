@@ -17,7 +17,8 @@ impl Rollout {
         self.rebooting.remove(&target);
         self.blocked_catalog.remove(&Lane::Worker(target));
         self.blocked_reboot.remove(&Lane::Worker(target));
-        let wave = self.graph.targets[target.0 as usize].wave as usize;
+        let own = self.graph.targets[target.0 as usize].wave;
+        let wave = self.targets[target.0 as usize].counted_in.unwrap_or(own) as usize;
         self.wave_left[wave] = self.wave_left[wave].saturating_sub(1);
         self.stuck_since = None;
         self.wake_blocked();
@@ -57,6 +58,8 @@ impl Rollout {
         self.paused = None;
         self.pause_wanted = None;
         self.interrupted = false;
+        // A person has looked: patience begins anew.
+        self.stuck_since = None;
         if fresh_process {
             self.lose_attempts();
         }
@@ -123,11 +126,8 @@ impl Rollout {
 
     pub(super) fn retry(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
         let index = self.index(target, fact)?;
-        let open = match (&self.halted, self.chart.phase()) {
-            (Some((_, phase)), _) => matches!(phase, Phase::Rolling | Phase::Soaking),
-            (None, phase) => matches!(phase, Phase::Rolling | Phase::Soaking),
-        };
-        if !open || self.aborted.is_some() {
+        let phase = self.halted.as_ref().map_or(self.chart.phase(), |(_, phase)| *phase);
+        if !matches!(phase, Phase::Rolling | Phase::Soaking) || self.aborted.is_some() {
             return Err(Illegal::new("workers are retried while the rollout is open", fact));
         }
         if self.targets[index].revert.is_some() {
@@ -141,12 +141,10 @@ impl Rollout {
             .collect();
         for step in failed_steps {
             let lane = Lane::Worker(target);
-            let reboot = self.targets[index].awaited_reboot(&self.order, step).map(|(at, _)| at);
+            let not_rebooted = matches!(failed, Some((at, ErrorKind::NotRebooted)) if at == step);
             self.rearm_failed_step(lane, step);
-            if let (Some((_, ErrorKind::NotRebooted)), Some(reboot)) = (failed, reboot)
-                && self.targets[index].steps[reboot as usize].status == Status::Done
-            {
-                self.rearm_reboot(lane, reboot, fact)?;
+            if not_rebooted {
+                self.enter_reboot_again(target, step);
             }
         }
         let state = &mut self.targets[index];
@@ -154,13 +152,32 @@ impl Rollout {
         state.error = None;
         state.counted_failed = false;
         state.unreachable = false;
-        state.admitted_at.get_or_insert(self.last_at);
+        state.retried = true;
+        // Its own wave may have ended long ago, or not have begun.
+        let open = self.wave.map_or(0, |wave| wave + u32::from(phase == Phase::Soaking));
+        let wave = open.max(self.graph.targets[index].wave);
+        state.counted_in = Some(wave);
         self.failures -= 1;
-        self.wave_left[self.graph.targets[index].wave as usize] += 1;
-        self.admission.admitted(target);
-        self.active.insert(target);
-        self.settle(Lane::Worker(target));
+        self.wave_left[wave as usize] += 1;
+        // It may not be down (it failed before it was disturbed), and others may have gone down
+        // since: admission is asked again.
+        self.queue.push(target);
+        self.stuck_since = None;
         Ok(())
+    }
+
+    /// The reboot behind a step that failed because it did not happen: sent again, receipts void. A
+    /// reboot that was seen is left alone.
+    fn enter_reboot_again(&mut self, target: TargetIx, step: u32) {
+        let lane = Lane::Worker(target);
+        let state = self.lane(lane);
+        let itself = state.steps[step as usize].reboot.is_some();
+        let awaited = state.awaited_reboot(&self.order, step).filter(|(_, reboot)| reboot.is_unverified());
+        let Some(reboot) = if itself { Some(step) } else { awaited.map(|(at, _)| at) } else { return };
+        if itself || state.steps[reboot as usize].status == Status::Done {
+            *self.status_mut(lane, reboot) = Status::Pending;
+            self.next_generation(lane, reboot);
+        }
     }
 
     pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {

@@ -111,6 +111,10 @@ pub(super) struct LaneState {
     pub(super) chart: Chart,
     pub(super) steps: Box<[StepState]>,
     pub(super) admitted_at: Option<Millis>,
+    /// Taken up again by a person: the time that it took says nothing about others.
+    pub(super) retried: bool,
+    /// The wave that waits for it; `None`: its own. A retry is waited for by the wave that is open.
+    pub(super) counted_in: Option<u32>,
     /// The step that failed for good, and why.
     pub(super) failed: Option<(u32, ErrorKind)>,
     pub(super) error: Option<Box<StepError>>,
@@ -144,6 +148,8 @@ impl LaneState {
             chart: Chart::new(),
             steps,
             admitted_at: None,
+            retried: false,
+            counted_in: None,
             failed: None,
             error: None,
             own_disabled: Vec::new(),

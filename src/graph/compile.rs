@@ -271,8 +271,8 @@ mod tests {
             [
                 "unknown_job",
                 "unknown_label",
-                "unknown_tag",
-                "unknown_tag",
+                "unknown_tag_key",
+                "unknown_tag_key",
                 "unknown_tag_value",
                 "unknown_worker"
             ]
@@ -328,7 +328,7 @@ mod tests {
         assert!(messages.iter().any(|m| m.contains("`a` needs `b` needs `a`")), "{messages:?}");
         assert!(messages.iter().any(|m| m.contains("`self` needs `self`")), "{messages:?}");
         plan.steps = vec![step("a", reboot(), &[7])];
-        assert_eq!(codes(&plan, &three(), &CompileOptions::default()), ["unknown_step"]);
+        assert_eq!(codes(&plan, &three(), &CompileOptions::default()), ["unknown_need"]);
     }
 
     #[test]

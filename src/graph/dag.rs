@@ -130,7 +130,7 @@ fn check_lane(plan: &Plan, list: &str, steps: &[Step], problems: &mut Problems) 
                 lane.add_edge(NodeIndex::new(*before), NodeIndex::new(at), ());
             } else {
                 let message = format!("step `{}` of `{list}` needs a step that is not there", step.id);
-                let problem = Problem::error("maand::plan::unknown_step", message);
+                let problem = Problem::error("maand::plan::unknown_need", message);
                 problems.push(
                     problem
                         .at(&plan.source, step.span.clone(), "needs it")

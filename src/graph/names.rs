@@ -116,7 +116,8 @@ impl<'a> Names<'a> {
         if !known {
             let all: BTreeSet<_> = self.fleet.workers.iter().flat_map(|worker| worker.tags.keys()).collect();
             let near = nearest(&lower, all.iter().map(|key| key.as_str()));
-            let problem = Problem::error("maand::plan::unknown_tag", format!("no worker has a tag `{key}`"));
+            let problem =
+                Problem::error("maand::plan::unknown_tag_key", format!("no worker has a tag `{key}`"));
             let problem = problem.at(self.source, span, "on no worker");
             problems.push(problem.help(help(near, &listed("tags", all.iter().map(|key| key.as_str())))));
         }

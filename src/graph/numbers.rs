@@ -126,7 +126,9 @@ fn wanted(bound: BudgetBound, of: u32) -> Resolved {
         BudgetBound::MaxUnavailable(amount) => {
             let may = round_down(amount, of, "");
             let wants = of.saturating_sub(may.value);
-            Resolved { value: wants, how: format!("at most {} may be unavailable ({})", may.value, may.how) }
+            let plain = may.how == may.value.to_string();
+            let how = if plain { String::new() } else { format!(" ({})", may.how) };
+            Resolved { value: wants, how: format!("at most {} may be unavailable{how}", may.value) }
         }
     }
 }

@@ -9,6 +9,7 @@ mod decode;
 mod model;
 mod parse;
 mod problem;
+mod schema;
 pub mod suggest;
 mod yaml;
 
@@ -16,4 +17,5 @@ pub use decode::{is_host_name, is_job_name};
 pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, Problems, Severity, Source};
+pub use schema::schema;
 pub use yaml::{MAX_BYTES, source_from_bytes};

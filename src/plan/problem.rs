@@ -14,69 +14,129 @@ use serde::Serialize;
 /// A named text that problems point into; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    name: Arc<str>,
-    text: Arc<str>,
+    // One pointer: a problem carries its source, and results with a problem in them stay small.
+    inner: Arc<(String, String)>,
 }
 
 impl Source {
     /// `name` is what is shown to people (usually the path as they typed it).
-    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { inner: Arc::new((name.into(), text.into())) }
     }
 
     /// The name as shown to people.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.inner.0
     }
 
     /// The whole text.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.inner.1
     }
 
     /// Line and column of a byte offset, both counted from 1; the column counts characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
+        let before = &self.text()[..boundary(self.text(), offset)];
+        let mut line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        if line_start == 0 && before.starts_with('\u{feff}') {
+            // Editors do not show a byte order mark and do not count it.
+            line_start = '\u{feff}'.len_utf8();
         }
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
     }
 
     /// `span` cut to the text and moved outwards to character boundaries.
     fn clamp(&self, span: &Range<usize>) -> Range<usize> {
-        let mut start = span.start.min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
+        let start = boundary(self.text(), span.start);
+        let mut end = span.end.clamp(start, self.text().len());
+        if end - start > LONGEST_LABEL {
+            end = boundary(self.text(), start + LONGEST_LABEL).min(line_end(self.text(), start));
         }
-        let mut end = span.end.clamp(start, self.text.len());
-        while !self.text.is_char_boundary(end) {
+        while !self.text().is_char_boundary(end) {
             end += 1;
         }
         start..end
     }
 }
 
+/// A place is shown with its whole line up to this many bytes; of longer lines a part around the place.
+const LONGEST_LINE: usize = 1000;
+/// How much of such a line is shown before and after the place.
+const AROUND: usize = 60;
+/// A label covers at most so much: what is larger is pointed at by its beginning.
+const LONGEST_LABEL: usize = 2000;
+
 impl SourceCode for Source {
+    /// As miette does it for text, but: columns count characters, a line without end (a file that is one
+    /// line, hostile input) is cut around the place, and it takes time for the search of newlines only.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
-        before: usize,
-        after: usize,
+        lines_before: usize,
+        lines_after: usize,
     ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
-        let contents = self.text.as_ref().read_span(span, before, after)?;
+        let (start, length) = (span.offset(), span.len());
+        let inside =
+            self.text().get(start..start + length).filter(|inside| inside.len() <= 2 * LONGEST_LABEL);
+        // Places far from each other are shown in two parts.
+        let inside = inside.ok_or(miette::MietteError::OutOfBounds)?;
+        let (mut from, mut to) = (start, start + length);
+        if lines_before > 0 {
+            from = line_start(self.text(), from);
+            for _ in 1..=lines_before {
+                let above = line_start(self.text(), from.saturating_sub(1));
+                if from - above <= LONGEST_LINE {
+                    from = above;
+                }
+            }
+            if start - from > LONGEST_LINE {
+                from = boundary(self.text(), start - AROUND);
+            }
+        }
+        if lines_after > 0 {
+            to = line_end(self.text(), to);
+            for _ in 1..=lines_after {
+                let below = line_end(self.text(), (to + 1).min(self.text().len()));
+                if below - to <= LONGEST_LINE {
+                    to = below;
+                }
+            }
+            if to - (start + length) > LONGEST_LINE {
+                to = boundary(self.text(), start + length + AROUND);
+            }
+        }
+        let (line, column) = self.line_column(from);
+        let _ = inside;
         Ok(Box::new(miette::MietteSpanContents::new_named(
-            self.name.to_string(),
-            contents.data(),
-            *contents.span(),
-            contents.line(),
-            contents.column(),
-            contents.line_count(),
+            self.name().to_owned(),
+            &self.text().as_bytes()[from..to],
+            (from, to - from).into(),
+            line - 1,
+            column - 1,
+            self.text()[from..to].bytes().filter(|byte| *byte == b'\n').count() + 1,
         )))
     }
+}
+
+/// Where the line that holds `at` begins.
+fn line_start(text: &str, at: usize) -> usize {
+    text[..boundary(text, at)].rfind('\n').map_or(0, |newline| newline + 1)
+}
+
+/// Where the line that holds `at` ends, without its newline.
+fn line_end(text: &str, at: usize) -> usize {
+    let at = boundary(text, at);
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline)
+}
+
+/// The character boundary at or before `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// Whether a problem stops the work.
@@ -253,7 +313,7 @@ impl Problems {
     pub fn sort(&mut self) {
         self.items.sort_by(|a, b| {
             let key = |problem: &Problem| {
-                let name = problem.source.as_ref().map(|source| source.name.clone());
+                let name = problem.source.as_ref().map(|source| source.name().to_owned());
                 let start = problem.labels.first().map(|(span, _)| span.start);
                 (name, start, problem.code, problem.message.clone())
             };

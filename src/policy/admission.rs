@@ -168,33 +168,63 @@ impl Admission {
         Some(if fits_next { Verdict::Wait(reason) } else { Verdict::Refuse(reason) })
     }
 
-    /// Domain and budgets of one worker. A worker that is down already (a retry) takes nothing new.
-    pub(super) fn own(&self, target: TargetIx, now_ms: i64) -> Verdict {
-        let constraint = self.limits.constraint(target);
-        if !constraint.disturbs || self.down.contains(&target) {
-            return Verdict::Admit;
+    /// Domain and budgets of one worker.
+    fn own(&self, target: TargetIx, now_ms: i64) -> Verdict {
+        match self.own_reason(target, now_ms, self.fit(target, now_ms)) {
+            None => Verdict::Admit,
+            Some(reason) => Verdict::Wait(reason),
         }
-        if let Some(reason) = self.spread_blocks(target) {
-            return Verdict::Wait(reason);
-        }
-        let mut unsure = Vec::new();
-        for budget in &constraint.budgets {
-            match self.fits(*budget as usize, self.workers[target.0 as usize], now_ms) {
-                Fits::Yes => {}
-                Fits::Unsure => unsure.push(self.limits.budgets[*budget as usize].job),
-                Fits::No => return Verdict::Wait(self.budget_reason(*budget as usize, now_ms)),
-            }
-        }
-        if unsure.is_empty() { Verdict::Admit } else { Verdict::Wait(Reason::Observation { jobs: unsure }) }
     }
 
-    /// Why the worker's failure domain can not be disturbed now.
-    pub(super) fn spread_blocks(&self, target: TargetIx) -> Option<Reason> {
+    /// Domain and budgets of one worker, without words: nothing is allocated. A worker that is down
+    /// already (a retry) takes nothing new.
+    pub(super) fn fit(&self, target: TargetIx, now_ms: i64) -> Fit {
+        let constraint = self.limits.constraint(target);
+        if !constraint.disturbs || self.down.contains(&target) {
+            return Fit::Yes;
+        }
+        if self.domain_is_closed(constraint.domain) {
+            return Fit::Spread;
+        }
+        let worker = self.workers[target.0 as usize];
+        let mut fit = Fit::Yes;
+        for budget in &constraint.budgets {
+            match self.stays(*budget as usize, worker, now_ms) {
+                Stays::Enough => {}
+                Stays::Unsure => fit = Fit::Unsure,
+                Stays::TooFew => return Fit::Budget(*budget),
+            }
+        }
+        fit
+    }
+
+    /// The words for [`Self::fit`].
+    pub(super) fn own_reason(&self, target: TargetIx, now_ms: i64, fit: Fit) -> Option<Reason> {
+        match fit {
+            Fit::Yes => None,
+            Fit::Spread => self.spread_reason(target),
+            Fit::Budget(budget) => Some(self.budget_reason(budget as usize, now_ms)),
+            Fit::Unsure => Some(Reason::Observation { jobs: self.unsure(target, now_ms).collect() }),
+        }
+    }
+
+    /// The jobs that have to be looked at before this worker can go down.
+    pub(super) fn unsure(&self, target: TargetIx, now_ms: i64) -> impl Iterator<Item = JobIx> + '_ {
+        let worker = self.workers[target.0 as usize];
+        let budgets = self.limits.constraint(target).budgets.iter().map(|budget| *budget as usize);
+        let unsure = budgets.filter(move |budget| self.stays(*budget, worker, now_ms) == Stays::Unsure);
+        unsure.map(|budget| self.limits.budgets[budget].job)
+    }
+
+    /// Whether no worker of this domain may go down now.
+    pub(super) fn domain_is_closed(&self, domain: Option<u32>) -> bool {
+        let (Some(spread), Some(domain)) = (&self.limits.spread, domain) else { return false };
+        !self.held.contains(&domain) && self.held.len() as u64 >= spread.at_most
+    }
+
+    fn spread_reason(&self, target: TargetIx) -> Option<Reason> {
         let spread = self.limits.spread.as_ref()?;
         let domain = self.limits.constraint(target).domain?;
-        if self.held.contains(&domain) || (self.held.len() as u64) < spread.at_most {
-            return None;
-        }
         let one = |held: &u32| {
             let holder = self.domains[*held as usize].first()?;
             Some((spread.domains[*held as usize].clone(), *holder))
@@ -208,7 +238,7 @@ impl Admission {
     }
 
     /// Whether enough of a job stays when `worker`, which is not down, goes down as well.
-    fn fits(&self, budget: usize, worker: WorkerIx, now_ms: i64) -> Fits {
+    fn stays(&self, budget: usize, worker: WorkerIx, now_ms: i64) -> Stays {
         let limit = &self.limits.budgets[budget];
         let job = &self.jobs[budget];
         // What stays at best: everybody else who is not down and was not seen unwell just now.
@@ -218,10 +248,10 @@ impl Admission {
         let unwell = if fresh { without(&job.unwell) } else { 0 };
         let wants = u64::from(limit.wants);
         if others.saturating_sub(unwell) < wants {
-            return Fits::No;
+            return Stays::TooFew;
         }
         let proven = if fresh { others.saturating_sub(unwell + without(&job.unseen)) } else { 0 };
-        if proven < wants { Fits::Unsure } else { Fits::Yes }
+        if proven < wants { Stays::Unsure } else { Stays::Enough }
     }
 
     fn budget_reason(&self, budget: usize, now_ms: i64) -> Reason {
@@ -275,7 +305,8 @@ impl Admission {
 
     /// One round of observation over all enabled allocations of `jobs`, begun at `at_ms`
     /// (milliseconds since 1970, UTC): all are well but those in `unavailable`. Jobs without a budget
-    /// are ignored, and so is a round that is older than the last one.
+    /// are ignored, and so is a round that is older than the last one. Of a worker that came back while
+    /// the round was under way it says nothing reliable: list its allocations as unavailable.
     pub fn observed(&mut self, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], at_ms: i64) {
         let mut newer = vec![false; self.jobs.len()];
         for job in jobs {
@@ -291,7 +322,8 @@ impl Admission {
         for (worker, job) in unavailable {
             let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
             let is_allocation = self.limits.holders[budget].binary_search(worker).is_ok();
-            if is_allocation && !self.worker_is_down(*worker) {
+            // Not `is_down`: an unreachable worker that no step disturbs is down and holds no budget.
+            if is_allocation && !self.holds(budget, *worker) {
                 self.jobs[budget].unwell.insert(*worker);
             }
         }
@@ -302,9 +334,10 @@ impl Admission {
         (budget != NOT_SELECTED).then_some(budget as usize)
     }
 
-    fn worker_is_down(&self, worker: WorkerIx) -> bool {
+    /// Whether this worker's allocation counts as down already.
+    fn holds(&self, budget: usize, worker: WorkerIx) -> bool {
         let target = self.target_of.get(worker.0 as usize).copied().unwrap_or(NOT_SELECTED);
-        target != NOT_SELECTED && self.down.contains(&TargetIx(target))
+        target != NOT_SELECTED && self.jobs[budget].down.contains(&TargetIx(target))
     }
 
     fn goes_down(&mut self, target: TargetIx) {
@@ -408,11 +441,23 @@ pub struct JobNow {
     pub fresh: bool,
 }
 
-/// Whether a budget allows one more worker to go down.
+/// Whether a worker's own domain and budgets let it start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fits {
+pub(super) enum Fit {
     Yes,
     /// Only an observation can tell.
     Unsure,
-    No,
+    /// Other domains are held.
+    Spread,
+    /// This budget has no room.
+    Budget(u32),
+}
+
+/// How much of a job stays when one more worker goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    Enough,
+    /// Only an observation can tell.
+    Unsure,
+    TooFew,
 }

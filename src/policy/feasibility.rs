@@ -47,7 +47,10 @@ fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems)
                 message = format!("{message}; the same is true of {listed}{more}");
             }
             let problem = Problem::error("maand::plan::budget_infeasible", message);
-            let problem = problem.at(&graph.plan.source, span(), first.0.how.clone());
+            let plain = first.0.how == first.0.wants.to_string();
+            let how =
+                if plain { format!("{} must stay available", first.0.wants) } else { first.0.how.clone() };
+            let problem = problem.at(&graph.plan.source, span(), how);
             problems.push(problem.help(advice(first.0, entry.value.bound)));
         } else if mine.is_empty() && !has_allocation(graph, &entry.value.job.value) {
             let message = format!(
@@ -103,10 +106,54 @@ fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) 
     let at = |problem: Problem| problem.at(&graph.plan.source, window.span.clone(), "never opens");
     if limits.window_unknown {
         let message = format!("there is no time zone `{}`", window.value.timezone);
-        let problem = at(Problem::error("maand::plan::unknown_timezone", message));
+        let problem = at(Problem::error("maand::plan::bad_timezone", message));
         problems.push(problem.help("use an IANA name, such as Europe/Berlin or UTC"));
     } else if limits.window.as_ref().is_some_and(|schedule| !window::ever_opens(schedule)) {
         let problem = at(Problem::error("maand::plan::window_never_opens", "the window never opens"));
         problems.push(problem.help("give `open` and `close` different times, and at least one day"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{budget, compiled, fleet, located, plan, worker};
+    use crate::plan::{Amount, Weekday, Window};
+
+    fn codes(problems: &Problems) -> Vec<&'static str> {
+        problems.iter().map(|problem| problem.code.trim_start_matches("maand::plan::")).collect()
+    }
+
+    #[test]
+    fn a_budget_that_leaves_no_room_is_named_with_its_numbers() {
+        let workers = vec![worker("w1", &["api"], &[]), worker("w2", &["api"], &[])];
+        let fleet = fleet(workers, &["api", "db"]);
+        let mut plan = plan();
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(2)))];
+        let problems = feasibility(&compiled(&plan, &fleet));
+        let message = "job `api` has 2 allocations on the targets and wants 2 available: no worker could ever be admitted";
+        assert_eq!(problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), [message]);
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(1)))];
+        assert!(feasibility(&compiled(&plan, &fleet)).is_empty());
+        plan.rollout.budgets = vec![budget("db", BudgetBound::MinAvailable(Amount::Count(1)))];
+        assert_eq!(codes(&feasibility(&compiled(&plan, &fleet))), ["budget_without_effect"]);
+    }
+
+    #[test]
+    fn a_time_zone_that_is_not_there_and_a_window_without_days_never_open() {
+        let window = |timezone: &str, days: &[Weekday]| {
+            let mut plan = plan();
+            plan.rollout.window = Some(located(Window {
+                timezone: timezone.to_owned(),
+                open: 60,
+                close: 120,
+                days: days.to_vec(),
+            }));
+            let problems = feasibility(&compiled(&plan, &fleet(vec![worker("w1", &[], &[])], &[])));
+            codes(&problems)
+        };
+        assert_eq!(window("Mars/Olympus", &[Weekday::Mon]), ["bad_timezone"]);
+        assert_eq!(window("UTC", &[]), ["window_never_opens"]);
+        assert!(window("UTC", &[Weekday::Mon]).is_empty());
     }
 }

@@ -194,3 +194,72 @@ pub fn usual(kind: &StepKind) -> Duration {
     };
     Duration::from_secs(seconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{budget, compiled, fleet, located, plan, spread, step, worker};
+    use crate::plan::{Amount, BudgetBound, Concurrency, Retries};
+
+    fn tries(attempts: u32, delay: u64, backoff: f64, max_delay: u64) -> Option<u64> {
+        let mut step = step("s", StepKind::Build, &[]);
+        step.timeout = Some(Duration::from_secs(10));
+        let seconds = Duration::from_secs;
+        step.retries = Retries { attempts, delay: seconds(delay), backoff, max_delay: seconds(max_delay) };
+        longest(&step).map(|longest| longest.as_secs())
+    }
+
+    #[test]
+    fn all_tries_and_the_pauses_between_them_are_counted() {
+        assert_eq!(tries(1, 5, 2.0, 100), Some(10));
+        assert_eq!(tries(3, 5, 1.0, 100), Some(10 + 5 + 10 + 5 + 10));
+        assert_eq!(tries(4, 5, 2.0, 12), Some(40 + 5 + 10 + 12));
+        assert_eq!(tries(u32::MAX, 1, 1.0, 1), Some(11 * u64::from(u32::MAX) - 1));
+    }
+
+    #[test]
+    fn rounds_follow_places_budgets_and_spread() {
+        let zones = ["zone=a", "zone=a", "zone=b", "zone=b", "zone=b", "zone=c"];
+        let workers: Vec<_> =
+            zones.iter().enumerate().map(|(at, zone)| worker(&format!("w{at}"), &["api"], &[zone])).collect();
+        let fleet = fleet(workers, &["api"]);
+        let mut plan = plan();
+        let rounds = |plan: &_| {
+            let forecast = Forecast::of(&compiled(plan, &fleet));
+            (forecast.rounds, forecast.most_down, forecast.stuck)
+        };
+        assert_eq!(rounds(&plan), (6, 1, None));
+        plan.rollout.concurrency = located(Concurrency::Auto);
+        assert_eq!(rounds(&plan), (1, 6, None));
+        plan.rollout.spread = spread("zone", 1);
+        assert_eq!(rounds(&plan), (3, 3, None));
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MaxUnavailable(Amount::Count(2)))];
+        assert_eq!(rounds(&plan), (4, 2, None));
+        plan.rollout.budgets = vec![budget("api", BudgetBound::MaxUnavailable(Amount::Count(0)))];
+        assert_eq!(rounds(&plan), (0, 0, Some(TargetIx(0))));
+    }
+
+    #[test]
+    fn the_critical_path_counts_and_skipped_steps_do_not() {
+        let mut plan = plan();
+        let pause = |seconds| StepKind::Pause { duration: Duration::from_secs(seconds) };
+        plan.steps = vec![
+            step("a", pause(10), &[]),
+            step("b", pause(30), &[]),
+            step("c", pause(5), &[0, 1]),
+            step("d", pause(500), &[2]),
+        ];
+        for step in &mut plan.steps {
+            step.timeout = None;
+        }
+        plan.steps[3].when.labels = vec![located("big".to_owned())];
+        let fleet = fleet(vec![worker("w1", &[], &[]), worker("w2", &["big"], &[])], &[]);
+        let forecast = Forecast::of(&compiled(&plan, &fleet));
+        assert_eq!(forecast.expected, Some(Duration::from_secs(35 + 535)));
+        assert_eq!(forecast.longest, Some(Duration::from_secs(35 + 535)));
+        plan.steps[2].kind = StepKind::Approve { message: None };
+        let forecast = Forecast::of(&compiled(&plan, &fleet));
+        assert!(forecast.approvals);
+        assert_eq!(forecast.expected, Some(Duration::from_secs(30 + 530)));
+    }
+}

@@ -21,3 +21,5 @@ pub use verdict::*;
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod verdicts;

@@ -218,7 +218,9 @@ impl Naive {
                 passed.push(target);
                 if self.passes.get(&target).is_some_and(|(count, _)| *count >= PASSED_OVER_LIMIT) {
                     reserved_jobs.extend(kind.3.iter().copied());
-                    if reserved_zone.is_none() && admission.spread_blocks(target).is_some() {
+                    if reserved_zone.is_none()
+                        && matches!(admission.fit(target, now), crate::policy::admission::Fit::Spread)
+                    {
                         reserved_zone = Some(kind.2);
                     }
                 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::admission::Fit;
 use super::limits::Constraint;
 use super::{Admission, Conditions, Reason, Verdict};
 use crate::bucket::JobIx;
@@ -75,7 +76,7 @@ struct Kind {
 struct Candidate {
     target: TargetIx,
     kind: u32,
-    verdict: Verdict,
+    fit: Fit,
 }
 
 impl Queue {
@@ -124,11 +125,11 @@ impl Queue {
         self.kind(target).queued.contains(&target)
     }
 
-    /// The queued workers of a wave that are first of their kind, ascending, and so on: only the
-    /// first queued worker overall.
+    /// The first queued worker.
     pub fn first(&self) -> Option<TargetIx> {
-        let kinds = self.waves.values().flatten();
-        kinds.filter_map(|kind| self.kinds[*kind as usize].queued.first()).min().copied()
+        // The waves follow each other in the order of the graph.
+        let (_, kinds) = self.waves.first_key_value()?;
+        kinds.iter().filter_map(|kind| self.kinds[*kind as usize].queued.first()).min().copied()
     }
 
     /// Puts a worker back (a retry); it takes its old place in the order.
@@ -198,7 +199,7 @@ impl Queue {
             let wave = self.kind(first).constraint.wave;
             return self.nobody(first, Reason::Wave { wave, current: conditions.current_wave });
         };
-        let front = (front.target, front.verdict.clone());
+        let (front, front_fit) = (front.target, front.fit);
         match self.choose(admission, &candidates) {
             Choice::Admit(at) => {
                 let chosen = candidates[at].target;
@@ -209,24 +210,18 @@ impl Queue {
                 Pick::Admit(chosen)
             }
             Choice::Observe(target) => {
-                let jobs: BTreeSet<JobIx> = candidates
-                    .iter()
-                    .filter_map(|candidate| match &candidate.verdict {
-                        Verdict::Wait(Reason::Observation { jobs }) => Some(jobs),
-                        _ => None,
-                    })
-                    .flatten()
-                    .copied()
-                    .collect();
+                let unsure = candidates.iter().filter(|candidate| candidate.fit == Fit::Unsure);
+                let jobs: BTreeSet<JobIx> =
+                    unsure.flat_map(|candidate| admission.unsure(candidate.target, now_ms)).collect();
                 // Not the end of a round: after the observation it goes on.
                 Pick::Wait { target, reason: Reason::Observation { jobs: jobs.into_iter().collect() } }
             }
-            Choice::Nobody => match front {
-                (target, Verdict::Wait(reason) | Verdict::Refuse(reason)) => self.nobody(target, reason),
-                // The front one is never held back by another's reservation.
-                (target, Verdict::Admit) => {
-                    self.remove(target);
-                    Pick::Admit(target)
+            Choice::Nobody => match admission.own_reason(front, now_ms, front_fit) {
+                Some(reason) => self.nobody(front, reason),
+                // Nobody is held back by a later one's reservation, so the front one does not fit here.
+                None => {
+                    self.remove(front);
+                    Pick::Admit(front)
                 }
             },
         }
@@ -237,7 +232,7 @@ impl Queue {
         Pick::Wait { target, reason }
     }
 
-    /// The first of each kind of the open waves and the exceptions, in order, with their verdicts.
+    /// The first of each kind of the open waves and the exceptions, in order.
     fn candidates(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Vec<Candidate> {
         let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
         let mut targets: Vec<TargetIx> =
@@ -250,7 +245,7 @@ impl Queue {
         targets.dedup();
         let one = |target: TargetIx| {
             let kind = self.kind_of[target.0 as usize];
-            Candidate { target, kind, verdict: admission.own(target, now_ms) }
+            Candidate { target, kind, fit: admission.fit(target, now_ms) }
         };
         targets.into_iter().map(one).collect()
     }
@@ -266,17 +261,15 @@ impl Queue {
             let held_back = takes
                 && (constraint.budgets.iter().any(|budget| reserved_budgets.contains(budget))
                     || reserved_domain.is_some_and(|domain| constraint.domain != Some(domain)));
-            match &candidate.verdict {
-                Verdict::Admit if !held_back => return Choice::Admit(at),
-                Verdict::Wait(Reason::Observation { .. }) if !held_back => {
-                    return Choice::Observe(candidate.target);
-                }
+            match candidate.fit {
+                Fit::Yes if !held_back => return Choice::Admit(at),
+                Fit::Unsure if !held_back => return Choice::Observe(candidate.target),
                 _ => {}
             }
             let is_first = kind.queued.first() == Some(&candidate.target);
             if is_first && kind.passed >= PASSED_OVER_LIMIT {
                 reserved_budgets.extend(constraint.budgets.iter());
-                if reserved_domain.is_none() && admission.spread_blocks(candidate.target).is_some() {
+                if reserved_domain.is_none() && admission.domain_is_closed(constraint.domain) {
                     reserved_domain = constraint.domain;
                 }
             }

@@ -101,6 +101,8 @@ fn workers(text: &mut String, view: &RunView) {
         .workers
         .iter()
         .filter(|worker| worker.state == WorkerState::Queued)
+        // Where the run as a whole stands still, the reason is said once, below.
+        .filter(|_| matches!(view.state, RunState::Running | RunState::Waiting | RunState::Interrupted))
         .filter_map(|worker| Some(format!("  {}  {}", worker.host, worker.waits_for.as_ref()?)))
         .collect();
     for line in waiting.iter().take(5) {

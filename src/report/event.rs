@@ -274,3 +274,53 @@ pub enum Event {
         state: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{rolled, some_fail};
+    use crate::report::{RunView, event_of};
+
+    /// Compares with the file; `MAAND_UPDATE_SCHEMAS=1` writes it.
+    fn kept(name: &str, schema: &schemars::Schema) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
+        let text = format!("{:#}\n", schema.as_value());
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == text, "schemas/{name} is not what the code says; MAAND_UPDATE_SCHEMAS=1 writes it");
+    }
+
+    #[test]
+    fn the_schemas_are_those_of_the_code() {
+        kept("event.v1.schema.json", &schemars::schema_for!(EventLine));
+        kept("run-view.v1.schema.json", &schemars::schema_for!(RunView));
+    }
+
+    #[test]
+    fn every_line_fits_its_schema() {
+        let events = schemars::schema_for!(EventLine).to_value();
+        let views = schemars::schema_for!(RunView).to_value();
+        let events = jsonschema::validator_for(&events).unwrap();
+        let views = jsonschema::validator_for(&views).unwrap();
+        let (facts, mut view) = rolled(3, some_fail);
+        let mut kinds = std::collections::BTreeSet::new();
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+            view.refresh(stamped.at);
+            views.validate(&serde_json::to_value(&view).unwrap()).unwrap();
+            let Some(line) = event_of(stamped, &view) else { continue };
+            let value = serde_json::to_value(&line).unwrap();
+            assert_eq!(value["schema"], EVENT_SCHEMA);
+            kinds.insert(value["type"].as_str().unwrap().to_owned());
+            if let Err(error) = events.validate(&value) {
+                panic!("{error}: {value:#}");
+            }
+            assert!(!line.event.line().1.is_empty(), "{value:#}");
+        }
+        for kind in ["run_started", "attempt_started", "attempt_failed", "worker_failed", "run_halted"] {
+            assert!(kinds.contains(kind), "no {kind} in {kinds:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The live view: rows at the bottom of a terminal, finished workers scroll by above.
 
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::engine::{Fact, Millis, Stamped};
@@ -99,10 +101,17 @@ impl Reporter for Terminal {
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
-        self.bar.set_message("");
-        // Not cut: this is what people copy from.
-        self.bar.println(closing(at, view));
-        self.bar.finish_and_clear();
+        // Not cut, and not through the bar, which fills lines up with spaces: people copy from this.
+        let text = closing(at, view);
+        if matches!(self.size, Size::OfStdout) {
+            self.bar.finish_and_clear();
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "\n{text}").and_then(|()| out.flush());
+        } else {
+            self.bar.set_message("");
+            self.bar.println(text);
+            self.bar.finish_and_clear();
+        }
     }
 }
 

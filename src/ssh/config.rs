@@ -97,7 +97,9 @@ fn set<T>(slot: &mut Option<T>, value: T) {
 fn match_applies(values: &[String], host: &str) -> bool {
     match values {
         [all] => all.eq_ignore_ascii_case("all"),
-        [kind, patterns] if kind.eq_ignore_ascii_case("host") || kind.eq_ignore_ascii_case("originalhost") => {
+        [kind, patterns]
+            if kind.eq_ignore_ascii_case("host") || kind.eq_ignore_ascii_case("originalhost") =>
+        {
             matches_any(patterns.split(','), host)
         }
         _ => false,

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! What comes before `begin` (a login script's chatter) is not the script's output. The last mark
-//! begins with a newline of its own, so that output without a final newline comes back as it was.
+//! is led in by a record separator (0x1e) and a newline of its own, so that output without a final
+//! newline comes back as it was, and a line that ends is handed on at once.
 //! It must not know the transport.
 
 use super::quote::quote;
@@ -38,8 +39,8 @@ IFS=" " read -r v s t || exit 1
 if [ "$s" = 1 ] && [ "$(id -u)" != 0 ]; then
   sudo -n -E -- sh -c "$1" maand "$@"
   c=$?
-  printf "\n%s err 0\n" "$t" >&2
-  printf "\n%s sudo %s\n" "$t" "$c"
+  printf "\036\n%s err 0\n" "$t" >&2
+  printf "\036\n%s sudo %s\n" "$t" "$c"
   exit 0
 fi
 eval "$1""#;
@@ -49,7 +50,7 @@ eval "$1""#;
 const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own || exit 1
 IFS= read -r dir || exit 1
 case $dir in /*) ;; *) dir=${HOME:-.}/$dir ;; esac
-end() { printf "\n%s err 0\n" "$te" >&2; printf "\n%s %s %s\n" "$te" "$1" "$2"; exit 0; }
+end() { printf "\036\n%s err 0\n" "$te" >&2; printf "\036\n%s %s %s\n" "$te" "$1" "$2"; exit 0; }
 command -v "$shell" >/dev/null 2>&1 || end noshell 0
 if [ "$lock" = 1 ]; then
   [ -d "$dir" ] || (umask 077 && mkdir -p -- "$dir") || end nostate 0
@@ -272,7 +273,7 @@ impl Scanner {
     pub(super) fn new(framed: &Framed) -> Self {
         Self {
             begin: format!("{} ", framed.begin).into_bytes(),
-            end: format!("\n{} ", framed.end).into_bytes(),
+            end: format!("\x1e\n{} ", framed.end).into_bytes(),
             held: Vec::new(),
             begun: false,
             ended: false,

@@ -96,11 +96,7 @@ impl Known {
             None => Verdict::New,
             Some(first) => {
                 let other = format!("{} ({})", base64::fingerprint(&first.blob), first.noted);
-                if good.any(|entry| entry.blob == shown) {
-                    Verdict::Known
-                } else {
-                    Verdict::Changed(other)
-                }
+                if good.any(|entry| entry.blob == shown) { Verdict::Known } else { Verdict::Changed(other) }
             }
         }
     }
@@ -205,7 +201,8 @@ mod tests {
     fn plain_names_ports_patterns_and_negation() {
         let key = blob("ssh-ed25519", b"one");
         let k = base64::encode(&key);
-        let verdict = |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
+        let verdict =
+            |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
         assert_eq!(verdict("10.0.0.1", "10.0.0.1"), Verdict::Known);
         assert_eq!(verdict("10.0.0.1", "w1,10.0.0.1"), Verdict::Known);
         assert_eq!(verdict("[10.0.0.1]:2222", "10.0.0.1"), Verdict::New);
@@ -217,11 +214,15 @@ mod tests {
 
     #[test]
     fn a_hashed_name_is_found() {
-        // Made by `ssh-keygen -H` for the name 127.0.0.1.
-        let line = "|1|JfKTdBh7rNbXkVAQCRp4OQoPfmI=|USECr3SWf1JUPsms5AqfD5QfxkM= ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQA=";
-        // The salt and hash above are those of the OpenSSH manual's example for another name, so the
-        // name must NOT be found; the positive case runs against ssh-keygen in the integration tests.
-        assert_eq!(known("10.9.9.9", line).verdict(&blob("ssh-rsa", b"")), Verdict::New);
+        // Made by `ssh-keygen -H` for the name [127.0.0.1]:2222.
+        let line = "|1|bUQ48O9zblg0Wj7l1eAM491PW+k=|Zmp6qU4TS5TMbaQDqKzXeRHt3AI= ssh-ed25519 \
+                    AAAAC3NzaC1lZDI1NTE5AAAAICZ/QETUn/7vAABKsJyRAv5tjTYjrfFne/XLOISLJ5F/";
+        let key = base64::decode(line.rsplit(' ').next().unwrap()).unwrap();
+        assert_eq!(known("[127.0.0.1]:2222", line).verdict(&key), Verdict::Known);
+        assert!(matches!(known("[127.0.0.1]:2222", line).verdict(b"other"), Verdict::Changed(_)));
+        assert_eq!(known("127.0.0.1", line).verdict(&key), Verdict::New);
+        let revoked = format!("@revoked {line}");
+        assert!(matches!(known("[127.0.0.1]:2222", &revoked).verdict(&key), Verdict::Changed(_)));
     }
 
     #[test]

@@ -142,7 +142,9 @@ pub(crate) fn lines(path: &Path) -> Vec<String> {
 /// Action of each allocation in a report, by job and worker.
 pub(crate) fn actions(report: &Value) -> Vec<String> {
     let all = report["allocations"].as_array().unwrap();
-    all.iter().map(|line| format!("{} {}", line["job"].as_str().unwrap(), line["action"].as_str().unwrap())).collect()
+    all.iter()
+        .map(|line| format!("{} {}", line["job"].as_str().unwrap(), line["action"].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -171,7 +173,10 @@ fn a_job_is_started_restarted_stopped_and_started_again() {
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api skip", "api skip"]);
     bench.expect(3, &["deploy", "--force"]);
     bench.build_and_deploy();
-    assert_eq!(lines(&bench.on_worker(1, "jobs/api/data/log")), ["start 1.0.0 -1.0.0", "restart 1.1.0 1.0.0-1.1.0"]);
+    assert_eq!(
+        lines(&bench.on_worker(1, "jobs/api/data/log")),
+        ["start 1.0.0 -1.0.0", "restart 1.1.0 1.0.0-1.1.0"]
+    );
     assert!(bench.on_worker(0, "jobs/api/logs").exists() && bench.on_worker(0, "jobs/api/conf/a").exists());
     // Drained and back: pattern A of upstream's guide.
     bench.write("workspace/disabled.json", &json!({"workers": [bench.host(0)]}).to_string());
@@ -195,7 +200,9 @@ fn a_job_is_started_restarted_stopped_and_started_again() {
     bench.workers(&[1]);
     bench.build_and_deploy();
     assert_eq!(bench.done(0, "api").last().unwrap(), "stop");
-    assert!(!bench.on_worker(0, "jobs/api/Makefile").exists() && bench.on_worker(0, "jobs/api/logs").exists());
+    assert!(
+        !bench.on_worker(0, "jobs/api/Makefile").exists() && bench.on_worker(0, "jobs/api/logs").exists()
+    );
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api skip"]);
 }
 

@@ -1,10 +1,12 @@
 //! The journal on a real disk: what goes in comes out, damage is noticed, a crash loses nothing that
 //! was acknowledged, and only the newest controller may write.
 
+mod cli;
 mod crash;
 mod damage;
 mod lock;
 mod old_data;
+pub(crate) mod played;
 pub(crate) mod support;
 
 use maand::engine::{AttemptId, Fact, Outcome};

@@ -4,8 +4,12 @@
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod graph;
 mod journal;
 mod layering;
+mod plan;
+mod sandbox;
+mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;

@@ -76,7 +76,7 @@ while [ ! -e "$d/over" ]; do
   echo "up $(cat "$d/boot_id")" >>"$d/boots"
   wait "$u"
   rm -f "$d/unshare.pid"
-  if [ -e "$d/never-back" ]; then touch "$d/unplugged"; rm -f "$d/never-back"; continue; fi
+  if mv "$d/never-back" "$d/unplugged" 2>/dev/null; then continue; fi
   if [ -e "$d/new-host-key" ]; then
     rm -f "$d/new-host-key" "$d/host_key" "$d/host_key.pub"
     ssh-keygen -q -t ed25519 -N '' -C new -f "$d/host_key"

@@ -84,7 +84,9 @@ impl<'a> Filter<'a> {
         if let Some(worker) = filter.worker {
             let hosts: Vec<_> = graph.target_indices().map(|target| graph.host(target)).collect();
             if !hosts.contains(&worker) {
-                let near = suggest::did_you_mean(worker, hosts, || "`maand plan status` shows its workers".to_owned());
+                let near = suggest::did_you_mean(worker, hosts, || {
+                    "`maand plan status` shows its workers".to_owned()
+                });
                 let message = format!("`{worker}` is no worker of this run");
                 return Err(Problem::error("maand::run::unknown_worker", message).help(near));
             }

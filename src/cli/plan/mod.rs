@@ -9,6 +9,7 @@ mod new;
 mod read;
 mod release;
 mod resume;
+mod schema;
 mod session;
 mod show;
 mod status;
@@ -52,6 +53,8 @@ pub enum PlanCommand {
     Status(status::StatusArgs),
     /// Check plan files; no worker is contacted
     Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of plan files, for editors
+    Schema,
 }
 
 /// Carries out one of them.
@@ -72,5 +75,6 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
+        PlanCommand::Schema => schema::run(),
     }
 }

@@ -109,7 +109,8 @@ fn renamed(template: &str, from: &str, name: &str) -> String {
 fn write(path: &Path, text: &str) -> Result<(), Problem> {
     let shown = path.display();
     let failed = |what: &str, help: String| {
-        Problem::error("maand::plan::not_written", format!("`{shown}` can not be written: {what}")).help(help)
+        Problem::error("maand::cli::plan_not_written", format!("`{shown}` can not be written: {what}"))
+            .help(help)
     };
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => file,

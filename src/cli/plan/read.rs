@@ -36,7 +36,8 @@ fn unreadable(name: &str, error: &io::Error) -> Problem {
     // The text of the error without its number: "No such file or directory (os error 2)".
     let text = error.to_string();
     let why = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-    Problem::error("maand::plan::unreadable", format!("the plan `{name}` can not be read: {why}")).help(help)
+    Problem::error("maand::cli::unreadable_plan", format!("the plan `{name}` can not be read: {why}"))
+        .help(help)
 }
 
 /// Reads one `--set name=value`, for clap.

@@ -29,7 +29,7 @@ pub(super) fn check(source: &Source, draft: &Draft, problems: &mut Problems) -> 
         }
         rules::undo(source, steps, draft, of_worker, problems);
         if of_worker && let Some(ancestors) = &order.ancestors {
-            rules::together(source, steps, &order.needs, ancestors, problems);
+            rules::together(source, steps, ancestors, problems);
             time::window(source, steps, &order.needs, draft, problems);
         }
         order.needs

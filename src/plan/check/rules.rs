@@ -2,7 +2,6 @@
 
 use super::super::decode::{Draft, DraftStep};
 use super::super::{OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, Undo, When, code};
-use super::Needs;
 use super::order::Ancestors;
 
 /// What `on_failure: ignore` would make unsafe: the steps that follow count on these.
@@ -21,14 +20,11 @@ pub(super) fn step(source: &Source, step: &DraftStep, problems: &mut Problems) {
     }
     let Some(timeout) = &step.timeout else { return };
     let least = match &step.kind {
-        Some(StepKind::Pause { duration }) => Some((*duration, "the pause itself", true)),
-        Some(StepKind::WaitForSsh { settle, .. }) => Some((*settle, "`settle`", false)),
-        Some(StepKind::Reboot { down_within, .. }) => Some((*down_within, "`down_within`", true)),
+        Some(StepKind::Pause { duration }) => Some((*duration, "the pause itself")),
+        Some(StepKind::WaitForSsh { settle, .. }) => Some((*settle, "`settle`")),
         _ => None,
     };
-    if let Some((least, what, equal_is_fine)) = least
-        && (timeout.value < least || (timeout.value == least && !equal_is_fine))
-    {
+    if let Some((least, what)) = least.filter(|(least, _)| timeout.value <= *least) {
         let message = format!("`{keyword}` can never finish within its time-out of {}", text(timeout.value));
         let problem = Problem::error(code::TIMEOUT_TOO_SHORT, message)
             .at(source, timeout.span.clone(), format!("{what} takes {}", text(least)))
@@ -62,13 +58,7 @@ pub(super) fn undo(
 }
 
 /// The rules between the steps of a worker.
-pub(super) fn together(
-    source: &Source,
-    steps: &[DraftStep],
-    needs: &Needs,
-    ancestors: &Ancestors,
-    problems: &mut Problems,
-) {
+pub(super) fn together(source: &Source, steps: &[DraftStep], ancestors: &Ancestors, problems: &mut Problems) {
     // With an unknown kind among them, what seems to be missing may be just that one.
     let all_known = steps.iter().all(|step| step.keyword.is_some());
     let of = |kind: &'static str| {
@@ -79,14 +69,9 @@ pub(super) fn together(
         if !all_known {
             continue;
         }
-        if !of("wait_for_ssh")
-            .any(|wait| ancestors.before(reboot, wait) && covers(&steps[wait].when, &step.when))
-        {
-            let message = format!("nothing waits for the worker after `{}`", step.id);
-            let problem = Problem::error(code::REBOOT_WITHOUT_WAIT, message)
-                .at(source, step.span.clone(), "needs a `wait_for_ssh` after it")
-                .help("add the step `- wait_for_ssh` after it (on the same workers, if the reboot has a `when`)");
-            problems.push(problem);
+        let waits: Vec<usize> = of("wait_for_ssh").filter(|wait| ancestors.before(reboot, *wait)).collect();
+        if !waits.iter().any(|wait| covers(&steps[*wait].when, &step.when)) {
+            problems.push(unawaited(source, step, waits.first().map(|wait| &steps[*wait])));
         }
         let drained = of("deploy").any(|deploy| {
             ancestors.before(deploy, reboot) && of("disable").any(|disable| ancestors.before(disable, deploy))
@@ -127,7 +112,26 @@ pub(super) fn together(
             problems.push(problem);
         }
     }
-    let _ = needs;
+}
+
+/// A reboot after which nothing waits, or only the step `narrow` on some of its workers.
+fn unawaited(source: &Source, reboot: &DraftStep, narrow: Option<&DraftStep>) -> Problem {
+    let id = &reboot.id;
+    match narrow {
+        None => {
+            Problem::error(code::REBOOT_WITHOUT_WAIT, format!("nothing waits for the worker after `{id}`"))
+                .at(source, reboot.span.clone(), "needs a `wait_for_ssh` after it")
+                .help("add the step `- wait_for_ssh` after it")
+        }
+        Some(wait) => {
+            let message = format!("`{}` does not wait for every worker that `{id}` takes down", wait.id);
+            Problem::error(code::REBOOT_WITHOUT_WAIT, message)
+                .at(source, wait.span.clone(), "its `when` leaves workers out")
+                .at(source, reboot.span.clone(), "reboots them, too")
+                .help("leave `when` out at the wait (it does no harm to wait for a worker that is up), or give both \
+                       the same `when`")
+        }
+    }
 }
 
 /// Nothing may run beside a reboot.

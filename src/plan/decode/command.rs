@@ -7,9 +7,6 @@ use super::super::{CommandSource, CommandStep, EnvValue, Located, Undo, code};
 use super::common::{Decoder, Fields};
 use super::names::is_variable_name;
 
-/// What `run` and `local` take.
-pub(super) const KEYS: &[&str] = &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"];
-
 impl Decoder<'_> {
     /// Shell text: variables reach it as environment and are never put in.
     pub(super) fn command(&mut self, node: &Node, key: &str) -> Option<String> {
@@ -89,7 +86,7 @@ impl Decoder<'_> {
                 continue;
             }
             let value = match &value.value {
-                Value::Map(_) => self.from_env(value),
+                Value::Map(_) => self.secret(value),
                 _ => self.env_text(value, &key.text).map(EnvValue::Plain),
             };
             match value {
@@ -109,7 +106,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn from_env(&mut self, node: &Node) -> Option<EnvValue> {
+    fn secret(&mut self, node: &Node) -> Option<EnvValue> {
         let fields = self.fields(node, "env", &["from_env"], "env: {TOKEN: {from_env: TOKEN}}")?;
         let Some(node) = fields.get("from_env") else {
             let help = "name the variable of this machine's environment: `{from_env: TOKEN}`";

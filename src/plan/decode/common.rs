@@ -6,27 +6,11 @@ use std::ops::Range;
 use super::super::suggest::{one_of, suggest};
 use super::super::yaml::{Key, Node, Scalar, ScalarKind, Value, shorten};
 use super::super::{Located, Problem, Problems, Source, code};
+use super::keys::BELONGS;
 use super::vars::Variables;
 
-/// Where a key belongs that people often write one level too high or too low.
-const BELONGS: &[(&str, &[&str])] = &[
-    (
-        "rollout",
-        &[
-            "concurrency",
-            "waves",
-            "order",
-            "spread",
-            "budgets",
-            "max_failures",
-            "on_failure",
-            "soak",
-            "window",
-        ],
-    ),
-    ("targets", &["workers", "labels", "tags", "jobs", "exclude", "expect"]),
-    ("defaults", &["timeout", "retries"]),
-];
+/// Keys that can not be left out where they belong.
+const MUST_BE: &[&str] = &["version", "name", "steps", "timezone", "open", "close", "tag", "job"];
 
 /// Takes a plan apart.
 pub(super) struct Decoder<'s> {
@@ -85,7 +69,10 @@ impl Decoder<'_> {
         }
         if node.is_null() {
             let message = format!("`{key}` has no value");
-            let help = format!("write {expected}, such as `{example}`, or leave the key out");
+            let mut help = format!("write {expected}, such as `{example}`");
+            if !MUST_BE.contains(&key) {
+                help.push_str(", or leave the key out");
+            }
             self.error(code::NO_VALUE, message, node.span.clone(), "nothing follows", help);
             return;
         }
@@ -171,8 +158,14 @@ impl Decoder<'_> {
 
     /// A text, not empty.
     pub(super) fn text(&mut self, node: &Node, key: &str, example: &str) -> Option<Located<String>> {
-        let node = self.resolve(node);
-        self.plain_text(&node, key, example)
+        let put_in = self.resolve(node);
+        match (&put_in, put_in.scalar()) {
+            // A variable that is a number or a truth value reads as text where text is wanted.
+            (Cow::Owned(_), Some(Scalar { text, kind })) if *kind != ScalarKind::Text => {
+                Some(Located { value: text.clone(), span: node.span.clone() })
+            }
+            _ => self.plain_text(&put_in, key, example),
+        }
     }
 
     /// A text, not empty, in which no variables are put.

@@ -4,30 +4,8 @@ use std::time::Duration;
 
 use super::super::yaml::{Key, Node};
 use super::super::{HealthScope, JobAction, StepKind, code};
-use super::command;
 use super::common::{Decoder, Fields};
-
-/// Every kind as it can be written.
-pub(super) const KINDS: &[&str] = &[
-    "disable",
-    "enable",
-    "re-enable",
-    "deploy",
-    "build",
-    "start",
-    "stop",
-    "restart",
-    "reboot",
-    "wait_for_ssh",
-    "run",
-    "local",
-    "health",
-    "sync_check",
-    "pause",
-    "approve",
-];
-/// The kinds that make sense once, for `before` and `after`.
-pub(super) const ONCE: &[&str] = &["build", "deploy", "health", "local", "pause", "approve"];
+use super::keys::{COMMON, options};
 
 /// What reboots a worker unless the plan says otherwise.
 const REBOOT_COMMAND: &str = "sudo shutdown -r now";
@@ -36,21 +14,6 @@ const DOWN_WITHIN: Duration = Duration::from_secs(120);
 /// Long enough to see a worker that comes up and goes down again.
 const SETTLE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The options of a kind.
-pub(super) fn options(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "disable" | "start" | "stop" | "restart" => &["jobs"],
-        "deploy" => &["jobs", "force"],
-        "reboot" => &["command", "down_within", "unless"],
-        "wait_for_ssh" => &["settle", "interval"],
-        "run" | "local" => command::KEYS,
-        "health" => &["jobs", "wait", "scope"],
-        "sync_check" => &["repair"],
-        "approve" => &["message"],
-        _ => &[],
-    }
-}
 
 impl Decoder<'_> {
     /// Reads the kind `key` with its options (`None`: a bare name). `once`: in `before` or `after`.
@@ -135,7 +98,7 @@ impl Decoder<'_> {
         let mut misplaced = false;
         for (key, _) in entries {
             let name = key.text.as_str();
-            if super::steps::COMMON.contains(&name) && !known.contains(&name) {
+            if COMMON.contains(&name) && !known.contains(&name) {
                 misplaced = true;
                 let message = format!("`{kind}` has no option `{name}`");
                 let help =
@@ -146,7 +109,7 @@ impl Decoder<'_> {
         if misplaced || known.is_empty() {
             let fields = Fields::of(node, entries);
             for (key, _) in entries {
-                if known.is_empty() && !super::steps::COMMON.contains(&key.text.as_str()) {
+                if known.is_empty() && !COMMON.contains(&key.text.as_str()) {
                     let message = format!("`{kind}` has no option `{}`", key.text);
                     let help = format!("`{kind}` takes no options: write just `- {kind}`");
                     self.error(code::UNKNOWN_KEY, message, key.span.clone(), "unknown option", help);

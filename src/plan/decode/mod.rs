@@ -5,6 +5,7 @@
 
 mod command;
 mod common;
+pub(super) mod keys;
 mod kinds;
 mod names;
 mod plan;

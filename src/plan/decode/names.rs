@@ -26,6 +26,9 @@ pub(super) fn is_variable_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Tags with the values of each.
+type Tags = Vec<(Located<String>, Vec<Located<String>>)>;
+
 impl Decoder<'_> {
     /// A list of texts, each changed by `check`; entries that are there twice are a warning.
     fn names(
@@ -111,7 +114,7 @@ impl Decoder<'_> {
     }
 
     /// A map from tag to one value or a list of values, all in lower case as in the bucket.
-    pub(super) fn tags(&mut self, node: &Node) -> Option<Vec<(Located<String>, Vec<Located<String>>)>> {
+    pub(super) fn tags(&mut self, node: &Node) -> Option<Tags> {
         let super::super::yaml::Value::Map(entries) = &node.value else {
             self.wrong_type(node, "tags", "a map from tag to values", "tags: {zone: [a, b]}");
             return None;

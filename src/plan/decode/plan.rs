@@ -3,11 +3,9 @@
 use super::super::yaml::{Node, ScalarKind, shorten};
 use super::super::{Located, Problems, RolloutSettings, Source, Targets, VarValue, code};
 use super::common::{Decoder, Fields};
+use super::keys::PLAN;
 use super::steps::{Defaults, DraftStep};
 use super::vars::Variables;
-
-const KEYS: &[&str] =
-    &["version", "name", "description", "vars", "targets", "rollout", "defaults", "before", "steps", "after"];
 
 /// A plan as far as its text could be understood.
 pub(crate) struct Draft {
@@ -24,7 +22,7 @@ pub(crate) struct Draft {
 /// Takes the tree apart; what is wrong goes to the problems.
 pub(crate) fn decode(source: &Source, root: &Node, overrides: &[(String, String)]) -> (Draft, Problems) {
     let mut decoder = Decoder { source, problems: Problems::new(), vars: Variables::default() };
-    let fields = decoder.fields(root, "the plan", KEYS, "version: 1");
+    let fields = decoder.fields(root, "the plan", PLAN, "version: 1");
     let empty = Fields::of(root, &[]);
     let Some(fields) = fields else {
         let draft = decoder.draft(&empty);
@@ -96,13 +94,14 @@ impl Decoder<'_> {
         if (1..=63).contains(&name.value.len()) && name.value.bytes().all(allowed) {
             return Some(name.value);
         }
-        let proposal: String = name
+        let words: String = name
             .value
             .to_lowercase()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(63)
             .collect();
+        let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
+        let proposal: String = words.join("-").chars().take(63).collect();
         let message = format!("`{}` can not be the name of a plan", shorten(&name.value));
         let help = format!(
             "names are 1 to 63 of a-z, 0-9 and -: `name: {proposal}`; free text goes into `description`"

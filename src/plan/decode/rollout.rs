@@ -6,11 +6,7 @@ use super::super::{
     Spread, Targets, WaveSize, code,
 };
 use super::common::{Decoder, Fields};
-
-const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
-const EXCLUDE: &[&str] = &["workers", "labels", "tags", "jobs"];
-const ROLLOUT: &[&str] =
-    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+use super::keys::{BUDGET, EXCLUDE, ROLLOUT, TARGETS};
 
 impl Decoder<'_> {
     /// Reads `targets:`.
@@ -106,7 +102,7 @@ impl Decoder<'_> {
         }
         if let Some(node) = fields.get("max_failures") {
             settings.max_failures.span = node.span.clone();
-            if let Some(value) = self.amount(node, "max_failures", 0, "") {
+            if let Some(value) = self.amount(node, "max_failures", 0, None) {
                 settings.max_failures.value = value;
             }
         }
@@ -127,7 +123,7 @@ impl Decoder<'_> {
         if resolved.text() == Some("auto") {
             return Some(Concurrency::Auto);
         }
-        self.amount(&resolved, "concurrency", 1, " or auto").map(Concurrency::AtMost)
+        self.amount(&resolved, "concurrency", 1, Some("auto")).map(Concurrency::AtMost)
     }
 
     fn waves(&mut self, node: &Node) -> Vec<Located<WaveSize>> {
@@ -149,7 +145,7 @@ impl Decoder<'_> {
                 }
                 Some(WaveSize::Rest)
             } else {
-                self.amount(&item, "waves", 1, " or rest").map(WaveSize::Of)
+                self.amount(&item, "waves", 1, Some("rest")).map(WaveSize::Of)
             };
             if let Some(value) = size {
                 waves.push(Located { value, span: item.span.clone() });
@@ -206,8 +202,7 @@ impl Decoder<'_> {
     }
 
     fn budget(&mut self, node: &Node) -> Option<Located<Budget>> {
-        const KEYS: &[&str] = &["job", "min_available", "max_unavailable"];
-        let fields = self.fields(node, "budgets", KEYS, "{job: api, min_available: 2}")?;
+        let fields = self.fields(node, "budgets", BUDGET, "{job: api, min_available: 2}")?;
         if fields.get("job").is_none() {
             let help = "name the job, or \"*\" for every job without a budget of its own";
             self.missing("a budget", "job", fields.span.clone(), help);
@@ -217,8 +212,10 @@ impl Decoder<'_> {
             .and_then(|node| self.text(node, "job", "job: api"))
             .filter(|job| job.value == "*" || self.job_name(job));
         let bound = match (fields.get("min_available"), fields.get("max_unavailable")) {
-            (Some(min), None) => self.amount(min, "min_available", 0, "").map(BudgetBound::MinAvailable),
-            (None, Some(max)) => self.amount(max, "max_unavailable", 0, "").map(BudgetBound::MaxUnavailable),
+            (Some(min), None) => self.amount(min, "min_available", 0, None).map(BudgetBound::MinAvailable),
+            (None, Some(max)) => {
+                self.amount(max, "max_unavailable", 0, None).map(BudgetBound::MaxUnavailable)
+            }
             (both, _) => {
                 let message = if both.is_some() {
                     "a budget has `min_available` and `max_unavailable`"

@@ -8,10 +8,7 @@ use super::super::suggest::{one_of, suggest};
 use super::super::yaml::{Key, Node, Value, shorten};
 use super::super::{Located, OnStepFailure, Retries, StepKind, When, code};
 use super::common::Decoder;
-use super::kinds::{KINDS, ONCE, options};
-
-/// The keys that every step may have.
-pub(super) const COMMON: &[&str] = &["id", "name", "needs", "timeout", "retries", "when", "on_failure"];
+use super::keys::{COMMON, KINDS, ONCE, RETRIES as RETRY_KEYS, WHEN, options};
 
 /// Of one attempt, where neither the step nor `defaults` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -76,8 +73,8 @@ impl Decoder<'_> {
     }
 
     fn retries(&mut self, node: &Node, defaults: Retries) -> Retries {
-        const KEYS: &[&str] = &["attempts", "delay", "backoff", "max_delay"];
-        let Some(fields) = self.fields(node, "retries", KEYS, "retries: {attempts: 3, delay: 5s}") else {
+        let Some(fields) = self.fields(node, "retries", RETRY_KEYS, "retries: {attempts: 3, delay: 5s}")
+        else {
             return defaults;
         };
         let mut retries = defaults;
@@ -259,9 +256,14 @@ impl Decoder<'_> {
                 self.error(code::UNKNOWN_KEY, message, key.span.clone(), "one level too high", help);
             } else {
                 let known = COMMON.iter().chain(KINDS).copied();
-                let help = match suggest(name, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("beside its kind a step has {}", one_of(COMMON.iter().copied())),
+                let help = match (suggest(name, known), suggest(name, options(kind).iter().copied())) {
+                    (Some(near), _) => format!("did you mean `{near}`?"),
+                    (None, Some(near)) => {
+                        format!(
+                            "did you mean `{near}`? It is an option of `{kind}`: `{kind}: {{{near}: ...}}`"
+                        )
+                    }
+                    (None, None) => format!("beside its kind a step has {}", one_of(COMMON.iter().copied())),
                 };
                 let message = format!("a step has no key `{}`", shorten(name));
                 self.error(code::UNKNOWN_KEY, message, key.span.clone(), "unknown key", help);
@@ -308,8 +310,7 @@ impl Decoder<'_> {
     }
 
     fn when(&mut self, node: &Node) -> When {
-        let keys = &["labels", "tags", "jobs"];
-        let Some(fields) = self.fields(node, "when", keys, "when: {tags: {zone: a}}") else {
+        let Some(fields) = self.fields(node, "when", WHEN, "when: {tags: {zone: a}}") else {
             return When::default();
         };
         When {

@@ -85,9 +85,12 @@ impl Decoder<'_> {
     }
 
     /// A number that is at least `min`, or a percentage.
-    pub(super) fn amount(&mut self, node: &Node, key: &str, min: u64, also: &str) -> Option<Amount> {
+    pub(super) fn amount(&mut self, node: &Node, key: &str, min: u64, also: Option<&str>) -> Option<Amount> {
         let node = self.resolve(node);
-        let expected = format!("a number or a percentage{also}");
+        let expected = match also {
+            None => "a number or a percentage".to_owned(),
+            Some(word) => format!("a number, a percentage or `{word}`"),
+        };
         match node.scalar() {
             Some(Scalar { kind: ScalarKind::Integer(value), .. }) => {
                 self.at_least(&node, key, *value, min).map(Amount::Count)
@@ -106,7 +109,7 @@ impl Decoder<'_> {
                 None
             }
             Some(Scalar { text, kind: ScalarKind::Float(value) }) => {
-                let message = format!("`{key}` takes a whole number or a percentage{also}, not {text}");
+                let message = format!("`{key}` takes {expected}, not the fraction {text}");
                 let help = if (0.0..=1.0).contains(value) {
                     format!("write a share as a percentage: \"{}%\"", (value * 100.0).round())
                 } else {
@@ -235,6 +238,7 @@ fn parse_duration(text: &str) -> Result<Duration, &'static str> {
             return Err(match unit {
                 "d" | "day" | "days" | "w" => "days are not a unit; write 24h for one",
                 "" if rest.starts_with(['.', ',']) => "fractions are not a duration; take a smaller unit",
+                "" if rest.starts_with(' ') => "a duration has no spaces",
                 "" => "the unit is missing",
                 "S" | "M" | "H" | "MS" => "units are lower case",
                 _ => "unknown unit; the units are ms, s, m and h",

@@ -16,6 +16,8 @@ pub(super) struct Variables {
     broken: Vec<String>,
     /// Bytes that references have been replaced with so far.
     put_in: usize,
+    /// That this is too much has been reported.
+    too_large: bool,
 }
 
 struct Variable {
@@ -99,12 +101,13 @@ impl Variables {
         let mut node = node.clone();
         let mut put = |node: &mut Node| {
             if let Some(text) = node.text().filter(|text| text.contains("${")) {
-                node.value = self.substitute(&text.to_owned(), &node.span, source, problems);
+                node.value = self.substitute(text, &node.span, source, problems);
             }
             !matches!(node.value, Value::Unusable)
         };
         let fine = match &mut node.value {
-            Value::List(items) => items.iter_mut().map(&mut put).fold(true, |all, one| all && one),
+            // Every entry is looked at, also after a bad one.
+            Value::List(items) => items.iter_mut().filter_map(|item| (!put(item)).then_some(())).count() == 0,
             _ => put(&mut node),
         };
         fine.then_some(node)
@@ -146,11 +149,9 @@ impl Variables {
                     variable.used = true;
                     self.put_in += weight(&variable.node);
                     if self.put_in > MAX_BYTES {
-                        let message = format!("with its variables put in the plan exceeds {MAX_BYTES} bytes");
-                        let problem = Problem::error(code::TOO_LARGE, message)
-                            .at(source, span.clone(), "the limit is reached here")
-                            .help("make the variables shorter, or use them in fewer places");
-                        problems.push(problem);
+                        if !std::mem::replace(&mut self.too_large, true) {
+                            problems.push(grown(source, span));
+                        }
                         return Value::Unusable;
                     }
                     if whole && at == 0 {
@@ -219,6 +220,13 @@ impl Variables {
     pub(super) fn values(&self) -> BTreeMap<String, VarValue> {
         self.items.iter().map(|variable| (variable.name.clone(), value_of(&variable.node))).collect()
     }
+}
+
+fn grown(source: &Source, span: &Range<usize>) -> Problem {
+    let message = format!("with its variables put in the plan exceeds {MAX_BYTES} bytes");
+    Problem::error(code::TOO_LARGE, message)
+        .at(source, span.clone(), "the limit is reached here")
+        .help("make the variables shorter, or use them in fewer places")
 }
 
 /// What a value costs wherever it is put in; a list entry costs more than its text.

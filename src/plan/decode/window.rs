@@ -6,8 +6,8 @@ use super::super::suggest::did_you_mean;
 use super::super::yaml::{Node, shorten};
 use super::super::{Located, Problem, Weekday, Window, code};
 use super::common::Decoder;
+use super::keys::WINDOW;
 
-const KEYS: &[&str] = &["timezone", "open", "close", "days"];
 const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Mon),
     ("tue", Weekday::Tue),
@@ -28,7 +28,7 @@ impl Decoder<'_> {
     /// Reads `window:`.
     pub(super) fn window(&mut self, node: &Node) -> Option<Located<Window>> {
         let example = "window: {timezone: Europe/Berlin, open: \"22:00\", close: \"05:00\"}";
-        let fields = self.fields(node, "window", KEYS, example)?;
+        let fields = self.fields(node, "window", WINDOW, example)?;
         for (key, help) in [
             (
                 "timezone",

@@ -19,8 +19,37 @@ pub(super) fn problem(source: &Source, error: &ScanError) -> Problem {
         length = before.chars().next_back().map_or(0, char::len_utf8);
         at = before.len() - length;
     }
-    let (message, label, help) = words(error.kind(), rest);
+    let (mut message, mut label, mut help) = words(error.kind(), rest);
+    if matches!(error.kind(), ErrorKind::MappingValueNotAllowed) && deeper_than_a_value(text, at) {
+        message = "this line is indented deeper than the one above, which has its value already".to_owned();
+        label = "a key can not be here";
+        help = INDENT.to_owned();
+    }
+    if let (ErrorKind::MappingValueNotAllowed, Some(kind)) = (error.kind(), bare_step_above(text, at)) {
+        help = format!("a step that has keys of its own needs a colon: write `- {kind}:` in the line above");
+    }
     Problem::error(code::SYNTAX, message).at(source, at..at + length, label).help(help)
+}
+
+/// The word of a `- word` in the line above: most likely a step whose colon is missing.
+fn bare_step_above(text: &str, at: usize) -> Option<&str> {
+    let line_start = text.get(..at)?.rfind('\n')?;
+    let above = text[..line_start].lines().next_back()?;
+    let word = above.split(" #").next()?.trim().strip_prefix("- ")?.trim();
+    let is_word = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    (is_word && !word.is_empty()).then_some(word)
+}
+
+/// Whether the line of `at` is indented deeper than a complete `key: value` above it.
+fn deeper_than_a_value(text: &str, at: usize) -> bool {
+    let lines = || {
+        let line_start = text.get(..at)?.rfind('\n')?;
+        Some((text[..line_start].lines().next_back()?, &text[line_start + 1..at]))
+    };
+    let Some((above, line)) = lines() else { return false };
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let first = !line.trim().is_empty() && !line.trim().contains([' ', ':']);
+    first && above.contains(": ") && indent(line) > indent(above)
 }
 
 const COLON: &str = "a text with `: ` or ` #` in it needs quotes: \"like: this\"";
@@ -80,9 +109,11 @@ fn words(kind: &ErrorKind, rest: &str) -> (String, &'static str, String) {
         ErrorKind::MisplacedFlowCollectionEnd => {
             ("a closing bracket without an opening one", "here", "remove it, or open it before")
         }
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
-            ("a comma or a closing bracket is missing", "before this", "separate the entries with `,`")
-        }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => (
+            "a comma or a closing bracket is missing",
+            "before this",
+            "close the bracket that is still open, or separate the entries with `,`",
+        ),
         ErrorKind::InvalidIndentation
         | ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::ExpectedBlockSequenceEntry

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use maand::journal::{Holder, HolderState, LOCK_FILE, LockError, RunLock, holder_of};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::support::wait_until;
+use crate::wait_until;
 
 const CHILD: &str = "MAAND_TEST_LOCK_DIR";
 

@@ -92,12 +92,3 @@ pub(crate) fn some_facts() -> Vec<Fact> {
         Fact::RunFinished { end: RunEnd::Failed },
     ]
 }
-
-/// Waits for a condition; a test that waits for ever names what it waits for.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !holds() {
-        assert!(std::time::Instant::now() < end, "in vain: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-}

@@ -117,10 +117,8 @@ struct WorkerJson<'a> {
     /// Its enabled jobs.
     jobs: Vec<&'a str>,
     /// Steps that are skipped here because of their `when`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     skips: Vec<&'a str>,
     /// A person had disabled it: the run skips it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     already_disabled: bool,
 }
 
@@ -178,9 +176,13 @@ struct ProblemJson<'a> {
     /// `error` or `warning`.
     severity: &'static str,
     message: &'a str,
-    file: Option<&'a str>,
+    file: Option<String>,
+    /// Counted from 1.
     line: Option<usize>,
+    /// Counted from 1, in characters.
     column: Option<usize>,
+    /// So many bytes are meant.
+    length: Option<usize>,
     help: Option<&'a str>,
 }
 
@@ -344,9 +346,31 @@ fn problem(problem: &Problem) -> ProblemJson<'_> {
         code: problem.code,
         severity: if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" },
         message: &problem.message,
-        file: place.map(|(file, _, _)| file),
+        file: problem.to_json()["file"].as_str().map(str::to_owned),
         line: place.map(|(_, line, _)| line),
         column: place.map(|(_, _, column)| column),
+        length: problem.labels_in_bytes().first().map(|(span, _)| span.len()),
         help: problem.help.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema as it is committed.
+    const COMMITTED: &str = "schemas/plan-show.v1.schema.json";
+
+    #[test]
+    fn the_committed_schema_is_the_one_of_the_code() {
+        let mut schema = schemars::schema_for!(Document<'_>);
+        schema.insert("title".to_owned(), "Output of `maand plan show --format json`".into());
+        let schema = format!("{:#}\n", schema.as_value());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(COMMITTED);
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &schema).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(committed, schema, "run the tests with MAAND_UPDATE_SCHEMAS=1 and look at what changed");
     }
 }

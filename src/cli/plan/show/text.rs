@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use super::Shown;
-use super::words::{amount, bound, count, details, duration, wave};
+use super::words::{bound, count, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
-use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Step, StepKind};
+use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind};
 use crate::policy;
 
 /// Of more waves than this the first and the last are shown.
@@ -30,7 +30,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     jobs(&mut text, graph);
     beyond(&mut text, graph);
     time(&mut text, shown);
-    problems(&mut text, shown);
+    warnings(&mut text, shown);
     text
 }
 
@@ -109,9 +109,11 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
         row("budget", format!("{} {}", budget.value.job.value, bound(budget.value.bound)));
     }
     let allowed = numbers.max_failures.value;
-    let how = format!("max_failures: {}", amount(settings.max_failures.value));
-    let how = if how.ends_with('%') { format!("{how}: {}", numbers.max_failures.how) } else { how };
-    row("failures", format!("halts at failure {} ({how})", u64::from(allowed) + 1));
+    let how = &numbers.max_failures.how;
+    row(
+        "failures",
+        format!("halts at failure {} (max_failures: {})", u64::from(allowed) + 1, with_how(allowed, how)),
+    );
     row(
         "on failure",
         match settings.on_failure {
@@ -316,23 +318,27 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     }
     let rounds = count(forecast.rounds as usize, "round");
     let most = count(forecast.most_active as usize, "worker");
-    let _ = writeln!(text, "  {rounds} of at most {most}; at most {} down at a time", forecast.most_down);
+    let down = match forecast.most_down {
+        0 => "nobody goes down".to_owned(),
+        down => format!("at most {down} down at a time"),
+    };
+    let _ = writeln!(text, "  {rounds} of at most {most}; {down}");
     match forecast.longest {
         Some(longest) => {
             let _ = writeln!(
                 text,
-                "  longest   {:<9} every try of every step takes its whole time-out",
+                "  longest   {:<10} every try of every step takes its whole time-out",
                 duration(longest)
             );
         }
         None => {
-            let _ = writeln!(text, "  longest   no limit  a step has no time-out");
+            let _ = writeln!(text, "  longest   no limit   a step has no time-out");
         }
     }
     if let Some(expected) = forecast.expected {
         let _ = writeln!(
             text,
-            "  expected  {:<9} a guess from what each kind of step usually takes",
+            "  expected  {:<10} a guess from what each kind of step usually takes",
             duration(expected)
         );
     }
@@ -348,18 +354,19 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     }
 }
 
-fn problems(text: &mut String, shown: &Shown<'_>) {
-    let all: Vec<&Problem> = shown.graph.warnings.iter().chain(shown.feasibility.iter()).collect();
-    if all.is_empty() {
+/// Errors are shown after everything else, with the lines of the plan.
+fn warnings(text: &mut String, shown: &Shown<'_>) {
+    let all = shown.graph.warnings.iter().chain(shown.feasibility.iter());
+    let warnings: Vec<&Problem> = all.filter(|problem| problem.severity == Severity::Warning).collect();
+    if warnings.is_empty() {
         return;
     }
-    let _ = writeln!(text, "\nProblems: {}", all.len());
-    for problem in all {
-        let severity = if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" };
+    let _ = writeln!(text, "\nWarnings: {}", warnings.len());
+    for problem in warnings {
         let place = problem
             .place()
             .map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}: "));
-        let _ = writeln!(text, "  {severity}: {place}{} [{}]", problem.message, problem.code);
+        let _ = writeln!(text, "  {place}{} [{}]", problem.message, problem.code);
         if let Some(help) = &problem.help {
             let _ = writeln!(text, "    {help}");
         }

@@ -27,7 +27,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// As in a plan.
-pub(super) fn amount(amount: Amount) -> String {
+fn amount(amount: Amount) -> String {
     match amount {
         Amount::Count(count) => count.to_string(),
         Amount::Percent(percent) => format!("{percent}%"),

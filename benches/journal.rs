@@ -1,0 +1,161 @@
+//! What the journal costs: one durable append, and the replay of 10,000 workers x 7 steps.
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use maand::engine::{Check, Effect, Evidence, Fact, Intent, Options, Order, Outcome, Rollout, Stamped};
+use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, made_up_fleet};
+use maand::journal::{Journal, Mode, RunHeader, RunId, StepKinds};
+use maand::plan::{Source, StepKind, parse};
+use maand::report::{RunInfo, RunView};
+
+const WORKERS: u32 = 10_000;
+/// Seven steps, as in the usual rolling reboot.
+const PLAN: &str = "version: 1\nname: bench\nrollout: {concurrency: 100}\n\
+    steps: [disable, deploy, reboot, wait_for_ssh, enable, deploy, health]\n";
+
+fn main() {
+    divan::main();
+}
+
+fn graph(workers: u32) -> Arc<RolloutGraph> {
+    let plan = Arc::new(parse(&Source::new("bench.yaml", PLAN), &[]).unwrap());
+    let fleet = Arc::new(made_up_fleet(&plan, workers));
+    Arc::new(compile(&plan, &fleet, &CompileOptions::default()).unwrap())
+}
+
+fn header(graph: &RolloutGraph) -> RunHeader {
+    RunHeader {
+        plan: graph.plan.name.clone(),
+        plan_file: "bench.yaml".into(),
+        plan_text: PLAN.into(),
+        plan_sha256: String::new(),
+        overrides: Vec::new(),
+        only_workers: None,
+        fleet: (*graph.fleet).clone(),
+        graph_hash: graph.hash(),
+        workers_sha256: String::new(),
+        workspace_hash: String::new(),
+        program: String::new(),
+        who: String::new(),
+        seed: 1,
+        scripts: BTreeMap::new(),
+        hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
+        kinds: StepKinds::default(),
+        started_at: 1_795_392_900_000,
+    }
+}
+
+fn boot_id(worker: u32, boot: u32) -> String {
+    format!("{worker:08x}-0000-4000-8000-{boot:012x}")
+}
+
+fn well(graph: &RolloutGraph, order: &Order) -> Outcome {
+    let said = Evidence::Said { text: "done".into() };
+    let evidence = match (order.lane, &order.intent) {
+        (Lane::Worker(target), Intent::ReadBootId) => Evidence::BootId { boot_id: boot_id(target.0, 0) },
+        (_, Intent::Reboot { .. }) => Evidence::Departed,
+        (Lane::Worker(target), Intent::AwaitBoot { .. }) => Evidence::Back { boot_id: boot_id(target.0, 1) },
+        (Lane::Worker(_), _) => match graph.plan.steps[order.step as usize].kind {
+            StepKind::Disable { .. } => Evidence::Disabled { own: vec![None], others: vec![] },
+            _ => said,
+        },
+        _ => said,
+    };
+    Outcome::Ok { evidence }
+}
+
+/// All facts of a run in which all goes well.
+fn play(graph: &Arc<RolloutGraph>) -> Vec<Fact> {
+    let workers = graph.targets.len() as u32;
+    let checks =
+        (0..workers).map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/x".into() }).collect();
+    let mut rollout = Rollout::new(graph.clone(), Options::default());
+    let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
+    let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
+    let mut facts = Vec::new();
+    let mut at = 1_795_392_900_000;
+    while let Some(fact) = todo.pop_front() {
+        at += 1;
+        let consequences = rollout.apply(at, fact).unwrap();
+        facts.extend(consequences.facts);
+        for effect in consequences.effects {
+            todo.push_back(match effect {
+                Effect::Execute(order) => {
+                    Fact::Finished { attempt: order.attempt, outcome: well(graph, &order) }
+                }
+                Effect::Wake { timer, .. } => Fact::Due { timer },
+                Effect::Observe { jobs } => Fact::Observed { jobs, unavailable: Vec::new() },
+            });
+        }
+    }
+    facts
+}
+
+fn filled(graph: &Arc<RolloutGraph>) -> (tempfile::TempDir, Journal, RunId) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let facts = play(graph);
+    let (run, _) = journal.create_run(&header(graph), &facts[..1]).unwrap();
+    for some in facts[1..].chunks(5_000) {
+        journal.append(&run, 1, 1_795_392_900_001, some, None).unwrap();
+    }
+    (dir, journal, run)
+}
+
+/// One transaction of three facts with its sync: what the disk costs, mostly.
+#[divan::bench(max_time = 3)]
+fn append(bencher: divan::Bencher<'_, '_>) {
+    let graph = graph(3);
+    let (_dir, mut journal, run) = {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+        let (run, _) = journal.create_run(&header(&graph), &play(&graph)[..1]).unwrap();
+        (dir, journal, run)
+    };
+    let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
+    bencher.bench_local(|| journal.append(&run, 1, 1, &facts, None).unwrap());
+}
+
+/// Reading and checking every fact.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn read(bencher: divan::Bencher<'_, '_>) {
+    let graph = graph(WORKERS);
+    let (_dir, journal, run) = filled(&graph);
+    bencher.bench_local(|| journal.read(&run).unwrap().map(Result::unwrap).count());
+}
+
+/// What a resume does: reading, and the engine's state rebuilt.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn replay(bencher: divan::Bencher<'_, '_>) {
+    let graph = graph(WORKERS);
+    let (_dir, journal, run) = filled(&graph);
+    bencher.bench_local(|| {
+        let mut rollout = Rollout::new(graph.clone(), Options::default());
+        for stamped in journal.read(&run).unwrap() {
+            let stamped = stamped.unwrap();
+            rollout.replay(stamped.at, &stamped.fact).unwrap();
+        }
+        rollout.standing()
+    });
+}
+
+/// What a report does with each fact, less the reading.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn fold(bencher: divan::Bencher<'_, '_>) {
+    let graph = graph(WORKERS);
+    let facts: Vec<_> = (1..)
+        .zip(play(&graph))
+        .map(|(seq, fact)| Stamped { seq, at: 1_795_392_900_000 + seq as i64, epoch: 1, fact })
+        .collect();
+    bencher.bench_local(|| {
+        let info = RunInfo { run: "bench".into(), started_at: 0 };
+        let mut view = RunView::new(info, graph.clone());
+        for stamped in &facts {
+            view.fold(stamped).unwrap();
+        }
+        view.refresh(0);
+        view.counts
+    });
+}

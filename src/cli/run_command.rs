@@ -1,0 +1,374 @@
+//! `maand run_command`: arguments, live output and the summary; the work is done by the library.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+use unicode_width::UnicodeWidthStr;
+
+use super::ask::Consent;
+use super::table::{Table, or_dash};
+use super::world::World;
+use super::{CliError, Context, Exit, engine, interrupt, out};
+use crate::bucket::Host;
+use crate::catalog::command::{
+    BACK_WITHIN, CommandOutcome, CommandRequest, CommandResult, Observer, run_command,
+};
+use crate::catalog::{Call, Catalog, HealthRequest, WorkerOutcome};
+use crate::plan::Problem;
+use crate::ssh::{Cancel, OUTPUT_KEPT, Stream, visible};
+
+/// Arguments of `maand run_command`.
+#[derive(Debug, Args)]
+pub struct RunCommandArgs {
+    /// Shell text [default: workspace/command.sh]
+    #[arg(value_name = "CMD")]
+    command: Option<String>,
+    /// On these workers [default: all]
+    #[arg(short, long, value_delimiter = ',', value_name = "HOST,..", conflicts_with = "labels")]
+    workers: Vec<String>,
+    /// On the workers with any of these labels
+    #[arg(short, long, value_delimiter = ',', value_name = "LABEL,..")]
+    labels: Vec<String>,
+    /// At most so many workers at a time
+    #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    concurrency: u32,
+    /// Check the health of all jobs after each batch of N workers
+    #[arg(long = "health_check", alias = "health-check")]
+    health_check: bool,
+    /// Go on with further workers after a failure
+    #[arg(long)]
+    keep_going: bool,
+    /// Seconds for the command on one worker
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    timeout: u64,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// A `command.sh` is not larger than this.
+const COMMAND_LIMIT: u64 = 1 << 20;
+
+/// Carries it out.
+pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliError> {
+    let world = World::open(context)?;
+    let command = command(&args, &world)?;
+    let hosts = world.select(&args.workers, &args.labels)?;
+    if hosts.is_empty() {
+        return Err(Problem::error("maand::run_command::no_workers", "there is no worker to run it on")
+            .help("list workers in workspace/workers.json")
+            .into());
+    }
+    let first_line = command.lines().next().unwrap_or_default();
+    let question = format!("Run `{}` on {}", visible(first_line.as_bytes()), named(&hosts));
+    if !args.consent.ask(&question)? {
+        return Err(CliError::new(
+            Exit::Resumable,
+            Problem::error("maand::declined", "nothing was done").help("answer y, or give --yes"),
+        ));
+    }
+    let cancel = Cancel::new();
+    interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
+    let health = if args.health_check { Some(Health::new(&world, context, &cancel)?) } else { None };
+    let lock = world.lock("maand run_command", &cancel)?;
+    let request = CommandRequest {
+        bucket_id: world.fleet.bucket_id.clone(),
+        concurrency: args.concurrency as usize,
+        keep_going: args.keep_going,
+        timeout: Duration::from_secs(args.timeout),
+        back_within: BACK_WITHIN,
+        batches: args.health_check,
+        command,
+        hosts,
+    };
+    let live = Live::new(&request, health, context);
+    let began = Instant::now();
+    let results = run_command(world.remote.as_ref(), &request, &live, &cancel);
+    drop(lock);
+    live.summary(&request, &results, began.elapsed(), context)?;
+    Ok(exit(&results, live.health_failed(), cancel.is_cancelled()))
+}
+
+/// The text of the argument, or of `workspace/command.sh`.
+fn command(args: &RunCommandArgs, world: &World) -> Result<String, CliError> {
+    if let Some(command) = &args.command {
+        if command.trim().is_empty() || command.contains('\0') {
+            return Err(CliError::usage("the command is empty", "give one, such as \"uptime\""));
+        }
+        return Ok(command.clone());
+    }
+    let path = &world.bucket.paths().command_sh;
+    let missing = |why: String| {
+        Problem::error("maand::run_command::no_command", format!("{}: {why}", path.display()))
+            .help("give a command, such as `maand run_command \"uptime\"`, or write it into that file")
+    };
+    let size = std::fs::metadata(path).map_err(|error| missing(error.to_string()))?.len();
+    if size > COMMAND_LIMIT {
+        return Err(missing(format!("it is larger than {COMMAND_LIMIT} bytes")).into());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| missing(error.to_string()))?;
+    if text.trim().is_empty() || text.contains('\0') {
+        return Err(missing("there is no command in it".to_owned()).into());
+    }
+    Ok(text)
+}
+
+fn named(hosts: &[Host]) -> String {
+    match hosts {
+        [one] => one.to_string(),
+        [first, second, third] => format!("3 workers ({first}, {second}, {third})"),
+        [first, second] => format!("2 workers ({first}, {second})"),
+        [first, .., last] => format!("{} workers ({first} to {last})", hosts.len()),
+        [] => "no worker".to_owned(),
+    }
+}
+
+/// 1 where something went wrong; 5 where nothing did and workers are left because of a signal.
+fn exit(results: &[CommandResult], health_failed: bool, interrupted: bool) -> Exit {
+    let bad = |result: &CommandResult| {
+        !result.outcome.is_ok() && !matches!(result.outcome, CommandOutcome::NotStarted { .. })
+    };
+    if health_failed || results.iter().any(bad) {
+        Exit::Failed
+    } else if results.iter().all(|result| result.outcome.is_ok()) {
+        Exit::Done
+    } else if interrupted {
+        Exit::Resumable
+    } else {
+        Exit::Failed
+    }
+}
+
+/// `--health_check`: all jobs, on all workers, with the patience of `maand health_check --wait`.
+struct Health {
+    catalog: Arc<dyn Catalog>,
+    call: Call,
+}
+
+impl Health {
+    /// An engine that can not do it says so before anything is run.
+    fn new(world: &World, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
+        let catalog = engine::of(world, context)?;
+        catalog.allocations().map_err(super::engine::catalog_error)?;
+        let call = Call {
+            cancel: cancel.clone(),
+            until: Instant::now() + LONGEST,
+            output: Arc::new(|_, _| ()),
+            fence: None,
+        };
+        Ok(Self { catalog, call })
+    }
+
+    /// `Err` says what is not well.
+    fn run(&self) -> Result<(), String> {
+        let request = HealthRequest { wait: true, ..HealthRequest::default() };
+        let report = self.catalog.health(&request, &self.call).map_err(|error| error.to_string())?;
+        let workers = report.workers.iter().map(|(host, outcome)| (host.to_string(), outcome));
+        let jobs =
+            report.allocations.iter().map(|line| (format!("{} on {}", line.job, line.host), &line.outcome));
+        let bad = |(what, outcome): (String, &WorkerOutcome)| match outcome {
+            WorkerOutcome::Ok { .. } => None,
+            WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => {
+                Some(format!("{what}: {error}"))
+            }
+            WorkerOutcome::Unknown { why } => Some(format!("{what}: {why}")),
+        };
+        let all: Vec<String> = workers.chain(jobs).filter_map(bad).collect();
+        match all.as_slice() {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            [first, rest @ ..] => Err(format!("{first} (and {} more)", rest.len())),
+        }
+    }
+}
+
+/// Every wait has an end.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Shows what happens as it happens.
+struct Live {
+    json: bool,
+    quiet: bool,
+    width: usize,
+    /// For JSON: what each worker printed.
+    kept: Mutex<BTreeMap<Host, [Kept; 2]>>,
+    check: Option<Health>,
+    /// Why a check after a batch failed.
+    health: Mutex<Option<String>>,
+}
+
+/// The beginning of one stream.
+#[derive(Default)]
+struct Kept {
+    text: String,
+    dropped: u64,
+}
+
+impl Live {
+    fn new(request: &CommandRequest, check: Option<Health>, context: &Context) -> Self {
+        let width = request.hosts.iter().map(|host| host.as_str().width()).max().unwrap_or(0).min(40);
+        Self {
+            json: context.json,
+            quiet: context.quiet,
+            width,
+            kept: Mutex::new(BTreeMap::new()),
+            check,
+            health: Mutex::new(None),
+        }
+    }
+
+    fn health_failed(&self) -> bool {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whole lines in one go, so that workers do not cut into each other's.
+    fn write(&self, host: &Host, to_stdout: bool, text: &str) {
+        let head = format!("{host:<width$} | ", width = self.width);
+        let mut line = String::with_capacity(text.len() + head.len() * 2);
+        for part in text.split('\n') {
+            line.push_str(&head);
+            line.push_str(&visible(part.as_bytes()));
+            line.push('\n');
+        }
+        let _ = if to_stdout && !self.json {
+            std::io::stdout().lock().write_all(line.as_bytes())
+        } else {
+            std::io::stderr().lock().write_all(line.as_bytes())
+        };
+    }
+
+    fn summary(
+        &self,
+        request: &CommandRequest,
+        results: &[CommandResult],
+        took: Duration,
+        context: &Context,
+    ) -> Result<(), CliError> {
+        let ok = results.iter().filter(|result| result.outcome.is_ok()).count();
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.json {
+            return out::print_json(&self.document(request, results, took, ok, health.as_deref()));
+        }
+        if context.quiet && ok == results.len() && health.is_none() {
+            return Ok(());
+        }
+        // Of a large fleet only what went wrong is of interest.
+        let all = results.len() <= LISTED;
+        let mut table = Table::new(&["HOST", "RESULT", "TIME", "DETAIL"]);
+        let mut rows = 0;
+        for result in results.iter().filter(|result| all || !result.outcome.is_ok()) {
+            rows += 1;
+            table.row(vec![
+                result.host.to_string(),
+                result.outcome.word().to_owned(),
+                format!("{:.1} s", result.took.as_secs_f64()),
+                or_dash(result.outcome.detail()),
+            ]);
+        }
+        let mut text = String::from("\n");
+        if rows > 0 {
+            text.push_str(&table.render());
+        }
+        text.push_str(&format!("{ok} of {} ok in {:.1} s\n", results.len(), took.as_secs_f64()));
+        if let Some(why) = health {
+            text.push_str(&format!("health check: {why}\n"));
+        }
+        out::print(&text)
+    }
+
+    fn document(
+        &self,
+        request: &CommandRequest,
+        results: &[CommandResult],
+        took: Duration,
+        ok: usize,
+        health: Option<&str>,
+    ) -> serde_json::Value {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let streams = kept.get(&result.host);
+                let text = |at: usize| streams.map_or("", |streams| streams[at].text.as_str());
+                let dropped = |at: usize| streams.map_or(0, |streams| streams[at].dropped);
+                let code = match result.outcome {
+                    CommandOutcome::Succeeded => Some(0),
+                    CommandOutcome::Failed { code } => Some(code),
+                    _ => None,
+                };
+                json!({
+                    "host": result.host,
+                    "result": result.outcome.word(),
+                    "ok": result.outcome.is_ok(),
+                    "exit_code": code,
+                    "detail": result.outcome.detail(),
+                    "seconds": result.took.as_secs_f64(),
+                    "stdout": text(0),
+                    "stderr": text(1),
+                    "dropped_bytes": dropped(0) + dropped(1),
+                })
+            })
+            .collect();
+        json!({
+            "schema": "run-command.v1",
+            "command": request.command,
+            "ok": ok,
+            "of": results.len(),
+            "seconds": took.as_secs_f64(),
+            "health_check": health,
+            "workers": rows,
+        })
+    }
+}
+
+/// A fleet up to this size is listed whole in the summary.
+const LISTED: usize = 50;
+
+impl Observer for Live {
+    fn started(&self, _host: &Host) {}
+
+    fn lines(&self, host: &Host, stream: Stream, lines: &str) {
+        let line = lines;
+        if self.json {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = &mut kept.entry(host.clone()).or_default()[usize::from(stream == Stream::Stderr)];
+            if kept.text.len() + line.len() < OUTPUT_KEPT {
+                kept.text.push_str(line);
+                kept.text.push('\n');
+            } else {
+                kept.dropped += line.len() as u64 + 1;
+            }
+        }
+        self.write(host, stream == Stream::Stdout, line);
+    }
+
+    fn note(&self, host: &Host, text: &str) {
+        if !self.quiet {
+            self.write(host, false, &format!("({text})"));
+        }
+    }
+
+    fn finished(&self, result: &CommandResult) {
+        if !result.outcome.is_ok() && !matches!(result.outcome, CommandOutcome::NotStarted { .. }) {
+            let text = format!("({}: {})", result.outcome.word(), result.outcome.detail());
+            self.write(&result.host, false, &text);
+        } else if !self.quiet
+            && let CommandOutcome::Rebooted { .. } = result.outcome
+        {
+            self.write(&result.host, false, &format!("(rebooted: {})", result.outcome.detail()));
+        }
+    }
+
+    fn after_batch(&self) -> Result<(), String> {
+        let Some(check) = &self.check else { return Ok(()) };
+        let result = check.run();
+        if let Err(why) = &result {
+            let mut first = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| why.clone());
+        }
+        result.map_err(|why| format!("health check: {why}"))
+    }
+}

@@ -1,0 +1,231 @@
+//! `maand sandbox up`: a throwaway fleet in the foreground, and what to type next.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+
+use super::world::World;
+use super::{CliError, Context, Exit};
+use crate::bucket::Bucket;
+use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
+use crate::plan::Problem;
+use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
+use crate::ssh::Cancel;
+
+/// For the first deployment of all demo jobs; a sandbox of hundreds on a busy machine takes a minute.
+const DEPLOY_WITHIN: Duration = Duration::from_secs(300);
+
+/// The commands below `maand sandbox`.
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// Start a throwaway fleet and keep it until Ctrl-C
+    Up(Up),
+}
+
+/// Arguments of `maand sandbox up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How many workers
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    workers: usize,
+    /// Where everything of it is; stays there afterwards [default: a folder that goes at the end]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Divides the made-up boot time of three seconds
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    speed: f64,
+    /// Something that goes wrong, from the start or when the worker next reboots; may be repeated
+    #[arg(long, value_name = "HOST:KIND")]
+    fault: Vec<String>,
+    /// Also execute your own text (commands of plans, Makefiles, probes) as yourself on this machine
+    #[arg(long)]
+    execute: bool,
+}
+
+/// Carries out one of them.
+pub(super) fn run(command: SandboxCommand, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        SandboxCommand::Up(up) => run_up(up, context),
+    }
+}
+
+/// The hidden command: becomes a guard.
+pub(super) fn guard() -> Result<Exit, CliError> {
+    match crate::sandbox::guard_main() {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => Err(CliError::usage(
+            format!("this command is for sandboxes only: {error}"),
+            "type `maand sandbox up` to have one",
+        )),
+    }
+}
+
+fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
+    let signals = Signals::listen()?;
+    let mut options = SandboxOptions::new(Blueprint::demo(up.workers));
+    options.dir = up.dir;
+    options.speed = up.speed;
+    options.execute = up.execute;
+    let sandbox = Sandbox::start(options)?;
+    let faults =
+        up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
+    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
+        let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");
+        return Err(Problem::error("maand::sandbox::fault", message)
+            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
+            .into());
+    }
+    if let Err(error) = deploy(&sandbox, context, &signals.cancel) {
+        return Err(if signals.cancel.is_cancelled() { interrupted() } else { error });
+    }
+    for fault in faults {
+        sandbox.inject(fault);
+    }
+    let text = if context.json { announce_json(&sandbox) } else { announce(&sandbox) };
+    // A closed standard output is no reason to end the fleet: somebody may have read the file instead.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    drop(stdout);
+    signals.wait();
+    let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
+    sandbox.stop();
+    Ok(Exit::Done)
+}
+
+/// Builds the sandbox's bucket and deploys its jobs, as `maand build` and `maand deploy` do.
+///
+/// # Errors
+/// `maand::sandbox::deploy` with the first worker or job that could not be brought up.
+pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> Result<(), CliError> {
+    let failed = |why: String| {
+        Problem::error("maand::sandbox::deploy", format!("the demo jobs can not be deployed: {why}"))
+            .help("is the machine out of memory, processes or disk space? fewer workers need less")
+    };
+    let bucket = Bucket::open(&sandbox.bucket_dir())?;
+    let (fleet, _) = bucket.load()?;
+    let world = World::of(bucket, fleet, context)?;
+    let catalog = Builtin::new(world.bucket, world.remote);
+    let call = Call {
+        cancel: cancel.clone(),
+        until: Instant::now() + DEPLOY_WITHIN,
+        output: Arc::new(|_, _| {}),
+        fence: None,
+    };
+    catalog.build(&call).map_err(|error| failed(error.to_string()))?;
+    let report =
+        catalog.deploy(&DeployRequest::default(), &call).map_err(|error| failed(error.to_string()))?;
+    let workers = report.workers.iter().map(|(host, outcome)| (host.to_string(), Some(outcome)));
+    let jobs =
+        report.allocations.iter().map(|one| (format!("{} on {}", one.job, one.host), one.outcome.as_ref()));
+    for (what, outcome) in workers.chain(jobs) {
+        match outcome {
+            None | Some(WorkerOutcome::Ok { .. }) => {}
+            Some(WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error }) => {
+                return Err(failed(format!("{what}: {error}")).into());
+            }
+            Some(WorkerOutcome::Unknown { why }) => return Err(failed(format!("{what}: {why}")).into()),
+        }
+    }
+    Ok(())
+}
+
+fn announce(sandbox: &Sandbox) -> String {
+    let bucket = sandbox.bucket_dir();
+    let bucket = shell_word(&bucket.to_string_lossy());
+    let mut text = format!(
+        "THIS IS A SANDBOX: {} throwaway workers on this machine. Nothing here is real.\n\n",
+        sandbox.hosts().len()
+    );
+    for host in sandbox.hosts().iter().take(10) {
+        let address = sandbox.address(host).map(|address| address.to_string()).unwrap_or_default();
+        text.push_str(&format!("  {host}  listens on {address}\n"));
+    }
+    if sandbox.hosts().len() > 10 {
+        text.push_str(&format!("  ... and {} more\n", sandbox.hosts().len() - 10));
+    }
+    text.push_str(&format!(
+        "\nIts folder:  {}\n\nType in another terminal:\n\n\
+           cd {bucket}\n\
+           maand cat allocations\n\
+           maand health_check\n\
+           maand plan new reboot --from rolling-reboot\n\
+           maand plan apply plans/reboot.yaml\n\n\
+         Ctrl-C ends it.\n",
+        sandbox.dir().display(),
+    ));
+    text
+}
+
+fn announce_json(sandbox: &Sandbox) -> String {
+    let workers: Vec<_> = sandbox
+        .hosts()
+        .iter()
+        .map(|host| serde_json::json!({ "host": host, "address": sandbox.address(host), "root": sandbox.root(host) }))
+        .collect();
+    let all = serde_json::json!({
+        "type": "sandbox",
+        "schema": 1,
+        "dir": sandbox.dir(),
+        "bucket": sandbox.bucket_dir(),
+        "workers": workers,
+    });
+    format!("{all}\n")
+}
+
+/// `text` as one word that can be pasted into a shell.
+fn shell_word(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn interrupted() -> CliError {
+    let problem = Problem::error("maand::interrupted", "interrupted before the sandbox was ready")
+        .help("everything of it has ended; start it again when you like");
+    CliError::new(Exit::Resumable, problem)
+}
+
+/// The signals that end the foreground: Ctrl-C, a kind kill, a terminal that closes.
+struct Signals {
+    /// Cancelled by the first of them.
+    cancel: Cancel,
+    came: Receiver<()>,
+}
+
+impl Signals {
+    /// From here on they no longer end the process by themselves.
+    fn listen() -> Result<Self, Problem> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error: std::io::Error| {
+            Problem::error("maand::sandbox::start", format!("can not listen for Ctrl-C: {error}"))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let entered = runtime.enter();
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut kinds = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        drop(entered);
+        let cancel = Cancel::new();
+        let (sender, came) = std::sync::mpsc::channel();
+        let listener = cancel.clone();
+        let listen = move || {
+            runtime.block_on(std::future::poll_fn(move |context| {
+                let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
+                if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            }));
+            listener.cancel();
+            let _ = sender.send(());
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        Ok(Self { cancel, came })
+    }
+
+    fn wait(&self) {
+        let _ = self.came.recv();
+    }
+}

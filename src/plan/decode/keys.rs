@@ -1,0 +1,65 @@
+//! The words of the language: every key that a map may have, every kind and its options.
+
+/// Of the plan itself.
+pub(crate) const PLAN: &[&str] =
+    &["version", "name", "description", "vars", "targets", "rollout", "defaults", "before", "steps", "after"];
+/// Of `targets`.
+pub(crate) const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
+/// Of `exclude`.
+pub(crate) const EXCLUDE: &[&str] = &["workers", "labels", "tags", "jobs"];
+/// Of `rollout`.
+pub(crate) const ROLLOUT: &[&str] =
+    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+/// Of an entry of `budgets`.
+pub(crate) const BUDGET: &[&str] = &["job", "min_available", "max_unavailable"];
+/// Of `window`.
+pub(crate) const WINDOW: &[&str] = &["timezone", "open", "close", "days"];
+/// Of `defaults`.
+pub(crate) const DEFAULTS: &[&str] = &["timeout", "retries"];
+/// Of `retries`.
+pub(crate) const RETRIES: &[&str] = &["attempts", "delay", "backoff", "max_delay"];
+/// Of `when`.
+pub(crate) const WHEN: &[&str] = &["labels", "tags", "jobs"];
+/// Of every step, beside its kind.
+pub(crate) const COMMON: &[&str] = &["id", "name", "needs", "timeout", "retries", "when", "on_failure"];
+
+/// Every kind as it can be written.
+pub(crate) const KINDS: &[&str] = &[
+    "disable",
+    "enable",
+    "re-enable",
+    "deploy",
+    "build",
+    "start",
+    "stop",
+    "restart",
+    "reboot",
+    "wait_for_ssh",
+    "run",
+    "local",
+    "health",
+    "sync_check",
+    "pause",
+    "approve",
+];
+/// The kinds that make sense once, for `before` and `after`.
+pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "pause", "approve"];
+
+/// The options of a kind.
+pub(crate) fn options(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "disable" | "start" | "stop" | "restart" => &["jobs"],
+        "deploy" => &["jobs", "force"],
+        "reboot" => &["command", "down_within", "unless"],
+        "wait_for_ssh" => &["settle", "interval"],
+        "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
+        "health" => &["jobs", "wait", "scope"],
+        "sync_check" => &["repair"],
+        "approve" => &["message"],
+        _ => &[],
+    }
+}
+
+/// Where a key belongs that people often write one level too high.
+pub(crate) const BELONGS: &[(&str, &[&str])] =
+    &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS)];

@@ -1,0 +1,160 @@
+//! The document as people write it. The doc comments here are what an editor shows.
+#![expect(dead_code, reason = "these types describe a shape; nothing is ever made of them")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use super::steps::{OnceStepEntry, Retries, StepEntry};
+use super::values::{
+    Amount, BudgetJob, Concurrency, Count, Day, Duration, Host, JobName, List, OnFailure, OneOrMore, Order,
+    PlanName, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
+};
+
+/// A maand plan: how an operation rolls over a fleet of workers.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, title = "maand plan, version 1")]
+pub(super) struct Plan {
+    /// The version of the plan language: 1.
+    version: Version,
+    /// The name of the plan: 1 to 63 of a-z, 0-9 and -.
+    name: PlanName,
+    /// What the plan is for, for people.
+    description: Option<Text>,
+    /// Variables: texts, numbers, truth values and lists of them. `${name}` stands for one in any text;
+    /// commands get them as environment variables. `--set name=value` overrides.
+    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
+    vars: Option<BTreeMap<String, VariableValue>>,
+    /// Which workers. Left out: every worker of the bucket.
+    targets: Option<Targets>,
+    /// How the workers are taken: how many, in which order, when, and when to stop.
+    rollout: Option<Rollout>,
+    /// For steps that do not say otherwise.
+    defaults: Option<Defaults>,
+    /// Steps that run once, before the first worker.
+    #[schemars(length(min = 1))]
+    before: Option<Vec<OnceStepEntry>>,
+    /// Steps that run on every worker; each waits for the one before unless it has `needs`.
+    #[schemars(length(min = 1))]
+    steps: Vec<StepEntry>,
+    /// Steps that run once, after the last worker, unless the rollout was halted.
+    #[schemars(length(min = 1))]
+    after: Option<Vec<OnceStepEntry>>,
+}
+
+/// Which workers: those that match everything that is given here.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Targets {
+    /// Hosts as written in workers.json.
+    workers: Option<List<Host>>,
+    /// Workers that carry all of these labels.
+    labels: Option<List<Text>>,
+    /// Workers that have, for each of these tags, one of the values.
+    #[schemars(extend("minProperties" = 1))]
+    tags: Option<BTreeMap<String, OneOrMore<Word>>>,
+    /// Workers that host an enabled allocation of one of these jobs.
+    jobs: Option<List<JobName>>,
+    /// Left out again: workers that match any one of these.
+    exclude: Option<Exclude>,
+    /// Refuse to start when the selection has another size.
+    expect: Option<Expect>,
+}
+
+/// Workers that are left out.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Exclude {
+    /// These hosts.
+    workers: Option<List<Host>>,
+    /// Workers that carry one of these labels.
+    labels: Option<List<Text>>,
+    /// Workers that have one of these values of a tag.
+    #[schemars(extend("minProperties" = 1))]
+    tags: Option<BTreeMap<String, OneOrMore<Word>>>,
+    /// Workers that host one of these jobs.
+    jobs: Option<List<JobName>>,
+}
+
+/// Bounds for the number of selected workers.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Expect {
+    /// At least this many.
+    min: Option<Count<0>>,
+    /// At most this many.
+    max: Option<Count<1>>,
+}
+
+/// How the workers are taken.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Rollout {
+    /// How many workers at a time: a number, a percentage of the selected workers, or auto (as many as
+    /// budgets, spread and wave allow). Default: 1.
+    concurrency: Option<Concurrency>,
+    /// Sizes of the waves: numbers, percentages, and rest as the last one. A wave ends before the next one
+    /// begins; without rest the last size repeats. Default: one wave with all.
+    waves: Option<List<WaveSize>>,
+    /// position (as in workers.json, the default), reverse, host, or a list of hosts to begin with.
+    order: Option<Order>,
+    /// Disturb only so many values of a tag at a time, such as one zone.
+    spread: Option<Spread>,
+    /// What must stay up of a job, counted over the whole bucket.
+    budgets: Option<List<Budget>>,
+    /// The rollout halts at one failed worker more than this: a number or a percentage. Default: 0.
+    max_failures: Option<Amount>,
+    /// halt (the default): leave a failed worker as it is. revert: undo its finished steps first.
+    on_failure: Option<OnFailure>,
+    /// A pause after each wave, before the next one.
+    soak: Option<Duration>,
+    /// New workers are admitted only inside of this window.
+    window: Option<Window>,
+}
+
+/// At most so many failure domains at a time.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Spread {
+    /// The tag whose values are the failure domains, such as zone.
+    tag: Text,
+    /// How many of them may be disturbed at a time. Default: 1.
+    at_most: Option<Count<1>>,
+}
+
+/// What must stay up of a job: exactly one of min_available and max_unavailable.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["min_available"] }, { "required": ["max_unavailable"] }]))]
+pub(super) struct Budget {
+    /// The job, or "*" for every job without a budget of its own.
+    job: BudgetJob,
+    /// At least so many allocations available: a number, or a percentage (rounded up).
+    min_available: Option<Amount>,
+    /// At most so many allocations unavailable: a number, or a percentage (rounded down).
+    max_unavailable: Option<Amount>,
+}
+
+/// When new workers are admitted. It may cross midnight.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Window {
+    /// An IANA name, such as Europe/Berlin or UTC.
+    timezone: Text,
+    /// From when, such as "22:00".
+    open: TimeOfDay,
+    /// Until when, such as "05:00"; at or before `open` it is on the next day.
+    close: TimeOfDay,
+    /// The days on which it opens. Default: all.
+    days: Option<List<Day>>,
+}
+
+/// For steps that do not say otherwise.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Defaults {
+    /// Of one attempt. Default: 5m; wait_for_ssh 10m.
+    timeout: Option<Duration>,
+    /// How often a failed step is tried again.
+    retries: Option<Retries>,
+}

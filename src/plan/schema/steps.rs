@@ -1,0 +1,280 @@
+//! Steps as people write them.
+#![expect(dead_code, reason = "these types describe a shape; nothing is ever made of them")]
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde_json::{Value, json};
+
+use super::super::decode::keys;
+use super::values::{
+    AnyList, Count, Duration, Factor, Flag, Id, JobName, List, OnStepFailure, OneOrMore, OrNothing, Scope,
+    Shell, Text, Word,
+};
+
+/// A step: the name of a kind, or a map with a kind and other keys.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum StepEntry {
+    Name(#[schemars(schema_with = "bare_worker")] ()),
+    Map(WorkerStep),
+}
+
+/// A step that runs once: the name of a kind, or a map with a kind and other keys.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum OnceStepEntry {
+    Name(#[schemars(schema_with = "bare_once")] ()),
+    Map(OnceStep),
+}
+
+/// The kinds that need options and can not be bare names.
+const NEVER_BARE: &[&str] = &["run", "local", "pause"];
+
+fn bare(kinds: &[&str]) -> Schema {
+    let names: Vec<&str> = kinds.iter().filter(|kind| !NEVER_BARE.contains(kind)).copied().collect();
+    json_schema!({ "description": "A step with all its defaults.", "enum": names })
+}
+
+fn bare_worker(_: &mut schemars::SchemaGenerator) -> Schema {
+    bare(keys::KINDS)
+}
+
+fn bare_once(_: &mut schemars::SchemaGenerator) -> Schema {
+    bare(keys::ONCE)
+}
+
+/// "Exactly one of these keys."
+fn exactly_one(kinds: &[&str]) -> Value {
+    kinds.iter().map(|kind| json!({ "required": [kind] })).collect()
+}
+
+/// A step of every worker: exactly one kind, and any of the common keys.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("oneOf" = exactly_one(keys::KINDS)))]
+pub(super) struct WorkerStep {
+    /// Default: the kind, with -2, -3 for repeats.
+    id: Option<Id>,
+    /// A name for people.
+    name: Option<Text>,
+    /// The ids of the steps that must have finished first, instead of the step before. []: none.
+    needs: Option<AnyList<Text>>,
+    /// Of one attempt, such as 10m.
+    timeout: Option<Duration>,
+    /// How often it is tried again.
+    retries: Option<Retries>,
+    /// Only on workers that match; on others the step is skipped.
+    when: Option<When>,
+    /// fail (the default), or ignore: the worker goes on when this step fails.
+    on_failure: Option<OnStepFailure>,
+    /// Puts the worker, or its allocations of some jobs, into disabled.json.
+    disable: Option<OrNothing<Jobs>>,
+    /// Removes from disabled.json what this run has put there.
+    enable: Option<OrNothing<NoOptions>>,
+    /// The same as enable.
+    #[schemars(rename = "re-enable")]
+    re_enable: Option<OrNothing<NoOptions>>,
+    /// Builds, then deploys.
+    deploy: Option<OrNothing<Deploy>>,
+    /// Builds only.
+    build: Option<OrNothing<NoOptions>>,
+    /// Starts jobs of this worker.
+    start: Option<OrNothing<Jobs>>,
+    /// Stops jobs of this worker.
+    stop: Option<OrNothing<Jobs>>,
+    /// Restarts jobs of this worker.
+    restart: Option<OrNothing<Jobs>>,
+    /// Reboots the worker, once. Put a wait_for_ssh after it.
+    reboot: Option<OrNothing<Reboot>>,
+    /// Waits until the worker is back, after a reboot with a new boot id.
+    wait_for_ssh: Option<OrNothing<WaitForSsh>>,
+    /// A shell command on the worker.
+    run: Option<Command>,
+    /// A shell command on this machine, in the bucket.
+    local: Option<Command>,
+    /// Checks the health of jobs.
+    health: Option<OrNothing<Health>>,
+    /// Checks that worker.json on the worker agrees with the catalog.
+    sync_check: Option<OrNothing<SyncCheck>>,
+    /// Waits for so long.
+    pause: Option<Duration>,
+    /// Waits until a person runs `maand plan approve`.
+    approve: Option<OrNothing<Approve>>,
+}
+
+/// A step that runs once: exactly one kind, and any of the common keys.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("oneOf" = exactly_one(keys::ONCE)))]
+pub(super) struct OnceStep {
+    /// Default: the kind, with -2, -3 for repeats.
+    id: Option<Id>,
+    /// A name for people.
+    name: Option<Text>,
+    /// The ids of the steps that must have finished first, instead of the step before. []: none.
+    needs: Option<AnyList<Text>>,
+    /// Of one attempt, such as 10m.
+    timeout: Option<Duration>,
+    /// How often it is tried again.
+    retries: Option<Retries>,
+    /// fail (the default), or ignore: the run goes on when this step fails.
+    on_failure: Option<OnStepFailure>,
+    /// Builds only.
+    build: Option<OrNothing<NoOptions>>,
+    /// Builds, then deploys to the selected workers.
+    deploy: Option<OrNothing<Deploy>>,
+    /// Checks the health of the fleet.
+    health: Option<OrNothing<Health>>,
+    /// A shell command on this machine, in the bucket.
+    local: Option<Command>,
+    /// Waits for so long.
+    pause: Option<Duration>,
+    /// Waits until a person runs `maand plan approve`.
+    approve: Option<OrNothing<Approve>>,
+}
+
+/// How often a step is tried.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Retries {
+    /// All tries, the first one included. Default: 1.
+    attempts: Option<Count<1>>,
+    /// Before the second try. Default: 5s.
+    delay: Option<Duration>,
+    /// Each further delay is so many times the one before. Default: 1.
+    backoff: Option<Factor>,
+    /// No delay is longer. Default: 5m.
+    max_delay: Option<Duration>,
+}
+
+/// On which workers: those that match everything that is given.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct When {
+    /// Workers that carry all of these labels.
+    labels: Option<List<Text>>,
+    /// Workers that have, for each of these tags, one of the values.
+    #[schemars(extend("minProperties" = 1))]
+    tags: Option<BTreeMap<String, OneOrMore<Word>>>,
+    /// Workers that host an enabled allocation of one of these jobs.
+    jobs: Option<List<JobName>>,
+}
+
+/// No options.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct NoOptions {}
+
+/// Which jobs.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Jobs {
+    /// These jobs only. Default: all.
+    jobs: Option<List<JobName>>,
+}
+
+/// Options of deploy.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Deploy {
+    /// These jobs only. Default: all.
+    jobs: Option<List<JobName>>,
+    /// Also what has not changed. Default: false.
+    force: Option<Flag>,
+}
+
+/// Options of reboot.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Reboot {
+    /// What makes the worker reboot. Default: sudo shutdown -r now.
+    command: Option<Shell>,
+    /// Within this the worker must have gone away. Default: 2m.
+    down_within: Option<Duration>,
+    /// A command on the worker; exit code 0: no reboot is needed.
+    unless: Option<Shell>,
+}
+
+/// Options of wait_for_ssh.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WaitForSsh {
+    /// For so long it must stay up and well. Default: 10s.
+    settle: Option<Duration>,
+    /// Between two looks. Default: 1s.
+    interval: Option<Duration>,
+}
+
+/// A command: exactly one of command and script.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["command"] }, { "required": ["script"] }]))]
+pub(super) struct Command {
+    /// Shell text. Variables of the plan reach it as environment: "$name".
+    command: Option<Shell>,
+    /// A file, relative to the plan; its content is stored when a run starts.
+    script: Option<Text>,
+    /// It may be repeated after a crash in the middle. Default: false.
+    idempotent: Option<Flag>,
+    /// The worker counts as down while it runs. Default: true for run, false for local.
+    disturbs: Option<Flag>,
+    /// A command; exit code 0: there is nothing to do.
+    unless: Option<Shell>,
+    /// Environment beside the variables of the plan.
+    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
+    env: Option<BTreeMap<String, EnvValue>>,
+    /// A command that takes it back, or none: there is nothing to take back.
+    undo: Option<Shell>,
+}
+
+/// A value of the environment: as it stands, or a secret of this machine's environment.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum EnvValue {
+    Plain(PlainValue),
+    Secret(FromEnv),
+}
+
+/// A value as it stands.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum PlainValue {
+    Text(String),
+    Number(f64),
+    Flag(bool),
+}
+
+/// Read when the step runs, never stored, and masked in output.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct FromEnv {
+    /// The name of a variable of this machine's environment.
+    from_env: Text,
+}
+
+/// Options of health.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Health {
+    /// These jobs only. Default: all.
+    jobs: Option<List<JobName>>,
+    /// Try again until well or timed out. Default: true.
+    wait: Option<Flag>,
+    /// worker: the jobs of this worker. fleet: all. Default: worker; fleet in before and after.
+    scope: Option<Scope>,
+}
+
+/// Options of sync_check.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SyncCheck {
+    /// Deploy when it does not agree. Default: false.
+    repair: Option<Flag>,
+}
+
+/// Options of approve.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Approve {
+    /// Shown to the person.
+    message: Option<Text>,
+}

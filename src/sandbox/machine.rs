@@ -1,0 +1,233 @@
+//! The life of one made-up worker: it boots, serves, goes down when a reboot is asked for, and is
+//! back with a new boot id.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::unix::pipe;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::spawner::Guard;
+use super::worker::{Control, Event, Worker};
+use super::{FaultKind, server};
+
+/// A late return takes so many boot times.
+const LATE: u32 = 8;
+/// Nobody may log in for so many boot times.
+const NOLOGIN: u32 = 3;
+/// From the reboot command to the end of everything: long enough for its caller to hear of its success,
+/// as a real machine needs a moment, too.
+const DOWN_AFTER: Duration = Duration::from_millis(200);
+/// The second of two reboots comes after so many boot times.
+const SECOND_REBOOT: f64 = 0.5;
+
+type Requests = Lines<BufReader<pipe::Receiver>>;
+
+/// A worker that is up.
+pub(super) struct Up {
+    requests: Requests,
+    nologin_until: Option<Instant>,
+    reboots_at: Option<Instant>,
+}
+
+/// Files, guard and boot id of one boot; the port comes after.
+pub(super) async fn boot(worker: &Worker, after_reboot: bool) -> io::Result<Up> {
+    let boot_id = uuid::Uuid::new_v4().to_string();
+    worker.root.boot(&boot_id)?;
+    let requests = pipe::OpenOptions::new().read_write(true).open_receiver(worker.root.requests())?;
+    worker.set_guard(Some(Guard::start(&worker.common.program)?));
+    let mut up = Up { requests: BufReader::new(requests).lines(), nologin_until: None, reboots_at: None };
+    if after_reboot {
+        if worker.take(&[FaultKind::ChangesHostKey]).is_some() {
+            worker.set_key(super::keys::generate().map_err(io::Error::other)?);
+        }
+        if worker.take(&[FaultKind::Nologin]).is_some() {
+            up.nobody_logs_in(worker)?;
+        }
+        if worker.take(&[FaultKind::RebootsTwice]).is_some() {
+            up.reboots_at = Some(Instant::now() + worker.common.boot_time.mul_f64(SECOND_REBOOT));
+        }
+    }
+    worker.note_boot(boot_id);
+    Ok(up)
+}
+
+impl Up {
+    fn nobody_logs_in(&mut self, worker: &Worker) -> io::Result<()> {
+        std::fs::write(worker.root.nologin(), "System is booting up. A fault of the sandbox.\n")?;
+        self.nologin_until = Some(Instant::now() + worker.common.boot_time * NOLOGIN);
+        Ok(())
+    }
+}
+
+/// Why a worker goes down.
+enum Down {
+    Reboot,
+    Stop,
+}
+
+/// Lives until the sandbox stops; `up` and `listener` are from the first boot.
+pub(super) async fn live(
+    worker: Arc<Worker>,
+    mut up: Up,
+    listener: TcpListener,
+    mut control: UnboundedReceiver<Control>,
+) {
+    let mut listener = Some(listener);
+    let mut refusing = false;
+    loop {
+        let down = serve(&worker, &mut up, &mut listener, &mut refusing, &mut control).await;
+        if matches!(down, Down::Reboot) {
+            sleeps_until_stopped(&worker, Some(DOWN_AFTER)).await;
+        }
+        listener = None;
+        worker.cut_all();
+        if let Some(guard) = worker.set_guard(None) {
+            guard.power_off().await;
+        }
+        // Whoever came in between found no guard.
+        worker.cut_all();
+        worker.note(Event::WentDown);
+        if matches!(down, Down::Stop) {
+            return;
+        }
+        let mut pause = worker.common.boot_time;
+        if worker.take(&[FaultKind::ReturnsLate]).is_some() {
+            pause *= LATE;
+        }
+        let never = worker.take(&[FaultKind::NeverReturns]).is_some();
+        if sleeps_until_stopped(&worker, (!never).then_some(pause)).await {
+            return;
+        }
+        up = match boot(&worker, true).await {
+            Ok(up) => up,
+            Err(error) => {
+                worker.note(Event::Note { text: format!("the worker can not boot: {error}") });
+                return;
+            }
+        };
+    }
+}
+
+/// Whether the sandbox stopped before the time (`None`: ever) was over.
+async fn sleeps_until_stopped(worker: &Worker, time: Option<Duration>) -> bool {
+    let mut stop = worker.common.stop.clone();
+    match time {
+        Some(time) => tokio::time::timeout(time, stopped(&mut stop)).await.is_ok(),
+        None => {
+            stopped(&mut stop).await;
+            true
+        }
+    }
+}
+
+/// Returns when the sandbox stops, or its owner has gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn serve(
+    worker: &Arc<Worker>,
+    up: &mut Up,
+    listener: &mut Option<TcpListener>,
+    refusing: &mut bool,
+    control: &mut UnboundedReceiver<Control>,
+) -> Down {
+    let mut stop = worker.common.stop.clone();
+    loop {
+        if listener.is_none() && !*refusing {
+            // Somebody else may have the port for a moment.
+            *listener = TcpListener::bind(worker.address).await.ok();
+        }
+        let retry = listener.is_none() && !*refusing;
+        tokio::select! {
+            () = stopped(&mut stop) => return Down::Stop,
+            accepted = accept(listener.as_ref()) => match accepted {
+                Ok(stream) => connect(worker, stream),
+                // Out of descriptors, or the client has gone again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+            line = up.requests.next_line() => {
+                if let Some(by) = request(worker, line) && obeys(worker, by) {
+                    return Down::Reboot;
+                }
+            }
+            message = control.recv() => match message {
+                None => return Down::Stop,
+                Some(Control::Reboot(by)) => {
+                    if obeys(worker, by) {
+                        return Down::Reboot;
+                    }
+                }
+                Some(Control::Refuse(on)) => {
+                    *refusing = on;
+                    if on {
+                        *listener = None;
+                        worker.cut_all();
+                    }
+                }
+                Some(Control::Nologin) => {
+                    let _ = up.nobody_logs_in(worker);
+                }
+            },
+            () = at(up.reboots_at) => {
+                up.reboots_at = None;
+                worker.note(Event::RebootAsked { by: "the worker itself".into(), obeyed: true });
+                return Down::Reboot;
+            }
+            () = at(up.nologin_until) => {
+                up.nologin_until = None;
+                let _ = std::fs::remove_file(worker.root.nologin());
+            }
+            () = tokio::time::sleep(Duration::from_millis(50)), if retry => {}
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a stand-in asks for: the words of a reboot, or nothing.
+fn request(worker: &Worker, line: io::Result<Option<String>>) -> Option<String> {
+    let line = line.ok().flatten()?;
+    if let Some(text) = line.strip_prefix("note ") {
+        worker.note(Event::Note { text: text.trim_end().to_owned() });
+        return None;
+    }
+    line.strip_prefix("reboot").map(|by| by.trim().to_owned())
+}
+
+fn obeys(worker: &Worker, by: String) -> bool {
+    let obeyed = worker.take(&[FaultKind::AcceptsAndNeverReboots]).is_none();
+    worker.note(Event::RebootAsked { by, obeyed });
+    obeyed
+}
+
+/// Hands a connection to its server; the socket's twin stays here, so that it can be cut.
+fn connect(worker: &Arc<Worker>, stream: TcpStream) {
+    let Ok(stream) = stream.into_std() else { return };
+    let Ok(twin) = stream.try_clone() else { return };
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let id = worker.connected(twin);
+    let worker = Arc::clone(worker);
+    tokio::spawn(async move {
+        server::serve(&worker, id, stream).await;
+        worker.disconnected(id);
+    });
+}

@@ -1,0 +1,323 @@
+//! One made-up worker as all its parts see it: address, keys, faults, connections, log.
+//!
+//! What is shared between the machine's loop, its connections and the sandbox's owner is here, behind
+//! one short lock; it must not know SSH messages.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use russh::keys::{PrivateKey, PublicKey};
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+
+use super::files::Root;
+use super::spawner::Guard;
+use super::{Fault, FaultKind};
+use crate::bucket::Host;
+
+/// So many entries of a worker's log are kept in memory; its file has all.
+const LOG_KEPT: usize = 10_000;
+
+/// What is the same for all workers of a sandbox.
+pub(super) struct Common {
+    /// Also the user's own text is executed.
+    pub(super) execute: bool,
+    /// From the port's closing to its opening again.
+    pub(super) boot_time: Duration,
+    /// Our own binary.
+    pub(super) program: PathBuf,
+    /// Who may log in.
+    pub(super) client_key: PublicKey,
+    /// Text of the user's own kind that is ours all the same: the probes of the demo jobs.
+    pub(super) demo_texts: Vec<String>,
+    /// Says `true` once everything is to end.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// One boot of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Boot {
+    /// When it was up.
+    pub at: Timestamp,
+    /// Its boot id.
+    pub boot_id: String,
+}
+
+/// One line of a worker's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened on a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// It is up.
+    Booted {
+        /// With this boot id.
+        boot_id: String,
+    },
+    /// Its port is closed and its processes have ended.
+    WentDown,
+    /// A reboot was asked for.
+    RebootAsked {
+        /// With these words.
+        by: String,
+        /// Whether it reboots.
+        obeyed: bool,
+    },
+    /// Text of our own was executed.
+    Executed {
+        /// Whether it asked for the worker's lock.
+        lock: bool,
+        /// How long it was.
+        bytes: usize,
+    },
+    /// Text of the user's own was recorded and not executed.
+    NotExecuted {
+        /// The text.
+        text: String,
+        /// What was answered.
+        code: i32,
+    },
+    /// A fault happened.
+    FaultHappened {
+        /// Which.
+        fault: String,
+    },
+    /// What a stand-in has to say.
+    Note {
+        /// Its words.
+        text: String,
+    },
+}
+
+/// What the owner asks of a machine.
+#[derive(Debug)]
+pub(super) enum Control {
+    Reboot(String),
+    /// Closes the port, or opens it again.
+    Refuse(bool),
+    /// Nobody may log in for a while.
+    Nologin,
+}
+
+/// What changes.
+struct Live {
+    key: PrivateKey,
+    guard: Option<Arc<Guard>>,
+    connections: HashMap<u64, TcpStream>,
+    next_connection: u64,
+    boots: Vec<Boot>,
+    log: VecDeque<LogEntry>,
+    log_file: Option<std::fs::File>,
+    /// Asked for and not yet spent; a fault with a step sleeps until the step begins.
+    faults: Vec<(Fault, bool)>,
+}
+
+/// One made-up worker.
+pub(super) struct Worker {
+    pub(super) host: Host,
+    pub(super) address: SocketAddr,
+    pub(super) root: Root,
+    pub(super) common: Arc<Common>,
+    pub(super) control: mpsc::UnboundedSender<Control>,
+    live: Mutex<Live>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        host: Host,
+        address: SocketAddr,
+        root: Root,
+        key: PrivateKey,
+        common: Arc<Common>,
+        control: mpsc::UnboundedSender<Control>,
+    ) -> Self {
+        let log_file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(root.path().join("var/log/sandbox.jsonl"))
+            .ok();
+        let live = Live {
+            key,
+            guard: None,
+            connections: HashMap::new(),
+            next_connection: 0,
+            boots: Vec::new(),
+            log: VecDeque::new(),
+            log_file,
+            faults: Vec::new(),
+        };
+        Self { host, address, root, common, control, live: Mutex::new(live) }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn key(&self) -> PrivateKey {
+        self.live().key.clone()
+    }
+
+    pub(super) fn set_key(&self, key: PrivateKey) {
+        self.live().key = key;
+    }
+
+    pub(super) fn guard(&self) -> Option<Arc<Guard>> {
+        self.live().guard.clone()
+    }
+
+    pub(super) fn set_guard(&self, guard: Option<Guard>) -> Option<Arc<Guard>> {
+        std::mem::replace(&mut self.live().guard, guard.map(Arc::new))
+    }
+
+    pub(super) fn boots(&self) -> Vec<Boot> {
+        self.live().boots.clone()
+    }
+
+    pub(super) fn note_boot(&self, boot_id: String) {
+        let boot = Boot { at: Timestamp::now(), boot_id: boot_id.clone() };
+        self.live().boots.push(boot);
+        self.note(Event::Booted { boot_id });
+    }
+
+    pub(super) fn log(&self) -> Vec<LogEntry> {
+        self.live().log.iter().cloned().collect()
+    }
+
+    /// Adds to the log; a disk that is full costs the file its line, not the worker its life.
+    pub(super) fn note(&self, event: Event) {
+        let entry = LogEntry { at: Timestamp::now(), event };
+        let mut live = self.live();
+        if let (Some(file), Ok(mut line)) = (live.log_file.as_mut(), serde_json::to_string(&entry)) {
+            line.push('\n');
+            let _ = file.write_all(line.as_bytes());
+        }
+        if live.log.len() == LOG_KEPT {
+            live.log.pop_front();
+        }
+        live.log.push_back(entry);
+    }
+
+    /// Remembers a connection, so that it can be cut.
+    pub(super) fn connected(&self, stream: TcpStream) -> u64 {
+        let mut live = self.live();
+        live.next_connection += 1;
+        let id = live.next_connection;
+        live.connections.insert(id, stream);
+        id
+    }
+
+    pub(super) fn disconnected(&self, id: u64) {
+        self.live().connections.remove(&id);
+    }
+
+    /// Cuts one connection.
+    pub(super) fn cut(&self, id: u64) {
+        if let Some(stream) = self.live().connections.remove(&id) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts all.
+    pub(super) fn cut_all(&self) {
+        for (_, stream) in self.live().connections.drain() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Asks for a fault; without a step it is awake at once.
+    pub(super) fn inject(&self, fault: Fault) {
+        let awake = fault.at_step.is_none();
+        let kind = fault.kind;
+        self.live().faults.push((fault, awake));
+        if awake {
+            self.wakes(kind, false);
+        }
+    }
+
+    /// A step of the plan begins here: its faults wake up.
+    pub(super) fn step_begins(&self, step: &str) {
+        let mut woken = Vec::new();
+        for (fault, awake) in &mut self.live().faults {
+            if !*awake && fault.at_step.as_deref() == Some(step) {
+                *awake = true;
+                woken.push(fault.kind);
+            }
+        }
+        for kind in woken {
+            self.wakes(kind, true);
+        }
+    }
+
+    /// Takes all faults away.
+    pub(super) fn heal(&self) {
+        let faults = std::mem::take(&mut self.live().faults);
+        for (fault, _) in faults {
+            if fault.kind.is_flag() {
+                let _ = self.root.set_flag(fault.kind, false);
+            }
+            if fault.kind == FaultKind::Refuses {
+                let _ = self.control.send(Control::Refuse(false));
+            }
+        }
+    }
+
+    /// What a fault does by itself when it wakes up; the others wait for a reboot or a command.
+    fn wakes(&self, kind: FaultKind, at_step: bool) {
+        match kind {
+            _ if kind.is_flag() => {
+                let _ = self.root.set_flag(kind, true);
+            }
+            FaultKind::Refuses => {
+                let _ = self.control.send(Control::Refuse(true));
+            }
+            FaultKind::Nologin if at_step => {
+                let _ = self.control.send(Control::Nologin);
+                self.take(&[kind]);
+            }
+            FaultKind::ChangesHostKey if at_step => {
+                if let Ok(key) = super::keys::generate() {
+                    self.set_key(key);
+                    self.take(&[kind]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The first awake fault of these kinds, without spending it.
+    pub(super) fn pending(&self, kinds: &[FaultKind]) -> Option<Fault> {
+        let live = self.live();
+        live.faults
+            .iter()
+            .find(|(fault, awake)| *awake && kinds.contains(&fault.kind))
+            .map(|(f, _)| f.clone())
+    }
+
+    /// The first awake fault of these kinds happens now; it is spent when it happens once.
+    pub(super) fn take(&self, kinds: &[FaultKind]) -> Option<Fault> {
+        let fault = {
+            let mut live = self.live();
+            let at = live.faults.iter().position(|(fault, awake)| *awake && kinds.contains(&fault.kind))?;
+            if live.faults[at].0.kind.happens_once() {
+                live.faults.remove(at).0
+            } else {
+                live.faults[at].0.clone()
+            }
+        };
+        self.note(Event::FaultHappened { fault: fault.to_string() });
+        Some(fault)
+    }
+}

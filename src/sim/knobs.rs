@@ -1,0 +1,135 @@
+//! What a simulated run is made from: a seed and a few bounds, written as one line that replays it.
+
+use std::fmt;
+
+use super::mutation::Mutation;
+
+/// All choices of a run follow from these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knobs {
+    /// Fleet, plan, durations and faults are drawn from it.
+    pub seed: u64,
+    /// Changes the draws of faults, crashes and people, and leaves fleet and plan as they are.
+    pub salt: u64,
+    /// How many workers the fleet has.
+    pub workers: u32,
+    /// How many jobs at most.
+    pub jobs: u32,
+    /// How many faults may happen at most.
+    pub faults: u32,
+    /// How often the controller may die at random.
+    pub crashes: u32,
+    /// How often people interfere.
+    pub people: u32,
+    /// The catalog contacts every worker.
+    pub exclusive: bool,
+    /// Places, counted from 1, at which the controller dies.
+    pub crash_at: Vec<u64>,
+    /// Which of the plan's steps and settings are left out (a bit each), by the shrinker.
+    pub without: u64,
+    /// A fixed plan: drain, reboot, back, one worker at a time.
+    pub pattern_a: bool,
+    /// The engine is broken in this way.
+    pub mutation: Option<Mutation>,
+    /// Invariants are checked.
+    pub check: bool,
+}
+
+impl Knobs {
+    /// A random run of a small fleet with faults, crashes and people.
+    pub fn random(seed: u64) -> Self {
+        let mix = |shift: u32, n: u64| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) % n;
+        Self {
+            seed,
+            salt: 0,
+            workers: 1 + mix(8, 7) as u32,
+            jobs: 3,
+            faults: [0, 2, 5, 12][mix(20, 4) as usize],
+            crashes: [0, 1, 2, 4][mix(28, 4) as usize],
+            people: [0, 0, 3, 8][mix(36, 4) as usize],
+            exclusive: mix(44, 4) == 0,
+            crash_at: Vec::new(),
+            without: 0,
+            pattern_a: false,
+            mutation: None,
+            check: true,
+        }
+    }
+
+    /// Drain, reboot, back, without any disturbance.
+    pub fn pattern_a(workers: u32) -> Self {
+        Self {
+            seed: 1,
+            salt: 0,
+            workers,
+            jobs: 2,
+            faults: 0,
+            crashes: 0,
+            people: 0,
+            exclusive: false,
+            crash_at: Vec::new(),
+            without: 0,
+            pattern_a: true,
+            mutation: None,
+            check: true,
+        }
+    }
+}
+
+impl fmt::Display for Knobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "seed={},salt={},workers={},jobs={},faults={},crashes={},people={},exclusive={},without={},pattern_a={}",
+            self.seed,
+            self.salt,
+            self.workers,
+            self.jobs,
+            self.faults,
+            self.crashes,
+            self.people,
+            u8::from(self.exclusive),
+            self.without,
+            u8::from(self.pattern_a)
+        )?;
+        for point in &self.crash_at {
+            write!(f, ",crash_at={point}")?;
+        }
+        if let Some(mutation) = self.mutation {
+            write!(f, ",mutation={mutation:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Knobs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut knobs = Self::random(0);
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (key, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not key=value"))?;
+            if key == "mutation" {
+                let known = Mutation::ALL.iter().find(|mutation| format!("{mutation:?}") == value);
+                knobs.mutation = Some(*known.ok_or_else(|| format!("no mutation `{value}`"))?);
+                continue;
+            }
+            let number: u64 = value.parse().map_err(|_| format!("`{value}` is not a number"))?;
+            match key {
+                "seed" => knobs.seed = number,
+                "salt" => knobs.salt = number,
+                "workers" => knobs.workers = number as u32,
+                "jobs" => knobs.jobs = number as u32,
+                "faults" => knobs.faults = number as u32,
+                "crashes" => knobs.crashes = number as u32,
+                "people" => knobs.people = number as u32,
+                "exclusive" => knobs.exclusive = number != 0,
+                "without" => knobs.without = number,
+                "pattern_a" => knobs.pattern_a = number != 0,
+                "crash_at" => knobs.crash_at.push(number),
+                _ => return Err(format!("no knob `{key}`")),
+            }
+        }
+        Ok(knobs)
+    }
+}

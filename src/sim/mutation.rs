@@ -1,0 +1,120 @@
+//! Deliberately broken engines, which show that the invariants can fail. Most are made by giving the
+//! engine another plan than the one that the checker looks at, or by a driver that breaks its word.
+
+use std::sync::Arc;
+
+use crate::graph::{CompileOptions, RolloutGraph, compile};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it, as far as no comment does")]
+pub enum Mutation {
+    BudgetOffByOne,
+    ConcurrencyOffByOne,
+    FailuresOffByOne,
+    SpreadIgnored,
+    WindowIgnored,
+    WavesIgnored,
+    SoakIgnored,
+    NeedsIgnored,
+    WhenIgnored,
+    SettleIgnored,
+    /// A fact is applied and never stored.
+    FactLost,
+    /// A restarted controller goes on with what the old one had in memory.
+    MemoryTrusted,
+    /// `enable` removes every entry of the worker.
+    EnableRemovesOthers,
+    /// A repeated reboot compares with the boot id of the moment.
+    FreshBootId,
+    UnknownIsOk,
+    /// `wait_for_ssh` is content with the first answer, whatever its boot id.
+    BootNotVerified,
+    /// Effects are carried out before their facts are stored.
+    EffectsFirst,
+    /// `Paused` is stored and the engine is not told.
+    PauseIgnored,
+    /// Timers that were set before a crash are not set again.
+    TimersLost,
+    /// Workers that a person has disabled are taken as any other.
+    OthersCordonIgnored,
+    /// Observations always say that all is well.
+    ObservationsInvented,
+    /// The failure of an attempt is not stored and not told.
+    FailureSwallowed,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::BudgetOffByOne,
+        Self::ConcurrencyOffByOne,
+        Self::FailuresOffByOne,
+        Self::SpreadIgnored,
+        Self::WindowIgnored,
+        Self::WavesIgnored,
+        Self::SoakIgnored,
+        Self::NeedsIgnored,
+        Self::WhenIgnored,
+        Self::SettleIgnored,
+        Self::FactLost,
+        Self::MemoryTrusted,
+        Self::EnableRemovesOthers,
+        Self::FreshBootId,
+        Self::UnknownIsOk,
+        Self::BootNotVerified,
+        Self::EffectsFirst,
+        Self::PauseIgnored,
+        Self::TimersLost,
+        Self::OthersCordonIgnored,
+        Self::ObservationsInvented,
+        Self::FailureSwallowed,
+    ];
+
+    /// The graph that the broken engine is given.
+    pub(super) fn graph(self, graph: &Arc<RolloutGraph>) -> Arc<RolloutGraph> {
+        let mut plan = Plan::clone(&graph.plan);
+        let rollout = &mut plan.rollout;
+        match self {
+            Self::BudgetOffByOne => {
+                for budget in &mut rollout.budgets {
+                    budget.value.bound = looser(budget.value.bound);
+                }
+            }
+            Self::ConcurrencyOffByOne => {
+                let now = graph.numbers().concurrency.as_ref().map(|resolved| u64::from(resolved.value));
+                rollout.concurrency.value =
+                    now.map_or(Concurrency::Auto, |now| Concurrency::AtMost(Amount::Count(now + 1)));
+            }
+            Self::FailuresOffByOne => {
+                let now = u64::from(graph.numbers().max_failures.value);
+                rollout.max_failures.value = Amount::Count(now + 1);
+            }
+            Self::SpreadIgnored => rollout.spread = None,
+            Self::WindowIgnored => rollout.window = None,
+            Self::WavesIgnored => rollout.waves.clear(),
+            Self::SoakIgnored => rollout.soak = std::time::Duration::ZERO,
+            Self::NeedsIgnored => plan.steps.iter_mut().for_each(|step| step.needs.clear()),
+            Self::WhenIgnored => plan.steps.iter_mut().for_each(|step| step.when = Default::default()),
+            _ => return Arc::clone(graph),
+        }
+        compile(&Arc::new(plan), &graph.fleet, &CompileOptions::default())
+            .map_or_else(|_| Arc::clone(graph), Arc::new)
+    }
+}
+
+fn looser(bound: BudgetBound) -> BudgetBound {
+    match bound {
+        BudgetBound::MinAvailable(Amount::Count(n)) => {
+            BudgetBound::MinAvailable(Amount::Count(n.saturating_sub(1)))
+        }
+        BudgetBound::MinAvailable(Amount::Percent(n)) => {
+            BudgetBound::MinAvailable(Amount::Percent(n.saturating_sub(40)))
+        }
+        BudgetBound::MaxUnavailable(Amount::Count(n)) => BudgetBound::MaxUnavailable(Amount::Count(n + 1)),
+        BudgetBound::MaxUnavailable(Amount::Percent(n)) => {
+            BudgetBound::MaxUnavailable(Amount::Percent((n + 40).min(100)))
+        }
+    }
+}

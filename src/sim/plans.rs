@@ -1,0 +1,386 @@
+//! Random plans that cover the language. Made as values and not as text: what the parser refuses is
+//! the parser's to test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fleets::ZONES;
+use super::random::Dice;
+use crate::bucket::Fleet;
+use crate::plan::{
+    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, HealthScope, JobAction, Located,
+    OnFailure, OnStepFailure, Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step,
+    StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
+};
+
+pub(super) fn located<T>(value: T) -> Located<T> {
+    Located { value, span: 0..0 }
+}
+
+fn seconds(n: i64) -> Duration {
+    Duration::from_secs(n.max(0) as u64)
+}
+
+/// Steps with nothing special: needs are set by the caller.
+pub(super) fn step(kind: StepKind) -> Step {
+    let bounded = !matches!(kind, StepKind::Pause { .. } | StepKind::Approve { .. });
+    Step {
+        id: kind.keyword().to_owned(),
+        name: None,
+        timeout: bounded.then_some(Duration::from_secs(600)),
+        kind,
+        needs: Vec::new(),
+        retries: Retries {
+            attempts: 1,
+            delay: Duration::from_secs(5),
+            backoff: 2.0,
+            max_delay: Duration::from_secs(60),
+        },
+        when: When::default(),
+        on_failure: OnStepFailure::Fail,
+        span: 0..0,
+    }
+}
+
+pub(super) fn disable() -> StepKind {
+    StepKind::Disable { jobs: None }
+}
+
+pub(super) fn deploy() -> StepKind {
+    StepKind::Deploy { jobs: None, force: false }
+}
+
+pub(super) fn reboot() -> StepKind {
+    StepKind::Reboot {
+        command: "sudo shutdown -r now".to_owned(),
+        down_within: Duration::from_secs(120),
+        unless: None,
+    }
+}
+
+pub(super) fn wait_for_ssh() -> StepKind {
+    StepKind::WaitForSsh { settle: Duration::from_secs(10), interval: Duration::from_secs(1) }
+}
+
+pub(super) fn health() -> StepKind {
+    StepKind::Health { jobs: None, wait: true, scope: HealthScope::Worker }
+}
+
+/// A plan with these steps in a row, and everything else as by default.
+pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
+    let mut steps: Vec<Step> = kinds.into_iter().map(step).collect();
+    chain(&mut steps);
+    Plan {
+        source: Source::new("made up", ""),
+        name: "made-up".to_owned(),
+        description: None,
+        vars: BTreeMap::new(),
+        targets: Targets::default(),
+        rollout: RolloutSettings {
+            concurrency: located(Concurrency::AtMost(Amount::Count(1))),
+            waves: Vec::new(),
+            order: Order::Position,
+            spread: None,
+            budgets: Vec::new(),
+            max_failures: located(Amount::Count(0)),
+            on_failure: OnFailure::Halt,
+            soak: Duration::ZERO,
+            window: None,
+        },
+        before: Vec::new(),
+        steps,
+        after: Vec::new(),
+        warnings: Problems::new(),
+    }
+}
+
+/// Drain, reboot, back: Pattern A.
+pub(super) fn pattern_a() -> Plan {
+    in_a_row(vec![disable(), deploy(), reboot(), wait_for_ssh(), StepKind::Enable, deploy(), health()])
+}
+
+/// Each needs the one before; ids are made unique.
+fn chain(steps: &mut [Step]) {
+    for (at, step) in steps.iter_mut().enumerate() {
+        step.id = format!("{}-{at}", step.kind.keyword());
+        step.needs = at.checked_sub(1).into_iter().collect();
+    }
+}
+
+fn command(dice: &mut Dice) -> CommandStep {
+    CommandStep {
+        action: CommandSource::Command("true".to_owned()),
+        idempotent: dice.coin(),
+        disturbs: dice.coin(),
+        unless: dice.per_mille(250).then(|| "test -e done".to_owned()),
+        env: BTreeMap::new(),
+        undo: if dice.coin() { Undo::Command("undo".to_owned()) } else { Undo::Nothing },
+    }
+}
+
+/// Anything that may stand anywhere on a worker.
+fn filler(dice: &mut Dice, fleet: &Fleet) -> StepKind {
+    let jobs = |dice: &mut Dice| {
+        let name = fleet.jobs[dice.index(fleet.jobs.len())].name.as_str().to_owned();
+        dice.coin().then(|| vec![located(name)])
+    };
+    match dice.below(11) {
+        0..=2 => StepKind::Run(command(dice)),
+        3 => StepKind::Local(command(dice)),
+        4 => StepKind::Build,
+        5 => StepKind::Job { action: JobAction::Restart, jobs: jobs(dice) },
+        6 => StepKind::Pause { duration: seconds(dice.between(1, 90)) },
+        7 => StepKind::Approve { message: None },
+        8 => StepKind::SyncCheck { repair: true },
+        9 => StepKind::Job { action: JobAction::Stop, jobs: jobs(dice) },
+        _ => deploy(),
+    }
+}
+
+/// Groups in a row, each a random DAG; a group begins when the one before has ended.
+fn lay_out(dice: &mut Dice, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut before: Vec<usize> = Vec::new();
+    for group in groups.into_iter().filter(|group| !group.is_empty()) {
+        let first = steps.len();
+        let mut needed = std::collections::BTreeSet::new();
+        for (offset, kind) in group.into_iter().enumerate() {
+            let mut needs: Vec<usize> = Vec::new();
+            if offset > 0 && !wide {
+                needs.push(first + offset - 1);
+            } else {
+                needs.extend((first..first + offset).filter(|_| dice.per_mille(400)));
+            }
+            needed.extend(needs.iter().copied());
+            if needs.is_empty() {
+                needs.clone_from(&before);
+            }
+            let mut one = step(kind);
+            one.id = format!("{}-{}", one.kind.keyword(), first + offset);
+            one.needs = needs;
+            steps.push(one);
+        }
+        before = (first..steps.len()).filter(|at| !needed.contains(at)).collect();
+    }
+    steps
+}
+
+/// A random plan for this fleet. It need not be feasible: the caller asks.
+pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
+    let mut plan = in_a_row(Vec::new());
+    let fillers = |dice: &mut Dice, most: u64| -> Vec<StepKind> {
+        (0..dice.below(most + 1)).map(|_| filler(dice, fleet)).collect()
+    };
+    let drains = dice.per_mille(650);
+    let reboots = dice.per_mille(750);
+    let wide = dice.per_mille(350);
+    let mut groups = vec![fillers(dice, 2)];
+    if drains {
+        let some = dice.per_mille(200);
+        let job = fleet.jobs[dice.index(fleet.jobs.len())].name.as_str().to_owned();
+        let jobs = some.then(|| vec![located(job)]);
+        groups.extend([vec![StepKind::Disable { jobs }], vec![deploy()]]);
+    }
+    groups.push(fillers(dice, 2));
+    if reboots {
+        for _ in 0..1 + dice.below(8) / 7 {
+            let mut kind = reboot();
+            if let StepKind::Reboot { unless, .. } = &mut kind
+                && dice.per_mille(200)
+            {
+                *unless = Some("test ! -e reboot-required".to_owned());
+            }
+            groups.extend([vec![kind], vec![wait_for_ssh()]]);
+            groups.push(fillers(dice, 1));
+        }
+    }
+    if drains && dice.per_mille(950) {
+        groups.extend([vec![StepKind::Enable], vec![deploy()]]);
+    }
+    groups.push(if dice.coin() { vec![health()] } else { fillers(dice, 2) });
+    plan.steps = lay_out(dice, groups, wide);
+    if plan.steps.is_empty() {
+        plan.steps = lay_out(dice, vec![vec![health()]], false);
+    }
+    for step in &mut plan.steps {
+        decorate(dice, step);
+    }
+    if dice.per_mille(250) {
+        let kind = match dice.below(4) {
+            0 => StepKind::Build,
+            1 => StepKind::Approve { message: None },
+            2 => StepKind::Local(command(dice)),
+            _ => StepKind::Health { jobs: None, wait: false, scope: HealthScope::Fleet },
+        };
+        plan.before = lay_out(dice, vec![vec![kind]], false);
+    }
+    if dice.per_mille(250) {
+        let health = StepKind::Health { jobs: None, wait: true, scope: HealthScope::Fleet };
+        let pause = StepKind::Pause { duration: seconds(dice.between(1, 60)) };
+        let kinds = if dice.coin() { vec![vec![pause], vec![health]] } else { vec![vec![StepKind::Build]] };
+        plan.after = lay_out(dice, kinds, false);
+    }
+    settings(dice, fleet, &mut plan.rollout);
+    plan
+}
+
+fn decorate(dice: &mut Dice, step: &mut Step) {
+    step.retries.attempts = 1 + dice.below(3) as u32;
+    let strict = matches!(
+        step.kind,
+        StepKind::Disable { .. }
+            | StepKind::Enable
+            | StepKind::Deploy { .. }
+            | StepKind::Reboot { .. }
+            | StepKind::WaitForSsh { .. }
+    );
+    if !strict && dice.per_mille(150) {
+        step.on_failure = OnStepFailure::Ignore;
+    }
+    if matches!(step.kind, StepKind::Approve { .. }) && dice.coin() {
+        step.timeout = Some(seconds(dice.between(30, 4000)));
+    }
+    let may_be_absent = !matches!(step.kind, StepKind::Enable | StepKind::WaitForSsh { .. });
+    if may_be_absent && dice.per_mille(120) {
+        let zones = 1 + dice.index(ZONES.len());
+        let zones = ZONES[..zones].iter().map(|zone| located((*zone).to_owned())).collect();
+        step.when.tags.push((located("zone".to_owned()), zones));
+    }
+}
+
+fn amount(dice: &mut Dice, most: i64) -> Amount {
+    if dice.per_mille(300) {
+        Amount::Percent(dice.between(10, 100) as u8)
+    } else {
+        Amount::Count(dice.between(1, most.max(1)) as u64)
+    }
+}
+
+fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
+    let workers = fleet.workers.len() as i64;
+    rollout.concurrency.value =
+        if dice.per_mille(400) { Concurrency::Auto } else { Concurrency::AtMost(amount(dice, workers)) };
+    if dice.per_mille(400) {
+        for _ in 0..1 + dice.below(2) {
+            rollout.waves.push(located(WaveSize::Of(amount(dice, workers))));
+        }
+        if dice.coin() {
+            rollout.waves.push(located(WaveSize::Rest));
+        }
+        rollout.soak = seconds(dice.between(0, 60));
+    }
+    if dice.per_mille(350) {
+        rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + dice.below(2) }));
+    }
+    if dice.per_mille(600) {
+        for job in &fleet.jobs {
+            if dice.coin() {
+                let job = located(job.name.as_str().to_owned());
+                rollout.budgets.push(located(Budget { job, bound: bound(dice, workers) }));
+            }
+        }
+        if dice.coin() {
+            let bound = bound(dice, workers);
+            rollout.budgets.push(located(Budget { job: located("*".to_owned()), bound }));
+        }
+    }
+    rollout.max_failures.value = if dice.coin() { Amount::Count(0) } else { amount(dice, workers) };
+    if dice.per_mille(300) {
+        rollout.on_failure = OnFailure::Revert;
+    }
+    rollout.order = match dice.below(3) {
+        0 => Order::Reverse,
+        1 => Order::Host,
+        _ => Order::Position,
+    };
+    if dice.per_mille(120) {
+        let (open, length) = (dice.below(1440) as u16, dice.between(60, 600) as u16);
+        let days = [Weekday::Mon, Weekday::Wed, Weekday::Thu, Weekday::Sun];
+        rollout.window = Some(located(Window {
+            timezone: "UTC".to_owned(),
+            open,
+            close: (open + length) % 1440,
+            days: days[dice.index(days.len())..].to_vec(),
+        }));
+    }
+}
+
+fn bound(dice: &mut Dice, workers: i64) -> BudgetBound {
+    if dice.coin() {
+        BudgetBound::MaxUnavailable(amount(dice, workers / 2))
+    } else {
+        BudgetBound::MinAvailable(amount(dice, workers - 1))
+    }
+}
+
+/// Settings that the shrinker can take out, by the low bits; steps follow.
+const SETTINGS: u32 = 10;
+
+/// Takes out what the bits name; a step's own needs take its place.
+pub(super) fn leave_out(plan: &mut Plan, without: u64) {
+    let has = |bit: u32| bit < 64 && without >> bit & 1 == 1;
+    let rollout = &mut plan.rollout;
+    if has(0) {
+        rollout.window = None;
+    }
+    if has(1) {
+        rollout.spread = None;
+    }
+    if has(2) {
+        rollout.budgets.clear();
+    }
+    if has(3) {
+        rollout.waves.clear();
+    }
+    if has(4) {
+        rollout.on_failure = OnFailure::Halt;
+    }
+    if has(5) {
+        rollout.concurrency.value = Concurrency::AtMost(Amount::Count(1));
+    }
+    if has(6) {
+        plan.before.clear();
+    }
+    if has(7) {
+        plan.after.clear();
+    }
+    for step in &mut plan.steps {
+        if has(8) {
+            step.when = When::default();
+        }
+        if has(9) {
+            step.retries.attempts = 1;
+        }
+    }
+    for at in (0..plan.steps.len()).rev() {
+        if has(SETTINGS + at as u32) && may_go(&plan.steps, at) {
+            let gone = plan.steps.remove(at);
+            for step in &mut plan.steps {
+                if let Some(place) = step.needs.iter().position(|need| *need == at) {
+                    step.needs.remove(place);
+                    step.needs.extend(gone.needs.iter().copied());
+                }
+                step.needs.sort_unstable();
+                step.needs.dedup();
+                for need in step.needs.iter_mut().filter(|need| **need > at) {
+                    *need -= 1;
+                }
+            }
+        }
+    }
+}
+
+/// A plan without it would be refused: a reboot wants its wait, an enable its disable.
+fn may_go(steps: &[Step], at: usize) -> bool {
+    let before = &steps[..at];
+    match steps[at].kind {
+        StepKind::WaitForSsh { .. } => !before.iter().any(|s| matches!(s.kind, StepKind::Reboot { .. })),
+        StepKind::Disable { .. } => !steps[at..].iter().any(|s| matches!(s.kind, StepKind::Enable)),
+        _ => true,
+    }
+}
+
+/// How many bits [`leave_out`] reads for this plan.
+pub(super) fn parts(plan: &Plan) -> u32 {
+    (SETTINGS + plan.steps.len() as u32).min(64)
+}

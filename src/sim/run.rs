@@ -1,0 +1,143 @@
+//! One simulated run from its knobs, and what came of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::checker::Broken;
+use super::drive::Sim;
+use super::knobs::Knobs;
+use super::random::{Dice, Stream};
+use super::{fleets, plans};
+use crate::engine::{Fact, Life, Millis, RunEnd, Standing};
+use crate::graph::{CompileOptions, RolloutGraph, compile};
+use crate::policy::feasibility;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it was made from.
+    pub knobs: Knobs,
+    /// How it ended; `None`: it did not.
+    pub end: Option<RunEnd>,
+    /// The first invariant that broke.
+    pub broken: Option<Broken>,
+    /// All facts with their times.
+    pub journal: Vec<(Millis, Fact)>,
+    /// Places that were passed at which a controller can die.
+    pub points: u64,
+    /// Events of the world.
+    pub events: u64,
+    /// Virtual milliseconds.
+    pub took: Millis,
+    /// The state of each worker at the end.
+    pub lives: Vec<Life>,
+    /// Hosts, jobs and `disabled.json` at the end.
+    pub world: String,
+    /// The most workers that were down at once.
+    pub most_down: u32,
+    /// The plan in a few lines.
+    pub plan: String,
+}
+
+impl Report {
+    /// SHA-256 of all facts and of the world at the end.
+    pub fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (at, fact) in &self.journal {
+            hasher.update(format!("{at} {fact:?}\n"));
+        }
+        hasher.update(&self.world);
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What an undisturbed run and a resumed one must have in common.
+    pub fn end_state(&self) -> (Option<RunEnd>, &[Life], &str) {
+        (self.end, &self.lives, &self.world)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.plan)?;
+        let start = self.journal.first().map_or(0, |(at, _)| *at);
+        for (at, fact) in &self.journal {
+            writeln!(f, "{:>10.3} s  {fact:?}", (at - start) as f64 / 1000.0)?;
+        }
+        if let Some(broken) = &self.broken {
+            writeln!(f, "invariant {} is broken: {}", broken.invariant, broken.what)?;
+        }
+        write!(f, "replay: MAAND_SIM_REPLAY='{}' cargo test --test it sim::replay -- --nocapture", self.knobs)
+    }
+}
+
+/// The compiled plan of a run; `None`: the draws make no feasible one.
+pub fn graph(knobs: &Knobs) -> Option<Arc<RolloutGraph>> {
+    let mut fleet_dice = Dice::new(knobs.seed, Stream::Fleet);
+    let mut plan_dice = Dice::new(knobs.seed, Stream::Plan);
+    let (fleet, mut plan) = if knobs.pattern_a {
+        (fleets::plain(knobs.workers, knobs.jobs, 3), plans::pattern_a())
+    } else {
+        let fleet = fleets::random(&mut fleet_dice, knobs.workers, knobs.jobs);
+        let plan = plans::random(&mut plan_dice, &fleet);
+        (fleet, plan)
+    };
+    plans::leave_out(&mut plan, knobs.without);
+    let graph = compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()).ok()?;
+    (!feasibility(&graph).has_errors() && !graph.plan.steps.is_empty()).then(|| Arc::new(graph))
+}
+
+/// Runs it; `None`: the draws make no feasible plan.
+pub fn run(knobs: &Knobs) -> Option<Report> {
+    let mut sim = Sim::new(knobs.clone(), graph(knobs)?);
+    let started = sim.now;
+    sim.run();
+    let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
+        Some(Standing::Finished(end)) => Some(end),
+        _ => None,
+    };
+    let lives = match &sim.rollout {
+        Some(rollout) => sim.graph.target_indices().map(|target| rollout.life(target)).collect(),
+        None => Vec::new(),
+    };
+    Some(Report {
+        knobs: knobs.clone(),
+        end,
+        broken: sim.checker.broken.clone(),
+        points: sim.points,
+        events: sim.events,
+        took: sim.now - started,
+        lives,
+        world: sim.world.summary(),
+        plan: sketch(&sim.graph),
+        most_down: sim.checker.most_down,
+        journal: sim.journal,
+    })
+}
+
+/// What a person needs to know of a plan to read a trace.
+fn sketch(graph: &RolloutGraph) -> String {
+    let plan = &graph.plan;
+    let mut text = String::new();
+    for (list, steps) in [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)] {
+        for (at, step) in steps.iter().enumerate() {
+            let when = if step.when.tags.is_empty() { "" } else { " when.." };
+            text += &format!(
+                "{list} {at}: {:?} needs {:?} tries {} {:?}{when}\n",
+                step.kind, step.needs, step.retries.attempts, step.on_failure
+            );
+        }
+    }
+    let rollout = &plan.rollout;
+    let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
+    text + &format!(
+        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, window {:?}",
+        rollout.concurrency.value,
+        graph.waves,
+        graph.numbers().max_failures.value,
+        rollout.on_failure,
+        rollout.spread.as_ref().map(|spread| spread.value.at_most),
+        rollout.window.as_ref().map(|window| (window.value.open, window.value.close)),
+    )
+}

@@ -1,0 +1,230 @@
+//! The state of a made-up world: hosts that boot, jobs that run on them, `disabled.json`, and what was
+//! really done. It must not know the engine, nor decide anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::{AttemptId, Millis};
+use crate::graph::RolloutGraph;
+
+/// One entry of `disabled.json`: a whole worker, or one job on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) worker: WorkerIx,
+    pub(super) job: Option<JobIx>,
+}
+
+/// One life of a host, from boot to shutdown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Boot {
+    pub(super) up_at: Millis,
+    pub(super) down_at: Option<Millis>,
+}
+
+/// One allocation on a host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alloc {
+    pub(super) job: JobIx,
+    pub(super) running: bool,
+    /// Its probes fail although it runs.
+    pub(super) sick: bool,
+    /// A run stopped it, or took its host down, and nothing has started it since.
+    pub(super) by_run: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SimHost {
+    pub(super) boots: Vec<Boot>,
+    /// Receipts of reboot steps: the step and its generation.
+    pub(super) receipts: BTreeSet<(u32, u32)>,
+    /// For each reboot step how often the run made the host go down.
+    pub(super) run_reboots: BTreeMap<u32, u32>,
+    /// For each command step how often it ran to its end.
+    pub(super) ran: BTreeMap<u32, u32>,
+    pub(super) allocs: Vec<Alloc>,
+    /// Accepts so many reboot commands and does nothing.
+    pub(super) deaf: u32,
+    /// Does not come back from the next shutdown.
+    pub(super) dies: bool,
+    /// Goes down once more soon after the next boot.
+    pub(super) loops: bool,
+    /// `unless` of a reboot says that none is needed.
+    pub(super) needless: bool,
+    /// Mutating scripts hold a lock: the next one starts then.
+    pub(super) busy_until: Millis,
+    /// Somebody of the run has contacted it.
+    pub(super) contacted: bool,
+}
+
+impl SimHost {
+    pub(super) fn is_up(&self) -> bool {
+        self.boots.last().is_some_and(|boot| boot.down_at.is_none())
+    }
+
+    pub(super) fn boot(&self) -> usize {
+        self.boots.len() - 1
+    }
+}
+
+/// The id that a host has in its `boot`-th life.
+pub(super) fn boot_id(worker: WorkerIx, boot: usize) -> String {
+    format!("{:08x}-{boot:04x}", worker.0)
+}
+
+/// Which life an id is of.
+pub(super) fn boot_number(worker: WorkerIx, id: &str) -> Option<usize> {
+    let (host, boot) = id.split_once('-')?;
+    (u32::from_str_radix(host, 16).ok()? == worker.0).then_some(())?;
+    usize::from_str_radix(boot, 16).ok()
+}
+
+/// Everything outside of the controller's process.
+pub(super) struct World {
+    pub(super) graph: Arc<RolloutGraph>,
+    pub(super) hosts: Vec<SimHost>,
+    /// What `disabled.json` says.
+    pub(super) file: BTreeSet<Entry>,
+    /// What people have written into it.
+    pub(super) people: BTreeSet<Entry>,
+    /// What the run has written into it, as the edit itself recorded.
+    pub(super) marks: BTreeSet<Entry>,
+    /// Attempts whose effect has really happened.
+    pub(super) done: BTreeSet<AttemptId>,
+    /// End of the catalog operation that runs, and of the one that is being collected.
+    operation: (Millis, Millis),
+}
+
+impl World {
+    pub(super) fn new(graph: &Arc<RolloutGraph>, start: Millis) -> Self {
+        let fleet = &graph.fleet;
+        let mut people = BTreeSet::new();
+        for (w, worker) in fleet.workers.iter().enumerate() {
+            let worker_ix = WorkerIx(w as u32);
+            if fleet.disabled.workers.contains(worker.host.as_str()) {
+                people.insert(Entry { worker: worker_ix, job: None });
+            }
+        }
+        let host = SimHost {
+            boots: vec![Boot { up_at: start - 86_400_000, down_at: None }],
+            receipts: BTreeSet::new(),
+            run_reboots: BTreeMap::new(),
+            ran: BTreeMap::new(),
+            allocs: Vec::new(),
+            deaf: 0,
+            dies: false,
+            loops: false,
+            needless: false,
+            busy_until: 0,
+            contacted: false,
+        };
+        let mut hosts = vec![host; fleet.workers.len()];
+        for allocation in fleet.allocations() {
+            let running = !allocation.disabled;
+            let alloc = Alloc { job: allocation.job, running, sick: false, by_run: false };
+            hosts[allocation.worker.0 as usize].allocs.push(alloc);
+        }
+        Self {
+            graph: Arc::clone(graph),
+            hosts,
+            file: people.clone(),
+            people,
+            marks: BTreeSet::new(),
+            done: BTreeSet::new(),
+            operation: (0, 0),
+        }
+    }
+
+    pub(super) fn host(&self, worker: WorkerIx) -> &SimHost {
+        &self.hosts[worker.0 as usize]
+    }
+
+    pub(super) fn host_mut(&mut self, worker: WorkerIx) -> &mut SimHost {
+        &mut self.hosts[worker.0 as usize]
+    }
+
+    /// Whether `disabled.json` covers an allocation.
+    pub(super) fn covers(&self, worker: WorkerIx, job: JobIx) -> bool {
+        self.file.contains(&Entry { worker, job: None })
+            || self.file.contains(&Entry { worker, job: Some(job) })
+    }
+
+    /// Whether an allocation could serve now.
+    pub(super) fn is_well(&self, worker: WorkerIx, job: JobIx) -> bool {
+        let host = self.host(worker);
+        let alloc = host.allocs.iter().find(|alloc| alloc.job == job);
+        host.is_up() && alloc.is_some_and(|a| a.running && !a.sick) && !self.covers(worker, job)
+    }
+
+    /// The host shuts down.
+    pub(super) fn goes_down(&mut self, at: Millis, worker: WorkerIx, by_run: bool) {
+        let host = self.host_mut(worker);
+        if let Some(boot) = host.boots.last_mut() {
+            boot.down_at = Some(at);
+        }
+        for alloc in &mut host.allocs {
+            alloc.by_run |= by_run && alloc.running;
+        }
+    }
+
+    /// The host is back; what runs at boot runs again.
+    pub(super) fn comes_up(&mut self, at: Millis, worker: WorkerIx) {
+        let host = self.host_mut(worker);
+        host.boots.push(Boot { up_at: at, down_at: None });
+        for alloc in &mut host.allocs {
+            if alloc.running {
+                alloc.by_run = false;
+            }
+        }
+    }
+
+    /// Brings a host to what the file says, for these jobs (`None`: all).
+    pub(super) fn deploy(&mut self, worker: WorkerIx, jobs: Option<&[JobIx]>) {
+        for at in 0..self.host(worker).allocs.len() {
+            let alloc = self.host(worker).allocs[at];
+            if jobs.is_some_and(|jobs| !jobs.contains(&alloc.job)) {
+                continue;
+            }
+            let enabled = !self.covers(worker, alloc.job);
+            self.set_running(worker, at, enabled);
+        }
+    }
+
+    pub(super) fn set_running(&mut self, worker: WorkerIx, at: usize, running: bool) {
+        let alloc = &mut self.host_mut(worker).allocs[at];
+        alloc.by_run = !running && (alloc.by_run || alloc.running);
+        alloc.running = running;
+    }
+
+    /// The end of the catalog operation that serves a request made now: the running one is not
+    /// joined, all that wait share the next.
+    pub(super) fn join_operation(&mut self, now: Millis, takes: Millis) -> Millis {
+        if now >= self.operation.0 {
+            self.operation = (self.operation.1, 0);
+        }
+        if now >= self.operation.0 {
+            self.operation = (now + takes, 0);
+            return self.operation.0;
+        }
+        if self.operation.1 == 0 {
+            self.operation.1 = self.operation.0 + takes;
+        }
+        self.operation.1
+    }
+
+    /// What a person sees at the end: for each host its boots and jobs, and the file.
+    pub(super) fn summary(&self) -> String {
+        let mut text = String::new();
+        for (w, host) in self.hosts.iter().enumerate() {
+            let jobs: Vec<_> = host.allocs.iter().map(|a| (a.job.0, a.running)).collect();
+            text += &format!(
+                "{w}: up {} boots {} by the run {:?} ran {:?} jobs {jobs:?}\n",
+                host.is_up(),
+                host.boots.len(),
+                host.run_reboots,
+                host.ran
+            );
+        }
+        text + &format!("file {:?}", self.file)
+    }
+}
