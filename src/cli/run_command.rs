@@ -152,7 +152,7 @@ impl Health {
     /// An engine that can not do it says so before anything is run.
     fn new(world: &World, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
         let catalog = engine::of(world, context)?;
-        catalog.allocations()?;
+        catalog.allocations().map_err(super::engine::catalog_error)?;
         let call = Call {
             cancel: cancel.clone(),
             until: Instant::now() + LONGEST,

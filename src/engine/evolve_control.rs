@@ -141,12 +141,10 @@ impl Rollout {
             .collect();
         for step in failed_steps {
             let lane = Lane::Worker(target);
-            let reboot = self.targets[index].awaited_reboot(&self.order, step).map(|(at, _)| at);
+            let not_rebooted = matches!(failed, Some((at, ErrorKind::NotRebooted)) if at == step);
             self.rearm_failed_step(lane, step);
-            if let (Some((_, ErrorKind::NotRebooted)), Some(reboot)) = (failed, reboot)
-                && self.targets[index].steps[reboot as usize].status == Status::Done
-            {
-                self.rearm_reboot(lane, reboot, fact)?;
+            if not_rebooted {
+                self.enter_reboot_again(target, step);
             }
         }
         let state = &mut self.targets[index];
@@ -166,6 +164,20 @@ impl Rollout {
         self.queue.push(target);
         self.stuck_since = None;
         Ok(())
+    }
+
+    /// The reboot behind a step that failed because it did not happen: sent again, receipts void. A
+    /// reboot that was seen is left alone.
+    fn enter_reboot_again(&mut self, target: TargetIx, step: u32) {
+        let lane = Lane::Worker(target);
+        let state = self.lane(lane);
+        let itself = state.steps[step as usize].reboot.is_some();
+        let awaited = state.awaited_reboot(&self.order, step).filter(|(_, reboot)| reboot.is_unverified());
+        let Some(reboot) = if itself { Some(step) } else { awaited.map(|(at, _)| at) } else { return };
+        if itself || state.steps[reboot as usize].status == Status::Done {
+            *self.status_mut(lane, reboot) = Status::Pending;
+            self.next_generation(lane, reboot);
+        }
     }
 
     pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {

@@ -322,7 +322,8 @@ impl Admission {
         for (worker, job) in unavailable {
             let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
             let is_allocation = self.limits.holders[budget].binary_search(worker).is_ok();
-            if is_allocation && !self.worker_is_down(*worker) {
+            // Not `is_down`: an unreachable worker that no step disturbs is down and holds no budget.
+            if is_allocation && !self.holds(budget, *worker) {
                 self.jobs[budget].unwell.insert(*worker);
             }
         }
@@ -333,9 +334,10 @@ impl Admission {
         (budget != NOT_SELECTED).then_some(budget as usize)
     }
 
-    fn worker_is_down(&self, worker: WorkerIx) -> bool {
+    /// Whether this worker's allocation counts as down already.
+    fn holds(&self, budget: usize, worker: WorkerIx) -> bool {
         let target = self.target_of.get(worker.0 as usize).copied().unwrap_or(NOT_SELECTED);
-        target != NOT_SELECTED && self.down.contains(&TargetIx(target))
+        target != NOT_SELECTED && self.jobs[budget].down.contains(&TargetIx(target))
     }
 
     fn goes_down(&mut self, target: TargetIx) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::{Bucket, Disabled, DisabledChange, DisabledEntry, DisabledFile, Host, JobName, lock};
+use crate::bucket::{Bucket, Disabled, DisabledChange, DisabledEntry, DisabledFile, Host, lock};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
 use crate::plan::{Problem, Problems};
@@ -167,14 +167,6 @@ fn job_of(entry: &DisabledEntry) -> Option<String> {
     match entry {
         DisabledEntry::Worker(_) => None,
         DisabledEntry::Allocation(job, _) => Some(job.to_string()),
-    }
-}
-
-/// The entry that a fact speaks of.
-pub(super) fn entry_of(host: &Host, job: &Option<String>) -> Option<DisabledEntry> {
-    match job {
-        None => Some(DisabledEntry::Worker(host.clone())),
-        Some(job) => Some(DisabledEntry::Allocation(JobName::parse(job)?, host.clone())),
     }
 }
 

@@ -258,7 +258,10 @@ impl Checker {
                 Check::Unreachable { .. } => {
                     self.moves(target, &[Place::Queued], Place::Failed);
                     self.book(Lane::Worker(target)).failed = true;
-                    self.down.insert(target);
+                    // One that no step would disturb counts by what is observed of it.
+                    if self.goes_down_at_all(target) {
+                        self.down.insert(target);
+                    }
                 }
                 Check::LeftAlone { .. } => {
                     self.moves(target, &[Place::Queued], Place::Skipped);

@@ -3,6 +3,7 @@
 
 mod bucket_read;
 mod catalog;
+mod catalog_faults;
 mod graph;
 mod journal;
 mod layering;

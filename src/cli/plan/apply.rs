@@ -45,7 +45,7 @@ pub struct ApplyArgs {
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let source = read_plan(&args.plan)?;
     let plan = Arc::new(plan::parse(&source, &args.set)?);
-    let (bucket, mut journal) = session::open(context)?;
+    let (bucket, journal) = session::open(context)?;
     let (fleet, warnings) = bucket.load()?;
     let options = CompileOptions { workers: args.workers.clone() };
     let mut graph = graph::compile(&plan, &Arc::new(fleet), &options)?;
