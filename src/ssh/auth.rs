@@ -70,7 +70,8 @@ pub(super) fn authenticate(
         match attempt {
             Ok(()) => return Ok(()),
             Err(Stop::Failed(error)) if code_of(&error) == code::FILE => {
-                let why = format!("it is not a private key, or the passphrase is wrong ({})", error.message());
+                let why =
+                    format!("it is not a private key, or the passphrase is wrong ({})", error.message());
                 return Err(key_file(key, &why).into());
             }
             Err(stop) => {
@@ -218,7 +219,9 @@ mod tests {
 
     #[test]
     fn the_words_of_a_machine_that_is_not_ready() {
-        assert!(speaks_of_nologin("\"System is booting up. Unprivileged users are not permitted to log in yet.\""));
+        assert!(speaks_of_nologin(
+            "\"System is booting up. Unprivileged users are not permitted to log in yet.\""
+        ));
         assert!(!speaks_of_nologin("Authorized users only."));
     }
 }

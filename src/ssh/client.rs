@@ -139,7 +139,9 @@ impl Ssh2Remote {
             }
         })?;
         let socket = match via {
-            Some(wire) => super::jump::tunnel(wire, &hop.host, hop.port, self.by(deadlines.connect, until), cancel)?,
+            Some(wire) => {
+                super::jump::tunnel(wire, &hop.host, hop.port, self.by(deadlines.connect, until), cancel)?
+            }
             None => connect(&hop.host, hop.port, deadlines.connect, until, cancel)?,
         };
         let handshake_until = self.by(deadlines.handshake, until);
@@ -155,13 +157,7 @@ impl Ssh2Remote {
     }
 
     /// The handshake with a verified host key: nothing else is sent before that.
-    fn handshake(
-        &self,
-        hop: &Hop,
-        socket: Socket,
-        until: Instant,
-        cancel: &Cancel,
-    ) -> Result<Wire, Failure> {
+    fn handshake(&self, hop: &Hop, socket: Socket, until: Instant, cancel: &Cancel) -> Result<Wire, Failure> {
         let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
         let known = self.known(hop)?;
         let wire = Wire::new(socket).map_err(|error| failed(error.message().to_owned()))?;
@@ -278,12 +274,7 @@ fn refusal_error(hop: &Hop, text: &str, status: i32) -> Failure {
     ConnectError::AuthRefused { user: hop.user.clone(), addr, why }.into()
 }
 
-fn await_ready(
-    wire: &Wire,
-    channel: &mut Channel,
-    until: Instant,
-    cancel: &Cancel,
-) -> Result<(), Refusal> {
+fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Cancel) -> Result<(), Refusal> {
     let mut said = [Vec::new(), Vec::new()];
     let mut buffer = [0; 1024];
     loop {
@@ -292,7 +283,8 @@ fn await_ready(
                 Ok(n) => said.extend_from_slice(&buffer[..n]),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => {
-                    let error = ssh2::Error::last_session_error(&wire.session).unwrap_or_else(ssh2::Error::unknown);
+                    let error =
+                        ssh2::Error::last_session_error(&wire.session).unwrap_or_else(ssh2::Error::unknown);
                     return Err(Refusal::Stop(Stop::Failed(error)));
                 }
             }
@@ -305,9 +297,8 @@ fn await_ready(
         }
         if channel.eof() {
             // The status comes after the end of the output, with the close.
-            let _ = wire.drive(until.min(Instant::now() + Duration::from_secs(1)), cancel, |_| {
-                channel.wait_close()
-            });
+            let _ = wire
+                .drive(until.min(Instant::now() + Duration::from_secs(1)), cancel, |_| channel.wait_close());
             let text = String::from_utf8_lossy(&said.concat()).into_owned();
             return Err(Refusal::Said { text, status: channel.exit_status().unwrap_or(0) });
         }

@@ -64,11 +64,8 @@ impl Ssh2Connection {
         payload: Option<Payload<'_>>,
         sink: Option<OutputSink<'_>>,
     ) -> Completion {
-        let unknown = |why| Completion::Unknown {
-            why,
-            stdout: Captured::default(),
-            stderr: Captured::default(),
-        };
+        let unknown =
+            |why| Completion::Unknown { why, stdout: Captured::default(), stderr: Captured::default() };
         let profile = self.inner.profile(&self.host);
         let framed = match frame::frame(script, &profile) {
             Ok(framed) => framed,

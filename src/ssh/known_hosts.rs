@@ -96,11 +96,7 @@ impl Known {
             None => Verdict::New,
             Some(first) => {
                 let other = format!("{} ({})", base64::fingerprint(&first.blob), first.noted);
-                if good.any(|entry| entry.blob == shown) {
-                    Verdict::Known
-                } else {
-                    Verdict::Changed(other)
-                }
+                if good.any(|entry| entry.blob == shown) { Verdict::Known } else { Verdict::Changed(other) }
             }
         }
     }
@@ -114,7 +110,7 @@ impl Known {
             };
             self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
         };
-        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(|a| stored(&a));
+        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(stored);
         (!first.is_empty()).then(|| [first, then].concat().join(","))
     }
 }
@@ -205,7 +201,8 @@ mod tests {
     fn plain_names_ports_patterns_and_negation() {
         let key = blob("ssh-ed25519", b"one");
         let k = base64::encode(&key);
-        let verdict = |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
+        let verdict =
+            |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
         assert_eq!(verdict("10.0.0.1", "10.0.0.1"), Verdict::Known);
         assert_eq!(verdict("10.0.0.1", "w1,10.0.0.1"), Verdict::Known);
         assert_eq!(verdict("[10.0.0.1]:2222", "10.0.0.1"), Verdict::New);

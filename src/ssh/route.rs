@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_can_not_be_followed_is_said() {
-        let (_home, settings) = settings("Host a\nProxyJump b\nHost b\nProxyJump a\nHost c\nProxyCommand nc\n");
+        let (_home, settings) =
+            settings("Host a\nProxyJump b\nHost b\nProxyJump a\nHost c\nProxyCommand nc\n");
         let why = |host| route(&settings, host, &Endpoint::default()).unwrap_err().to_string();
         assert!(why("a").contains("for ever"), "{}", why("a"));
         assert!(why("c").contains("ProxyCommand"));

@@ -136,7 +136,9 @@ fn a_flood_on_both_streams_is_drained_and_counted() {
     let remote = Ssh2Remote::new(fleet.settings());
     let mut connection = connect(&remote, &fleet, 0);
     let megabytes = 300;
-    let text = format!("head -c {megabytes}M /dev/zero | tr '\\0' x & head -c 20M /dev/zero >&2; wait; echo; echo end");
+    let text = format!(
+        "head -c {megabytes}M /dev/zero | tr '\\0' x & head -c 20M /dev/zero >&2; wait; echo; echo end"
+    );
     let mut seen = 0u64;
     let mut tail = Vec::new();
     let mut sink = |stream, bytes: &[u8]| {
@@ -146,7 +148,8 @@ fn a_flood_on_both_streams_is_drained_and_counted() {
             tail.drain(..tail.len().saturating_sub(16));
         }
     };
-    let Completion::Exited { code: 0, stdout, stderr } = connection.run(&script(&text), Some(&mut sink)) else {
+    let Completion::Exited { code: 0, stdout, stderr } = connection.run(&script(&text), Some(&mut sink))
+    else {
         panic!("not exited")
     };
     let total = megabytes * 1024 * 1024 + 5;
@@ -162,7 +165,8 @@ fn binary_output_comes_back_byte_by_byte() {
     let Some(fleet) = Fleet::start(1) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
     let mut connection = connect(&remote, &fleet, 0);
-    let text = "head -c 700000 /dev/urandom | tee /root/random; printf '\\377\\0\\n\\n' | tee -a /root/random";
+    let text =
+        "head -c 700000 /dev/urandom | tee /root/random; printf '\\377\\0\\n\\n' | tee -a /root/random";
     let (code, out, _) = exited(connection.run(&script(text), None));
     assert_eq!(code, 0);
     assert!(out == std::fs::read(fleet.disk(0).join("root/random")).unwrap());
@@ -201,10 +205,15 @@ fn fifty_megabytes_arrive_whole() {
         assert_eq!((code, String::from_utf8_lossy(&out).trim()), (0, expected.as_str()), "{err:?}");
     }
     // Output as large as the input, at the same time.
-    let (code, _, _) = exited(connection.run_with_payload(&script("cat; cat /dev/null"), &mut Pattern(length), length));
+    let (code, _, _) =
+        exited(connection.run_with_payload(&script("cat; cat /dev/null"), &mut Pattern(length), length));
     assert_eq!(code, 0);
     // A script that does not want it ends all the same.
-    let (code, out, _) = exited(connection.run_with_payload(&script("head -c 3 | wc -c; exit 4"), &mut Pattern(length), length));
+    let (code, out, _) = exited(connection.run_with_payload(
+        &script("head -c 3 | wc -c; exit 4"),
+        &mut Pattern(length),
+        length,
+    ));
     assert_eq!((code, String::from_utf8(out).unwrap().trim()), (4, "3"));
     // One that ends early is not passed off as whole.
     let text = "cat >/root/part; touch /root/whole";

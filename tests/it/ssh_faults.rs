@@ -23,7 +23,8 @@ fn a_reboot_takes_its_time_and_brings_a_new_boot_id() {
     let Some(fleet) = Fleet::start(2) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
     let boot_id = |i| {
-        let (_, out, _) = exited(connect(&remote, &fleet, i).run(&script("cat /proc/sys/kernel/random/boot_id"), None));
+        let (_, out, _) =
+            exited(connect(&remote, &fleet, i).run(&script("cat /proc/sys/kernel/random/boot_id"), None));
         String::from_utf8(out).unwrap().trim().to_owned()
     };
     let (first, other) = (boot_id(0), boot_id(1));
@@ -42,7 +43,10 @@ fn a_reboot_takes_its_time_and_brings_a_new_boot_id() {
     let agent = || Settings { user: Some("agent".into()), ..fleet.settings() };
     let error = error_of(agent(), &fleet.host(0), PATIENCE);
     if let Some(error) = error {
-        assert!(matches!(&error, ConnectError::NoLogin { message, .. } if message.contains("booting up")), "{error:?}");
+        assert!(
+            matches!(&error, ConnectError::NoLogin { message, .. } if message.contains("booting up")),
+            "{error:?}"
+        );
     } else {
         panic!("nologin was over before it was looked at");
     }
@@ -80,9 +84,8 @@ fn each_way_not_to_be_there_has_its_own_error() {
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::listen(&hole, 0).unwrap();
     let address = hole.local_addr().unwrap();
-    let _held: Vec<_> = (0..4)
-        .map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)))
-        .collect();
+    let _held: Vec<_> =
+        (0..4).map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))).collect();
     let host = Host::parse("127.0.0.1").unwrap();
     let mut settings = fleet.settings();
     settings.endpoints.insert(host.clone(), Endpoint { port: Some(address.port()), user: None });
@@ -96,7 +99,9 @@ fn each_way_not_to_be_there_has_its_own_error() {
     // A server that hangs up at once is tried again until the time is over.
     let rude = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = fleet.settings();
-    settings.endpoints.insert(host.clone(), Endpoint { port: Some(rude.local_addr().unwrap().port()), user: None });
+    settings
+        .endpoints
+        .insert(host.clone(), Endpoint { port: Some(rude.local_addr().unwrap().port()), user: None });
     let counted = std::thread::spawn(move || {
         rude.set_nonblocking(true).unwrap();
         let (until, mut count) = (Instant::now() + Duration::from_secs(2), 0);

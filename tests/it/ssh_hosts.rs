@@ -91,7 +91,10 @@ fn strict_demands_that_the_key_is_known() {
     attempt(with_users(), &fleet.host(0)).unwrap();
     fs::write(&users, format!("@revoked {line}{line}")).unwrap();
     let error = refused(with_users(), &fleet.host(0));
-    assert!(matches!(&error, ConnectError::HostKeyChanged { known, .. } if known.contains("revoked")), "{error}");
+    assert!(
+        matches!(&error, ConnectError::HostKeyChanged { known, .. } if known.contains("revoked")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -99,7 +102,8 @@ fn the_stored_type_of_key_is_asked_for() {
     let Some(fleet) = Fleet::start(1) else { return };
     // A second host key of another type; the ed25519 one would be preferred.
     let rsa = fleet.disk(0).join("rsa_key");
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"]).arg(&rsa).status();
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"]).arg(&rsa).status();
     assert!(made.unwrap().success());
     let config = fleet.disk(0).join("sshd_config");
     let text = fs::read_to_string(&config).unwrap();
@@ -148,7 +152,8 @@ fn a_passphrase_is_asked_for_once() {
     let Some(fleet) = Fleet::start(1) else { return };
     let key = fleet.folder().join("locked.key");
     fs::copy(fleet.key(), &key).unwrap();
-    let locked = Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "open sesame", "-f"]).arg(&key).status();
+    let locked =
+        Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "open sesame", "-f"]).arg(&key).status();
     assert!(locked.unwrap().success());
     let settings = Settings { key: Some(key), ..fleet.settings() };
     let error = refused(settings.clone(), &fleet.host(0));
@@ -206,7 +211,10 @@ fn two_jump_hosts_are_each_verified() {
     assert!(matches!(why, maand::ssh::UnknownWhy::ConnectionLost(_)), "{why:?}");
     // The hop that fails is named.
     let error = refused(settings(), &inner);
-    assert!(matches!(&error, ConnectError::Jump { hop, .. } if hop.contains(fleet.host(1).as_str())), "{error}");
+    assert!(
+        matches!(&error, ConnectError::Jump { hop, .. } if hop.contains(fleet.host(1).as_str())),
+        "{error}"
+    );
     fleet.set(1, Fault::NewHostKey);
     fleet.plug(1);
     fleet.sh_ok(1, "reboot");
@@ -276,9 +284,15 @@ fn a_login_that_is_cut_or_never_answers_ends_in_time() {
 
 #[test]
 fn a_forced_command_or_shell_that_is_none_is_a_refusal() {
-    let options = Options { sshd: "Match User agent\n  ForceCommand echo no shell for you; exit 3".into(), ..Options::default() };
+    let options = Options {
+        sshd: "Match User agent\n  ForceCommand echo no shell for you; exit 3".into(),
+        ..Options::default()
+    };
     let Some(fleet) = Fleet::start_with(1, &options) else { return };
     let agent = Settings { user: Some("agent".into()), ..fleet.settings() };
     let error = refused(agent, &fleet.host(0));
-    assert!(matches!(&error, ConnectError::AuthRefused { why, .. } if why.contains("no shell for you")), "{error}");
+    assert!(
+        matches!(&error, ConnectError::AuthRefused { why, .. } if why.contains("no shell for you")),
+        "{error}"
+    );
 }

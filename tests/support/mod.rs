@@ -59,11 +59,10 @@ fn obstacle() -> Option<String> {
             .iter()
             .any(|folder| Path::new(folder).join(tool).exists())
     };
-    let missing: Vec<_> =
-        ["sshd", "ssh-keygen", "unshare", "nsenter", "setpriv", "setsid", "flock", "bash"]
-            .into_iter()
-            .filter(|tool| missing(tool))
-            .collect();
+    let missing: Vec<_> = ["sshd", "ssh-keygen", "unshare", "nsenter", "setpriv", "setsid", "flock", "bash"]
+        .into_iter()
+        .filter(|tool| missing(tool))
+        .collect();
     (!missing.is_empty()).then(|| format!("not installed: {} (run tests/setup.sh)", missing.join(", ")))
 }
 
@@ -214,9 +213,8 @@ impl Fleet {
     /// Settings of the transport for this fleet, as root, with a known_hosts of its own and nothing of the
     /// user's.
     pub(crate) fn settings(&self) -> Settings {
-        let profiles = Arc::new(|host: &Host| {
-            HostProfile::real(Path::new("/opt/worker"), "test-bucket", host, true)
-        });
+        let profiles =
+            Arc::new(|host: &Host| HostProfile::real(Path::new("/opt/worker"), "test-bucket", host, true));
         Settings {
             port: Some(PORT),
             user: Some("root".into()),
@@ -368,13 +366,17 @@ fn open_up(folder: &Path) {
 
 /// An ed25519 key pair without a passphrase.
 pub(crate) fn keygen(path: &Path, comment: &str) {
-    let done =
-        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"]).arg(path).status();
+    let done = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
+        .arg(path)
+        .status();
     assert!(done.unwrap().success());
 }
 
 fn knows_penalties() -> bool {
-    let out = Command::new("/usr/sbin/sshd").args(["-G", "-f", "/dev/null", "-o", "PerSourcePenalties=no"]).output();
+    let out = Command::new("/usr/sbin/sshd")
+        .args(["-G", "-f", "/dev/null", "-o", "PerSourcePenalties=no"])
+        .output();
     out.is_ok_and(|out| out.status.success())
 }
 
