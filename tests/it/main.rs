@@ -8,6 +8,7 @@ mod graph;
 mod journal;
 mod layering;
 mod plan;
+mod run_command;
 mod sandbox;
 mod sim;
 mod ssh;
