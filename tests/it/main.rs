@@ -8,6 +8,8 @@ mod graph;
 mod journal;
 mod layering;
 mod plan;
+mod run_bench;
+mod run_crash;
 mod sandbox;
 mod sim;
 mod ssh;
