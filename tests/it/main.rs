@@ -9,6 +9,7 @@ mod journal;
 mod layering;
 mod plan;
 mod run_bench;
+mod run_command;
 mod run_crash;
 mod sandbox;
 mod sim;
