@@ -10,7 +10,7 @@ use super::CliError;
 
 /// `--yes` of every command that touches workers.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct Consent {
+pub(super) struct Consent {
     /// Do not ask; required without a terminal
     #[arg(short, long, env = "MAAND_YES", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0)]
     yes: bool,

@@ -55,7 +55,7 @@ fn text(done: &Initialised) -> String {
         text.push_str(
             "\nNext: list the workers in workspace/workers.json, such as\n\n  \
              [{ \"host\": \"10.0.0.1\", \"labels\": [\"api\"] }]\n\n\
-             and see that they answer: maand run_command true --yes\n",
+             and see that they answer: maand run_command true\n",
         );
     }
     text

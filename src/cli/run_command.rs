@@ -9,7 +9,6 @@ use clap::Args;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-use super::ask::Consent;
 use super::table::{Table, or_dash};
 use super::world::World;
 use super::{CliError, Context, Exit, engine, interrupt, out};
@@ -45,8 +44,9 @@ pub struct RunCommandArgs {
     /// Seconds for the command on one worker
     #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     timeout: u64,
-    #[command(flatten)]
-    consent: Consent,
+    /// For scripts that say so everywhere; this command asks nothing, as upstream's does not
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// A `command.sh` is not larger than this.
@@ -62,14 +62,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
             .help("list workers in workspace/workers.json")
             .into());
     }
-    let first_line = command.lines().next().unwrap_or_default();
-    let question = format!("Run `{}` on {}", visible(first_line.as_bytes()), named(&hosts));
-    if !args.consent.ask(&question)? {
-        return Err(CliError::new(
-            Exit::Resumable,
-            Problem::error("maand::declined", "nothing was done").help("answer y, or give --yes"),
-        ));
-    }
+    // Accepted, and without a meaning: see its help.
+    let _ = args.yes;
     let cancel = Cancel::new();
     interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
     let health = if args.health_check { Some(Health::new(&world, context, &cancel)?) } else { None };
@@ -114,16 +108,6 @@ fn command(args: &RunCommandArgs, world: &World) -> Result<String, CliError> {
         return Err(missing("there is no command in it".to_owned()).into());
     }
     Ok(text)
-}
-
-fn named(hosts: &[Host]) -> String {
-    match hosts {
-        [one] => one.to_string(),
-        [first, second, third] => format!("3 workers ({first}, {second}, {third})"),
-        [first, second] => format!("2 workers ({first}, {second})"),
-        [first, .., last] => format!("{} workers ({first} to {last})", hosts.len()),
-        [] => "no worker".to_owned(),
-    }
 }
 
 /// 1 where something went wrong; 5 where nothing did and workers are left because of a signal.

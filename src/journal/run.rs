@@ -21,6 +21,7 @@ use super::{Journal, codes, failpoint};
 pub struct RunId(String);
 
 impl RunId {
+    /// A new name: the minute of `at` and two random bytes; [`Journal::create_run`] draws until it is free.
     pub fn draw(at: Millis) -> Self {
         let time = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let random = uuid::Uuid::new_v4();

@@ -27,7 +27,6 @@ const GONE_AFTER_FAILURES: u32 = 2;
 
 /// What the worker does. `B0`, `GENERATION`, `RECEIPT`, `COMMAND` come in as environment.
 ///
-/// `sudo` may be missing where the SSH user is root; the command of most plans begins with it.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -46,12 +45,9 @@ sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 start='sleep "$DELAY"
-if [ "$(id -u)" = 0 ] && ! command -v sudo >/dev/null 2>&1; then
-  sudo() { while [ $# -gt 0 ]; do case "$1" in -*) shift;; *) break;; esac; done; "$@"; }
-fi
-eval "$COMMAND"
+eval "$SUDO_FOR_ROOT$COMMAND"
 echo "[exit code $?]"'
-export COMMAND DELAY
+export COMMAND DELAY SUDO_FOR_ROOT
 if command -v setsid >/dev/null 2>&1; then
   setsid sh -c "$start" > "$receipt.out" 2>&1 < /dev/null 9>&- &
 else
@@ -120,6 +116,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         ("RECEIPT", order.receipt.to_owned()),
         ("COMMAND", order.command.to_owned()),
         ("MODE", mode.to_owned()),
+        ("SUDO_FOR_ROOT", crate::ssh::SUDO_FOR_ROOT.to_owned()),
         ("DELAY", COMMAND_DELAY_S.to_string()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
@@ -236,7 +233,7 @@ pub(super) fn users_script(
         what: what.to_owned(),
         shell: Shell::Bash,
         sudo,
-        text: text.to_owned(),
+        text: format!("{}{text}", crate::ssh::SUDO_FOR_ROOT),
         env,
         deadline,
         silence: None,

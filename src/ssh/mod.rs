@@ -20,6 +20,7 @@ mod remote;
 mod route;
 mod settings;
 mod socket;
+mod sudo;
 mod wire;
 
 pub use client::Ssh2Remote;
@@ -30,3 +31,4 @@ pub use pool::for_each_host;
 pub use quote::{quote, visible};
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};
+pub use sudo::SUDO_FOR_ROOT;

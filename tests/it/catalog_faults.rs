@@ -72,7 +72,10 @@ fn each_failure_on_a_worker_has_its_own_error() {
     let (how, detail) = outcome(&report, &bad);
     assert!(how == "unknown" && detail.contains("did not end within 2 s"), "{report}");
     wait_until("the make that hung has ended", || !bench.fleet.sh(1, "pgrep -x sleep").status.success());
-    bench.write("workspace/jobs/api/Makefile", "start restart:\n\t@head -c 1000000000 /dev/zero\nstop:\n\t@true\n");
+    bench.write(
+        "workspace/jobs/api/Makefile",
+        "start restart:\n\t@head -c 1000000000 /dev/zero\nstop:\n\t@true\n",
+    );
     bench.expect(0, &["build"]);
     bench.expect(0, &["deploy", "--workers", &bad, "--quiet"]);
 
@@ -94,7 +97,10 @@ fn each_failure_on_a_worker_has_its_own_error() {
     // sudo wants a password.
     bench.fleet.set(1, Fault::SudoPassword);
     let conf = fs::read_to_string(bench.path("maand.conf")).unwrap();
-    bench.write("maand.conf", &conf.replace("use_sudo = false", "use_sudo = true").replace("\"root\"", "\"agent\""));
+    bench.write(
+        "maand.conf",
+        &conf.replace("use_sudo = false", "use_sudo = true").replace("\"root\"", "\"agent\""),
+    );
     let report = bench.json(1, &["deploy", "--force"]);
     assert_eq!(outcome(&report, &good).0, "ok", "{report}");
     let (how, detail) = outcome(&report, &bad);
@@ -207,7 +213,7 @@ fn job_control_wants_agreement_and_deploy_repairs_it() {
     bench.expect(0, &["job", "restart", "api"]);
     bench.expect(0, &["job", "run", "api", "--target", "reload", "--allocations", &bench.host(1)]);
     assert_eq!(bench.done(1, "api"), ["start", "restart", "reload"]);
-    bench.expect(3, &["job", "run", "api", "--target", "-f"]);
+    bench.expect(3, &["job", "run", "api", "--target=-f"]);
     let (_, said) = bench.expect(3, &["job", "start", "apj"]);
     assert!(said.contains("did you mean `api`"), "{said}");
     bench.expect(0, &["deploy"]);

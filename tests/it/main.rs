@@ -10,6 +10,7 @@ mod handbook;
 mod journal;
 mod layering;
 mod plan;
+mod run_command;
 mod sandbox;
 mod sim;
 mod ssh;

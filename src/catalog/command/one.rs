@@ -7,7 +7,8 @@ use super::speech::Speech;
 use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
-    Cancel, Completion, ConnectError, Connection, HostProfile, Remote, Script, Shell, Stream, UnknownWhy,
+    Cancel, Completion, ConnectError, Connection, HostProfile, Remote, SUDO_FOR_ROOT, Script, Shell, Stream,
+    UnknownWhy,
 };
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
@@ -91,7 +92,7 @@ impl Shared<'_> {
             sudo: profile.use_sudo,
             // The folder is there once something was deployed. No variable of ours is left behind.
             text: format!(
-                "[ ! -d \"$MAAND_FOLDER\" ] || cd -- \"$MAAND_FOLDER\" || exit 1; unset MAAND_FOLDER\n{}\n",
+                "{SUDO_FOR_ROOT}[ ! -d \"$MAAND_FOLDER\" ] || cd -- \"$MAAND_FOLDER\" || exit 1; unset MAAND_FOLDER\n{}\n",
                 self.request.command
             ),
             env: vec![

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::super::ask::Consent;
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
 use super::session::{self, Session, Stored};
@@ -36,9 +37,8 @@ pub struct ApplyArgs {
     /// Sets a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Carries it out.
@@ -359,24 +359,10 @@ fn summary(
 }
 
 fn confirm(summary: &str, args: &ApplyArgs, context: &Context) -> Result<bool, CliError> {
-    if args.yes {
-        if !context.quiet {
-            let _ = std::io::stderr().lock().write_all(summary.as_bytes());
-        }
-        return Ok(true);
+    if !context.quiet {
+        let _ = std::io::stderr().lock().write_all(summary.as_bytes());
     }
-    if !std::io::stdin().is_terminal() || args.plan == "-" {
-        return Err(CliError::usage(
-            "there is nobody to ask: standard input is no terminal",
-            "`--yes` carries the plan out without asking; `maand plan show` says what it would do",
-        ));
-    }
-    let mut terminal = std::io::stderr().lock();
-    let _ = write!(terminal, "{summary}Carry it out? [y/N] ");
-    let _ = terminal.flush();
-    let mut answer = String::new();
-    let _ = std::io::stdin().lock().read_line(&mut answer);
-    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    let yes = args.consent.ask("Carry it out")?;
     if !yes {
         out::note("Nothing was touched.");
     }

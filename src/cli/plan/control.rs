@@ -18,7 +18,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(15);
 
 /// A run.
 #[derive(Debug, Args)]
-pub struct RunArg {
+pub(super) struct RunArg {
     /// The run, or the beginning of its name [default: the one that is not finished]
     #[arg(value_name = "RUN")]
     run: Option<String>,
