@@ -18,7 +18,7 @@ fn completions_name_the_commands_in_every_shell() {
         let output = maand(&["completions", shell]);
         assert!(output.status.success(), "{shell}");
         let script = String::from_utf8(output.stdout).unwrap();
-        for word in ["rehearse", "run_command", "--take-over"] {
+        for word in ["explain", "run_command", "--take-over"] {
             let found = script.contains(word) || script.contains(word.trim_start_matches('-'));
             assert!(found, "{shell}: no {word}");
         }
