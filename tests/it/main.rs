@@ -4,7 +4,9 @@
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod deny;
 mod graph;
+mod handbook;
 mod journal;
 mod layering;
 mod plan;
