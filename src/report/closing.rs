@@ -166,6 +166,9 @@ fn left_disabled(text: &mut String, view: &RunView) {
             "When a worker is well, remove its entries from workspace/disabled.json, then:\n  \
              maand build && maand deploy --workers {hosts} && maand health_check --workers {hosts} --wait"
         );
+    } else if view.state == RunState::Halted {
+        let line = "`maand plan retry` goes on and enables them again; after `maand plan skip` they stay so.";
+        let _ = writeln!(text, "{line}");
     } else {
         let _ =
             writeln!(text, "The run enables them again when it goes on:\n  maand plan resume {}", view.run);

@@ -148,12 +148,7 @@ impl Checker {
         self.last_at = at;
         match fact {
             Fact::Preflight { checks } => self.preflight(checks, world),
-            Fact::Observed { jobs, unavailable } => {
-                for job in jobs {
-                    let sick = unavailable.iter().filter(|(_, j)| j == job).map(|(w, _)| *w).collect();
-                    self.observed.insert(*job, (at, sick));
-                }
-            }
+            Fact::Observed { jobs, unavailable } => self.looked(at, jobs, unavailable, world),
             Fact::WaveStarted { wave } => self.wave_started(at, *wave),
             Fact::WaveFinished { wave, .. } => {
                 self.wave_ended_at = Some(at);
@@ -581,9 +576,19 @@ impl Checker {
         }
     }
 
-    /// The driver reports a round that nobody has made.
-    pub(super) fn look_is_invented(&mut self, jobs: &[JobIx], world: &World) {
-        let _ = (jobs, world);
+    /// A round says what is the case.
+    fn looked(&mut self, at: Millis, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], world: &World) {
+        let graph = Arc::clone(&self.graph);
+        for one in graph.enabled_allocations().iter().filter(|one| jobs.contains(&one.job)) {
+            let well = !unavailable.contains(&(one.worker, one.job));
+            if well && !world.is_well(one.worker, one.job) {
+                self.breaks(15, format!("{one:?} is said to be well, and is not"));
+            }
+        }
+        for job in jobs {
+            let sick = unavailable.iter().filter(|(_, j)| j == job).map(|(w, _)| *w).collect();
+            self.observed.insert(*job, (at, sick));
+        }
     }
 
     fn file(&mut self, world: &World) {

@@ -21,6 +21,7 @@ mod plans;
 mod random;
 mod run;
 mod shrink;
+mod sweep;
 mod world;
 
 pub use checker::Broken;
@@ -28,3 +29,4 @@ pub use knobs::Knobs;
 pub use mutation::Mutation;
 pub use run::{Report, graph, run};
 pub use shrink::shrink;
+pub use sweep::{Swept, sweep};

@@ -213,7 +213,7 @@ fn job_control_wants_agreement_and_deploy_repairs_it() {
     bench.expect(0, &["job", "restart", "api"]);
     bench.expect(0, &["job", "run", "api", "--target", "reload", "--allocations", &bench.host(1)]);
     assert_eq!(bench.done(1, "api"), ["start", "restart", "reload"]);
-    bench.expect(3, &["job", "run", "api", "--target", "-f"]);
+    bench.expect(3, &["job", "run", "api", "--target=-f"]);
     let (_, said) = bench.expect(3, &["job", "start", "apj"]);
     assert!(said.contains("did you mean `api`"), "{said}");
     bench.expect(0, &["deploy"]);

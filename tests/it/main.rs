@@ -4,10 +4,15 @@
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod deny;
 mod graph;
+mod handbook;
 mod journal;
 mod layering;
 mod plan;
+mod run_bench;
+mod run_command;
+mod run_crash;
 mod sandbox;
 mod sim;
 mod ssh;

@@ -1,7 +1,16 @@
-//! The simulator as a test: fixed seeds, fresh seeds, and one seed again by name.
+//! The simulator as a test: fixed seeds, fresh seeds, crash sweeps, broken engines, and one seed again
+//! by name.
 
-use maand::sim::{Knobs, run, shrink};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use maand::sim::{Knobs, Mutation, run, shrink, sweep};
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// `None`: the draws make no feasible plan; else how many facts.
 fn must_hold(knobs: &Knobs) -> Option<usize> {
     let report = run(knobs)?;
     if report.broken.is_some() {
@@ -10,22 +19,87 @@ fn must_hold(knobs: &Knobs) -> Option<usize> {
     Some(report.journal.len())
 }
 
-fn runs() -> u64 {
-    std::env::var("MAAND_SIM_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300)
-}
-
-#[test]
-fn random_runs_keep_the_invariants() {
-    let first: u64 = std::env::var("MAAND_SIM_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-    let (mut facts, mut feasible) = (0, 0);
-    for seed in first..first + runs() {
+fn many(name: &str, seeds: impl Iterator<Item = u64>) {
+    let (mut facts, mut feasible, mut tried) = (0, 0, 0);
+    for seed in seeds {
+        tried += 1;
         if let Some(more) = must_hold(&Knobs::random(seed)) {
             facts += more;
             feasible += 1;
         }
     }
-    println!("{feasible} of {} runs feasible, {facts} facts", runs());
-    assert!(feasible * 4 > runs());
+    println!("{name}: {feasible} runs of {tried} seeds, {facts} facts");
+    assert!(feasible * 4 > tried, "most draws should be feasible plans");
+}
+
+#[test]
+fn fixed_seeds_keep_the_invariants() {
+    many("fixed", 1..1001);
+}
+
+/// `MAAND_SIM_RUNS=1000000` makes it long; `MAAND_SIM_SEED` makes it begin there.
+#[test]
+fn fresh_seeds_keep_the_invariants() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let first = number("MAAND_SIM_SEED").unwrap_or(now * 100_000);
+    many("fresh", first..first + number("MAAND_SIM_RUNS").unwrap_or(1000));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let mut all = Vec::new();
+    for seed in 1..60 {
+        let hash = || run(&Knobs::random(seed)).map(|report| report.hash());
+        assert_eq!(hash(), hash(), "seed {seed}");
+        all.extend(hash());
+    }
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.len() > 20, "different seeds give different traces");
+}
+
+/// Every place, and a sample of pairs; `MAAND_SIM_SWEEP=1` takes every pair.
+#[test]
+fn a_crash_anywhere_changes_nothing_in_the_end() {
+    let stride = number("MAAND_SIM_SWEEP").unwrap_or(41) as usize;
+    for exclusive in [false, true] {
+        let knobs = Knobs { exclusive, ..Knobs::pattern_a(2) };
+        match sweep(&knobs, stride) {
+            Ok(swept) => {
+                println!("{} single crashes and {} pairs", swept.singles, swept.pairs);
+                assert!(swept.singles > 50 && swept.pairs > 50);
+            }
+            Err(report) => panic!("{report}"),
+        }
+    }
+}
+
+#[test]
+fn runs_without_faults_end_well() {
+    for workers in [1, 3, 10] {
+        let report = run(&Knobs::pattern_a(workers)).unwrap();
+        assert_eq!(report.broken, None, "{report}");
+        assert_eq!(report.end, Some(maand::engine::RunEnd::Succeeded), "{report}");
+    }
+}
+
+/// Engines that are broken on purpose: each has to be noticed.
+#[test]
+fn every_broken_engine_is_caught() {
+    let mut missed = Vec::new();
+    for mutation in Mutation::ALL {
+        let caught = (1..4000).find_map(|seed| {
+            let knobs = Knobs { mutation: Some(*mutation), ..Knobs::random(seed) };
+            run(&knobs)?.broken.map(|broken| (seed, broken))
+        });
+        match caught {
+            Some((seed, broken)) => {
+                println!("{mutation:?}: seed {seed} breaks invariant {}: {}", broken.invariant, broken.what);
+            }
+            None => missed.push(mutation),
+        }
+    }
+    assert!(missed.is_empty(), "nobody noticed {missed:?}");
 }
 
 /// `MAAND_SIM_REPLAY='seed=..' cargo test --test it sim::replay -- --nocapture`

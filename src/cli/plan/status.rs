@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
-use super::stored::{self, Stored, impossible};
+use super::session::reporter;
+use super::stored::{Stored, impossible};
 use crate::journal::Mode;
 use crate::plan::Problem;
 use crate::report::status_text;
@@ -51,7 +52,7 @@ fn watch(stored: &Stored, context: &Context) -> Result<Exit, CliError> {
     let (sender, signals) = channel();
     // Without them Ctrl-C works as well, only less tidily.
     let _ = watch_signals(sender.clone(), |name| name);
-    let mut reporter = stored::reporter(context);
+    let mut reporter = reporter(context);
     let (mut view, mut last) = stored.view()?;
     loop {
         // Asked before reading: what the holder wrote last is then read in this round.

@@ -1,16 +1,16 @@
 //! A stored run, opened again: its journal, and its graph compiled from what the run itself keeps.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::{CliError, Context};
+use super::session::compile_stored;
 use crate::bucket::Bucket;
 use crate::engine::Illegal;
-use crate::graph::{self, CompileOptions, RolloutGraph};
-use crate::journal::{self, Holder, Journal, Mode, RunHeader, RunId, StoredRun};
-use crate::plan::{self, Problem, Problems, Source};
-use crate::report::{JsonLines, Plain, Reporter, RunInfo, RunView, Terminal};
+use crate::graph::RolloutGraph;
+use crate::journal::{self, Holder, Journal, Mode, RunId, StoredRun};
+use crate::plan::Problem;
+use crate::report::{RunInfo, RunView};
 
 /// A run of the bucket that the context leads to.
 pub(in crate::cli) struct Stored {
@@ -36,7 +36,7 @@ impl Stored {
         let id = journal.find(name)?;
         let journal = if mode == Mode::ReadOnly { journal } else { Journal::open(&data, mode)? };
         let run = journal.run(&id)?;
-        let graph = compile_stored(&id, &run.header)?;
+        let graph = compile_stored(&run.header)?;
         Ok(Self { data, journal, run, graph })
     }
 
@@ -68,45 +68,8 @@ pub(in crate::cli) fn holder(data: &std::path::Path, id: &RunId) -> Option<Holde
     journal::holder_of(data).filter(|holder| holder.run.as_deref() == Some(id.as_str()))
 }
 
-/// The graph of a stored run: same plan text, same variables, same workers, same graph, or refused.
-///
-/// # Errors
-/// This version of the program makes another graph of it.
-pub(in crate::cli) fn compile_stored(id: &RunId, header: &RunHeader) -> Result<Arc<RolloutGraph>, Problems> {
-    let source = Source::new(header.plan_file.as_str(), header.plan_text.as_str());
-    let plan = Arc::new(plan::parse(&source, &header.overrides)?);
-    let options = CompileOptions { workers: header.only_workers.clone() };
-    let graph = graph::compile(&plan, &Arc::new(header.fleet.clone()), &options)?;
-    if graph.hash() == header.graph_hash {
-        return Ok(Arc::new(graph));
-    }
-    let ours = env!("CARGO_PKG_VERSION");
-    let theirs = &header.program;
-    Err(Problem::error(
-        "maand::run::other_graph",
-        format!(
-            "run {id} was started by maand {theirs}, which made another graph of its plan than maand {ours}"
-        ),
-    )
-    .help(format!("go on with maand {theirs}; this version would do other steps than the run began with"))
-    .into())
-}
-
 /// A stored fact breaks a rule of the engine: the journal is intact, so the programs differ.
 pub(in crate::cli) fn impossible(id: &RunId, seq: u64, illegal: &Illegal) -> Problem {
     Problem::error("maand::run::illegal_fact", format!("run {id}: fact {seq} can not be: {illegal}"))
         .help("it was written by another version of maand, or this is a bug; use the version that wrote it")
-}
-
-/// Who shows a run on standard output: JSON lines, a live terminal, or plain lines.
-pub(in crate::cli) fn reporter(context: &Context) -> Box<dyn Reporter> {
-    let out = std::io::stdout();
-    if context.json {
-        return Box::new(JsonLines::new(out));
-    }
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if out.is_terminal() && !dumb && !context.quiet {
-        return Box::new(Terminal::stdout(context.colors));
-    }
-    Box::new(Plain::new(out, context.quiet))
 }
