@@ -36,9 +36,9 @@ impl Header {
         let second = lines.next()?;
         let state = lines.next().filter(|line| line.ends_with(b"\n"))?;
         let size = first.len() + second.len() + state.len();
-        let words = |line| Some(std::str::from_utf8(line).ok()?.split_whitespace().collect::<Vec<_>>());
+        let (first_words, second_words) = (words(first)?, words(second)?);
         let (["maand1", _sudo, _end], [begin, _, _shell, lock, _deadline, length, users_own]) =
-            (words(first)?.as_slice(), words(second)?.as_slice())
+            (first_words.as_slice(), second_words.as_slice())
         else {
             return None;
         };
@@ -50,7 +50,7 @@ impl Header {
             users_own: *users_own != "0",
             size,
             first: String::from_utf8_lossy(first).into_owned(),
-            second: words(second)?.into_iter().map(str::to_owned).collect(),
+            second: second_words.iter().map(|word| (*word).to_owned()).collect(),
             state: state.to_vec(),
         })
     }
@@ -77,6 +77,10 @@ impl Header {
         }
         text
     }
+}
+
+fn words(line: &[u8]) -> Option<Vec<&str>> {
+    Some(std::str::from_utf8(line).ok()?.split_whitespace().collect())
 }
 
 /// What comes after one shell word and the end of its line; `None` when it is not quoted as the
