@@ -84,7 +84,9 @@ impl Rollout {
                 if sick {
                     let since = *self.stuck_since.get_or_insert(at);
                     let patient = at - since < ADMISSION_PATIENCE_MS;
-                    if patient || !self.active.is_empty() {
+                    // Workers that all wait for people free nothing by themselves: looking on for ever
+                    // would hide that somebody is asked for.
+                    if patient || !self.awaited.is_empty() {
                         self.ask_again(at + LOOK_AGAIN_MS, effects);
                         return None;
                     }

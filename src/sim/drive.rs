@@ -21,7 +21,7 @@ use crate::graph::{Lane, RolloutGraph};
 /// 2026-03-02T08:00:00Z, a Monday.
 const START: Millis = 1_772_438_400_000;
 /// More events than this in one run: it does not end.
-const MOST_EVENTS: u64 = 400_000;
+const MOST_EVENTS: u64 = 50_000;
 /// A person at rest answers after so long.
 const REACTION: Millis = 60_000;
 
