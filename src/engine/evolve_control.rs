@@ -173,8 +173,8 @@ impl Rollout {
         let state = self.lane(lane);
         let itself = state.steps[step as usize].reboot.is_some();
         let awaited = state.awaited_reboot(&self.order, step).filter(|(_, reboot)| reboot.is_unverified());
-        let reboot = if itself { Some(step) } else { awaited.map(|(at, _)| at) };
-        let Some(reboot) = reboot else { return };
+        let found = if itself { Some(step) } else { awaited.map(|(at, _)| at) };
+        let Some(reboot) = found else { return };
         if itself || state.steps[reboot as usize].status == Status::Done {
             *self.status_mut(lane, reboot) = Status::Pending;
             self.next_generation(lane, reboot);

@@ -24,6 +24,8 @@ pub struct Options {
     /// Catalog operations contact every worker and fail when one is down (the external engine): such
     /// an operation and a worker that is down exclude each other.
     pub exclusive_catalog: bool,
+    /// Pauses and soaks are so many times shorter, for rehearsals; 0 counts as 1.
+    pub hurry: u32,
 }
 
 /// What follows from a fact.
@@ -211,6 +213,11 @@ impl Rollout {
                 self.step(lane, step).needs.iter().all(|need| steps[*need].status.satisfies())
             }
         }
+    }
+
+    /// A duration of the plan in milliseconds, shorter where the run is in a hurry.
+    pub(super) fn hurried(&self, duration: std::time::Duration) -> Millis {
+        duration.as_millis() as Millis / Millis::from(self.options.hurry.max(1))
     }
 
     /// Brings the chart of a lane in line with what its steps are doing.

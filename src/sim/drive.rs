@@ -104,7 +104,7 @@ impl Sim {
         let seed = knobs.seed;
         let start = START + (seed % 2016) as Millis * 300_000;
         let mut sim = Self {
-            options: Options { exclusive_catalog: knobs.exclusive },
+            options: Options { exclusive_catalog: knobs.exclusive, ..Options::default() },
             world: World::new(&graph, start),
             checker: Checker::new(&graph, knobs.exclusive),
             now: start,
