@@ -1,14 +1,21 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bucket_cli;
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod deny;
 mod graph;
+mod handbook;
 mod journal;
 mod layering;
 mod plan;
+mod run_apply;
+mod run_bench;
 mod run_command;
+mod run_crash;
+mod run_faults;
 mod sandbox;
 mod sim;
 mod ssh;
