@@ -44,8 +44,7 @@ fn disturbed(knobs: &Knobs, crash_at: Vec<u64>, undisturbed: &Report) -> Result<
     let knobs = Knobs { crash_at, ..knobs.clone() };
     let Some(mut report) = run(&knobs) else { return Ok(undisturbed.clone()) };
     if report.broken.is_none() && report.end_state() != undisturbed.end_state() {
-        let what =
-            format!("it ends as\n{:?}\ninstead of\n{:?}", report.end_state(), undisturbed.end_state());
+        let what = format!("it ends as\n{:?}\ninstead of\n{:?}", report.end_state(), undisturbed.end_state());
         report.broken = Some(Broken { invariant: 9, what });
     }
     if report.broken.is_some() { Err(Box::new(report)) } else { Ok(report) }
