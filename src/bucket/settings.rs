@@ -49,6 +49,8 @@ pub struct Settings {
     pub sandbox: bool,
     /// With `sandbox`: the folder that plays a worker's `/`, with `{host}` for its name.
     pub host_root: Option<String>,
+    /// With `sandbox`: settle times, soaks and pauses are so many times shorter; else 1.
+    hurry: u32,
     stated: BTreeSet<String>,
 }
 
@@ -66,6 +68,7 @@ const KNOWN: &[&str] = &[
     "job_config_selector",
     "sandbox",
     "host_root",
+    "hurry",
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
@@ -76,6 +79,11 @@ impl Settings {
     /// Whether the file itself has this key, so that it wins over `~/.ssh/config`.
     pub fn states(&self, key: &str) -> bool {
         self.stated.contains(key)
+    }
+
+    /// How many times shorter settle times, soaks and pauses are: 1 for workers that are real.
+    pub fn hurry(&self) -> u32 {
+        if self.sandbox { self.hurry } else { 1 }
     }
 
     /// The folder that plays this worker's `/` in a sandbox bucket.
@@ -119,6 +127,7 @@ impl Settings {
             job_config_selector: String::new(),
             sandbox: false,
             host_root: None,
+            hurry: 1,
             stated: BTreeSet::new(),
         }
     }
@@ -195,6 +204,11 @@ impl Settings {
                         let help = "it is a part of a file name: letters, digits, `.`, `_` and `-`";
                         entry.bad(doc, format!("`job_config_selector` can not be {selector:?}"), help);
                     }
+                }
+            }
+            "hurry" => {
+                if let Some(times) = entry.number(doc, 1..=1000) {
+                    self.hurry = times as u32;
                 }
             }
             "sandbox" => self.sandbox = entry.flag(doc).unwrap_or(false),

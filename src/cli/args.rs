@@ -74,6 +74,7 @@ pub enum ColorChoice {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::enum_variant_names, reason = "`run_command` is the name that upstream gave it")]
 pub enum Command {
     /// Make a bucket, or complete one: tree, id, key pair
     Init(super::init::InitArgs),
@@ -101,6 +102,10 @@ pub enum Command {
     /// A throwaway fleet on this machine to play with
     #[command(subcommand)]
     Sandbox(super::sandbox::SandboxCommand),
+    /// Print what a shell needs to complete this command line
+    Completions(super::completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(super::man::ManArgs),
     /// The process that a sandbox's processes live under; started by a sandbox only
     #[command(name = crate::sandbox::GUARD_COMMAND, hide = true)]
     Guard,

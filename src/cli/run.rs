@@ -34,6 +34,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::HealthCheck(args) => super::health_check::run(&args, context),
         Command::Plan(command) => super::plan::run(command, context),
         Command::Sandbox(command) => super::sandbox::run(command, context),
+        Command::Completions(args) => super::completions::run(&args),
+        Command::Man(args) => super::man::run(&args, context),
         Command::Guard => super::sandbox::guard(),
     }
 }

@@ -153,7 +153,7 @@ fn announce(sandbox: &Sandbox) -> String {
            maand cat allocations\n\
            maand health_check\n\
            maand plan new reboot --from rolling-reboot\n\
-           maand plan apply plans/reboot.yaml\n\n\
+           maand plan apply reboot.yaml\n\n\
          Ctrl-C ends it.\n",
         sandbox.dir().display(),
     ));
@@ -192,15 +192,15 @@ fn interrupted() -> CliError {
 }
 
 /// The signals that end the foreground: Ctrl-C, a kind kill, a terminal that closes.
-struct Signals {
+pub(super) struct Signals {
     /// Cancelled by the first of them.
-    cancel: Cancel,
+    pub(super) cancel: Cancel,
     came: Receiver<()>,
 }
 
 impl Signals {
     /// From here on they no longer end the process by themselves.
-    fn listen() -> Result<Self, Problem> {
+    pub(super) fn listen() -> Result<Self, Problem> {
         use tokio::signal::unix::{SignalKind, signal};
         let failed = |error: std::io::Error| {
             Problem::error("maand::sandbox::start", format!("can not listen for Ctrl-C: {error}"))

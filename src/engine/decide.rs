@@ -80,7 +80,7 @@ impl Rollout {
         let plan_step = self.step(lane, step);
         let timeout = plan_step.timeout.map(millis);
         let gate = match &plan_step.kind {
-            StepKind::Pause { duration } => Some((Some(at + millis(*duration)), None)),
+            StepKind::Pause { duration } => Some((Some(at + self.hurried(*duration)), None)),
             StepKind::Approve { .. } => Some((None, timeout.map(|timeout| at + timeout))),
             _ => None,
         };

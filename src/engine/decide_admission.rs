@@ -21,7 +21,7 @@ impl Rollout {
         let wave = self.wave?;
         if self.wave_left[wave as usize] == 0 && self.active.is_empty() {
             let last = wave as usize + 1 == self.graph.waves.len();
-            let soak = self.graph.plan.rollout.soak.as_millis() as Millis;
+            let soak = self.hurried(self.graph.plan.rollout.soak);
             let soak_until = if last { at } else { at + soak };
             if soak_until > at {
                 effects.push(Effect::Wake { at: soak_until, timer: Timer::Soak { wave } });
@@ -84,7 +84,9 @@ impl Rollout {
                 if sick {
                     let since = *self.stuck_since.get_or_insert(at);
                     let patient = at - since < ADMISSION_PATIENCE_MS;
-                    if patient || !self.active.is_empty() {
+                    // Workers that all wait for people free nothing by themselves: looking on for ever
+                    // would hide that somebody is asked for.
+                    if patient || !self.awaited.is_empty() {
                         self.ask_again(at + LOOK_AGAIN_MS, effects);
                         return None;
                     }

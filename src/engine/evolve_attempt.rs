@@ -30,6 +30,7 @@ impl Rollout {
             slot.touched |= awaited.intent != Intent::ReadBootId;
             if let (Intent::Reboot { .. }, Some(reboot)) = (&awaited.intent, &mut slot.reboot) {
                 reboot.issued_at = Some(at);
+                reboot.issues += 1;
             }
             state.maybe_disabled |= disables;
         }
@@ -92,6 +93,10 @@ impl Rollout {
                 *self.status_mut(lane, step) = Status::Parked;
                 return;
             }
+            Outcome::Failed { error } if self.may_have_departed(lane, step, awaited, error.kind) => {
+                self.succeed(lane, step, awaited, &Evidence::Departed);
+                return;
+            }
             Outcome::Failed { error } => (error.clone(), false),
             Outcome::Unknown { why } => (StepError::new(ErrorKind::Unknown, why.clone()), true),
             Outcome::TimedOut { after, doing } => {
@@ -107,6 +112,23 @@ impl Rollout {
             slot.tries += 1;
         }
         slot.status = Status::Ended { attempt, error: Box::new(error), unknown };
+    }
+
+    /// A reboot that was sent before finds the worker away: very likely it is on its way down or up.
+    /// That is no reboot seen: only the wait behind it verifies one, and it enters the step again when
+    /// the worker comes back as it was.
+    fn may_have_departed(&self, lane: Lane, step: u32, awaited: &Awaited, kind: ErrorKind) -> bool {
+        let sent_before = self.lane(lane).steps[step as usize].reboot.as_ref().is_some_and(|r| r.issues > 1);
+        let away = matches!(
+            kind,
+            ErrorKind::Refused
+                | ErrorKind::Unreachable
+                | ErrorKind::TimedOut
+                | ErrorKind::Handshake
+                | ErrorKind::NoLogin
+                | ErrorKind::AuthRefused
+        );
+        matches!(awaited.intent, Intent::Reboot { .. }) && sent_before && away
     }
 
     fn succeed(&mut self, lane: Lane, step: u32, awaited: &Awaited, evidence: &Evidence) {

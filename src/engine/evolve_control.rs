@@ -28,7 +28,11 @@ impl Rollout {
     /// its budgets and its domain, unless nothing of it was ever disturbed.
     pub(super) fn worker_failed(&mut self, target: TargetIx, stays_down: bool) {
         let disturbed = self.was_disturbed(target);
-        self.admission.failed(target, stays_down && disturbed);
+        let state = &self.targets[target.0 as usize];
+        // It did not answer in preflight; a retry that got nowhere does not bring it back.
+        let never_seen = state.unreachable && state.steps.iter().all(|slot| !slot.touched);
+        let stays_down = never_seen || (stays_down && (disturbed || state.unreachable));
+        self.admission.failed(target, stays_down);
         let state = &mut self.targets[target.0 as usize];
         if !state.counted_failed {
             state.counted_failed = true;
@@ -151,7 +155,6 @@ impl Rollout {
         state.failed = None;
         state.error = None;
         state.counted_failed = false;
-        state.unreachable = false;
         state.retried = true;
         // Its own wave may have ended long ago, or not have begun.
         let open = self.wave.map_or(0, |wave| wave + u32::from(phase == Phase::Soaking));
@@ -173,8 +176,8 @@ impl Rollout {
         let state = self.lane(lane);
         let itself = state.steps[step as usize].reboot.is_some();
         let awaited = state.awaited_reboot(&self.order, step).filter(|(_, reboot)| reboot.is_unverified());
-        let reboot = if itself { Some(step) } else { awaited.map(|(at, _)| at) };
-        let Some(reboot) = reboot else { return };
+        let found = if itself { Some(step) } else { awaited.map(|(at, _)| at) };
+        let Some(reboot) = found else { return };
         if itself || state.steps[reboot as usize].status == Status::Done {
             *self.status_mut(lane, reboot) = Status::Pending;
             self.next_generation(lane, reboot);

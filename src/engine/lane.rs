@@ -63,6 +63,8 @@ pub(super) struct RebootState {
     /// B0, read once.
     pub(super) boot_id: Option<String>,
     pub(super) generation: u32,
+    /// How often it was issued.
+    pub(super) issues: u32,
     /// When it was last issued.
     pub(super) issued_at: Option<Millis>,
     pub(super) seen: RebootSeen,

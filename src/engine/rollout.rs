@@ -24,6 +24,8 @@ pub struct Options {
     /// Catalog operations contact every worker and fail when one is down (the external engine): such
     /// an operation and a worker that is down exclude each other.
     pub exclusive_catalog: bool,
+    /// Pauses and soaks are so many times shorter, for rehearsals; 0 counts as 1.
+    pub hurry: u32,
 }
 
 /// What follows from a fact.
@@ -200,17 +202,32 @@ impl Rollout {
         &self.graph.steps(lane)[step as usize]
     }
 
-    /// The indices of what a step needs.
+    /// Whether what a step needs has ended. A step that is skipped here hands on what it needs itself:
+    /// else the steps behind it would run beside those before it.
     pub(super) fn needs_met(&self, lane: Lane, step: u32) -> bool {
         let steps = &self.lane(lane).steps;
-        match lane {
-            Lane::Worker(target) => {
-                self.graph.needs(target, step as usize).all(|need| steps[need].status.satisfies())
+        let mut skipped: Vec<usize> = Vec::new();
+        let mut next = Some(step as usize);
+        let mut looked_at = 0;
+        while let Some(at) = next {
+            for need in &self.graph.steps(lane)[at].needs {
+                let status = &steps[*need].status;
+                if !status.satisfies() {
+                    return false;
+                }
+                if *status == Status::Skipped && !skipped.contains(need) {
+                    skipped.push(*need);
+                }
             }
-            Lane::Before | Lane::After => {
-                self.step(lane, step).needs.iter().all(|need| steps[*need].status.satisfies())
-            }
+            next = skipped.get(looked_at).copied();
+            looked_at += 1;
         }
+        true
+    }
+
+    /// A duration of the plan in milliseconds, shorter where the run is in a hurry.
+    pub(super) fn hurried(&self, duration: std::time::Duration) -> Millis {
+        duration.as_millis() as Millis / Millis::from(self.options.hurry.max(1))
     }
 
     /// Brings the chart of a lane in line with what its steps are doing.

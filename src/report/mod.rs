@@ -13,6 +13,7 @@ mod json;
 mod layout;
 mod plain;
 mod reporter;
+mod screen;
 mod terminal;
 #[cfg(test)]
 mod testing;

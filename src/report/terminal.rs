@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use crate::engine::{Fact, Millis, Stamped};
 
 use super::layout::cut;
+use super::screen::{self, Screen};
 use super::{Reporter, RunView, closing, event_of, rows, words};
 
 /// Draws at most so often per second.
@@ -30,16 +31,14 @@ enum Size {
 }
 
 impl Size {
-    /// Columns and lines; the last column stays free, since some terminals wrap when it is written.
+    /// Columns and lines.
     fn get(self) -> (usize, usize) {
         match self {
             Self::Fixed(width, height) => (width.saturating_sub(1), height),
-            Self::OfStdout => match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
-                Ok(size) if size.ws_col > 1 && size.ws_row > 1 => {
-                    (usize::from(size.ws_col) - 1, usize::from(size.ws_row) - 1)
-                }
-                _ => (79, 23),
-            },
+            Self::OfStdout => {
+                let (width, height) = screen::size();
+                (width.into(), height.into())
+            }
         }
     }
 }
@@ -47,7 +46,8 @@ impl Size {
 impl Terminal {
     /// On standard output.
     pub fn stdout(color: bool) -> Self {
-        Self::new(ProgressDrawTarget::stdout_with_hz(HERTZ), Size::OfStdout, color)
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), HERTZ);
+        Self::new(target, Size::OfStdout, color)
     }
 
     /// On something like a terminal.

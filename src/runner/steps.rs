@@ -205,7 +205,7 @@ impl World {
             not: not.as_deref(),
             down_within,
             reboot_issued: reboot_issued.map(reboot::instant_of),
-            settle,
+            settle: settle / self.bucket.settings().hurry(),
             interval,
             timeout: Some(timeout),
             attempt: order.attempt,

@@ -65,6 +65,26 @@ impl Blueprint {
         }
     }
 
+    /// Of a fleet that is made up: its jobs are demo jobs with probes, the two usual ones on every worker
+    /// where it has none.
+    pub fn made_up(fleet: &Fleet) -> Self {
+        let mut like = Self::mirror(fleet);
+        like.jobs =
+            like.jobs.into_iter().map(|job| Job { selectors: job.selectors, ..demo_job(job.name) }).collect();
+        like.or_demo_jobs()
+    }
+
+    /// With the demo jobs on every worker, where it has no jobs of its own.
+    #[must_use]
+    pub fn or_demo_jobs(mut self) -> Self {
+        if self.jobs.is_empty() {
+            let everywhere = BTreeSet::from(["worker".to_owned()]);
+            let jobs = ["api", "worker"].into_iter().filter_map(JobName::parse).map(demo_job);
+            self.jobs = jobs.map(|job| Job { selectors: everywhere.clone(), ..job }).collect();
+        }
+        self
+    }
+
     /// How many workers.
     pub fn workers(&self) -> usize {
         self.workers.len()

@@ -25,7 +25,8 @@ pub struct Sandbox {
     hosts: Vec<Host>,
     workers: Vec<Arc<Worker>>,
     stop: watch::Sender<bool>,
-    ended: std_mpsc::Receiver<()>,
+    // In a mutex so that others may look at the sandbox while it lives.
+    ended: std::sync::Mutex<std_mpsc::Receiver<()>>,
     runtime: Option<Runtime>,
     // Dropped in this order, after everything has ended.
     _held: std::fs::File,
@@ -112,7 +113,8 @@ impl Sandbox {
         // Each machine has one: the channel is closed when the last machine has ended.
         drop(ending);
         // From here on dropping it ends what has been started.
-        let mut sandbox = Self { hosts, workers, stop, ended, runtime: Some(runtime), _held: held, folder };
+        let mut sandbox =
+            Self { hosts, workers, stop, ended: ended.into(), runtime: Some(runtime), _held: held, folder };
         if let Some(runtime) = &sandbox.runtime {
             for (worker, listener, asked, ending) in machines {
                 let start = async {
@@ -210,7 +212,8 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
         // Machines never send: the channel is closed when the last one has ended.
-        let _ = self.ended.recv_timeout(END_WITHIN);
+        let ended = self.ended.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = ended.recv_timeout(END_WITHIN);
         for worker in &self.workers {
             drop(worker.set_guard(None));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::world::{Entry, World, boot_number};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Evidence, Fact, Intent, Millis, Order, Outcome, Resolution, RunEnd, Timer,
+    AttemptId, Check, ErrorKind, Evidence, Fact, Intent, Millis, Order, Outcome, Resolution, RunEnd, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{JobAction, StepKind};
@@ -381,12 +381,18 @@ impl Checker {
         }
     }
 
-    /// What comes before a step has ended well.
+    /// What comes before a step has ended well; where a step is skipped, what came before that, too.
     fn needs(&mut self, lane: Lane, step: u32, what: &str) {
-        let needs = self.graph.steps(lane)[step as usize].needs.clone();
-        for need in needs {
-            if !self.book(lane).satisfied[need] {
-                self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
+        let mut todo = vec![step as usize];
+        let mut seen = BTreeSet::new();
+        while let Some(at) = todo.pop() {
+            for need in self.graph.steps(lane)[at].needs.clone() {
+                if !self.book(lane).satisfied[need] {
+                    self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
+                }
+                if !self.graph.applies(lane, need) && seen.insert(need) {
+                    todo.push(need);
+                }
             }
         }
     }
@@ -516,6 +522,16 @@ impl Checker {
 
     fn ended(&mut self, attempt: AttemptId, outcome: &Outcome, world: &World) {
         let Some((lane, step, intent)) = self.open.remove(&attempt) else { return };
+        if let (Intent::Reboot { .. }, Outcome::Failed { error }) = (&intent, outcome) {
+            // Sent before, and away now: the wait may look for it.
+            let sent = self
+                .issued
+                .values()
+                .filter(|(l, s, i)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. }));
+            if sent.count() > 1 && error.kind == ErrorKind::Unreachable {
+                self.book(lane).satisfied[step as usize] = true;
+            }
+        }
         let Outcome::Ok { evidence } = outcome else { return };
         if !world.done.contains(&attempt) {
             self.breaks(15, format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"));

@@ -53,8 +53,9 @@ impl Sim {
             9 => {
                 let worker = self.any_worker();
                 let entry = Entry { worker, job: None };
-                // One that is there already is left as it is.
-                if self.world.file.insert(entry) {
+                // One that is there already is left as it is. One of the run that somebody else took
+                // out, and that is put in again, can not be told from the run's own.
+                if !self.world.marks.contains(&entry) && self.world.file.insert(entry) {
                     self.world.people.insert(entry);
                 }
             }

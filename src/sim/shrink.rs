@@ -8,13 +8,21 @@ use super::run::{Report, graph, run};
 /// Each smaller candidate is tried with so many draws of faults, since fewer requests shift them.
 const SALTS: u64 = 6;
 
+/// A trace that is a little longer is worth more than one that nobody waits for.
+const MOST_RUNS: u32 = 3000;
+
 /// The smallest failing run that was found.
 pub fn shrink(failing: Report) -> Report {
     let Some(broken) = failing.broken.clone() else { return failing };
     let mut best = failing;
+    let mut runs = 0;
     loop {
         let better = candidates(&best.knobs).into_iter().find_map(|knobs| {
             (0..SALTS).find_map(|salt| {
+                runs += 1;
+                if runs > MOST_RUNS {
+                    return None;
+                }
                 let knobs = Knobs { salt: if salt == 0 { knobs.salt } else { salt }, ..knobs.clone() };
                 let report = run(&knobs)?;
                 let same = report.broken.as_ref().is_some_and(|b| b.invariant == broken.invariant);

@@ -25,7 +25,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let (mut bits, mut held) = (0u32, 0);
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for c in text.trim_end_matches('=').bytes() {
+    for c in text.bytes() {
         let value = match c {
             b'A'..=b'Z' => c - b'A',
             b'a'..=b'z' => c - b'a' + 26,
@@ -33,6 +33,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
             b'+' => 62,
             b'/' => 63,
             b' ' | b'\n' | b'\r' | b'\t' => continue,
+            b'=' => break,
             _ => return None,
         };
         bits = bits << 6 | u32::from(value);
@@ -71,6 +72,7 @@ mod tests {
         assert_eq!(encode(b"foobar"), "Zm9vYmFy");
         assert_eq!(encode(b"f"), "Zg==");
         assert_eq!(decode("Zm9v YmE="), Some(b"fooba".to_vec()));
+        assert_eq!(decode("Zm9vYg==\n"), Some(b"foob".to_vec()));
         assert_eq!(decode("Zm9v*"), None);
     }
 }

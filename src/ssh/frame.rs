@@ -384,3 +384,77 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed() -> Framed {
+        Framed { header: Vec::new(), body: Vec::new(), begin: "b".repeat(32), end: "e".repeat(32) }
+    }
+
+    fn read_back(scanner: &mut Scanner, stream: &[u8], cut: usize) -> (Vec<u8>, Vec<Mark>) {
+        let (mut output, mut marks) = (Vec::new(), Vec::new());
+        for chunk in stream.chunks(cut) {
+            marks.extend(scanner.feed(chunk, &mut |bytes| output.extend_from_slice(bytes)));
+        }
+        (output, marks)
+    }
+
+    proptest! {
+        /// Whatever is printed, in whatever pieces it comes: the output is exact and the marks are found.
+        #[test]
+        fn output_and_marks_are_told_apart(
+            noise in prop::collection::vec(any::<u8>(), 0..400),
+            output in prop::collection::vec(prop_oneof![any::<u8>(), Just(0x1e), Just(b'\n'), Just(b'e')], 0..400),
+            cut in 1usize..80,
+            code in 0i32..256,
+        ) {
+            let framed = framed();
+            let mut stream = noise;
+            stream.extend(format!("{} begin 12 345\n", framed.begin).bytes());
+            stream.extend(&output);
+            stream.extend(format!("\x1e\n{} exit {code}\n", framed.end).bytes());
+            stream.extend(b"what a daemon says later");
+            let (seen, marks) = read_back(&mut Scanner::new(&framed), &stream, cut);
+            prop_assert_eq!(seen, output);
+            let end = Mark::End { how: "exit".into(), code };
+            prop_assert_eq!(marks, vec![Mark::Begin { group: 12, started: 345 }, end]);
+        }
+    }
+
+    #[test]
+    fn what_ends_without_a_trailer_is_handed_out_whole() {
+        let framed = framed();
+        let mut scanner = Scanner::for_stderr(&framed);
+        let half = format!("x\x1e\n{} exi", framed.end);
+        let (mut seen, marks) = read_back(&mut scanner, half.as_bytes(), 7);
+        seen.extend(scanner.rest());
+        assert_eq!((seen, marks.len()), (half.into_bytes(), 0));
+    }
+
+    #[test]
+    fn a_line_is_handed_on_at_once() {
+        let mut scanner = Scanner::for_stderr(&framed());
+        assert_eq!(read_back(&mut scanner, b"done\n", 64).0, b"done\n");
+    }
+
+    #[test]
+    fn a_lookalike_is_output() {
+        let framed = framed();
+        let text = format!("\x1e\n{} exit many\nrest", framed.end);
+        assert_eq!(read_back(&mut Scanner::for_stderr(&framed), text.as_bytes(), 64).0, text.as_bytes());
+    }
+
+    #[test]
+    fn the_bootstrap_is_sound_shell() {
+        for text in [STAGE, WRAPPER, RUNNER, WATCHDOG, &bootstrap()] {
+            for shell in ["sh", "bash"] {
+                let checked = std::process::Command::new(shell).args(["-n", "-c", text]).status();
+                assert!(checked.unwrap().success(), "{shell}: {text}");
+            }
+        }
+    }
+}

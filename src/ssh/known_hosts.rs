@@ -110,7 +110,7 @@ impl Known {
             };
             self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
         };
-        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(|a| stored(&a));
+        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(stored);
         (!first.is_empty()).then(|| [first, then].concat().join(","))
     }
 }

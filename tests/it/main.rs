@@ -1,10 +1,13 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bucket_cli;
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod deny;
 mod graph;
+mod handbook;
 mod journal;
 mod layering;
 mod plan;

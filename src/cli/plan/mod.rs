@@ -7,6 +7,7 @@ mod list;
 mod logs;
 mod new;
 mod read;
+mod rehearse;
 mod release;
 mod resume;
 mod schema;
@@ -33,6 +34,8 @@ pub enum PlanCommand {
     Abort(control::AbortArgs),
     /// Open the gates that wait for a person
     Approve(control::ApproveArgs),
+    /// Try a plan on a throwaway fleet, over real SSH, with faults if you like
+    Rehearse(rehearse::RehearseArgs),
     /// Let a failed worker continue at its failed step
     Retry(control::WorkerArgs),
     /// Take a failed worker out of the failure ledger; it stays as it is
@@ -65,6 +68,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Pause(args) => control::pause(args, context),
         PlanCommand::Abort(args) => control::abort(&args, context),
         PlanCommand::Approve(args) => control::approve(args, context),
+        PlanCommand::Rehearse(args) => rehearse::run(&args, context),
         PlanCommand::Retry(args) => control::retry(args, context),
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),

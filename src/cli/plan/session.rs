@@ -147,7 +147,10 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn options(&self) -> Options {
-        Options { exclusive_catalog: self.outside.catalog.capabilities().contacts_every_worker }
+        Options {
+            exclusive_catalog: self.outside.catalog.capabilities().contacts_every_worker,
+            hurry: self.bucket.settings().hurry(),
+        }
     }
 
     fn world(&self, rollout: &Rollout) -> Arc<runner::World> {

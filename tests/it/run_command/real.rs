@@ -89,8 +89,6 @@ fn the_command_has_its_environment_and_its_output_has_the_host() {
         (&json!("w2\n"), &json!("x\n"))
     );
 
-    // Without a terminal nobody can be asked.
-    assert_eq!(maand(&dir, &["run_command", "true"]).status.code(), Some(2));
     // No command, no command.sh.
     assert_eq!(maand(&dir, &["run_command", "-y"]).status.code(), Some(3));
     fs::write(dir.join("workspace/command.sh"), "hostname\n").unwrap();

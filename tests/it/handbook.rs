@@ -1,0 +1,136 @@
+//! What a person installs beside the program (completions, manual pages), and that the README says what is so.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn maand(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_maand")).args(args).output().unwrap()
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+#[test]
+fn completions_name_the_commands_in_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = maand(&["completions", shell]);
+        assert!(output.status.success(), "{shell}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["rehearse", "run_command", "--take-over"] {
+            let found = script.contains(word) || script.contains(word.trim_start_matches('-'));
+            assert!(found, "{shell}: no {word}");
+        }
+    }
+    assert_eq!(maand(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+#[test]
+fn completions_are_a_script_that_bash_takes() {
+    let script = maand(&["completions", "bash"]).stdout;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("maand");
+    std::fs::write(&file, script).unwrap();
+    let asked = "source \"$1\"; COMP_WORDS=(maand plan re); COMP_CWORD=2; \
+                 _maand maand re plan; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", asked, "_"]).arg(&file).output().unwrap();
+    let offered = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(offered.contains("resume"), "{offered} {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_manual_page_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("share/man1");
+    let output = maand(&["man", pages.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for page in ["maand", "maand-plan", "maand-plan-apply", "maand-run_command"] {
+        let text = std::fs::read_to_string(pages.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(".TH") && text.contains("SYNOPSIS"), "{page}");
+    }
+    let hidden = std::fs::read_dir(&pages)
+        .unwrap()
+        .any(|e| e.unwrap().file_name().to_string_lossy().contains("guard"));
+    assert!(!hidden, "a hidden command has a page");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = maand(&["man", file.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("maand::cli::man"));
+}
+
+/// The commands that `--help` of `path` lists.
+fn commands_of(path: &[&str]) -> BTreeSet<String> {
+    let output = maand(&[path, &["--help"]].concat());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = listed.lines().take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_command_that_the_readme_types_exists() {
+    let top = commands_of(&[]);
+    assert!(top.contains("plan") && top.contains("init"), "{top:?}");
+    let mut wrong = BTreeSet::new();
+    for line in readme().replace("cargo run --release -- ", "maand ").lines() {
+        for after in line.split("maand ").skip(1) {
+            // Prose such as "a bug in maand is" is not typed: what is typed stands in code.
+            let before = &line[..line.len() - after.len()];
+            let typed = before.ends_with("`maand ")
+                || before.trim_start() == "maand "
+                || before.ends_with("$ maand ");
+            if !typed {
+                continue;
+            }
+            let mut words = after.split(|c: char| c.is_whitespace() || c == '`').take_while(|word| {
+                !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+            });
+            let Some(first) = words.next().filter(|word| !word.starts_with('-')) else { continue };
+            if !top.contains(first) {
+                wrong.insert(format!("maand {first}"));
+            } else if let (true, Some(second)) =
+                (["plan", "cat", "job", "sandbox"].contains(&first), words.next())
+                && !commands_of(&[first]).contains(second)
+            {
+                wrong.insert(format!("maand {first} {second}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the README types commands that are not there: {wrong:?}");
+}
+
+#[test]
+fn the_readme_documents_every_exit_code() {
+    let readme = readme();
+    for code in [0, 1, 2, 3, 4, 5, 70] {
+        assert!(readme.contains(&format!("| {code} |")), "{code}");
+    }
+}
+
+#[test]
+fn the_files_that_the_readme_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for after in readme().split("](").skip(1) {
+        let target = after.split([')', '#']).next().unwrap();
+        if !target.is_empty() && !target.contains("://") {
+            assert!(root.join(target).exists(), "{target}");
+        }
+    }
+}
+
+#[test]
+fn the_plan_that_the_readme_shows_is_right() {
+    let readme = readme();
+    let plan = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shown.yaml");
+    std::fs::write(&file, plan).unwrap();
+    let output = maand(&["plan", "validate", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
