@@ -14,6 +14,7 @@ mod plan;
 mod run_apply;
 mod run_bench;
 mod run_command;
+mod run_control;
 mod run_crash;
 mod run_faults;
 mod sandbox;

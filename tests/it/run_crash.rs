@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::run_bench::{RunBench, Watcher};
+use crate::support::Fault;
 
 /// Where to kill; the second is in the resume after the first.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,8 @@ fn sweep(workers: usize, fleets: usize, crashes: &[Crash]) {
         for _ in 0..fleets {
             scope.spawn(|| {
                 let Some(bench) = RunBench::new(workers) else { return };
+                // A resume begins while the worker is still off.
+                (0..workers).for_each(|i| bench.fleet.set(i, Fault::BootSecs(1)));
                 let bench = Arc::new(bench);
                 let plan = bench.plan("rolling-reboot.yaml");
                 loop {

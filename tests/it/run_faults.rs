@@ -95,7 +95,7 @@ fn a_halted_run_goes_on_after_retry_or_skip() {
     let (_, stderr) = bench.expect(1, &["plan", "resume"]);
     assert!(stderr.contains("maand::run::halted"), "{stderr}");
     let (_, stderr) = bench.expect(4, &["plan", "apply", &plan, "--yes"]);
-    assert!(stderr.contains("plan resume") && stderr.contains("plan abort"), "{stderr}");
+    assert!(stderr.contains("maand::run::unfinished") && stderr.contains("plan resume"), "{stderr}");
     bench.fleet.plug(0);
     bench.expect(0, &["plan", "retry", "--worker", &host]);
     bench.expect(0, &["plan", "resume"]);
@@ -130,7 +130,7 @@ fn a_reboot_that_is_accepted_and_never_made_is_not_taken_for_one() {
 #[test]
 fn slow_shutdown_slow_boot_and_nologin_are_waited_for() {
     let Some(bench) = RunBench::new(1) else { return };
-    let plan = plan(&bench, 0);
+    let plan = plan_with(&bench, 0, "60s", "60s");
     bench.fleet.set(0, Fault::ShutdownSecs(4));
     bench.fleet.set(0, Fault::BootSecs(2));
     bench.fleet.set(0, Fault::NologinSecs(3));
@@ -254,7 +254,8 @@ fn health_that_never_gets_well_halts_the_run() {
     bench.fleet.sh_ok(0, "touch /root/sick");
     let (stdout, _) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     let status = bench.status();
-    assert_eq!(worker(&status, &bench.host(0))["error"]["kind"], "unhealthy", "{stdout}");
+    let error = worker(&status, &bench.host(0))["error"]["message"].as_str().unwrap();
+    assert!(error.contains("health check"), "{stdout}");
     assert_eq!(worker(&status, &bench.host(1))["state"], "queued");
     assert!(status["left_disabled"].as_array().unwrap().is_empty() && bench.disabled().is_empty());
     assert_eq!(bench.requests(), [1, 0]);
@@ -270,7 +271,8 @@ fn a_deploy_that_fails_on_one_worker_keeps_it_from_being_rebooted() {
     let makefile = fs::read_to_string(bench.path("workspace/jobs/web/Makefile")).unwrap();
     bench.write(
         "workspace/jobs/web/Makefile",
-        &makefile.replace("stop:\n", "stop:\n\t@test ! -e /root/stuck || { echo it will not stop; exit 7; }\n"),
+        &makefile
+            .replace("stop:\n", "stop:\n\t@test ! -e /root/stuck || { echo it will not stop; exit 7; }\n"),
     );
     bench.build_and_deploy();
     let plan = plan(&bench, 1);
@@ -310,7 +312,10 @@ fn changes_between_crash_and_resume_are_said_and_the_run_uses_what_it_began_with
     bench.write("own.yaml", "version: 1\nname: another\nsteps: [deploy]\n");
     bench.write("workspace/jobs/web/notes", "pending work\n");
     let (_, stderr) = bench.expect(3, &["plan", "resume"]);
-    assert!(stderr.contains("maand::run::workspace_changed") && stderr.contains("--accept-changes"), "{stderr}");
+    assert!(
+        stderr.contains("maand::run::workspace_changed") && stderr.contains("--accept-changes"),
+        "{stderr}"
+    );
     let (_, stderr) = bench.expect(0, &["plan", "resume", "--accept-changes"]);
     assert!(stderr.contains("own.yaml has changed"), "{stderr}");
     bench.assert_rebooted_once(&boots, "after the resume");
@@ -404,10 +409,13 @@ struct Tmpfs(std::path::PathBuf);
 impl Tmpfs {
     fn over(folder: &std::path::Path) -> Self {
         let sh = |text: &str| {
-            let out = std::process::Command::new("sh").args(["-ec", text, "sh"]).arg(folder).output().unwrap();
+            let out =
+                std::process::Command::new("sh").args(["-ec", text, "sh"]).arg(folder).output().unwrap();
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         };
-        sh("cp -a \"$1\" \"$1.old\"; mount -t tmpfs -o size=24m,mode=700 tmpfs \"$1\"; cp -a \"$1.old/.\" \"$1\"");
+        sh(
+            "cp -a \"$1\" \"$1.old\"; mount -t tmpfs -o size=80m,mode=700 tmpfs \"$1\"; cp -a \"$1.old/.\" \"$1\"",
+        );
         Self(folder.to_path_buf())
     }
 
@@ -475,7 +483,8 @@ fn the_claim_of_another_run_is_respected_until_it_is_released() {
     for name in ["plan.db", "plan.db-wal", "plan.db-shm", "plan.lock"] {
         let _ = fs::remove_file(there.join("data").join(name));
     }
-    let left: Vec<_> = fs::read_dir(there.join("data")).unwrap().flatten().map(|entry| entry.path()).collect();
+    let left: Vec<_> =
+        fs::read_dir(there.join("data")).unwrap().flatten().map(|entry| entry.path()).collect();
     fs::write(there.join("workspace/disabled.json"), "{}").unwrap();
     let run = |arguments: &[&str]| {
         let out = std::process::Command::new(env!("CARGO_BIN_EXE_maand"))
@@ -485,11 +494,8 @@ fn the_claim_of_another_run_is_respected_until_it_is_released() {
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         (out.status.code(), text)
     };
     let boots = bench.boots();

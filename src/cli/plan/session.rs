@@ -191,7 +191,7 @@ impl Session {
         let world = self.world(&rollout);
         let mut first = first;
         if rollout.phase() == Phase::Preflight
-            && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. }))
+            && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. } | Fact::Aborted { .. }))
         {
             // The process before this one ended between the start and the preflight.
             let mut checks = self.look()?;
