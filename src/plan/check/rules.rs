@@ -147,8 +147,10 @@ fn hasty(steps: &[DraftStep], reboot: usize, waits: &[usize], ancestors: &Ancest
 }
 
 fn too_early(source: &Source, reboot: &DraftStep, hasty: &DraftStep) -> Problem {
-    let message =
-        format!("`{}` would run while the worker is down: nothing waits between it and `{}`", hasty.id, reboot.id);
+    let message = format!(
+        "`{}` would run while the worker is down: nothing waits between it and `{}`",
+        hasty.id, reboot.id
+    );
     Problem::error(code::REBOOT_NOT_AWAITED, message)
         .at(source, hasty.span.clone(), "comes before the wait")
         .at(source, reboot.span.clone(), "takes the worker down")
