@@ -93,7 +93,11 @@ fn a_cut_run_leaves_no_command_running() {
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
     wait_until("the command has ended", || {
-        !bench.fleet.sh(0, "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -q '[s]leep 98765'").status.success()
+        !bench
+            .fleet
+            .sh(0, "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -q '[s]leep 98765'")
+            .status
+            .success()
     });
     // Nobody knows whether it ran: a person decides, and it is not run again by itself.
     bench.fleet.sh_ok(0, "rm /run/begun");
