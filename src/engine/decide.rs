@@ -248,7 +248,13 @@ impl Rollout {
             return None;
         }
         let Some(next) = revert.todo.front().cloned() else {
-            return Some(Fact::WorkerReverted { target });
+            // A reboot that was sent may still come: the worker is not as it was, and stays down.
+            return Some(if state.has_unverified_reboot() {
+                let message = "a reboot was sent and its new boot was never seen";
+                Fact::RevertStuck { target, error: StepError::new(ErrorKind::Unverified, message) }
+            } else {
+                Fact::WorkerReverted { target }
+            });
         };
         let attempts = self.step(lane, next.step).retries.attempts;
         let spent = revert.tries >= attempts || next.intent == Intent::UndoCommand;

@@ -208,6 +208,9 @@ impl Rollout {
         }
         let todo = self.undos(target).into();
         self.worker_event(target, Event::RevertStarted, fact)?;
+        // Its wait has ended: nobody waits for it any more, as for one that has failed.
+        self.rebooting.remove(&target);
+        self.wake_blocked();
         self.targets[target.0 as usize].revert = Some(Box::new(Revert { todo, ..Revert::default() }));
         self.agenda.push_back(Lane::Worker(target));
         Ok(())
