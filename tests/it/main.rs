@@ -15,6 +15,7 @@ mod run_apply;
 mod run_bench;
 mod run_command;
 mod run_control;
+mod run_controller;
 mod run_crash;
 mod run_faults;
 mod sandbox;

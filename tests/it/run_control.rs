@@ -1,19 +1,12 @@
 //! Runs that somebody or something outside meddles with: `before` steps that fail, peers that are gone
 //! when a deploy serves several, readers of the output that go away, and what a cut run leaves behind.
 
-use std::process::Child;
-
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::run_bench::RunBench;
+use crate::run_faults::end;
 use crate::support::wait_until;
-
-fn end(child: Child) -> (Option<i32>, String, String) {
-    let out = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (out.status.code(), text(&out.stdout), text(&out.stderr))
-}
 
 fn states(view: &Value) -> Vec<&str> {
     view["workers"].as_array().unwrap().iter().map(|worker| worker["state"].as_str().unwrap()).collect()
