@@ -108,15 +108,6 @@ impl RunBench {
         self.json(0, &["plan", "status"])
     }
 
-    /// Waits until the run's view is so.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, what: &str, mut holds: impl FnMut(&Value) -> bool) {
-        wait_until(what, || {
-            let out = self.maand(&["plan", "status", "--output", "json"]);
-            serde_json::from_slice(&out.stdout).is_ok_and(|view: Value| holds(&view))
-        });
-    }
-
     /// Every worker has booted once more than in `before`, runs its job, and is enabled.
     #[track_caller]
     pub(crate) fn assert_rebooted_once(&self, before: &[usize], what: &str) {
