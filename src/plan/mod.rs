@@ -13,7 +13,7 @@ mod schema;
 pub mod suggest;
 mod yaml;
 
-pub use decode::{is_host_name, is_job_name};
+pub use decode::{is_host_name, is_job_name, parse_duration};
 pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, Problems, Severity, Source};

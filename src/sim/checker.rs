@@ -1,14 +1,15 @@
 //! The invariants of a run, checked after every fact. It keeps its own books, made from facts and from
 //! the world, and shares none with the engine: what the engine believes is not looked at.
 
+mod attempts;
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::world::{Entry, World, boot_number};
+use super::world::{Entry, World};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{
-    AttemptId, Check, ErrorKind, Evidence, Fact, Intent, Millis, Order, Outcome, Resolution, RunEnd, Timer,
-};
+use crate::engine::{AttemptId, Check, Fact, Intent, Millis, Resolution, RunEnd, Timer};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{JobAction, StepKind};
 
@@ -196,6 +197,7 @@ impl Checker {
                     self.breaks(14, format!("{target:?} is reverted and not active"));
                 }
                 self.book(Lane::Worker(*target)).reverting = true;
+                self.away.remove(&Lane::Worker(*target));
             }
             Fact::WorkerReverted { target } => {
                 self.moves(*target, &[Place::Active], Place::Reverted);
@@ -288,310 +290,6 @@ impl Checker {
         }
     }
 
-    fn admitted(&mut self, at: Millis, target: TargetIx) {
-        self.moves(target, &[Place::Queued], Place::Active);
-        if self.paused || self.aborted {
-            self.breaks(20, format!("{target:?} is admitted while the run is paused"));
-        }
-        let wave = self.graph.target(target).wave;
-        if self.wave.is_none_or(|open| wave > open) {
-            self.breaks(14, format!("{target:?} of wave {wave} is admitted in wave {:?}", self.wave));
-        }
-        let failed = self.lanes.values().filter(|book| book.failed).count() as u32;
-        let allowed = self.graph.numbers().max_failures.value;
-        if failed > allowed {
-            self.breaks(13, format!("{target:?} is admitted after {failed} failures of {allowed}"));
-        }
-        let active = self.lanes.values().filter(|book| book.place == Place::Active).count() as u32;
-        if let Some(limit) = &self.graph.numbers().concurrency
-            && active > limit.value
-        {
-            self.breaks(1, format!("{active} are active of {} with {target:?}", limit.value));
-        }
-        if !self.window_is_open(at) {
-            self.breaks(1, format!("{target:?} is admitted while the window is closed"));
-        }
-        if self.goes_down_at_all(target) && !self.down.contains(&target) {
-            self.fresh_budgets(at, target);
-        }
-    }
-
-    /// With what was seen in the last round, enough of each job stays.
-    fn fresh_budgets(&mut self, at: Millis, target: TargetIx) {
-        let mut broken = Vec::new();
-        for budget in &self.graph.numbers().budgets {
-            if !self.graph.target(target).jobs.contains(&budget.job) {
-                continue;
-            }
-            let Some((seen, sick)) = self.observed.get(&budget.job) else {
-                if budget.wants > 0 {
-                    broken.push(format!("{target:?} is admitted, and nobody has looked at {:?}", budget.job));
-                }
-                continue;
-            };
-            if at - seen > 30_000 && budget.wants > 0 {
-                broken.push(format!("{target:?} is admitted on a look at {:?} that is old", budget.job));
-            }
-            let mut away: BTreeSet<WorkerIx> = sick.clone();
-            let going = self.lanes.iter().filter_map(|(lane, book)| match lane {
-                Lane::Worker(other)
-                    if book.place == Place::Active && self.goes_down_at_all(*other)
-                        || self.down.contains(other) =>
-                {
-                    Some(*other)
-                }
-                _ => None,
-            });
-            for other in going.chain([target]) {
-                if self.graph.target(other).jobs.contains(&budget.job) {
-                    away.insert(self.worker(other));
-                }
-            }
-            let left = budget.of as usize - away.len().min(budget.of as usize);
-            if left < budget.wants as usize {
-                broken.push(format!(
-                    "{:?} is left with {left} of {} and wants {} when {target:?} goes",
-                    budget.job, budget.of, budget.wants
-                ));
-            }
-        }
-        for what in broken {
-            self.breaks(1, what);
-        }
-    }
-
-    fn goes_down_at_all(&self, target: TargetIx) -> bool {
-        let steps = &self.graph.plan.steps;
-        (0..steps.len()).any(|at| self.graph.target(target).applies[at] && takes_down(&steps[at].kind))
-    }
-
-    /// An independent reading of a window in UTC (the generator makes no others).
-    fn window_is_open(&self, at: Millis) -> bool {
-        let Some(window) = &self.graph.plan.rollout.window else { return true };
-        let window = &window.value;
-        let minute = at.div_euclid(60_000);
-        let (day, minute) = (minute.div_euclid(1440), minute.rem_euclid(1440));
-        // 1970-01-01 was a Thursday.
-        let opens_on = |day: i64| window.days.iter().any(|d| *d as i64 == (day + 3).rem_euclid(7));
-        let (open, close) = (i64::from(window.open), i64::from(window.close));
-        if open < close {
-            opens_on(day) && (open..close).contains(&minute)
-        } else {
-            opens_on(day) && minute >= open || opens_on(day - 1) && minute < close
-        }
-    }
-
-    /// What comes before a step has ended well; where a step is skipped, what came before that, too.
-    fn needs(&mut self, lane: Lane, step: u32, what: &str) {
-        let mut todo = vec![step as usize];
-        let mut seen = BTreeSet::new();
-        while let Some(at) = todo.pop() {
-            for need in self.graph.steps(lane)[at].needs.clone() {
-                if !self.book(lane).satisfied[need] {
-                    self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
-                }
-                if !self.graph.applies(lane, need) && seen.insert(need) {
-                    todo.push(need);
-                }
-            }
-        }
-    }
-
-    fn issued(&mut self, attempt: AttemptId, lane: Lane, step: u32, intent: &Intent, world: &World) {
-        self.open.insert(attempt, (lane, step, intent.clone()));
-        self.issued.insert(attempt, (lane, step, intent.clone()));
-        let kind = self.kind(lane, step).clone();
-        let (place, reverting, left_alone, satisfied) = {
-            let book = self.book(lane);
-            (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
-        };
-        if left_alone {
-            self.breaks(8, format!("{lane:?} is a person's, and is touched"));
-        }
-        if intent.is_undo() != reverting {
-            self.breaks(14, format!("{intent:?} for {lane:?}, reverting: {reverting}"));
-        }
-        if !intent.is_undo() {
-            self.needs(lane, step, "step");
-            // A person's retry may enter a reboot again that nobody has seen.
-            let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
-            if again {
-                self.book(lane).satisfied[step as usize] = false;
-            }
-            if satisfied && !again {
-                self.breaks(14, format!("step {step} of {lane:?} is issued and was done or skipped"));
-            }
-            if self.aborted {
-                self.breaks(14, format!("step {step} of {lane:?} is issued after an abort"));
-            }
-        }
-        if let Lane::Worker(target) = lane {
-            if place != Place::Active {
-                self.breaks(14, format!("step {step} is issued and {lane:?} is {place:?}"));
-            }
-            let enables =
-                matches!((&kind, intent), (StepKind::Enable, Intent::Do { .. }) | (_, Intent::UndoEnable));
-            if enables {
-                self.verified(target, world);
-            }
-            if takes_down(&kind) && !intent.is_undo() && *intent != Intent::ReadBootId {
-                self.goes_down(target);
-            }
-        }
-        if let Intent::Reboot { boot_id, .. } = intent {
-            let known = self.book(lane).reboots.entry(step).or_insert_with(|| (boot_id.clone(), false));
-            if known.0 != *boot_id {
-                self.breaks(2, format!("reboot {step} of {lane:?} is compared with another boot id"));
-            }
-        }
-        if self.exclusive {
-            self.exclusion(lane, &kind, intent);
-        }
-        if matches!(intent, Intent::Reboot { .. }) {
-            self.away.insert(lane);
-        }
-    }
-
-    /// With an engine that contacts everybody, an operation and a worker that is away exclude each
-    /// other.
-    fn exclusion(&mut self, lane: Lane, kind: &StepKind, intent: &Intent) {
-        let contacts = |kind: &StepKind, intent: &Intent| match intent {
-            Intent::UndoDeploy | Intent::UndoStop => true,
-            Intent::Do { .. } => matches!(
-                kind,
-                StepKind::Deploy { .. }
-                    | StepKind::Job { .. }
-                    | StepKind::Health { .. }
-                    | StepKind::SyncCheck { .. }
-            ),
-            _ => false,
-        };
-        let is_away = |lane: &Lane| {
-            let place = self.lanes.get(lane).map(|book| book.place);
-            self.away.contains(lane) && place == Some(Place::Active)
-        };
-        let away: Vec<Lane> = self.lanes.keys().filter(|lane| is_away(lane)).copied().collect();
-        let operating = self.open.values().any(|(l, s, i)| *l != lane && contacts(self.kind(*l, *s), i));
-        if contacts(kind, intent) && away.iter().any(|other| *other != lane) {
-            self.breaks(1, format!("{lane:?} contacts everybody while {away:?} may be away"));
-        }
-        if matches!(intent, Intent::Reboot { .. }) && operating {
-            self.breaks(1, format!("{lane:?} goes away under an operation that contacts everybody"));
-        }
-    }
-
-    /// Nothing enables a worker before the new boot of each reboot is there.
-    fn verified(&mut self, target: TargetIx, world: &World) {
-        let worker = self.worker(target);
-        let now = world.host(worker).boot();
-        let reboots = self.book(Lane::Worker(target)).reboots.clone();
-        for (step, (b0, needless)) in reboots {
-            if !needless && boot_number(worker, &b0).is_none_or(|before| now <= before) {
-                self.breaks(5, format!("{target:?} is enabled and reboot {step} has not happened"));
-            }
-        }
-    }
-
-    fn goes_down(&mut self, target: TargetIx) {
-        if !self.down.insert(target) {
-            return;
-        }
-        self.most_down = self.most_down.max(self.down.len() as u32);
-        let mut broken = Vec::new();
-        for budget in &self.graph.numbers().budgets {
-            let mine = self.graph.target(target).jobs.contains(&budget.job);
-            let down = self.down.iter().filter(|t| self.graph.target(**t).jobs.contains(&budget.job)).count();
-            if mine && down > budget.of.saturating_sub(budget.wants) as usize {
-                broken.push(format!("{down} of {:?} are down, {target:?} the last", budget.job));
-            }
-        }
-        if let Some(spread) = &self.graph.plan.rollout.spread {
-            let zone = |t: &TargetIx| {
-                self.graph.fleet.worker(self.graph.target(*t).worker).tags.get(&spread.value.tag)
-            };
-            let zones: BTreeSet<_> = self.down.iter().map(zone).collect();
-            let others: BTreeSet<_> = self.down.iter().filter(|t| **t != target).map(zone).collect();
-            if zones.len() > others.len() && zones.len() as u64 > spread.value.at_most {
-                broken.push(format!("{zones:?} are disturbed, {target:?} the last"));
-            }
-        }
-        for what in broken {
-            self.breaks(1, what);
-        }
-    }
-
-    fn ended(&mut self, attempt: AttemptId, outcome: &Outcome, world: &World) {
-        let Some((lane, step, intent)) = self.open.remove(&attempt) else { return };
-        if let (Intent::Reboot { .. }, Outcome::Failed { error }) = (&intent, outcome) {
-            // Sent before, and away now: the wait may look for it.
-            let sent = self
-                .issued
-                .values()
-                .filter(|(l, s, i)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. }));
-            if sent.count() > 1 && error.kind == ErrorKind::Unreachable {
-                self.book(lane).satisfied[step as usize] = true;
-            }
-        }
-        let Outcome::Ok { evidence } = outcome else { return };
-        if !world.done.contains(&attempt) {
-            self.breaks(15, format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"));
-        }
-        if let (Evidence::Back { boot_id }, Lane::Worker(target)) = (evidence, lane) {
-            self.settled(target, step, boot_id, world);
-        }
-        if let Evidence::Rebooted { boot_id } = evidence
-            && let (Lane::Worker(target), Intent::Reboot { boot_id: before, .. }) = (lane, &intent)
-        {
-            let worker = self.worker(target);
-            if boot_number(worker, boot_id).is_none_or(|new| Some(new) <= boot_number(worker, before)) {
-                self.breaks(5, format!("{boot_id} of {target:?} is no new boot"));
-            }
-        }
-        let seen = matches!(
-            (&intent, evidence),
-            (_, Evidence::Back { .. } | Evidence::Rebooted { .. })
-                | (Intent::Reboot { .. }, Evidence::NotNeeded)
-        );
-        if seen {
-            self.away.remove(&lane);
-        }
-        if *evidence == Evidence::NotNeeded
-            && let Some(reboot) = self.book(lane).reboots.get_mut(&step)
-        {
-            reboot.1 = true;
-        }
-        if intent != Intent::ReadBootId && !intent.is_undo() {
-            self.book(lane).satisfied[step as usize] = true;
-        }
-    }
-
-    /// The worker was up with that boot id for as long as it had to settle.
-    fn settled(&mut self, target: TargetIx, step: u32, boot_id: &str, world: &World) {
-        let StepKind::WaitForSsh { settle, .. } = self.kind(Lane::Worker(target), step) else { return };
-        let settle = settle.as_millis() as Millis;
-        let worker = self.worker(target);
-        let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot));
-        let until = boot.map(|boot| boot.down_at.unwrap_or(self.last_at) - boot.up_at);
-        if until.is_none_or(|up| up < settle) {
-            self.breaks(5, format!("{target:?} is called back after {until:?} ms of {settle}"));
-        }
-    }
-
-    fn reverted(&mut self, target: TargetIx, world: &World) {
-        let worker = self.worker(target);
-        if world.file.iter().any(|entry| entry.worker == worker && !world.people.contains(entry)) {
-            self.breaks(6, format!("{target:?} is reverted and still disabled"));
-        }
-    }
-
-    /// An effect is about to be carried out.
-    pub(super) fn effect(&mut self, order: &Order) {
-        let stored = self.issued.get(&order.attempt);
-        if stored != Some(&(order.lane, order.step, order.intent.clone())) {
-            self.breaks(3, format!("{order:?} is not what was stored"));
-        }
-    }
-
     /// A round says what is the case.
     fn looked(&mut self, at: Millis, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], world: &World) {
         let graph = Arc::clone(&self.graph);
@@ -610,30 +308,6 @@ impl Checker {
     fn file(&mut self, world: &World) {
         if let Some(gone) = world.people.iter().find(|entry| !world.file.contains(entry)) {
             self.breaks(7, format!("the entry {gone:?} of a person is gone"));
-        }
-    }
-
-    /// What the run has really taken away, whatever anybody believes.
-    fn world_down(&mut self, world: &World) {
-        let mut broken = Vec::new();
-        for budget in &self.graph.numbers().budgets {
-            let away = world
-                .hosts
-                .iter()
-                .flat_map(|host| &host.allocs)
-                .filter(|alloc| alloc.job == budget.job && alloc.by_run)
-                .count();
-            if away > budget.of.saturating_sub(budget.wants) as usize {
-                broken.push(format!("{away} of {:?} do not run because of the run", budget.job));
-            }
-        }
-        for (w, host) in world.hosts.iter().enumerate() {
-            if let Some((step, count)) = host.run_reboots.iter().find(|(_, count)| **count > 1) {
-                self.breaks(2, format!("worker {w} was rebooted {count} times by step {step}"));
-            }
-        }
-        for what in broken {
-            self.breaks(1, what);
         }
     }
 
@@ -658,7 +332,7 @@ impl Checker {
 }
 
 /// The design's list of what takes a worker down.
-fn takes_down(kind: &StepKind) -> bool {
+pub(super) fn takes_down(kind: &StepKind) -> bool {
     match kind {
         StepKind::Disable { .. } | StepKind::Reboot { .. } => true,
         StepKind::Job { action, .. } => *action != JobAction::Start,

@@ -1,6 +1,8 @@
 //! The driver: virtual time, the journal, and a controller that commits, then dispatches, and may die
 //! in between. It asks the very engine of real runs, and decides nothing that the engine decides.
 
+mod process;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -13,15 +15,17 @@ use super::random::{Dice, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Effect, ErrorKind, Evidence, Fact, Millis, Options, Outcome, Phase, Rollout, Standing,
-    StepError, Timer,
+    AttemptId, Effect, Evidence, Fact, Life, Millis, Options, Outcome, Rollout, Standing, Timer,
 };
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{RolloutGraph, TargetIx};
+use crate::policy::{Reason, Verdict};
 
 /// 2026-03-02T08:00:00Z, a Monday.
 const START: Millis = 1_772_438_400_000;
 /// More events than this in one run: it does not end.
 const MOST_EVENTS: u64 = 50_000;
+/// And so many more for each worker and step.
+const MOST_EVENTS_OF_A_STEP: u64 = 200;
 /// A person at rest answers after so long.
 const REACTION: Millis = 60_000;
 
@@ -94,6 +98,13 @@ pub(super) struct Sim {
     reacting: bool,
     pub(super) events: u64,
     dropped_one: bool,
+    /// How long kinds of work take, in milliseconds, where it is known.
+    pub(super) measured: BTreeMap<String, Millis>,
+    /// How long the first in line waited, by the reason.
+    pub(super) waits: Option<BTreeMap<&'static str, Millis>>,
+    first_in_line: u32,
+    /// Nobody answers but for approvals: the run is over when it waits for a person.
+    pub(super) stops_at_rest: bool,
     /// A person said to run a command again.
     pub(super) reran: bool,
 }
@@ -126,6 +137,10 @@ impl Sim {
             reacting: false,
             events: 0,
             dropped_one: false,
+            measured: BTreeMap::new(),
+            waits: None,
+            first_in_line: 0,
+            stops_at_rest: false,
             reran: false,
             knobs,
             graph,
@@ -151,7 +166,7 @@ impl Sim {
     /// Runs until the run has ended, or something is broken.
     pub(super) fn run(&mut self) {
         while self.checker.broken.is_none() {
-            if self.is_finished() {
+            if self.is_finished() || self.is_over() {
                 self.after_the_end();
                 return;
             }
@@ -159,10 +174,12 @@ impl Sim {
                 self.stuck();
                 return;
             };
-            self.now = next.at.max(self.now);
+            let at = next.at.max(self.now);
+            self.note_wait(at - self.now);
+            self.now = at;
             self.events += 1;
-            if self.events > MOST_EVENTS {
-                self.checker.breaks(16, format!("no end after {MOST_EVENTS} events"));
+            if self.events > self.most_events() {
+                self.checker.breaks(16, format!("no end after {} events", self.most_events()));
                 return;
             }
             if self.rollout.is_some() && self.dies() {
@@ -173,8 +190,46 @@ impl Sim {
         }
     }
 
+    /// The run has stopped, and nobody will come.
+    fn is_over(&self) -> bool {
+        let standing = || self.rollout.as_ref().map(Rollout::standing);
+        self.stops_at_rest
+            && matches!(standing(), Some(Standing::Halted(_) | Standing::Interrupted | Standing::Paused(_)))
+    }
+
+    fn most_events(&self) -> u64 {
+        let steps = self.graph.targets.len() * self.graph.plan.steps.len();
+        MOST_EVENTS + MOST_EVENTS_OF_A_STEP * steps as u64
+    }
+
     fn is_finished(&self) -> bool {
         self.rollout.as_ref().is_some_and(|rollout| matches!(rollout.standing(), Standing::Finished(_)))
+    }
+
+    /// What the first in line waits for until the next event.
+    fn note_wait(&mut self, passes: Millis) {
+        let (Some(waits), Some(rollout)) = (&mut self.waits, &self.rollout) else { return };
+        let count = self.graph.targets.len() as u32;
+        while self.first_in_line < count && rollout.life(TargetIx(self.first_in_line)) != Life::Queued {
+            self.first_in_line += 1;
+        }
+        if passes == 0 || self.first_in_line == count {
+            return;
+        }
+        let why = match rollout.verdict(TargetIx(self.first_in_line), self.now) {
+            Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => match reason {
+                Reason::Wave { .. } => "wave",
+                Reason::Concurrency { .. } => "concurrency",
+                Reason::Spread { .. } => "spread",
+                Reason::Budget { .. } => "budget",
+                Reason::Observation { .. } => "observation",
+                Reason::Window { .. } | Reason::WindowTooShort { .. } => "window",
+                Reason::Failures { .. } => "failures",
+                Reason::Paused => "paused",
+            },
+            Some(Verdict::Admit) | None => "turn",
+        };
+        *waits.entry(why).or_default() += passes;
     }
 
     fn stuck(&mut self) {
@@ -357,143 +412,5 @@ impl Sim {
             }
         }
         self.feed(Fact::Observed { jobs, unavailable });
-    }
-
-    /// A controller starts: the first one, or one after a crash.
-    fn start(&mut self) {
-        if self.rollout.is_some() && self.knobs.mutation != Some(Mutation::MemoryTrusted) {
-            return;
-        }
-        if self.rollout.is_none() {
-            match self.replayed() {
-                Ok(rollout) => self.rollout = Some(rollout),
-                Err(why) => {
-                    self.checker.breaks(14, format!("the journal can not be replayed: {why}"));
-                    return;
-                }
-            }
-        }
-        if self.journal.is_empty() {
-            let workers = self.graph.targets.len() as u32;
-            let hash = "made up".to_owned();
-            self.feed(Fact::RunStarted { workers, graph_hash: hash, seed: self.knobs.seed });
-        } else if !self.is_finished() {
-            self.feed(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
-        }
-        let before = self.rollout.as_ref().is_some_and(|rollout| rollout.phase() == Phase::Preflight);
-        if before {
-            let process = self.process;
-            self.push(2_000, Event::Preflight { process });
-        }
-    }
-
-    pub(super) fn replayed(&self) -> Result<Rollout, String> {
-        let mut rollout = Rollout::new(Arc::clone(&self.engine_graph), self.options.clone());
-        for (at, fact) in &self.journal {
-            rollout.replay(*at, fact).map_err(|illegal| illegal.to_string())?;
-        }
-        Ok(rollout)
-    }
-
-    /// What is in memory is what the journal says.
-    pub(super) fn check_replay(&mut self) {
-        let Some(live) = &self.rollout else { return };
-        match self.replayed() {
-            Ok(stored) => {
-                let (live, stored) = (self.picture(live), self.picture(&stored));
-                if live != stored {
-                    self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {stored}"));
-                }
-            }
-            Err(why) => self.checker.breaks(14, format!("the journal can not be replayed: {why}")),
-        }
-    }
-
-    fn picture(&self, rollout: &Rollout) -> String {
-        let mut text = format!(
-            "{:?} {:?} {:?} {:?} {} {:?};",
-            rollout.phase(),
-            rollout.failures(),
-            rollout.wave(),
-            rollout.paused(),
-            rollout.is_aborted(),
-            rollout.left_disabled()
-        );
-        let lanes =
-            [Lane::Before, Lane::After].into_iter().chain(self.graph.target_indices().map(Lane::Worker));
-        for lane in lanes {
-            if let Lane::Worker(target) = lane {
-                text += &format!(" {:?} {:?}", rollout.life(target), rollout.own_disabled(target));
-            }
-            text += &format!(" {:?}", rollout.step_words(lane));
-        }
-        text
-    }
-
-    fn preflight(&mut self) {
-        let mut checks = Vec::new();
-        for target in self.graph.target_indices() {
-            let worker = self.graph.target(target).worker;
-            let gone = self.fault(20);
-            if gone {
-                self.world.goes_down(self.now, worker, false);
-                if self.faults.coin() {
-                    let boot = self.world.host(worker).boot();
-                    let after = self.faults.between(1_000, 7_200_000);
-                    self.push(after, Event::ComesUp { worker, boot });
-                }
-            }
-            let entry = super::world::Entry { worker, job: None };
-            let ignored = self.knobs.mutation == Some(Mutation::OthersCordonIgnored);
-            checks.push(if self.world.people.contains(&entry) && !ignored {
-                Check::LeftAlone { reason: "a person has disabled it".to_owned() }
-            } else if self.world.host(worker).is_up() {
-                Check::Ready {
-                    boot_id: super::world::boot_id(worker, self.world.host(worker).boot()),
-                    state_dir: "/var/lib/maand".to_owned(),
-                }
-            } else {
-                Check::Unreachable { error: StepError::new(ErrorKind::Unreachable, "no route") }
-            });
-        }
-        self.feed(Fact::Preflight { checks });
-    }
-
-    /// A run that waits for people gets an answer after a while.
-    fn rest(&mut self) {
-        if self.reacting {
-            return;
-        }
-        let Some(rollout) = &self.rollout else { return };
-        let waits = !matches!(rollout.standing(), Standing::Busy | Standing::Finished(_));
-        if waits {
-            self.reacting = true;
-            self.push(REACTION, Event::Reacts);
-        }
-    }
-
-    /// The end: the journal says the same as the memory, and a resume does nothing.
-    fn after_the_end(&mut self) {
-        if !self.knobs.check {
-            return;
-        }
-        self.check_replay();
-        let Ok(mut again) = self.replayed() else { return };
-        let resumed = Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true };
-        if let Ok(all) = again.apply(self.now, resumed)
-            && (!all.effects.is_empty() || all.facts.len() > 1)
-        {
-            self.checker.breaks(10, format!("the resume of a finished run does {:?}", all.effects));
-        }
-        let left: Vec<_> =
-            again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
-        if let Some(entry) = self
-            .world
-            .file
-            .iter()
-            .find(|entry| !self.world.people.contains(entry) && !left.contains(&entry.worker))
-        {
-            self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
-        }
     }
 }

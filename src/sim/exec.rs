@@ -1,9 +1,11 @@
 //! What stands behind the effects: each intent is carried out in the made-up world as the design of
 //! the engine says that real ones are. It must not look into the engine.
 
+mod reboot;
+
 use super::drive::{Event, Sim};
 use super::mutation::Mutation;
-use super::world::{Entry, World, boot_id, boot_number};
+use super::world::{Entry, World, boot_id};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Order, Outcome, StepError};
 use crate::graph::Lane;
@@ -55,7 +57,9 @@ impl Sim {
         if self.knobs.check {
             self.checker.effect(&order);
         }
-        let fate = if !self.fault(70) {
+        let fate = if self.knobs.trouble > 0 && self.faults.below(100_000) < u64::from(self.knobs.trouble) {
+            Fate::Fails
+        } else if !self.fault(70) {
             Fate::Fine
         } else {
             match self.faults.below(9) {
@@ -79,6 +83,14 @@ impl Sim {
             self.durations.between(5, 60)
         };
         self.push(latency, Event::Arrives(Box::new(Arrival { process, order, fate })));
+    }
+
+    /// How long a kind of work takes: as measured, give or take a fifth, or between the bounds.
+    fn takes(&mut self, what: &str, low: Millis, high: Millis) -> Millis {
+        match self.measured.get(what) {
+            Some(usual) => self.durations.between(usual - usual / 5, usual + usual / 5),
+            None => self.durations.between(low, high),
+        }
     }
 
     fn worker_of(&self, lane: Lane) -> Option<WorkerIx> {
@@ -134,13 +146,13 @@ impl Sim {
             }
             _ => {}
         }
-        // What the controller does itself dies with it.
         let own = matches!(
             (&order.intent, &kind),
             (Intent::UndoEnable, _)
                 | (Intent::Do { .. }, StepKind::Disable { .. } | StepKind::Enable | StepKind::Build)
         );
-        if own && process != self.process {
+        if own && (process != self.process || !self.flights.contains_key(&order.attempt)) {
+            // What the controller does itself dies with it, and is not done once it has given up.
             return;
         }
         let worker = self.worker_of(order.lane);
@@ -171,11 +183,11 @@ impl Sim {
         let takes = match (&order.intent, &kind) {
             _ if own => 2,
             (Intent::UndoDeploy, _) | (Intent::Do { .. }, StepKind::Deploy { .. }) => {
-                let takes = self.durations.between(3_000, 9_000);
+                let takes = self.takes("deploy", 3_000, 9_000);
                 self.world.join_operation(self.now, takes) - self.now
             }
-            (_, StepKind::Health { .. }) => self.durations.between(300, 3_000),
-            _ => self.durations.between(500, 6_000),
+            (_, StepKind::Health { .. }) => self.takes("health", 300, 3_000),
+            (_, kind) => self.takes(kind.keyword(), 500, 6_000),
         };
         let after = match worker.filter(|_| !own) {
             Some(worker) => {
@@ -189,214 +201,6 @@ impl Sim {
         self.push(after, Event::Works(Box::new(arrival)));
     }
 
-    /// The script on the worker: compare, receipt, reboot.
-    fn compare_and_reboot(&mut self, arrival: &Arrival, kind: &StepKind) {
-        let order = &arrival.order;
-        let (Intent::Reboot { boot_id: before, generation }, Some(worker)) =
-            (&order.intent, self.worker_of(order.lane))
-        else {
-            return;
-        };
-        let StepKind::Reboot { unless, .. } = kind else { return };
-        if unless.is_some() && self.world.host(worker).needless {
-            self.answer(arrival, Outcome::Ok { evidence: Evidence::NotNeeded });
-            return;
-        }
-        let boot = self.world.host(worker).boot();
-        let fresh = self.knobs.mutation == Some(Mutation::FreshBootId);
-        if boot_id(worker, boot) != *before && !fresh {
-            let boot_id = boot_id(worker, boot);
-            self.answer(arrival, Outcome::Ok { evidence: Evidence::Rebooted { boot_id } });
-            return;
-        }
-        if fresh || self.world.host_mut(worker).receipts.insert((order.step, *generation)) {
-            let step = Some(order.step);
-            if self.fault(150) {
-                let host = self.world.host_mut(worker);
-                match self.faults.below(4) {
-                    0 => host.deaf += 1,
-                    1 => host.dies = true,
-                    2 => host.loops = true,
-                    _ => {
-                        let after = self.faults.between(60_000, 400_000);
-                        self.push(after, Event::GoesDown { worker, boot, step });
-                        host_accepts(self, arrival, worker);
-                        return;
-                    }
-                }
-            }
-            let host = self.world.host_mut(worker);
-            if host.deaf > 0 {
-                host.deaf -= 1;
-            } else {
-                self.push(1_000, Event::GoesDown { worker, boot, step });
-            }
-        }
-        host_accepts(self, arrival, worker);
-    }
-
-    pub(super) fn goes_down(&mut self, worker: WorkerIx, boot: usize, step: Option<u32>) {
-        if self.world.host(worker).boot() != boot || !self.world.host(worker).is_up() {
-            return;
-        }
-        self.world.goes_down(self.now, worker, step.is_some());
-        if let Some(step) = step {
-            *self.world.host_mut(worker).run_reboots.entry(step).or_default() += 1;
-        }
-        let host = self.world.host_mut(worker);
-        if host.dies {
-            // For good, unless somebody goes there: after a day.
-            host.dies = false;
-            self.push(86_400_000, Event::ComesUp { worker, boot });
-        } else {
-            let after = self.durations.between(15_000, 90_000);
-            self.push(after, Event::ComesUp { worker, boot });
-        }
-        self.wake(worker);
-    }
-
-    pub(super) fn comes_up(&mut self, worker: WorkerIx, boot: usize) {
-        let host = self.world.host(worker);
-        if host.boot() != boot || host.is_up() {
-            return;
-        }
-        self.world.comes_up(self.now, worker);
-        let host = self.world.host_mut(worker);
-        if host.loops {
-            host.loops = false;
-            let boot = host.boot();
-            self.push(4_000, Event::GoesDown { worker, boot, step: None });
-        }
-        self.wake(worker);
-    }
-
-    fn wake(&mut self, worker: WorkerIx) {
-        let process = self.process;
-        for attempt in self.waiters.remove(&worker).unwrap_or_default() {
-            self.push(400, Event::Polls { process, attempt });
-        }
-    }
-
-    /// A waiting attempt looks at its worker.
-    pub(super) fn polls(&mut self, attempt: AttemptId) {
-        let Some(flight) = self.flights.get(&attempt).cloned() else { return };
-        let Some(worker) = self.worker_of(flight.order.lane) else { return };
-        let arrival = Arrival { process: self.process, order: flight.order.clone(), fate: Fate::Fine };
-        let next = match &flight.order.intent {
-            Intent::Reboot { boot_id, .. } => self.look_for_departure(&flight, worker, boot_id),
-            Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
-                let down_within = reboot_step.map(|step| self.down_within(flight.order.lane, step));
-                let give_up = reboot_issued.zip(down_within).map(|(at, within)| at + within);
-                self.look_for_return(attempt, &flight, worker, not.as_deref(), give_up)
-            }
-            _ => return,
-        };
-        match next {
-            Look::Over(outcome) => self.answer(&arrival, outcome),
-            Look::Again(after) => {
-                let process = self.process;
-                self.push(after.max(1), Event::Polls { process, attempt });
-                self.waits(worker, attempt);
-            }
-            Look::WhenItChanges => self.waits(worker, attempt),
-        }
-    }
-
-    fn waits(&mut self, worker: WorkerIx, attempt: AttemptId) {
-        let waiting = self.waiters.entry(worker).or_default();
-        if !waiting.contains(&attempt) {
-            waiting.push(attempt);
-        }
-    }
-
-    fn down_within(&self, lane: Lane, step: u32) -> Millis {
-        match &self.graph.steps(lane)[step as usize].kind {
-            StepKind::Reboot { down_within, .. } => down_within.as_millis() as Millis,
-            _ => 0,
-        }
-    }
-
-    fn look_for_departure(&self, flight: &Flight, worker: WorkerIx, before: &str) -> Look {
-        let host = self.world.host(worker);
-        if !host.is_up() {
-            return Look::Over(Outcome::Ok { evidence: Evidence::Departed });
-        }
-        let now = boot_id(worker, host.boot());
-        if now != before {
-            return Look::Over(Outcome::Ok { evidence: Evidence::Rebooted { boot_id: now } });
-        }
-        let until = flight.sent_at + self.down_within(flight.order.lane, flight.order.step);
-        if self.now >= until {
-            let error = StepError::new(ErrorKind::NotRebooted, "it accepted, and did not go");
-            return Look::Over(Outcome::Failed { error });
-        }
-        Look::Again(until - self.now)
-    }
-
-    fn look_for_return(
-        &mut self,
-        attempt: AttemptId,
-        flight: &Flight,
-        worker: WorkerIx,
-        not: Option<&str>,
-        give_up: Option<Millis>,
-    ) -> Look {
-        let host = self.world.host(worker);
-        if !host.is_up() {
-            return Look::WhenItChanges;
-        }
-        let boot = host.boot();
-        let StepKind::WaitForSsh { settle, .. } =
-            &self.graph.steps(flight.order.lane)[flight.order.step as usize].kind
-        else {
-            return Look::WhenItChanges;
-        };
-        let careless = self.knobs.mutation == Some(Mutation::BootNotVerified);
-        let settle = match self.knobs.mutation {
-            Some(Mutation::SettleIgnored | Mutation::BootNotVerified) => 0,
-            _ => settle.as_millis() as Millis,
-        };
-        if not == Some(boot_id(worker, boot).as_str()) && !careless {
-            return match give_up {
-                Some(until) if self.now >= until => {
-                    let error = StepError::new(ErrorKind::NotRebooted, "it has the old boot id");
-                    Look::Over(Outcome::Failed { error })
-                }
-                Some(until) => Look::Again(until - self.now),
-                None => Look::WhenItChanges,
-            };
-        }
-        match flight.seen {
-            Some((seen, _)) if seen != boot => {
-                let error = StepError::new(ErrorKind::CrashLoop, "its boot id changed again");
-                Look::Over(Outcome::Failed { error })
-            }
-            Some((_, since)) if self.now - since >= settle => {
-                Look::Over(self.is_back(worker, boot, careless, not))
-            }
-            Some((_, since)) => Look::Again(since + settle - self.now),
-            None => {
-                let now = self.now;
-                if let Some(flight) = self.flights.get_mut(&attempt) {
-                    flight.seen = Some((boot, now));
-                }
-                if settle == 0 {
-                    Look::Over(self.is_back(worker, boot, careless, not))
-                } else {
-                    Look::Again(settle)
-                }
-            }
-        }
-    }
-
-    fn is_back(&self, worker: WorkerIx, boot: usize, careless: bool, not: Option<&str>) -> Outcome {
-        let mut id = boot_id(worker, boot);
-        if careless && not.is_some_and(|not| boot_number(worker, not) == Some(boot)) {
-            id = boot_id(worker, boot + 1);
-        }
-        Outcome::Ok { evidence: Evidence::Back { boot_id: id } }
-    }
-
     /// The effect happens, and the answer goes off.
     pub(super) fn works(&mut self, arrival: Arrival) {
         let order = arrival.order.clone();
@@ -408,7 +212,7 @@ impl Sim {
                 | (Intent::Do { .. }, StepKind::Disable { .. } | StepKind::Enable | StepKind::Build)
         );
         let alone = own || matches!(kind, StepKind::Local(_));
-        if own && arrival.process != self.process {
+        if own && (arrival.process != self.process || !self.flights.contains_key(&order.attempt)) {
             return;
         }
         if let Some(worker) = worker.filter(|_| !alone) {
@@ -507,24 +311,6 @@ impl Sim {
             }
         }
         said("job")
-    }
-}
-
-enum Look {
-    Over(Outcome),
-    Again(Millis),
-    WhenItChanges,
-}
-
-/// The command was accepted: the attempt waits for the departure, unless its answer is lost.
-fn host_accepts(sim: &mut Sim, arrival: &Arrival, worker: WorkerIx) {
-    let attempt = arrival.order.attempt;
-    sim.world.host_mut(worker).contacted = true;
-    if arrival.fate == Fate::AnswerLost {
-        let outcome = Outcome::Unknown { why: "the answer was lost".to_owned() };
-        sim.push(20, Event::Answers { process: arrival.process, attempt, outcome });
-    } else {
-        sim.push(20, Event::Polls { process: arrival.process, attempt });
     }
 }
 

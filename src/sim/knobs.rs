@@ -17,6 +17,8 @@ pub struct Knobs {
     pub jobs: u32,
     /// How many faults may happen at most.
     pub faults: u32,
+    /// In 100,000 attempts so many fail, without end; beside `faults`.
+    pub trouble: u32,
     /// How often the controller may die at random.
     pub crashes: u32,
     /// How often people interfere.
@@ -45,6 +47,7 @@ impl Knobs {
             workers: 1 + mix(8, 7) as u32,
             jobs: 3,
             faults: [0, 2, 5, 12][mix(20, 4) as usize],
+            trouble: 0,
             crashes: [0, 1, 2, 4][mix(28, 4) as usize],
             people: [0, 0, 3, 8][mix(36, 4) as usize],
             exclusive: mix(44, 4) == 0,
@@ -64,6 +67,7 @@ impl Knobs {
             workers,
             jobs: 2,
             faults: 0,
+            trouble: 0,
             crashes: 0,
             people: 0,
             exclusive: false,
@@ -92,6 +96,9 @@ impl fmt::Display for Knobs {
             self.without,
             u8::from(self.pattern_a)
         )?;
+        if self.trouble > 0 {
+            write!(f, ",trouble={}", self.trouble)?;
+        }
         for point in &self.crash_at {
             write!(f, ",crash_at={point}")?;
         }
@@ -121,6 +128,7 @@ impl std::str::FromStr for Knobs {
                 "workers" => knobs.workers = number as u32,
                 "jobs" => knobs.jobs = number as u32,
                 "faults" => knobs.faults = number as u32,
+                "trouble" => knobs.trouble = number as u32,
                 "crashes" => knobs.crashes = number as u32,
                 "people" => knobs.people = number as u32,
                 "exclusive" => knobs.exclusive = number != 0,

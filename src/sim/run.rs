@@ -90,7 +90,12 @@ pub fn graph(knobs: &Knobs) -> Option<Arc<RolloutGraph>> {
 
 /// Runs it; `None`: the draws make no feasible plan.
 pub fn run(knobs: &Knobs) -> Option<Report> {
-    let mut sim = Sim::new(knobs.clone(), graph(knobs)?);
+    Some(run_on(knobs, &graph(knobs)?))
+}
+
+/// Runs it on a graph that is there already: [`graph`] of these knobs.
+pub fn run_on(knobs: &Knobs, graph: &Arc<RolloutGraph>) -> Report {
+    let mut sim = Sim::new(knobs.clone(), Arc::clone(graph));
     let started = sim.now;
     sim.run();
     let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
@@ -101,7 +106,7 @@ pub fn run(knobs: &Knobs) -> Option<Report> {
         Some(rollout) => sim.graph.target_indices().map(|target| rollout.life(target)).collect(),
         None => Vec::new(),
     };
-    Some(Report {
+    Report {
         knobs: knobs.clone(),
         end,
         broken: sim.checker.broken.clone(),
@@ -113,7 +118,7 @@ pub fn run(knobs: &Knobs) -> Option<Report> {
         plan: sketch(&sim.graph),
         most_down: sim.checker.most_down,
         journal: sim.journal,
-    })
+    }
 }
 
 /// What a person needs to know of a plan to read a trace.

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.
-const PURE: &[&str] = &["plan", "graph", "policy", "engine"];
+const PURE: &[&str] = &["plan", "graph", "policy", "engine", "sim"];
 const IMPURE: &[&str] = &[
     "tokio",
     "std::fs",

@@ -13,6 +13,7 @@ mod resume;
 mod schema;
 mod session;
 mod show;
+mod simulate;
 mod status;
 pub(super) mod stored;
 mod validate;
@@ -52,6 +53,8 @@ pub enum PlanCommand {
     New(new::NewArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
+    /// Try a plan in a made-up world under virtual time: how long, and what if hosts fail
+    Simulate(simulate::SimulateArgs),
     /// Show where a run stands
     Status(status::StatusArgs),
     /// Check plan files; no worker is contacted
@@ -77,6 +80,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
+        PlanCommand::Simulate(args) => simulate::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
         PlanCommand::Schema => schema::run(),

@@ -100,14 +100,18 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
-struct Chosen {
-    fleet: Fleet,
-    options: CompileOptions,
-    warnings: Problems,
+pub(super) struct Chosen {
+    pub(super) fleet: Fleet,
+    pub(super) options: CompileOptions,
+    pub(super) warnings: Problems,
 }
 
 /// A number is a made-up fleet, whether there is a bucket or not; hosts narrow the bucket's.
-fn choose_fleet(plan: &Plan, workers: Option<&str>, context: &Context) -> Result<Chosen, CliError> {
+pub(super) fn choose_fleet(
+    plan: &Plan,
+    workers: Option<&str>,
+    context: &Context,
+) -> Result<Chosen, CliError> {
     if let Some(count) = workers.and_then(|text| text.trim().parse::<u64>().ok()) {
         let count = u32::try_from(count).ok().filter(|count| (1..=MOST_MADE_UP).contains(count));
         let Some(count) = count else {
@@ -128,7 +132,7 @@ fn choose_fleet(plan: &Plan, workers: Option<&str>, context: &Context) -> Result
     Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings })
 }
 
-fn with(mut first: Problems, second: Problems) -> Problems {
+pub(super) fn with(mut first: Problems, second: Problems) -> Problems {
     first.extend(second);
     first.sort();
     first

@@ -18,4 +18,5 @@ mod window;
 pub use names::{is_host_name, is_job_name};
 pub(super) use plan::{Draft, decode};
 pub(super) use steps::DraftStep;
+pub use values::parse_duration;
 pub(super) use window::open_minutes;

@@ -213,7 +213,10 @@ impl Decoder<'_> {
 }
 
 /// Reads `1h30m`: whole numbers with the units h, m, s, ms, each at most once, largest first.
-fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
     let mut rest = text;
     let mut next_unit = 0;

@@ -1,0 +1,173 @@
+//! Attempts: what may be issued, and whether what is said of it is true in the world.
+
+use std::collections::BTreeSet;
+
+use super::{Checker, Place, takes_down};
+use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Order, Outcome};
+use crate::graph::{Lane, TargetIx};
+use crate::plan::StepKind;
+use crate::sim::world::{World, boot_number};
+
+impl Checker {
+    /// What comes before a step has ended well; where a step is skipped, what came before that, too.
+    pub(super) fn needs(&mut self, lane: Lane, step: u32, what: &str) {
+        let mut todo = vec![step as usize];
+        let mut seen = BTreeSet::new();
+        while let Some(at) = todo.pop() {
+            for need in self.graph.steps(lane)[at].needs.clone() {
+                if !self.book(lane).satisfied[need] {
+                    self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
+                }
+                if !self.graph.applies(lane, need) && seen.insert(need) {
+                    todo.push(need);
+                }
+            }
+        }
+    }
+
+    pub(super) fn issued(
+        &mut self,
+        attempt: AttemptId,
+        lane: Lane,
+        step: u32,
+        intent: &Intent,
+        world: &World,
+    ) {
+        self.open.insert(attempt, (lane, step, intent.clone()));
+        self.issued.insert(attempt, (lane, step, intent.clone()));
+        let kind = self.kind(lane, step).clone();
+        let (place, reverting, left_alone, satisfied) = {
+            let book = self.book(lane);
+            (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
+        };
+        if left_alone {
+            self.breaks(8, format!("{lane:?} is a person's, and is touched"));
+        }
+        if intent.is_undo() != reverting {
+            self.breaks(14, format!("{intent:?} for {lane:?}, reverting: {reverting}"));
+        }
+        if !intent.is_undo() {
+            self.needs(lane, step, "step");
+            // A person's retry may enter a reboot again that nobody has seen.
+            let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
+            if again {
+                self.book(lane).satisfied[step as usize] = false;
+            }
+            if satisfied && !again {
+                self.breaks(14, format!("step {step} of {lane:?} is issued and was done or skipped"));
+            }
+            if self.aborted {
+                self.breaks(14, format!("step {step} of {lane:?} is issued after an abort"));
+            }
+        }
+        if let Lane::Worker(target) = lane {
+            if place != Place::Active {
+                self.breaks(14, format!("step {step} is issued and {lane:?} is {place:?}"));
+            }
+            let enables =
+                matches!((&kind, intent), (StepKind::Enable, Intent::Do { .. }) | (_, Intent::UndoEnable));
+            if enables {
+                self.verified(target, world);
+            }
+            if takes_down(&kind) && !intent.is_undo() && *intent != Intent::ReadBootId {
+                self.goes_down(target);
+            }
+        }
+        if let Intent::Reboot { boot_id, .. } = intent {
+            let known = self.book(lane).reboots.entry(step).or_insert_with(|| (boot_id.clone(), false));
+            if known.0 != *boot_id {
+                self.breaks(2, format!("reboot {step} of {lane:?} is compared with another boot id"));
+            }
+        }
+        if self.exclusive {
+            self.exclusion(lane, &kind, intent);
+        }
+        if matches!(intent, Intent::Reboot { .. }) {
+            self.away.insert(lane);
+        }
+    }
+
+    /// Nothing enables a worker before the new boot of each reboot is there.
+    pub(super) fn verified(&mut self, target: TargetIx, world: &World) {
+        let worker = self.worker(target);
+        let now = world.host(worker).boot();
+        let reboots = self.book(Lane::Worker(target)).reboots.clone();
+        for (step, (b0, needless)) in reboots {
+            if !needless && boot_number(worker, &b0).is_none_or(|before| now <= before) {
+                self.breaks(5, format!("{target:?} is enabled and reboot {step} has not happened"));
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, attempt: AttemptId, outcome: &Outcome, world: &World) {
+        let Some((lane, step, intent)) = self.open.remove(&attempt) else { return };
+        if let (Intent::Reboot { .. }, Outcome::Failed { error }) = (&intent, outcome) {
+            // Sent before, and away now: the wait may look for it.
+            let sent = self
+                .issued
+                .values()
+                .filter(|(l, s, i)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. }));
+            if sent.count() > 1 && error.kind == ErrorKind::Unreachable {
+                self.book(lane).satisfied[step as usize] = true;
+            }
+        }
+        let Outcome::Ok { evidence } = outcome else { return };
+        if !world.done.contains(&attempt) {
+            self.breaks(15, format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"));
+        }
+        if let (Evidence::Back { boot_id }, Lane::Worker(target)) = (evidence, lane) {
+            self.settled(target, step, boot_id, world);
+        }
+        if let Evidence::Rebooted { boot_id } = evidence
+            && let (Lane::Worker(target), Intent::Reboot { boot_id: before, .. }) = (lane, &intent)
+        {
+            let worker = self.worker(target);
+            if boot_number(worker, boot_id).is_none_or(|new| Some(new) <= boot_number(worker, before)) {
+                self.breaks(5, format!("{boot_id} of {target:?} is no new boot"));
+            }
+        }
+        let seen = matches!(
+            (&intent, evidence),
+            (_, Evidence::Back { .. } | Evidence::Rebooted { .. })
+                | (Intent::Reboot { .. }, Evidence::NotNeeded)
+        );
+        if seen {
+            self.away.remove(&lane);
+        }
+        if *evidence == Evidence::NotNeeded
+            && let Some(reboot) = self.book(lane).reboots.get_mut(&step)
+        {
+            reboot.1 = true;
+        }
+        if intent != Intent::ReadBootId && !intent.is_undo() {
+            self.book(lane).satisfied[step as usize] = true;
+        }
+    }
+
+    /// The worker was up with that boot id for as long as it had to settle.
+    pub(super) fn settled(&mut self, target: TargetIx, step: u32, boot_id: &str, world: &World) {
+        let StepKind::WaitForSsh { settle, .. } = self.kind(Lane::Worker(target), step) else { return };
+        let settle = settle.as_millis() as Millis;
+        let worker = self.worker(target);
+        let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot));
+        let until = boot.map(|boot| boot.down_at.unwrap_or(self.last_at) - boot.up_at);
+        if until.is_none_or(|up| up < settle) {
+            self.breaks(5, format!("{target:?} is called back after {until:?} ms of {settle}"));
+        }
+    }
+
+    pub(super) fn reverted(&mut self, target: TargetIx, world: &World) {
+        let worker = self.worker(target);
+        if world.file.iter().any(|entry| entry.worker == worker && !world.people.contains(entry)) {
+            self.breaks(6, format!("{target:?} is reverted and still disabled"));
+        }
+    }
+
+    /// An effect is about to be carried out.
+    pub(in crate::sim) fn effect(&mut self, order: &Order) {
+        let stored = self.issued.get(&order.attempt);
+        if stored != Some(&(order.lane, order.step, order.intent.clone())) {
+            self.breaks(3, format!("{order:?} is not what was stored"));
+        }
+    }
+}

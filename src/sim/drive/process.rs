@@ -1,0 +1,149 @@
+//! The life of a controller: start, preflight, replay, rest and end.
+
+use std::sync::Arc;
+
+use super::{Event, REACTION, Sim};
+use crate::engine::{Check, ErrorKind, Fact, Phase, Rollout, Standing, StepError};
+use crate::graph::Lane;
+use crate::sim::mutation::Mutation;
+use crate::sim::world::{Entry, boot_id};
+
+impl Sim {
+    /// A controller starts: the first one, or one after a crash.
+    pub(super) fn start(&mut self) {
+        if self.rollout.is_some() && self.knobs.mutation != Some(Mutation::MemoryTrusted) {
+            return;
+        }
+        if self.rollout.is_none() {
+            match self.replayed() {
+                Ok(rollout) => self.rollout = Some(rollout),
+                Err(why) => {
+                    self.checker.breaks(14, format!("the journal can not be replayed: {why}"));
+                    return;
+                }
+            }
+        }
+        if self.journal.is_empty() {
+            let workers = self.graph.targets.len() as u32;
+            let hash = "made up".to_owned();
+            self.feed(Fact::RunStarted { workers, graph_hash: hash, seed: self.knobs.seed });
+        } else if !self.is_finished() {
+            self.feed(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
+        }
+        let before = self.rollout.as_ref().is_some_and(|rollout| rollout.phase() == Phase::Preflight);
+        if before {
+            let process = self.process;
+            self.push(2_000, Event::Preflight { process });
+        }
+    }
+
+    pub(in crate::sim) fn replayed(&self) -> Result<Rollout, String> {
+        let mut rollout = Rollout::new(Arc::clone(&self.engine_graph), self.options.clone());
+        for (at, fact) in &self.journal {
+            rollout.replay(*at, fact).map_err(|illegal| illegal.to_string())?;
+        }
+        Ok(rollout)
+    }
+
+    /// What is in memory is what the journal says.
+    pub(in crate::sim) fn check_replay(&mut self) {
+        let Some(live) = &self.rollout else { return };
+        match self.replayed() {
+            Ok(stored) => {
+                let (live, stored) = (self.picture(live), self.picture(&stored));
+                if live != stored {
+                    self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {stored}"));
+                }
+            }
+            Err(why) => self.checker.breaks(14, format!("the journal can not be replayed: {why}")),
+        }
+    }
+
+    pub(super) fn picture(&self, rollout: &Rollout) -> String {
+        let mut text = format!(
+            "{:?} {:?} {:?} {:?} {} {:?};",
+            rollout.phase(),
+            rollout.failures(),
+            rollout.wave(),
+            rollout.paused(),
+            rollout.is_aborted(),
+            rollout.left_disabled()
+        );
+        let lanes =
+            [Lane::Before, Lane::After].into_iter().chain(self.graph.target_indices().map(Lane::Worker));
+        for lane in lanes {
+            if let Lane::Worker(target) = lane {
+                text += &format!(" {:?} {:?}", rollout.life(target), rollout.own_disabled(target));
+            }
+            text += &format!(" {:?}", rollout.step_words(lane));
+        }
+        text
+    }
+
+    pub(super) fn preflight(&mut self) {
+        let mut checks = Vec::new();
+        for target in self.graph.target_indices() {
+            let worker = self.graph.target(target).worker;
+            let gone = self.fault(20);
+            if gone {
+                self.world.goes_down(self.now, worker, false);
+                if self.faults.coin() {
+                    let boot = self.world.host(worker).boot();
+                    let after = self.faults.between(1_000, 7_200_000);
+                    self.push(after, Event::ComesUp { worker, boot });
+                }
+            }
+            let entry = crate::sim::world::Entry { worker, job: None };
+            let ignored = self.knobs.mutation == Some(Mutation::OthersCordonIgnored);
+            checks.push(if self.world.people.contains(&entry) && !ignored {
+                Check::LeftAlone { reason: "a person has disabled it".to_owned() }
+            } else if self.world.host(worker).is_up() {
+                Check::Ready {
+                    boot_id: crate::sim::world::boot_id(worker, self.world.host(worker).boot()),
+                    state_dir: "/var/lib/maand".to_owned(),
+                }
+            } else {
+                Check::Unreachable { error: StepError::new(ErrorKind::Unreachable, "no route") }
+            });
+        }
+        self.feed(Fact::Preflight { checks });
+    }
+
+    /// A run that waits for people gets an answer after a while.
+    pub(super) fn rest(&mut self) {
+        if self.reacting {
+            return;
+        }
+        let Some(rollout) = &self.rollout else { return };
+        let waits = !matches!(rollout.standing(), Standing::Busy | Standing::Finished(_));
+        if waits {
+            self.reacting = true;
+            self.push(REACTION, Event::Reacts);
+        }
+    }
+
+    /// The end: the journal says the same as the memory, and a resume does nothing.
+    pub(super) fn after_the_end(&mut self) {
+        if !self.knobs.check {
+            return;
+        }
+        self.check_replay();
+        let Ok(mut again) = self.replayed() else { return };
+        let resumed = Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true };
+        if let Ok(all) = again.apply(self.now, resumed)
+            && (!all.effects.is_empty() || all.facts.len() > 1)
+        {
+            self.checker.breaks(10, format!("the resume of a finished run does {:?}", all.effects));
+        }
+        let left: Vec<_> =
+            again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
+        if let Some(entry) = self
+            .world
+            .file
+            .iter()
+            .find(|entry| !self.world.people.contains(entry) && !left.contains(&entry.worker))
+        {
+            self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
+        }
+    }
+}

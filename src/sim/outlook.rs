@@ -1,0 +1,264 @@
+//! How long a plan takes on a fleet, what is down at once, where it waits, and what happens when hosts
+//! fail: many runs of the real engine under virtual time. It must not know the terminal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::checker::takes_down;
+use super::drive::Sim;
+use super::knobs::Knobs;
+use crate::engine::{Fact, Intent, Millis, RunEnd, Standing};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct OutlookOptions {
+    /// The same seed gives the same answer.
+    pub seed: u64,
+    /// How many runs, for each rate.
+    pub runs: u32,
+    /// How many of 100,000 attempts of steps fail, one answer each.
+    pub rates: Vec<u32>,
+    /// How long kinds of steps (and `boot`) take, in milliseconds; others by rules of thumb.
+    pub durations: BTreeMap<String, i64>,
+}
+
+/// When a wave began and ended, from the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WaveTime {
+    /// From 0.
+    pub wave: u32,
+    /// Milliseconds.
+    pub began_ms: i64,
+    /// Milliseconds.
+    pub ended_ms: i64,
+}
+
+/// What happens at one rate of failures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rate {
+    /// So many of 100,000 attempts fail.
+    pub per_100_000: u32,
+    /// The share of runs that end with all workers well, 0 to 1.
+    pub succeed: f64,
+    /// The share of runs that stop before their end and wait for a person, 0 to 1.
+    pub stop: f64,
+    /// The mean number of workers that fail.
+    pub failed_workers: f64,
+    /// Milliseconds, in the middle of all runs.
+    pub median_ms: i64,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outlook {
+    /// How many workers.
+    pub workers: u32,
+    /// How many runs without failures.
+    pub runs: u32,
+    /// The run in the middle, in milliseconds.
+    pub expected_ms: i64,
+    /// The slowest run, in milliseconds.
+    pub worst_ms: i64,
+    /// Of the run in the middle.
+    pub waves: Vec<WaveTime>,
+    /// The most workers down at once, in any run.
+    pub most_down: u32,
+    /// The same of each job.
+    pub most_down_of_job: BTreeMap<String, u32>,
+    /// The same of each value of the tag that the plan spreads over (else `zone`).
+    pub most_down_of_zone: BTreeMap<String, u32>,
+    /// Milliseconds that the first in line waited, by the reason, in the run in the middle.
+    pub waits_ms: BTreeMap<&'static str, i64>,
+    /// Time of the rollout over the least that its limits allow, in the run in the middle.
+    pub over_lower_bound: Option<f64>,
+    /// What happens when steps fail.
+    pub rates: Vec<Rate>,
+}
+
+/// One run.
+struct Tried {
+    took: Millis,
+    end: Option<RunEnd>,
+    journal: Vec<(Millis, Fact)>,
+    waits: BTreeMap<&'static str, Millis>,
+}
+
+/// Tries a plan.
+pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
+    let calm = |n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), 0);
+    let mut runs: Vec<Tried> = (0..options.runs.max(1)).map(calm).collect();
+    runs.sort_by_key(|run| run.took);
+    let middle = &runs[runs.len() / 2];
+    let mut answer = Outlook {
+        workers: graph.targets.len() as u32,
+        runs: runs.len() as u32,
+        expected_ms: middle.took,
+        worst_ms: runs.last().map_or(0, |run| run.took),
+        waves: waves(&middle.journal),
+        most_down: 0,
+        most_down_of_job: BTreeMap::new(),
+        most_down_of_zone: BTreeMap::new(),
+        waits_ms: middle.waits.clone(),
+        over_lower_bound: over_lower_bound(graph, &middle.journal),
+        rates: Vec::new(),
+    };
+    for run in &runs {
+        count_down(graph, &run.journal, &mut answer);
+    }
+    answer.rates = options.rates.iter().map(|rate| at_rate(graph, options, *rate)).collect();
+    answer
+}
+
+fn tried(graph: &Arc<RolloutGraph>, options: &OutlookOptions, seed: u64, trouble: u32) -> Tried {
+    // All runs begin at the same moment: a window must not make them differ.
+    let knobs = Knobs { seed: seed.wrapping_mul(2016), trouble, check: false, ..Knobs::pattern_a(1) };
+    let mut sim = Sim::new(knobs, Arc::clone(graph));
+    sim.measured.clone_from(&options.durations);
+    sim.waits = Some(BTreeMap::new());
+    sim.stops_at_rest = true;
+    let began = sim.now;
+    sim.run();
+    let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
+        Some(Standing::Finished(end)) => Some(end),
+        _ => None,
+    };
+    Tried { took: sim.now - began, end, journal: sim.journal, waits: sim.waits.unwrap_or_default() }
+}
+
+fn at_rate(graph: &Arc<RolloutGraph>, options: &OutlookOptions, rate: u32) -> Rate {
+    let runs: Vec<Tried> = (0..options.runs.max(1))
+        .map(|n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), rate))
+        .collect();
+    let share = |wanted: &dyn Fn(&Tried) -> bool| {
+        runs.iter().filter(|run| wanted(run)).count() as f64 / runs.len() as f64
+    };
+    let failed = |run: &Tried| {
+        let fails = |fact: &Fact| {
+            matches!(fact, Fact::WorkerFailed { .. } | Fact::WorkerReverted { .. } | Fact::RevertStuck { .. })
+        };
+        run.journal.iter().filter(|(_, fact)| fails(fact)).count()
+    };
+    let mut times: Vec<Millis> = runs.iter().map(|run| run.took).collect();
+    times.sort_unstable();
+    Rate {
+        per_100_000: rate,
+        succeed: share(&|run| run.end == Some(RunEnd::Succeeded)),
+        stop: share(&|run| run.end.is_none()),
+        failed_workers: runs.iter().map(failed).sum::<usize>() as f64 / runs.len() as f64,
+        median_ms: times[times.len() / 2],
+    }
+}
+
+fn waves(journal: &[(Millis, Fact)]) -> Vec<WaveTime> {
+    let began = journal.first().map_or(0, |(at, _)| *at);
+    let mut waves: Vec<WaveTime> = Vec::new();
+    for (at, fact) in journal {
+        match fact {
+            Fact::WaveStarted { wave } => {
+                waves.push(WaveTime { wave: *wave, began_ms: at - began, ended_ms: at - began });
+            }
+            Fact::WaveFinished { .. } => {
+                if let Some(last) = waves.last_mut() {
+                    last.ended_ms = at - began;
+                }
+            }
+            _ => {}
+        }
+    }
+    waves
+}
+
+/// The most that was down at once, raised where this run had more.
+fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Outlook) {
+    let tag = graph.plan.rollout.spread.as_ref().map_or("zone", |spread| spread.value.tag.as_str());
+    let mut down: BTreeSet<TargetIx> = BTreeSet::new();
+    let mut of_job: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut of_zone: BTreeMap<&str, u32> = BTreeMap::new();
+    for (_, fact) in journal {
+        let (target, goes) = match fact {
+            Fact::Issued { lane: Lane::Worker(target), step, intent, .. } => {
+                let disturbs = takes_down(&graph.plan.steps[*step as usize].kind);
+                (*target, disturbs && *intent != Intent::ReadBootId && !intent.is_undo())
+            }
+            Fact::WorkerSucceeded { target } | Fact::WorkerReverted { target } => (*target, false),
+            _ => continue,
+        };
+        let comes = matches!(fact, Fact::WorkerSucceeded { .. } | Fact::WorkerReverted { .. });
+        let changed = if goes { down.insert(target) } else { comes && down.remove(&target) };
+        if !changed {
+            continue;
+        }
+        let worker = graph.fleet.worker(graph.target(target).worker);
+        let zone = worker.tags.get(tag).map_or("(none)", String::as_str);
+        let zones = of_zone.entry(zone).or_default();
+        *zones = if goes { *zones + 1 } else { zones.saturating_sub(1) };
+        raise(&mut answer.most_down_of_zone, zone, *zones);
+        for job in &graph.target(target).jobs {
+            let jobs = of_job.entry(job.0).or_default();
+            *jobs = if goes { *jobs + 1 } else { jobs.saturating_sub(1) };
+            raise(&mut answer.most_down_of_job, graph.fleet.job(*job).name.as_str(), *jobs);
+        }
+        answer.most_down = answer.most_down.max(down.len() as u32);
+    }
+}
+
+fn raise(most: &mut BTreeMap<String, u32>, name: &str, now: u32) {
+    match most.get_mut(name) {
+        Some(known) => *known = now.max(*known),
+        None => {
+            most.insert(name.to_owned(), now);
+        }
+    }
+}
+
+/// The time of the rollout over a bound that no order of the workers can beat: for each wave the
+/// longest worker, the work over `concurrency`, for each job the work of its holders over what may be
+/// down of it, and for the zones the longest worker of each over how many may be disturbed.
+fn over_lower_bound(graph: &RolloutGraph, journal: &[(Millis, Fact)]) -> Option<f64> {
+    let mut admitted: BTreeMap<TargetIx, Millis> = BTreeMap::new();
+    let mut took: BTreeMap<TargetIx, f64> = BTreeMap::new();
+    for (at, fact) in journal {
+        match fact {
+            Fact::WorkerAdmitted { target } => {
+                admitted.insert(*target, *at);
+            }
+            Fact::WorkerSucceeded { target } => {
+                took.insert(*target, (at - admitted.get(target)?) as f64);
+            }
+            _ => {}
+        }
+    }
+    let soaks = graph.waves.len().saturating_sub(1) as f64;
+    let mut bound = soaks * graph.plan.rollout.soak.as_millis() as f64;
+    for wave in &graph.waves {
+        let of_wave: Vec<(TargetIx, f64)> =
+            wave.clone().filter_map(|t| Some((TargetIx(t), *took.get(&TargetIx(t))?))).collect();
+        let mut least = of_wave.iter().map(|(_, took)| *took).fold(0.0, f64::max);
+        let work = |wanted: &dyn Fn(TargetIx) -> bool| -> f64 {
+            of_wave.iter().filter(|(target, _)| wanted(*target)).map(|(_, took)| took).sum()
+        };
+        if let Some(limit) = &graph.numbers().concurrency {
+            least = least.max(work(&|_| true) / f64::from(limit.value.max(1)));
+        }
+        for budget in &graph.numbers().budgets {
+            let may = f64::from(budget.of.saturating_sub(budget.wants).max(1));
+            least = least.max(work(&|target| graph.target(target).jobs.contains(&budget.job)) / may);
+        }
+        if let Some(spread) = &graph.plan.rollout.spread {
+            let mut longest: BTreeMap<Option<&String>, f64> = BTreeMap::new();
+            for (target, took) in &of_wave {
+                let tags = &graph.fleet.worker(graph.target(*target).worker).tags;
+                let zone = longest.entry(tags.get(&spread.value.tag)).or_default();
+                *zone = zone.max(*took);
+            }
+            least = least.max(longest.values().sum::<f64>() / spread.value.at_most as f64);
+        }
+        bound += least;
+    }
+    let times = waves(journal);
+    let spent = times.last()?.ended_ms - times.first()?.began_ms;
+    (bound > 0.0 && took.len() == graph.targets.len()).then(|| spent as f64 / bound)
+}
