@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::catalog::Bench;
-use crate::support::{Fault, Fleet, wait_until};
+use crate::support::{Fault, Fleet};
 
 /// The job is up while this file is there, and a reboot loses it: /run is a host's own and in memory.
 pub(crate) const MARK: &str = "run/web.up";
