@@ -77,7 +77,7 @@ fn commands_of(path: &[&str]) -> BTreeSet<String> {
 fn every_command_that_the_readme_types_exists() {
     let top = commands_of(&[]);
     assert!(top.contains("plan") && top.contains("init"), "{top:?}");
-    let mut wrong = BTreeSet::new();
+    let (mut wrong, mut looked_at) = (BTreeSet::new(), 0);
     for line in readme().replace("cargo run --release -- ", "maand ").lines() {
         for after in line.split("maand ").skip(1) {
             // Prose such as "a bug in maand is" is not typed: what is typed stands in code.
@@ -92,6 +92,7 @@ fn every_command_that_the_readme_types_exists() {
                 !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
             });
             let Some(first) = words.next().filter(|word| !word.starts_with('-')) else { continue };
+            looked_at += 1;
             if !top.contains(first) {
                 wrong.insert(format!("maand {first}"));
             } else if let (true, Some(second)) =
@@ -102,6 +103,7 @@ fn every_command_that_the_readme_types_exists() {
             }
         }
     }
+    assert!(looked_at > 20, "only {looked_at} commands were found in the README");
     assert!(wrong.is_empty(), "the README types commands that are not there: {wrong:?}");
 }
 
