@@ -1,7 +1,7 @@
 #!/bin/bash
 # What `maand run_command true` costs on N real OpenSSH servers, against a bare libssh2 client
 # (benches/bare_client.rs) and OpenSSH with `xargs -P`; also how many connections a deploy that has
-# nothing to do opens. Needs root on Linux (each server has an /opt and /var/lib of its own) and
+# nothing to do opens. Needs root on Linux (each server has an /opt, /var/lib and empty /root of its own) and
 # OpenSSH; everything is on 127.77.0.0/16 and is ended when the script ends.
 #
 #   benches/run_command.sh [N, default 50] [ROUNDS, default 5]
@@ -64,7 +64,7 @@ LogLevel INFO
 $penalties
 CONF
   unshare --mount --propagation private sh -c '
-    mount -t tmpfs tmpfs /opt && mount -t tmpfs tmpfs /var/lib && exec "$@"
+    mount -t tmpfs tmpfs /opt && mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /root && exec "$@"
   ' sh "$sshd" -D -e -f "$dir/$host.conf" >"$dir/$host.log" 2>&1 &
   servers+=($!)
 done
@@ -125,8 +125,8 @@ printf 'OpenSSH with xargs -P:            %6s ms   maand takes %s of it\n' "$bes
 printf 'most memory of maand:             %6s KiB\n' "$(peak "$maand" run_command true --concurrency "$n")"
 
 logins() { cat "$dir"/*.log | grep -c 'Accepted publickey' || true; }
-"$maand" build >/dev/null
-"$maand" deploy >/dev/null
+"$maand" build >/dev/null 2>&1
+"$maand" deploy >/dev/null 2>&1
 before=$(logins)
 took=$(millis "$maand" deploy)
 most=$(($(logins) - before))
