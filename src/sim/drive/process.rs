@@ -6,7 +6,6 @@ use super::{Event, REACTION, Sim};
 use crate::engine::{Check, ErrorKind, Fact, Phase, Rollout, Standing, StepError};
 use crate::graph::Lane;
 use crate::sim::mutation::Mutation;
-use crate::sim::world::{Entry, boot_id};
 
 impl Sim {
     /// A controller starts: the first one, or one after a crash.
