@@ -58,9 +58,14 @@ impl Drain<'_> {
         if ours.is_empty() {
             return said("nothing of this run's own was disabled");
         }
-        match self.edit(|file, lock, fence| file.enable(lock, &ours, fence)) {
+        let change = self.edit(|file, lock, fence| {
+            let change = file.enable(lock, &ours, fence)?;
+            // While the lock is held: a deploy of another worker would put them back otherwise.
+            own(self.own).retain(|entry| host_of(entry) != host);
+            Ok(change)
+        });
+        match change {
             Ok(change) => {
-                own(self.own).retain(|entry| host_of(entry) != host);
                 let gone = change.unchanged.len();
                 said(match gone {
                     0 => format!("{} enabled again", plural(ours.len())),
@@ -138,12 +143,16 @@ pub(super) fn before_deploy(
             );
             return Err(Outcome::NotDone { reason });
         }
-        let ours: Vec<_> = own(&entries).iter().cloned().collect();
-        if ours.is_empty() {
+        if own(&entries).is_empty() {
             return Ok(());
         }
-        edit_locked(&bucket, &run_lock, &run, &|| false, |file, lock, fence| file.ensure(lock, &ours, fence))
-            .map(|_| ())
+        edit_locked(&bucket, &run_lock, &run, &|| false, |file, lock, fence| {
+            // Not before the lock is held: meanwhile another worker may have been enabled, and what was
+            // ours then would be put back for good.
+            let ours: Vec<_> = own(&entries).iter().cloned().collect();
+            file.ensure(lock, &ours, fence)
+        })
+        .map(|_| ())
     })
 }
 
