@@ -1,6 +1,8 @@
 //! Whole runs under virtual time: 1,000, 10,000 and 100,000 workers x 7 steps, without and (the small
 //! one) with the checks. `cargo bench --bench sim`; items are facts.
 
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
 use std::hint::black_box;
 
 use divan::counter::ItemsCount;

@@ -51,6 +51,8 @@ pub struct Settings {
     pub host_root: Option<String>,
     /// With `sandbox`: settle times, soaks and pauses are so many times shorter; else 1.
     hurry: u32,
+    /// With `sandbox`: text of a plan's own is executed.
+    execute: bool,
     stated: BTreeSet<String>,
 }
 
@@ -69,6 +71,7 @@ const KNOWN: &[&str] = &[
     "sandbox",
     "host_root",
     "hurry",
+    "execute",
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
@@ -84,6 +87,12 @@ impl Settings {
     /// How many times shorter settle times, soaks and pauses are: 1 for workers that are real.
     pub fn hurry(&self) -> u32 {
         if self.sandbox { self.hurry } else { 1 }
+    }
+
+    /// Whether commands of a plan may be executed on this machine: always, but for a sandbox, whose
+    /// owner has to have said so.
+    pub fn executes_local(&self) -> bool {
+        !self.sandbox || self.execute
     }
 
     /// The folder that plays this worker's `/` in a sandbox bucket.
@@ -128,6 +137,7 @@ impl Settings {
             sandbox: false,
             host_root: None,
             hurry: 1,
+            execute: false,
             stated: BTreeSet::new(),
         }
     }
@@ -211,6 +221,7 @@ impl Settings {
                     self.hurry = times as u32;
                 }
             }
+            "execute" => self.execute = entry.flag(doc).unwrap_or(false),
             "sandbox" => self.sandbox = entry.flag(doc).unwrap_or(false),
             "host_root" => {
                 if let Some(root) = entry.text(doc) {

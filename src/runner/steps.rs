@@ -288,6 +288,9 @@ impl World {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
+        if !self.bucket.settings().executes_local() {
+            return said("recorded and not executed: this fleet is a sandbox");
+        }
         match Environment::of(&self.graph.plan, Some(command)) {
             Ok(environment) => {
                 let live = |bytes: &[u8]| sink(None, bytes);

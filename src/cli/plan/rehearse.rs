@@ -33,7 +33,7 @@ const WORKERS: u32 = 3;
 const WORKERS_MAX: u32 = crate::sandbox::WORKERS_MAX as u32;
 
 /// Settle times, soaks and pauses are so many times shorter in a rehearsal.
-const HURRY: u32 = 10;
+const HURRY: u32 = 60;
 
 /// A plan whose gates keep closing is approved at most so often.
 const APPROVALS: u32 = 1000;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     let sandbox = Sandbox::start(options)?;
     let faults =
         args.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
-    hurry(&sandbox.bucket_dir())?;
+    configure(&sandbox.bucket_dir(), args.execute)?;
     let plan_file = sandbox.bucket_dir().join("plan.yaml");
     let text = always_open(&plan);
     std::fs::write(&plan_file, text).map_err(|error| {
@@ -145,14 +145,15 @@ fn bucket_fleet(context: &Context) -> Result<Option<Fleet>, CliError> {
     }
 }
 
-fn hurry(bucket: &Path) -> Result<(), CliError> {
+fn configure(bucket: &Path, execute: bool) -> Result<(), CliError> {
     let path = bucket.join("maand.conf");
     let conf = std::fs::read_to_string(&path).unwrap_or_default();
-    std::fs::write(
-        &path,
-        format!("{conf}# Settle times, soaks and pauses are so many times shorter.\nhurry = {HURRY}\n"),
-    )
-    .map_err(|error| Problem::error("maand::rehearse::folder", format!("{}: {error}", path.display())).into())
+    let ours = format!(
+        "# Settle times, soaks and pauses are so many times shorter.\nhurry = {HURRY}\nexecute = {execute}\n"
+    );
+    std::fs::write(&path, format!("{conf}{ours}")).map_err(|error| {
+        Problem::error("maand::rehearse::folder", format!("{}: {error}", path.display())).into()
+    })
 }
 
 /// The plan's text, with a window that is open now: nobody rehearses by night.
