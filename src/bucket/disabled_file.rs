@@ -69,7 +69,8 @@ impl DisabledFile {
     }
 
     /// Removes one of each of the caller's own entries; what else is there stays. A job's key goes with
-    /// its last host, as an empty list means the whole job.
+    /// its last host, as an empty list means the whole job. A file that then is, byte for byte, what
+    /// remains of one that we made goes, too: where there was none, there is none again.
     pub fn enable(
         &self,
         lock: &Guard,
@@ -158,6 +159,21 @@ impl DisabledFile {
             let same = expected.as_ref().is_some_and(|expected| expected.text() == edited.text);
             if same || (expected.is_none() && !edited.changed.contains(&true)) {
                 return Ok(edited);
+            }
+            let emptied = wish == Wish::Absent && edit::is_ours_emptied(&edited.text);
+            if emptied && theirs.is_none() && !self.path.is_symlink() {
+                fence()?;
+                match remove(path, expected.as_ref()).map_err(failed)? {
+                    Put::Done => {
+                        sync_folder(path).map_err(failed)?;
+                        return Ok(edited);
+                    }
+                    Put::Changed | Put::TheirsWas(_) => {
+                        base = self.read_whole(path, entries, wish)?;
+                        expected = base.clone();
+                        continue;
+                    }
+                }
             }
             let temporary = write_beside(path, &edited.text, theirs.as_deref()).map_err(failed)?;
             // What was begun is finished: without this the file would lack somebody's edit.
@@ -259,6 +275,32 @@ enum Put {
     TheirsWas(Source),
 }
 
+/// Removes the file, given that it still is as `expected`. It is moved aside first, so that what is
+/// removed is what was looked at.
+fn remove(path: &Path, expected: Option<&Source>) -> io::Result<Put> {
+    let read = |path: &Path| {
+        read_text(path, "disabled.json", DISABLED_LIMIT).map_err(|problem| io::Error::other(problem.message))
+    };
+    let text = |source: &Source| source.text().to_owned();
+    if read(path)?.as_ref().map(text) != expected.map(text) {
+        return Ok(Put::Changed);
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let aside = path.with_file_name(format!(".{name}.gone"));
+    fs::rename(path, &aside)?;
+    if read(&aside)?.as_ref().map(text) == expected.map(text) {
+        fs::remove_file(&aside)?;
+        return Ok(Put::Done);
+    }
+    // A person was faster by a hair: theirs goes back, unless there is an even newer one.
+    match renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => fs::remove_file(&aside)?,
+        Err(_) => fs::rename(&aside, path)?,
+    }
+    Ok(Put::Changed)
+}
+
 /// The new text in a file beside `path` (and not in `taken`) with its mode and owner, on disk.
 fn write_beside(path: &Path, text: &str, taken: Option<&Path>) -> io::Result<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -327,6 +369,38 @@ mod tests {
         assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"workers\": [\"h1\"], \"jobs\": {}}");
         let files: Vec<_> = fs::read_dir(file.path.parent().unwrap()).unwrap().collect();
         assert_eq!(files.len(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_is_only_ours_goes_with_the_last_entry() {
+        let (_dir, file, lock) = bucket();
+        let ours = [worker("h1"), worker("h2")];
+        let _ = file.disable(&lock, &ours, &mut no_fence).unwrap();
+        let _ = file.enable(&lock, &ours[..1], &mut no_fence).unwrap();
+        assert!(file.path.exists());
+        // A person gets in between looking and removing.
+        let mut person = || {
+            fs::write(&file.path, "{\"workers\": [\"h2\", \"p\"]}").unwrap();
+            Ok(())
+        };
+        let _ = file.enable(&lock, &ours[1..], &mut person).unwrap();
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"workers\": [\"p\"]}");
+        fs::remove_file(&file.path).unwrap();
+        let job = DisabledEntry::Allocation(JobName::parse("api").unwrap(), Host::parse("h3").unwrap());
+        for entry in [worker("h1"), job] {
+            let all = [entry];
+            let _ = file.disable(&lock, &all, &mut no_fence).unwrap();
+            let _ = file.enable(&lock, &all, &mut no_fence).unwrap();
+            assert!(!file.path.exists());
+            // A person's own empty list, in another hand, stays.
+            fs::write(&file.path, "{\"workers\": []}").unwrap();
+            let _ = file.disable(&lock, &all, &mut no_fence).unwrap();
+            let _ = file.enable(&lock, &all, &mut no_fence).unwrap();
+            assert!(file.path.exists());
+            fs::remove_file(&file.path).unwrap();
+        }
+        let files = fs::read_dir(file.path.parent().unwrap()).unwrap().count();
+        assert_eq!(files, 0, "nothing is left beside it");
     }
 
     #[test]

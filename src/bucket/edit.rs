@@ -61,6 +61,13 @@ pub(super) fn apply(
     Ok(Edited { text, changed })
 }
 
+/// Whether the text is what remains, byte for byte, of a file that [`apply`] has made where there was
+/// none, when all its entries are gone again.
+pub(super) fn is_ours_emptied(text: &str) -> bool {
+    ["{\n  \"workers\": []\n}\n", "{\n  \"jobs\": {}\n}\n", "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n"]
+        .contains(&text)
+}
+
 struct Edit<'t> {
     text: &'t str,
     root: &'t Node,

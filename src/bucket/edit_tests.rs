@@ -73,11 +73,14 @@ fn a_broken_file_is_not_touched() {
     assert_eq!(edit("{\"workers\": null}", &[worker("h")], Wish::Present).0, "{\"workers\": [\"h\"]}");
 }
 
+/// A job's name, its `allocations` where it has some, and whether it has a note of a person's.
+type JobEntry = (u8, Option<Vec<u8>>, bool);
+
 /// A model of the file: what is in its lists, in order, and what else it has.
 #[derive(Clone, Debug)]
 struct Model {
     workers: Option<Vec<u8>>,
-    jobs: Option<Vec<(u8, Option<Vec<u8>>, bool)>>,
+    jobs: Option<Vec<JobEntry>>,
     note: bool,
     pretty: bool,
 }

@@ -11,6 +11,9 @@ use crate::bucket::{Host, JobName};
 use crate::plan::Problems;
 use crate::ssh::Cancel;
 
+/// Takes output lines as they come: the host where it is known, and the line.
+pub type Output = Arc<dyn Fn(Option<&Host>, &str) + Send + Sync>;
+
 /// What a call brings with it besides its request.
 #[derive(Clone)]
 pub struct Call {
@@ -19,7 +22,7 @@ pub struct Call {
     /// It must have ended by then.
     pub until: Instant,
     /// Takes output lines as they come: the host where it is known, and the line.
-    pub output: Arc<dyn Fn(Option<&Host>, &str) + Send + Sync>,
+    pub output: Output,
     /// Environment for every script: fencing (`MAAND_RUN`, `MAAND_EPOCH`) or nothing.
     pub fence: Option<Fence>,
 }

@@ -74,6 +74,7 @@ pub enum ColorChoice {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::enum_variant_names, reason = "`run_command` is the name that upstream gave it")]
 pub enum Command {
     /// Make a bucket, or complete one: tree, id, key pair
     Init(super::init::InitArgs),

@@ -6,8 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::table::{Table, or_dash};
-use super::{CliError, Context, Exit, out};
+use super::world::World;
+use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Fleet, Job, RestartPolicy, Worker};
+use crate::catalog::CatalogAllocation;
 use crate::plan::Problem;
 
 /// What is shown.
@@ -19,6 +21,8 @@ pub enum CatCommand {
     Jobs,
     /// Which job is on which worker
     Allocations(Filter),
+    /// What was last deployed, and what is pending
+    Deployments(Filter),
 }
 
 /// Which allocations are shown.
@@ -60,6 +64,14 @@ pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliErr
     let (fleet, warnings) = bucket.load()?;
     context.warn(&warnings);
     match command {
+        CatCommand::Deployments(filter) => {
+            let world = World::of(bucket, fleet, context)?;
+            let all = engine::of(&world, context)?.allocations().map_err(engine::catalog_error)?;
+            let names = all.iter().map(|one| one.job.as_str()).collect();
+            let hosts = all.iter().map(|one| one.host.as_str()).collect();
+            filter.check(&names, &hosts)?;
+            show(context, "deployments", deployments(&all, &filter))
+        }
         CatCommand::Workers => show(context, "workers", workers(&fleet)),
         CatCommand::Jobs => show(context, "jobs", jobs(&fleet)),
         CatCommand::Allocations(filter) => {
@@ -182,6 +194,52 @@ fn allocations(fleet: &Fleet, filter: &Filter) -> Both {
             "host": worker.host,
             "disabled": allocation.disabled,
             "version": job.version,
+        }));
+    }
+    Both { table, json }
+}
+
+/// What the next deploy makes of it, in one word.
+fn rollout(one: &CatalogAllocation) -> &'static str {
+    match (&one.current_hash, one.current_hash == one.new_hash) {
+        (None, _) if one.removed => "gone",
+        _ if one.removed => "removed",
+        _ if one.disabled => "disabled",
+        (None, _) => "new",
+        (Some(_), true) => "current",
+        (Some(_), false) => "changed",
+    }
+}
+
+fn deployments(all: &[CatalogAllocation], filter: &Filter) -> Both {
+    let mut table = Table::new(&["SEQ", "JOB", "HOST", "ROLLOUT", "CURRENT", "NEW", "HASH"]);
+    let mut json = Vec::new();
+    for one in all {
+        if !filter.shows(one.job.as_str(), one.host.as_str(), one.disabled || one.removed) {
+            continue;
+        }
+        let text = |value: &Option<String>| or_dash(value.clone().unwrap_or_default());
+        let hash = one.current_hash.as_deref().unwrap_or_default().chars().take(12).collect::<String>();
+        table.row(vec![
+            one.deployment_seq.to_string(),
+            one.job.to_string(),
+            one.host.to_string(),
+            rollout(one).to_owned(),
+            text(&one.current_version),
+            text(&one.new_version),
+            or_dash(hash),
+        ]);
+        json.push(json!({
+            "job": one.job,
+            "host": one.host,
+            "rollout": rollout(one),
+            "disabled": one.disabled,
+            "removed": one.removed,
+            "deployment_seq": one.deployment_seq,
+            "current_hash": one.current_hash,
+            "new_hash": one.new_hash,
+            "current_version": one.current_version,
+            "new_version": one.new_version,
         }));
     }
     Both { table, json }

@@ -14,7 +14,7 @@ use super::table::{Table, or_dash};
 use super::world::World;
 use super::{CliError, Context, Exit, engine, interrupt, out};
 use crate::bucket::{Bucket, Host, JobName};
-use crate::catalog::{AllocationReport, Call, Catalog, Report, WorkerOutcome, action_name};
+use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems};
 use crate::ssh::{self, Cancel};
 
@@ -74,7 +74,7 @@ pub(super) fn say(line: &str) {
 }
 
 /// Shows lines as they come, as upstream does: `host | line` on standard error.
-fn printer(context: &Context) -> Arc<dyn Fn(Option<&Host>, &str) + Send + Sync> {
+fn printer(context: &Context) -> Output {
     let quiet = context.quiet;
     Arc::new(move |host, line| {
         if quiet {

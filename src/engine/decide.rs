@@ -62,10 +62,11 @@ impl Rollout {
         }
         for step in 0..self.lane(lane).steps.len() as u32 {
             let pending = self.lane(lane).steps[step as usize].status == Status::Pending;
-            if pending && self.needs_met(lane, step) {
-                if let Some(fact) = self.begin(at, lane, step, effects) {
-                    return Some(fact);
-                }
+            if pending
+                && self.needs_met(lane, step)
+                && let Some(fact) = self.begin(at, lane, step, effects)
+            {
+                return Some(fact);
             }
         }
         match lane {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::graph::{Lane, TargetIx};
 
+use super::StepError;
+
 /// Milliseconds since 1970-01-01 UTC, by the controller's clock.
 pub type Millis = i64;
 
@@ -385,90 +387,6 @@ pub enum Evidence {
         /// Its boot id.
         boot_id: String,
     },
-}
-
-/// Why something failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepError {
-    /// Which kind.
-    pub kind: ErrorKind,
-    /// In one sentence.
-    pub message: String,
-    /// The last lines of output, where there was some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-}
-
-impl StepError {
-    /// Without output.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), output: None }
-    }
-}
-
-/// Kinds of errors that a report or a decision tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it, as far as no comment does")]
-pub enum ErrorKind {
-    Refused,
-    Unreachable,
-    TimedOut,
-    Handshake,
-    /// Final at once.
-    HostKeyChanged,
-    /// Final at once.
-    HostKeyUnknown,
-    AuthRefused,
-    NoLogin,
-    SudoWantsPassword,
-    BootIdUnreadable,
-    /// Two names for one host, or the controller itself.
-    SameHost,
-    /// A tool is missing on the worker.
-    MissingTool,
-    /// Another run's claim. Final at once.
-    Claimed,
-    /// A newer controller has taken over. Final at once.
-    Fenced,
-    /// The reboot command was accepted, and the worker neither went away nor changed its boot id.
-    NotRebooted,
-    /// The boot id changed again while settling. Final at once.
-    CrashLoop,
-    /// Came back with the services still starting, or failing to.
-    NotSettled,
-    /// A command or Makefile target ended with another code than 0.
-    Command,
-    /// Deploy or job control failed on the worker.
-    Catalog,
-    Unhealthy,
-    OutOfSync,
-    /// The answer was lost, and looking did not help either.
-    Unknown,
-    /// An approval did not come in time.
-    NotApproved,
-    /// The plan's order does not allow it (nothing follows a reboot before the boot is verified).
-    Unverified,
-    /// The controller itself: its disk, its programs.
-    Controller,
-}
-
-impl ErrorKind {
-    /// Whether another attempt can not help until a person has acted.
-    pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::HostKeyChanged
-                | Self::HostKeyUnknown
-                | Self::CrashLoop
-                | Self::SudoWantsPassword
-                | Self::Claimed
-                | Self::Fenced
-                | Self::SameHost
-                | Self::Unverified
-                | Self::NotApproved
-        )
-    }
 }
 
 /// How an attempt in doubt was settled.

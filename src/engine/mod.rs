@@ -10,6 +10,7 @@ mod chart;
 mod decide;
 mod decide_admission;
 mod effect;
+mod error;
 mod evolve;
 mod evolve_attempt;
 mod evolve_control;
@@ -23,6 +24,7 @@ mod view;
 
 pub use chart::Life;
 pub use effect::*;
+pub use error::{ErrorKind, StepError};
 pub use fact::*;
 pub use illegal::Illegal;
 pub use rollout::{Consequences, Options, Rollout};

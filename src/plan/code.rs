@@ -147,6 +147,8 @@ codes! {
     LEFT_DISABLED = "left_disabled";
     /// `reboot` without a later `wait_for_ssh`.
     REBOOT_WITHOUT_WAIT = "reboot_without_wait";
+    /// A step between a reboot and the wait for it.
+    REBOOT_NOT_AWAITED = "reboot_not_awaited";
     /// A step that may run beside a reboot.
     BESIDE_REBOOT = "beside_reboot";
     /// A reboot of a worker that was not drained (a warning).

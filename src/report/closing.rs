@@ -181,10 +181,20 @@ fn next_steps(view: &RunView) -> Vec<String> {
     let failed = view.workers.iter().find(|worker| worker.state == WorkerState::Failed);
     match view.state {
         RunState::Interrupted | RunState::Paused => vec![format!("Go on with: maand plan resume {run}")],
-        RunState::Waiting => vec![
-            format!("Approve with: maand plan approve {run}"),
-            format!("Then go on with: maand plan resume {run}"),
-        ],
+        RunState::Waiting => {
+            let mut lines = Vec::new();
+            if !view.rollout.closed_gates().is_empty() {
+                lines.push(format!("Approve with: maand plan approve {run}"));
+            }
+            if view.rollout.doubts().is_empty() {
+                lines.push(format!("Then go on with: maand plan resume {run}"));
+            } else {
+                lines.push(format!(
+                    "See whether it ran, and go on with: maand plan resume {run} --in-doubt done (or rerun, or skip)"
+                ));
+            }
+            lines
+        }
         RunState::Halted => {
             let mut lines = Vec::new();
             if let Some(worker) = failed {

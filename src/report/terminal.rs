@@ -46,7 +46,7 @@ impl Size {
 impl Terminal {
     /// On standard output.
     pub fn stdout(color: bool) -> Self {
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), HERTZ);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::stdout()), HERTZ);
         Self::new(target, Size::OfStdout, color)
     }
 

@@ -123,6 +123,26 @@ impl FakeTerminal {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// Text with the control sequences that a screen uses.
+    pub(super) fn interpret(&self, text: &str) {
+        let mut rest = text;
+        while let Some((plain, sequence)) = rest.split_once("\x1b[") {
+            self.put(plain).unwrap();
+            let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+            let n = sequence[..end].parse().unwrap_or(1);
+            match sequence.as_bytes()[end] {
+                b'A' => self.move_cursor_up(n).unwrap(),
+                b'B' => self.move_cursor_down(n).unwrap(),
+                b'C' => self.move_cursor_right(n).unwrap(),
+                b'D' => self.move_cursor_left(n).unwrap(),
+                b'K' => self.clear_line().unwrap(),
+                other => panic!("unknown sequence {}", char::from(other)),
+            }
+            rest = &sequence[end + 1..];
+        }
+        self.put(rest).unwrap();
+    }
+
     fn with(&self, act: impl FnOnce(&mut Paper)) -> std::io::Result<()> {
         act(&mut self.paper.lock().unwrap());
         Ok(())

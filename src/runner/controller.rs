@@ -137,6 +137,10 @@ impl Controller {
 
     fn begin(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<(), Problem> {
         for fact in first {
+            // An abort with nothing under way is the end at once.
+            if matches!(self.rollout.standing(), Standing::Finished(_)) {
+                return Ok(());
+            }
             self.apply(fact, None)?;
         }
         if let Some(how) = in_doubt {

@@ -109,7 +109,12 @@ impl Deployer {
         drop(state);
 
         let all: BTreeSet<Host> = served.values().flatten().cloned().collect();
-        let outcomes = self.lead(&kind, &all, call);
+        // A panic here must not leave the others waiting for a leader that is gone.
+        let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
+        let outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+            let why = "a bug in maand ended the deploy (see the message above)".to_owned();
+            all.iter().map(|host| (host.clone(), Outcome::Unknown { why: why.clone() })).collect()
+        });
 
         let mut state = self.state();
         state.leading = false;

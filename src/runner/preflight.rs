@@ -156,22 +156,22 @@ impl World {
         let own = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let mut seen: HashMap<String, usize> = HashMap::new();
         let reboots = self.graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. }));
-        for at in 0..checks.len() {
-            let Check::Ready { boot_id, .. } = &checks[at] else { continue };
+        for (at, check) in checks.iter_mut().enumerate() {
+            let Check::Ready { boot_id, .. } = check else { continue };
             let host = self.host(TargetIx(at as u32));
             let message = match seen.get(boot_id) {
                 Some(other) => Some(format!(
                     "{host} and {} are one host: both have the boot id {boot_id}",
                     self.host(TargetIx(*other as u32))
                 )),
-                None if reboots && boot_id == own.trim() => {
+                None if reboots && *boot_id == own.trim() => {
                     Some(format!("{host} is this machine: rebooting it would end the run"))
                 }
                 None => None,
             };
             seen.entry(boot_id.clone()).or_insert(at);
             if let Some(message) = message {
-                checks[at] = Check::Unreachable { error: StepError::new(ErrorKind::SameHost, message) };
+                *check = Check::Unreachable { error: StepError::new(ErrorKind::SameHost, message) };
             }
         }
     }

@@ -72,7 +72,7 @@ pub(super) struct RebootOrder<'a> {
 pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
     let started = Instant::now();
     if let Some(unless) = &order.unless {
-        match compare(access, order, "look") {
+        match compare_patiently(access, order, "look", started) {
             Ok(Answer::Already(boot_id)) => return rebooted(boot_id),
             Ok(Answer::Nothing) => match is_needless(access, unless) {
                 Ok(true) => return Outcome::Ok { evidence: Evidence::NotNeeded },
@@ -80,10 +80,11 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
                 Err(outcome) => return outcome,
             },
             Ok(Answer::Pending) => return watch(access, order, started),
+            Err(Trouble::Connect(error)) => return not_there(&error),
             Err(trouble) => return trouble.into_outcome(&access.host, "looking before the reboot"),
         }
     }
-    match compare(access, order, "reboot") {
+    match compare_patiently(access, order, "reboot", started) {
         Ok(Answer::Already(boot_id)) => rebooted(boot_id),
         Ok(Answer::Pending | Answer::Nothing) => watch(access, order, started),
         // The answer was lost: the worker knows, so look at it.
@@ -96,7 +97,43 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
             },
             seen => seen,
         },
+        Err(Trouble::Connect(error)) => not_there(&error),
         Err(trouble) => trouble.into_outcome(&access.host, "the reboot script"),
+    }
+}
+
+/// A repeat after a crash may find the worker on its way down or booting: what an earlier controller
+/// sent is at work. So a worker that can not be reached is tried again, for as long as one that goes
+/// down is waited for.
+fn compare_patiently(
+    access: &Access,
+    order: &RebootOrder<'_>,
+    mode: &str,
+    started: Instant,
+) -> Result<Answer, Trouble> {
+    loop {
+        match compare(access, order, mode) {
+            Err(Trouble::Connect(error))
+                if !error.is_final()
+                    && !access.cancel.is_cancelled()
+                    && started.elapsed() < order.down_within =>
+            {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// It could not be reached all that time. One that is gone may have been sent away by an earlier
+/// attempt: only the wait can tell, and it takes nothing but another boot id for a reboot.
+fn not_there(error: &ConnectError) -> Outcome {
+    match error {
+        ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => {
+            Outcome::Ok { evidence: Evidence::Departed }
+        }
+        ConnectError::Cancelled => Outcome::Unknown { why: "given up before the reboot command".into() },
+        error => Outcome::Failed { error: connect_error(error) },
     }
 }
 

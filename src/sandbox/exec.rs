@@ -15,12 +15,14 @@ use super::{Fault, FaultKind};
 
 /// The name of the stand-in that reboots a worker; a script that names it is one that reboots.
 const REBOOTS: &str = "sandbox-reboot";
-/// A script that is longer is answered with an error when it would have to be looked at.
+/// The connection is cut for a script that is longer, when it would have to be looked at.
 const BODY_MAX: usize = 16 * 1024 * 1024;
 /// sshd's exit status when `/etc/nologin` is there.
 const NOLOGIN: i32 = 254;
 /// What is printed for text that was not executed.
-const RECORDED: &str = "sandbox: recorded, not executed\n";
+const RECORDED: &str = "sandbox: recorded, not executed";
+/// What runs in its place.
+const IN_ITS_PLACE: &str = "echo 'sandbox: recorded, not executed'";
 
 type Output = ChannelWriteHalf<Msg>;
 
@@ -36,7 +38,7 @@ pub(super) async fn run(worker: Arc<Worker>, channel: Channel<Msg>, command: Str
     if !framed && !worker.common.execute {
         let code = 0;
         worker.note(Event::NotExecuted { text: command, code });
-        let _ = output.data_bytes(RECORDED).await;
+        let _ = output.data_bytes(format!("{RECORDED}\n").into_bytes()).await;
         return end(&output, code).await;
     }
     let Some(guard) = worker.guard() else { return };
@@ -84,12 +86,6 @@ pub(super) async fn run(worker: Arc<Worker>, channel: Channel<Msg>, command: Str
         Outcome::Cut => worker.cut(connection),
         // Whatever comes is swallowed, until the client gives up or the worker goes down.
         Outcome::Hang => while input.wait().await.is_some() {},
-        Outcome::Answer { stdout, stderr } => {
-            let _ = output.extended_data_bytes(1, stderr.into_bytes()).await;
-            let _ = output.data_bytes(stdout.into_bytes()).await;
-            end(&output, 0).await;
-            while input.wait().await.is_some() {}
-        }
     }
 }
 
@@ -99,11 +95,6 @@ enum Outcome {
     Ended(Option<i32>),
     Cut,
     Hang,
-    /// The process is not to be heard; this is said in its place.
-    Answer {
-        stdout: String,
-        stderr: String,
-    },
 }
 
 async fn end(output: &Output, code: i32) {
@@ -136,8 +127,8 @@ async fn talk(
     let mut body = String::new();
     if pending.is_some() || users_own {
         if header.length > BODY_MAX {
-            let stderr = format!("sandbox: too long\n{}", header.stderr_end());
-            return Outcome::Answer { stdout: header.answer("", 126), stderr };
+            worker.note(Event::Note { text: "a script that is too long to be looked at".into() });
+            return Outcome::Cut;
         }
         if header.lock {
             let _ = output.data_bytes(header.go().into_bytes()).await;
@@ -158,18 +149,9 @@ async fn talk(
     }
     let script = header.script(&body);
     if users_own && !is_demo(worker, script) {
-        if mute.load(Ordering::Relaxed) {
-            return Outcome::Cut;
-        }
-        // The process is not to be heard any more: it ends when its standard input does.
-        mute.store(true, Ordering::Relaxed);
-        drop(stdin);
-        if header.sudo && worker.root.has_flag(FaultKind::SudoPassword) {
-            let stderr = format!("sudo: a password is required\n{}", header.stderr_end());
-            return Outcome::Answer { stdout: header.sudo_refused(), stderr };
-        }
         worker.note(Event::NotExecuted { text: script.to_owned(), code: 0 });
-        return Outcome::Answer { stdout: header.answer(RECORDED, 0), stderr: header.stderr_end() };
+        // What comes behind the body is payload, and nobody reads it.
+        return feed(stdin, header.with_script(IN_ITS_PLACE), input).await;
     }
     worker.note(Event::Executed { lock: header.lock, bytes: header.length });
     feed(stdin, sent, input).await

@@ -82,11 +82,6 @@ impl Root {
         self.0.join("etc/fault").join(kind.name())
     }
 
-    /// Whether a fault's file is there.
-    pub(super) fn has_flag(&self, kind: FaultKind) -> bool {
-        self.flag(kind).exists()
-    }
-
     /// Puts a fault's file there or takes it away.
     pub(super) fn set_flag(&self, kind: FaultKind, on: bool) -> io::Result<()> {
         if on {

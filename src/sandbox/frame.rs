@@ -1,5 +1,6 @@
 //! The framing in which our transport sends scripts, as far as a sandbox must understand it: whose
-//! text it is, where it ends, and how an answer must look to be believed.
+//! text it is and where it ends. Answers are left to the transport's own bootstrap, which runs another
+//! script in the place of one that must not run.
 //!
 //! The transport's own description is in `src/ssh/frame.rs`; `tests/it/sandbox` holds the two together.
 
@@ -9,9 +10,11 @@ pub(super) const READY: &str = "maand-ready-1";
 /// The three lines in front of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) sudo: bool,
     begin: String,
-    end: String,
+    /// The three lines, with the second in its words.
+    first: String,
+    second: Vec<String>,
+    state: Vec<u8>,
     /// Asks for the worker's lock, as what changes something there does.
     pub(super) lock: bool,
     /// Bytes of the body that follows.
@@ -33,44 +36,37 @@ impl Header {
         let second = lines.next()?;
         let state = lines.next().filter(|line| line.ends_with(b"\n"))?;
         let size = first.len() + second.len() + state.len();
-        let first: Vec<_> = std::str::from_utf8(first).ok()?.split_whitespace().collect();
-        let second: Vec<_> = std::str::from_utf8(second).ok()?.split_whitespace().collect();
-        let (["maand1", sudo, end], [begin, _, _shell, lock, _deadline, length, users_own]) =
-            (first.as_slice(), second.as_slice())
+        let (first_words, second_words) = (words(first)?, words(second)?);
+        let (["maand1", _sudo, _end], [begin, _, _shell, lock, _deadline, length, users_own]) =
+            (first_words.as_slice(), second_words.as_slice())
         else {
             return None;
         };
         Some(Self {
-            sudo: *sudo == "1",
             begin: (*begin).to_owned(),
-            end: (*end).to_owned(),
             lock: *lock == "1",
             length: length.parse().ok()?,
             // Whatever is not clearly ours is the user's.
             users_own: *users_own != "0",
             size,
+            first: String::from_utf8_lossy(first).into_owned(),
+            second: second_words.iter().map(|word| (*word).to_owned()).collect(),
+            state: state.to_vec(),
         })
+    }
+
+    /// The same header with another script behind it, whole as the bootstrap expects it.
+    pub(super) fn with_script(&self, script: &str) -> Vec<u8> {
+        let body = format!("{script}\n#{}", self.begin);
+        let mut words = self.second.clone();
+        // Its place is certain: a header has seven words there.
+        words[5] = body.len().to_string();
+        [self.first.as_bytes(), words.join(" ").as_bytes(), b"\n", &self.state, body.as_bytes()].concat()
     }
 
     /// What tells the client to send the body of a script that waits for a lock.
     pub(super) fn go(&self) -> String {
         format!("{} go\n", self.begin)
-    }
-
-    /// An answer as if the script had run, printed `output`, and ended with `code`.
-    pub(super) fn answer(&self, output: &str, code: i32) -> String {
-        // No process group has that number, so nobody is hit when the client wants to end it.
-        format!("{} begin 999999999 1\n{output}\n{} exit {code}\n", self.begin, self.end)
-    }
-
-    /// What ends standard error in front of each of the answers.
-    pub(super) fn stderr_end(&self) -> String {
-        format!("\n{} err 0\n", self.end)
-    }
-
-    /// An answer as if sudo had refused.
-    pub(super) fn sudo_refused(&self) -> String {
-        format!("\n{} sudo 1\n", self.end)
     }
 
     /// The script within its body: without the exports in front and the proof at the end.
@@ -81,6 +77,10 @@ impl Header {
         }
         text
     }
+}
+
+fn words(line: &[u8]) -> Option<Vec<&str>> {
+    Some(std::str::from_utf8(line).ok()?.split_whitespace().collect())
 }
 
 /// What comes after one shell word and the end of its line; `None` when it is not quoted as the
@@ -111,13 +111,22 @@ mod tests {
     #[test]
     fn a_header_is_read_once_it_is_whole() {
         let header = Header::read(&[HEADER, b"export A=1\n"].concat()).unwrap();
-        assert!(header.sudo && header.lock && header.users_own);
+        assert!(header.lock && header.users_own);
         assert_eq!((header.length, header.size), (123, HEADER.len()));
         for cut in 0..HEADER.len() {
             assert_eq!(Header::read(&HEADER[..cut]), None, "{cut}");
         }
         let ours = Header::read(b"maand1 0 EE\nBB EE sh 0 60 5 0\n.maand\n").unwrap();
-        assert!(!ours.users_own && !ours.lock && !ours.sudo);
+        assert!(!ours.users_own && !ours.lock);
+    }
+
+    #[test]
+    fn another_script_takes_the_place_of_one() {
+        let sent = Header::read(HEADER).unwrap().with_script("echo hi");
+        let text = String::from_utf8(sent.clone()).unwrap();
+        assert_eq!(text, "maand1 1 EE\nBB EE bash 1 60 11 1\n/var/lib/x y\necho hi\n#BB");
+        let header = Header::read(&sent).unwrap();
+        assert_eq!(sent.len(), header.size + header.length);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bucket_cli;
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
@@ -10,9 +11,13 @@ mod handbook;
 mod journal;
 mod layering;
 mod plan;
+mod run_apply;
 mod run_bench;
 mod run_command;
+mod run_control;
+mod run_controller;
 mod run_crash;
+mod run_faults;
 mod sandbox;
 mod sim;
 mod ssh;

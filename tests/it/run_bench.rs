@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::catalog::Bench;
-use crate::support::{Fault, Fleet, wait_until};
+use crate::support::{Fault, Fleet};
 
 /// The job is up while this file is there, and a reboot loses it: /run is a host's own and in memory.
 pub(crate) const MARK: &str = "run/web.up";
@@ -106,15 +106,6 @@ impl RunBench {
 
     pub(crate) fn status(&self) -> Value {
         self.json(0, &["plan", "status"])
-    }
-
-    /// Waits until the run's view is so.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, what: &str, mut holds: impl FnMut(&Value) -> bool) {
-        wait_until(what, || {
-            let out = self.maand(&["plan", "status", "--output", "json"]);
-            serde_json::from_slice(&out.stdout).is_ok_and(|view: Value| holds(&view))
-        });
     }
 
     /// Every worker has booted once more than in `before`, runs its job, and is enabled.

@@ -1,5 +1,6 @@
 //! The simulator as a test: fixed seeds, fresh seeds, crash sweeps, broken engines, and one seed again
 //! by name.
+#![expect(clippy::print_stdout, reason = "what was drawn and replayed is shown with --nocapture")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -54,7 +54,17 @@ fi
 end() {
   touch "$d/over"
   local u
-  u=$(cat "$d/unshare.pid" 2>/dev/null) && [ -n "$u" ] && kill -s KILL "$u" 2>/dev/null
+  if u=$(cat "$d/unshare.pid" 2>/dev/null) && [ -n "$u" ]; then
+    kill -s KILL "$u" 2>/dev/null
+    wait "$u" 2>/dev/null
+  fi
+  # A killed test can not clean up; the last host takes the fleet's folder with it.
+  case $d in
+    /tmp/maand-fleet-*/w[0-9]*)
+      rm -rf "$d"
+      ls -d "${d%/*}"/w[0-9]* >/dev/null 2>&1 || rm -rf "${d%/*}"
+      ;;
+  esac
   exit 0
 }
 trap end TERM

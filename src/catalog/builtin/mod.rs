@@ -20,6 +20,7 @@ mod planning;
 mod ports;
 mod probe;
 mod rollout;
+mod rows;
 mod scripts;
 mod state;
 mod store;
@@ -30,4 +31,4 @@ mod tree;
 mod wire;
 
 pub use engine::{Builtin, MAKE_TIMEOUT, built_workers};
-pub use store::action_name;
+pub use rows::action_name;

@@ -139,3 +139,122 @@ pub(crate) fn compare(printed: &str, expected: &WorkerJson) -> Agreement {
         Agreement::Same
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    use super::super::tree::Tree;
+    use super::*;
+
+    /// Runs a script of ours here, in a folder that plays the worker's. In place of its n-th
+    /// `mv` it is killed, if that is given.
+    fn run(dir: &Path, text: &str, input: &[u8], hash: &str, killed_at: Option<usize>) -> Option<i32> {
+        let bin = dir.join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let mv = format!(
+            "#!/bin/sh\nprintf x >>'{0}/calls'\n\
+             [ \"$(wc -c <'{0}/calls')\" != {1} ] || {{ kill -s KILL $PPID; exit 1; }}\n\
+             PATH=/usr/bin:/bin exec mv \"$@\"\n",
+            dir.display(),
+            killed_at.unwrap_or(0),
+        );
+        fs::write(bin.join("mv"), mv).unwrap();
+        fs::set_permissions(bin.join("mv"), fs::Permissions::from_mode(0o755)).unwrap();
+        let _ = fs::remove_file(dir.join("calls"));
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{COMMON}\n{text}")])
+            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+            .env("MAAND_DIR", dir.join("worker"))
+            .env("MAAND_JOB", "api")
+            .env("MAAND_HASH", hash)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // One that is killed reads no more.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait().unwrap().code()
+    }
+
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Tree, Vec<u8>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let tree = Tree::read(dir.path()).unwrap();
+        let hash = tree.hash("");
+        let mut bytes = Vec::new();
+        tree.write_tar(dir.path(), &hash, &mut bytes).unwrap();
+        (dir, tree, bytes, hash)
+    }
+
+    #[test]
+    fn a_swap_that_is_killed_at_any_step_is_brought_to_its_end() {
+        let put = include_str!("scripts/put.sh");
+        let (_old_dir, old, old_bytes, old_hash) =
+            tree(&[("Makefile", "1"), ("gone", "1"), ("conf", "a file"), ("sub/x", "1"), (".hidden", "1")]);
+        let (_new_dir, new, new_bytes, new_hash) = tree(&[
+            ("Makefile", "2"),
+            ("conf/a", "a folder"),
+            ("sub", "a file"),
+            (".hidden", "2"),
+            ("..odd", "2"),
+        ]);
+        let mut rolled_forward = 0;
+        for n in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            let job = dir.path().join("worker/jobs/api");
+            assert_eq!(run(dir.path(), put, &old_bytes, &old_hash, None), Some(0));
+            assert_eq!(Tree::read(&job).unwrap(), old);
+            for kept in super::super::tree::KEPT {
+                fs::create_dir(job.join(kept)).unwrap();
+                fs::write(job.join(kept).join("mine"), "mine").unwrap();
+            }
+            let ended = run(dir.path(), put, &new_bytes, &new_hash, Some(n));
+            // What every script does first.
+            assert_eq!(run(dir.path(), "roll_forward", b"", &new_hash, None), Some(0));
+            let there = Tree::read(&job).unwrap();
+            let note = fs::read_to_string(dir.path().join("worker/.maand/tree/api")).unwrap();
+            assert!(
+                there == old && note.trim() == old_hash || there == new && note.trim() == new_hash,
+                "{n}"
+            );
+            rolled_forward += usize::from(ended != Some(0) && there == new);
+            for kept in super::super::tree::KEPT {
+                assert_eq!(fs::read_to_string(job.join(kept).join("mine")).unwrap(), "mine");
+            }
+            // And the next deploy gets through in any case.
+            assert_eq!(run(dir.path(), put, &new_bytes, &new_hash, None), Some(0));
+            assert_eq!(Tree::read(&job).unwrap(), new);
+            if ended == Some(0) {
+                break;
+            }
+        }
+        assert!(rolled_forward > 5, "killed in the middle of a swap only {rolled_forward} times");
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_changes_nothing() {
+        let put = include_str!("scripts/put.sh");
+        let (_old_dir, old, old_bytes, old_hash) = tree(&[("Makefile", "1")]);
+        let (_new_dir, _, new_bytes, new_hash) = tree(&[("Makefile", "2"), ("a", "2"), ("b", "2")]);
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(run(dir.path(), put, &old_bytes, &old_hash, None), Some(0));
+        for cut in (0..new_bytes.len() - 1024).step_by(512) {
+            assert_eq!(
+                run(dir.path(), put, &new_bytes[..cut], &new_hash, None),
+                Some(code::NOT_UNPACKED),
+                "{cut}"
+            );
+            assert_eq!(Tree::read(&dir.path().join("worker/jobs/api")).unwrap(), old);
+        }
+        assert!(!dir.path().join("worker/.maand/stage/api").exists());
+    }
+}

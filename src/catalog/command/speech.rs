@@ -63,7 +63,7 @@ fn call(text: &str) -> Speech {
 /// `+5` or `23:30`; `+0` is now.
 fn is_later(word: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let minutes = word.strip_prefix('+').is_some_and(|n| digits(n) && n.trim_start_matches('0') != "");
+    let minutes = word.strip_prefix('+').is_some_and(|n| digits(n) && !n.trim_start_matches('0').is_empty());
     minutes || word.split_once(':').is_some_and(|(hour, minute)| digits(hour) && digits(minute))
 }
 

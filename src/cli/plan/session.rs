@@ -11,7 +11,7 @@ use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::catalog::Catalog;
 use crate::engine::{Check, Fact, Options, Phase, Resolution, Rollout, RunEnd, Stamped, Standing};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
-use crate::journal::{Holder, Journal, LockError, RunHeader, RunId, RunLock};
+use crate::journal::{Holder, Journal, LockError, RunHeader, RunId, RunLock, codes};
 use crate::plan::{self, Plan, Problem, Source};
 use crate::report::{JsonLines, Plain, Reporter, RunInfo, RunView, Terminal};
 use crate::runner::{self, Claim, Controller, ControllerParts, Ended};
@@ -191,7 +191,7 @@ impl Session {
         let world = self.world(&rollout);
         let mut first = first;
         if rollout.phase() == Phase::Preflight
-            && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. }))
+            && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. } | Fact::Aborted { .. }))
         {
             // The process before this one ended between the start and the preflight.
             let mut checks = self.look()?;
@@ -214,7 +214,7 @@ impl Session {
         controller.watch_signals().map_err(|error| {
             Problem::error("maand::run::signals", format!("signals can not be watched: {error}"))
         })?;
-        let ended = controller.run(first, in_doubt)?;
+        let ended = controller.run(first, in_doubt).map_err(stopped)?;
         let finished = matches!(ended, Ended::Rested(Standing::Finished(_)));
         let released: Vec<TargetIx> = self.stored.graph.target_indices().collect();
         let exit = exit_of(&ended, &controller, &self.stored.id, context);
@@ -278,6 +278,17 @@ pub(super) fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<Strin
             graph.host(target)
         )
     })
+}
+
+/// A controller that can not go on: the run is as the journal has it, and can be resumed, unless
+/// somebody else has it now.
+fn stopped(problem: Problem) -> CliError {
+    let exit = match problem.code {
+        codes::FENCED | codes::FINISHED => Exit::Locked,
+        "maand::bug" => Exit::Bug,
+        _ => Exit::Resumable,
+    };
+    CliError::new(exit, problem)
 }
 
 fn exit_of(ended: &Ended, controller: &Controller, id: &RunId, context: &Context) -> Exit {

@@ -72,6 +72,8 @@ pub(super) fn together(source: &Source, steps: &[DraftStep], ancestors: &Ancesto
         let waits: Vec<usize> = of("wait_for_ssh").filter(|wait| ancestors.before(reboot, *wait)).collect();
         if !waits.iter().any(|wait| covers(&steps[*wait].when, &step.when)) {
             problems.push(unawaited(source, step, waits.first().map(|wait| &steps[*wait])));
+        } else if let Some(hasty) = hasty(steps, reboot, &waits, ancestors) {
+            problems.push(too_early(source, step, &steps[hasty]));
         }
         let drained = of("deploy").any(|deploy| {
             ancestors.before(deploy, reboot) && of("disable").any(|disable| ancestors.before(disable, deploy))
@@ -132,6 +134,27 @@ fn unawaited(source: &Source, reboot: &DraftStep, narrow: Option<&DraftStep>) ->
                        the same `when`")
         }
     }
+}
+
+/// The first step that comes after a reboot and not after a wait for it. Gates do nothing to the worker.
+fn hasty(steps: &[DraftStep], reboot: usize, waits: &[usize], ancestors: &Ancestors) -> Option<usize> {
+    (0..steps.len()).find(|other| {
+        let harmless = matches!(steps[*other].keyword, Some("wait_for_ssh" | "pause" | "approve"));
+        ancestors.before(reboot, *other)
+            && !harmless
+            && !waits.iter().any(|wait| ancestors.before(*wait, *other))
+    })
+}
+
+fn too_early(source: &Source, reboot: &DraftStep, hasty: &DraftStep) -> Problem {
+    let message = format!(
+        "`{}` would run while the worker is down: nothing waits between it and `{}`",
+        hasty.id, reboot.id
+    );
+    Problem::error(code::REBOOT_NOT_AWAITED, message)
+        .at(source, hasty.span.clone(), "comes before the wait")
+        .at(source, reboot.span.clone(), "takes the worker down")
+        .help("put `- wait_for_ssh` directly after the reboot: nothing else is done before the new boot is seen")
 }
 
 /// Nothing may run beside a reboot.

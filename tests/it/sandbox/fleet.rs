@@ -49,7 +49,9 @@ fn what_libssh2_negotiates_is_modern() {
     let sandbox = sandbox(1);
     let client = Client::connect(&sandbox, &sandbox.hosts()[0]).unwrap();
     let method = |kind| client.0.methods(kind).unwrap().to_owned();
-    assert!(method(ssh2::MethodType::Kex).starts_with("curve25519-sha256"));
+    let kex = method(ssh2::MethodType::Kex);
+    // Plain, or as half of a post-quantum pair: either is what OpenSSH prefers today.
+    assert!(kex.contains("25519-sha256"), "{kex}");
     assert_eq!(method(ssh2::MethodType::HostKey), "ssh-ed25519");
     let (key, kind) = client.0.host_key().unwrap();
     assert!(matches!(kind, ssh2::HostKeyType::Ed25519));
@@ -80,10 +82,7 @@ fn the_users_own_text_is_recorded_and_not_executed() {
     let marker = sandbox.dir().join("EXECUTED");
     let client = Client::connect(&sandbox, host).unwrap();
     let text = format!("touch '{}'", marker.display());
-    assert_eq!(
-        client.script(true, &text, b"").unwrap().stdout,
-        concat!("BEGIN begin 999999999 1\n", "sandbox: recorded, not executed\n", "\nEND exit 0\n")
-    );
+    assert_eq!(client.script(true, &text, b"payload").unwrap().stdout, "sandbox: recorded, not executed\n");
     // What comes without our framing, or with a broken one, is not executed either.
     assert_eq!(client.raw(&text, b"").unwrap().code, 0);
     assert_eq!(client.raw("sh -s", text.as_bytes()).unwrap().code, 0);

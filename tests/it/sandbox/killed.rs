@@ -15,6 +15,7 @@ fn up(arguments: &[&str]) -> Command {
 }
 
 /// Starts it and waits until it has said everything.
+#[expect(clippy::zombie_processes, reason = "the caller ends it and waits; a panic ends the test process")]
 fn ready(dir: &Path) -> Child {
     let mut child = up(&["--workers", "2", "--dir"]).arg(dir).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
