@@ -19,8 +19,9 @@ pub(super) enum Fate {
     RequestLost,
     /// It is carried out, and the answer is lost.
     AnswerLost,
-    /// It is carried out long after anybody waits for it.
-    Late,
+    /// It is carried out, and hangs: nobody ever answers. (What arrives after its deadline is refused
+    /// by the script itself.)
+    Hangs,
     Fails,
     /// The answer comes twice.
     Twice,
@@ -65,7 +66,7 @@ impl Sim {
             match self.faults.below(9) {
                 0..=1 => Fate::RequestLost,
                 2..=3 => Fate::AnswerLost,
-                4 => Fate::Late,
+                4 => Fate::Hangs,
                 5..=6 => Fate::Fails,
                 7 => Fate::Twice,
                 _ => Fate::NotDone,
@@ -77,11 +78,7 @@ impl Sim {
         self.push(timeout, Event::TimesOut { process, attempt });
         let flight = Flight { order: order.clone(), sent_at: self.now, seen: None };
         self.flights.insert(attempt, flight);
-        let latency = if fate == Fate::Late {
-            timeout + self.faults.between(1, 900_000)
-        } else {
-            self.durations.between(5, 60)
-        };
+        let latency = self.durations.between(5, 60);
         self.push(latency, Event::Arrives(Box::new(Arrival { process, order, fate })));
     }
 
@@ -106,6 +103,9 @@ impl Sim {
         let process = arrival.process;
         if matches!(outcome, Outcome::Ok { .. }) {
             self.world.done.insert(attempt);
+        }
+        if arrival.fate == Fate::Hangs {
+            return;
         }
         let outcome = match arrival.fate {
             Fate::AnswerLost => Outcome::Unknown { why: "the answer was lost".to_owned() },
@@ -158,6 +158,7 @@ impl Sim {
         let worker = self.worker_of(order.lane);
         let away = worker.is_some_and(|worker| !self.world.host(worker).is_up());
         match &order.intent {
+            Intent::AwaitBoot { .. } if fate == Fate::Hangs => return,
             Intent::AwaitBoot { .. } => {
                 let attempt = order.attempt;
                 self.push(0, Event::Polls { process, attempt });

@@ -187,6 +187,10 @@ impl World {
             }
             let enabled = !self.covers(worker, alloc.job);
             self.set_running(worker, at, enabled);
+            let by_people = [None, Some(alloc.job)].map(|job| self.people.contains(&Entry { worker, job }));
+            if by_people.contains(&true) {
+                self.host_mut(worker).allocs[at].by_run = false;
+            }
         }
     }
 

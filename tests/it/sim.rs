@@ -111,3 +111,24 @@ fn replay() {
     println!("{report}");
     assert!(report.broken.is_none());
 }
+
+/// `maand plan simulate` on a plan that ships.
+#[test]
+fn a_plan_is_simulated_from_the_command_line() {
+    let ask = |seed: &str| {
+        let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/rolling-reboot.yaml");
+        let args =
+            ["--output", "json", "plan", "simulate", plan, "--workers", "6", "--runs", "5", "--seed", seed];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand")).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let answer = ask("7");
+    assert_eq!(answer, ask("7"), "the same seed gives the same answer");
+    assert_ne!(answer, ask("8"));
+    assert_eq!(answer["workers"], 6);
+    assert_eq!(answer["most_down"], 1, "one at a time");
+    assert!(answer["worst_ms"].as_i64() >= answer["expected_ms"].as_i64());
+    let succeed = |rate: usize| answer["rates"][rate]["succeed"].as_f64().unwrap();
+    assert!(succeed(2) <= succeed(0), "more failures do not help");
+}

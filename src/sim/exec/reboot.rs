@@ -232,7 +232,7 @@ fn host_accepts(sim: &mut Sim, arrival: &Arrival, worker: WorkerIx) {
     if arrival.fate == Fate::AnswerLost {
         let outcome = Outcome::Unknown { why: "the answer was lost".to_owned() };
         sim.push(20, Event::Answers { process: arrival.process, attempt, outcome });
-    } else {
+    } else if arrival.fate != Fate::Hangs {
         sim.push(20, Event::Polls { process: arrival.process, attempt });
     }
 }
