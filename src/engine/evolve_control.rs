@@ -152,6 +152,12 @@ impl Rollout {
             }
         }
         let state = &mut self.targets[index];
+        for slot in &mut state.steps {
+            // What waited beside the failed step waits anew: its timer is gone, or long past.
+            if matches!(slot.status, Status::Gated { .. } | Status::BackingOff { .. }) {
+                slot.status = Status::Pending;
+            }
+        }
         state.failed = None;
         state.error = None;
         state.counted_failed = false;
