@@ -338,8 +338,16 @@ mod tests {
         });
         assert!(matches!(outcome, Outcome::Unknown { .. }));
         let pid = std::fs::read_to_string(&marker).unwrap();
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        assert!(state.is_err() || state.unwrap().contains(") Z "));
+        // SIGKILL is delivered in its own time: wait for the end, not for a moment.
+        let gone = || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            state.map_or(true, |state| state.contains(") Z "))
+        };
+        let limit = Instant::now() + Duration::from_secs(60);
+        while !gone() {
+            assert!(Instant::now() < limit, "the child outlives its command");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]
