@@ -10,6 +10,7 @@ use super::engine::catalog_error;
 use super::operate::{self, Operation};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{Action, DeployRequest, action_name};
+use crate::plan::counted;
 
 /// Arguments of `maand deploy`.
 #[derive(Debug, Args)]
@@ -75,9 +76,13 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         let skipped = report.allocations.iter().filter(|line| line.action == Action::Skip).count();
         let done: Vec<_> = counts.iter().map(|((what, how), n)| format!("{n} {what} {how}")).collect();
         operate::say(&if done.is_empty() && report.workers.is_empty() {
-            format!("nothing to do: {skipped} allocations are as they should be")
+            format!("nothing to do: {} as it should be", counted(skipped, "allocation"))
         } else if done.is_empty() {
-            format!("worker.json written on {} workers, {skipped} allocations skipped", report.workers.len())
+            format!(
+                "worker.json written on {}, {} skipped",
+                counted(report.workers.len(), "worker"),
+                counted(skipped, "allocation")
+            )
         } else {
             format!("{}, {skipped} skipped", done.join(", "))
         });

@@ -8,6 +8,7 @@ use super::operate::{self, Operation};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{HealthReport, HealthRequest, WorkerOutcome};
+use crate::plan::counted;
 
 /// Arguments of `maand health_check`.
 #[derive(Debug, Args)]
@@ -99,7 +100,7 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     let well = report.workers.values().filter(|outcome| outcome.is_ok()).count();
     if !context.quiet {
-        operate::say(&format!("{well} of {} workers answer", report.workers.len()));
+        operate::say(&format!("{well} of {} answer", counted(report.workers.len(), "worker")));
     }
     Ok(())
 }

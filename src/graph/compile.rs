@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::matcher::{Candidate, Matcher};
 use super::names::Names;
 use super::numbers::wave_sizes;
-use super::select::{select, workers};
+use super::select::select;
 use super::{Numbers, RolloutGraph, Target, dag};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
-use crate::plan::{Plan, Problem, Problems, Step, StepKind};
+use crate::plan::{Plan, Problem, Problems, Step, StepKind, counted};
 
 /// What is not in the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,7 +180,7 @@ fn warn(plan: &Plan, fleet: &Fleet, targets: &[Target], problems: &mut Problems)
 
 /// "1 selected worker is", "3 selected workers are".
 fn are(hosts: &[&str]) -> String {
-    let count = workers(hosts.len() as u64).replace(" worker", " selected worker");
+    let count = counted(hosts.len(), "selected worker");
     format!("{count} {}", if hosts.len() == 1 { "is" } else { "are" })
 }
 

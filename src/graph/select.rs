@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::matcher::{Candidate, Matcher};
 use super::names::Names;
 use crate::bucket::{Fleet, JobIx, WorkerIx};
-use crate::plan::{Order, Plan, Problem, Problems};
+use crate::plan::{Order, Plan, Problem, Problems, counted};
 
 /// How the selection came about, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,7 +104,7 @@ fn check_size(plan: &Plan, selection: &Selection, problems: &mut Problems) {
             (None, Some(max)) => format!("at most {max}"),
             (None, None) => String::new(),
         };
-        let message = format!("the plan selects {} and expects {wanted}", workers(count));
+        let message = format!("the plan selects {} and expects {wanted}", counted(count as usize, "worker"));
         let problem = Problem::error("maand::plan::unexpected_selection", message);
         let problem = problem.at(&plan.source, expect.span.clone(), format!("selected: {count}"));
         problems.push(
@@ -245,11 +245,6 @@ fn chunk<'a>(text: &mut &'a str) -> &'a str {
     let (head, tail) = text.split_at(end);
     *text = tail;
     head
-}
-
-/// "1 worker", "2 workers".
-pub(super) fn workers(count: u64) -> String {
-    format!("{count} worker{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

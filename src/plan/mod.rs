@@ -11,6 +11,7 @@ mod parse;
 mod problem;
 mod schema;
 pub mod suggest;
+mod words;
 mod yaml;
 
 pub use decode::{is_host_name, is_job_name, parse_duration};
@@ -18,4 +19,5 @@ pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, Problems, Severity, Source};
 pub use schema::schema;
+pub use words::counted;
 pub use yaml::{MAX_BYTES, source_from_bytes};

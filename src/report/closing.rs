@@ -6,9 +6,10 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::Millis;
+use crate::plan::counted;
 
 use super::view::{RunState, RunView, WorkerState, WorkerView};
-use super::{span_in_words, words};
+use super::{span_in_words, took_in_words, words};
 
 /// More workers than this are summed up when they ended alike and well.
 const LISTED: usize = 200;
@@ -71,8 +72,7 @@ fn counts_in_words(view: &RunView) -> String {
         (c.cancelled, "cancelled"),
     ];
     let parts: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let workers = if c.total == 1 { "worker" } else { "workers" };
-    let mut text = format!("{} {workers}: {}", c.total, parts.join(", "));
+    let mut text = format!("{}: {}", counted(c.total as usize, "worker"), parts.join(", "));
     if c.failures > 0 {
         let _ = write!(text, "; failures: {}, allowed: {}", c.failures, c.failures_allowed);
     }
@@ -92,7 +92,7 @@ fn workers(text: &mut String, view: &RunView) {
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
     for worker in &shown {
         let pad = " ".repeat(width - worker.host.width());
-        let took = worker.took().map_or_else(String::new, span_in_words);
+        let took = worker.took().map_or_else(String::new, took_in_words);
         let line =
             format!("  {}{pad}  {:<10}  {took:>8}  {}", worker.host, worker.state.words(), details(worker));
         let _ = writeln!(text, "{}", line.trim_end());
@@ -118,8 +118,11 @@ fn workers(text: &mut String, view: &RunView) {
 
 fn details(worker: &WorkerView) -> String {
     let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
-        (Some(before), Some(after)) => format!("boot {before} -> {after}"),
-        (Some(before), None) => format!("boot {before}"),
+        (Some(before), Some(after)) => {
+            let (before, after) = words::short_boot_ids(before, after);
+            format!("boot {before} -> {after}")
+        }
+        (Some(before), None) => format!("boot {}", words::short_boot_id(before)),
         _ => String::new(),
     };
     let step = match (&worker.step, worker.attempt) {

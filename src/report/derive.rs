@@ -2,12 +2,12 @@
 
 use crate::engine::{Check, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, Stamped};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::StepKind;
+use crate::plan::{StepKind, counted};
 
 use super::event::{EVENT_SCHEMA, Event, EventLine, NotUsed, Scope};
 use super::fold::halt_in_words;
 use super::view::RunView;
-use super::{Time, span_in_words, words};
+use super::{Time, took_in_words, words};
 
 /// The event of a fact that `view` has just taken; `None`: it is nobody's business.
 pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
@@ -192,12 +192,14 @@ impl Event {
                 (scope.who(), of(scope, format!("started{purpose}{again}")))
             }
             Self::AttemptSucceeded { scope, seen, boot_id, took_ms, .. } => {
-                let boot = boot_id.as_ref().map_or_else(String::new, |id| format!(", boot id {id}"));
+                let boot = boot_id
+                    .as_ref()
+                    .map_or_else(String::new, |id| format!(", boot id {}", words::short_boot_id(id)));
                 let seen = words::one_line(seen);
-                (scope.who(), of(scope, format!("{seen}{boot} ({})", span_in_words(*took_ms))))
+                (scope.who(), of(scope, format!("{seen}{boot} ({})", took_in_words(*took_ms))))
             }
             Self::AttemptFailed { scope, attempt, error, took_ms } => {
-                let span = span_in_words(*took_ms);
+                let span = took_in_words(*took_ms);
                 (scope.who(), of(scope, format!("try {attempt} failed after {span}: {}", error.message)))
             }
             Self::RetryScheduled { scope, due } => {
@@ -218,7 +220,7 @@ impl Event {
             }
             Self::WorkerStarted { host, wave } => (Some(host), format!("starts (wave {wave})")),
             Self::WorkerSucceeded { host, took_ms, .. } => {
-                (Some(host), format!("succeeded in {}", span_in_words(*took_ms)))
+                (Some(host), format!("succeeded in {}", took_in_words(*took_ms)))
             }
             Self::WorkerFailed { host, error, .. } => (Some(host), format!("FAILED: {}", error.message)),
             Self::RevertStarted { host } => (Some(host), "its steps are being undone".to_owned()),
@@ -235,9 +237,11 @@ impl Event {
 
     fn run_line(&self) -> String {
         match self {
-            Self::RunStarted { plan, workers } => format!("plan {plan} started on {workers} workers"),
+            Self::RunStarted { plan, workers } => {
+                format!("plan {plan} started on {}", counted(*workers as usize, "worker"))
+            }
             Self::PreflightDone { ready, unusable, left_alone } => {
-                let mut text = format!("preflight: {ready} workers are ready");
+                let mut text = format!("preflight: {} ready", are(*ready as usize));
                 for (what, list) in [("can not be used", unusable), ("left alone", left_alone)] {
                     if !list.is_empty() {
                         let each = list.iter().map(|one| format!("{} ({})", one.host, one.reason));
@@ -247,7 +251,7 @@ impl Event {
                 text
             }
             Self::WaveStarted { wave, waves, workers } => {
-                format!("wave {wave} of {waves} begins: {workers} workers")
+                format!("wave {wave} of {waves} begins: {}", counted(*workers as usize, "worker"))
             }
             Self::WaveFinished { wave, next_at } => {
                 format!("wave {wave} has ended; what follows begins at {}", next_at.to_second())
@@ -274,4 +278,9 @@ impl Scope {
     fn who(&self) -> Option<&str> {
         Some(self.host.as_deref().unwrap_or(self.list))
     }
+}
+
+/// "1 worker is", "3 workers are".
+fn are(workers: usize) -> String {
+    format!("{} {}", counted(workers, "worker"), if workers == 1 { "is" } else { "are" })
 }

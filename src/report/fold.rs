@@ -9,7 +9,7 @@ use crate::engine::{
     Stamped, Standing, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::StepKind;
+use crate::plan::{StepKind, counted};
 
 use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};
 use super::{Time, words};
@@ -379,8 +379,7 @@ fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Mill
 pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String {
     match reason {
         HaltReason::TooManyFailures { failed, allowed } => {
-            let workers = if *failed == 1 { "worker" } else { "workers" };
-            format!("{failed} {workers} failed, and the plan allows {allowed}")
+            format!("{} failed, and the plan allows {allowed}", counted(*failed as usize, "worker"))
         }
         HaltReason::LaneFailed { lane, step, error } => {
             format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)

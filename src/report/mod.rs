@@ -30,5 +30,5 @@ pub use layout::rows;
 pub use plain::Plain;
 pub use reporter::{Reporter, Reporters};
 pub use terminal::Terminal;
-pub use time::{Time, span_in_words};
+pub use time::{Time, span_in_words, took_in_words};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};

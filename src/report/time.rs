@@ -56,6 +56,13 @@ pub fn span_in_words(millis: Millis) -> String {
     }
 }
 
+/// How long something took that has ended: below ten seconds with a tenth (`0.4s`), else as
+/// [`span_in_words`].
+pub fn took_in_words(millis: Millis) -> String {
+    let tenths = millis.max(0) / 100;
+    if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { span_in_words(millis) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +74,10 @@ mod tests {
         assert_eq!(Time(i64::MAX).rfc3339(), "-");
         assert_eq!(span_in_words(-5), "0s");
         assert_eq!(span_in_words(42_999), "42s");
+        assert_eq!(took_in_words(-5), "0.0s");
+        assert_eq!(took_in_words(449), "0.4s");
+        assert_eq!(took_in_words(9_999), "9.9s");
+        assert_eq!(took_in_words(10_000), "10s");
         assert_eq!(span_in_words(185_000), "3m 05s");
         assert_eq!(span_in_words(7_805_000), "2h 10m");
         assert_eq!(span_in_words(4 * 86_400_000 + 3 * 3_600_000), "4d 03h");

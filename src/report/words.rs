@@ -44,6 +44,17 @@ pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     }
 }
 
+/// A boot id's first eight digits, which is enough for people; events and JSON have it whole.
+pub(super) fn short_boot_id(id: &str) -> &str {
+    id.split_once('-').map_or(id, |(first, _)| first)
+}
+
+/// Two boot ids, short, and whole where short they would look alike.
+pub(super) fn short_boot_ids<'a>(before: &'a str, after: &'a str) -> (&'a str, &'a str) {
+    let short = (short_boot_id(before), short_boot_id(after));
+    if short.0 == short.1 { (before, after) } else { short }
+}
+
 /// The first line, without control characters; what is printed in a row of its own.
 pub(super) fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();

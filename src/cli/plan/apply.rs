@@ -18,7 +18,7 @@ use crate::catalog::{Action, DeployRequest};
 use crate::engine::{Check, ErrorKind, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
 use crate::journal::{Holder, Journal, RunHeader, StepKinds};
-use crate::plan::{self, CommandSource, Located, Plan, Problem, Problems, Step, StepKind};
+use crate::plan::{self, CommandSource, Located, Plan, Problem, Problems, Step, StepKind, counted};
 use crate::policy;
 use crate::runner;
 
@@ -233,8 +233,8 @@ fn refuse_bad_start(graph: &RolloutGraph, checks: &[Check]) -> Result<(), CliErr
     }
     if failed > allowed || failed as usize == checks.len() {
         let message = format!(
-            "{failed} of {} workers can not take part, and the plan allows {allowed} to fail: nothing was touched",
-            checks.len()
+            "{failed} of {} can not take part, and the plan allows {allowed} to fail: nothing was touched",
+            counted(checks.len(), "worker")
         );
         problems.push(
             Problem::error("maand::run::preflight", message)
@@ -318,15 +318,19 @@ fn summary(
         limits.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
     let _ = writeln!(
         text,
-        "Plan {} ({}): {} workers in {} waves, {at_once}",
+        "Plan {} ({}): {} in {}, {at_once}",
         graph.plan.name,
         args.plan,
-        hosts.len(),
-        graph.waves.len()
+        counted(hosts.len(), "worker"),
+        counted(graph.waves.len(), "wave")
     );
     let _ = writeln!(text, "  workers: {shown}");
     let _ = writeln!(text, "  steps:   {}", steps.join(" -> "));
-    let _ = writeln!(text, "  halts at failure {}", limits.max_failures + 1);
+    let halts = match limits.max_failures {
+        0 => "the first failed worker".to_owned(),
+        allowed => format!("failed worker {} ({allowed} may fail)", allowed + 1),
+    };
+    let _ = writeln!(text, "  halts at {halts}");
     for (at, check) in checks.iter().enumerate() {
         match check {
             Check::LeftAlone { reason } => {

@@ -14,7 +14,7 @@ use crate::engine::{AttemptId, Fact, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph};
 use crate::journal::{Mode, Output};
 use crate::plan::{Problem, suggest};
-use crate::report::{Time, outcome_in_words, span_in_words};
+use crate::report::{Time, outcome_in_words, took_in_words};
 use crate::runner::watch_signals;
 
 /// Name and version of a line of the JSON form.
@@ -202,8 +202,8 @@ impl Log<'_> {
         };
         let how = match &end {
             None => "has not ended".to_owned(),
-            Some((at, true, words)) => format!("{words} ({})", span_in_words(at - issued.at)),
-            Some((at, false, words)) => format!("FAILED after {}: {words}", span_in_words(at - issued.at)),
+            Some((at, true, words)) => format!("{words} ({})", took_in_words(at - issued.at)),
+            Some((at, false, words)) => format!("FAILED after {}: {words}", took_in_words(at - issued.at)),
         };
         let mut text = format!("{}  {who}  {}{purpose}: {how}\n", Time(issued.at).to_second(), step.id);
         for output in &outputs {

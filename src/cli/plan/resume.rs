@@ -10,7 +10,7 @@ use super::session::{self, Session, Stored};
 use crate::bucket::Bucket;
 use crate::engine::{Fact, Options, Resolution, RunEnd, Standing};
 use crate::journal::{Holder, RunHeader};
-use crate::plan::Problem;
+use crate::plan::{Problem, counted};
 use crate::runner;
 
 /// Arguments of `maand plan resume`.
@@ -67,8 +67,9 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             let (failed, allowed) = rollout.failures();
             if failed > allowed {
                 let message = format!(
-                    "run {} has halted: {failed} workers have failed, and the plan allows {allowed}",
-                    stored.id
+                    "run {} has halted: {} failed, and the plan allows {allowed}",
+                    stored.id,
+                    counted(failed as usize, "worker")
                 );
                 let help = format!(
                     "mend a failed worker and `maand plan retry {0} --worker HOST`, or leave it out with `maand plan skip {0} --worker HOST`; then resume",

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::Step;
+use crate::plan::{Step, counted};
 
 /// Up to so many workers are drawn whole.
 const WHOLE: usize = 24;
@@ -59,8 +59,11 @@ impl<'a> Outline<'a> {
             }
             let (start, end) = (format!("wave{}_start", number + 1), format!("wave{}_end", number + 1));
             let workers = wave.len();
-            let plural = if workers == 1 { "" } else { "s" };
-            outline.gate(&start, format!("wave {} of {waves}: {workers} worker{plural}", number + 1), false);
+            outline.gate(
+                &start,
+                format!("wave {} of {waves}: {}", number + 1, counted(workers, "worker")),
+                false,
+            );
             ids.insert(NodeIndex::new(gates + 2 * number), start.clone());
             if let Some(left_out) = last_drawn.map(|last| number - last - 1).filter(|left_out| *left_out > 0)
             {

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use super::Shown;
-use super::words::{bound, count, details, duration, wave};
+use super::words::{bound, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
-use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind};
+use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted};
 use crate::policy;
 
 /// Of more waves than this the first and the last are shown.
@@ -42,7 +42,7 @@ fn head(text: &mut String, graph: &RolloutGraph) {
     }
     let _ = writeln!(text, "\n  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
     if graph.fleet.made_up {
-        let all = count(graph.fleet.workers.len(), "worker");
+        let all = counted(graph.fleet.workers.len(), "worker");
         let _ = writeln!(
             text,
             "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
@@ -94,7 +94,7 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
             Order::Reverse => "by position in workers.json, last first".to_owned(),
             Order::Host => "by host".to_owned(),
             Order::Explicit(hosts) => {
-                format!("{} first, as listed; the others by position", count(hosts.len(), "host"))
+                format!("{} first, as listed; the others by position", counted(hosts.len(), "host"))
             }
         },
     );
@@ -153,7 +153,7 @@ fn waves(text: &mut String, graph: &RolloutGraph) {
             continue;
         }
         let resolved = &graph.numbers().waves[number];
-        let size = format!("{} ({})", count(wave.len(), "worker"), resolved.how);
+        let size = format!("{} ({})", counted(wave.len(), "worker"), resolved.how);
         let hosts = hosts(graph, wave.clone().map(TargetIx));
         let _ = writeln!(text, "  {:>3}  {size}: {hosts}", number + 1);
     }
@@ -209,7 +209,7 @@ fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, o
         if of_workers.is_some() {
             let on = graph.targets.iter().filter(|target| target.applies[at]).count();
             if on < graph.targets.len() {
-                notes.push(format!("only on {on} of {}", count(graph.targets.len(), "worker")));
+                notes.push(format!("only on {on} of {}", counted(graph.targets.len(), "worker")));
             }
             if policy::disturbs(&step.kind) {
                 notes.push("disturbs".to_owned());
@@ -271,8 +271,9 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
         let budget = limits.budgets.iter().find(|budget| budget.job.0 as usize == at);
         let _ = writeln!(
             text,
-            "  {:<20} {some} of {of} allocations on these workers; {}",
+            "  {:<20} {some} of {} on these workers; {}",
             job.name,
+            counted(of as usize, "allocation"),
             stays(budget)
         );
     }
@@ -316,8 +317,8 @@ fn time(text: &mut String, shown: &Shown<'_>) {
         let _ = writeln!(text, "  never ends: {} is never admitted", graph.host(stuck));
         return;
     }
-    let rounds = count(forecast.rounds as usize, "round");
-    let most = count(forecast.most_active as usize, "worker");
+    let rounds = counted(forecast.rounds as usize, "round");
+    let most = counted(forecast.most_active as usize, "worker");
     let down = match forecast.most_down {
         0 => "nobody goes down".to_owned(),
         down => format!("at most {down} down at a time"),

@@ -4,11 +4,6 @@ use std::time::Duration;
 
 use crate::plan::{Amount, BudgetBound, StepKind, WaveSize};
 
-/// "1 worker", "2 workers".
-pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// 5,400 seconds are "1h30m", as in a plan; days are said from two on.
 pub(super) fn duration(duration: Duration) -> String {
     let ms = duration.as_millis();
