@@ -89,7 +89,8 @@ fn pattern_b_reboots_without_draining() {
     assert!(!bench.path("workspace/disabled.json").exists());
     for i in 0..2 {
         assert!(stdout.contains(&bench.host(i)), "{stdout}\n{stderr}");
-        assert!(stdout.contains(&bench.fleet.boot_id(i)), "{stdout}");
+        let boot_id = bench.fleet.boot_id(i);
+        assert!(stdout.contains(&format!("-> {}", &boot_id[..8])), "{stdout}");
     }
 }
 

@@ -271,9 +271,8 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
         let budget = limits.budgets.iter().find(|budget| budget.job.0 as usize == at);
         let _ = writeln!(
             text,
-            "  {:<20} {some} of {} on these workers; {}",
+            "  {:<20} {some} of {of} allocations on these workers; {}",
             job.name,
-            counted(of as usize, "allocation"),
             stays(budget)
         );
     }
