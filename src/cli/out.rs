@@ -6,6 +6,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::CliError;
 use crate::plan::Problem;
+use crate::report::wrapped;
 
 /// Writes `text` to standard output.
 ///
@@ -32,9 +33,10 @@ pub(super) fn print_json(document: &serde_json::Value) -> Result<(), CliError> {
     print(&format!("{document:#}\n"))
 }
 
-/// One line for a person, on standard error; nobody is told when that fails.
-pub(super) fn note(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Some lines for a person, on standard error; nobody is told when that fails.
+pub(super) fn note(text: &str) {
+    let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Writes diagnostics to standard error; nobody is told when that fails.
@@ -63,8 +65,13 @@ fn width() -> usize {
     if !io::stderr().is_terminal() {
         return 100;
     }
+    terminal_columns().clamp(40, 120)
+}
+
+/// Columns of the terminal on standard error; 100 where it does not say.
+fn terminal_columns() -> usize {
     match rustix::termios::tcgetwinsize(io::stderr()) {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 120),
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
         _ => 100,
     }
 }

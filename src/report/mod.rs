@@ -20,6 +20,7 @@ mod testing;
 mod time;
 mod view;
 mod words;
+mod wrap;
 
 pub use closing::{closing, status_text};
 pub use derive::{event_of, outcome_in_words};
@@ -32,3 +33,4 @@ pub use reporter::{Reporter, Reporters};
 pub use terminal::Terminal;
 pub use time::{Time, span_in_words, took_in_words};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};
+pub use wrap::wrapped;

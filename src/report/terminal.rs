@@ -8,7 +8,7 @@ use crate::engine::{Fact, Millis, Stamped};
 
 use super::layout::cut;
 use super::screen::{self, Screen};
-use super::{Reporter, RunView, closing, event_of, rows, words};
+use super::{Reporter, RunView, closing, event_of, rows, words, wrapped};
 
 /// Draws at most so often per second.
 const HERTZ: u8 = 10;
@@ -106,6 +106,7 @@ impl Reporter for Terminal {
         if matches!(self.size, Size::OfStdout) {
             self.bar.finish_and_clear();
             let mut out = std::io::stdout().lock();
+            let text = wrapped(&text, self.size.get().0);
             let _ = writeln!(out, "\n{text}").and_then(|()| out.flush());
         } else {
             self.bar.set_message("");

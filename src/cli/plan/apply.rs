@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -364,7 +363,7 @@ fn summary(
 
 fn confirm(summary: &str, args: &ApplyArgs, context: &Context) -> Result<bool, CliError> {
     if !context.quiet {
-        let _ = std::io::stderr().lock().write_all(summary.as_bytes());
+        out::note(summary.trim_end());
     }
     let yes = args.consent.ask("Carry it out")?;
     if !yes {
