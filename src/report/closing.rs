@@ -13,6 +13,8 @@ use super::{span_in_words, took_in_words, words};
 
 /// More workers than this are summed up when they ended alike and well.
 const LISTED: usize = 200;
+/// So many different reasons to wait are shown.
+const REASONS: usize = 5;
 /// So many lines of a failed step's output are shown; `plan logs` has the rest.
 const OUTPUT_LINES: usize = 10;
 
@@ -97,23 +99,37 @@ fn workers(text: &mut String, view: &RunView) {
             format!("  {}{pad}  {:<10}  {took:>8}  {}", worker.host, worker.state.words(), details(worker));
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let waiting: Vec<_> = view
-        .workers
-        .iter()
-        .filter(|worker| worker.state == WorkerState::Queued)
-        // Where the run as a whole stands still, the reason is said once, below.
-        .filter(|_| matches!(view.state, RunState::Running | RunState::Waiting | RunState::Interrupted))
-        .filter_map(|worker| Some(format!("  {}  {}", worker.host, worker.waits_for.as_ref()?)))
-        .collect();
-    for line in waiting.iter().take(5) {
-        let _ = writeln!(text, "{line}");
+    // Where the run as a whole stands still, the reason is said once, below.
+    let still = !matches!(view.state, RunState::Running | RunState::Waiting | RunState::Interrupted);
+    let waiting = if still { Vec::new() } else { waiting(view) };
+    for (why, hosts) in waiting.iter().take(REASONS) {
+        let others = match hosts.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {}", counted(more, "other")),
+        };
+        let _ = writeln!(text, "  {}{others}  {why}", hosts[0]);
     }
-    if waiting.len() > 5 {
-        let _ = writeln!(text, "  and {} more that wait", waiting.len() - 5);
+    if waiting.len() > REASONS {
+        let more = waiting[REASONS..].iter().map(|(_, hosts)| hosts.len()).sum();
+        let _ = writeln!(text, "  and {} that wait for other things", counted(more, "worker"));
     }
     if !shown.is_empty() || !waiting.is_empty() {
         text.push('\n');
     }
+}
+
+/// Why the queued ones wait, in their order, and who waits for the same.
+fn waiting(view: &RunView) -> Vec<(&str, Vec<&str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for worker in view.workers.iter().filter(|worker| worker.state == WorkerState::Queued) {
+        let Some(why) = worker.waits_for.as_deref() else { continue };
+        // The reasons name jobs, zones and waves: few enough to look through.
+        match reasons.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, hosts)) => hosts.push(&worker.host),
+            None => reasons.push((why, vec![&worker.host])),
+        }
+    }
+    reasons
 }
 
 fn details(worker: &WorkerView) -> String {
@@ -212,5 +228,28 @@ fn next_steps(view: &RunView) -> Vec<String> {
             lines
         }
         RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Aborted => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{rolled_with, some_fail};
+
+    #[test]
+    fn who_waits_for_the_same_is_said_in_one_line() {
+        let (facts, mut view) = rolled_with(30, 10, some_fail);
+        let half = facts.iter().position(|stamped| stamped.at > facts[0].at + 4_000).unwrap();
+        for stamped in &facts[..half] {
+            view.fold(stamped).unwrap();
+        }
+        let at = facts[half].at;
+        view.refresh(at);
+        let queued = view.counts.queued as usize;
+        assert!(queued > 2, "too late for this test");
+        let text = closing(at, &view);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains("places are taken")).collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(lines[0].contains(&format!("and {} others  ", queued - 1)), "{text}");
     }
 }
