@@ -86,7 +86,7 @@ fn play(graph: &Arc<RolloutGraph>) -> Vec<Fact> {
                     Fact::Finished { attempt: order.attempt, outcome: well(graph, &order) }
                 }
                 Effect::Wake { timer, .. } => Fact::Due { timer },
-                Effect::Observe { jobs } => Fact::Observed { jobs, unavailable: Vec::new() },
+                Effect::Observe { jobs } => Fact::Observed { jobs, unavailable: Vec::new(), took: 0 },
             });
         }
     }

@@ -22,6 +22,15 @@ pub enum DisabledEntry {
     Allocation(JobName, Host),
 }
 
+impl DisabledEntry {
+    /// The worker that it is about.
+    pub fn host(&self) -> &Host {
+        match self {
+            Self::Worker(host) | Self::Allocation(_, host) => host,
+        }
+    }
+}
+
 /// What becomes of the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {

@@ -24,6 +24,8 @@ pub struct Paths {
     pub secrets: PathBuf,
     pub known_hosts: PathBuf,
     pub data: PathBuf,
+    /// What a run has in `disabled.json`.
+    pub disabled_record: PathBuf,
     /// Held around every operation that changes the catalog, `disabled.json`, or workers.
     pub catalog_lock: PathBuf,
     /// Held by the one run of a plan.
@@ -48,6 +50,7 @@ impl Paths {
             bucket_conf: workspace.join("bucket.conf"),
             command_sh: workspace.join("command.sh"),
             known_hosts: secrets.join("known_hosts"),
+            disabled_record: data.join("disabled-own.json"),
             catalog_lock: data.join("catalog.lock"),
             plan_lock: data.join("plan.lock"),
             plan_db: data.join("plan.db"),

@@ -25,7 +25,9 @@ impl Rollout {
                 self.seed = *seed;
             }
             Fact::Preflight { checks } => self.preflight(checks, fact)?,
-            Fact::Observed { jobs, unavailable } => self.admission.observed(jobs, unavailable, at),
+            Fact::Observed { jobs, unavailable, took } => {
+                self.admission.observed(jobs, unavailable, at - took)
+            }
             Fact::BeforeDone => {
                 if !self.before.all_satisfied() {
                     return Err(Illegal::new("the rollout begins after all of `before`", fact));

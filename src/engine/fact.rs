@@ -57,6 +57,9 @@ pub enum Fact {
         jobs: Vec<JobIx>,
         /// What was not well, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
+        /// So long ago the round began, in milliseconds: what it saw is as old as that.
+        #[serde(default)]
+        took: Millis,
     },
     /// The steps of `before` have all ended well.
     BeforeDone,

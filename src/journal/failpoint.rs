@@ -8,7 +8,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Signal, getpid, kill_process};
+use crate::bucket::failpoint::die;
 
 /// `MAAND_CRASH_AT=N`: this process ends by SIGKILL at its Nth commit, counted from 1. Counted are
 /// the transactions that create a run, append facts, or raise an epoch; not output nor requests.
@@ -40,12 +40,4 @@ pub(super) fn commit(transaction: rusqlite::Transaction<'_>) -> rusqlite::Result
         die();
     }
     Ok(())
-}
-
-fn die() -> ! {
-    // SIGKILL: no handler, no destructor, no flush; the next best thing to a power cut.
-    let _ = kill_process(getpid(), Signal::KILL);
-    loop {
-        std::thread::park();
-    }
 }

@@ -76,7 +76,9 @@ fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Outcome>) -> 
                     todo.push_back(Fact::Finished { attempt: order.attempt, outcome });
                 }
                 Effect::Wake { timer, .. } => todo.push_back(Fact::Due { timer }),
-                Effect::Observe { jobs } => todo.push_back(Fact::Observed { jobs, unavailable: Vec::new() }),
+                Effect::Observe { jobs } => {
+                    todo.push_back(Fact::Observed { jobs, unavailable: Vec::new(), took: 0 })
+                }
             }
         }
     }

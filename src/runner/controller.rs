@@ -33,10 +33,14 @@ const STACK: usize = 512 * 1024;
 /// After the second signal, threads get this long to cut their connections.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 
+/// What a round of looks has seen counts from its begin, but never as older than this: it would be too
+/// old for an admission (30 s) whenever some worker takes that long to give no answer.
+const OLDEST_LOOK: Duration = Duration::from_secs(20);
+
 /// What the loop is told.
 pub(super) enum Message {
     Finished(AttemptId, Outcome),
-    Observed { jobs: Vec<JobIx>, unavailable: Vec<(WorkerIx, JobIx)> },
+    Observed { jobs: Vec<JobIx>, unavailable: Vec<(WorkerIx, JobIx)>, began: Instant },
     Output { attempt: AttemptId, host: String, bytes: Vec<u8> },
     Signal(&'static str),
 }
@@ -68,6 +72,8 @@ pub struct Controller {
     next_timer: u64,
     in_flight: BTreeMap<AttemptId, (Cancel, String)>,
     observing: Cancel,
+    /// Workers of which something was asked since the latest round of looks began.
+    disturbed: BTreeSet<WorkerIx>,
     signals: u32,
 }
 
@@ -111,6 +117,7 @@ impl Controller {
             next_timer: 0,
             in_flight: BTreeMap::new(),
             observing: Cancel::new(),
+            disturbed: BTreeSet::new(),
             signals: 0,
         }
     }
@@ -192,8 +199,19 @@ impl Controller {
                 self.in_flight.remove(&attempt);
                 self.apply(Fact::Finished { attempt, outcome }, None)?;
             }
-            Message::Observed { jobs, unavailable } => {
-                self.apply(Fact::Observed { jobs, unavailable }, None)?;
+            Message::Observed { jobs, mut unavailable, began } => {
+                // Whoever was down during the round, and is not any more, was not looked at since.
+                let down = self.active_workers();
+                let enabled = self.rollout.graph().enabled_allocations();
+                let missed = enabled.iter().filter(|allocation| {
+                    let worker = &allocation.worker;
+                    jobs.contains(&allocation.job)
+                        && self.disturbed.contains(worker)
+                        && !down.contains(worker)
+                });
+                unavailable.extend(missed.map(|allocation| (allocation.worker, allocation.job)));
+                let took = began.elapsed().min(OLDEST_LOOK).as_millis() as Millis;
+                self.apply(Fact::Observed { jobs, unavailable, took }, None)?;
             }
             // Output that can not be kept is no reason to stop a run.
             Message::Output { attempt, host, bytes } => {
@@ -270,7 +288,10 @@ impl Controller {
         let attempt = order.attempt;
         let step = &self.rollout.graph().steps(order.lane)[order.step as usize];
         let place = match target_of(order.lane) {
-            Some(target) => self.world.host(target).to_string(),
+            Some(target) => {
+                self.disturbed.insert(self.rollout.graph().target(target).worker);
+                self.world.host(target).to_string()
+            }
             None => "this machine".to_owned(),
         };
         let what = format!("`{}` on {place}", step.id);
@@ -301,19 +322,23 @@ impl Controller {
     }
 
     fn observe(&mut self, jobs: Vec<JobIx>) {
-        let graph = Arc::clone(self.rollout.graph());
-        let skip: BTreeSet<WorkerIx> =
-            self.rollout.active().map(|target| graph.target(target).worker).collect();
+        let (skip, began) = (self.active_workers(), Instant::now());
+        self.disturbed.clone_from(&skip);
         let (world, sender, cancel) = (Arc::clone(&self.world), self.sender.clone(), self.observing.clone());
         let look = move || {
             let unavailable = world.observe(&jobs, &skip, &cancel);
-            let _ = sender.send(Message::Observed { jobs, unavailable });
+            let _ = sender.send(Message::Observed { jobs, unavailable, began });
         };
         // Without a thread the look takes place here: late, but not lost.
         let builder = std::thread::Builder::new().name("observe".into()).stack_size(STACK);
         if builder.spawn(look.clone()).is_err() {
             look();
         }
+    }
+
+    fn active_workers(&self) -> BTreeSet<WorkerIx> {
+        let graph = self.rollout.graph();
+        self.rollout.active().map(|target| graph.target(target).worker).collect()
     }
 
     fn fire_timers(&mut self) -> Result<(), Problem> {

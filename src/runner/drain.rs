@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::{Bucket, Disabled, DisabledChange, DisabledEntry, DisabledFile, Host, lock};
+use crate::bucket::{Bucket, DisabledChange, DisabledEntry, DisabledFile, Host, lock};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
 use crate::plan::{Problem, Problems};
@@ -15,6 +15,9 @@ use super::workspace::workspace_hash;
 
 /// A short operation of somebody else is waited for this long before the run is paused.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+const TAKEN_OVER: &str = "another controller has taken this run over";
+const GIVEN_UP: &str = "maand::run::given_up";
 
 /// The run's own entries.
 pub(super) type Own = Arc<Mutex<BTreeSet<DisabledEntry>>>;
@@ -33,95 +36,113 @@ pub(super) struct Drain<'a> {
 }
 
 impl Drain<'_> {
-    /// Adds entries. `at_start` is what people had disabled when the run began; on a `repeat` an entry
-    /// that is there already is ours, unless it was there then.
-    pub(super) fn disable(&self, entries: &[DisabledEntry], repeat: bool, at_start: &Disabled) -> Outcome {
-        let change = match self.edit(|file, lock, fence| file.disable(lock, entries, fence)) {
+    /// Adds entries. One that is there already is ours where the record says so, as after a lost answer;
+    /// else it is a person's.
+    pub(super) fn disable(&self, entries: &[DisabledEntry]) -> Outcome {
+        let change = match self.edit(&|file, lock, fence| file.disable(lock, entries, fence)) {
             Ok(change) => change,
             Err(outcome) => return outcome,
         };
-        let is_a_persons = |entry: &&DisabledEntry| !repeat || was_there(entry, at_start);
-        let (others, lost_answer): (Vec<_>, Vec<_>) = change.unchanged.iter().partition(is_a_persons);
-        let ours: Vec<_> = change.changed.iter().chain(lost_answer).cloned().collect();
-        own(self.own).extend(ours.iter().cloned());
+        if !change.doubtful.is_empty() {
+            return Outcome::Failed { error: in_doubt(&change.doubtful, self.run) };
+        }
         Outcome::Ok {
             evidence: Evidence::Disabled {
-                own: ours.iter().map(job_of).collect(),
-                others: others.into_iter().map(job_of).collect(),
+                own: change.changed.iter().map(job_of).collect(),
+                others: change.unchanged.iter().map(job_of).collect(),
             },
         }
     }
 
     /// Removes this run's own entries of the worker, and no others.
     pub(super) fn enable(&self, host: &Host) -> Outcome {
-        let ours: Vec<_> = own(self.own).iter().filter(|entry| host_of(entry) == host).cloned().collect();
-        if ours.is_empty() {
-            return said("nothing of this run's own was disabled");
+        let change = match self.edit(&|file, lock, fence| file.enable(lock, host, fence)) {
+            Ok(change) => change,
+            Err(outcome) => return outcome,
+        };
+        if !change.doubtful.is_empty() {
+            return Outcome::Failed { error: in_doubt(&change.doubtful, self.run) };
         }
-        let change = self.edit(|file, lock, fence| {
-            let change = file.enable(lock, &ours, fence)?;
-            // While the lock is held: a deploy of another worker would put them back otherwise.
-            own(self.own).retain(|entry| host_of(entry) != host);
-            Ok(change)
-        });
-        match change {
-            Ok(change) => {
-                let gone = change.unchanged.len();
-                said(match gone {
-                    0 => format!("{} enabled again", plural(ours.len())),
-                    _ => format!("{} enabled again, {gone} of them by somebody else", plural(ours.len())),
-                })
-            }
-            Err(outcome) => outcome,
-        }
+        let gone = change.unchanged.len();
+        said(match (change.changed.len() + gone, gone) {
+            (0, _) => "nothing of this run's own was disabled".to_owned(),
+            (all, 0) => format!("{} enabled again", plural(all)),
+            (all, _) => format!("{} enabled again, {gone} of them by somebody else", plural(all)),
+        })
     }
 
-    fn edit(
-        &self,
-        edit: impl Fn(
-            &DisabledFile,
-            &lock::Guard,
-            &mut dyn FnMut() -> Result<(), Problem>,
-        ) -> Result<DisabledChange, Problems>,
-    ) -> Result<DisabledChange, Outcome> {
-        edit_locked(self.bucket, self.lock, self.run, &|| self.cancel.is_cancelled(), edit)
+    fn edit(&self, edit: Edit<'_>) -> Result<DisabledChange, Outcome> {
+        edit_locked(self.bucket, self.lock, self.own, self.run, &|| self.cancel.is_cancelled(), edit)
     }
 }
+
+type Edit<'a> = &'a dyn Fn(
+    &DisabledFile,
+    &lock::Guard,
+    &mut dyn FnMut() -> Result<(), Problem>,
+) -> Result<DisabledChange, Problems>;
 
 fn edit_locked(
     bucket: &Bucket,
     run_lock: &RunLock,
+    entries: &Own,
     run: &str,
     cancelled: &dyn Fn() -> bool,
-    edit: impl Fn(
-        &DisabledFile,
-        &lock::Guard,
-        &mut dyn FnMut() -> Result<(), Problem>,
-    ) -> Result<DisabledChange, Problems>,
+    edit: Edit<'_>,
 ) -> Result<DisabledChange, Outcome> {
     let who = format!("maand plan, run {run}");
+    let given_up = || Outcome::Unknown { why: "given up before the edit".into() };
     let guard =
         lock::acquire(&bucket.paths().catalog_lock, &who, LOCK_WAIT, cancelled).map_err(
             |error| match error {
-                lock::LockError::Cancelled => Outcome::Unknown { why: "given up before the edit".into() },
+                lock::LockError::Cancelled => given_up(),
                 error => Outcome::NotDone { reason: error.to_string() },
             },
         )?;
+    // Asked just before the change: a step that was given up while it held the lock changes nothing.
     let mut fence = || {
-        if run_lock.is_held() {
-            Ok(())
-        } else {
-            Err(Problem::error("maand::run::fenced", "another controller has taken this run over"))
-        }
-    };
-    edit(&DisabledFile::of(bucket), &guard, &mut fence).map_err(|problems| {
         if !run_lock.is_held() {
-            let message = "another controller has taken this run over";
-            return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };
+            return Err(Problem::error("maand::run::fenced", TAKEN_OVER));
+        }
+        if cancelled() {
+            return Err(Problem::error(GIVEN_UP, "the step was given up"));
+        }
+        Ok(())
+    };
+    let known = own(entries).clone();
+    let change = edit(&DisabledFile::of(bucket, run, known), &guard, &mut fence).map_err(|problems| {
+        if !run_lock.is_held() {
+            return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) };
+        }
+        if problems.iter().any(|problem| problem.code == GIVEN_UP) {
+            return given_up();
         }
         let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Outcome::NotDone { reason: format!("disabled.json was not changed: {}", words.join("; ")) }
-    })
+    })?;
+    // While the lock is held: a deploy of another worker would put back what is enabled otherwise.
+    own(entries).clone_from(&change.own);
+    drop(guard);
+    Ok(change)
+}
+
+/// After a crash in the middle of an edit, and another change of the file since: nobody can tell whose
+/// these are. The safe side is that they are a person's.
+fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
+    let names: Vec<_> = entries
+        .iter()
+        .map(|entry| match entry {
+            DisabledEntry::Worker(host) => host.to_string(),
+            DisabledEntry::Allocation(job, host) => format!("{job} on {host}"),
+        })
+        .collect();
+    let message = format!(
+        "disabled.json was changed by somebody while this run was cut off in the middle of its own change: whether \
+         the run or a person has disabled {} can not be told, so it stays. Unless a person wants it there, remove \
+         the entry, then `maand plan retry {run}`",
+        names.join(", ")
+    );
+    StepError::new(ErrorKind::Unknown, message)
 }
 
 /// Before each deploy: entries of ours that have vanished (a git checkout) are put back, and a
@@ -146,30 +167,13 @@ pub(super) fn before_deploy(
         if own(&entries).is_empty() {
             return Ok(());
         }
-        edit_locked(&bucket, &run_lock, &run, &|| false, |file, lock, fence| {
-            // Not before the lock is held: meanwhile another worker may have been enabled, and what was
-            // ours then would be put back for good.
-            let ours: Vec<_> = own(&entries).iter().cloned().collect();
-            file.ensure(lock, &ours, fence)
+        // What is put back is what the record says under the lock: meanwhile another worker may have
+        // been enabled.
+        edit_locked(&bucket, &run_lock, &entries, &run, &|| false, &|file, lock, fence| {
+            file.ensure(lock, fence)
         })
-        .map(|_| ())
+        .map(drop)
     })
-}
-
-fn was_there(entry: &DisabledEntry, at_start: &Disabled) -> bool {
-    match entry {
-        DisabledEntry::Worker(host) => at_start.workers.contains(host.as_str()),
-        DisabledEntry::Allocation(job, host) => at_start
-            .jobs
-            .get(job.as_str())
-            .is_some_and(|hosts| hosts.is_empty() || hosts.contains(host.as_str())),
-    }
-}
-
-fn host_of(entry: &DisabledEntry) -> &Host {
-    match entry {
-        DisabledEntry::Worker(host) | DisabledEntry::Allocation(_, host) => host,
-    }
 }
 
 fn job_of(entry: &DisabledEntry) -> Option<String> {

@@ -64,7 +64,7 @@ impl World {
                         jobs.into_iter().map(|job| DisabledEntry::Allocation(job, host.clone())).collect()
                     }
                 };
-                drain.disable(&entries, Self::is_repeat(&order.intent), &self.graph.fleet.disabled)
+                drain.disable(&entries)
             }
             (_, StepKind::Deploy { jobs, force }) => {
                 let kind = Kind { jobs: names(jobs.as_ref()), force: *force };

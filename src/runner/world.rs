@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Fence, HealthRequest};
-use crate::engine::{ErrorKind, Intent, Order, Outcome, StepError};
+use crate::engine::{ErrorKind, Order, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::RunLock;
 use crate::plan::{Located, Step};
@@ -207,10 +207,5 @@ impl World {
     /// The bucket's folder, where `local` commands run.
     pub(super) fn folder(&self) -> PathBuf {
         self.bucket.paths().root.clone()
-    }
-
-    /// The intent of an order as a question: may something of it have been done before?
-    pub(super) fn is_repeat(intent: &Intent) -> bool {
-        matches!(intent, Intent::Do { repeat: true })
     }
 }

@@ -149,7 +149,7 @@ impl Checker {
         self.last_at = at;
         match fact {
             Fact::Preflight { checks } => self.preflight(checks, world),
-            Fact::Observed { jobs, unavailable } => self.looked(at, jobs, unavailable, world),
+            Fact::Observed { jobs, unavailable, .. } => self.looked(at, jobs, unavailable, world),
             Fact::WaveStarted { wave } => self.wave_started(at, *wave),
             Fact::WaveFinished { wave, .. } => {
                 self.wave_ended_at = Some(at);

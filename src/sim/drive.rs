@@ -342,8 +342,8 @@ impl Sim {
                 let evidence = self.invented_evidence(attempt);
                 Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
             }
-            (Some(Mutation::ObservationsInvented), Fact::Observed { jobs, .. }) => {
-                Fact::Observed { jobs, unavailable: Vec::new() }
+            (Some(Mutation::ObservationsInvented), Fact::Observed { jobs, took, .. }) => {
+                Fact::Observed { jobs, unavailable: Vec::new(), took }
             }
             (_, fact) => fact,
         }
@@ -411,6 +411,6 @@ impl Sim {
                 unavailable.push((one.worker, one.job));
             }
         }
-        self.feed(Fact::Observed { jobs, unavailable });
+        self.feed(Fact::Observed { jobs, unavailable, took: 0 });
     }
 }

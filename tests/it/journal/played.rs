@@ -109,7 +109,7 @@ pub(crate) fn play(graph: &Arc<RolloutGraph>) -> Vec<Vec<Fact>> {
                     at = at.max(due);
                     Fact::Due { timer }
                 }
-                Effect::Observe { jobs } => Fact::Observed { jobs, unavailable: Vec::new() },
+                Effect::Observe { jobs } => Fact::Observed { jobs, unavailable: Vec::new(), took: 0 },
             });
         }
     }
