@@ -1,5 +1,5 @@
-//! Whole runs under virtual time: 1,000, 10,000 and 100,000 workers x 7 steps, without and (the small
-//! one) with the checks. `cargo bench --bench sim`; items are facts.
+//! Whole runs under virtual time: 1,000, 10,000 and 100,000 workers x 7 steps, one at a time, a tenth at
+//! a time and by budgets; and small random ones with the checks. `cargo bench --bench sim`; items are facts.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
-use maand::sim::{Knobs, graph, run, run_on};
+use maand::engine::RunEnd;
+use maand::sim::{Knobs, Shape, graph, run, run_on};
 
 #[global_allocator]
 static MEMORY: AllocProfiler = AllocProfiler::system();
@@ -16,12 +17,28 @@ fn main() {
     divan::main();
 }
 
+fn play(bencher: Bencher<'_, '_>, knobs: &Knobs) {
+    let graph = graph(knobs).expect("a feasible plan");
+    let report = run_on(knobs, &graph);
+    assert_eq!(report.end, Some(RunEnd::Succeeded));
+    bencher.counter(ItemsCount::new(report.journal.len())).bench(|| black_box(run_on(knobs, &graph)).events);
+}
+
 #[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
 fn pattern_a(bencher: Bencher<'_, '_>, workers: u32) {
-    let knobs = Knobs { check: false, ..Knobs::pattern_a(workers) };
-    let graph = graph(&knobs).expect("a feasible plan");
-    let facts = run_on(&knobs, &graph).journal.len();
-    bencher.counter(ItemsCount::new(facts)).bench(|| black_box(run_on(&knobs, &graph)).events);
+    play(bencher, &Knobs { check: false, ..Knobs::pattern_a(workers) });
+}
+
+/// A tenth of the fleet at a time.
+#[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
+fn wide(bencher: Bencher<'_, '_>, workers: u32) {
+    play(bencher, &Knobs { check: false, shape: Shape::Wide, ..Knobs::pattern_a(workers) });
+}
+
+/// As many as the budgets of four jobs in three zones allow.
+#[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
+fn auto_with_budgets(bencher: Bencher<'_, '_>, workers: u32) {
+    play(bencher, &Knobs { check: false, shape: Shape::Auto, jobs: 4, ..Knobs::pattern_a(workers) });
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]

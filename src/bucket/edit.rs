@@ -77,6 +77,24 @@ pub(super) fn is_ours_emptied(text: &str) -> bool {
         .contains(&text)
 }
 
+/// What the text of `disabled.json` becomes when `entries` are added (`there`) or one of each is removed;
+/// `None`: there is no file. The pure part of [`super::DisabledFile`], for worlds without files.
+///
+/// # Errors
+/// The text is no good `disabled.json`; it is not touched.
+pub fn edited_disabled(
+    text: Option<&str>,
+    entries: &[DisabledEntry],
+    there: bool,
+) -> Result<Option<String>, Problems> {
+    let source = text.map(|text| Source::new("disabled.json", text));
+    let wish = if there { Wish::Present } else { Wish::Absent };
+    let edited = apply(source.as_ref(), entries, wish)?;
+    let gone = wish == Wish::Absent && is_ours_emptied(&edited.text);
+    let none = gone || (text.is_none() && !edited.changed.contains(&true));
+    Ok((!none).then_some(edited.text))
+}
+
 struct Edit<'t> {
     text: &'t str,
     root: &'t Node,

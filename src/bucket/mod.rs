@@ -30,7 +30,7 @@ mod units;
 mod workers;
 
 pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
-pub use edit::DisabledEntry;
+pub use edit::{DisabledEntry, edited_disabled};
 pub use fleet::*;
 pub use init::{Initialised, init};
 pub use open::{Bucket, Paths};

@@ -31,8 +31,16 @@ impl Rollout {
         if self.paused.is_some() {
             return None;
         }
+        // Time alone changes the answer only where somebody looks again, or a look grows old; with nobody
+        // active it is asked each time, for a halt must not be missed.
+        let recently = |asked| at - asked < LOOK_AGAIN_MS;
+        if !self.active.is_empty() && self.asked_at.is_some_and(recently) {
+            return None;
+        }
         let conditions = self.conditions();
-        match self.queue.pick(&self.admission, at, &conditions) {
+        let pick = self.queue.pick(&self.admission, at, &conditions);
+        self.asked_at = (!matches!(pick, Pick::Admit(_))).then_some(at);
+        match pick {
             Pick::Admit(target) => {
                 self.stuck_since = None;
                 Some(Fact::WorkerAdmitted { target })

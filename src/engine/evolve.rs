@@ -8,7 +8,7 @@ use super::chart::{Event, Life};
 use super::lane::{self, Status};
 use super::rollout::{Awaited, Rollout};
 use super::run_chart::{Phase, RunEvent};
-use super::{Check, ErrorKind, Fact, Illegal, Intent, Millis};
+use super::{Check, ErrorKind, Fact, Illegal, Intent, Millis, Timer};
 
 impl Rollout {
     /// Takes one fact, or says which rule it breaks.
@@ -200,6 +200,9 @@ impl Rollout {
                 self.end = Some(*end);
             }
         }
+        if matters_for_admission(fact) {
+            self.asked_at = None;
+        }
         self.last_at = self.last_at.max(at);
         Ok(())
     }
@@ -373,4 +376,21 @@ impl Rollout {
             Err(Illegal::new("the worker is not in a state for this", (fact, state.chart.state())))
         }
     }
+}
+
+/// Whether the queue may answer otherwise after this fact: all but what happens within a lane.
+fn matters_for_admission(fact: &Fact) -> bool {
+    !matches!(
+        fact,
+        Fact::Issued { .. }
+            | Fact::Finished { .. }
+            | Fact::RetryScheduled { .. }
+            | Fact::GateClosed { .. }
+            | Fact::Approved { .. }
+            | Fact::StepIgnored { .. }
+            | Fact::StepFailed { .. }
+            | Fact::InDoubt { .. }
+            | Fact::InDoubtResolved { .. }
+            | Fact::Due { timer: Timer::Retry { .. } | Timer::Gate { .. } }
+    )
 }

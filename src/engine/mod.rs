@@ -17,6 +17,7 @@ mod evolve_control;
 mod fact;
 mod illegal;
 mod lane;
+mod mask;
 mod median;
 mod rollout;
 mod run_chart;

@@ -93,6 +93,9 @@ pub struct Rollout {
     pub(super) observing: bool,
     /// The admission timer that is set in this process.
     pub(super) admission_due: Option<Millis>,
+    /// When the queue was last asked and had nobody to start, and nothing that it looks at has changed
+    /// since. In a wide rollout most facts change nothing for those who wait.
+    pub(super) asked_at: Option<Millis>,
     /// Since when nobody is active and nobody can be admitted, by this process's knowledge.
     pub(super) stuck_since: Option<Millis>,
 }
@@ -139,6 +142,7 @@ impl Rollout {
             agenda: VecDeque::new(),
             observing: false,
             admission_due: None,
+            asked_at: None,
             stuck_since: None,
             admission,
             graph,

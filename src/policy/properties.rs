@@ -177,6 +177,23 @@ impl Naive {
         (of.wave, disturbed, if spread { zone } else { String::new() }, jobs)
     }
 
+    /// The work of its domain, of its longest job, of all its jobs: queued workers over what may be down.
+    fn load(&self, graph: &RolloutGraph, target: TargetIx) -> (f64, f64, f64) {
+        let mine = Self::kind(graph, target);
+        let of_job = |budget: &crate::graph::JobBudget| {
+            let alike = |other: &&TargetIx| {
+                let kind = Self::kind(graph, **other);
+                kind.0 == mine.0 && kind.2 == mine.2 && kind.3.contains(&budget.job)
+            };
+            let queued = self.queued.iter().filter(alike).count() as f64;
+            queued / f64::from((budget.of - budget.wants).max(1))
+        };
+        let budgets = &graph.numbers().budgets;
+        let own: Vec<f64> = budgets.iter().filter(|b| mine.3.contains(&b.job)).map(of_job).collect();
+        let domain = if mine.2.is_empty() { 0.0 } else { budgets.iter().map(of_job).fold(0.0, f64::max) };
+        (domain, own.iter().copied().fold(0.0, f64::max), own.iter().sum())
+    }
+
     fn pick(
         &mut self,
         graph: &RolloutGraph,
@@ -189,15 +206,21 @@ impl Naive {
             firsts.entry(Self::kind(graph, *target)).or_insert(*target);
         }
         self.passes.retain(|target, _| firsts.values().any(|first| first == target));
-        let mut reserved_jobs = BTreeSet::new();
-        let mut reserved_zone: Option<String> = None;
+        let starved = |target: &TargetIx| self.passes.get(target).is_some_and(|p| p.0 >= PASSED_OVER_LIMIT);
+        let mut order: Vec<TargetIx> = self.queued.iter().copied().collect();
+        let auto = graph.numbers().concurrency.is_none();
+        order.sort_by(|a, b| {
+            let load = |target| self.load(graph, target);
+            let by_load = load(*b).partial_cmp(&load(*a)).unwrap();
+            starved(b).cmp(&starved(a)).then(if auto { by_load } else { std::cmp::Ordering::Equal })
+        });
+        let mut reserved: Option<Vec<JobIx>> = None;
         let mut passed = Vec::new();
-        for target in self.queued.clone() {
+        for target in order {
             let kind = Self::kind(graph, target);
             let takes = kind.1 && !admission.is_down(target);
-            let held_back = takes
-                && (kind.3.iter().any(|job| reserved_jobs.contains(job))
-                    || reserved_zone.as_ref().is_some_and(|zone| *zone != kind.2));
+            let jobs = reserved.clone().unwrap_or_default();
+            let held_back = takes && kind.3.iter().any(|job| jobs.contains(job));
             let is_first = firsts[&kind] == target;
             match admission.verdict(target, now, conditions) {
                 Verdict::Wait(Reason::Wave { .. }) => continue,
@@ -212,18 +235,15 @@ impl Naive {
                     return Some(target);
                 }
                 Verdict::Wait(Reason::Observation { .. }) if !held_back => return None,
-                _ => {}
+                verdict => {
+                    let by_domain = matches!(verdict, Verdict::Wait(Reason::Spread { .. }));
+                    if is_first && starved(&target) && !by_domain && jobs.is_empty() {
+                        reserved = Some(kind.3.clone());
+                    }
+                }
             }
             if is_first {
                 passed.push(target);
-                if self.passes.get(&target).is_some_and(|(count, _)| *count >= PASSED_OVER_LIMIT) {
-                    reserved_jobs.extend(kind.3.iter().copied());
-                    if reserved_zone.is_none()
-                        && matches!(admission.fit(target, now), crate::policy::admission::Fit::Spread)
-                    {
-                        reserved_zone = Some(kind.2);
-                    }
-                }
             }
         }
         self.round += 1;

@@ -8,10 +8,13 @@ use super::limits::Constraint;
 use super::{Admission, Conditions, Reason, Verdict};
 use crate::bucket::JobIx;
 use crate::graph::{RolloutGraph, TargetIx};
+use crate::plan::Order;
 
-/// A worker that was passed over in so many rounds goes first: nobody that shares its failure domains
-/// or one of its jobs passes it any more. (A round ends when nobody more can be picked.) Without it a
-/// worker with many jobs waits until all its simpler peers are done.
+/// A worker that was passed over in so many rounds goes first: nobody that shares one of its jobs
+/// passes it any more. (A round ends when nobody more can be picked.) Without it a worker with many
+/// jobs waits until all its simpler peers are done. Only the first such worker holds jobs free, and
+/// nobody a failure domain: measured on random fleets, several at once, or a domain that is drained for
+/// one worker and filled again, made rollouts up to three times as long.
 pub const PASSED_OVER_LIMIT: u32 = 10;
 
 /// The next worker, or why there is none.
@@ -47,6 +50,11 @@ pub enum Pick {
 /// exceptions: those that were put back (they may be down already) and those whose own allocation was
 /// seen unwell.
 ///
+/// With `concurrency: auto` and no explicit order, the workers whose jobs will take longest come first
+/// (list scheduling by the critical path): the job of which most workers are queued for each that may
+/// be down, and before that the failure domain with the most such work. Else the order of the graph
+/// holds, and it decides between workers that are alike.
+///
 /// The order is kept except that a worker which waits for its own failure domain or budget may be
 /// passed by later ones, whatever `concurrency` says: a place that nobody may use helps nobody. One
 /// that waits for an observation is not passed, so that looking takes no turn away.
@@ -61,12 +69,20 @@ pub struct Queue {
     returned: BTreeSet<TargetIx>,
     length: usize,
     round: u64,
+    /// The longest work comes first.
+    by_load: bool,
+    /// For each group of kinds (wave, failure domain) and each budget how many queued workers need it.
+    needed: Vec<u32>,
+    /// For each budget how many may be down.
+    may: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct Kind {
     constraint: Constraint,
     queued: BTreeSet<TargetIx>,
+    /// Where its numbers in `needed` begin.
+    group: usize,
     /// How often the first of `queued` was passed over, and in which round last.
     passed: u32,
     passed_in: u64,
@@ -89,7 +105,12 @@ impl Queue {
             returned: BTreeSet::new(),
             length: 0,
             round: 1,
+            by_load: admission.limits().concurrency.is_none()
+                && !matches!(graph.plan.rollout.order, Order::Explicit(_)),
+            needed: Vec::new(),
+            may: admission.limits().budgets.iter().map(|b| b.of.saturating_sub(b.wants).max(1)).collect(),
         };
+        let mut groups: HashMap<(u32, Option<u32>), usize> = HashMap::new();
         // Domain and budgets make a difference only between workers that wait for them.
         let key = |of: &Constraint| Constraint {
             domain: of.domain.filter(|_| of.disturbs),
@@ -101,7 +122,18 @@ impl Queue {
             let constraint = key(admission.limits().constraint(target));
             let kind = *known.entry(constraint).or_insert_with_key(|constraint| {
                 let constraint = constraint.clone();
-                queue.kinds.push(Kind { constraint, queued: BTreeSet::new(), passed: 0, passed_in: 0 });
+                let group = *groups.entry((constraint.wave, constraint.domain)).or_insert_with(|| {
+                    let group = queue.needed.len();
+                    queue.needed.resize(group + queue.may.len(), 0);
+                    group
+                });
+                queue.kinds.push(Kind {
+                    constraint,
+                    queued: BTreeSet::new(),
+                    group,
+                    passed: 0,
+                    passed_in: 0,
+                });
                 queue.kinds.len() as u32 - 1
             });
             queue.kind_of.push(kind);
@@ -150,6 +182,9 @@ impl Queue {
         if was_first {
             (kind.passed, kind.passed_in) = (0, 0);
         }
+        for budget in &kind.constraint.budgets {
+            self.needed[kind.group + *budget as usize] -= 1;
+        }
         if kind.queued.is_empty() {
             let wave = kind.constraint.wave;
             if let Some(kinds) = self.waves.get_mut(&wave) {
@@ -172,6 +207,9 @@ impl Queue {
         }
         if kind.queued.first() == Some(&target) {
             (kind.passed, kind.passed_in) = (0, 0);
+        }
+        for budget in &kind.constraint.budgets {
+            self.needed[kind.group + *budget as usize] += 1;
         }
         self.waves.entry(kind.constraint.wave).or_default().insert(number);
         self.length += 1;
@@ -247,31 +285,64 @@ impl Queue {
             let kind = self.kind_of[target.0 as usize];
             Candidate { target, kind, fit: admission.fit(target, now_ms) }
         };
-        targets.into_iter().map(one).collect()
+        if !self.by_load {
+            let (mut first, mut rest): (Vec<_>, Vec<_>) =
+                targets.into_iter().partition(|target| self.is_starved(*target));
+            first.append(&mut rest);
+            return first.into_iter().map(one).collect();
+        }
+        let mut longest: HashMap<usize, f64> = HashMap::new();
+        let mut ranked: Vec<(bool, Load, TargetIx)> = Vec::with_capacity(targets.len());
+        for target in targets {
+            let kind = self.kind(target);
+            let of_group = *longest.entry(kind.group).or_insert_with(|| self.longest(kind.group));
+            // Without failure domains all of a wave compete, and a group is all of it.
+            let domain = if kind.constraint.domain.is_some() { of_group } else { 0.0 };
+            ranked.push((!self.is_starved(target), self.load(kind, domain), target));
+        }
+        ranked
+            .sort_unstable_by(|a, b| (a.0.cmp(&b.0)).then_with(|| b.1.cmp(&a.1)).then_with(|| a.2.cmp(&b.2)));
+        ranked.into_iter().map(|(_, _, target)| one(target)).collect()
     }
 
-    /// The first candidate that fits and takes nothing away from one that was passed over too often.
+    fn is_starved(&self, target: TargetIx) -> bool {
+        let kind = self.kind(target);
+        kind.passed >= PASSED_OVER_LIMIT && kind.queued.first() == Some(&target)
+    }
+
+    /// How many workers one after the other a budget will take.
+    fn in_a_row(&self, group: usize, budget: usize) -> f64 {
+        f64::from(self.needed[group + budget]) / f64::from(self.may[budget])
+    }
+
+    /// The same of the budget of a group that takes most.
+    fn longest(&self, group: usize) -> f64 {
+        (0..self.may.len()).map(|budget| self.in_a_row(group, budget)).fold(0.0, f64::max)
+    }
+
+    fn load(&self, kind: &Kind, domain: f64) -> Load {
+        let of = kind.constraint.budgets.iter().map(|budget| self.in_a_row(kind.group, *budget as usize));
+        of.fold(Load { domain, most: 0.0, all: 0.0 }, |load, one| Load {
+            most: load.most.max(one),
+            all: load.all + one,
+            ..load
+        })
+    }
+
+    /// The first candidate that fits and takes nothing away from the one that was passed over too often.
     fn choose(&self, admission: &Admission, candidates: &[Candidate]) -> Choice {
-        let mut reserved_budgets: BTreeSet<u32> = BTreeSet::new();
-        let mut reserved_domain = None;
+        let mut reserved: &[u32] = &[];
         for (at, candidate) in candidates.iter().enumerate() {
-            let kind = &self.kinds[candidate.kind as usize];
-            let constraint = &kind.constraint;
+            let constraint = &self.kinds[candidate.kind as usize].constraint;
             let takes = constraint.disturbs && !admission.is_down(candidate.target);
-            let held_back = takes
-                && (constraint.budgets.iter().any(|budget| reserved_budgets.contains(budget))
-                    || reserved_domain.is_some_and(|domain| constraint.domain != Some(domain)));
+            let held_back = takes && constraint.budgets.iter().any(|budget| reserved.contains(budget));
             match candidate.fit {
                 Fit::Yes if !held_back => return Choice::Admit(at),
                 Fit::Unsure if !held_back => return Choice::Observe(candidate.target),
                 _ => {}
             }
-            let is_first = kind.queued.first() == Some(&candidate.target);
-            if is_first && kind.passed >= PASSED_OVER_LIMIT {
-                reserved_budgets.extend(constraint.budgets.iter());
-                if reserved_domain.is_none() && admission.domain_is_closed(constraint.domain) {
-                    reserved_domain = constraint.domain;
-                }
+            if reserved.is_empty() && self.is_starved(candidate.target) && candidate.fit != Fit::Spread {
+                reserved = &constraint.budgets;
             }
         }
         Choice::Nobody
@@ -285,6 +356,26 @@ impl Queue {
             kind.passed += 1;
             kind.passed_in = round;
         }
+    }
+}
+
+/// How long a worker's jobs will still take, in workers one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Load {
+    /// Its failure domain.
+    domain: f64,
+    /// The job that takes longest.
+    most: f64,
+    /// All its jobs.
+    all: f64,
+}
+
+impl Load {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let by = f64::total_cmp;
+        by(&self.domain, &other.domain)
+            .then_with(|| by(&self.most, &other.most))
+            .then_with(|| by(&self.all, &other.all))
     }
 }
 

@@ -69,17 +69,7 @@ impl Environment {
     }
 
     fn mask_outcome(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Failed { error } => Outcome::Failed {
-                error: StepError {
-                    kind: error.kind,
-                    message: self.mask(&error.message),
-                    output: error.output.map(|output| self.mask(&output)),
-                },
-            },
-            Outcome::Ok { evidence: Evidence::Said { text } } => said(self.mask(&text)),
-            other => other,
-        }
+        outcome.masked(|text| self.mask(text))
     }
 }
 

@@ -2,11 +2,13 @@
 //! the world, and shares none with the engine: what the engine believes is not looked at.
 
 mod attempts;
+mod contacts;
 mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::plans::SECRET;
 use super::world::{Entry, World};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, Resolution, RunEnd, Timer};
@@ -32,6 +34,8 @@ enum Place {
     Skipped,
     Cancelled,
 }
+
+pub(super) use contacts::Contact;
 
 /// What is known of one lane.
 struct Book {
@@ -63,6 +67,13 @@ pub(super) struct Checker {
     paused: bool,
     aborted: bool,
     finished: bool,
+    /// The newest controller's, and those that each worker has heard of.
+    epoch: u64,
+    epochs: BTreeMap<WorkerIx, u64>,
+    /// The text of `disabled.json` that was looked at last.
+    file_version: u64,
+    /// Some command of the plan is given a secret.
+    secrets: bool,
     wave: Option<u32>,
     wave_ended_at: Option<Millis>,
     last_at: Millis,
@@ -103,6 +114,10 @@ impl Checker {
             paused: false,
             aborted: false,
             finished: false,
+            epoch: 0,
+            epochs: BTreeMap::new(),
+            file_version: 0,
+            secrets: contacts::has_secrets(graph),
             wave: None,
             wave_ended_at: None,
             last_at: 0,
@@ -139,7 +154,14 @@ impl Checker {
     }
 
     /// A fact is durable.
-    pub(super) fn fact(&mut self, at: Millis, fact: &Fact, world: &World) {
+    pub(super) fn fact(&mut self, at: Millis, epoch: u64, fact: &Fact, world: &World) {
+        if epoch < self.epoch {
+            self.breaks(11, format!("{fact:?} of epoch {epoch} is stored after one of {}", self.epoch));
+        }
+        self.epoch = epoch;
+        if self.secrets && serde_json::to_string(fact).is_ok_and(|text| text.contains(SECRET)) {
+            self.breaks(17, format!("a secret is stored: {fact:?}"));
+        }
         if self.finished && !matches!(fact, Fact::Finished { .. }) {
             self.breaks(14, format!("{fact:?} after the end"));
         }
@@ -248,7 +270,7 @@ impl Checker {
             let target = TargetIx(at as u32);
             let worker = self.worker(target);
             match check {
-                Check::Ready { .. } if world.people.contains(&Entry { worker, job: None }) => {
+                Check::Ready { .. } if world.file.people().contains(&Entry { worker, job: None }) => {
                     self.breaks(8, format!("{target:?} is disabled by a person, and taken all the same"));
                 }
                 Check::Ready { .. } => {}
@@ -305,15 +327,26 @@ impl Checker {
         }
     }
 
+    /// Something has happened: whoever reads `disabled.json` now finds a whole file.
+    pub(super) fn instant(&mut self, world: &World) {
+        if world.file.version() != self.file_version {
+            self.file_version = world.file.version();
+            if let Some(wrong) = world.file.wrong() {
+                self.breaks(7, wrong);
+            }
+        }
+    }
+
     fn file(&mut self, world: &World) {
-        if let Some(gone) = world.people.iter().find(|entry| !world.file.contains(entry)) {
+        let file = &world.file;
+        if let Some(gone) = file.people().iter().find(|entry| !file.entries().contains(entry)) {
             self.breaks(7, format!("the entry {gone:?} of a person is gone"));
         }
     }
 
     fn run_ended(&mut self, end: RunEnd, world: &World) {
         self.finished = true;
-        let disabled = world.file.difference(&world.people).count();
+        let disabled = world.file.entries().difference(world.file.people()).count();
         if disabled > 0 && end == RunEnd::Succeeded {
             self.breaks(6, format!("{disabled} entries of the run are left, and it says that all is well"));
         }

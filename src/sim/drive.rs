@@ -1,24 +1,22 @@
 //! The driver: virtual time, the journal, and a controller that commits, then dispatches, and may die
 //! in between. It asks the very engine of real runs, and decides nothing that the engine decides.
 
+mod feed;
 mod process;
+mod waits;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use super::checker::Checker;
 use super::exec::{Arrival, Flight};
 use super::knobs::Knobs;
-use super::mutation::Mutation;
 use super::random::{Dice, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{
-    AttemptId, Effect, Evidence, Fact, Life, Millis, Options, Outcome, Rollout, Standing, Timer,
-};
-use crate::graph::{RolloutGraph, TargetIx};
-use crate::policy::{Reason, Verdict};
+use crate::engine::{AttemptId, Effect, Fact, Millis, Options, Outcome, Rollout, Standing, Timer};
+use crate::graph::RolloutGraph;
 
 /// 2026-03-02T08:00:00Z, a Monday.
 const START: Millis = 1_772_438_400_000;
@@ -33,18 +31,59 @@ const REACTION: Millis = 60_000;
 #[derive(Debug)]
 pub(super) enum Event {
     Start,
-    Preflight { process: u32 },
+    Preflight {
+        process: u32,
+    },
     Arrives(Box<Arrival>),
     Works(Box<Arrival>),
-    Answers { process: u32, attempt: AttemptId, outcome: Outcome },
-    TimesOut { process: u32, attempt: AttemptId },
-    Polls { process: u32, attempt: AttemptId },
-    Fires { process: u32, timer: Timer },
-    Looks { process: u32, jobs: Vec<JobIx> },
-    GoesDown { worker: WorkerIx, boot: usize, step: Option<u32> },
-    ComesUp { worker: WorkerIx, boot: usize },
+    Answers {
+        process: u32,
+        attempt: AttemptId,
+        outcome: Outcome,
+    },
+    TimesOut {
+        process: u32,
+        attempt: AttemptId,
+    },
+    Polls {
+        process: u32,
+        attempt: AttemptId,
+    },
+    Fires {
+        process: u32,
+        timer: Timer,
+    },
+    Looks {
+        process: u32,
+        jobs: Vec<JobIx>,
+    },
+    GoesDown {
+        worker: WorkerIx,
+        boot: usize,
+        step: Option<u32>,
+    },
+    ComesUp {
+        worker: WorkerIx,
+        boot: usize,
+    },
     Person,
+    /// Somebody adds to `disabled.json`.
+    PersonEdits,
+    /// Somebody who has saved half of `disabled.json` saves the rest.
+    Mends,
     Reacts,
+    /// A controller that was stopped goes on.
+    Wakes(Box<Sleeper>),
+}
+
+/// A controller that was stopped in the middle of its work.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    process: u32,
+    epoch: u64,
+    graph: Arc<RolloutGraph>,
+    /// Effects that are durable and were not sent off yet.
+    unsent: Vec<Effect>,
 }
 
 struct Scheduled {
@@ -73,7 +112,10 @@ impl Ord for Scheduled {
 pub(super) struct Sim {
     pub(super) knobs: Knobs,
     pub(super) graph: Arc<RolloutGraph>,
+    /// What is stored with the run.
     engine_graph: Arc<RolloutGraph>,
+    /// What a person has made of the plan's file and of `workers.json` since.
+    pub(super) on_disk: Option<Arc<RolloutGraph>>,
     options: Options,
     pub(super) world: World,
     pub(super) checker: Checker,
@@ -83,6 +125,10 @@ pub(super) struct Sim {
     pub(super) rollout: Option<Rollout>,
     /// Which process is the controller; answers to an older one are lost.
     pub(super) process: u32,
+    /// The newest controller's, as the journal has it.
+    pub(super) epoch: u64,
+    /// Controllers that were replaced and live.
+    pub(super) awake: BTreeSet<u32>,
     pub(super) flights: BTreeMap<AttemptId, Flight>,
     pub(super) waiters: BTreeMap<WorkerIx, Vec<AttemptId>>,
     pub(super) journal: Vec<(Millis, Fact)>,
@@ -99,7 +145,7 @@ pub(super) struct Sim {
     pub(super) events: u64,
     dropped_one: bool,
     /// How long kinds of work take, in milliseconds, where it is known.
-    pub(super) measured: BTreeMap<String, Millis>,
+    pub(super) measured: BTreeMap<String, Vec<Millis>>,
     /// How long the first in line waited, by the reason.
     pub(super) waits: Option<BTreeMap<&'static str, Millis>>,
     first_in_line: u32,
@@ -123,6 +169,9 @@ impl Sim {
             numbered: 0,
             rollout: None,
             process: 0,
+            epoch: 1,
+            awake: BTreeSet::new(),
+            on_disk: None,
             flights: BTreeMap::new(),
             waiters: BTreeMap::new(),
             journal: Vec::new(),
@@ -146,6 +195,9 @@ impl Sim {
             graph,
             engine_graph,
         };
+        if sim.knobs.check {
+            sim.world.file.keep_text();
+        }
         for host in &mut sim.world.hosts {
             host.needless = sim.durations.per_mille(300);
         }
@@ -183,10 +235,13 @@ impl Sim {
                 return;
             }
             if self.rollout.is_some() && self.dies() {
-                self.crash();
+                self.falls(Vec::new());
             }
             self.happens(next.event);
             self.rest();
+            if self.knobs.check {
+                self.checker.instant(&self.world);
+            }
         }
     }
 
@@ -206,32 +261,6 @@ impl Sim {
         self.rollout.as_ref().is_some_and(|rollout| matches!(rollout.standing(), Standing::Finished(_)))
     }
 
-    /// What the first in line waits for until the next event.
-    fn note_wait(&mut self, passes: Millis) {
-        let (Some(waits), Some(rollout)) = (&mut self.waits, &self.rollout) else { return };
-        let count = self.graph.targets.len() as u32;
-        while self.first_in_line < count && rollout.life(TargetIx(self.first_in_line)) != Life::Queued {
-            self.first_in_line += 1;
-        }
-        if passes == 0 || self.first_in_line == count {
-            return;
-        }
-        let why = match rollout.verdict(TargetIx(self.first_in_line), self.now) {
-            Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => match reason {
-                Reason::Wave { .. } => "wave",
-                Reason::Concurrency { .. } => "concurrency",
-                Reason::Spread { .. } => "spread",
-                Reason::Budget { .. } => "budget",
-                Reason::Observation { .. } => "observation",
-                Reason::Window { .. } | Reason::WindowTooShort { .. } => "window",
-                Reason::Failures { .. } => "failures",
-                Reason::Paused => "paused",
-            },
-            Some(Verdict::Admit) | None => "turn",
-        };
-        *waits.entry(why).or_default() += passes;
-    }
-
     fn stuck(&mut self) {
         let standing = self.rollout.as_ref().map(Rollout::standing);
         self.checker.breaks(16, format!("nothing will happen any more, and the run is {standing:?}"));
@@ -247,11 +276,7 @@ impl Sim {
                 self.answered(attempt, outcome);
             }
             Event::TimesOut { process, attempt } if process == self.process => {
-                if let Some(flight) = self.flights.remove(&attempt) {
-                    let after = self.now - flight.sent_at;
-                    let outcome = Outcome::TimedOut { after, doing: "it".to_owned() };
-                    self.feed(Fact::Finished { attempt, outcome });
-                }
+                self.timed_out(attempt);
             }
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
             Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
@@ -259,158 +284,14 @@ impl Sim {
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
             Event::Person => self.person(),
+            Event::PersonEdits => self.person_edits(),
+            Event::Mends => self.world.file.mended(),
+            Event::Wakes(sleeper) => self.wakes(*sleeper),
             Event::Reacts => {
                 self.reacting = false;
                 self.reacts();
             }
             _ => {}
         }
-    }
-
-    /// Whether the controller dies here.
-    fn dies(&mut self) -> bool {
-        self.points += 1;
-        if self.knobs.crash_at.contains(&self.points) {
-            return true;
-        }
-        let dies = self.crashes_left > 0 && self.crash_dice.per_mille(25);
-        self.crashes_left -= u32::from(dies);
-        dies
-    }
-
-    pub(super) fn crash(&mut self) {
-        self.process += 1;
-        if self.knobs.mutation != Some(Mutation::MemoryTrusted) {
-            self.rollout = None;
-        }
-        self.flights.clear();
-        self.waiters.clear();
-        let after =
-            if self.knobs.crash_at.is_empty() { self.crash_dice.between(100, 600_000) } else { 5_000 };
-        self.push(after, Event::Start);
-    }
-
-    /// Takes a new fact: commit, then dispatch.
-    pub(super) fn feed(&mut self, fact: Fact) {
-        if let Err(why) = self.try_feed(fact) {
-            self.checker.breaks(14, format!("the engine refuses a fact of the driver: {why}"));
-        }
-    }
-
-    pub(super) fn try_feed(&mut self, fact: Fact) -> Result<(), String> {
-        let fact = self.distort(fact);
-        let Some(rollout) = &mut self.rollout else { return Ok(()) };
-        if self.knobs.mutation == Some(Mutation::PauseIgnored) && matches!(fact, Fact::Paused { .. }) {
-            self.commit(vec![fact]);
-            return Ok(());
-        }
-        if self.knobs.mutation == Some(Mutation::FailureSwallowed)
-            && matches!(&fact, Fact::Finished { outcome: Outcome::Failed { .. }, .. })
-        {
-            return Ok(());
-        }
-        let all = rollout.apply(self.now, fact).map_err(|illegal| illegal.to_string())?;
-        if self.dies() {
-            self.crash();
-            return Ok(());
-        }
-        let early = self.knobs.mutation == Some(Mutation::EffectsFirst);
-        if !early {
-            self.commit(all.facts.clone());
-            if self.dies() {
-                self.check_replay();
-                self.crash();
-                return Ok(());
-            }
-        }
-        for effect in all.effects {
-            self.dispatch(effect);
-            if self.dies() {
-                self.crash();
-                return Ok(());
-            }
-        }
-        if early {
-            self.commit(all.facts);
-        }
-        Ok(())
-    }
-
-    fn distort(&mut self, fact: Fact) -> Fact {
-        match (self.knobs.mutation, fact) {
-            (Some(Mutation::UnknownIsOk), Fact::Finished { attempt, outcome: Outcome::Unknown { .. } }) => {
-                let evidence = self.invented_evidence(attempt);
-                Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
-            }
-            (Some(Mutation::ObservationsInvented), Fact::Observed { jobs, took, .. }) => {
-                Fact::Observed { jobs, unavailable: Vec::new(), took }
-            }
-            (_, fact) => fact,
-        }
-    }
-
-    fn invented_evidence(&self, attempt: AttemptId) -> Evidence {
-        use crate::engine::Intent;
-        let issued = self.journal.iter().rev().find_map(|(_, fact)| match fact {
-            Fact::Issued { attempt: a, lane, step, intent } if *a == attempt => Some((*lane, *step, intent)),
-            _ => None,
-        });
-        let boot_id = "invented".to_owned();
-        match issued {
-            Some((_, _, Intent::ReadBootId)) => Evidence::BootId { boot_id },
-            Some((_, _, Intent::Reboot { .. })) => Evidence::Departed,
-            Some((_, _, Intent::AwaitBoot { .. })) => Evidence::Back { boot_id },
-            Some((lane, step, Intent::Do { .. }))
-                if matches!(
-                    self.graph.steps(lane)[step as usize].kind,
-                    crate::plan::StepKind::Disable { .. }
-                ) =>
-            {
-                Evidence::Disabled { own: vec![None], others: Vec::new() }
-            }
-            _ => Evidence::Said { text: "done".to_owned() },
-        }
-    }
-
-    fn commit(&mut self, facts: Vec<Fact>) {
-        let lossy = self.knobs.mutation == Some(Mutation::FactLost);
-        for fact in facts {
-            if lossy && !self.dropped_one && matches!(fact, Fact::Finished { .. }) && self.journal.len() > 6 {
-                self.dropped_one = true;
-                continue;
-            }
-            let at = self.now;
-            if self.knobs.check {
-                self.checker.fact(at, &fact, &self.world);
-            }
-            self.journal.push((at, fact));
-        }
-    }
-
-    fn dispatch(&mut self, effect: Effect) {
-        match effect {
-            Effect::Execute(order) => self.execute(order),
-            Effect::Wake { at, timer } => {
-                let lost = self.knobs.mutation == Some(Mutation::TimersLost) && self.process > 0;
-                if !lost {
-                    let process = self.process;
-                    self.push(at - self.now, Event::Fires { process, timer });
-                }
-            }
-            Effect::Observe { jobs } => {
-                let (process, after) = (self.process, self.durations.between(200, 2_000));
-                self.push(after, Event::Looks { process, jobs });
-            }
-        }
-    }
-
-    fn looks(&mut self, jobs: Vec<JobIx>) {
-        let mut unavailable = Vec::new();
-        for one in self.graph.enabled_allocations() {
-            if jobs.contains(&one.job) && !self.world.is_well(one.worker, one.job) {
-                unavailable.push((one.worker, one.job));
-            }
-        }
-        self.feed(Fact::Observed { jobs, unavailable, took: 0 });
     }
 }

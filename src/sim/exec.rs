@@ -2,14 +2,19 @@
 //! the engine says that real ones are. It must not look into the engine.
 
 mod reboot;
+mod steps;
 
+use std::sync::Arc;
+
+use super::checker::Contact;
 use super::drive::{Event, Sim};
 use super::mutation::Mutation;
-use super::world::{Entry, World, boot_id};
-use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Order, Outcome, StepError};
-use crate::graph::Lane;
-use crate::plan::{HealthScope, JobAction, Located, StepKind};
+use super::plans::SECRET;
+use super::world::boot_id;
+use crate::bucket::WorkerIx;
+use crate::engine::{AttemptId, ErrorKind, Evidence, Fact, Intent, Millis, Order, Outcome, StepError};
+use crate::graph::{Lane, RolloutGraph};
+use crate::plan::{CommandStep, EnvValue, StepKind};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +34,45 @@ pub(super) enum Fate {
     NotDone,
 }
 
-/// A request on its way.
+/// A request on its way. It says what its controller believes: its epoch and its plan.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) process: u32,
+    pub(super) epoch: u64,
+    pub(super) graph: Arc<RolloutGraph>,
     pub(super) order: Order,
     pub(super) fate: Fate,
+    /// The text of `disabled.json` that a careless edit was made from.
+    pub(super) read: Option<Option<String>>,
+}
+
+impl Arrival {
+    pub(super) fn kind(&self) -> &StepKind {
+        &self.graph.steps(self.order.lane)[self.order.step as usize].kind
+    }
+
+    /// On which worker; `None`: it is for none.
+    pub(super) fn worker(&self) -> Option<WorkerIx> {
+        match self.order.lane {
+            Lane::Worker(target) => Some(self.graph.target(target).worker),
+            Lane::Before | Lane::After => None,
+        }
+    }
+
+    /// Done by the controller itself, in its bucket.
+    fn is_own(&self) -> bool {
+        matches!(
+            (&self.order.intent, self.kind()),
+            (Intent::UndoEnable, _)
+                | (Intent::Do { .. }, StepKind::Disable { .. } | StepKind::Enable | StepKind::Build)
+        )
+    }
 }
 
 /// An attempt that a living controller waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
+    pub(super) graph: Arc<RolloutGraph>,
     pub(super) order: Order,
     pub(super) sent_at: Millis,
     /// The boot that was seen first while waiting, and since when.
@@ -54,46 +87,64 @@ impl Sim {
         happens
     }
 
-    pub(super) fn execute(&mut self, order: Order) {
-        if self.knobs.check {
-            self.checker.effect(&order);
+    fn fate(&mut self) -> Fate {
+        if self.knobs.trouble > 0 && self.faults.below(100_000) < u64::from(self.knobs.trouble) {
+            return Fate::Fails;
         }
-        let fate = if self.knobs.trouble > 0 && self.faults.below(100_000) < u64::from(self.knobs.trouble) {
-            Fate::Fails
-        } else if !self.fault(70) {
-            Fate::Fine
-        } else {
-            match self.faults.below(9) {
-                0..=1 => Fate::RequestLost,
-                2..=3 => Fate::AnswerLost,
-                4 => Fate::Hangs,
-                5..=6 => Fate::Fails,
-                7 => Fate::Twice,
-                _ => Fate::NotDone,
-            }
-        };
-        let timeout = self.graph.steps(order.lane)[order.step as usize].timeout;
-        let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
-        let (process, attempt) = (self.process, order.attempt);
-        self.push(timeout, Event::TimesOut { process, attempt });
-        let flight = Flight { order: order.clone(), sent_at: self.now, seen: None };
-        self.flights.insert(attempt, flight);
-        let latency = self.durations.between(5, 60);
-        self.push(latency, Event::Arrives(Box::new(Arrival { process, order, fate })));
+        if !self.fault(70) {
+            return Fate::Fine;
+        }
+        match self.faults.below(9) {
+            0..=1 => Fate::RequestLost,
+            2..=3 => Fate::AnswerLost,
+            4 => Fate::Hangs,
+            5..=6 => Fate::Fails,
+            7 => Fate::Twice,
+            _ => Fate::NotDone,
+        }
     }
 
-    /// How long a kind of work takes: as measured, give or take a fifth, or between the bounds.
+    /// The controller sends it off.
+    pub(super) fn execute(&mut self, order: Order, process: u32, epoch: u64, graph: &Arc<RolloutGraph>) {
+        let fate = self.fate();
+        let arrival = Arrival { process, epoch, graph: Arc::clone(graph), order, fate, read: None };
+        if self.knobs.check {
+            self.checker.effect(&arrival);
+        }
+        if process == self.process {
+            let order = &arrival.order;
+            let timeout = graph.steps(order.lane)[order.step as usize].timeout;
+            let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
+            let attempt = order.attempt;
+            let flight =
+                Flight { graph: Arc::clone(graph), order: order.clone(), sent_at: self.now, seen: None };
+            self.flights.insert(attempt, flight);
+            self.push(timeout, Event::TimesOut { process, attempt });
+        }
+        let latency = self.durations.between(5, 60);
+        self.push(latency, Event::Arrives(Box::new(arrival)));
+    }
+
+    /// How long a kind of work takes: as measured, or between the bounds.
     fn takes(&mut self, what: &str, low: Millis, high: Millis) -> Millis {
         match self.measured.get(what) {
-            Some(usual) => self.durations.between(usual - usual / 5, usual + usual / 5),
-            None => self.durations.between(low, high),
+            Some(samples) if !samples.is_empty() => {
+                let usual = samples[self.durations.index(samples.len())];
+                // One value stands for many: give or take a fifth.
+                if samples.len() == 1 {
+                    self.durations.between(usual - usual / 5, usual + usual / 5)
+                } else {
+                    usual
+                }
+            }
+            _ => self.durations.between(low, high),
         }
     }
 
-    fn worker_of(&self, lane: Lane) -> Option<WorkerIx> {
-        match lane {
-            Lane::Worker(target) => Some(self.graph.target(target).worker),
-            Lane::Before | Lane::After => None,
+    /// A worker is contacted for something.
+    pub(super) fn contacts(&mut self, worker: WorkerIx, what: Contact<'_>) {
+        if self.knobs.check {
+            self.checker.contact(worker, what);
         }
     }
 
@@ -101,7 +152,7 @@ impl Sim {
     pub(super) fn answer(&mut self, arrival: &Arrival, outcome: Outcome) {
         let attempt = arrival.order.attempt;
         let process = arrival.process;
-        if matches!(outcome, Outcome::Ok { .. }) {
+        if matches!(outcome, Outcome::Ok { .. }) && self.knobs.check {
             self.world.done.insert(attempt);
         }
         if arrival.fate == Fate::Hangs {
@@ -120,18 +171,70 @@ impl Sim {
 
     pub(super) fn answered(&mut self, attempt: AttemptId, outcome: Outcome) {
         // A second answer finds no flight, and is told to the engine all the same: it has to cope.
-        self.flights.remove(&attempt);
-        self.feed(crate::engine::Fact::Finished { attempt, outcome });
+        let flight = self.flights.remove(&attempt);
+        let outcome = match flight {
+            Some(flight) => self.heard(&flight, outcome),
+            None => outcome,
+        };
+        self.feed(Fact::Finished { attempt, outcome });
+    }
+
+    pub(super) fn timed_out(&mut self, attempt: AttemptId) {
+        let Some(flight) = self.flights.remove(&attempt) else { return };
+        let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
+        let outcome = self.heard(&flight, outcome);
+        self.feed(Fact::Finished { attempt, outcome });
+    }
+
+    /// A command that was given a secret says it in all that it says; the controller masks that.
+    fn heard(&self, flight: &Flight, outcome: Outcome) -> Outcome {
+        let kind = &flight.graph.steps(flight.order.lane)[flight.order.step as usize].kind;
+        if !self.knobs.check || !has_secret(kind) {
+            return outcome;
+        }
+        let said = outcome.masked(|text| format!("{text}, says {SECRET}"));
+        if self.knobs.mutation == Some(Mutation::SecretsTold) {
+            return said;
+        }
+        said.masked(|text| text.replace(SECRET, "****"))
+    }
+
+    /// The controller that asked lives, and still waits for it.
+    fn is_awaited(&self, arrival: &Arrival) -> bool {
+        if arrival.process == self.process {
+            self.flights.contains_key(&arrival.order.attempt)
+        } else {
+            self.awake.contains(&arrival.process)
+        }
+    }
+
+    /// Whether the bucket or the worker (`None`: the bucket) refuses a controller that was replaced;
+    /// else it has heard of this one.
+    fn is_fenced(&mut self, arrival: &Arrival, worker: Option<WorkerIx>) -> bool {
+        let careless = self.knobs.mutation == Some(Mutation::EpochIgnored);
+        let known = worker.map_or(self.epoch, |worker| self.world.host(worker).epoch);
+        if arrival.epoch < known && !careless {
+            let message = "the run was taken over";
+            let error = StepError::new(ErrorKind::Controller, message);
+            self.answer(arrival, Outcome::Failed { error });
+            return true;
+        }
+        if let Some(worker) = worker {
+            self.world.host_mut(worker).epoch = arrival.epoch;
+        }
+        if self.knobs.check {
+            self.checker.carried_out(worker, arrival.epoch);
+        }
+        false
     }
 
     /// A request has come to where it is carried out.
-    pub(super) fn arrives(&mut self, arrival: Arrival) {
-        let Arrival { process, ref order, fate } = arrival;
-        let kind = self.graph.steps(order.lane)[order.step as usize].kind.clone();
-        match fate {
+    pub(super) fn arrives(&mut self, mut arrival: Arrival) {
+        let process = arrival.process;
+        let attempt = arrival.order.attempt;
+        match arrival.fate {
             Fate::RequestLost => {
                 let why = "the connection was cut".to_owned();
-                let attempt = order.attempt;
                 self.push(5_000, Event::Answers { process, attempt, outcome: Outcome::Unknown { why } });
                 return;
             }
@@ -146,42 +249,54 @@ impl Sim {
             }
             _ => {}
         }
-        let own = matches!(
-            (&order.intent, &kind),
-            (Intent::UndoEnable, _)
-                | (Intent::Do { .. }, StepKind::Disable { .. } | StepKind::Enable | StepKind::Build)
-        );
-        if own && (process != self.process || !self.flights.contains_key(&order.attempt)) {
+        let own = arrival.is_own();
+        if own && !self.is_awaited(&arrival) {
             // What the controller does itself dies with it, and is not done once it has given up.
             return;
         }
-        let worker = self.worker_of(order.lane);
-        let away = worker.is_some_and(|worker| !self.world.host(worker).is_up());
-        match &order.intent {
-            Intent::AwaitBoot { .. } if fate == Fate::Hangs => return,
-            Intent::AwaitBoot { .. } => {
-                let attempt = order.attempt;
-                self.push(0, Event::Polls { process, attempt });
-                return;
+        let worker = arrival.worker();
+        let local = own || matches!(arrival.kind(), StepKind::Local(_));
+        if let Some(worker) = worker.filter(|_| !local) {
+            self.contacts(worker, Contact::Step(&arrival));
+            let away = !self.world.host(worker).is_up();
+            match &arrival.order.intent {
+                Intent::AwaitBoot { .. } if arrival.fate == Fate::Hangs => return,
+                Intent::AwaitBoot { .. } => {
+                    self.push(0, Event::Polls { process, attempt });
+                    return;
+                }
+                Intent::ReadBootId | Intent::Reboot { .. } if away => {
+                    let error = StepError::new(ErrorKind::Unreachable, "no route to host");
+                    self.answer(&arrival, Outcome::Failed { error });
+                    return;
+                }
+                Intent::ReadBootId => {
+                    let boot_id = boot_id(worker, self.world.host(worker).boot());
+                    self.answer(&arrival, Outcome::Ok { evidence: Evidence::BootId { boot_id } });
+                    return;
+                }
+                Intent::Reboot { .. } => {
+                    if !self.is_fenced(&arrival, Some(worker)) {
+                        self.compare_and_reboot(&arrival, worker);
+                    }
+                    return;
+                }
+                _ if !away && self.is_fenced(&arrival, Some(worker)) => return,
+                _ => {}
             }
-            Intent::ReadBootId | Intent::Reboot { .. } if away => {
-                let error = StepError::new(ErrorKind::Unreachable, "no route to host");
-                self.answer(&arrival, Outcome::Failed { error });
-                return;
+        }
+        match self.knobs.mutation {
+            Some(Mutation::EditsBlindly) if own => {
+                arrival.read = Some(self.world.file.text().map(str::to_owned));
             }
-            Intent::ReadBootId => {
-                let Some(worker) = worker else { return };
-                let boot_id = boot_id(worker, self.world.host(worker).boot());
-                self.answer(&arrival, Outcome::Ok { evidence: Evidence::BootId { boot_id } });
-                return;
-            }
-            Intent::Reboot { .. } => {
-                self.compare_and_reboot(&arrival, &kind);
-                return;
-            }
+            Some(Mutation::WritesInPlace) if own => self.world.file.truncate(),
             _ => {}
         }
-        let takes = match (&order.intent, &kind) {
+        if own && self.knobs.people > 0 && self.people.per_mille(150) {
+            // Between our read and our rename.
+            self.push(1, Event::PersonEdits);
+        }
+        let takes = match (&arrival.order.intent, arrival.kind()) {
             _ if own => 2,
             (Intent::UndoDeploy, _) | (Intent::Do { .. }, StepKind::Deploy { .. }) => {
                 let takes = self.takes("deploy", 3_000, 9_000);
@@ -203,149 +318,30 @@ impl Sim {
     }
 
     /// The effect happens, and the answer goes off.
-    pub(super) fn works(&mut self, arrival: Arrival) {
-        let order = arrival.order.clone();
-        let kind = self.graph.steps(order.lane)[order.step as usize].kind.clone();
-        let worker = self.worker_of(order.lane);
-        let own = matches!(
-            (&order.intent, &kind),
-            (Intent::UndoEnable, _)
-                | (Intent::Do { .. }, StepKind::Disable { .. } | StepKind::Enable | StepKind::Build)
-        );
-        let alone = own || matches!(kind, StepKind::Local(_));
-        if own && (arrival.process != self.process || !self.flights.contains_key(&order.attempt)) {
+    pub(super) fn works(&mut self, mut arrival: Arrival) {
+        let worker = arrival.worker();
+        let own = arrival.is_own();
+        if own && (!self.is_awaited(&arrival) || self.is_fenced(&arrival, None)) {
             return;
         }
-        if let Some(worker) = worker.filter(|_| !alone) {
-            self.world.host_mut(worker).contacted = true;
-            if !self.world.host(worker).is_up() {
-                let error = StepError::new(ErrorKind::Unreachable, "no route to host");
-                self.answer(&arrival, Outcome::Failed { error });
-                return;
-            }
+        let local = own || matches!(arrival.kind(), StepKind::Local(_));
+        if worker.filter(|_| !local).is_some_and(|worker| !self.world.host(worker).is_up()) {
+            let error = StepError::new(ErrorKind::Unreachable, "no route to host");
+            self.answer(&arrival, Outcome::Failed { error });
+            return;
         }
         let outcome = match worker {
-            Some(worker) => self.on_worker(worker, &order, &kind),
-            None => self.once(&kind),
+            Some(worker) => self.on_worker(worker, &mut arrival),
+            None => self.once(&arrival),
         };
         self.answer(&arrival, outcome);
     }
-
-    fn on_worker(&mut self, worker: WorkerIx, order: &Order, kind: &StepKind) -> Outcome {
-        let careless = self.knobs.mutation == Some(Mutation::EnableRemovesOthers);
-        match (&order.intent, kind) {
-            (Intent::UndoEnable, _) | (_, StepKind::Enable) => {
-                enable(&mut self.world, worker, careless);
-                said("enabled")
-            }
-            (Intent::UndoDeploy, _) => self.deploy(worker, None),
-            (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
-                self.job(worker, JobAction::Start, jobs.as_deref())
-            }
-            (Intent::UndoCommand, _) => said("undone"),
-            (_, StepKind::Disable { jobs }) => {
-                let jobs = jobs.as_deref().map(|jobs| self.ixs(jobs));
-                disable(&mut self.world, worker, jobs)
-            }
-            (_, StepKind::Deploy { jobs, .. }) => self.deploy(worker, jobs.as_deref()),
-            (_, StepKind::Job { action, jobs }) => self.job(worker, *action, jobs.as_deref()),
-            (_, StepKind::SyncCheck { .. }) => self.deploy(worker, None),
-            (_, StepKind::Health { jobs, scope: HealthScope::Worker, .. }) => {
-                let jobs = jobs.as_deref().map(|jobs| self.ixs(jobs));
-                let host = self.world.host(worker);
-                let sick = host.allocs.iter().any(|alloc| {
-                    jobs.as_ref().is_none_or(|jobs| jobs.contains(&alloc.job))
-                        && !self.world.covers(worker, alloc.job)
-                        && (alloc.sick || !alloc.running)
-                });
-                health(sick)
-            }
-            (_, StepKind::Run(command)) => {
-                let ran = self.world.host_mut(worker).ran.entry(order.step).or_default();
-                if command.unless.is_some() && *ran > 0 {
-                    return Outcome::Ok { evidence: Evidence::NotNeeded };
-                }
-                *ran += 1;
-                if *ran > 1 && !command.idempotent && !self.reran {
-                    self.checker.breaks(15, format!("step {} ran twice on {worker:?}", order.step));
-                }
-                said("ran")
-            }
-            _ => said("done"),
-        }
-    }
-
-    fn once(&mut self, kind: &StepKind) -> Outcome {
-        match kind {
-            StepKind::Health { .. } => {
-                let sick = self.graph.enabled_allocations().iter().any(|one| {
-                    !self.world.covers(one.worker, one.job) && !self.world.is_well(one.worker, one.job)
-                });
-                health(sick)
-            }
-            _ => said("done"),
-        }
-    }
-
-    fn ixs(&self, names: &[Located<String>]) -> Vec<JobIx> {
-        let jobs = &self.graph.fleet.jobs;
-        let named = |job: usize| names.iter().any(|name| name.value == jobs[job].name.as_str());
-        (0..jobs.len()).filter(|job| named(*job)).map(|job| JobIx(job as u32)).collect()
-    }
-
-    fn deploy(&mut self, worker: WorkerIx, jobs: Option<&[Located<String>]>) -> Outcome {
-        // Entries of the run that have vanished are put back first.
-        let marks = self.world.marks.clone();
-        self.world.file.extend(marks);
-        let jobs = jobs.map(|jobs| self.ixs(jobs));
-        self.world.deploy(worker, jobs.as_deref());
-        said("deployed")
-    }
-
-    fn job(&mut self, worker: WorkerIx, action: JobAction, jobs: Option<&[Located<String>]>) -> Outcome {
-        let jobs = jobs.map(|jobs| self.ixs(jobs));
-        for at in 0..self.world.host(worker).allocs.len() {
-            let job = self.world.host(worker).allocs[at].job;
-            let wanted = jobs.as_ref().is_none_or(|jobs| jobs.contains(&job));
-            if wanted && !self.world.covers(worker, job) {
-                self.world.set_running(worker, at, action != JobAction::Stop);
-            }
-        }
-        said("job")
-    }
 }
 
-fn said(text: &str) -> Outcome {
-    Outcome::Ok { evidence: Evidence::Said { text: text.to_owned() } }
-}
-
-fn health(sick: bool) -> Outcome {
-    if sick {
-        Outcome::Failed { error: StepError::new(ErrorKind::Unhealthy, "a probe fails") }
-    } else {
-        said("well")
+fn has_secret(kind: &StepKind) -> bool {
+    let of = |command: &CommandStep| command.env.values().any(|value| matches!(value, EnvValue::FromEnv(_)));
+    match kind {
+        StepKind::Run(command) | StepKind::Local(command) => of(command),
+        _ => false,
     }
-}
-
-fn disable(world: &mut World, worker: WorkerIx, jobs: Option<Vec<JobIx>>) -> Outcome {
-    let wanted = jobs.map_or_else(|| vec![None], |jobs| jobs.into_iter().map(Some).collect());
-    let (mut own, mut others) = (Vec::new(), Vec::new());
-    for job in wanted {
-        let entry = Entry { worker, job };
-        let name = job.map(|job| world.graph.fleet.job(job).name.as_str().to_owned());
-        if world.file.contains(&entry) && !world.marks.contains(&entry) {
-            others.push(name);
-        } else {
-            world.file.insert(entry);
-            world.marks.insert(entry);
-            own.push(name);
-        }
-    }
-    Outcome::Ok { evidence: Evidence::Disabled { own, others } }
-}
-
-fn enable(world: &mut World, worker: WorkerIx, careless: bool) {
-    let marks = world.marks.clone();
-    world.file.retain(|entry| entry.worker != worker || (!careless && !marks.contains(entry)));
-    world.marks.retain(|entry| entry.worker != worker);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::plans::OUTSIDE;
 use super::random::Dice;
 use crate::bucket::{
     Disabled, Fleet, HealthCheck, Host, Job, JobName, Probe, Resources, RestartPolicy, Worker,
@@ -26,6 +27,10 @@ pub(super) fn random(dice: &mut Dice, workers: u32, jobs: u32) -> Fleet {
         if dice.per_mille(300) {
             worker.labels.insert("gpu".to_owned());
         }
+    }
+    if workers > 2 && dice.per_mille(350) {
+        let chosen = dice.index(workers as usize);
+        fleet.workers[chosen].labels.insert(OUTSIDE.to_owned());
     }
     if workers > 2 && dice.per_mille(150) {
         let chosen = dice.index(workers as usize);

@@ -4,6 +4,23 @@ use std::fmt;
 
 use super::mutation::Mutation;
 
+/// The kind of plan that is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Drawn from the seed.
+    Random,
+    /// Drain, reboot, back, one worker at a time.
+    OneByOne,
+    /// The same, a tenth of the fleet at a time.
+    Wide,
+    /// The same, as many as a budget of 10 % for each job allows.
+    Auto,
+}
+
+impl Shape {
+    const ALL: [Self; 4] = [Self::Random, Self::OneByOne, Self::Wide, Self::Auto];
+}
+
 /// All choices of a run follow from these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knobs {
@@ -21,6 +38,8 @@ pub struct Knobs {
     pub trouble: u32,
     /// How often the controller may die at random.
     pub crashes: u32,
+    /// A controller that dies may only have been stopped, and goes on when another has taken over.
+    pub stops: bool,
     /// How often people interfere.
     pub people: u32,
     /// The catalog contacts every worker.
@@ -29,8 +48,8 @@ pub struct Knobs {
     pub crash_at: Vec<u64>,
     /// Which of the plan's steps and settings are left out (a bit each), by the shrinker.
     pub without: u64,
-    /// A fixed plan: drain, reboot, back, one worker at a time.
-    pub pattern_a: bool,
+    /// Which plan.
+    pub shape: Shape,
     /// The engine is broken in this way.
     pub mutation: Option<Mutation>,
     /// Invariants are checked.
@@ -49,11 +68,12 @@ impl Knobs {
             faults: [0, 2, 5, 12][mix(20, 4) as usize],
             trouble: 0,
             crashes: [0, 1, 2, 4][mix(28, 4) as usize],
+            stops: mix(52, 2) == 0,
             people: [0, 0, 3, 8][mix(36, 4) as usize],
             exclusive: mix(44, 4) == 0,
             crash_at: Vec::new(),
             without: 0,
-            pattern_a: false,
+            shape: Shape::Random,
             mutation: None,
             check: true,
         }
@@ -69,11 +89,12 @@ impl Knobs {
             faults: 0,
             trouble: 0,
             crashes: 0,
+            stops: false,
             people: 0,
             exclusive: false,
             crash_at: Vec::new(),
             without: 0,
-            pattern_a: true,
+            shape: Shape::OneByOne,
             mutation: None,
             check: true,
         }
@@ -84,17 +105,18 @@ impl fmt::Display for Knobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "seed={},salt={},workers={},jobs={},faults={},crashes={},people={},exclusive={},without={},pattern_a={}",
+            "seed={},salt={},workers={},jobs={},faults={},crashes={},stops={},people={},exclusive={},without={},shape={:?}",
             self.seed,
             self.salt,
             self.workers,
             self.jobs,
             self.faults,
             self.crashes,
+            u8::from(self.stops),
             self.people,
             u8::from(self.exclusive),
             self.without,
-            u8::from(self.pattern_a)
+            self.shape
         )?;
         if self.trouble > 0 {
             write!(f, ",trouble={}", self.trouble)?;
@@ -121,6 +143,11 @@ impl std::str::FromStr for Knobs {
                 knobs.mutation = Some(*known.ok_or_else(|| format!("no mutation `{value}`"))?);
                 continue;
             }
+            if key == "shape" {
+                let known = Shape::ALL.iter().find(|shape| format!("{shape:?}") == value);
+                knobs.shape = *known.ok_or_else(|| format!("no shape `{value}`"))?;
+                continue;
+            }
             let number: u64 = value.parse().map_err(|_| format!("`{value}` is not a number"))?;
             match key {
                 "seed" => knobs.seed = number,
@@ -130,10 +157,10 @@ impl std::str::FromStr for Knobs {
                 "faults" => knobs.faults = number as u32,
                 "trouble" => knobs.trouble = number as u32,
                 "crashes" => knobs.crashes = number as u32,
+                "stops" => knobs.stops = number != 0,
                 "people" => knobs.people = number as u32,
                 "exclusive" => knobs.exclusive = number != 0,
                 "without" => knobs.without = number,
-                "pattern_a" => knobs.pattern_a = number != 0,
                 "crash_at" => knobs.crash_at.push(number),
                 _ => return Err(format!("no knob `{key}`")),
             }

@@ -5,10 +5,10 @@
 //! nothing with the engine's. No I/O, no clock, no threads. This room must not know SSH, SQLite or
 //! the terminal.
 //!
-//! Of the twenty invariants these can not be asked of a pure world, and are tested elsewhere: 11
-//! (epochs are the journal's and the workers'), 12 (stored plans are the journal's), 17 (secrets are
-//! the runner's), and of 7 that the file parses at every instant. 18 is narrowed to the workers that
-//! attempts are made for; 19 is a comparison of two runs.
+//! All twenty invariants of a run are looked at. Of three of them a world without files and processes
+//! sees only the engine's and its own part, and the rest is tested elsewhere: 11 and 12 (that the real
+//! journal and the real workers refuse an older epoch, and store the plan), 17 (output that is kept
+//! beside the journal). 19 is a comparison of two runs.
 
 mod checker;
 mod drive;
@@ -17,6 +17,7 @@ mod fleets;
 mod knobs;
 mod mutation;
 mod outlook;
+mod pace;
 mod person;
 mod plans;
 mod random;
@@ -26,9 +27,10 @@ mod sweep;
 mod world;
 
 pub use checker::Broken;
-pub use knobs::Knobs;
+pub use knobs::{Knobs, Shape};
 pub use mutation::Mutation;
 pub use outlook::{Outlook, OutlookOptions, Rate, WaveTime, outlook};
+pub use pace::pace;
 pub use run::{Report, graph, run, run_on};
 pub use shrink::shrink;
 pub use sweep::{Swept, sweep};

@@ -43,6 +43,20 @@ pub enum Mutation {
     ObservationsInvented,
     /// The failure of an attempt is not stored and not told.
     FailureSwallowed,
+    /// Workers and bucket take orders from a controller that was replaced.
+    EpochIgnored,
+    /// The journal takes facts from a controller that was replaced.
+    AppendUnfenced,
+    /// A resume compiles what is on disk now.
+    PlanReadAgain,
+    /// What a command has said is stored as it was said.
+    SecretsTold,
+    /// Operations of the catalog reach workers that are not selected.
+    OthersContacted,
+    /// `disabled.json` is written from what was read, whatever became of it since.
+    EditsBlindly,
+    /// `disabled.json` is written in place.
+    WritesInPlace,
 }
 
 impl Mutation {
@@ -70,6 +84,13 @@ impl Mutation {
         Self::OthersCordonIgnored,
         Self::ObservationsInvented,
         Self::FailureSwallowed,
+        Self::EpochIgnored,
+        Self::AppendUnfenced,
+        Self::PlanReadAgain,
+        Self::SecretsTold,
+        Self::OthersContacted,
+        Self::EditsBlindly,
+        Self::WritesInPlace,
     ];
 
     /// The graph that the broken engine is given.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::checker::takes_down;
 use super::drive::Sim;
 use super::knobs::Knobs;
+use super::pace;
 use crate::engine::{Fact, Intent, Millis, RunEnd, Standing};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 
@@ -21,8 +22,9 @@ pub struct OutlookOptions {
     pub runs: u32,
     /// How many of 100,000 attempts of steps fail, one answer each.
     pub rates: Vec<u32>,
-    /// How long kinds of steps (and `boot`) take, in milliseconds; others by rules of thumb.
-    pub durations: BTreeMap<String, i64>,
+    /// How long kinds of steps (and `boot`) took, in milliseconds: one of them is drawn each time, and one
+    /// alone stands for itself, give or take a fifth. Others by rules of thumb.
+    pub durations: BTreeMap<String, Vec<i64>>,
 }
 
 /// When a wave began and ended, from the start of the run.
@@ -102,7 +104,7 @@ pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
         most_down_of_job: BTreeMap::new(),
         most_down_of_zone: BTreeMap::new(),
         waits_ms: middle.waits.clone(),
-        over_lower_bound: over_lower_bound(graph, &middle.journal),
+        over_lower_bound: pace::over_lower_bound(graph, &middle.journal),
         rates: Vec::new(),
     };
     for run in &runs {
@@ -152,7 +154,7 @@ fn at_rate(graph: &Arc<RolloutGraph>, options: &OutlookOptions, rate: u32) -> Ra
     }
 }
 
-fn waves(journal: &[(Millis, Fact)]) -> Vec<WaveTime> {
+pub(super) fn waves(journal: &[(Millis, Fact)]) -> Vec<WaveTime> {
     let began = journal.first().map_or(0, |(at, _)| *at);
     let mut waves: Vec<WaveTime> = Vec::new();
     for (at, fact) in journal {
@@ -212,53 +214,4 @@ fn raise(most: &mut BTreeMap<String, u32>, name: &str, now: u32) {
             most.insert(name.to_owned(), now);
         }
     }
-}
-
-/// The time of the rollout over a bound that no order of the workers can beat: for each wave the
-/// longest worker, the work over `concurrency`, for each job the work of its holders over what may be
-/// down of it, and for the zones the longest worker of each over how many may be disturbed.
-fn over_lower_bound(graph: &RolloutGraph, journal: &[(Millis, Fact)]) -> Option<f64> {
-    let mut admitted: BTreeMap<TargetIx, Millis> = BTreeMap::new();
-    let mut took: BTreeMap<TargetIx, f64> = BTreeMap::new();
-    for (at, fact) in journal {
-        match fact {
-            Fact::WorkerAdmitted { target } => {
-                admitted.insert(*target, *at);
-            }
-            Fact::WorkerSucceeded { target } => {
-                took.insert(*target, (at - admitted.get(target)?) as f64);
-            }
-            _ => {}
-        }
-    }
-    let soaks = graph.waves.len().saturating_sub(1) as f64;
-    let mut bound = soaks * graph.plan.rollout.soak.as_millis() as f64;
-    for wave in &graph.waves {
-        let of_wave: Vec<(TargetIx, f64)> =
-            wave.clone().filter_map(|t| Some((TargetIx(t), *took.get(&TargetIx(t))?))).collect();
-        let mut least = of_wave.iter().map(|(_, took)| *took).fold(0.0, f64::max);
-        let work = |wanted: &dyn Fn(TargetIx) -> bool| -> f64 {
-            of_wave.iter().filter(|(target, _)| wanted(*target)).map(|(_, took)| took).sum()
-        };
-        if let Some(limit) = &graph.numbers().concurrency {
-            least = least.max(work(&|_| true) / f64::from(limit.value.max(1)));
-        }
-        for budget in &graph.numbers().budgets {
-            let may = f64::from(budget.of.saturating_sub(budget.wants).max(1));
-            least = least.max(work(&|target| graph.target(target).jobs.contains(&budget.job)) / may);
-        }
-        if let Some(spread) = &graph.plan.rollout.spread {
-            let mut longest: BTreeMap<Option<&String>, f64> = BTreeMap::new();
-            for (target, took) in &of_wave {
-                let tags = &graph.fleet.worker(graph.target(*target).worker).tags;
-                let zone = longest.entry(tags.get(&spread.value.tag)).or_default();
-                *zone = zone.max(*took);
-            }
-            least = least.max(longest.values().sum::<f64>() / spread.value.at_most as f64);
-        }
-        bound += least;
-    }
-    let times = waves(journal);
-    let spent = times.last()?.ended_ms - times.first()?.began_ms;
-    (bound > 0.0 && took.len() == graph.targets.len()).then(|| spent as f64 / bound)
 }

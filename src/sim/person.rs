@@ -1,11 +1,14 @@
 //! People: at random they interfere with the run, and in the end they answer what it waits for. They
 //! know what a person at a terminal knows.
 
-use super::drive::Sim;
+use std::sync::Arc;
+
+use super::drive::{Event, Sim};
 use super::world::Entry;
 use crate::bucket::WorkerIx;
 use crate::engine::{Fact, Life, Resolution, Standing};
-use crate::graph::TargetIx;
+use crate::graph::{CompileOptions, RolloutGraph, TargetIx, compile};
+use crate::plan::{Order, Plan, StepKind};
 
 /// After so many answers at rest people give up and abort.
 const PATIENCE: u32 = 12;
@@ -27,7 +30,7 @@ impl Sim {
 
     /// Somebody interferes.
     pub(super) fn person(&mut self) {
-        match self.people.below(14) {
+        match self.people.below(16) {
             0..=1 => self.says(Fact::Paused { by: name(), reason: "lunch".to_owned() }),
             2 => self.says(Fact::Resumed { by: name(), fresh_process: false }),
             3 => self.says(Fact::Interrupted { by: "SIGTERM".to_owned() }),
@@ -50,20 +53,15 @@ impl Sim {
                 let boot = self.world.host(worker).boot();
                 self.goes_down(worker, boot, None);
             }
-            9 => {
-                let worker = self.any_worker();
-                let entry = Entry { worker, job: None };
-                // One that is there already is left as it is. One of the run that somebody else took
-                // out, and that is put in again, can not be told from the run's own.
-                if !self.world.marks.contains(&entry) && self.world.file.insert(entry) {
-                    self.world.people.insert(entry);
+            9 => self.person_edits(),
+            10 => self.world.file.checked_out(),
+            14 => {
+                if self.world.file.half_written() {
+                    let after = self.people.between(1, 120_000);
+                    self.push(after, Event::Mends);
                 }
             }
-            10 => {
-                // A git checkout: the run's entries are gone.
-                let people = self.world.people.clone();
-                self.world.file.retain(|entry| people.contains(entry));
-            }
+            15 => self.on_disk = self.plan_edited(),
             11..=12 => {
                 let worker = self.any_worker();
                 let sick = self.people.coin();
@@ -77,6 +75,26 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// Somebody takes a whole worker out.
+    pub(super) fn person_edits(&mut self) {
+        let worker = self.any_worker();
+        self.world.file.person_adds(Entry { worker, job: None });
+    }
+
+    /// Somebody turns the order of the workers round and has another command for reboots.
+    fn plan_edited(&self) -> Option<Arc<RolloutGraph>> {
+        let mut plan = Plan::clone(&self.graph.plan);
+        let rollout = &mut plan.rollout;
+        rollout.order = if rollout.order == Order::Reverse { Order::Position } else { Order::Reverse };
+        for step in &mut plan.steps {
+            if let StepKind::Reboot { command, .. } = &mut step.kind {
+                command.push_str(" --force");
+            }
+        }
+        let options = CompileOptions::default();
+        compile(&Arc::new(plan), &self.graph.fleet, &options).ok().map(Arc::new)
     }
 
     /// What a person asks for may be refused, and then changes nothing.

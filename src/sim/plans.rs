@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::fleets::ZONES;
+use super::knobs::Shape;
 use super::random::Dice;
 use crate::bucket::Fleet;
 use crate::plan::{
-    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, HealthScope, JobAction, Located,
-    OnFailure, OnStepFailure, Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step,
+    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, EnvValue, HealthScope, JobAction,
+    Located, OnFailure, OnStepFailure, Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step,
     StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
 };
+
+/// What commands are told and must not be told by anybody.
+pub(super) const SECRET: &str = "hunter2-of-the-simulator";
+
+/// The label of workers that plans leave out.
+pub(super) const OUTSIDE: &str = "outside";
 
 pub(super) fn located<T>(value: T) -> Located<T> {
     Located { value, span: 0..0 }
@@ -99,6 +106,22 @@ pub(super) fn pattern_a() -> Plan {
     in_a_row(vec![disable(), deploy(), reboot(), wait_for_ssh(), StepKind::Enable, deploy(), health()])
 }
 
+/// [`pattern_a`] with the limits of that shape.
+pub(super) fn shaped(shape: Shape) -> Plan {
+    let mut plan = pattern_a();
+    let rollout = &mut plan.rollout;
+    match shape {
+        Shape::Random | Shape::OneByOne => {}
+        Shape::Wide => rollout.concurrency.value = Concurrency::AtMost(Amount::Percent(10)),
+        Shape::Auto => {
+            rollout.concurrency.value = Concurrency::Auto;
+            let bound = BudgetBound::MaxUnavailable(Amount::Percent(10));
+            rollout.budgets.push(located(Budget { job: located("*".to_owned()), bound }));
+        }
+    }
+    plan
+}
+
 /// Each needs the one before; ids are made unique.
 fn chain(steps: &mut [Step]) {
     for (at, step) in steps.iter_mut().enumerate() {
@@ -113,7 +136,11 @@ fn command(dice: &mut Dice) -> CommandStep {
         idempotent: dice.coin(),
         disturbs: dice.coin(),
         unless: dice.per_mille(250).then(|| "test -e done".to_owned()),
-        env: BTreeMap::new(),
+        env: if dice.per_mille(300) {
+            BTreeMap::from([("TOKEN".to_owned(), EnvValue::FromEnv("TOKEN".to_owned()))])
+        } else {
+            BTreeMap::new()
+        },
         undo: if dice.coin() { Undo::Command("undo".to_owned()) } else { Undo::Nothing },
     }
 }
@@ -221,6 +248,10 @@ pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
         plan.after = lay_out(dice, kinds, false);
     }
     settings(dice, fleet, &mut plan.rollout);
+    if fleet.workers.iter().any(|worker| worker.labels.contains(OUTSIDE)) {
+        let outside = Targets { labels: vec![located(OUTSIDE.to_owned())], ..Targets::default() };
+        plan.targets.exclude = Some(Box::new(outside));
+    }
     plan
 }
 

@@ -7,12 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::checker::Broken;
 use super::drive::Sim;
-use super::knobs::Knobs;
+use super::knobs::{Knobs, Shape};
+use super::plans::SECRET;
 use super::random::{Dice, Stream};
 use super::{fleets, plans};
-use crate::engine::{Fact, Life, Millis, RunEnd, Standing};
+use crate::engine::{Fact, Life, Millis, RunEnd, Stamped, Standing};
 use crate::graph::{CompileOptions, RolloutGraph, compile};
 use crate::policy::feasibility;
+use crate::report::{RunInfo, RunView};
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -76,12 +78,12 @@ impl fmt::Display for Report {
 pub fn graph(knobs: &Knobs) -> Option<Arc<RolloutGraph>> {
     let mut fleet_dice = Dice::new(knobs.seed, Stream::Fleet);
     let mut plan_dice = Dice::new(knobs.seed, Stream::Plan);
-    let (fleet, mut plan) = if knobs.pattern_a {
-        (fleets::plain(knobs.workers, knobs.jobs, 3), plans::pattern_a())
-    } else {
+    let (fleet, mut plan) = if knobs.shape == Shape::Random {
         let fleet = fleets::random(&mut fleet_dice, knobs.workers, knobs.jobs);
         let plan = plans::random(&mut plan_dice, &fleet);
         (fleet, plan)
+    } else {
+        (fleets::plain(knobs.workers, knobs.jobs, 3), plans::shaped(knobs.shape))
     };
     plans::leave_out(&mut plan, knobs.without);
     let graph = compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()).ok()?;
@@ -98,6 +100,11 @@ pub fn run_on(knobs: &Knobs, graph: &Arc<RolloutGraph>) -> Report {
     let mut sim = Sim::new(knobs.clone(), Arc::clone(graph));
     let started = sim.now;
     sim.run();
+    if knobs.check
+        && let Err(what) = told(&sim.graph, &sim.journal)
+    {
+        sim.checker.breaks(17, what);
+    }
     let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
         Some(Standing::Finished(end)) => Some(end),
         _ => None,
@@ -119,6 +126,19 @@ pub fn run_on(knobs: &Knobs, graph: &Arc<RolloutGraph>) -> Report {
         most_down: sim.checker.most_down,
         journal: sim.journal,
     }
+}
+
+/// What reports make of the facts: they can be read, and say no secret.
+fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), String> {
+    let info = RunInfo { run: "simulated".to_owned(), started_at: journal.first().map_or(0, |(at, _)| *at) };
+    let mut view = RunView::new(info, Arc::clone(graph));
+    for (seq, (at, fact)) in (1..).zip(journal) {
+        let stamped = Stamped { seq, at: *at, epoch: 1, fact: fact.clone() };
+        view.fold(&stamped).map_err(|illegal| format!("a report can not read {fact:?}: {illegal}"))?;
+    }
+    view.refresh(journal.last().map_or(0, |(at, _)| *at));
+    let text = serde_json::to_string(&view).map_err(|error| error.to_string())?;
+    if text.contains(SECRET) { Err("a report says a secret".to_owned()) } else { Ok(()) }
 }
 
 /// What a person needs to know of a plan to read a trace.

@@ -61,6 +61,7 @@ fn candidates(knobs: &Knobs) -> Vec<Knobs> {
     }
     add(&|k| k.people /= 2);
     add(&|k| k.exclusive = false);
+    add(&|k| k.stops = false);
     for at in 0..knobs.crash_at.len() {
         add(&|k| {
             k.crash_at.remove(at);

@@ -1,6 +1,8 @@
 //! The state of a made-up world: hosts that boot, jobs that run on them, `disabled.json`, and what was
 //! really done. It must not know the engine, nor decide anything.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,12 +10,7 @@ use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Millis};
 use crate::graph::RolloutGraph;
 
-/// One entry of `disabled.json`: a whole worker, or one job on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    pub(super) worker: WorkerIx,
-    pub(super) job: Option<JobIx>,
-}
+pub(super) use file::{Entry, File};
 
 /// One life of a host, from boot to shutdown.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +50,8 @@ pub(super) struct SimHost {
     pub(super) needless: bool,
     /// Mutating scripts hold a lock: the next one starts then.
     pub(super) busy_until: Millis,
-    /// Somebody of the run has contacted it.
-    pub(super) contacted: bool,
+    /// The newest controller that it has heard of.
+    pub(super) epoch: u64,
 }
 
 impl SimHost {
@@ -83,14 +80,12 @@ pub(super) fn boot_number(worker: WorkerIx, id: &str) -> Option<usize> {
 pub(super) struct World {
     pub(super) graph: Arc<RolloutGraph>,
     pub(super) hosts: Vec<SimHost>,
-    /// What `disabled.json` says.
-    pub(super) file: BTreeSet<Entry>,
-    /// What people have written into it.
-    pub(super) people: BTreeSet<Entry>,
-    /// What the run has written into it, as the edit itself recorded.
-    pub(super) marks: BTreeSet<Entry>,
+    /// `disabled.json`.
+    pub(super) file: File,
     /// Attempts whose effect has really happened.
     pub(super) done: BTreeSet<AttemptId>,
+    /// Hosts on which something may not be well: all others are.
+    suspects: BTreeSet<WorkerIx>,
     /// End of the catalog operation that runs, and of the one that is being collected.
     operation: (Millis, Millis),
 }
@@ -98,13 +93,6 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(graph: &Arc<RolloutGraph>, start: Millis) -> Self {
         let fleet = &graph.fleet;
-        let mut people = BTreeSet::new();
-        for (w, worker) in fleet.workers.iter().enumerate() {
-            let worker_ix = WorkerIx(w as u32);
-            if fleet.disabled.workers.contains(worker.host.as_str()) {
-                people.insert(Entry { worker: worker_ix, job: None });
-            }
-        }
         let host = SimHost {
             boots: vec![Boot { up_at: start - 86_400_000, down_at: None }],
             receipts: BTreeSet::new(),
@@ -116,7 +104,7 @@ impl World {
             loops: false,
             needless: false,
             busy_until: 0,
-            contacted: false,
+            epoch: 0,
         };
         let mut hosts = vec![host; fleet.workers.len()];
         for allocation in fleet.allocations() {
@@ -127,10 +115,9 @@ impl World {
         Self {
             graph: Arc::clone(graph),
             hosts,
-            file: people.clone(),
-            people,
-            marks: BTreeSet::new(),
+            file: File::new(graph),
             done: BTreeSet::new(),
+            suspects: (0..fleet.workers.len() as u32).map(WorkerIx).collect(),
             operation: (0, 0),
         }
     }
@@ -140,13 +127,14 @@ impl World {
     }
 
     pub(super) fn host_mut(&mut self, worker: WorkerIx) -> &mut SimHost {
+        self.suspects.insert(worker);
         &mut self.hosts[worker.0 as usize]
     }
 
     /// Whether `disabled.json` covers an allocation.
     pub(super) fn covers(&self, worker: WorkerIx, job: JobIx) -> bool {
-        self.file.contains(&Entry { worker, job: None })
-            || self.file.contains(&Entry { worker, job: Some(job) })
+        let entries = self.file.entries();
+        entries.contains(&Entry { worker, job: None }) || entries.contains(&Entry { worker, job: Some(job) })
     }
 
     /// Whether an allocation could serve now.
@@ -154,6 +142,31 @@ impl World {
         let host = self.host(worker);
         let alloc = host.allocs.iter().find(|alloc| alloc.job == job);
         host.is_up() && alloc.is_some_and(|a| a.running && !a.sick) && !self.covers(worker, job)
+    }
+
+    /// The enabled allocations of these jobs that could not serve now.
+    pub(super) fn unwell(&mut self, jobs: &[JobIx]) -> Vec<(WorkerIx, JobIx)> {
+        let graph = Arc::clone(&self.graph);
+        let enabled = graph.enabled_allocations();
+        let covered = self.file.entries().iter().map(|entry| entry.worker);
+        let looked_at: BTreeSet<WorkerIx> = self.suspects.iter().copied().chain(covered).collect();
+        let mut unwell = Vec::new();
+        for worker in looked_at {
+            let first = enabled.partition_point(|one| one.worker < worker);
+            let mut all_well = true;
+            for one in enabled[first..].iter().take_while(|one| one.worker == worker) {
+                if !self.is_well(worker, one.job) {
+                    all_well = false;
+                    if jobs.contains(&one.job) {
+                        unwell.push((worker, one.job));
+                    }
+                }
+            }
+            if all_well {
+                self.suspects.remove(&worker);
+            }
+        }
+        unwell
     }
 
     /// The host shuts down.
@@ -187,7 +200,8 @@ impl World {
             }
             let enabled = !self.covers(worker, alloc.job);
             self.set_running(worker, at, enabled);
-            let by_people = [None, Some(alloc.job)].map(|job| self.people.contains(&Entry { worker, job }));
+            let people = self.file.people();
+            let by_people = [None, Some(alloc.job)].map(|job| people.contains(&Entry { worker, job }));
             if by_people.contains(&true) {
                 self.host_mut(worker).allocs[at].by_run = false;
             }
@@ -229,6 +243,6 @@ impl World {
                 host.ran
             );
         }
-        text + &format!("file {:?}", self.file)
+        text + &format!("file {:?}", self.file.entries())
     }
 }

@@ -2,9 +2,9 @@
 //! by name.
 #![expect(clippy::print_stdout, reason = "what was drawn and replayed is shown with --nocapture")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use maand::sim::{Knobs, Mutation, run, shrink, sweep};
+use maand::sim::{Knobs, Mutation, pace, run, shrink, sweep};
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
@@ -38,12 +38,24 @@ fn fixed_seeds_keep_the_invariants() {
     many("fixed", 1..1001);
 }
 
-/// `MAAND_SIM_RUNS=1000000` makes it long; `MAAND_SIM_SEED` makes it begin there.
+/// Seeds that nobody has tried before, for `MAAND_SIM_SECONDS` seconds or `MAAND_SIM_RUNS` seeds;
+/// `MAAND_SIM_SEED` makes it begin there. Without these about two minutes where `CI` is set, and some
+/// seconds elsewhere. A long run: `MAAND_SIM_SECONDS=3600 cargo test --release --test it sim::fresh`.
 #[test]
 fn fresh_seeds_keep_the_invariants() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let first = number("MAAND_SIM_SEED").unwrap_or(now * 100_000);
-    many("fresh", first..first + number("MAAND_SIM_RUNS").unwrap_or(1000));
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let first = number("MAAND_SIM_SEED").unwrap_or(since_1970 << 20);
+    let seconds = match (number("MAAND_SIM_SECONDS"), number("MAAND_SIM_RUNS")) {
+        (Some(seconds), _) => seconds,
+        (None, Some(_)) => u64::MAX,
+        (None, None) if std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1") => 100,
+        (None, None) => 5,
+    };
+    let runs = number("MAAND_SIM_RUNS").unwrap_or(u64::MAX - first).max(1);
+    let began = Instant::now();
+    let seeds = (first..first + runs).enumerate();
+    let in_time = |(at, _): &(usize, u64)| *at < 20 || began.elapsed().as_secs() < seconds;
+    many(&format!("fresh from {first}"), seeds.take_while(in_time).map(|(_, seed)| seed));
 }
 
 #[test]
@@ -63,8 +75,8 @@ fn the_same_seed_gives_the_same_trace() {
 #[test]
 fn a_crash_anywhere_changes_nothing_in_the_end() {
     let stride = number("MAAND_SIM_SWEEP").unwrap_or(41) as usize;
-    for exclusive in [false, true] {
-        let knobs = Knobs { exclusive, ..Knobs::pattern_a(2) };
+    for (exclusive, stops) in [(false, false), (true, false), (false, true)] {
+        let knobs = Knobs { exclusive, stops, ..Knobs::pattern_a(2) };
         match sweep(&knobs, stride) {
             Ok(swept) => {
                 println!("{} single crashes and {} pairs", swept.singles, swept.pairs);
@@ -73,6 +85,25 @@ fn a_crash_anywhere_changes_nothing_in_the_end() {
             Err(report) => panic!("{report}"),
         }
     }
+}
+
+/// The time that admission takes over the least that the limits allow.
+/// `MAAND_SIM_PACES=1000 cargo test --release --test it sim::auto -- --nocapture` for many.
+#[test]
+fn auto_comes_near_the_shortest_time() {
+    let seeds = number("MAAND_SIM_PACES").unwrap_or(60);
+    let mut all: Vec<f64> = (0..seeds).filter_map(pace).collect();
+    all.sort_by(f64::total_cmp);
+    let at = |share: usize| all[(all.len() - 1) * share / 100];
+    println!(
+        "over the lower bound on {} fleets: median {:.3}, three quarters {:.3}, nine tenths {:.3}, worst {:.3}",
+        all.len(),
+        at(50),
+        at(75),
+        at(90),
+        at(100)
+    );
+    assert!(all.len() as u64 * 2 > seeds && at(50) < 1.05, "median {}", at(50));
 }
 
 #[test]

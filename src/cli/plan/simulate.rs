@@ -68,7 +68,7 @@ pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliErr
     Ok(Exit::Done)
 }
 
-fn read_durations(path: &str) -> Result<BTreeMap<String, i64>, Problem> {
+fn read_durations(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problem> {
     let wrong = |why: String| {
         Problem::error(
             "maand::cli::unreadable_durations",
@@ -83,7 +83,7 @@ fn read_durations(path: &str) -> Result<BTreeMap<String, i64>, Problem> {
     for (kind, text) in read {
         let duration = plan::parse_duration(&text)
             .map_err(|why| wrong(format!("`{text}` of `{kind}` is no duration: {why}")))?;
-        durations.insert(kind, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4));
+        durations.insert(kind, vec![i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)]);
     }
     Ok(durations)
 }

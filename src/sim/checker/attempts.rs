@@ -1,11 +1,13 @@
 //! Attempts: what may be issued, and whether what is said of it is true in the world.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Checker, Place, takes_down};
-use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Order, Outcome};
+use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::StepKind;
+use crate::sim::exec::Arrival;
 use crate::sim::world::{World, boot_number};
 
 impl Checker {
@@ -158,16 +160,27 @@ impl Checker {
 
     pub(super) fn reverted(&mut self, target: TargetIx, world: &World) {
         let worker = self.worker(target);
-        if world.file.iter().any(|entry| entry.worker == worker && !world.people.contains(entry)) {
+        if world.file.of_worker(worker).iter().any(|entry| !world.file.people().contains(entry)) {
             self.breaks(6, format!("{target:?} is reverted and still disabled"));
         }
     }
 
-    /// An effect is about to be carried out.
-    pub(in crate::sim) fn effect(&mut self, order: &Order) {
+    /// An effect is about to be carried out: as it was stored, and as the run's own plan says.
+    pub(in crate::sim) fn effect(&mut self, arrival: &Arrival) {
+        let order = &arrival.order;
         let stored = self.issued.get(&order.attempt);
         if stored != Some(&(order.lane, order.step, order.intent.clone())) {
             self.breaks(3, format!("{order:?} is not what was stored"));
+        }
+        if !Arc::ptr_eq(&arrival.graph, &self.graph) {
+            let planned = self.graph.steps(order.lane).get(order.step as usize).map(|step| &step.kind);
+            let meant = match order.lane {
+                Lane::Worker(target) => Some(self.worker(target)),
+                Lane::Before | Lane::After => None,
+            };
+            if planned != Some(arrival.kind()) || meant != arrival.worker() {
+                self.breaks(12, format!("{:?} on {:?} is not the run's", arrival.kind(), arrival.worker()));
+            }
         }
     }
 }

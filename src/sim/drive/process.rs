@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Event, REACTION, Sim};
 use crate::engine::{Check, ErrorKind, Fact, Phase, Rollout, Standing, StepError};
 use crate::graph::Lane;
+use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
 
 impl Sim {
@@ -12,6 +13,9 @@ impl Sim {
     pub(super) fn start(&mut self) {
         if self.rollout.is_some() && self.knobs.mutation != Some(Mutation::MemoryTrusted) {
             return;
+        }
+        if !self.journal.is_empty() {
+            self.epoch += 1;
         }
         if self.rollout.is_none() {
             match self.replayed() {
@@ -37,7 +41,12 @@ impl Sim {
     }
 
     pub(in crate::sim) fn replayed(&self) -> Result<Rollout, String> {
-        let mut rollout = Rollout::new(Arc::clone(&self.engine_graph), self.options.clone());
+        // The plan is the stored one, whatever has become of the file.
+        let mut graph = &self.engine_graph;
+        if self.knobs.mutation == Some(Mutation::PlanReadAgain) {
+            graph = self.on_disk.as_ref().unwrap_or(graph);
+        }
+        let mut rollout = Rollout::new(Arc::clone(graph), self.options.clone());
         for (at, fact) in &self.journal {
             rollout.replay(*at, fact).map_err(|illegal| illegal.to_string())?;
         }
@@ -83,6 +92,7 @@ impl Sim {
         let mut checks = Vec::new();
         for target in self.graph.target_indices() {
             let worker = self.graph.target(target).worker;
+            self.contacts(worker, Contact::Preflight);
             let gone = self.fault(20);
             if gone {
                 self.world.goes_down(self.now, worker, false);
@@ -94,7 +104,7 @@ impl Sim {
             }
             let entry = crate::sim::world::Entry { worker, job: None };
             let ignored = self.knobs.mutation == Some(Mutation::OthersCordonIgnored);
-            checks.push(if self.world.people.contains(&entry) && !ignored {
+            checks.push(if self.world.file.people().contains(&entry) && !ignored {
                 Check::LeftAlone { reason: "a person has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
                 Check::Ready {
@@ -136,12 +146,9 @@ impl Sim {
         }
         let left: Vec<_> =
             again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
-        if let Some(entry) = self
-            .world
-            .file
-            .iter()
-            .find(|entry| !self.world.people.contains(entry) && !left.contains(&entry.worker))
-        {
+        let file = &self.world.file;
+        let ours = file.entries().difference(file.people());
+        if let Some(entry) = ours.copied().find(|entry| !left.contains(&entry.worker)) {
             self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
         }
     }

@@ -3,7 +3,6 @@
 use super::{Arrival, Fate, Flight};
 use crate::bucket::WorkerIx;
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
-use crate::graph::Lane;
 use crate::plan::StepKind;
 use crate::sim::drive::{Event, Sim};
 use crate::sim::mutation::Mutation;
@@ -11,14 +10,10 @@ use crate::sim::world::{boot_id, boot_number};
 
 impl Sim {
     /// The script on the worker: compare, receipt, reboot.
-    pub(super) fn compare_and_reboot(&mut self, arrival: &Arrival, kind: &StepKind) {
+    pub(super) fn compare_and_reboot(&mut self, arrival: &Arrival, worker: WorkerIx) {
         let order = &arrival.order;
-        let (Intent::Reboot { boot_id: before, generation }, Some(worker)) =
-            (&order.intent, self.worker_of(order.lane))
-        else {
-            return;
-        };
-        let StepKind::Reboot { unless, .. } = kind else { return };
+        let Intent::Reboot { boot_id: before, generation } = &order.intent else { return };
+        let StepKind::Reboot { unless, .. } = arrival.kind() else { return };
         if unless.is_some() && self.world.host(worker).needless {
             self.answer(arrival, Outcome::Ok { evidence: Evidence::NotNeeded });
             return;
@@ -41,7 +36,7 @@ impl Sim {
                     _ => {
                         let after = self.faults.between(60_000, 400_000);
                         self.push(after, Event::GoesDown { worker, boot, step });
-                        host_accepts(self, arrival, worker);
+                        host_accepts(self, arrival);
                         return;
                     }
                 }
@@ -53,7 +48,7 @@ impl Sim {
                 self.push(1_000, Event::GoesDown { worker, boot, step });
             }
         }
-        host_accepts(self, arrival, worker);
+        host_accepts(self, arrival);
     }
 
     pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: usize, step: Option<u32>) {
@@ -101,12 +96,19 @@ impl Sim {
     /// A waiting attempt looks at its worker.
     pub(in crate::sim) fn polls(&mut self, attempt: AttemptId) {
         let Some(flight) = self.flights.get(&attempt).cloned() else { return };
-        let Some(worker) = self.worker_of(flight.order.lane) else { return };
-        let arrival = Arrival { process: self.process, order: flight.order.clone(), fate: Fate::Fine };
+        let arrival = Arrival {
+            process: self.process,
+            epoch: self.epoch,
+            graph: flight.graph.clone(),
+            order: flight.order.clone(),
+            fate: Fate::Fine,
+            read: None,
+        };
+        let Some(worker) = arrival.worker() else { return };
         let next = match &flight.order.intent {
             Intent::Reboot { boot_id, .. } => self.look_for_departure(&flight, worker, boot_id),
             Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
-                let down_within = reboot_step.map(|step| self.down_within(flight.order.lane, step));
+                let down_within = reboot_step.map(|step| down_within(&flight, step));
                 let give_up = reboot_issued.zip(down_within).map(|(at, within)| at + within);
                 self.look_for_return(attempt, &flight, worker, not.as_deref(), give_up)
             }
@@ -130,13 +132,6 @@ impl Sim {
         }
     }
 
-    pub(super) fn down_within(&self, lane: Lane, step: u32) -> Millis {
-        match &self.graph.steps(lane)[step as usize].kind {
-            StepKind::Reboot { down_within, .. } => down_within.as_millis() as Millis,
-            _ => 0,
-        }
-    }
-
     fn look_for_departure(&self, flight: &Flight, worker: WorkerIx, before: &str) -> Look {
         let host = self.world.host(worker);
         if !host.is_up() {
@@ -146,7 +141,7 @@ impl Sim {
         if now != before {
             return Look::Over(Outcome::Ok { evidence: Evidence::Rebooted { boot_id: now } });
         }
-        let until = flight.sent_at + self.down_within(flight.order.lane, flight.order.step);
+        let until = flight.sent_at + down_within(flight, flight.order.step);
         if self.now >= until {
             let error = StepError::new(ErrorKind::NotRebooted, "it accepted, and did not go");
             return Look::Over(Outcome::Failed { error });
@@ -168,7 +163,7 @@ impl Sim {
         }
         let boot = host.boot();
         let StepKind::WaitForSsh { settle, .. } =
-            &self.graph.steps(flight.order.lane)[flight.order.step as usize].kind
+            &flight.graph.steps(flight.order.lane)[flight.order.step as usize].kind
         else {
             return Look::WhenItChanges;
         };
@@ -219,6 +214,13 @@ impl Sim {
     }
 }
 
+fn down_within(flight: &Flight, step: u32) -> Millis {
+    match &flight.graph.steps(flight.order.lane)[step as usize].kind {
+        StepKind::Reboot { down_within, .. } => down_within.as_millis() as Millis,
+        _ => 0,
+    }
+}
+
 enum Look {
     Over(Outcome),
     Again(Millis),
@@ -226,9 +228,8 @@ enum Look {
 }
 
 /// The command was accepted: the attempt waits for the departure, unless its answer is lost.
-fn host_accepts(sim: &mut Sim, arrival: &Arrival, worker: WorkerIx) {
+fn host_accepts(sim: &mut Sim, arrival: &Arrival) {
     let attempt = arrival.order.attempt;
-    sim.world.host_mut(worker).contacted = true;
     if arrival.fate == Fate::AnswerLost {
         let outcome = Outcome::Unknown { why: "the answer was lost".to_owned() };
         sim.push(20, Event::Answers { process: arrival.process, attempt, outcome });

@@ -1,0 +1,59 @@
+//! What is told of an attempt, without secrets. It must not know which values are secret, nor where
+//! they are from.
+
+use super::{Evidence, Outcome, StepError};
+
+impl StepError {
+    /// The error with `mask` laid over everything that others have said.
+    #[must_use]
+    pub fn masked(self, mask: impl Fn(&str) -> String) -> Self {
+        Self {
+            kind: self.kind,
+            message: mask(&self.message),
+            output: self.output.map(|output| mask(&output)),
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome with `mask` laid over every text in it that a command, a worker or a library may
+    /// have put there. Boot ids and names of jobs stay: they are compared.
+    #[must_use]
+    pub fn masked(self, mask: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Ok { evidence: Evidence::Said { text } } => {
+                Self::Ok { evidence: Evidence::Said { text: mask(&text) } }
+            }
+            Self::Ok { evidence } => Self::Ok { evidence },
+            Self::Failed { error } => Self::Failed { error: error.masked(mask) },
+            Self::Unknown { why } => Self::Unknown { why: mask(&why) },
+            Self::TimedOut { after, doing } => Self::TimedOut { after, doing: mask(&doing) },
+            Self::NotDone { reason } => Self::NotDone { reason: mask(&reason) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ErrorKind;
+    use super::*;
+
+    #[test]
+    fn no_variant_keeps_a_secret() {
+        let secret = || "token=hunter2".to_owned();
+        let mut error = StepError::new(ErrorKind::Command, secret());
+        error.output = Some(secret());
+        let all = [
+            Outcome::Ok { evidence: Evidence::Said { text: secret() } },
+            Outcome::Failed { error },
+            Outcome::Unknown { why: secret() },
+            Outcome::TimedOut { after: 1, doing: secret() },
+            Outcome::NotDone { reason: secret() },
+        ];
+        for outcome in all {
+            let masked = outcome.masked(|text| text.replace("hunter2", "****"));
+            let text = serde_json::to_string(&masked).unwrap();
+            assert!(!text.contains("hunter2") && text.contains("token=****"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What the first in line waits for, summed up over a run.
+
+use super::Sim;
+use crate::engine::{Life, Millis};
+use crate::graph::TargetIx;
+use crate::policy::{Reason, Verdict};
+
+impl Sim {
+    /// What the first in line waits for until the next event.
+    pub(super) fn note_wait(&mut self, passes: Millis) {
+        let (Some(waits), Some(rollout)) = (&mut self.waits, &self.rollout) else { return };
+        let count = self.graph.targets.len() as u32;
+        while self.first_in_line < count && rollout.life(TargetIx(self.first_in_line)) != Life::Queued {
+            self.first_in_line += 1;
+        }
+        if passes == 0 || self.first_in_line == count {
+            return;
+        }
+        let why = match rollout.verdict(TargetIx(self.first_in_line), self.now) {
+            Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => match reason {
+                Reason::Wave { .. } => "wave",
+                Reason::Concurrency { .. } => "concurrency",
+                Reason::Spread { .. } => "spread",
+                Reason::Budget { .. } => "budget",
+                Reason::Observation { .. } => "observation",
+                Reason::Window { .. } | Reason::WindowTooShort { .. } => "window",
+                Reason::Failures { .. } => "failures",
+                Reason::Paused => "paused",
+            },
+            Some(Verdict::Admit) | None => "turn",
+        };
+        *waits.entry(why).or_default() += passes;
+    }
+}
