@@ -359,6 +359,7 @@ mod tests {
     #[test]
     fn the_demo_job_starts_answers_and_stops() {
         let (_folder, root) = root();
+        let _open = requests(&root);
         let job = root.path().join("home/api");
         std::fs::create_dir(&job).unwrap();
         std::fs::write(job.join("Makefile"), DEMO_MAKEFILE).unwrap();
@@ -392,7 +393,7 @@ mod tests {
         run(&root, "make -C api stop && make -C api start");
 
         drop(told);
-        assert_eq!(run(&root, "kill $(cat $MAAND_SANDBOX/run/api.pid)").0, 0);
+        assert_eq!(run(&root, "kill $(cat \"$MAAND_SANDBOX/run/api.pid\")").0, 0);
         root.boot("two").unwrap();
         let _open = requests(&root);
         assert_eq!(run(&root, "demo-probe api").0, 1);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::judge::{Judge, are, promise};
-use super::verdict::Promise;
+use super::judge::{Judge, promise};
+use super::verdict::{Promise, count};
 use crate::bucket::Host;
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome, Stamped};
 use crate::graph::Lane;
@@ -61,7 +61,7 @@ impl Judge<'_> {
         }
         let what = match done {
             0 => "the run had no command of yours to execute".to_owned(),
-            n => format!("{} of yours recorded and not executed", are(n, "command")),
+            n => format!("{} of yours: recorded, not executed", count(n, "command")),
         };
         promise("nothing_executed", what, &broken)
     }

@@ -46,8 +46,8 @@ impl Judge<'_> {
         }
         let what = match (succeeded, rebooted) {
             (0, _) => "no worker is reported as done".to_owned(),
-            (n, 0) => format!("{} reported as done, up, with the jobs that it had", are(n, "worker")),
-            (n, _) => format!("{} reported as done, booted anew, with the jobs that it had", are(n, "worker")),
+            (n, 0) => format!("{} reported as done, up, with the jobs from before", are(n, "worker")),
+            (n, _) => format!("{} reported as done, booted anew, with the jobs from before", are(n, "worker")),
         };
         promise("successes", what, &broken)
     }
