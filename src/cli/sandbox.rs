@@ -214,15 +214,24 @@ impl Signals {
         let (sender, came) = std::sync::mpsc::channel();
         let listener = cancel.clone();
         let listen = move || {
-            runtime.block_on(std::future::poll_fn(move |context| {
-                let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
-                if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-            }));
-            listener.cancel();
-            let _ = sender.send(());
+            loop {
+                runtime.block_on(std::future::poll_fn(|context| {
+                    let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
+                    if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                }));
+                listener.cancel();
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
         };
         std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
         Ok(Self { cancel, came })
+    }
+
+    /// Whether one more has come, waiting at most so long for it.
+    pub(super) fn next(&self, patience: Duration) -> bool {
+        self.came.recv_timeout(patience).is_ok()
     }
 
     fn wait(&self) {

@@ -16,7 +16,7 @@ mod reporter;
 mod screen;
 mod terminal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod time;
 mod view;
 mod words;

@@ -15,14 +15,14 @@ use crate::graph::testing::{compiled, fleet, located, plan, worker};
 use crate::graph::{Lane, RolloutGraph};
 use crate::plan::{Amount, Concurrency};
 
-pub(super) const START: Millis = 1_795_392_900_000;
+pub(crate) const START: Millis = 1_795_392_900_000;
 
-pub(super) fn boot_id(worker: u32, boot: u32) -> String {
+pub(crate) fn boot_id(worker: u32, boot: u32) -> String {
     format!("{worker:08x}-0000-4000-8000-{boot:012x}")
 }
 
 /// `w2` never comes back.
-pub(super) fn some_fail(order: &Order) -> Option<Outcome> {
+pub(crate) fn some_fail(order: &Order) -> Option<Outcome> {
     let error = StepError {
         kind: ErrorKind::TimedOut,
         message: "it has not come back within 5m".into(),
@@ -53,7 +53,8 @@ pub(super) fn rolled_with(
     (facts, RunView::new(info, graph))
 }
 
-fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Outcome>) -> Vec<Stamped> {
+/// All facts of a run of this graph in which every effect goes well, but those that `fails` says.
+pub(crate) fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Outcome>) -> Vec<Stamped> {
     let workers = graph.targets.len() as u32;
     let checks = (0..workers)
         .map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/var/lib/maand".into() })

@@ -22,6 +22,6 @@ mod world;
 pub use clock::now;
 pub use controller::{Controller, ControllerParts, Ended, facts_of};
 pub use preflight::{Claim, release_claim};
-pub use signals::watch as watch_signals;
+pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};
 pub use workspace::workspace_hash;
 pub use world::{OutputSink, World, WorldParts};

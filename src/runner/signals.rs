@@ -1,6 +1,15 @@
 //! SIGINT and SIGTERM as messages.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+
+static HANDED_ON: AtomicBool = AtomicBool::new(false);
+
+/// From now on only SIGTERM counts here: our parent takes the terminal's signals, which reach both of
+/// us, and hands on what is meant for us. Else one Ctrl-C would count twice.
+pub fn handed_on() {
+    HANDED_ON.store(true, Ordering::Relaxed);
+}
 
 /// Sends the signal's name for each one that arrives, for as long as the process lives. From then on
 /// neither signal ends the process by itself.
@@ -33,6 +42,9 @@ pub fn watch<M: Send + 'static>(
                     _ = interrupt.recv() => "SIGINT",
                     _ = terminate.recv() => "SIGTERM",
                 };
+                if HANDED_ON.load(Ordering::Relaxed) && name == "SIGINT" {
+                    continue;
+                }
                 if to.send(message(name)).is_err() {
                     return;
                 }

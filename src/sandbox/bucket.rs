@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     /// Public host keys in the same order, as `ssh-ed25519 AAAA...`.
     pub(super) host_keys: &'a [String],
     pub(super) port: u16,
+    /// Whether a plan's own commands may be executed.
+    pub(super) execute: bool,
     /// The client's private key, in OpenSSH's format.
     pub(super) client_key: &'a str,
     /// The folder of the workers' roots.
@@ -84,9 +86,12 @@ fn settings(facts: &Facts<'_>) -> String {
          ssh_port = {}\n\
          ssh_config = false\n\
          use_sudo = true\n\
-         host_key_check = \"strict\"\n",
+         host_key_check = \"strict\"\n\
+         # Whether commands of plans are executed on this machine, or only recorded.\n\
+         execute = {}\n",
         uuid::Uuid::new_v4(),
         facts.port,
+        facts.execute,
     )
 }
 

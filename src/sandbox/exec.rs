@@ -105,7 +105,7 @@ async fn end(output: &Output, code: i32) {
 
 /// The conversation of our transport: reads the header, decides, and passes on or answers.
 async fn talk(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     stdin: pipe::Sender,
     input: &mut ChannelReadHalf,
     output: &Output,
@@ -121,6 +121,7 @@ async fn talk(
             return Outcome::Ended(None);
         }
     };
+    worker.ask_scout().await;
     let pending =
         worker.pending(&[FaultKind::CutsBeforeCommand, FaultKind::CutsAfterCommand, FaultKind::Hangs]);
     let users_own = header.users_own && !worker.common.execute;
@@ -148,12 +149,14 @@ async fn talk(
         None => {}
     }
     let script = header.script(&body);
-    if users_own && !is_demo(worker, script) {
+    let demo = users_own && is_demo(worker, script);
+    if users_own && !demo {
         worker.note(Event::NotExecuted { text: script.to_owned(), code: 0 });
         // What comes behind the body is payload, and nobody reads it.
         return feed(stdin, header.with_script(IN_ITS_PLACE), input).await;
     }
-    worker.note(Event::Executed { lock: header.lock, bytes: header.length });
+    let users_own = header.users_own && !demo;
+    worker.note(Event::Executed { users_own, lock: header.lock, bytes: header.length });
     feed(stdin, sent, input).await
 }
 

@@ -97,6 +97,7 @@ impl Root {
     pub(super) fn create(&self, make: &Path, execute: bool) -> io::Result<()> {
         for folder in [
             "bin",
+            "etc/enabled",
             "etc/fault",
             "home",
             "opt/worker",
@@ -117,6 +118,7 @@ impl Root {
         let make = format!("make={}\n", quoted(&make.to_string_lossy()));
         for (name, body) in [
             ("sandbox-reboot", SANDBOX_REBOOT),
+            (START_JOBS, BOOT),
             ("demo-probe", DEMO_PROBE),
             ("sudo", SUDO),
             ("id", ID),
@@ -188,6 +190,18 @@ fi
 tell "reboot $*"
 "#;
 
+/// The stand-in for what starts a host's jobs when it boots.
+pub(super) const START_JOBS: &str = "sandbox-start-jobs";
+
+/// As units that are enabled: what was started comes back, what was stopped in good order does not.
+const BOOT: &str = r#"for unit in "$root"/etc/enabled/*; do
+  [ -f "$unit" ] || continue
+  path=$(cat "$unit")
+  [ -d "$path" ] && make -C "$path" start </dev/null >>"$root/var/log/boot.log" 2>&1
+done
+exit 0
+"#;
+
 const DEMO_PROBE: &str = r#"fault=$root/etc/fault
 if [ -e "$fault/health_never_well" ]; then
   echo "$1 is not well: a fault of the sandbox" >&2
@@ -249,8 +263,7 @@ const MAKE: &str = r#"if [ -e "$root/etc/fault/deploy_fails" ]; then
   exit 2
 fi
 unset MAKEFLAGS MAKEFILES MFLAGS
-[ -e "$root/etc/execute" ] && exec "$make" "$@"
-folder=. want= other=
+folder=. want= other= target=
 for word; do
   if [ -n "$want" ]; then folder=$word want=; continue; fi
   case $word in
@@ -259,20 +272,37 @@ for word; do
     --directory=*) folder=${word#--directory=} ;;
     -f* | --file* | --makefile* | -I* | --include-dir* | --eval* | -E*) other=yes ;;
     SHELL=* | MAKE*=* | JOB=* | PID=* | DETACHED=* | ALIVE=*) other=yes ;;
+    start | stop | restart | reload) target=$word ;;
   esac
 done
+path=$(cd "$folder" 2>/dev/null && pwd -P) || path=$PWD
+job=${path##*/}
+# What becomes of a job is told when it happened: this line may be read much later.
+case $target in stop | restart) tell "job stopped $job $(date +%s%N)" ;; esac
+done_well() {
+  case $target in
+    stop) rm -f "$root/etc/enabled/$job" ;;
+    start | restart)
+      printf '%s\n' "$path" >"$root/etc/enabled/$job"
+      tell "job started $job $(date +%s%N)"
+      ;;
+  esac
+}
 for name in GNUmakefile makefile; do
   [ -e "$folder/$name" ] && other=yes
 done
-if [ -z "$other" ] && [ "$(cat "$folder/Makefile" 2>/dev/null)" = "$(cat "$root/etc/Makefile")" ]; then
-  exec "$make" "$@"
+if [ -e "$root/etc/execute" ] ||
+  { [ -z "$other" ] && [ "$(cat "$folder/Makefile" 2>/dev/null)" = "$(cat "$root/etc/Makefile")" ]; }; then
+  "$make" "$@" || exit
+  done_well
+  exit 0
 fi
 # Answered as if it had run: the demo probe takes the job for running or stopped.
-job=$(cd "$folder" 2>/dev/null && pwd -P)
-case " $* " in
-  *" stop "*) rm -f "$root/run/${job##*/}.recorded" ;;
-  *" start "* | *" restart "* | *" reload "*) : >"$root/run/${job##*/}.recorded" ;;
+case $target in
+  stop) rm -f "$root/run/$job.recorded" ;;
+  start | restart | reload) : >"$root/run/$job.recorded" ;;
 esac
+done_well
 tell "note not executed: make $*"
 echo "sandbox: recorded, not executed: make $*"
 "#;
@@ -329,6 +359,7 @@ mod tests {
     #[test]
     fn the_demo_job_starts_answers_and_stops() {
         let (_folder, root) = root();
+        let _open = requests(&root);
         let job = root.path().join("home/api");
         std::fs::create_dir(&job).unwrap();
         std::fs::write(job.join("Makefile"), DEMO_MAKEFILE).unwrap();
@@ -342,6 +373,34 @@ mod tests {
         root.set_flag(FaultKind::HealthNeverWell, false).unwrap();
         assert_eq!(run(&root, "make -C api status && make -C api stop").0, 0);
         assert_eq!(run(&root, "make -C api status").0, 2);
+    }
+
+    #[test]
+    fn what_was_started_comes_back_with_a_boot_and_what_was_stopped_does_not() {
+        let (_folder, root) = root();
+        let mut told = requests(&root);
+        for job in ["api", "db"] {
+            let job = root.path().join("home").join(job);
+            std::fs::create_dir(&job).unwrap();
+            std::fs::write(job.join("Makefile"), DEMO_MAKEFILE).unwrap();
+        }
+        assert_eq!(run(&root, "make -C api start && make -C db start && cd db && make stop").0, 0);
+        let mut lines = [0; 512];
+        let length = std::io::Read::read(&mut told, &mut lines).unwrap();
+        let lines = String::from_utf8_lossy(&lines[..length]).into_owned();
+        let words: Vec<_> = lines.lines().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+        assert_eq!(words, ["job started api", "job started db", "job stopped db"]);
+        run(&root, "make -C api stop && make -C api start");
+
+        drop(told);
+        assert_eq!(run(&root, "kill $(cat \"$MAAND_SANDBOX/run/api.pid\")").0, 0);
+        root.boot("two").unwrap();
+        let _open = requests(&root);
+        assert_eq!(run(&root, "demo-probe api").0, 1);
+        assert_eq!(run(&root, START_JOBS).0, 0);
+        assert_eq!(run(&root, "demo-probe api").0, 0);
+        assert_eq!(run(&root, "demo-probe db").0, 1);
+        assert_eq!(run(&root, "make -C api stop").0, 0);
     }
 
     #[test]

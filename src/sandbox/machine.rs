@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::files::START_JOBS;
 use super::spawner::Guard;
 use super::worker::{Control, Event, Worker};
 use super::{FaultKind, server};
@@ -54,6 +56,11 @@ pub(super) async fn boot(worker: &Worker, after_reboot: bool) -> io::Result<Up> 
         }
     }
     worker.note_boot(boot_id);
+    if after_reboot && let Some(guard) = worker.guard() {
+        let program = worker.root.text(&format!("bin/{START_JOBS}"));
+        // What it has to say stands in the worker's own log folder.
+        let _ = guard.launch(&program, Vec::new(), &worker.root.text("home"), worker.root.environment()).await;
+    }
     Ok(up)
 }
 
@@ -210,7 +217,24 @@ fn request(worker: &Worker, line: io::Result<Option<String>>) -> Option<String> 
         worker.note(Event::Note { text: text.trim_end().to_owned() });
         return None;
     }
+    if let Some(text) = line.strip_prefix("job ") {
+        note_job(worker, text);
+        return None;
+    }
     line.strip_prefix("reboot").map(|by| by.trim().to_owned())
+}
+
+/// `started|stopped JOB NANOSECONDS`; without a usable time it is now.
+fn note_job(worker: &Worker, text: &str) {
+    let mut words = text.split_whitespace();
+    let (Some(what), Some(job)) = (words.next(), words.next()) else { return };
+    let at = words.next().and_then(|at| at.parse().ok()).and_then(|at| Timestamp::from_nanosecond(at).ok());
+    let job = job.to_owned();
+    let event = match what {
+        "started" => Event::JobStarted { job },
+        _ => Event::JobStopped { job },
+    };
+    worker.note_at(at.unwrap_or_else(Timestamp::now), event);
 }
 
 fn obeys(worker: &Worker, by: String) -> bool {
@@ -227,6 +251,7 @@ fn connect(worker: &Arc<Worker>, stream: TcpStream) {
     let id = worker.connected(twin);
     let worker = Arc::clone(worker);
     tokio::spawn(async move {
+        worker.ask_scout().await;
         server::serve(&worker, id, stream).await;
         worker.disconnected(id);
     });

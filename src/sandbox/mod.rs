@@ -29,7 +29,8 @@
 //!
 //! # A reboot
 //! The port is closed, connections are cut, all processes of the worker end; after the boot time
-//! (3 s at speed 1) `run/` and `tmp/` are empty, the boot id is a new one and the port is open.
+//! (3 s at speed 1) `run/` and `tmp/` are empty, the boot id is a new one and the port is open. Jobs
+//! that were started and not stopped are started again, as a host's enabled units are.
 
 mod bucket;
 mod exec;
@@ -53,4 +54,4 @@ pub use guard::{GUARD_COMMAND, guard_main};
 pub use mirror::Blueprint;
 pub use options::{BOOT_TIME, SandboxOptions, WORKERS_MAX};
 pub use start::Sandbox;
-pub use worker::{Boot, Event, LogEntry};
+pub use worker::{Boot, Event, LogEntry, Scout};

@@ -171,13 +171,13 @@ pub(super) fn trouble(verb: &str, path: &Path, error: &std::io::Error) -> Proble
     use std::io::ErrorKind;
     let help = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "the disk is full: make room, or name a folder on another one with --dir"
+            "the disk is full: make room, or name a folder on another one with TMPDIR, or `sandbox up --dir`"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "name a folder that you may write to with --dir"
+            "name a folder that you may write to with TMPDIR, or `sandbox up --dir`"
         }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "name a folder, not a file, with --dir",
-        _ => "name another folder with --dir",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "name a folder, not a file, with TMPDIR or --dir",
+        _ => "name another folder with TMPDIR, or `sandbox up --dir`",
     };
     Problem::error("maand::sandbox::dir", format!("can not {verb} {}: {error}", path.display())).help(help)
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::bucket::{self, Facts};
 use super::files::{Root, demo_probe};
 use super::options::{Folder, hold, trouble};
-use super::worker::{Boot, Common, Control, LogEntry, Worker};
+use super::worker::{Boot, Common, Control, LogEntry, Scout, Worker};
 use super::{Fault, SandboxOptions, WORKERS_MAX, keys, machine};
 use crate::bucket::Host;
 use crate::plan::Problem;
@@ -71,6 +71,7 @@ impl Sandbox {
             program,
             client_key: client_key.public_key().clone(),
             demo_texts: options.blueprint.jobs.iter().map(|job| demo_probe(job.name.as_str())).collect(),
+            scout: std::sync::OnceLock::new(),
             stop: stopped,
         });
         let hosts_dir = folder.path().join("hosts");
@@ -97,6 +98,7 @@ impl Sandbox {
             addresses: &addresses,
             host_keys: &host_keys,
             port,
+            execute: options.execute,
             client_key: &client_text,
             hosts_dir: &hosts_dir,
         };
@@ -183,6 +185,14 @@ impl Sandbox {
     pub fn step_begins(&self, host: &Host, step: &str) {
         if let Some(worker) = self.worker(host) {
             worker.step_begins(step);
+        }
+    }
+
+    /// Who is asked which steps have begun, before a worker with a fault for a step does anything; only
+    /// the first one is taken. It must not keep the sandbox alive.
+    pub fn ask(&self, scout: Scout) {
+        if let Some(worker) = self.workers.first() {
+            let _ = worker.common.scout.set(scout);
         }
     }
 

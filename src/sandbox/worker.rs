@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +23,10 @@ use crate::bucket::Host;
 /// So many entries of a worker's log are kept in memory; its file has all.
 const LOG_KEPT: usize = 10_000;
 
+/// Looks which steps of a plan have begun, and says so with
+/// [`Sandbox::step_begins`](super::Sandbox::step_begins).
+pub type Scout = Box<dyn Fn() + Send + Sync>;
+
 /// What is the same for all workers of a sandbox.
 pub(super) struct Common {
     /// Also the user's own text is executed.
@@ -35,6 +39,8 @@ pub(super) struct Common {
     pub(super) client_key: PublicKey,
     /// Text of the user's own kind that is ours all the same: the probes of the demo jobs.
     pub(super) demo_texts: Vec<String>,
+    /// Tells which steps have begun, before a worker with a fault that waits for one does anything.
+    pub(super) scout: OnceLock<Scout>,
     /// Says `true` once everything is to end.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -76,8 +82,20 @@ pub enum Event {
         /// Whether it reboots.
         obeyed: bool,
     },
-    /// Text of our own was executed.
+    /// A job was started, by a deploy or by a boot.
+    JobStarted {
+        /// Its name.
+        job: String,
+    },
+    /// A job is being stopped. One that goes down with its worker is not.
+    JobStopped {
+        /// Its name.
+        job: String,
+    },
+    /// Text was executed.
     Executed {
+        /// It was of the user's own kind, and no demo job's probe: only where that was asked for.
+        users_own: bool,
         /// Whether it asked for the worker's lock.
         lock: bool,
         /// How long it was.
@@ -198,7 +216,12 @@ impl Worker {
 
     /// Adds to the log; a disk that is full costs the file its line, not the worker its life.
     pub(super) fn note(&self, event: Event) {
-        let entry = LogEntry { at: Timestamp::now(), event };
+        self.note_at(Timestamp::now(), event);
+    }
+
+    /// Adds what happened a moment ago.
+    pub(super) fn note_at(&self, at: Timestamp, event: Event) {
+        let entry = LogEntry { at, event };
         let mut live = self.live();
         if let (Some(file), Ok(mut line)) = (live.log_file.as_mut(), serde_json::to_string(&entry)) {
             line.push('\n');
@@ -258,6 +281,17 @@ impl Worker {
         }
         for kind in woken {
             self.wakes(kind, true);
+        }
+    }
+
+    /// Where a fault waits for its step: asks first whether that has begun. Somebody who only looks at
+    /// the journal now and then would be too late for what the step does at once.
+    pub(super) async fn ask_scout(self: &Arc<Self>) {
+        let waits = self.live().faults.iter().any(|(_, awake)| !awake);
+        if waits && self.common.scout.get().is_some() {
+            let common = Arc::clone(&self.common);
+            let ask = move || common.scout.get().map(|scout| scout());
+            let _ = tokio::task::spawn_blocking(ask).await;
         }
     }
 

@@ -11,6 +11,7 @@ mod handbook;
 mod journal;
 mod layering;
 mod plan;
+mod rehearse;
 mod run_apply;
 mod run_bench;
 mod run_command;

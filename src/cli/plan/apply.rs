@@ -54,7 +54,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         return Err(feasibility.into());
     }
     graph.warnings.extend(feasibility);
-    let scripts = read_scripts(&plan, &args.plan, &bucket)?;
+    let scripts = read_scripts(&plan, &args.plan, Some(&bucket.paths().root))?;
     let graph = Arc::new(graph);
 
     let lock = Arc::new(session::lock(&bucket, None)?);
@@ -165,15 +165,20 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads the scripts that the plan names, relative to the plan file, else to the bucket.
-fn read_scripts(plan: &Plan, file: &str, bucket: &Bucket) -> Result<BTreeMap<String, String>, CliError> {
+/// Reads the scripts that the plan names, relative to the plan file, else to the bucket's folder.
+pub(super) fn read_scripts(
+    plan: &Plan,
+    file: &str,
+    bucket: Option<&Path>,
+) -> Result<BTreeMap<String, String>, CliError> {
     let beside = Path::new(file).parent().map(Path::to_path_buf).unwrap_or_default();
+    let folders: Vec<_> = std::iter::once(beside).chain(bucket.map(Path::to_path_buf)).collect();
     let mut scripts = BTreeMap::new();
     let mut problems = Problems::new();
     for step in plan.before.iter().chain(&plan.steps).chain(&plan.after) {
         let (StepKind::Run(command) | StepKind::Local(command)) = &step.kind else { continue };
         let CommandSource::Script(path) = &command.action else { continue };
-        match read_script(path, &[beside.clone(), bucket.paths().root.clone()]) {
+        match read_script(path, &folders) {
             Ok(text) => {
                 scripts.insert(path.value.clone(), text);
             }

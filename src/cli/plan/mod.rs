@@ -65,6 +65,7 @@ pub enum PlanCommand {
 
 /// Carries out one of them.
 pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliError> {
+    rehearse::obey_rehearsal();
     match command {
         PlanCommand::Apply(args) => apply::run(&args, context),
         PlanCommand::Resume(args) => resume::run(&args, context),

@@ -4,25 +4,34 @@
 //! kill), with the real engine, journal and transport: what is seen is what a real run shows. This
 //! process owns the fleet, watches it from outside, and judges in the end by what the fleet says.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::super::sandbox::{Signals, deploy};
 use super::super::{CliError, Context, Exit, out};
+use super::apply::read_scripts;
 use super::read::{parse_set, read_plan};
-use crate::bucket::{Bucket, Fleet};
+use crate::bucket::{Bucket, Fleet, Host};
 use crate::graph;
 use crate::journal::{Journal, Mode};
-use crate::plan::{self, Plan, Problem, StepKind};
+use crate::plan::suggest::suggest;
+use crate::plan::{self, Plan, Problem, Problems, StepKind};
 use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
 
+mod child;
+mod commands;
+mod history;
+mod judge;
+mod reports;
 mod verdict;
 mod watcher;
 
+pub(super) use child::obey_rehearsal;
 use verdict::Verdict;
 use watcher::Watcher;
 
@@ -53,7 +62,10 @@ pub struct RehearseArgs {
     /// Kill the controller at its Nth commit, and resume
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     kill_controller: Option<u64>,
-    /// Also execute your own text (commands of the plan) as yourself on this machine
+    /// Also execute your own text (commands of the plan), as yourself and on THIS machine
+    ///
+    /// A made-up worker is a folder: relative paths stay in it, but whatever your commands do by absolute
+    /// paths, over the network or to processes reaches this machine. Without it they are only recorded.
     #[arg(long)]
     execute: bool,
     /// Divides the made-up boot time of three seconds
@@ -70,51 +82,54 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     let plan = plan::parse(&source, &args.set)?;
     let signals = Signals::listen()?;
     let likeness = likeness(&plan, args, context)?;
+    let faults = faults(&plan, args, &likeness.hosts)?;
+    let scripts = scripts(&plan, args, likeness.bucket.as_deref())?;
     note(context, &format!("Rehearsal of {}: {}.", args.plan, likeness.words));
 
     let mut options = SandboxOptions::new(likeness.blueprint);
     options.execute = args.execute;
     options.speed = args.speed;
     let sandbox = Sandbox::start(options)?;
-    let faults =
-        args.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
-    configure(&sandbox.bucket_dir(), args.execute)?;
-    let plan_file = sandbox.bucket_dir().join("plan.yaml");
-    let text = always_open(&plan);
-    std::fs::write(&plan_file, text).map_err(|error| {
-        Problem::error("maand::rehearse::folder", format!("{}: {error}", plan_file.display()))
-            .help("is the disk full?")
-    })?;
+    prepare(&sandbox.bucket_dir(), &plan, &place_of(&args.plan, &sandbox.bucket_dir()), &scripts)?;
     if let Err(error) = deploy(&sandbox, &Context { quiet: true, ..context.clone() }, &signals.cancel) {
         return Err(if signals.cancel.is_cancelled() { interrupted() } else { error });
     }
     explain_differences(&plan, args, context);
 
     let sandbox = Arc::new(sandbox);
-    let watcher = Watcher::start(Arc::clone(&sandbox), faults.clone())?;
+    let ids = plan.steps.iter().map(|step| step.id.clone()).collect();
+    let watcher = Watcher::start(&sandbox, &faults, ids)?;
     let run_exit = carry_out(args, &sandbox.bucket_dir(), context, &signals)?;
     let seen = watcher.stop();
+    if seen.run.is_none() && signals.cancel.is_cancelled() {
+        return Err(interrupted());
+    }
     let verdict = Verdict::of(&sandbox, &seen, &faults, run_exit, args.execute)?;
     if context.json {
-        out::print(&format!("{}\n", verdict.to_json()))?;
+        out::print(&format!("{}\n", verdict.to_json()?))?;
     } else {
         out::print(&verdict.to_text())?;
     }
-    if signals.cancel.is_cancelled() {
-        return Ok(Exit::Resumable);
-    }
-    Ok(if verdict.all_held() { Exit::Done } else { Exit::Failed })
+    Ok(match () {
+        () if verdict.all_held => Exit::Done,
+        () if verdict.interrupted && !verdict.any_broken() => Exit::Resumable,
+        () => Exit::Failed,
+    })
 }
 
 struct Likeness {
     blueprint: Blueprint,
+    /// Its workers' names.
+    hosts: Vec<Host>,
+    /// The bucket that it is like.
+    bucket: Option<PathBuf>,
     words: String,
 }
 
 /// The bucket's workers where there is a bucket and nobody asks for a number, else made-up ones.
 fn likeness(plan: &Plan, args: &RehearseArgs, context: &Context) -> Result<Likeness, CliError> {
     if args.workers.is_none()
-        && let Some(fleet) = bucket_fleet(context)?
+        && let Some((bucket, fleet)) = bucket_fleet(context)?
     {
         let count = fleet.workers.len();
         if count > crate::sandbox::WORKERS_MAX {
@@ -123,20 +138,76 @@ fn likeness(plan: &Plan, args: &RehearseArgs, context: &Context) -> Result<Liken
             return Err(CliError::usage(message, help));
         }
         let words = format!("the likeness of this bucket, {count} workers on this machine");
-        return Ok(Likeness { blueprint: Blueprint::mirror(&fleet).or_demo_jobs(), words });
+        let blueprint = Blueprint::mirror(&fleet).or_demo_jobs();
+        return Ok(Likeness { blueprint, hosts: hosts(&fleet), bucket: Some(bucket), words });
     }
     let count = args.workers.unwrap_or(WORKERS);
     let fleet = graph::made_up_fleet(plan, count);
-    let words = format!("{} made-up workers on this machine, over real SSH", fleet.workers.len());
-    Ok(Likeness { blueprint: Blueprint::made_up(&fleet), words })
+    let count = verdict::count(fleet.workers.len(), "made-up worker");
+    let words = format!("{count} on this machine, over real SSH");
+    let bucket = Bucket::find(context.bucket.as_deref()).ok().map(|bucket| bucket.paths().root.clone());
+    Ok(Likeness { blueprint: Blueprint::made_up(&fleet), hosts: hosts(&fleet), bucket, words })
+}
+
+fn hosts(fleet: &Fleet) -> Vec<Host> {
+    fleet.workers.iter().map(|worker| worker.host.clone()).collect()
+}
+
+/// The faults that are asked for; one for a step that the plan does not have would never happen.
+fn faults(plan: &Plan, args: &RehearseArgs, hosts: &[Host]) -> Result<Vec<Fault>, CliError> {
+    let mut problems = Problems::new();
+    let mut faults = Vec::new();
+    let names = || plan.steps.iter().flat_map(|step| [step.id.as_str(), step.kind.keyword()]);
+    for text in &args.fault {
+        let fault = match Fault::parse(text, hosts) {
+            Ok(fault) => fault,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        if let Some(step) = fault.at_step.as_deref().filter(|step| !names().any(|name| name == *step)) {
+            let ids = plan.steps.iter().map(|step| format!("`{}`", step.id)).collect::<Vec<_>>().join(", ");
+            let near = suggest(step, names()).map(|near| format!("did you mean `{near}`? "));
+            let message = format!("the fault `{fault}` is for a step that {} does not have", args.plan);
+            problems.push(
+                Problem::error("maand::rehearse::fault", message)
+                    .help(format!("{}the steps of a worker are {ids}", near.unwrap_or_default())),
+            );
+        }
+        faults.push(fault);
+    }
+    problems.into_result()?;
+    Ok(faults)
+}
+
+/// The scripts that the plan names. Each must have its place below the plan's folder, as the rehearsal
+/// writes it below its own.
+fn scripts(
+    plan: &Plan,
+    args: &RehearseArgs,
+    bucket: Option<&Path>,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let scripts = read_scripts(plan, &args.plan, bucket)?;
+    let leaves = |path: &&String| {
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        !Path::new(path.as_str()).components().all(inside)
+    };
+    if let Some(path) = scripts.keys().find(leaves) {
+        let message = format!("the script `{path}` is not below the plan's folder");
+        return Err(Problem::error("maand::rehearse::script", message)
+            .help("a rehearsal copies scripts to its own bucket: name it by a path without `..` or a leading `/`")
+            .into());
+    }
+    Ok(scripts)
 }
 
 /// `None`: there is no bucket, and nobody named one.
-fn bucket_fleet(context: &Context) -> Result<Option<Fleet>, CliError> {
+fn bucket_fleet(context: &Context) -> Result<Option<(PathBuf, Fleet)>, CliError> {
     match Bucket::find(context.bucket.as_deref()) {
         Ok(bucket) => {
             let (fleet, _) = bucket.load()?;
-            Ok((!fleet.workers.is_empty()).then_some(fleet))
+            Ok((!fleet.workers.is_empty()).then(|| (bucket.paths().root.clone(), fleet)))
         }
         Err(problems) => {
             let nowhere = problems.iter().all(|problem| problem.code == "maand::bucket::not_found");
@@ -145,33 +216,53 @@ fn bucket_fleet(context: &Context) -> Result<Option<Fleet>, CliError> {
     }
 }
 
-fn configure(bucket: &Path, execute: bool) -> Result<(), CliError> {
-    let path = bucket.join("maand.conf");
-    let conf = std::fs::read_to_string(&path).unwrap_or_default();
-    let ours = format!(
-        "# Settle times, soaks and pauses are so many times shorter.\nhurry = {HURRY}\nexecute = {execute}\n"
-    );
-    std::fs::write(&path, format!("{conf}{ours}")).map_err(|error| {
-        Problem::error("maand::rehearse::folder", format!("{}: {error}", path.display())).into()
+/// Where the plan is in the rehearsal's own bucket, its scripts beside it.
+fn place_of(file: &str, bucket: &Path) -> PathBuf {
+    let name = Path::new(file).file_name().filter(|name| *name != "-");
+    bucket.join("plans").join(name.unwrap_or("plan.yaml".as_ref()))
+}
+
+/// Writes what a rehearsal's bucket has besides that of any sandbox.
+fn prepare(
+    bucket: &Path,
+    plan: &Plan,
+    place: &Path,
+    scripts: &BTreeMap<String, String>,
+) -> Result<(), CliError> {
+    let conf = bucket.join("maand.conf");
+    let settings = std::fs::read_to_string(&conf).unwrap_or_default();
+    let ours = format!("# Settle times, soaks and pauses are so many times shorter.\nhurry = {HURRY}\n");
+    write(&conf, &(settings + &ours))?;
+    for (path, text) in scripts {
+        write(&place.with_file_name(path), text)?;
+    }
+    write(place, &open_now(plan, jiff::Timestamp::now()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text)).map_err(|error| {
+        Problem::error("maand::rehearse::folder", format!("can not write {}: {error}", path.display()))
+            .help("is the disk full? TMPDIR names another folder for temporary files")
+            .into()
     })
 }
 
-/// The plan's text, with a window that is open now: nobody rehearses by night.
-fn always_open(plan: &Plan) -> String {
+/// The plan's text, with a window that has been open for an hour or so and is for half a day: nobody
+/// rehearses by night, and yet the window takes part.
+fn open_now(plan: &Plan, now: jiff::Timestamp) -> String {
     let text = plan.source.text();
-    match &plan.rollout.window {
-        None => text.to_owned(),
-        Some(window) => {
-            let open = r#"{timezone: UTC, open: "00:00", close: "23:59"}"#;
-            format!("{}{open}\n{}", &text[..window.span.start], &text[window.span.end..])
-        }
-    }
+    let Some(window) = &plan.rollout.window else { return text.to_owned() };
+    let hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
+    let (open, close) = ((hour + 23) % 24, (hour + 12) % 24);
+    let open = format!(r#"{{timezone: UTC, open: "{open:02}:00", close: "{close:02}:00"}}"#);
+    format!("{}{open}\n{}", &text[..window.span.start], &text[window.span.end..])
 }
 
 fn explain_differences(plan: &Plan, args: &RehearseArgs, context: &Context) {
     let mut differences = vec![format!("settle times, soaks and pauses are {HURRY} times shorter")];
     if plan.rollout.window.is_some() {
-        differences.push("the window counts as open".into());
+        differences.push("the window is one that is open now".into());
     }
     let commands = plan.before.iter().chain(&plan.steps).chain(&plan.after);
     let has_commands =
@@ -198,31 +289,12 @@ fn carry_out(
     context: &Context,
     signals: &Signals,
 ) -> Result<Option<i32>, CliError> {
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let child = |arguments: &[&str], crash: Option<u64>| -> Result<ExitStatus, CliError> {
-        let mut command = Command::new(&program);
-        command.arg("-C").arg(bucket).args(arguments).stdin(Stdio::null());
-        if context.json {
-            command.args(["--output", "json"]);
-        }
-        if context.quiet {
-            command.arg("--quiet");
-        }
-        if let Some(crash) = crash {
-            command.env(crate::journal::CRASH_AT, crash.to_string());
-        }
-        command.status().map_err(|error| {
-            Problem::error(
-                "maand::rehearse::child",
-                format!("{} can not be started: {error}", program.display()),
-            )
-            .into()
-        })
+        child::run(bucket, arguments, crash, context, signals)
     };
-    let mut apply = vec!["plan", "apply", "plan.yaml", "--yes"];
-    let plan_file = bucket.join("plan.yaml");
+    let plan_file = place_of(&args.plan, bucket);
     let plan_file = plan_file.to_string_lossy();
-    apply[2] = &plan_file;
+    let mut apply = vec!["plan", "apply", &plan_file, "--yes"];
     let sets: Vec<String> = args.set.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
     apply.extend(sets.iter().map(String::as_str));
     let mut status = child(&apply, args.kill_controller)?;

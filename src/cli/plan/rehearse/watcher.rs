@@ -1,39 +1,36 @@
-//! Looks at a rehearsal from outside, all the time: which workers are up, what `disabled.json` says,
-//! and what the journal has learnt. It shares nothing with the engine.
+//! Looks at a rehearsal from outside, all the time: what `disabled.json` says, and what the journal has
+//! learnt. It shares nothing with the engine, and judges nothing.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bucket::{Bucket, Disabled, Host};
-use crate::engine::{Fact, Stamped};
+use crate::engine::{Fact, Millis, Stamped};
 use crate::graph::Lane;
-use crate::journal::{Journal, Mode, RunId};
+use crate::journal::{Journal, Mode, RunHeader, RunId};
 use crate::plan::Problem;
-use crate::sandbox::{Event, Fault, Sandbox};
+use crate::runner::now;
+use crate::sandbox::{Fault, Sandbox};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// One look.
+/// `disabled.json` as it was from a moment on.
+#[derive(Debug)]
 pub(super) struct Look {
-    pub(super) at: Duration,
-    /// Workers whose port is closed, or that are drained.
-    pub(super) down: BTreeSet<Host>,
+    /// As facts are stamped.
+    pub(super) at: Millis,
+    pub(super) disabled: Disabled,
 }
 
 /// What was seen.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Looks at which something had changed.
+    /// Looks at which something had changed; the first is from before the run.
     pub(super) looks: Vec<Look>,
-    /// `disabled.json` at the start.
-    pub(super) disabled_before: Option<Disabled>,
-    /// At the end.
-    pub(super) disabled_after: Option<Disabled>,
     /// How often `disabled.json` could not be read.
     pub(super) unreadable: u32,
     pub(super) facts: Vec<Stamped>,
@@ -43,103 +40,153 @@ pub(super) struct Seen {
 /// A watcher at work.
 pub(super) struct Watcher {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Seen>,
+    reader: Arc<Mutex<Reader>>,
+    thread: Option<JoinHandle<Looks>>,
 }
 
 impl Watcher {
-    /// Begins. `faults` that name a step wake up when the journal says that the step has begun.
-    pub(super) fn start(sandbox: Arc<Sandbox>, faults: Vec<Fault>) -> Result<Self, Problem> {
+    /// Begins. `faults` that name a step wake up when the journal says that the step has begun: by its
+    /// kind, or by its id in `ids`, the plan's steps in order.
+    pub(super) fn start(
+        sandbox: &Arc<Sandbox>,
+        faults: &[Fault],
+        ids: Vec<String>,
+    ) -> Result<Self, Problem> {
+        let reader = Reader { data: sandbox.bucket_dir().join("data"), ids, ..Reader::default() };
+        let reader = Arc::new(Mutex::new(reader));
+        // The sandbox asks for as long as it lives, and is not to live for as long as it asks.
+        let (of, asked): (Weak<Sandbox>, _) = (Arc::downgrade(sandbox), Arc::clone(&reader));
+        sandbox.ask(Box::new(move || {
+            if let Some(sandbox) = of.upgrade() {
+                locked(&asked).read(&sandbox);
+            }
+        }));
         for fault in faults {
-            sandbox.inject(fault);
+            sandbox.inject(fault.clone());
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
+        let (sandbox, ended, facts) = (Arc::clone(sandbox), Arc::clone(&stop), Arc::clone(&reader));
         let thread = std::thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || watch(&sandbox, &asked))
+            .spawn(move || watch(&sandbox, &facts, &ended))
             .map_err(|error| Problem::error("maand::rehearse::thread", error.to_string()))?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, reader, thread: Some(thread) })
     }
 
     /// Ends, after one last look.
-    pub(super) fn stop(self) -> Seen {
+    pub(super) fn stop(mut self) -> Seen {
+        let looks = self.end();
+        let mut reader = locked(&self.reader);
+        Seen {
+            looks: looks.changes,
+            unreadable: looks.unreadable,
+            facts: std::mem::take(&mut reader.facts),
+            run: reader.run.take(),
+        }
+    }
+
+    fn end(&mut self) -> Looks {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().unwrap_or_default()
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
-fn watch(sandbox: &Sandbox, stop: &AtomicBool) -> Seen {
-    let started = Instant::now();
-    let mut seen = Seen::default();
-    let mut last: Option<BTreeSet<Host>> = None;
-    let bucket_dir = sandbox.bucket_dir();
+/// The thread has its share of the sandbox, which would outlive an early return.
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn locked(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn watch(sandbox: &Sandbox, reader: &Mutex<Reader>, stop: &AtomicBool) -> Looks {
+    let bucket = sandbox.bucket_dir();
+    let mut looks = Looks::default();
     loop {
-        let last_look = stop.load(Ordering::SeqCst);
-        let disabled = read_disabled(&bucket_dir, &mut seen);
-        let down: BTreeSet<Host> = sandbox
-            .hosts()
-            .iter()
-            .filter(|host| {
-                is_away(sandbox, host)
-                    || disabled.as_ref().is_some_and(|disabled| disabled.workers.contains(host.as_str()))
-            })
-            .cloned()
-            .collect();
-        if last.as_ref() != Some(&down) {
-            seen.looks.push(Look { at: started.elapsed(), down: down.clone() });
-            last = Some(down);
-        }
-        read_facts(sandbox, &bucket_dir, &mut seen);
-        if last_look {
-            seen.disabled_after = disabled;
-            return seen;
+        let last = stop.load(Ordering::SeqCst);
+        looks.look(&bucket);
+        locked(reader).read(sandbox);
+        if last {
+            return looks;
         }
         std::thread::sleep(EVERY);
     }
 }
 
-fn is_away(sandbox: &Sandbox, host: &Host) -> bool {
-    let log = sandbox.log(host);
-    let last = log.iter().rev().find_map(|entry| match &entry.event {
-        Event::Booted { .. } => Some(false),
-        Event::WentDown => Some(true),
-        _ => None,
-    });
-    last.unwrap_or(false)
+/// `disabled.json` over time.
+#[derive(Default)]
+struct Looks {
+    changes: Vec<Look>,
+    unreadable: u32,
+    /// The file's bytes at the last look; no file is no bytes.
+    text: Option<Vec<u8>>,
 }
 
-fn read_disabled(bucket: &std::path::Path, seen: &mut Seen) -> Option<Disabled> {
-    let loaded = Bucket::open(bucket).and_then(|bucket| bucket.load());
-    match loaded {
-        Ok((fleet, _)) => {
-            seen.disabled_before.get_or_insert_with(|| fleet.disabled.clone());
-            Some(fleet.disabled)
+impl Looks {
+    fn look(&mut self, bucket: &Path) {
+        let at = now();
+        let text = match std::fs::read(bucket.join("workspace/disabled.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(_) => return self.unreadable += 1,
+        };
+        if self.text.as_ref() == Some(&text) {
+            return;
         }
-        Err(_) => {
-            seen.unreadable += 1;
-            None
+        // The bucket's own reader says what it means; it may see a newer file than the bytes above, and
+        // then the next look sees a change.
+        match Bucket::open(bucket).and_then(|bucket| bucket.load()) {
+            Ok((fleet, _)) => {
+                self.text = Some(text);
+                self.changes.push(Look { at, disabled: fleet.disabled });
+            }
+            Err(_) => self.unreadable += 1,
         }
     }
 }
 
-fn read_facts(sandbox: &Sandbox, bucket: &std::path::Path, seen: &mut Seen) {
-    let data: PathBuf = bucket.join("data");
-    let Ok(journal) = Journal::open(&data, Mode::ReadOnly) else { return };
-    if seen.run.is_none() {
-        seen.run = journal.find(None).ok();
-    }
-    let Some(run) = &seen.run else { return };
-    let after = seen.facts.last().map_or(0, |fact| fact.seq);
-    let Ok(facts) = journal.read_after(run, after) else { return };
-    let new: Vec<Stamped> = facts.map_while(Result::ok).collect();
-    let steps = journal.run(run).ok().map(|run| run.header);
-    for stamped in new {
-        if let (Fact::Issued { lane: Lane::Worker(target), step, .. }, Some(header)) = (&stamped.fact, &steps)
-            && let Some(host) = header.hosts.get(target.0 as usize).and_then(|host| Host::parse(host))
-            && let Some(kind) = header.kinds.steps.get(*step as usize)
-        {
-            sandbox.step_begins(&host, kind);
+/// The journal, read on from where it was.
+#[derive(Default)]
+struct Reader {
+    data: PathBuf,
+    ids: Vec<String>,
+    journal: Option<Journal>,
+    run: Option<RunId>,
+    header: Option<RunHeader>,
+    facts: Vec<Stamped>,
+}
+
+impl Reader {
+    fn read(&mut self, sandbox: &Sandbox) {
+        if self.journal.is_none() {
+            self.journal = Journal::open(&self.data, Mode::ReadOnly).ok();
         }
-        seen.facts.push(stamped);
+        let Some(journal) = &self.journal else { return };
+        if self.run.is_none() {
+            self.run = journal.find(None).ok();
+            self.header = self.run.as_ref().and_then(|run| journal.run(run).ok()).map(|run| run.header);
+        }
+        let Some(run) = &self.run else { return };
+        let after = self.facts.last().map_or(0, |fact| fact.seq);
+        let Ok(facts) = journal.read_after(run, after) else { return };
+        for stamped in facts.map_while(Result::ok) {
+            self.begins(&stamped.fact, sandbox);
+            self.facts.push(stamped);
+        }
+    }
+
+    /// Wakes the faults that wait for a step.
+    fn begins(&self, fact: &Fact, sandbox: &Sandbox) {
+        let Fact::Issued { lane: Lane::Worker(target), step, .. } = fact else { return };
+        let Some(header) = &self.header else { return };
+        let host = header.hosts.get(target.0 as usize).and_then(|host| Host::parse(host));
+        let Some(host) = host else { return };
+        let (kind, id) = (header.kinds.steps.get(*step as usize), self.ids.get(*step as usize));
+        for name in kind.into_iter().chain(id.filter(|id| Some(*id) != kind)) {
+            sandbox.step_begins(&host, name);
+        }
     }
 }

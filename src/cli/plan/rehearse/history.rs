@@ -1,0 +1,163 @@
+//! What the workers of a rehearsal have written down themselves, put in order: which of them were up and
+//! which jobs ran on them, at every moment. It knows logs and hosts, and nothing of plans or runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bucket::Host;
+use crate::engine::Millis;
+use crate::sandbox::{Boot, Event, LogEntry, Sandbox};
+
+/// What one worker has to say for itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Testimony {
+    /// All boots, the first one included.
+    pub(super) boots: Vec<Boot>,
+    pub(super) log: Vec<LogEntry>,
+}
+
+/// Who asks, when a worker reboots by itself.
+const ITSELF: &str = "the worker itself";
+
+impl Testimony {
+    /// When it was asked to reboot by somebody, and whether it obeyed; oldest first.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (Millis, bool)> + '_ {
+        self.log.iter().filter_map(|entry| match &entry.event {
+            Event::RebootAsked { by, obeyed } if by != ITSELF => Some((millis(entry), *obeyed)),
+            _ => None,
+        })
+    }
+
+    /// When it first rebooted although nobody had asked: a fault, and nobody's doing.
+    pub(super) fn went_by_itself(&self) -> Option<Millis> {
+        let own = |entry: &&LogEntry| matches!(&entry.event, Event::RebootAsked { by, .. } if by == ITSELF);
+        self.log.iter().find(own).map(millis)
+    }
+
+    /// Reboots that somebody caused. One that it did not come back from counts as well.
+    pub(super) fn reboots(&self) -> usize {
+        let own = |entry: &&LogEntry| matches!(&entry.event, Event::RebootAsked { by, .. } if by == ITSELF);
+        let booted = self.boots.len().saturating_sub(1 + self.log.iter().filter(own).count());
+        booted.max(self.asked().filter(|(_, obeyed)| *obeyed).count())
+    }
+}
+
+/// As facts are stamped.
+pub(super) fn millis(entry: &LogEntry) -> Millis {
+    entry.at.as_millisecond()
+}
+
+/// What the fleet has to say: the only witness that is asked of what happened to it.
+pub(super) type Evidence = BTreeMap<Host, Testimony>;
+
+/// Asks them all.
+pub(super) fn evidence(sandbox: &Sandbox) -> Evidence {
+    let of = |host: &Host| Testimony { boots: sandbox.boots(host), log: sandbox.log(host) };
+    sandbox.hosts().iter().map(|host| (host.clone(), of(host))).collect()
+}
+
+/// What a worker is like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Condition {
+    /// Its port is closed, or its processes have ended.
+    pub(super) away: bool,
+    /// The jobs that run there.
+    pub(super) running: BTreeSet<String>,
+}
+
+/// How all workers were, from one moment on.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    pub(super) at: Millis,
+    pub(super) fleet: BTreeMap<Host, Condition>,
+}
+
+/// How the fleet was over time.
+#[derive(Debug)]
+pub(super) struct History {
+    /// Oldest first; the first is the state in which the run found the fleet.
+    pub(super) moments: Vec<Moment>,
+}
+
+impl History {
+    /// From `start` (when the run began) on.
+    pub(super) fn since(start: Millis, evidence: &Evidence) -> Self {
+        let mut entries: Vec<(&Host, &LogEntry)> = evidence
+            .iter()
+            .flat_map(|(host, told)| told.log.iter().map(move |entry| (host, entry)))
+            .collect();
+        entries.sort_by_key(|(_, entry)| entry.at);
+        let fleet = evidence.keys().map(|host| (host.clone(), Condition::default())).collect();
+        let mut moments = vec![Moment { at: start, fleet }];
+        for (host, entry) in entries {
+            let at = millis(entry).max(start);
+            let Some(last) = moments.last() else { break };
+            let Some(next) = last.fleet.get(host).and_then(|now| after(now, &entry.event)) else { continue };
+            let mut fleet = last.fleet.clone();
+            fleet.insert(host.clone(), next);
+            // What was before the run only says how the run found the fleet.
+            if at == start {
+                moments.clear();
+            }
+            moments.push(Moment { at, fleet });
+        }
+        Self { moments }
+    }
+
+    fn first(&self, host: &Host) -> Option<&Condition> {
+        self.moments.first()?.fleet.get(host)
+    }
+
+    /// Whether a worker is away, or lacks a job that the run had found running there.
+    pub(super) fn is_down(&self, host: &Host, moment: &Moment) -> bool {
+        let found = self.first(host);
+        let now = moment.fleet.get(host);
+        now.is_none_or(|now| now.away || found.is_some_and(|found| !found.running.is_subset(&now.running)))
+    }
+
+    /// The workers that were down at a moment.
+    pub(super) fn down<'a>(&'a self, moment: &'a Moment) -> impl Iterator<Item = &'a Host> + 'a {
+        moment.fleet.keys().filter(|host| self.is_down(host, moment))
+    }
+
+    /// When a worker was down: from and to (`None`: to the end), in milliseconds since the run began.
+    pub(super) fn times_down(&self, host: &Host) -> Vec<(Millis, Option<Millis>)> {
+        let start = self.moments.first().map_or(0, |moment| moment.at);
+        let mut times: Vec<(Millis, Option<Millis>)> = Vec::new();
+        for moment in &self.moments {
+            let open = times.last_mut().filter(|(_, to)| to.is_none());
+            match (self.is_down(host, moment), open) {
+                (true, None) => times.push((moment.at - start, None)),
+                (false, Some(open)) => open.1 = Some(moment.at - start),
+                _ => {}
+            }
+        }
+        times
+    }
+
+    /// How a worker was at a time.
+    pub(super) fn at(&self, host: &Host, at: Millis) -> Option<&Condition> {
+        self.moments.iter().rev().find(|moment| moment.at <= at)?.fleet.get(host)
+    }
+
+    /// Whether a job was started or stopped on a worker, or it went down, since the run began.
+    pub(super) fn has_changed(&self, host: &Host) -> bool {
+        self.moments.iter().any(|moment| moment.fleet.get(host) != self.first(host))
+    }
+}
+
+/// What a worker is like after an event; `None`: as before.
+fn after(now: &Condition, event: &Event) -> Option<Condition> {
+    let mut next = now.clone();
+    match event {
+        Event::JobStarted { job } => {
+            next.running.insert(job.clone());
+        }
+        Event::JobStopped { job } => {
+            next.running.remove(job);
+        }
+        Event::WentDown => next = Condition { away: true, running: BTreeSet::new() },
+        Event::Booted { .. } => next = Condition::default(),
+        _ => return None,
+    }
+    (next != *now).then_some(next)
+}

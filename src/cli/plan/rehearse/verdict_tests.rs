@@ -1,0 +1,497 @@
+//! A verdict that can not fail is worth nothing: made-up evidence against each promise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::history::Testimony;
+use super::super::watcher::Look;
+use super::*;
+use crate::bucket::{Disabled, Host};
+use crate::engine::{Evidence as Shown, Fact, Intent, Millis, Order, Outcome, Stamped};
+use crate::graph::testing::{budget, compiled, fleet, job, located, plan, reboot, spread, step, worker};
+use crate::graph::{Lane, RolloutGraph};
+use crate::journal::StepKinds;
+use crate::plan::{
+    Amount, BudgetBound, CommandSource, CommandStep, Concurrency, Plan, StepKind, Undo,
+};
+use crate::report::testing::{START, boot_id, play, some_fail};
+use crate::sandbox::{Boot, Event, FaultKind, LogEntry};
+
+/// A run of three workers with the job `api`, one at a time, in which all went well.
+struct Made {
+    evidence: Evidence,
+    seen: Seen,
+    faults: Vec<Fault>,
+    graph: Arc<RolloutGraph>,
+    header: RunHeader,
+    exit: Option<i32>,
+    execute: bool,
+}
+
+fn host(name: &str) -> Host {
+    Host::parse(name).unwrap()
+}
+
+fn time(at: Millis) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at).unwrap()
+}
+
+fn entry(at: Millis, event: Event) -> LogEntry {
+    LogEntry { at: time(at), event }
+}
+
+fn started(at: Millis) -> LogEntry {
+    entry(at, Event::JobStarted { job: "api".into() })
+}
+
+fn stopped(at: Millis) -> LogEntry {
+    entry(at, Event::JobStopped { job: "api".into() })
+}
+
+fn asked(at: Millis, by: &str) -> LogEntry {
+    entry(at, Event::RebootAsked { by: by.into(), obeyed: true })
+}
+
+fn command(kind: fn(CommandStep) -> StepKind) -> StepKind {
+    kind(CommandStep {
+        action: CommandSource::Command("upgrade --now".into()),
+        idempotent: true,
+        disturbs: true,
+        unless: None,
+        env: BTreeMap::new(),
+        undo: Undo::Nothing,
+    })
+}
+
+/// Drains, runs a command, reboots, and puts back.
+fn rolling() -> Plan {
+    let deploy = || StepKind::Deploy { jobs: None, force: false };
+    let mut plan = plan();
+    let wait = plan.steps[1].kind.clone();
+    let kinds =
+        [StepKind::Disable { jobs: None }, deploy(), command(StepKind::Run), reboot(), wait, StepKind::Enable, deploy()];
+    plan.steps = kinds
+        .into_iter()
+        .enumerate()
+        .map(|(at, kind)| step(&format!("s{at}"), kind, &at.checked_sub(1).into_iter().collect::<Vec<_>>()))
+        .collect();
+    plan
+}
+
+/// When a step of a worker was first noted.
+fn noted(facts: &[Stamped], worker: u32, wanted: u32) -> Option<Millis> {
+    let this = |fact: &&Stamped| {
+        matches!(&fact.fact, Fact::Issued { lane: Lane::Worker(target), step, intent, .. }
+            if target.0 == worker && *step == wanted && !matches!(intent, Intent::ReadBootId))
+    };
+    facts.iter().find(this).map(|fact| fact.at)
+}
+
+fn well() -> Made {
+    made(rolling(), |_| None)
+}
+
+fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
+    let zones = ["a", "b", "c"].iter().enumerate();
+    let workers: Vec<_> =
+        zones.map(|(n, zone)| worker(&format!("w{}", n + 1), &["api"], &[&format!("zone={zone}")])).collect();
+    let mut fleet = fleet(workers, &[]);
+    fleet.jobs = vec![job("api")];
+    let graph = Arc::new(compiled(&plan, &fleet));
+    let drains = |order: &Order| {
+        let this = order.step == 0 && matches!(order.lane, Lane::Worker(_));
+        this.then(|| Outcome::Ok { evidence: Shown::Disabled { own: vec![None], others: Vec::new() } })
+    };
+    let facts = play(Arc::clone(&graph), |order| fails(order).or_else(|| drains(order)));
+    let mut evidence = Evidence::new();
+    let mut looks = vec![Look { at: START - 10, disabled: Disabled::default() }];
+    let drained = |names: &[String]| Disabled {
+        workers: names.iter().cloned().collect(),
+        ..Disabled::default()
+    };
+    for n in 0..3 {
+        let name = format!("w{}", n + 1);
+        let boot = |number, at| Boot { at: time(at), boot_id: boot_id(n, number) };
+        let booted = |at| entry(at, Event::Booted { boot_id: String::new() });
+        let mut told = Testimony {
+            boots: vec![boot(0, START - 5000)],
+            log: vec![booted(START - 5000), started(START - 4000)],
+        };
+        let at = |step| noted(&facts, n, step);
+        if let Some(disable) = at(0) {
+            looks.push(Look { at: disable + 10, disabled: drained(std::slice::from_ref(&name)) });
+        }
+        told.log.extend(at(1).map(|deploy| stopped(deploy + 10)));
+        told.log.extend(at(2).map(|run| {
+            entry(run + 10, Event::NotExecuted { text: "sudo; upgrade --now\n".into(), code: 0 })
+        }));
+        if let Some(reboot) = at(3) {
+            told.log.extend([asked(reboot + 10, "sudo reboot"), entry(reboot + 20, Event::WentDown)]);
+            if at(5).is_some() {
+                told.log.push(booted(reboot + 900));
+                told.boots.push(boot(1, reboot + 900));
+            }
+        }
+        if let Some(enable) = at(5) {
+            looks.push(Look { at: enable + 10, disabled: Disabled::default() });
+        }
+        told.log.extend(at(6).map(|deploy| started(deploy + 10)));
+        evidence.insert(host(&name), told);
+    }
+    let seen = Seen { looks, facts, ..Seen::default() };
+    let header = RunHeader {
+        plan: "test".into(),
+        plan_file: "plan.yaml".into(),
+        plan_text: String::new(),
+        plan_sha256: String::new(),
+        overrides: Vec::new(),
+        only_workers: None,
+        fleet,
+        graph_hash: String::new(),
+        workers_sha256: String::new(),
+        workspace_hash: String::new(),
+        program: String::new(),
+        who: String::new(),
+        seed: 1,
+        scripts: BTreeMap::new(),
+        hosts: Vec::new(),
+        kinds: StepKinds { before: Vec::new(), steps: Vec::new(), after: Vec::new() },
+        started_at: START,
+    };
+    Made { evidence, seen, faults: Vec::new(), graph, header, exit: Some(0), execute: false }
+}
+
+impl Made {
+    fn verdict(&self) -> Verdict {
+        Verdict::judge(&Case {
+            evidence: &self.evidence,
+            seen: &self.seen,
+            faults: &self.faults,
+            graph: &self.graph,
+            header: &self.header,
+            run_exit: self.exit,
+            execute: self.execute,
+        })
+    }
+
+    /// Exactly this promise is broken, and it says so.
+    #[track_caller]
+    fn breaks(&self, name: &str, words: &str) {
+        let verdict = self.verdict();
+        let broken: Vec<_> = verdict.promises.iter().filter(|promise| !promise.held).collect();
+        let this = broken.len() == 1 && broken[0].name == name && broken[0].what.contains(words);
+        assert!(this, "{name}, {words}: {broken:#?}");
+        assert!(!verdict.all_held && verdict.any_broken());
+        assert!(verdict.to_text().contains("BROKEN") && verdict.to_text().contains("Not every promise held."));
+        assert_eq!(verdict.to_json().unwrap()["all_held"], false);
+    }
+
+    #[track_caller]
+    fn holds(&self) {
+        let verdict = self.verdict();
+        assert!(verdict.all_held, "{}", verdict.to_text());
+    }
+
+    fn told(&mut self, name: &str) -> &mut Testimony {
+        self.evidence.get_mut(&host(name)).unwrap()
+    }
+
+    fn fault(&mut self, name: &str, kind: FaultKind) {
+        self.faults.push(Fault { host: host(name), kind, at_step: None });
+    }
+
+    fn at(&self, worker: u32, step: u32) -> Millis {
+        noted(&self.seen.facts, worker, step).unwrap()
+    }
+
+    fn disabled(&mut self) -> &mut Disabled {
+        &mut self.seen.looks.last_mut().unwrap().disabled
+    }
+}
+
+fn only(host: &str) -> BTreeSet<String> {
+    BTreeSet::from([host.to_owned()])
+}
+
+#[test]
+fn all_is_well() {
+    let verdict = well().verdict();
+    let text = verdict.to_text();
+    assert!(verdict.all_held && text.contains("All promises held."), "{text}");
+    assert!(text.contains("3 workers are reported as done, booted anew"), "{text}");
+    assert!(text.contains("each of the 3 workers that were rebooted was drained"), "{text}");
+    assert!(text.contains("3 commands of yours: recorded, not executed"), "{text}");
+    let json = verdict.to_json().unwrap();
+    assert_eq!((&json["most_down_at_once"], &json["promises"][0]["name"]), (&1.into(), &"reboots".into()));
+    assert!(json["workers"][1]["down"][0]["to"].as_f64() > json["workers"][1]["down"][0]["from"].as_f64());
+}
+
+#[test]
+fn a_worker_that_booted_twice() {
+    let mut case = well();
+    let boot = case.told("w2").boots[1].clone();
+    case.told("w2").boots.push(boot);
+    case.breaks("reboots", "w2 was 2 times and not 1");
+    // Unless it did so by itself.
+    let late = case.seen.facts.last().unwrap().at + 10;
+    case.fault("w2", FaultKind::RebootsTwice);
+    case.told("w2").log.extend([asked(late, "the worker itself"), entry(late + 1, Event::WentDown)]);
+    case.holds();
+}
+
+#[test]
+fn a_worker_that_was_told_twice_and_did_not_come_back() {
+    let mut case = well();
+    let again = case.at(0, 3) + 15;
+    case.told("w1").log.insert(4, asked(again, "x"));
+    let verdict = case.verdict();
+    let broken: Vec<_> = verdict.promises.iter().filter(|promise| !promise.held).map(|p| p.name).collect();
+    // Nobody had noted the second time.
+    assert_eq!(broken, ["reboots", "intent_first"]);
+}
+
+#[test]
+fn a_worker_that_the_plan_does_not_select() {
+    let mut case = well();
+    case.evidence.insert(host("w9"), Testimony { boots: Vec::new(), log: vec![started(START - 10)] });
+    case.holds();
+    case.told("w9").log.push(stopped(START + 10));
+    case.graph = well().graph;
+    let verdict = case.verdict();
+    assert!(verdict.promises[0].what.contains("w9 was touched"), "{}", verdict.to_text());
+}
+
+#[test]
+fn two_down_where_one_is_allowed() {
+    let mut case = well();
+    let during = case.at(0, 3) + 100;
+    case.told("w3").log.extend([stopped(during), started(during + 1)]);
+    case.breaks("down", "2 and not 1");
+}
+
+#[test]
+fn a_worker_whose_turn_has_not_come_is_not_excused() {
+    // The run halts at w2: w3 is not started, and yet down.
+    let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
+    case.exit = Some(1);
+    case.fault("w2", FaultKind::NeverReturns);
+    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
+    case.holds();
+    let during = case.at(1, 3) + 100;
+    case.told("w3").log.push(stopped(during));
+    case.breaks("down", "2 and not 1");
+}
+
+#[test]
+fn a_failed_worker_takes_no_place_from_its_failure_on_but_not_before() {
+    let mut plan = rolling();
+    plan.rollout.max_failures = located(Amount::Count(1));
+    let mut case = made(plan, |order| if order.step == 4 { some_fail(order) } else { None });
+    case.exit = Some(1);
+    case.fault("w2", FaultKind::NeverReturns);
+    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
+    case.holds();
+    let failed = case.seen.facts.iter().find(|fact| matches!(fact.fact, Fact::WorkerFailed { .. })).unwrap().at;
+    case.told("w3").log.insert(2, stopped(failed - 1));
+    case.breaks("down", "2 and not 1");
+}
+
+#[test]
+fn a_job_with_less_than_its_budget() {
+    let mut plan = rolling();
+    plan.rollout.concurrency = located(Concurrency::Auto);
+    plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(2)))];
+    let mut case = made(plan, |_| None);
+    case.holds();
+    let during = case.at(0, 3) + 100;
+    case.told("w3").log.extend([stopped(during), started(during + 1)]);
+    case.breaks("down", "job api had 1 of 3, wants 2");
+}
+
+#[test]
+fn two_zones_where_one_is_allowed() {
+    let mut plan = rolling();
+    plan.rollout.concurrency = located(Concurrency::Auto);
+    plan.rollout.spread = spread("zone", 1);
+    let mut case = made(plan, |_| None);
+    case.holds();
+    let during = case.at(0, 3) + 100;
+    case.told("w2").log.extend([stopped(during), started(during + 1)]);
+    case.breaks("down", "2 values of the tag zone and not 1");
+}
+
+#[test]
+fn an_entry_of_a_person_that_is_gone_for_a_moment() {
+    let mut case = well();
+    for look in &mut case.seen.looks {
+        look.disabled.workers.insert("w7".into());
+        look.disabled.jobs = BTreeMap::from([("db".to_owned(), only("w1")), ("all".to_owned(), BTreeSet::new())]);
+    }
+    case.holds();
+    assert!(case.verdict().to_text().contains("the 3 entries of others are as before"));
+    let look = |case: &mut Made, change: fn(&mut Disabled)| change(&mut case.seen.looks[2].disabled);
+    look(&mut case, |now| now.workers.retain(|host| host != "w7"));
+    case.breaks("others_entries", "w7 was removed");
+    look(&mut case, |now| now.workers.extend(only("w7")));
+    // The whole job, and one of its hosts, are two things.
+    look(&mut case, |now| now.jobs.insert("all".into(), only("w1")).map_or((), drop));
+    case.breaks("others_entries", "job all was changed");
+    look(&mut case, |now| now.jobs.extend([("all".into(), BTreeSet::new()), ("db".into(), BTreeSet::new())]));
+    case.breaks("others_entries", "job db was changed");
+}
+
+#[test]
+fn a_file_that_could_not_be_read() {
+    let mut case = well();
+    case.seen.unreadable = 1;
+    case.breaks("others_entries", "could not be read at 1 look");
+    case.seen.unreadable = 0;
+    case.seen.looks.clear();
+    assert!(case.verdict().any_broken());
+}
+
+#[test]
+fn an_entry_of_the_runs_own_that_nobody_names() {
+    let mut case = well();
+    case.disabled().workers = only("w3");
+    let verdict = case.verdict();
+    let left = verdict.promises.iter().find(|promise| promise.name == "left_disabled").unwrap();
+    assert!(!left.held && left.what.contains("w3 is left and not named") && left.what.contains("exit code is 0"));
+    case.exit = Some(1);
+    let mut case = well();
+    case.disabled().jobs = BTreeMap::from([("api".to_owned(), only("w1"))]);
+    case.breaks("left_disabled", "w1 is left and not named");
+    case.disabled().jobs = BTreeMap::from([("api".to_owned(), BTreeSet::new())]);
+    case.breaks("left_disabled", "all of job api is disabled");
+}
+
+#[test]
+fn a_success_without_a_boot() {
+    let mut case = well();
+    case.told("w3").boots.pop();
+    case.told("w3").log.retain(|entry| !matches!(entry.event, Event::RebootAsked { .. } | Event::WentDown));
+    case.breaks("successes", "w3 has not booted anew");
+}
+
+#[test]
+fn a_boot_id_that_the_worker_never_had() {
+    let mut case = well();
+    case.told("w1").boots[1].boot_id = boot_id(7, 7);
+    case.breaks("successes", "w1 never had the boot id");
+}
+
+#[test]
+fn a_success_whose_job_does_not_run() {
+    let mut case = well();
+    assert!(matches!(case.told("w3").log.pop().unwrap().event, Event::JobStarted { .. }));
+    case.breaks("successes", "w3 is not as it was");
+}
+
+#[test]
+fn a_reboot_before_the_journal_knew() {
+    let mut case = well();
+    let early = case.at(0, 3) - 1;
+    let log = &mut case.told("w1").log;
+    let at = log.iter().position(|entry| matches!(entry.event, Event::RebootAsked { .. })).unwrap();
+    log[at] = asked(early, "x");
+    case.breaks("intent_first", "w1");
+}
+
+#[test]
+fn a_reboot_with_a_job_running() {
+    let mut case = well();
+    let reboot = case.at(1, 3);
+    case.told("w2").log.retain(|entry| !matches!(entry.event, Event::JobStopped { .. }));
+    case.breaks("drained_first", "w2 had api");
+    case.told("w2").log.push(stopped(reboot + 15));
+    case.breaks("drained_first", "w2 had api");
+}
+
+#[test]
+fn a_worker_that_was_enabled_before_it_was_back() {
+    let mut case = well();
+    let early = case.at(0, 3) + 500;
+    case.seen.looks.insert(2, Look { at: early, disabled: Disabled::default() });
+    case.breaks("drained_first", "w1 was enabled before it was back");
+}
+
+#[test]
+fn something_was_sent_after_the_host_key_had_changed() {
+    let mut case = well();
+    case.fault("w3", FaultKind::ChangesHostKey);
+    let happened = Event::FaultHappened { fault: "w3:changes_host_key".into() };
+    case.told("w3").log.push(entry(START + 900_000, happened));
+    case.holds();
+    let sent = Event::Executed { users_own: false, lock: false, bytes: 1 };
+    case.told("w3").log.push(entry(START + 900_001, sent));
+    case.breaks("host_key", "w3");
+}
+
+#[test]
+fn a_journal_with_a_hole_or_a_fact_that_can_not_be() {
+    let mut case = well();
+    let last = case.seen.facts.len() - 1;
+    case.seen.facts[last].seq += 1;
+    case.breaks("journal", "there is a gap");
+    let mut case = well();
+    let mut again = case.seen.facts[3].clone();
+    again.seq = case.seen.facts.len() as u64 + 1;
+    case.seen.facts.push(again);
+    case.breaks("journal", "one of them can not be");
+}
+
+#[test]
+fn an_exit_code_that_does_not_fit() {
+    let mut case = well();
+    case.exit = Some(1);
+    case.breaks("exit_code", "would have to be 0");
+    case.exit = None;
+    case.breaks("exit_code", "by a signal");
+}
+
+#[test]
+fn a_command_that_left_no_trace_or_was_executed() {
+    let mut case = well();
+    case.told("w2").log.retain(|entry| !matches!(entry.event, Event::NotExecuted { .. }));
+    case.breaks("nothing_executed", "`s2` left no trace on w2");
+    let other = Event::NotExecuted { text: "upgrade".into(), code: 0 };
+    case.told("w2").log.push(entry(START + 1, other));
+    case.breaks("nothing_executed", "`s2` left no trace on w2");
+    let mut case = well();
+    case.told("w1").log.push(entry(START + 1, Event::Executed { users_own: true, lock: true, bytes: 9 }));
+    case.breaks("nothing_executed", "w1 executed one");
+    // Which is what was asked for.
+    case.execute = true;
+    case.holds();
+}
+
+#[test]
+fn a_command_on_this_machine_that_was_executed() {
+    let mut plan = rolling();
+    plan.after = vec![step("tell", command(StepKind::Local), &[])];
+    let said = |text: &str| Outcome::Ok { evidence: Shown::Said { text: text.into() } };
+    let after = |text: &'static str| move |order: &Order| (order.lane == Lane::After).then(|| said(text));
+    made(plan.clone(), after("recorded and not executed: this fleet is a sandbox")).holds();
+    made(plan, after("exit code 0")).breaks("nothing_executed", "`tell` ran on this machine");
+}
+
+#[test]
+fn a_run_that_failed_without_a_fault_is_not_well() {
+    let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
+    case.exit = Some(1);
+    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
+    let verdict = case.verdict();
+    assert!(!verdict.all_held && !verdict.any_broken(), "{}", verdict.to_text());
+    assert!(verdict.to_text().contains("the run did not succeed"));
+}
+
+#[test]
+fn the_schema_of_the_verdict() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/verdict.v1.schema.json");
+    let schema = schemars::schema_for!(Verdict);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{} is not what the code says; MAAND_UPDATE_SCHEMAS=1 writes it", path.display());
+}

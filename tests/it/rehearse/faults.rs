@@ -1,0 +1,117 @@
+//! Every kind of fault, what the run reports of it, and its exit code.
+
+use maand::sandbox::FaultKind;
+
+use super::{Stage, held, shipped, side_by_side, text};
+
+/// What comes of a worker.
+enum Ends {
+    /// The run goes through it.
+    Well,
+    /// The worker fails with an error of this kind, and the run halts.
+    Failed(&'static str),
+}
+
+use Ends::{Failed, Well};
+
+/// `worker-2` has the fault; without a step where that does not say enough.
+const FAULTS: [(&str, Ends); 19] = [
+    ("never_returns", Failed("not_back")),
+    ("returns_late", Well),
+    ("reboots_twice", Well),
+    ("accepts_and_never_reboots", Failed("not_rebooted")),
+    ("reboot_fails", Failed("command")),
+    ("refuses@disable", Failed("refused")),
+    ("cuts_before_command", Well),
+    ("cuts_after_command", Well),
+    ("cuts_before_command@deploy", Well),
+    ("cuts_after_command@deploy-2", Well),
+    ("hangs@deploy", Failed("timed_out")),
+    ("changes_host_key", Failed("host_key_changed")),
+    ("nologin", Well),
+    ("nologin@deploy", Well),
+    ("health_flaps", Well),
+    ("health_never_well", Failed("catalog")),
+    ("deploy_fails", Failed("catalog")),
+    ("sudo_password@deploy", Failed("catalog")),
+    ("hangs", Failed("timed_out")),
+];
+
+/// As the shipped rolling reboot, with less patience.
+const IMPATIENT: &str = "version: 1
+name: impatient
+rollout: {concurrency: 1, max_failures: 0}
+steps:
+  - disable
+  - deploy
+    timeout: 8s
+  - reboot: {down_within: 4s}
+    timeout: 8s
+  - wait_for_ssh: {settle: 1s}
+    timeout: 8s
+  - enable
+  - deploy
+    timeout: 8s
+  - health: {wait: true}
+    timeout: 5s
+    retries: {attempts: 3, delay: 1s}
+";
+
+#[test]
+fn a_fault_is_reported_with_its_worker_and_the_promises_hold() {
+    side_by_side(&FAULTS, 10, |(fault, ends)| {
+        let stage = Stage::new();
+        let plan = stage.write("impatient.yaml", IMPATIENT);
+        let asked = format!("worker-2:{fault}");
+        let (verdict, view) = held(&stage.run(&plan, &["--output", "json", "--fault", &asked]));
+        assert_eq!(verdict["faults"][0], asked);
+        let workers = view["workers"].as_array().unwrap();
+        assert_eq!((&workers[0]["state"], &workers[1]["host"]), (&"succeeded".into(), &"worker-2".into()), "{fault}");
+        match ends {
+            Failed(kind) => {
+                assert_eq!(verdict["run_exit_code"], 1, "{fault}: {view:#}");
+                assert_eq!(workers[1]["state"], "failed", "{fault}");
+                assert_eq!(workers[1]["error"]["kind"], *kind, "{fault}: {}", workers[1]["error"]);
+                // It halts: nobody touched the third.
+                assert_eq!((&view["state"], &workers[2]["state"]), (&"halted".into(), &"queued".into()), "{fault}");
+                assert_eq!(verdict["workers"][2]["down"], serde_json::json!([]), "{fault}");
+            }
+            Well => {
+                assert_eq!((&view["state"], &verdict["run_exit_code"]), (&"succeeded".into(), &0.into()), "{fault}: {view:#}");
+            }
+        }
+    });
+}
+
+#[test]
+fn every_kind_is_tried() {
+    let tried = |name: &str| FAULTS.iter().any(|(fault, _)| fault.split('@').next() == Some(name));
+    let missing: Vec<_> = FaultKind::ALL.iter().filter(|(_, name)| !tried(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_killed_controller_is_resumed_and_nobody_reboots_twice() {
+    side_by_side(&["1", "7", "20", "33"], 4, |at| {
+        let stage = Stage::new();
+        let output = stage.run(&shipped("rolling-reboot.yaml"), &["--output", "json", "--kill-controller", at]);
+        let (verdict, view) = held(&output);
+        assert_eq!(view["state"], "succeeded");
+        assert!(text(&output.stderr).contains("The controller was killed"), "commit {at}");
+        for worker in verdict["workers"].as_array().unwrap() {
+            assert_eq!(worker["reboots"], 1, "commit {at}");
+        }
+    });
+}
+
+#[test]
+fn a_broken_worker_among_the_allowed_failures_and_a_killed_controller() {
+    let stage = Stage::new();
+    let plan = stage.write("impatient.yaml", &IMPATIENT.replace("max_failures: 0", "max_failures: 1"));
+    let more = ["--output", "json", "--fault", "1:never_returns", "--kill-controller", "20"];
+    let (verdict, view) = held(&stage.run(&plan, &more));
+    assert_eq!(verdict["run_exit_code"], 1);
+    assert_eq!(view["left_disabled"], serde_json::json!(["worker-1"]));
+    let states: Vec<_> = view["workers"].as_array().unwrap().iter().map(|worker| &worker["state"]).collect();
+    assert_eq!(states, ["failed", "succeeded", "succeeded"]);
+}
