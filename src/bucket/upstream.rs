@@ -38,10 +38,7 @@ const WAL: u8 = 2;
 ///
 /// # Errors
 /// What SQLite says; a file that is not there is [`ErrorCode::CannotOpen`].
-pub fn read_upstream<T>(
-    db: &Path,
-    read: impl Fn(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+pub fn read_upstream<T>(db: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let mut result = Err(rusqlite::Error::InvalidQuery);
     for tries in 0..TRIES {
         if tries > 0 {

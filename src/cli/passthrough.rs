@@ -105,7 +105,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     external::refuse_nested()?;
     let program = super::engine::program(context)?;
     let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
-    let _lock = if HARMLESS.contains(&command) || asks_for_help {
+    let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
     } else {
         let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
@@ -126,6 +126,10 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
                 .help("name another upstream program with --maand-bin or MAAND_BIN"),
         )
     })?;
+    // What its hooks may have left running keeps no lock.
+    if let Some(lock) = lock {
+        lock.release();
+    }
     // As shells say it: 128 and the signal.
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
@@ -266,7 +270,16 @@ mod tests {
         std::fs::create_dir(bucket.path().join("data")).unwrap();
         std::fs::write(bucket.path().join("data/maand.db"), "").unwrap();
         let at = bucket.path().display();
-        for line in ["plan list", "info", "run_command true", "--version", "--help", "help deploy", "init new", "cat jobs --output json"] {
+        for line in [
+            "plan list",
+            "info",
+            "run_command true",
+            "--version",
+            "--help",
+            "help deploy",
+            "init new",
+            "cat jobs --output json",
+        ] {
             assert!(run(&words(&format!("-C {at} {line}"))).is_none(), "{line}");
         }
         assert!(run(&words(&format!("-C {at} --engine builtin deploy"))).is_none());

@@ -155,8 +155,7 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         )));
     }
     if !missing.is_empty() || !(has("cat_deployments") || has("hash")) {
-        let what =
-            if missing.is_empty() { "cat_deployments".to_owned() } else { missing.join(", ") };
+        let what = if missing.is_empty() { "cat_deployments".to_owned() } else { missing.join(", ") };
         return Ok(Err(Box::new(
             Problem::error(
                 "maand::external::schema",
@@ -189,7 +188,8 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         let text = |at: usize| -> rusqlite::Result<Option<String>> {
             Ok(row.get::<_, Option<String>>(at)?.filter(|text| !text.is_empty()))
         };
-        let flag = |at: usize| -> rusqlite::Result<bool> { Ok(row.get::<_, Option<i64>>(at)?.unwrap_or(0) != 0) };
+        let flag =
+            |at: usize| -> rusqlite::Result<bool> { Ok(row.get::<_, Option<i64>>(at)?.unwrap_or(0) != 0) };
         let host = Host::parse(&row.get::<_, String>(1)?);
         let job = JobName::parse(&row.get::<_, String>(2)?);
         let (Some(host), Some(job)) = (host, job) else { continue };

@@ -42,10 +42,8 @@ impl External {
         let Some(snapshot) = Snapshot::read(&self.bucket.paths().upstream_db)? else { return Ok(None) };
         match self.bucket.settings().bucket_id.as_deref() {
             Some(id) if !snapshot.bucket_id.is_empty() && id != snapshot.bucket_id => {
-                let message = format!(
-                    "maand.conf says bucket_id {id}, and upstream's database {}",
-                    snapshot.bucket_id
-                );
+                let message =
+                    format!("maand.conf says bucket_id {id}, and upstream's database {}", snapshot.bucket_id);
                 Err(CatalogError::Invalid(Problems::from(
                     Problem::error("maand::external::bucket_id", message)
                         .help("take `bucket_id` out of maand.conf: the workers know the other one"),
@@ -123,13 +121,13 @@ impl External {
         call: &Call,
     ) -> Result<(), String> {
         let look = |snapshot: &Snapshot| {
-            sync::look(self.remote.as_ref(), snapshot, hosts.clone(), call)
-                .into_iter()
-                .find_map(|(host, seen)| match seen {
+            sync::look(self.remote.as_ref(), snapshot, hosts.clone(), call).into_iter().find_map(
+                |(host, seen)| match seen {
                     Seen::Differs(why) => Some(format!("{host}: {why}")),
                     // A worker that is down is told of by the command itself.
                     Seen::InSync | Seen::Down { .. } => None,
-                })
+                },
+            )
         };
         let Some(why) = look(snapshot) else { return Ok(()) };
         (call.output)(None, &format!("note: {why}; bringing it up to date"));
@@ -144,9 +142,10 @@ impl External {
         call: &Call,
     ) -> Result<(Report, bool), CatalogError> {
         let before = turn.built()?;
-        let jobs = request.jobs.as_ref().map(|jobs| {
-            jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(",")
-        });
+        let jobs = request
+            .jobs
+            .as_ref()
+            .map(|jobs| jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(","));
         let mut args = vec!["deploy"];
         if let Some(jobs) = &jobs {
             args.extend(["--jobs", jobs]);
@@ -200,7 +199,9 @@ impl External {
             }
             let names = down.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             if said != names {
-                let line = format!("note: waiting for {names}: the upstream program deploys to nobody while a worker is down");
+                let line = format!(
+                    "note: waiting for {names}: the upstream program deploys to nobody while a worker is down"
+                );
                 (call.output)(None, &line);
                 said = names;
             }

@@ -51,9 +51,11 @@ pub(super) fn health(
     }
     let (ended, _) = turn.run(&args)?;
     let said = |before: &str, job: &JobName| {
-        ended.stdout.lines().filter_map(|line| line.trim().strip_prefix(before)).any(|rest| {
-            rest.split([' ', '(']).next() == Some(job.as_str())
-        })
+        ended
+            .stdout
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(before))
+            .any(|rest| rest.split([' ', '(']).next() == Some(job.as_str()))
     };
     for job in jobs {
         let skipped = said(SKIPPED, job);
@@ -80,8 +82,5 @@ pub(super) fn health(
 }
 
 fn is_enabled(snapshot: &super::database::Snapshot, job: &JobName, host: &crate::bucket::Host) -> bool {
-    snapshot
-        .rows
-        .get(&(job.clone(), host.clone()))
-        .is_some_and(|row| !row.disabled && !row.removed)
+    snapshot.rows.get(&(job.clone(), host.clone())).is_some_and(|row| !row.disabled && !row.removed)
 }

@@ -135,11 +135,21 @@ pub(super) fn pending(job: &JobName, host: &Host, row: &Row) -> AllocationReport
         row if !row.has_version() => (Action::Restart, "another version"),
         _ => (Action::Skip, "nothing has changed"),
     };
-    AllocationReport { job: job.clone(), host: host.clone(), action, reason: reason.to_owned(), outcome: None }
+    AllocationReport {
+        job: job.clone(),
+        host: host.clone(),
+        action,
+        reason: reason.to_owned(),
+        outcome: None,
+    }
 }
 
 /// The same outcome for all that were asked for.
-pub(super) fn all(request: &DeployRequest, snapshot: &Snapshot, outcome: &WorkerOutcome) -> BTreeMap<Host, WorkerOutcome> {
+pub(super) fn all(
+    request: &DeployRequest,
+    snapshot: &Snapshot,
+    outcome: &WorkerOutcome,
+) -> BTreeMap<Host, WorkerOutcome> {
     let hosts: Vec<&Host> = match &request.workers {
         Some(hosts) => hosts.iter().collect(),
         None => snapshot.workers.keys().collect(),
@@ -150,4 +160,119 @@ pub(super) fn all(request: &DeployRequest, snapshot: &Snapshot, outcome: &Worker
 /// Whether it is worth to wait for workers that are down and to try again.
 pub(super) fn waits_for_workers(deploy: &Deploy<'_>) -> bool {
     matches!(deploy.ended.how, How::Exit(code) if code != 0) && !deploy.committed() && !deploy.down.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ended, host, row, snapshot};
+    use super::*;
+
+    struct Case {
+        before: Snapshot,
+        after: Snapshot,
+        ended: Ended,
+        down: BTreeMap<Host, String>,
+        request: DeployRequest,
+    }
+
+    impl Case {
+        /// Two jobs on two workers, all deployed; h1 is asked for.
+        fn new(code: i32) -> Self {
+            let before = snapshot(7, &["api", "db"], &["h1", "h2"]);
+            let mut after = before.clone();
+            after.update_seq += 1;
+            Self {
+                before,
+                after,
+                ended: ended(How::Exit(code), "sad"),
+                down: BTreeMap::new(),
+                request: DeployRequest { workers: Some(vec![host("h1")]), ..DeployRequest::default() },
+            }
+        }
+
+        fn outcome(&self) -> WorkerOutcome {
+            let Self { before, after, ended, down, request } = self;
+            let workers = Deploy { request, before, after, ended, down }.workers();
+            assert_eq!(workers.len(), 1);
+            workers[&host("h1")].clone()
+        }
+
+        fn error(&self) -> String {
+            match self.outcome() {
+                WorkerOutcome::Failed { error, .. } => error,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_success_is_what_the_database_says() {
+        let mut case = Case::new(0);
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "nothing to do".into() });
+        row(&mut case.before, "api", "h1").previous_hash = None;
+        row(&mut case.before, "db", "h1").current_version = None;
+        row(&mut case.before, "db", "h2").previous_hash = None;
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "1 started, 1 updated".into() });
+        row(&mut case.after, "api", "h1").disabled = true;
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "1 updated, 1 stopped".into() });
+        row(&mut case.after, "db", "h1").previous_hash = Some("old".into());
+        assert!(case.error().contains("its database that db is not"), "{}", case.error());
+        case.request.jobs = Some(vec![JobName::parse("api").unwrap()]);
+        assert!(case.outcome().is_ok(), "what was not asked for does not count");
+    }
+
+    #[test]
+    fn without_a_commit_nothing_is_known_to_have_happened() {
+        let mut case = Case::new(1);
+        assert!(case.error().contains("ended with 1: sad"), "all was current before, and still is");
+        // It may not have been stopped.
+        row(&mut case.before, "api", "h1").disabled = true;
+        row(&mut case.after, "api", "h1").disabled = true;
+        assert!(case.error().contains("ended with 1"));
+        case.down.insert(host("h2"), "no answer".into());
+        assert!(case.error().contains("h2 (no answer)"));
+        case.down.insert(host("h1"), "no answer".into());
+        assert_eq!(case.outcome(), WorkerOutcome::Unreachable { error: "no answer".into() });
+    }
+
+    #[test]
+    fn a_deploy_that_failed_for_others_has_done_its_part_here() {
+        let mut case = Case::new(1);
+        for (job, on) in [("api", "h1"), ("db", "h2")] {
+            row(&mut case.before, job, on).previous_hash = None;
+        }
+        row(&mut case.after, "db", "h2").previous_hash = None;
+        let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!() };
+        assert_eq!(evidence, "1 started; the deploy failed for others");
+        row(&mut case.after, "db", "h1").previous_hash = Some("old".into());
+        assert!(case.error().starts_with("not deployed: db: "), "{}", case.error());
+    }
+
+    #[test]
+    fn what_was_cut_or_disturbed_is_never_a_success() {
+        for how in [How::Cancelled, How::Deadline, How::Signal(9), How::Flood] {
+            let mut case = Case::new(0);
+            case.ended = ended(how, "");
+            assert!(matches!(case.outcome(), WorkerOutcome::Unknown { .. }));
+        }
+        let mut case = Case::new(0);
+        case.after.update_seq += 1;
+        assert!(case.error().contains("somebody else deployed at the same time"));
+    }
+
+    #[test]
+    fn pending_is_told_from_the_database() {
+        let mut now = snapshot(7, &["api"], &["h1"]);
+        let mut action = |change: &dyn Fn(&mut Row)| {
+            let mut row = now.rows.values_mut().next().unwrap().clone();
+            change(&mut row);
+            pending(&JobName::parse("api").unwrap(), &host("h1"), &row).action
+        };
+        assert_eq!(action(&|_| {}), Action::Skip);
+        assert_eq!(action(&|row| row.previous_hash = None), Action::Start);
+        assert_eq!(action(&|row| row.current_hash = Some("new".into())), Action::Restart);
+        assert_eq!(action(&|row| row.new_version = Some("2".into())), Action::Restart);
+        assert_eq!(action(&|row| row.disabled = true), Action::Skip);
+        assert_eq!(action(&|row| row.removed = true), Action::Remove);
+    }
 }

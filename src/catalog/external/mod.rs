@@ -18,6 +18,10 @@ mod judge;
 mod others;
 mod process;
 mod sync;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 pub use database::{KNOWN_SCHEMA, Seen, look};

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::identity::{DEPTH, Program};
-use crate::bucket::lock::Guard;
 use crate::bucket::Host;
+use crate::bucket::lock::Guard;
 use crate::catalog::{Call, CatalogError};
 use crate::ssh::visible;
 
@@ -78,9 +78,13 @@ impl Ended {
                 "" => format!("`maand {what}` of the upstream program ended with {code}"),
                 last => format!("`maand {what}` of the upstream program ended with {code}: {last}"),
             },
-            How::Signal(signal) => format!("`maand {what}` of the upstream program was ended by signal {signal}"),
+            How::Signal(signal) => {
+                format!("`maand {what}` of the upstream program was ended by signal {signal}")
+            }
             How::Cancelled => format!("`maand {what}` of the upstream program was given up and ended"),
-            How::Deadline => format!("`maand {what}` of the upstream program did not end in time and was ended"),
+            How::Deadline => {
+                format!("`maand {what}` of the upstream program did not end in time and was ended")
+            }
             How::Flood => format!("`maand {what}` of the upstream program wrote without end and was ended"),
         }
     }
@@ -189,7 +193,11 @@ impl Program {
         }
         let status = end_group(&mut child).ok()?;
         let mut first = None;
-        stdout.take(&mut |line| { first.get_or_insert_with(|| line.trim().to_owned()); }).ok()?;
+        stdout
+            .take(&mut |line| {
+                first.get_or_insert_with(|| line.trim().to_owned());
+            })
+            .ok()?;
         first.filter(|line| status.success() && !line.is_empty()).map(|line| visible(line.as_bytes()))
     }
 }

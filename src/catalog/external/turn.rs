@@ -28,7 +28,8 @@ pub(super) struct Turn<'e> {
     engine: &'e External,
     call: &'e Call,
     left: MutexGuard<'e, Option<Snapshot>>,
-    lock: Guard,
+    /// Until it is given back.
+    lock: Option<Guard>,
     /// What others have done, in words.
     pub(super) noticed: Vec<String>,
 }
@@ -51,7 +52,7 @@ impl<'e> Turn<'e> {
             }
             error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
         })?;
-        let mut turn = Self { engine, call, left, lock, noticed: Vec::new() };
+        let mut turn = Self { engine, call, left, lock: Some(lock), noticed: Vec::new() };
         turn.wait_for_others()?;
         Ok(turn)
     }
@@ -81,7 +82,15 @@ impl<'e> Turn<'e> {
     /// What the database says now; `None`: there is none yet. What others have changed since our last
     /// command is said.
     pub(super) fn look(&mut self) -> Result<Option<Snapshot>, CatalogError> {
-        let now = self.engine.snapshot()?;
+        let now = match self.engine.snapshot() {
+            Err(CatalogError::Broken(_)) => {
+                // One that was ended in the middle of a write (in a rollback journal, as older builds
+                // have it) has to be followed by a writer before it can be read. Printing is enough.
+                self.start(&["cat", "workers"])?;
+                self.engine.snapshot()?
+            }
+            now => now?,
+        };
         let words = match (self.left.as_ref(), &now) {
             (Some(left), Some(now)) if left.update_seq != now.update_seq => Some(format!(
                 "somebody else deployed in between (update_seq {} -> {})",
@@ -106,26 +115,41 @@ impl<'e> Turn<'e> {
 
     /// Runs `maand ARGS` and looks at what it left.
     pub(super) fn run(&mut self, args: &[&str]) -> Result<(Ended, Option<Snapshot>), CatalogError> {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut hosts: BTreeSet<Host> =
-            self.left.iter().flat_map(|left| left.workers.keys().cloned()).collect();
-        hosts.extend(self.engine.workers.iter().cloned());
-        let ended = process::run(
-            &self.engine.program,
-            &self.engine.bucket.paths().root,
-            &args,
-            &self.lock,
-            &|host| hosts.contains(host),
-            self.call,
-        )?;
+        let ended = self.start(args)?;
         let after = self.engine.snapshot()?;
         self.left.clone_from(&after);
         Ok((ended, after))
     }
 
+    fn start(&self, args: &[&str]) -> Result<Ended, CatalogError> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut hosts: BTreeSet<Host> =
+            self.left.iter().flat_map(|left| left.workers.keys().cloned()).collect();
+        hosts.extend(self.engine.workers.iter().cloned());
+        let Some(lock) = &self.lock else {
+            return Err(CatalogError::Broken("the catalog's lock was given back".to_owned()));
+        };
+        let known = |host: &Host| hosts.contains(host);
+        process::run(&self.engine.program, self.folder(), &args, lock, &known, self.call)
+    }
+
+    fn folder(&self) -> &'e std::path::Path {
+        &self.engine.bucket.paths().root
+    }
+
     fn note(&mut self, words: String) {
         (self.call.output)(None, &format!("note: {words}"));
         self.noticed.push(words);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // The commands have ended; something that a job's hook left running must not keep the lock. A
+        // panic may have come between: then only the end of all that runs frees it.
+        if let Some(lock) = self.lock.take().filter(|_| !std::thread::panicking()) {
+            lock.release();
+        }
     }
 }
 
