@@ -17,8 +17,8 @@ CREATE TABLE IF NOT EXISTS allocations (alloc_id TEXT, worker_ip TEXT, job TEXT,
   deployment_seq INT, new_version TEXT, PRIMARY KEY (worker_ip, job));
 CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, version TEXT, manifest TEXT);
 CREATE TABLE IF NOT EXISTS job_files (job TEXT, path TEXT, content BLOB);
-CREATE TABLE IF NOT EXISTS hash (alloc_id TEXT PRIMARY KEY, current_hash TEXT, previous_hash TEXT,
-  current_version TEXT);
+CREATE TABLE IF NOT EXISTS hash (namespace TEXT, key TEXT, current_hash TEXT, previous_hash TEXT,
+  current_version TEXT, PRIMARY KEY (namespace, key));
 CREATE TABLE IF NOT EXISTS schema_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
 INSERT OR IGNORE INTO schema_version VALUES (1, 1);
 CREATE VIEW IF NOT EXISTS cat_allocations AS
@@ -27,7 +27,8 @@ CREATE VIEW IF NOT EXISTS cat_deployments AS
   SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, ifnull(h.current_hash, '') AS current_hash,
     ifnull(h.previous_hash, '') AS previous_hash, ifnull(h.current_version, '') AS current_version,
     ifnull(a.new_version, '') AS new_version
-  FROM allocations a LEFT JOIN hash h ON h.alloc_id = a.alloc_id ORDER BY a.job, a.worker_ip;
+  FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id
+  ORDER BY a.job, a.worker_ip;
 ";
 
 /// Words for an error of the database.
@@ -134,8 +135,9 @@ impl Allocation {
 pub(crate) fn allocations(connection: &Connection) -> Result<Vec<Allocation>> {
     let query =
         "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, ifnull(a.new_version, '0.0.0'),
-      h.alloc_id IS NOT NULL, h.current_hash, h.previous_hash, ifnull(h.current_version, '0.0.0')
-      FROM allocations a LEFT JOIN hash h ON h.alloc_id = a.alloc_id ORDER BY a.job, a.worker_ip";
+      h.key IS NOT NULL, h.current_hash, h.previous_hash, ifnull(h.current_version, '0.0.0')
+      FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id
+      ORDER BY a.job, a.worker_ip";
     all(connection, query, |row| {
         Ok(Allocation {
             id: row.get(0)?,

@@ -125,7 +125,7 @@ impl Deploy<'_> {
                     // Nothing of it is staged yet: its files go.
                     self.remote.sync(self.bucket, &allocation.host, &self.id, Some(&allocation.job))?;
                 }
-                tx.execute("DELETE FROM hash WHERE alloc_id = ?", [&allocation.id]).map_err(db)?;
+                tx.execute("DELETE FROM hash WHERE key = ?", [&allocation.id]).map_err(db)?;
             }
         }
         for (job, manifest) in catalog::jobs(tx)?.into_iter().filter(|(job, _)| jobs.contains(job)) {
@@ -172,9 +172,9 @@ impl Deploy<'_> {
         let hash = content_hash(tx, job)?;
         for one in catalog::allocations(tx)?.iter().filter(|one| one.job == job && !one.removed) {
             tx.execute(
-                "INSERT INTO hash VALUES (?1, ?2, NULL, '0.0.0')
-                 ON CONFLICT (alloc_id) DO UPDATE SET current_hash = ?2",
-                params![one.id, hash],
+                "INSERT INTO hash VALUES (?1 || '_allocation', ?2, ?3, NULL, '0.0.0')
+                 ON CONFLICT (namespace, key) DO UPDATE SET current_hash = ?3",
+                params![job, one.id, hash],
             )
             .map_err(db)?;
         }
@@ -206,8 +206,8 @@ impl Deploy<'_> {
         }
         tx.execute(
             "UPDATE hash SET previous_hash = current_hash, current_version =
-               (SELECT ifnull(new_version, '0.0.0') FROM allocations a WHERE a.alloc_id = hash.alloc_id)
-             WHERE alloc_id IN (SELECT alloc_id FROM allocations WHERE job = ? AND removed = 0)",
+               (SELECT ifnull(new_version, '0.0.0') FROM allocations a WHERE a.alloc_id = hash.key)
+             WHERE key IN (SELECT alloc_id FROM allocations WHERE job = ? AND removed = 0)",
             [job],
         )
         .map_err(db)?;
@@ -254,31 +254,48 @@ impl Deploy<'_> {
         })
     }
 
+    /// Stages as a deploy does, and says what that would do.
     fn dry_run(&self, connection: &Connection) -> Result<()> {
         self.stage_workers(connection, &catalog::workers(connection)?)?;
+        self.bucket.log.phase("dry-run")?;
+        let allocations = catalog::allocations(connection)?;
         let mut required = false;
-        let mut lines = Vec::new();
+        let mut lines = vec!["deployment sequence 0:".to_owned()];
         for (job, _) in self.jobs(connection)? {
-            let hash = Some(content_hash(connection, &job)?);
-            let waits = |one: &Allocation| {
-                let changed = one.previous_hash != hash || one.current_version != one.new_version;
-                one.active() && (self.arguments.force || changed)
-            };
-            if !self.hosts_of(connection, &job, waits)?.is_empty() {
+            let hash = content_hash(connection, &job)?;
+            let own: Vec<String> = allocations
+                .iter()
+                .filter(|one| one.job == job && !one.removed)
+                .map(|one| format!("    {}  {}", one.host, self.would_do(one, &hash)))
+                .collect();
+            if own.iter().all(|line| line.contains("  skip")) {
+                lines.push(format!("  job {job:?}: skip (already promoted on all allocations)"));
+            } else {
                 required = true;
                 lines.push(format!("  job {job:?}: deploy required"));
-            } else {
-                lines.push(format!("  job {job:?}: skip (already promoted on all allocations)"));
+                lines.extend(own);
             }
         }
-        self.bucket.log.phase("dry-run")?;
-        log::out(if required {
-            "deploy dry-run: deployment required"
-        } else {
-            "deploy dry-run: no deployment required"
-        });
+        let whether = if required { "deployment required" } else { "no deployment required" };
+        log::out(&format!("deploy dry-run: {whether}\n"));
         lines.iter().for_each(|line| log::out(line));
         Ok(())
+    }
+
+    fn would_do(&self, one: &Allocation, hash: &str) -> String {
+        let changed = one.previous_hash.as_deref() != Some(hash) || one.current_version != one.new_version;
+        let previous = one.previous_hash.as_deref().unwrap_or_default();
+        match (one.active(), previous.is_empty()) {
+            (false, true) => format!("skip   hash={hash}"),
+            (false, false) if changed => format!("stop+promote previous_hash={previous} current_hash={hash}"),
+            (false, false) => format!("stop   hash={hash}"),
+            (true, true) => format!("start  current_hash={hash}"),
+            (true, false) if changed && self.arguments.sync_only => format!("sync   current_hash={hash}"),
+            (true, false) if changed || self.arguments.force => {
+                format!("restart previous_hash={previous} current_hash={hash}")
+            }
+            (true, false) => format!("skip   hash={hash}"),
+        }
     }
 }
 
