@@ -24,6 +24,7 @@ mod secrets;
 mod settings;
 mod tree;
 mod units;
+mod upstream;
 mod workers;
 
 pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
@@ -34,3 +35,4 @@ pub use open::{Bucket, Paths};
 pub use secrets::check_secrets;
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
+pub use upstream::read_upstream;
