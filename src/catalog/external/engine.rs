@@ -135,6 +135,21 @@ impl External {
         look(&repaired).map_or(Ok(()), Err)
     }
 
+    /// Makes that a `job` command of a person can work: brings `worker.json` up to date where a deploy has
+    /// left it behind. Where that can not be done it is said, and the command will say it, too.
+    ///
+    /// # Errors
+    /// When somebody else holds the lock, or the database can not be read.
+    pub fn prepare_job(&self, call: &Call) -> Result<(), CatalogError> {
+        let mut turn = self.turn("job", call)?;
+        let snapshot = turn.built()?;
+        let all = snapshot.workers.keys().cloned().collect();
+        if let Err(why) = self.in_sync(&mut turn, &snapshot, all, call) {
+            (call.output)(None, &format!("note: {why}"));
+        }
+        Ok(())
+    }
+
     fn deploy_once(
         &self,
         turn: &mut Turn<'_>,
