@@ -194,6 +194,15 @@ impl Guard {
         &self.path
     }
 
+    /// Gives the lock back although something that a child left behind may have inherited it: the
+    /// command for which it was taken has ended.
+    pub fn release(self) {
+        let Ok(file) = self.file.try_clone() else { return };
+        // The record first: after the lock is free it would be another's.
+        drop(self);
+        let _ = flock(&file, FlockOperation::Unlock);
+    }
+
     fn write_record(&self, holder: &Holder) -> io::Result<()> {
         let mut file = &self.file;
         file.set_len(0)?;
@@ -269,6 +278,23 @@ mod tests {
             drop(first);
             waiter.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn a_released_lock_is_free_whoever_has_inherited_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let guard = acquire(&path, "a", Duration::ZERO, NEVER).unwrap();
+        let inherited = guard.as_fd().try_clone_to_owned().unwrap();
+        drop(guard);
+        assert!(matches!(acquire(&path, "b", Duration::ZERO, NEVER), Err(LockError::Held { .. })));
+        drop(inherited);
+        let guard = acquire(&path, "a", Duration::ZERO, NEVER).unwrap();
+        let _inherited = guard.as_fd().try_clone_to_owned().unwrap();
+        guard.release();
+        let other = acquire(&path, "b", Duration::ZERO, NEVER).unwrap();
+        assert_eq!(super::holder(&path).map(|holder| holder.who), Some("b".to_owned()));
+        drop(other);
     }
 
     #[test]

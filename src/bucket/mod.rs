@@ -27,6 +27,7 @@ mod settings;
 mod swap;
 mod tree;
 mod units;
+mod upstream;
 mod workers;
 
 pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
@@ -37,3 +38,4 @@ pub use open::{Bucket, Paths};
 pub use secrets::check_secrets;
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
+pub use upstream::read_upstream;

@@ -7,6 +7,7 @@ use super::conf;
 use super::fields::Doc;
 use super::files::{SMALL_LIMIT, read_text};
 use super::settings::{Settings, is_bucket_id};
+use super::upstream::read_upstream;
 use crate::plan::{Problem, Problems, Source};
 
 /// Where the files of a bucket are.
@@ -185,15 +186,14 @@ pub(super) fn shown(path: &Path) -> String {
     }
 }
 
-/// The id in upstream's database, read only; `None` when there is none or it can not be read.
+/// The id in upstream's database; `None` when there is none or it can not be read.
 fn upstream_bucket_id(db: &Path) -> Option<String> {
-    use rusqlite::{Connection, OpenFlags};
     if !db.is_file() {
         return None;
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(db, flags).ok()?;
-    let id: String =
-        connection.query_row("SELECT bucket_id FROM bucket LIMIT 1", [], |row| row.get(0)).ok()?;
+    let read = |connection: &rusqlite::Connection| {
+        connection.query_row("SELECT bucket_id FROM bucket LIMIT 1", [], |row| row.get(0))
+    };
+    let id: String = read_upstream(db, read).ok()?;
     is_bucket_id(&id).then_some(id)
 }

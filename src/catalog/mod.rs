@@ -6,6 +6,8 @@
 mod api;
 mod builtin;
 pub mod command;
+pub mod external;
 
 pub use api::*;
 pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};
+pub use external::External;

@@ -20,6 +20,7 @@ mod job;
 mod man;
 mod operate;
 mod out;
+mod passthrough;
 mod plan;
 mod run;
 mod run_command;

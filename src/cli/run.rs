@@ -10,6 +10,15 @@ use super::{Cli, CliError, Context, Exit, out};
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    match super::passthrough::run(&args) {
+        Some(Ok(code)) => return ExitCode::from(code),
+        Some(Err(error)) => {
+            out::diagnose(error.report.as_ref(), colors_on_stderr(ColorChoice::Auto));
+            return ExitCode::from(error.exit as u8);
+        }
+        None => {}
+    }
     let cli = Cli::parse();
     let context = Context::from(&cli.global);
     let exit = match dispatch(cli.command, &context) {

@@ -12,7 +12,12 @@ use crate::support::Fleet;
 pub(crate) struct Bench {
     pub(crate) fleet: Fleet,
     pub(crate) dir: tempfile::TempDir,
+    /// Environment of each call of the program.
+    pub(crate) env: Vec<(String, String)>,
 }
+
+/// The id of every bucket in these tests.
+pub(crate) const BUCKET_ID: &str = "9b2f8a52-6f3c-4a43-9a38-1d8d8b1f0c11";
 
 /// What each job's Makefile does in these tests: a line in data/log for each thing that was done.
 pub(crate) const MAKEFILE: &str = "\
@@ -28,24 +33,28 @@ impl Bench {
     pub(crate) fn new(n: usize) -> Option<Self> {
         let fleet = Fleet::start(n)?;
         let dir = tempfile::tempdir().unwrap();
-        let bench = Self { fleet, dir };
-        bench.write(
+        let bench = Self { fleet, dir, env: Vec::new() };
+        bench.lay_out(&format!("bucket_id = \"{BUCKET_ID}\"\n"));
+        Some(bench)
+    }
+
+    /// `maand.conf`, `workers.json` and the key.
+    pub(crate) fn lay_out(&self, conf: &str) {
+        self.write(
             "maand.conf",
             &format!(
-                "bucket_id = \"9b2f8a52-6f3c-4a43-9a38-1d8d8b1f0c11\"\nssh_user = \"root\"\nssh_port = {}\n\
-                 use_sudo = false\nssh_config = false\n",
-                bench.fleet.port()
+                "{conf}ssh_user = \"root\"\nssh_port = {}\nuse_sudo = false\nssh_config = false\n",
+                self.fleet.port()
             ),
         );
-        let hosts: Vec<usize> = (0..n).collect();
-        bench.workers(&hosts);
-        let key = bench.path("secrets/worker.key");
+        let hosts: Vec<usize> = (0..self.fleet.len()).collect();
+        self.workers(&hosts);
+        let key = self.path("secrets/worker.key");
         fs::create_dir_all(key.parent().unwrap()).unwrap();
-        fs::copy(bench.fleet.key(), &key).unwrap();
+        fs::copy(self.fleet.key(), &key).unwrap();
         for (path, mode) in [(key.as_path(), 0o600), (key.parent().unwrap(), 0o700)] {
             fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         }
-        Some(bench)
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
@@ -83,6 +92,7 @@ impl Bench {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
         command.arg("-C").arg(self.dir.path()).args(arguments).stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -118,7 +128,7 @@ impl Bench {
 
     /// The folder of a job on a worker, from outside.
     pub(crate) fn on_worker(&self, i: usize, path: &str) -> PathBuf {
-        self.fleet.disk(i).join("opt/worker/9b2f8a52-6f3c-4a43-9a38-1d8d8b1f0c11").join(path)
+        self.fleet.disk(i).join("opt/worker").join(BUCKET_ID).join(path)
     }
 
     /// What make has done there, one word for each.

@@ -6,6 +6,7 @@ mod bucket_read;
 mod catalog;
 mod catalog_faults;
 mod deny;
+mod external;
 mod graph;
 mod handbook;
 mod journal;

@@ -17,7 +17,7 @@ use crate::support::{Fault, Fleet};
 /// The job is up while this file is there, and a reboot loses it: /run is a host's own and in memory.
 pub(crate) const MARK: &str = "run/web.up";
 
-const MAKEFILE: &str = "\
+pub(crate) const MAKEFILE: &str = "\
 start restart reload:
 \t@touch /run/web.up; mkdir -p data; echo $@ >> data/log
 stop:

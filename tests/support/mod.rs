@@ -36,6 +36,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The port of every host.
 pub(crate) const PORT: u16 = 2222;
 
+/// The port that the upstream program goes to, and one instead where somebody here listens on 22.
+const UPSTREAM_PORTS: [u16; 2] = [22, 2022];
+
 /// Waits until `done`, else fails with what was waited for.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -77,11 +80,14 @@ pub(crate) struct Options {
     pub(crate) max_startups: String,
     /// More lines for `sshd_config`.
     pub(crate) sshd: String,
+    /// Also what the upstream program needs: its port, and a `python3` for what it brings along, which
+    /// is a shell here ([`Fleet::upstream_port`]).
+    pub(crate) upstream: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_startups: "200:30:400".into(), sshd: String::new() }
+        Self { max_startups: "200:30:400".into(), sshd: String::new(), upstream: false }
     }
 }
 
@@ -90,6 +96,7 @@ pub(crate) struct Fleet {
     /// Owns the files; after the hosts, as they write into it.
     hosts: Vec<Running>,
     folder: tempfile::TempDir,
+    upstream_port: Option<u16>,
 }
 
 struct Running {
@@ -121,7 +128,11 @@ impl Fleet {
         let authorized = folder.path().join("authorized_keys");
         fs::copy(folder.path().join("worker.key.pub"), &authorized).unwrap();
         fs::set_permissions(&authorized, fs::Permissions::from_mode(0o644)).unwrap();
-        let mut fleet = Self { hosts: Vec::new(), folder };
+        let upstream_port = options.upstream.then(|| {
+            let free = |port: &u16| TcpListener::bind((Ipv4Addr::new(127, 64, 0, 1), *port)).is_ok();
+            UPSTREAM_PORTS.into_iter().find(free).unwrap_or(UPSTREAM_PORTS[0])
+        });
+        let mut fleet = Self { hosts: Vec::new(), folder, upstream_port };
         for address in free_addresses(n) {
             fleet.add(address, options);
         }
@@ -151,6 +162,9 @@ impl Fleet {
         stand_in("reboot", include_str!("reboot.sh"));
         stand_in("shutdown", include_str!("reboot.sh"));
         stand_in("sudo", include_str!("sudo.sh"));
+        if options.upstream {
+            stand_in("python3", "#!/bin/sh\nexec sh \"$@\"\n");
+        }
         let log = fs::File::create(folder.join("supervisor.log")).unwrap();
         let supervisor = Command::new("bash")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/host.sh"))
@@ -169,8 +183,10 @@ impl Fleet {
         let folder = folder.display();
         // Newer sshd punishes an address whose connections fail, and all tests come from one.
         let penalties = if knows_penalties() { "PerSourcePenalties no\n" } else { "" };
+        let upstream =
+            self.upstream_port.map_or_else(String::new, |port| format!("ListenAddress {address}:{port}\n"));
         format!(
-            "ListenAddress {address}:{PORT}\nHostKey {folder}/host_key\nPidFile none\n\
+            "ListenAddress {address}:{PORT}\n{upstream}HostKey {folder}/host_key\nPidFile none\n\
              AuthorizedKeysFile {fleet}/authorized_keys\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nStrictModes no\nPrintMotd no\n\
              MaxStartups {startups}\nMaxSessions 100\nLogLevel INFO\nAllowTcpForwarding yes\n{penalties}\
@@ -193,6 +209,11 @@ impl Fleet {
     /// The port of all.
     pub(crate) fn port(&self) -> u16 {
         PORT
+    }
+
+    /// The port for the upstream program: 22 where it is free.
+    pub(crate) fn upstream_port(&self) -> u16 {
+        self.upstream_port.expect("Options::upstream is set")
     }
 
     /// The private key that lets `root` and `agent` in.

@@ -54,6 +54,11 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         return Err(feasibility.into());
     }
     graph.warnings.extend(feasibility);
+    let differences = super::super::engine::differences(&graph, &bucket, context);
+    if differences.has_errors() {
+        return Err(differences.into());
+    }
+    graph.warnings.extend(differences);
     let scripts = read_scripts(&plan, &args.plan, Some(&bucket.paths().root))?;
     let graph = Arc::new(graph);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::super::{CliError, Context, Exit, out};
+use super::super::{CliError, Context, Exit, engine, out};
 use super::read::{parse_set, read_plan};
 use crate::bucket::{Bucket, Fleet};
 use crate::graph::{self, CompileOptions, RolloutGraph};
@@ -38,8 +38,9 @@ pub struct ShowArgs {
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
 /// doubtful about it there; the plan's own warnings are left out. Without a bucket: nothing.
 pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
-    let loaded = Bucket::find(context.bucket.as_deref()).and_then(|bucket| bucket.load());
-    let (fleet, warnings) = match loaded {
+    let loaded = Bucket::find(context.bucket.as_deref())
+        .and_then(|bucket| bucket.load().map(|(fleet, warnings)| (bucket, fleet, warnings)));
+    let (bucket, fleet, warnings) = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => {
             let none = |problem: &Problem| problem.code == "maand::bucket::not_found";
@@ -50,7 +51,10 @@ pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
     };
     let plan = Plan { warnings: Problems::new(), ..plan.clone() };
     match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {
-        Ok(graph) => with(with(warnings, policy::feasibility(&graph)), graph.warnings),
+        Ok(graph) => {
+            let differences = engine::differences(&graph, &bucket, context);
+            with(with(with(warnings, policy::feasibility(&graph)), differences), graph.warnings)
+        }
         Err(problems) => with(warnings, problems),
     }
 }
@@ -78,12 +82,15 @@ struct Shown<'a> {
 /// Carries it out.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings } = choose_fleet(&plan, args.workers.as_deref(), context)?;
+    let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, args.workers.as_deref(), context)?;
     let fleet = Arc::new(fleet);
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
     graph.warnings = with(warnings, graph.warnings);
-    let feasibility = policy::feasibility(&graph);
+    let mut feasibility = policy::feasibility(&graph);
+    if let Some(bucket) = &bucket {
+        feasibility.extend(engine::differences(&graph, bucket, context));
+    }
     let forecast = Forecast::of(&graph);
     let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast };
 
@@ -104,6 +111,8 @@ pub(super) struct Chosen {
     pub(super) fleet: Fleet,
     pub(super) options: CompileOptions,
     pub(super) warnings: Problems,
+    /// Where the fleet is from; `None`: it is made up.
+    pub(super) bucket: Option<Bucket>,
 }
 
 /// A number is a made-up fleet, whether there is a bucket or not; hosts narrow the bucket's.
@@ -119,7 +128,8 @@ pub(super) fn choose_fleet(
             return Err(CliError::usage("a made-up fleet can not have that size", help));
         };
         let fleet = graph::made_up_fleet(plan, count);
-        return Ok(Chosen { fleet, options: CompileOptions::default(), warnings: Problems::new() });
+        let (options, warnings) = (CompileOptions::default(), Problems::new());
+        return Ok(Chosen { fleet, options, warnings, bucket: None });
     }
     let hosts = workers.map(|list| list.split(',').map(|host| host.trim().to_owned()).collect::<Vec<_>>());
     let bucket = Bucket::find(context.bucket.as_deref()).map_err(|mut problems| {
@@ -129,7 +139,7 @@ pub(super) fn choose_fleet(
         problems
     })?;
     let (fleet, warnings) = bucket.load()?;
-    Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings })
+    Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings, bucket: Some(bucket) })
 }
 
 pub(super) fn with(mut first: Problems, second: Problems) -> Problems {

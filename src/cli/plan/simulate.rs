@@ -43,7 +43,7 @@ pub struct SimulateArgs {
 /// Carries it out.
 pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings } = choose_fleet(&plan, args.workers.as_deref(), context)?;
+    let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, args.workers.as_deref(), context)?;
     let graph =
         graph::compile(&plan, &Arc::new(fleet), &options).map_err(|problems| with(warnings, problems))?;
     let feasibility = policy::feasibility(&graph);

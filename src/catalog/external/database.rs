@@ -1,0 +1,209 @@
+//! What upstream's database says, read in one short look: never written, never kept open.
+//!
+//! What is assumed about it (schema version 1): of one allocation `current_hash` is what was last
+//! staged, `previous_hash` what was last promoted (empty: it has to be started, as a new or a
+//! re-enabled one), `current_version` the version that was promoted, `new_version` that of the last build.
+//! So an allocation is as the last deploy wanted it when both pairs are equal. A disabled one keeps them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::bucket::{Host, JobName, read_upstream};
+use crate::catalog::{CatalogAllocation, CatalogError};
+use crate::plan::{Problem, Problems};
+
+/// The newest schema that this program knows.
+pub const KNOWN_SCHEMA: i64 = 1;
+
+/// The version of a job that states none.
+const NO_VERSION: &str = "0.0.0";
+
+/// With the view; its columns are promised to people who look.
+const FROM_VIEW: &str = "SELECT d.alloc_id, d.worker_ip, d.job, d.disabled, d.removed, d.current_hash, \
+     d.previous_hash, d.current_version, d.new_version, a.deployment_seq \
+     FROM cat_deployments d LEFT JOIN allocations a ON a.worker_ip = d.worker_ip AND a.job = d.job";
+/// Without it: builds before the view have the same tables.
+const FROM_TABLES: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, h.current_hash, \
+     h.previous_hash, h.current_version, a.new_version, a.deployment_seq \
+     FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id";
+
+/// One look at the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) schema: i64,
+    pub(super) bucket_id: String,
+    /// Goes up with each deploy, also one that fails.
+    pub(super) update_seq: i64,
+    /// Ids by host.
+    pub(super) workers: BTreeMap<Host, String>,
+    /// All allocations.
+    pub(super) rows: BTreeMap<(JobName, Host), Row>,
+}
+
+/// One allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) disabled: bool,
+    pub(super) removed: bool,
+    pub(super) current_hash: Option<String>,
+    pub(super) previous_hash: Option<String>,
+    pub(super) current_version: Option<String>,
+    pub(super) new_version: Option<String>,
+    pub(super) deployment_seq: u32,
+}
+
+impl Row {
+    /// Whether the last deploy brought it to what was staged then and to the version of the last build.
+    pub(super) fn is_promoted(&self) -> bool {
+        self.previous_hash.is_some() && self.previous_hash == self.current_hash && self.has_version()
+    }
+
+    /// Whether it runs, or ran before it was disabled.
+    pub(super) fn was_started(&self) -> bool {
+        self.previous_hash.is_some()
+    }
+
+    /// Whether the version that was promoted is that of the last build.
+    pub(super) fn has_version(&self) -> bool {
+        let version = |text: &Option<String>| text.clone().unwrap_or_else(|| NO_VERSION.to_owned());
+        version(&self.current_version) == version(&self.new_version)
+    }
+}
+
+impl Snapshot {
+    /// Reads it; `None`: there is no database yet.
+    pub(super) fn read(db: &Path) -> Result<Option<Self>, CatalogError> {
+        if !db.exists() {
+            return Ok(None);
+        }
+        match read_upstream(db, load) {
+            Ok(Ok(snapshot)) => Ok(Some(snapshot)),
+            Ok(Err(problem)) => Err(CatalogError::Invalid(Problems::from(*problem))),
+            Err(error) => Err(CatalogError::Broken(format!(
+                "upstream's database {} can not be read: {error}",
+                db.display()
+            ))),
+        }
+    }
+
+    /// As others see the allocations.
+    pub(super) fn allocations(&self) -> Vec<CatalogAllocation> {
+        let seen = self.rows.iter().map(|((job, host), row)| CatalogAllocation {
+            job: job.clone(),
+            host: host.clone(),
+            disabled: row.disabled,
+            removed: row.removed,
+            deployment_seq: row.deployment_seq,
+            current_hash: row.previous_hash.clone(),
+            new_hash: row.current_hash.clone(),
+            current_version: row.current_version.clone(),
+            new_version: row.new_version.clone(),
+        });
+        seen.collect()
+    }
+
+    /// Jobs with an enabled allocation on any of these workers.
+    pub(super) fn enabled_jobs<'s>(&'s self, hosts: Option<&[Host]>) -> BTreeSet<&'s JobName> {
+        let enabled = self.rows.iter().filter(|((_, host), row)| {
+            !row.disabled && !row.removed && hosts.is_none_or(|hosts| hosts.contains(host))
+        });
+        enabled.map(|((job, _), _)| job).collect()
+    }
+}
+
+/// What `info` says of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The version of its schema.
+    pub schema: i64,
+    /// Goes up with each deploy, also one that fails.
+    pub update_seq: i64,
+}
+
+/// Looks at a database of the upstream program; `None`: there is none yet.
+///
+/// # Errors
+/// When it can not be read, or is of a newer kind than this program knows.
+pub fn look(db: &Path) -> Result<Option<Seen>, CatalogError> {
+    let snapshot = Snapshot::read(db)?;
+    Ok(snapshot.map(|snapshot| Seen { schema: snapshot.schema, update_seq: snapshot.update_seq }))
+}
+
+type Loaded = Result<Snapshot, Box<Problem>>;
+
+fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
+    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")?;
+    let names: BTreeSet<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let has = |name: &str| names.contains(name);
+    let missing: Vec<&str> =
+        ["schema_version", "bucket", "worker", "allocations"].into_iter().filter(|name| !has(name)).collect();
+    let query = if has("cat_deployments") { FROM_VIEW } else { FROM_TABLES };
+    let schema: i64 = if has("schema_version") {
+        connection.query_row("SELECT ifnull(max(version), 0) FROM schema_version", [], |row| row.get(0))?
+    } else {
+        0
+    };
+    if schema > KNOWN_SCHEMA {
+        return Ok(Err(Box::new(
+            Problem::error(
+                "maand::external::schema",
+                format!("data/maand.db has schema version {schema}, and this program knows version {KNOWN_SCHEMA}"),
+            )
+            .help("use a newer version of this program, or the upstream program that belongs to that schema; nothing was touched"),
+        )));
+    }
+    if !missing.is_empty() || !(has("cat_deployments") || has("hash")) {
+        let what = if missing.is_empty() { "cat_deployments".to_owned() } else { missing.join(", ") };
+        return Ok(Err(Box::new(
+            Problem::error(
+                "maand::external::schema",
+                format!("data/maand.db is not a database of the upstream program, or an old one: {what} is missing"),
+            )
+            .help("run the upstream program's `maand init`, which brings an old database up to date"),
+        )));
+    }
+    let mut snapshot = Snapshot { schema, ..Snapshot::default() };
+    let bucket = connection.query_row(
+        "SELECT ifnull(bucket_id, ''), ifnull(update_seq, 0) FROM bucket LIMIT 1",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    );
+    match bucket {
+        Ok((id, seq)) => (snapshot.bucket_id, snapshot.update_seq) = (id, seq),
+        Err(rusqlite::Error::QueryReturnedNoRows) => {}
+        Err(error) => return Err(error),
+    }
+    let mut workers = connection.prepare("SELECT worker_ip, ifnull(worker_id, '') FROM worker")?;
+    let mut workers = workers.query([])?;
+    while let Some(row) = workers.next()? {
+        if let Some(host) = Host::parse(&row.get::<_, String>(0)?) {
+            snapshot.workers.insert(host, row.get(1)?);
+        }
+    }
+    let mut rows = connection.prepare(query)?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let text = |at: usize| -> rusqlite::Result<Option<String>> {
+            Ok(row.get::<_, Option<String>>(at)?.filter(|text| !text.is_empty()))
+        };
+        let flag =
+            |at: usize| -> rusqlite::Result<bool> { Ok(row.get::<_, Option<i64>>(at)?.unwrap_or(0) != 0) };
+        let host = Host::parse(&row.get::<_, String>(1)?);
+        let job = JobName::parse(&row.get::<_, String>(2)?);
+        let (Some(host), Some(job)) = (host, job) else { continue };
+        let seq = row.get::<_, Option<i64>>(9)?.unwrap_or(0);
+        let found = Row {
+            disabled: flag(3)?,
+            removed: flag(4)?,
+            current_hash: text(5)?,
+            previous_hash: text(6)?,
+            current_version: text(7)?,
+            new_version: text(8)?,
+            deployment_seq: u32::try_from(seq).unwrap_or(0),
+        };
+        snapshot.rows.insert((job, host), found);
+    }
+    Ok(Ok(snapshot))
+}

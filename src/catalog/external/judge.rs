@@ -1,0 +1,278 @@
+//! What a deploy of the upstream program did to each worker, told from what its database said before
+//! and after. Its exit code belongs to no worker and decides nothing alone.
+//!
+//! Two facts about it carry this. It commits its database at its end, also when jobs have failed, but
+//! not when it gives up at the check of all workers or while it stops disabled allocations: so a row
+//! that has changed shows that it got past both. And it promotes a job only when all of that job went
+//! well. What neither shows is a failure, which can be tried again; unknown is never success.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::database::{Row, Snapshot};
+use super::process::{Ended, How};
+use crate::bucket::{Host, JobName};
+use crate::catalog::{Action, AllocationReport, DeployRequest, WorkerOutcome};
+
+/// A deploy with what was seen around it.
+pub(super) struct Deploy<'a> {
+    pub(super) request: &'a DeployRequest,
+    pub(super) before: &'a Snapshot,
+    pub(super) after: &'a Snapshot,
+    pub(super) ended: &'a Ended,
+    /// Workers of the bucket that do not answer us, with why.
+    pub(super) down: &'a BTreeMap<Host, String>,
+}
+
+impl Deploy<'_> {
+    /// Whether it got to its end, so that its database tells what it did.
+    pub(super) fn committed(&self) -> bool {
+        self.ended.succeeded() || self.before.rows != self.after.rows
+    }
+
+    /// Whether somebody else deployed at the same time: each deploy raises the number by one.
+    pub(super) fn overlapped(&self) -> bool {
+        self.after.update_seq > self.before.update_seq + 1
+    }
+
+    /// The outcome of each worker that was asked for.
+    pub(super) fn workers(&self) -> BTreeMap<Host, WorkerOutcome> {
+        let asked: BTreeSet<Host> = match &self.request.workers {
+            Some(hosts) => hosts.iter().cloned().collect(),
+            None => self.after.workers.keys().cloned().collect(),
+        };
+        asked.into_iter().map(|host| (host.clone(), self.worker(&host))).collect()
+    }
+
+    fn worker(&self, host: &Host) -> WorkerOutcome {
+        if self.ended.was_cut() {
+            return WorkerOutcome::Unknown { why: self.ended.words("deploy") };
+        }
+        if self.overlapped() {
+            return self.failed(format!(
+                "somebody else deployed at the same time (update_seq {} -> {}): files may be missing on the workers, which `maand deploy --force` puts right",
+                self.before.update_seq, self.after.update_seq
+            ));
+        }
+        if let Some(why) = self.down.get(host) {
+            return WorkerOutcome::Unreachable { error: why.clone() };
+        }
+        if !self.committed() {
+            return self.failed(format!("{}{}", self.ended.words("deploy"), self.others_down()));
+        }
+        let mine = || self.after.rows.iter().filter(|((job, on), _)| on == host && self.in_scope(job));
+        let pending: Vec<&str> = mine()
+            .filter(|(_, row)| !row.disabled && !row.removed && !row.is_promoted())
+            .map(|((job, _), _)| job.as_str())
+            .collect();
+        match pending.as_slice() {
+            [] => WorkerOutcome::Ok { evidence: self.evidence(host) },
+            jobs if self.ended.succeeded() => self.failed(format!(
+                "the upstream program says that it deployed, and its database that {} is not",
+                jobs.join(", ")
+            )),
+            jobs => self.failed(format!(
+                "not deployed: {}: {}{}",
+                jobs.join(", "),
+                self.ended.words("deploy"),
+                self.others_down()
+            )),
+        }
+    }
+
+    fn others_down(&self) -> String {
+        if self.down.is_empty() {
+            return String::new();
+        }
+        let names: Vec<String> = self.down.iter().map(|(host, why)| format!("{host} ({why})")).collect();
+        format!("; does not answer, which fails it for every worker: {}", names.join(", "))
+    }
+
+    fn failed(&self, error: String) -> WorkerOutcome {
+        WorkerOutcome::Failed { error, output: self.ended.output() }
+    }
+
+    fn in_scope(&self, job: &JobName) -> bool {
+        self.request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
+    }
+
+    fn evidence(&self, host: &Host) -> String {
+        let (mut started, mut changed, mut stopped) = (0, 0, 0);
+        for ((job, on), row) in &self.after.rows {
+            let before = self.before.rows.get(&(job.clone(), on.clone()));
+            match before {
+                _ if on != host => {}
+                _ if row.disabled && !row.removed => stopped += u32::from(row.was_started()),
+                Some(before) if !before.was_started() && row.was_started() => started += 1,
+                Some(before) if before.previous_hash != row.previous_hash => changed += 1,
+                Some(before) if before.current_version != row.current_version => changed += 1,
+                _ => {}
+            }
+        }
+        let mut words = Vec::new();
+        for (count, what) in [(started, "started"), (changed, "updated"), (stopped, "stopped")] {
+            if count > 0 {
+                words.push(format!("{count} {what}"));
+            }
+        }
+        match words.as_slice() {
+            [] if self.ended.succeeded() => "nothing to do".to_owned(),
+            [] => "nothing to do here; the deploy failed for others".to_owned(),
+            words if self.ended.succeeded() => words.join(", "),
+            words => format!("{}; the deploy failed for others", words.join(", ")),
+        }
+    }
+}
+
+/// What the next deploy does to an allocation, as far as the database tells; changes of files that no
+/// deploy has staged yet are not in it.
+pub(super) fn pending(job: &JobName, host: &Host, row: &Row) -> AllocationReport {
+    let (action, reason) = match row {
+        row if row.removed && row.was_started() => (Action::Remove, "no longer selected for this worker"),
+        row if row.removed => (Action::Skip, "removed"),
+        row if row.disabled => (Action::Skip, "disabled"),
+        row if !row.was_started() => (Action::Start, "new, or enabled again"),
+        row if row.previous_hash != row.current_hash => (Action::Restart, "changed"),
+        row if !row.has_version() => (Action::Restart, "another version"),
+        _ => (Action::Skip, "nothing has changed"),
+    };
+    AllocationReport {
+        job: job.clone(),
+        host: host.clone(),
+        action,
+        reason: reason.to_owned(),
+        outcome: None,
+    }
+}
+
+/// The same outcome for all that were asked for.
+pub(super) fn all(
+    request: &DeployRequest,
+    snapshot: &Snapshot,
+    outcome: &WorkerOutcome,
+) -> BTreeMap<Host, WorkerOutcome> {
+    let hosts: Vec<&Host> = match &request.workers {
+        Some(hosts) => hosts.iter().collect(),
+        None => snapshot.workers.keys().collect(),
+    };
+    hosts.into_iter().map(|host| (host.clone(), outcome.clone())).collect()
+}
+
+/// Whether it is worth to wait for workers that are down and to try again.
+pub(super) fn waits_for_workers(deploy: &Deploy<'_>) -> bool {
+    matches!(deploy.ended.how, How::Exit(code) if code != 0) && !deploy.committed() && !deploy.down.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ended, host, row, snapshot};
+    use super::*;
+
+    struct Case {
+        before: Snapshot,
+        after: Snapshot,
+        ended: Ended,
+        down: BTreeMap<Host, String>,
+        request: DeployRequest,
+    }
+
+    impl Case {
+        /// Two jobs on two workers, all deployed; h1 is asked for.
+        fn new(code: i32) -> Self {
+            let before = snapshot(7, &["api", "db"], &["h1", "h2"]);
+            let mut after = before.clone();
+            after.update_seq += 1;
+            Self {
+                before,
+                after,
+                ended: ended(How::Exit(code), "sad"),
+                down: BTreeMap::new(),
+                request: DeployRequest { workers: Some(vec![host("h1")]), ..DeployRequest::default() },
+            }
+        }
+
+        fn outcome(&self) -> WorkerOutcome {
+            let Self { before, after, ended, down, request } = self;
+            let workers = Deploy { request, before, after, ended, down }.workers();
+            assert_eq!(workers.len(), 1);
+            workers[&host("h1")].clone()
+        }
+
+        fn error(&self) -> String {
+            match self.outcome() {
+                WorkerOutcome::Failed { error, .. } => error,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_success_is_what_the_database_says() {
+        let mut case = Case::new(0);
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "nothing to do".into() });
+        row(&mut case.before, "api", "h1").previous_hash = None;
+        row(&mut case.before, "db", "h1").current_version = None;
+        row(&mut case.before, "db", "h2").previous_hash = None;
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "1 started, 1 updated".into() });
+        row(&mut case.after, "api", "h1").disabled = true;
+        assert_eq!(case.outcome(), WorkerOutcome::Ok { evidence: "1 updated, 1 stopped".into() });
+        row(&mut case.after, "db", "h1").previous_hash = Some("old".into());
+        assert!(case.error().contains("its database that db is not"), "{}", case.error());
+        case.request.jobs = Some(vec![JobName::parse("api").unwrap()]);
+        assert!(case.outcome().is_ok(), "what was not asked for does not count");
+    }
+
+    #[test]
+    fn without_a_commit_nothing_is_known_to_have_happened() {
+        let mut case = Case::new(1);
+        assert!(case.error().contains("ended with 1: sad"), "all was current before, and still is");
+        // It may not have been stopped.
+        row(&mut case.before, "api", "h1").disabled = true;
+        row(&mut case.after, "api", "h1").disabled = true;
+        assert!(case.error().contains("ended with 1"));
+        case.down.insert(host("h2"), "no answer".into());
+        assert!(case.error().contains("h2 (no answer)"));
+        case.down.insert(host("h1"), "no answer".into());
+        assert_eq!(case.outcome(), WorkerOutcome::Unreachable { error: "no answer".into() });
+    }
+
+    #[test]
+    fn a_deploy_that_failed_for_others_has_done_its_part_here() {
+        let mut case = Case::new(1);
+        for (job, on) in [("api", "h1"), ("db", "h2")] {
+            row(&mut case.before, job, on).previous_hash = None;
+        }
+        row(&mut case.after, "db", "h2").previous_hash = None;
+        let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!() };
+        assert_eq!(evidence, "1 started; the deploy failed for others");
+        row(&mut case.after, "db", "h1").previous_hash = Some("old".into());
+        assert!(case.error().starts_with("not deployed: db: "), "{}", case.error());
+    }
+
+    #[test]
+    fn what_was_cut_or_disturbed_is_never_a_success() {
+        for how in [How::Cancelled, How::Deadline, How::Signal(9), How::Flood] {
+            let mut case = Case::new(0);
+            case.ended = ended(how, "");
+            assert!(matches!(case.outcome(), WorkerOutcome::Unknown { .. }));
+        }
+        let mut case = Case::new(0);
+        case.after.update_seq += 1;
+        assert!(case.error().contains("somebody else deployed at the same time"));
+    }
+
+    #[test]
+    fn pending_is_told_from_the_database() {
+        let mut now = snapshot(7, &["api"], &["h1"]);
+        let mut action = |change: &dyn Fn(&mut Row)| {
+            let mut row = now.rows.values_mut().next().unwrap().clone();
+            change(&mut row);
+            pending(&JobName::parse("api").unwrap(), &host("h1"), &row).action
+        };
+        assert_eq!(action(&|_| {}), Action::Skip);
+        assert_eq!(action(&|row| row.previous_hash = None), Action::Start);
+        assert_eq!(action(&|row| row.current_hash = Some("new".into())), Action::Restart);
+        assert_eq!(action(&|row| row.new_version = Some("2".into())), Action::Restart);
+        assert_eq!(action(&|row| row.disabled = true), Action::Skip);
+        assert_eq!(action(&|row| row.removed = true), Action::Remove);
+    }
+}

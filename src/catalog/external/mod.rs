@@ -1,0 +1,29 @@
+//! The external engine: build, deploy, health and job control by an installed upstream program.
+//!
+//! ```text
+//! request --turn--> one command of the program, under our lock --> its exit code, its output
+//!                                                                     |
+//! data/maand.db before and after, worker.json over SSH --judge--------+--> outcome of each worker
+//! ```
+//!
+//! That program has no lock, contacts every worker in every command, and its exit code belongs to none of
+//! them; this room knows that and nothing of runs. It never writes to the program's database.
+
+mod database;
+mod engine;
+mod health;
+mod identity;
+mod job;
+mod judge;
+mod others;
+mod process;
+mod sync;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+pub use database::{KNOWN_SCHEMA, Seen, look};
+pub use engine::External;
+pub use identity::{DEPTH, Program, refuse_nested};

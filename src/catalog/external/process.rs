@@ -1,0 +1,303 @@
+//! Running one command of the upstream program: in a process group of its own, holding the catalog's
+//! lock, with an end that comes for certain.
+//!
+//! Its output goes into files without a name and is read from there, so that it can finish what it does
+//! (and is not ended by a closed pipe) when this program is killed. The lock file is its descriptor 3
+//! and that of all that it starts: whatever happens to us, the lock lives as long as the command.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::identity::{DEPTH, Program};
+use crate::bucket::Host;
+use crate::bucket::lock::Guard;
+use crate::catalog::{Call, CatalogError};
+use crate::ssh::visible;
+
+/// Between two looks at a command that runs.
+const TICK: Duration = Duration::from_millis(20);
+/// From SIGTERM to SIGKILL: enough to roll a transaction back.
+const GRACE: Duration = Duration::from_secs(5);
+/// What is kept of the end of its output, for messages.
+const TAIL_LINES: usize = 40;
+const TAIL_BYTES: usize = 8 * 1024;
+/// A longer line is cut: output without line ends is not kept.
+const LINE_BYTES: usize = 4096;
+/// So much of standard output is kept, for those who read it.
+const STDOUT_KEPT: usize = 256 * 1024;
+/// A command that writes more than this is out of its mind, and the disk is not for it alone.
+const MOST_OUTPUT: u64 = 512 * 1024 * 1024;
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// By itself.
+    Exit(i32),
+    /// By a signal of somebody else.
+    Signal(i32),
+    /// We gave it up.
+    Cancelled,
+    /// It took too long, and was ended.
+    Deadline,
+    /// It wrote more than anybody could read, and was ended.
+    Flood,
+}
+
+/// A command that has ended, with all that it had started.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) how: How,
+    /// The last lines of both streams.
+    pub(super) tail: VecDeque<String>,
+    /// The first part of standard output.
+    pub(super) stdout: String,
+}
+
+impl Ended {
+    pub(super) fn succeeded(&self) -> bool {
+        self.how == How::Exit(0)
+    }
+
+    /// Whether we ended it, so that what it did is not known.
+    pub(super) fn was_cut(&self) -> bool {
+        !matches!(self.how, How::Exit(_))
+    }
+
+    /// How it ended, for people.
+    pub(super) fn words(&self, what: &str) -> String {
+        match &self.how {
+            How::Exit(code) => match self.last_line() {
+                "" => format!("`maand {what}` of the upstream program ended with {code}"),
+                last => format!("`maand {what}` of the upstream program ended with {code}: {last}"),
+            },
+            How::Signal(signal) => {
+                format!("`maand {what}` of the upstream program was ended by signal {signal}")
+            }
+            How::Cancelled => format!("`maand {what}` of the upstream program was given up and ended"),
+            How::Deadline => {
+                format!("`maand {what}` of the upstream program did not end in time and was ended")
+            }
+            How::Flood => format!("`maand {what}` of the upstream program wrote without end and was ended"),
+        }
+    }
+
+    /// The last lines, for a report.
+    pub(super) fn output(&self) -> Option<String> {
+        (!self.tail.is_empty()).then(|| self.tail.iter().cloned().collect::<Vec<_>>().join("\n"))
+    }
+
+    fn last_line(&self) -> &str {
+        self.tail.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default()
+    }
+}
+
+/// Runs `maand ARGS` of the upstream program in `folder` to its end. Lines go to the call's output, those
+/// of one of `hosts` as that host's.
+pub(super) fn run(
+    program: &Program,
+    folder: &Path,
+    args: &[String],
+    lock: &Guard,
+    hosts: &dyn Fn(&Host) -> bool,
+    call: &Call,
+) -> Result<Ended, CatalogError> {
+    if call.cancel.is_cancelled() || Instant::now() >= call.until {
+        return Err(CatalogError::Cancelled("not begun: cancelled or out of time".to_owned()));
+    }
+    let broken = |error: io::Error| {
+        CatalogError::Broken(format!("{} can not be started: {error}", program.path.display()))
+    };
+    let mut streams = [Stream::new().map_err(broken)?, Stream::new().map_err(broken)?];
+    let held = lock.as_fd().try_clone_to_owned().map_err(broken)?;
+    // The shell puts the lock from standard input, where it gets there without any other child of ours
+    // inheriting it, to 3, and becomes the program.
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", r#"exec 3<&0 </dev/null; exec "$0" "$@""#])
+        .arg(&program.path)
+        .args(args)
+        .current_dir(folder)
+        .env(DEPTH, "1")
+        .stdin(Stdio::from(held))
+        .stdout(Stdio::from(streams[0].writer().map_err(broken)?))
+        .stderr(Stdio::from(streams[1].writer().map_err(broken)?))
+        .process_group(0)
+        .spawn()
+        .map_err(broken)?;
+    let show = |tail: &mut VecDeque<String>, line: &str| {
+        let (host, text) = split(line, hosts);
+        (call.output)(host.as_ref(), text);
+        tail.push_back(line.to_owned());
+        while tail.len() > TAIL_LINES || tail.iter().map(String::len).sum::<usize>() > TAIL_BYTES {
+            tail.pop_front();
+        }
+    };
+    let mut tail = VecDeque::new();
+    let mut given_up = None;
+    while !has_ended(&mut child) {
+        for stream in &mut streams {
+            stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
+        }
+        let flood = streams.iter().any(|stream| stream.read > MOST_OUTPUT);
+        given_up = match () {
+            () if call.cancel.is_cancelled() => Some(How::Cancelled),
+            () if Instant::now() >= call.until => Some(How::Deadline),
+            () if flood => Some(How::Flood),
+            () => None,
+        };
+        if given_up.is_some() {
+            break;
+        }
+        std::thread::sleep(TICK);
+    }
+    // Also after its own end: what it left behind in its group must not overlap the next command.
+    let status = end_group(&mut child).map_err(broken)?;
+    for stream in &mut streams {
+        stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
+        stream.finish(&mut |line| show(&mut tail, line));
+    }
+    let how = given_up.unwrap_or_else(|| match (status.code(), status.signal()) {
+        (Some(code), _) => How::Exit(code),
+        (None, signal) => How::Signal(signal.unwrap_or(0)),
+    });
+    let stdout = String::from_utf8_lossy(&streams[0].kept).into_owned();
+    Ok(Ended { how, tail, stdout })
+}
+
+impl Program {
+    /// What it answers to `--version`, within a moment; `None`: nothing useful (no build until June 2026
+    /// knows the flag).
+    pub fn version(&self) -> Option<String> {
+        let folder = tempfile::tempdir().ok()?;
+        let mut stdout = Stream::new().ok()?;
+        let mut child = Command::new(&self.path)
+            .arg("--version")
+            .current_dir(folder.path())
+            .env(DEPTH, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(stdout.writer().ok()?))
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .ok()?;
+        let until = Instant::now() + GRACE;
+        while !has_ended(&mut child) && Instant::now() < until {
+            std::thread::sleep(TICK);
+        }
+        let status = end_group(&mut child).ok()?;
+        let mut first = None;
+        stdout
+            .take(&mut |line| {
+                first.get_or_insert_with(|| line.trim().to_owned());
+            })
+            .ok()?;
+        first.filter(|line| status.success() && !line.is_empty()).map(|line| visible(line.as_bytes()))
+    }
+}
+
+/// Whether the leader has ended. It is not reaped: its number must stay that of its group.
+fn has_ended(child: &mut Child) -> bool {
+    let Some(pid) = pid(child) else { return true };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None) | Err(rustix::io::Errno::INTR))
+}
+
+/// Ends what is left of the group, SIGTERM first, and reaps the leader.
+fn end_group(child: &mut Child) -> io::Result<ExitStatus> {
+    if let Some(group) = pid(child) {
+        let until = Instant::now() + GRACE;
+        if is_alive(group) {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+        while is_alive(group) && Instant::now() < until {
+            std::thread::sleep(TICK);
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    child.wait()
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// Whether a process of the group is neither a zombie nor gone (`proc_pid_stat(5)`).
+fn is_alive(group: Pid) -> bool {
+    let Ok(all) = std::fs::read_dir("/proc") else { return false };
+    let stats = all.flatten().filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit());
+    stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
+        // The name stands in parentheses and may hold anything, so the fields are counted after it.
+        let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+        let mut fields = fields.split_whitespace();
+        let state = fields.next().unwrap_or("Z");
+        let its_group = fields.nth(1).and_then(|text| text.parse().ok());
+        its_group == Some(group.as_raw_nonzero().get()) && !matches!(state, "Z" | "X")
+    })
+}
+
+/// One stream of a command: a file without a name that it appends to, and how far we have read.
+struct Stream {
+    file: File,
+    read: u64,
+    line: Vec<u8>,
+    kept: Vec<u8>,
+}
+
+impl Stream {
+    fn new() -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile()?, read: 0, line: Vec::new(), kept: Vec::new() })
+    }
+
+    fn writer(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Hands on all whole lines that have come.
+    fn take(&mut self, each: &mut dyn FnMut(&str)) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let read = std::os::unix::fs::FileExt::read_at(&self.file, &mut buffer, self.read)?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.read += read as u64;
+            let room = STDOUT_KEPT.saturating_sub(self.kept.len());
+            self.kept.extend_from_slice(&buffer[..read.min(room)]);
+            for piece in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
+                let room = LINE_BYTES.saturating_sub(self.line.len());
+                self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+                if piece.ends_with(b"\n") {
+                    self.finish(each);
+                }
+            }
+        }
+    }
+
+    /// Hands on what is left of a line.
+    fn finish(&mut self, each: &mut dyn FnMut(&str)) {
+        if !self.line.is_empty() {
+            each(String::from_utf8_lossy(&self.line).trim_end_matches(['\n', '\r']));
+            self.line.clear();
+        }
+    }
+}
+
+/// The host that a line belongs to, and the line: the upstream program writes `host | line` (with the
+/// date before it, and `job@` before the host, and `!` for standard error, in some builds).
+fn split<'l>(line: &'l str, hosts: &dyn Fn(&Host) -> bool) -> (Option<Host>, &'l str) {
+    for bar in [" | ", " ! "] {
+        let Some((before, text)) = line.split_once(bar) else { continue };
+        let word = before.rsplit([' ', '@']).next().unwrap_or_default();
+        if let Some(host) = Host::parse(word).filter(|host| hosts(host)) {
+            return (Some(host), text);
+        }
+    }
+    (None, line)
+}

@@ -1,0 +1,186 @@
+//! One turn at the upstream program: it has no lock of its own, and two of its commands at once destroy
+//! each other's work. So there is one at a time, of this process and of all others that ask.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use super::database::Snapshot;
+use super::engine::External;
+use super::others;
+use super::process::{self, Ended};
+use crate::bucket::Host;
+use crate::bucket::lock::{self, Guard, LockError};
+use crate::catalog::{Call, CatalogError};
+use crate::plan::{Problem, Problems};
+
+/// A person is told who holds the lock after this; a step of a run waits as long as it may, since what
+/// it waits for is bounded itself.
+const WAIT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What the last command of this process left, to notice what others have done since.
+pub(super) type Left = Mutex<Option<Snapshot>>;
+
+/// The right to run commands, one after the other.
+pub(super) struct Turn<'e> {
+    engine: &'e External,
+    call: &'e Call,
+    left: MutexGuard<'e, Option<Snapshot>>,
+    /// Until it is given back.
+    lock: Option<Guard>,
+    /// What others have done, in words.
+    pub(super) noticed: Vec<String>,
+}
+
+impl<'e> Turn<'e> {
+    /// Waits for it; `what` is shown to others who wait.
+    pub(super) fn take(engine: &'e External, what: &str, call: &'e Call) -> Result<Self, CatalogError> {
+        let until = if call.fence.is_some() { call.until } else { call.until.min(Instant::now() + WAIT) };
+        let left = own_turn(&engine.left, until, call)?;
+        let path = &engine.bucket.paths().catalog_lock;
+        let wait = until.saturating_duration_since(Instant::now());
+        let lock = lock::acquire(path, &format!("maand {what}"), wait, &|| call.cancel.is_cancelled());
+        let lock = lock.map_err(|error| match error {
+            LockError::Held { holder, .. } => CatalogError::Locked {
+                what: "the catalog of this bucket (data/catalog.lock)".to_owned(),
+                holder: holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string()),
+            },
+            LockError::Cancelled => {
+                CatalogError::Cancelled("cancelled while waiting for the catalog's lock".to_owned())
+            }
+            error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
+        })?;
+        let mut turn = Self { engine, call, left, lock: Some(lock), noticed: Vec::new() };
+        turn.wait_for_others()?;
+        Ok(turn)
+    }
+
+    /// Somebody may have typed the program's own name: its command knows no lock, so it is waited for.
+    fn wait_for_others(&mut self) -> Result<(), CatalogError> {
+        let mut said = false;
+        while let Some(other) = others::at_work(&self.engine.program.path, &self.engine.bucket.paths().root) {
+            if !said {
+                said = true;
+                self.note(format!("somebody has started {other} by hand; waiting for its end"));
+            }
+            if self.call.cancel.is_cancelled() {
+                return Err(CatalogError::Cancelled(format!("cancelled while waiting for {other}")));
+            }
+            if Instant::now() >= self.call.until {
+                return Err(CatalogError::Locked {
+                    what: "the upstream program".to_owned(),
+                    holder: format!("{other}, started by hand"),
+                });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// What the database says now; `None`: there is none yet. What others have changed since our last
+    /// command is said.
+    pub(super) fn look(&mut self) -> Result<Option<Snapshot>, CatalogError> {
+        let now = match self.engine.snapshot() {
+            Err(CatalogError::Broken(_)) => {
+                // One that was ended in the middle of a write (in a rollback journal, as older builds
+                // have it) has to be followed by a writer before it can be read. Printing is enough.
+                self.start(&["cat", "workers"])?;
+                self.engine.snapshot()?
+            }
+            now => now?,
+        };
+        let words = match (self.left.as_ref(), &now) {
+            (Some(left), Some(now)) if left.update_seq != now.update_seq => Some(format!(
+                "somebody else deployed in between (update_seq {} -> {})",
+                left.update_seq, now.update_seq
+            )),
+            (Some(left), Some(now)) if left != now => {
+                Some("somebody else built in between: upstream's database has changed".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(words) = words {
+            self.note(words);
+        }
+        self.left.clone_from(&now);
+        Ok(now)
+    }
+
+    /// As [`Turn::look`]; an error where nothing was built yet.
+    pub(super) fn built(&mut self) -> Result<Snapshot, CatalogError> {
+        self.look()?.ok_or_else(not_built)
+    }
+
+    /// Runs `maand ARGS` and looks at what it left.
+    pub(super) fn run(&mut self, args: &[&str]) -> Result<(Ended, Option<Snapshot>), CatalogError> {
+        let ended = self.start(args)?;
+        let after = self.engine.snapshot()?;
+        self.left.clone_from(&after);
+        Ok((ended, after))
+    }
+
+    fn start(&self, args: &[&str]) -> Result<Ended, CatalogError> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut hosts: BTreeSet<Host> =
+            self.left.iter().flat_map(|left| left.workers.keys().cloned()).collect();
+        hosts.extend(self.engine.workers.iter().cloned());
+        let Some(lock) = &self.lock else {
+            return Err(CatalogError::Broken("the catalog's lock was given back".to_owned()));
+        };
+        let known = |host: &Host| hosts.contains(host);
+        process::run(&self.engine.program, self.folder(), &args, lock, &known, self.call)
+    }
+
+    fn folder(&self) -> &'e std::path::Path {
+        &self.engine.bucket.paths().root
+    }
+
+    fn note(&mut self, words: String) {
+        (self.call.output)(None, &format!("note: {words}"));
+        self.noticed.push(words);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // The commands have ended; something that a job's hook left running must not keep the lock. A
+        // panic may have come between: then only the end of all that runs frees it.
+        if let Some(lock) = self.lock.take().filter(|_| !std::thread::panicking()) {
+            lock.release();
+        }
+    }
+}
+
+fn own_turn<'e>(
+    left: &'e Left,
+    until: Instant,
+    call: &Call,
+) -> Result<MutexGuard<'e, Option<Snapshot>>, CatalogError> {
+    loop {
+        match left.try_lock() {
+            Ok(guard) => return Ok(guard),
+            // What it holds is only for noticing others.
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(PoisonError::into_inner(poisoned)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if call.cancel.is_cancelled() {
+            return Err(CatalogError::Cancelled("cancelled while waiting for another step".to_owned()));
+        }
+        if Instant::now() >= until {
+            return Err(CatalogError::Locked {
+                what: "the upstream program".to_owned(),
+                holder: "another step of this run".to_owned(),
+            });
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+pub(super) fn not_built() -> CatalogError {
+    CatalogError::Invalid(Problems::from(
+        Problem::error("maand::catalog::not_built", "this bucket was never built: there is no data/maand.db")
+            .help("run `maand init` and `maand build` of the upstream program first"),
+    ))
+}

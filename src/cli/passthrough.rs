@@ -1,0 +1,320 @@
+//! Commands of the upstream program on a bucket of its own: handed to it as they were typed, under our
+//! lock, with our standard streams and its exit code. So this program can stand first on PATH.
+//!
+//! This has to happen before clap reads the command line: the flags are the other program's, and its
+//! commands are not all known here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::{ColorChoice, Engine, OutputFormat};
+use super::world::World;
+use super::{CliError, Context, Exit};
+use crate::bucket::Paths;
+use crate::bucket::lock::{self, LockError};
+use crate::catalog::{Call, CatalogError, external};
+use crate::plan::Problem;
+use crate::sandbox;
+use crate::ssh::Cancel;
+
+/// A moment for another command to end; then it is said who holds the lock.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// Bringing `worker.json` up to date is one deploy that restarts nothing.
+const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// Ours on every bucket. `run_command` is a superset of upstream's with the same flags: it needs no
+/// catalog, and a worker that it reboots keeps its place until it is back.
+const OURS: &[&str] = &[
+    "plan",
+    "sandbox",
+    "info",
+    "run_command",
+    "run-command",
+    "completions",
+    "man",
+    "help",
+    sandbox::GUARD_COMMAND,
+];
+/// These only print: they need no lock, and a run must not keep people from looking. (`deploy
+/// --dry-run` is not one of them: it deletes the staging folder of a deploy that runs.)
+const HARMLESS: &[&str] = &["cat", "logs", "completion"];
+/// What we can show as JSON ourselves.
+const JSON: &[&str] = &["workers", "jobs", "allocations", "deployments"];
+
+/// A command line cut into what is ours and what is the upstream program's.
+#[derive(Debug, Default)]
+struct Cut {
+    bucket: Option<PathBuf>,
+    engine: Option<Engine>,
+    maand_bin: Option<PathBuf>,
+    json: bool,
+    color: ColorChoice,
+    quiet: bool,
+    verbose: u8,
+    /// The command and its arguments, without our flags.
+    rest: Vec<OsString>,
+}
+
+/// Hands the command line over if it is for the upstream program; `None`: it is for us.
+pub(super) fn run(args: &[OsString]) -> Option<Result<u8, CliError>> {
+    let cut = cut(args)?;
+    let command = cut.rest.first()?.to_str()?;
+    let makes_new = command == "init" && cut.rest.iter().skip(1).any(|arg| !arg.as_bytes().starts_with(b"-"));
+    if OURS.contains(&command) || command.starts_with('-') || makes_new {
+        return None;
+    }
+    let root = root(cut.bucket.as_deref())?;
+    let paths = Paths::of(&root);
+    let external = match cut.engine {
+        Some(Engine::External) => true,
+        Some(Engine::Builtin) => false,
+        None => paths.upstream_db.exists(),
+    };
+    if !external {
+        return None;
+    }
+    if cut.json {
+        let ours = command == "cat"
+            && cut.rest.get(1).and_then(|word| word.to_str()).is_some_and(|word| JSON.contains(&word));
+        if ours {
+            return None;
+        }
+        let message = format!("`maand {command}` is the upstream program's here, and that writes no JSON");
+        let help = "leave --output out; `maand cat workers|jobs|allocations|deployments`, `maand info` and `maand plan` know it";
+        return Some(Err(CliError::usage(message, help)));
+    }
+    let context = Context {
+        bucket: Some(root.clone()),
+        engine: cut.engine,
+        maand_bin: cut.maand_bin,
+        json: false,
+        colors: super::run::colors_on_stderr(cut.color),
+        verbose: cut.verbose,
+        quiet: cut.quiet,
+    };
+    Some(hand_over(&context, &paths, command, &cut.rest))
+}
+
+fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString]) -> Result<u8, CliError> {
+    external::refuse_nested()?;
+    let program = super::engine::program(context)?;
+    let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    if command == "job" && !asks_for_help {
+        prepare_job(context)?;
+    }
+    let lock = if HARMLESS.contains(&command) || asks_for_help {
+        None
+    } else {
+        let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
+        let who = crate::ssh::visible(format!("maand {}", words.join(" ")).as_bytes());
+        let guard = lock::acquire(&paths.catalog_lock, &who, LOCK_WAIT, &|| false).map_err(lock_error)?;
+        // The command keeps the lock for as long as it lives, also when we do not. There is no other
+        // thread here yet that could start something.
+        fcntl_setfd(guard.as_fd(), FdFlags::empty()).map_err(|error| broken(&error.into()))?;
+        Some(guard)
+    };
+    let mut process = Command::new(&program.path);
+    process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
+    let status = wait(&mut process).map_err(|error| {
+        let message = format!("{} can not be started: {error}", program.path.display());
+        CliError::new(
+            Exit::Failed,
+            Problem::error("maand::external::start", message)
+                .help("name another upstream program with --maand-bin or MAAND_BIN"),
+        )
+    })?;
+    // What its hooks may have left running keeps no lock.
+    if let Some(lock) = lock {
+        lock.release();
+    }
+    // As shells say it: 128 and the signal.
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// After a deploy that rolled nothing out the upstream program's `job` would refuse to work. What keeps
+/// us from helping is left for that program to judge, but not that somebody else is at work.
+fn prepare_job(context: &Context) -> Result<(), CliError> {
+    let quiet = Context { quiet: true, ..context.clone() };
+    let Ok(world) = World::open(&quiet) else { return Ok(()) };
+    let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
+    let call = Call {
+        cancel: Cancel::new(),
+        until: Instant::now() + PREPARE_WITHIN,
+        output: super::operate::printer(context),
+        fence: None,
+    };
+    match engine.prepare_job(&call) {
+        Err(error @ CatalogError::Locked { .. }) => Err(super::engine::catalog_error(error)),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// Starts it in our process group, so that Ctrl-C reaches it as if it had been typed there, and waits for
+/// its end; signals that only we get are passed on.
+fn wait(command: &mut Command) -> std::io::Result<ExitStatus> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut quit = signal(SignalKind::quit())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ended = signal(SignalKind::child())?;
+        let mut child = command.spawn()?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            tokio::select! {
+                _ = ended.recv() => {}
+                // From a terminal they go to the whole group.
+                _ = interrupt.recv() => if !on_terminal() { pass_on(&child, Signal::INT) },
+                _ = quit.recv() => if !on_terminal() { pass_on(&child, Signal::QUIT) },
+                _ = terminate.recv() => pass_on(&child, Signal::TERM),
+                _ = hangup.recv() => pass_on(&child, Signal::HUP),
+            }
+        }
+    })
+}
+
+fn on_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
+}
+
+fn pass_on(child: &Child, signal: Signal) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn lock_error(error: LockError) -> CliError {
+    match error {
+        LockError::Io { .. } => Problem::error("maand::bucket::lock", error.to_string())
+            .help("check the permissions of the bucket's data folder")
+            .into(),
+        error => CliError::new(
+            Exit::Locked,
+            Problem::error("maand::locked", error.to_string())
+                .help("wait until it has ended, or end it; then try again"),
+        ),
+    }
+}
+
+fn broken(error: &std::io::Error) -> CliError {
+    CliError::new(Exit::Failed, Problem::error("maand::bucket::lock", error.to_string()))
+}
+
+/// The bucket's folder, found as all commands find it; its files are not looked at, as they are the
+/// other program's to judge.
+fn root(named: Option<&Path>) -> Option<PathBuf> {
+    if let Some(named) = named {
+        return std::path::absolute(named).ok();
+    }
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().find(|folder| folder.join("maand.conf").is_file()).map(Path::to_path_buf)
+}
+
+/// Takes our flags out. `None`: something about them is wrong, which clap will say better.
+fn cut(args: &[OsString]) -> Option<Cut> {
+    let mut cut = Cut { maand_bin: std::env::var_os("MAAND_BIN").map(PathBuf::from), ..Cut::default() };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let in_command = !cut.rest.is_empty();
+        if arg == "--" && in_command {
+            cut.rest.push(arg.clone());
+            cut.rest.extend(args.cloned());
+            break;
+        }
+        let bytes = arg.as_bytes();
+        let (name, attached) = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(at) if bytes.starts_with(b"--") => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]))),
+            _ if bytes.starts_with(b"-C") && bytes.len() > 2 => {
+                (&bytes[..2], Some(OsStr::from_bytes(bytes[2..].strip_prefix(b"=").unwrap_or(&bytes[2..]))))
+            }
+            _ => (bytes, None),
+        };
+        let mut value = || attached.map(OsStr::to_owned).or_else(|| args.next().cloned());
+        match name {
+            b"-C" | b"--bucket" => cut.bucket = Some(value()?.into()),
+            b"--maand-bin" => cut.maand_bin = Some(value()?.into()),
+            b"--engine" => cut.engine = Some(Engine::from_str(value()?.to_str()?, false).ok()?),
+            b"--output" => {
+                cut.json = OutputFormat::from_str(value()?.to_str()?, false).ok()? == OutputFormat::Json;
+            }
+            b"--color" => cut.color = ColorChoice::from_str(value()?.to_str()?, false).ok()?,
+            b"-q" | b"--quiet" => cut.quiet = true,
+            b"-v" | b"-vv" => cut.verbose += 1,
+            // The other program has a flag of this name.
+            b"--verbose" if !in_command => cut.verbose += 1,
+            _ => cut.rest.push(arg.clone()),
+        }
+    }
+    Some(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn only_our_own_flags_are_taken_out() {
+        let line = "-C /b --engine=external -q deploy --jobs a,b --maand-bin /up --verbose --color never -n";
+        let found = cut(&words(line)).unwrap();
+        assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
+        assert_eq!(found.engine, Some(Engine::External));
+        assert_eq!(found.maand_bin.as_deref(), Some(Path::new("/up")));
+        assert!(found.quiet && !found.json);
+        assert_eq!(found.rest, words("deploy --jobs a,b --verbose -n"));
+        let found = cut(&words("-C/b --output json cat kv -- -C x")).unwrap();
+        assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
+        assert!(found.json);
+        assert_eq!(found.rest, words("cat kv -- -C x"));
+        assert!(cut(&words("--engine nonsense build")).is_none());
+        assert!(cut(&words("build -C")).is_none());
+    }
+
+    #[test]
+    fn what_is_ours_stays_ours_whatever_the_bucket() {
+        let bucket = tempfile::tempdir().unwrap();
+        std::fs::write(bucket.path().join("maand.conf"), "").unwrap();
+        std::fs::create_dir(bucket.path().join("data")).unwrap();
+        std::fs::write(bucket.path().join("data/maand.db"), "").unwrap();
+        let at = bucket.path().display();
+        for line in [
+            "plan list",
+            "info",
+            "run_command true",
+            "--version",
+            "--help",
+            "help deploy",
+            "init new",
+            "cat jobs --output json",
+        ] {
+            assert!(run(&words(&format!("-C {at} {line}"))).is_none(), "{line}");
+        }
+        assert!(run(&words(&format!("-C {at} --engine builtin deploy"))).is_none());
+        let Some(Err(error)) = run(&words(&format!("-C {at} deploy --output json"))) else { panic!() };
+        assert_eq!(error.exit, Exit::Usage);
+        for line in ["deploy", "cat kv", "gc", "anything --at all", "init"] {
+            let line = format!("-C {at} --maand-bin /nowhere/maand {line}");
+            let Some(Err(error)) = run(&words(&line)) else { panic!("{line}") };
+            assert_eq!(error.exit, Exit::Invalid, "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Buckets of the upstream program's, driven by the external engine: real hosts, the real binary, and a
+//! stand-in for upstream with its faults (`tests/support/upstream`).
+
+pub(crate) mod bench;
+mod stand_in;
