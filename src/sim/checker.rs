@@ -4,6 +4,7 @@
 mod attempts;
 mod contacts;
 mod limits;
+mod tries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +52,35 @@ struct Book {
     /// For each reboot step the boot id that it was issued with, and whether it was found needless.
     reboots: BTreeMap<u32, (String, bool)>,
     gates: BTreeMap<u32, Option<Millis>>,
+    /// For each step how often it is known to have failed, since the start or a person's retry.
+    failures: BTreeMap<u32, u32>,
+    /// For each step when it may be tried again.
+    due: BTreeMap<u32, Millis>,
+    /// For each reboot step the generation that it was issued with last, and whether a higher one is due.
+    generations: BTreeMap<u32, (u32, bool)>,
+    /// The step that failed for good first, and the one that was undone last.
+    broke_at: Option<u32>,
+    undone: Option<u32>,
+}
+
+impl Book {
+    fn new(satisfied: Vec<bool>) -> Self {
+        Self {
+            place: Place::Queued,
+            satisfied,
+            reverting: false,
+            failed: false,
+            retried: false,
+            left_alone: false,
+            reboots: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            due: BTreeMap::new(),
+            generations: BTreeMap::new(),
+            broke_at: None,
+            undone: None,
+        }
+    }
 }
 
 /// The books.
@@ -90,16 +120,7 @@ impl Checker {
             .chain(graph.target_indices().map(Lane::Worker))
             .map(|lane| {
                 let satisfied = (0..graph.steps(lane).len()).map(|step| !graph.applies(lane, step)).collect();
-                let book = Book {
-                    place: Place::Queued,
-                    satisfied,
-                    reverting: false,
-                    failed: false,
-                    retried: false,
-                    left_alone: false,
-                    reboots: BTreeMap::new(),
-                    gates: BTreeMap::new(),
-                };
+                let book = Book::new(satisfied);
                 (lane, book)
             })
             .collect();
@@ -133,16 +154,7 @@ impl Checker {
 
     fn book(&mut self, lane: Lane) -> &mut Book {
         // Every lane of the graph has its book; a fact about another one was refused before.
-        self.lanes.entry(lane).or_insert_with(|| Book {
-            place: Place::Queued,
-            satisfied: Vec::new(),
-            reverting: false,
-            failed: false,
-            retried: false,
-            left_alone: false,
-            reboots: BTreeMap::new(),
-            gates: BTreeMap::new(),
-        })
+        self.lanes.entry(lane).or_insert_with(|| Book::new(Vec::new()))
     }
 
     fn worker(&self, target: TargetIx) -> WorkerIx {
@@ -180,13 +192,26 @@ impl Checker {
             Fact::WorkerAdmitted { target } => self.admitted(at, *target),
             Fact::Issued { attempt, lane, step, intent } => {
                 self.issued(*attempt, *lane, *step, intent, world);
+                self.tried(at, *lane, *step, intent);
             }
-            Fact::Finished { attempt, outcome } => self.ended(*attempt, outcome, world),
-            Fact::RetryScheduled { lane, rearm: Some(reboot), .. } => {
-                self.book(*lane).satisfied[*reboot as usize] = false;
+            Fact::Finished { attempt, outcome } => {
+                self.count_failure(*attempt, outcome);
+                self.ended(*attempt, outcome, world);
+            }
+            Fact::StepFailed { lane, step, .. } => {
+                self.book(*lane).broke_at.get_or_insert(*step);
+            }
+            Fact::RetryScheduled { lane, step, due, rearm } => {
+                self.scheduled(at, *lane, *step, *due);
+                if let Some(reboot) = rearm {
+                    let book = self.book(*lane);
+                    book.satisfied[*reboot as usize] = false;
+                    book.generations.entry(*reboot).or_default().1 = true;
+                }
             }
             Fact::GateClosed { lane, step, opens, .. } => {
                 self.needs(*lane, *step, "gate");
+                self.gate_is_long_enough(at, *lane, *step, *opens);
                 self.book(*lane).gates.insert(*step, *opens);
             }
             Fact::Due { timer: Timer::Gate { lane, step } } => {
@@ -234,6 +259,11 @@ impl Checker {
             Fact::Paused { .. } => self.paused = true,
             Fact::Resumed { fresh_process, .. } => {
                 self.paused = false;
+                for lane in [Lane::Before, Lane::After] {
+                    // Going on after a halt takes a failed step up again.
+                    self.book(lane).failures.clear();
+                    self.book(lane).due.clear();
+                }
                 if *fresh_process {
                     self.open.clear();
                 }
@@ -242,6 +272,9 @@ impl Checker {
                 self.moves(*target, &[Place::Failed], Place::Queued);
                 let book = self.book(Lane::Worker(*target));
                 (book.failed, book.retried) = (false, true);
+                book.broke_at = None;
+                book.failures.clear();
+                book.due.clear();
             }
             Fact::Skipped { target, .. } => {
                 self.moves(*target, &[Place::Queued, Place::Failed], Place::Skipped);

@@ -94,12 +94,12 @@ impl Sim {
         if !self.fault(70) {
             return Fate::Fine;
         }
-        match self.faults.below(9) {
+        match self.faults.below(10) {
             0..=1 => Fate::RequestLost,
             2..=3 => Fate::AnswerLost,
-            4 => Fate::Hangs,
-            5..=6 => Fate::Fails,
-            7 => Fate::Twice,
+            4..=5 => Fate::Hangs,
+            6..=7 => Fate::Fails,
+            8 => Fate::Twice,
             _ => Fate::NotDone,
         }
     }

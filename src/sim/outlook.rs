@@ -60,6 +60,8 @@ pub struct Outlook {
     pub workers: u32,
     /// How many runs without failures.
     pub runs: u32,
+    /// How many of them came to their end.
+    pub finished: u32,
     /// The run in the middle, in milliseconds.
     pub expected_ms: i64,
     /// The slowest run, in milliseconds.
@@ -70,7 +72,9 @@ pub struct Outlook {
     pub most_down: u32,
     /// The same of each job.
     pub most_down_of_job: BTreeMap<String, u32>,
-    /// The same of each value of the tag that the plan spreads over (else `zone`).
+    /// The tag that the plan spreads over, else `zone`.
+    pub zone_tag: String,
+    /// The same of each value of that tag; `(none)`: workers without it.
     pub most_down_of_zone: BTreeMap<String, u32>,
     /// Milliseconds that the first in line waited, by the reason, in the run in the middle.
     pub waits_ms: BTreeMap<&'static str, i64>,
@@ -97,11 +101,13 @@ pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
     let mut answer = Outlook {
         workers: graph.targets.len() as u32,
         runs: runs.len() as u32,
+        finished: runs.iter().filter(|run| run.end.is_some()).count() as u32,
         expected_ms: middle.took,
         worst_ms: runs.last().map_or(0, |run| run.took),
         waves: waves(&middle.journal),
         most_down: 0,
         most_down_of_job: BTreeMap::new(),
+        zone_tag: zone_tag(graph).to_owned(),
         most_down_of_zone: BTreeMap::new(),
         waits_ms: middle.waits.clone(),
         over_lower_bound: pace::over_lower_bound(graph, &middle.journal),
@@ -173,9 +179,13 @@ pub(super) fn waves(journal: &[(Millis, Fact)]) -> Vec<WaveTime> {
     waves
 }
 
+fn zone_tag(graph: &RolloutGraph) -> &str {
+    graph.plan.rollout.spread.as_ref().map_or("zone", |spread| spread.value.tag.as_str())
+}
+
 /// The most that was down at once, raised where this run had more.
 fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Outlook) {
-    let tag = graph.plan.rollout.spread.as_ref().map_or("zone", |spread| spread.value.tag.as_str());
+    let tag = zone_tag(graph);
     let mut down: BTreeSet<TargetIx> = BTreeSet::new();
     let mut of_job: BTreeMap<u32, u32> = BTreeMap::new();
     let mut of_zone: BTreeMap<&str, u32> = BTreeMap::new();

@@ -35,7 +35,7 @@ impl Sim {
             2 => self.says(Fact::Resumed { by: name(), fresh_process: false }),
             3 => self.says(Fact::Interrupted { by: "SIGTERM".to_owned() }),
             4 => {
-                if self.people.per_mille(300) {
+                if self.people.per_mille(600) {
                     let revert = self.people.coin();
                     self.says(Fact::Aborted { by: name(), revert });
                 }

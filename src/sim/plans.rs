@@ -256,7 +256,8 @@ pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
 }
 
 fn decorate(dice: &mut Dice, step: &mut Step) {
-    step.retries.attempts = 1 + dice.below(3) as u32;
+    step.retries.attempts = 1 + dice.below(5) as u32;
+    step.retries.delay = seconds([0, 5, 5, 30][dice.index(4)]);
     let strict = matches!(
         step.kind,
         StepKind::Disable { .. }
@@ -298,7 +299,7 @@ fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
         if dice.coin() {
             rollout.waves.push(located(WaveSize::Rest));
         }
-        rollout.soak = seconds(dice.between(0, 60));
+        rollout.soak = seconds(dice.between(0, 600));
     }
     if dice.per_mille(350) {
         rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + dice.below(2) }));

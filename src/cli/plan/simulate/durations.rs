@@ -1,0 +1,124 @@
+//! How long steps take in a simulation: as a file says, else as the bucket's finished runs took, else by
+//! rules of thumb.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::super::{CliError, Context};
+use crate::bucket::Bucket;
+use crate::journal::{Journal, Mode};
+use crate::plan::{self, Plan, Problem, Problems, StepKind};
+
+/// What a duration can be given for: the kinds of steps that take time of their own, and a boot.
+const KINDS: [&str; 9] =
+    ["boot", "deploy", "health", "local", "restart", "run", "start", "stop", "sync_check"];
+
+/// A worker that is back sooner after its reboot than `settle` is long is not believed.
+const SHORTEST_BOOT_MS: i64 = 1_000;
+
+/// Where the durations are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    File,
+    History,
+    Thumb,
+}
+
+/// Samples in milliseconds by kind; others by rules of thumb.
+pub(super) struct Durations {
+    pub(super) from: From,
+    pub(super) samples: BTreeMap<String, Vec<i64>>,
+}
+
+impl Durations {
+    /// For each kind: how many samples, their median and their 95th percentile.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = (&str, usize, i64, i64)> {
+        self.samples.iter().map(|(kind, samples)| {
+            let mut sorted = samples.clone();
+            sorted.sort_unstable();
+            let last = sorted.len().saturating_sub(1);
+            let at = |percent: usize| sorted.get(last * percent / 100).copied().unwrap_or(0);
+            (kind.as_str(), sorted.len(), at(50), at(95))
+        })
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        let from = match self.from {
+            From::File => "file",
+            From::History => "history",
+            From::Thumb => "rules of thumb",
+        };
+        let kinds: serde_json::Map<String, Value> = self
+            .numbers()
+            .map(|(kind, samples, median, tail)| {
+                (kind.to_owned(), json!({"samples": samples, "median_ms": median, "tail_ms": tail}))
+            })
+            .collect();
+        json!({"from": from, "kinds": kinds})
+    }
+}
+
+/// What is known of how long steps take.
+pub(super) fn known(file: Option<&str>, plan: &Plan, context: &Context) -> Result<Durations, CliError> {
+    if let Some(path) = file {
+        return Ok(Durations { from: From::File, samples: read(path)? });
+    }
+    let samples = learnt(plan, context);
+    let from = if samples.is_empty() { From::Thumb } else { From::History };
+    Ok(Durations { from, samples })
+}
+
+/// From the journal of the bucket, where there is one. One that can not be read teaches nothing, and
+/// is no reason not to simulate.
+fn learnt(plan: &Plan, context: &Context) -> BTreeMap<String, Vec<i64>> {
+    let history = Bucket::find(context.bucket.as_deref())
+        .ok()
+        .and_then(|bucket| Journal::open(&bucket.paths().data, Mode::ReadOnly).ok())
+        .and_then(|journal| journal.durations().ok());
+    let Some(mut history) = history else { return BTreeMap::new() };
+    if let Some(waits) = history.remove("wait_for_ssh") {
+        // From the departure to the end of `settle`, which is this plan's as far as anybody knows.
+        let settle = plan.steps.iter().find_map(|step| match &step.kind {
+            StepKind::WaitForSsh { settle, .. } => i64::try_from(settle.as_millis()).ok(),
+            _ => None,
+        });
+        let boot = |wait: i64| (wait - settle.unwrap_or(0)).max(SHORTEST_BOOT_MS);
+        history.insert("boot".to_owned(), waits.into_iter().map(boot).collect());
+    }
+    history.retain(|kind, samples| KINDS.contains(&kind.as_str()) && !samples.is_empty());
+    history
+}
+
+fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
+    let wrong = |why: String| {
+        Problem::error(
+            "maand::cli::unreadable_durations",
+            format!("the durations `{path}` can not be read: {why}"),
+        )
+        .help("write a JSON object of kinds of steps and durations: {\"deploy\": \"20s\", \"boot\": \"90s\"}")
+    };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let read: BTreeMap<String, String> =
+        serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let mut durations = BTreeMap::new();
+    let mut problems = Problems::new();
+    for (kind, text) in read {
+        if !KINDS.contains(&kind.as_str()) {
+            let help = format!("known are {}", KINDS.join(", "));
+            let message = format!("`{kind}` in {path} is nothing that takes time of its own");
+            problems.push(Problem::error("maand::cli::unknown_duration", message).help(help));
+            continue;
+        }
+        match plan::parse_duration(&text) {
+            Ok(duration) => {
+                let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                // A hundred years, so that sums of them stay far from the end of the numbers.
+                durations.insert(kind, vec![millis.min(100 * 366 * 86_400_000)]);
+            }
+            Err(why) => problems.push(wrong(format!("`{text}` of `{kind}` is no duration: {why}"))),
+        }
+    }
+    problems.into_result()?;
+    Ok(durations)
+}
