@@ -87,7 +87,7 @@ fn every_other_command_works_against_it() {
     up.works(&["build"]);
     up.works(&["deploy", "--yes"]);
     up.works(&["job", "status", "api"]);
-    up.works(&["job", "restart", "worker", "--yes"]);
+    up.works(&["job", "restart", "worker"]);
     assert!(up.works(&["run_command", "uptime", "--yes"]).contains("recorded, not executed"));
     up.works(&["health_check", "--wait"]);
     up.works(&["plan", "new", "reboot", "--from", "rolling-reboot"]);
