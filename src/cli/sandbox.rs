@@ -41,7 +41,10 @@ pub struct Up {
     /// Something that goes wrong, from the start or when the worker next reboots; may be repeated
     #[arg(long, value_name = "HOST:KIND")]
     fault: Vec<String>,
-    /// Also execute your own text (commands of plans, Makefiles, probes) as yourself on this machine
+    /// Also execute your own text (commands of plans, Makefiles, probes), as yourself and on THIS machine
+    ///
+    /// A made-up worker is a folder: relative paths stay in it, but whatever your commands do by absolute
+    /// paths, over the network or to processes reaches this machine. Without it they are only recorded.
     #[arg(long)]
     execute: bool,
 }

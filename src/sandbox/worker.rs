@@ -263,10 +263,9 @@ impl Worker {
     /// Asks for a fault; without a step it is awake at once.
     pub(super) fn inject(&self, fault: Fault) {
         let awake = fault.at_step.is_none();
-        let kind = fault.kind;
-        self.live().faults.push((fault, awake));
+        self.live().faults.push((fault.clone(), awake));
         if awake {
-            self.wakes(kind, false);
+            self.wakes(&fault);
         }
     }
 
@@ -276,11 +275,11 @@ impl Worker {
         for (fault, awake) in &mut self.live().faults {
             if !*awake && fault.at_step.as_deref() == Some(step) {
                 *awake = true;
-                woken.push(fault.kind);
+                woken.push(fault.clone());
             }
         }
-        for kind in woken {
-            self.wakes(kind, true);
+        for fault in &woken {
+            self.wakes(fault);
         }
     }
 
@@ -309,13 +308,17 @@ impl Worker {
     }
 
     /// What a fault does by itself when it wakes up; the others wait for a reboot or a command.
-    fn wakes(&self, kind: FaultKind, at_step: bool) {
+    fn wakes(&self, fault: &Fault) {
+        let (kind, at_step) = (fault.kind, fault.at_step.is_some());
+        let lasts = || self.note(Event::FaultHappened { fault: fault.to_string() });
         match kind {
             _ if kind.is_flag() => {
                 let _ = self.root.set_flag(kind, true);
+                lasts();
             }
             FaultKind::Refuses => {
                 let _ = self.control.send(Control::Refuse(true));
+                lasts();
             }
             FaultKind::Nologin if at_step => {
                 let _ = self.control.send(Control::Nologin);

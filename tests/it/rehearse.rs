@@ -26,7 +26,10 @@ impl Stage {
     fn command(&self, plan: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
         command.current_dir(self.folder.path()).env("TMPDIR", self.temporary()).stdin(Stdio::null());
-        command.args(["plan", "rehearse"]).arg(plan).args(["--speed", "10"]).args(more);
+        command.args(["plan", "rehearse"]).arg(plan).args(more);
+        if !more.contains(&"--speed") {
+            command.args(["--speed", "10"]);
+        }
         command
     }
 

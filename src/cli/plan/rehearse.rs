@@ -99,12 +99,12 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     let sandbox = Arc::new(sandbox);
     let ids = plan.steps.iter().map(|step| step.id.clone()).collect();
     let watcher = Watcher::start(&sandbox, &faults, ids)?;
-    let run_exit = carry_out(args, &sandbox.bucket_dir(), context, &signals)?;
+    let carried = carry_out(args, &sandbox.bucket_dir(), context, &signals)?;
     let seen = watcher.stop();
     if seen.run.is_none() && signals.cancel.is_cancelled() {
         return Err(interrupted());
     }
-    let verdict = Verdict::of(&sandbox, &seen, &faults, run_exit, args.execute)?;
+    let verdict = Verdict::of(&sandbox, &seen, &faults, &carried, args.execute)?;
     if context.json {
         out::print(&format!("{}\n", verdict.to_json()?))?;
     } else {
@@ -282,13 +282,21 @@ fn note(context: &Context, line: &str) {
     }
 }
 
-/// Applies and resumes until the run rests; answers with the exit code that it had.
+/// How the run was carried out.
+struct Carried {
+    /// The exit code of the last command; `None`: a signal ended it.
+    exit: Option<i32>,
+    /// So many controllers were killed.
+    kills: u32,
+}
+
+/// Applies and resumes until the run rests.
 fn carry_out(
     args: &RehearseArgs,
     bucket: &Path,
     context: &Context,
     signals: &Signals,
-) -> Result<Option<i32>, CliError> {
+) -> Result<Carried, CliError> {
     let child = |arguments: &[&str], crash: Option<u64>| -> Result<ExitStatus, CliError> {
         child::run(bucket, arguments, crash, context, signals)
     };
@@ -298,11 +306,13 @@ fn carry_out(
     let sets: Vec<String> = args.set.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
     apply.extend(sets.iter().map(String::as_str));
     let mut status = child(&apply, args.kill_controller)?;
+    let mut kills = 0;
     for _ in 0..APPROVALS {
         if signals.cancel.is_cancelled() {
             break;
         }
         if status.signal().is_some() {
+            kills += 1;
             note(context, "\nThe controller was killed; another one goes on: maand plan resume\n");
             // Killed before the run had a name: there is nothing to resume.
             status = if has_run(bucket) { child(&["plan", "resume"], None)? } else { child(&apply, None)? };
@@ -314,7 +324,10 @@ fn carry_out(
             break;
         }
     }
-    Ok(status.code())
+    if let Some(at) = args.kill_controller.filter(|_| kills == 0 && !signals.cancel.is_cancelled()) {
+        note(context, &format!("\nThe controller was not killed: the run ended before its commit {at}."));
+    }
+    Ok(Carried { exit: status.code(), kills })
 }
 
 fn has_run(bucket: &Path) -> bool {

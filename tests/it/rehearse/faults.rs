@@ -43,14 +43,14 @@ name: impatient
 rollout: {concurrency: 1, max_failures: 0}
 steps:
   - disable
-  - deploy
+  - deploy:
     timeout: 8s
   - reboot: {down_within: 4s}
     timeout: 8s
   - wait_for_ssh: {settle: 1s}
     timeout: 8s
   - enable
-  - deploy
+  - deploy:
     timeout: 8s
   - health: {wait: true}
     timeout: 5s
@@ -92,16 +92,28 @@ fn every_kind_is_tried() {
 
 #[test]
 fn a_killed_controller_is_resumed_and_nobody_reboots_twice() {
-    side_by_side(&["1", "7", "20", "33"], 4, |at| {
+    side_by_side(&["1", "7", "20", "27"], 4, |at| {
         let stage = Stage::new();
         let output = stage.run(&shipped("rolling-reboot.yaml"), &["--output", "json", "--kill-controller", at]);
         let (verdict, view) = held(&output);
         assert_eq!(view["state"], "succeeded");
         assert!(text(&output.stderr).contains("The controller was killed"), "commit {at}");
+        assert_eq!(verdict["controllers_killed"], 1, "commit {at}");
         for worker in verdict["workers"].as_array().unwrap() {
             assert_eq!(worker["reboots"], 1, "commit {at}");
         }
     });
+}
+
+#[test]
+fn what_was_asked_for_and_never_happened_is_said() {
+    let stage = Stage::new();
+    let more = ["--output", "json", "--workers", "1", "--kill-controller", "1000", "--fault", "1:never_returns"];
+    let output = stage.run(&shipped("ssh-only.yaml"), &more);
+    let (verdict, _) = held(&output);
+    assert_eq!(verdict["controllers_killed"], 0);
+    assert_eq!(verdict["faults_that_never_happened"], serde_json::json!(["worker-1:never_returns"]));
+    assert!(text(&output.stderr).contains("ended before its commit 1000"), "{}", text(&output.stderr));
 }
 
 #[test]

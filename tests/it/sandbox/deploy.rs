@@ -16,7 +16,7 @@ fn call() -> Call {
 }
 
 #[test]
-fn the_demo_jobs_are_built_deployed_checked_and_lost_in_a_reboot() {
+fn the_demo_jobs_are_built_deployed_checked_and_come_back_with_a_boot() {
     let sandbox = sandbox(2);
     let bucket = Arc::new(Bucket::open(&sandbox.bucket_dir()).unwrap());
     let catalog = Builtin::new(bucket, Arc::new(remote(&sandbox)));
@@ -49,12 +49,25 @@ fn the_demo_jobs_are_built_deployed_checked_and_lost_in_a_reboot() {
     sandbox.reboot(host);
     until("the reboot", || (sandbox.boots(host).len() == 2).then_some(()));
     until("the worker to be back", || connect(&remote(&sandbox), host).ok());
-    let after = well();
-    for one in &after.allocations {
+    let all_well = || well().allocations.iter().all(|one| one.outcome.is_ok()).then_some(());
+    until("its jobs to be back", all_well);
+
+    // What was stopped in good order stays so, as a unit that is not enabled.
+    assert!(catalog.job(&restart("stop"), &call()).unwrap().all_ok());
+    sandbox.reboot(host);
+    until("the second reboot", || (sandbox.boots(host).len() == 3).then_some(()));
+    until("the worker to be back", || connect(&remote(&sandbox), host).ok());
+    for one in &well().allocations {
         assert_eq!(one.outcome.is_ok(), one.host != *host, "{one:?}");
     }
     assert!(catalog.job(&restart("start"), &call()).unwrap().all_ok());
-    assert!(well().allocations.iter().all(|one| one.outcome.is_ok()));
+    all_well().unwrap();
+    let log = sandbox.log(host);
+    let of = |wanted: &Event| log.iter().filter(|entry| entry.event == *wanted).count();
+    let job = || "api".to_owned();
+    // Deployed, restarted (once by a target that failed before it began), booted, started.
+    assert_eq!(of(&Event::JobStarted { job: job() }), 4);
+    assert_eq!(of(&Event::JobStopped { job: job() }), 2);
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod deploy;
 mod fleet;
 mod killed;
 mod remote;
+mod up;

@@ -74,8 +74,10 @@ pub(super) struct Moment {
 /// How the fleet was over time.
 #[derive(Debug)]
 pub(super) struct History {
-    /// Oldest first; the first is the state in which the run found the fleet.
-    pub(super) moments: Vec<Moment>,
+    /// How the run found the fleet.
+    found: Moment,
+    /// What changed since, oldest first: only that is kept, for a fleet of hundreds changes often.
+    changes: Vec<(Millis, Host, Condition)>,
 }
 
 impl History {
@@ -86,32 +88,51 @@ impl History {
             .flat_map(|(host, told)| told.log.iter().map(move |entry| (host, entry)))
             .collect();
         entries.sort_by_key(|(_, entry)| entry.at);
-        let fleet = evidence.keys().map(|host| (host.clone(), Condition::default())).collect();
-        let mut moments = vec![Moment { at: start, fleet }];
+        let mut now: BTreeMap<Host, Condition> =
+            evidence.keys().map(|host| (host.clone(), Condition::default())).collect();
+        let mut found = None;
+        let mut changes = Vec::new();
         for (host, entry) in entries {
-            let at = millis(entry).max(start);
-            let Some(last) = moments.last() else { break };
-            let Some(next) = last.fleet.get(host).and_then(|now| after(now, &entry.event)) else { continue };
-            let mut fleet = last.fleet.clone();
-            fleet.insert(host.clone(), next);
-            // What was before the run only says how the run found the fleet.
-            if at == start {
-                moments.clear();
+            let at = millis(entry);
+            if at > start && found.is_none() {
+                found = Some(now.clone());
             }
-            moments.push(Moment { at, fleet });
+            let Some(next) = now.get(host).and_then(|condition| after(condition, &entry.event)) else {
+                continue;
+            };
+            if found.is_some() {
+                changes.push((at, host.clone(), next.clone()));
+            }
+            now.insert(host.clone(), next);
         }
-        Self { moments }
+        Self { found: Moment { at: start, fleet: found.unwrap_or(now) }, changes }
     }
 
-    fn first(&self, host: &Host) -> Option<&Condition> {
-        self.moments.first()?.fleet.get(host)
+    /// Looks at every moment in turn, the first one included.
+    pub(super) fn walk(&self, mut look: impl FnMut(&Moment)) {
+        let mut moment = self.found.clone();
+        look(&moment);
+        for (at, host, condition) in &self.changes {
+            moment.at = *at;
+            moment.fleet.insert(host.clone(), condition.clone());
+            look(&moment);
+        }
     }
 
-    /// Whether a worker is away, or lacks a job that the run had found running there.
+    /// How the run found the fleet.
+    pub(super) fn found(&self) -> &Moment {
+        &self.found
+    }
+
+    /// Whether a worker in this condition is away, or lacks a job that the run had found running there.
+    fn lacks(&self, host: &Host, now: &Condition) -> bool {
+        let found = self.found.fleet.get(host);
+        now.away || found.is_some_and(|found| !found.running.is_subset(&now.running))
+    }
+
+    /// Whether a worker was down at a moment.
     pub(super) fn is_down(&self, host: &Host, moment: &Moment) -> bool {
-        let found = self.first(host);
-        let now = moment.fleet.get(host);
-        now.is_none_or(|now| now.away || found.is_some_and(|found| !found.running.is_subset(&now.running)))
+        moment.fleet.get(host).is_none_or(|now| self.lacks(host, now))
     }
 
     /// The workers that were down at a moment.
@@ -119,15 +140,19 @@ impl History {
         moment.fleet.keys().filter(|host| self.is_down(host, moment))
     }
 
+    fn changes_of<'a>(&'a self, host: &'a Host) -> impl DoubleEndedIterator<Item = (Millis, &'a Condition)> {
+        self.changes.iter().filter(move |(_, of, _)| of == host).map(|(at, _, now)| (*at, now))
+    }
+
     /// When a worker was down: from and to (`None`: to the end), in milliseconds since the run began.
     pub(super) fn times_down(&self, host: &Host) -> Vec<(Millis, Option<Millis>)> {
-        let start = self.moments.first().map_or(0, |moment| moment.at);
+        let start = self.found.at;
         let mut times: Vec<(Millis, Option<Millis>)> = Vec::new();
-        for moment in &self.moments {
+        for (at, now) in self.changes_of(host) {
             let open = times.last_mut().filter(|(_, to)| to.is_none());
-            match (self.is_down(host, moment), open) {
-                (true, None) => times.push((moment.at - start, None)),
-                (false, Some(open)) => open.1 = Some(moment.at - start),
+            match (self.lacks(host, now), open) {
+                (true, None) => times.push((at - start, None)),
+                (false, Some(open)) => open.1 = Some(at - start),
                 _ => {}
             }
         }
@@ -135,13 +160,19 @@ impl History {
     }
 
     /// How a worker was at a time.
-    pub(super) fn at(&self, host: &Host, at: Millis) -> Option<&Condition> {
-        self.moments.iter().rev().find(|moment| moment.at <= at)?.fleet.get(host)
+    pub(super) fn at<'a>(&'a self, host: &'a Host, time: Millis) -> Option<&'a Condition> {
+        let change = self.changes_of(host).rev().find(|(at, _)| *at <= time).map(|(_, now)| now);
+        change.or_else(|| self.found.fleet.get(host))
+    }
+
+    /// Whether a worker was down in the end.
+    pub(super) fn is_down_at_last(&self, host: &Host) -> bool {
+        self.at(host, Millis::MAX).is_none_or(|now| self.lacks(host, now))
     }
 
     /// Whether a job was started or stopped on a worker, or it went down, since the run began.
     pub(super) fn has_changed(&self, host: &Host) -> bool {
-        self.moments.iter().any(|moment| moment.fleet.get(host) != self.first(host))
+        self.changes_of(host).next().is_some()
     }
 }
 

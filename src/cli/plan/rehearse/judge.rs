@@ -125,14 +125,13 @@ impl<'a> Judge<'a> {
 
     /// The most workers that took a place at once, and when, in milliseconds since the run began.
     pub(super) fn most_down(&self) -> (usize, Millis) {
-        let start = self.history.moments.first().map_or(0, |moment| moment.at);
         let mut most = (0, 0);
-        for moment in &self.history.moments {
+        self.history.walk(|moment| {
             let down = self.history.down(moment).filter(|host| self.counts(host, moment)).count();
             if down > most.0 {
-                most = (down, moment.at - start);
+                most = (down, moment.at - self.history.found().at);
             }
-        }
+        });
         most
     }
 
@@ -159,9 +158,10 @@ impl<'a> Judge<'a> {
                 own(host, moment.at) || now.is_some_and(|now| now.running.contains(job))
             };
             let up = |moment: &Moment| hosts.iter().filter(|host| runs(host, moment)).count();
-            let least = self.history.moments.iter().map(up).min().unwrap_or(0);
+            let mut least = usize::MAX;
+            self.history.walk(|moment| least = least.min(up(moment)));
             // Where fewer ran before, the run must not take more.
-            let wants = self.history.moments.first().map_or(0, up).min(budget.wants as usize);
+            let wants = up(self.history.found()).min(budget.wants as usize);
             if least < wants {
                 broken.push(format!("job {job} had {least} of {}, wants {wants}", hosts.len()));
             }
@@ -180,7 +180,8 @@ impl<'a> Judge<'a> {
                 });
                 down.map(domain).collect::<BTreeSet<_>>().len()
             };
-            let most = self.history.moments.iter().map(disturbed).max().unwrap_or(0);
+            let mut most = 0;
+            self.history.walk(|moment| most = most.max(disturbed(moment)));
             if most as u64 > spread.at_most {
                 broken.push(format!("{most} values of the tag {} and not {}", spread.tag, spread.at_most));
             }

@@ -37,8 +37,7 @@ impl Judge<'_> {
             {
                 broken.push(format!("{host} never had the boot id {id}"));
             }
-            let last = self.history.moments.last();
-            let ill = last.is_some_and(|last| self.history.is_down(host, last));
+            let ill = self.history.is_down_at_last(host);
             let restored = self.restores(target) && !self.view.left_disabled.contains(&view.host);
             if ill && restored && told.went_by_itself().is_none() {
                 broken.push(format!("{host} is not as it was"));

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::session::compile_stored;
+use super::Carried;
 use super::history::{Evidence, evidence};
 use super::judge::Judge;
 use super::watcher::Seen;
@@ -16,7 +17,7 @@ use crate::graph::RolloutGraph;
 use crate::journal::{Journal, Mode, RunHeader};
 use crate::plan::Problem;
 use crate::report::{RunInfo, RunState, RunView};
-use crate::sandbox::{Fault, Sandbox};
+use crate::sandbox::{Event, Fault, Sandbox};
 
 /// So many workers are listed one by one.
 const WORKERS_SHOWN: usize = 30;
@@ -42,6 +43,10 @@ pub(super) struct Verdict {
     most_down_at_once: usize,
     /// The faults that were asked for, as they are written.
     faults: Vec<String>,
+    /// Those of them that never happened.
+    faults_that_never_happened: Vec<String>,
+    /// How many controllers were killed.
+    controllers_killed: u32,
     /// What was promised.
     pub(super) promises: Vec<Promise>,
     /// What each worker went through, in the order in which they are taken.
@@ -91,6 +96,8 @@ pub(super) struct Case<'a> {
     pub(super) graph: &'a Arc<RolloutGraph>,
     pub(super) header: &'a RunHeader,
     pub(super) run_exit: Option<i32>,
+    /// How many controllers were killed.
+    pub(super) kills: u32,
     pub(super) execute: bool,
 }
 
@@ -100,7 +107,7 @@ impl Verdict {
         sandbox: &Sandbox,
         seen: &Seen,
         faults: &[Fault],
-        run_exit: Option<i32>,
+        carried: &Carried,
         execute: bool,
     ) -> Result<Self, CliError> {
         let nothing = || {
@@ -118,7 +125,8 @@ impl Verdict {
             faults,
             graph: &graph,
             header: &header,
-            run_exit,
+            run_exit: carried.exit,
+            kills: carried.kills,
             execute,
         }))
     }
@@ -142,6 +150,8 @@ impl Verdict {
             run_exit_code: case.run_exit,
             most_down_at_once: judge.most_down().0,
             faults: case.faults.iter().map(ToString::to_string).collect(),
+            faults_that_never_happened: never_happened(case),
+            controllers_killed: case.kills,
             promises,
             workers: judge.workers(),
         }
@@ -172,6 +182,9 @@ impl Verdict {
         for promise in &self.promises {
             let _ = writeln!(text, "  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.what);
         }
+        for fault in &self.faults_that_never_happened {
+            let _ = writeln!(text, "\nThe fault {fault} has never happened: the run did not come to it.");
+        }
         let exit = self
             .run_exit_code
             .map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
@@ -200,6 +213,15 @@ impl Verdict {
     }
 }
 
+/// The faults of which no worker's log says that they happened.
+fn never_happened(case: &Case<'_>) -> Vec<String> {
+    let happened = |wanted: &String| {
+        let entries = case.evidence.values().flat_map(|told| &told.log);
+        entries.into_iter().any(|entry| matches!(&entry.event, Event::FaultHappened { fault } if fault == wanted))
+    };
+    case.faults.iter().map(ToString::to_string).filter(|fault| !happened(fault)).collect()
+}
+
 /// So many times in which a worker was down are shown.
 const TIMES_SHOWN: usize = 3;
 
@@ -208,12 +230,12 @@ fn times(down: &[Down]) -> String {
         return String::new();
     }
     let one = |time: &Down| {
-        let to = time.to.map_or_else(|| "the end".to_owned(), |to| format!("{to:.1}"));
-        format!("{:.1} to {to}", time.from)
+        let to = time.to.map_or_else(|| "to the end".to_owned(), |to| format!("to {to:.1} s"));
+        format!("{:.1} {to}", time.from)
     };
     let shown: Vec<_> = down.iter().take(TIMES_SHOWN).map(one).collect();
     let more = if down.len() > TIMES_SHOWN { ", ..." } else { "" };
-    format!("down from {} s{more}", shown.join(", "))
+    format!("down from {}{more}", shown.join(", "))
 }
 
 /// `1 reboot`, `2 reboots`.

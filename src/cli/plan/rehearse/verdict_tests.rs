@@ -104,10 +104,7 @@ fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
     let facts = play(Arc::clone(&graph), |order| fails(order).or_else(|| drains(order)));
     let mut evidence = Evidence::new();
     let mut looks = vec![Look { at: START - 10, disabled: Disabled::default() }];
-    let drained = |names: &[String]| Disabled {
-        workers: names.iter().cloned().collect(),
-        ..Disabled::default()
-    };
+    let mut drained = Disabled::default();
     for n in 0..3 {
         let name = format!("w{}", n + 1);
         let boot = |number, at| Boot { at: time(at), boot_id: boot_id(n, number) };
@@ -118,7 +115,8 @@ fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
         };
         let at = |step| noted(&facts, n, step);
         if let Some(disable) = at(0) {
-            looks.push(Look { at: disable + 10, disabled: drained(std::slice::from_ref(&name)) });
+            drained.workers.insert(name.clone());
+            looks.push(Look { at: disable + 10, disabled: drained.clone() });
         }
         told.log.extend(at(1).map(|deploy| stopped(deploy + 10)));
         told.log.extend(at(2).map(|run| {
@@ -132,7 +130,8 @@ fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
             }
         }
         if let Some(enable) = at(5) {
-            looks.push(Look { at: enable + 10, disabled: Disabled::default() });
+            drained.workers.remove(&name);
+            looks.push(Look { at: enable + 10, disabled: drained.clone() });
         }
         told.log.extend(at(6).map(|deploy| started(deploy + 10)));
         evidence.insert(host(&name), told);
@@ -169,6 +168,7 @@ impl Made {
             graph: &self.graph,
             header: &self.header,
             run_exit: self.exit,
+            kills: 0,
             execute: self.execute,
         })
     }
@@ -254,8 +254,7 @@ fn a_worker_that_the_plan_does_not_select() {
     let mut case = well();
     case.evidence.insert(host("w9"), Testimony { boots: Vec::new(), log: vec![started(START - 10)] });
     case.holds();
-    case.told("w9").log.push(stopped(START + 10));
-    case.graph = well().graph;
+    case.told("w9").log.push(stopped(START + 5000));
     let verdict = case.verdict();
     assert!(verdict.promises[0].what.contains("w9 was touched"), "{}", verdict.to_text());
 }
@@ -274,7 +273,6 @@ fn a_worker_whose_turn_has_not_come_is_not_excused() {
     let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
     case.fault("w2", FaultKind::NeverReturns);
-    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
     case.holds();
     let during = case.at(1, 3) + 100;
     case.told("w3").log.push(stopped(during));
@@ -288,7 +286,6 @@ fn a_failed_worker_takes_no_place_from_its_failure_on_but_not_before() {
     let mut case = made(plan, |order| if order.step == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
     case.fault("w2", FaultKind::NeverReturns);
-    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
     case.holds();
     let failed = case.seen.facts.iter().find(|fact| matches!(fact.fact, Fact::WorkerFailed { .. })).unwrap().at;
     case.told("w3").log.insert(2, stopped(failed - 1));
@@ -478,10 +475,19 @@ fn a_command_on_this_machine_that_was_executed() {
 fn a_run_that_failed_without_a_fault_is_not_well() {
     let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
-    case.seen.looks.last_mut().unwrap().disabled.workers = only("w2");
     let verdict = case.verdict();
     assert!(!verdict.all_held && !verdict.any_broken(), "{}", verdict.to_text());
     assert!(verdict.to_text().contains("the run did not succeed"));
+}
+
+#[test]
+fn a_fault_that_never_happened_is_said() {
+    let mut case = well();
+    case.fault("w1", FaultKind::NeverReturns);
+    assert!(case.verdict().to_text().contains("The fault w1:never_returns has never happened"));
+    let happened = Event::FaultHappened { fault: "w1:never_returns".into() };
+    case.told("w1").log.push(entry(START, happened));
+    assert!(!case.verdict().to_text().contains("has never happened"));
 }
 
 #[test]
