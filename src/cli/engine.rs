@@ -25,17 +25,20 @@ pub(super) fn with_make_timeout(
     timeout: Option<Duration>,
 ) -> Result<Arc<dyn Catalog>, CliError> {
     match context.engine_for(&world.bucket) {
-        Engine::External => {
-            external::refuse_nested()?;
-            let workers = world.fleet.workers.iter().map(|worker| worker.host.clone()).collect();
-            let bucket = Arc::clone(&world.bucket);
-            Ok(Arc::new(External::new(bucket, Arc::clone(&world.remote), program(context)?, workers)))
-        }
+        Engine::External => Ok(Arc::new(upstream(world, context)?)),
         Engine::Builtin => {
             let builtin = Builtin::new(Arc::clone(&world.bucket), Arc::clone(&world.remote));
             Ok(Arc::new(builtin.with_make_timeout(timeout.unwrap_or(MAKE_TIMEOUT))))
         }
     }
+}
+
+/// The external engine of a bucket.
+pub(super) fn upstream(world: &World, context: &Context) -> Result<External, CliError> {
+    external::refuse_nested()?;
+    let workers = world.fleet.workers.iter().map(|worker| worker.host.clone()).collect();
+    let (bucket, remote) = (Arc::clone(&world.bucket), Arc::clone(&world.remote));
+    Ok(External::new(bucket, remote, program(context)?, workers))
 }
 
 /// The upstream program.

@@ -74,7 +74,7 @@ pub(super) fn say(line: &str) {
 }
 
 /// Shows lines as they come, as upstream does: `host | line` on standard error.
-fn printer(context: &Context) -> Output {
+pub(super) fn printer(context: &Context) -> Output {
     let quiet = context.quiet;
     Arc::new(move |host, line| {
         if quiet {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -18,15 +18,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{ColorChoice, Engine, OutputFormat};
+use super::world::World;
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
 use crate::bucket::lock::{self, LockError};
-use crate::catalog::external;
+use crate::catalog::{Call, CatalogError, external};
 use crate::plan::Problem;
 use crate::sandbox;
+use crate::ssh::Cancel;
 
 /// A moment for another command to end; then it is said who holds the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// Bringing `worker.json` up to date is one deploy that restarts nothing.
+const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// Ours on every bucket. `run_command` is a superset of upstream's with the same flags: it needs no
 /// catalog, and a worker that it reboots keeps its place until it is back.
@@ -105,6 +110,9 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     external::refuse_nested()?;
     let program = super::engine::program(context)?;
     let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    if command == "job" && !asks_for_help {
+        prepare_job(context)?;
+    }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
     } else {
@@ -133,6 +141,24 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     // As shells say it: 128 and the signal.
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// After a deploy that rolled nothing out the upstream program's `job` would refuse to work. What keeps
+/// us from helping is left for that program to judge, but not that somebody else is at work.
+fn prepare_job(context: &Context) -> Result<(), CliError> {
+    let quiet = Context { quiet: true, ..context.clone() };
+    let Ok(world) = World::open(&quiet) else { return Ok(()) };
+    let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
+    let call = Call {
+        cancel: Cancel::new(),
+        until: Instant::now() + PREPARE_WITHIN,
+        output: super::operate::printer(context),
+        fence: None,
+    };
+    match engine.prepare_job(&call) {
+        Err(error @ CatalogError::Locked { .. }) => Err(super::engine::catalog_error(error)),
+        Err(_) | Ok(()) => Ok(()),
+    }
 }
 
 /// Starts it in our process group, so that Ctrl-C reaches it as if it had been typed there, and waits for

@@ -13,8 +13,9 @@ use crate::ssh::Cancel;
 use super::deployer::{Before, said};
 use super::workspace::workspace_hash;
 
-/// A short operation of somebody else is waited for this long before the run is paused.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// An operation of somebody else, or a deploy of another worker of this run, is waited for this long
+/// before the run is paused. One command of an upstream program may take minutes for a whole fleet.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 /// The run's own entries.
 pub(super) type Own = Arc<Mutex<BTreeSet<DisabledEntry>>>;
