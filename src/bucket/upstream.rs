@@ -148,7 +148,7 @@ impl Bucket {
                                     "maand::external::label_worker",
                                     "the upstream program refuses the label `worker` in workers.json",
                                 )
-                                .at(&source, label.span.clone(), "every worker has it anyway")
+                                .at(&source, label.span.clone(), "implied: every worker has it")
                                 .help("take it out of the list"),
                             );
                         }

@@ -227,6 +227,18 @@ pub enum CatalogError {
     Broken(String),
 }
 
+impl CatalogError {
+    /// In one line with every problem of the workspace, which `Display` only counts.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Invalid(problems) => {
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 /// The operations of an engine.
 pub trait Catalog: Send + Sync {
     /// What a caller has to know.

@@ -62,6 +62,15 @@ pub(super) fn differences(graph: &RolloutGraph, bucket: &Bucket, context: &Conte
         return problems;
     }
     problems.extend(bucket.upstream_differences());
+    // Before any worker is asked: a run that ends at its first build has already been all over the fleet.
+    match external::look(&bucket.paths().upstream_db) {
+        Ok(_) => {}
+        Err(CatalogError::Invalid(refused)) => problems.extend(refused),
+        Err(error) => problems.push(
+            Problem::error("maand::external::database", error.to_string())
+                .help("look at it with the upstream program: `maand cat allocations`"),
+        ),
+    }
     let plan = &graph.plan;
     let all = || plan.before.iter().chain(&plan.steps).chain(&plan.after);
     let ids = |wanted: &dyn Fn(&Step) -> bool| {

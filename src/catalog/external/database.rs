@@ -40,6 +40,8 @@ pub(super) struct Snapshot {
     pub(super) workers: BTreeMap<Host, String>,
     /// All allocations.
     pub(super) rows: BTreeMap<(JobName, Host), Row>,
+    /// Jobs with probes or a hook that checks health; `None`: the database does not tell.
+    pub(super) checked: Option<BTreeSet<String>>,
 }
 
 /// One allocation.
@@ -102,6 +104,11 @@ impl Snapshot {
             new_version: row.new_version.clone(),
         });
         seen.collect()
+    }
+
+    /// Whether a deploy looks at the job's health, as far as can be known.
+    pub(super) fn is_checked(&self, job: &JobName) -> bool {
+        self.checked.as_ref().is_none_or(|checked| checked.contains(job.as_str()))
     }
 
     /// Jobs with an enabled allocation on any of these workers.
@@ -182,6 +189,7 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             snapshot.workers.insert(host, row.get(1)?);
         }
     }
+    snapshot.checked = checked(connection).ok();
     let mut rows = connection.prepare(query)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -206,4 +214,11 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         snapshot.rows.insert((job, host), found);
     }
     Ok(Ok(snapshot))
+}
+
+/// Jobs whose health a deploy looks at. Not every build has these columns.
+fn checked(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let query = "SELECT name FROM job WHERE ifnull(health_check, '') NOT IN ('', 'null', '{}')
+         UNION SELECT job FROM job_commands WHERE executed_on LIKE '%health_check%'";
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }

@@ -1,16 +1,16 @@
 //! [`External`]: the catalog of a bucket that belongs to an installed upstream program.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::database::Snapshot;
+use super::database::{Row, Snapshot};
 use super::identity::{self, Program};
 use super::judge::{self, Deploy};
 use super::sync::{self, Seen};
 use super::turn::{Left, Turn};
-use super::{health, job};
-use crate::bucket::{Bucket, Host};
+use super::{health, job, start};
+use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
     HealthReport, HealthRequest, JobRequest, Report, WorkerOutcome,
@@ -21,6 +21,9 @@ use crate::ssh::Remote;
 /// Between two looks at workers that a deploy waits for.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long jobs may take to start that no deploy can start.
+const START_ANYWAY: Duration = Duration::from_secs(60);
+
 /// The catalog that the upstream program keeps.
 pub struct External {
     pub(super) bucket: Arc<Bucket>,
@@ -28,13 +31,13 @@ pub struct External {
     pub(super) program: Program,
     /// Those of `workers.json`, to know them in output.
     pub(super) workers: Vec<Host>,
-    pub(super) left: Left,
+    pub(super) left: Mutex<Left>,
 }
 
 impl External {
     /// That of this bucket, driven by `program`, with workers reached by `remote`.
     pub fn new(bucket: Arc<Bucket>, remote: Arc<dyn Remote>, program: Program, workers: Vec<Host>) -> Self {
-        Self { bucket, remote, program, workers, left: Left::default() }
+        Self { bucket, remote, program, workers, left: Mutex::default() }
     }
 
     /// What the database says; `None`: there is none yet. A database of another bucket is refused.
@@ -168,6 +171,8 @@ impl External {
         if request.force {
             args.push("--force");
         }
+        let started = start::before_deploy(&before);
+        let started = start::make(self.remote.as_ref(), &before, "start", started, call);
         let (ended, after) = turn.run(&args)?;
         let Some(after) = after else {
             let why = "upstream's database has vanished during the deploy".to_owned();
@@ -181,6 +186,17 @@ impl External {
         };
         let deploy = Deploy { request, before: &before, after: &after, ended: &ended, down: &down };
         let report = Report { workers: deploy.workers(), allocations: Vec::new() };
+        if deploy.committed() {
+            // These began with the files of then, and a start of what runs brings no new ones.
+            let changed = |key: &(JobName, Host), row: &Row| {
+                after
+                    .rows
+                    .get(key)
+                    .is_some_and(|now| now.is_promoted() && now.current_hash != row.current_hash)
+            };
+            let changed = started.into_iter().filter(|(key, row)| changed(key, row)).collect();
+            start::make(self.remote.as_ref(), &after, "restart", changed, call);
+        }
         let again = judge::waits_for_workers(&deploy) && !hopeless;
         if deploy.committed() && !deploy.overlapped() && !ended.was_cut() {
             self.leave_in_sync(turn, request, &after, call);
@@ -197,6 +213,23 @@ impl External {
         let hosts = request.workers.clone().unwrap_or_else(|| after.workers.keys().cloned().collect());
         if let Err(why) = self.in_sync(turn, after, hosts, call) {
             (call.output)(None, &format!("note: `maand job` will not work until the next deploy: {why}"));
+        }
+    }
+
+    /// Nothing can be deployed while a worker is dead: what was enabled again on the others is started all
+    /// the same. It stays a failure, as the catalog knows nothing of it.
+    fn start_anyway(&self, report: &mut Report, call: &Call) {
+        let Ok(Some(snapshot)) = self.snapshot() else { return };
+        let failed = |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Failed { .. });
+        let hosts: Vec<Host> =
+            report.workers.iter().filter(|(_, one)| failed(one)).map(|(host, _)| host.clone()).collect();
+        // The step's time is up, and this is what there is to save.
+        let call = Call { until: Instant::now() + START_ANYWAY, ..call.clone() };
+        let pending = start::on_workers(&snapshot, &hosts);
+        for ((job, host), _) in start::make(self.remote.as_ref(), &snapshot, "start", pending, &call) {
+            if let Some(WorkerOutcome::Failed { error, .. }) = report.workers.get_mut(&host) {
+                error.push_str(&format!("; {job} was started over SSH (catalog pending)"));
+            }
         }
     }
 
@@ -253,11 +286,14 @@ impl Catalog for External {
         loop {
             let mut turn = self.turn("deploy", call)?;
             let (mut report, again) = self.deploy_once(&mut turn, request, call)?;
-            let noticed = std::mem::take(&mut turn.noticed);
+            let noticed = turn.noticed();
             // Others may use the program meanwhile.
             drop(turn);
             if again && self.wait_for_workers(call) {
                 continue;
+            }
+            if again {
+                self.start_anyway(&mut report, call);
             }
             for outcome in report.workers.values_mut() {
                 if let WorkerOutcome::Ok { evidence } = outcome {
@@ -270,7 +306,7 @@ impl Catalog for External {
 
     fn pending(&self, request: &DeployRequest) -> Result<Vec<AllocationReport>, CatalogError> {
         let snapshot = self.snapshot()?.unwrap_or_default();
-        let in_scope = |(job, host): &(crate::bucket::JobName, Host)| {
+        let in_scope = |(job, host): &(JobName, Host)| {
             request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
                 // Its deploys know no workers: what is pending anywhere would be carried out.
                 && snapshot.workers.contains_key(host)

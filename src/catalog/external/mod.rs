@@ -17,6 +17,7 @@ mod job;
 mod judge;
 mod others;
 mod process;
+mod start;
 mod sync;
 #[cfg(test)]
 mod testing;

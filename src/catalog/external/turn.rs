@@ -21,17 +21,20 @@ const WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What the last command of this process left, to notice what others have done since.
-pub(super) type Left = Mutex<Option<Snapshot>>;
+#[derive(Default)]
+pub(super) struct Left {
+    snapshot: Option<Snapshot>,
+    /// What others have done, in words, until a deploy's report has said it.
+    noticed: Vec<String>,
+}
 
 /// The right to run commands, one after the other.
 pub(super) struct Turn<'e> {
     engine: &'e External,
     call: &'e Call,
-    left: MutexGuard<'e, Option<Snapshot>>,
+    left: MutexGuard<'e, Left>,
     /// Until it is given back.
     lock: Option<Guard>,
-    /// What others have done, in words.
-    pub(super) noticed: Vec<String>,
 }
 
 impl<'e> Turn<'e> {
@@ -52,7 +55,7 @@ impl<'e> Turn<'e> {
             }
             error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
         })?;
-        let mut turn = Self { engine, call, left, lock: Some(lock), noticed: Vec::new() };
+        let mut turn = Self { engine, call, left, lock: Some(lock) };
         turn.wait_for_others()?;
         Ok(turn)
     }
@@ -91,7 +94,7 @@ impl<'e> Turn<'e> {
             }
             now => now?,
         };
-        let words = match (self.left.as_ref(), &now) {
+        let words = match (self.left.snapshot.as_ref(), &now) {
             (Some(left), Some(now)) if left.update_seq != now.update_seq => Some(format!(
                 "somebody else deployed in between (update_seq {} -> {})",
                 left.update_seq, now.update_seq
@@ -104,7 +107,7 @@ impl<'e> Turn<'e> {
         if let Some(words) = words {
             self.note(words);
         }
-        self.left.clone_from(&now);
+        self.left.snapshot.clone_from(&now);
         Ok(now)
     }
 
@@ -117,14 +120,14 @@ impl<'e> Turn<'e> {
     pub(super) fn run(&mut self, args: &[&str]) -> Result<(Ended, Option<Snapshot>), CatalogError> {
         let ended = self.start(args)?;
         let after = self.engine.snapshot()?;
-        self.left.clone_from(&after);
+        self.left.snapshot.clone_from(&after);
         Ok((ended, after))
     }
 
     fn start(&self, args: &[&str]) -> Result<Ended, CatalogError> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut hosts: BTreeSet<Host> =
-            self.left.iter().flat_map(|left| left.workers.keys().cloned()).collect();
+            self.left.snapshot.iter().flat_map(|left| left.workers.keys().cloned()).collect();
         hosts.extend(self.engine.workers.iter().cloned());
         let Some(lock) = &self.lock else {
             return Err(CatalogError::Broken("the catalog's lock was given back".to_owned()));
@@ -139,7 +142,12 @@ impl<'e> Turn<'e> {
 
     fn note(&mut self, words: String) {
         (self.call.output)(None, &format!("note: {words}"));
-        self.noticed.push(words);
+        self.left.noticed.push(words);
+    }
+
+    /// What others have done and nobody was told yet.
+    pub(super) fn noticed(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.left.noticed)
     }
 }
 
@@ -154,10 +162,10 @@ impl Drop for Turn<'_> {
 }
 
 fn own_turn<'e>(
-    left: &'e Left,
+    left: &'e Mutex<Left>,
     until: Instant,
     call: &Call,
-) -> Result<MutexGuard<'e, Option<Snapshot>>, CatalogError> {
+) -> Result<MutexGuard<'e, Left>, CatalogError> {
     loop {
         match left.try_lock() {
             Ok(guard) => return Ok(guard),

@@ -2,4 +2,8 @@
 //! stand-in for upstream with its faults (`tests/support/upstream`).
 
 pub(crate) mod bench;
+mod faults;
+mod passing;
+mod patterns;
+mod refused;
 mod stand_in;

@@ -107,6 +107,32 @@ fn a_stop_that_fails_ends_the_deploy_and_a_killed_one_forgets_what_it_had_done()
 }
 
 #[test]
+fn nothing_starts_while_something_of_the_same_job_is_disabled() {
+    let Some(bench) = External::new(2) else { return };
+    bench.job("web", "1.0.0", {
+        let mut manifest = crate::run_bench::web_manifest();
+        manifest["health_check"]["wait"]["attempts"] = 1.into();
+        manifest
+    });
+    bench.write("workspace/jobs/web/Makefile", crate::run_bench::MAKEFILE);
+    let disable = |i: usize| {
+        bench.write("workspace/disabled.json", &json!({"workers": [bench.host(i)]}).to_string());
+        bench.upstream_ok(&["build"]);
+    };
+    disable(0);
+    bench.upstream_ok(&["deploy"]);
+    // The other way round: the first waits for its start, and is not well before it.
+    disable(1);
+    let (_, stderr) = bench.upstream_ends(1, &["deploy"]);
+    assert!(stderr.contains("health check failed: web"), "{stderr}");
+    assert!(!bench.is_up(0) && !bench.is_up(1));
+    let runner = format!("python3 /opt/worker/{0}/bin/runner.py {0} start --jobs web", crate::catalog::BUCKET_ID);
+    bench.fleet.sh_ok(0, &runner);
+    bench.upstream_ok(&["deploy"]);
+    assert_eq!(bench.done(0, "web").iter().rev().take(2).collect::<Vec<_>>(), ["start", "start"]);
+}
+
+#[test]
 fn what_it_prints_and_what_it_refuses() {
     let Some(bench) = External::new(1) else { return };
     // The ssh_port of the bucket is another one than it uses; only health_check looks at it.

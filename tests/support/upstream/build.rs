@@ -154,8 +154,7 @@ fn disable(tx: &Transaction<'_>, file: &Value) -> Result<()> {
         )
         .map_err(db)?;
         if allocation.disabled && !disabled {
-            tx.execute("UPDATE hash SET previous_hash = NULL WHERE key = ?", [&allocation.id])
-                .map_err(db)?;
+            tx.execute("UPDATE hash SET previous_hash = NULL WHERE key = ?", [&allocation.id]).map_err(db)?;
         }
     }
     Ok(())

@@ -129,7 +129,8 @@ impl Deploy<'_> {
             }
         }
         for (job, manifest) in catalog::jobs(tx)?.into_iter().filter(|(job, _)| jobs.contains(job)) {
-            if self.hosts_of(tx, &job, Allocation::active)?.len() > 1 {
+            // Those that wait for their start are looked at, too: it fails while they do.
+            if !self.hosts_of(tx, &job, Allocation::active)?.is_empty() {
                 operate::health(tx, &self.remote, &job, &manifest, true)?;
             }
         }

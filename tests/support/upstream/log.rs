@@ -42,9 +42,11 @@ impl Log {
         fs::create_dir_all(&folder).map_err(|error| text("stand-in")(&error))?;
         let pid = std::process::id();
         let log = Self { folder, pid, since: process(pid).unwrap_or_default() };
-        log.write(json!({"event": "start", "args": arguments, "since": log.since}))?;
+        // Who only prints disturbs nobody.
+        let prints = matches!(arguments.first().map(String::as_str), None | Some("cat" | "info" | "help"));
+        log.write(json!({"event": "start", "args": arguments, "since": log.since, "prints": prints}))?;
         // After our own line is there: of two that start together, at least one sees the other.
-        let beside = log.others()?;
+        let beside = if prints { Vec::new() } else { log.others()? };
         if !beside.is_empty() {
             log.write(json!({"event": "beside", "others": beside}))?;
         }
@@ -84,7 +86,7 @@ impl Log {
         for line in all.lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
             running.retain(|other| other["pid"] != line["pid"] || line["event"] != "end");
-            if line["event"] == "start" && line["pid"] != self.pid {
+            if line["event"] == "start" && line["pid"] != self.pid && line["prints"] == false {
                 running.push(line);
             }
         }

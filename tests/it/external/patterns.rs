@@ -1,0 +1,186 @@
+//! The three patterns of upstream's guide as plans, on a bucket of upstream's.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::bench::External;
+use crate::catalog::lines;
+use crate::run_apply::view_of;
+use crate::run_bench::{RunBench, Watcher};
+
+/// Pattern A, some at a time, and all that is promised about it.
+fn pattern_a(n: usize, concurrency: usize) {
+    let Some(bench) = External::new(n) else { return };
+    // A person's own entry, which stays as it is, byte for byte.
+    let theirs = "{\n  \"jobs\": {\"other\": {\"allocations\": [\"9.9.9.9\"]}},\n  \"workers\": []\n}\n";
+    bench.job("other", "1.0.0", json!({"selectors": ["nowhere"]}));
+    bench.write("workspace/disabled.json", theirs);
+    bench.upstream_ok(&["build"]);
+    let at_once = format!("concurrency: {concurrency} ");
+    let plan = bench.plan_with("rolling-reboot.yaml", &[("concurrency: 1 ", &at_once)]);
+    let boots = bench.boots();
+    let before = bench.ran().len();
+    let guard = OwnWrites::start(&bench);
+    let watched = Arc::new(bench.run);
+    let watcher = Watcher::start(&watched, concurrency);
+    let (stdout, stderr) = watched.expect(0, &["plan", "apply", &plan, "--yes", "--output", "json"]);
+    watcher.assert_nothing_seen("pattern A");
+    guard.assert_none();
+    let Ok(run) = Arc::try_unwrap(watched) else { panic!("the watcher has ended") };
+    let bench = External { run };
+
+    let view = view_of(&stdout);
+    assert_eq!(view["state"], "succeeded", "{stderr}");
+    bench.assert_rebooted_once(&boots, "pattern A");
+    assert_eq!(fs::read_to_string(bench.path("workspace/disabled.json")).unwrap(), theirs);
+    for (i, worker) in view["workers"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(worker["boot_id_after"], bench.fleet.boot_id(i));
+        // Stopped in good order before the reboot, and started after it, by upstream itself.
+        let done = bench.done(i, "web");
+        assert_eq!(done.last().unwrap(), "start");
+        assert!(done.contains(&"stop".to_owned()), "{done:?}");
+        assert!(!done.contains(&"restart".to_owned()), "{done:?}");
+    }
+    // Job control works afterwards, and says so of every worker.
+    let (_, stderr) = bench.expect(0, &["job", "status", "web"]);
+    for i in 0..n {
+        assert!(stderr.contains(&bench.host(i)), "{stderr}");
+    }
+    bench.assert_no_overlap();
+    assert!(!bench.path("stand-in/gone").exists() && bench.ran().len() > before);
+    assert!(bench.ran().iter().all(|ran| ran.code.is_some()), "none was killed: {:?}", bench.ran());
+    // Whatever raised the number is in the log: nobody else has written to the database.
+    let deploys = bench.ran().iter().filter(|ran| is_deploy(&ran.command)).count();
+    assert_eq!(bench.database_seq(), deploys as u64);
+    // One deploy served all that waited.
+    let most = before + 2 * n + 2 * n.div_ceil(concurrency) * 3;
+    assert!(bench.ran().len() <= most, "{:#?}", bench.ran());
+}
+
+fn is_deploy(command: &str) -> bool {
+    command.starts_with("deploy") && !command.contains("--dry-run")
+}
+
+#[test]
+fn pattern_a_over_three_workers() {
+    pattern_a(3, 1);
+}
+
+#[test]
+fn pattern_a_over_ten_workers_three_at_a_time() {
+    pattern_a(10, 3);
+}
+
+#[test]
+fn pattern_b_reboots_without_draining() {
+    let Some(bench) = External::new(2) else { return };
+    bench.job(
+        "web",
+        "1.0.0",
+        json!({"health_check": {"checks": [{"type": "ssh", "command": "test -d /run/sshd"}]}}),
+    );
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    let plan = bench.plan("fleet-reboot.yaml");
+    let boots = bench.boots();
+    let seq = bench.database_seq();
+    bench.expect(0, &["plan", "apply", &plan, "--yes"]);
+    assert_eq!(bench.boots(), [boots[0] + 1, boots[1] + 1]);
+    assert!(!bench.path("workspace/disabled.json").exists());
+    assert_eq!(bench.database_seq(), seq, "nothing was deployed");
+    bench.assert_no_overlap();
+}
+
+#[test]
+fn pattern_c_runs_a_command_in_batches() {
+    let Some(bench) = External::new(3) else { return };
+    let plan = bench.plan("ssh-only.yaml");
+    let command = "command=echo \"it's $(hostname)\" > /root/ran";
+    let (stdout, _) =
+        bench.expect(0, &["plan", "apply", &plan, "--set", command, "--yes", "--output", "json"]);
+    assert_eq!(view_of(&stdout)["waves"], 2);
+    for i in 0..3 {
+        assert_eq!(bench.fleet.sh_ok(i, "cat /root/ran"), format!("it's w{}", i + 1));
+    }
+    // The other program's run_command is never used for it.
+    assert!(bench.ran().iter().all(|ran| !ran.command.starts_with("run_command")), "{:?}", bench.ran());
+    bench.assert_no_overlap();
+}
+
+#[test]
+fn stop_start_and_restart_are_steps_here_too() {
+    let Some(bench) = External::new(2) else { return };
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - stop: {jobs: [web]}\n  - start: {jobs: [web]}\n  - restart: {jobs: [web]}\n  - health\n",
+    );
+    // As a deploy without anything to do leaves it: job control would refuse.
+    bench.upstream_ok(&["deploy"]);
+    bench.upstream_ends(1, &["job", "status", "web"]);
+    bench.expect(0, &["plan", "apply", &plan, "--yes"]);
+    for i in 0..2 {
+        let done = bench.done(i, "web");
+        assert_eq!(
+            done[done.len() - 3..],
+            ["stop", "start", "restart"],
+            "{:?}",
+            lines(&bench.on_worker(i, "jobs/web/data/log"))
+        );
+    }
+    bench.assert_no_overlap();
+    bench.upstream_ok(&["job", "status", "web"]);
+}
+
+/// Looks all the time whether one of our own processes has the database open for writing.
+struct OwnWrites {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<(usize, Vec<String>)>,
+}
+
+impl OwnWrites {
+    fn start(bench: &RunBench) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&stop);
+        let root = fs::canonicalize(bench.dir.path()).unwrap();
+        let own = fs::canonicalize(env!("CARGO_BIN_EXE_maand")).unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut looks, mut seen) = (0, Vec::new());
+            while !ends.load(Ordering::Relaxed) {
+                for process in fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+                    if !fs::read_link(process.join("exe")).is_ok_and(|exe| exe == own) {
+                        continue;
+                    }
+                    for fd in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
+                        let Ok(file) = fs::read_link(fd.path()) else { continue };
+                        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                        if !file.starts_with(&root) || !matches!(name.as_str(), "maand.db" | "maand.db-wal") {
+                            continue;
+                        }
+                        looks += 1;
+                        let info = process.join("fdinfo").join(fd.file_name());
+                        let info = fs::read_to_string(info).unwrap_or_default();
+                        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+                        // In octal; the last two bits are the access mode, 0 is read only.
+                        if flags
+                            .is_some_and(|flags| !matches!(flags.trim().as_bytes().last(), Some(b'0' | b'4')))
+                        {
+                            seen.push(format!("{} has {name} open: {info}", process.display()));
+                        }
+                    }
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            (looks, seen)
+        });
+        Self { stop, thread }
+    }
+
+    #[track_caller]
+    fn assert_none(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (_, seen) = self.thread.join().unwrap();
+        assert!(seen.is_empty(), "{seen:?}");
+    }
+}
