@@ -274,7 +274,7 @@ impl<'a> Judge<'a> {
                 host: view.host.clone(),
                 state: view.state.words(),
                 seconds: view.took().map(seconds),
-                reboots: self.told(host).map_or(0, |told| told.boots.len().saturating_sub(1)),
+                reboots: self.told(host).map_or(0, Testimony::all_reboots),
                 down: down
                     .into_iter()
                     .map(|(from, to)| Down { from: seconds(from), to: to.map(seconds) })
