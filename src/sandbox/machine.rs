@@ -59,7 +59,8 @@ pub(super) async fn boot(worker: &Worker, after_reboot: bool) -> io::Result<Up> 
     if after_reboot && let Some(guard) = worker.guard() {
         let program = worker.root.text(&format!("bin/{START_JOBS}"));
         // What it has to say stands in the worker's own log folder.
-        let _ = guard.launch(&program, Vec::new(), &worker.root.text("home"), worker.root.environment()).await;
+        let _ =
+            guard.launch(&program, Vec::new(), &worker.root.text("home"), worker.root.environment()).await;
     }
     Ok(up)
 }

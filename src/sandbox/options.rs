@@ -176,7 +176,9 @@ pub(super) fn trouble(verb: &str, path: &Path, error: &std::io::Error) -> Proble
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "name a folder that you may write to with TMPDIR, or `sandbox up --dir`"
         }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "name a folder, not a file, with TMPDIR or --dir",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "name a folder, not a file, with TMPDIR or --dir"
+        }
         _ => "name another folder with TMPDIR, or `sandbox up --dir`",
     };
     Problem::error("maand::sandbox::dir", format!("can not {verb} {}: {error}", path.display())).help(help)

@@ -313,9 +313,17 @@ fn carry_out(
         }
         if status.signal().is_some() {
             kills += 1;
-            note(context, "\nThe controller was killed; another one goes on: maand plan resume\n");
-            // Killed before the run had a name: there is nothing to resume.
-            status = if has_run(bucket) { child(&["plan", "resume"], None)? } else { child(&apply, None)? };
+            let (words, next): (_, &[&str]) = match run_of(bucket) {
+                Run::Unfinished => ("another one goes on: maand plan resume", &["plan", "resume"]),
+                // Killed before the run had a name.
+                Run::None => ("its run had not begun, and is begun again", &apply),
+                Run::Finished => {
+                    note(context, "\nThe controller was killed when its run had ended.\n");
+                    break;
+                }
+            };
+            note(context, &format!("\nThe controller was killed; {words}\n"));
+            status = child(next, None)?;
         } else if status.code() == Some(Exit::Resumable as i32)
             && child(&["plan", "approve"], None)?.success()
         {
@@ -330,11 +338,20 @@ fn carry_out(
     Ok(Carried { exit: status.code(), kills })
 }
 
-fn has_run(bucket: &Path) -> bool {
-    let data = bucket.join("data");
-    Journal::open(&data, Mode::ReadOnly)
-        .and_then(|journal| journal.unfinished())
-        .is_ok_and(|run| run.is_some())
+enum Run {
+    None,
+    Unfinished,
+    Finished,
+}
+
+/// What there is of the rehearsal's one run.
+fn run_of(bucket: &Path) -> Run {
+    let Ok(journal) = Journal::open(&bucket.join("data"), Mode::ReadOnly) else { return Run::None };
+    match (journal.unfinished(), journal.find(None)) {
+        (Ok(Some(_)), _) => Run::Unfinished,
+        (_, Ok(_)) => Run::Finished,
+        _ => Run::None,
+    }
 }
 
 fn interrupted() -> CliError {

@@ -80,7 +80,11 @@ fn processes_of(folder: &Path) -> Vec<String> {
     let all = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let own = |pid: &Path| pid.ends_with(std::process::id().to_string()) || pid.ends_with("self");
     let found = all.filter(|pid| !own(pid) && pid.join("exe").exists() && of_it(pid));
-    found.map(|pid| format!("{}: {}", pid.display(), text(&std::fs::read(pid.join("cmdline")).unwrap_or_default()))).collect()
+    found
+        .map(|pid| {
+            format!("{}: {}", pid.display(), text(&std::fs::read(pid.join("cmdline")).unwrap_or_default()))
+        })
+        .collect()
 }
 
 #[test]
@@ -92,7 +96,9 @@ fn killed_it_takes_its_run_and_its_fleet_with_it() {
     );
     let mut child = stage.begun(&plan, &["--execute"]);
     let folder = stage.left().pop().unwrap();
-    wait_until("the command runs", || processes_of(&stage.temporary()).iter().any(|line| line.contains("1000")));
+    wait_until("the command runs", || {
+        processes_of(&stage.temporary()).iter().any(|line| line.contains("1000"))
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     wait_until("every process of it has ended", || processes_of(&stage.temporary()).is_empty());

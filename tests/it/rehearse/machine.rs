@@ -42,14 +42,21 @@ fn a_full_disk_is_a_clear_problem() {
     for size in ["40k", "400k", "2m"] {
         let stage = Stage::new();
         let tmp = stage.temporary();
-        let script = format!("mount -t tmpfs -o size={size} none \"$TMPDIR\" && \"$@\"; code=$?; ls -A \"$TMPDIR\"; exit $code");
+        let script = format!(
+            "mount -t tmpfs -o size={size} none \"$TMPDIR\" && \"$@\"; code=$?; ls -A \"$TMPDIR\"; exit $code"
+        );
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_maand"), "plan", "rehearse"]);
         command.arg(shipped("rolling-reboot.yaml")).current_dir(stage.folder.path()).env("TMPDIR", &tmp);
         let output = command.stdin(Stdio::null()).output().unwrap();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert!(matches!(output.status.code(), Some(1 | 3 | 5)), "{size}: {:?}\n{stdout}{stderr}", output.status);
-        let said = stderr.contains("full") || stderr.contains("No space left") || stderr.contains("bytes are free");
+        assert!(
+            matches!(output.status.code(), Some(1 | 3 | 5)),
+            "{size}: {:?}\n{stdout}{stderr}",
+            output.status
+        );
+        let said =
+            stderr.contains("full") || stderr.contains("No space left") || stderr.contains("bytes are free");
         assert!(said && !stderr.contains("panicked"), "{size}: {stdout}{stderr}");
         assert!(!stdout.contains("maand-sandbox-"), "left behind: {stdout}");
     }

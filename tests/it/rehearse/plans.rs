@@ -24,11 +24,15 @@ fn the_shipped_plans_hold_their_promises() {
             let seen = (&worker["state"], &worker["reboots"]);
             assert_eq!(seen, (&"succeeded".into(), &(*reboots).into()), "{plan}: {worker}");
         }
-        let names = verdict["promises"].as_array().unwrap().iter().map(|promise| promise["name"].as_str().unwrap());
+        let names =
+            verdict["promises"].as_array().unwrap().iter().map(|promise| promise["name"].as_str().unwrap());
         let names: BTreeSet<_> = names.collect();
         assert!(names.is_superset(&BTreeSet::from(["reboots", "down", "successes", "nothing_executed"])));
         // Whose jobs were stopped in good order before they went down, by their own logs.
-        let drains = !matches!(*plan, "fleet-reboot.yaml" | "kernel-patch.yaml" | "restart-service.yaml" | "ssh-only.yaml");
+        let drains = !matches!(
+            *plan,
+            "fleet-reboot.yaml" | "kernel-patch.yaml" | "restart-service.yaml" | "ssh-only.yaml"
+        );
         assert_eq!(names.contains("drained_first"), drains, "{plan}");
     });
 }
@@ -53,7 +57,10 @@ fn the_likeness_of_a_bucket_with_what_people_disabled_there() {
         "bucket/workspace/workers.json",
         r#"[{"host": "10.9.9.1", "labels": ["web"]}, {"host": "10.9.9.2", "labels": ["web"]}, {"host": "db.example"}]"#,
     );
-    stage.write("bucket/workspace/disabled.json", r#"{"workers": ["10.9.9.2"], "jobs": {"web": {"allocations": ["10.9.9.2"]}}}"#);
+    stage.write(
+        "bucket/workspace/disabled.json",
+        r#"{"workers": ["10.9.9.2"], "jobs": {"web": {"allocations": ["10.9.9.2"]}}}"#,
+    );
     stage.write("bucket/workspace/jobs/web/manifest.json", r#"{"selectors": ["web"]}"#);
     stage.write("bucket/workspace/jobs/web/Makefile", "start stop restart:\n\ttouch /EXECUTED\n");
     let before = std::fs::read(stage.folder.path().join("bucket/workspace/disabled.json")).unwrap();
@@ -62,7 +69,10 @@ fn the_likeness_of_a_bucket_with_what_people_disabled_there() {
     let (verdict, view) = held(&stage.run(&shipped("rolling-reboot.yaml"), &more));
     let workers = view["workers"].as_array().unwrap();
     let state = |n: usize| (workers[n]["host"].as_str().unwrap(), workers[n]["state"].as_str().unwrap());
-    assert_eq!([state(0), state(1), state(2)], [("10.9.9.1", "succeeded"), ("10.9.9.2", "left_alone"), ("db.example", "succeeded")]);
+    assert_eq!(
+        [state(0), state(1), state(2)],
+        [("10.9.9.1", "succeeded"), ("10.9.9.2", "left_alone"), ("db.example", "succeeded")]
+    );
     assert_eq!(verdict["workers"][1]["reboots"], 0);
     let others = verdict["promises"].as_array().unwrap().iter().find(|one| one["name"] == "others_entries");
     assert!(others.unwrap()["what"].as_str().unwrap().contains("the 2 entries of others are as before"));
@@ -77,7 +87,10 @@ fn a_plans_own_commands_are_executed_only_when_asked() {
         let stage = Stage::new();
         let mark = stage.folder.path().join("mark");
         let command = |kind: &str, word: &str| {
-            format!("  - {kind}: {{command: 'echo {word} >> {}', undo: none, idempotent: true}}\n", mark.display())
+            format!(
+                "  - {kind}: {{command: 'echo {word} >> {}', undo: none, idempotent: true}}\n",
+                mark.display()
+            )
         };
         let plan = format!(
             "version: 1\nname: own\nbefore:\n{}steps:\n{}  - run: {{script: more/do.sh, undo: none, idempotent: true}}\n",
@@ -115,7 +128,8 @@ fn a_window_is_moved_to_now() {
 fn what_can_not_be_rehearsed_is_said_before_anything_starts() {
     let stage = Stage::new();
     let plan = shipped("rolling-reboot.yaml");
-    let script = |path: &str| format!("version: 1\nname: x\nsteps:\n  - run: {{script: {path}, undo: none}}\n");
+    let script =
+        |path: &str| format!("version: 1\nname: x\nsteps:\n  - run: {{script: {path}, undo: none}}\n");
     let outside = stage.write("plan/outside.yaml", &script("../evil.sh"));
     stage.write("evil.sh", "true\n");
     let missing = stage.write("plan/missing.yaml", &script("no/such.sh"));
@@ -124,7 +138,12 @@ fn what_can_not_be_rehearsed_is_said_before_anything_starts() {
         (&plan, &["--fault", "worker-2:never_return"], 3, &["did you mean `never_returns`?"]),
         (&plan, &["--fault", "worker-9:hangs"], 3, &["no worker `worker-9`", "worker-3"]),
         (&plan, &["--fault", "worker-2:hangs@rebot"], 3, &["did you mean `reboot`?", "`deploy-2`"]),
-        (&plan, &["--fault", "worker-2", "--fault", "worker-7:hangs"], 3, &["HOST:KIND", "no worker `worker-7`"]),
+        (
+            &plan,
+            &["--fault", "worker-2", "--fault", "worker-7:hangs"],
+            3,
+            &["HOST:KIND", "no worker `worker-7`"],
+        ),
         (&plan, &["--workers", "501"], 2, &["500"]),
         (&plan, &["--speed", "0"], 3, &["the speed can not be 0"]),
         (&outside, &[], 3, &["../evil.sh", "not below the plan's folder"]),
@@ -145,7 +164,12 @@ fn what_can_not_be_rehearsed_is_said_before_anything_starts() {
 fn two_rehearsals_at_once_do_not_meet() {
     side_by_side(&["a", "b"], 2, |_| {
         let stage = Stage::new();
-        let (verdict, view) = verdict(&stage.run(&shipped("fleet-reboot.yaml"), &["--output", "json", "--workers", "2"]));
-        assert_eq!((&verdict["all_held"], &view["state"]), (&true.into(), &"succeeded".into()), "{verdict:#}");
+        let (verdict, view) =
+            verdict(&stage.run(&shipped("fleet-reboot.yaml"), &["--output", "json", "--workers", "2"]));
+        assert_eq!(
+            (&verdict["all_held"], &view["state"]),
+            (&true.into(), &"succeeded".into()),
+            "{verdict:#}"
+        );
     });
 }

@@ -96,7 +96,11 @@ fn every_other_command_works_against_it() {
     up.works(&["plan", "show", "reboot.yaml"]);
     up.works(&["plan", "apply", "reboot.yaml", "--yes"]);
     let status: Value = serde_json::from_str(&up.works(&["plan", "status", "--output", "json"])).unwrap();
-    assert_eq!((&status["state"], &status["counts"]["succeeded"]), (&"succeeded".into(), &3.into()), "{status:#}");
+    assert_eq!(
+        (&status["state"], &status["counts"]["succeeded"]),
+        (&"succeeded".into(), &3.into()),
+        "{status:#}"
+    );
     up.works(&["health_check"]);
     assert_eq!(up.signal(Signal::INT), Some(0));
     assert_eq!(up.left(), [] as [PathBuf; 0], "not even its folder");

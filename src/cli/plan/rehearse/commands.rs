@@ -29,8 +29,7 @@ impl Judge<'_> {
         let issued: BTreeMap<_, _> = self.case.seen.facts.iter().filter_map(issued).collect();
         let mut done = 0;
         for stamped in &self.case.seen.facts {
-            let Fact::Finished { attempt, outcome: Outcome::Ok { evidence } } = &stamped.fact
-            else {
+            let Fact::Finished { attempt, outcome: Outcome::Ok { evidence } } = &stamped.fact else {
                 continue;
             };
             let Some((lane, step, intent)) = issued.get(attempt) else { continue };
@@ -67,12 +66,7 @@ impl Judge<'_> {
     }
 
     /// What of a command was sent, by what came of it.
-    fn text<'b>(
-        &'b self,
-        command: &'b CommandStep,
-        intent: &Intent,
-        evidence: &Evidence,
-    ) -> Option<&'b str> {
+    fn text<'b>(&'b self, command: &'b CommandStep, intent: &Intent, evidence: &Evidence) -> Option<&'b str> {
         match (intent, evidence, &command.action) {
             (Intent::UndoCommand, ..) => match &command.undo {
                 Undo::Command(text) => Some(text),

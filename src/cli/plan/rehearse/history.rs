@@ -33,6 +33,12 @@ impl Testimony {
         self.log.iter().find(own).map(millis)
     }
 
+    /// All reboots, those that it did by itself and one that it did not come back from included.
+    pub(super) fn all_reboots(&self) -> usize {
+        let obeyed = |entry: &&LogEntry| matches!(entry.event, Event::RebootAsked { obeyed: true, .. });
+        self.boots.len().saturating_sub(1).max(self.log.iter().filter(obeyed).count())
+    }
+
     /// Reboots that somebody caused. One that it did not come back from counts as well.
     pub(super) fn reboots(&self) -> usize {
         let own = |entry: &&LogEntry| matches!(&entry.event, Event::RebootAsked { by, .. } if by == ITSELF);

@@ -118,8 +118,9 @@ impl<'a> Judge<'a> {
                 _ => {}
             }
         }
-        let what =
-            format!("no worker was rebooted more often than the plan says (most: {most}), no other one touched");
+        let what = format!(
+            "no worker was rebooted more often than the plan says (most: {most}), no other one touched"
+        );
         promise("reboots", what, &broken)
     }
 
@@ -214,9 +215,10 @@ impl<'a> Judge<'a> {
             broken.extend(before.workers.difference(&now.workers).map(|host| format!("{host} was removed")));
             for (job, hosts) in &before.jobs {
                 // No host means the whole job, which is another thing than some of its hosts.
-                let kept = now.jobs.get(job).is_some_and(|now| {
-                    if hosts.is_empty() { now.is_empty() } else { hosts.is_subset(now) }
-                });
+                let kept = now
+                    .jobs
+                    .get(job)
+                    .is_some_and(|now| if hosts.is_empty() { now.is_empty() } else { hosts.is_subset(now) });
                 if !kept {
                     broken.insert(format!("the entry of job {job} was changed"));
                 }
@@ -272,7 +274,7 @@ impl<'a> Judge<'a> {
                 host: view.host.clone(),
                 state: view.state.words(),
                 seconds: view.took().map(seconds),
-                reboots: self.told(host).map_or(0, |told| told.boots.len().saturating_sub(1)),
+                reboots: self.told(host).map_or(0, Testimony::all_reboots),
                 down: down
                     .into_iter()
                     .map(|(from, to)| Down { from: seconds(from), to: to.map(seconds) })

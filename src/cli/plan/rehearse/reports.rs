@@ -46,7 +46,9 @@ impl Judge<'_> {
         let what = match (succeeded, rebooted) {
             (0, _) => "no worker is reported as done".to_owned(),
             (n, 0) => format!("{} reported as done, up, with the jobs from before", are(n, "worker")),
-            (n, _) => format!("{} reported as done, booted anew, with the jobs from before", are(n, "worker")),
+            (n, _) => {
+                format!("{} reported as done, booted anew, with the jobs from before", are(n, "worker"))
+            }
         };
         promise("successes", what, &broken)
     }
@@ -64,7 +66,8 @@ impl Judge<'_> {
         let mut broken = Vec::new();
         for (host, told) in self.case.evidence {
             let issued = issued.remove(host).unwrap_or_default();
-            let early = told.asked().enumerate().any(|(n, (at, _))| issued.get(n).is_none_or(|then| at < *then));
+            let early =
+                told.asked().enumerate().any(|(n, (at, _))| issued.get(n).is_none_or(|then| at < *then));
             if early {
                 broken.push(host.to_string());
             }
@@ -86,11 +89,11 @@ impl Judge<'_> {
             drained += 1;
             let then = self.history.at(host, asked).cloned().unwrap_or_default();
             if !then.running.is_empty() {
-                broken.push(format!("{host} had {}", then.running.into_iter().collect::<Vec<_>>().join(", ")));
+                broken
+                    .push(format!("{host} had {}", then.running.into_iter().collect::<Vec<_>>().join(", ")));
             }
-            let booted = |entry: &&LogEntry| {
-                matches!(entry.event, Event::Booted { .. }) && millis(entry) > asked
-            };
+            let booted =
+                |entry: &&LogEntry| matches!(entry.event, Event::Booted { .. }) && millis(entry) > asked;
             let back = told.log.iter().find(booted).map_or(Millis::MAX, millis);
             let looks = self.case.seen.looks.iter().filter(|look| asked < look.at && look.at < back);
             if looks.filter(|look| !look.disabled.workers.contains(host.as_str())).count() > 0 {
@@ -119,7 +122,9 @@ impl Judge<'_> {
             whole && matches!(step.on_failure, OnStepFailure::Fail)
         });
         let mut deploys = deploys.map(|(at, _)| *at);
-        deploys.any(|deploy| self.comes_first(target, disable, deploy) && self.comes_first(target, deploy, reboot))
+        deploys.any(|deploy| {
+            self.comes_first(target, disable, deploy) && self.comes_first(target, deploy, reboot)
+        })
     }
 
     fn comes_first(&self, target: TargetIx, first: usize, then: usize) -> bool {
@@ -131,15 +136,15 @@ impl Judge<'_> {
     /// Where a host key changed: nothing was sent to that worker any more.
     pub(super) fn host_key(&self) -> Option<Promise> {
         let faults = self.case.faults.iter();
-        let mut changes = faults.filter(|fault| fault.kind == FaultKind::ChangesHostKey && fault.at_step.is_none());
+        let mut changes =
+            faults.filter(|fault| fault.kind == FaultKind::ChangesHostKey && fault.at_step.is_none());
         let mut broken = Vec::new();
         let first = changes.next()?;
         for fault in std::iter::once(first).chain(changes) {
             let log = self.told(&fault.host).map_or(&[][..], |told| &told.log);
             let (name, host) = (fault.to_string(), &fault.host);
-            let changed = |entry: &LogEntry| {
-                matches!(&entry.event, Event::FaultHappened { fault } if *fault == name)
-            };
+            let changed =
+                |entry: &LogEntry| matches!(&entry.event, Event::FaultHappened { fault } if *fault == name);
             let after = log.iter().skip_while(|entry| !changed(entry));
             let sent = |event: &Event| {
                 matches!(
@@ -163,7 +168,8 @@ impl Judge<'_> {
         if !self.legal {
             broken.push("one of them can not be".to_owned());
         }
-        let what = format!("the journal has {} without a gap, each of them legal", count(facts.len(), "fact"));
+        let what =
+            format!("the journal has {} without a gap, each of them legal", count(facts.len(), "fact"));
         promise("journal", what, &broken)
     }
 
@@ -178,7 +184,10 @@ impl Judge<'_> {
         let mut broken = Vec::new();
         match self.case.run_exit {
             Some(code) if code != expected => broken.push(format!("it would have to be {expected}")),
-            None if state.is_final() => broken.push("it ended by a signal after its end".to_owned()),
+            // Killed after the last thing that it had to do.
+            None if state.is_final() && self.case.kills == 0 => {
+                broken.push("it ended by a signal after its end".to_owned())
+            }
             _ => {}
         }
         let code = self.case.run_exit.map_or_else(|| "a signal".to_owned(), |code| code.to_string());

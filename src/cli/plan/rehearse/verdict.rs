@@ -141,7 +141,8 @@ impl Verdict {
         let judge = Judge::new(case, &view, legal);
         let promises = judge.promises();
         let all_held = promises.iter().all(|promise| promise.held)
-            && (case.run_exit == Some(0) || !case.faults.is_empty() && view.state != RunState::Interrupted);
+            && (view.state == RunState::Succeeded
+                || !case.faults.is_empty() && view.state != RunState::Interrupted);
         Self {
             r#type: "verdict",
             schema: SCHEMA,
@@ -217,7 +218,9 @@ impl Verdict {
 fn never_happened(case: &Case<'_>) -> Vec<String> {
     let happened = |wanted: &String| {
         let entries = case.evidence.values().flat_map(|told| &told.log);
-        entries.into_iter().any(|entry| matches!(&entry.event, Event::FaultHappened { fault } if fault == wanted))
+        entries
+            .into_iter()
+            .any(|entry| matches!(&entry.event, Event::FaultHappened { fault } if fault == wanted))
     };
     case.faults.iter().map(ToString::to_string).filter(|fault| !happened(fault)).collect()
 }

@@ -10,9 +10,7 @@ use crate::engine::{Evidence as Shown, Fact, Intent, Millis, Order, Outcome, Sta
 use crate::graph::testing::{budget, compiled, fleet, job, located, plan, reboot, spread, step, worker};
 use crate::graph::{Lane, RolloutGraph};
 use crate::journal::StepKinds;
-use crate::plan::{
-    Amount, BudgetBound, CommandSource, CommandStep, Concurrency, Plan, StepKind, Undo,
-};
+use crate::plan::{Amount, BudgetBound, CommandSource, CommandStep, Concurrency, Plan, StepKind, Undo};
 use crate::report::testing::{START, boot_id, play, some_fail};
 use crate::sandbox::{Boot, Event, FaultKind, LogEntry};
 
@@ -24,6 +22,7 @@ struct Made {
     graph: Arc<RolloutGraph>,
     header: RunHeader,
     exit: Option<i32>,
+    kills: u32,
     execute: bool,
 }
 
@@ -67,8 +66,15 @@ fn rolling() -> Plan {
     let deploy = || StepKind::Deploy { jobs: None, force: false };
     let mut plan = plan();
     let wait = plan.steps[1].kind.clone();
-    let kinds =
-        [StepKind::Disable { jobs: None }, deploy(), command(StepKind::Run), reboot(), wait, StepKind::Enable, deploy()];
+    let kinds = [
+        StepKind::Disable { jobs: None },
+        deploy(),
+        command(StepKind::Run),
+        reboot(),
+        wait,
+        StepKind::Enable,
+        deploy(),
+    ];
     plan.steps = kinds
         .into_iter()
         .enumerate()
@@ -156,7 +162,7 @@ fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
         kinds: StepKinds { before: Vec::new(), steps: Vec::new(), after: Vec::new() },
         started_at: START,
     };
-    Made { evidence, seen, faults: Vec::new(), graph, header, exit: Some(0), execute: false }
+    Made { evidence, seen, faults: Vec::new(), graph, header, exit: Some(0), kills: 0, execute: false }
 }
 
 impl Made {
@@ -168,7 +174,7 @@ impl Made {
             graph: &self.graph,
             header: &self.header,
             run_exit: self.exit,
-            kills: 0,
+            kills: self.kills,
             execute: self.execute,
         })
     }
@@ -181,7 +187,9 @@ impl Made {
         let this = broken.len() == 1 && broken[0].name == name && broken[0].what.contains(words);
         assert!(this, "{name}, {words}: {broken:#?}");
         assert!(!verdict.all_held && verdict.any_broken());
-        assert!(verdict.to_text().contains("BROKEN") && verdict.to_text().contains("Not every promise held."));
+        assert!(
+            verdict.to_text().contains("BROKEN") && verdict.to_text().contains("Not every promise held.")
+        );
         assert_eq!(verdict.to_json().unwrap()["all_held"], false);
     }
 
@@ -287,7 +295,8 @@ fn a_failed_worker_takes_no_place_from_its_failure_on_but_not_before() {
     case.exit = Some(1);
     case.fault("w2", FaultKind::NeverReturns);
     case.holds();
-    let failed = case.seen.facts.iter().find(|fact| matches!(fact.fact, Fact::WorkerFailed { .. })).unwrap().at;
+    let failed =
+        case.seen.facts.iter().find(|fact| matches!(fact.fact, Fact::WorkerFailed { .. })).unwrap().at;
     case.told("w3").log.insert(2, stopped(failed - 1));
     case.breaks("down", "2 and not 1");
 }
@@ -321,7 +330,8 @@ fn an_entry_of_a_person_that_is_gone_for_a_moment() {
     let mut case = well();
     for look in &mut case.seen.looks {
         look.disabled.workers.insert("w7".into());
-        look.disabled.jobs = BTreeMap::from([("db".to_owned(), only("w1")), ("all".to_owned(), BTreeSet::new())]);
+        look.disabled.jobs =
+            BTreeMap::from([("db".to_owned(), only("w1")), ("all".to_owned(), BTreeSet::new())]);
     }
     case.holds();
     assert!(case.verdict().to_text().contains("the 3 entries of others are as before"));
@@ -352,7 +362,9 @@ fn an_entry_of_the_runs_own_that_nobody_names() {
     case.disabled().workers = only("w3");
     let verdict = case.verdict();
     let left = verdict.promises.iter().find(|promise| promise.name == "left_disabled").unwrap();
-    assert!(!left.held && left.what.contains("w3 is left and not named") && left.what.contains("exit code is 0"));
+    assert!(
+        !left.held && left.what.contains("w3 is left and not named") && left.what.contains("exit code is 0")
+    );
     case.exit = Some(1);
     let mut case = well();
     case.disabled().jobs = BTreeMap::from([("api".to_owned(), only("w1"))]);
@@ -443,6 +455,9 @@ fn an_exit_code_that_does_not_fit() {
     case.breaks("exit_code", "would have to be 0");
     case.exit = None;
     case.breaks("exit_code", "by a signal");
+    // A controller that is killed right after the end of its run.
+    case.kills = 1;
+    case.holds();
 }
 
 #[test]

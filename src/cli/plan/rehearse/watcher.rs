@@ -47,11 +47,7 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Begins. `faults` that name a step wake up when the journal says that the step has begun: by its
     /// kind, or by its id in `ids`, the plan's steps in order.
-    pub(super) fn start(
-        sandbox: &Arc<Sandbox>,
-        faults: &[Fault],
-        ids: Vec<String>,
-    ) -> Result<Self, Problem> {
+    pub(super) fn start(sandbox: &Arc<Sandbox>, faults: &[Fault], ids: Vec<String>) -> Result<Self, Problem> {
         let reader = Reader { data: sandbox.bucket_dir().join("data"), ids, ..Reader::default() };
         let reader = Arc::new(Mutex::new(reader));
         // The sandbox asks for as long as it lives, and is not to live for as long as it asks.
