@@ -227,6 +227,18 @@ pub enum CatalogError {
     Broken(String),
 }
 
+impl CatalogError {
+    /// All of it in one line, where there is no room for a report.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Invalid(problems) => {
+                problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
+            }
+            error => error.to_string(),
+        }
+    }
+}
+
 /// The operations of an engine.
 pub trait Catalog: Send + Sync {
     /// What a caller has to know.

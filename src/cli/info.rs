@@ -102,7 +102,7 @@ impl Upstream {
             (program, version)
         });
         let seen = external::look(&bucket.paths().upstream_db);
-        let database = seen.map_err(|error| error.to_string());
+        let database = seen.map_err(|error| error.words());
         Self { program, database }
     }
 
