@@ -148,6 +148,12 @@ impl Bucket {
     /// The id that names this bucket on its workers.
     pub fn bucket_id(&self) -> Result<&str, Problem> {
         self.settings.bucket_id.as_deref().ok_or_else(|| {
+            if self.is_upstream() {
+                let message = format!("the id of this bucket can not be read from {}", shown(&self.paths.upstream_db));
+                return Problem::error("maand::bucket::upstream_db", message).help(
+                    "look at it with the upstream program (`maand info`); if it is damaged, take it from a backup: the workers know the id in it",
+                );
+            }
             let name = shown(&self.paths.maand_conf);
             Problem::error("maand::bucket::no_bucket_id", format!("{name} has no `bucket_id`"))
                 .in_file(&Source::new(name, ""))

@@ -228,13 +228,13 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    /// In one line with every problem of the workspace, which `Display` only counts.
+    /// All of it in one line, where there is no room for a report.
     pub fn words(&self) -> String {
         match self {
             Self::Invalid(problems) => {
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+                problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
             }
-            other => other.to_string(),
+            error => error.to_string(),
         }
     }
 }

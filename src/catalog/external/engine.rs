@@ -92,7 +92,7 @@ impl External {
     /// could not be done; then nothing was broken.
     pub(super) fn repair(&self, turn: &mut Turn<'_>, snapshot: &Snapshot) -> Result<Snapshot, String> {
         let candidates = sync::candidates(snapshot);
-        let error = |error: CatalogError| error.to_string();
+        let error = |error: CatalogError| error.words();
         let nothing = || {
             "worker.json on the workers is out of date, and every job has something pending that a repair would take for done: deploy first".to_owned()
         };

@@ -126,7 +126,8 @@ fn nothing_starts_while_something_of_the_same_job_is_disabled() {
     let (_, stderr) = bench.upstream_ends(1, &["deploy"]);
     assert!(stderr.contains("health check failed: web"), "{stderr}");
     assert!(!bench.is_up(0) && !bench.is_up(1));
-    let runner = format!("python3 /opt/worker/{0}/bin/runner.py {0} start --jobs web", crate::catalog::BUCKET_ID);
+    let runner =
+        format!("python3 /opt/worker/{0}/bin/runner.py {0} start --jobs web", crate::catalog::BUCKET_ID);
     bench.fleet.sh_ok(0, &runner);
     bench.upstream_ok(&["deploy"]);
     assert_eq!(bench.done(0, "web").iter().rev().take(2).collect::<Vec<_>>(), ["start", "start"]);
