@@ -92,7 +92,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// All lines of standard output are JSON; the last is the verdict, the one before it the run's view.
+/// All lines of standard output are JSON; the last is the verdict, the one before it the run's view, if
+/// its controller came to say that.
 #[track_caller]
 fn verdict(output: &Output) -> (Value, Value) {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -108,7 +109,7 @@ fn verdict(output: &Output) -> (Value, Value) {
         panic!("{error}\n{verdict:#}");
     }
     let view = lines.iter().rev().find(|line| line["type"] == "run_view");
-    (verdict, view.unwrap_or_else(|| panic!("no view\n{stdout}\n{stderr}")).clone())
+    (verdict, view.cloned().unwrap_or_default())
 }
 
 /// Every promise held, whatever the exit code of the run was.

@@ -120,24 +120,21 @@ fn a_killed_controller_is_resumed_and_nobody_reboots_twice() {
 #[test]
 fn a_kill_at_each_commit_leaves_one_run_and_one_reboot() {
     let killed = std::sync::atomic::AtomicU64::new(0);
-    let commits: Vec<u64> = (1..=16).collect();
-    side_by_side(&commits, 8, |at| {
+    let commits: Vec<u64> = (1..=12).collect();
+    side_by_side(&commits, 6, |at| {
         let stage = Stage::new();
         let plan = stage
             .write("one.yaml", "version: 1\nname: one\nsteps:\n  - reboot\n  - wait_for_ssh: {settle: 1s}\n");
         let at = at.to_string();
         let more = ["--output", "json", "--workers", "1", "--kill-controller", &at];
-        let (verdict, view) = held(&stage.run(&plan, &more));
-        assert_eq!(
-            (&view["state"], &verdict["workers"][0]["reboots"]),
-            (&"succeeded".into(), &1.into()),
-            "commit {at}"
-        );
+        let (verdict, _) = held(&stage.run(&plan, &more));
+        let worker = &verdict["workers"][0];
+        assert_eq!((&worker["state"], &worker["reboots"]), (&"succeeded".into(), &1.into()), "commit {at}");
         let kills = verdict["controllers_killed"].as_u64().unwrap();
         killed.fetch_add(kills, std::sync::atomic::Ordering::Relaxed);
     });
     // So every commit of the run was among them, the last one included.
-    assert!((5..16).contains(&killed.into_inner()));
+    assert!((5..12).contains(&killed.into_inner()));
 }
 
 #[test]
