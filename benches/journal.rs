@@ -1,4 +1,5 @@
-//! What the journal costs: one durable append, and the replay of 10,000 workers x 7 steps.
+//! What the journal costs: one durable append, and the replay of 10,000 workers x 7 steps; and what the
+//! engine costs with it.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -102,6 +103,14 @@ fn filled(graph: &Arc<RolloutGraph>) -> (tempfile::TempDir, Journal, RunId) {
         journal.append(&run, 1, 1_795_392_900_001, some, None).unwrap();
     }
     (dir, journal, run)
+}
+
+/// What the engine alone does with all facts of a run, and with what follows from them.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn apply(bencher: divan::Bencher<'_, '_>) {
+    let graph = graph(WORKERS);
+    let facts = play(&graph).len();
+    bencher.counter(divan::counter::ItemsCount::new(facts)).bench_local(|| play(&graph).len());
 }
 
 /// One transaction of three facts with its sync: what the disk costs, mostly.

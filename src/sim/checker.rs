@@ -223,6 +223,12 @@ impl Checker {
             Fact::Approved { lane, step, .. } | Fact::StepIgnored { lane, step, .. } => {
                 self.book(*lane).satisfied[*step as usize] = true;
             }
+            Fact::InDoubtResolved { attempt, how: Resolution::Rerun } => {
+                // A person has decided: it is tried however often it was.
+                if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
+                    self.book(lane).failures.remove(&step);
+                }
+            }
             Fact::InDoubtResolved { attempt, how: Resolution::Done | Resolution::Skip } => {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
                     self.book(lane).satisfied[step as usize] = true;

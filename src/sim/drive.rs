@@ -1,13 +1,15 @@
 //! The driver: virtual time, the journal, and a controller that commits, then dispatches, and may die
 //! in between. It asks the very engine of real runs, and decides nothing that the engine decides.
 
+mod calendar;
 mod feed;
 mod process;
 mod waits;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+use calendar::{Calendar, Deadlines};
 
 use super::checker::Checker;
 use super::exec::{Arrival, Flight};
@@ -41,9 +43,9 @@ pub(super) enum Event {
         attempt: AttemptId,
         outcome: Outcome,
     },
-    TimesOut {
-        process: u32,
-        attempt: AttemptId,
+    /// The first attempt with this time-out is due.
+    Deadline {
+        timeout: Millis,
     },
     Polls {
         process: u32,
@@ -86,29 +88,6 @@ pub(super) struct Sleeper {
     unsent: Vec<Effect>,
 }
 
-struct Scheduled {
-    at: Millis,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 pub(super) struct Sim {
     pub(super) knobs: Knobs,
     pub(super) graph: Arc<RolloutGraph>,
@@ -120,8 +99,7 @@ pub(super) struct Sim {
     pub(super) world: World,
     pub(super) checker: Checker,
     pub(super) now: Millis,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    numbered: u64,
+    calendar: Calendar,
     pub(super) rollout: Option<Rollout>,
     /// Which process is the controller; answers to an older one are lost.
     pub(super) process: u32,
@@ -129,7 +107,8 @@ pub(super) struct Sim {
     pub(super) epoch: u64,
     /// Controllers that were replaced and live.
     pub(super) awake: BTreeSet<u32>,
-    pub(super) flights: BTreeMap<AttemptId, Flight>,
+    pub(super) flights: HashMap<AttemptId, Flight>,
+    deadlines: BTreeMap<Millis, Deadlines>,
     pub(super) waiters: BTreeMap<WorkerIx, Vec<AttemptId>>,
     pub(super) journal: Vec<(Millis, Fact)>,
     pub(super) faults_left: u32,
@@ -165,14 +144,14 @@ impl Sim {
             world: World::new(&graph, start),
             checker: Checker::new(&graph, knobs.exclusive),
             now: start,
-            queue: BinaryHeap::new(),
-            numbered: 0,
+            calendar: Calendar::default(),
             rollout: None,
             process: 0,
             epoch: 1,
             awake: BTreeSet::new(),
             on_disk: None,
-            flights: BTreeMap::new(),
+            flights: HashMap::new(),
+            deadlines: BTreeMap::new(),
             waiters: BTreeMap::new(),
             journal: Vec::new(),
             faults_left: knobs.faults,
@@ -210,9 +189,7 @@ impl Sim {
     }
 
     pub(super) fn push(&mut self, after: Millis, event: Event) {
-        self.numbered += 1;
-        let at = self.now + after.max(0);
-        self.queue.push(Reverse(Scheduled { at, number: self.numbered, event }));
+        self.calendar.push(self.now + after.max(0), event);
     }
 
     /// Runs until the run has ended, or something is broken.
@@ -222,11 +199,11 @@ impl Sim {
                 self.after_the_end();
                 return;
             }
-            let Some(Reverse(next)) = self.queue.pop() else {
+            let Some((at, event)) = self.calendar.pop() else {
                 self.stuck();
                 return;
             };
-            let at = next.at.max(self.now);
+            let at = at.max(self.now);
             self.note_wait(at - self.now);
             self.now = at;
             self.events += 1;
@@ -237,7 +214,7 @@ impl Sim {
             if self.rollout.is_some() && self.dies() {
                 self.falls(Vec::new());
             }
-            self.happens(next.event);
+            self.happens(event);
             self.rest();
             if self.knobs.check {
                 self.checker.instant(&self.world);
@@ -275,9 +252,7 @@ impl Sim {
             Event::Answers { process, attempt, outcome } if process == self.process => {
                 self.answered(attempt, outcome);
             }
-            Event::TimesOut { process, attempt } if process == self.process => {
-                self.timed_out(attempt);
-            }
+            Event::Deadline { timeout } => self.deadline(timeout),
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
             Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
             Event::Looks { process, jobs } if process == self.process => self.looks(jobs),

@@ -119,7 +119,7 @@ impl Sim {
             let flight =
                 Flight { graph: Arc::clone(graph), order: order.clone(), sent_at: self.now, seen: None };
             self.flights.insert(attempt, flight);
-            self.push(timeout, Event::TimesOut { process, attempt });
+            self.bound(attempt, timeout);
         }
         let latency = self.durations.between(5, 60);
         self.push(latency, Event::Arrives(Box::new(arrival)));

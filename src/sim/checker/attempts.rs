@@ -163,10 +163,6 @@ impl Checker {
         if world.file.of_worker(worker).iter().any(|entry| !world.file.people().contains(entry)) {
             self.breaks(6, format!("{target:?} is reverted and still disabled"));
         }
-        let stopped = world.host(worker).allocs.iter().find(|alloc| alloc.by_run && !alloc.running);
-        if let Some(alloc) = stopped.filter(|alloc| !world.covers(worker, alloc.job)) {
-            self.breaks(6, format!("{target:?} is reverted and {:?} was not started again", alloc.job));
-        }
     }
 
     /// An effect is about to be carried out: as it was stored, and as the run's own plan says.

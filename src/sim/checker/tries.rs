@@ -2,7 +2,7 @@
 //! are undone. It must not draw delays: only their bounds are known here.
 
 use super::Checker;
-use crate::engine::{AttemptId, Intent, Millis, Outcome};
+use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome};
 use crate::graph::Lane;
 use crate::plan::StepKind;
 
@@ -10,7 +10,13 @@ impl Checker {
     /// A known failure spends an attempt; a lost answer may be looked at without one.
     pub(super) fn count_failure(&mut self, attempt: AttemptId, outcome: &Outcome) {
         let Some((lane, step, intent)) = self.open.get(&attempt).cloned() else { return };
-        if !intent.is_undo() && matches!(outcome, Outcome::Failed { .. } | Outcome::TimedOut { .. }) {
+        // A reboot that was sent before finds the worker away: that is no failure of the step.
+        let departed = match (&intent, outcome) {
+            (Intent::Reboot { .. }, Outcome::Failed { error }) => error.kind == ErrorKind::Unreachable,
+            _ => false,
+        };
+        let fails = matches!(outcome, Outcome::Failed { .. } | Outcome::TimedOut { .. });
+        if !intent.is_undo() && fails && !departed {
             *self.book(lane).failures.entry(step).or_default() += 1;
         }
     }
@@ -23,7 +29,10 @@ impl Checker {
         // A lost answer is looked at soon.
         let least = if failures > 0 { (whole / 2).min(2_000) } else { 0 };
         if due - at < least {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again after {} ms of {whole}", due - at));
+            self.breaks(
+                16,
+                format!("step {step} of {lane:?} is tried again after {} ms of {whole}", due - at),
+            );
         }
         self.book(lane).due.insert(step, due);
     }
@@ -50,7 +59,10 @@ impl Checker {
         let failures = book.failures.get(&step).copied().unwrap_or(0);
         let due = book.due.get(&step).copied();
         if failures >= attempts {
-            self.breaks(16, format!("step {step} of {lane:?} is tried after {failures} failures of {attempts}"));
+            self.breaks(
+                16,
+                format!("step {step} of {lane:?} is tried after {failures} failures of {attempts}"),
+            );
         }
         if due.is_some_and(|due| at < due) {
             self.breaks(16, format!("step {step} of {lane:?} is tried again before it is due"));

@@ -28,7 +28,7 @@ fn count(n: u32, what: &str) -> String {
 }
 
 fn write_all(text: &mut String, heading: &Heading<'_>, answer: &Outlook) -> std::fmt::Result {
-    let made_up = if heading.made_up { " that do not exist" } else { "" };
+    let made_up = if heading.made_up { " (made up)" } else { "" };
     let workers = count(answer.workers, "worker");
     let runs = count(answer.runs, "run");
     writeln!(
@@ -111,7 +111,9 @@ fn list(text: &mut String, lines: impl ExactSizeIterator<Item = String>) -> std:
 
 fn durations(text: &mut String, durations: &Durations) -> std::fmt::Result {
     match durations.from {
-        From::File => writeln!(text, "  steps take what --durations says, and else what such steps usually take"),
+        From::File => {
+            writeln!(text, "  steps take what --durations says, and else what such steps usually take")
+        }
         From::Thumb => writeln!(
             text,
             "  steps take what such steps usually take: there is no finished run to learn from"
