@@ -70,12 +70,13 @@ pub(super) fn apply(
     Ok(Edited { text, changed })
 }
 
-/// Whether the text is what remains, byte for byte, of a file that [`apply`] has made where there was
-/// none, when all its entries are gone again.
-pub(super) fn is_ours_emptied(text: &str) -> bool {
-    ["{\n  \"workers\": []\n}\n", "{\n  \"jobs\": {}\n}\n", "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n"]
-        .contains(&text)
-}
+/// What remains, byte for byte, of a file that [`apply`] has made where there was none, when all its
+/// entries are gone again.
+pub(super) const EMPTIED: [&str; 3] = [
+    "{\n  \"workers\": []\n}\n",
+    "{\n  \"jobs\": {}\n}\n",
+    "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n",
+];
 
 struct Edit<'t> {
     text: &'t str,

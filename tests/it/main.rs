@@ -7,6 +7,7 @@ mod catalog;
 mod catalog_faults;
 mod deny;
 mod graph;
+mod guide;
 mod handbook;
 mod journal;
 mod layering;
@@ -17,12 +18,15 @@ mod run_command;
 mod run_control;
 mod run_controller;
 mod run_crash;
+mod run_edit;
 mod run_faults;
+mod run_people;
 mod sandbox;
 mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;
+mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;
 

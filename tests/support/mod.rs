@@ -75,13 +75,15 @@ fn rustix_root() -> bool {
 pub(crate) struct Options {
     /// sshd's `MaxStartups`.
     pub(crate) max_startups: String,
+    /// sshd asks PAM; what PAM asks is up to the host's `/etc/pam.d/sshd`.
+    pub(crate) pam: bool,
     /// More lines for `sshd_config`.
     pub(crate) sshd: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_startups: "200:30:400".into(), sshd: String::new() }
+        Self { max_startups: "200:30:400".into(), pam: false, sshd: String::new() }
     }
 }
 
@@ -172,9 +174,10 @@ impl Fleet {
         format!(
             "ListenAddress {address}:{PORT}\nHostKey {folder}/host_key\nPidFile none\n\
              AuthorizedKeysFile {fleet}/authorized_keys\nPermitRootLogin yes\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nStrictModes no\nPrintMotd no\n\
+             KbdInteractiveAuthentication no\nUsePAM {pam}\nUseDNS no\nStrictModes no\nPrintMotd no\n\
              MaxStartups {startups}\nMaxSessions 100\nLogLevel INFO\nAllowTcpForwarding yes\n{penalties}\
              SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n{more}\n",
+            pam = if options.pam { "yes" } else { "no" },
             startups = options.max_startups,
             more = options.sshd,
         )
