@@ -243,7 +243,11 @@ impl DisabledFile {
     /// The file beside tells: it holds the new text until the exchange, and from then on what was there.
     /// It is removed only after the end of the edit was noted.
     fn settle(&self, path: &Path, record: &mut Record) -> Result<(), Problem> {
-        let Some(pending) = record.pending.clone() else { return Ok(()) };
+        let Some(pending) = record.pending.clone() else {
+            // Of an edit whose end was noted, and nothing more.
+            let _ = fs::remove_file(path.with_file_name(swap::name_beside(path, "maand")));
+            return Ok(());
+        };
         let failed = |error: io::Error| unwritable(path, &error);
         let beside = path.with_file_name(&pending.beside);
         let now = digest_of(path).map_err(failed)?;

@@ -72,11 +72,8 @@ pub(super) fn apply(
 
 /// What remains, byte for byte, of a file that [`apply`] has made where there was none, when all its
 /// entries are gone again.
-pub(super) const EMPTIED: [&str; 3] = [
-    "{\n  \"workers\": []\n}\n",
-    "{\n  \"jobs\": {}\n}\n",
-    "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n",
-];
+pub(super) const EMPTIED: [&str; 3] =
+    ["{\n  \"workers\": []\n}\n", "{\n  \"jobs\": {}\n}\n", "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n"];
 
 struct Edit<'t> {
     text: &'t str,

@@ -130,3 +130,33 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     wait_until("both are up", || bench.is_up(0) && bench.is_up(1));
     bench.assert_rebooted_once(&boots, "put back");
 }
+
+#[test]
+fn who_follows_the_logs_sees_a_running_step_write() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let own = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - run: {command: 'echo line-one; while [ ! -e /run/go ]; do sleep 0.1; done; echo line-two', undo: none}\n    id: work\n",
+    );
+    let run = bench.spawn(&["plan", "apply", &own, "--yes"]);
+    wait_until("the run has begun", || {
+        let out = bench.maand(&["plan", "status", "--output", "json"]);
+        String::from_utf8_lossy(&out.stdout).contains("\"running\"")
+    });
+    let mut logs = bench.spawn(&["plan", "logs", "--follow"]);
+    let mut screen = logs.stdout.take().unwrap();
+    let (mut shown, mut buffer, mut released) = (Vec::new(), [0; 4096], false);
+    while let Ok(read @ 1..) = screen.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..read]);
+        // It was shown while the step still waits for us.
+        if !released && String::from_utf8_lossy(&shown).contains("work | line-one\n") {
+            bench.fleet.sh_ok(0, "touch /run/go");
+            released = true;
+        }
+    }
+    let text = String::from_utf8_lossy(&shown).into_owned();
+    assert!(released, "{text}");
+    assert_eq!(text.matches("line-one").count(), 1, "{text}");
+    assert_eq!(text.matches("| line-two").count(), 1, "{text}");
+    assert_eq!(logs.wait().unwrap().code(), Some(0));
+    assert_eq!(end(run).0, Some(0));
+}

@@ -121,7 +121,9 @@ fn a_connection_that_is_half_open_in_the_middle_of_a_command_is_noticed() {
     }
     let number = |name: &str| -> u64 {
         let text = log(name);
-        text.trim().parse().unwrap_or_else(|_| panic!("no {name}: {}{}{}", log("out"), log("err"), log("sshd.log")))
+        text.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("no {name}: {}{}{}", log("out"), log("err"), log("sshd.log")))
     };
     // Not how long it took, but that it was noticed before anything else could have ended it.
     assert!(number("noticed") >= number("taken"));
