@@ -48,12 +48,13 @@ if [ "$s" = 1 ] && [ "$(id -u)" != 0 ]; then
   printf "\036\n%s sudo %s\n" "$t" "$c"
   exit 0
 fi
-[ "$i" = sh ] || exec bash -c "$1" maand "$@"
+[ "$i" = sh ] || exec bash --norc -c "$1" maand "$@"
 eval "$1""#;
 
 /// Takes the lock, starts the runner in a group of its own and a watchdog beside it, and says how it
 /// ended, also when nobody hears it any more. `9` is the lock; neither the script nor what it leaves behind
 /// inherits it. Few processes are started: on a small worker they are most of what a short command costs.
+/// bash reads its startup files anew for each shell below sshd, but for `--norc`; the login shell has.
 const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own || exit 1
 IFS= read -r dir || exit 1
 case $dir in /*) ;; *) dir=${HOME:-.}/$dir ;; esac
@@ -74,15 +75,16 @@ if [ "$lock" = 1 ]; then
   printf "%s go\n" "$tb"
 fi
 exec 3<&0
-fired= w=
+fired= w= norc=
+[ "$shell" != bash ] || norc=--norc
 trap "fired=1" USR1
 trap : PIPE
 if [ "$3" = sh ]; then
-  setsid "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  setsid "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
   p=$!
 else
   set -m
-  "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
   p=$!
   set +m
 fi

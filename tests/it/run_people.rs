@@ -118,14 +118,16 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     assert!(!stdout.contains("127.9.9.9"), "{stdout}{stderr}");
     bench.assert_rebooted_once(&boots, "the workers that it began with");
     // Put back, it is as if nothing had been.
+    bench.write("workspace/workers.json", &text);
+    bench.build_and_deploy();
     let boots = bench.boots();
     let mut child = apply_until_reboot(&bench, &plan);
     child.kill().unwrap();
     child.wait().unwrap();
-    bench.write("workspace/workers.json", &text);
+    bench.write("workspace/workers.json", &more);
     let (_, stderr) = bench.expect(3, &["plan", "resume"]);
     assert!(stderr.contains("workers.json has changed"), "{stderr}");
-    bench.write("workspace/workers.json", &more);
+    bench.write("workspace/workers.json", &text);
     bench.expect(0, &["plan", "resume"]);
     wait_until("both are up", || bench.is_up(0) && bench.is_up(1));
     bench.assert_rebooted_once(&boots, "put back");
