@@ -147,8 +147,8 @@ impl DisabledFile {
         // A link (a workspace that is put together from several places) stays a link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut record = Record::load(&self.record, &self.owner, &self.own)?;
-        self.settle(&path, &mut record)?;
         swap::return_aside(&path).map_err(|error| unwritable(&path, &error))?;
+        self.settle(&path, &mut record)?;
         let entries = entries(&record);
         let edited = match self.attempts(&path, &mut record, &entries, wish, fence) {
             Ok(edited) => edited,
@@ -163,6 +163,7 @@ impl DisabledFile {
         let beside = match record.pending.take() {
             Some(pending) => {
                 record.took_place(&pending);
+                self.tidy(&path, &pending)?;
                 Some(path.with_file_name(&pending.beside))
             }
             None => None,
@@ -178,9 +179,6 @@ impl DisabledFile {
         reach(Point::Noted);
         if let Some(beside) = beside {
             let _ = fs::remove_file(beside);
-            if wish == Wish::Absent && edit::is_ours_emptied(&edited.text) && !self.path.is_symlink() {
-                swap::remove(&path, &digest(&edited.text)).map_err(|error| unwritable(&path, &error))?;
-            }
         }
         Ok((record, edited.changed))
     }
@@ -196,11 +194,20 @@ impl DisabledFile {
         fence: Fence<'_>,
     ) -> Result<Edited, Problems> {
         let failed = |error: io::Error| unwritable(path, &error);
+        let made = record.made.clone();
         for _ in 0..TRIES {
             let base = read_whole(path, entries, wish)?;
-            let edited = edit::apply(base.as_ref(), entries, wish)?;
+            let mut edited = edit::apply(base.as_ref(), entries, wish)?;
             if !edited.changed.contains(&true) {
                 return Ok(edited);
+            }
+            match wish {
+                Wish::Present => {
+                    // Anew in each try: the key may be a person's by now.
+                    record.made.clone_from(&made);
+                    record.made.extend(edit::keys_made(base.as_ref().map(Source::text), &edited.text));
+                }
+                Wish::Absent => edited.text = edit::without_empty(&edited.text, &record.made),
             }
             let before = base.as_ref().map(|base| digest(base.text()));
             let name = swap::name_beside(path, "maand");
@@ -230,13 +237,26 @@ impl DisabledFile {
             .into())
     }
 
+    /// Where there was no file before the owner's first entry, there is none again after its last.
+    fn tidy(&self, path: &Path, pending: &Pending) -> Result<(), Problem> {
+        let is_empty = edit::EMPTIED.iter().any(|text| digest(text) == pending.after);
+        if pending.removes.is_empty() || !is_empty || self.path.is_symlink() {
+            return Ok(());
+        }
+        swap::remove(path, &pending.after).map_err(|error| unwritable(path, &error))
+    }
+
     /// Finds out what came of the pending edit, if there is one, and puts back what it has pushed out
     /// of the file of somebody else's.
     ///
     /// The file beside tells: it holds the new text until the exchange, and from then on what was there.
     /// It is removed only after the end of the edit was noted.
     fn settle(&self, path: &Path, record: &mut Record) -> Result<(), Problem> {
-        let Some(pending) = record.pending.clone() else { return Ok(()) };
+        let Some(pending) = record.pending.clone() else {
+            // Of an edit whose end was noted, and nothing more.
+            let _ = fs::remove_file(path.with_file_name(swap::name_beside(path, "maand")));
+            return Ok(());
+        };
         let failed = |error: io::Error| unwritable(path, &error);
         let beside = path.with_file_name(&pending.beside);
         let now = digest_of(path).map_err(failed)?;
@@ -244,7 +264,10 @@ impl DisabledFile {
         let is_in_place = now.as_ref() == Some(&pending.after);
         match there {
             Some(there) if there == pending.after => {}
-            Some(there) if Some(&there) == pending.before.as_ref() => record.took_place(&pending),
+            Some(there) if Some(&there) == pending.before.as_ref() => {
+                record.took_place(&pending);
+                self.tidy(path, &pending)?;
+            }
             Some(_) if is_in_place => swap::put_back(path, &beside, &pending.after).map_err(failed)?,
             // Without a file before, or on a file system that can not exchange, nothing comes out.
             None if is_in_place => record.took_place(&pending),

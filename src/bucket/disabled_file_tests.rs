@@ -43,9 +43,49 @@ fn what_was_there_is_not_ours() {
     assert_eq!(file.enable(&lock, &host("h2"), &mut no_fence).unwrap().changed, wanted[1..2]);
     let last = file.enable(&lock, &host("h3"), &mut no_fence).unwrap();
     assert_eq!((last.changed.as_slice(), last.own.len()), (&wanted[2..], 0));
-    assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"workers\": [\"h1\"], \"jobs\": {}}");
+    assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"workers\": [\"h1\"]}");
     let files: Vec<_> = fs::read_dir(file.path.parent().unwrap()).unwrap().collect();
     assert_eq!(files.len(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_persons_file_is_byte_for_byte_as_before_when_all_of_ours_is_gone() {
+    for text in [
+        "{}",
+        "{}\n",
+        "{\"note\": \"mine\"}",
+        "{\"workers\": []}",
+        "{\"jobs\": {}, \"workers\": []}",
+        "{\n  \"jobs\": {\n    \"db\": {\"allocations\": [\"h4\"]}\n  },\n  \"note\": \"mine\"\n}\n",
+        "{\"workers\": [\"h9\"], \"jobs\": {\"api\": {\"allocations\": [\"h9\"]}}}\n",
+    ] {
+        let (_dir, file, lock) = bucket();
+        fs::write(&file.path, text).unwrap();
+        let api = DisabledEntry::Allocation(JobName::parse("api").unwrap(), host("h2"));
+        // Two rounds, as in two waves.
+        for name in ["h1", "h2"] {
+            let _ = file.disable(&lock, &[worker(name), api.clone()], &mut no_fence).unwrap();
+            let _ = file.enable(&lock, &host(name), &mut no_fence).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_key_that_a_person_wrote_meanwhile_is_theirs() {
+    let (_dir, file, lock) = bucket();
+    fs::write(&file.path, "{\"x\": 1}").unwrap();
+    let path = file.path.clone();
+    let mut first = true;
+    let mut person = || {
+        if std::mem::take(&mut first) {
+            by_rename(&path, "{\"x\": 1, \"workers\": []}");
+        }
+        Ok(())
+    };
+    let _ = file.disable(&lock, &[worker("h1")], &mut person).unwrap();
+    let _ = file.enable(&lock, &host("h1"), &mut no_fence).unwrap();
+    assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"x\": 1, \"workers\": []}");
 }
 
 #[test]

@@ -70,12 +70,10 @@ pub(super) fn apply(
     Ok(Edited { text, changed })
 }
 
-/// Whether the text is what remains, byte for byte, of a file that [`apply`] has made where there was
-/// none, when all its entries are gone again.
-pub(super) fn is_ours_emptied(text: &str) -> bool {
-    ["{\n  \"workers\": []\n}\n", "{\n  \"jobs\": {}\n}\n", "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n"]
-        .contains(&text)
-}
+/// What remains, byte for byte, of a file that [`apply`] has made where there was none, when all its
+/// entries are gone again.
+pub(super) const EMPTIED: [&str; 3] =
+    ["{\n  \"workers\": []\n}\n", "{\n  \"jobs\": {}\n}\n", "{\n  \"workers\": [],\n  \"jobs\": {}\n}\n"];
 
 /// What the text of `disabled.json` becomes when `entries` are added (`there`) or one of each is removed;
 /// `None`: there is no file. The pure part of [`super::DisabledFile`], for worlds without files.
@@ -90,9 +88,34 @@ pub fn edited_disabled(
     let source = text.map(|text| Source::new("disabled.json", text));
     let wish = if there { Wish::Present } else { Wish::Absent };
     let edited = apply(source.as_ref(), entries, wish)?;
-    let gone = wish == Wish::Absent && is_ours_emptied(&edited.text);
+    let gone = wish == Wish::Absent && EMPTIED.contains(&edited.text.as_str());
     let none = gone || (text.is_none() && !edited.changed.contains(&true));
     Ok((!none).then_some(edited.text))
+}
+
+/// Of `workers` and `jobs`, those that `text` has and `base` lacks; none where there was no file, which then
+/// is ours as a whole.
+pub(super) fn keys_made(base: Option<&str>, text: &str) -> Vec<String> {
+    let (Some(Ok(before)), Ok(after)) = (base.map(json::parse), json::parse(text)) else { return Vec::new() };
+    let is_new = |member: &&Member| get(Some(&before), &member.key).is_none();
+    members(Some(&after)).iter().filter(is_new).map(|member| member.key.to_string()).collect()
+}
+
+/// Leaves out those of `keys` that hold an empty list or object.
+pub(super) fn without_empty(text: &str, keys: &[String]) -> String {
+    let Ok(root) = json::parse(text) else { return text.to_owned() };
+    let is_empty = |key: &&String| match get(Some(&root), key).map(|node| &node.value) {
+        Some(Json::Array(items)) => items.is_empty(),
+        Some(Json::Object(members)) => members.is_empty(),
+        _ => false,
+    };
+    let leave_out: Vec<_> = keys.iter().filter(is_empty).map(|key| (key.as_str(), None)).collect();
+    if leave_out.is_empty() {
+        return text.to_owned();
+    }
+    let edit = Edit { text, root: &root, workers: Vec::new(), jobs: BTreeMap::new() };
+    let object = edit.object(&root, leave_out);
+    format!("{}{object}{}", &text[..root.span.start], &text[root.span.end..])
 }
 
 struct Edit<'t> {

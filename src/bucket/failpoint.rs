@@ -2,10 +2,12 @@
 //! is shipped. It gives nobody power that they lack: who sets the environment of a process can kill it
 //! as well.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rustix::process::{Signal, getpid, kill_process};
 
-/// `MAAND_CRASH_EDIT=recorded|swapped|noted`: this process ends by SIGKILL when its first edit of
-/// `disabled.json` has come to that point.
+/// `MAAND_CRASH_EDIT=POINT[:N]` with `recorded`, `swapped` or `noted`: this process ends by SIGKILL when
+/// an edit of `disabled.json` has come to that point for the Nth time (1 unless given).
 pub const CRASH_EDIT: &str = "MAAND_CRASH_EDIT";
 
 /// The points of an edit between which a crash makes a difference.
@@ -33,7 +35,11 @@ impl Point {
 pub(super) fn reach(point: Point) {
     #[cfg(test)]
     testing::reach(point);
-    if std::env::var(CRASH_EDIT).is_ok_and(|wanted| wanted == point.word()) {
+    static REACHED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+    let Ok(wanted) = std::env::var(CRASH_EDIT) else { return };
+    let (word, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    let times = REACHED[point as usize].fetch_add(1, Ordering::Relaxed) + 1;
+    if word == point.word() && nth.parse() == Ok(times) {
         die();
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct Record {
     /// person removes them.
     #[serde(default)]
     pub(super) doubtful: BTreeSet<DisabledEntry>,
+    /// Keys of the file that the owner's edits have added to what people had: they go when they are empty.
+    #[serde(default)]
+    pub(super) made: Vec<String>,
     /// The edit that was begun and is not known to have ended.
     #[serde(default)]
     pub(super) pending: Option<Pending>,
@@ -78,6 +81,7 @@ impl Record {
                 owner: owner.to_owned(),
                 own: own.clone(),
                 doubtful: BTreeSet::new(),
+                made: Vec::new(),
                 // Another owner's: what it pushed out still goes back.
                 pending: other.and_then(|other| other.pending).map(|pending| Pending {
                     adds: Vec::new(),

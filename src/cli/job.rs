@@ -8,8 +8,9 @@ use serde_json::json;
 use super::engine::catalog_error;
 use super::health_check;
 use super::operate::{self, Operation};
+use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, out};
-use crate::catalog::{HealthRequest, JobRequest};
+use crate::catalog::{HealthRequest, JobRequest, Report};
 use crate::plan::Problem;
 
 /// The commands below `maand job`.
@@ -69,7 +70,7 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
     }
     let workers = operate::hosts(&args.allocations)?;
     let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), false)?;
-    let request = JobRequest { target, jobs: jobs.clone(), workers: workers.clone() };
+    let request = JobRequest { target: target.clone(), jobs: jobs.clone(), workers: workers.clone() };
     let report = operation.catalog.job(&request, &operation.call).map_err(catalog_error)?;
     if report.allocations.is_empty() {
         return Err(Problem::error(
@@ -90,12 +91,17 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
     };
     if context.json {
         let mut document = operate::report_json(&report);
+        for allocation in document["allocations"].as_array_mut().into_iter().flatten() {
+            allocation["action"] = target.as_str().into();
+        }
         if let Some(health) = &health {
             document["health"] = health_check::json(health);
         }
         out::print_json(&json!(document))?;
     } else {
-        operate::print_report(&report, context)?;
+        out::print(&table(&report))?;
+        operate::print_bad_workers(&report);
+        operate::print_outputs(&report, context);
         if let Some(health) = &health {
             health_check::print(health, context)?;
         }
@@ -104,4 +110,17 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
         exit = operation.exit(health_check::outcomes(health));
     }
     Ok(exit)
+}
+
+/// One line for each allocation; the detail is the last line that make has printed, or why it failed.
+fn table(report: &Report) -> String {
+    let mut table = Table::new(&["HOST", "JOB", "STATUS", "DETAIL"]);
+    for line in &report.allocations {
+        let (status, detail) = match &line.outcome {
+            Some(outcome) => (operate::word(outcome), operate::detail(outcome)),
+            None => ("-", line.reason.as_str()),
+        };
+        table.row(vec![line.host.to_string(), line.job.to_string(), status.to_owned(), or_dash(detail)]);
+    }
+    table.render()
 }

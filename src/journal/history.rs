@@ -60,6 +60,11 @@ pub(super) fn note_end(db: &Connection, n: i64, fact: &Fact) -> rusqlite::Result
     Ok(())
 }
 
+/// So many of the newest finished runs are kept, however old they are.
+pub const RUNS_KEPT: u32 = 100;
+/// Finished runs are kept for so long (90 days, in milliseconds), however many they are.
+pub const RUNS_KEPT_FOR: Millis = 90 * 24 * 3600 * 1000;
+
 /// So many of the newest finished runs are looked at for estimates.
 const RUNS_FOR_ESTIMATES: u32 = 10;
 /// So many durations of a kind are enough for a median.
@@ -111,16 +116,17 @@ impl Journal {
         Ok(runs.take(at_most as usize).map(|run| run.id).collect())
     }
 
-    /// Forgets finished runs but for the newest `keep` of them; answers with how many went.
+    /// Forgets finished runs, with all their facts and output, that ended before `before` and are not among
+    /// the newest `keep`; answers with how many went.
     ///
     /// # Errors
     /// See [`super::codes`].
-    pub fn prune(&mut self, keep: u32) -> Result<usize, Problem> {
+    pub fn prune(&mut self, keep: u32, before: Millis) -> Result<usize, Problem> {
         self.db
             .execute(
-                "DELETE FROM run WHERE finished_at IS NOT NULL AND n NOT IN
+                "DELETE FROM run WHERE finished_at < ?2 AND n NOT IN
                     (SELECT n FROM run WHERE finished_at IS NOT NULL ORDER BY n DESC LIMIT ?1)",
-                [keep],
+                params![keep, before],
             )
             .map_err(|error| problem(&self.path, "write to", error))
     }

@@ -22,6 +22,7 @@ pub use control::{Control, Request, RequestState};
 pub use error::codes;
 pub use facts::Facts;
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
+pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::{Holder, HolderState};
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output};

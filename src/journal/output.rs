@@ -46,6 +46,22 @@ impl Output {
         }
     }
 
+    /// What came after the first `from` bytes, for somebody who has seen those; what was left out of it is
+    /// said.
+    pub fn since(&self, from: u64) -> Vec<u8> {
+        let skip = |part: &[u8], start: u64| -> usize {
+            usize::try_from(from.saturating_sub(start)).unwrap_or(usize::MAX).min(part.len())
+        };
+        let tail_start = self.total - self.tail.len() as u64;
+        let mut text = self.head[skip(&self.head, 0)..].to_vec();
+        let left_out = tail_start.saturating_sub(from.max(self.head.len() as u64));
+        if left_out > 0 {
+            text.extend_from_slice(format!("\n[... {left_out} bytes were not kept ...]\n").as_bytes());
+        }
+        text.extend_from_slice(&self.tail[skip(&self.tail, tail_start)..]);
+        text
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         let room = OUTPUT_HEAD.saturating_sub(self.head.len()).min(bytes.len());
@@ -128,5 +144,26 @@ impl Journal {
             })
             .map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_follows_sees_every_byte_that_is_kept_once() {
+        let mut output = Output { host: "h".into(), total: 0, head: Vec::new(), tail: Vec::new() };
+        let (mut seen, mut from) = (Vec::new(), 0);
+        for n in 0..40 {
+            output.add(&[b'a' + n % 26; 1000]);
+            seen.extend(output.since(from));
+            from = output.total;
+        }
+        assert_eq!(seen, [output.head.as_slice(), &output.tail].concat());
+        output.add(&vec![b'x'; 100_000]);
+        let late = String::from_utf8(output.since(from)).unwrap();
+        assert!(late.starts_with("\n[... 67232 bytes were not kept ...]\nxxx"), "{}", &late[..60]);
+        assert!(output.since(output.total).is_empty());
     }
 }

@@ -57,7 +57,7 @@ impl Header {
 
     /// The same header with another script behind it, whole as the bootstrap expects it.
     pub(super) fn with_script(&self, script: &str) -> Vec<u8> {
-        let body = format!("{script}\n#{}", self.begin);
+        let body = format!("{script}\n#{}\n", self.begin);
         let mut words = self.second.clone();
         // Its place is certain: a header has seven words there.
         words[5] = body.len().to_string();
@@ -71,6 +71,7 @@ impl Header {
 
     /// The script within its body: without the exports in front and the proof at the end.
     pub(super) fn script<'a>(&self, body: &'a str) -> &'a str {
+        let body = body.strip_suffix('\n').unwrap_or(body);
         let mut text = body.strip_suffix(&format!("\n#{}", self.begin)).unwrap_or(body);
         while let Some(rest) = text.strip_prefix("export ").and_then(after_word) {
             text = rest;
@@ -124,7 +125,7 @@ mod tests {
     fn another_script_takes_the_place_of_one() {
         let sent = Header::read(HEADER).unwrap().with_script("echo hi");
         let text = String::from_utf8(sent.clone()).unwrap();
-        assert_eq!(text, "maand1 1 EE\nBB EE bash 1 60 11 1\n/var/lib/x y\necho hi\n#BB");
+        assert_eq!(text, "maand1 1 EE\nBB EE bash 1 60 12 1\n/var/lib/x y\necho hi\n#BB\n");
         let header = Header::read(&sent).unwrap();
         assert_eq!(sent.len(), header.size + header.length);
     }

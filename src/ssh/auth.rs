@@ -75,7 +75,7 @@ pub(super) fn authenticate(
                 return Err(key_file(key, &why).into());
             }
             Err(stop) => {
-                refused(wire, hop, stop)?;
+                refused(wire, hop, stop, until, cancel)?;
                 tried.push(key.path.display().to_string());
             }
         }
@@ -87,7 +87,7 @@ pub(super) fn authenticate(
             Err(Stop::Failed(error)) if !is_cut(&error) => {
                 tried.push(format!("the SSH agent ({})", error.message()));
             }
-            Err(stop) => refused(wire, hop, stop)?,
+            Err(stop) => refused(wire, hop, stop, until, cancel)?,
         }
     }
     if let Some(error) = unusable {
@@ -101,7 +101,7 @@ pub(super) fn authenticate(
 }
 
 /// `Ok` when the server merely said no to this one key.
-fn refused(wire: &Wire, hop: &Hop, stop: Stop) -> Result<(), AuthFailure> {
+fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) -> Result<(), AuthFailure> {
     let error = match stop {
         Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
         Stop::Deadline => {
@@ -109,14 +109,23 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop) -> Result<(), AuthFailure> {
         }
         Stop::Failed(error) => error,
     };
-    // PAM tells why nobody may log in by a banner, before it hangs up or says no.
-    if let Ok(Some(banner)) = wire.session.userauth_banner()
-        && speaks_of_nologin(banner)
-    {
-        let message = super::visible(banner.trim().as_bytes());
-        return Err(ConnectError::NoLogin { addr: hop.address(), message }.into());
+    let cut = is_cut(&error) || wire.socket.is_closed();
+    if cut {
+        // PAM tells why nobody may log in by a banner, and then hangs up. libssh2 has it among what it has
+        // received, and looks at it only when it asks for the ways to log in.
+        let _ = wire.drive(until, cancel, |session| session.auth_methods(&hop.user).map(drop));
     }
-    if is_cut(&error) {
+    if let Ok(Some(banner)) = wire.session.userauth_banner() {
+        let message = super::visible(banner.trim().as_bytes());
+        if speaks_of_nologin(&message) {
+            return Err(ConnectError::NoLogin { addr: hop.address(), message }.into());
+        }
+        if cut && !message.is_empty() {
+            let why = format!("it hung up and said: {message}");
+            return Err(ConnectError::AuthRefused { user: hop.user.clone(), addr: hop.address(), why }.into());
+        }
+    }
+    if cut {
         return Err(AuthFailure::Dropped(format!("cut during authentication: {}", error.message())));
     }
     Ok(())

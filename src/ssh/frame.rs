@@ -9,7 +9,7 @@
 //!          <begin token> <end token> <sh|bash> <lock 0|1> <deadline s> <bytes of body> <user's own 0|1>
 //!          <state folder>
 //! worker:  <begin token> go                                   (with a lock: it is held)
-//! we:      the body: exports, the script, and `#<begin token>` as proof that all of it came
+//! we:      the body: exports, the script, and a line `#<begin token>` as proof that all of it came
 //! worker:  <begin token> begin <process group> <start time of its leader>
 //! we:      the payload, if any
 //! worker:  the script's output, then on a line of its own
@@ -32,21 +32,29 @@ pub(super) const READY: &str = "maand-ready-1\n";
 /// later.
 pub(super) const KILL_AFTER: u64 = 2;
 
-/// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner, `$3` watchdog.
+/// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner; `$3` is added: `sh`, or where
+/// there is no `setsid`, `bash`: that can give a job a group of its own without a terminal, and most `sh`
+/// can not.
 const STAGE: &str = r#"printf "maand-ready-1\n"
 IFS=" " read -r v s t || exit 1
 [ "$v" = maand1 ] || exit 1
+i=sh
+command -v setsid >/dev/null 2>&1 || i=bash
+set -- "$@" "$i"
 if [ "$s" = 1 ] && [ "$(id -u)" != 0 ]; then
-  sudo -n -E -- sh -c "$1" maand "$@"
+  sudo -n -E -- "$i" -c "$1" maand "$@"
   c=$?
   printf "\036\n%s err 0\n" "$t" >&2
   printf "\036\n%s sudo %s\n" "$t" "$c"
   exit 0
 fi
+[ "$i" = sh ] || exec bash --norc -c "$1" maand "$@"
 eval "$1""#;
 
-/// Takes the lock, starts the runner in a group of its own and the watchdog beside it, and says how
-/// it ended. `9` is the lock; neither the script nor what it leaves behind inherits it.
+/// Takes the lock, starts the runner in a group of its own and a watchdog beside it, and says how it
+/// ended, also when nobody hears it any more. `9` is the lock; neither the script nor what it leaves behind
+/// inherits it. Few processes are started: on a small worker they are most of what a short command costs.
+/// bash reads its startup files anew for each shell below sshd, but for `--norc`; the login shell has.
 const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own || exit 1
 IFS= read -r dir || exit 1
 case $dir in /*) ;; *) dir=${HOME:-.}/$dir ;; esac
@@ -59,28 +67,38 @@ if [ "$lock" = 1 ]; then
   exec 9>>"$dir/lock"
   flock -w "$dl" 9 || end locked 0
   if [ -s "$dir/group" ] && read -r g st <"$dir/group" && [ -r "/proc/$g/stat" ] && read -r s <"/proc/$g/stat"; then
-    set -f; oldargs=$2; oldargs3=$3; oldargs1=$1
+    set -f; old1=$1 old2=$2 old3=$3
     set -- ${s##*) }
     [ "${20}" = "$st" ] && kill -s KILL -- "-$g" 2>/dev/null
-    set -- "$oldargs1" "$oldargs" "$oldargs3"; set +f
+    set -- "$old1" "$old2" "$old3"; set +f
   fi
   printf "%s go\n" "$tb"
 fi
 exec 3<&0
-fired=
+fired= w= norc=
+[ "$shell" != bash ] || norc=--norc
 trap "fired=1" USR1
-if command -v setsid >/dev/null 2>&1; then
-  setsid "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+trap : PIPE
+if [ "$3" = sh ]; then
+  setsid "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
   p=$!
-  setsid sh -c "$3" maand "$dl" "$p" "$$" </dev/null >/dev/null 2>&1 3<&- 9>&- &
-  w=$!
 else
-  set -m 2>/dev/null
-  "$shell" -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  set -m
+  "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
   p=$!
-  sh -c "$3" maand "$dl" "$p" "$$" </dev/null >/dev/null 2>&1 3<&- 9>&- &
-  w=$!
   set +m
+fi
+if [ "$dl" != 0 ]; then
+  (
+    trap "kill \$! 2>/dev/null; exit" TERM
+    sleep "$dl" &
+    wait "$!" || exit
+    kill -s USR1 "$$"
+    kill -s TERM -- "-$p"
+    sleep 2
+    kill -s KILL -- "-$p"
+  ) </dev/null >/dev/null 2>&1 3<&- 9>&- &
+  w=$!
 fi
 exec 3<&- </dev/null
 while :; do
@@ -88,15 +106,26 @@ while :; do
   c=$?
   kill -0 "$p" 2>/dev/null || break
 done
-kill -s KILL -- "-$w" 2>/dev/null || kill -s KILL "$w" 2>/dev/null
 [ "$lock" = 1 ] && : >"$dir/group"
 [ -n "$fired" ] && end deadline "$c"
+[ -z "$w" ] || kill "$w" 2>/dev/null
 end exit "$c""#;
 
 /// Reads the body, records its group, says that it begins, and is the script from there on.
-/// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock.
-const RUNNER: &str = r##"b=$(head -c "$1")
-case $b in *"#$2") ;; *) exit 125 ;; esac
+/// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock. `read` takes byte by byte, as
+/// what follows is not its own: for a short body that costs less than another process.
+const RUNNER: &str = r##"b= l=
+if [ "$1" -le 2048 ]; then
+  while IFS= read -r l; do
+    [ "$l" != "#$2" ] || break
+    b="$b$l
+"
+  done
+  [ "$l" = "#$2" ] || exit 125
+else
+  b=$(head -c "$1")
+  case $b in *"#$2") ;; *) exit 125 ;; esac
+fi
 read -r s </proc/$$/stat
 set -f
 set -- "$2" "$3" "$4" ${s##*) }
@@ -105,20 +134,13 @@ set +f
 MAAND_STATE_DIR=$2
 export MAAND_STATE_DIR
 printf "%s begin %s %s\n" "$1" "$$" "${23}"
-eval "set --; unset b s
+eval "set --; unset b s l
 $b""##;
-
-/// Ends the group at the deadline. `$1` seconds, `$2` group, `$3` wrapper.
-const WATCHDOG: &str = r#"sleep "$1"
-kill -s USR1 "$3"
-kill -s TERM -- "-$2"
-sleep 2
-kill -s KILL -- "-$2""#;
 
 /// The command that is executed, for every script the same.
 pub(super) fn bootstrap() -> String {
     let part = |text: &str| quote(text);
-    format!("exec sh -c {} maand {} {} {}", part(STAGE), part(WRAPPER), part(RUNNER), part(WATCHDOG))
+    format!("exec sh -c {} maand {} {}", part(STAGE), part(WRAPPER), part(RUNNER))
 }
 
 /// Why a script was not run; certain, as the worker said so before the script began.
@@ -208,6 +230,14 @@ pub(super) fn deadline_secs(script: &Script) -> u64 {
     whole.clamp(1, 365 * 24 * 3600)
 }
 
+/// Without a lock and with a deadline at least this far away nobody waits for the end of a script that
+/// was left behind, and there is no watchdog: it ends like any command over SSH.
+const NO_WATCHDOG: u64 = 12 * 3600;
+
+fn watchdog_secs(script: &Script) -> u64 {
+    Some(deadline_secs(script)).filter(|secs| script.lock || *secs < NO_WATCHDOG).unwrap_or(0)
+}
+
 /// `Err` says why it can not be sent.
 pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, String> {
     let token = || uuid::Uuid::new_v4().simple().to_string();
@@ -228,7 +258,7 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, St
         return Err("the script contains a NUL byte".into());
     }
     body.push_str(&script.text);
-    body.push_str(&format!("\n#{begin}"));
+    body.push_str(&format!("\n#{begin}\n"));
     let sudo = script.sudo && profile.use_sudo;
     let state = if sudo { &profile.state_dir } else { &profile.state_dir_in_home };
     let state = state.to_str().filter(|path| !path.contains(['\n', '\0']));
@@ -241,7 +271,7 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, St
         "maand1 {} {end}\n{begin} {end} {shell} {} {} {} {}\n{state}\n",
         u8::from(sudo),
         u8::from(script.lock),
-        deadline_secs(script),
+        watchdog_secs(script),
         body.len(),
         u8::from(script.users_own),
     );
@@ -450,7 +480,7 @@ mod tests {
 
     #[test]
     fn the_bootstrap_is_sound_shell() {
-        for text in [STAGE, WRAPPER, RUNNER, WATCHDOG, &bootstrap()] {
+        for text in [STAGE, WRAPPER, RUNNER, &bootstrap()] {
             for shell in ["sh", "bash"] {
                 let checked = std::process::Command::new(shell).args(["-n", "-c", text]).status();
                 assert!(checked.unwrap().success(), "{shell}: {text}");

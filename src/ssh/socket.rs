@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, sockopt};
 
 use super::{Cancel, ConnectError};
 
@@ -43,6 +43,15 @@ impl Socket {
     /// Ends the connection for everybody who uses it; nothing blocks on it from then on.
     pub(super) fn shut_down(&self) {
         let _ = shutdown(self, Shutdown::Both);
+    }
+
+    /// Whether the other side has closed it, and all that it had sent was read.
+    pub(super) fn is_closed(&self) -> bool {
+        let mut byte = [0; 1];
+        match recv(self, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((_, read)) => read == 0,
+            Err(errno) => !matches!(errno, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
+        }
     }
 
     /// Waits until it can be read (or written, where asked for), at most `timeout`.

@@ -5,7 +5,7 @@
 
 /// Shell text, one line for the head of a script: defines `sudo` as "run it" for root where there is no
 /// sudo. Options without a meaning for root are dropped; another user than root is refused.
-pub const SUDO_FOR_ROOT: &str = r#"if [ "$(id -u)" = 0 ] && ! command -v sudo >/dev/null 2>&1; then sudo() { while [ $# -gt 0 ]; do case "$1" in -u|-g|--user|--group) [ "$2" = root ] || { echo "sudo is not installed here" >&2; return 127; }; shift 2;; --) shift; break;; -*) shift;; *) break;; esac; done; env "$@"; }; fi; "#;
+pub const SUDO_FOR_ROOT: &str = r#"if ! command -v sudo >/dev/null 2>&1 && [ "${EUID:-$(id -u)}" = 0 ]; then sudo() { while [ $# -gt 0 ]; do case "$1" in -u|-g|--user|--group) [ "$2" = root ] || { echo "sudo is not installed here" >&2; return 127; }; shift 2;; --) shift; break;; -*) shift;; *) break;; esac; done; env "$@"; }; fi; "#;
 
 #[cfg(test)]
 mod tests {

@@ -65,7 +65,9 @@ fn the_list_tells_how_runs_and_workers_ended() {
     let (second, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let ids: Vec<_> = journal.runs().unwrap().into_iter().map(|run| run.id).collect();
     assert_eq!(ids, [second.clone(), first]);
-    assert_eq!(journal.prune(0).unwrap(), 1, "the unfinished one stays");
+    assert_eq!(journal.prune(0, 9).unwrap(), 0, "not old enough");
+    assert_eq!(journal.prune(1, 10).unwrap(), 0, "among the newest");
+    assert_eq!(journal.prune(0, 10).unwrap(), 1, "the unfinished one stays");
     assert_eq!(journal.find(None).unwrap(), second);
 }
 

@@ -8,6 +8,7 @@ mod catalog_faults;
 mod deny;
 mod external;
 mod graph;
+mod guide;
 mod handbook;
 mod journal;
 mod layering;
@@ -19,12 +20,15 @@ mod run_command;
 mod run_control;
 mod run_controller;
 mod run_crash;
+mod run_edit;
 mod run_faults;
+mod run_people;
 mod sandbox;
 mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;
+mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -125,9 +125,9 @@ fn a_reboot_that_is_accepted_and_never_made_is_not_taken_for_one() {
 fn slow_shutdown_slow_boot_and_nologin_are_waited_for() {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan_with(&bench, 0, "60s", "60s");
-    bench.fleet.set(0, Fault::ShutdownSecs(4));
+    bench.fleet.set(0, Fault::ShutdownSecs(10));
     bench.fleet.set(0, Fault::BootSecs(2));
-    bench.fleet.set(0, Fault::NologinSecs(3));
+    bench.fleet.set(0, Fault::NologinSecs(10));
     let boots = bench.boots();
     let (stdout, _) = bench.expect(0, &["plan", "apply", &plan, "--yes", "--output", "json"]);
     bench.assert_rebooted_once(&boots, "a slow host");

@@ -78,6 +78,8 @@ fn rustix_root() -> bool {
 pub(crate) struct Options {
     /// sshd's `MaxStartups`.
     pub(crate) max_startups: String,
+    /// sshd asks PAM; what PAM asks is up to the host's `/etc/pam.d/sshd`.
+    pub(crate) pam: bool,
     /// More lines for `sshd_config`.
     pub(crate) sshd: String,
     /// Also what the upstream program needs: its port, and a `python3` for what it brings along, which
@@ -87,7 +89,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_startups: "200:30:400".into(), sshd: String::new(), upstream: false }
+        Self { max_startups: "200:30:400".into(), pam: false, sshd: String::new(), upstream: false }
     }
 }
 
@@ -188,9 +190,10 @@ impl Fleet {
         format!(
             "ListenAddress {address}:{PORT}\n{upstream}HostKey {folder}/host_key\nPidFile none\n\
              AuthorizedKeysFile {fleet}/authorized_keys\nPermitRootLogin yes\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nStrictModes no\nPrintMotd no\n\
+             KbdInteractiveAuthentication no\nUsePAM {pam}\nUseDNS no\nStrictModes no\nPrintMotd no\n\
              MaxStartups {startups}\nMaxSessions 100\nLogLevel INFO\nAllowTcpForwarding yes\n{penalties}\
              SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n{more}\n",
+            pam = if options.pam { "yes" } else { "no" },
             startups = options.max_startups,
             more = options.sshd,
         )

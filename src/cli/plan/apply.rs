@@ -16,7 +16,7 @@ use crate::bucket::Bucket;
 use crate::catalog::{Action, DeployRequest};
 use crate::engine::{Check, ErrorKind, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
-use crate::journal::{Holder, Journal, RunHeader, StepKinds};
+use crate::journal::{Holder, Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunHeader, StepKinds};
 use crate::plan::{self, CommandSource, Located, Plan, Problem, Problems, Step, StepKind, counted};
 use crate::policy;
 use crate::runner;
@@ -102,6 +102,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         seed: header.seed,
     };
     let (id, facts) = session.journal.create_run(&header, &[started])?;
+    session.journal.prune(RUNS_KEPT, runner::now() - RUNS_KEPT_FOR)?;
     session.stored.id = id;
     session.stored.facts = facts;
     session.name_lock()?;

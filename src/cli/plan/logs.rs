@@ -34,7 +34,7 @@ pub struct LogsArgs {
     /// Only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// Go on until the run ends or nobody carries it out any more
+    /// Go on, with what running steps write, until the run ends or nobody carries it out any more
     #[arg(long)]
     follow: bool,
 }
@@ -47,7 +47,14 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
     if args.follow {
         let _ = watch_signals(sender.clone(), |name| name);
     }
-    let mut log = Log { stored: &stored, filter, json: context.json, open: BTreeMap::new(), any: false };
+    let mut log = Log {
+        stored: &stored,
+        filter,
+        json: context.json,
+        open: BTreeMap::new(),
+        shown: BTreeMap::new(),
+        any: false,
+    };
     let mut last = 0;
     loop {
         let alive = args.follow && stored.holder().is_some();
@@ -58,6 +65,9 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
         }
         if !alive {
             break;
+        }
+        if !context.json {
+            out::print(&log.running()?)?;
         }
         match signals.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -127,10 +137,30 @@ struct Log<'a> {
     filter: Filter<'a>,
     json: bool,
     open: BTreeMap<AttemptId, Issued>,
+    /// How many bytes of a running attempt's output were shown, by host.
+    shown: BTreeMap<(AttemptId, String), u64>,
     any: bool,
 }
 
 impl Log<'_> {
+    /// What running attempts have written since the last look, in whole lines.
+    fn running(&mut self) -> Result<String, Problem> {
+        let mut text = String::new();
+        for (attempt, issued) in &self.open {
+            let graph = &self.stored.graph;
+            let step = &graph.steps(issued.lane)[issued.step as usize].id;
+            for output in self.stored.journal.read_output(&self.stored.run.id, *attempt)? {
+                let shown = self.shown.entry((*attempt, output.host.clone())).or_default();
+                let new = output.since(*shown);
+                let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
+                *shown = output.total - (new.len() - end - 1) as u64;
+                write_lines(&mut text, &format!("{}  {step} ", output.host), &new[..end]);
+                self.any = true;
+            }
+        }
+        Ok(text)
+    }
+
     /// What a fact adds to the log: attempts are shown when they have ended.
     fn take(&mut self, stamped: &Stamped) -> Result<String, Problem> {
         match &stamped.fact {
@@ -207,13 +237,18 @@ impl Log<'_> {
         };
         let mut text = format!("{}  {who}  {}{purpose}: {how}\n", Time(issued.at).to_second(), step.id);
         for output in &outputs {
-            let of = if outputs.len() > 1 { format!("{} ", output.host) } else { String::new() };
-            for line in output.text().lines() {
-                let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-                let _ = writeln!(text, "    {of}| {line}");
-            }
+            let of = if outputs.len() > 1 { format!("    {} ", output.host) } else { "    ".to_owned() };
+            let shown = self.shown.remove(&(attempt, output.host.clone())).unwrap_or(0);
+            write_lines(&mut text, &of, &output.since(shown));
         }
         Ok(text)
+    }
+}
+
+fn write_lines(text: &mut String, head: &str, bytes: &[u8]) {
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        let _ = writeln!(text, "{head}| {line}");
     }
 }
 
