@@ -21,10 +21,12 @@ fi
 # Not below what a host sees its own of.
 dir=$(mktemp -d /tmp/maand-overhead.XXXXXX)
 chmod 755 "$dir"
-hosts=()
+mkfifo "$dir/alive"
+exec 7<>"$dir/alive"
 clean() {
   trap - EXIT
-  [ ${#hosts[@]} = 0 ] || kill "${hosts[@]}" 2>/dev/null || true
+  # Its end tells the hosts to end.
+  exec 7>&-
   wait
   rm -rf "$dir"
 }
@@ -61,9 +63,7 @@ StrictModes no
 SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 $penalties
 CONF
-  # The pipe stays open for as long as the script lives.
-  bash "$here/tests/support/host.sh" "$d" < <(exec sleep infinity) >"$d/log" 2>&1 &
-  hosts+=($!)
+  bash "$here/tests/support/host.sh" "$d" <"$dir/alive" 7>&- >"$d/log" 2>&1 &
 done
 greets() { local line; { exec 4<>"/dev/tcp/$1/$port"; } 2>/dev/null && read -r -t 1 line <&4 && exec 4<&- && [[ $line == SSH-* ]]; }
 for ((i = 1; i <= n; i++)); do
