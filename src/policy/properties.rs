@@ -186,7 +186,7 @@ impl Naive {
                 kind.0 == mine.0 && kind.2 == mine.2 && kind.3.contains(&budget.job)
             };
             let queued = self.queued.iter().filter(alike).count() as f64;
-            queued / f64::from((budget.of.saturating_sub(budget.wants)).max(1))
+            queued / f64::from(budget.of.saturating_sub(budget.wants).max(1))
         };
         let budgets = &graph.numbers().budgets;
         let own: Vec<f64> = budgets.iter().filter(|b| mine.3.contains(&b.job)).map(of_job).collect();
