@@ -45,10 +45,10 @@ steps:
   - disable
   - deploy:
     timeout: 25s
-  - reboot: {down_within: 20s}
-    timeout: 25s
+  - reboot: {down_within: 12s}
+    timeout: 60s
   - wait_for_ssh: {settle: 1s}
-    timeout: 25s
+    timeout: 40s
   - enable
   - deploy:
     timeout: 25s
