@@ -44,17 +44,17 @@ rollout: {concurrency: 1, max_failures: 0}
 steps:
   - disable
   - deploy:
-    timeout: 8s
-  - reboot: {down_within: 4s}
-    timeout: 8s
+    timeout: 25s
+  - reboot: {down_within: 12s}
+    timeout: 60s
   - wait_for_ssh: {settle: 1s}
-    timeout: 8s
+    timeout: 40s
   - enable
   - deploy:
-    timeout: 8s
+    timeout: 25s
   - health: {wait: true}
-    timeout: 5s
-    retries: {attempts: 3, delay: 1s}
+    timeout: 10s
+    retries: {attempts: 2, delay: 1s}
 ";
 
 #[test]
