@@ -235,8 +235,11 @@ impl Rollout {
             }
             let mut undo = |intent| todo.push(Undo { step, intent });
             match &self.graph.plan.steps[step as usize].kind {
-                StepKind::Disable { .. } if state.is_left_disabled() => {
-                    undo(Intent::UndoEnable);
+                StepKind::Disable { .. } => {
+                    if state.is_left_disabled() {
+                        undo(Intent::UndoEnable);
+                    }
+                    // Also where it is enabled again: the deploy that starts its jobs may be what failed.
                     undo(Intent::UndoDeploy);
                 }
                 StepKind::Job { action: crate::plan::JobAction::Stop, .. } => undo(Intent::UndoStop),

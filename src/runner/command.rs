@@ -16,13 +16,8 @@ use crate::ssh::{Cancel, Captured, OUTPUT_KEPT, Stream};
 
 use super::access::{Access, Trouble, command_error, last_lines, plain, unknown_words};
 use super::deployer::said;
+use super::mask::{MaskedStream, masked};
 use super::reboot::users_script;
-
-/// What replaces a secret.
-const MASK: &str = "****";
-
-/// A secret shorter than this is not masked in output: it would mask half of every text.
-const SHORTEST_MASKED: usize = 4;
 
 /// The environment of a command: the plan's variables, then its own `env`.
 pub(super) struct Environment {
@@ -62,10 +57,7 @@ impl Environment {
 
     /// `text` without secrets.
     pub(super) fn mask(&self, text: &str) -> String {
-        self.secrets
-            .iter()
-            .filter(|secret| secret.len() >= SHORTEST_MASKED)
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+        masked(text, &self.secrets)
     }
 
     fn mask_outcome(&self, outcome: Outcome) -> Outcome {
@@ -128,9 +120,17 @@ pub(super) fn on_worker(
     let left = until.saturating_duration_since(Instant::now());
     let mut script = users_script("run", text, environment.values.clone(), sudo, left);
     script.lock = true;
-    let mut live =
-        |_: Stream, bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
-    let outcome = match plain(&access.host, connection.run(&script, Some(&mut live))) {
+    let (mut stdout, mut stderr) =
+        (MaskedStream::new(&environment.secrets), MaskedStream::new(&environment.secrets));
+    let mut live = |stream: Stream, bytes: &[u8]| match stream {
+        Stream::Stdout => stdout.push(bytes, &mut |bytes| sink(bytes)),
+        Stream::Stderr => stderr.push(bytes, &mut |bytes| sink(bytes)),
+    };
+    let ended = connection.run(&script, Some(&mut live));
+    for stream in [&mut stdout, &mut stderr] {
+        stream.end(&mut |bytes| sink(bytes));
+    }
+    let outcome = match plain(&access.host, ended) {
         Ok(_) => said("exit code 0"),
         Err(Trouble::Exit { code, stdout, stderr }) => {
             Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
@@ -165,8 +165,7 @@ pub(super) fn on_this_machine(
             Err(error) => return Outcome::Failed { error },
         }
     }
-    let masked = |bytes: &[u8]| sink(environment.mask(&String::from_utf8_lossy(bytes)).as_bytes());
-    let outcome = match spawn(folder, text, environment, until, cancel, &masked) {
+    let outcome = match spawn(folder, text, environment, until, cancel, sink) {
         Ok(Ended { code: Some(0), .. }) => said("exit code 0"),
         Ok(Ended { code: Some(code), output }) => Outcome::Failed {
             error: StepError {
@@ -229,10 +228,12 @@ fn spawn(
             let kept = Arc::clone(&kept);
             scope.spawn(move || {
                 let mut buffer = [0; 8192];
+                let mut masked = MaskedStream::new(&environment.secrets);
                 while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                    sink(&buffer[..read]);
+                    masked.push(&buffer[..read], &mut |bytes| sink(bytes));
                     keep(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &buffer[..read]);
                 }
+                masked.end(&mut |bytes| sink(bytes));
             });
         }
         loop {

@@ -10,6 +10,7 @@ mod command;
 mod controller;
 mod deployer;
 mod drain;
+mod mask;
 mod preflight;
 mod probe;
 mod reboot;

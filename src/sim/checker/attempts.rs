@@ -8,7 +8,7 @@ use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::StepKind;
 use crate::sim::exec::Arrival;
-use crate::sim::world::{World, boot_number};
+use crate::sim::world::{Alloc, World, boot_number};
 
 impl Checker {
     /// What comes before a step has ended well; where a step is skipped, what came before that, too.
@@ -162,6 +162,10 @@ impl Checker {
         let worker = self.worker(target);
         if world.file.of_worker(worker).iter().any(|entry| !world.file.people().contains(entry)) {
             self.breaks(6, format!("{target:?} is reverted and still disabled"));
+        }
+        let stopped = |alloc: &&Alloc| alloc.by_run && !alloc.running && !world.covers(worker, alloc.job);
+        if let Some(alloc) = world.host(worker).allocs.iter().find(stopped) {
+            self.breaks(6, format!("{target:?} is reverted and {:?} is as the run stopped it", alloc.job));
         }
     }
 
