@@ -109,6 +109,41 @@ fn a_worker_that_stays_down_is_named_when_time_is_up() {
 }
 
 #[test]
+fn what_was_enabled_again_is_started_first_where_the_deploy_would_wait_for_it() {
+    let mut before = snapshot(7, &["api", "db"], &["h1", "h2"]);
+    for job in ["api", "db"] {
+        row(&mut before, job, "h1").previous_hash = None;
+    }
+    row(&mut before, "api", "h2").disabled = true;
+    // Its files have changed meanwhile.
+    let mut after = snapshot(8, &["api", "db"], &["h1", "h2"]);
+    row(&mut after, "api", "h2").disabled = true;
+    let new = Some("new".to_owned());
+    let started = row(&mut after, "api", "h1");
+    (started.current_hash, started.previous_hash) = (new.clone(), new);
+    let made = Made::new("cp after data/maand.db; echo deployed", &before);
+    made.prepare("after", &after);
+    made.workers.agree(&after);
+    let report = made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap();
+    assert_eq!(report.workers[&host("h1")], WorkerOutcome::Ok { evidence: "2 started".into() });
+    let expected =
+        ["<h1> note: api: make start, over SSH", "deployed", "<h1> note: api: make restart, over SSH"];
+    assert_eq!(*made.lines.lock().unwrap(), expected, "nobody waits for db, which is disabled nowhere");
+}
+
+#[test]
+fn what_can_not_be_deployed_is_started_all_the_same_and_stays_a_failure() {
+    let mut now = snapshot(7, &["api"], &["h1", "h2"]);
+    row(&mut now, "api", "h1").previous_hash = None;
+    let made = Made::new("cp 8 data/maand.db; exit 1", &now);
+    now.update_seq = 8;
+    made.prepare("8", &now);
+    made.workers.json.lock().unwrap().remove(&host("h2"));
+    let report = made.engine.deploy(&asked(&["h1"]), &made.call(Duration::from_secs(1))).unwrap();
+    assert!(error(&report, "h1").ends_with("api was started over SSH (catalog pending)"), "{report:?}");
+}
+
+#[test]
 fn a_command_without_end_is_ended_with_all_that_it_started_and_nothing_is_known_then() {
     let made = Made::new("sleep 1000 & echo $! >pid; wait", &snapshot(7, &["api"], &["h1"]));
     let report = std::thread::scope(|scope| {

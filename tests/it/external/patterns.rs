@@ -1,6 +1,7 @@
 //! The three patterns of upstream's guide as plans, on a bucket of upstream's.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -177,6 +178,13 @@ impl OwnWrites {
                         }
                         let info = process.join("fdinfo").join(fd.file_name());
                         let info = fs::read_to_string(info).unwrap_or_default();
+                        // Between the two looks the number may have become another file, such as a socket.
+                        let number =
+                            |line: &str| line.strip_prefix("ino:").map(|text| text.trim().to_owned());
+                        let inode = info.lines().find_map(number);
+                        if inode != fs::metadata(&file).ok().map(|meta| meta.ino().to_string()) {
+                            continue;
+                        }
                         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
                         // In octal; the last two bits are the access mode, 0 is read only.
                         if flags
