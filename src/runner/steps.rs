@@ -7,7 +7,9 @@ use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{ErrorKind, Intent, Order, Outcome, StepError};
 use crate::graph::{Lane, TargetIx};
-use crate::plan::{CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo};
+use crate::plan::{
+    CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
+};
 use crate::ssh::Cancel;
 
 use super::command::{Environment, on_this_machine, on_worker};
@@ -411,9 +413,13 @@ fn of_health(report: &HealthReport) -> Outcome {
     }
     if sick.is_empty() {
         let probed = report.allocations.iter().filter(|health| !health.without_probes).count();
+        let workers = report.workers.len();
         return said(format!(
-            "{} workers answer, {probed} allocations pass their probes",
-            report.workers.len()
+            "{} {}, {} {} probes",
+            counted(workers, "worker"),
+            if workers == 1 { "answers" } else { "answer" },
+            counted(probed, "allocation"),
+            if probed == 1 { "passes its" } else { "pass their" },
         ));
     }
     let output = Some(sick.join("\n"));
