@@ -13,7 +13,7 @@ use crate::catalog::{
     HealthReport, HealthRequest, JobRequest, Report,
 };
 use crate::plan::suggest::suggest;
-use crate::plan::{Problem, Problems};
+use crate::plan::{Problem, Problems, counted};
 use crate::ssh::Remote;
 
 /// One run of `make` may take this long where nobody says otherwise.
@@ -136,10 +136,10 @@ impl Catalog for Builtin {
         (call.output)(
             None,
             &format!(
-                "built: {} workers, {} jobs, {} allocations ({} disabled, {} to be removed)",
-                built.state.workers.values().filter(|row| !row.removed).count(),
-                built.state.jobs.values().filter(|row| !row.removed).count(),
-                built.state.allocations.values().filter(live).count(),
+                "built: {}, {}, {} ({} disabled, {} to be removed)",
+                counted(built.state.workers.values().filter(|row| !row.removed).count(), "worker"),
+                counted(built.state.jobs.values().filter(|row| !row.removed).count(), "job"),
+                counted(built.state.allocations.values().filter(live).count(), "allocation"),
                 built.state.allocations.values().filter(|row| row.disabled).count(),
                 built.state.allocations.values().filter(|row| row.removed).count(),
             ),

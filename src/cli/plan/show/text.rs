@@ -1,6 +1,7 @@
 //! The plan for people. Its length does not grow with the fleet: of long lists the first and the last
 //! are shown.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Shown;
@@ -306,6 +307,25 @@ fn beyond(text: &mut String, graph: &RolloutGraph) {
         all.filter(|(_, step)| fleet(step)).map(|(list, step)| format!("{list}: {}", step.id)).collect();
     if !names.is_empty() {
         let _ = writeln!(text, "\nContacts the whole fleet\n  {}", names.join(", "));
+    }
+    // A budget counts all allocations of its job, so all of them are looked at.
+    let selected: BTreeSet<_> = graph.targets.iter().map(|target| target.worker).collect();
+    let outside: BTreeSet<_> = graph
+        .enabled_allocations()
+        .iter()
+        .filter(|allocation| !selected.contains(&allocation.worker))
+        .map(|allocation| allocation.job)
+        .collect();
+    let budgets = &graph.numbers().budgets;
+    let jobs: Vec<_> = budgets.iter().filter(|budget| outside.contains(&budget.job)).collect();
+    if !jobs.is_empty() {
+        let mut names: Vec<_> =
+            jobs.iter().take(JOBS).map(|b| graph.fleet.job(b.job).name.as_str()).collect();
+        if jobs.len() > JOBS {
+            names.push("...");
+        }
+        let names = names.join(", ");
+        let _ = writeln!(text, "\nProbes workers that are not selected, for its budgets\n  {names}");
     }
 }
 
