@@ -12,8 +12,9 @@ use crate::ssh::{ConnectError, Script, Shell};
 use super::access::{Access, Trouble, command_error, connect_error, last_lines, unknown_words};
 use super::{clock, probe};
 
-/// Before the command starts on the worker: long enough for the answer to leave it.
-const COMMAND_DELAY_S: u32 = 1;
+/// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
+/// is only a hint. A `sleep` that knows no fractions waits for a whole second.
+const COMMAND_DELAY_S: &str = "0.5";
 
 /// One exchange with the worker, connecting included.
 const EXCHANGE: Duration = Duration::from_secs(30);
@@ -44,7 +45,7 @@ printf '%s %s\n' "$GENERATION" "$B0" > "$receipt.new" || exit 92
 sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
-start='sleep "$DELAY"
+start='sleep "$DELAY" 2>/dev/null || sleep 1
 eval "$SUDO_FOR_ROOT$COMMAND"
 echo "[exit code $?]"'
 export COMMAND DELAY SUDO_FOR_ROOT
@@ -86,7 +87,8 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
     }
     match compare_patiently(access, order, "reboot", started) {
         Ok(Answer::Already(boot_id)) => rebooted(boot_id),
-        Ok(Answer::Pending | Answer::Nothing) => watch(access, order, started),
+        // It has begun just now: connecting to a busy worker takes nothing off its time to go down.
+        Ok(Answer::Pending | Answer::Nothing) => watch(access, order, Instant::now()),
         // The answer was lost: the worker knows, so look at it.
         Err(Trouble::Unknown(why)) => match watch(access, order, started) {
             Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => Outcome::Unknown {
@@ -154,7 +156,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         ("COMMAND", order.command.to_owned()),
         ("MODE", mode.to_owned()),
         ("SUDO_FOR_ROOT", crate::ssh::SUDO_FOR_ROOT.to_owned()),
-        ("DELAY", COMMAND_DELAY_S.to_string()),
+        ("DELAY", COMMAND_DELAY_S.to_owned()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
     let said = access.change(script, Instant::now() + EXCHANGE)?;
