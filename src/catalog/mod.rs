@@ -7,6 +7,7 @@ mod api;
 mod builtin;
 pub mod command;
 pub mod external;
+mod locking;
 
 pub use api::*;
 pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};

@@ -92,6 +92,11 @@ fn pattern_b_reboots_without_draining() {
         let boot_id = bench.fleet.boot_id(i);
         assert!(stdout.contains(&format!("-> {}", &boot_id[..8])), "{stdout}");
     }
+    // A simulation goes by what the steps of this run took.
+    let outlook = bench.json(0, &["plan", "simulate", &plan]);
+    let learnt = &outlook["durations"];
+    assert_eq!((&learnt["from"], &learnt["kinds"]["boot"]["samples"]), (&"history".into(), &2.into()));
+    assert!(learnt["kinds"]["boot"]["median_ms"].as_i64().is_some_and(|median| median > 0), "{learnt}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::build;
 use super::build::{ports_text, read_tree};
 use super::engine::Builtin;
 use super::planning::{self, DeployPlan, Planned};
@@ -14,8 +15,8 @@ use super::rollout::Rollout;
 use super::state::{AllocationKey, State};
 use super::tree::Tree;
 use super::wire::Wire;
-use super::{build, locking};
 use crate::bucket::{Host, JobName};
+use crate::catalog::locking;
 use crate::catalog::{Action, AllocationReport, Call, CatalogError, DeployRequest, Report, WorkerOutcome};
 use crate::plan::{Problem, Problems};
 

@@ -120,7 +120,7 @@ impl Catalog for Builtin {
 
     fn build(&self, call: &Call) -> Result<(), CatalogError> {
         build::refuse_upstream(&self.bucket).map_err(|problem| CatalogError::Invalid(problem.into()))?;
-        let _lock = super::locking::take(&self.bucket, "build", call)?;
+        let _lock = crate::catalog::locking::take(&self.bucket, "build", call)?;
         let paths = self.bucket.paths();
         // The workspace is checked before a data folder is made.
         let exists = paths.catalog_db.exists();

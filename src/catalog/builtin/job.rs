@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::engine::Builtin;
 use super::scripts::{Task, job_env};
 use super::state::{AllocationKey, AllocationRow, State};
+use super::sync;
 use super::wire::{PARALLEL, Wire, each};
-use super::{locking, sync};
 use crate::bucket::{Host, JobName};
+use crate::catalog::locking;
 use crate::catalog::{Action, AllocationReport, Call, CatalogError, JobRequest, Report, WorkerOutcome};
 use crate::plan::{Problem, Problems};
 

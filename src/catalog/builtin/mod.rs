@@ -14,7 +14,6 @@ mod deploy;
 mod engine;
 mod health;
 mod job;
-mod locking;
 mod order;
 mod planning;
 mod ports;

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use super::engine::Builtin;
-use super::locking;
 use super::scripts::{Agreement, Task, code, compare};
 use super::state::State;
 use super::store::Store;
 use super::wire::{PARALLEL, Wire, each};
 use crate::bucket::Host;
+use crate::catalog::locking;
 use crate::catalog::{Call, CatalogError, Report, WorkerOutcome};
 
 /// What the check saw on one worker.

@@ -10,13 +10,11 @@ use super::engine::External;
 use super::others;
 use super::process::{self, Ended};
 use crate::bucket::Host;
-use crate::bucket::lock::{self, Guard, LockError};
+use crate::bucket::lock::Guard;
+use crate::catalog::locking::{self, WAIT};
 use crate::catalog::{Call, CatalogError};
 use crate::plan::{Problem, Problems};
 
-/// A person is told who holds the lock after this; a step of a run waits as long as it may, since what
-/// it waits for is bounded itself.
-const WAIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -40,21 +38,10 @@ pub(super) struct Turn<'e> {
 impl<'e> Turn<'e> {
     /// Waits for it; `what` is shown to others who wait.
     pub(super) fn take(engine: &'e External, what: &str, call: &'e Call) -> Result<Self, CatalogError> {
+        // A step of a run waits as long as it may, since what it waits for is bounded itself.
         let until = if call.fence.is_some() { call.until } else { call.until.min(Instant::now() + WAIT) };
         let left = own_turn(&engine.left, until, call)?;
-        let path = &engine.bucket.paths().catalog_lock;
-        let wait = until.saturating_duration_since(Instant::now());
-        let lock = lock::acquire(path, &format!("maand {what}"), wait, &|| call.cancel.is_cancelled());
-        let lock = lock.map_err(|error| match error {
-            LockError::Held { holder, .. } => CatalogError::Locked {
-                what: "the catalog of this bucket (data/catalog.lock)".to_owned(),
-                holder: holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string()),
-            },
-            LockError::Cancelled => {
-                CatalogError::Cancelled("cancelled while waiting for the catalog's lock".to_owned())
-            }
-            error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
-        })?;
+        let lock = locking::take_until(&engine.bucket, what, call, until)?;
         let mut turn = Self { engine, call, left, lock: Some(lock) };
         turn.wait_for_others()?;
         Ok(turn)

@@ -7,11 +7,21 @@ use crate::bucket::lock::{Guard, LockError, acquire};
 use crate::catalog::{Call, CatalogError};
 
 /// A build takes less; who waits longer wants to know for whom.
-const WAIT: Duration = Duration::from_secs(5);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
 
-/// Takes it; `what` is shown to others who wait.
-pub(crate) fn take(bucket: &Bucket, what: &str, call: &Call) -> Result<Guard, CatalogError> {
-    let wait = WAIT.min(call.until.saturating_duration_since(Instant::now()));
+/// Takes it for a while that a person waits gladly; `what` is shown to others who wait.
+pub(super) fn take(bucket: &Bucket, what: &str, call: &Call) -> Result<Guard, CatalogError> {
+    take_until(bucket, what, call, call.until.min(Instant::now() + WAIT))
+}
+
+/// Takes it until then at the latest.
+pub(super) fn take_until(
+    bucket: &Bucket,
+    what: &str,
+    call: &Call,
+    until: Instant,
+) -> Result<Guard, CatalogError> {
+    let wait = until.saturating_duration_since(Instant::now());
     let path = &bucket.paths().catalog_lock;
     acquire(path, &format!("maand {what}"), wait, &|| call.cancel.is_cancelled()).map_err(|error| match error
     {
