@@ -16,7 +16,8 @@ use crate::plan::{Problem, Problems};
 const MAX_ENTRIES: usize = 100_000;
 /// So deep, too.
 const MAX_DEPTH: usize = 64;
-/// Top-level folders that exist on the worker only.
+/// What belongs to the worker at the top of a job's folder, whatever it is here: no deploy reads, moves
+/// or removes it.
 pub const WORKERS_OWN: [&str; 3] = ["data", "logs", "bin"];
 
 /// One entry of a job's tree.
@@ -26,6 +27,8 @@ pub struct JobFile {
     pub path: String,
     /// What it is.
     pub kind: JobFileKind,
+    /// 0644, 0755, 0600 or 0700; 0777 for links.
+    pub mode: u32,
 }
 
 /// What an entry of a job's tree is.
@@ -34,12 +37,7 @@ pub enum JobFileKind {
     /// A folder.
     Folder,
     /// A plain file.
-    File {
-        /// In bytes, when it was looked at.
-        size: u64,
-        /// Somebody may execute it.
-        executable: bool,
-    },
+    File,
     /// A symbolic link, sent as it is.
     Link {
         /// Where it points, unresolved.
@@ -104,23 +102,37 @@ impl Walk<'_> {
             }
         };
         let kind = meta.file_type();
-        if prefix.is_empty() && kind.is_dir() && WORKERS_OWN.contains(&name) {
+        if prefix.is_empty() && WORKERS_OWN.contains(&name) {
             return;
         }
+        let mode = plain_mode(meta.permissions().mode(), kind.is_dir());
         if kind.is_dir() {
-            self.found.push(JobFile { path: path.clone(), kind: JobFileKind::Folder });
+            self.found.push(JobFile { path: path.clone(), kind: JobFileKind::Folder, mode });
             self.folder(&entry.path(), &format!("{path}/"), depth + 1);
         } else if kind.is_file() {
-            let executable = meta.permissions().mode() & 0o111 != 0;
-            self.found.push(JobFile { path, kind: JobFileKind::File { size: meta.len(), executable } });
+            self.found.push(JobFile { path, kind: JobFileKind::File, mode });
         } else if kind.is_symlink() {
             match fs::read_link(entry.path()).ok().and_then(|target| target.to_str().map(str::to_owned)) {
-                Some(target) => self.found.push(JobFile { path, kind: JobFileKind::Link { target } }),
+                Some(target) => {
+                    self.found.push(JobFile { path, kind: JobFileKind::Link { target }, mode: 0o777 });
+                }
                 None => self.refuse(&path, "is a link whose target can not be read as text", "remove it"),
             }
         } else {
             self.refuse(&path, "is neither a file nor a folder nor a link", "remove it");
         }
+    }
+}
+
+/// One of four modes, from the bits that a version control system and a umask leave alone.
+fn plain_mode(mode: u32, folder: bool) -> u32 {
+    let executable = folder || mode & 0o100 != 0;
+    let private = mode & 0o004 == 0;
+    match (executable, private) {
+        (false, false) => 0o644,
+        (true, false) => 0o755,
+        (false, true) => 0o600,
+        (true, true) => 0o700,
     }
 }
 
@@ -162,6 +174,7 @@ mod tests {
             fs::write(dir.path().join(file), "x").unwrap();
         }
         std::os::unix::fs::symlink("/etc", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/usr/bin", dir.path().join("bin")).unwrap();
         let files = walk(dir.path(), "api").unwrap();
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["Makefile", "conf", "conf/a.tpl", "conf/data", "conf/data/y", "link"]);

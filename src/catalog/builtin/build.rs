@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::order::deployment_seq;
 use super::ports::{self, Ports};
 use super::state::{AllocationKey, AllocationRow, JobRow, State, WorkerRow};
-use super::tree::{Tree, TreeError};
+use super::tree::Tree;
 use crate::bucket::{Bucket, Fleet, Job, JobName, Probe};
 use crate::catalog::CatalogError;
 use crate::plan::{Problem, Problems, Source};
@@ -61,9 +61,9 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
     for job in &fleet.jobs {
         match read_tree(bucket, &job.name) {
             Ok(tree) => trees.push(tree),
-            Err(problem) => {
+            Err(unreadable) => {
                 trees.push(Tree::default());
-                problems.push(problem);
+                problems.extend(unreadable);
             }
         }
     }
@@ -95,19 +95,8 @@ pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), Problem> {
 }
 
 /// The files of a job as they are now.
-pub(crate) fn read_tree(bucket: &Bucket, job: &JobName) -> Result<Tree, Problem> {
-    Tree::read(&bucket.paths().jobs.join(job.as_str())).map_err(|error| tree_problem(&error))
-}
-
-/// A tree error for people.
-pub(crate) fn tree_problem(error: &TreeError) -> Problem {
-    let problem = Problem::error("maand::catalog::job_files", error.to_string());
-    match error {
-        TreeError::Io(..) => problem.help("make it readable, or move it out of the job's folder"),
-        TreeError::Special(_) | TreeError::Name(..) => {
-            problem.help("rename it, or move it out of the job's folder")
-        }
-    }
+pub(crate) fn read_tree(bucket: &Bucket, job: &JobName) -> Result<Tree, Problems> {
+    Tree::read(&bucket.paths().jobs.join(job.as_str()))
 }
 
 /// What of a job's ports goes into its content hash.

@@ -74,7 +74,7 @@ fn trees_to_send(
     for job in jobs {
         let Some(row) = state.jobs.get(job) else { continue };
         match read_tree(&engine.bucket, job) {
-            Err(problem) => problems.push(problem),
+            Err(unreadable) => problems.extend(unreadable),
             Ok(tree) if tree.hash(&ports_text(Some(&row.ports))) != row.hash => problems.push(
                 Problem::error(
                     "maand::catalog::changed_since_build",

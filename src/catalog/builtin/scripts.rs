@@ -213,7 +213,7 @@ mod tests {
             let job = dir.path().join("worker/jobs/api");
             assert_eq!(run(dir.path(), put, &old_bytes, &old_hash, None), Some(0));
             assert_eq!(Tree::read(&job).unwrap(), old);
-            for kept in super::super::tree::KEPT {
+            for kept in crate::bucket::WORKERS_OWN {
                 fs::create_dir(job.join(kept)).unwrap();
                 fs::write(job.join(kept).join("mine"), "mine").unwrap();
             }
@@ -227,7 +227,7 @@ mod tests {
                 "{n}"
             );
             rolled_forward += usize::from(ended != Some(0) && there == new);
-            for kept in super::super::tree::KEPT {
+            for kept in crate::bucket::WORKERS_OWN {
                 assert_eq!(fs::read_to_string(job.join(kept).join("mine")).unwrap(), "mine");
             }
             // And the next deploy gets through in any case.

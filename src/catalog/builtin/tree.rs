@@ -1,20 +1,19 @@
-//! The files of a job: what they are, their content hash, and the tar stream that carries them.
+//! The files of a job with their content: its hash, and the tar stream that carries them.
 //!
-//! Owners and times are left out and modes are brought to four (0644, 0755, and 0600, 0700 for what
-//! others may not read), so that two checkouts of one commit have one hash. This module must not
-//! know where the files go or what a change of them means.
+//! Which files there are says [`crate::bucket::walk`]. Owners and times are left out and modes are brought
+//! to four, so that two checkouts of one commit have one hash. This module must not know where the files
+//! go or what a change of them means.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Top-level folders of a job that belong to the worker: no deploy reads, moves or removes them.
-pub(crate) const KEPT: [&str; 3] = ["data", "logs", "bin"];
+use crate::bucket::{self, JobFile, JobFileKind};
+use crate::plan::{Problem, Problems};
 
 /// The last entry of every stream. A stream that ends between two entries is a whole archive to
 /// some versions of tar, so the worker looks for this one before it uses anything.
@@ -46,25 +45,50 @@ pub(crate) struct Entry {
 #[serde(transparent)]
 pub(crate) struct Tree(pub(crate) BTreeMap<String, Entry>);
 
-/// Why a folder can not be a job's tree.
+/// A file that can not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TreeError {
-    /// A path could not be read.
-    #[error("{path}: {why}", path = .0.display(), why = .1)]
-    Io(PathBuf, io::Error),
-    /// Neither file, folder nor symbolic link.
-    #[error("{}: a socket, pipe or device can not be deployed", .0.display())]
-    Special(PathBuf),
-    /// A name that is not UTF-8, or one of ours.
-    #[error("{}: {}", .0.display(), .1)]
-    Name(PathBuf, &'static str),
+#[error("{}: {why}", path.display())]
+pub(crate) struct FileError {
+    path: PathBuf,
+    why: io::Error,
+}
+
+impl FileError {
+    fn at(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |why| Self { path: path.to_owned(), why }
+    }
 }
 
 impl Tree {
-    /// Reads a job's folder. Paths below data/, logs/ and bin/ are not looked at.
-    pub(crate) fn read(folder: &Path) -> Result<Self, TreeError> {
+    /// Reads a job's folder.
+    ///
+    /// # Errors
+    /// All that can not be sent to a worker.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
         let mut entries = BTreeMap::new();
-        walk(folder, "", &mut entries)?;
+        for JobFile { path, kind, mode } in bucket::walk(folder, &folder.display().to_string())? {
+            if path == END_ENTRY {
+                let message = format!("{}/{path}: this name is used by maand itself", folder.display());
+                problems.push(Problem::error("maand::catalog::job_files", message).help("rename it"));
+                continue;
+            }
+            let kind = match kind {
+                JobFileKind::Folder => Kind::Folder,
+                JobFileKind::Link { target } => Kind::Link(target),
+                JobFileKind::File => match hash_file(&folder.join(&path)) {
+                    Ok(digest) => Kind::File(digest),
+                    Err(error) => {
+                        let problem = Problem::error("maand::catalog::job_files", error.to_string())
+                            .help("make it readable, or move it out of the job's folder");
+                        problems.push(problem);
+                        continue;
+                    }
+                },
+            };
+            entries.insert(path, Entry { kind, mode });
+        }
+        problems.into_result()?;
         Ok(Self(entries))
     }
 
@@ -110,11 +134,11 @@ impl Tree {
 
     /// Writes the folder as a tar stream into `out`, reading each file once. What is written is what
     /// this tree says: a file that has changed since is an error.
-    pub(crate) fn write_tar(&self, folder: &Path, hash: &str, out: impl Write) -> Result<(), TreeError> {
+    pub(crate) fn write_tar(&self, folder: &Path, hash: &str, out: impl Write) -> Result<(), FileError> {
         let mut tar = tar::Builder::new(out);
         for (path, entry) in &self.0 {
             let full = folder.join(path);
-            let failed = |why| TreeError::Io(full.clone(), why);
+            let failed = FileError::at(&full);
             let mut header = tar::Header::new_gnu();
             header.set_mode(entry.mode);
             header.set_mtime(0);
@@ -124,31 +148,31 @@ impl Tree {
             match &entry.kind {
                 Kind::Folder => {
                     header.set_entry_type(tar::EntryType::Directory);
-                    tar.append_data(&mut header, format!("{path}/"), io::empty()).map_err(failed)?;
+                    tar.append_data(&mut header, format!("{path}/"), io::empty()).map_err(&failed)?;
                 }
                 Kind::Link(target) => {
                     header.set_entry_type(tar::EntryType::Symlink);
-                    tar.append_link(&mut header, path, target).map_err(failed)?;
+                    tar.append_link(&mut header, path, target).map_err(&failed)?;
                 }
                 Kind::File(digest) => {
-                    let file = File::open(&full).map_err(failed)?;
-                    let size = file.metadata().map_err(failed)?.len();
+                    let file = File::open(&full).map_err(&failed)?;
+                    let size = file.metadata().map_err(&failed)?.len();
                     header.set_size(size);
                     let mut reader =
                         Hashing { inner: BufReader::new(file).take(size), hasher: Sha256::new(), read: 0 };
-                    tar.append_data(&mut header, path, &mut reader).map_err(failed)?;
+                    tar.append_data(&mut header, path, &mut reader).map_err(&failed)?;
                     if reader.read != size || hex(&reader.hasher.finalize()) != *digest {
                         return Err(failed(io::Error::other("it changed while it was read")));
                     }
                 }
             }
         }
-        let failed = |why| TreeError::Io(folder.to_owned(), why);
+        let failed = FileError::at(folder);
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(hash.len() as u64);
-        tar.append_data(&mut header, END_ENTRY, hash.as_bytes()).map_err(failed)?;
-        tar.into_inner().and_then(|mut out| out.flush()).map_err(failed)
+        tar.append_data(&mut header, END_ENTRY, hash.as_bytes()).map_err(&failed)?;
+        tar.into_inner().and_then(|mut out| out.flush()).map_err(&failed)
     }
 }
 
@@ -161,12 +185,12 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Writes `tree` into a nameless file in `scratch`.
-    pub(crate) fn new(tree: &Tree, folder: &Path, hash: &str, scratch: &Path) -> Result<Self, TreeError> {
-        let failed = |why| TreeError::Io(scratch.to_owned(), why);
-        fs::create_dir_all(scratch).map_err(failed)?;
-        let mut file = tempfile::tempfile_in(scratch).map_err(failed)?;
+    pub(crate) fn new(tree: &Tree, folder: &Path, hash: &str, scratch: &Path) -> Result<Self, FileError> {
+        let failed = FileError::at(scratch);
+        fs::create_dir_all(scratch).map_err(&failed)?;
+        let mut file = tempfile::tempfile_in(scratch).map_err(&failed)?;
         tree.write_tar(folder, hash, io::BufWriter::new(&mut file))?;
-        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let length = file.seek(SeekFrom::End(0)).map_err(&failed)?;
         Ok(Self { file, length })
     }
 
@@ -205,65 +229,13 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-fn walk(folder: &Path, prefix: &str, entries: &mut BTreeMap<String, Entry>) -> Result<(), TreeError> {
-    let failed = |why| TreeError::Io(folder.to_owned(), why);
-    for item in fs::read_dir(folder).map_err(failed)? {
-        let item = item.map_err(failed)?;
-        let full = item.path();
-        let name = item.file_name();
-        let Some(name) = name.to_str() else {
-            return Err(TreeError::Name(full, "the name is not UTF-8"));
-        };
-        if prefix.is_empty() && KEPT.contains(&name) {
-            continue;
-        }
-        if prefix.is_empty() && name == END_ENTRY {
-            return Err(TreeError::Name(full, "this name is used by maand itself"));
-        }
-        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        let meta = fs::symlink_metadata(&full).map_err(|why| TreeError::Io(full.clone(), why))?;
-        let kind = if meta.is_dir() {
-            walk(&full, &path, entries)?;
-            Kind::Folder
-        } else if meta.is_symlink() {
-            let target = fs::read_link(&full).map_err(|why| TreeError::Io(full.clone(), why))?;
-            match target.to_str() {
-                Some(target) => Kind::Link(target.to_owned()),
-                None => return Err(TreeError::Name(full, "it points to a name that is not UTF-8")),
-            }
-        } else if meta.is_file() {
-            Kind::File(hash_file(&full)?)
-        } else {
-            return Err(TreeError::Special(full));
-        };
-        let mode = match kind {
-            Kind::Link(_) => 0o777,
-            _ => plain_mode(meta.permissions().mode(), meta.is_dir()),
-        };
-        entries.insert(path, Entry { kind, mode });
-    }
-    Ok(())
-}
-
-/// One of four modes, from the bits that a version control system and a umask leave alone.
-fn plain_mode(mode: u32, folder: bool) -> u32 {
-    let executable = folder || mode & 0o100 != 0;
-    let private = mode & 0o004 == 0;
-    match (executable, private) {
-        (false, false) => 0o644,
-        (true, false) => 0o755,
-        (false, true) => 0o600,
-        (true, true) => 0o700,
-    }
-}
-
-fn hash_file(path: &Path) -> Result<String, TreeError> {
-    let failed = |why| TreeError::Io(path.to_owned(), why);
-    let mut file = File::open(path).map_err(failed)?;
+fn hash_file(path: &Path) -> Result<String, FileError> {
+    let failed = FileError::at(path);
+    let mut file = File::open(path).map_err(&failed)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
+        let read = file.read(&mut buffer).map_err(&failed)?;
         if read == 0 {
             return Ok(hex(&hasher.finalize()));
         }
@@ -334,6 +306,8 @@ fn matches(glob: &[u8], path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
