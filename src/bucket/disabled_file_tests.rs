@@ -3,6 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::fleet::{Host, JobName};
+use super::super::lock_file::LockFile;
 use super::super::{failpoint, lock};
 use super::*;
 
@@ -127,7 +128,7 @@ fn nothing_changes_when_the_fence_or_the_lock_says_no() {
     let mut refuse = || Err(Problem::error("maand::test", "an older controller").help("x"));
     assert!(file.disable(&lock, &[worker("h")], &mut refuse).is_err());
     assert!(!file.path.exists());
-    let _new = lock::take_over(&dir.path().join("data/catalog.lock"), "other").unwrap();
+    let _new = LockFile::replace(&dir.path().join("data/catalog.lock"), &"other").unwrap();
     let problems = file.disable(&lock, &[worker("h")], &mut no_fence).unwrap_err();
     assert_eq!(problems.iter().next().unwrap().code, "maand::bucket::lock_lost");
 }

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The address of a worker as written in `workers.json`; `[A-Za-z0-9][A-Za-z0-9._:-]*`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Host(Arc<str>);
 
@@ -36,7 +37,7 @@ impl fmt::Display for Host {
 }
 
 /// The name of a job: its folder below `workspace/jobs`; `[A-Za-z0-9_][A-Za-z0-9._-]*`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct JobName(Arc<str>);
 
@@ -63,7 +64,7 @@ impl fmt::Display for JobName {
 }
 
 /// One entry of `workers.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
     /// Unique within the bucket.
     pub host: Host,
@@ -86,7 +87,7 @@ pub struct Worker {
 }
 
 /// A folder below `workspace/jobs`, described by its `manifest.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// The folder's name.
     pub name: JobName,
@@ -115,7 +116,7 @@ pub struct Job {
 }
 
 /// `restart_policy` of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RestartPolicy {
     /// `make restart`.
@@ -128,7 +129,7 @@ pub enum RestartPolicy {
 }
 
 /// `resources` of a job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
     /// Lower bound of the memory that may be reserved, in MiB (`min`).
     pub memory_min_mb: f64,
@@ -149,7 +150,7 @@ pub struct Resources {
 }
 
 /// `health_check` of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthCheck {
     /// All must pass.
     pub checks: Vec<Probe>,
@@ -162,7 +163,7 @@ pub struct HealthCheck {
 }
 
 /// One probe of a health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "type")]
 pub enum Probe {
     /// A TCP connection from this machine.
@@ -189,7 +190,7 @@ pub enum Probe {
 }
 
 /// A port by number or by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PortRef {
     /// This one.

@@ -1,87 +1,58 @@
-//! Locks between processes on one machine: `flock` on a file that also says who holds it.
+//! The lock of a bucket's catalog, for which others wait a moment: `data/catalog.lock`.
 //!
-//! The kernel frees such a lock when its last descriptor closes, however the process ends; the record
-//! is for people and is never what decides. A lock file that was replaced under us is noticed by its
-//! inode. This module must not know what is locked.
+//! Built on [`LockFile`]; what is here is who holds it, in words, and the waiting. This module must not
+//! know what is done under the lock.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::lock_file::{self, LockFile};
+use super::process::{Process, ProcessState};
+
+/// A held lock; dropping it gives it back.
+pub type Guard = LockFile;
 
 /// Between two tries. `flock` has no time-out of its own, and signals are not ours to use.
 const POLL: Duration = Duration::from_millis(50);
-/// A record is longer than this never.
-const RECORD_LIMIT: u64 = 4096;
+/// Somebody who only looks has the lock for an instant: one try is never the last.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Who holds a lock, as its holder wrote it down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// What it does, such as `maand deploy` or a run's id.
     pub who: String,
-    /// Its process.
-    pub pid: u32,
-    /// Its machine.
-    pub host: String,
     /// When it took the lock, RFC 3339 in UTC.
     pub since: String,
-    /// When its process started, in clock ticks after boot: tells a reused pid.
-    #[serde(default)]
-    started: u64,
-}
-
-/// What has become of a holder's process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HolderState {
-    /// It runs.
-    Running,
-    /// It is stopped (Ctrl-Z, SIGSTOP) and may wake up again.
-    Stopped,
-    /// It has ended; something that it started still has the lock.
-    Gone,
-    /// It is on another machine: nothing is known of it.
-    Elsewhere,
+    /// Which process.
+    #[serde(flatten)]
+    pub process: Process,
 }
 
 impl Holder {
     fn ourselves(who: &str) -> Self {
-        let pid = std::process::id();
         Self {
             who: who.to_owned(),
-            pid,
-            host: machine(),
             since: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-            started: process(pid).map_or(0, |(_, started)| started),
-        }
-    }
-
-    /// What has become of it.
-    pub fn state(&self) -> HolderState {
-        if self.host != machine() {
-            return HolderState::Elsewhere;
-        }
-        match process(self.pid) {
-            Some((_, started)) if self.started != 0 && started != self.started => HolderState::Gone,
-            Some(('T' | 't', _)) => HolderState::Stopped,
-            Some(('Z' | 'X', _)) | None => HolderState::Gone,
-            Some(_) => HolderState::Running,
+            process: Process::this(),
         }
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` (process {} on {}) since {}", self.who, self.pid, self.host, self.since)?;
-        match self.state() {
-            HolderState::Running | HolderState::Elsewhere => Ok(()),
-            HolderState::Stopped => write!(f, "; that process is stopped"),
-            HolderState::Gone => {
+        let Process { pid, host, .. } = &self.process;
+        write!(f, "`{}` (process {pid} on {host}) since {}", self.who, self.since)?;
+        match self.process.state() {
+            ProcessState::Alive | ProcessState::Elsewhere => Ok(()),
+            ProcessState::Stopped => write!(f, "; that process is stopped"),
+            ProcessState::Gone => {
                 write!(f, "; that process has ended, and a command that it started still runs")
             }
         }
@@ -112,14 +83,6 @@ pub enum LockError {
     },
 }
 
-/// A held lock; dropping it gives it back.
-#[derive(Debug)]
-#[must_use]
-pub struct Guard {
-    file: File,
-    path: PathBuf,
-}
-
 /// Takes the lock, waiting at most `wait` for whoever holds it. `who` is what a waiter is shown.
 pub fn acquire(
     path: &Path,
@@ -128,121 +91,29 @@ pub fn acquire(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Guard, LockError> {
     let io_error = |error| LockError::Io { path: path.to_path_buf(), error };
-    let until = Instant::now() + wait;
+    let until = Instant::now() + wait.max(SHORTEST_WAIT);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io_error)?;
     }
     loop {
-        let file = open(path).map_err(io_error)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                let guard = Guard { file, path: path.to_path_buf() };
-                // Between open and flock the file may have been taken over or removed: then others
-                // lock another one.
-                if guard.is_current() {
-                    guard.write_record(&Holder::ourselves(who)).map_err(io_error)?;
-                    return Ok(guard);
-                }
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                if Instant::now() >= until {
-                    let holder = holder(path).map(Box::new);
-                    return Err(LockError::Held { path: path.to_path_buf(), holder });
-                }
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(io_error(error.into())),
+        if let Some(lock) = LockFile::take(path, &Holder::ourselves(who)).map_err(io_error)? {
+            return Ok(lock);
         }
         if cancelled() {
             return Err(LockError::Cancelled);
+        }
+        if Instant::now() >= until {
+            let holder = lock_file::record(path).map(Box::new);
+            return Err(LockError::Held { path: path.to_path_buf(), holder });
         }
         std::thread::sleep(POLL.min(until.saturating_duration_since(Instant::now())));
     }
 }
 
-/// Puts a new lock file in the place of one whose holder is stopped or gone, and takes it. The former
-/// holder finds out by [`Guard::is_current`]. The caller has made sure that it may.
-pub fn take_over(path: &Path, who: &str) -> Result<Guard, LockError> {
-    let io_error = |error| LockError::Io { path: path.to_path_buf(), error };
-    let fresh = path.with_extension(format!("take-over.{}", std::process::id()));
-    let file = open(&fresh).map_err(io_error)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| io_error(error.into()))?;
-    let guard = Guard { file, path: path.to_path_buf() };
-    guard.write_record(&Holder::ourselves(who)).map_err(io_error)?;
-    fs::rename(&fresh, path).map_err(io_error)?;
-    Ok(guard)
-}
-
-/// What the lock file says about its holder; never waits. `None`: it is free or says nothing.
+/// Who holds the lock now; never waits. `None`: nobody, or somebody who was too fast to say who.
 pub fn holder(path: &Path) -> Option<Holder> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(RECORD_LIMIT).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-impl Guard {
-    /// Whether the lock file is still this one, so that the lock means something.
-    pub fn is_current(&self) -> bool {
-        match (self.file.metadata(), fs::metadata(&self.path)) {
-            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-            _ => false,
-        }
-    }
-
-    /// The lock file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Gives the lock back although something that a child left behind may have inherited it: the
-    /// command for which it was taken has ended.
-    pub fn release(self) {
-        let Ok(file) = self.file.try_clone() else { return };
-        // The record first: after the lock is free it would be another's.
-        drop(self);
-        let _ = flock(&file, FlockOperation::Unlock);
-    }
-
-    fn write_record(&self, holder: &Holder) -> io::Result<()> {
-        let mut file = &self.file;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(serde_json::to_string(holder)?.as_bytes())
-    }
-}
-
-/// For a child that is to keep the lock for as long as it runs.
-impl AsFd for Guard {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Nobody reads the record of a free lock; it is emptied for people who look. Where a child
-        // has inherited the descriptor the lock stays held, so nothing is unlocked explicitly.
-        if self.is_current() {
-            let _ = self.file.set_len(0);
-        }
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-fn machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// State letter and start time of a process; `None`: there is none.
-fn process(pid: u32) -> Option<(char, u64)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may hold anything, so the fields are counted after it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    // A process that was killed has left its record behind.
+    if lock_file::is_held(path) { lock_file::record(path) } else { None }
 }
 
 #[cfg(test)]
@@ -260,8 +131,8 @@ mod tests {
         else {
             panic!("held")
         };
-        assert_eq!((holder.who.as_str(), holder.pid), ("maand deploy", std::process::id()));
-        assert_eq!(holder.state(), HolderState::Running);
+        assert_eq!((holder.who.as_str(), holder.process.pid), ("maand deploy", std::process::id()));
+        assert_eq!(holder.process.state(), ProcessState::Alive);
         drop(first);
         assert_eq!(super::holder(&path), None);
         acquire(&path, "x", Duration::ZERO, NEVER).map(drop).unwrap();
@@ -281,40 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_released_lock_is_free_whoever_has_inherited_it() {
+    fn the_record_of_a_killed_holder_says_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
-        let guard = acquire(&path, "a", Duration::ZERO, NEVER).unwrap();
-        let inherited = guard.as_fd().try_clone_to_owned().unwrap();
-        drop(guard);
-        assert!(matches!(acquire(&path, "b", Duration::ZERO, NEVER), Err(LockError::Held { .. })));
-        drop(inherited);
-        let guard = acquire(&path, "a", Duration::ZERO, NEVER).unwrap();
-        let _inherited = guard.as_fd().try_clone_to_owned().unwrap();
-        guard.release();
-        let other = acquire(&path, "b", Duration::ZERO, NEVER).unwrap();
-        assert_eq!(super::holder(&path).map(|holder| holder.who), Some("b".to_owned()));
-        drop(other);
-    }
-
-    #[test]
-    fn a_lock_file_that_was_taken_over_is_worth_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("l");
-        let stopped = acquire(&path, "a", Duration::ZERO, NEVER).unwrap();
-        let new = take_over(&path, "b").unwrap();
-        assert!(!stopped.is_current() && new.is_current());
-        drop(stopped);
-        assert_eq!(super::holder(&path).map(|holder| holder.who), Some("b".to_owned()));
-        assert!(matches!(acquire(&path, "c", Duration::ZERO, NEVER), Err(LockError::Held { .. })));
-    }
-
-    #[test]
-    fn a_process_that_has_ended_is_gone() {
-        let mut holder = Holder::ourselves("a");
-        holder.started += 1;
-        assert_eq!(holder.state(), HolderState::Gone, "the pid was used again");
-        holder.host.push('x');
-        assert_eq!(holder.state(), HolderState::Elsewhere);
+        fs::write(&path, serde_json::to_string(&Holder::ourselves("maand deploy")).unwrap()).unwrap();
+        assert_eq!(super::holder(&path), None);
+        let _held = acquire(&path, "maand build", Duration::ZERO, NEVER).unwrap();
+        assert_eq!(super::holder(&path).map(|holder| holder.who), Some("maand build".to_owned()));
     }
 }

@@ -29,8 +29,6 @@ pub struct Paths {
     pub disabled_record: PathBuf,
     /// Held around every operation that changes the catalog, `disabled.json`, or workers.
     pub catalog_lock: PathBuf,
-    /// Held by the one run of a plan.
-    pub plan_lock: PathBuf,
     pub plan_db: PathBuf,
     pub catalog_db: PathBuf,
     /// Upstream's database; never written.
@@ -53,7 +51,6 @@ impl Paths {
             known_hosts: secrets.join("known_hosts"),
             disabled_record: data.join("disabled-own.json"),
             catalog_lock: data.join("catalog.lock"),
-            plan_lock: data.join("plan.lock"),
             plan_db: data.join("plan.db"),
             catalog_db: data.join("catalog.db"),
             upstream_db: data.join("maand.db"),

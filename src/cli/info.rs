@@ -1,14 +1,84 @@
 //! `maand info`: what this bucket is. It reads, never waits, never writes.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::args::Engine;
+use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::{Bucket, HostKeyCheck, lock};
 use crate::catalog::external::{self, Program, Seen};
+use crate::journal;
 use crate::plan::Problem;
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct InfoDocument<'a> {
+    /// Its folder.
+    bucket: &'a Path,
+    /// Its UUID.
+    bucket_id: &'a str,
+    /// `builtin` or `external`.
+    engine: &'static str,
+    /// Why it is that one.
+    engine_why: &'static str,
+    /// With the external engine: what is known of the program.
+    upstream: Option<UpstreamJson<'a>>,
+    /// It was built at least once.
+    built: bool,
+    /// Who logs in, where a worker has no user of its own.
+    ssh_user: &'a str,
+    /// At which port, where a worker has none of its own.
+    ssh_port: u16,
+    /// The key file.
+    ssh_key: &'a Path,
+    /// Whether root is had by sudo.
+    use_sudo: bool,
+    /// `accept-new` or `strict`.
+    host_key_check: &'static str,
+    /// The folder on workers below which the bucket's is.
+    worker_root: &'a Path,
+    /// Its workers are not real.
+    sandbox: bool,
+    /// How many.
+    workers: usize,
+    /// How many.
+    jobs: usize,
+    /// How many, disabled ones included.
+    allocations: usize,
+    /// How many of these are disabled.
+    disabled_allocations: usize,
+    /// SHA-256 over what the files of the workspace say.
+    content_hash: String,
+    /// Who is changing the catalog now.
+    catalog_lock: Option<&'a lock::Holder>,
+    /// Who is carrying a run out now.
+    plan_lock: Option<&'a journal::Holder>,
+}
+
+/// What is known of the upstream program, in JSON.
+#[derive(Serialize, JsonSchema)]
+struct UpstreamJson<'a> {
+    /// Where it is.
+    program: Option<&'a Path>,
+    /// How it was found.
+    found: Option<&'a str>,
+    /// What it says of itself.
+    version: Option<&'a str>,
+    /// Of its database.
+    schema_version: Option<i64>,
+    /// Of its database.
+    update_seq: Option<i64>,
+    /// Why the program or its database can not be used.
+    error: Option<&'a str>,
+}
+
+impl Document for InfoDocument<'_> {
+    const NAME: &'static str = "info";
+}
 
 /// Carries it out.
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
@@ -23,8 +93,8 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let why = super::engine::why(&bucket, context);
     let allocations = fleet.allocations();
     let disabled = allocations.iter().filter(|allocation| allocation.disabled).count();
-    let held = |path: &std::path::Path| lock::holder(path);
-    let (catalog, plan) = (held(&bucket.paths().catalog_lock), held(&bucket.paths().plan_lock));
+    let catalog = lock::holder(&bucket.paths().catalog_lock);
+    let plan = journal::holder_of(&bucket.paths().data);
     let built = match engine {
         "builtin" => bucket.paths().catalog_db.exists(),
         _ => bucket.is_upstream(),
@@ -34,29 +104,28 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
         HostKeyCheck::Strict => "strict",
     };
     if context.json {
-        out::print_json(&json!({
-            "schema": "info.v1",
-            "bucket": bucket.paths().root,
-            "bucket_id": fleet.bucket_id,
-            "engine": engine,
-            "engine_why": why,
-            "upstream": upstream.as_ref().map(Upstream::json),
-            "built": built,
-            "ssh_user": settings.ssh_user,
-            "ssh_port": settings.ssh_port,
-            "ssh_key": settings.ssh_key,
-            "use_sudo": settings.use_sudo,
-            "host_key_check": check,
-            "worker_root": settings.worker_root,
-            "sandbox": settings.sandbox,
-            "workers": fleet.workers.len(),
-            "jobs": fleet.jobs.len(),
-            "allocations": allocations.len(),
-            "disabled_allocations": disabled,
-            "content_hash": fleet.content_hash(),
-            "catalog_lock": catalog,
-            "plan_lock": plan,
-        }))?;
+        document::print(&InfoDocument {
+            bucket: &bucket.paths().root,
+            bucket_id: &fleet.bucket_id,
+            engine,
+            engine_why: why,
+            upstream: upstream.as_ref().map(Upstream::json),
+            built,
+            ssh_user: &settings.ssh_user,
+            ssh_port: settings.ssh_port,
+            ssh_key: &settings.ssh_key,
+            use_sudo: settings.use_sudo,
+            host_key_check: check,
+            worker_root: &settings.worker_root,
+            sandbox: settings.sandbox,
+            workers: fleet.workers.len(),
+            jobs: fleet.jobs.len(),
+            allocations: allocations.len(),
+            disabled_allocations: disabled,
+            content_hash: fleet.content_hash(),
+            catalog_lock: catalog.as_ref(),
+            plan_lock: plan.as_ref(),
+        })?;
         return Ok(Exit::Done);
     }
     let mut text = String::new();
@@ -80,10 +149,11 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     line("workers", fleet.workers.len().to_string());
     line("jobs", fleet.jobs.len().to_string());
     line("allocations", format!("{}, of which {disabled} disabled", allocations.len()));
-    for (name, holder) in [("locked", catalog), ("run", plan)] {
-        if let Some(holder) = holder {
-            line(name, format!("by {holder}"));
-        }
+    if let Some(holder) = catalog {
+        line("locked", format!("by {holder}"));
+    }
+    if let Some(holder) = plan {
+        line("run", format!("carried out by {}", holder.described()));
     }
     out::print(&text)?;
     Ok(Exit::Done)
@@ -126,20 +196,23 @@ impl Upstream {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> UpstreamJson<'_> {
         let (program, version) = match &self.program {
             Ok((program, version)) => (Some(program), version.as_deref()),
             Err(_) => (None, None),
         };
         let seen = self.database.as_ref().ok().and_then(Option::as_ref);
-        json!({
-            "program": program.map(|program| &program.path),
-            "found": program.map(|program| &program.found),
-            "version": version,
-            "schema_version": seen.map(|seen| seen.schema),
-            "update_seq": seen.map(|seen| seen.update_seq),
-            "error": self.program.as_ref().err().map(|problem| problem.message.as_str())
-                .or(self.database.as_ref().err().map(String::as_str)),
-        })
+        UpstreamJson {
+            program: program.map(|program| program.path.as_path()),
+            found: program.map(|program| program.found.as_str()),
+            version,
+            schema_version: seen.map(|seen| seen.schema),
+            update_seq: seen.map(|seen| seen.update_seq),
+            error: self.program.as_ref().err().map(|problem| problem.message.as_str()).or(self
+                .database
+                .as_ref()
+                .err()
+                .map(String::as_str)),
+        }
     }
 }

@@ -4,17 +4,15 @@
 //! new file in its place: the old holder then has a lock on a file that nobody looks at, and is stopped
 //! by the raised epoch at its next append.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-
+use crate::bucket::lock_file::{self, LockFile};
+use crate::bucket::{Process, ProcessState};
 use crate::plan::Problem;
 
-use super::holder::{Holder, HolderState};
+use super::holder::Holder;
 
 /// The lock file's name in the bucket's `data` folder.
 pub const LOCK_FILE: &str = "plan.lock";
@@ -34,10 +32,7 @@ pub enum LockError {
 
 /// The run lock of a bucket, for as long as it lives.
 #[derive(Debug)]
-pub struct RunLock {
-    file: File,
-    path: PathBuf,
-}
+pub struct RunLock(LockFile);
 
 impl RunLock {
     /// Takes the lock, without waiting.
@@ -50,19 +45,11 @@ impl RunLock {
             if look > 0 {
                 std::thread::sleep(BETWEEN_LOOKS);
             }
-            let file = open(&path)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if is_at(&file, &path) => {
-                    let mut lock = Self { file, path };
-                    lock.write(record)?;
-                    return Ok(lock);
-                }
-                // Somebody has put another file there in between.
-                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
-                Err(error) => return Err(failed(&path, "lock", error.into())),
+            if let Some(lock) = LockFile::take(&path, record).map_err(|error| failed(&path, "lock", error))? {
+                return Ok(Self(lock));
             }
         }
-        Err(LockError::Held(Box::new(read_record(&path).unwrap_or_else(unknown_holder))))
+        Err(LockError::Held(Box::new(lock_file::record(&path).unwrap_or_else(unknown_holder))))
     }
 
     /// Takes the lock away from a holder that is stopped or gone, or, with `elsewhere`, from one on
@@ -78,93 +65,47 @@ impl RunLock {
             Err(LockError::Held(_)) => {}
             done => return done,
         }
-        // One at a time; waits only for others who take over, and they do nothing long.
+        // One at a time; others who take over do nothing long.
         let guard_path = data_dir.join("plan.lock.take-over");
-        let guard = open(&guard_path)?;
-        flock(&guard, FlockOperation::LockExclusive)
-            .map_err(|error| failed(&guard_path, "lock", error.into()))?;
+        let _guard = loop {
+            match LockFile::take(&guard_path, record).map_err(|error| failed(&guard_path, "lock", error))? {
+                Some(guard) => break guard,
+                None => std::thread::sleep(BETWEEN_LOOKS),
+            }
+        };
         let holder = match Self::acquire(data_dir, record) {
             Err(LockError::Held(holder)) => holder,
             done => return done,
         };
-        let allowed = match holder.state() {
-            HolderState::Stopped | HolderState::Gone => true,
-            HolderState::Elsewhere => elsewhere,
-            HolderState::Alive => false,
+        let allowed = match holder.process.state() {
+            ProcessState::Stopped | ProcessState::Gone => true,
+            ProcessState::Elsewhere => elsewhere,
+            ProcessState::Alive => false,
         };
         if !allowed {
             return Err(LockError::Held(holder));
         }
-        let fresh = data_dir.join(format!("plan.lock.{}", std::process::id()));
-        let file = open(&fresh)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| failed(&fresh, "lock", error.into()))?;
-        let mut lock = Self { file, path: fresh };
-        lock.write(record)?;
-        std::fs::rename(&lock.path, &path).map_err(|error| failed(&path, "replace", error))?;
-        lock.path = path;
-        Ok(lock)
+        LockFile::replace(&path, record).map(Self).map_err(|error| failed(&path, "replace", error))
     }
 
     /// Whether this is still the lock that others look at, or it was taken over.
     pub fn is_held(&self) -> bool {
-        is_at(&self.file, &self.path)
+        self.0.is_current()
     }
 
     /// Writes the record anew, for example when the run has got its name.
     ///
     /// # Errors
     /// [`LockError::Failed`].
-    pub fn write(&mut self, record: &Holder) -> Result<(), LockError> {
-        let text = serde_json::to_string(record).unwrap_or_default();
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| self.file.write_all(text.as_bytes()))
-            .map_err(|error| failed(&self.path, "write", error))
-    }
-}
-
-impl Drop for RunLock {
-    fn drop(&mut self) {
-        // The record goes first, so that nobody reads an old one; the lock ends with the descriptor.
-        let _ = self.file.set_len(0);
+    pub fn write(&self, record: &Holder) -> Result<(), LockError> {
+        self.0.write(record).map_err(|error| failed(self.0.path(), "write", error))
     }
 }
 
 /// Who holds the lock now; `None`: nobody.
 pub fn holder_of(data_dir: &Path) -> Option<Holder> {
     let path = data_dir.join(LOCK_FILE);
-    let file = File::open(&path).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        // Given back when `file` is closed, at once.
-        Ok(()) => None,
-        Err(_) => Some(read_record(&path).unwrap_or_else(unknown_holder)),
-    }
-}
-
-fn open(path: &Path) -> Result<File, LockError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| failed(path, "open", error))
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(ours), Ok(theirs)) => ours.ino() == theirs.ino() && ours.dev() == theirs.dev(),
-        _ => false,
-    }
-}
-
-fn read_record(path: &Path) -> Option<Holder> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(1 << 16).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    lock_file::is_held(&path).then(|| lock_file::record(&path).unwrap_or_else(unknown_holder))
 }
 
 /// The record is written just after the lock is taken: it can be missing for an instant.
@@ -172,15 +113,12 @@ fn unknown_holder() -> Holder {
     Holder {
         run: None,
         who: "somebody".to_owned(),
-        host: String::new(),
-        pid: 0,
         since: 0,
-        started: None,
-        pid_namespace: None,
+        process: Process { host: String::new(), pid: 0, started: None, pid_namespace: None },
     }
 }
 
-fn failed(path: &Path, what: &str, error: std::io::Error) -> LockError {
+fn failed(path: &Path, what: &str, error: io::Error) -> LockError {
     let folder = path.parent().unwrap_or(path).display();
     LockError::Failed(
         Problem::error("maand::lock::failed", format!("cannot {what} {}: {error}", path.display()))

@@ -23,7 +23,7 @@ pub use error::codes;
 pub use facts::Facts;
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
-pub use holder::{Holder, HolderState};
+pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output};
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun, StoredState};

@@ -140,7 +140,7 @@ fn header(
         workspace_hash: workspace_hash.to_owned(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         who: holder.who.clone(),
-        seed: seed(started_at, holder.pid),
+        seed: seed(started_at, holder.process.pid),
         scripts,
         hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
         kinds: StepKinds {

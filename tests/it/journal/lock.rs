@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use maand::journal::{Holder, HolderState, LOCK_FILE, LockError, RunLock, holder_of};
+use maand::bucket::ProcessState;
+use maand::journal::{Holder, LOCK_FILE, LockError, RunLock, holder_of};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_until;
@@ -43,7 +44,9 @@ impl Holding {
             .unwrap();
         let this = Self(child);
         let pid = this.0.id();
-        wait_until("the child holds the lock", || holder_of(dir).is_some_and(|holder| holder.pid == pid));
+        wait_until("the child holds the lock", || {
+            holder_of(dir).is_some_and(|holder| holder.process.pid == pid)
+        });
         this
     }
 
@@ -66,7 +69,7 @@ fn one_holder_at_a_time_and_it_is_named() {
     let lock = RunLock::acquire(dir.path(), &record("one")).unwrap();
     let holder = held(RunLock::acquire(dir.path(), &record("two")));
     assert_eq!(holder.run.as_deref(), Some("one"));
-    assert_eq!(holder.state(), HolderState::Alive);
+    assert_eq!(holder.process.state(), ProcessState::Alive);
     assert_eq!(holder_of(dir.path()), Some(holder.clone()));
     let problem = holder.problem();
     assert!(problem.message.contains(&format!("process {}", std::process::id())), "{problem}");
@@ -97,7 +100,7 @@ fn a_stopped_holder_loses_the_lock_to_a_take_over() {
     held(RunLock::take_over(dir.path(), &record("two"), true));
     child.signal(Signal::STOP);
     wait_until("the child is stopped", || {
-        holder_of(dir.path()).is_some_and(|holder| holder.state() == HolderState::Stopped)
+        holder_of(dir.path()).is_some_and(|holder| holder.process.state() == ProcessState::Stopped)
     });
     let holder = held(RunLock::acquire(dir.path(), &record("two")));
     assert!(holder.problem().help.unwrap().contains("--take-over"));
@@ -113,9 +116,13 @@ fn a_stopped_holder_loses_the_lock_to_a_take_over() {
 #[test]
 fn a_holder_elsewhere_needs_a_persons_word() {
     let dir = assert_fs::TempDir::new().unwrap();
-    let elsewhere = Holder { host: "another.example".into(), ..record("one") };
+    let mut elsewhere = record("one");
+    elsewhere.process.host = "another.example".into();
     let lock = RunLock::acquire(dir.path(), &elsewhere).unwrap();
-    assert_eq!(held(RunLock::take_over(dir.path(), &record("two"), false)).state(), HolderState::Elsewhere);
+    assert_eq!(
+        held(RunLock::take_over(dir.path(), &record("two"), false)).process.state(),
+        ProcessState::Elsewhere
+    );
     let new = RunLock::take_over(dir.path(), &record("two"), true).unwrap();
     assert!(!lock.is_held() && new.is_held());
     assert!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).unwrap().contains("\"two\""));
