@@ -1,10 +1,29 @@
 //! `maand build`: the workspace becomes the catalog's wanted state. No worker is contacted.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::engine::catalog_error;
 use super::operate::Operation;
-use super::{CliError, Context, Exit, out};
+use super::{CliError, Context, Exit};
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BuildDocument {
+    /// The workspace was built; a refused one prints no document.
+    ok: bool,
+    /// Allocations that the workspace asks for.
+    allocations: usize,
+    /// Of these, the disabled ones.
+    disabled: usize,
+    /// Allocations that the next deploy removes.
+    removed: usize,
+}
+
+impl Document for BuildDocument {
+    const NAME: &'static str = "build";
+}
 
 /// Carries it out.
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
@@ -14,12 +33,12 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
         let allocations = operation.catalog.allocations().map_err(catalog_error)?;
         let count =
             |is: fn(&crate::catalog::CatalogAllocation) -> bool| allocations.iter().filter(|a| is(a)).count();
-        out::print_json(&json!({
-            "ok": true,
-            "allocations": count(|a| !a.removed),
-            "disabled": count(|a| a.disabled),
-            "removed": count(|a| a.removed),
-        }))?;
+        document::print(&BuildDocument {
+            ok: true,
+            allocations: count(|a| !a.removed),
+            disabled: count(|a| a.disabled),
+            removed: count(|a| a.removed),
+        })?;
     }
     Ok(Exit::Done)
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::table::{Table, or_dash};
 use super::world::World;
 use super::{CliError, Context, Exit, engine, out};
@@ -70,30 +72,126 @@ pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliErr
             let names = all.iter().map(|one| one.job.as_str()).collect();
             let hosts = all.iter().map(|one| one.host.as_str()).collect();
             filter.check(&names, &hosts)?;
-            show(context, "deployments", deployments(&all, &filter))
+            show(context, deployments(&all, &filter))
         }
-        CatCommand::Workers => show(context, "workers", workers(&fleet)),
-        CatCommand::Jobs => show(context, "jobs", jobs(&fleet)),
+        CatCommand::Workers => show(context, workers(&fleet)),
+        CatCommand::Jobs => show(context, jobs(&fleet)),
         CatCommand::Allocations(filter) => {
             let names = fleet.jobs.iter().map(|job| job.name.as_str()).collect();
             let hosts = fleet.workers.iter().map(|worker| worker.host.as_str()).collect();
             filter.check(&names, &hosts)?;
-            show(context, "allocations", allocations(&fleet, &filter))
+            show(context, allocations(&fleet, &filter))
         }
     }
 }
 
-/// The table and the same as JSON.
-struct Both {
-    table: Table,
-    json: Vec<Value>,
+/// `maand cat workers` as JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WorkersDocument<'a> {
+    /// In the order of their positions.
+    workers: Vec<WorkerJson<'a>>,
 }
 
-fn show(context: &Context, what: &str, both: Both) -> Result<Exit, CliError> {
+/// A worker as JSON.
+#[derive(Serialize, JsonSchema)]
+struct WorkerJson<'a> {
+    #[serde(flatten)]
+    worker: &'a Worker,
+    /// `disabled.json` names it.
+    disabled: bool,
+}
+
+/// `maand cat jobs` as JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct JobsDocument<'a> {
+    /// In the order of their names.
+    jobs: Vec<JobJson<'a>>,
+}
+
+/// A job as JSON.
+#[derive(Serialize, JsonSchema)]
+struct JobJson<'a> {
+    #[serde(flatten)]
+    job: &'a Job,
+    /// On how many workers it is.
+    allocations: usize,
+    /// On how many of these it is disabled.
+    disabled: usize,
+}
+
+/// `maand cat allocations` as JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AllocationsDocument<'a> {
+    /// By job, then worker.
+    allocations: Vec<AllocationJson<'a>>,
+}
+
+/// An allocation as JSON.
+#[derive(Serialize, JsonSchema)]
+struct AllocationJson<'a> {
+    /// Which job.
+    job: &'a str,
+    /// On which worker.
+    host: &'a str,
+    /// `disabled.json` covers it.
+    disabled: bool,
+    /// The job's version in the workspace.
+    version: &'a str,
+}
+
+/// `maand cat deployments` as JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DeploymentsDocument<'a> {
+    /// In the order of deployment.
+    deployments: Vec<DeploymentJson<'a>>,
+}
+
+/// A deployment as JSON.
+#[derive(Serialize, JsonSchema)]
+struct DeploymentJson<'a> {
+    /// Which job.
+    job: &'a str,
+    /// On which worker.
+    host: &'a str,
+    /// What the next deploy makes of it: `new`, `changed`, `current`, `disabled`, `removed` or `gone`.
+    rollout: &'static str,
+    /// It is disabled.
+    disabled: bool,
+    /// It is no longer selected and waits for its removal.
+    removed: bool,
+    /// Lower ones are deployed first.
+    deployment_seq: u32,
+    /// Content last promoted there; nothing: it was never deployed.
+    current_hash: Option<&'a str>,
+    /// Content that the workspace has.
+    new_hash: Option<&'a str>,
+    /// Version last promoted there.
+    current_version: Option<&'a str>,
+    /// Version that the workspace has.
+    new_version: Option<&'a str>,
+}
+
+impl Document for WorkersDocument<'_> {
+    const NAME: &'static str = "cat-workers";
+}
+
+impl Document for JobsDocument<'_> {
+    const NAME: &'static str = "cat-jobs";
+}
+
+impl Document for AllocationsDocument<'_> {
+    const NAME: &'static str = "cat-allocations";
+}
+
+impl Document for DeploymentsDocument<'_> {
+    const NAME: &'static str = "cat-deployments";
+}
+
+fn show<D: Document>(context: &Context, (table, document): (Table, D)) -> Result<Exit, CliError> {
     if context.json {
-        out::print_json(&json!({"schema": format!("cat-{what}.v1"), what: both.json}))?;
+        document::print(&document)?;
     } else {
-        out::print(&both.table.render())?;
+        out::print(&table.render())?;
     }
     Ok(Exit::Done)
 }
@@ -106,7 +204,7 @@ fn amount(value: f64, unit: &str) -> String {
     if value == 0.0 { "-".to_owned() } else { format!("{value} {unit}") }
 }
 
-fn workers(fleet: &Fleet) -> Both {
+fn workers(fleet: &Fleet) -> (Table, WorkersDocument<'_>) {
     let mut table = Table::new(&["HOST", "POSITION", "LABELS", "TAGS", "MEMORY", "CPU", "STATE"]);
     let mut json = Vec::new();
     for worker in &fleet.workers {
@@ -122,14 +220,12 @@ fn workers(fleet: &Fleet) -> Both {
             amount(worker.cpu_mhz, "MHz"),
             if disabled { "disabled" } else { "enabled" }.to_owned(),
         ]);
-        let mut value = serde_json::to_value(worker).unwrap_or_default();
-        value["disabled"] = disabled.into();
-        json.push(value);
+        json.push(WorkerJson { worker, disabled });
     }
-    Both { table, json }
+    (table, WorkersDocument { workers: json })
 }
 
-fn jobs(fleet: &Fleet) -> Both {
+fn jobs(fleet: &Fleet) -> (Table, JobsDocument<'_>) {
     let mut table = Table::new(&[
         "JOB",
         "VERSION",
@@ -155,12 +251,9 @@ fn jobs(fleet: &Fleet) -> Both {
             ports(job),
             or_dash(job.demands.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
         ]);
-        let mut value = serde_json::to_value(job).unwrap_or_default();
-        value["allocations"] = count.into();
-        value["disabled"] = disabled.into();
-        json.push(value);
+        json.push(JobJson { job, allocations: count, disabled });
     }
-    Both { table, json }
+    (table, JobsDocument { jobs: json })
 }
 
 fn restart(job: &Job) -> &'static str {
@@ -179,7 +272,7 @@ fn ports(job: &Job) -> String {
     or_dash(job.resources.ports.iter().map(port).collect::<Vec<_>>().join(","))
 }
 
-fn allocations(fleet: &Fleet, filter: &Filter) -> Both {
+fn allocations<'f>(fleet: &'f Fleet, filter: &Filter) -> (Table, AllocationsDocument<'f>) {
     let mut table = Table::new(&["JOB", "HOST", "STATE", "VERSION"]);
     let mut json = Vec::new();
     for allocation in fleet.allocations() {
@@ -189,14 +282,14 @@ fn allocations(fleet: &Fleet, filter: &Filter) -> Both {
         }
         let state = if allocation.disabled { "disabled" } else { "enabled" };
         table.row(vec![job.name.to_string(), worker.host.to_string(), state.to_owned(), job.version.clone()]);
-        json.push(json!({
-            "job": job.name,
-            "host": worker.host,
-            "disabled": allocation.disabled,
-            "version": job.version,
-        }));
+        json.push(AllocationJson {
+            job: job.name.as_str(),
+            host: worker.host.as_str(),
+            disabled: allocation.disabled,
+            version: &job.version,
+        });
     }
-    Both { table, json }
+    (table, AllocationsDocument { allocations: json })
 }
 
 /// What the next deploy makes of it, in one word.
@@ -211,7 +304,7 @@ fn rollout(one: &CatalogAllocation) -> &'static str {
     }
 }
 
-fn deployments(all: &[CatalogAllocation], filter: &Filter) -> Both {
+fn deployments<'c>(all: &'c [CatalogAllocation], filter: &Filter) -> (Table, DeploymentsDocument<'c>) {
     let mut table = Table::new(&["SEQ", "JOB", "HOST", "ROLLOUT", "CURRENT", "NEW", "HASH"]);
     let mut json = Vec::new();
     for one in all {
@@ -229,18 +322,18 @@ fn deployments(all: &[CatalogAllocation], filter: &Filter) -> Both {
             text(&one.new_version),
             or_dash(hash),
         ]);
-        json.push(json!({
-            "job": one.job,
-            "host": one.host,
-            "rollout": rollout(one),
-            "disabled": one.disabled,
-            "removed": one.removed,
-            "deployment_seq": one.deployment_seq,
-            "current_hash": one.current_hash,
-            "new_hash": one.new_hash,
-            "current_version": one.current_version,
-            "new_version": one.new_version,
-        }));
+        json.push(DeploymentJson {
+            job: one.job.as_str(),
+            host: one.host.as_str(),
+            rollout: rollout(one),
+            disabled: one.disabled,
+            removed: one.removed,
+            deployment_seq: one.deployment_seq,
+            current_hash: one.current_hash.as_deref(),
+            new_hash: one.new_hash.as_deref(),
+            current_version: one.current_version.as_deref(),
+            new_version: one.new_version.as_deref(),
+        });
     }
-    Both { table, json }
+    (table, DeploymentsDocument { deployments: json })
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::operate::{self, Operation};
+use super::operate::{self, AllocationJson, Operation, WorkerJson};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{Action, DeployRequest, action_name};
 use crate::plan::counted;
@@ -38,6 +40,23 @@ pub struct DeployArgs {
     yes: bool,
 }
 
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DeployDocument<'a> {
+    /// Nothing was done: this is what would be.
+    dry_run: bool,
+    /// Nothing went wrong anywhere.
+    ok: bool,
+    /// Each worker that took part.
+    workers: Vec<WorkerJson<'a>>,
+    /// Each allocation that was looked at.
+    allocations: Vec<AllocationJson<'a>>,
+}
+
+impl Document for DeployDocument<'_> {
+    const NAME: &'static str = "deploy";
+}
+
 /// Carries it out.
 pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError> {
     let request = DeployRequest {
@@ -58,15 +77,24 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
     if args.dry_run {
         let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
         if context.json {
-            let lines: Vec<_> = pending.iter().map(operate::allocation_json).collect();
-            out::print_json(&json!({"allocations": lines}))?;
+            let allocations = pending.iter().map(AllocationJson::of).collect();
+            document::print(&DeployDocument { dry_run: true, ok: true, workers: Vec::new(), allocations })?;
         } else {
             out::print(&operate::allocations_table(&pending, true))?;
         }
         return Ok(Exit::Done);
     }
     let report = operation.catalog.deploy(&request, &operation.call).map_err(catalog_error)?;
-    operate::print_report(&report, context)?;
+    if context.json {
+        document::print(&DeployDocument {
+            dry_run: false,
+            ok: report.all_ok(),
+            workers: report.workers.iter().map(WorkerJson::of).collect(),
+            allocations: report.allocations.iter().map(AllocationJson::of).collect(),
+        })?;
+    } else {
+        operate::print_report(&report, context)?;
+    }
     if !context.quiet {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for line in report.allocations.iter().filter(|line| line.action != Action::Skip) {

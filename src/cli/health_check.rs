@@ -1,13 +1,15 @@
 //! `maand health_check`: a round trip to each worker, then the probes of its jobs.
 
 use clap::Args;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::operate::{self, Operation};
+use super::operate::{self, Operation, OutcomeJson, WorkerJson};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
-use crate::catalog::{HealthReport, HealthRequest, WorkerOutcome};
+use crate::catalog::{AllocationHealth, HealthReport, HealthRequest, WorkerOutcome};
 use crate::plan::counted;
 
 /// Arguments of `maand health_check`.
@@ -34,7 +36,7 @@ pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError
     let operation = Operation::open(context, None, false)?;
     let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
     if context.json {
-        out::print_json(&json(&report))?;
+        document::print(&HealthDocument::of(&report))?;
     } else {
         print(&report, context)?;
     }
@@ -47,27 +49,47 @@ pub(super) fn outcomes(report: &HealthReport) -> impl Iterator<Item = &WorkerOut
 }
 
 /// As JSON.
-pub(super) fn json(report: &HealthReport) -> Value {
-    let with = |mut value: Value, outcome: &WorkerOutcome| {
-        if let (Value::Object(fields), Value::Object(more)) = (&mut value, operate::outcome_json(outcome)) {
-            fields.extend(more);
+#[derive(Serialize, JsonSchema)]
+pub(super) struct HealthDocument<'a> {
+    /// Every worker answers, and every probe passes.
+    ok: bool,
+    /// The round trip to each worker.
+    workers: Vec<WorkerJson<'a>>,
+    /// The probes of each enabled allocation.
+    allocations: Vec<HealthJson<'a>>,
+}
+
+/// Health of an allocation in JSON.
+#[derive(Serialize, JsonSchema)]
+struct HealthJson<'a> {
+    /// Which job.
+    job: &'a str,
+    /// On which worker.
+    host: &'a str,
+    /// The job has no probes: the worker's answer was all that was looked at.
+    without_probes: bool,
+    #[serde(flatten)]
+    outcome: OutcomeJson<'a>,
+}
+
+impl<'a> HealthDocument<'a> {
+    pub(super) fn of(report: &'a HealthReport) -> Self {
+        let allocation = |line: &'a AllocationHealth| HealthJson {
+            job: line.job.as_str(),
+            host: line.host.as_str(),
+            without_probes: line.without_probes,
+            outcome: OutcomeJson::of(&line.outcome),
+        };
+        Self {
+            ok: outcomes(report).all(WorkerOutcome::is_ok),
+            workers: report.workers.iter().map(WorkerJson::of).collect(),
+            allocations: report.allocations.iter().map(allocation).collect(),
         }
-        value
-    };
-    let workers = report.workers.iter().map(|(host, outcome)| with(json!({"host": host.as_str()}), outcome));
-    let allocations = report.allocations.iter().map(|line| {
-        let fields = json!({
-            "job": line.job.as_str(),
-            "host": line.host.as_str(),
-            "without_probes": line.without_probes,
-        });
-        with(fields, &line.outcome)
-    });
-    json!({
-        "ok": outcomes(report).all(WorkerOutcome::is_ok),
-        "workers": workers.collect::<Vec<_>>(),
-        "allocations": allocations.collect::<Vec<_>>(),
-    })
+    }
+}
+
+impl Document for HealthDocument<'_> {
+    const NAME: &'static str = "health-check";
 }
 
 /// As tables: what is well only with `-v`, unless there is nothing else.

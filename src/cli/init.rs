@@ -1,11 +1,13 @@
 //! `maand init`: makes a bucket, shows the public key and says where it goes.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::{self, Initialised};
 
@@ -17,19 +19,37 @@ pub struct InitArgs {
     dir: Option<PathBuf>,
 }
 
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct InitDocument<'a> {
+    /// Its folder.
+    bucket: &'a Path,
+    /// Its UUID.
+    bucket_id: &'a str,
+    /// What was made; empty: it was there already, and nothing was changed.
+    made: &'a [String],
+    /// One line for `~ssh_user/.ssh/authorized_keys` on every worker.
+    public_key: Option<&'a str>,
+    /// Whom the workers are to let in.
+    ssh_user: &'a str,
+}
+
+impl Document for InitDocument<'_> {
+    const NAME: &'static str = "init";
+}
+
 /// Carries it out.
 pub(super) fn run(args: InitArgs, context: &Context) -> Result<Exit, CliError> {
     let dir = args.dir.or_else(|| context.bucket.clone()).unwrap_or_else(|| PathBuf::from("."));
     let done = bucket::init(&dir)?;
     if context.json {
-        out::print_json(&json!({
-            "schema": "init.v1",
-            "bucket": done.root,
-            "bucket_id": done.bucket_id,
-            "made": done.made,
-            "public_key": done.public_key,
-            "ssh_user": done.ssh_user,
-        }))?;
+        document::print(&InitDocument {
+            bucket: &done.root,
+            bucket_id: &done.bucket_id,
+            made: &done.made,
+            public_key: done.public_key.as_deref(),
+            ssh_user: &done.ssh_user,
+        })?;
     } else if !context.quiet {
         out::print(&text(&done))?;
     }

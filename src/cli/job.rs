@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::health_check;
-use super::operate::{self, Operation};
+use super::health_check::{self, HealthDocument};
+use super::operate::{self, AllocationJson, Operation, WorkerJson};
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{HealthRequest, JobRequest, Report};
@@ -55,6 +57,23 @@ pub struct RunArgs {
     job: JobArgs,
 }
 
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct JobDocument<'a> {
+    /// The target ran well everywhere.
+    ok: bool,
+    /// Each worker that took part.
+    workers: Vec<WorkerJson<'a>>,
+    /// Each allocation that the target was run on.
+    allocations: Vec<AllocationJson<'a>>,
+    /// With `--health_check`: what came after.
+    health: Option<HealthDocument<'a>>,
+}
+
+impl Document for JobDocument<'_> {
+    const NAME: &'static str = "job";
+}
+
 /// Carries one of them out.
 pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliError> {
     let (target, args) = match command {
@@ -90,14 +109,13 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
         }
     };
     if context.json {
-        let mut document = operate::report_json(&report);
-        for allocation in document["allocations"].as_array_mut().into_iter().flatten() {
-            allocation["action"] = target.as_str().into();
-        }
-        if let Some(health) = &health {
-            document["health"] = health_check::json(health);
-        }
-        out::print_json(&json!(document))?;
+        let allocation = |line| AllocationJson::of(line).with_action(&target);
+        document::print(&JobDocument {
+            ok,
+            workers: report.workers.iter().map(WorkerJson::of).collect(),
+            allocations: report.allocations.iter().map(allocation).collect(),
+            health: health.as_ref().map(HealthDocument::of),
+        })?;
     } else {
         out::print(&table(&report))?;
         operate::print_bad_workers(&report);

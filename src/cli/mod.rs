@@ -10,6 +10,7 @@ mod cat;
 mod completions;
 mod context;
 mod deploy;
+mod document;
 mod engine;
 mod error;
 mod health_check;

@@ -8,7 +8,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::table::{Table, or_dash};
 use super::world::World;
@@ -139,45 +140,74 @@ pub(super) fn detail(outcome: &WorkerOutcome) -> &str {
     }
 }
 
-/// An outcome in JSON: `{outcome, detail, output}`.
-pub(super) fn outcome_json(outcome: &WorkerOutcome) -> Value {
-    let output = match outcome {
-        WorkerOutcome::Failed { output, .. } => output.as_deref(),
-        _ => None,
-    };
-    json!({"outcome": word(outcome), "detail": detail(outcome), "output": output})
+/// An outcome in JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OutcomeJson<'a> {
+    /// `ok`, `failed`, `unreachable` (nothing was done there) or `unknown` (the answer was lost).
+    outcome: &'static str,
+    /// What was seen, or what went wrong, in one line.
+    detail: &'a str,
+    /// The last lines of output of what failed.
+    output: Option<&'a str>,
 }
 
-/// A report in JSON.
-pub(super) fn report_json(report: &Report) -> Value {
-    let with = |mut value: Value, outcome: &Option<WorkerOutcome>| {
-        if let (Value::Object(fields), Some(Value::Object(more))) =
-            (&mut value, outcome.as_ref().map(outcome_json))
-        {
-            fields.extend(more);
+impl<'a> OutcomeJson<'a> {
+    pub(super) fn of(outcome: &'a WorkerOutcome) -> Self {
+        let output = match outcome {
+            WorkerOutcome::Failed { output, .. } => output.as_deref(),
+            _ => None,
+        };
+        Self { outcome: word(outcome), detail: detail(outcome), output }
+    }
+}
+
+/// A worker of a report in JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WorkerJson<'a> {
+    /// Which.
+    host: &'a str,
+    #[serde(flatten)]
+    outcome: OutcomeJson<'a>,
+}
+
+impl<'a> WorkerJson<'a> {
+    pub(super) fn of((host, outcome): (&'a Host, &'a WorkerOutcome)) -> Self {
+        Self { host: host.as_str(), outcome: OutcomeJson::of(outcome) }
+    }
+}
+
+/// An allocation of a report in JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AllocationJson<'a> {
+    /// Which job.
+    job: &'a str,
+    /// On which worker.
+    host: &'a str,
+    /// What was, or is to be, done: `start`, `restart`, `reload`, `stop`, `sync`, `remove` or `skip`; of
+    /// `maand job` the target.
+    action: &'a str,
+    /// Why.
+    reason: &'a str,
+    /// How it went; nothing in a dry run, and where nothing was to do.
+    #[serde(flatten)]
+    outcome: Option<OutcomeJson<'a>>,
+}
+
+impl<'a> AllocationJson<'a> {
+    pub(super) fn of(line: &'a AllocationReport) -> Self {
+        Self {
+            job: line.job.as_str(),
+            host: line.host.as_str(),
+            action: action_name(line.action),
+            reason: &line.reason,
+            outcome: line.outcome.as_ref().map(OutcomeJson::of),
         }
-        value
-    };
-    let workers = report
-        .workers
-        .iter()
-        .map(|(host, outcome)| with(json!({"host": host.as_str()}), &Some(outcome.clone())));
-    let allocations = report.allocations.iter().map(|line| with(allocation_json(line), &line.outcome));
-    json!({
-        "ok": report.all_ok(),
-        "workers": workers.collect::<Vec<_>>(),
-        "allocations": allocations.collect::<Vec<_>>(),
-    })
-}
+    }
 
-/// An allocation of a report in JSON, without its outcome.
-pub(super) fn allocation_json(line: &AllocationReport) -> Value {
-    json!({
-        "job": line.job.as_str(),
-        "host": line.host.as_str(),
-        "action": action_name(line.action),
-        "reason": line.reason,
-    })
+    /// With the words of whoever asked for it in the place of the catalog's.
+    pub(super) fn with_action(self, action: &'a str) -> Self {
+        Self { action, ..self }
+    }
 }
 
 /// Allocations as a table. `what` heads the column of actions.
@@ -219,7 +249,6 @@ pub(super) fn print_bad_workers(report: &Report) {
 pub(super) fn print_outputs(report: &Report, context: &Context) {
     for line in &report.allocations {
         if let Some(WorkerOutcome::Failed { output: Some(output), .. }) = &line.outcome
-            && !context.json
             && context.verbose > 0
         {
             say(&format!("--- {} on {}", line.job, line.host));
@@ -228,18 +257,14 @@ pub(super) fn print_outputs(report: &Report, context: &Context) {
     }
 }
 
-/// Prints a report as the context wants it.
+/// Prints a report as tables.
 pub(super) fn print_report(report: &Report, context: &Context) -> Result<(), CliError> {
-    if context.json {
-        out::print_json(&report_json(report))?;
-    } else {
-        let shown: Vec<&AllocationReport> =
-            report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
-        if !shown.is_empty() {
-            out::print(&allocations_table(shown, false))?;
-        }
-        print_bad_workers(report);
+    let shown: Vec<&AllocationReport> =
+        report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
+    if !shown.is_empty() {
+        out::print(&allocations_table(shown, false))?;
     }
+    print_bad_workers(report);
     print_outputs(report, context);
     Ok(())
 }

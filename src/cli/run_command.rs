@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use super::document::{self, Document};
 use super::table::{Table, or_dash};
 use super::world::World;
 use super::{CliError, Context, Exit, engine, interrupt, out};
@@ -47,6 +49,73 @@ pub struct RunCommandArgs {
     /// For scripts that say so everywhere; this command asks nothing, as upstream's does not
     #[arg(short, long)]
     yes: bool,
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RunCommandDocument<'a> {
+    /// What was run.
+    command: &'a str,
+    /// On how many workers it went well.
+    ok: usize,
+    /// Of how many.
+    of: usize,
+    /// How long all of it took.
+    seconds: f64,
+    /// With `--health_check`: what was not well after a batch; nothing: all was well.
+    health_check: Option<&'a str>,
+    /// In the order in which they were taken.
+    workers: Vec<RanJson<'a>>,
+}
+
+/// How it went on one worker.
+#[derive(Serialize, JsonSchema)]
+struct RanJson<'a> {
+    /// Which.
+    host: &'a str,
+    /// `ok`, `rebooted`, `failed`, `not_rebooted`, `not_back`, `timed_out`, `unreachable`, `unknown` or
+    /// `not_started`.
+    result: &'static str,
+    /// It went well: `ok` or `rebooted`.
+    ok: bool,
+    /// The command's, where it was seen.
+    exit_code: Option<i32>,
+    /// What else there is to say.
+    detail: String,
+    /// From the first try to connect to the end.
+    seconds: f64,
+    /// The first MiB of it, as text.
+    stdout: &'a str,
+    /// The first MiB of it, as text.
+    stderr: &'a str,
+    /// So much more was printed.
+    dropped_bytes: u64,
+}
+
+impl<'a> RanJson<'a> {
+    fn of(result: &'a CommandResult, kept: Option<&'a [Kept; 2]>) -> Self {
+        let text = |at: usize| kept.map_or("", |streams| streams[at].text.as_str());
+        let dropped = |at: usize| kept.map_or(0, |streams| streams[at].dropped);
+        Self {
+            host: result.host.as_str(),
+            result: result.outcome.word(),
+            ok: result.outcome.is_ok(),
+            exit_code: match result.outcome {
+                CommandOutcome::Succeeded => Some(0),
+                CommandOutcome::Failed { code } => Some(code),
+                _ => None,
+            },
+            detail: result.outcome.detail(),
+            seconds: result.took.as_secs_f64(),
+            stdout: text(0),
+            stderr: text(1),
+            dropped_bytes: dropped(0) + dropped(1),
+        }
+    }
+}
+
+impl Document for RunCommandDocument<'_> {
+    const NAME: &'static str = "run-command";
 }
 
 /// A `command.sh` is not larger than this.
@@ -234,7 +303,15 @@ impl Live {
         let ok = results.iter().filter(|result| result.outcome.is_ok()).count();
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.json {
-            return out::print_json(&self.document(request, results, took, ok, health.as_deref()));
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            return document::print(&RunCommandDocument {
+                command: &request.command,
+                ok,
+                of: results.len(),
+                seconds: took.as_secs_f64(),
+                health_check: health.as_deref(),
+                workers: results.iter().map(|result| RanJson::of(result, kept.get(&result.host))).collect(),
+            });
         }
         if context.quiet && ok == results.len() && health.is_none() {
             return Ok(());
@@ -261,50 +338,6 @@ impl Live {
             text.push_str(&format!("health check: {why}\n"));
         }
         out::print(&text)
-    }
-
-    fn document(
-        &self,
-        request: &CommandRequest,
-        results: &[CommandResult],
-        took: Duration,
-        ok: usize,
-        health: Option<&str>,
-    ) -> serde_json::Value {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows: Vec<_> = results
-            .iter()
-            .map(|result| {
-                let streams = kept.get(&result.host);
-                let text = |at: usize| streams.map_or("", |streams| streams[at].text.as_str());
-                let dropped = |at: usize| streams.map_or(0, |streams| streams[at].dropped);
-                let code = match result.outcome {
-                    CommandOutcome::Succeeded => Some(0),
-                    CommandOutcome::Failed { code } => Some(code),
-                    _ => None,
-                };
-                json!({
-                    "host": result.host,
-                    "result": result.outcome.word(),
-                    "ok": result.outcome.is_ok(),
-                    "exit_code": code,
-                    "detail": result.outcome.detail(),
-                    "seconds": result.took.as_secs_f64(),
-                    "stdout": text(0),
-                    "stderr": text(1),
-                    "dropped_bytes": dropped(0) + dropped(1),
-                })
-            })
-            .collect();
-        json!({
-            "schema": "run-command.v1",
-            "command": request.command,
-            "ok": ok,
-            "of": results.len(),
-            "seconds": took.as_secs_f64(),
-            "health_check": health,
-            "workers": rows,
-        })
     }
 }
 

@@ -1,16 +1,19 @@
 //! `maand sandbox up`: a throwaway fleet in the foreground, and what to type next.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::document::{self, Document};
 use super::world::World;
 use super::{CliError, Context, Exit};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Host};
 use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
 use crate::plan::Problem;
 use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
@@ -163,20 +166,46 @@ fn announce(sandbox: &Sandbox) -> String {
     text
 }
 
+/// As JSON, in one line, once it is up.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct SandboxDocument {
+    /// Always `sandbox`.
+    r#type: &'static str,
+    /// Its folder.
+    dir: PathBuf,
+    /// The bucket in it.
+    bucket: PathBuf,
+    /// Its workers.
+    workers: Vec<SandboxWorker>,
+}
+
+/// A throwaway worker in JSON.
+#[derive(Serialize, JsonSchema)]
+struct SandboxWorker {
+    /// Which.
+    host: String,
+    /// Address and port that it listens on.
+    address: Option<String>,
+    /// The folder that plays its root.
+    root: Option<PathBuf>,
+}
+
+impl Document for SandboxDocument {
+    const NAME: &'static str = "sandbox";
+}
+
 fn announce_json(sandbox: &Sandbox) -> String {
-    let workers: Vec<_> = sandbox
-        .hosts()
-        .iter()
-        .map(|host| serde_json::json!({ "host": host, "address": sandbox.address(host), "root": sandbox.root(host) }))
-        .collect();
-    let all = serde_json::json!({
-        "type": "sandbox",
-        "schema": 1,
-        "dir": sandbox.dir(),
-        "bucket": sandbox.bucket_dir(),
-        "workers": workers,
-    });
-    format!("{all}\n")
+    let worker = |host: &Host| SandboxWorker {
+        host: host.to_string(),
+        address: sandbox.address(host).map(|address| address.to_string()),
+        root: sandbox.root(host).map(Path::to_owned),
+    };
+    document::line(&SandboxDocument {
+        r#type: "sandbox",
+        dir: sandbox.dir().to_owned(),
+        bucket: sandbox.bucket_dir(),
+        workers: sandbox.hosts().iter().map(worker).collect(),
+    })
 }
 
 /// `text` as one word that can be pasted into a shell.

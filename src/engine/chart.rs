@@ -213,7 +213,7 @@ impl Chart {
 }
 
 /// The states of a worker, as others see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Life {
     /// Waits for its turn.

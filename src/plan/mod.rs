@@ -17,7 +17,7 @@ mod yaml;
 pub use decode::{is_host_name, is_job_name, parse_duration};
 pub use model::*;
 pub use parse::parse;
-pub use problem::{Problem, Problems, Severity, Source};
+pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
 pub use schema::schema;
 pub use words::counted;
 pub use yaml::{MAX_BYTES, source_from_bytes};

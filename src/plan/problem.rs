@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A named text that problems point into; cheap to clone.
@@ -140,7 +141,7 @@ fn boundary(text: &str, at: usize) -> usize {
 }
 
 /// Whether a problem stops the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The input is refused.
@@ -216,20 +217,41 @@ impl Problem {
         &self.labels
     }
 
-    /// The machine-readable form: `{code, severity, message, file, line, column, length, help}`.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// The machine-readable form.
+    pub fn to_json(&self) -> ProblemJson<'_> {
         let place = self.place();
-        serde_json::json!({
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "file": self.source.as_ref().map(Source::name),
-            "line": place.map(|(_, line, _)| line),
-            "column": place.map(|(_, _, column)| column),
-            "length": self.labels.first().map(|(span, _)| span.len()),
-            "help": self.help,
-        })
+        ProblemJson {
+            code: self.code,
+            severity: self.severity,
+            message: &self.message,
+            file: self.source.as_ref().map(Source::name),
+            line: place.map(|(_, line, _)| line),
+            column: place.map(|(_, _, column)| column),
+            length: self.labels.first().map(|(span, _)| span.len()),
+            help: self.help.as_deref(),
+        }
     }
+}
+
+/// A [`Problem`] in JSON documents.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProblemJson<'a> {
+    /// The stable name.
+    code: &'a str,
+    /// Whether the input is refused for it.
+    severity: Severity,
+    /// What happened, in one sentence.
+    message: &'a str,
+    /// Which file.
+    file: Option<&'a str>,
+    /// Counted from 1.
+    line: Option<usize>,
+    /// Counted from 1, in characters.
+    column: Option<usize>,
+    /// So many bytes are meant.
+    length: Option<usize>,
+    /// What to do about it.
+    help: Option<&'a str>,
 }
 
 impl fmt::Display for Problem {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::checker::takes_down;
@@ -28,7 +29,7 @@ pub struct OutlookOptions {
 }
 
 /// When a wave began and ended, from the start of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaveTime {
     /// From 0.
     pub wave: u32,
@@ -39,7 +40,7 @@ pub struct WaveTime {
 }
 
 /// What happens at one rate of failures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Rate {
     /// So many of 100,000 attempts fail.
     pub per_100_000: u32,
@@ -54,7 +55,7 @@ pub struct Rate {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Outlook {
     /// How many workers.
     pub workers: u32,

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use maand::bucket::lock;
+use maand::journal;
 use serde_json::Value;
 
 fn maand(dir: &Path, args: &[&str]) -> Output {
@@ -26,7 +27,7 @@ fn text(out: &Output) -> String {
 fn json(dir: &Path, args: &[&str]) -> Value {
     let mut all = args.to_vec();
     all.extend(["--output", "json"]);
-    serde_json::from_str(&text(&maand(dir, &all))).unwrap()
+    crate::document(&text(&maand(dir, &all)))
 }
 
 /// All files with their content.
@@ -65,12 +66,16 @@ fn a_bucket_is_made_and_looked_at() {
     let below = dir.path().join("workspace/jobs");
     let lock_file = dir.path().join("data/catalog.lock");
     let _held = lock::acquire(&lock_file, "maand deploy", Duration::ZERO, &|| false).unwrap();
+    let record = journal::Holder::this_process(Some("20261123-0419-4b5b".to_owned()), 1_795_392_900_000);
+    let _run = journal::RunLock::acquire(&dir.path().join("data"), &record).unwrap();
     let before = files(dir.path());
     let info = json(&below, &["info"]);
     assert_eq!((&info["workers"], &info["disabled_allocations"]), (&Value::from(2), &Value::from(1)));
     assert_eq!(info["catalog_lock"]["who"], "maand deploy");
+    assert_eq!(info["plan_lock"]["run"], "20261123-0419-4b5b");
     assert_eq!(info["bucket_id"], first["bucket_id"]);
-    assert!(text(&maand(&below, &["info"])).contains("`maand deploy`"));
+    let shown = text(&maand(&below, &["info"]));
+    assert!(shown.contains("`maand deploy`") && shown.contains("with run 20261123-0419-4b5b"), "{shown}");
     let workers = text(&maand(&below, &["cat", "workers"]));
     let row = workers.lines().find(|line| line.starts_with("10.0.0.1")).unwrap();
     assert!(row.contains("api,worker") && row.contains("zone=a") && row.ends_with("disabled"), "{workers}");

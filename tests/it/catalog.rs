@@ -117,7 +117,7 @@ impl Bench {
     #[track_caller]
     pub(crate) fn json(&self, code: i32, arguments: &[&str]) -> Value {
         let all = [arguments, &["--output", "json"]].concat();
-        serde_json::from_str(&self.expect(code, &all).0).unwrap()
+        crate::document(&self.expect(code, &all).0)
     }
 
     #[track_caller]

@@ -40,3 +40,19 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
+
+/// A JSON document of a command, which has to be as the schema that it names says.
+#[track_caller]
+pub(crate) fn document(text: &str) -> serde_json::Value {
+    let value: serde_json::Value =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let name = value["schema"].as_str().and_then(|name| name.strip_prefix("maand/"));
+    let name = name.unwrap_or_else(|| panic!("it names no schema: {text}")).replace("/v", ".v");
+    let path = format!("{}/schemas/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
+    let schema = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    if let Err(error) = validator.validate(&value) {
+        panic!("{path}: {error}: {value:#}");
+    }
+    value
+}

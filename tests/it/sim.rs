@@ -162,7 +162,7 @@ fn a_plan_is_simulated_from_the_command_line() {
             ["--output", "json", "plan", "simulate", plan, "--workers", "6", "--runs", "5", "--seed", seed];
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand")).args(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+        crate::document(std::str::from_utf8(&output.stdout).unwrap())
     };
     let answer = ask("7");
     assert_eq!(answer, ask("7"), "the same seed gives the same answer");

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::session::{self, Stored};
 use crate::engine::{Life, Options};
@@ -21,6 +24,34 @@ pub struct ExplainArgs {
     /// The worker
     #[arg(long, value_name = "HOST")]
     worker: String,
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ExplainDocument<'a> {
+    /// The run's name.
+    run: String,
+    /// The worker.
+    host: &'a str,
+    /// Where it stands.
+    state: Life,
+    /// What it waits for, or why it failed; empty: it is under way, or done.
+    why: &'a str,
+    /// Its steps, in the order of the plan.
+    steps: Vec<StepJson<'a>>,
+}
+
+/// A step of a worker in JSON.
+#[derive(Serialize, JsonSchema)]
+struct StepJson<'a> {
+    /// Its id.
+    id: &'a str,
+    /// Where it stands, in words.
+    is: &'static str,
+}
+
+impl Document for ExplainDocument<'_> {
+    const NAME: &'static str = "explanation";
 }
 
 /// Carries it out.
@@ -53,15 +84,13 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
     let lane = Lane::Worker(target);
     let steps: Vec<_> = graph.steps(lane).iter().zip(rollout.step_words(lane)).collect();
     if context.json {
-        out::print_json(&serde_json::json!({
-            "type": "explanation",
-            "schema": 1,
-            "run": stored.id.to_string(),
-            "host": args.worker,
-            "state": life,
-            "why": why,
-            "steps": steps.iter().map(|(step, words)| serde_json::json!({"id": step.id, "is": words})).collect::<Vec<_>>(),
-        }))?;
+        document::print(&ExplainDocument {
+            run: stored.id.to_string(),
+            host: &args.worker,
+            state: life,
+            why: &why,
+            steps: steps.iter().map(|(step, words)| StepJson { id: &step.id, is: words }).collect(),
+        })?;
         return Ok(Exit::Done);
     }
     let state = serde_json::to_value(life).ok().and_then(|life| life.as_str().map(|s| s.replace('_', " ")));

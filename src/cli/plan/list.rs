@@ -3,18 +3,17 @@
 use std::fmt::Write;
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::stored::holder;
 use crate::bucket::Bucket;
 use crate::journal::{Journal, Mode, RunSummary, StoredState, codes};
 use crate::report::{Time, span_in_words};
 use crate::runner::now;
-
-/// Name and version of the JSON form.
-const SCHEMA: &str = "maand/run-list/v1";
 
 /// Arguments of `maand plan list`.
 #[derive(Debug, Args)]
@@ -37,11 +36,8 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
     let shown: Vec<_> =
         runs.iter().take(args.limit).map(|run| (run, state(run, holder(&data, &run.id).is_some()))).collect();
     if context.json {
-        out::print_json(&json!({
-            "schema": SCHEMA,
-            "total": total,
-            "runs": shown.iter().map(|(run, state)| as_json(run, state)).collect::<Vec<_>>(),
-        }))?;
+        let runs = shown.iter().map(|(run, state)| RunJson::of(run, state)).collect();
+        document::print(&ListDocument { total, runs })?;
     } else {
         out::print(&table(&shown, total))?;
     }
@@ -58,21 +54,68 @@ fn state(run: &RunSummary, alive: bool) -> &'static str {
     }
 }
 
-fn as_json(run: &RunSummary, state: &str) -> serde_json::Value {
-    json!({
-        "run": run.id,
-        "plan": run.plan,
-        "state": state,
-        "started_at": Time(run.started_at),
-        "last_at": Time(run.last_at),
-        "finished_at": run.finished_at.map(Time),
-        "counts": {
-            "total": run.workers,
-            "succeeded": run.succeeded,
-            "failed": run.failed,
-            "skipped": run.skipped,
-        },
-    })
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ListDocument<'a> {
+    /// How many there are.
+    total: usize,
+    /// The newest, as many as `--limit` says, newest first.
+    runs: Vec<RunJson<'a>>,
+}
+
+/// One run in JSON.
+#[derive(Serialize, JsonSchema)]
+struct RunJson<'a> {
+    /// Its name.
+    run: String,
+    /// The plan's name.
+    plan: &'a str,
+    /// As in the run view.
+    state: &'static str,
+    /// When it was started.
+    started_at: Time,
+    /// When something happened last.
+    last_at: Time,
+    /// When it ended for good.
+    finished_at: Option<Time>,
+    /// Its workers.
+    counts: CountsJson,
+}
+
+/// How many workers of a run are in which state.
+#[derive(Serialize, JsonSchema)]
+struct CountsJson {
+    /// All that were selected.
+    total: u32,
+    /// All their steps ended well.
+    succeeded: u32,
+    /// They failed.
+    failed: u32,
+    /// They take no part.
+    skipped: u32,
+}
+
+impl<'a> RunJson<'a> {
+    fn of(run: &'a RunSummary, state: &'static str) -> Self {
+        Self {
+            run: run.id.to_string(),
+            plan: &run.plan,
+            state,
+            started_at: Time(run.started_at),
+            last_at: Time(run.last_at),
+            finished_at: run.finished_at.map(Time),
+            counts: CountsJson {
+                total: run.workers,
+                succeeded: run.succeeded,
+                failed: run.failed,
+                skipped: run.skipped,
+            },
+        }
+    }
+}
+
+impl Document for ListDocument<'_> {
+    const NAME: &'static str = "run-list";
 }
 
 fn table(runs: &[(&RunSummary, &'static str)], total: usize) -> String {

@@ -6,8 +6,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::stored::Stored;
 use crate::engine::{AttemptId, Fact, Millis, Stamped};
@@ -17,8 +20,6 @@ use crate::plan::{Problem, suggest};
 use crate::report::{Time, outcome_in_words, took_in_words};
 use crate::runner::watch_signals;
 
-/// Name and version of a line of the JSON form.
-const SCHEMA: &str = "maand/attempt-log/v1";
 /// `--follow` looks this often.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -207,23 +208,21 @@ impl Log<'_> {
             Lane::After => ("after", None),
         };
         if self.json {
-            let line = json!({
-                "type": "attempt_log",
-                "schema": SCHEMA,
-                "run": self.stored.run.id,
-                "attempt_id": attempt,
-                "list": list,
-                "host": host,
-                "step": step.id,
-                "kind": step.kind.keyword(),
-                "purpose": issued.what,
-                "started_at": Time(issued.at),
-                "finished_at": end.as_ref().map(|(at, ..)| Time(*at)),
-                "ok": end.as_ref().map(|(_, well, _)| well),
-                "result": end.as_ref().map(|(.., words)| words),
-                "output": outputs.iter().map(output_json).collect::<Vec<_>>(),
-            });
-            return Ok(format!("{line}\n"));
+            return Ok(document::line(&AttemptDocument {
+                r#type: "attempt_log",
+                run: self.stored.run.id.to_string(),
+                attempt_id: attempt.0,
+                list,
+                host,
+                step: &step.id,
+                kind: step.kind.keyword(),
+                purpose: &issued.what,
+                started_at: Time(issued.at),
+                finished_at: end.as_ref().map(|(at, ..)| Time(*at)),
+                ok: end.as_ref().map(|(_, well, _)| *well),
+                result: end.as_ref().map(|(.., words)| words.as_str()),
+                output: outputs.iter().map(OutputJson::of).collect(),
+            }));
         }
         let who = host.unwrap_or(list);
         let purpose = match issued.what.as_str() {
@@ -252,6 +251,61 @@ fn write_lines(text: &mut String, head: &str, bytes: &[u8]) {
     }
 }
 
-fn output_json(output: &Output) -> Value {
-    json!({ "host": output.host, "text": output.text(), "total_bytes": output.total, "left_out_bytes": output.left_out() })
+/// One attempt in JSON; `maand plan logs --output json` prints one in each line.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct AttemptDocument<'a> {
+    /// Always `attempt_log`.
+    r#type: &'static str,
+    /// The run's name.
+    run: String,
+    /// Its number within the run.
+    attempt_id: u64,
+    /// `before`, `steps` or `after`.
+    list: &'static str,
+    /// Of which worker, in `steps`.
+    host: Option<&'a str>,
+    /// Of which step.
+    step: &'a str,
+    /// The step's kind.
+    kind: &'static str,
+    /// What for: `do`, `read_boot_id`, `reboot`, `await_boot`, or an undo.
+    purpose: &'a str,
+    /// When it was issued.
+    started_at: Time,
+    /// When it ended; nothing: it has not.
+    finished_at: Option<Time>,
+    /// It ended well.
+    ok: Option<bool>,
+    /// How it ended, in words.
+    result: Option<&'a str>,
+    /// What it wrote, by host.
+    output: Vec<OutputJson<'a>>,
+}
+
+/// What an attempt wrote on one host, or on the controller, in JSON.
+#[derive(Serialize, JsonSchema)]
+struct OutputJson<'a> {
+    /// Where; empty: on the controller.
+    host: &'a str,
+    /// Its beginning and its end.
+    text: String,
+    /// How many bytes were written.
+    total_bytes: u64,
+    /// How many of these, between beginning and end, were not kept.
+    left_out_bytes: u64,
+}
+
+impl<'a> OutputJson<'a> {
+    fn of(output: &'a Output) -> Self {
+        Self {
+            host: &output.host,
+            text: output.text(),
+            total_bytes: output.total,
+            left_out_bytes: output.left_out(),
+        }
+    }
+}
+
+impl Document for AttemptDocument<'_> {
+    const NAME: &'static str = "attempt-log";
 }

@@ -18,6 +18,12 @@ mod status;
 pub(super) mod stored;
 mod validate;
 
+#[cfg(test)]
+pub(super) use {
+    explain::ExplainDocument, list::ListDocument, logs::AttemptDocument, new::NewDocument,
+    simulate::SimulateDocument, validate::ValidateDocument,
+};
+
 use clap::Subcommand;
 
 use super::{CliError, Context, Exit};

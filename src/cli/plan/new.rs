@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::plan::Problem;
 
@@ -53,6 +55,19 @@ impl Template {
     }
 }
 
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct NewDocument<'a> {
+    /// What was written.
+    file: &'a str,
+    /// The plan that it was made from.
+    from: &'a str,
+}
+
+impl Document for NewDocument<'_> {
+    const NAME: &'static str = "plan-new";
+}
+
 /// Writes the file.
 pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
     let path = path_of(&args.name);
@@ -69,7 +84,7 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
     write(&path, &text)?;
     let shown = path.display().to_string();
     if context.json {
-        out::print_json(&json!({ "schema": "maand.plan.new/1", "file": shown, "from": template_name }))?;
+        document::print(&NewDocument { file: &shown, from: template_name })?;
     } else if !context.quiet {
         out::print(&format!("wrote {shown}; look through it, then: maand plan validate {shown}\n"))?;
     }

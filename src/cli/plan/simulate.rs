@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 mod durations;
 mod text;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
 use super::show::{Chosen, choose_fleet, with};
 use crate::graph;
-use crate::plan::{self, Problem};
+use crate::plan;
 use crate::policy;
-use crate::sim::{OutlookOptions, outlook};
-
-/// Name and version of the JSON form.
-const SCHEMA: &str = "maand.plan.simulate/1";
+use crate::sim::{Outlook, OutlookOptions, outlook};
 
 /// Arguments of `maand plan simulate`.
 #[derive(Debug, Args)]
@@ -66,20 +65,33 @@ pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliErr
         out::print(&text::render(&heading, &answer))?;
         return Ok(Exit::Done);
     }
-    let mut document = json!({
-        "schema": SCHEMA,
-        "plan": plan.name,
-        "made_up": made_up,
-        "seed": args.seed,
-        "durations": known.as_json(),
-    });
-    let answer = serde_json::to_value(&answer)
-        .map_err(|error| Problem::error("maand::cli::json", error.to_string()))?;
-    if let (Value::Object(document), Value::Object(answer)) = (&mut document, answer) {
-        document.extend(answer);
-    }
-    out::print_json(&document)?;
+    document::print(&SimulateDocument {
+        plan: &plan.name,
+        made_up,
+        seed: args.seed,
+        durations: known.as_json(),
+        answer: &answer,
+    })?;
     Ok(Exit::Done)
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct SimulateDocument<'a> {
+    /// The plan's name.
+    plan: &'a str,
+    /// The fleet was made up; none of its workers exists.
+    made_up: bool,
+    /// The same seed gives the same answer.
+    seed: u64,
+    /// How long steps took.
+    durations: durations::DurationsJson<'a>,
+    #[serde(flatten)]
+    answer: &'a Outlook,
+}
+
+impl Document for SimulateDocument<'_> {
+    const NAME: &'static str = "simulation";
 }
 
 /// Percentages as so many of 100,000.

@@ -1,11 +1,13 @@
 //! `maand plan validate`: every problem of every file, and nothing touched.
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
-use crate::plan::{self, Problem, Problems};
+use crate::plan::{self, Problem, ProblemJson, Problems};
 
 /// Arguments of `maand plan validate`.
 #[derive(Debug, Args)]
@@ -20,17 +22,14 @@ pub struct ValidateArgs {
 
 /// Checks each file; exit code 0 when all are valid, 3 when one is not.
 pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
-    let mut files = Vec::new();
+    if context.json {
+        return as_json(args, context);
+    }
     let mut all_valid = true;
     for path in &args.plans {
         let problems = check(path, &args.set, context);
         let valid = !problems.has_errors();
         all_valid &= valid;
-        if context.json {
-            let problems: Vec<_> = problems.iter().map(Problem::to_json).collect();
-            files.push(json!({ "file": path, "ok": valid, "problems": problems }));
-            continue;
-        }
         if !problems.is_empty() && (!valid || !context.quiet) {
             out::diagnose(&problems, context.colors);
         }
@@ -43,10 +42,40 @@ pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliErr
             out::print(&format!("{path}: {verdict}\n"))?;
         }
     }
-    if context.json {
-        out::print_json(&json!({ "schema": "maand.plan.validate/1", "files": files }))?;
-    }
     Ok(if all_valid { Exit::Done } else { Exit::Invalid })
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct ValidateDocument<'a> {
+    /// In the order in which they were given.
+    files: Vec<FileJson<'a>>,
+}
+
+/// What is to be said of one file.
+#[derive(Serialize, JsonSchema)]
+struct FileJson<'a> {
+    /// As it was given.
+    file: &'a str,
+    /// It is a valid plan.
+    ok: bool,
+    /// Errors and warnings, by their place.
+    problems: Vec<ProblemJson<'a>>,
+}
+
+impl Document for ValidateDocument<'_> {
+    const NAME: &'static str = "plan-validate";
+}
+
+fn as_json(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
+    let found: Vec<Problems> = args.plans.iter().map(|path| check(path, &args.set, context)).collect();
+    let files = args.plans.iter().zip(&found).map(|(path, problems)| FileJson {
+        file: path,
+        ok: !problems.has_errors(),
+        problems: problems.iter().map(Problem::to_json).collect(),
+    });
+    document::print(&ValidateDocument { files: files.collect() })?;
+    Ok(if found.iter().any(Problems::has_errors) { Exit::Invalid } else { Exit::Done })
 }
 
 /// All problems of one file, warnings included.

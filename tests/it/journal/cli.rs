@@ -23,7 +23,7 @@ fn text(output: &Output) -> String {
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_str(&text(output)).unwrap()
+    crate::document(&text(output))
 }
 
 fn valid(schema: &str, value: &Value) {

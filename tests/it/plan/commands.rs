@@ -59,8 +59,8 @@ fn validate_writes_one_json_document() {
     let output =
         maand(&folder).args(["validate", "--output", "json", "bad.yaml", "good.yaml"]).output().unwrap();
     assert_eq!(code(&output), 3);
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["schema"], "maand.plan.validate/1");
+    let document = crate::document(text(&output.stdout));
+    assert_eq!(document["schema"], "maand/plan-validate/v1");
     assert_eq!(document["files"][0]["ok"], false);
     assert_eq!(document["files"][1]["ok"], true);
     let problem = &document["files"][0]["problems"][0];

@@ -31,7 +31,7 @@ impl Up {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
+        let said = crate::document(&line);
         let bucket = PathBuf::from(said["bucket"].as_str().unwrap());
         assert!(bucket.starts_with(folder.path()), "{}", bucket.display());
         Self { folder, child, bucket }
@@ -77,7 +77,7 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
 #[test]
 fn every_other_command_works_against_it() {
     let mut up = Up::new(&[]);
-    let hosts: Value = serde_json::from_str(&up.works(&["cat", "workers", "--output", "json"])).unwrap();
+    let hosts = crate::document(&up.works(&["cat", "workers", "--output", "json"]));
     assert!(hosts.to_string().contains("127."), "{hosts}");
     assert!(up.works(&["cat", "jobs"]).contains("worker"));
     assert!(up.works(&["cat", "allocations"]).contains("api"));

@@ -8,16 +8,16 @@ use serde::Serialize;
 
 use super::Shown;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::{OnFailure, OnStepFailure, Problem, Step, StepKind};
+use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
 
 /// The name of the vocabulary below; a change that breaks a reader changes the number.
-pub(super) const SCHEMA: &str = "maand.plan.show/1";
+pub(super) const SCHEMA: &str = "maand/plan-show/v1";
 
 /// What `maand plan show --format json` prints. Times are in milliseconds.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Document<'a> {
-    /// Always `maand.plan.show/1`.
+    /// Always `maand/plan-show/v1`.
     schema: &'static str,
     /// The plan's name.
     plan: &'a str,
@@ -170,22 +170,6 @@ struct ForecastJson<'a> {
     never_admitted: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct ProblemJson<'a> {
-    code: &'a str,
-    /// `error` or `warning`.
-    severity: &'static str,
-    message: &'a str,
-    file: Option<String>,
-    /// Counted from 1.
-    line: Option<usize>,
-    /// Counted from 1, in characters.
-    column: Option<usize>,
-    /// So many bytes are meant.
-    length: Option<usize>,
-    help: Option<&'a str>,
-}
-
 /// The document and a line end.
 pub(super) fn render(shown: &Shown<'_>) -> String {
     // Maps with keys that are no strings are the only thing that can not be written; there are none.
@@ -228,7 +212,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },
-        problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(problem).collect(),
+        problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }
 
@@ -338,20 +322,6 @@ fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
         }
     };
     counts.into_iter().map(one).collect()
-}
-
-fn problem(problem: &Problem) -> ProblemJson<'_> {
-    let place = problem.place();
-    ProblemJson {
-        code: problem.code,
-        severity: if problem.severity == crate::plan::Severity::Error { "error" } else { "warning" },
-        message: &problem.message,
-        file: problem.to_json()["file"].as_str().map(str::to_owned),
-        line: place.map(|(_, line, _)| line),
-        column: place.map(|(_, _, column)| column),
-        length: problem.labels_in_bytes().first().map(|(span, _)| span.len()),
-        help: problem.help.as_deref(),
-    }
 }
 
 #[cfg(test)]

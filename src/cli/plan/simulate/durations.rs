@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::super::{CliError, Context};
 use crate::bucket::Bucket;
@@ -43,20 +44,38 @@ impl Durations {
         })
     }
 
-    pub(super) fn as_json(&self) -> Value {
+    pub(super) fn as_json(&self) -> DurationsJson<'_> {
         let from = match self.from {
             From::File => "file",
             From::History => "history",
             From::Thumb => "rules of thumb",
         };
-        let kinds: serde_json::Map<String, Value> = self
+        let kinds = self
             .numbers()
-            .map(|(kind, samples, median, tail)| {
-                (kind.to_owned(), json!({"samples": samples, "median_ms": median, "tail_ms": tail}))
-            })
+            .map(|(kind, samples, median_ms, tail_ms)| (kind, KindJson { samples, median_ms, tail_ms }))
             .collect();
-        json!({"from": from, "kinds": kinds})
+        DurationsJson { from, kinds }
     }
+}
+
+/// Where durations are from, and what they are, in JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DurationsJson<'a> {
+    /// `file`, `history` or `rules of thumb`.
+    from: &'static str,
+    /// By kind of step, and `boot`; others by rules of thumb.
+    kinds: BTreeMap<&'a str, KindJson>,
+}
+
+/// How long one kind of step takes.
+#[derive(Serialize, JsonSchema)]
+struct KindJson {
+    /// How often it was measured.
+    samples: usize,
+    /// Milliseconds, in the middle.
+    median_ms: i64,
+    /// Milliseconds that 95 of 100 do not exceed.
+    tail_ms: i64,
 }
 
 /// What is known of how long steps take.

@@ -1,0 +1,102 @@
+//! The JSON documents that commands print: each says its schema first, and `schemas/` describes it.
+//!
+//! The shape of a document stands beside the command that prints it; here is what all have in common.
+//! This module must not know what a document is about.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{CliError, out};
+
+/// What one command prints with `--output json`. New fields may come, none goes or changes its meaning.
+pub(super) trait Document: Serialize + JsonSchema {
+    /// Its `schema` is `maand/NAME/v1`, described by `schemas/NAME.v1.schema.json`.
+    const NAME: &'static str;
+}
+
+/// A document behind the name of its schema.
+#[derive(Serialize)]
+struct Marked<'d, D> {
+    schema: String,
+    #[serde(flatten)]
+    document: &'d D,
+}
+
+fn marked<D: Document>(document: &D) -> Marked<'_, D> {
+    Marked { schema: format!("maand/{}/v1", D::NAME), document }
+}
+
+/// Writes a document, indented, to standard output.
+///
+/// # Errors
+/// As [`out::print`].
+pub(super) fn print<D: Document>(document: &D) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(&marked(document)).map_err(|error| {
+        crate::plan::Problem::error("maand::cli::json", format!("{} can not be written: {error}", D::NAME))
+            .help("this is a bug; please report it")
+    })?;
+    out::print(&format!("{text}\n"))
+}
+
+/// A document in one line, for commands that print several.
+pub(super) fn line<D: Document>(document: &D) -> String {
+    // Nothing in a document can fail to be written: it has neither maps with other keys than text nor
+    // types with a serialisation of their own that can.
+    serde_json::to_string(&marked(document)).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{build, cat, deploy, health_check, info, init, job, plan, run_command, sandbox};
+    use super::*;
+
+    /// Compares with the file; `MAAND_UPDATE_SCHEMAS=1` writes it.
+    fn kept<D: Document>(title: &str) {
+        let mut schema = schemars::schema_for!(D).to_value();
+        schema["title"] = title.into();
+        let marker = serde_json::json!({
+            "description": "Name and version of this document.",
+            "const": format!("maand/{}/v1", D::NAME),
+        });
+        let fields = schema["properties"].as_object_mut().unwrap();
+        assert!(fields.insert("schema".to_owned(), marker).is_none(), "{title}: `schema` is taken");
+        if !schema["required"].is_array() {
+            schema["required"] = serde_json::json!([]);
+        }
+        schema["required"].as_array_mut().unwrap().insert(0, "schema".into());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("schemas/{}.v1.schema.json", D::NAME));
+        let text = format!("{schema:#}\n");
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == text,
+            "{} is not what the code says; MAAND_UPDATE_SCHEMAS=1 writes it",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn the_schemas_are_those_of_the_code() {
+        kept::<init::InitDocument<'_>>("Output of `maand init`");
+        kept::<build::BuildDocument>("Output of `maand build`");
+        kept::<deploy::DeployDocument<'_>>("Output of `maand deploy`");
+        kept::<job::JobDocument<'_>>("Output of `maand job`");
+        kept::<health_check::HealthDocument<'_>>("Output of `maand health_check`");
+        kept::<run_command::RunCommandDocument<'_>>("Output of `maand run_command`");
+        kept::<cat::WorkersDocument<'_>>("Output of `maand cat workers`");
+        kept::<cat::JobsDocument<'_>>("Output of `maand cat jobs`");
+        kept::<cat::AllocationsDocument<'_>>("Output of `maand cat allocations`");
+        kept::<cat::DeploymentsDocument<'_>>("Output of `maand cat deployments`");
+        kept::<info::InfoDocument<'_>>("Output of `maand info`");
+        kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");
+        kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
+        kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
+        kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
+        kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
+        kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
+        kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");
+    }
+}
