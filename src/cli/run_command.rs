@@ -43,9 +43,10 @@ pub struct RunCommandArgs {
     /// Go on with further workers after a failure
     #[arg(long)]
     keep_going: bool,
-    /// Seconds for the command on one worker
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    timeout: u64,
+    /// Seconds for the command on one worker, which then ends it by itself, whatever becomes of this
+    /// program [default: 3600, as long as this program lives]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    timeout: Option<u64>,
     /// For scripts that say so everywhere; this command asks nothing, as upstream's does not
     #[arg(short, long)]
     yes: bool,
@@ -118,6 +119,9 @@ impl Document for RunCommandDocument<'_> {
     const NAME: &'static str = "run-command";
 }
 
+/// A command for which nobody has named a bound, in seconds.
+const DEFAULT_TIMEOUT: u64 = 3600;
+
 /// A `command.sh` is not larger than this.
 const COMMAND_LIMIT: u64 = 1 << 20;
 
@@ -141,7 +145,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
         bucket_id: world.fleet.bucket_id.clone(),
         concurrency: args.concurrency as usize,
         keep_going: args.keep_going,
-        timeout: Duration::from_secs(args.timeout),
+        timeout: Duration::from_secs(args.timeout.unwrap_or(DEFAULT_TIMEOUT)),
+        watchdog: args.timeout.is_some(),
         back_within: BACK_WITHIN,
         batches: args.health_check,
         command,

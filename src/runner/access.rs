@@ -57,6 +57,7 @@ impl Access {
                 ("LOOK_AT_SYSTEMD".into(), if self.profile.sandbox { "no" } else { "yes" }.into()),
             ],
             deadline,
+            watchdog: true,
             silence: None,
             users_own: false,
             lock: false,

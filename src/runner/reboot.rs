@@ -275,6 +275,7 @@ pub(super) fn users_script(
         text: format!("{}{text}", crate::ssh::SUDO_FOR_ROOT),
         env,
         deadline,
+        watchdog: true,
         silence: None,
         users_own: true,
         lock: false,

@@ -37,7 +37,7 @@ impl Header {
         let state = lines.next().filter(|line| line.ends_with(b"\n"))?;
         let size = first.len() + second.len() + state.len();
         let (first_words, second_words) = (words(first)?, words(second)?);
-        let (["maand1", _sudo, _end], [begin, _, _shell, lock, _deadline, length, users_own]) =
+        let (["maand1", _sudo, _end], [begin, _, _shell, lock, _deadline, length, users_own, _ascii]) =
             (first_words.as_slice(), second_words.as_slice())
         else {
             return None;
@@ -59,8 +59,9 @@ impl Header {
     pub(super) fn with_script(&self, script: &str) -> Vec<u8> {
         let body = format!("{script}\n#{}\n", self.begin);
         let mut words = self.second.clone();
-        // Its place is certain: a header has seven words there.
+        // Their places are certain: a header has eight words there.
         words[5] = body.len().to_string();
+        words[7] = u8::from(body.is_ascii()).to_string();
         [self.first.as_bytes(), words.join(" ").as_bytes(), b"\n", &self.state, body.as_bytes()].concat()
     }
 
@@ -107,7 +108,7 @@ fn after_word(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    const HEADER: &[u8] = b"maand1 1 EE\nBB EE bash 1 60 123 1\n/var/lib/x y\n";
+    const HEADER: &[u8] = b"maand1 1 EE\nBB EE bash 1 60 123 1 1\n/var/lib/x y\n";
 
     #[test]
     fn a_header_is_read_once_it_is_whole() {
@@ -117,7 +118,7 @@ mod tests {
         for cut in 0..HEADER.len() {
             assert_eq!(Header::read(&HEADER[..cut]), None, "{cut}");
         }
-        let ours = Header::read(b"maand1 0 EE\nBB EE sh 0 60 5 0\n.maand\n").unwrap();
+        let ours = Header::read(b"maand1 0 EE\nBB EE sh 0 60 5 0 1\n.maand\n").unwrap();
         assert!(!ours.users_own && !ours.lock);
     }
 
@@ -125,14 +126,14 @@ mod tests {
     fn another_script_takes_the_place_of_one() {
         let sent = Header::read(HEADER).unwrap().with_script("echo hi");
         let text = String::from_utf8(sent.clone()).unwrap();
-        assert_eq!(text, "maand1 1 EE\nBB EE bash 1 60 12 1\n/var/lib/x y\necho hi\n#BB\n");
+        assert_eq!(text, "maand1 1 EE\nBB EE bash 1 60 12 1 1\n/var/lib/x y\necho hi\n#BB\n");
         let header = Header::read(&sent).unwrap();
         assert_eq!(sent.len(), header.size + header.length);
     }
 
     #[test]
     fn what_is_not_clearly_ours_is_the_users() {
-        assert!(Header::read(b"maand1 0 EE\nBB EE sh 0 60 5 x\n.maand\n").unwrap().users_own);
+        assert!(Header::read(b"maand1 0 EE\nBB EE sh 0 60 5 x 1\n.maand\n").unwrap().users_own);
         assert_eq!(Header::read(b"maand1 0 EE\nBB EE sh 0 60 5\n.maand\n"), None);
         assert_eq!(Header::read(b"maand2 0 EE\nBB EE sh 0 60 5 0\n.maand\n"), None);
     }

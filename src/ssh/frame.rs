@@ -7,6 +7,7 @@
 //! worker:  maand-ready-1
 //! we:      maand1 <sudo 0|1> <end token>
 //!          <begin token> <end token> <sh|bash> <lock 0|1> <deadline s> <bytes of body> <user's own 0|1>
+//!          <ASCII 0|1>, all in one line
 //!          <state folder>
 //! worker:  <begin token> go                                   (with a lock: it is held)
 //! we:      the body: exports, the script, and a line `#<begin token>` as proof that all of it came
@@ -55,11 +56,21 @@ eval "$1""#;
 /// ended, also when nobody hears it any more. `9` is the lock; neither the script nor what it leaves behind
 /// inherits it. Few processes are started: on a small worker they are most of what a short command costs.
 /// bash reads its startup files anew for each shell below sshd, but for `--norc`; the login shell has.
-const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own || exit 1
+///
+/// Without a lock and without a deadline of its own a script stays in the process group that sshd has made
+/// for the login, and the wrapper in it: nothing here has to outlive it.
+const WRAPPER: &str = r#"IFS=" " read -r tb te shell lock dl len own ascii || exit 1
 IFS= read -r dir || exit 1
 case $dir in /*) ;; *) dir=${HOME:-.}/$dir ;; esac
 end() { printf "\036\n%s err 0\n" "$te" >&2; printf "\036\n%s %s %s\n" "$te" "$1" "$2"; exit 0; }
 command -v "$shell" >/dev/null 2>&1 || end noshell 0
+norc=
+[ "$shell" != bash ] || norc=--norc
+if [ "$lock$dl" = 00 ]; then
+  trap : TERM INT HUP PIPE
+  "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" 0 "$ascii"
+  end exit "$?"
+fi
 if [ "$lock" = 1 ]; then
   [ -d "$dir" ] || (umask 077 && mkdir -p -- "$dir") || end nostate 0
   (umask 077 && : >>"$dir/lock") || end nostate 0
@@ -75,16 +86,15 @@ if [ "$lock" = 1 ]; then
   printf "%s go\n" "$tb"
 fi
 exec 3<&0
-fired= w= norc=
-[ "$shell" != bash ] || norc=--norc
+fired= w=
 trap "fired=1" USR1
 trap : PIPE
 if [ "$3" = sh ]; then
-  setsid "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  setsid "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" "$ascii" <&3 3<&- 9>&- &
   p=$!
 else
   set -m
-  "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" <&3 3<&- 9>&- &
+  "$shell" $norc -c "$2" maand "$len" "$tb" "$dir" "$lock" "$ascii" <&3 3<&- 9>&- &
   p=$!
   set +m
 fi
@@ -112,10 +122,15 @@ done
 end exit "$c""#;
 
 /// Reads the body, records its group, says that it begins, and is the script from there on.
-/// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock. `read` takes byte by byte, as
-/// what follows is not its own: for a short body that costs less than another process.
+/// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock, `$5` the body is ASCII. bash can read
+/// so many characters at once, and of ASCII these are bytes in any locale; else `read` takes byte by byte,
+/// as what follows is not its own: for a short body that costs less than another process.
 const RUNNER: &str = r##"b= l=
-if [ "$1" -le 2048 ]; then
+if [ "$5" = 1 ] && [ -n "${BASH_VERSION-}" ]; then
+  IFS= read -r -N "$1" b
+  case $b in *"#$2
+") ;; *) exit 125 ;; esac
+elif [ "$1" -le 2048 ]; then
   while IFS= read -r l; do
     [ "$l" != "#$2" ] || break
     b="$b$l
@@ -129,12 +144,17 @@ fi
 read -r s </proc/$$/stat
 set -f
 set -- "$2" "$3" "$4" ${s##*) }
+g=$6
+if [ "$g" != $$ ]; then
+  read -r s </proc/$g/stat
+  set -- "$1" "$2" "$3" ${s##*) }
+fi
 set +f
-[ "$3" = 1 ] && printf "%s %s\n" "$$" "${23}" >"$2/group"
+[ "$3" = 1 ] && printf "%s %s\n" "$g" "${23}" >"$2/group"
 MAAND_STATE_DIR=$2
 export MAAND_STATE_DIR
-printf "%s begin %s %s\n" "$1" "$$" "${23}"
-eval "set --; unset b s l
+printf "%s begin %s %s\n" "$1" "$g" "${23}"
+eval "set --; unset b s l g
 $b""##;
 
 /// The command that is executed, for every script the same.
@@ -230,12 +250,8 @@ pub(super) fn deadline_secs(script: &Script) -> u64 {
     whole.clamp(1, 365 * 24 * 3600)
 }
 
-/// Without a lock and with a deadline at least this far away nobody waits for the end of a script that
-/// was left behind, and there is no watchdog: it ends like any command over SSH.
-const NO_WATCHDOG: u64 = 12 * 3600;
-
 fn watchdog_secs(script: &Script) -> u64 {
-    Some(deadline_secs(script)).filter(|secs| script.lock || *secs < NO_WATCHDOG).unwrap_or(0)
+    if script.lock || script.watchdog { deadline_secs(script) } else { 0 }
 }
 
 /// `Err` says why it can not be sent.
@@ -268,12 +284,13 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, St
         Shell::Bash => "bash",
     };
     let header = format!(
-        "maand1 {} {end}\n{begin} {end} {shell} {} {} {} {}\n{state}\n",
+        "maand1 {} {end}\n{begin} {end} {shell} {} {} {} {} {}\n{state}\n",
         u8::from(sudo),
         u8::from(script.lock),
         watchdog_secs(script),
         body.len(),
         u8::from(script.users_own),
+        u8::from(body.is_ascii()),
     );
     Ok(Framed { header: header.into_bytes(), body: body.into_bytes(), begin, end })
 }

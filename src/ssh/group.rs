@@ -18,14 +18,14 @@ pub struct Group {
     pub started: u64,
 }
 
-/// SIGTERM, and SIGKILL when that did not do in a second.
+/// SIGTERM, and SIGKILL when that did not do in a second. (`kill -0 --` is an error in dash.)
 const END: &str = r#"[ -r "/proc/$MAAND_GROUP/stat" ] || exit 0
 read -r s <"/proc/$MAAND_GROUP/stat" || exit 0
 set -f; set -- ${s##*) }
 [ "${20}" = "$MAAND_STARTED" ] || exit 0
 kill -s TERM -- "-$MAAND_GROUP" || exit 1
 for i in 1 2 3 4 5 6 7 8 9 10; do
-  kill -0 -- "-$MAAND_GROUP" 2>/dev/null || exit 0
+  kill -s 0 -- "-$MAAND_GROUP" 2>/dev/null || exit 0
   sleep 0.1 2>/dev/null || sleep 1
 done
 kill -s KILL -- "-$MAAND_GROUP""#;
@@ -45,6 +45,7 @@ pub fn end_group(remote: &dyn Remote, host: &Host, group: Group, sudo: bool, wit
             ("MAAND_STARTED".into(), group.started.to_string()),
         ],
         deadline: until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)),
+        watchdog: true,
         silence: None,
         users_own: false,
         lock: false,

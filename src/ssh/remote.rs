@@ -74,9 +74,12 @@ pub struct Script {
     pub text: String,
     /// Environment; names match `[A-Za-z_][A-Za-z0-9_]*`, values are any text without NUL.
     pub env: Vec<(String, String)>,
-    /// The whole of it, from being sent to its trailer. The worker ends the script's process group
-    /// at this deadline, too.
+    /// The whole of it, from being sent to its trailer.
     pub deadline: Duration,
+    /// The worker ends the script's process group at the deadline by itself, also when nobody hears it any
+    /// more. Scripts with `lock` have one always; another without it ends like any command over SSH when
+    /// its sender has gone.
+    pub watchdog: bool,
     /// Ends without output for this long.
     pub silence: Option<Duration>,
     /// Text of the user's own (a plan's command, a Makefile, a probe), which a sandbox does not

@@ -15,6 +15,7 @@ pub(crate) fn script(text: &str) -> Script {
         text: text.into(),
         env: Vec::new(),
         deadline: PATIENCE,
+        watchdog: true,
         silence: None,
         users_own: false,
         lock: false,
@@ -44,13 +45,23 @@ pub(crate) fn unknown(completion: Completion) -> UnknownWhy {
     }
 }
 
+/// With and without what a deadline of its own needs on the worker, in both shells.
 #[test]
 fn every_way_to_end_gives_its_exit_code_and_exact_output() {
     let Some(fleet) = Fleet::start(1) else { return };
+    for (shell, watchdog) in
+        [(Shell::Sh, true), (Shell::Sh, false), (Shell::Bash, true), (Shell::Bash, false)]
+    {
+        every_way_to_end(&fleet, shell, watchdog);
+    }
+}
+
+fn every_way_to_end(fleet: &Fleet, shell: Shell, watchdog: bool) {
     let remote = Ssh2Remote::new(fleet.settings());
-    let mut connection = connect(&remote, &fleet, 0);
+    let mut connection = connect(&remote, fleet, 0);
     let mut run = |text: &str| {
-        let (code, out, err) = exited(connection.run(&script(text), None));
+        let script = Script { shell, watchdog, ..script(text) };
+        let (code, out, err) = exited(connection.run(&script, None));
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     };
     let expect = |code, out: &str, err: &str| (code, out.to_owned(), err.to_owned());
@@ -65,7 +76,11 @@ fn every_way_to_end_gives_its_exit_code_and_exact_output() {
     assert_eq!(run("cat <<X\nhere\nX"), expect(0, "here\n", ""));
     assert_eq!(run("echo $#; echo \"${b-unset}\""), expect(0, "0\nunset\n", ""));
     assert_eq!(run("set -eu; false; echo not reached"), expect(1, "", ""));
-    assert_eq!(run("echo 'unclosed").0, 2);
+    assert_ne!(run("echo 'unclosed").0, 0);
+    assert_eq!(run("printf %s 'zwölf Boxkämpfer'; cat"), expect(0, "zwölf Boxkämpfer", ""));
+    assert_eq!(run("trap 'echo bye' EXIT; exit 5"), expect(5, "bye\n", ""));
+    assert_eq!(run("kill -s TERM 0; sleep 1000").0, 143, "its group is not more than it");
+    assert_eq!(run(&format!("printf %s {}; cat", "x".repeat(5000))), expect(0, &"x".repeat(5000), ""));
     assert!(connection.is_usable());
 }
 
@@ -98,13 +113,15 @@ fn values_travel_as_environment_and_bash_is_bash() {
 fn a_killed_shell_is_unknown_though_its_children_hold_the_channel() {
     let Some(fleet) = Fleet::start(1) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
-    // The wrapper around the script is its parent.
-    let text = "sleep 1000 & echo started; kill -s KILL $PPID; sleep 1000";
-    let mut connection = connect(&remote, &fleet, 0);
-    let why = unknown(connection.run(&script(text), None));
-    assert!(matches!(why, UnknownWhy::ConnectionLost(_)), "{why:?}");
-    assert!(!connection.is_usable());
-    assert!(matches!(unknown(connection.run(&script("true"), None)), UnknownWhy::ConnectionLost(_)));
+    for watchdog in [true, false] {
+        // The wrapper around the script is its parent.
+        let text = "sleep 1000 & echo started; kill -s KILL $PPID; sleep 1000";
+        let mut connection = connect(&remote, &fleet, 0);
+        let why = unknown(connection.run(&Script { watchdog, ..script(text) }, None));
+        assert!(matches!(why, UnknownWhy::ConnectionLost(_)), "{why:?}");
+        assert!(!connection.is_usable());
+        assert!(matches!(unknown(connection.run(&script("true"), None)), UnknownWhy::ConnectionLost(_)));
+    }
     // The session's server process is killed: the connection is cut.
     let mut connection = connect(&remote, &fleet, 0);
     let text = "p=$PPID; p=$(cut -d' ' -f4 /proc/$p/stat); kill -s KILL $p; sleep 1000";
@@ -116,9 +133,13 @@ fn a_daemon_that_keeps_the_output_open_does_not_hold_us() {
     let Some(fleet) = Fleet::start(1) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
     let mut connection = connect(&remote, &fleet, 0);
-    let (code, out, _) = exited(connection.run(&script("sleep 1000 & echo $!"), None));
-    let pid = String::from_utf8(out).unwrap();
-    assert_eq!(code, 0);
+    let mut pid = String::new();
+    for watchdog in [true, false] {
+        let daemon = Script { watchdog, ..script("sleep 1000 & echo $!") };
+        let (code, out, _) = exited(connection.run(&daemon, None));
+        pid = String::from_utf8(out).unwrap();
+        assert_eq!(code, 0);
+    }
     // It lives on, the connection can be used again, and so can the lock.
     let mut locked = script(&format!("kill -0 {} && echo alive; sleep 1000 & true", pid.trim()));
     locked.lock = true;
@@ -198,9 +219,14 @@ fn fifty_megabytes_arrive_whole() {
     Pattern(length).read_to_end(&mut all).unwrap();
     hash.update(&all);
     let expected: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    for lock in [false, true] {
-        let mut sum = script("sha256sum | cut -c1-64");
-        sum.lock = lock;
+    for (shell, lock, watchdog) in [
+        (Shell::Sh, false, true),
+        (Shell::Sh, true, true),
+        (Shell::Sh, false, false),
+        (Shell::Bash, false, false),
+        (Shell::Bash, false, true),
+    ] {
+        let sum = Script { shell, lock, watchdog, ..script("sha256sum | cut -c1-64") };
         let (code, out, err) = exited(connection.run_with_payload(&sum, &mut Pattern(length), length));
         assert_eq!((code, String::from_utf8_lossy(&out).trim()), (0, expected.as_str()), "{err:?}");
     }
@@ -250,12 +276,12 @@ fn a_script_ends_at_its_deadline_and_leaves_nothing() {
     stubborn.deadline = Duration::from_secs(1);
     let why = unknown(connection.run(&stubborn, None));
     assert_eq!(why, UnknownWhy::Deadline(Duration::from_secs(1)));
-    wait_until("its group is gone", || !fleet.sh(0, "kill -0 -- -$(cat /root/pid)").status.success());
+    wait_until("its group is gone", || !fleet.sh(0, "kill -s 0 -- -$(cat /root/pid)").status.success());
     let mut silent = script("echo $$ >/root/pid; sleep 1000");
     silent.silence = Some(Duration::from_millis(500));
     let mut connection = connect(&remote, &fleet, 0);
     assert!(matches!(unknown(connection.run(&silent, None)), UnknownWhy::Silence(_)));
-    wait_until("its group is gone", || !fleet.sh(0, "kill -0 -- -$(cat /root/pid)").status.success());
+    wait_until("its group is gone", || !fleet.sh(0, "kill -s 0 -- -$(cat /root/pid)").status.success());
     // One that speaks now and then is not silent.
     let mut speaks = script("for i in 1 2 3 4; do echo; sleep 0.2; done");
     speaks.silence = Some(Duration::from_secs(20));
@@ -267,14 +293,17 @@ fn a_script_ends_at_its_deadline_and_leaves_nothing() {
 fn a_cancelled_script_is_unknown_and_its_group_ends() {
     let Some(fleet) = Fleet::start(1) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
-    for lock in [false, true] {
+    for (lock, watchdog) in [(false, true), (true, true), (false, false)] {
         let cancel = Cancel::new();
         let mut connection = remote.connect(&fleet.host(0), Instant::now() + PATIENCE, &cancel).unwrap();
-        let mut long = script("echo $$ >/root/pid; echo started; sleep 1000 & sleep 1000");
-        long.lock = lock;
+        let text = "sleep 1000 & echo $$ $! >/root/pids; echo started; trap '' TERM; sleep 1000";
+        let long = Script { lock, watchdog, ..script(text) };
         let mut sink = |_, _: &[u8]| cancel.cancel();
         assert_eq!(unknown(connection.run(&long, Some(&mut sink))), UnknownWhy::Cancelled);
-        wait_until("its group is gone", || !fleet.sh(0, "kill -0 -- -$(cat /root/pid)").status.success());
+        wait_until("all of it is gone", || {
+            let alive = "for p in $(cat /root/pids); do kill -0 $p && exit 0; done; exit 1";
+            !fleet.sh(0, alive).status.success()
+        });
     }
     // The lock is free again.
     let mut next = script("echo next");

@@ -83,6 +83,7 @@ pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Opti
         text: format!("{head}\n{COMMON}\n{text}"),
         env,
         deadline,
+        watchdog: true,
         silence: None,
         // The text is ours. What make runs is the user's own: a sandbox guards that by itself, with a
         // stand-in for make that runs no Makefile but its demo's.

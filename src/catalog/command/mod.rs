@@ -30,6 +30,8 @@ pub struct CommandRequest {
     pub keep_going: bool,
     /// Of the command on one worker.
     pub timeout: Duration,
+    /// The worker ends it then by itself, also when we are gone by then.
+    pub watchdog: bool,
     /// So long a worker that went away may take to come back.
     pub back_within: Duration,
     /// Instead of a sliding window: whole batches, with a check after each.

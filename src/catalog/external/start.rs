@@ -114,6 +114,7 @@ fn run(
         text: format!("{}\n{RUN}", fence_snippet()),
         env,
         deadline: WITHIN.min(call.until.saturating_duration_since(Instant::now())),
+        watchdog: true,
         silence: None,
         users_own: false,
         lock: true,

@@ -82,6 +82,7 @@ fn look_at(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Call) -
         text: SHOW.to_owned(),
         env: vec![("MAAND_DIR".to_owned(), profile.worker_dir.to_string_lossy().into_owned())],
         deadline: until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)),
+        watchdog: true,
         silence: None,
         users_own: false,
         lock: false,

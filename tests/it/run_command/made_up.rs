@@ -77,6 +77,7 @@ impl World {
             concurrency,
             keep_going: false,
             timeout: Duration::from_secs(60),
+            watchdog: false,
             back_within: Duration::from_secs(60),
             batches: false,
         }

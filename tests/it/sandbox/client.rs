@@ -74,12 +74,12 @@ impl Client {
 }
 
 /// Takes the header and becomes the script.
-pub(crate) const BOOTSTRAP: &str = "echo maand-ready-1 >/dev/null; read a; read b e s l d n o; read c; \
+pub(crate) const BOOTSTRAP: &str = "echo maand-ready-1 >/dev/null; read a; read b e s l d n o a; read c; \
      script=$(head -c \"$n\"); eval \"$script\"";
 
 pub(crate) fn framed(users_own: bool, script: &str) -> String {
     let (length, own) = (script.len() + "\n#BEGIN".len(), u8::from(users_own));
-    format!("maand1 0 END\nBEGIN END sh 0 60 {length} {own}\n.maand\n{script}\n#BEGIN")
+    format!("maand1 0 END\nBEGIN END sh 0 60 {length} {own} 1\n.maand\n{script}\n#BEGIN")
 }
 
 pub(crate) fn finish(mut channel: ssh2::Channel) -> Result<Answer, String> {

@@ -53,6 +53,7 @@ fn script(text: &str) -> Script {
         text: text.into(),
         env: Vec::new(),
         deadline: PATIENCE,
+        watchdog: true,
         silence: None,
         users_own: false,
         lock: false,
