@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::base64;
+use super::private_key::{is_encrypted, public_line};
 use super::route::{Hop, Key};
 use super::settings::{AskPassphrase, Settings};
 use super::wire::{Stop, Wire, code, code_of};
@@ -53,8 +53,8 @@ pub(super) fn authenticate(
     let mut tried = Vec::new();
     let mut unusable = None;
     for key in &hop.keys {
-        let passphrase = match usable(key, settings, passphrases) {
-            Ok(Some(passphrase)) => passphrase,
+        let Usable { text, passphrase } = match usable(key, settings, passphrases) {
+            Ok(Some(usable)) => usable,
             Ok(None) => continue,
             // A key that is there and not to be used is final: the next key must not hide it. One that
             // is missing leaves the agent.
@@ -64,12 +64,13 @@ pub(super) fn authenticate(
                 continue;
             }
         };
+        let public = public_line(&text);
         let attempt = wire.drive(until, cancel, |session| {
-            session.userauth_pubkey_file(&hop.user, None, &key.path, passphrase.as_deref())
+            session.userauth_pubkey_memory(&hop.user, public.as_deref(), &text, passphrase.as_deref())
         });
         match attempt {
             Ok(()) => return Ok(()),
-            Err(Stop::Failed(error)) if code_of(&error) == code::FILE => {
+            Err(Stop::Failed(error)) if is_no_key(&error) => {
                 let why =
                     format!("it is not a private key, or the passphrase is wrong ({})", error.message());
                 return Err(key_file(key, &why).into());
@@ -131,6 +132,16 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
     Ok(())
 }
 
+/// The key could not be read, or could not sign: the server had no say in it.
+fn is_no_key(error: &ssh2::Error) -> bool {
+    match code_of(error) {
+        code::FILE => true,
+        // Also what a refused signature is called; the words are libssh2's (`userauth.c`).
+        code::PUBLICKEY_UNVERIFIED => error.message().starts_with("Callback returned error"),
+        _ => false,
+    }
+}
+
 fn is_cut(error: &ssh2::Error) -> bool {
     matches!(code_of(error), code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND)
 }
@@ -161,12 +172,15 @@ fn key_file(key: &Key, why: &str) -> ConnectError {
     ConnectError::KeyFile { path: key.path.display().to_string(), why: why.into() }
 }
 
-/// The passphrase, if it has one; `Ok(None)`: the key is not there and does not have to be.
-fn usable(
-    key: &Key,
-    settings: &Settings,
-    passphrases: &Passphrases,
-) -> Result<Option<Option<String>>, ConnectError> {
+/// A private key that can be tried.
+struct Usable {
+    text: String,
+    /// If it has one.
+    passphrase: Option<String>,
+}
+
+/// `Ok(None)`: the key is not there and does not have to be.
+fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<Option<Usable>, ConnectError> {
     let metadata = match fs::metadata(&key.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !key.required => return Ok(None),
         found => found.map_err(|error| key_file(key, &error.to_string()))?,
@@ -178,10 +192,10 @@ fn usable(
     }
     let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
     if !is_encrypted(&text) {
-        return Ok(Some(None));
+        return Ok(Some(Usable { text, passphrase: None }));
     }
     match passphrases.of(&key.path, settings.ask_passphrase.as_ref()) {
-        Some(passphrase) => Ok(Some(Some(passphrase))),
+        Some(passphrase) => Ok(Some(Usable { text, passphrase: Some(passphrase) })),
         None => Err(key_file(
             key,
             "it has a passphrase and there is no terminal to ask on; load it into an SSH agent, or use a \
@@ -190,41 +204,9 @@ fn usable(
     }
 }
 
-/// Whether a private key needs a passphrase: PEM says so in words, OpenSSH's own format names the
-/// cipher first (`PROTOCOL.key` of OpenSSH).
-fn is_encrypted(text: &str) -> bool {
-    const MAGIC: &[u8] = b"openssh-key-v1\0";
-    if let Some(body) = text.split("-----BEGIN OPENSSH PRIVATE KEY-----").nth(1) {
-        let body = body.split("-----END").next().unwrap_or_default();
-        let blob = base64::decode(body).unwrap_or_default();
-        let cipher = blob.strip_prefix(MAGIC).and_then(|rest| {
-            let (length, rest) = rest.split_first_chunk::<4>()?;
-            rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
-        });
-        return cipher.is_some_and(|cipher| cipher != b"none");
-    }
-    text.contains("ENCRYPTED")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_passphrase_is_recognised() {
-        let openssh = |cipher: &[u8]| {
-            let mut blob = b"openssh-key-v1\0".to_vec();
-            blob.extend(u32::try_from(cipher.len()).unwrap().to_be_bytes());
-            blob.extend(cipher);
-            let body = base64::encode(&blob);
-            format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
-        };
-        assert!(is_encrypted(&openssh(b"aes256-ctr")));
-        assert!(!is_encrypted(&openssh(b"none")));
-        assert!(is_encrypted("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
-        assert!(is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"));
-        assert!(!is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nMII"));
-    }
 
     #[test]
     fn the_words_of_a_machine_that_is_not_ready() {

@@ -15,6 +15,7 @@ mod group;
 mod jump;
 mod known_hosts;
 mod pool;
+mod private_key;
 mod quote;
 mod remote;
 mod route;

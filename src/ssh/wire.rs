@@ -16,6 +16,7 @@ pub(super) mod code {
     pub(in crate::ssh) const KEY_EXCHANGE: i32 = -8;
     pub(in crate::ssh) const SOCKET_DISCONNECT: i32 = -13;
     pub(in crate::ssh) const FILE: i32 = -16;
+    pub(in crate::ssh) const PUBLICKEY_UNVERIFIED: i32 = -19;
     pub(in crate::ssh) const EAGAIN: i32 = -37;
     pub(in crate::ssh) const BAD_USE: i32 = -39;
     pub(in crate::ssh) const BANNER_RECV: i32 = -2;
