@@ -52,6 +52,7 @@ fn bucket(workers: usize, jobs: usize) -> tempfile::TempDir {
 fn build(dir: &Path) {
     let builtin = Builtin::new(Arc::new(Bucket::open(dir).unwrap()), Arc::new(Nobody));
     let call = Call {
+        stopping: Cancel::new(),
         cancel: Cancel::new(),
         until: Instant::now() + Duration::from_secs(600),
         output: Arc::new(|_, _| {}),

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::fields::Doc;
 use super::fleet::{Fleet, Job, JobName, Worker};
 use super::manifest;
-use crate::plan::{Problem, Source};
+use crate::plan::{Problem, Source, suggest};
 
 /// A job with the text of its manifest.
 pub(super) struct Checked {
@@ -168,6 +168,9 @@ fn counts(fleet: &Fleet, jobs: &[Checked], found: &mut Vec<Problem>) {
     for job in jobs {
         let wanted = job.placed.job.min_allocations_count;
         let there = fleet.workers.iter().filter(|worker| runs_on(&job.placed.job, worker)).count();
+        if there == 0 && wanted == 0 && !fleet.workers.is_empty() {
+            found.push(nowhere(fleet, job));
+        }
         if there < wanted as usize {
             let labels: Vec<&str> = job.placed.job.selectors.iter().map(String::as_str).collect();
             let message = format!(
@@ -182,6 +185,31 @@ fn counts(fleet: &Fleet, jobs: &[Checked], found: &mut Vec<Problem>) {
             );
         }
     }
+}
+
+/// A job that no worker carries the labels of: a slip of the fingers, or a job that waits for its workers.
+/// Where it was deployed the next deploy removes it.
+fn nowhere(fleet: &Fleet, job: &Checked) -> Problem {
+    let selectors = &job.placed.job.selectors;
+    let unknown: Vec<&str> = selectors
+        .iter()
+        .filter(|label| !fleet.workers.iter().any(|worker| worker.labels.contains(*label)))
+        .map(String::as_str)
+        .collect();
+    let name = &job.placed.job.name;
+    let message = match unknown.as_slice() {
+        [] => format!("the job {name} is nowhere: no worker carries all the labels that it selects"),
+        unknown => format!("the job {name} is nowhere: no worker carries the label {}", unknown.join(", ")),
+    };
+    let labels = fleet.workers.iter().flat_map(|worker| &worker.labels).map(String::as_str);
+    let near = unknown.first().and_then(|unknown| suggest::suggest(unknown, labels));
+    let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let problem = Problem::warning("maand::bucket::job_nowhere", message);
+    let problem = match &job.placed.selectors {
+        Some(span) => problem.at(&job.source, span.clone(), "carried by no worker"),
+        None => problem.in_file(&job.source),
+    };
+    problem.help(format!("{near}where it was deployed, the next deploy removes it"))
 }
 
 /// So many workers that are too small are named one by one.

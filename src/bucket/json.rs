@@ -65,7 +65,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let mut reader = Reader { text, at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
     reader.space();
     if reader.peek().is_none() {
-        return Err(reader.error_here("the file is empty", Some("write `{}` or `[]`")));
+        return Err(
+            reader.error_here("the file is empty", Some("write `{}` into it, or `[]` where a list belongs"))
+        );
     }
     let node = reader.value(0)?;
     reader.space();

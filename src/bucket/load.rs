@@ -14,7 +14,7 @@ use super::files::{DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
 use super::fleet::{Fleet, JobName};
 use super::manifest;
 use super::open::{Bucket, shown};
-use super::tree;
+use super::tree::{self, JobFile, JobFileKind};
 use super::workers;
 use crate::plan::{Problem, Problems, Severity, Source};
 
@@ -133,16 +133,22 @@ impl Bucket {
         let placed = manifest::read(&mut doc, &job_name);
         problems.extend(doc.finish());
         let mut placed = placed?;
-        let files = match tree::walk(folder, &shown(folder)) {
-            Ok(files) => files,
+        tree::left_behind(folder, &shown(folder)).into_iter().for_each(|problem| problems.push(problem));
+        let has_makefile = match tree::walk(folder, &shown(folder)) {
+            Ok(files) => {
+                placed.job.unsupported.extend(tree::unsupported(&files));
+                let makefile = |file: &JobFile| {
+                    ["Makefile", "Makefile.tpl"].contains(&file.path.as_str())
+                        && file.kind != JobFileKind::Folder
+                };
+                files.iter().any(makefile)
+            }
             Err(found) => {
                 problems.extend(found);
-                Vec::new()
+                // Nobody knows.
+                true
             }
         };
-        placed.job.unsupported.extend(tree::unsupported(&files));
-        let has = |wanted: &str| files.iter().any(|file| file.path == wanted);
-        let has_makefile = has("Makefile") || has("Makefile.tpl");
         Some(Checked { placed, source, has_makefile })
     }
 

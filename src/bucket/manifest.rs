@@ -31,6 +31,8 @@ pub(super) struct Placed {
     pub(super) ports: BTreeMap<String, Range<usize>>,
     /// Demanded jobs with their places.
     pub(super) demands: Vec<(JobName, Range<usize>)>,
+    /// Place of `selectors`, where they are stated.
+    pub(super) selectors: Option<Range<usize>>,
     /// Place of `min_allocations_count`, where it is stated.
     pub(super) min_allocations: Option<Range<usize>>,
 }
@@ -63,11 +65,13 @@ pub(super) fn read(doc: &mut Doc<'_>, name: &JobName) -> Option<Placed> {
         },
         ports: BTreeMap::new(),
         demands: Vec::new(),
+        selectors: None,
         min_allocations: fields.get("min_allocations_count").map(|node| node.span.clone()),
     };
     if let Some(node) = fields.get("selectors") {
         let selectors = doc.texts(node, "`selectors`");
         if !selectors.is_empty() {
+            placed.selectors = Some(node.span.clone());
             placed.job.selectors = selectors.into_iter().map(|(label, _)| label.to_lowercase()).collect();
         }
     }

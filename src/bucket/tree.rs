@@ -136,6 +136,26 @@ fn plain_mode(mode: u32, folder: bool) -> u32 {
     }
 }
 
+/// What is in the folders that belong to the worker, and so stays behind: said, as a job that is started from
+/// its own `bin/` misses it there.
+pub(super) fn left_behind(folder: &Path, name: &str) -> Vec<Problem> {
+    let filled = |own: &&str| {
+        let path = folder.join(own);
+        match fs::read_dir(&path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) => fs::symlink_metadata(&path).is_ok(),
+        }
+    };
+    let problem = |own: &str| {
+        Problem::warning(
+            "maand::bucket::workers_own",
+            format!("{name}/{own} belongs to the worker: what is in it here is not deployed"),
+        )
+        .help("move it to a folder of another name; data/, logs/ and bin/ exist on workers only")
+    };
+    WORKERS_OWN.into_iter().filter(filled).map(problem).collect()
+}
+
 /// Features of upstream in the tree that the built-in engine does not have, by name.
 pub(super) fn unsupported(files: &[JobFile]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -180,6 +200,18 @@ mod tests {
         assert_eq!(paths, ["Makefile", "conf", "conf/a.tpl", "conf/data", "conf/data/y", "link"]);
         assert_eq!(files[5].kind, JobFileKind::Link { target: "/etc".to_owned() });
         assert_eq!(unsupported(&files), BTreeSet::from(["template conf/a.tpl".to_owned()]));
+    }
+
+    #[test]
+    fn what_stays_behind_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        assert!(left_behind(dir.path(), "api").is_empty(), "empty folders are often kept in git");
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        fs::write(dir.path().join("bin/app"), "x").unwrap();
+        let said = left_behind(dir.path(), "api");
+        assert_eq!(said.len(), 1);
+        assert!(said[0].message.contains("api/bin"), "{said:?}");
     }
 
     #[test]

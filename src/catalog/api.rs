@@ -17,7 +17,9 @@ pub type Output = Arc<dyn Fn(Option<&Host>, &str) + Send + Sync>;
 /// What a call brings with it besides its request.
 #[derive(Clone)]
 pub struct Call {
-    /// Ends it early.
+    /// Begin nothing more; what runs on a worker is seen to its end.
+    pub stopping: Cancel,
+    /// Ends it early, and what runs on a worker, too.
     pub cancel: Cancel,
     /// It must have ended by then.
     pub until: Instant,
@@ -64,7 +66,20 @@ pub enum WorkerOutcome {
     },
 }
 
+/// How the error of what was not begun begins; nothing was done then.
+const NOT_BEGUN: &str = "not begun: ";
+
 impl WorkerOutcome {
+    /// Nothing was done, as the operation was interrupted or what it demands has failed.
+    pub fn not_begun(why: &str) -> Self {
+        Self::Failed { error: format!("{NOT_BEGUN}{why}"), output: None }
+    }
+
+    /// Whether it is of [`WorkerOutcome::not_begun`].
+    pub fn is_not_begun(&self) -> bool {
+        matches!(self, Self::Failed { error, .. } if error.starts_with(NOT_BEGUN))
+    }
+
     /// Whether all that was asked for is so.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Ok { .. })

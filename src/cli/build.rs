@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::operate::Operation;
+use super::operate::{OnSignal, Operation};
 use super::{CliError, Context, Exit};
 
 /// As JSON.
@@ -27,7 +27,7 @@ impl Document for BuildDocument {
 
 /// Carries it out.
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
-    let operation = Operation::open(context, None, true)?;
+    let operation = Operation::open(context, None, true, OnSignal::End)?;
     operation.catalog.build(&operation.call).map_err(catalog_error)?;
     if context.json {
         let allocations = operation.catalog.allocations().map_err(catalog_error)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::operate::{self, AllocationJson, Operation, WorkerJson};
+use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{Action, DeployRequest, action_name};
 use crate::plan::counted;
@@ -33,7 +33,7 @@ pub struct DeployArgs {
     #[arg(long)]
     force: bool,
     /// One run of make may take this long [default: 900]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     make_timeout: Option<u64>,
     /// For scripts; deploy never asks
     #[arg(long, hide = true)]
@@ -64,7 +64,8 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         workers: operate::hosts(&args.workers)?,
         force: args.force,
     };
-    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), args.build)?;
+    let operation =
+        Operation::open(context, args.make_timeout.map(Duration::from_secs), args.build, OnSignal::Finish)?;
     if args.build {
         if args.dry_run {
             return Err(CliError::usage(
@@ -98,13 +99,17 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
     if !context.quiet {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for line in report.allocations.iter().filter(|line| line.action != Action::Skip) {
-            let outcome = line.outcome.as_ref().map_or("not begun", operate::word);
+            let outcome = line.outcome.as_ref().map_or("not_begun", operate::word);
             *counts.entry((action_name(line.action), outcome)).or_default() += 1;
         }
         let skipped = report.allocations.iter().filter(|line| line.action == Action::Skip).count();
-        let done: Vec<_> = counts.iter().map(|((what, how), n)| format!("{n} {what} {how}")).collect();
+        let done: Vec<_> =
+            counts.iter().map(|((what, how), n)| format!("{n} {what} {}", how.replace('_', " "))).collect();
         operate::say(&if done.is_empty() && report.workers.is_empty() {
-            format!("nothing to do: {} as it should be", counted(skipped, "allocation"))
+            format!(
+                "nothing has changed: {} deployed as built; what a reboot has ended is started by `maand job start`",
+                counted(skipped, "allocation")
+            )
         } else if done.is_empty() {
             format!(
                 "worker.json written on {}, {} skipped",
@@ -114,6 +119,9 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         } else {
             format!("{}, {skipped} skipped", done.join(", "))
         });
+    }
+    if operation.is_interrupted() && !report.all_ok() {
+        operate::say("interrupted: the next deploy takes up what is left");
     }
     let outcomes =
         report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::document::{self, Document};
 use super::engine::catalog_error;
-use super::operate::{self, Operation, OutcomeJson, WorkerJson};
+use super::operate::{self, OnSignal, Operation, OutcomeJson, WorkerJson};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{AllocationHealth, HealthReport, HealthRequest, WorkerOutcome};
@@ -33,7 +33,7 @@ pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError
         workers: operate::hosts(&args.workers)?,
         wait: args.wait,
     };
-    let operation = Operation::open(context, None, false)?;
+    let operation = Operation::open(context, None, false, OnSignal::End)?;
     let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
     if context.json {
         document::print(&HealthDocument::of(&report))?;
@@ -122,7 +122,9 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     let well = report.workers.values().filter(|outcome| outcome.is_ok()).count();
     if !context.quiet {
-        operate::say(&format!("{well} of {} answer", counted(report.workers.len(), "worker")));
+        let all = report.workers.len();
+        let answers = if all == 1 { "answers" } else { "answer" };
+        operate::say(&format!("{well} of {} {answers}", counted(all, "worker")));
     }
     Ok(())
 }

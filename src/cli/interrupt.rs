@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks for the end and says so, the second ends at once.
+//! Ctrl-C, SIGTERM and SIGHUP: each asks for more than the one before, and says so; the last ends at once.
 
 use std::io::Write;
 
@@ -8,21 +8,32 @@ use super::{CliError, Exit};
 use crate::plan::Problem;
 use crate::ssh::Cancel;
 
-/// As [`on_signal`], with an error for people.
+/// What one signal asks for.
+pub(super) struct Stage {
+    /// Cancelled by it.
+    pub(super) cancel: Cancel,
+    /// What that means, for people.
+    pub(super) meaning: &'static str,
+}
+
+/// As [`on_signal`] with one stage, with an error for people.
 pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliError> {
-    on_signal(cancel, meaning).map_err(|error| {
+    on_signal(vec![Stage { cancel: cancel.clone(), meaning }])
+}
+
+/// Each signal carries out the next stage, after saying what it means on standard error. At the one after
+/// the last the program ends at once with [`Exit::Resumable`]; what is under way then is unknown.
+///
+/// # Errors
+/// When signals can not be listened to; then they end the program as they do by default.
+pub(super) fn on_signal(stages: Vec<Stage>) -> Result<(), CliError> {
+    spawn(stages).map_err(|error| {
         let message = format!("signals can not be listened to: {error}");
         CliError::new(Exit::Failed, Problem::error("maand::signals", message).help("try again"))
     })
 }
 
-/// Cancels `cancel` at the first signal, after saying `meaning` on standard error. At the second the
-/// program ends at once with [`Exit::Resumable`]; what is under way then is unknown.
-///
-/// # Errors
-/// When signals can not be listened to; then they end the program as they do by default.
-pub(super) fn on_signal(cancel: &Cancel, meaning: &'static str) -> std::io::Result<()> {
-    let cancel = cancel.clone();
+fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (ready, listening) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -30,6 +41,7 @@ pub(super) fn on_signal(cancel: &Cancel, meaning: &'static str) -> std::io::Resu
             let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
             let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else { return };
             let _ = ready.send(());
+            let mut stages = stages.into_iter().peekable();
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
@@ -37,12 +49,13 @@ pub(super) fn on_signal(cancel: &Cancel, meaning: &'static str) -> std::io::Resu
                     _ = hangup.recv() => {}
                 }
                 let mut stderr = std::io::stderr().lock();
-                if cancel.is_cancelled() {
+                let Some(Stage { cancel, meaning }) = stages.next() else {
                     let _ = writeln!(stderr, "\nmaand: ended at once; what was under way is unknown");
                     std::process::exit(i32::from(Exit::Resumable as u8));
-                }
+                };
                 cancel.cancel();
-                let _ = writeln!(stderr, "\nmaand: {meaning} (again: end at once)");
+                let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
+                let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");
             }
         });
     })?;

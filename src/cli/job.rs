@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::document::{self, Document};
 use super::engine::catalog_error;
 use super::health_check::{self, HealthDocument};
-use super::operate::{self, AllocationJson, Operation, WorkerJson};
+use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{HealthRequest, JobRequest, Report};
@@ -42,7 +42,7 @@ pub struct JobArgs {
     #[arg(long = "health_check", alias = "health-check")]
     health_check: bool,
     /// make may take this long [default: 900]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     make_timeout: Option<u64>,
 }
 
@@ -88,7 +88,8 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
         return Err(CliError::usage("which job?", "see `maand cat jobs`"));
     }
     let workers = operate::hosts(&args.allocations)?;
-    let operation = Operation::open(context, args.make_timeout.map(Duration::from_secs), false)?;
+    let operation =
+        Operation::open(context, args.make_timeout.map(Duration::from_secs), false, OnSignal::Finish)?;
     let request = JobRequest { target: target.clone(), jobs: jobs.clone(), workers: workers.clone() };
     let report = operation.catalog.job(&request, &operation.call).map_err(catalog_error)?;
     if report.allocations.is_empty() {

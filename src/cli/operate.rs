@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::interrupt::{self, Stage};
 use super::table::{Table, or_dash};
 use super::world::World;
-use super::{CliError, Context, Exit, engine, interrupt, out};
+use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems};
@@ -27,7 +28,17 @@ pub(super) struct Operation {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) call: Call,
     /// Set by the first Ctrl-C.
-    pub(super) cancel: Cancel,
+    interrupted: Cancel,
+}
+
+/// What a first Ctrl-C does to an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnSignal {
+    /// What runs on workers is seen to its end, nothing more is begun: half a `make restart` leaves a
+    /// service down. A second one ends it.
+    Finish,
+    /// It only looks, and ends.
+    End,
 }
 
 impl Operation {
@@ -37,31 +48,42 @@ impl Operation {
         context: &Context,
         make_timeout: Option<Duration>,
         builds: bool,
+        on_signal: OnSignal,
     ) -> Result<Self, CliError> {
         let bucket = Bucket::find(context.bucket.as_deref())?;
         let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
         let world = World::of(bucket, fleet, context)?;
         let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
-        let cancel = Cancel::new();
-        interrupt::on_signal(&cancel, "stopping; what is under way is ended, the next deploy takes it up")
-            .map_err(|error| {
-                let problem = Problem::error("maand::signals", format!("signals can not be caught: {error}"));
-                CliError::new(Exit::Failed, problem)
-            })?;
+        let (stopping, cancel) = (Cancel::new(), Cancel::new());
+        let end = Stage { cancel: cancel.clone(), meaning: "ending what is under way" };
+        let (interrupted, stages) = match on_signal {
+            OnSignal::Finish => {
+                let meaning = "stopping; what runs is seen to its end, and nothing more is begun";
+                (stopping.clone(), vec![Stage { cancel: stopping.clone(), meaning }, end])
+            }
+            OnSignal::End => (cancel.clone(), vec![end]),
+        };
+        interrupt::on_signal(stages)?;
         let output = printer(context);
-        let call = Call { cancel: cancel.clone(), until: Instant::now() + LONGEST, output, fence: None };
-        Ok(Self { catalog, call, cancel })
+        let call = Call { stopping, cancel, until: Instant::now() + LONGEST, output, fence: None };
+        Ok(Self { catalog, call, interrupted })
+    }
+
+    /// Whether a Ctrl-C has come.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.is_cancelled()
     }
 
     /// The exit code of what was seen. Stopped by Ctrl-C with nothing else wrong can be gone on with.
     pub(super) fn exit<'o>(&self, outcomes: impl IntoIterator<Item = &'o WorkerOutcome>) -> Exit {
         let bad: Vec<&WorkerOutcome> = outcomes.into_iter().filter(|outcome| !outcome.is_ok()).collect();
         let by_us = |outcome: &&WorkerOutcome| match outcome {
-            WorkerOutcome::Failed { error, .. } => error.contains("not begun: cancelled"),
+            outcome if outcome.is_not_begun() => true,
+            WorkerOutcome::Failed { .. } => false,
             WorkerOutcome::Unknown { .. } | WorkerOutcome::Unreachable { .. } => true,
             WorkerOutcome::Ok { .. } => false,
         };
-        match (bad.is_empty(), self.cancel.is_cancelled()) {
+        match (bad.is_empty(), self.is_interrupted()) {
             (true, _) => Exit::Done,
             (false, true) if bad.iter().all(by_us) => Exit::Resumable,
             (false, _) => Exit::Failed,
@@ -104,6 +126,7 @@ fn parsed<T>(
     what: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<Vec<T>>, CliError> {
+    not_blank(names, what)?;
     let mut problems = Problems::new();
     let mut all = Vec::new();
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
@@ -121,10 +144,26 @@ fn parsed<T>(
     Ok((!names.is_empty()).then_some(all))
 }
 
+/// A list that was given and names nothing, as `--workers "$HOSTS"` with an empty variable: neither everybody
+/// nor nobody is what was meant.
+///
+/// # Errors
+/// Wrong usage.
+pub(super) fn not_blank(names: &[String], what: &str) -> Result<(), CliError> {
+    if names.is_empty() || names.iter().any(|name| !name.trim().is_empty()) {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!("a list of {what}s was given, and it names no {what}"),
+        format!("name at least one, or leave the list out for all; see `maand cat {what}s`"),
+    ))
+}
+
 /// One word for an outcome.
 pub(super) fn word(outcome: &WorkerOutcome) -> &'static str {
     match outcome {
         WorkerOutcome::Ok { .. } => "ok",
+        outcome if outcome.is_not_begun() => "not_begun",
         WorkerOutcome::Failed { .. } => "failed",
         WorkerOutcome::Unreachable { .. } => "unreachable",
         WorkerOutcome::Unknown { .. } => "unknown",
@@ -143,7 +182,8 @@ pub(super) fn detail(outcome: &WorkerOutcome) -> &str {
 /// An outcome in JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct OutcomeJson<'a> {
-    /// `ok`, `failed`, `unreachable` (nothing was done there) or `unknown` (the answer was lost).
+    /// `ok`, `failed`, `not_begun` (interrupted before its turn, or after what it demands has failed),
+    /// `unreachable` (nothing was done there) or `unknown` (the answer was lost).
     outcome: &'static str,
     /// What was seen, or what went wrong, in one line.
     detail: &'a str,

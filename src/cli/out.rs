@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
-use super::CliError;
+use super::{CliError, Exit};
 use crate::plan::Problem;
 use crate::report::wrapped;
 
@@ -19,7 +19,11 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let message = format!("standard output can not be written: {error}");
-            Err(Problem::error("maand::cli::output", message).help("is the disk full?").into())
+            // Not that something was wrong with the input: what was to be done may be done.
+            Err(CliError::new(
+                Exit::Failed,
+                Problem::error("maand::cli::output", message).help("is the disk full?"),
+            ))
         }
         _ => Ok(()),
     }

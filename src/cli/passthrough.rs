@@ -150,6 +150,7 @@ fn prepare_job(context: &Context) -> Result<(), CliError> {
     let Ok(world) = World::open(&quiet) else { return Ok(()) };
     let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
     let call = Call {
+        stopping: Cancel::new(),
         cancel: Cancel::new(),
         until: Instant::now() + PREPARE_WITHIN,
         output: super::operate::printer(context),

@@ -74,8 +74,8 @@ pub(super) struct RunCommandDocument<'a> {
 struct RanJson<'a> {
     /// Which.
     host: &'a str,
-    /// `ok`, `rebooted`, `failed`, `not_rebooted`, `not_back`, `timed_out`, `unreachable`, `unknown` or
-    /// `not_started`.
+    /// `ok`, `rebooted`, `failed`, `not_run`, `not_rebooted`, `not_back`, `timed_out`, `unreachable`,
+    /// `unknown` or `not_started`.
     result: &'static str,
     /// It went well: `ok` or `rebooted`.
     ok: bool,
@@ -173,7 +173,12 @@ fn command(args: &RunCommandArgs, world: &World) -> Result<String, CliError> {
         Problem::error("maand::run_command::no_command", format!("{}: {why}", path.display()))
             .help("give a command, such as `maand run_command \"uptime\"`, or write it into that file")
     };
-    let size = std::fs::metadata(path).map_err(|error| missing(error.to_string()))?.len();
+    let size = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(missing("no command was given, and this file is not there".to_owned()).into());
+        }
+        found => found.map_err(|error| missing(error.to_string()))?.len(),
+    };
     if size > COMMAND_LIMIT {
         return Err(missing(format!("it is larger than {COMMAND_LIMIT} bytes")).into());
     }
@@ -212,6 +217,7 @@ impl Health {
         let catalog = engine::of(world, context)?;
         catalog.allocations().map_err(super::engine::catalog_error)?;
         let call = Call {
+            stopping: Cancel::new(),
             cancel: cancel.clone(),
             until: Instant::now() + LONGEST,
             output: Arc::new(|_, _| ()),

@@ -116,6 +116,7 @@ pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> R
     let world = World::of(bucket, fleet, context)?;
     let catalog = Builtin::new(world.bucket, world.remote);
     let call = Call {
+        stopping: Cancel::new(),
         cancel: cancel.clone(),
         until: Instant::now() + DEPLOY_WITHIN,
         output: Arc::new(|_, _| {}),

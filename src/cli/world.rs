@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CliError, Context, Exit, ask};
+use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
 use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
 use crate::plan::Problem;
@@ -44,6 +44,7 @@ impl World {
     /// The workers that were asked for, in the fleet's order: those of `hosts` (all, where it is empty)
     /// that carry any one of `labels` (all, where that is empty).
     pub(super) fn select(&self, hosts: &[String], labels: &[String]) -> Result<Vec<Host>, CliError> {
+        operate::not_blank(hosts, "worker")?;
         let asked: Vec<&str> = hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty()).collect();
         let known = |host: &&str| self.fleet.workers.iter().any(|worker| worker.host.as_str() == *host);
         if let Some(unknown) = asked.iter().find(|host| !known(host)) {

@@ -176,6 +176,7 @@ impl World {
     pub(super) fn call(&self, timeout: Duration, cancel: &Cancel, sink: Option<&OutputSink>) -> Call {
         let sink = sink.cloned();
         Call {
+            stopping: Cancel::new(),
             cancel: cancel.clone(),
             until: Instant::now() + timeout,
             output: Arc::new(move |host, line| {

@@ -96,7 +96,11 @@ pub(super) fn authenticate(
     }
     let why = match tried.as_slice() {
         [] => "there is no key to try: no key file and no agent".into(),
-        tried => format!("it takes none of: {}", tried.join(", ")),
+        tried => format!(
+            "it takes none of: {}; the public half of one belongs into ~{}/.ssh/authorized_keys there",
+            tried.join(", "),
+            hop.user
+        ),
     };
     Err(ConnectError::AuthRefused { user: hop.user.clone(), addr: hop.address(), why }.into())
 }

@@ -229,6 +229,11 @@ pub fn sudo_refused(host: &str, completion: &Completion) -> Option<String> {
             "sudo on {host} wants a password: {words}; give the user NOPASSWD in sudoers there, \
              or set `use_sudo = false` in maand.conf"
         )
+    } else if words.contains("not found") {
+        format!(
+            "sudo is not installed on {host}: {words}; install it, log in as root (`ssh_user`), or set \
+             `use_sudo = false` in maand.conf"
+        )
     } else {
         format!("sudo on {host} refused: {words}")
     })

@@ -181,7 +181,10 @@ pub enum ConnectError {
         why: String,
     },
     /// The worker shows another key than the known one: final, nothing is sent.
-    #[error("host key of {host} has changed: known {known}, shown {shown}")]
+    #[error(
+        "host key of {host} has changed: known {known}, shown {shown}; nothing was sent. When the worker itself \
+         has this new key (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there), remove the known one"
+    )]
     HostKeyChanged {
         /// Name in known_hosts.
         host: String,
@@ -191,7 +194,10 @@ pub enum ConnectError {
         shown: String,
     },
     /// `host_key_check = "strict"` and the key is not known.
-    #[error("host key of {host} is not known ({shown})")]
+    #[error(
+        "host key of {host} is not known ({shown}), and host_key_check is \"strict\": compare it with the \
+         worker's own and add it to secrets/known_hosts (`ssh-keyscan` prints such lines)"
+    )]
     HostKeyUnknown {
         /// Name in known_hosts.
         host: String,

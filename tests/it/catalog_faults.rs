@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::catalog::{Bench, MAKEFILE, actions, lines};
+use crate::catalog::{BUCKET_ID, Bench, MAKEFILE, actions, lines};
 use crate::support::{Fault, wait_until};
 
 fn outcome<'r>(report: &'r Value, host: &str) -> (&'r str, &'r str) {
@@ -105,6 +105,90 @@ fn each_failure_on_a_worker_has_its_own_error() {
     assert_eq!(outcome(&report, &good).0, "ok", "{report}");
     let (how, detail) = outcome(&report, &bad);
     assert!(how == "failed" && detail.contains("wants a password"), "{report}");
+    // Also of a command that would reboot: nothing was ordered, so nothing is waited for.
+    let report = bench.json(1, &["run_command", "sudo reboot", "--workers", &bad]);
+    let worker = &report["workers"][0];
+    assert_eq!((&worker["result"], &worker["exit_code"]), (&json!("not_run"), &Value::Null), "{report}");
+    assert!(worker["detail"].as_str().unwrap().contains("wants a password"), "{report}");
+}
+
+/// A list that was given and names nothing is nobody's intention.
+#[test]
+fn an_empty_list_is_neither_everybody_nor_nobody() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.job("api", "1.0.0", json!({}));
+    bench.build_and_deploy();
+    for arguments in [
+        ["run_command", "touch /root/ran", "--workers", ""],
+        ["run_command", "touch /root/ran", "--workers", " , "],
+        ["run_command", "touch /root/ran", "--labels", ""],
+        ["deploy", "--force", "--workers", ""],
+        ["deploy", "--force", "--jobs", ","],
+        ["health_check", "--wait", "--jobs", ""],
+    ] {
+        let out = bench.maand(&arguments);
+        assert!([Some(2), Some(3)].contains(&out.status.code()), "{arguments:?}: {out:?}");
+    }
+    assert!(!bench.fleet.sh(0, "test -e /root/ran").status.success());
+    assert_eq!(bench.done(0, "api"), ["start"]);
+}
+
+#[test]
+fn what_was_lost_or_changed_on_a_worker_is_put_back_by_force() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.job("api", "1.0.0", json!({}));
+    bench.build_and_deploy();
+    let version = bench.on_worker(0, "jobs/api/version");
+    fs::write(&version, "tampered").unwrap();
+    bench.expect(0, &["deploy", "--force", "--jobs", "api"]);
+    assert_eq!(fs::read_to_string(&version).unwrap(), "1.0.0");
+    assert_eq!(bench.done(0, "api"), ["start", "restart"]);
+    // The folder is gone: job control says what brings it back, and that does.
+    bench.fleet.sh_ok(0, &format!("rm -rf /opt/worker/{BUCKET_ID}/jobs/api"));
+    let report = bench.json(1, &["job", "status", "api"]);
+    let host = bench.host(0);
+    let advice = format!("maand deploy --force --jobs api --workers {host}");
+    assert!(outcome(&report, &host).1.contains(&advice), "{report}");
+    bench.expect(0, &["deploy", "--force", "--jobs", "api", "--workers", &host]);
+    bench.expect(0, &["job", "status", "api"]);
+}
+
+/// `bin/` outlives a deploy: what make has built there must look older than what it is built from.
+#[test]
+fn what_make_has_built_from_older_files_is_built_again() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.job("api", "1.0.0", json!({}));
+    bench.write(
+        "workspace/jobs/api/Makefile",
+        "start restart: bin/app\nbin/app: app.src\n\t@mkdir -p bin && cp app.src bin/app\nstop:\n\t@true\n",
+    );
+    bench.write("workspace/jobs/api/app.src", "one");
+    bench.build_and_deploy();
+    let built = bench.on_worker(0, "jobs/api/bin/app");
+    assert_eq!(fs::read_to_string(&built).unwrap(), "one");
+    bench.write("workspace/jobs/api/app.src", "two");
+    // As a checkout of an older commit has it.
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options()
+        .write(true)
+        .open(bench.path("workspace/jobs/api/app.src"))
+        .and_then(|file| file.set_modified(old))
+        .unwrap();
+    bench.build_and_deploy();
+    assert_eq!(fs::read_to_string(&built).unwrap(), "two");
+}
+
+#[test]
+fn a_job_whose_stop_fails_says_how_to_be_rid_of_it() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.job("api", "1.0.0", json!({}));
+    bench.write("workspace/jobs/api/Makefile", "start:\n\t@true\nstop:\n\t@exit 3\n");
+    bench.build_and_deploy();
+    fs::remove_dir_all(bench.path("workspace/jobs/api")).unwrap();
+    bench.expect(0, &["build"]);
+    let report = bench.json(1, &["deploy"]);
+    let (how, detail) = outcome(&report, &bench.host(0));
+    assert!(how == "failed" && detail.contains("mend jobs/api/Makefile on the worker"), "{report}");
 }
 
 #[test]

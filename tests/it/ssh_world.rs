@@ -221,8 +221,42 @@ fn strict_host_keys_hold_for_run_command() {
     assert!(Path::new(&bench.fleet.disk(0).join("opt/sent")).exists());
 }
 
+fn signal(child: &std::process::Child, kind: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", kind, &pid]).status().unwrap().success());
+}
+
 #[test]
-fn ctrl_c_in_a_deploy_ends_make_and_the_next_one_completes_it() {
+fn a_first_ctrl_c_lets_make_finish_and_begins_nothing_more() {
+    let Some(bench) = Bench::new(2) else { return };
+    bench.job("api", "1.0.0", json!({"max_concurrent_starts": 1}));
+    bench.write(
+        "workspace/jobs/api/Makefile",
+        "start:\n\t@mkdir -p data; echo begun >> data/log; while [ ! -e data/go ]; do sleep 0.05; done; \
+         echo started >> data/log\nstop:\n\t@true\n",
+    );
+    bench.expect(0, &["build"]);
+    let child = bench.spawn(&["--output", "json", "deploy"]);
+    wait_until("make runs", || !bench.done(0, "api").is_empty());
+    signal(&child, "INT");
+    fs::write(bench.on_worker(0, "jobs/api/data/go"), "").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(5), "{}{}", text(&out.stdout), text(&out.stderr));
+    let report = crate::document(&text(&out.stdout));
+    let outcomes: Vec<_> = report["allocations"].as_array().unwrap().iter().map(|a| &a["outcome"]).collect();
+    assert_eq!(outcomes, ["ok", "not_begun"], "{report:#}");
+    assert_eq!((bench.done(0, "api").len(), bench.done(1, "api").len()), (2, 0));
+    let go = bench.on_worker(1, "jobs/api/data/go");
+    fs::create_dir_all(go.parent().unwrap()).unwrap();
+    fs::write(go, "").unwrap();
+    bench.expect(0, &["deploy"]);
+    for i in 0..2 {
+        assert_eq!(bench.done(i, "api"), ["begun", "started"]);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_in_a_deploy_ends_make_and_the_next_one_completes_it() {
     let Some(bench) = Bench::new(2) else { return };
     bench.job("api", "1.0.0", json!({}));
     bench.write(
@@ -233,8 +267,9 @@ fn ctrl_c_in_a_deploy_ends_make_and_the_next_one_completes_it() {
     bench.expect(0, &["build"]);
     let child = bench.spawn(&["deploy"]);
     wait_until("make runs", || (0..2).any(|i| !bench.done(i, "api").is_empty()));
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    // Twice, by two kinds of signals: two of one kind may become one.
+    signal(&child, "INT");
+    signal(&child, "TERM");
     let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(5), "{}{}", text(&out.stdout), text(&out.stderr));
     let runs = |i: usize| {

@@ -112,8 +112,11 @@ fn report(
                     *counts.entry(key.host.clone()).or_default().entry(past(planned.action)).or_default() +=
                         1;
                 }
-                // The first thing that went wrong is the worker's outcome.
-                bad if report.workers.get(&key.host).is_none_or(WorkerOutcome::is_ok) => {
+                // The first thing that went wrong is the worker's outcome; what was not begun for it comes after.
+                bad if report.workers.get(&key.host).is_none_or(|of_worker| {
+                    of_worker.is_ok() || (of_worker.is_not_begun() && !bad.is_not_begun())
+                }) =>
+                {
                     report.workers.insert(key.host.clone(), of_job(&key.job, bad));
                 }
                 _ => {}
@@ -138,6 +141,7 @@ fn report(
 
 fn of_job(job: &JobName, outcome: &WorkerOutcome) -> WorkerOutcome {
     match outcome.clone() {
+        not_begun if not_begun.is_not_begun() => not_begun,
         WorkerOutcome::Failed { error, output } => {
             WorkerOutcome::Failed { error: format!("{job}: {error}"), output }
         }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Builtin;
-use super::scripts::{Task, job_env};
+use super::scripts::{Task, code, job_env};
 use super::state::{AllocationKey, AllocationRow, State};
 use super::sync;
 use super::wire::{PARALLEL, Wire, each};
@@ -13,6 +13,9 @@ use crate::bucket::{Host, JobName};
 use crate::catalog::locking;
 use crate::catalog::{Action, AllocationReport, Call, CatalogError, JobRequest, Report, WorkerOutcome};
 use crate::plan::{Problem, Problems};
+
+/// Targets that change what runs; the others are asked for what they say.
+const CHANGES: [&str; 4] = ["start", "stop", "restart", "reload"];
 
 /// The whole operation.
 pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result<Report, CatalogError> {
@@ -144,7 +147,7 @@ fn refusal(row: &AllocationRow, target: &str) -> Option<WorkerOutcome> {
 
 fn run(engine: &Builtin, wire: &Wire<'_>, state: &State, key: &AllocationKey, target: &str) -> WorkerOutcome {
     if let Some(why) = wire.stopped() {
-        return WorkerOutcome::Failed { error: format!("not begun: {why}"), output: None };
+        return WorkerOutcome::not_begun(why);
     }
     let row = state.allocations.get(key);
     let mut script = wire.script(Task::Run, &key.host);
@@ -156,9 +159,17 @@ fn run(engine: &Builtin, wire: &Wire<'_>, state: &State, key: &AllocationKey, ta
     script.env.push(("MAAND_TARGET".to_owned(), target.to_owned()));
     match wire.run(&key.host, script, target != "status") {
         Ok(ran) if ran.code == 0 => {
-            let said = ran.last_line();
+            // What make says last of these is a line of the recipe.
+            let said = if CHANGES.contains(&target) { String::new() } else { ran.last_line() };
             let evidence = if said.is_empty() { format!("make {target}: done") } else { said };
             WorkerOutcome::Ok { evidence }
+        }
+        Ok(ran) if ran.code == code::NO_FILES => {
+            let AllocationKey { job, host } = key;
+            let error = format!(
+                "the job's files are not there: run `maand deploy --force --jobs {job} --workers {host}`"
+            );
+            WorkerOutcome::Failed { error, output: None }
         }
         Ok(ran) => ran.failure(&format!("make {target}")),
         Err(outcome) => outcome,

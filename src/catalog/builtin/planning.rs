@@ -198,7 +198,7 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
         _ => reason,
     };
     Some(Planned {
-        has_files: (is_current && row.attempt.is_none()) || in_doubt.is_some(),
+        has_files: !force && ((is_current && row.attempt.is_none()) || in_doubt.is_some()),
         look,
         takes_up: in_doubt
             .filter(|attempt| attempt.action == action)

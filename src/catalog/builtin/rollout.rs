@@ -84,7 +84,7 @@ impl<'a> Rollout<'a> {
         let (state, wire) = (&self.state, self.wire);
         let greeted = each(&hosts, PARALLEL, |host| {
             if let Some(why) = wire.stopped() {
-                return Some(not_begun(why));
+                return Some(WorkerOutcome::not_begun(why));
             }
             let mut script = wire.script(Task::Sync, host);
             let text = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
@@ -145,7 +145,7 @@ impl<'a> Rollout<'a> {
 
     fn stop_one(&self, planned: &Planned) -> WorkerOutcome {
         if let Some(why) = self.wire.stopped() {
-            return not_begun(why);
+            return WorkerOutcome::not_begun(why);
         }
         let row = self.state.allocations.get(&key(planned));
         let stopped = row.is_some_and(|row| {
@@ -157,6 +157,7 @@ impl<'a> Rollout<'a> {
             match self.make(planned, "stop") {
                 Ok(code::ALREADY_DONE) => evidence.push_str(", by an earlier deploy"),
                 Ok(_) => {}
+                Err(outcome) if planned.action == Action::Remove => return not_removed(planned, outcome),
                 Err(outcome) => return outcome,
             }
         }
@@ -203,8 +204,8 @@ impl<'a> Rollout<'a> {
             self.check(job, done)?;
         }
         for planned in rest.flatten() {
-            let error = format!("not begun: {job} failed its health check on another worker");
-            self.results.insert(key(planned), WorkerOutcome::Failed { error, output: None });
+            let why = format!("{job} failed its health check on another worker");
+            self.results.insert(key(planned), WorkerOutcome::not_begun(&why));
         }
         Ok(())
     }
@@ -216,7 +217,7 @@ impl<'a> Rollout<'a> {
         spool: &Lazy,
     ) -> Result<Vec<(&'p Planned, WorkerOutcome)>, CatalogError> {
         if let Some(why) = self.wire.stopped() {
-            return Ok(batch.iter().map(|p| (*p, not_begun(why))).collect());
+            return Ok(batch.iter().map(|p| (*p, WorkerOutcome::not_begun(why))).collect());
         }
         self.issue(batch)?;
         let this = &*self;
@@ -440,8 +441,8 @@ impl<'a> Rollout<'a> {
             });
             match missing {
                 Some(demanded) => {
-                    let error = format!("not begun: {demanded}, which it demands, did not get through");
-                    self.results.insert(key(planned), WorkerOutcome::Failed { error, output: None });
+                    let why = format!("{demanded}, which it demands, did not get through");
+                    self.results.insert(key(planned), WorkerOutcome::not_begun(&why));
                 }
                 None => go.push(*planned),
             }
@@ -450,10 +451,21 @@ impl<'a> Rollout<'a> {
     }
 }
 
-fn key(planned: &Planned) -> AllocationKey {
-    AllocationKey { host: planned.host.clone(), job: planned.job.clone() }
+/// A job whose stop fails stays where it is, and every deploy tries again: what to do about it.
+fn not_removed(planned: &Planned, outcome: WorkerOutcome) -> WorkerOutcome {
+    match outcome {
+        WorkerOutcome::Failed { error, output } => WorkerOutcome::Failed {
+            error: format!(
+                "{error}; it stays there until its stop works: mend jobs/{}/Makefile on the worker, or put the \
+                 job back, deploy it and remove it again",
+                planned.job
+            ),
+            output,
+        },
+        outcome => outcome,
+    }
 }
 
-fn not_begun(why: &str) -> WorkerOutcome {
-    WorkerOutcome::Failed { error: format!("not begun: {why}"), output: None }
+fn key(planned: &Planned) -> AllocationKey {
+    AllocationKey { host: planned.host.clone(), job: planned.job.clone() }
 }

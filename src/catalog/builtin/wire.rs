@@ -14,7 +14,8 @@ use super::scripts::{self, Task, code};
 use crate::bucket::Host;
 use crate::catalog::{Call, WorkerOutcome};
 use crate::ssh::{
-    Captured, Completion, Connection, HostProfile, NotRun, Remote, Script, Stream, UnknownWhy, sudo_refused,
+    Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Stream, UnknownWhy,
+    sudo_refused,
 };
 
 /// Workers that are talked to at the same time: each has a thread of its own meanwhile.
@@ -60,8 +61,8 @@ impl<'a> Wire<'a> {
 
     /// Whether the operation should begin nothing more, and why.
     pub(crate) fn stopped(&self) -> Option<&'static str> {
-        if self.call.cancel.is_cancelled() {
-            Some("cancelled")
+        if self.call.stopping.is_cancelled() || self.call.cancel.is_cancelled() {
+            Some("interrupted")
         } else if Instant::now() >= self.call.until {
             Some("out of time")
         } else {
@@ -113,6 +114,9 @@ impl<'a> Wire<'a> {
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.remote.connect(host, self.call.until, &self.call.cancel).map_err(|error| {
+                if error == ConnectError::Cancelled {
+                    return WorkerOutcome::not_begun("interrupted");
+                }
                 let error = error.to_string();
                 lock(&self.unreachable).insert(host.clone(), error.clone());
                 WorkerOutcome::Unreachable { error }
@@ -187,7 +191,7 @@ impl Ran {
         let disk_full = stderr.contains("No space left on device");
         let error = match self.code {
             code::NO_FILES => "the job's files are not there: run `maand deploy` first".to_owned(),
-            code::NO_TOOL => format!("{said}; install it on the worker and deploy again"),
+            code::NO_TOOL => format!("{said}; install it on the worker and try again"),
             code::NOT_UNPACKED | code::FILES if disk_full => {
                 format!("the disk of the worker is full: {said}; make room there and deploy again")
             }

@@ -82,6 +82,11 @@ pub enum CommandOutcome {
         /// The exit code.
         code: i32,
     },
+    /// The worker is there and has not run it: sudo refused, or a shell is missing.
+    NotRun {
+        /// Why.
+        why: String,
+    },
     /// It was to reboot and has not: the boot id is as it was.
     NotRebooted {
         /// What was seen.
@@ -126,6 +131,7 @@ impl CommandOutcome {
             Self::Succeeded => "ok",
             Self::Rebooted { .. } => "rebooted",
             Self::Failed { .. } => "failed",
+            Self::NotRun { .. } => "not_run",
             Self::NotRebooted { .. } => "not_rebooted",
             Self::NotBack { .. } => "not_back",
             Self::TimedOut { .. } => "timed_out",
@@ -142,7 +148,8 @@ impl CommandOutcome {
             Self::Rebooted { boot_id } => format!("new boot id {boot_id}"),
             Self::Failed { code } => format!("exit code {code}"),
             Self::TimedOut { after } => format!("ended after {} s", after.as_secs()),
-            Self::NotRebooted { why }
+            Self::NotRun { why }
+            | Self::NotRebooted { why }
             | Self::NotBack { why }
             | Self::Unreachable { why }
             | Self::Unknown { why }

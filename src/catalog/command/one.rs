@@ -7,8 +7,8 @@ use super::speech::Speech;
 use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
-    Cancel, Completion, ConnectError, Connection, HostProfile, Remote, SUDO_FOR_ROOT, Script, Shell, Stream,
-    UnknownWhy,
+    Cancel, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, SUDO_FOR_ROOT, Script, Shell,
+    Stream, UnknownWhy, sudo_refused,
 };
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
@@ -59,6 +59,9 @@ impl Shared<'_> {
         let sent = Instant::now();
         let completion = self.send(connection.as_mut(), host, &profile);
         drop(connection);
+        if let Some(why) = refused(host, &completion) {
+            return CommandOutcome::NotRun { why };
+        }
         let after = After { shared: self, host, profile, before, sent };
         match completion {
             Completion::Exited { code: 0, .. } => match self.speech {
@@ -119,6 +122,12 @@ impl Shared<'_> {
         err.finish(|text| self.observer.lines(host, Stream::Stderr, text));
         completion
     }
+}
+
+/// Why the worker did not run the command at all, where it has said so.
+fn refused(host: &Host, completion: &Completion) -> Option<String> {
+    let why = NotRun::of(completion)?;
+    sudo_refused(host.as_str(), completion).or_else(|| Some(why.to_string()))
 }
 
 /// A worker after the command.
@@ -186,6 +195,8 @@ impl After<'_> {
 
     /// After a command that may or may not reboot: `otherwise` when the worker stays where it is.
     fn stays_or_comes_back(&self, stays: Duration, otherwise: CommandOutcome) -> CommandOutcome {
+        let note = format!("it speaks of a reboot: the worker is watched for {} s", stays.as_secs());
+        self.shared.observer.note(self.host, &note);
         self.watch(Instant::now() + stays.min(self.shared.request.back_within), |_| otherwise.clone())
     }
 

@@ -211,6 +211,7 @@ impl Made {
     pub(super) fn call(&self, within: Duration) -> Call {
         let lines = Arc::clone(&self.lines);
         Call {
+            stopping: Cancel::new(),
             cancel: self.cancel.clone(),
             until: Instant::now() + within,
             output: Arc::new(move |host, line| {

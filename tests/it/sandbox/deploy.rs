@@ -12,7 +12,13 @@ use super::client::{PATIENCE, sandbox, until};
 use super::remote::{connect, inject, remote};
 
 fn call() -> Call {
-    Call { cancel: Cancel::new(), until: Instant::now() + PATIENCE, output: Arc::new(|_, _| {}), fence: None }
+    Call {
+        stopping: Cancel::new(),
+        cancel: Cancel::new(),
+        until: Instant::now() + PATIENCE,
+        output: Arc::new(|_, _| {}),
+        fence: None,
+    }
 }
 
 #[test]

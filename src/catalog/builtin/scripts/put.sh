@@ -4,7 +4,9 @@ roll_forward
 stage=$own/stage/$job
 rm -rf "$stage" "$own/old/$job"
 mkdir -p "$stage" "$jobdir" "$own/receipt" "$own/swap" "$own/tree" || fail 105 "can not make folders in $dir"
-if ! tar -xpof - -C "$stage"; then
+# Files get the time of this moment (-m) by the worker's own clock: what make has built in bin/ from older
+# ones is built again.
+if ! tar -xmpof - -C "$stage"; then
     rm -rf "$stage"
     fail 104 "the files of $job could not be unpacked in $own"
 fi
