@@ -86,10 +86,11 @@ impl Rollout {
                 self.ask_again(*opens, effects);
                 return None;
             }
-            Reason::Budget { job, .. } => {
-                // A peer may get well by itself; with somebody active, its end asks again anyway.
-                let sick = self.admission.job_now(*job, at).is_some_and(|now| now.unwell > 0);
-                if sick {
+            Reason::Budget { .. } | Reason::Spread { .. } => {
+                // A peer may get well by itself, and then another than the first in line may start.
+                let sick = matches!(&reason, Reason::Budget { job, .. }
+                    if self.admission.job_now(*job, at).is_some_and(|now| now.unwell > 0));
+                if sick || self.queue.waits_for_health(&self.admission, at, &self.conditions()) {
                     let since = *self.stuck_since.get_or_insert(at);
                     let patient = at - since < ADMISSION_PATIENCE_MS;
                     // Workers that all wait for people free nothing by themselves: looking on for ever

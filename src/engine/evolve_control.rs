@@ -51,8 +51,10 @@ impl Rollout {
     /// Lanes that were held back by the exclusion of catalog operations and reboots get another look.
     pub(super) fn wake_blocked(&mut self) {
         if self.options.exclusive_catalog {
-            let blocked = std::mem::take(&mut self.blocked_catalog);
-            self.agenda.extend(blocked);
+            // Operations first: a reboot that this very fact lets begin has to find them waiting.
+            for lane in std::mem::take(&mut self.blocked_catalog).into_iter().rev() {
+                self.agenda.push_front(lane);
+            }
             let blocked = std::mem::take(&mut self.blocked_reboot);
             self.agenda.extend(blocked);
         }
@@ -153,8 +155,9 @@ impl Rollout {
         }
         let state = &mut self.targets[index];
         for slot in &mut state.steps {
-            // What waited beside the failed step waits anew: its timer is gone, or long past.
-            if matches!(slot.status, Status::Gated { .. } | Status::BackingOff { .. }) {
+            // What waited beside the failed step waits anew: its timer is gone, or long past, and a resume
+            // looks at active workers alone.
+            if matches!(slot.status, Status::Gated { .. } | Status::BackingOff { .. } | Status::Parked) {
                 slot.status = Status::Pending;
             }
         }
@@ -192,6 +195,9 @@ impl Rollout {
 
     pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
         let index = self.index(target, fact)?;
+        if matches!(self.chart.phase(), Phase::Fresh | Phase::Preflight) {
+            return Err(Illegal::new("workers are skipped after preflight, which says how they are", fact));
+        }
         let before = self.targets[index].chart.state();
         self.worker_event(target, Event::Skipped, fact)?;
         if before == Life::Queued {

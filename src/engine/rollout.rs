@@ -152,7 +152,8 @@ impl Rollout {
 
     /// Takes a stored fact. State only: nothing is decided, no effect is asked for.
     pub fn replay(&mut self, at: Millis, fact: &Fact) -> Result<(), Illegal> {
-        self.evolve(at, fact)?;
+        // As `apply` took it: the journal has the clock's time, which may have been set back.
+        self.evolve(at.max(self.last_at), fact)?;
         self.agenda.clear();
         Ok(())
     }

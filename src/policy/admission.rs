@@ -198,6 +198,16 @@ impl Admission {
         fit
     }
 
+    /// Whether nothing but peers that were seen unwell keeps it from starting: that may pass by itself.
+    pub(super) fn waits_for_health(&self, target: TargetIx, now_ms: i64) -> bool {
+        let fits_when_well = |budget: &u32| {
+            let (limit, job) = (&self.limits.budgets[*budget as usize], &self.jobs[*budget as usize]);
+            u64::from(limit.of).saturating_sub(job.down.len() as u64 + 1) >= u64::from(limit.wants)
+        };
+        matches!(self.fit(target, now_ms), Fit::Budget(_))
+            && self.limits.constraint(target).budgets.iter().all(fits_when_well)
+    }
+
     /// The words for [`Self::fit`].
     pub(super) fn own_reason(&self, target: TargetIx, now_ms: i64, fit: Fit) -> Option<Reason> {
         match fit {

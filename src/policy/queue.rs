@@ -265,6 +265,15 @@ impl Queue {
         }
     }
 
+    /// Whether somebody of the open waves waits for nothing but peers that are not well: the one in front may
+    /// never start as things stand, and the run goes on all the same when they have recovered.
+    pub fn waits_for_health(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> bool {
+        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
+        // Workers of a kind are alike in all that counts here, but for those that are down already.
+        let firsts = open.filter_map(|kind| self.kinds[*kind as usize].queued.first());
+        firsts.chain(&self.returned).any(|target| admission.waits_for_health(*target, now_ms))
+    }
+
     fn nobody(&mut self, target: TargetIx, reason: Reason) -> Pick {
         self.round += 1;
         Pick::Wait { target, reason }

@@ -4,6 +4,8 @@
 mod attempts;
 mod contacts;
 mod limits;
+mod numbers;
+mod promises;
 mod tries;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +110,7 @@ pub(super) struct Checker {
     wave_ended_at: Option<Millis>,
     last_at: Millis,
     observed: BTreeMap<JobIx, (Millis, BTreeSet<WorkerIx>)>,
+    kept: promises::Promises,
     pub(super) broken: Option<Broken>,
     /// The most that were down at once: per job, per domain.
     pub(super) most_down: u32,
@@ -143,7 +146,8 @@ impl Checker {
             wave_ended_at: None,
             last_at: 0,
             observed: BTreeMap::new(),
-            broken: None,
+            kept: promises::Promises::default(),
+            broken: numbers::differ(graph).map(|what| Broken { invariant: 1, what }),
             most_down: 0,
         }
     }
@@ -181,9 +185,12 @@ impl Checker {
             self.breaks(14, format!("{fact:?} at {at}, after a fact at {}", self.last_at));
         }
         self.last_at = at;
+        self.promises(at, fact, world);
         match fact {
             Fact::Preflight { checks } => self.preflight(checks, world),
-            Fact::Observed { jobs, unavailable, .. } => self.looked(at, jobs, unavailable, world),
+            Fact::Observed { jobs, unavailable, took } => {
+                self.looked(at, at - took, jobs, unavailable, world)
+            }
             Fact::WaveStarted { wave } => self.wave_started(at, *wave),
             Fact::WaveFinished { wave, .. } => {
                 self.wave_ended_at = Some(at);
@@ -352,7 +359,15 @@ impl Checker {
     }
 
     /// A round says what is the case.
-    fn looked(&mut self, at: Millis, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], world: &World) {
+    fn looked(
+        &mut self,
+        at: Millis,
+        began: Millis,
+        jobs: &[JobIx],
+        unavailable: &[(WorkerIx, JobIx)],
+        world: &World,
+    ) {
+        let _ = at;
         let graph = Arc::clone(&self.graph);
         for one in graph.enabled_allocations().iter().filter(|one| jobs.contains(&one.job)) {
             let well = !unavailable.contains(&(one.worker, one.job));
@@ -362,7 +377,7 @@ impl Checker {
         }
         for job in jobs {
             let sick = unavailable.iter().filter(|(_, j)| j == job).map(|(w, _)| *w).collect();
-            self.observed.insert(*job, (at, sick));
+            self.observed.insert(*job, (began, sick));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod calendar;
 mod feed;
+mod forge;
 mod process;
 mod waits;
 
@@ -12,13 +13,13 @@ use std::sync::Arc;
 use calendar::{Calendar, Deadlines};
 
 use super::checker::Checker;
-use super::exec::{Arrival, Flight};
+use super::exec::{Arrival, Fate, Flight};
 use super::knobs::Knobs;
 use super::random::{Dice, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Effect, Fact, Millis, Options, Outcome, Rollout, Standing, Timer};
-use crate::graph::RolloutGraph;
+use crate::graph::{Lane, RolloutGraph};
 
 /// 2026-03-02T08:00:00Z, a Monday.
 const START: Millis = 1_772_438_400_000;
@@ -58,6 +59,13 @@ pub(super) enum Event {
     Looks {
         process: u32,
         jobs: Vec<JobIx>,
+    },
+    /// A round of looks ends: what was not well at its beginning, and when that was.
+    Looked {
+        process: u32,
+        jobs: Vec<JobIx>,
+        first: Vec<(WorkerIx, JobIx)>,
+        began: Millis,
     },
     GoesDown {
         worker: WorkerIx,
@@ -130,8 +138,12 @@ pub(super) struct Sim {
     first_in_line: u32,
     /// Nobody answers but for approvals: the run is over when it waits for a person.
     pub(super) stops_at_rest: bool,
-    /// A person said to run a command again.
-    pub(super) reran: bool,
+    /// The step that had trouble last, and which.
+    pub(super) trouble_of: Option<((Lane, u32), Fate)>,
+    /// Commands that a person said to run again.
+    pub(super) reran: BTreeSet<(Lane, u32)>,
+    /// How often `local` commands ran to their end.
+    pub(super) ran_here: BTreeMap<(Lane, u32), u32>,
 }
 
 impl Sim {
@@ -169,13 +181,18 @@ impl Sim {
             waits: None,
             first_in_line: 0,
             stops_at_rest: false,
-            reran: false,
+            trouble_of: None,
+            reran: BTreeSet::new(),
+            ran_here: BTreeMap::new(),
             knobs,
             graph,
             engine_graph,
         };
         if sim.knobs.check {
             sim.world.file.keep_text();
+        }
+        if sim.knobs.faults == 0 && sim.knobs.people == 0 && sim.knobs.trouble == 0 {
+            sim.checker.is_calm();
         }
         for host in &mut sim.world.hosts {
             host.needless = sim.durations.per_mille(300);
@@ -256,6 +273,9 @@ impl Sim {
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
             Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
             Event::Looks { process, jobs } if process == self.process => self.looks(jobs),
+            Event::Looked { process, jobs, first, began } if process == self.process => {
+                self.looked(jobs, first, began);
+            }
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
             Event::Person => self.person(),

@@ -32,6 +32,8 @@ pub(super) enum Fate {
     Twice,
     /// Nothing is done, and no worker is to blame.
     NotDone,
+    /// No connection, although the worker is up.
+    Refused,
 }
 
 /// A request on its way. It says what its controller believes: its epoch and its plan.
@@ -87,26 +89,40 @@ impl Sim {
         happens
     }
 
-    fn fate(&mut self) -> Fate {
+    fn fate(&mut self, of: (Lane, u32)) -> Fate {
         if self.knobs.trouble > 0 && self.faults.below(100_000) < u64::from(self.knobs.trouble) {
             return Fate::Fails;
         }
-        if !self.fault(70) {
+        // Trouble comes in series: a step that had some often has the same again.
+        let before = self.trouble_of.filter(|(same, _)| *same == of).map(|(_, fate)| fate);
+        if !self.fault(if before.is_some() { 500 } else { 70 }) {
             return Fate::Fine;
         }
-        match self.faults.below(10) {
+        if let Some(fate) = before
+            && self.faults.coin()
+        {
+            return fate;
+        }
+        let fate = self.drawn_fate();
+        self.trouble_of = Some((of, fate));
+        fate
+    }
+
+    fn drawn_fate(&mut self) -> Fate {
+        match self.faults.below(12) {
             0..=1 => Fate::RequestLost,
             2..=3 => Fate::AnswerLost,
             4..=5 => Fate::Hangs,
             6..=7 => Fate::Fails,
             8 => Fate::Twice,
+            9..=10 => Fate::Refused,
             _ => Fate::NotDone,
         }
     }
 
     /// The controller sends it off.
     pub(super) fn execute(&mut self, order: Order, process: u32, epoch: u64, graph: &Arc<RolloutGraph>) {
-        let fate = self.fate();
+        let fate = self.fate((order.lane, order.step));
         let arrival = Arrival { process, epoch, graph: Arc::clone(graph), order, fate, read: None };
         if self.knobs.check {
             self.checker.effect(&arrival);
@@ -240,6 +256,11 @@ impl Sim {
             }
             Fate::Fails => {
                 let error = StepError::new(ErrorKind::Command, "it failed");
+                self.answer(&arrival, Outcome::Failed { error });
+                return;
+            }
+            Fate::Refused if arrival.worker().is_some() && !arrival.is_own() => {
+                let error = StepError::new(ErrorKind::Unreachable, "no route to host");
                 self.answer(&arrival, Outcome::Failed { error });
                 return;
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::drive::{Event, Sim};
 use super::world::Entry;
 use crate::bucket::WorkerIx;
-use crate::engine::{Fact, Life, Resolution, Standing};
-use crate::graph::{CompileOptions, RolloutGraph, TargetIx, compile};
+use crate::engine::{AttemptId, Fact, Life, Resolution, Standing};
+use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
 /// After so many answers at rest people give up and abort.
@@ -30,10 +30,16 @@ impl Sim {
 
     /// Somebody interferes.
     pub(super) fn person(&mut self) {
-        match self.people.below(16) {
-            0..=1 => self.says(Fact::Paused { by: name(), reason: "lunch".to_owned() }),
-            2 => self.says(Fact::Resumed { by: name(), fresh_process: false }),
-            3 => self.says(Fact::Interrupted { by: "SIGTERM".to_owned() }),
+        match self.people.below(18) {
+            0..=1 => {
+                self.says(Fact::Paused { by: name(), reason: "lunch".to_owned() });
+            }
+            2 => {
+                self.says(Fact::Resumed { by: name(), fresh_process: false });
+            }
+            3 => {
+                self.says(Fact::Interrupted { by: "SIGTERM".to_owned() });
+            }
             4 => {
                 if self.people.per_mille(600) {
                     let revert = self.people.coin();
@@ -62,6 +68,17 @@ impl Sim {
                 }
             }
             15 => self.on_disk = self.plan_edited(),
+            16 => self.nonsense(),
+            17 => {
+                // Somebody approves before he is waited for.
+                let gates = self.rollout.as_ref().map(|rollout| rollout.closed_gates()).unwrap_or_default();
+                if let Some((lane, step)) = gates.first()
+                    && !self.says(Fact::Approved { lane: *lane, step: *step, by: name() })
+                {
+                    let what = format!("step {step} of {lane:?} waits for a person, and refuses one");
+                    self.checker.breaks(16, what);
+                }
+            }
             11..=12 => {
                 let worker = self.any_worker();
                 let sick = self.people.coin();
@@ -74,6 +91,19 @@ impl Sim {
                     self.crash();
                 }
             }
+        }
+    }
+
+    /// Somebody approves or settles what may not ask for it.
+    fn nonsense(&mut self) {
+        let lane = Lane::Worker(self.any_target());
+        let step = self.people.index(self.graph.plan.steps.len()) as u32;
+        let attempt = AttemptId(1 + self.people.below(40));
+        let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
+        if self.people.coin() {
+            self.says(Fact::Approved { lane, step, by: name() });
+        } else if self.rollout.as_ref().is_some_and(|rollout| !rollout.doubts().contains(&attempt)) {
+            self.says(Fact::InDoubtResolved { attempt, how });
         }
     }
 
@@ -98,9 +128,9 @@ impl Sim {
     }
 
     /// What a person asks for may be refused, and then changes nothing.
-    fn says(&mut self, fact: Fact) {
+    fn says(&mut self, fact: Fact) -> bool {
         if self.rollout.is_none() || self.journal.is_empty() {
-            return;
+            return true;
         }
         let before = self.rollout.as_ref().map(Sim::standing_of);
         let count = self.journal.len();
@@ -112,7 +142,9 @@ impl Sim {
             if self.knobs.check {
                 self.check_replay();
             }
+            return false;
         }
+        true
     }
 
     fn standing_of(rollout: &crate::engine::Rollout) -> Standing {
@@ -123,7 +155,8 @@ impl Sim {
     pub(super) fn reacts(&mut self) {
         let Some(rollout) = &self.rollout else { return };
         let standing = rollout.standing();
-        self.reactions += 1;
+        // Patience is for what does not go on, not for gates that were meant.
+        self.reactions += u32::from(!matches!(standing, Standing::WaitsForPeople { .. }));
         if matches!(standing, Standing::Busy | Standing::Finished(_)) {
             return;
         }
@@ -144,9 +177,12 @@ impl Sim {
             Standing::WaitsForPeople { gates, doubts } => {
                 if let Some((lane, step)) = gates.first() {
                     self.says(Fact::Approved { lane: *lane, step: *step, by: name() });
-                } else if let Some((attempt, _, _)) = doubts.first() {
+                } else if let Some((attempt, lane, step)) = doubts.first() {
                     let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
-                    self.reran |= how == Resolution::Rerun;
+                    if how == Resolution::Rerun {
+                        self.reran.insert((*lane, *step));
+                    }
+                    self.checker.decides(*attempt);
                     self.says(Fact::InDoubtResolved { attempt: *attempt, how });
                 }
             }

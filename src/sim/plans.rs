@@ -201,14 +201,16 @@ pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
     let drains = dice.per_mille(650);
     let reboots = dice.per_mille(750);
     let wide = dice.per_mille(350);
-    let mut groups = vec![fillers(dice, 2)];
+    // Side by side some go on while another fails.
+    let most = if wide { 4 } else { 2 };
+    let mut groups = vec![fillers(dice, most)];
     if drains {
         let some = dice.per_mille(200);
         let job = fleet.jobs[dice.index(fleet.jobs.len())].name.as_str().to_owned();
         let jobs = some.then(|| vec![located(job)]);
         groups.extend([vec![StepKind::Disable { jobs }], vec![deploy()]]);
     }
-    groups.push(fillers(dice, 2));
+    groups.push(fillers(dice, most));
     if reboots {
         for _ in 0..1 + dice.below(8) / 7 {
             let mut kind = reboot();
@@ -314,6 +316,13 @@ fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
         if dice.coin() {
             let bound = bound(dice, workers);
             rollout.budgets.push(located(Budget { job: located("*".to_owned()), bound }));
+        }
+        // Of several that name a job the strictest binds.
+        if dice.per_mille(250)
+            && let Some(first) = rollout.budgets.first().map(|budget| budget.value.job.value.clone())
+        {
+            let bound = bound(dice, workers);
+            rollout.budgets.push(located(Budget { job: located(first), bound }));
         }
     }
     rollout.max_failures.value = if dice.coin() { Amount::Count(0) } else { amount(dice, workers) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Event, Sim, Sleeper};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Outcome};
+use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Millis, Outcome};
 use crate::graph::RolloutGraph;
 use crate::plan::StepKind;
 use crate::sim::checker::Contact;
@@ -178,8 +178,7 @@ impl Sim {
                 }
             }
             Effect::Observe { jobs } => {
-                let after = self.durations.between(200, 2_000);
-                self.push(after, Event::Looks { process, jobs });
+                self.push(20, Event::Looks { process, jobs });
             }
         }
     }
@@ -192,7 +191,22 @@ impl Sim {
                 self.contacts(one.worker, Contact::Look(&jobs));
             }
         }
-        let unavailable: Vec<(WorkerIx, JobIx)> = self.world.unwell(&jobs);
-        self.feed(Fact::Observed { jobs, unavailable, took: 0 });
+        // A few rounds are slow: what they saw is old when they end.
+        let slow = self.knobs.check && self.durations.per_mille(150);
+        let takes =
+            if slow { self.durations.between(10_000, 29_000) } else { self.durations.between(200, 2_000) };
+        let first = self.world.unwell(&jobs);
+        let process = self.process;
+        self.push(takes, Event::Looked { process, jobs, first, began: self.now });
+    }
+
+    /// The round ends. What was not well at its beginning or is not at its end is listed.
+    pub(super) fn looked(&mut self, jobs: Vec<JobIx>, first: Vec<(WorkerIx, JobIx)>, began: Millis) {
+        let mut unavailable: Vec<(WorkerIx, JobIx)> = self.world.unwell(&jobs);
+        unavailable.extend(first);
+        unavailable.sort_unstable();
+        unavailable.dedup();
+        let took = self.now - began;
+        self.feed(Fact::Observed { jobs, unavailable, took });
     }
 }

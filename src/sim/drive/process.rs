@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Event, REACTION, Sim};
-use crate::engine::{Check, ErrorKind, Fact, Phase, Rollout, Standing, StepError};
+use crate::engine::{Check, ErrorKind, Fact, Millis, Phase, Rollout, Standing, StepError};
 use crate::graph::Lane;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -41,14 +41,27 @@ impl Sim {
     }
 
     pub(in crate::sim) fn replayed(&self) -> Result<Rollout, String> {
+        self.replayed_from(self.journal.iter().map(|(at, fact)| (*at, fact)))
+    }
+
+    /// The same where the clock was set back an hour after the first fact of every moment.
+    fn replayed_set_back(&self) -> Result<Rollout, String> {
+        let mut last = None;
+        self.replayed_from(self.journal.iter().map(move |(at, fact)| {
+            let again = last.replace(*at) == Some(*at);
+            (if again { at - 3_600_000 } else { *at }, fact)
+        }))
+    }
+
+    fn replayed_from<'f>(&self, facts: impl Iterator<Item = (Millis, &'f Fact)>) -> Result<Rollout, String> {
         // The plan is the stored one, whatever has become of the file.
         let mut graph = &self.engine_graph;
         if self.knobs.mutation == Some(Mutation::PlanReadAgain) {
             graph = self.on_disk.as_ref().unwrap_or(graph);
         }
         let mut rollout = Rollout::new(Arc::clone(graph), self.options.clone());
-        for (at, fact) in &self.journal {
-            rollout.replay(*at, fact).map_err(|illegal| illegal.to_string())?;
+        for (at, fact) in facts {
+            rollout.replay(at, fact).map_err(|illegal| illegal.to_string())?;
         }
         Ok(rollout)
     }
@@ -58,10 +71,21 @@ impl Sim {
         let Some(live) = &self.rollout else { return };
         match self.replayed() {
             Ok(stored) => {
-                let (live, stored) = (self.picture(live), self.picture(&stored));
-                if live != stored {
-                    self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {stored}"));
+                let (live, was) = (self.picture(live), self.picture(&stored));
+                if live != was {
+                    self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {was}"));
                 }
+                match self.replayed_set_back().map(|rollout| self.picture(&rollout)) {
+                    Ok(set_back) if set_back == live => {}
+                    Ok(set_back) => self.checker.breaks(
+                        14,
+                        format!(
+                            "a clock that was set back changes the replay:\n live {live}\n then {set_back}"
+                        ),
+                    ),
+                    Err(why) => self.checker.breaks(14, format!("after a clock that was set back: {why}")),
+                }
+                self.forge(stored);
             }
             Err(why) => self.checker.breaks(14, format!("the journal can not be replayed: {why}")),
         }
@@ -120,6 +144,11 @@ impl Sim {
 
     /// A run that waits for people gets an answer after a while.
     pub(super) fn rest(&mut self) {
+        if self.knobs.check && self.rollout.is_some() {
+            self.checker.rested(self.now, &self.world);
+        } else {
+            self.checker.nobody_in_charge();
+        }
         if self.reacting {
             return;
         }
@@ -143,6 +172,9 @@ impl Sim {
             && (!all.effects.is_empty() || all.facts.len() > 1)
         {
             self.checker.breaks(10, format!("the resume of a finished run does {:?}", all.effects));
+        }
+        for target in again.left_disabled() {
+            self.checker.left(target, &self.world);
         }
         let left: Vec<_> =
             again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();

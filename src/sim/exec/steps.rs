@@ -44,6 +44,7 @@ impl Sim {
                 });
                 health(sick)
             }
+            (_, StepKind::Local(_)) => self.here(arrival),
             (_, StepKind::Run(command)) => {
                 let step = arrival.order.step;
                 let ran = self.world.host_mut(worker).ran.entry(step).or_default();
@@ -51,7 +52,7 @@ impl Sim {
                     return Outcome::Ok { evidence: Evidence::NotNeeded };
                 }
                 *ran += 1;
-                if *ran > 1 && !command.idempotent && !self.reran {
+                if *ran > 1 && !command.idempotent && !self.reran.contains(&(arrival.order.lane, step)) {
                     self.checker.breaks(15, format!("step {step} ran twice on {worker:?}"));
                 }
                 said("ran")
@@ -60,8 +61,27 @@ impl Sim {
         }
     }
 
+    /// A command of the controller's own machine. One of a controller that was replaced is not fenced.
+    fn here(&mut self, arrival: &Arrival) -> Outcome {
+        let StepKind::Local(command) = arrival.kind() else { return said("done") };
+        if arrival.epoch < self.epoch {
+            return said("ran");
+        }
+        let of = (arrival.order.lane, arrival.order.step);
+        let ran = self.ran_here.entry(of).or_default();
+        if command.unless.is_some() && *ran > 0 {
+            return Outcome::Ok { evidence: Evidence::NotNeeded };
+        }
+        *ran += 1;
+        if *ran > 1 && !command.idempotent && !self.reran.contains(&of) {
+            self.checker.breaks(15, format!("{of:?} ran twice here"));
+        }
+        said("ran")
+    }
+
     pub(super) fn once(&mut self, arrival: &Arrival) -> Outcome {
         match arrival.kind() {
+            StepKind::Local(_) => self.here(arrival),
             StepKind::Health { .. } => {
                 let graph = std::sync::Arc::clone(&self.graph);
                 let enabled = graph.enabled_allocations();

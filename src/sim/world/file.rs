@@ -80,6 +80,11 @@ impl File {
         &self.people
     }
 
+    /// Entries that the run has put there and not taken away, whatever somebody made of the file.
+    pub(in crate::sim) fn marks(&self) -> impl Iterator<Item = &Entry> {
+        self.marks.iter()
+    }
+
     pub(in crate::sim) fn version(&self) -> u64 {
         self.version
     }

@@ -1,0 +1,311 @@
+//! What the plan and people were promised besides limits: what a failure leads to, when a run stops,
+//! halts and ends, and what an intent says. It must not look into the engine.
+
+mod ends;
+mod giving_up;
+mod steps;
+mod turns;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Checker, Place};
+use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::{
+    AttemptId, Check, ErrorKind, Fact, HaltReason, Intent, Millis, Outcome, Resolution, RunEnd,
+};
+use crate::graph::{Lane, TargetIx};
+use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind, Undo};
+use crate::sim::world::{Entry, World};
+
+/// Lost answers that are looked at again without an attempt.
+const FREE_LOOKS: u32 = 2;
+
+/// So long a run looks on when sick peers hold everybody back.
+const PATIENCE: Millis = 60_000;
+
+/// Who could start by what is really well has started after so long: that is some looks.
+const SOON: Millis = 120_000;
+
+/// How a step's last attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Known(ErrorKind),
+    Lost,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Attempts that were spent, and lost answers that were not counted.
+    spent: BTreeMap<u32, (u32, u32)>,
+    last: BTreeMap<u32, Last>,
+    /// Steps that may have changed something.
+    touched: BTreeSet<u32>,
+    failed: BTreeSet<u32>,
+    /// When each reboot was issued last.
+    reboots: BTreeMap<u32, Millis>,
+    /// Waits that saw the old boot, and the reboots that a person's retry enters again.
+    enter: BTreeMap<u32, u32>,
+    /// Steps whose B0 is known.
+    read: BTreeSet<u32>,
+    undo_issued: Vec<(u32, Intent)>,
+    undo_done: Vec<(u32, Intent)>,
+    undo_failures: u32,
+    admitted_at: Millis,
+}
+
+/// The books of this module.
+#[derive(Default)]
+pub(super) struct Promises {
+    lanes: BTreeMap<Lane, Told>,
+    interrupted: bool,
+    aborted: Option<bool>,
+    halted: bool,
+    /// More have failed than may: going on changes nothing as long as that is so.
+    too_many: bool,
+    halted_lane: Option<(Lane, u32)>,
+    wave_open: bool,
+    /// A step was not done and nobody is to blame: the next fact is a pause.
+    pause_due: bool,
+    /// Attempts that a person has decided about.
+    decided: BTreeSet<AttemptId>,
+    durations: Vec<Millis>,
+    /// Operations that wait for somebody who is away, at the last rest.
+    pending: BTreeSet<(Lane, u32)>,
+    /// The time before the last one at which something was stored.
+    times: (Millis, Millis),
+    /// Since when somebody could start.
+    startable_since: Option<Millis>,
+    /// Did not answer in preflight, and has not come to its end since: down, for all that is known.
+    unreachable: BTreeSet<TargetIx>,
+    /// When something last happened that may let somebody start.
+    moved_at: Millis,
+    /// Nothing goes wrong in this run: why it must not halt or fail.
+    calm: bool,
+}
+
+fn repeatable(command: &CommandStep) -> bool {
+    command.idempotent || command.unless.is_some()
+}
+
+fn in_doubt(kind: &StepKind) -> bool {
+    matches!(kind, StepKind::Run(command) | StepKind::Local(command) if !repeatable(command))
+}
+
+/// Final by the design, of what the world makes.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CrashLoop | ErrorKind::NotApproved | ErrorKind::Unverified)
+}
+
+fn whole_delay(retries: &Retries, spent: u32) -> Millis {
+    let mut delay = retries.delay.as_secs_f64();
+    for _ in 1..spent {
+        delay *= retries.backoff;
+    }
+    (delay.min(retries.max_delay.as_secs_f64()) * 1000.0) as Millis
+}
+
+impl Checker {
+    pub(in crate::sim) fn is_calm(&mut self) {
+        let plan = &self.graph.plan;
+        let steps = || plan.before.iter().chain(&plan.steps).chain(&plan.after);
+        let enables = plan.steps.iter().any(|step| matches!(step.kind, StepKind::Enable));
+        let spoils = steps().any(|step| match &step.kind {
+            StepKind::Job { action, .. } => *action == crate::plan::JobAction::Stop,
+            StepKind::Disable { .. } => !enables,
+            StepKind::Approve { .. } => step.timeout.is_some(),
+            // Where the deploy behind an enable is skipped, its jobs stay stopped.
+            StepKind::Deploy { .. } => !step.when.tags.is_empty(),
+            _ => false,
+        });
+        self.kept.calm = !spoils && plan.rollout.window.is_none();
+    }
+
+    /// A person decides about an attempt.
+    pub(in crate::sim) fn decides(&mut self, attempt: AttemptId) {
+        self.kept.decided.insert(attempt);
+    }
+
+    fn told(&mut self, lane: Lane) -> &mut Told {
+        self.kept.lanes.entry(lane).or_default()
+    }
+
+    fn failed_now(&self) -> u32 {
+        self.lanes.values().filter(|book| book.failed).count() as u32
+    }
+
+    fn queued_open(&self) -> Option<TargetIx> {
+        let open = self.wave?;
+        self.graph.target_indices().find(|target| {
+            self.graph.target(*target).wave <= open
+                && self.lanes.get(&Lane::Worker(*target)).is_some_and(|book| book.place == Place::Queued)
+        })
+    }
+
+    /// The reboot that a wait is for: the last before it that was issued.
+    fn awaited(&mut self, lane: Lane, wait: u32) -> Option<(u32, Millis)> {
+        self.told(lane).reboots.range(..wait).next_back().map(|(step, at)| (*step, *at))
+    }
+
+    /// Before the other books take the fact.
+    pub(super) fn promises(&mut self, at: Millis, fact: &Fact, world: &World) {
+        if self.kept.times.1 != at {
+            self.kept.times = (self.kept.times.1, at);
+        }
+        if std::mem::take(&mut self.kept.pause_due) && !matches!(fact, Fact::Paused { .. }) {
+            self.breaks(14, format!("a step was not done, and {fact:?} follows instead of a pause"));
+        }
+        if self.kept.calm
+            && matches!(
+                fact,
+                Fact::Halted { .. }
+                    | Fact::StepFailed { .. }
+                    | Fact::StepIgnored { .. }
+                    | Fact::WorkerFailed { .. }
+                    | Fact::RunFinished { end: RunEnd::Failed | RunEnd::Aborted }
+            )
+        {
+            self.breaks(16, format!("nothing went wrong, and {fact:?}"));
+        }
+        if matches!(
+            fact,
+            Fact::WaveStarted { .. }
+                | Fact::WorkerSucceeded { .. }
+                | Fact::WorkerFailed { .. }
+                | Fact::WorkerReverted { .. }
+                | Fact::RevertStuck { .. }
+                | Fact::Resumed { .. }
+        ) {
+            self.kept.moved_at = at;
+        }
+        match fact {
+            Fact::Preflight { checks } => {
+                let gone = |(_, check): &(u32, &Check)| matches!(check, Check::Unreachable { .. });
+                self.kept.unreachable = (0..).zip(checks).filter(gone).map(|(at, _)| TargetIx(at)).collect();
+            }
+            Fact::Issued { lane, step, intent, .. } => self.may_issue(at, *lane, *step, intent),
+            Fact::Finished { attempt, outcome } => self.heard_of(*attempt, outcome),
+            Fact::GateClosed { lane, step, opens, expires } => {
+                self.may_begin(*lane, *step, false);
+                let plan_step = &self.graph.steps(*lane)[*step as usize];
+                let after = |duration: std::time::Duration| at + duration.as_millis() as Millis;
+                let wanted = match plan_step.kind {
+                    StepKind::Pause { duration } => (Some(after(duration)), None),
+                    _ => (None, plan_step.timeout.map(after)),
+                };
+                if wanted != (*opens, *expires) {
+                    self.breaks(
+                        16,
+                        format!("gate {step} of {lane:?}: {:?}, not {wanted:?}", (opens, expires)),
+                    );
+                }
+            }
+            Fact::Approved { lane, step, .. } => {
+                let waits = self.book(*lane).gates.get(step) == Some(&None);
+                if !waits || self.book(*lane).satisfied[*step as usize] {
+                    self.breaks(4, format!("step {step} of {lane:?} is approved and does not wait for it"));
+                }
+            }
+            Fact::RetryScheduled { lane, step, due, rearm } => {
+                self.tried_later(at, *lane, *step, *due, *rearm)
+            }
+            Fact::StepFailed { lane, step, error } | Fact::StepIgnored { lane, step, error } => {
+                let ignored = matches!(fact, Fact::StepIgnored { .. });
+                self.given_up(*lane, *step, error.kind, ignored);
+            }
+            Fact::WorkerFailed { target, error, .. } => {
+                let reverts = self.graph.plan.rollout.on_failure == OnFailure::Revert;
+                if self.book(Lane::Worker(*target)).broke_at.is_none() {
+                    self.breaks(16, format!("{target:?} fails, and no step of it has: {error:?}"));
+                }
+                if reverts && error.kind != ErrorKind::Unverified {
+                    self.breaks(14, format!("{target:?} fails, and the plan says to revert"));
+                }
+            }
+            Fact::RevertStarted { target } => {
+                let broke = self.book(Lane::Worker(*target)).broke_at.is_some();
+                let by_plan = self.graph.plan.rollout.on_failure == OnFailure::Revert && broke;
+                if !self.kept.aborted.unwrap_or(by_plan) {
+                    self.breaks(14, format!("{target:?} is reverted, and nobody asked for that"));
+                }
+            }
+            Fact::WorkerCancelled { target } if self.kept.aborted != Some(false) => {
+                self.breaks(14, format!("{target:?} is cancelled after {:?}", self.kept.aborted));
+            }
+            Fact::RevertStuck { target, error } => self.stuck(*target, error.kind),
+            Fact::WorkerReverted { target } => self.all_undone(*target, world),
+            Fact::InDoubt { attempt } => {
+                if let Some((lane, step, _)) = self.issued.get(attempt).cloned()
+                    && !in_doubt(self.kind(lane, step))
+                {
+                    self.breaks(15, format!("a person is asked about step {step} of {lane:?}"));
+                }
+            }
+            Fact::InDoubtResolved { attempt, how } => {
+                let Some((lane, step, _)) = self.issued.get(attempt).cloned() else { return };
+                let touched = self.told(lane).touched.contains(&step);
+                let by_person = self.kept.decided.contains(attempt);
+                let fits = match how {
+                    Resolution::Repeat => !touched || !in_doubt(self.kind(lane, step)),
+                    _ => by_person,
+                };
+                if !fits {
+                    self.breaks(15, format!("step {step} of {lane:?} is settled by nobody: {how:?}"));
+                }
+            }
+            Fact::BeforeDone | Fact::WaveStarted { .. } => {
+                if !self.book(Lane::Before).satisfied.iter().all(|s| *s) {
+                    self.breaks(4, format!("{fact:?} before all of `before`"));
+                }
+                self.kept.wave_open = matches!(fact, Fact::WaveStarted { .. });
+            }
+            Fact::WaveFinished { .. } => self.kept.wave_open = false,
+            Fact::WorkerAdmitted { target } => self.in_turn(at, *target),
+            Fact::WorkerSucceeded { target } => {
+                self.kept.unreachable.remove(target);
+                let admitted = self.told(Lane::Worker(*target)).admitted_at;
+                if !self.book(Lane::Worker(*target)).retried {
+                    self.kept.durations.push(at - admitted);
+                }
+            }
+            Fact::Interrupted { .. } => self.kept.interrupted = true,
+            Fact::Resumed { .. } => {
+                self.kept.interrupted = false;
+                if !self.kept.too_many || self.failed_now() <= self.graph.numbers().max_failures.value {
+                    (self.kept.halted, self.kept.too_many) = (false, false);
+                }
+                // Whoever went on first after a resume may go away first.
+                self.kept.pending.clear();
+                if let Some((lane, step)) = self.kept.halted_lane.take() {
+                    self.told(lane).spent.remove(&step);
+                    self.told(lane).failed.remove(&step);
+                }
+            }
+            Fact::Retried { target, .. } => {
+                let lane = Lane::Worker(*target);
+                let broke_at = self.book(lane).broke_at;
+                for step in std::mem::take(&mut self.told(lane).failed) {
+                    self.told(lane).spent.remove(&step);
+                    let stayed =
+                        self.told(lane).last.get(&step) == Some(&Last::Known(ErrorKind::NotRebooted));
+                    if stayed && broke_at == Some(step) {
+                        let itself = matches!(self.kind(lane, step), StepKind::Reboot { .. });
+                        let awaited = self.awaited(lane, step).map(|(reboot, _)| reboot);
+                        if let Some(reboot) = if itself { Some(step) } else { awaited } {
+                            self.book(lane).generations.entry(reboot).or_default().1 = true;
+                            self.told(lane).enter.insert(step, reboot);
+                        }
+                    }
+                }
+            }
+            Fact::Aborted { revert, .. } => {
+                if self.kept.aborted.is_some() {
+                    self.breaks(14, "the run is aborted twice");
+                }
+                self.kept.aborted.get_or_insert(*revert);
+            }
+            Fact::Halted { reason } => self.halts(at, reason, world),
+            Fact::RunFinished { end } => self.ends(*end, world),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! When a step is tried again, when it is given up, and what of a failed worker is undone. It must not know
+//! other workers.
+
+use super::*;
+
+impl Checker {
+    pub(super) fn tried_later(&mut self, at: Millis, lane: Lane, step: u32, due: Millis, rearm: Option<u32>) {
+        let plan_step = self.graph.steps(lane)[step as usize].clone();
+        let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
+        let told = self.told(lane);
+        let last = told.last.get(&step).copied();
+        let spent = told.spent.get(&step).map_or(0, |(spent, _)| *spent);
+        let wanted = match last {
+            Some(Last::Known(ErrorKind::NotRebooted)) if itself => Some(step),
+            Some(Last::Known(ErrorKind::NotRebooted)) => self.awaited(lane, step).map(|(reboot, _)| reboot),
+            _ => None,
+        };
+        if rearm != wanted {
+            self.breaks(
+                16,
+                format!("step {step} of {lane:?} after {last:?} enters {rearm:?}, not {wanted:?}"),
+            );
+        }
+        if let Some(Last::Known(kind)) = last
+            && is_final(kind)
+        {
+            self.breaks(16, format!("step {step} of {lane:?} is tried again after {kind:?}"));
+        }
+        if spent >= plan_step.retries.attempts || self.kept.aborted.is_some() {
+            self.breaks(16, format!("step {step} of {lane:?} is tried again after {spent} attempts"));
+        }
+        let whole = whole_delay(&plan_step.retries, spent);
+        let bounds = match last {
+            Some(Last::Known(_)) => whole / 2..=whole,
+            // A lost answer is looked at soon.
+            _ => 0..=whole.max(2_000),
+        };
+        if !bounds.contains(&(due - at)) {
+            let after = due - at;
+            self.breaks(
+                16,
+                format!("step {step} of {lane:?} is tried {after} ms after try {spent}: {bounds:?}"),
+            );
+        }
+    }
+
+    pub(super) fn given_up(&mut self, lane: Lane, step: u32, kind: ErrorKind, ignored: bool) {
+        let plan_step = &self.graph.steps(lane)[step as usize];
+        let attempts = plan_step.retries.attempts;
+        if ignored != (plan_step.on_failure == OnStepFailure::Ignore) {
+            self.breaks(4, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
+        }
+        let spent = self.told(lane).spent.get(&step).map_or(0, |(spent, _)| *spent);
+        if spent < attempts && !is_final(kind) && self.kept.aborted.is_none() {
+            self.breaks(16, format!("step {step} of {lane:?} is given up after {spent} tries of {attempts}"));
+        }
+        if !ignored {
+            self.told(lane).failed.insert(step);
+        }
+    }
+
+    pub(super) fn stuck(&mut self, target: TargetIx, kind: ErrorKind) {
+        let told = self.kept.lanes.entry(Lane::Worker(target)).or_default();
+        let Some((step, last)) = told.undo_issued.last() else { return };
+        let attempts = self.graph.plan.steps[*step as usize].retries.attempts;
+        let tries = told.undo_failures;
+        if *last != Intent::UndoCommand && !is_final(kind) && tries < attempts {
+            self.breaks(
+                16,
+                format!("the revert of {target:?} is given up after {tries} tries of {attempts}"),
+            );
+        }
+    }
+
+    /// Every step that may have changed something and has an undo was undone.
+    pub(super) fn all_undone(&mut self, target: TargetIx, world: &World) {
+        let graph = std::sync::Arc::clone(&self.graph);
+        let told = self.told(Lane::Worker(target));
+        let wanted = told.touched.iter().filter_map(|step| {
+            let intent = match &graph.plan.steps[*step as usize].kind {
+                StepKind::Disable { .. } => Intent::UndoDeploy,
+                StepKind::Job { action, .. } if *action == crate::plan::JobAction::Stop => Intent::UndoStop,
+                StepKind::Run(command) | StepKind::Local(command)
+                    if matches!(command.undo, Undo::Command(_)) =>
+                {
+                    Intent::UndoCommand
+                }
+                _ => return None,
+            };
+            Some((*step, intent))
+        });
+        let missing = wanted.filter(|undo| !told.undo_done.contains(undo)).collect::<Vec<_>>();
+        if !missing.is_empty() {
+            self.breaks(6, format!("{target:?} is reverted without {missing:?}"));
+        }
+        self.verified(target, world);
+    }
+}

@@ -1,0 +1,206 @@
+//! What may begin, and what an intent says: signals, doubts, undos, and who is waited for. It must not know
+//! when a run ends.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+impl Checker {
+    /// Steps that contact everybody and whose turn it is.
+    pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, u32)> {
+        let mut pending = BTreeSet::new();
+        for (lane, book) in &self.lanes {
+            let goes_on = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
+            if !matches!(lane, Lane::Worker(_)) || !goes_on {
+                continue;
+            }
+            for (index, step) in self.graph.steps(*lane).iter().enumerate() {
+                let contacts = matches!(
+                    step.kind,
+                    StepKind::Deploy { .. }
+                        | StepKind::Job { .. }
+                        | StepKind::Health { .. }
+                        | StepKind::SyncCheck { .. }
+                );
+                let step = index as u32;
+                let open = self.open.values().any(|(l, s, _)| l == lane && *s == step);
+                let later = book.due.get(&step).is_some_and(|due| *due > at);
+                let tried = self.kept.lanes.get(lane).is_some_and(|told| told.last.contains_key(&step));
+                if contacts
+                    && !book.satisfied[index]
+                    && !open
+                    && !later
+                    && !tried
+                    && self.needs_of(*lane, index)
+                {
+                    pending.insert((*lane, step));
+                }
+            }
+        }
+        pending
+    }
+
+    pub(super) fn needs_of(&self, lane: Lane, step: usize) -> bool {
+        let mut todo = vec![step];
+        let mut seen = BTreeSet::new();
+        while let Some(at) = todo.pop() {
+            for need in &self.graph.steps(lane)[at].needs {
+                if !self.lanes[&lane].satisfied[*need] {
+                    return false;
+                }
+                if !self.graph.applies(lane, *need) && seen.insert(*need) {
+                    todo.push(*need);
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn may_begin(&mut self, lane: Lane, step: u32, undo: bool) {
+        if self.kept.interrupted {
+            self.breaks(20, format!("step {step} of {lane:?} begins after a signal"));
+        }
+        let failed = self.failed_now();
+        match lane {
+            Lane::Worker(_) => {
+                if !undo && self.book(lane).broke_at.is_some() {
+                    self.breaks(14, format!("step {step} of {lane:?} begins beside one that has failed"));
+                }
+            }
+            Lane::Before | Lane::After => {
+                if failed > self.graph.numbers().max_failures.value {
+                    self.breaks(13, format!("step {step} of {lane:?} begins after {failed} failures"));
+                }
+                let open =
+                    |book: &crate::sim::checker::Book| matches!(book.place, Place::Queued | Place::Active);
+                let workers = self.lanes.iter().filter(|(lane, _)| matches!(lane, Lane::Worker(_)));
+                if lane == Lane::After && workers.clone().any(|(_, book)| open(book)) {
+                    self.breaks(4, format!("step {step} of `after` begins before all workers have ended"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: u32, intent: &Intent) {
+        self.may_begin(lane, step, intent.is_undo());
+        let touched = self.told(lane).touched.contains(&step);
+        match intent {
+            Intent::Do { repeat } if *repeat != touched => {
+                self.breaks(3, format!("step {step} of {lane:?} says repeat: {repeat}"));
+            }
+            Intent::Reboot { .. } => {
+                if self.exclusive && !self.away.contains(&lane) && !self.kept.pending.is_empty() {
+                    let now = self.pending(at);
+                    let waits = self.kept.pending.iter().find(|one| one.0 != lane && now.contains(one));
+                    if let Some(waits) = waits.copied() {
+                        self.breaks(16, format!("{lane:?} goes away, and {waits:?} waits already"));
+                    }
+                }
+                self.told(lane).enter.retain(|_, reboot| *reboot != step);
+                self.told(lane).reboots.insert(step, at);
+            }
+            Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
+                if let Some(reboot) = self.told(lane).enter.remove(&step) {
+                    self.breaks(
+                        16,
+                        format!("{lane:?} waits again, and reboot {reboot} was not entered again"),
+                    );
+                }
+                let awaited = self.awaited(lane, step).and_then(|(reboot, issued)| {
+                    let (b0, needless) = self.book(lane).reboots.get(&reboot).cloned()?;
+                    (!needless).then_some((b0, reboot, issued))
+                });
+                let said = (not.clone(), *reboot_step, *reboot_issued);
+                let wanted = awaited.map_or((None, None, None), |(b0, r, i)| (Some(b0), Some(r), Some(i)));
+                if said != wanted {
+                    self.breaks(5, format!("step {step} of {lane:?} waits for {said:?}, not {wanted:?}"));
+                }
+            }
+            Intent::ReadBootId if self.told(lane).read.contains(&step) => {
+                self.breaks(2, format!("the boot id of step {step}, {lane:?}, is read again"));
+            }
+            _ => {}
+        }
+        if intent.is_undo() {
+            if !touched {
+                self.breaks(14, format!("{intent:?} of step {step}, {lane:?}, which never ran"));
+            }
+            let first = self.told(lane).undo_issued.is_empty();
+            let broke_at = self.book(lane).broke_at.filter(|broke| self.has_undo(*broke));
+            if first && broke_at.is_some_and(|broke| broke != step) {
+                self.breaks(14, format!("{lane:?}: {step} is undone before {broke_at:?}, which failed"));
+            }
+            let again = self.told(lane).undo_issued.contains(&(step, Intent::UndoCommand));
+            if *intent == Intent::UndoCommand && again {
+                self.breaks(15, format!("the undo command of step {step}, {lane:?}, is run again"));
+            }
+            self.told(lane).undo_issued.push((step, intent.clone()));
+        } else if *intent != Intent::ReadBootId {
+            self.told(lane).touched.insert(step);
+        }
+    }
+
+    pub(super) fn has_undo(&self, step: u32) -> bool {
+        match &self.graph.plan.steps[step as usize].kind {
+            StepKind::Disable { .. } => true,
+            StepKind::Job { action, .. } => *action == crate::plan::JobAction::Stop,
+            StepKind::Run(command) | StepKind::Local(command) => matches!(command.undo, Undo::Command(_)),
+            _ => false,
+        }
+    }
+
+    pub(super) fn heard_of(&mut self, attempt: AttemptId, outcome: &Outcome) {
+        let Some((lane, step, intent)) = self.open.get(&attempt).cloned() else { return };
+        if intent.is_undo() {
+            let told = self.told(lane);
+            if matches!(outcome, Outcome::Ok { .. }) {
+                told.undo_failures = 0;
+                told.undo_done.push((step, intent));
+            } else {
+                told.undo_failures += 1;
+            }
+            return;
+        }
+        let sends =
+            |(l, s, i): &&(Lane, u32, Intent)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. });
+        let reboots = matches!(intent, Intent::Reboot { .. });
+        let looks_only =
+            matches!(self.kind(lane, step), StepKind::WaitForSsh { .. } | StepKind::Health { .. });
+        let lost = match outcome {
+            Outcome::Ok { .. } => {
+                let told = self.told(lane);
+                told.last.remove(&step);
+                if intent == Intent::ReadBootId {
+                    told.read.insert(step);
+                }
+                told.spent.entry(step).or_default().1 = 0;
+                return;
+            }
+            Outcome::NotDone { .. } => {
+                self.kept.pause_due = true;
+                return;
+            }
+            Outcome::Failed { error } => {
+                let away = error.kind == ErrorKind::Unreachable;
+                if reboots && away && self.issued.values().filter(sends).count() > 1 {
+                    self.told(lane).spent.entry(step).or_default().1 = 0;
+                    return;
+                }
+                Last::Known(error.kind)
+            }
+            Outcome::Unknown { .. } => Last::Lost,
+            Outcome::TimedOut { .. } if looks_only || intent == Intent::ReadBootId => {
+                Last::Known(ErrorKind::TimedOut)
+            }
+            Outcome::TimedOut { .. } => Last::Lost,
+        };
+        let told = self.told(lane);
+        told.last.insert(step, lost);
+        let (spent, looks) = told.spent.entry(step).or_default();
+        if matches!(outcome, Outcome::Unknown { .. }) && *looks < FREE_LOOKS {
+            *looks += 1;
+        } else {
+            *spent += 1;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Who starts when: nobody before his turn, and somebody as soon as all limits let him. It must not know what
+//! workers do.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+impl Checker {
+    /// Without limits that let others pass, workers start in their order; and a window has room for what
+    /// workers of this run took.
+    pub(super) fn in_turn(&mut self, at: Millis, target: TargetIx) {
+        if self.kept.interrupted {
+            self.breaks(20, format!("{target:?} is admitted after a signal"));
+        }
+        let rollout = &self.graph.plan.rollout;
+        let bound = !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some();
+        let windowed = rollout.window.is_some();
+        let first = self.queued_open();
+        if !bound && first.is_some_and(|first| first < target) {
+            self.breaks(14, format!("{target:?} is admitted before {first:?}"));
+        }
+        let idle = !self.lanes.values().any(|book| book.place == Place::Active);
+        if windowed && !bound && idle && self.kept.durations.is_empty() {
+            // Dead controllers are replaced within minutes.
+            let since = self.kept.times.0.max(self.kept.moved_at);
+            let late = (0..).map(|n| since + n * 60_000).take_while(|t| *t < at - 20 * 60_000);
+            if let Some(missed) = late.into_iter().find(|t| self.window_is_open(*t)) {
+                self.breaks(16, format!("{target:?} starts at {at}, and the window was open at {missed}"));
+            }
+        }
+        self.told(Lane::Worker(target)).admitted_at = at;
+        let mut sorted = self.kept.durations.clone();
+        sorted.sort_unstable();
+        if windowed && let Some(median) = sorted.get(sorted.len().saturating_sub(1) / 2) {
+            // The window is read minute by minute.
+            let closes = (0..8 * 1440).map(|minute| at - at % 60_000 + minute * 60_000);
+            let closes = closes.into_iter().skip(1).find(|at| !self.window_is_open(*at));
+            if let Some(closes) = closes
+                && closes - at < *median
+            {
+                self.breaks(1, format!("{target:?} starts {} ms before the window closes", closes - at));
+            }
+        }
+    }
+
+    /// At rest: somebody who could start has started.
+    pub(in crate::sim) fn rested(&mut self, now: Millis, world: &World) {
+        if self.exclusive {
+            let held =
+                self.paused || self.kept.interrupted || self.kept.aborted.is_some() || self.away.is_empty();
+            self.kept.pending = if held { BTreeSet::new() } else { self.pending(self.last_at) };
+        }
+        let startable = self.startable(world);
+        match (startable, self.kept.startable_since) {
+            (None, _) => self.kept.startable_since = None,
+            (Some(_), None) => self.kept.startable_since = Some(now),
+            (Some(target), Some(since)) if now - since > SOON => {
+                self.breaks(16, format!("{target:?} could start since {} ms, and does not", now - since));
+            }
+            _ => {}
+        }
+        let rollout = &self.graph.plan.rollout;
+        let bound =
+            !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some() || rollout.window.is_some();
+        let kept = &self.kept;
+        let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
+        if bound || held || !kept.wave_open || self.failed_now() > self.graph.numbers().max_failures.value {
+            return;
+        }
+        let active = self.lanes.values().filter(|book| book.place == Place::Active).count() as u32;
+        let full = self.graph.numbers().concurrency.as_ref().is_some_and(|limit| active >= limit.value);
+        if let (false, Some(target)) = (full, self.queued_open()) {
+            self.breaks(16, format!("{target:?} could start beside {active}, and does not"));
+        }
+    }
+
+    /// Nobody is there who could start anybody.
+    pub(in crate::sim) fn nobody_in_charge(&mut self) {
+        self.kept.startable_since = None;
+    }
+
+    /// A queued worker that all limits let start, by what is really well.
+    pub(super) fn startable(&self, world: &World) -> Option<TargetIx> {
+        let (kept, rollout, numbers) = (&self.kept, &self.graph.plan.rollout, self.graph.numbers());
+        let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
+        if held
+            || !kept.wave_open
+            || rollout.window.is_some()
+            || self.failed_now() > numbers.max_failures.value
+        {
+            return None;
+        }
+        let place = |target: TargetIx| self.lanes[&Lane::Worker(target)].place;
+        let active: Vec<TargetIx> =
+            self.graph.target_indices().filter(|target| place(*target) == Place::Active).collect();
+        if numbers.concurrency.as_ref().is_some_and(|limit| active.len() as u32 >= limit.value) {
+            return None;
+        }
+        let active = active.into_iter().filter(|target| self.goes_down_at_all(*target));
+        let down: BTreeSet<TargetIx> =
+            active.chain(self.down.iter().copied()).chain(kept.unreachable.iter().copied()).collect();
+        let zone = |target: TargetIx| {
+            let tag = rollout.spread.as_ref().map(|spread| &spread.value.tag)?;
+            self.graph.fleet.worker(self.worker(target)).tags.get(tag)
+        };
+        let zones: BTreeSet<_> = down.iter().map(|target| zone(*target)).collect();
+        let full = rollout.spread.as_ref().is_some_and(|spread| zones.len() as u64 >= spread.value.at_most);
+        let open = self.wave?;
+        let away = |worker: WorkerIx, job: JobIx, target: TargetIx| {
+            worker == self.worker(target)
+                || down.iter().any(|down| self.worker(*down) == worker)
+                || !world.is_well(worker, job)
+        };
+        self.graph.target_indices().find(|target| {
+            let queued = place(*target) == Place::Queued && self.graph.target(*target).wave <= open;
+            let free = !self.goes_down_at_all(*target) || self.down.contains(target);
+            let budgets = || {
+                numbers.budgets.iter().filter(|b| self.graph.target(*target).jobs.contains(&b.job)).all(|b| {
+                    let of = self.graph.enabled_allocations().iter().filter(|one| one.job == b.job);
+                    of.filter(|one| !away(one.worker, one.job, *target)).count() >= b.wants as usize
+                })
+            };
+            queued && (free || ((!full || zones.contains(&zone(*target))) && budgets()))
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! Facts that can not be: the engine refuses each, and stays as it was. It must not know why.
+
+use std::collections::BTreeMap;
+
+use super::Sim;
+use crate::engine::{
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Life, Outcome, Resolution, Rollout, RunEnd, StepError,
+};
+use crate::graph::{Lane, TargetIx};
+
+fn ok(attempt: AttemptId, evidence: Evidence) -> Fact {
+    Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
+}
+
+fn said() -> Evidence {
+    Evidence::Said { text: "forged".to_owned() }
+}
+
+impl Sim {
+    /// Attempts that this journal awaits.
+    fn awaited(&self) -> BTreeMap<AttemptId, (Lane, u32, Intent)> {
+        let mut awaited = BTreeMap::new();
+        for (_, fact) in &self.journal {
+            match fact {
+                Fact::Issued { attempt, lane, step, intent } => {
+                    awaited.insert(*attempt, (*lane, *step, intent.clone()));
+                }
+                Fact::Finished { attempt, .. } => {
+                    awaited.remove(attempt);
+                }
+                Fact::Resumed { fresh_process: true, .. } => awaited.clear(),
+                _ => {}
+            }
+        }
+        awaited
+    }
+
+    /// Tells a run that was made from the journal what can not be.
+    pub(in crate::sim) fn forge(&mut self, mut rollout: Rollout) {
+        let awaited = self.awaited();
+        let issued =
+            self.journal.iter().filter(|(_, fact)| matches!(fact, Fact::Issued { .. })).count() as u64;
+        let never = AttemptId(issued + 7);
+        let by = || "a forger".to_owned();
+        let mut forged = vec![
+            Fact::RunStarted { workers: self.graph.targets.len() as u32, graph_hash: String::new(), seed: 0 },
+            Fact::InDoubt { attempt: never },
+            Fact::InDoubtResolved { attempt: never, how: Resolution::Done },
+            Fact::WorkerAdmitted { target: TargetIx(self.graph.targets.len() as u32) },
+            Fact::WaveStarted { wave: rollout.wave().map_or(1, |wave| wave + 2) },
+            Fact::WaveFinished { wave: rollout.wave().map_or(0, |wave| wave + 1), soak_until: 0 },
+        ];
+        let finished = matches!(rollout.standing(), crate::engine::Standing::Finished(_));
+        if !finished {
+            forged.push(ok(never, said()));
+            forged.push(ok(AttemptId(0), said()));
+        }
+        if rollout.is_aborted() {
+            forged.push(Fact::Aborted { by: by(), revert: true });
+        }
+        if rollout.active().len() > 0 {
+            forged.push(Fact::RunFinished { end: RunEnd::Succeeded });
+        }
+        for target in self.graph.target_indices() {
+            let life = rollout.life(target);
+            if life != Life::Queued {
+                forged.push(Fact::WorkerAdmitted { target });
+            }
+            if life != Life::Failed {
+                forged.push(Fact::Retried { target, by: by() });
+            }
+            if !matches!(life, Life::Failed | Life::Queued) {
+                forged.push(Fact::Skipped { target, by: by() });
+            }
+            if life != Life::Reverting {
+                forged.push(Fact::WorkerReverted { target });
+            }
+            if !life.is_active() || awaited.values().any(|(lane, ..)| *lane == Lane::Worker(target)) {
+                forged.push(Fact::WorkerSucceeded { target });
+                // One that has not started may be cancelled with the others.
+                if life != Life::Queued {
+                    forged.push(Fact::WorkerCancelled { target });
+                }
+                let error = StepError::new(ErrorKind::Command, "forged");
+                forged.push(Fact::WorkerFailed { target, step: None, error });
+            }
+        }
+        for (attempt, (lane, step, intent)) in &awaited {
+            let wrong = match intent {
+                Intent::ReadBootId => vec![said(), Evidence::BootId { boot_id: String::new() }],
+                Intent::Reboot { boot_id, .. } => {
+                    vec![
+                        said(),
+                        Evidence::Rebooted { boot_id: boot_id.clone() },
+                        Evidence::Back { boot_id: "new".to_owned() },
+                    ]
+                }
+                Intent::AwaitBoot { not, .. } => {
+                    let mut wrong =
+                        vec![said(), Evidence::Departed, Evidence::Back { boot_id: String::new() }];
+                    wrong.extend(not.clone().map(|boot_id| Evidence::Back { boot_id }));
+                    wrong
+                }
+                Intent::Do { .. } => vec![Evidence::Departed, Evidence::Back { boot_id: "new".to_owned() }],
+                _ => vec![Evidence::Departed],
+            };
+            forged.extend(wrong.into_iter().map(|evidence| ok(*attempt, evidence)));
+            // Issued already.
+            let (lane, step, intent) = (*lane, *step, intent.clone());
+            forged.push(Fact::Issued { attempt: AttemptId(issued + 1), lane, step, intent });
+        }
+        let before = self.picture(&rollout);
+        for fact in forged {
+            let taken = rollout.replay(self.now, &fact).is_ok();
+            if taken {
+                self.checker.breaks(14, format!("{fact:?} can not be, and is taken"));
+                return;
+            }
+        }
+        let after = self.picture(&rollout);
+        if before != after {
+            self.checker.breaks(14, format!("what is refused changes\n{before}\nto\n{after}"));
+        }
+    }
+}
