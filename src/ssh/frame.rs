@@ -80,7 +80,15 @@ if [ "$lock" = 1 ]; then
   if [ -s "$dir/group" ] && read -r g st <"$dir/group" && [ -r "/proc/$g/stat" ] && read -r s <"/proc/$g/stat"; then
     set -f; old1=$1 old2=$2 old3=$3
     set -- ${s##*) }
-    [ "${20}" = "$st" ] && kill -s KILL -- "-$g" 2>/dev/null
+    if [ "${20}" = "$st" ]; then
+      kill -s KILL -- "-$g" 2>/dev/null
+      n=0
+      while [ "$n" -lt 100 ] && read -r s 2>/dev/null <"/proc/$g/stat"; do
+        case ${s##*) } in Z* | X*) break ;; esac
+        n=$((n + 1))
+        sleep 0.05 2>/dev/null || sleep 1
+      done
+    fi
     set -- "$old1" "$old2" "$old3"; set +f
   fi
   printf "%s go\n" "$tb"
