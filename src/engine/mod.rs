@@ -5,6 +5,7 @@
 //! clock (the time is in the fact), no threads: a real run, a resume, a rehearsal and a simulation
 //! are this code with something else behind the effects.
 
+mod attempts;
 mod backoff;
 mod chart;
 mod decide;
@@ -23,6 +24,7 @@ mod rollout;
 mod run_chart;
 mod view;
 
+pub use attempts::AttemptMap;
 pub use chart::Life;
 pub use effect::*;
 pub use error::{ErrorKind, StepError};

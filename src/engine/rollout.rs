@@ -5,18 +5,19 @@
 //! what follows is decided in `decide`, from the state alone. Replay never decides: a journal stays
 //! readable when the rules of admission change between two versions.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::Step;
 use crate::policy::{Admission, Queue};
 
+use super::attempts::AttemptMap;
 use super::chart::Event;
 use super::lane::{LaneState, Status};
 use super::median::Median;
 use super::run_chart::{Phase, RunChart};
-use super::{AttemptId, Effect, Fact, HaltReason, Illegal, Intent, Millis, RunEnd};
+use super::{Effect, Fact, HaltReason, Illegal, Intent, Millis, RunEnd};
 
 /// What a run needs to know besides its graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Rollout {
     /// The plan's `steps` in an order in which each comes after what it needs.
     pub(super) order: Vec<u32>,
     pub(super) seed: u64,
-    pub(super) awaited: HashMap<AttemptId, Awaited>,
+    pub(super) awaited: AttemptMap<Awaited>,
     pub(super) last_attempt: u64,
     pub(super) active: BTreeSet<TargetIx>,
     /// Workers in the failure ledger.
@@ -119,7 +120,7 @@ impl Rollout {
             targets,
             order: topological(&plan.steps),
             seed: 0,
-            awaited: HashMap::new(),
+            awaited: AttemptMap::default(),
             last_attempt: 0,
             active: BTreeSet::new(),
             failures: 0,

@@ -7,7 +7,7 @@ mod forge;
 mod process;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use calendar::{Calendar, Deadlines};
@@ -18,7 +18,9 @@ use super::knobs::Knobs;
 use super::random::{Dice, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, Effect, Fact, Millis, Options, Outcome, Rollout, Standing, Timer};
+use crate::engine::{
+    AttemptId, AttemptMap, Effect, Fact, Millis, Options, Outcome, Rollout, Standing, Timer,
+};
 use crate::graph::{Lane, RolloutGraph};
 
 /// 2026-03-02T08:00:00Z, a Monday.
@@ -115,7 +117,7 @@ pub(super) struct Sim {
     pub(super) epoch: u64,
     /// Controllers that were replaced and live.
     pub(super) awake: BTreeSet<u32>,
-    pub(super) flights: HashMap<AttemptId, Flight>,
+    pub(super) flights: AttemptMap<Flight>,
     deadlines: BTreeMap<Millis, Deadlines>,
     pub(super) waiters: BTreeMap<WorkerIx, Vec<AttemptId>>,
     pub(super) journal: Vec<(Millis, Fact)>,
@@ -162,7 +164,7 @@ impl Sim {
             epoch: 1,
             awake: BTreeSet::new(),
             on_disk: None,
-            flights: HashMap::new(),
+            flights: AttemptMap::default(),
             deadlines: BTreeMap::new(),
             waiters: BTreeMap::new(),
             journal: Vec::new(),

@@ -84,8 +84,10 @@ pub(super) struct World {
     pub(super) file: File,
     /// Attempts whose effect has really happened.
     pub(super) done: BTreeSet<AttemptId>,
-    /// Hosts on which something may not be well: all others are.
-    suspects: BTreeSet<WorkerIx>,
+    /// Hosts on which something may not be well: all others are. Each once, in no order; and of each host
+    /// whether it is among them.
+    suspects: Vec<WorkerIx>,
+    suspected: Vec<bool>,
     /// End of the catalog operation that runs, and of the one that is being collected.
     operation: (Millis, Millis),
 }
@@ -118,6 +120,7 @@ impl World {
             file: File::new(graph),
             done: BTreeSet::new(),
             suspects: (0..fleet.workers.len() as u32).map(WorkerIx).collect(),
+            suspected: vec![true; fleet.workers.len()],
             operation: (0, 0),
         }
     }
@@ -127,8 +130,14 @@ impl World {
     }
 
     pub(super) fn host_mut(&mut self, worker: WorkerIx) -> &mut SimHost {
-        self.suspects.insert(worker);
+        self.suspect(worker);
         &mut self.hosts[worker.0 as usize]
+    }
+
+    fn suspect(&mut self, worker: WorkerIx) {
+        if !std::mem::replace(&mut self.suspected[worker.0 as usize], true) {
+            self.suspects.push(worker);
+        }
     }
 
     /// Whether `disabled.json` covers an allocation.
@@ -148,8 +157,10 @@ impl World {
     pub(super) fn unwell(&mut self, jobs: &[JobIx]) -> Vec<(WorkerIx, JobIx)> {
         let graph = Arc::clone(&self.graph);
         let enabled = graph.enabled_allocations();
-        let covered = self.file.entries().iter().map(|entry| entry.worker);
-        let looked_at: BTreeSet<WorkerIx> = self.suspects.iter().copied().chain(covered).collect();
+        let mut looked_at = std::mem::take(&mut self.suspects);
+        looked_at.extend(self.file.entries().iter().map(|entry| entry.worker));
+        looked_at.sort_unstable();
+        looked_at.dedup();
         let mut unwell = Vec::new();
         for worker in looked_at {
             let first = enabled.partition_point(|one| one.worker < worker);
@@ -162,8 +173,9 @@ impl World {
                     }
                 }
             }
-            if all_well {
-                self.suspects.remove(&worker);
+            self.suspected[worker.0 as usize] = false;
+            if !all_well {
+                self.suspect(worker);
             }
         }
         unwell
