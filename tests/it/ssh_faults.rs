@@ -227,7 +227,8 @@ fn an_old_half_is_ended_before_the_repeat_begins() {
     unknown(connect(&remote, &fleet, 0).run(&first, None));
     wait_until("the old half runs", || fleet.sh(0, "kill -0 $(cat /root/old)").status.success());
     // A zombie runs no more.
-    let text = "s=$(cat /proc/$(cat /root/old)/stat 2>/dev/null); case ${s##*) } in '' | Z*) exit 0 ;; esac; exit 9";
+    let text =
+        "s=$(cat /proc/$(cat /root/old)/stat 2>/dev/null); case ${s##*) } in '' | Z*) exit 0 ;; esac; exit 9";
     let mut repeat = script(text);
     repeat.lock = true;
     assert_eq!(exited(connect(&remote, &fleet, 0).run(&repeat, None)).0, 0);
