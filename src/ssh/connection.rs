@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
+use super::bootstrap::bootstrap;
 use super::client::Inner;
 use super::exchange::{End, Exchange, Payload};
 use super::frame::{self, NotRun};
@@ -34,7 +35,7 @@ pub(super) struct Ssh2Connection {
 /// A channel on which the bootstrap runs.
 pub(super) fn open(wire: &Wire, until: Instant, cancel: &Cancel) -> Result<Channel, Stop> {
     let mut channel = wire.drive(until, cancel, |session| session.channel_session())?;
-    let command = frame::bootstrap();
+    let command = bootstrap();
     match wire.drive(until, cancel, |_| channel.exec(&command)) {
         Ok(()) => Ok(channel),
         Err(stop) => {

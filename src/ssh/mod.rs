@@ -5,6 +5,7 @@
 
 mod auth;
 mod base64;
+mod bootstrap;
 mod client;
 mod config;
 mod connection;
