@@ -189,7 +189,7 @@ impl Checker {
         match fact {
             Fact::Preflight { checks } => self.preflight(checks, world),
             Fact::Observed { jobs, unavailable, took } => {
-                self.looked(at, at - took, jobs, unavailable, world)
+                self.looked(at - took, jobs, unavailable, world);
             }
             Fact::WaveStarted { wave } => self.wave_started(at, *wave),
             Fact::WaveFinished { wave, .. } => {
@@ -359,15 +359,7 @@ impl Checker {
     }
 
     /// A round says what is the case.
-    fn looked(
-        &mut self,
-        at: Millis,
-        began: Millis,
-        jobs: &[JobIx],
-        unavailable: &[(WorkerIx, JobIx)],
-        world: &World,
-    ) {
-        let _ = at;
+    fn looked(&mut self, began: Millis, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], world: &World) {
         let graph = Arc::clone(&self.graph);
         for one in graph.enabled_allocations().iter().filter(|one| jobs.contains(&one.job)) {
             let well = !unavailable.contains(&(one.worker, one.job));
