@@ -129,7 +129,7 @@ impl Rollout {
         }
         let goes_down = matches!(intent, Intent::Reboot { .. });
         // One that may be away already is what the waiting operations wait for.
-        let maybe_away = matches!(lane, Lane::Worker(target) if self.rebooting.contains(&target));
+        let maybe_away = matches!(lane, Lane::Worker(target) if self.rebooting.contains(target));
         let held = self.catalog_in_flight > 0 || (!self.blocked_catalog.is_empty() && !maybe_away);
         if self.options.exclusive_catalog && goes_down && held {
             self.blocked_reboot.insert(lane);
@@ -167,11 +167,11 @@ impl Rollout {
                     }
                     return Some(Fact::InDoubt { attempt });
                 }
-                Status::Ended { attempt, unknown: true, .. } if !lane::may_repeat(kind) => {
-                    return Some(Fact::InDoubt { attempt: *attempt });
+                Status::Ended(ended) if ended.unknown && !lane::may_repeat(kind) => {
+                    return Some(Fact::InDoubt { attempt: ended.attempt });
                 }
-                Status::Ended { error, unknown, .. } => {
-                    return Some(self.after_failure(at, lane, step, error, *unknown, effects));
+                Status::Ended(ended) => {
+                    return Some(self.after_failure(at, lane, step, &ended.error, ended.unknown, effects));
                 }
                 _ => {}
             }
@@ -273,7 +273,7 @@ impl Rollout {
         if self.interrupted {
             return None;
         }
-        if self.is_exclusive(lane, next.step, &next.intent) && self.rebooting.iter().any(|t| *t != target) {
+        if self.is_exclusive(lane, next.step, &next.intent) && self.rebooting.iter().any(|t| t != target) {
             self.blocked_catalog.insert(lane);
             return None;
         }

@@ -5,7 +5,7 @@ use crate::graph::{Lane, TargetIx};
 use crate::plan::StepKind;
 
 use super::chart::{Event, Life};
-use super::lane::{self, Status};
+use super::lane::{self, Gate, Status};
 use super::rollout::{Awaited, Rollout};
 use super::run_chart::{Phase, RunEvent};
 use super::{Check, ErrorKind, Fact, Illegal, Intent, Millis, Timer};
@@ -69,7 +69,7 @@ impl Rollout {
             }
             Fact::Finished { attempt, outcome } => self.finish(at, *attempt, outcome, fact)?,
             Fact::RetryScheduled { lane, step, due, rearm } => {
-                let Status::Ended { .. } = self.checked_step(*lane, *step, fact)?.status else {
+                let Status::Ended(_) = self.checked_step(*lane, *step, fact)?.status else {
                     return Err(Illegal::new("a retry follows a failed attempt", fact));
                 };
                 if *rearm == Some(*step) {
@@ -87,13 +87,14 @@ impl Rollout {
                 if !pending || !gate || !self.needs_met(*lane, *step) || !self.may_step(*lane) {
                     return Err(Illegal::new("a gate closes when its step's turn comes", fact));
                 }
-                *self.status_mut(*lane, *step) = Status::Gated { opens: *opens, expires: *expires };
+                *self.status_mut(*lane, *step) =
+                    Status::Gated(Box::new(Gate { opens: *opens, expires: *expires }));
                 self.settle(*lane);
             }
             Fact::Due { timer } => self.timer(at, timer),
             Fact::Approved { lane, step, .. } => {
                 let status = &self.checked_step(*lane, *step, fact)?.status;
-                if !matches!(status, Status::Gated { opens: None, .. }) {
+                if status.waits_for_a_person().is_none() {
                     return Err(Illegal::new("only what waits for a person is approved", fact));
                 }
                 *self.status_mut(*lane, *step) = Status::Done;
@@ -165,7 +166,7 @@ impl Rollout {
             }
             Fact::Interrupted { .. } => {
                 self.interrupted = true;
-                for target in self.active.clone() {
+                for target in self.active.iter().collect::<Vec<_>>() {
                     self.settle(Lane::Worker(target));
                 }
             }
@@ -182,7 +183,7 @@ impl Rollout {
                     return Err(Illegal::new("a run is aborted once", fact));
                 }
                 self.aborted = Some(*revert);
-                self.agenda.extend(self.active.iter().map(|target| Lane::Worker(*target)));
+                self.agenda.extend(self.active.iter().map(Lane::Worker));
             }
             Fact::WorkerCancelled { target } => {
                 let state = &self.targets[self.index(*target, fact)?];
@@ -326,7 +327,7 @@ impl Rollout {
 
     fn ended(&self, lane: Lane, step: u32, fact: &Fact) -> Result<(), Illegal> {
         match self.checked_step(lane, step, fact)?.status {
-            Status::Ended { .. } => Ok(()),
+            Status::Ended(_) => Ok(()),
             _ => Err(Illegal::new("a step fails with an attempt", fact)),
         }
     }

@@ -4,7 +4,7 @@ use crate::graph::Lane;
 use crate::plan::StepKind;
 
 use super::backoff::RELOOKS;
-use super::lane::{self, RebootSeen, Status};
+use super::lane::{self, Ended, Gate, RebootSeen, Status};
 use super::rollout::{Awaited, Rollout};
 use super::{
     AttemptId, ErrorKind, Evidence, Fact, Illegal, Intent, Millis, Outcome, Resolution, StepError, Timer,
@@ -51,7 +51,7 @@ impl Rollout {
         if attempt.0 == 0 || attempt.0 > self.last_attempt {
             return Err(Illegal::new("only what was issued can finish", fact));
         }
-        let Some(awaited) = self.awaited.get(&attempt).cloned() else {
+        let Some(awaited) = self.awaited.get(&attempt) else {
             // Stale: a controller that was replaced, or an answer after a person's decision.
             return Ok(());
         };
@@ -59,7 +59,7 @@ impl Rollout {
         if let Outcome::Ok { evidence } = outcome {
             check_evidence(&awaited.intent, evidence, &self.step(lane, step).kind, fact)?;
         }
-        self.awaited.remove(&attempt);
+        let Some(awaited) = self.awaited.remove(&attempt) else { return Ok(()) };
         if self.is_exclusive(lane, step, &awaited.intent) {
             self.catalog_in_flight -= 1;
         }
@@ -72,7 +72,7 @@ impl Rollout {
         if let Lane::Worker(target) = lane
             && !self.targets[target.0 as usize].has_unverified_reboot()
         {
-            self.rebooting.remove(&target);
+            self.rebooting.remove(target);
         }
         self.settle(lane);
         self.wake_blocked();
@@ -111,7 +111,7 @@ impl Rollout {
         } else {
             slot.tries += 1;
         }
-        slot.status = Status::Ended { attempt, error: Box::new(error), unknown };
+        slot.status = Status::Ended(Box::new(Ended { attempt, error, unknown }));
     }
 
     /// A reboot that was sent before finds the worker away: very likely it is on its way down or up.
@@ -232,16 +232,15 @@ impl Rollout {
                 }
             }
             Timer::Gate { lane, step } => {
-                if let Some(Status::Gated { opens, expires }) = self.status_of(*lane, *step) {
+                if let Some(Status::Gated(gate)) = self.status_of(*lane, *step) {
+                    let Gate { opens, expires } = *gate;
                     if opens.is_some_and(|opens| at >= opens) {
                         *self.status_mut(*lane, *step) = Status::Done;
                     } else if expires.is_some_and(|expires| at >= expires) {
                         let message = "nobody approved it in time";
-                        *self.status_mut(*lane, *step) = Status::Ended {
-                            attempt: AttemptId(0),
-                            error: Box::new(StepError::new(ErrorKind::NotApproved, message)),
-                            unknown: false,
-                        };
+                        let error = StepError::new(ErrorKind::NotApproved, message);
+                        let ended = Ended { attempt: AttemptId(0), error, unknown: false };
+                        *self.status_mut(*lane, *step) = Status::Ended(Box::new(ended));
                     }
                     self.settle(*lane);
                 }
@@ -289,14 +288,12 @@ impl Rollout {
 
     /// The step whose attempt is lost, in doubt, or has ended unknown. Only active lanes can have one.
     fn find_attempt(&self, attempt: AttemptId, fact: &Fact) -> Result<(Lane, u32), Illegal> {
-        let lanes = [Lane::Before, Lane::After]
-            .into_iter()
-            .chain(self.active.iter().map(|target| Lane::Worker(*target)));
+        let lanes = [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(Lane::Worker));
         for lane in lanes {
             for (step, slot) in self.lane(lane).steps.iter().enumerate() {
                 let found = match &slot.status {
                     Status::Lost(id) | Status::InDoubt(id) => *id == attempt,
-                    Status::Ended { attempt: id, unknown, .. } => *unknown && *id == attempt,
+                    Status::Ended(ended) => ended.unknown && ended.attempt == attempt,
                     _ => false,
                 };
                 if found {

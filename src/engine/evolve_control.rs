@@ -13,8 +13,8 @@ use super::{ErrorKind, Fact, HaltReason, Illegal, Intent, StepError};
 impl Rollout {
     /// A worker has ended, in whatever way: others may go on.
     pub(super) fn worker_ended(&mut self, target: TargetIx) {
-        self.active.remove(&target);
-        self.rebooting.remove(&target);
+        self.active.remove(target);
+        self.rebooting.remove(target);
         self.blocked_catalog.remove(&Lane::Worker(target));
         self.blocked_reboot.remove(&Lane::Worker(target));
         let own = self.graph.targets[target.0 as usize].wave;
@@ -82,10 +82,8 @@ impl Rollout {
                 self.halted = None;
             }
         }
-        let lanes: Vec<_> = [Lane::Before, Lane::After]
-            .into_iter()
-            .chain(self.active.iter().map(|target| Lane::Worker(*target)))
-            .collect();
+        let lanes: Vec<_> =
+            [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(Lane::Worker)).collect();
         for lane in lanes {
             for slot in &mut self.lane_mut(lane).steps {
                 if slot.status == Status::Parked {
@@ -157,7 +155,7 @@ impl Rollout {
         for slot in &mut state.steps {
             // What waited beside the failed step waits anew: its timer is gone, or long past, and a resume
             // looks at active workers alone.
-            if matches!(slot.status, Status::Gated { .. } | Status::BackingOff { .. } | Status::Parked) {
+            if matches!(slot.status, Status::Gated(_) | Status::BackingOff { .. } | Status::Parked) {
                 slot.status = Status::Pending;
             }
         }
@@ -221,7 +219,7 @@ impl Rollout {
         let todo = self.undos(target).into();
         self.worker_event(target, Event::RevertStarted, fact)?;
         // Its wait has ended: nobody waits for it any more, as for one that has failed.
-        self.rebooting.remove(&target);
+        self.rebooting.remove(target);
         self.wake_blocked();
         self.targets[target.0 as usize].revert = Some(Box::new(Revert { todo, ..Revert::default() }));
         self.agenda.push_back(Lane::Worker(target));

@@ -1,6 +1,8 @@
 //! The steps of one lane: what each is doing, and what is known of the worker.
 //!
-//! Bookkeeping only: which change is legal is decided in `evolve`, what follows in `decide`.
+//! Bookkeeping only: which change is legal is decided in `evolve`, what follows in `decide`. What is rare is
+//! boxed: every fact looks at all steps of its lane, and with tens of thousands of workers under way the
+//! cost of that is the number of cache lines.
 
 use crate::plan::{CommandStep, Step, StepKind};
 
@@ -15,7 +17,7 @@ pub(super) enum Status {
     /// Issued.
     InFlight(AttemptId),
     /// An attempt ended badly, and what follows is not decided yet.
-    Ended { attempt: AttemptId, error: Box<StepError>, unknown: bool },
+    Ended(Box<Ended>),
     /// Issued by a controller that is gone.
     Lost(AttemptId),
     /// A person has to say whether it ran.
@@ -23,7 +25,7 @@ pub(super) enum Status {
     /// To be issued again then.
     BackingOff { due: Millis },
     /// Waits for its time, or for a person.
-    Gated { opens: Option<Millis>, expires: Option<Millis> },
+    Gated(Box<Gate>),
     /// Nothing was done and no worker is to blame: issued again when the run is resumed.
     Parked,
     /// Ended well.
@@ -36,7 +38,32 @@ pub(super) enum Status {
     Failed,
 }
 
+/// An attempt that ended badly.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ended {
+    pub(super) attempt: AttemptId,
+    pub(super) error: StepError,
+    /// Whether it was done is not known.
+    pub(super) unknown: bool,
+}
+
+/// What a step waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Gate {
+    /// Its time; `None`: a person.
+    pub(super) opens: Option<Millis>,
+    pub(super) expires: Option<Millis>,
+}
+
 impl Status {
+    /// The gate that a person has to open.
+    pub(super) fn waits_for_a_person(&self) -> Option<&Gate> {
+        match self {
+            Self::Gated(gate) => Some(&**gate).filter(|gate| gate.opens.is_none()),
+            _ => None,
+        }
+    }
+
     /// Whether steps that need this one may run.
     pub(super) fn satisfies(&self) -> bool {
         matches!(self, Self::Done | Self::Skipped | Self::Ignored)
@@ -50,7 +77,7 @@ pub(super) struct StepState {
     /// Attempts that were spent since the start or the last retry by a person.
     pub(super) tries: u32,
     /// Unknown outcomes that were looked at again without spending an attempt.
-    pub(super) relooks: u32,
+    pub(super) relooks: u8,
     /// It was issued at least once: it may have changed something.
     pub(super) touched: bool,
     /// Of a reboot step.
@@ -173,7 +200,7 @@ impl LaneState {
             Activity::Stepping
         } else if any(|s| matches!(s, Status::BackingOff { .. })) {
             Activity::BackingOff
-        } else if any(|s| matches!(s, Status::Gated { .. })) {
+        } else if any(|s| matches!(s, Status::Gated(_))) {
             Activity::Awaiting
         } else {
             Activity::Stepping

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, TargetSet};
 use crate::plan::Step;
 use crate::policy::{Admission, Queue};
 
@@ -63,7 +63,7 @@ pub struct Rollout {
     pub(super) seed: u64,
     pub(super) awaited: AttemptMap<Awaited>,
     pub(super) last_attempt: u64,
-    pub(super) active: BTreeSet<TargetIx>,
+    pub(super) active: TargetSet,
     /// Workers in the failure ledger.
     pub(super) failures: u32,
     pub(super) allowed_failures: u32,
@@ -83,7 +83,7 @@ pub struct Rollout {
     pub(super) median: Median,
     pub(super) last_at: Millis,
     /// Workers between the issue of a reboot and the end of its wait.
-    pub(super) rebooting: BTreeSet<TargetIx>,
+    pub(super) rebooting: TargetSet,
     /// Catalog operations in flight.
     pub(super) catalog_in_flight: u32,
     pub(super) blocked_catalog: BTreeSet<Lane>,
@@ -122,7 +122,7 @@ impl Rollout {
             seed: 0,
             awaited: AttemptMap::default(),
             last_attempt: 0,
-            active: BTreeSet::new(),
+            active: TargetSet::default(),
             failures: 0,
             allowed_failures: admission.limits().max_failures,
             wave: None,
@@ -136,7 +136,7 @@ impl Rollout {
             end: None,
             median: Median::default(),
             last_at: 0,
-            rebooting: BTreeSet::new(),
+            rebooting: TargetSet::default(),
             catalog_in_flight: 0,
             blocked_catalog: BTreeSet::new(),
             blocked_reboot: BTreeSet::new(),

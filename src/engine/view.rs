@@ -1,6 +1,6 @@
 //! What others may know of a run: whether anything is left to wait for, and the state of each worker.
 
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, TargetIx, TargetSet};
 use crate::policy::Verdict;
 
 use super::chart::Life;
@@ -47,11 +47,11 @@ impl Rollout {
         for lane in self.open_lanes() {
             for (step, slot) in self.lane(lane).steps.iter().enumerate() {
                 match &slot.status {
-                    Status::Gated { opens: None, expires } => {
+                    Status::Gated(gate) if gate.opens.is_none() => {
                         gates.push((lane, step as u32));
-                        timed |= expires.is_some();
+                        timed |= gate.expires.is_some();
                     }
-                    Status::Gated { .. } | Status::BackingOff { .. } => timed = true,
+                    Status::Gated(_) | Status::BackingOff { .. } => timed = true,
                     Status::InDoubt(attempt) => doubts.push((*attempt, lane, step as u32)),
                     _ => {}
                 }
@@ -86,8 +86,8 @@ impl Rollout {
                     Status::BackingOff { due } => {
                         effects.push(Effect::Wake { at: *due, timer: Timer::Retry { lane, step } });
                     }
-                    Status::Gated { opens, expires } => {
-                        if let Some(at) = opens.or(*expires) {
+                    Status::Gated(gate) => {
+                        if let Some(at) = gate.opens.or(gate.expires) {
                             effects.push(Effect::Wake { at, timer: Timer::Gate { lane, step } });
                         }
                     }
@@ -101,7 +101,7 @@ impl Rollout {
     }
 
     fn open_lanes(&self) -> impl Iterator<Item = Lane> + '_ {
-        [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(|target| Lane::Worker(*target)))
+        [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(Lane::Worker))
     }
 
     /// Attempts that a person has to decide about.
@@ -120,7 +120,7 @@ impl Rollout {
         let mut gates = Vec::new();
         for lane in self.open_lanes() {
             for (step, slot) in self.lane(lane).steps.iter().enumerate() {
-                if matches!(slot.status, Status::Gated { opens: None, .. }) {
+                if slot.status.waits_for_a_person().is_some() {
                     gates.push((lane, step as u32));
                 }
             }
@@ -144,8 +144,8 @@ impl Rollout {
     }
 
     /// Workers that are started and have not ended.
-    pub fn active(&self) -> impl ExactSizeIterator<Item = TargetIx> + '_ {
-        self.active.iter().copied()
+    pub fn active(&self) -> &TargetSet {
+        &self.active
     }
 
     /// Entries of `disabled.json` that are this run's own: the worker itself (`None`), or jobs on it.
@@ -196,12 +196,12 @@ impl Rollout {
         let words = |status: &Status| match status {
             Status::Pending => "not started",
             Status::InFlight(_) => "in progress",
-            Status::Ended { .. } => "failed, not decided yet",
+            Status::Ended(_) => "failed, not decided yet",
             Status::Lost(_) => "answer lost",
             Status::InDoubt(_) => "in doubt: a person has to decide",
             Status::BackingOff { .. } => "waits for its next attempt",
-            Status::Gated { opens: None, .. } => "waits for an approval",
-            Status::Gated { .. } => "waits",
+            Status::Gated(gate) if gate.opens.is_none() => "waits for an approval",
+            Status::Gated(_) => "waits",
             Status::Parked => "held until the run is resumed",
             Status::Done => "done",
             Status::Skipped => "skipped",

@@ -13,6 +13,7 @@ mod names;
 mod numbers;
 mod render;
 mod select;
+mod target_set;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -22,3 +23,4 @@ pub use model::*;
 pub use numbers::{JobBudget, Numbers, Resolved};
 pub use render::{dot, mermaid};
 pub use select::{Selection, SelectionPart};
+pub use target_set::TargetSet;

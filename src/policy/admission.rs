@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::window;
 use super::{Reason, Verdict};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::{RolloutGraph, TargetIx};
+use crate::graph::{RolloutGraph, TargetIx, TargetSet};
 
 /// How long an observation counts. Long enough for a round of probes over a big fleet to be used by
 /// more than one admission, short enough that a peer which fell over is noticed before the next
@@ -40,8 +40,8 @@ pub struct Conditions {
 #[derive(Clone, Debug)]
 pub struct Admission {
     limits: Limits,
-    active: BTreeSet<TargetIx>,
-    down: BTreeSet<TargetIx>,
+    active: TargetSet,
+    down: TargetSet,
     /// For each budget.
     jobs: Vec<Availability>,
     /// For each domain the workers that hold it.
@@ -92,8 +92,8 @@ impl Admission {
             budget_of[budget.job.0 as usize] = at;
         }
         Self {
-            active: BTreeSet::new(),
-            down: BTreeSet::new(),
+            active: TargetSet::default(),
+            down: TargetSet::default(),
             jobs: vec![Availability::default(); limits.budgets.len()],
             domains: vec![BTreeSet::new(); limits.spread.as_ref().map_or(0, |spread| spread.domains.len())],
             held: BTreeSet::new(),
@@ -180,7 +180,7 @@ impl Admission {
     /// already (a retry) takes nothing new.
     pub(super) fn fit(&self, target: TargetIx, now_ms: i64) -> Fit {
         let constraint = self.limits.constraint(target);
-        if !constraint.disturbs || self.down.contains(&target) {
+        if !constraint.disturbs || self.down.contains(target) {
             return Fit::Yes;
         }
         if self.domain_is_closed(constraint.domain) {
@@ -288,7 +288,7 @@ impl Admission {
 
     /// The worker failed: its place is free; what it holds stays held while it is still down.
     pub fn failed(&mut self, target: TargetIx, still_down: bool) {
-        self.active.remove(&target);
+        self.active.remove(target);
         if still_down {
             self.goes_down(target);
         } else {
@@ -331,9 +331,8 @@ impl Admission {
         }
         for (worker, job) in unavailable {
             let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
-            let is_allocation = self.limits.holders[budget].binary_search(worker).is_ok();
-            // Not `is_down`: an unreachable worker that no step disturbs is down and holds no budget.
-            if is_allocation && !self.holds(budget, *worker) {
+            // Most are down, and that is told by a bit.
+            if !self.holds(budget, *worker) && self.limits.holders[budget].binary_search(worker).is_ok() {
                 self.jobs[budget].unwell.insert(*worker);
             }
         }
@@ -347,7 +346,10 @@ impl Admission {
     /// Whether this worker's allocation counts as down already.
     fn holds(&self, budget: usize, worker: WorkerIx) -> bool {
         let target = self.target_of.get(worker.0 as usize).copied().unwrap_or(NOT_SELECTED);
-        target != NOT_SELECTED && self.jobs[budget].down.contains(&TargetIx(target))
+        target != NOT_SELECTED && self.is_down(TargetIx(target)) && {
+            // Budgets are held by all of a worker's allocations that have one.
+            self.limits.constraint(TargetIx(target)).budgets.contains(&(budget as u32))
+        }
     }
 
     fn goes_down(&mut self, target: TargetIx) {
@@ -369,7 +371,7 @@ impl Admission {
     }
 
     fn comes_back(&mut self, target: TargetIx) {
-        if !self.down.remove(&target) {
+        if !self.down.remove(target) {
             return;
         }
         let worker = self.workers[target.0 as usize];
@@ -395,12 +397,12 @@ impl Admission {
 
     /// Whether this worker is down.
     pub fn is_down(&self, target: TargetIx) -> bool {
-        self.down.contains(&target)
+        self.down.contains(target)
     }
 
     /// The workers that are down now, ascending.
-    pub fn down_now(&self) -> impl ExactSizeIterator<Item = TargetIx> + '_ {
-        self.down.iter().copied()
+    pub fn down_now(&self) -> &TargetSet {
+        &self.down
     }
 
     /// The values of the spread tag that are held now, in order.
@@ -424,9 +426,10 @@ impl Admission {
     }
 
     /// Queued workers among these have a verdict of their own, which their like need not share: their
-    /// own allocation was seen unwell, and so counts already.
+    /// own allocation was seen unwell, and so counts already. (So do those that nobody has looked at since
+    /// they came back; who came back and is queued was put back.)
     pub(super) fn unwell_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
-        let workers = self.jobs.iter().flat_map(|job| job.unwell.iter().chain(&job.unseen));
+        let workers = self.jobs.iter().flat_map(|job| &job.unwell);
         workers.filter_map(|worker| {
             let target = self.target_of[worker.0 as usize];
             (target != NOT_SELECTED).then_some(TargetIx(target))

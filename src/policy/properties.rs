@@ -347,7 +347,7 @@ fn run(graph: &RolloutGraph, events: &[Event]) {
             Event::Pass(ms) => model.now += ms,
         }
         assert_eq!(admission.active() as usize, model.active.len());
-        assert_eq!(admission.down_now().collect::<BTreeSet<_>>(), model.down);
+        assert_eq!(admission.down_now().iter().collect::<BTreeSet<_>>(), model.down);
         assert_eq!(queue.len(), naive.queued.len());
     }
 }

@@ -51,7 +51,7 @@ fn what_binds_everybody_comes_first() {
     assert!(said(&graph, &admission, 0, 0, &now).starts_with("will not start: 1 failed and 0 may"));
     assert_eq!(admission.active(), 2);
     admission.failed(TargetIx(1), true);
-    assert_eq!((admission.active(), admission.down_now().count()), (1, 2), "a failed worker holds no place");
+    assert_eq!((admission.active(), admission.down_now().len()), (1, 2), "a failed worker holds no place");
 }
 
 #[test]

@@ -338,7 +338,7 @@ impl Controller {
 
     fn active_workers(&self) -> BTreeSet<WorkerIx> {
         let graph = self.rollout.graph();
-        self.rollout.active().map(|target| graph.target(target).worker).collect()
+        self.rollout.active().iter().map(|target| graph.target(target).worker).collect()
     }
 
     fn fire_timers(&mut self) -> Result<(), Problem> {

@@ -58,7 +58,7 @@ impl Sim {
         if rollout.is_aborted() {
             forged.push(Fact::Aborted { by: by(), revert: true });
         }
-        if rollout.active().len() > 0 {
+        if !rollout.active().is_empty() {
             forged.push(Fact::RunFinished { end: RunEnd::Succeeded });
         }
         for target in self.graph.target_indices() {
