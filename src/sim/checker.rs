@@ -316,7 +316,7 @@ impl Checker {
             let target = TargetIx(at as u32);
             let worker = self.worker(target);
             match check {
-                Check::Ready { .. } if world.file.people().contains(&Entry { worker, job: None }) => {
+                Check::Ready { .. } if world.file.people().contains(Entry { worker, job: None }) => {
                     self.breaks(8, format!("{target:?} is disabled by a person, and taken all the same"));
                 }
                 Check::Ready { .. } => {}
@@ -385,14 +385,14 @@ impl Checker {
 
     fn file(&mut self, world: &World) {
         let file = &world.file;
-        if let Some(gone) = file.people().iter().find(|entry| !file.entries().contains(entry)) {
+        if let Some(gone) = file.people().without(file.entries()).next() {
             self.breaks(7, format!("the entry {gone:?} of a person is gone"));
         }
     }
 
     fn run_ended(&mut self, end: RunEnd, world: &World) {
         self.finished = true;
-        let disabled = world.file.entries().difference(world.file.people()).count();
+        let disabled = world.file.entries().without(world.file.people()).count();
         if disabled > 0 && end == RunEnd::Succeeded {
             self.breaks(6, format!("{disabled} entries of the run are left, and it says that all is well"));
         }

@@ -8,9 +8,11 @@ mod process;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use calendar::{Calendar, Deadlines};
+use smallvec::SmallVec;
 
 use super::checker::Checker;
 use super::exec::{Arrival, Fate, Flight};
@@ -32,20 +34,16 @@ const MOST_EVENTS_OF_A_STEP: u64 = 200;
 /// A person at rest answers after so long.
 const REACTION: Millis = 60_000;
 
-/// Something that will happen.
+/// Something that will happen. Small, as the calendar moves them about; what is big is boxed.
 #[derive(Debug)]
 pub(super) enum Event {
     Start,
     Preflight {
         process: u32,
     },
-    Arrives(Box<Arrival>),
-    Works(Box<Arrival>),
-    Answers {
-        process: u32,
-        attempt: AttemptId,
-        outcome: Outcome,
-    },
+    Arrives(Rc<Arrival>),
+    Works(Rc<Arrival>),
+    Answers(Box<Answer>),
     /// The first attempt with this time-out is due.
     Deadline {
         timeout: Millis,
@@ -60,23 +58,18 @@ pub(super) enum Event {
     },
     Looks {
         process: u32,
-        jobs: Vec<JobIx>,
+        jobs: Box<[JobIx]>,
     },
-    /// A round of looks ends: what was not well at its beginning, and when that was.
-    Looked {
-        process: u32,
-        jobs: Vec<JobIx>,
-        first: Vec<(WorkerIx, JobIx)>,
-        began: Millis,
-    },
+    /// A round of looks ends.
+    Looked(Box<Look>),
     GoesDown {
         worker: WorkerIx,
-        boot: usize,
+        boot: u32,
         step: Option<u32>,
     },
     ComesUp {
         worker: WorkerIx,
-        boot: usize,
+        boot: u32,
     },
     Person,
     /// Somebody adds to `disabled.json`.
@@ -86,6 +79,24 @@ pub(super) enum Event {
     Reacts,
     /// A controller that was stopped goes on.
     Wakes(Box<Sleeper>),
+}
+
+/// What an attempt's controller hears.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) process: u32,
+    pub(super) attempt: AttemptId,
+    pub(super) outcome: Outcome,
+}
+
+/// A round of looks that is under way.
+#[derive(Debug)]
+pub(super) struct Look {
+    process: u32,
+    jobs: Vec<JobIx>,
+    /// What was not well when it began.
+    first: Vec<(WorkerIx, JobIx)>,
+    began: Millis,
 }
 
 /// A controller that was stopped in the middle of its work.
@@ -119,7 +130,8 @@ pub(super) struct Sim {
     pub(super) awake: BTreeSet<u32>,
     pub(super) flights: AttemptMap<Flight>,
     deadlines: BTreeMap<Millis, Deadlines>,
-    pub(super) waiters: BTreeMap<WorkerIx, Vec<AttemptId>>,
+    /// For each worker the attempts that wait for it to go or to come.
+    pub(super) waiters: Vec<SmallVec<[AttemptId; 1]>>,
     pub(super) journal: Vec<(Millis, Fact)>,
     pub(super) faults_left: u32,
     pub(super) faults: Dice,
@@ -166,7 +178,7 @@ impl Sim {
             on_disk: None,
             flights: AttemptMap::default(),
             deadlines: BTreeMap::new(),
-            waiters: BTreeMap::new(),
+            waiters: vec![SmallVec::new(); graph.fleet.workers.len()],
             journal: Vec::new(),
             faults_left: knobs.faults,
             faults: Dice::new(seed ^ knobs.salt, Stream::Faults),
@@ -266,18 +278,16 @@ impl Sim {
         match event {
             Event::Start => self.start(),
             Event::Preflight { process } if process == self.process => self.preflight(),
-            Event::Arrives(arrival) => self.arrives(*arrival),
-            Event::Works(arrival) => self.works(*arrival),
-            Event::Answers { process, attempt, outcome } if process == self.process => {
-                self.answered(attempt, outcome);
+            Event::Arrives(arrival) => self.arrives(arrival),
+            Event::Works(arrival) => self.works(&arrival),
+            Event::Answers(answer) if answer.process == self.process => {
+                self.answered(answer.attempt, answer.outcome);
             }
             Event::Deadline { timeout } => self.deadline(timeout),
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
             Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
-            Event::Looks { process, jobs } if process == self.process => self.looks(jobs),
-            Event::Looked { process, jobs, first, began } if process == self.process => {
-                self.looked(jobs, first, began);
-            }
+            Event::Looks { process, jobs } if process == self.process => self.looks(jobs.into_vec()),
+            Event::Looked(look) if look.process == self.process => self.looked(*look),
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
             Event::Person => self.person(),

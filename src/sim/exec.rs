@@ -4,10 +4,11 @@
 mod reboot;
 mod steps;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::checker::Contact;
-use super::drive::{Event, Sim};
+use super::drive::{Answer, Event, Sim};
 use super::mutation::Mutation;
 use super::plans::SECRET;
 use super::world::boot_id;
@@ -74,11 +75,10 @@ impl Arrival {
 /// An attempt that a living controller waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    pub(super) graph: Arc<RolloutGraph>,
-    pub(super) order: Order,
-    pub(super) sent_at: Millis,
+    request: Rc<Arrival>,
+    sent_at: Millis,
     /// The boot that was seen first while waiting, and since when.
-    seen: Option<(usize, Millis)>,
+    seen: Option<(u32, Millis)>,
 }
 
 impl Sim {
@@ -123,7 +123,7 @@ impl Sim {
     /// The controller sends it off.
     pub(super) fn execute(&mut self, order: Order, process: u32, epoch: u64, graph: &Arc<RolloutGraph>) {
         let fate = self.fate((order.lane, order.step));
-        let arrival = Arrival { process, epoch, graph: Arc::clone(graph), order, fate, read: None };
+        let arrival = Rc::new(Arrival { process, epoch, graph: Arc::clone(graph), order, fate, read: None });
         if self.knobs.check {
             self.checker.effect(&arrival);
         }
@@ -132,13 +132,12 @@ impl Sim {
             let timeout = graph.steps(order.lane)[order.step as usize].timeout;
             let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
             let attempt = order.attempt;
-            let flight =
-                Flight { graph: Arc::clone(graph), order: order.clone(), sent_at: self.now, seen: None };
+            let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, seen: None };
             self.flights.insert(attempt, flight);
             self.bound(attempt, timeout);
         }
         let latency = self.durations.between(5, 60);
-        self.push(latency, Event::Arrives(Box::new(arrival)));
+        self.push(latency, Event::Arrives(arrival));
     }
 
     /// How long a kind of work takes: as measured, or between the bounds.
@@ -166,11 +165,7 @@ impl Sim {
 
     /// The outcome goes to whoever asked, if he is still there.
     pub(super) fn answer(&mut self, arrival: &Arrival, outcome: Outcome) {
-        let attempt = arrival.order.attempt;
-        let process = arrival.process;
-        if matches!(outcome, Outcome::Ok { .. }) && self.knobs.check {
-            self.world.done.insert(attempt);
-        }
+        self.note_done(arrival.order.attempt, &outcome);
         if arrival.fate == Fate::Hangs {
             return;
         }
@@ -179,10 +174,21 @@ impl Sim {
             _ => outcome,
         };
         if arrival.fate == Fate::Twice {
-            let outcome = outcome.clone();
-            self.push(1_500, Event::Answers { process, attempt, outcome });
+            self.tells(1_500, arrival, outcome.clone());
         }
-        self.push(20, Event::Answers { process, attempt, outcome });
+        self.tells(20, arrival, outcome);
+    }
+
+    fn note_done(&mut self, attempt: AttemptId, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Ok { .. }) && self.knobs.check {
+            self.world.done.insert(attempt);
+        }
+    }
+
+    /// The outcome is heard after so long.
+    fn tells(&mut self, after: Millis, arrival: &Arrival, outcome: Outcome) {
+        let answer = Answer { process: arrival.process, attempt: arrival.order.attempt, outcome };
+        self.push(after, Event::Answers(Box::new(answer)));
     }
 
     pub(super) fn answered(&mut self, attempt: AttemptId, outcome: Outcome) {
@@ -204,8 +210,7 @@ impl Sim {
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
     fn heard(&self, flight: &Flight, outcome: Outcome) -> Outcome {
-        let kind = &flight.graph.steps(flight.order.lane)[flight.order.step as usize].kind;
-        if !self.knobs.check || !has_secret(kind) {
+        if !self.knobs.check || !has_secret(flight.request.kind()) {
             return outcome;
         }
         let said = outcome.masked(|text| format!("{text}, says {SECRET}"));
@@ -245,13 +250,13 @@ impl Sim {
     }
 
     /// A request has come to where it is carried out.
-    pub(super) fn arrives(&mut self, mut arrival: Arrival) {
+    pub(super) fn arrives(&mut self, mut arrival: Rc<Arrival>) {
         let process = arrival.process;
         let attempt = arrival.order.attempt;
         match arrival.fate {
             Fate::RequestLost => {
                 let why = "the connection was cut".to_owned();
-                self.push(5_000, Event::Answers { process, attempt, outcome: Outcome::Unknown { why } });
+                self.tells(5_000, &arrival, Outcome::Unknown { why });
                 return;
             }
             Fate::Fails => {
@@ -308,7 +313,7 @@ impl Sim {
         }
         match self.knobs.mutation {
             Some(Mutation::EditsBlindly) if own => {
-                arrival.read = Some(self.world.file.text().map(str::to_owned));
+                Rc::make_mut(&mut arrival).read = Some(self.world.file.text().map(str::to_owned));
             }
             Some(Mutation::WritesInPlace) if own => self.world.file.truncate(),
             _ => {}
@@ -335,27 +340,27 @@ impl Sim {
             }
             None => takes,
         };
-        self.push(after, Event::Works(Box::new(arrival)));
+        self.push(after, Event::Works(arrival));
     }
 
     /// The effect happens, and the answer goes off.
-    pub(super) fn works(&mut self, mut arrival: Arrival) {
+    pub(super) fn works(&mut self, arrival: &Arrival) {
         let worker = arrival.worker();
         let own = arrival.is_own();
-        if own && (!self.is_awaited(&arrival) || self.is_fenced(&arrival, None)) {
+        if own && (!self.is_awaited(arrival) || self.is_fenced(arrival, None)) {
             return;
         }
         let local = own || matches!(arrival.kind(), StepKind::Local(_));
         if worker.filter(|_| !local).is_some_and(|worker| !self.world.host(worker).is_up()) {
             let error = StepError::new(ErrorKind::Unreachable, "no route to host");
-            self.answer(&arrival, Outcome::Failed { error });
+            self.answer(arrival, Outcome::Failed { error });
             return;
         }
         let outcome = match worker {
-            Some(worker) => self.on_worker(worker, &mut arrival),
-            None => self.once(&arrival),
+            Some(worker) => self.on_worker(worker, arrival),
+            None => self.once(arrival),
         };
-        self.answer(&arrival, outcome);
+        self.answer(arrival, outcome);
     }
 }
 

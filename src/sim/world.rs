@@ -1,16 +1,20 @@
 //! The state of a made-up world: hosts that boot, jobs that run on them, `disabled.json`, and what was
 //! really done. It must not know the engine, nor decide anything.
 
+mod entries;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Millis};
 use crate::graph::RolloutGraph;
 
-pub(super) use file::{Entry, File};
+pub(super) use entries::Entry;
+pub(super) use file::File;
 
 /// One life of a host, from boot to shutdown.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +36,14 @@ pub(super) struct Alloc {
 
 #[derive(Clone, Debug)]
 pub(super) struct SimHost {
-    pub(super) boots: Vec<Boot>,
+    pub(super) boots: SmallVec<[Boot; 2]>,
+    pub(super) allocs: SmallVec<[Alloc; 4]>,
     /// Receipts of reboot steps: the step and its generation.
-    pub(super) receipts: BTreeSet<(u32, u32)>,
+    pub(super) receipts: SmallVec<[(u32, u32); 1]>,
     /// For each reboot step how often the run made the host go down.
-    pub(super) run_reboots: BTreeMap<u32, u32>,
+    pub(super) run_reboots: Tally,
     /// For each command step how often it ran to its end.
-    pub(super) ran: BTreeMap<u32, u32>,
-    pub(super) allocs: Vec<Alloc>,
+    pub(super) ran: Tally,
     /// Accepts so many reboot commands and does nothing.
     pub(super) deaf: u32,
     /// Does not come back from the next shutdown.
@@ -54,26 +58,59 @@ pub(super) struct SimHost {
     pub(super) epoch: u64,
 }
 
+/// For each step how often; a worker has few.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally(SmallVec<[(u32, u32); 1]>);
+
+impl Tally {
+    pub(super) fn of(&mut self, step: u32) -> &mut u32 {
+        let at = self.0.iter().position(|(of, _)| *of == step).unwrap_or_else(|| {
+            self.0.push((step, 0));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
+    }
+
+    /// By the step.
+    pub(super) fn sorted(&self) -> BTreeMap<u32, u32> {
+        self.0.iter().copied().collect()
+    }
+}
+
 impl SimHost {
     pub(super) fn is_up(&self) -> bool {
         self.boots.last().is_some_and(|boot| boot.down_at.is_none())
     }
 
-    pub(super) fn boot(&self) -> usize {
-        self.boots.len() - 1
+    /// Whether a job runs on it, and its probes pass, as far as the host is up.
+    fn serves(&self, job: JobIx) -> bool {
+        self.allocs.iter().any(|alloc| alloc.job == job && alloc.running && !alloc.sick)
+    }
+
+    pub(super) fn boot(&self) -> u32 {
+        self.boots.len() as u32 - 1
+    }
+
+    /// `false`: the receipt is there already.
+    pub(super) fn takes_receipt(&mut self, step: u32, generation: u32) -> bool {
+        let new = !self.receipts.contains(&(step, generation));
+        if new {
+            self.receipts.push((step, generation));
+        }
+        new
     }
 }
 
 /// The id that a host has in its `boot`-th life.
-pub(super) fn boot_id(worker: WorkerIx, boot: usize) -> String {
+pub(super) fn boot_id(worker: WorkerIx, boot: u32) -> String {
     format!("{:08x}-{boot:04x}", worker.0)
 }
 
 /// Which life an id is of.
-pub(super) fn boot_number(worker: WorkerIx, id: &str) -> Option<usize> {
+pub(super) fn boot_number(worker: WorkerIx, id: &str) -> Option<u32> {
     let (host, boot) = id.split_once('-')?;
     (u32::from_str_radix(host, 16).ok()? == worker.0).then_some(())?;
-    usize::from_str_radix(boot, 16).ok()
+    u32::from_str_radix(boot, 16).ok()
 }
 
 /// Everything outside of the controller's process.
@@ -84,10 +121,10 @@ pub(super) struct World {
     pub(super) file: File,
     /// Attempts whose effect has really happened.
     pub(super) done: BTreeSet<AttemptId>,
-    /// Hosts on which something may not be well: all others are. Each once, in no order; and of each host
-    /// whether it is among them.
-    suspects: Vec<WorkerIx>,
+    /// Of each host whether something on it may not be well: on all others all is.
     suspected: Vec<bool>,
+    /// Where the enabled allocations of each worker begin, and where the last end.
+    first_enabled: Vec<usize>,
     /// End of the catalog operation that runs, and of the one that is being collected.
     operation: (Millis, Millis),
 }
@@ -96,11 +133,11 @@ impl World {
     pub(super) fn new(graph: &Arc<RolloutGraph>, start: Millis) -> Self {
         let fleet = &graph.fleet;
         let host = SimHost {
-            boots: vec![Boot { up_at: start - 86_400_000, down_at: None }],
-            receipts: BTreeSet::new(),
-            run_reboots: BTreeMap::new(),
-            ran: BTreeMap::new(),
-            allocs: Vec::new(),
+            boots: smallvec![Boot { up_at: start - 86_400_000, down_at: None }],
+            allocs: SmallVec::new(),
+            receipts: SmallVec::new(),
+            run_reboots: Tally::default(),
+            ran: Tally::default(),
             deaf: 0,
             dies: false,
             loops: false,
@@ -119,7 +156,9 @@ impl World {
             hosts,
             file: File::new(graph),
             done: BTreeSet::new(),
-            suspects: (0..fleet.workers.len() as u32).map(WorkerIx).collect(),
+            first_enabled: (0..=fleet.workers.len() as u32)
+                .map(|worker| graph.enabled_allocations().partition_point(|one| one.worker.0 < worker))
+                .collect(),
             suspected: vec![true; fleet.workers.len()],
             operation: (0, 0),
         }
@@ -130,53 +169,44 @@ impl World {
     }
 
     pub(super) fn host_mut(&mut self, worker: WorkerIx) -> &mut SimHost {
-        self.suspect(worker);
+        self.suspected[worker.0 as usize] = true;
         &mut self.hosts[worker.0 as usize]
-    }
-
-    fn suspect(&mut self, worker: WorkerIx) {
-        if !std::mem::replace(&mut self.suspected[worker.0 as usize], true) {
-            self.suspects.push(worker);
-        }
     }
 
     /// Whether `disabled.json` covers an allocation.
     pub(super) fn covers(&self, worker: WorkerIx, job: JobIx) -> bool {
-        let entries = self.file.entries();
-        entries.contains(&Entry { worker, job: None }) || entries.contains(&Entry { worker, job: Some(job) })
+        self.file.entries().of_worker(worker).iter().any(|entry| entry.is_none_or(|of| of == job))
     }
 
     /// Whether an allocation could serve now.
     pub(super) fn is_well(&self, worker: WorkerIx, job: JobIx) -> bool {
         let host = self.host(worker);
-        let alloc = host.allocs.iter().find(|alloc| alloc.job == job);
-        host.is_up() && alloc.is_some_and(|a| a.running && !a.sick) && !self.covers(worker, job)
+        host.is_up() && host.serves(job) && !self.covers(worker, job)
     }
 
     /// The enabled allocations of these jobs that could not serve now.
     pub(super) fn unwell(&mut self, jobs: &[JobIx]) -> Vec<(WorkerIx, JobIx)> {
         let graph = Arc::clone(&self.graph);
         let enabled = graph.enabled_allocations();
-        let mut looked_at = std::mem::take(&mut self.suspects);
-        looked_at.extend(self.file.entries().iter().map(|entry| entry.worker));
-        looked_at.sort_unstable();
-        looked_at.dedup();
         let mut unwell = Vec::new();
-        for worker in looked_at {
-            let first = enabled.partition_point(|one| one.worker < worker);
+        for worker in (0..self.hosts.len() as u32).map(WorkerIx) {
+            let at = worker.0 as usize;
+            let entries = self.file.entries().of_worker(worker);
+            if !self.suspected[at] && entries.is_empty() {
+                continue;
+            }
+            let host = &self.hosts[at];
+            let away = !host.is_up() || entries.contains(&None);
             let mut all_well = true;
-            for one in enabled[first..].iter().take_while(|one| one.worker == worker) {
-                if !self.is_well(worker, one.job) {
+            for one in &enabled[self.first_enabled[at]..self.first_enabled[at + 1]] {
+                if away || !host.serves(one.job) || entries.contains(&Some(one.job)) {
                     all_well = false;
                     if jobs.contains(&one.job) {
                         unwell.push((worker, one.job));
                     }
                 }
             }
-            self.suspected[worker.0 as usize] = false;
-            if !all_well {
-                self.suspect(worker);
-            }
+            self.suspected[at] = !all_well;
         }
         unwell
     }
@@ -212,9 +242,8 @@ impl World {
             }
             let enabled = !self.covers(worker, alloc.job);
             self.set_running(worker, at, enabled);
-            let people = self.file.people();
-            let by_people = [None, Some(alloc.job)].map(|job| people.contains(&Entry { worker, job }));
-            if by_people.contains(&true) {
+            let by_people = self.file.people().of_worker(worker);
+            if by_people.iter().any(|entry| entry.is_none_or(|of| of == alloc.job)) {
                 self.host_mut(worker).allocs[at].by_run = false;
             }
         }
@@ -251,10 +280,10 @@ impl World {
                 "{w}: up {} boots {} by the run {:?} ran {:?} jobs {jobs:?}\n",
                 host.is_up(),
                 host.boots.len(),
-                host.run_reboots,
-                host.ran
+                host.run_reboots.sorted(),
+                host.ran.sorted()
             );
         }
-        text + &format!("file {:?}", self.file.entries())
+        text + &format!("file {:?}", self.file.entries().iter().collect::<BTreeSet<_>>())
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::StepKind;
 use crate::sim::exec::Arrival;
-use crate::sim::world::{Alloc, World, boot_number};
+use crate::sim::world::{Alloc, Entry, World, boot_number};
 
 impl Checker {
     /// What comes before a step has ended well; where a step is skipped, what came before that, too.
@@ -151,7 +151,7 @@ impl Checker {
         let StepKind::WaitForSsh { settle, .. } = self.kind(Lane::Worker(target), step) else { return };
         let settle = settle.as_millis() as Millis;
         let worker = self.worker(target);
-        let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot));
+        let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot as usize));
         let until = boot.map(|boot| boot.down_at.unwrap_or(self.last_at) - boot.up_at);
         if until.is_none_or(|up| up < settle) {
             self.breaks(5, format!("{target:?} is called back after {until:?} ms of {settle}"));
@@ -160,7 +160,8 @@ impl Checker {
 
     pub(super) fn reverted(&mut self, target: TargetIx, world: &World) {
         let worker = self.worker(target);
-        if world.file.of_worker(worker).iter().any(|entry| !world.file.people().contains(entry)) {
+        let (entries, people) = (world.file.entries(), world.file.people());
+        if entries.of_worker(worker).iter().any(|job| !people.contains(Entry { worker, job: *job })) {
             self.breaks(6, format!("{target:?} is reverted and still disabled"));
         }
         let stopped = |alloc: &&Alloc| alloc.by_run && !alloc.running && !world.covers(worker, alloc.job);

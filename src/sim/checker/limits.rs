@@ -174,7 +174,7 @@ impl Checker {
             }
         }
         for (w, host) in world.hosts.iter().enumerate() {
-            if let Some((step, count)) = host.run_reboots.iter().find(|(_, count)| **count > 1) {
+            if let Some((step, count)) = host.run_reboots.sorted().into_iter().find(|(_, count)| *count > 1) {
                 self.breaks(2, format!("worker {w} was rebooted {count} times by step {step}"));
             }
         }

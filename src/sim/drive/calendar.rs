@@ -5,65 +5,57 @@ use std::collections::VecDeque;
 use super::{Event, Sim};
 use crate::engine::{AttemptId, Millis};
 
-/// One bucket for each bit of a time, and one for now.
-const BUCKETS: usize = 65;
+/// A time has so many digits of four bits.
+const DIGITS: usize = 16;
 
-/// A radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990): time never goes back, so an event stays with those
-/// that differ from now in the same highest bit, and is looked at again only when that bit's time has come.
-/// With tens of thousands of workers under way a binary heap is one cache miss after the other, and here
-/// nearly all is written and read in a row. Events of one moment are always in one bucket, so they keep
-/// their order.
+/// A radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with digits of four bits: time never goes back, so an
+/// event stays with those that differ from now in the same highest digit, and have the same there, and is
+/// looked at again only when that digit's time has come. With tens of thousands of workers under way a binary
+/// heap is one cache miss after the other, and here nearly all is written and read in a row. Events of one
+/// moment are always in one bucket, so they keep their order.
+#[derive(Default)]
 pub(super) struct Calendar {
-    buckets: [VecDeque<(Millis, u32)>; BUCKETS],
+    /// What happens now.
+    due: VecDeque<(Millis, Event)>,
+    /// By the highest digit in which the time is not that of now, lowest first, and by that digit.
+    later: [[VecDeque<(Millis, Event)>; 16]; DIGITS],
+    /// Of each digit which values have an event, a bit each.
+    noted: [u16; DIGITS],
     /// The moment of what was taken last; nothing is noted for an earlier one.
     now: Millis,
-    /// The events lie still: moving them about would cost more than what they do.
-    events: Vec<Option<Event>>,
-    free: Vec<u32>,
-}
-
-impl Default for Calendar {
-    fn default() -> Self {
-        let buckets = std::array::from_fn(|_| VecDeque::new());
-        Self { buckets, now: 0, events: Vec::new(), free: Vec::new() }
-    }
+    /// The bucket that was emptied last: buckets keep what they once needed.
+    spare: VecDeque<(Millis, Event)>,
 }
 
 impl Calendar {
     /// An event of the past happens now.
     pub(super) fn push(&mut self, at: Millis, event: Event) {
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.events[slot as usize] = Some(event);
-                slot
-            }
-            None => {
-                self.events.push(Some(event));
-                self.events.len() as u32 - 1
-            }
-        };
         let at = at.max(self.now);
-        self.buckets[self.bucket(at)].push_back((at, slot));
+        let differs = at ^ self.now;
+        if differs == 0 {
+            self.due.push_back((at, event));
+            return;
+        }
+        let digit = (differs.ilog2() / 4) as usize;
+        let value = (at >> (4 * digit)) as usize & 0xf;
+        self.later[digit][value].push_back((at, event));
+        self.noted[digit] |= 1 << value;
     }
 
     pub(super) fn pop(&mut self) -> Option<(Millis, Event)> {
-        if self.buckets[0].is_empty() {
-            let next = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
-            let due = std::mem::take(&mut self.buckets[next]);
-            self.now = due.iter().map(|(at, _)| *at).min()?;
-            for (at, slot) in due {
-                let bucket = self.bucket(at);
-                self.buckets[bucket].push_back((at, slot));
+        if self.due.is_empty() {
+            let digit = self.noted.iter().position(|noted| *noted != 0)?;
+            let value = self.noted[digit].trailing_zeros() as usize;
+            self.noted[digit] &= !(1 << value);
+            let mut bucket = std::mem::take(&mut self.spare);
+            std::mem::swap(&mut bucket, &mut self.later[digit][value]);
+            self.now = bucket.iter().map(|(at, _)| *at).min()?;
+            for (at, event) in bucket.drain(..) {
+                self.push(at, event);
             }
+            self.spare = bucket;
         }
-        let (at, slot) = self.buckets[0].pop_front()?;
-        self.free.push(slot);
-        Some((at, self.events[slot as usize].take()?))
-    }
-
-    /// By the highest bit in which the time is not that of now.
-    fn bucket(&self, at: Millis) -> usize {
-        (Millis::BITS - (at ^ self.now).leading_zeros()) as usize
+        self.due.pop_front()
     }
 }
 

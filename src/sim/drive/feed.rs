@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Event, Sim, Sleeper};
+use smallvec::SmallVec;
+
+use super::{Event, Look, Sim, Sleeper};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Millis, Outcome};
+use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Outcome};
 use crate::graph::RolloutGraph;
 use crate::plan::StepKind;
 use crate::sim::checker::Contact;
@@ -47,7 +49,7 @@ impl Sim {
             self.rollout = None;
         }
         self.flights.clear();
-        self.waiters.clear();
+        self.waiters.iter_mut().for_each(SmallVec::clear);
         let after =
             if self.knobs.crash_at.is_empty() { self.crash_dice.between(100, SLEEP - 1_000) } else { 5_000 };
         self.push(after, Event::Start);
@@ -178,7 +180,7 @@ impl Sim {
                 }
             }
             Effect::Observe { jobs } => {
-                self.push(20, Event::Looks { process, jobs });
+                self.push(20, Event::Looks { process, jobs: jobs.into_boxed_slice() });
             }
         }
     }
@@ -197,14 +199,17 @@ impl Sim {
             if slow { self.durations.between(10_000, 29_000) } else { self.durations.between(200, 2_000) };
         let first = self.world.unwell(&jobs);
         let process = self.process;
-        self.push(takes, Event::Looked { process, jobs, first, began: self.now });
+        let look = Look { process, jobs, first, began: self.now };
+        self.push(takes, Event::Looked(Box::new(look)));
     }
 
     /// The round ends. What was not well at its beginning or is not at its end is listed.
-    pub(super) fn looked(&mut self, jobs: Vec<JobIx>, first: Vec<(WorkerIx, JobIx)>, began: Millis) {
+    pub(super) fn looked(&mut self, look: Look) {
+        let Look { jobs, first, began, .. } = look;
         let mut unavailable: Vec<(WorkerIx, JobIx)> = self.world.unwell(&jobs);
         unavailable.extend(first);
-        unavailable.sort_unstable();
+        // Two sorted lists: a merge for a sort that knows runs.
+        unavailable.sort();
         unavailable.dedup();
         let took = self.now - began;
         self.feed(Fact::Observed { jobs, unavailable, took });

@@ -128,7 +128,7 @@ impl Sim {
             }
             let entry = crate::sim::world::Entry { worker, job: None };
             let ignored = self.knobs.mutation == Some(Mutation::OthersCordonIgnored);
-            checks.push(if self.world.file.people().contains(&entry) && !ignored {
+            checks.push(if self.world.file.people().contains(entry) && !ignored {
                 Check::LeftAlone { reason: "a person has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
                 Check::Ready {
@@ -179,8 +179,8 @@ impl Sim {
         let left: Vec<_> =
             again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
         let file = &self.world.file;
-        let ours = file.entries().difference(file.people());
-        if let Some(entry) = ours.copied().find(|entry| !left.contains(&entry.worker)) {
+        let mut ours = file.entries().without(file.people());
+        if let Some(entry) = ours.find(|entry| !left.contains(&entry.worker)) {
             self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
         }
     }

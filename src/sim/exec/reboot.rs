@@ -25,7 +25,7 @@ impl Sim {
             self.answer(arrival, Outcome::Ok { evidence: Evidence::Rebooted { boot_id } });
             return;
         }
-        if fresh || self.world.host_mut(worker).receipts.insert((order.step, *generation)) {
+        if fresh || self.world.host_mut(worker).takes_receipt(order.step, *generation) {
             let step = Some(order.step);
             if self.fault(150) {
                 let host = self.world.host_mut(worker);
@@ -51,13 +51,13 @@ impl Sim {
         host_accepts(self, arrival);
     }
 
-    pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: usize, step: Option<u32>) {
+    pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: u32, step: Option<u32>) {
         if self.world.host(worker).boot() != boot || !self.world.host(worker).is_up() {
             return;
         }
         self.world.goes_down(self.now, worker, step.is_some());
         if let Some(step) = step {
-            *self.world.host_mut(worker).run_reboots.entry(step).or_default() += 1;
+            *self.world.host_mut(worker).run_reboots.of(step) += 1;
         }
         let host = self.world.host_mut(worker);
         if host.dies {
@@ -71,7 +71,7 @@ impl Sim {
         self.wake(worker);
     }
 
-    pub(in crate::sim) fn comes_up(&mut self, worker: WorkerIx, boot: usize) {
+    pub(in crate::sim) fn comes_up(&mut self, worker: WorkerIx, boot: u32) {
         let host = self.world.host(worker);
         if host.boot() != boot || host.is_up() {
             return;
@@ -88,7 +88,7 @@ impl Sim {
 
     pub(super) fn wake(&mut self, worker: WorkerIx) {
         let process = self.process;
-        for attempt in self.waiters.remove(&worker).unwrap_or_default() {
+        for attempt in std::mem::take(&mut self.waiters[worker.0 as usize]) {
             self.push(400, Event::Polls { process, attempt });
         }
     }
@@ -96,16 +96,9 @@ impl Sim {
     /// A waiting attempt looks at its worker.
     pub(in crate::sim) fn polls(&mut self, attempt: AttemptId) {
         let Some(flight) = self.flights.get(&attempt).cloned() else { return };
-        let arrival = Arrival {
-            process: self.process,
-            epoch: self.epoch,
-            graph: flight.graph.clone(),
-            order: flight.order.clone(),
-            fate: Fate::Fine,
-            read: None,
-        };
-        let Some(worker) = arrival.worker() else { return };
-        let next = match &flight.order.intent {
+        let request = &*flight.request;
+        let Some(worker) = request.worker() else { return };
+        let next = match &request.order.intent {
             Intent::Reboot { boot_id, .. } => self.look_for_departure(&flight, worker, boot_id),
             Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
                 let down_within = reboot_step.map(|step| down_within(&flight, step));
@@ -115,7 +108,10 @@ impl Sim {
             _ => return,
         };
         match next {
-            Look::Over(outcome) => self.answer(&arrival, outcome),
+            Look::Over(outcome) => {
+                self.note_done(attempt, &outcome);
+                self.tells(20, request, outcome);
+            }
             Look::Again(after) => {
                 let process = self.process;
                 self.push(after.max(1), Event::Polls { process, attempt });
@@ -126,7 +122,7 @@ impl Sim {
     }
 
     pub(super) fn waits(&mut self, worker: WorkerIx, attempt: AttemptId) {
-        let waiting = self.waiters.entry(worker).or_default();
+        let waiting = &mut self.waiters[worker.0 as usize];
         if !waiting.contains(&attempt) {
             waiting.push(attempt);
         }
@@ -141,7 +137,7 @@ impl Sim {
         if now != before {
             return Look::Over(Outcome::Ok { evidence: Evidence::Rebooted { boot_id: now } });
         }
-        let until = flight.sent_at + down_within(flight, flight.order.step);
+        let until = flight.sent_at + down_within(flight, flight.request.order.step);
         if self.now >= until {
             let error = StepError::new(ErrorKind::NotRebooted, "it accepted, and did not go");
             return Look::Over(Outcome::Failed { error });
@@ -162,9 +158,7 @@ impl Sim {
             return Look::WhenItChanges;
         }
         let boot = host.boot();
-        let StepKind::WaitForSsh { settle, .. } =
-            &flight.graph.steps(flight.order.lane)[flight.order.step as usize].kind
-        else {
+        let StepKind::WaitForSsh { settle, .. } = flight.request.kind() else {
             return Look::WhenItChanges;
         };
         let careless = self.knobs.mutation == Some(Mutation::BootNotVerified);
@@ -205,7 +199,7 @@ impl Sim {
         }
     }
 
-    fn is_back(&self, worker: WorkerIx, boot: usize, careless: bool, not: Option<&str>) -> Outcome {
+    fn is_back(&self, worker: WorkerIx, boot: u32, careless: bool, not: Option<&str>) -> Outcome {
         let mut id = boot_id(worker, boot);
         if careless && not.is_some_and(|not| boot_number(worker, not) == Some(boot)) {
             id = boot_id(worker, boot + 1);
@@ -215,7 +209,8 @@ impl Sim {
 }
 
 fn down_within(flight: &Flight, step: u32) -> Millis {
-    match &flight.graph.steps(flight.order.lane)[step as usize].kind {
+    let request = &flight.request;
+    match &request.graph.steps(request.order.lane)[step as usize].kind {
         StepKind::Reboot { down_within, .. } => down_within.as_millis() as Millis,
         _ => 0,
     }
@@ -232,7 +227,7 @@ fn host_accepts(sim: &mut Sim, arrival: &Arrival) {
     let attempt = arrival.order.attempt;
     if arrival.fate == Fate::AnswerLost {
         let outcome = Outcome::Unknown { why: "the answer was lost".to_owned() };
-        sim.push(20, Event::Answers { process: arrival.process, attempt, outcome });
+        sim.tells(20, arrival, outcome);
     } else if arrival.fate != Fate::Hangs {
         sim.push(20, Event::Polls { process: arrival.process, attempt });
     }

@@ -10,10 +10,9 @@ use crate::sim::mutation::Mutation;
 use crate::sim::world::{Entry, World};
 
 impl Sim {
-    pub(super) fn on_worker(&mut self, worker: WorkerIx, arrival: &mut Arrival) -> Outcome {
+    pub(super) fn on_worker(&mut self, worker: WorkerIx, arrival: &Arrival) -> Outcome {
         let careless = self.knobs.mutation == Some(Mutation::EnableRemovesOthers);
-        let read = arrival.read.take();
-        let arrival = &*arrival;
+        let read = arrival.read.clone();
         match (&arrival.order.intent, arrival.kind()) {
             (Intent::UndoEnable, _) | (_, StepKind::Enable) => {
                 match self.world.file.enable(worker, careless, read) {
@@ -47,7 +46,7 @@ impl Sim {
             (_, StepKind::Local(_)) => self.here(arrival),
             (_, StepKind::Run(command)) => {
                 let step = arrival.order.step;
-                let ran = self.world.host_mut(worker).ran.entry(step).or_default();
+                let ran = self.world.host_mut(worker).ran.of(step);
                 if command.unless.is_some() && *ran > 0 {
                     return Outcome::Ok { evidence: Evidence::NotNeeded };
                 }

@@ -1,20 +1,15 @@
 //! `disabled.json` of a made-up bucket: what it says, whose each entry is, and, where runs are checked,
 //! its text, which the very code of real edits changes. It must not know why something is edited.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
 use crate::bucket::{DisabledEntry, JobIx, WorkerIx, edited_disabled};
 use crate::graph::RolloutGraph;
 
-/// One entry of `disabled.json`: a whole worker, or one job on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::sim) struct Entry {
-    pub(in crate::sim) worker: WorkerIx,
-    pub(in crate::sim) job: Option<JobIx>,
-}
+use super::entries::{Entries, Entry};
 
 /// A key that people keep in the file and that no program knows.
 const NOTE: &str = "note";
@@ -24,13 +19,13 @@ const NOTE: &str = "note";
 pub(in crate::sim) struct File {
     graph: Arc<RolloutGraph>,
     /// What it says.
-    entries: BTreeSet<Entry>,
+    entries: Entries,
     /// What people have written into it.
-    people: BTreeSet<Entry>,
+    people: Entries,
     /// The same in the order in which they wrote it.
     written: Vec<Entry>,
     /// What the run has written into it, as the edit itself recorded.
-    marks: BTreeSet<Entry>,
+    marks: Entries,
     /// Marks may be missing: somebody has checked an old one out.
     old: bool,
     /// A person has left it half written; the text before that.
@@ -50,13 +45,18 @@ impl File {
             fleet.disabled.workers.contains(host).then_some(Entry { worker, job: None })
         };
         let hosts = fleet.workers.iter().map(|worker| worker.host.as_str()).enumerate();
-        let people: BTreeSet<Entry> = hosts.filter_map(of_person).collect();
+        let written: Vec<Entry> = hosts.filter_map(of_person).collect();
+        let nothing = Entries::new(fleet.workers.len());
+        let mut people = nothing.clone();
+        for entry in &written {
+            people.insert(*entry);
+        }
         Self {
             graph: Arc::clone(graph),
             entries: people.clone(),
-            written: people.iter().copied().collect(),
+            written,
             people,
-            marks: BTreeSet::new(),
+            marks: nothing,
             old: false,
             half: None,
             kept: false,
@@ -72,17 +72,17 @@ impl File {
         self.version += 1;
     }
 
-    pub(in crate::sim) fn entries(&self) -> &BTreeSet<Entry> {
+    pub(in crate::sim) fn entries(&self) -> &Entries {
         &self.entries
     }
 
-    pub(in crate::sim) fn people(&self) -> &BTreeSet<Entry> {
+    pub(in crate::sim) fn people(&self) -> &Entries {
         &self.people
     }
 
     /// Entries that the run has put there and not taken away, whatever somebody made of the file.
-    pub(in crate::sim) fn marks(&self) -> impl Iterator<Item = &Entry> {
-        self.marks.iter()
+    pub(in crate::sim) fn marks(&self) -> &Entries {
+        &self.marks
     }
 
     pub(in crate::sim) fn version(&self) -> u64 {
@@ -91,12 +91,6 @@ impl File {
 
     pub(in crate::sim) fn text(&self) -> Option<&str> {
         self.text.as_deref()
-    }
-
-    pub(in crate::sim) fn of_worker(&self, worker: WorkerIx) -> Vec<Entry> {
-        let first = Entry { worker, job: None };
-        let last = Entry { worker, job: Some(JobIx(u32::MAX)) };
-        self.entries.range(first..=last).copied().collect()
     }
 
     /// The run adds what is not there: what of it is its own, and what is others'. `None`: the file is
@@ -109,12 +103,14 @@ impl File {
     ) -> Option<(Vec<Entry>, Vec<Entry>)> {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for entry in wanted {
-            let theirs = self.entries.contains(entry) && !self.marks.contains(entry);
+            let theirs = self.entries.contains(*entry) && !self.marks.contains(*entry);
             if theirs { &mut others } else { &mut own }.push(*entry);
         }
         self.edit(&own, true, read)?;
-        self.entries.extend(own.iter().copied());
-        self.marks.extend(own.iter().copied());
+        for entry in &own {
+            self.entries.insert(*entry);
+            self.marks.insert(*entry);
+        }
         Some((own, others))
     }
 
@@ -125,19 +121,14 @@ impl File {
         careless: bool,
         read: Option<Option<String>>,
     ) -> Option<()> {
-        let of_worker = self.of_worker(worker);
-        let ours: Vec<Entry> =
-            of_worker.into_iter().filter(|entry| careless || self.marks.contains(entry)).collect();
+        let of_worker = self.entries.of_worker(worker).iter().map(|job| Entry { worker, job: *job });
+        let ours: SmallVec<[Entry; 2]> =
+            of_worker.filter(|entry| careless || self.marks.contains(*entry)).collect();
         self.edit(&ours, false, read)?;
         for entry in &ours {
-            self.entries.remove(entry);
+            self.entries.remove(*entry);
         }
-        let first = Entry { worker, job: None };
-        let last = Entry { worker, job: Some(JobIx(u32::MAX)) };
-        let marked: Vec<Entry> = self.marks.range(first..=last).copied().collect();
-        for entry in marked {
-            self.marks.remove(&entry);
-        }
+        self.marks.clear_worker(worker);
         Some(())
     }
 
@@ -147,9 +138,11 @@ impl File {
             return None;
         }
         if self.old {
-            let gone: Vec<Entry> = self.marks.difference(&self.entries).copied().collect();
+            let gone: Vec<Entry> = self.marks.without(&self.entries).collect();
             self.edit(&gone, true, None)?;
-            self.entries.extend(gone);
+            for entry in gone {
+                self.entries.insert(entry);
+            }
             self.old = false;
         }
         Some(())
@@ -199,7 +192,7 @@ impl File {
     /// A person adds a whole worker; `false`: it stands there already, or the file is not whole.
     pub(in crate::sim) fn person_adds(&mut self, entry: Entry) -> bool {
         // One of the run that somebody took out, and that is put in again, can not be told from it.
-        if self.half.is_some() || self.marks.contains(&entry) || !self.entries.insert(entry) {
+        if self.half.is_some() || self.marks.contains(entry) || !self.entries.insert(entry) {
             return false;
         }
         self.people.insert(entry);

@@ -68,8 +68,8 @@ impl Checker {
             let down: BTreeSet<_> = down.map(|t| self.worker(*t)).chain([self.worker(target)]).collect();
             let sick = self.observed.get(&budget.job).map(|(_, sick)| sick).filter(|_| patient);
             // What this run has left disabled stays so.
-            let of_budget = |entry: &&Entry| entry.job.is_none_or(|job| job == budget.job);
-            let left = world.file.marks().filter(of_budget).map(|entry| entry.worker);
+            let of_budget = |entry: &Entry| entry.job.is_none_or(|job| job == budget.job);
+            let left = world.file.marks().iter().filter(of_budget).map(|entry| entry.worker);
             let away: BTreeSet<_> = sick.into_iter().flatten().chain(&down).copied().chain(left).collect();
             let away = away.len();
             self.graph.target(target).jobs.contains(&budget.job)
@@ -94,7 +94,7 @@ impl Checker {
         let well = |(lane, book): (&Lane, &crate::sim::checker::Book)| {
             !matches!(lane, Lane::Worker(_)) || book.place == Place::Succeeded || book.left_alone
         };
-        let well = self.lanes.iter().all(well) && world.file.marks().next().is_none();
+        let well = self.lanes.iter().all(well) && world.file.marks().is_empty();
         if well != (end == RunEnd::Succeeded) {
             self.breaks(6, format!("the run ends as {end:?}, and all is well: {well}"));
         }
@@ -103,7 +103,7 @@ impl Checker {
     /// What the run says that it left disabled, at its end: nobody who is as he was.
     pub(in crate::sim) fn left(&mut self, target: TargetIx, world: &World) {
         let worker = self.worker(target);
-        let marked = world.file.marks().any(|entry: &Entry| entry.worker == worker);
+        let marked = !world.file.marks().of_worker(worker).is_empty();
         if self.book(Lane::Worker(target)).place == Place::Succeeded && !marked {
             self.breaks(6, format!("{target:?} is said to be left disabled, and is not"));
         }
