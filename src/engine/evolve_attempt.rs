@@ -63,7 +63,11 @@ impl Rollout {
         if self.is_exclusive(lane, step, &awaited.intent) {
             self.catalog_in_flight -= 1;
         }
-        self.lane_mut(lane).in_flight -= 1;
+        let reached = matches!(outcome, Outcome::Ok { .. })
+            && lane::reaches_worker(&self.step(lane, step).kind, &awaited.intent);
+        let state = self.lane_mut(lane);
+        state.in_flight -= 1;
+        state.answered |= reached;
         if awaited.intent.is_undo() {
             self.finish_undo(lane, &awaited.intent, outcome);
         } else {

@@ -29,8 +29,9 @@ impl Rollout {
     pub(super) fn worker_failed(&mut self, target: TargetIx, stays_down: bool) {
         let disturbed = self.was_disturbed(target);
         let state = &self.targets[target.0 as usize];
-        // It did not answer in preflight; a retry that got nowhere does not bring it back.
-        let never_seen = state.unreachable && state.steps.iter().all(|slot| !slot.touched);
+        // It did not answer in preflight; a retry that got nowhere does not bring it back, and neither does a
+        // revert, which puts it back to how it was.
+        let never_seen = state.unreachable && !state.answered;
         let stays_down = never_seen || (stays_down && (disturbed || state.unreachable));
         self.admission.failed(target, stays_down);
         let state = &mut self.targets[target.0 as usize];

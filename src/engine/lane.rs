@@ -156,9 +156,11 @@ pub(super) struct LaneState {
     pub(super) counted_failed: bool,
     /// Never admitted: it did not answer in preflight.
     pub(super) unreachable: bool,
+    /// Something on the worker has succeeded in this run: it was there.
+    pub(super) answered: bool,
     /// Left alone because a person had disabled it.
     pub(super) left_alone: bool,
-    /// Boot ids as first and last seen.
+    /// How many attempts are in flight.
     pub(super) in_flight: u32,
 }
 
@@ -186,6 +188,7 @@ impl LaneState {
             revert: None,
             counted_failed: false,
             unreachable: false,
+            answered: false,
             left_alone: false,
             in_flight: 0,
         }
@@ -256,6 +259,23 @@ pub(super) fn touches(kind: &StepKind) -> bool {
             | StepKind::Pause { .. }
             | StepKind::Approve { .. }
     )
+}
+
+/// Whether a success of this attempt shows that the worker is there.
+pub(super) fn reaches_worker(kind: &StepKind, intent: &Intent) -> bool {
+    match intent {
+        Intent::UndoEnable => false,
+        Intent::UndoDeploy | Intent::UndoStop => true,
+        _ => !matches!(
+            kind,
+            StepKind::Disable { .. }
+                | StepKind::Enable
+                | StepKind::Build
+                | StepKind::Local(_)
+                | StepKind::Pause { .. }
+                | StepKind::Approve { .. }
+        ),
+    }
 }
 
 /// The operations that an engine which contacts every worker can not do while one is down.

@@ -262,7 +262,9 @@ impl Checker {
             Fact::WorkerReverted { target } => {
                 self.moves(*target, &[Place::Active], Place::Reverted);
                 self.book(Lane::Worker(*target)).failed = true;
-                self.down.remove(target);
+                if !self.never_answered(*target) {
+                    self.down.remove(target);
+                }
                 self.reverted(*target, world);
             }
             Fact::RevertStuck { target, .. } => {

@@ -76,6 +76,10 @@ pub(super) enum Event {
     PersonEdits,
     /// Somebody who has saved half of `disabled.json` saves the rest.
     Mends,
+    /// What was sick on a worker is well again.
+    Recovers {
+        worker: WorkerIx,
+    },
     Reacts,
     /// A controller that was stopped goes on.
     Wakes(Box<Sleeper>),
@@ -138,6 +142,7 @@ pub(super) struct Sim {
     pub(super) crash_dice: Dice,
     pub(super) people: Dice,
     pub(super) durations: Dice,
+    pub(super) recoveries: Dice,
     crashes_left: u32,
     /// Places passed at which a controller can die.
     pub(super) points: u64,
@@ -184,6 +189,7 @@ impl Sim {
             faults: Dice::new(seed ^ knobs.salt, Stream::Faults),
             crash_dice: Dice::new(seed ^ knobs.salt, Stream::Crashes),
             people: Dice::new(seed ^ knobs.salt, Stream::People),
+            recoveries: Dice::new(seed ^ knobs.salt, Stream::Recoveries),
             durations: Dice::new(seed, Stream::Durations),
             crashes_left: knobs.crashes,
             points: 0,
@@ -293,6 +299,7 @@ impl Sim {
             Event::Person => self.person(),
             Event::PersonEdits => self.person_edits(),
             Event::Mends => self.world.file.mended(),
+            Event::Recovers { worker } => self.world.recovers(worker),
             Event::Wakes(sleeper) => self.wakes(*sleeper),
             Event::Reacts => {
                 self.reacting = false;

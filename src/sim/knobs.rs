@@ -42,6 +42,8 @@ pub struct Knobs {
     pub stops: bool,
     /// How often people interfere.
     pub people: u32,
+    /// What people make sick gets well by itself after a while.
+    pub recovers: bool,
     /// The catalog contacts every worker.
     pub exclusive: bool,
     /// Places, counted from 1, at which the controller dies.
@@ -70,6 +72,7 @@ impl Knobs {
             crashes: [0, 1, 2, 4][mix(28, 4) as usize],
             stops: mix(52, 2) == 0,
             people: [0, 0, 3, 8][mix(36, 4) as usize],
+            recovers: mix(58, 2) == 1,
             exclusive: mix(44, 4) == 0,
             crash_at: Vec::new(),
             without: 0,
@@ -91,6 +94,7 @@ impl Knobs {
             crashes: 0,
             stops: false,
             people: 0,
+            recovers: false,
             exclusive: false,
             crash_at: Vec::new(),
             without: 0,
@@ -120,6 +124,9 @@ impl fmt::Display for Knobs {
         )?;
         if self.trouble > 0 {
             write!(f, ",trouble={}", self.trouble)?;
+        }
+        if self.recovers {
+            write!(f, ",recovers=1")?;
         }
         for point in &self.crash_at {
             write!(f, ",crash_at={point}")?;
@@ -159,6 +166,7 @@ impl std::str::FromStr for Knobs {
                 "crashes" => knobs.crashes = number as u32,
                 "stops" => knobs.stops = number != 0,
                 "people" => knobs.people = number as u32,
+                "recovers" => knobs.recovers = number != 0,
                 "exclusive" => knobs.exclusive = number != 0,
                 "without" => knobs.without = number,
                 "crash_at" => knobs.crash_at.push(number),

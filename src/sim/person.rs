@@ -85,6 +85,10 @@ impl Sim {
                 for alloc in &mut self.world.host_mut(worker).allocs {
                     alloc.sick = sick;
                 }
+                if sick && self.knobs.recovers {
+                    let after = self.recoveries.between(30_000, 900_000);
+                    self.push(after, Event::Recovers { worker });
+                }
             }
             _ => {
                 if self.rollout.is_some() {

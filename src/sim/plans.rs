@@ -336,6 +336,8 @@ fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
     };
     if dice.per_mille(120) {
         let (open, length) = (dice.below(1440) as u16, dice.between(60, 600) as u16);
+        // Some have room for two or three workers only, or for none that has trouble.
+        let length = if length < 240 { length / 12 } else { length };
         let days = [Weekday::Mon, Weekday::Wed, Weekday::Thu, Weekday::Sun];
         rollout.window = Some(located(Window {
             timezone: "UTC".to_owned(),

@@ -17,6 +17,7 @@ pub(super) enum Stream {
     Crashes = 4,
     People = 5,
     Durations = 6,
+    Recoveries = 7,
 }
 
 impl Dice {

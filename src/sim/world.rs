@@ -233,6 +233,13 @@ impl World {
         }
     }
 
+    /// Nothing on the host is sick any more.
+    pub(super) fn recovers(&mut self, worker: WorkerIx) {
+        for alloc in &mut self.host_mut(worker).allocs {
+            alloc.sick = false;
+        }
+    }
+
     /// Brings a host to what the file says, for these jobs (`None`: all).
     pub(super) fn deploy(&mut self, worker: WorkerIx, jobs: Option<&[JobIx]>) {
         for at in 0..self.host(worker).allocs.len() {

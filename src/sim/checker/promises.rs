@@ -26,6 +26,9 @@ const PATIENCE: Millis = 60_000;
 /// Who could start by what is really well has started after so long: that is some looks.
 const SOON: Millis = 120_000;
 
+/// So many draws of one delay, of a second and more, are never all the same.
+const ENOUGH_DRAWS: usize = 4;
+
 /// How a step's last attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
@@ -73,8 +76,12 @@ pub(super) struct Promises {
     pending: BTreeSet<(Lane, u32)>,
     /// The time before the last one at which something was stored.
     times: (Millis, Millis),
+    /// Drawn delays by the whole delay: whose try, and what was drawn.
+    draws: BTreeMap<Millis, BTreeMap<(Lane, u32, u32), Millis>>,
     /// Since when somebody could start.
     startable_since: Option<Millis>,
+    /// Workers on which something has succeeded.
+    answered: BTreeSet<TargetIx>,
     /// Did not answer in preflight, and has not come to its end since: down, for all that is known.
     unreachable: BTreeSet<TargetIx>,
     /// When something last happened that may let somebody start.
@@ -127,6 +134,11 @@ impl Checker {
 
     fn told(&mut self, lane: Lane) -> &mut Told {
         self.kept.lanes.entry(lane).or_default()
+    }
+
+    /// It did not answer in preflight, and nothing has succeeded on it since.
+    pub(super) fn never_answered(&self, target: TargetIx) -> bool {
+        self.kept.unreachable.contains(&target)
     }
 
     fn failed_now(&self) -> u32 {
@@ -232,7 +244,12 @@ impl Checker {
                 self.breaks(14, format!("{target:?} is cancelled after {:?}", self.kept.aborted));
             }
             Fact::RevertStuck { target, error } => self.stuck(*target, error.kind),
-            Fact::WorkerReverted { target } => self.all_undone(*target, world),
+            Fact::WorkerReverted { target } => {
+                if self.kept.answered.contains(target) {
+                    self.kept.unreachable.remove(target);
+                }
+                self.all_undone(*target, world);
+            }
             Fact::InDoubt { attempt } => {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned()
                     && !in_doubt(self.kind(lane, step))
@@ -257,6 +274,9 @@ impl Checker {
                     self.breaks(4, format!("{fact:?} before all of `before`"));
                 }
                 self.kept.wave_open = matches!(fact, Fact::WaveStarted { .. });
+                if self.kept.wave_open && (self.paused || self.kept.interrupted) {
+                    self.breaks(20, format!("{fact:?} while the run is held"));
+                }
             }
             Fact::WaveFinished { .. } => self.kept.wave_open = false,
             Fact::WorkerAdmitted { target } => self.in_turn(at, *target),

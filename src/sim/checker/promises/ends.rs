@@ -41,13 +41,16 @@ impl Checker {
     /// With nobody active: whether something that time does not mend keeps a worker from starting.
     pub(super) fn is_held_back(&self, at: Millis, target: TargetIx, world: &World) -> bool {
         let rollout = &self.graph.plan.rollout;
-        if rollout.window.is_some() {
+        if let Some(window) = &rollout.window {
             // A window opens by itself; it holds for ever only where a worker takes longer.
-            let longest = self.kept.durations.iter().max();
-            if self.window_is_open(at) || longest.is_some() {
+            let (open, close) = (i64::from(window.value.open), i64::from(window.value.close));
+            let length = (close - open).rem_euclid(1440) * 60_000;
+            if self.median().is_some_and(|median| median > length) {
                 return true;
             }
-            return false;
+            if !self.window_is_open(at) {
+                return false;
+            }
         }
         let all_down: BTreeSet<TargetIx> = self.down.union(&self.kept.unreachable).copied().collect();
         if !self.goes_down_at_all(target) || all_down.contains(&target) {

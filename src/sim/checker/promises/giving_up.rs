@@ -42,6 +42,20 @@ impl Checker {
                 format!("step {step} of {lane:?} is tried {after} ms after try {spent}: {bounds:?}"),
             );
         }
+        if matches!(last, Some(Last::Known(_))) && whole >= 1_000 {
+            self.drawn(whole, (lane, step, spent), due - at);
+        }
+    }
+
+    /// Workers that failed together do not come back together: delays of the same length differ.
+    fn drawn(&mut self, whole: Millis, whose: (Lane, u32, u32), delay: Millis) {
+        let draws = self.kept.draws.entry(whole).or_default();
+        draws.insert(whose, delay);
+        let all_alike = draws.values().all(|other| *other == delay);
+        let count = draws.len();
+        if count >= ENOUGH_DRAWS && all_alike {
+            self.breaks(16, format!("{count} retries after {whole} ms all wait for {delay} ms"));
+        }
     }
 
     pub(super) fn given_up(&mut self, lane: Lane, step: u32, kind: ErrorKind, ignored: bool) {

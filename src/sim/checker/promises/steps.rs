@@ -151,6 +151,20 @@ impl Checker {
 
     pub(super) fn heard_of(&mut self, attempt: AttemptId, outcome: &Outcome) {
         let Some((lane, step, intent)) = self.open.get(&attempt).cloned() else { return };
+        let on_worker = match self.kind(lane, step) {
+            StepKind::Deploy { .. }
+            | StepKind::Job { .. }
+            | StepKind::Run(_)
+            | StepKind::Reboot { .. }
+            | StepKind::WaitForSsh { .. }
+            | StepKind::Health { .. }
+            | StepKind::SyncCheck { .. } => true,
+            StepKind::Disable { .. } => intent == Intent::UndoDeploy,
+            _ => false,
+        };
+        if let (Lane::Worker(target), Outcome::Ok { .. }, true) = (lane, outcome, on_worker) {
+            self.kept.answered.insert(target);
+        }
         if intent.is_undo() {
             let told = self.told(lane);
             if matches!(outcome, Outcome::Ok { .. }) {

@@ -20,27 +20,38 @@ impl Checker {
             self.breaks(14, format!("{target:?} is admitted before {first:?}"));
         }
         let idle = !self.lanes.values().any(|book| book.place == Place::Active);
-        if windowed && !bound && idle && self.kept.durations.is_empty() {
+        let median = self.median();
+        if windowed && !bound && idle {
             // Dead controllers are replaced within minutes.
             let since = self.kept.times.0.max(self.kept.moved_at);
             let late = (0..).map(|n| since + n * 60_000).take_while(|t| *t < at - 20 * 60_000);
-            if let Some(missed) = late.into_iter().find(|t| self.window_is_open(*t)) {
-                self.breaks(16, format!("{target:?} starts at {at}, and the window was open at {missed}"));
+            let roomy =
+                |t: &Millis| self.window_left(*t).is_some_and(|left| median.is_none_or(|m| m <= left));
+            if let Some(missed) = late.into_iter().find(roomy) {
+                self.breaks(16, format!("{target:?} starts at {at}, and could have at {missed}: {median:?}"));
             }
         }
         self.told(Lane::Worker(target)).admitted_at = at;
+        if windowed
+            && let (Some(median), Some(left)) = (median, self.window_left(at))
+            && left < median
+        {
+            self.breaks(1, format!("{target:?} starts {left} ms before the window closes"));
+        }
+    }
+
+    /// The lower median of what workers of this run took.
+    pub(super) fn median(&self) -> Option<Millis> {
         let mut sorted = self.kept.durations.clone();
         sorted.sort_unstable();
-        if windowed && let Some(median) = sorted.get(sorted.len().saturating_sub(1) / 2) {
-            // The window is read minute by minute.
-            let closes = (0..8 * 1440).map(|minute| at - at % 60_000 + minute * 60_000);
-            let closes = closes.into_iter().skip(1).find(|at| !self.window_is_open(*at));
-            if let Some(closes) = closes
-                && closes - at < *median
-            {
-                self.breaks(1, format!("{target:?} starts {} ms before the window closes", closes - at));
-            }
-        }
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+    }
+
+    /// How long the window stays open, read minute by minute; `None`: it is closed.
+    fn window_left(&self, at: Millis) -> Option<Millis> {
+        let minutes = (0..8 * 1440).map(|minute| at - at % 60_000 + minute * 60_000);
+        let closes = minutes.into_iter().find(|at| !self.window_is_open(*at))?;
+        (closes > at).then_some(closes - at)
     }
 
     /// At rest: somebody who could start has started.
