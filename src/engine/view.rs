@@ -128,6 +128,11 @@ impl Rollout {
         gates
     }
 
+    /// The latest time of a fact; 0 before the first.
+    pub fn last_at(&self) -> Millis {
+        self.last_at
+    }
+
     /// Where the run is.
     pub fn phase(&self) -> Phase {
         self.chart.phase()

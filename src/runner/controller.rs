@@ -20,7 +20,7 @@ use crate::plan::Problem;
 use crate::report::{Reporter, RunView};
 use crate::ssh::Cancel;
 
-use super::clock;
+use super::clock::Clock;
 use super::steps::target_of;
 use super::world::{OutputSink, World};
 
@@ -67,6 +67,7 @@ pub struct Controller {
     attended: bool,
     sender: Sender<Message>,
     receiver: Receiver<Message>,
+    clock: Clock,
     timers: BinaryHeap<Reverse<(Millis, u64)>>,
     timer_of: BTreeMap<u64, Timer>,
     next_timer: u64,
@@ -101,6 +102,7 @@ impl Controller {
     /// Puts the parts together.
     pub fn new(parts: ControllerParts) -> Self {
         let (sender, receiver) = channel();
+        let clock = Clock::not_before(parts.rollout.last_at());
         Self {
             rollout: parts.rollout,
             journal: parts.journal,
@@ -112,6 +114,7 @@ impl Controller {
             attended: parts.attended,
             sender,
             receiver,
+            clock,
             timers: BinaryHeap::new(),
             timer_of: BTreeMap::new(),
             next_timer: 0,
@@ -137,8 +140,8 @@ impl Controller {
     /// The journal can not be written, or this controller was replaced: nothing more was dispatched.
     pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, Problem> {
         let ended = self.begin(first, in_doubt).and_then(|()| self.go_on());
-        self.view.refresh(clock::now());
-        self.reporter.finish(clock::now(), &self.view);
+        self.view.refresh(self.clock.now());
+        self.reporter.finish(self.clock.now(), &self.view);
         ended
     }
 
@@ -165,14 +168,15 @@ impl Controller {
             if last_look.elapsed() >= REQUESTS_EVERY {
                 last_look = Instant::now();
                 self.take_requests()?;
-                self.view.refresh(clock::now());
-                self.reporter.tick(clock::now(), &self.view);
+                self.view.refresh(self.clock.now());
+                self.reporter.tick(self.clock.now(), &self.view);
             }
             let standing = self.rollout.standing();
             if self.may_rest(&standing) {
                 return Ok(Ended::Rested(standing));
             }
-            match self.receiver.recv_timeout(self.until_next()) {
+            let patience = self.until_next();
+            match self.receiver.recv_timeout(patience) {
                 Ok(message) => {
                     if let Some(ended) = self.take(message)? {
                         return Ok(ended);
@@ -256,7 +260,7 @@ impl Controller {
     /// One fact and what follows from it: commit, then dispatch. `Ok(Err(_))`: a person asked for
     /// something that may not be; nothing has changed.
     fn apply_asked(&mut self, fact: Fact, handled: Option<i64>) -> Result<Result<(), Illegal>, Problem> {
-        let at = clock::now();
+        let at = self.clock.now();
         let all = match self.rollout.apply(at, fact) {
             Ok(all) => all,
             Err(illegal) => return Ok(Err(illegal)),
@@ -343,7 +347,7 @@ impl Controller {
 
     fn fire_timers(&mut self) -> Result<(), Problem> {
         while let Some(Reverse((at, number))) = self.timers.peek().copied() {
-            if at > clock::now() {
+            if at > self.clock.now() {
                 break;
             }
             self.timers.pop();
@@ -354,8 +358,8 @@ impl Controller {
         Ok(())
     }
 
-    fn until_next(&self) -> Duration {
-        let next = self.timers.peek().map(|Reverse((at, _))| at - clock::now());
+    fn until_next(&mut self) -> Duration {
+        let next = self.timers.peek().map(|Reverse((at, _))| at - self.clock.now());
         let next = next.map_or(REQUESTS_EVERY, |left| Duration::from_millis(left.max(0) as u64));
         next.min(REQUESTS_EVERY)
     }
@@ -363,7 +367,7 @@ impl Controller {
     fn take_requests(&mut self) -> Result<(), Problem> {
         for request in self.journal.pending_requests(&self.id)? {
             if let Err(why) = self.take_request(&request)? {
-                self.journal.refuse_request(request.n, clock::now(), &why)?;
+                self.journal.refuse_request(request.n, self.clock.now(), &why)?;
             }
         }
         Ok(())
