@@ -426,8 +426,8 @@ impl Admission {
     }
 
     /// Queued workers among these have a verdict of their own, which their like need not share: their
-    /// own allocation was seen unwell, and so counts already. (So do those that nobody has looked at since
-    /// they came back; who came back and is queued was put back.)
+    /// own allocation was seen unwell, and so counts already. Those that came back and were not looked at since
+    /// count as well, and are not among these: who of them is queued was put back, and is asked about alone.
     pub(super) fn unwell_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
         let workers = self.jobs.iter().flat_map(|job| &job.unwell);
         workers.filter_map(|worker| {

@@ -61,7 +61,7 @@ pub(super) enum Event {
         jobs: Box<[JobIx]>,
     },
     /// A round of looks ends.
-    Looked(Box<Look>),
+    Looked(Box<Round>),
     GoesDown {
         worker: WorkerIx,
         boot: u32,
@@ -95,7 +95,7 @@ pub(super) struct Answer {
 
 /// A round of looks that is under way.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Round {
     process: u32,
     jobs: Vec<JobIx>,
     /// What was not well when it began.
@@ -293,7 +293,7 @@ impl Sim {
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
             Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
             Event::Looks { process, jobs } if process == self.process => self.looks(jobs.into_vec()),
-            Event::Looked(look) if look.process == self.process => self.looked(*look),
+            Event::Looked(round) if round.process == self.process => self.looked(*round),
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
             Event::Person => self.person(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Event, Look, Sim, Sleeper};
+use super::{Event, Round, Sim, Sleeper};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Outcome};
 use crate::graph::RolloutGraph;
@@ -199,13 +199,13 @@ impl Sim {
             if slow { self.durations.between(10_000, 29_000) } else { self.durations.between(200, 2_000) };
         let first = self.world.unwell(&jobs);
         let process = self.process;
-        let look = Look { process, jobs, first, began: self.now };
-        self.push(takes, Event::Looked(Box::new(look)));
+        let round = Round { process, jobs, first, began: self.now };
+        self.push(takes, Event::Looked(Box::new(round)));
     }
 
     /// The round ends. What was not well at its beginning or is not at its end is listed.
-    pub(super) fn looked(&mut self, look: Look) {
-        let Look { jobs, first, began, .. } = look;
+    pub(super) fn looked(&mut self, round: Round) {
+        let Round { jobs, first, began, .. } = round;
         let mut unavailable: Vec<(WorkerIx, JobIx)> = self.world.unwell(&jobs);
         unavailable.extend(first);
         // Two sorted lists: a merge for a sort that knows runs.
