@@ -33,7 +33,11 @@ impl Rollout {
         // revert, which puts it back to how it was.
         let never_seen = state.unreachable && !state.answered;
         let stays_down = never_seen || (stays_down && (disturbed || state.unreachable));
-        self.admission.failed(target, stays_down);
+        if never_seen {
+            self.admission.unreachable(target);
+        } else {
+            self.admission.failed(target, stays_down);
+        }
         let state = &mut self.targets[target.0 as usize];
         if !state.counted_failed {
             state.counted_failed = true;

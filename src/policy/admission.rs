@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::limits::Limits;
+use super::limits::{Constraint, Limits};
 use super::window;
 use super::{Reason, Verdict};
 use crate::bucket::{JobIx, WorkerIx};
@@ -42,6 +42,8 @@ pub struct Admission {
     limits: Limits,
     active: TargetSet,
     down: TargetSet,
+    /// Those of `down` that were never admitted: nobody asked whether they may be, and they may have come back.
+    away: TargetSet,
     /// For each budget.
     jobs: Vec<Availability>,
     /// For each domain the workers that hold it.
@@ -94,6 +96,7 @@ impl Admission {
         Self {
             active: TargetSet::default(),
             down: TargetSet::default(),
+            away: TargetSet::default(),
             jobs: vec![Availability::default(); limits.budgets.len()],
             domains: vec![BTreeSet::new(); limits.spread.as_ref().map_or(0, |spread| spread.domains.len())],
             held: BTreeSet::new(),
@@ -176,12 +179,17 @@ impl Admission {
         }
     }
 
-    /// Domain and budgets of one worker, without words: nothing is allocated. A worker that is down
-    /// already (a retry) takes nothing new.
+    /// Domain and budgets of one worker, without words: nothing is allocated. A worker that this run took down
+    /// (a retry) takes nothing new. One that was away before and is taken up again may serve by now: it
+    /// counts with all that this run has taken down, and not with others that are away, for else two of them
+    /// would wait for each other.
     pub(super) fn fit(&self, target: TargetIx, now_ms: i64) -> Fit {
         let constraint = self.limits.constraint(target);
-        if !constraint.disturbs || self.down.contains(target) {
+        if !constraint.disturbs || self.takes_nothing_new(target) {
             return Fit::Yes;
+        }
+        if self.away.contains(target) {
+            return self.fit_of_away(constraint);
         }
         if self.domain_is_closed(constraint.domain) {
             return Fit::Spread;
@@ -196,6 +204,27 @@ impl Admission {
             }
         }
         fit
+    }
+
+    /// Whether it was admitted before and is still down.
+    pub(super) fn takes_nothing_new(&self, target: TargetIx) -> bool {
+        self.down.contains(target) && !self.away.contains(target)
+    }
+
+    fn fit_of_away(&self, constraint: &Constraint) -> Fit {
+        let ours =
+            |held: &BTreeSet<TargetIx>| held.iter().filter(|target| !self.away.contains(**target)).count();
+        if let (Some(spread), Some(domain)) = (&self.limits.spread, constraint.domain) {
+            let taken = |at: &u32| ours(&self.domains[*at as usize]) > 0;
+            if !taken(&domain) && self.held.iter().filter(|at| taken(at)).count() as u64 >= spread.at_most {
+                return Fit::Spread;
+            }
+        }
+        let full = |budget: &&u32| {
+            let (limit, job) = (&self.limits.budgets[**budget as usize], &self.jobs[**budget as usize]);
+            ours(&job.down) as u64 + 1 > u64::from(limit.of.saturating_sub(limit.wants))
+        };
+        constraint.budgets.iter().find(full).map_or(Fit::Yes, |budget| Fit::Budget(*budget))
     }
 
     /// Whether nothing but peers that were seen unwell keeps it from starting: that may pass by itself.
@@ -281,6 +310,7 @@ impl Admission {
     /// its steps disturbs it.
     pub fn admitted(&mut self, target: TargetIx) {
         self.active.insert(target);
+        self.away.remove(target);
         if self.limits.disturbs(target) {
             self.goes_down(target);
         }
@@ -307,10 +337,11 @@ impl Admission {
         self.failed(target, false);
     }
 
-    /// The worker does not answer and was never admitted: it is down, whether the limits allow it or
+    /// The worker does not answer and has not since the run began: it is down, whether the limits allow it or
     /// not.
     pub fn unreachable(&mut self, target: TargetIx) {
         self.failed(target, true);
+        self.away.insert(target);
     }
 
     /// One round of observation over all enabled allocations of `jobs`, begun at `at_ms`
@@ -374,6 +405,7 @@ impl Admission {
         if !self.down.remove(target) {
             return;
         }
+        self.away.remove(target);
         let worker = self.workers[target.0 as usize];
         let constraint = &self.limits.constraints[target.0 as usize];
         for budget in &constraint.budgets {

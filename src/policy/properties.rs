@@ -218,7 +218,7 @@ impl Naive {
         let mut passed = Vec::new();
         for target in order {
             let kind = Self::kind(graph, target);
-            let takes = kind.1 && !admission.is_down(target);
+            let takes = kind.1 && !admission.takes_nothing_new(target);
             let jobs = reserved.clone().unwrap_or_default();
             let held_back = takes && kind.3.iter().any(|job| jobs.contains(job));
             let is_first = firsts[&kind] == target;

@@ -343,7 +343,7 @@ impl Queue {
         let mut reserved: &[u32] = &[];
         for (at, candidate) in candidates.iter().enumerate() {
             let constraint = &self.kinds[candidate.kind as usize].constraint;
-            let takes = constraint.disturbs && !admission.is_down(candidate.target);
+            let takes = constraint.disturbs && !admission.takes_nothing_new(candidate.target);
             let held_back = takes && constraint.budgets.iter().any(|budget| reserved.contains(budget));
             match candidate.fit {
                 Fit::Yes if !held_back => return Choice::Admit(at),

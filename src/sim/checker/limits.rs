@@ -36,6 +36,34 @@ impl Checker {
         if self.goes_down_at_all(target) && !self.down.contains(&target) {
             self.fresh_budgets(at, target);
         }
+        if self.goes_down_at_all(target) && self.is_away(target) && self.held_by_run(target) {
+            self.breaks(
+                1,
+                format!("{target:?} was away, may be back, and goes beside what the run took down"),
+            );
+        }
+    }
+
+    /// Whether what the run itself has taken down leaves no room for this worker, which was away.
+    pub(super) fn held_by_run(&self, target: TargetIx) -> bool {
+        let is_ours = |other: &TargetIx| {
+            let active = self.lanes[&Lane::Worker(*other)].place == Place::Active;
+            let down =
+                active && self.goes_down_at_all(*other) || self.down.contains(other) && !self.is_away(*other);
+            *other != target && down
+        };
+        let ours: Vec<TargetIx> = self.graph.target_indices().filter(is_ours).collect();
+        let zone_full = self.graph.plan.rollout.spread.as_ref().is_some_and(|spread| {
+            let tags = |t: TargetIx| self.graph.fleet.worker(self.worker(t)).tags.get(&spread.value.tag);
+            let zones: BTreeSet<_> = ours.iter().map(|other| tags(*other)).collect();
+            !zones.contains(&tags(target)) && zones.len() as u64 >= spread.value.at_most
+        });
+        let has = |t: TargetIx, job| self.graph.target(t).jobs.contains(&job);
+        zone_full
+            || self.graph.numbers().budgets.iter().filter(|budget| has(target, budget.job)).any(|budget| {
+                let taken = ours.iter().filter(|other| has(**other, budget.job)).count() as u32;
+                taken + 1 + budget.wants > budget.of
+            })
     }
 
     /// With what was seen in the last round, enough of each job stays.

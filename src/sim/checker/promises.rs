@@ -141,6 +141,11 @@ impl Checker {
         self.kept.unreachable.contains(&target)
     }
 
+    /// Nothing has ever succeeded on it: it may be back, and nobody knows.
+    pub(super) fn is_away(&self, target: TargetIx) -> bool {
+        self.never_answered(target) && !self.kept.answered.contains(&target)
+    }
+
     fn failed_now(&self) -> u32 {
         self.lanes.values().filter(|book| book.failed).count() as u32
     }

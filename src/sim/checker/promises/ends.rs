@@ -53,8 +53,11 @@ impl Checker {
             }
         }
         let all_down: BTreeSet<TargetIx> = self.down.union(&self.kept.unreachable).copied().collect();
-        if !self.goes_down_at_all(target) || all_down.contains(&target) {
+        if !self.goes_down_at_all(target) {
             return false;
+        }
+        if all_down.contains(&target) {
+            return self.is_away(target) && self.held_by_run(target);
         }
         let fleet = &self.graph.fleet;
         if let Some(spread) = &rollout.spread {

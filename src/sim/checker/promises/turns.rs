@@ -124,6 +124,7 @@ impl Checker {
         };
         self.graph.target_indices().find(|target| {
             let queued = place(*target) == Place::Queued && self.graph.target(*target).wave <= open;
+            let was_away = self.goes_down_at_all(*target) && self.is_away(*target);
             let free = !self.goes_down_at_all(*target) || self.down.contains(target);
             let budgets = || {
                 numbers.budgets.iter().filter(|b| self.graph.target(*target).jobs.contains(&b.job)).all(|b| {
@@ -131,7 +132,8 @@ impl Checker {
                     of.filter(|one| !away(one.worker, one.job, *target)).count() >= b.wants as usize
                 })
             };
-            queued && (free || ((!full || zones.contains(&zone(*target))) && budgets()))
+            let fits = || free || ((!full || zones.contains(&zone(*target))) && budgets());
+            queued && if was_away { !self.held_by_run(*target) } else { fits() }
         })
     }
 }
