@@ -54,6 +54,29 @@ fn what_binds_everybody_comes_first() {
     assert_eq!((admission.active(), admission.down_now().len()), (1, 2), "a failed worker holds no place");
 }
 
+/// Both may be back, and nobody knows: they do not wait for each other, and are not taken down together.
+#[test]
+fn workers_that_were_away_start_again_one_after_the_other() {
+    let budget = budget("api", BudgetBound::MinAvailable(Amount::Count(2)));
+    let budgeted = graph(|plan| plan.rollout.budgets = vec![budget]);
+    let spreading = graph(|plan| plan.rollout.spread = spread("zone", 1));
+    for graph in [budgeted, spreading] {
+        let mut admission = Admission::new(&graph);
+        let now = Conditions::default();
+        admission.unreachable(TargetIx(0));
+        admission.unreachable(TargetIx(1));
+        assert!(said(&graph, &admission, 0, 0, &now).starts_with("may start now"));
+        admission.admitted(TargetIx(0));
+        assert!(said(&graph, &admission, 1, 0, &now).starts_with("waits: "));
+        // One that this run has taken down takes nothing new.
+        admission.failed(TargetIx(0), true);
+        assert!(said(&graph, &admission, 0, 0, &now).starts_with("may start now"));
+        assert!(said(&graph, &admission, 1, 0, &now).starts_with("waits: "));
+        admission.succeeded(TargetIx(0));
+        assert!(said(&graph, &admission, 1, 0, &now).starts_with("may start now"));
+    }
+}
+
 #[test]
 fn budgets_wait_for_those_that_hold_them() {
     let graph =

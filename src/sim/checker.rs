@@ -262,7 +262,7 @@ impl Checker {
             Fact::WorkerReverted { target } => {
                 self.moves(*target, &[Place::Active], Place::Reverted);
                 self.book(Lane::Worker(*target)).failed = true;
-                if !self.never_answered(*target) {
+                if !self.is_away(*target) {
                     self.down.remove(target);
                 }
                 self.reverted(*target, world);

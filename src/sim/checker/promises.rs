@@ -136,14 +136,9 @@ impl Checker {
         self.kept.lanes.entry(lane).or_default()
     }
 
-    /// It did not answer in preflight, and nothing has succeeded on it since.
-    pub(super) fn never_answered(&self, target: TargetIx) -> bool {
-        self.kept.unreachable.contains(&target)
-    }
-
-    /// Nothing has ever succeeded on it: it may be back, and nobody knows.
+    /// It did not answer in preflight, and nothing has succeeded on it since: it may be back, and nobody knows.
     pub(super) fn is_away(&self, target: TargetIx) -> bool {
-        self.never_answered(target) && !self.kept.answered.contains(&target)
+        self.kept.unreachable.contains(&target) && !self.kept.answered.contains(&target)
     }
 
     fn failed_now(&self) -> u32 {
