@@ -47,7 +47,7 @@ fn parsed() -> Arc<Plan> {
 }
 
 fn fleet(plan: &Plan, workers: u32) -> Arc<Fleet> {
-    Arc::new(graph::made_up_fleet(plan, workers))
+    Arc::new(graph::synthetic_fleet(plan, workers))
 }
 
 fn compiled(plan: &Arc<Plan>, fleet: &Arc<Fleet>) -> RolloutGraph {

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use maand::engine::{Check, Effect, Evidence, Fact, Intent, Options, Order, Outcome, Rollout, Stamped};
-use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, made_up_fleet};
+use maand::engine::{
+    AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
+};
+use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
 use maand::journal::{Journal, Mode, RunHeader, RunId, StepKinds};
 use maand::plan::{Source, StepKind, parse};
 use maand::report::{RunInfo, RunView};
@@ -22,7 +24,7 @@ fn main() {
 
 fn graph(workers: u32) -> Arc<RolloutGraph> {
     let plan = Arc::new(parse(&Source::new("bench.yaml", PLAN), &[]).unwrap());
-    let fleet = Arc::new(made_up_fleet(&plan, workers));
+    let fleet = Arc::new(synthetic_fleet(&plan, workers));
     Arc::new(compile(&plan, &fleet, &CompileOptions::default()).unwrap())
 }
 
@@ -52,7 +54,7 @@ fn boot_id(worker: u32, boot: u32) -> String {
     format!("{worker:08x}-0000-4000-8000-{boot:012x}")
 }
 
-fn well(graph: &RolloutGraph, order: &Order) -> Outcome {
+fn well(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
     let said = Evidence::Said { text: "done".into() };
     let evidence = match (order.lane, &order.intent) {
         (Lane::Worker(target), Intent::ReadBootId) => Evidence::BootId { boot_id: boot_id(target.0, 0) },
@@ -72,7 +74,7 @@ fn play(graph: &Arc<RolloutGraph>) -> Vec<Fact> {
     let workers = graph.targets.len() as u32;
     let checks =
         (0..workers).map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/x".into() }).collect();
-    let mut rollout = Rollout::new(graph.clone(), Options::default());
+    let mut rollout = RunState::new(graph.clone(), Options::default());
     let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
     let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
     let mut facts = Vec::new();
@@ -141,12 +143,12 @@ fn replay(bencher: divan::Bencher<'_, '_>) {
     let graph = graph(WORKERS);
     let (_dir, journal, run) = filled(&graph);
     bencher.bench_local(|| {
-        let mut rollout = Rollout::new(graph.clone(), Options::default());
+        let mut rollout = RunState::new(graph.clone(), Options::default());
         for stamped in journal.read(&run).unwrap() {
             let stamped = stamped.unwrap();
             rollout.replay(stamped.at, &stamped.fact).unwrap();
         }
-        rollout.standing()
+        rollout.status()
     });
 }
 

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use maand::engine::RunEnd;
-use maand::sim::{Knobs, Shape, graph, run, run_on};
+use maand::sim::{Shape, SimConfig, graph, run, run_on};
 
 #[global_allocator]
 static MEMORY: AllocProfiler = AllocProfiler::system();
@@ -17,33 +17,33 @@ fn main() {
     divan::main();
 }
 
-fn play(bencher: Bencher<'_, '_>, knobs: &Knobs) {
-    let graph = graph(knobs).expect("a feasible plan");
-    let report = run_on(knobs, &graph);
+fn play(bencher: Bencher<'_, '_>, config: &SimConfig) {
+    let graph = graph(config).expect("a feasible plan");
+    let report = run_on(config, &graph);
     assert_eq!(report.end, Some(RunEnd::Succeeded));
-    bencher.counter(ItemsCount::new(report.journal.len())).bench(|| black_box(run_on(knobs, &graph)).events);
+    bencher.counter(ItemsCount::new(report.journal.len())).bench(|| black_box(run_on(config, &graph)).events);
 }
 
 #[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
 fn pattern_a(bencher: Bencher<'_, '_>, workers: u32) {
-    play(bencher, &Knobs { check: false, ..Knobs::pattern_a(workers) });
+    play(bencher, &SimConfig { check: false, ..SimConfig::pattern_a(workers) });
 }
 
 /// A tenth of the fleet at a time.
 #[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
 fn wide(bencher: Bencher<'_, '_>, workers: u32) {
-    play(bencher, &Knobs { check: false, shape: Shape::Wide, ..Knobs::pattern_a(workers) });
+    play(bencher, &SimConfig { check: false, shape: Shape::Wide, ..SimConfig::pattern_a(workers) });
 }
 
 /// As many as the budgets of four jobs in three zones allow.
 #[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 3, sample_size = 1)]
 fn auto_with_budgets(bencher: Bencher<'_, '_>, workers: u32) {
-    play(bencher, &Knobs { check: false, shape: Shape::Auto, jobs: 4, ..Knobs::pattern_a(workers) });
+    play(bencher, &SimConfig { check: false, shape: Shape::Auto, jobs: 4, ..SimConfig::pattern_a(workers) });
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn random_runs_checked(bencher: Bencher<'_, '_>) {
     let all =
-        || (1..200).filter_map(|seed| run(&Knobs::random(seed))).map(|r| r.journal.len()).sum::<usize>();
+        || (1..200).filter_map(|seed| run(&SimConfig::random(seed))).map(|r| r.journal.len()).sum::<usize>();
     bencher.counter(ItemsCount::new(all())).bench(|| black_box(all()));
 }

@@ -40,7 +40,7 @@ pub struct DisabledChange {
     pub unchanged: Vec<DisabledEntry>,
     /// There, and after a crash nobody can tell whether the owner or a person put them there: they are
     /// left as they are until a person removes them.
-    pub doubtful: Vec<DisabledEntry>,
+    pub ambiguous: Vec<DisabledEntry>,
     /// All that is the owner's own now.
     pub own: BTreeSet<DisabledEntry>,
 }
@@ -84,8 +84,8 @@ impl DisabledFile {
         for entry in entries {
             let list = if record.own.contains(entry) {
                 &mut change.changed
-            } else if record.doubtful.contains(entry) {
-                &mut change.doubtful
+            } else if record.ambiguous.contains(entry) {
+                &mut change.ambiguous
             } else {
                 &mut change.unchanged
             };
@@ -116,8 +116,8 @@ impl DisabledFile {
         for (entry, changed) in ours.into_iter().zip(changed) {
             if changed { removed.push(entry) } else { gone.push(entry) }
         }
-        let doubtful = record.doubtful.iter().filter(of_host).cloned().collect();
-        Ok(DisabledChange { changed: removed, unchanged: gone, doubtful, own: record.own })
+        let ambiguous = record.ambiguous.iter().filter(of_host).cloned().collect();
+        Ok(DisabledChange { changed: removed, unchanged: gone, ambiguous, own: record.own })
     }
 
     /// Puts back those of the owner's own entries that have vanished (a git checkout).
@@ -172,7 +172,7 @@ impl DisabledFile {
             record.own.retain(|entry| !entries.contains(entry));
         }
         let source = Source::new(shown(&path), edited.text.clone());
-        record.doubtful.retain(|entry| is_there(Some(&source), entry));
+        record.ambiguous.retain(|entry| is_there(Some(&source), entry));
         if record != noted {
             record.save(&self.record)?;
         }

@@ -283,9 +283,9 @@ fn what_can_not_be_told_stays_and_is_said_until_a_person_removes_it() {
     by_rename(&file.path, "{\"workers\": [\"h\", \"p\"]}");
     for _ in 0..2 {
         let repeat = file.disable(&lock, &[worker("h")], &mut no_fence).unwrap();
-        assert_eq!((repeat.doubtful.as_slice(), repeat.own.len()), (&[worker("h")][..], 0));
+        assert_eq!((repeat.ambiguous.as_slice(), repeat.own.len()), (&[worker("h")][..], 0));
         let change = file.enable(&lock, &host("h"), &mut no_fence).unwrap();
-        assert_eq!((change.changed.as_slice(), change.doubtful.as_slice()), (&[][..], &[worker("h")][..]));
+        assert_eq!((change.changed.as_slice(), change.ambiguous.as_slice()), (&[][..], &[worker("h")][..]));
     }
     by_rename(&file.path, "{\"workers\": [\"p\"]}");
     assert_eq!(file.disable(&lock, &[worker("h")], &mut no_fence).unwrap().changed, [worker("h")]);

@@ -252,7 +252,8 @@ pub struct Fleet {
     /// What is disabled.
     pub disabled: Disabled,
     /// Made up (`--workers N` without a bucket): nothing of it exists.
-    pub made_up: bool,
+    #[serde(rename = "made_up")]
+    pub synthetic: bool,
 }
 
 impl Fleet {

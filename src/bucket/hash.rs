@@ -41,7 +41,7 @@ mod tests {
             workers: Vec::new(),
             jobs: Vec::new(),
             disabled: Disabled::default(),
-            made_up: false,
+            synthetic: false,
         };
         let (all, without) = (fleet.content_hash(), fleet.content_hash_without_disabled());
         assert_eq!((all.len(), &all), (64, &without));

@@ -47,7 +47,7 @@ impl Bucket {
             workers: workers.iter().map(|(_, placed)| placed.worker.clone()).collect(),
             jobs: jobs.iter().map(|job| job.placed.job.clone()).collect(),
             disabled: Default::default(),
-            made_up: false,
+            synthetic: false,
         };
         self.disabled(&mut fleet, &mut problems);
         if let Err(found) = self.port_range() {

@@ -137,7 +137,7 @@ impl Bucket {
         &self.settings
     }
 
-    /// What is doubtful in `maand.conf` and yet accepted.
+    /// What is ambiguous in `maand.conf` and yet accepted.
     pub fn warnings(&self) -> &Problems {
         &self.warnings
     }

@@ -30,7 +30,7 @@ pub(super) struct Record {
     /// Entries of which it can not be told whether the owner or a person put them there. Nobody but a
     /// person removes them.
     #[serde(default)]
-    pub(super) doubtful: BTreeSet<DisabledEntry>,
+    pub(super) ambiguous: BTreeSet<DisabledEntry>,
     /// Keys of the file that the owner's edits have added to what people had: they go when they are empty.
     #[serde(default)]
     pub(super) made: Vec<String>,
@@ -80,7 +80,7 @@ impl Record {
                 version: VERSION,
                 owner: owner.to_owned(),
                 own: own.clone(),
-                doubtful: BTreeSet::new(),
+                ambiguous: BTreeSet::new(),
                 made: Vec::new(),
                 // Another owner's: what it pushed out still goes back.
                 pending: other.and_then(|other| other.pending).map(|pending| Pending {
@@ -112,7 +112,7 @@ impl Record {
     /// The pending edit has taken place: its entries are the owner's, or no longer.
     pub(super) fn took_place(&mut self, pending: &Pending) {
         for entry in &pending.adds {
-            self.doubtful.remove(entry);
+            self.ambiguous.remove(entry);
             self.own.insert(entry.clone());
         }
         for entry in &pending.removes {
@@ -128,7 +128,7 @@ impl Record {
                 // Put back after it had vanished: it is the owner's either way.
                 self.own.insert(entry.clone());
             } else if present(entry) {
-                self.doubtful.insert(entry.clone());
+                self.ambiguous.insert(entry.clone());
             }
         }
     }

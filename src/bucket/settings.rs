@@ -50,7 +50,7 @@ pub struct Settings {
     /// With `sandbox`: the folder that plays a worker's `/`, with `{host}` for its name.
     pub host_root: Option<String>,
     /// With `sandbox`: settle times, soaks and pauses are so many times shorter; else 1.
-    hurry: u32,
+    time_scale: u32,
     /// With `sandbox`: text of a plan's own is executed.
     execute: bool,
     stated: BTreeSet<String>,
@@ -85,8 +85,8 @@ impl Settings {
     }
 
     /// How many times shorter settle times, soaks and pauses are: 1 for workers that are real.
-    pub fn hurry(&self) -> u32 {
-        if self.sandbox { self.hurry } else { 1 }
+    pub fn time_scale(&self) -> u32 {
+        if self.sandbox { self.time_scale } else { 1 }
     }
 
     /// Whether commands of a plan may be executed on this machine: always, but for a sandbox, whose
@@ -136,7 +136,7 @@ impl Settings {
             job_config_selector: String::new(),
             sandbox: false,
             host_root: None,
-            hurry: 1,
+            time_scale: 1,
             execute: false,
             stated: BTreeSet::new(),
         }
@@ -218,7 +218,7 @@ impl Settings {
             }
             "hurry" => {
                 if let Some(times) = entry.number(doc, 1..=1000) {
-                    self.hurry = times as u32;
+                    self.time_scale = times as u32;
                 }
             }
             "execute" => self.execute = entry.flag(doc).unwrap_or(false),

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::{self, Document};
+use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
-use super::world::World;
 use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Fleet, Job, RestartPolicy, Worker};
 use crate::catalog::CatalogAllocation;
@@ -67,7 +67,7 @@ pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliErr
     context.warn(&warnings);
     match command {
         CatCommand::Deployments(filter) => {
-            let world = World::of(bucket, fleet, context)?;
+            let world = OpenBucket::of(bucket, fleet, context)?;
             let all = engine::of(&world, context)?.allocations().map_err(engine::catalog_error)?;
             let names = all.iter().map(|one| one.job.as_str()).collect();
             let hosts = all.iter().map(|one| one.host.as_str()).collect();

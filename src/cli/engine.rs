@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::Engine;
-use super::world::World;
+use super::open_bucket::OpenBucket;
 use super::{CliError, Context, Exit};
 use crate::bucket::Bucket;
 use crate::catalog::external::{self, Program};
@@ -13,14 +13,14 @@ use crate::graph::RolloutGraph;
 use crate::plan::{HealthScope, Problem, Problems, Step, StepKind};
 
 /// The engine of a bucket: as `--engine` says, else the one that its files belong to.
-pub(super) fn of(world: &World, context: &Context) -> Result<Arc<dyn Catalog>, CliError> {
+pub(super) fn of(world: &OpenBucket, context: &Context) -> Result<Arc<dyn Catalog>, CliError> {
     with_make_timeout(world, context, None)
 }
 
 /// As [`of`], where one run of make may take this long (with the built-in engine; the upstream program
 /// has its own bounds).
 pub(super) fn with_make_timeout(
-    world: &World,
+    world: &OpenBucket,
     context: &Context,
     timeout: Option<Duration>,
 ) -> Result<Arc<dyn Catalog>, CliError> {
@@ -34,7 +34,7 @@ pub(super) fn with_make_timeout(
 }
 
 /// The external engine of a bucket.
-pub(super) fn upstream(world: &World, context: &Context) -> Result<External, CliError> {
+pub(super) fn upstream(world: &OpenBucket, context: &Context) -> Result<External, CliError> {
     external::refuse_nested()?;
     let workers = world.fleet.workers.iter().map(|worker| worker.host.clone()).collect();
     let (bucket, remote) = (Arc::clone(&world.bucket), Arc::clone(&world.remote));
@@ -58,7 +58,7 @@ pub(super) fn why(bucket: &Bucket, context: &Context) -> &'static str {
 /// What a plan on this bucket can not expect of the upstream program; nothing with the built-in engine.
 pub(super) fn differences(graph: &RolloutGraph, bucket: &Bucket, context: &Context) -> Problems {
     let mut problems = Problems::new();
-    if context.engine_for(bucket) == Engine::Builtin || graph.fleet.made_up {
+    if context.engine_for(bucket) == Engine::Builtin || graph.fleet.synthetic {
         return problems;
     }
     problems.extend(bucket.upstream_differences());

@@ -19,6 +19,7 @@ mod init;
 mod interrupt;
 mod job;
 mod man;
+mod open_bucket;
 mod operate;
 mod out;
 mod passthrough;
@@ -27,7 +28,6 @@ mod run;
 mod run_command;
 mod sandbox;
 mod table;
-mod world;
 
 pub use args::Cli;
 pub use context::Context;

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::interrupt::{self, Stage};
+use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
-use super::world::World;
 use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
@@ -52,7 +52,7 @@ impl Operation {
     ) -> Result<Self, CliError> {
         let bucket = Bucket::find(context.bucket.as_deref())?;
         let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
-        let world = World::of(bucket, fleet, context)?;
+        let world = OpenBucket::of(bucket, fleet, context)?;
         let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
         let (stopping, cancel) = (Cancel::new(), Cancel::new());
         let end = Stage { cancel: cancel.clone(), meaning: "ending what is under way" };

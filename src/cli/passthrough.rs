@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{ColorChoice, Engine, OutputFormat};
-use super::world::World;
+use super::open_bucket::OpenBucket;
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
 use crate::bucket::lock::{self, LockError};
@@ -147,7 +147,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
 /// us from helping is left for that program to judge, but not that somebody else is at work.
 fn prepare_job(context: &Context) -> Result<(), CliError> {
     let quiet = Context { quiet: true, ..context.clone() };
-    let Ok(world) = World::open(&quiet) else { return Ok(()) };
+    let Ok(world) = OpenBucket::open(&quiet) else { return Ok(()) };
     let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
     let call = Call {
         stopping: Cancel::new(),

@@ -11,8 +11,8 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::document::{self, Document};
+use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
-use super::world::World;
 use super::{CliError, Context, Exit, engine, interrupt, out};
 use crate::bucket::Host;
 use crate::catalog::command::{
@@ -127,7 +127,7 @@ const COMMAND_LIMIT: u64 = 1 << 20;
 
 /// Carries it out.
 pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliError> {
-    let world = World::open(context)?;
+    let world = OpenBucket::open(context)?;
     let command = command(&args, &world)?;
     let hosts = world.select(&args.workers, &args.labels)?;
     if hosts.is_empty() {
@@ -161,7 +161,7 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
 }
 
 /// The text of the argument, or of `workspace/command.sh`.
-fn command(args: &RunCommandArgs, world: &World) -> Result<String, CliError> {
+fn command(args: &RunCommandArgs, world: &OpenBucket) -> Result<String, CliError> {
     if let Some(command) = &args.command {
         if command.trim().is_empty() || command.contains('\0') {
             return Err(CliError::usage("the command is empty", "give one, such as \"uptime\""));
@@ -213,7 +213,7 @@ struct Health {
 
 impl Health {
     /// An engine that can not do it says so before anything is run.
-    fn new(world: &World, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
+    fn new(world: &OpenBucket, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
         let catalog = engine::of(world, context)?;
         catalog.allocations().map_err(super::engine::catalog_error)?;
         let call = Call {

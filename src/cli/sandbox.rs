@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::{self, Document};
-use super::world::World;
+use super::open_bucket::OpenBucket;
 use super::{CliError, Context, Exit};
 use crate::bucket::{Bucket, Host};
 use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
@@ -113,7 +113,7 @@ pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> R
     };
     let bucket = Bucket::open(&sandbox.bucket_dir())?;
     let (fleet, _) = bucket.load()?;
-    let world = World::of(bucket, fleet, context)?;
+    let world = OpenBucket::of(bucket, fleet, context)?;
     let catalog = Builtin::new(world.bucket, world.remote);
     let call = Call {
         stopping: Cancel::new(),

@@ -15,10 +15,10 @@ use super::Millis;
 
 /// An unknown outcome of a step that may be repeated is looked at again this often before it costs an
 /// attempt: the answer was lost, which says nothing about the step.
-pub(super) const RELOOKS: u8 = 2;
+pub(super) const RECHECKS: u8 = 2;
 
 /// Before a re-look: long enough for a worker that shut down to be gone, short against any step.
-pub(super) const RELOOK_DELAY: Duration = Duration::from_secs(2);
+pub(super) const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Milliseconds to wait after the `tries`-th try (from 1) of a step.
 pub(super) fn delay_ms(retries: &Retries, seed: u64, lane: Lane, step: u32, tries: u32) -> Millis {

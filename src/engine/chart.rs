@@ -194,20 +194,20 @@ impl Chart {
     }
 
     /// Where it is.
-    pub(super) fn state(&self) -> Life {
+    pub(super) fn state(&self) -> WorkerState {
         match self.0.state() {
-            State::Queued {} => Life::Queued,
-            State::Stepping {} => Life::Stepping,
-            State::BackingOff {} => Life::BackingOff,
-            State::Resolving {} => Life::Resolving,
-            State::Awaiting {} => Life::Awaiting,
-            State::Held {} => Life::Held,
-            State::Reverting {} => Life::Reverting,
-            State::Succeeded {} => Life::Succeeded,
-            State::Failed {} => Life::Failed,
-            State::Reverted {} => Life::Reverted,
-            State::Skipped {} => Life::Skipped,
-            State::Cancelled {} => Life::Cancelled,
+            State::Queued {} => WorkerState::Queued,
+            State::Stepping {} => WorkerState::Stepping,
+            State::BackingOff {} => WorkerState::BackingOff,
+            State::Resolving {} => WorkerState::Resolving,
+            State::Awaiting {} => WorkerState::Awaiting,
+            State::Held {} => WorkerState::Held,
+            State::Reverting {} => WorkerState::Reverting,
+            State::Succeeded {} => WorkerState::Succeeded,
+            State::Failed {} => WorkerState::Failed,
+            State::Reverted {} => WorkerState::Reverted,
+            State::Skipped {} => WorkerState::Skipped,
+            State::Cancelled {} => WorkerState::Cancelled,
         }
     }
 }
@@ -215,7 +215,7 @@ impl Chart {
 /// The states of a worker, as others see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Life {
+pub enum WorkerState {
     /// Waits for its turn.
     Queued,
     /// Steps are issued, answers awaited.
@@ -242,7 +242,7 @@ pub enum Life {
     Cancelled,
 }
 
-impl Life {
+impl WorkerState {
     /// Started and not ended.
     pub fn is_active(self) -> bool {
         matches!(
@@ -303,6 +303,6 @@ mod tests {
     fn a_queued_worker_can_not_succeed() {
         let mut chart = Chart::new();
         assert!(!chart.handle(Event::Succeeded));
-        assert_eq!(chart.state(), Life::Queued);
+        assert_eq!(chart.state(), WorkerState::Queued);
     }
 }

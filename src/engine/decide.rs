@@ -7,17 +7,17 @@
 use crate::graph::{Lane, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, StepKind};
 
-use super::backoff::{RELOOK_DELAY, RELOOKS, delay_ms};
-use super::chart::Life;
+use super::backoff::{RECHECK_DELAY, RECHECKS, delay_ms};
+use super::chart::WorkerState;
 use super::lane::{self, Status};
-use super::rollout::Rollout;
-use super::run_chart::Phase;
+use super::run_chart::RunPhase;
+use super::run_state::RunState;
 use super::{
-    AttemptId, Effect, ErrorKind, Fact, HaltReason, Intent, Millis, Order, Resolution, RunEnd, StepError,
-    Timer,
+    AttemptId, AttemptSpec, Effect, ErrorKind, Fact, HaltReason, Intent, Millis, Resolution, RunEnd,
+    StepError, Timer,
 };
 
-impl Rollout {
+impl RunState {
     /// The next fact that follows, with the effects that belong to it.
     pub(super) fn next_fact(&mut self, at: Millis, effects: &mut Vec<Effect>) -> Option<Fact> {
         if self.end.is_some() {
@@ -41,7 +41,7 @@ impl Rollout {
             if !life.is_active() {
                 return None;
             }
-            if life == Life::Reverting {
+            if life == WorkerState::Reverting {
                 return self.next_undo(target, effects);
             }
         }
@@ -81,7 +81,7 @@ impl Rollout {
         let plan_step = self.step(lane, step);
         let timeout = plan_step.timeout.map(millis);
         let gate = match &plan_step.kind {
-            StepKind::Pause { duration } => Some((Some(at + self.hurried(*duration)), None)),
+            StepKind::Pause { duration } => Some((Some(at + self.scaled(*duration)), None)),
             StepKind::Approve { .. } => Some((None, timeout.map(|timeout| at + timeout))),
             _ => None,
         };
@@ -108,7 +108,7 @@ impl Rollout {
                     reboot_issued: needed.and_then(|(_, reboot)| reboot.issued_at),
                 }
             }
-            _ => Intent::Do { repeat: slot.touched },
+            _ => Intent::Do { repeat: slot.was_issued },
         };
         let waits = matches!(intent, Intent::AwaitBoot { .. } | Intent::Reboot { .. });
         if !waits && state.has_unverified_reboot() {
@@ -149,7 +149,7 @@ impl Rollout {
 
     fn order(&self, lane: Lane, step: u32, intent: Intent, effects: &mut Vec<Effect>) -> Fact {
         let attempt = AttemptId(self.last_attempt + 1);
-        effects.push(Effect::Execute(Order { attempt, lane, step, intent: intent.clone() }));
+        effects.push(Effect::Execute(AttemptSpec { attempt, lane, step, intent: intent.clone() }));
         Fact::Issued { attempt, lane, step, intent }
     }
 
@@ -159,9 +159,9 @@ impl Rollout {
             let step = step as u32;
             let kind = &self.step(lane, step).kind;
             match &slot.status {
-                Status::Lost(attempt) => {
+                Status::Orphaned(attempt) => {
                     let attempt = *attempt;
-                    let only_read = !slot.touched;
+                    let only_read = !slot.was_issued;
                     if lane::may_repeat(kind) || only_read {
                         return Some(Fact::InDoubtResolved { attempt, how: Resolution::Repeat });
                     }
@@ -190,17 +190,19 @@ impl Rollout {
     ) -> Fact {
         let slot = &self.lane(lane).steps[step as usize];
         let plan_step = self.step(lane, step);
-        let relook =
-            unknown && slot.relooks > 0 && slot.relooks <= RELOOKS && slot.tries < plan_step.retries.attempts;
+        let recheck = unknown
+            && slot.rechecks > 0
+            && slot.rechecks <= RECHECKS
+            && slot.tries < plan_step.retries.attempts;
         let again = !error.kind.is_final() && slot.tries < plan_step.retries.attempts;
-        if (relook || again) && self.aborted.is_none() {
+        if (recheck || again) && self.aborted.is_none() {
             let delay = if unknown {
-                RELOOK_DELAY.as_millis() as Millis
+                RECHECK_DELAY.as_millis() as Millis
             } else {
                 delay_ms(&plan_step.retries, self.seed, lane, step, slot.tries)
             };
             let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
-            let rearm = (error.kind == ErrorKind::NotRebooted && !itself)
+            let reissue = (error.kind == ErrorKind::NotRebooted && !itself)
                 .then(|| self.lane(lane).awaited_reboot(&self.order, step))
                 .flatten()
                 .filter(|(_, reboot)| reboot.is_unverified())
@@ -208,7 +210,7 @@ impl Rollout {
                 .or_else(|| (error.kind == ErrorKind::NotRebooted && itself).then_some(step));
             let due = at + delay;
             effects.push(Effect::Wake { at: due, timer: Timer::Retry { lane, step } });
-            return Fact::RetryScheduled { lane, step, due, rearm };
+            return Fact::RetryScheduled { lane, step, due, reissue };
         }
         let error = error.clone();
         match plan_step.on_failure {
@@ -287,7 +289,7 @@ impl Rollout {
         }
         let phase = self.chart.phase();
         if self.failures > self.allowed_failures
-            && matches!(phase, Phase::Before | Phase::Rolling | Phase::Soaking)
+            && matches!(phase, RunPhase::Before | RunPhase::Rolling | RunPhase::Soaking)
         {
             let reason =
                 HaltReason::TooManyFailures { failed: self.failures, allowed: self.allowed_failures };
@@ -297,11 +299,11 @@ impl Rollout {
             return None;
         }
         match phase {
-            Phase::Before => self.before.all_satisfied().then_some(Fact::BeforeDone),
-            Phase::Soaking => self.next_wave(at),
-            Phase::Rolling => self.next_admission(at, effects),
-            Phase::After => self.after.all_satisfied().then(|| Fact::RunFinished { end: self.end_now() }),
-            Phase::Fresh | Phase::Preflight | Phase::Halted | Phase::Finished => None,
+            RunPhase::Before => self.before.all_satisfied().then_some(Fact::BeforeDone),
+            RunPhase::Soaking => self.next_wave(at),
+            RunPhase::Rolling => self.next_admission(at, effects),
+            RunPhase::After => self.after.all_satisfied().then(|| Fact::RunFinished { end: self.end_now() }),
+            RunPhase::Fresh | RunPhase::Preflight | RunPhase::Halted | RunPhase::Finished => None,
         }
     }
 
@@ -317,7 +319,7 @@ impl Rollout {
     /// How the run ends if it ends now.
     pub(super) fn end_now(&self) -> RunEnd {
         let well = self.targets.iter().all(|state| {
-            (state.chart.state() == Life::Succeeded || state.left_alone) && !state.is_left_disabled()
+            (state.chart.state() == WorkerState::Succeeded || state.left_alone) && !state.is_left_disabled()
         });
         if well { RunEnd::Succeeded } else { RunEnd::Failed }
     }

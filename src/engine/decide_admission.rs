@@ -5,7 +5,7 @@
 
 use crate::policy::{Conditions, Pick, Reason};
 
-use super::rollout::Rollout;
+use super::run_state::RunState;
 use super::{Effect, Fact, HaltReason, Millis, Timer};
 
 /// Between two looks at jobs that hold everybody back: a person who mends a peer sees the run go on
@@ -16,12 +16,12 @@ const LOOK_AGAIN_MS: Millis = 10_000;
 /// so long, the run halts instead of waiting for ever: twice the default time-out of a step.
 const ADMISSION_PATIENCE_MS: Millis = 10 * 60_000;
 
-impl Rollout {
+impl RunState {
     pub(super) fn next_admission(&mut self, at: Millis, effects: &mut Vec<Effect>) -> Option<Fact> {
         let wave = self.wave?;
         if self.wave_left[wave as usize] == 0 && self.active.is_empty() {
             let last = wave as usize + 1 == self.graph.waves.len();
-            let soak = self.hurried(self.graph.plan.rollout.soak);
+            let soak = self.scaled(self.graph.plan.rollout.soak);
             let soak_until = if last { at } else { at + soak };
             if soak_until > at {
                 effects.push(Effect::Wake { at: soak_until, timer: Timer::Soak { wave } });
@@ -34,15 +34,15 @@ impl Rollout {
         // Time alone changes the answer only where somebody looks again, or a look grows old; with nobody
         // active it is asked each time, for a halt must not be missed.
         let recently = |asked| at - asked < LOOK_AGAIN_MS;
-        if !self.active.is_empty() && self.asked_at.is_some_and(recently) {
+        if !self.active.is_empty() && self.queue_checked_at.is_some_and(recently) {
             return None;
         }
         let conditions = self.conditions();
         let pick = self.queue.pick(&self.admission, at, &conditions);
-        self.asked_at = (!matches!(pick, Pick::Admit(_))).then_some(at);
+        self.queue_checked_at = (!matches!(pick, Pick::Admit(_))).then_some(at);
         match pick {
             Pick::Admit(target) => {
-                self.stuck_since = None;
+                self.blocked_since = None;
                 Some(Fact::WorkerAdmitted { target })
             }
             Pick::Wait { target, reason } => self.wait(at, target, reason, effects),
@@ -89,9 +89,9 @@ impl Rollout {
             Reason::Budget { .. } | Reason::Spread { .. } => {
                 // A peer may get well by itself, and then another than the first in line may start.
                 let sick = matches!(&reason, Reason::Budget { job, .. }
-                    if self.admission.job_now(*job, at).is_some_and(|now| now.unwell > 0));
+                    if self.admission.job_now(*job, at).is_some_and(|now| now.unhealthy > 0));
                 if sick || self.queue.waits_for_health(&self.admission, at, &self.conditions()) {
-                    let since = *self.stuck_since.get_or_insert(at);
+                    let since = *self.blocked_since.get_or_insert(at);
                     let patient = at - since < ADMISSION_PATIENCE_MS;
                     // Workers that all wait for people free nothing by themselves: looking on for ever
                     // would hide that somebody is asked for.

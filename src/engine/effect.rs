@@ -11,7 +11,7 @@ use super::{AttemptId, Intent, Millis, Timer};
 pub enum Effect {
     /// Carry out an attempt; its `Issued` fact is among the facts of the same answer. Exactly one
     /// `Finished` with this number is awaited.
-    Execute(Order),
+    Execute(AttemptSpec),
     /// Apply [`super::Fact::Due`] at that time, or as soon after it as possible.
     Wake {
         /// When.
@@ -29,7 +29,7 @@ pub enum Effect {
 
 /// One attempt to carry out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Order {
+pub struct AttemptSpec {
     /// Its number.
     pub attempt: AttemptId,
     /// Whose.

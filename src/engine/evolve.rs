@@ -4,22 +4,22 @@
 use crate::graph::{Lane, TargetIx};
 use crate::plan::StepKind;
 
-use super::chart::{Event, Life};
+use super::chart::{Event, WorkerState};
 use super::lane::{self, Gate, Status};
-use super::rollout::{Awaited, Rollout};
-use super::run_chart::{Phase, RunEvent};
-use super::{Check, ErrorKind, Fact, Illegal, Intent, Millis, Timer};
+use super::run_chart::{RunEvent, RunPhase};
+use super::run_state::{Awaited, RunState};
+use super::{Check, ErrorKind, Fact, Intent, Millis, RuleViolation, Timer};
 
-impl Rollout {
+impl RunState {
     /// Takes one fact, or says which rule it breaks.
-    pub(super) fn evolve(&mut self, at: Millis, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn evolve(&mut self, at: Millis, fact: &Fact) -> Result<(), RuleViolation> {
         if self.end.is_some() && !matches!(fact, Fact::Finished { .. }) {
-            return Err(Illegal::new("nothing follows the end of a run", fact));
+            return Err(RuleViolation::new("nothing follows the end of a run", fact));
         }
         match fact {
             Fact::RunStarted { workers, seed, .. } => {
                 if *workers as usize != self.targets.len() {
-                    return Err(Illegal::new("a run has the workers of its graph", fact));
+                    return Err(RuleViolation::new("a run has the workers of its graph", fact));
                 }
                 self.run_event(RunEvent::Started, fact)?;
                 self.seed = *seed;
@@ -30,17 +30,17 @@ impl Rollout {
             }
             Fact::BeforeDone => {
                 if !self.before.all_satisfied() {
-                    return Err(Illegal::new("the rollout begins after all of `before`", fact));
+                    return Err(RuleViolation::new("the rollout begins after all of `before`", fact));
                 }
                 self.run_event(RunEvent::BeforeDone, fact)?;
             }
             Fact::WaveStarted { wave } => {
                 let expected = self.wave.map_or(0, |wave| wave + 1);
                 if *wave != expected || *wave as usize >= self.graph.waves.len() {
-                    return Err(Illegal::new("waves begin one after the other", fact));
+                    return Err(RuleViolation::new("waves begin one after the other", fact));
                 }
                 if at < self.soak_until {
-                    return Err(Illegal::new("a wave begins after the soak", fact));
+                    return Err(RuleViolation::new("a wave begins after the soak", fact));
                 }
                 self.run_event(RunEvent::WaveStarted, fact)?;
                 self.wave = Some(*wave);
@@ -48,7 +48,7 @@ impl Rollout {
             Fact::WaveFinished { wave, soak_until } => {
                 let left = self.wave_left.get(*wave as usize).copied();
                 if self.wave != Some(*wave) || left != Some(0) || !self.active.is_empty() {
-                    return Err(Illegal::new("a wave ends when all its workers have", fact));
+                    return Err(RuleViolation::new("a wave ends when all its workers have", fact));
                 }
                 self.run_event(RunEvent::WaveFinished, fact)?;
                 self.soak_until = *soak_until;
@@ -61,21 +61,21 @@ impl Rollout {
             Fact::Issued { attempt, lane, step, intent } => {
                 self.check_issue(*lane, *step, intent, fact)?;
                 if attempt.0 != self.last_attempt + 1 {
-                    return Err(Illegal::new("attempts are numbered without gaps", fact));
+                    return Err(RuleViolation::new("attempts are numbered without gaps", fact));
                 }
                 self.last_attempt = attempt.0;
                 let awaited = Awaited { lane: *lane, step: *step, intent: intent.clone() };
                 self.issue(at, *attempt, awaited);
             }
             Fact::Finished { attempt, outcome } => self.finish(at, *attempt, outcome, fact)?,
-            Fact::RetryScheduled { lane, step, due, rearm } => {
+            Fact::RetryScheduled { lane, step, due, reissue } => {
                 let Status::Ended(_) = self.checked_step(*lane, *step, fact)?.status else {
-                    return Err(Illegal::new("a retry follows a failed attempt", fact));
+                    return Err(RuleViolation::new("a retry follows a failed attempt", fact));
                 };
-                if *rearm == Some(*step) {
+                if *reissue == Some(*step) {
                     self.next_generation(*lane, *step);
-                } else if let Some(reboot) = rearm {
-                    self.rearm_reboot(*lane, *reboot, fact)?;
+                } else if let Some(reboot) = reissue {
+                    self.reissue_reboot(*lane, *reboot, fact)?;
                 }
                 *self.status_mut(*lane, *step) = Status::BackingOff { due: *due };
                 self.settle(*lane);
@@ -85,7 +85,7 @@ impl Rollout {
                 let gate =
                     matches!(self.step(*lane, *step).kind, StepKind::Pause { .. } | StepKind::Approve { .. });
                 if !pending || !gate || !self.needs_met(*lane, *step) || !self.may_step(*lane) {
-                    return Err(Illegal::new("a gate closes when its step's turn comes", fact));
+                    return Err(RuleViolation::new("a gate closes when its step's turn comes", fact));
                 }
                 *self.status_mut(*lane, *step) =
                     Status::Gated(Box::new(Gate { opens: *opens, expires: *expires }));
@@ -95,7 +95,7 @@ impl Rollout {
             Fact::Approved { lane, step, .. } => {
                 let status = &self.checked_step(*lane, *step, fact)?.status;
                 if status.waits_for_a_person().is_none() {
-                    return Err(Illegal::new("only what waits for a person is approved", fact));
+                    return Err(RuleViolation::new("only what waits for a person is approved", fact));
                 }
                 *self.status_mut(*lane, *step) = Status::Done;
                 self.settle(*lane);
@@ -119,7 +119,7 @@ impl Rollout {
             Fact::InDoubtResolved { attempt, how } => self.resolve(*attempt, *how, fact)?,
             Fact::WorkerSucceeded { target } => {
                 if !self.targets[self.index(*target, fact)?].all_satisfied() {
-                    return Err(Illegal::new("a worker succeeds after all its steps", fact));
+                    return Err(RuleViolation::new("a worker succeeds after all its steps", fact));
                 }
                 self.worker_event(*target, Event::Succeeded, fact)?;
                 let state = &self.targets[target.0 as usize];
@@ -133,7 +133,7 @@ impl Rollout {
                 let state = &self.targets[self.index(*target, fact)?];
                 let with_a_step = state.failed.is_some() || error.kind == ErrorKind::Unverified;
                 if !with_a_step || state.in_flight > 0 {
-                    return Err(Illegal::new("a worker fails with a step, and at rest", fact));
+                    return Err(RuleViolation::new("a worker fails with a step, and at rest", fact));
                 }
                 self.worker_event(*target, Event::Failed, fact)?;
                 let state = &mut self.targets[target.0 as usize];
@@ -146,7 +146,7 @@ impl Rollout {
                 let state = &self.targets[self.index(*target, fact)?];
                 let done = state.revert.as_ref().is_some_and(|r| r.todo.is_empty());
                 if !done {
-                    return Err(Illegal::new("a revert ends when all is undone", fact));
+                    return Err(RuleViolation::new("a revert ends when all is undone", fact));
                 }
                 self.worker_event(*target, Event::Reverted, fact)?;
                 self.worker_failed(*target, false);
@@ -154,7 +154,7 @@ impl Rollout {
             Fact::RevertStuck { target, error } => {
                 let state = &self.targets[self.index(*target, fact)?];
                 if state.in_flight > 0 {
-                    return Err(Illegal::new("a revert is stuck at rest", fact));
+                    return Err(RuleViolation::new("a revert is stuck at rest", fact));
                 }
                 self.worker_event(*target, Event::Stuck, fact)?;
                 self.targets[target.0 as usize].error = Some(Box::new(error.clone()));
@@ -180,7 +180,7 @@ impl Rollout {
             Fact::Skipped { target, .. } => self.skip(*target, fact)?,
             Fact::Aborted { revert, .. } => {
                 if self.aborted.is_some() {
-                    return Err(Illegal::new("a run is aborted once", fact));
+                    return Err(RuleViolation::new("a run is aborted once", fact));
                 }
                 self.aborted = Some(*revert);
                 self.agenda.extend(self.active.iter().map(Lane::Worker));
@@ -188,29 +188,29 @@ impl Rollout {
             Fact::WorkerCancelled { target } => {
                 let state = &self.targets[self.index(*target, fact)?];
                 if self.aborted.is_none() || state.in_flight > 0 {
-                    return Err(Illegal::new("workers are cancelled by an abort, at rest", fact));
+                    return Err(RuleViolation::new("workers are cancelled by an abort, at rest", fact));
                 }
                 self.worker_event(*target, Event::Cancelled, fact)?;
                 self.worker_ended(*target);
             }
             Fact::RunFinished { end } => {
                 if !self.active.is_empty() || !self.awaited.is_empty() {
-                    return Err(Illegal::new("a run ends when nothing is under way", fact));
+                    return Err(RuleViolation::new("a run ends when nothing is under way", fact));
                 }
                 self.run_event(RunEvent::Finished, fact)?;
                 self.end = Some(*end);
             }
         }
         if matters_for_admission(fact) {
-            self.asked_at = None;
+            self.queue_checked_at = None;
         }
         self.last_at = self.last_at.max(at);
         Ok(())
     }
 
-    fn preflight(&mut self, checks: &[Check], fact: &Fact) -> Result<(), Illegal> {
+    fn preflight(&mut self, checks: &[Check], fact: &Fact) -> Result<(), RuleViolation> {
         if checks.len() != self.targets.len() {
-            return Err(Illegal::new("preflight looks at every worker", fact));
+            return Err(RuleViolation::new("preflight looks at every worker", fact));
         }
         self.run_event(RunEvent::PreflightDone, fact)?;
         for (at, check) in checks.iter().enumerate() {
@@ -238,16 +238,16 @@ impl Rollout {
         Ok(())
     }
 
-    fn admit(&mut self, at: Millis, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+    fn admit(&mut self, at: Millis, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
         let index = self.index(target, fact)?;
         if self.paused.is_some() || self.interrupted || self.aborted.is_some() {
-            return Err(Illegal::new("nobody is admitted while a run is paused or ending", fact));
+            return Err(RuleViolation::new("nobody is admitted while a run is paused or ending", fact));
         }
         if self.failures > self.allowed_failures {
-            return Err(Illegal::new("nobody is admitted after too many failures", fact));
+            return Err(RuleViolation::new("nobody is admitted after too many failures", fact));
         }
-        if self.chart.phase() != Phase::Rolling || Some(self.graph.targets[index].wave) > self.wave {
-            return Err(Illegal::new("workers are admitted when their wave is open", fact));
+        if self.chart.phase() != RunPhase::Rolling || Some(self.graph.targets[index].wave) > self.wave {
+            return Err(RuleViolation::new("workers are admitted when their wave is open", fact));
         }
         self.worker_event(target, Event::Admitted, fact)?;
         self.targets[index].admitted_at = Some(at);
@@ -268,19 +268,19 @@ impl Rollout {
             return false;
         }
         match lane {
-            Lane::Before => self.chart.phase() == Phase::Before && self.aborted.is_none(),
-            Lane::After => self.chart.phase() == Phase::After && self.aborted.is_none(),
+            Lane::Before => self.chart.phase() == RunPhase::Before && self.aborted.is_none(),
+            Lane::After => self.chart.phase() == RunPhase::After && self.aborted.is_none(),
             Lane::Worker(target) => {
                 let life = self.targets[target.0 as usize].chart.state();
-                life.is_active() && (self.aborted.is_none() || life == Life::Reverting)
+                life.is_active() && (self.aborted.is_none() || life == WorkerState::Reverting)
             }
         }
     }
 
-    fn check_issue(&self, lane: Lane, step: u32, intent: &Intent, fact: &Fact) -> Result<(), Illegal> {
+    fn check_issue(&self, lane: Lane, step: u32, intent: &Intent, fact: &Fact) -> Result<(), RuleViolation> {
         let state = self.checked_step(lane, step, fact)?;
         if !self.may_step(lane) {
-            return Err(Illegal::new("steps are issued in an active lane of an open run", fact));
+            return Err(RuleViolation::new("steps are issued in an active lane of an open run", fact));
         }
         let all = self.lane(lane);
         if intent.is_undo() {
@@ -288,16 +288,16 @@ impl Rollout {
             let fits = next
                 .and_then(|revert| revert.todo.front())
                 .is_some_and(|undo| undo.step == step && undo.intent == *intent);
-            if all.chart.state() != Life::Reverting || !fits {
-                return Err(Illegal::new("undos are issued one after the other", fact));
+            if all.chart.state() != WorkerState::Reverting || !fits {
+                return Err(RuleViolation::new("undos are issued one after the other", fact));
             }
             return Ok(());
         }
-        if all.chart.state() == Life::Reverting || all.failed.is_some() {
-            return Err(Illegal::new("no step is issued after one has failed", fact));
+        if all.chart.state() == WorkerState::Reverting || all.failed.is_some() {
+            return Err(RuleViolation::new("no step is issued after one has failed", fact));
         }
         if state.status != Status::Pending || !self.needs_met(lane, step) {
-            return Err(Illegal::new("a step is issued after what it needs, and once", fact));
+            return Err(RuleViolation::new("a step is issued after what it needs, and once", fact));
         }
         let kind = &self.step(lane, step).kind;
         let fits = match (kind, intent) {
@@ -316,19 +316,19 @@ impl Rollout {
             _ => false,
         };
         if !fits {
-            return Err(Illegal::new("an intent fits its step, and compares with B0", fact));
+            return Err(RuleViolation::new("an intent fits its step, and compares with B0", fact));
         }
         let waits = matches!(intent, Intent::AwaitBoot { .. } | Intent::Reboot { .. });
         if !waits && all.has_unverified_reboot() {
-            return Err(Illegal::new("nothing follows a reboot before the new boot is seen", fact));
+            return Err(RuleViolation::new("nothing follows a reboot before the new boot is seen", fact));
         }
         Ok(())
     }
 
-    fn ended(&self, lane: Lane, step: u32, fact: &Fact) -> Result<(), Illegal> {
+    fn ended(&self, lane: Lane, step: u32, fact: &Fact) -> Result<(), RuleViolation> {
         match self.checked_step(lane, step, fact)?.status {
             Status::Ended(_) => Ok(()),
-            _ => Err(Illegal::new("a step fails with an attempt", fact)),
+            _ => Err(RuleViolation::new("a step fails with an attempt", fact)),
         }
     }
 
@@ -337,30 +337,30 @@ impl Rollout {
         lane: Lane,
         step: u32,
         fact: &Fact,
-    ) -> Result<&lane::StepState, Illegal> {
+    ) -> Result<&lane::StepState, RuleViolation> {
         if let Lane::Worker(target) = lane {
             self.index(target, fact)?;
         }
         self.lane(lane)
             .steps
             .get(step as usize)
-            .ok_or_else(|| Illegal::new("facts speak of steps of the plan", fact))
+            .ok_or_else(|| RuleViolation::new("facts speak of steps of the plan", fact))
     }
 
-    pub(super) fn index(&self, target: TargetIx, fact: &Fact) -> Result<usize, Illegal> {
+    pub(super) fn index(&self, target: TargetIx, fact: &Fact) -> Result<usize, RuleViolation> {
         let index = target.0 as usize;
         if index < self.targets.len() {
             Ok(index)
         } else {
-            Err(Illegal::new("facts speak of selected workers", fact))
+            Err(RuleViolation::new("facts speak of selected workers", fact))
         }
     }
 
-    pub(super) fn run_event(&mut self, event: RunEvent, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn run_event(&mut self, event: RunEvent, fact: &Fact) -> Result<(), RuleViolation> {
         if self.chart.handle(event) {
             Ok(())
         } else {
-            Err(Illegal::new("the run is not in a phase for this", (fact, self.chart.phase())))
+            Err(RuleViolation::new("the run is not in a phase for this", (fact, self.chart.phase())))
         }
     }
 
@@ -369,12 +369,12 @@ impl Rollout {
         target: TargetIx,
         event: Event,
         fact: &Fact,
-    ) -> Result<(), Illegal> {
+    ) -> Result<(), RuleViolation> {
         let state = &mut self.targets[target.0 as usize];
         if state.chart.handle(event) {
             Ok(())
         } else {
-            Err(Illegal::new("the worker is not in a state for this", (fact, state.chart.state())))
+            Err(RuleViolation::new("the worker is not in a state for this", (fact, state.chart.state())))
         }
     }
 }

@@ -3,14 +3,15 @@
 use crate::graph::Lane;
 use crate::plan::StepKind;
 
-use super::backoff::RELOOKS;
+use super::backoff::RECHECKS;
 use super::lane::{self, Ended, Gate, RebootSeen, Status};
-use super::rollout::{Awaited, Rollout};
+use super::run_state::{Awaited, RunState};
 use super::{
-    AttemptId, ErrorKind, Evidence, Fact, Illegal, Intent, Millis, Outcome, Resolution, StepError, Timer,
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Millis, Outcome, Resolution, RuleViolation, StepError,
+    Timer,
 };
 
-impl Rollout {
+impl RunState {
     pub(super) fn issue(&mut self, at: Millis, attempt: AttemptId, awaited: Awaited) {
         let (lane, step) = (awaited.lane, awaited.step);
         if self.is_exclusive(lane, step, &awaited.intent) {
@@ -27,7 +28,7 @@ impl Rollout {
         } else {
             let slot = &mut state.steps[step as usize];
             slot.status = Status::InFlight(attempt);
-            slot.touched |= awaited.intent != Intent::ReadBootId;
+            slot.was_issued |= awaited.intent != Intent::ReadBootId;
             if let (Intent::Reboot { .. }, Some(reboot)) = (&awaited.intent, &mut slot.reboot) {
                 reboot.issued_at = Some(at);
                 reboot.issues += 1;
@@ -47,9 +48,9 @@ impl Rollout {
         attempt: AttemptId,
         outcome: &Outcome,
         fact: &Fact,
-    ) -> Result<(), Illegal> {
+    ) -> Result<(), RuleViolation> {
         if attempt.0 == 0 || attempt.0 > self.last_attempt {
-            return Err(Illegal::new("only what was issued can finish", fact));
+            return Err(RuleViolation::new("only what was issued can finish", fact));
         }
         let Some(awaited) = self.awaited.get(&attempt) else {
             // Stale: a controller that was replaced, or an answer after a person's decision.
@@ -94,7 +95,7 @@ impl Rollout {
             }
             Outcome::NotDone { reason } => {
                 self.pause_wanted = Some(reason.clone());
-                *self.status_mut(lane, step) = Status::Parked;
+                *self.status_mut(lane, step) = Status::Postponed;
                 return;
             }
             Outcome::Failed { error } if self.may_have_departed(lane, step, awaited, error.kind) => {
@@ -110,8 +111,8 @@ impl Rollout {
             }
         };
         let slot = &mut self.lane_mut(lane).steps[step as usize];
-        if unknown && matches!(outcome, Outcome::Unknown { .. }) && slot.relooks < RELOOKS {
-            slot.relooks += 1;
+        if unknown && matches!(outcome, Outcome::Unknown { .. }) && slot.rechecks < RECHECKS {
+            slot.rechecks += 1;
         } else {
             slot.tries += 1;
         }
@@ -141,7 +142,7 @@ impl Rollout {
         let state = self.lane_mut(lane);
         let slot = &mut state.steps[step as usize];
         slot.status = Status::Done;
-        slot.relooks = 0;
+        slot.rechecks = 0;
         match (evidence, &mut slot.reboot) {
             (Evidence::BootId { boot_id }, Some(reboot)) => {
                 reboot.boot_id = Some(boot_id.clone());
@@ -206,11 +207,11 @@ impl Rollout {
     }
 
     /// A reboot that did not happen is entered again, with the same B0; receipts become void.
-    pub(super) fn rearm_reboot(&mut self, lane: Lane, step: u32, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn reissue_reboot(&mut self, lane: Lane, step: u32, fact: &Fact) -> Result<(), RuleViolation> {
         let state = self.checked_step(lane, step, fact)?;
         let rebooted = state.reboot.as_ref().is_none_or(|reboot| !reboot.is_unverified());
         if state.status != Status::Done || rebooted {
-            return Err(Illegal::new("only a reboot that nobody saw is entered again", fact));
+            return Err(RuleViolation::new("only a reboot that nobody saw is entered again", fact));
         }
         self.lane_mut(lane).steps[step as usize].status = Status::Pending;
         self.next_generation(lane, step);
@@ -259,10 +260,10 @@ impl Rollout {
         known.then(|| self.lane(lane).steps.get(step as usize).map(|slot| slot.status.clone()))?
     }
 
-    pub(super) fn doubt(&mut self, attempt: AttemptId, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn doubt(&mut self, attempt: AttemptId, fact: &Fact) -> Result<(), RuleViolation> {
         let (lane, step) = self.find_attempt(attempt, fact)?;
         if lane::may_repeat(&self.step(lane, step).kind) {
-            return Err(Illegal::new("a person decides only what looking can not", fact));
+            return Err(RuleViolation::new("a person decides only what looking can not", fact));
         }
         *self.status_mut(lane, step) = Status::InDoubt(attempt);
         self.settle(lane);
@@ -274,12 +275,12 @@ impl Rollout {
         attempt: AttemptId,
         how: Resolution,
         fact: &Fact,
-    ) -> Result<(), Illegal> {
+    ) -> Result<(), RuleViolation> {
         let (lane, step) = self.find_attempt(attempt, fact)?;
         let status = &self.lane(lane).steps[step as usize].status;
         let person_decides = matches!(status, Status::InDoubt(_));
         if person_decides == (how == Resolution::Repeat) {
-            return Err(Illegal::new("a person decides what is in doubt, and nothing else", fact));
+            return Err(RuleViolation::new("a person decides what is in doubt, and nothing else", fact));
         }
         *self.status_mut(lane, step) = match how {
             Resolution::Repeat | Resolution::Rerun => Status::Pending,
@@ -291,12 +292,12 @@ impl Rollout {
     }
 
     /// The step whose attempt is lost, in doubt, or has ended unknown. Only active lanes can have one.
-    fn find_attempt(&self, attempt: AttemptId, fact: &Fact) -> Result<(Lane, u32), Illegal> {
+    fn find_attempt(&self, attempt: AttemptId, fact: &Fact) -> Result<(Lane, u32), RuleViolation> {
         let lanes = [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(Lane::Worker));
         for lane in lanes {
             for (step, slot) in self.lane(lane).steps.iter().enumerate() {
                 let found = match &slot.status {
-                    Status::Lost(id) | Status::InDoubt(id) => *id == attempt,
+                    Status::Orphaned(id) | Status::InDoubt(id) => *id == attempt,
                     Status::Ended(ended) => ended.unknown && ended.attempt == attempt,
                     _ => false,
                 };
@@ -305,7 +306,7 @@ impl Rollout {
                 }
             }
         }
-        Err(Illegal::new("only an attempt without an answer is in doubt", fact))
+        Err(RuleViolation::new("only an attempt without an answer is in doubt", fact))
     }
 
     /// Whether it is a catalog operation that excludes workers that are down.
@@ -320,7 +321,12 @@ impl Rollout {
 }
 
 /// A success must have been seen, and must be the kind of thing that the intent asked for.
-fn check_evidence(intent: &Intent, evidence: &Evidence, kind: &StepKind, fact: &Fact) -> Result<(), Illegal> {
+fn check_evidence(
+    intent: &Intent,
+    evidence: &Evidence,
+    kind: &StepKind,
+    fact: &Fact,
+) -> Result<(), RuleViolation> {
     let fits = match (intent, evidence) {
         (Intent::ReadBootId, Evidence::BootId { boot_id }) => !boot_id.is_empty(),
         (Intent::ReadBootId, _) => false,
@@ -341,5 +347,5 @@ fn check_evidence(intent: &Intent, evidence: &Evidence, kind: &StepKind, fact: &
         (Intent::Do { .. }, _) => false,
         (_, evidence) => matches!(evidence, Evidence::Said { .. } | Evidence::NotNeeded),
     };
-    if fits { Ok(()) } else { Err(Illegal::new("a success is shown by what was seen", fact)) }
+    if fits { Ok(()) } else { Err(RuleViolation::new("a success is shown by what was seen", fact)) }
 }

@@ -4,13 +4,13 @@
 use crate::graph::{Lane, TargetIx};
 use crate::plan::{StepKind, Undo as PlanUndo};
 
-use super::chart::{Event, Life};
+use super::chart::{Event, WorkerState};
 use super::lane::{Revert, Status, Undo};
-use super::rollout::Rollout;
-use super::run_chart::{Phase, RunEvent};
-use super::{ErrorKind, Fact, HaltReason, Illegal, Intent, StepError};
+use super::run_chart::{RunEvent, RunPhase};
+use super::run_state::RunState;
+use super::{ErrorKind, Fact, HaltReason, Intent, RuleViolation, StepError};
 
-impl Rollout {
+impl RunState {
     /// A worker has ended, in whatever way: others may go on.
     pub(super) fn worker_ended(&mut self, target: TargetIx) {
         self.active.remove(target);
@@ -20,11 +20,11 @@ impl Rollout {
         let own = self.graph.targets[target.0 as usize].wave;
         let wave = self.targets[target.0 as usize].counted_in.unwrap_or(own) as usize;
         self.wave_left[wave] = self.wave_left[wave].saturating_sub(1);
-        self.stuck_since = None;
+        self.blocked_since = None;
         self.wake_blocked();
     }
 
-    /// As [`Rollout::worker_ended`] for one that counts as failed. `stays_down`: it goes on holding
+    /// As [`RunState::worker_ended`] for one that counts as failed. `stays_down`: it goes on holding
     /// its budgets and its domain, unless nothing of it was ever disturbed.
     pub(super) fn worker_failed(&mut self, target: TargetIx, stays_down: bool) {
         let disturbed = self.was_disturbed(target);
@@ -50,7 +50,11 @@ impl Rollout {
     fn was_disturbed(&self, target: TargetIx) -> bool {
         let state = &self.targets[target.0 as usize];
         let steps = &self.graph.plan.steps;
-        state.steps.iter().zip(steps).any(|(slot, step)| slot.touched && crate::policy::disturbs(&step.kind))
+        state
+            .steps
+            .iter()
+            .zip(steps)
+            .any(|(slot, step)| slot.was_issued && crate::policy::disturbs(&step.kind))
     }
 
     /// Lanes that were held back by the exclusion of catalog operations and reboots get another look.
@@ -70,16 +74,16 @@ impl Rollout {
         self.pause_wanted = None;
         self.interrupted = false;
         // A person has looked: patience begins anew.
-        self.stuck_since = None;
+        self.blocked_since = None;
         if fresh_process {
-            self.lose_attempts();
+            self.orphan_attempts();
         }
         if let Some((reason, phase)) = self.halted.clone() {
             let may_go_on = match &reason {
                 HaltReason::TooManyFailures { .. } => self.failures <= self.allowed_failures,
                 HaltReason::NobodyAdmissible { .. } => true,
                 HaltReason::LaneFailed { lane, step, .. } => {
-                    self.rearm_failed_step(*lane, *step);
+                    self.reset_failed_step(*lane, *step);
                     true
                 }
             };
@@ -91,7 +95,7 @@ impl Rollout {
             [Lane::Before, Lane::After].into_iter().chain(self.active.iter().map(Lane::Worker)).collect();
         for lane in lanes {
             for slot in &mut self.lane_mut(lane).steps {
-                if slot.status == Status::Parked {
+                if slot.status == Status::Postponed {
                     slot.status = Status::Pending;
                 }
             }
@@ -100,7 +104,7 @@ impl Rollout {
     }
 
     /// What the controller before had in flight has no answer, and will get none.
-    fn lose_attempts(&mut self) {
+    fn orphan_attempts(&mut self) {
         let mut lost: Vec<_> = self.awaited.drain().collect();
         lost.sort_by_key(|(attempt, _)| *attempt);
         self.catalog_in_flight = 0;
@@ -111,7 +115,7 @@ impl Rollout {
             let state = self.lane_mut(awaited.lane);
             state.in_flight -= 1;
             if !awaited.intent.is_undo() {
-                state.steps[awaited.step as usize].status = Status::Lost(attempt);
+                state.steps[awaited.step as usize].status = Status::Orphaned(attempt);
             } else if let Some(revert) = &mut state.revert {
                 revert.in_flight = None;
                 if !repeatable_undo {
@@ -123,24 +127,24 @@ impl Rollout {
     }
 
     /// The failed step is pending again, with all its attempts.
-    fn rearm_failed_step(&mut self, lane: Lane, step: u32) {
+    fn reset_failed_step(&mut self, lane: Lane, step: u32) {
         let state = self.lane_mut(lane);
         let slot = &mut state.steps[step as usize];
         slot.status = Status::Pending;
         slot.tries = 0;
-        slot.relooks = 0;
+        slot.rechecks = 0;
         state.failed = None;
         state.error = None;
     }
 
-    pub(super) fn retry(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn retry(&mut self, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
         let index = self.index(target, fact)?;
         let phase = self.halted.as_ref().map_or(self.chart.phase(), |(_, phase)| *phase);
-        if !matches!(phase, Phase::Rolling | Phase::Soaking) || self.aborted.is_some() {
-            return Err(Illegal::new("workers are retried while the rollout is open", fact));
+        if !matches!(phase, RunPhase::Rolling | RunPhase::Soaking) || self.aborted.is_some() {
+            return Err(RuleViolation::new("workers are retried while the rollout is open", fact));
         }
         if self.targets[index].revert.is_some() {
-            return Err(Illegal::new("a worker whose steps are partly undone is not retried", fact));
+            return Err(RuleViolation::new("a worker whose steps are partly undone is not retried", fact));
         }
         let failed = self.targets[index].failed;
         self.worker_event(target, Event::Retried, fact)?;
@@ -151,7 +155,7 @@ impl Rollout {
         for step in failed_steps {
             let lane = Lane::Worker(target);
             let not_rebooted = matches!(failed, Some((at, ErrorKind::NotRebooted)) if at == step);
-            self.rearm_failed_step(lane, step);
+            self.reset_failed_step(lane, step);
             if not_rebooted {
                 self.enter_reboot_again(target, step);
             }
@@ -160,7 +164,7 @@ impl Rollout {
         for slot in &mut state.steps {
             // What waited beside the failed step waits anew: its timer is gone, or long past, and a resume
             // looks at active workers alone.
-            if matches!(slot.status, Status::Gated(_) | Status::BackingOff { .. } | Status::Parked) {
+            if matches!(slot.status, Status::Gated(_) | Status::BackingOff { .. } | Status::Postponed) {
                 slot.status = Status::Pending;
             }
         }
@@ -169,7 +173,7 @@ impl Rollout {
         state.counted_failed = false;
         state.retried = true;
         // Its own wave may have ended long ago, or not have begun.
-        let open = self.wave.map_or(0, |wave| wave + u32::from(phase == Phase::Soaking));
+        let open = self.wave.map_or(0, |wave| wave + u32::from(phase == RunPhase::Soaking));
         let wave = open.max(self.graph.targets[index].wave);
         state.counted_in = Some(wave);
         self.failures -= 1;
@@ -177,7 +181,7 @@ impl Rollout {
         // It may not be down (it failed before it was disturbed), and others may have gone down
         // since: admission is asked again.
         self.queue.push(target);
-        self.stuck_since = None;
+        self.blocked_since = None;
         Ok(())
     }
 
@@ -196,14 +200,17 @@ impl Rollout {
         }
     }
 
-    pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn skip(&mut self, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
         let index = self.index(target, fact)?;
-        if matches!(self.chart.phase(), Phase::Fresh | Phase::Preflight) {
-            return Err(Illegal::new("workers are skipped after preflight, which says how they are", fact));
+        if matches!(self.chart.phase(), RunPhase::Fresh | RunPhase::Preflight) {
+            return Err(RuleViolation::new(
+                "workers are skipped after preflight, which says how they are",
+                fact,
+            ));
         }
         let before = self.targets[index].chart.state();
         self.worker_event(target, Event::Skipped, fact)?;
-        if before == Life::Queued {
+        if before == WorkerState::Queued {
             self.queue.remove(target);
             self.worker_ended(target);
         }
@@ -212,14 +219,14 @@ impl Rollout {
             state.counted_failed = false;
             self.failures -= 1;
         }
-        self.stuck_since = None;
+        self.blocked_since = None;
         Ok(())
     }
 
-    pub(super) fn start_revert(&mut self, target: TargetIx, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn start_revert(&mut self, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
         let state = &self.targets[self.index(target, fact)?];
         if state.in_flight > 0 || (state.failed.is_none() && self.aborted.is_none()) {
-            return Err(Illegal::new("a revert follows a failure or an abort, at rest", fact));
+            return Err(RuleViolation::new("a revert follows a failure or an abort, at rest", fact));
         }
         let todo = self.undos(target).into();
         self.worker_event(target, Event::RevertStarted, fact)?;
@@ -239,7 +246,7 @@ impl Rollout {
             failed.into_iter().chain(self.order.iter().rev().copied().filter(|step| Some(*step) != failed));
         let mut todo = Vec::new();
         for step in newest_first {
-            if !state.steps[step as usize].touched {
+            if !state.steps[step as usize].was_issued {
                 continue;
             }
             let mut undo = |intent| todo.push(Undo { step, intent });

@@ -45,7 +45,7 @@ pub enum Fact {
         /// Jitter is drawn from it, so that a replay draws the same.
         seed: u64,
     },
-    /// Every selected worker was looked at before anything was touched.
+    /// Every selected worker was looked at before anything was was_issued.
     Preflight {
         /// One entry for each target, in order.
         checks: Vec<Check>,
@@ -100,7 +100,8 @@ pub enum Fact {
         /// When.
         due: Millis,
         /// The reboot did not happen: its step is entered again, with the same boot id to compare.
-        rearm: Option<u32>,
+        #[serde(rename = "rearm")]
+        reissue: Option<u32>,
     },
     /// A `pause` or `approve` step was reached.
     GateClosed {

@@ -19,7 +19,7 @@ pub(super) enum Status {
     /// An attempt ended badly, and what follows is not decided yet.
     Ended(Box<Ended>),
     /// Issued by a controller that is gone.
-    Lost(AttemptId),
+    Orphaned(AttemptId),
     /// A person has to say whether it ran.
     InDoubt(AttemptId),
     /// To be issued again then.
@@ -27,7 +27,7 @@ pub(super) enum Status {
     /// Waits for its time, or for a person.
     Gated(Box<Gate>),
     /// Nothing was done and no worker is to blame: issued again when the run is resumed.
-    Parked,
+    Postponed,
     /// Ended well.
     Done,
     /// Its `when` does not hold here, or a person said to go on without it.
@@ -77,9 +77,9 @@ pub(super) struct StepState {
     /// Attempts that were spent since the start or the last retry by a person.
     pub(super) tries: u32,
     /// Unknown outcomes that were looked at again without spending an attempt.
-    pub(super) relooks: u8,
+    pub(super) rechecks: u8,
     /// It was issued at least once: it may have changed something.
-    pub(super) touched: bool,
+    pub(super) was_issued: bool,
     /// Of a reboot step.
     pub(super) reboot: Option<Box<RebootState>>,
 }
@@ -170,8 +170,8 @@ impl LaneState {
             .map(|at| StepState {
                 status: if applies(at) { Status::Pending } else { Status::Skipped },
                 tries: 0,
-                relooks: 0,
-                touched: false,
+                rechecks: 0,
+                was_issued: false,
                 reboot: matches!(steps[at].kind, StepKind::Reboot { .. }).then(Box::<RebootState>::default),
             })
             .collect();
@@ -197,7 +197,7 @@ impl LaneState {
     /// What the steps, taken together, are doing.
     pub(super) fn activity(&self) -> Activity {
         let any = |wanted: fn(&Status) -> bool| self.steps.iter().any(|step| wanted(&step.status));
-        if any(|s| matches!(s, Status::Lost(_) | Status::InDoubt(_))) {
+        if any(|s| matches!(s, Status::Orphaned(_) | Status::InDoubt(_))) {
             Activity::Resolving
         } else if any(|s| matches!(s, Status::InFlight(_))) {
             Activity::Stepping

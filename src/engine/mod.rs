@@ -1,7 +1,7 @@
 //! Facts in, effects out: the pure heart of a run.
 //!
-//! [`Rollout::apply`] takes one new fact and answers with the facts that follow from it and the
-//! effects to carry out; [`Rollout::replay`] takes stored facts and only rebuilds state. No I/O, no
+//! [`RunState::apply`] takes one new fact and answers with the facts that follow from it and the
+//! effects to carry out; [`RunState::replay`] takes stored facts and only rebuilds state. No I/O, no
 //! clock (the time is in the fact), no threads: a real run, a resume, a rehearsal and a simulation
 //! are this code with something else behind the effects.
 
@@ -16,20 +16,20 @@ mod evolve;
 mod evolve_attempt;
 mod evolve_control;
 mod fact;
-mod illegal;
 mod lane;
 mod mask;
 mod median;
-mod rollout;
+mod rule_violation;
 mod run_chart;
+mod run_state;
 mod view;
 
 pub use attempts::AttemptMap;
-pub use chart::Life;
+pub use chart::WorkerState;
 pub use effect::*;
 pub use error::{ErrorKind, StepError};
 pub use fact::*;
-pub use illegal::Illegal;
-pub use rollout::{Consequences, Options, Rollout};
-pub use run_chart::Phase;
-pub use view::Standing;
+pub use rule_violation::RuleViolation;
+pub use run_chart::RunPhase;
+pub use run_state::{Decision, Options, RunState};
+pub use view::RunStatus;

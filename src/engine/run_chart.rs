@@ -1,7 +1,7 @@
 //! The chart of a whole run (statig, blocking): which phase may follow which.
 //!
 //! Pauses, signals and aborts are not phases but conditions that hold in any of them; they are kept
-//! beside the chart in [`super::Rollout`].
+//! beside the chart in [`super::RunState`].
 
 use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
 use statig::prelude::*;
@@ -17,7 +17,7 @@ pub(super) enum RunEvent {
     RolloutDone,
     Halted,
     /// Goes on after a halt, in the phase where it stopped.
-    Unhalted(Phase),
+    Unhalted(RunPhase),
     Finished,
 }
 
@@ -95,10 +95,10 @@ impl Machine {
     #[state(superstate = "known")]
     fn halted(event: &RunEvent) -> Outcome<State> {
         match event {
-            RunEvent::Unhalted(Phase::Before) => Transition(State::before()),
-            RunEvent::Unhalted(Phase::Rolling) => Transition(State::rolling()),
-            RunEvent::Unhalted(Phase::Soaking) => Transition(State::soaking()),
-            RunEvent::Unhalted(Phase::After) => Transition(State::after()),
+            RunEvent::Unhalted(RunPhase::Before) => Transition(State::before()),
+            RunEvent::Unhalted(RunPhase::Rolling) => Transition(State::rolling()),
+            RunEvent::Unhalted(RunPhase::Soaking) => Transition(State::soaking()),
+            RunEvent::Unhalted(RunPhase::After) => Transition(State::after()),
             RunEvent::Finished => Transition(State::finished()),
             _ => Super,
         }
@@ -133,16 +133,16 @@ impl RunChart {
         !verdict.ignored
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> RunPhase {
         match self.0.state() {
-            State::Fresh {} => Phase::Fresh,
-            State::Preflight {} => Phase::Preflight,
-            State::Before {} => Phase::Before,
-            State::Rolling {} => Phase::Rolling,
-            State::Soaking {} => Phase::Soaking,
-            State::After {} => Phase::After,
-            State::Halted {} => Phase::Halted,
-            State::Finished {} => Phase::Finished,
+            State::Fresh {} => RunPhase::Fresh,
+            State::Preflight {} => RunPhase::Preflight,
+            State::Before {} => RunPhase::Before,
+            State::Rolling {} => RunPhase::Rolling,
+            State::Soaking {} => RunPhase::Soaking,
+            State::After {} => RunPhase::After,
+            State::Halted {} => RunPhase::Halted,
+            State::Finished {} => RunPhase::Finished,
         }
     }
 }
@@ -150,10 +150,10 @@ impl RunChart {
 /// The phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum RunPhase {
     /// Nothing has happened.
     Fresh,
-    /// Workers are looked at; nothing is touched.
+    /// Workers are looked at; nothing is was_issued.
     Preflight,
     /// The steps of `before`.
     Before,
@@ -178,15 +178,15 @@ mod tests {
         let mut chart = RunChart::new();
         assert!(!chart.handle(RunEvent::WaveStarted));
         for (event, phase) in [
-            (RunEvent::Started, Phase::Preflight),
-            (RunEvent::PreflightDone, Phase::Before),
-            (RunEvent::BeforeDone, Phase::Soaking),
-            (RunEvent::WaveStarted, Phase::Rolling),
-            (RunEvent::WaveFinished, Phase::Soaking),
-            (RunEvent::Halted, Phase::Halted),
-            (RunEvent::Unhalted(Phase::Soaking), Phase::Soaking),
-            (RunEvent::RolloutDone, Phase::After),
-            (RunEvent::Finished, Phase::Finished),
+            (RunEvent::Started, RunPhase::Preflight),
+            (RunEvent::PreflightDone, RunPhase::Before),
+            (RunEvent::BeforeDone, RunPhase::Soaking),
+            (RunEvent::WaveStarted, RunPhase::Rolling),
+            (RunEvent::WaveFinished, RunPhase::Soaking),
+            (RunEvent::Halted, RunPhase::Halted),
+            (RunEvent::Unhalted(RunPhase::Soaking), RunPhase::Soaking),
+            (RunEvent::RolloutDone, RunPhase::After),
+            (RunEvent::Finished, RunPhase::Finished),
         ] {
             assert!(chart.handle(event), "{event:?}");
             assert_eq!(chart.phase(), phase);

@@ -3,15 +3,15 @@
 use crate::graph::{Lane, TargetIx, TargetSet};
 use crate::policy::Verdict;
 
-use super::chart::Life;
+use super::chart::WorkerState;
 use super::lane::Status;
-use super::rollout::Rollout;
-use super::run_chart::Phase;
+use super::run_chart::RunPhase;
+use super::run_state::RunState;
 use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
 
 /// Whether a controller still has something to wait for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum RunStatus {
     /// Attempts are in flight, timers are set, or looks are under way.
     Busy,
     /// The last fact is there.
@@ -27,23 +27,23 @@ pub enum Standing {
         /// Gates that wait for an approval.
         gates: Vec<(Lane, u32)>,
         /// Attempts that a person has to decide about.
-        doubts: Vec<(AttemptId, Lane, u32)>,
+        undecided: Vec<(AttemptId, Lane, u32)>,
     },
 }
 
-impl Rollout {
+impl RunState {
     /// What there is to wait for.
-    pub fn standing(&self) -> Standing {
+    pub fn status(&self) -> RunStatus {
         if let Some(end) = self.end {
-            return Standing::Finished(end);
+            return RunStatus::Finished(end);
         }
         if !self.awaited.is_empty() || self.observing {
-            return Standing::Busy;
+            return RunStatus::Busy;
         }
         if self.interrupted {
-            return Standing::Interrupted;
+            return RunStatus::Interrupted;
         }
-        let (mut gates, mut doubts, mut timed) = (Vec::new(), Vec::new(), false);
+        let (mut gates, mut undecided, mut timed) = (Vec::new(), Vec::new(), false);
         for lane in self.open_lanes() {
             for (step, slot) in self.lane(lane).steps.iter().enumerate() {
                 match &slot.status {
@@ -52,28 +52,28 @@ impl Rollout {
                         timed |= gate.expires.is_some();
                     }
                     Status::Gated(_) | Status::BackingOff { .. } => timed = true,
-                    Status::InDoubt(attempt) => doubts.push((*attempt, lane, step as u32)),
+                    Status::InDoubt(attempt) => undecided.push((*attempt, lane, step as u32)),
                     _ => {}
                 }
             }
         }
         if timed {
-            return Standing::Busy;
+            return RunStatus::Busy;
         }
         if let Some(reason) = &self.paused {
-            return Standing::Paused(reason.clone());
+            return RunStatus::Paused(reason.clone());
         }
-        let soaking = self.chart.phase() == Phase::Soaking;
+        let soaking = self.chart.phase() == RunPhase::Soaking;
         if soaking || self.admission_due.is_some() {
-            return Standing::Busy;
+            return RunStatus::Busy;
         }
         if let Some((reason, _)) = &self.halted {
-            return Standing::Halted(reason.clone());
+            return RunStatus::Halted(reason.clone());
         }
-        if gates.is_empty() && doubts.is_empty() {
-            Standing::Busy
+        if gates.is_empty() && undecided.is_empty() {
+            RunStatus::Busy
         } else {
-            Standing::WaitsForPeople { gates, doubts }
+            RunStatus::WaitsForPeople { gates, undecided }
         }
     }
 
@@ -95,7 +95,7 @@ impl Rollout {
                 }
             }
         }
-        if let (Phase::Soaking, Some(wave)) = (self.chart.phase(), self.wave) {
+        if let (RunPhase::Soaking, Some(wave)) = (self.chart.phase(), self.wave) {
             effects.push(Effect::Wake { at: self.soak_until, timer: Timer::Soak { wave } });
         }
     }
@@ -105,7 +105,7 @@ impl Rollout {
     }
 
     /// Attempts that a person has to decide about.
-    pub fn doubts(&self) -> Vec<AttemptId> {
+    pub fn undecided(&self) -> Vec<AttemptId> {
         let in_doubt = |status: &Status| match status {
             Status::InDoubt(attempt) => Some(*attempt),
             _ => None,
@@ -134,12 +134,12 @@ impl Rollout {
     }
 
     /// Where the run is.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> RunPhase {
         self.chart.phase()
     }
 
     /// The state of a worker.
-    pub fn life(&self, target: TargetIx) -> Life {
+    pub fn worker_state(&self, target: TargetIx) -> WorkerState {
         self.targets[target.0 as usize].chart.state()
     }
 
@@ -193,7 +193,8 @@ impl Rollout {
 
     /// What admission says about a worker now; `None` when it is not queued.
     pub fn verdict(&self, target: TargetIx, at: Millis) -> Option<Verdict> {
-        (self.life(target) == Life::Queued).then(|| self.admission.verdict(target, at, &self.conditions()))
+        (self.worker_state(target) == WorkerState::Queued)
+            .then(|| self.admission.verdict(target, at, &self.conditions()))
     }
 
     /// Each step of a lane in words: what it is doing.
@@ -202,12 +203,12 @@ impl Rollout {
             Status::Pending => "not started",
             Status::InFlight(_) => "in progress",
             Status::Ended(_) => "failed, not decided yet",
-            Status::Lost(_) => "answer lost",
+            Status::Orphaned(_) => "answer lost",
             Status::InDoubt(_) => "in doubt: a person has to decide",
             Status::BackingOff { .. } => "waits for its next attempt",
             Status::Gated(gate) if gate.opens.is_none() => "waits for an approval",
             Status::Gated(_) => "waits",
-            Status::Parked => "held until the run is resumed",
+            Status::Postponed => "held until the run is resumed",
             Status::Done => "done",
             Status::Skipped => "skipped",
             Status::Ignored => "failed, ignored",

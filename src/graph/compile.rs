@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::graph::testing::{codes, compiled, fleet, located, names, plan, reboot, step, worker};
-    use crate::graph::{Lane, Node, TargetIx, made_up_fleet};
+    use crate::graph::{Lane, Node, TargetIx, synthetic_fleet};
     use crate::plan::{Amount, Expect, Order, Spread, Targets, WaveSize};
 
     fn three() -> Fleet {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_up_fleet_suits_its_plan() {
+    fn a_synthetic_fleet_suits_its_plan() {
         let mut plan = plan();
         plan.targets.labels = names(&["Edge"]);
         plan.targets.jobs = names(&["api"]);
@@ -396,13 +396,13 @@ mod tests {
             ..Targets::default()
         }));
         plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 }));
-        let fleet = made_up_fleet(&plan, 9);
+        let fleet = synthetic_fleet(&plan, 9);
         let graph = compiled(&plan, &fleet);
-        assert!(fleet.made_up);
+        assert!(fleet.synthetic);
         assert_eq!(graph.targets.len(), 6);
         assert_eq!(graph.host(TargetIx(0)), "worker-1");
         plan.targets.workers = Some(names(&["10.1.1.1", "worker-2"]));
-        let hosts: Vec<_> = made_up_fleet(&plan, 4).workers.iter().map(|w| w.host.to_string()).collect();
+        let hosts: Vec<_> = synthetic_fleet(&plan, 4).workers.iter().map(|w| w.host.to_string()).collect();
         assert_eq!(hosts, ["10.1.1.1", "worker-2", "worker-1", "worker-3"]);
     }
 }

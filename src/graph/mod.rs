@@ -6,21 +6,21 @@
 mod compile;
 mod dag;
 mod hash;
-mod made_up;
 mod matcher;
 mod model;
 mod names;
 mod numbers;
 mod render;
 mod select;
+mod synthetic;
 mod target_set;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use compile::{CompileOptions, compile};
-pub use made_up::made_up_fleet;
 pub use model::*;
 pub use numbers::{JobBudget, Numbers, Resolved};
 pub use render::{dot, mermaid};
 pub use select::{Selection, SelectionPart};
+pub use synthetic::synthetic_fleet;
 pub use target_set::TargetSet;

@@ -120,7 +120,7 @@ pub(crate) fn fleet(workers: Vec<Worker>, jobs: &[&str]) -> Fleet {
         workers,
         jobs: jobs.iter().map(|name| job(name)).collect(),
         disabled: Disabled::default(),
-        made_up: true,
+        synthetic: true,
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Admission {
     active: TargetSet,
     down: TargetSet,
     /// Those of `down` that were never admitted: nobody asked whether they may be, and they may have come back.
-    away: TargetSet,
+    down_before_admission: TargetSet,
     /// For each budget.
     jobs: Vec<Availability>,
     /// For each domain the workers that hold it.
@@ -70,9 +70,9 @@ struct Availability {
     /// On workers that are down.
     down: BTreeSet<TargetIx>,
     /// On others, not well in the last round.
-    unwell: BTreeSet<WorkerIx>,
+    unhealthy: BTreeSet<WorkerIx>,
     /// Back up since the last round: nobody has looked yet.
-    unseen: BTreeSet<WorkerIx>,
+    unverified: BTreeSet<WorkerIx>,
     /// The time of the last round.
     observed_at: Option<i64>,
 }
@@ -100,7 +100,7 @@ impl Admission {
         Self {
             active: TargetSet::default(),
             down: TargetSet::default(),
-            away: TargetSet::default(),
+            down_before_admission: TargetSet::default(),
             jobs: vec![Availability::default(); limits.budgets.len()],
             domains: vec![BTreeSet::new(); limits.spread.as_ref().map_or(0, |spread| spread.domains.len())],
             held: BTreeSet::new(),
@@ -187,7 +187,7 @@ impl Admission {
     /// its steps disturbs it.
     pub fn admitted(&mut self, target: TargetIx) {
         self.active.insert(target);
-        self.away.remove(target);
+        self.down_before_admission.remove(target);
         if self.limits.disturbs(target) {
             self.goes_down(target);
         }
@@ -218,7 +218,7 @@ impl Admission {
     /// not.
     pub fn unreachable(&mut self, target: TargetIx) {
         self.failed(target, true);
-        self.away.insert(target);
+        self.down_before_admission.insert(target);
     }
 
     /// One round of observation over all enabled allocations of `jobs`, begun at `at_ms`
@@ -232,8 +232,8 @@ impl Admission {
             let known = &mut self.jobs[budget];
             if known.observed_at.is_none_or(|last| at_ms >= last) {
                 known.observed_at = Some(at_ms);
-                known.unwell.clear();
-                known.unseen.clear();
+                known.unhealthy.clear();
+                known.unverified.clear();
                 newer[budget] = true;
             }
         }
@@ -241,7 +241,7 @@ impl Admission {
             let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
             // Most are down, and that is told by a bit.
             if !self.holds(budget, *worker) && self.limits.holders[budget].binary_search(worker).is_ok() {
-                self.jobs[budget].unwell.insert(*worker);
+                self.jobs[budget].unhealthy.insert(*worker);
             }
         }
     }
@@ -268,8 +268,8 @@ impl Admission {
         let constraint = &self.limits.constraints[target.0 as usize];
         for budget in &constraint.budgets {
             let job = &mut self.jobs[*budget as usize];
-            job.unwell.remove(&worker);
-            job.unseen.remove(&worker);
+            job.unhealthy.remove(&worker);
+            job.unverified.remove(&worker);
             job.down.insert(target);
         }
         if let Some(domain) = constraint.domain {
@@ -282,13 +282,13 @@ impl Admission {
         if !self.down.remove(target) {
             return;
         }
-        self.away.remove(target);
+        self.down_before_admission.remove(target);
         let worker = self.workers[target.0 as usize];
         let constraint = &self.limits.constraints[target.0 as usize];
         for budget in &constraint.budgets {
             let job = &mut self.jobs[*budget as usize];
             job.down.remove(&target);
-            job.unseen.insert(worker);
+            job.unverified.insert(worker);
         }
         if let Some(domain) = constraint.domain {
             let holders = &mut self.domains[domain as usize];
@@ -328,17 +328,17 @@ impl Admission {
             of: limit.of,
             wants: limit.wants,
             down: known.down.len() as u32,
-            unwell: known.unwell.len() as u32,
-            unseen: known.unseen.len() as u32,
+            unhealthy: known.unhealthy.len() as u32,
+            unverified: known.unverified.len() as u32,
             fresh: known.fresh(now_ms),
         })
     }
 
     /// Queued workers among these have a verdict of their own, which their like need not share: their
-    /// own allocation was seen unwell, and so counts already. Those that came back and were not looked at since
+    /// own allocation was seen unhealthy, and so counts already. Those that came back and were not looked at since
     /// count as well, and are not among these: who of them is queued was put back, and is asked about alone.
-    pub(super) fn unwell_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
-        let workers = self.jobs.iter().flat_map(|job| &job.unwell);
+    pub(super) fn unhealthy_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
+        let workers = self.jobs.iter().flat_map(|job| &job.unhealthy);
         workers.filter_map(|worker| {
             let target = self.target_of[worker.0 as usize];
             (target != NOT_SELECTED).then_some(TargetIx(target))
@@ -356,9 +356,9 @@ pub struct JobNow {
     /// On workers that are down in this run.
     pub down: u32,
     /// On other workers, not well in the last round.
-    pub unwell: u32,
+    pub unhealthy: u32,
     /// On workers that came back since the last round.
-    pub unseen: u32,
+    pub unverified: u32,
     /// The last round still counts.
     pub fresh: bool,
 }

@@ -48,7 +48,7 @@ pub enum Pick {
 /// Workers with the same constraints (wave, failure domain, budgeted jobs) are alike: when the first
 /// of them has to wait, so have all. So only the first of each kind is asked about, with a few
 /// exceptions: those that were put back (they may be down already) and those whose own allocation was
-/// seen unwell.
+/// seen unhealthy.
 ///
 /// With `concurrency: auto` and no explicit order, the workers whose jobs will take longest come first
 /// (list scheduling by the critical path): the job of which most workers are queued for each that may
@@ -284,7 +284,7 @@ impl Queue {
         let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
         let mut targets: Vec<TargetIx> =
             open.filter_map(|kind| self.kinds[*kind as usize].queued.first().copied()).collect();
-        let apart = self.returned.iter().copied().chain(admission.unwell_targets());
+        let apart = self.returned.iter().copied().chain(admission.unhealthy_targets());
         targets.extend(apart.filter(|target| {
             self.contains(*target) && self.kind(*target).constraint.wave <= conditions.current_wave
         }));

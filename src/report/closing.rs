@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::engine::Millis;
 use crate::plan::counted;
 
-use super::view::{RunState, RunView, WorkerState, WorkerView};
+use super::view::{PublicRunState, PublicWorkerState, RunView, WorkerView};
 use super::{span_in_words, took_in_words, words};
 
 /// More workers than this are summed up when they ended alike and well.
@@ -48,16 +48,16 @@ pub fn status_text(at: Millis, view: &RunView) -> String {
     )
 }
 
-fn state_in_words(state: RunState) -> &'static str {
+fn state_in_words(state: PublicRunState) -> &'static str {
     match state {
-        RunState::Running => "is running",
-        RunState::Waiting => "waits for a person",
-        RunState::Paused => "is paused",
-        RunState::Interrupted => "was interrupted",
-        RunState::Halted => "has halted",
-        RunState::Succeeded => "succeeded",
-        RunState::Failed => "failed",
-        RunState::Aborted => "was aborted",
+        PublicRunState::Running => "is running",
+        PublicRunState::Waiting => "waits for a person",
+        PublicRunState::Paused => "is paused",
+        PublicRunState::Interrupted => "was interrupted",
+        PublicRunState::Halted => "has halted",
+        PublicRunState::Succeeded => "succeeded",
+        PublicRunState::Failed => "failed",
+        PublicRunState::Aborted => "was aborted",
     }
 }
 
@@ -86,8 +86,8 @@ fn workers(text: &mut String, view: &RunView) {
         .workers
         .iter()
         .filter(|worker| {
-            worker.state != WorkerState::Queued
-                && (view.workers.len() <= LISTED || worker.state != WorkerState::Succeeded)
+            worker.state != PublicWorkerState::Queued
+                && (view.workers.len() <= LISTED || worker.state != PublicWorkerState::Succeeded)
         })
         .take(LISTED)
         .collect();
@@ -100,7 +100,10 @@ fn workers(text: &mut String, view: &RunView) {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     // Where the run as a whole stands still, the reason is said once, below.
-    let still = !matches!(view.state, RunState::Running | RunState::Waiting | RunState::Interrupted);
+    let still = !matches!(
+        view.state,
+        PublicRunState::Running | PublicRunState::Waiting | PublicRunState::Interrupted
+    );
     let waiting = if still { Vec::new() } else { waiting(view) };
     for (why, hosts) in waiting.iter().take(REASONS) {
         let others = match hosts.len() - 1 {
@@ -121,7 +124,7 @@ fn workers(text: &mut String, view: &RunView) {
 /// Why the queued ones wait, in their order, and who waits for the same.
 fn waiting(view: &RunView) -> Vec<(&str, Vec<&str>)> {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for worker in view.workers.iter().filter(|worker| worker.state == WorkerState::Queued) {
+    for worker in view.workers.iter().filter(|worker| worker.state == PublicWorkerState::Queued) {
         let Some(why) = worker.waits_for.as_deref() else { continue };
         // The reasons name jobs, zones and waves: few enough to look through.
         match reasons.iter_mut().find(|(other, _)| *other == why) {
@@ -152,7 +155,9 @@ fn details(worker: &WorkerView) -> String {
 }
 
 fn failures(text: &mut String, view: &RunView) {
-    let failed = |worker: &&WorkerView| !matches!(worker.state, WorkerState::Queued | WorkerState::Succeeded);
+    let failed = |worker: &&WorkerView| {
+        !matches!(worker.state, PublicWorkerState::Queued | PublicWorkerState::Succeeded)
+    };
     for worker in view.workers.iter().filter(failed) {
         let Some(error) = &worker.error else { continue };
         let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
@@ -171,7 +176,7 @@ fn failures(text: &mut String, view: &RunView) {
 /// Who is left in `disabled.json`, with what puts it right: while the run is open its own verbs do,
 /// afterwards only a person's edit and a deploy.
 fn left_disabled(text: &mut String, view: &RunView) {
-    if view.left_disabled.is_empty() || view.state == RunState::Running {
+    if view.left_disabled.is_empty() || view.state == PublicRunState::Running {
         return;
     }
     let _ = writeln!(text, "Left disabled by this run in workspace/disabled.json:");
@@ -185,7 +190,7 @@ fn left_disabled(text: &mut String, view: &RunView) {
             "When a worker is well, remove its entries from workspace/disabled.json, then:\n  \
              maand build && maand deploy --workers {hosts} && maand health_check --workers {hosts} --wait"
         );
-    } else if view.state == RunState::Halted {
+    } else if view.state == PublicRunState::Halted {
         let line = "`maand plan retry` goes on and enables them again; after `maand plan skip` they stay so.";
         let _ = writeln!(text, "{line}");
     } else {
@@ -197,15 +202,17 @@ fn left_disabled(text: &mut String, view: &RunView) {
 
 fn next_steps(view: &RunView) -> Vec<String> {
     let run = &view.run;
-    let failed = view.workers.iter().find(|worker| worker.state == WorkerState::Failed);
+    let failed = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Failed);
     match view.state {
-        RunState::Interrupted | RunState::Paused => vec![format!("Go on with: maand plan resume {run}")],
-        RunState::Waiting => {
+        PublicRunState::Interrupted | PublicRunState::Paused => {
+            vec![format!("Go on with: maand plan resume {run}")]
+        }
+        PublicRunState::Waiting => {
             let mut lines = Vec::new();
             if !view.rollout.closed_gates().is_empty() {
                 lines.push(format!("Approve with: maand plan approve {run}"));
             }
-            if view.rollout.doubts().is_empty() {
+            if view.rollout.undecided().is_empty() {
                 lines.push(format!("Then go on with: maand plan resume {run}"));
             } else {
                 lines.push(format!(
@@ -214,7 +221,7 @@ fn next_steps(view: &RunView) -> Vec<String> {
             }
             lines
         }
-        RunState::Halted => {
+        PublicRunState::Halted => {
             let mut lines = Vec::new();
             if let Some(worker) = failed {
                 let host = &worker.host;
@@ -227,7 +234,10 @@ fn next_steps(view: &RunView) -> Vec<String> {
             lines.push(format!("Or end it for good: maand plan abort {run}"));
             lines
         }
-        RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Aborted => Vec::new(),
+        PublicRunState::Running
+        | PublicRunState::Succeeded
+        | PublicRunState::Failed
+        | PublicRunState::Aborted => Vec::new(),
     }
 }
 

@@ -5,13 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::{
-    Check, Evidence, Fact, HaltReason, Illegal, Intent, Life, Millis, Options, Outcome, Rollout, RunEnd,
-    Stamped, Standing, Timer,
+    Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, RuleViolation, RunEnd, RunState,
+    RunStatus, Stamped, Timer, WorkerState,
 };
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{StepKind, counted};
 
-use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};
+use super::view::{
+    Counts, ErrorView, PublicRunState, PublicWorkerState, RUN_VIEW_SCHEMA, RunView, WorkerView,
+};
 use super::{Time, words};
 
 /// What a view needs to know besides the graph and the facts.
@@ -40,7 +42,7 @@ impl RunView {
             .target_indices()
             .map(|target| WorkerView {
                 host: graph.host(target).to_owned(),
-                state: WorkerState::Queued,
+                state: PublicWorkerState::Queued,
                 wave: graph.target(target).wave + 1,
                 step: None,
                 attempt: None,
@@ -59,7 +61,7 @@ impl RunView {
             schema: RUN_VIEW_SCHEMA,
             run: info.run,
             plan: graph.plan.name.clone(),
-            state: RunState::Running,
+            state: PublicRunState::Running,
             reason: None,
             started_at: Time(info.started_at),
             finished_at: None,
@@ -69,12 +71,12 @@ impl RunView {
             left_disabled: Vec::new(),
             resumable: true,
             counts: Counts { total, queued: total, ..Counts::default() },
-            rollout: Rollout::new(graph, Options::default()),
+            rollout: RunState::new(graph, Options::default()),
             open_attempts: HashMap::new(),
             attempt: None,
             tries: HashMap::new(),
             boot_id_read: HashSet::new(),
-            deserted: false,
+            orphaned: false,
         }
     }
 
@@ -89,8 +91,8 @@ impl RunView {
     }
 
     /// No process carries the run out: what would be `running` is `interrupted`.
-    pub fn set_deserted(&mut self, deserted: bool) {
-        self.deserted = deserted;
+    pub fn set_orphaned(&mut self, orphaned: bool) {
+        self.orphaned = orphaned;
     }
 
     /// Takes the next fact. Costs the same for 3 workers as for 10,000, but for the few facts that are
@@ -98,7 +100,7 @@ impl RunView {
     ///
     /// # Errors
     /// The fact can not follow the ones before it; the view is as it was.
-    pub fn fold(&mut self, stamped: &Stamped) -> Result<(), Illegal> {
+    pub fn fold(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
         self.rollout.replay(stamped.at, &stamped.fact)?;
         let at = stamped.at;
         let touched = self.note(at, &stamped.fact);
@@ -119,7 +121,7 @@ impl RunView {
     /// Brings up to date what is not worth computing after each fact: the run's state and its reason,
     /// what queued workers wait for, who is left disabled. Before the view is shown.
     pub fn refresh(&mut self, at: Millis) {
-        let (state, reason) = self.standing();
+        let (state, reason) = self.status();
         self.state = state;
         self.reason = reason;
         self.resumable = !state.is_final();
@@ -129,59 +131,59 @@ impl RunView {
         for target in self.rollout.graph().target_indices() {
             let worker = &mut self.workers[target.0 as usize];
             // Workers of later waves all wait for the same: saying so once is enough.
-            if worker.state == WorkerState::Queued && Some(worker.wave) <= open.map(|wave| wave + 1) {
+            if worker.state == PublicWorkerState::Queued && Some(worker.wave) <= open.map(|wave| wave + 1) {
                 let verdict = self.rollout.verdict(target, at);
                 worker.waits_for = verdict.map(|verdict| verdict.describe(self.rollout.graph()));
             }
         }
     }
 
-    fn standing(&self) -> (RunState, Option<String>) {
+    fn status(&self) -> (PublicRunState, Option<String>) {
         let graph = self.rollout.graph();
-        match self.rollout.standing() {
-            Standing::Finished(end) => {
+        match self.rollout.status() {
+            RunStatus::Finished(end) => {
                 let state = match end {
-                    RunEnd::Succeeded => RunState::Succeeded,
-                    RunEnd::Failed => RunState::Failed,
-                    RunEnd::Aborted => RunState::Aborted,
+                    RunEnd::Succeeded => PublicRunState::Succeeded,
+                    RunEnd::Failed => PublicRunState::Failed,
+                    RunEnd::Aborted => PublicRunState::Aborted,
                 };
                 (state, None)
             }
-            Standing::Halted(reason) => (RunState::Halted, Some(halt_in_words(&reason, graph))),
-            Standing::Interrupted => (RunState::Interrupted, Some("stopped by a signal".to_owned())),
-            Standing::Paused(reason) => (RunState::Paused, Some(reason)),
-            Standing::WaitsForPeople { gates, doubts } => {
+            RunStatus::Halted(reason) => (PublicRunState::Halted, Some(halt_in_words(&reason, graph))),
+            RunStatus::Interrupted => (PublicRunState::Interrupted, Some("stopped by a signal".to_owned())),
+            RunStatus::Paused(reason) => (PublicRunState::Paused, Some(reason)),
+            RunStatus::WaitsForPeople { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
                     format!("{} waits for an approval", words::step_of(graph, *lane, *step))
                 });
-                let doubts = doubts.iter().map(|(_, lane, step)| {
+                let undecided = undecided.iter().map(|(_, lane, step)| {
                     format!("{} is in doubt: did it run?", words::step_of(graph, *lane, *step))
                 });
-                (RunState::Waiting, Some(words::some(gates.chain(doubts), 3)))
+                (PublicRunState::Waiting, Some(words::some(gates.chain(undecided), 3)))
             }
-            Standing::Busy if self.deserted => {
-                (RunState::Interrupted, Some("nobody carries it out".to_owned()))
+            RunStatus::Busy if self.orphaned => {
+                (PublicRunState::Interrupted, Some("nobody carries it out".to_owned()))
             }
-            Standing::Busy => (RunState::Running, self.rollout.paused().map(str::to_owned)),
+            RunStatus::Busy => (PublicRunState::Running, self.rollout.paused().map(str::to_owned)),
         }
     }
 
     /// The worker's state from the engine.
     fn restate(&mut self, target: TargetIx, at: Millis) {
-        let state = match self.rollout.life(target) {
-            Life::Queued => WorkerState::Queued,
-            Life::Stepping => WorkerState::Running,
-            Life::BackingOff => WorkerState::Retrying,
-            Life::Resolving => WorkerState::InDoubt,
-            Life::Awaiting => WorkerState::Waiting,
-            Life::Held => WorkerState::Held,
-            Life::Reverting => WorkerState::Reverting,
-            Life::Succeeded => WorkerState::Succeeded,
-            Life::Failed => WorkerState::Failed,
-            Life::Reverted => WorkerState::Reverted,
-            Life::Skipped if self.rollout.is_left_alone(target) => WorkerState::LeftAlone,
-            Life::Skipped => WorkerState::Skipped,
-            Life::Cancelled => WorkerState::Cancelled,
+        let state = match self.rollout.worker_state(target) {
+            WorkerState::Queued => PublicWorkerState::Queued,
+            WorkerState::Stepping => PublicWorkerState::Running,
+            WorkerState::BackingOff => PublicWorkerState::Retrying,
+            WorkerState::Resolving => PublicWorkerState::InDoubt,
+            WorkerState::Awaiting => PublicWorkerState::Waiting,
+            WorkerState::Held => PublicWorkerState::Held,
+            WorkerState::Reverting => PublicWorkerState::Reverting,
+            WorkerState::Succeeded => PublicWorkerState::Succeeded,
+            WorkerState::Failed => PublicWorkerState::Failed,
+            WorkerState::Reverted => PublicWorkerState::Reverted,
+            WorkerState::Skipped if self.rollout.is_left_alone(target) => PublicWorkerState::LeftAlone,
+            WorkerState::Skipped => PublicWorkerState::Skipped,
+            WorkerState::Cancelled => PublicWorkerState::Cancelled,
         };
         let worker = &mut self.workers[target.0 as usize];
         if worker.state == state {
@@ -189,19 +191,22 @@ impl RunView {
         }
         *self.counts.slot(worker.state) -= 1;
         *self.counts.slot(state) += 1;
-        let ends = |state: WorkerState| !state.is_active() && state != WorkerState::Queued;
+        let ends = |state: PublicWorkerState| !state.is_active() && state != PublicWorkerState::Queued;
         match (ends(worker.state), ends(state)) {
             (false, true) => worker.finished_at = Some(Time(at)),
             (true, false) => worker.finished_at = None,
             _ => {}
         }
-        if matches!(state, WorkerState::Succeeded | WorkerState::LeftAlone | WorkerState::Cancelled) {
+        if matches!(
+            state,
+            PublicWorkerState::Succeeded | PublicWorkerState::LeftAlone | PublicWorkerState::Cancelled
+        ) {
             (worker.step, worker.attempt, worker.step_since) = (None, None, None);
         }
-        if state == WorkerState::Succeeded {
+        if state == PublicWorkerState::Succeeded {
             worker.error = None;
         }
-        if state != WorkerState::Waiting {
+        if state != PublicWorkerState::Waiting {
             worker.waits_for = None;
         }
         worker.state = state;
@@ -274,9 +279,9 @@ impl RunView {
                 self.finished_at = Some(Time(at));
                 self.resumable = false;
                 self.state = match end {
-                    RunEnd::Succeeded => RunState::Succeeded,
-                    RunEnd::Failed => RunState::Failed,
-                    RunEnd::Aborted => RunState::Aborted,
+                    RunEnd::Succeeded => PublicRunState::Succeeded,
+                    RunEnd::Failed => PublicRunState::Failed,
+                    RunEnd::Aborted => PublicRunState::Aborted,
                 };
                 Touched::All
             }
@@ -408,7 +413,7 @@ mod tests {
         }
         view.refresh(facts.last().unwrap().at);
         assert_eq!((last_counts.succeeded, last_counts.failed, last_counts.queued), (1, 1, 1));
-        assert_eq!(view.state, RunState::Halted);
+        assert_eq!(view.state, PublicRunState::Halted);
         assert!(view.resumable && view.finished_at.is_none());
         assert!(view.reason.as_ref().unwrap().contains("1 worker failed"), "{:?}", view.reason);
         let [one, two, three] = view.workers.as_slice() else { panic!() };
@@ -416,11 +421,11 @@ mod tests {
         assert_eq!(one.boot_id_after, Some(boot_id(0, 1)));
         assert_eq!((one.step.as_ref(), one.error.as_ref()), (None, None));
         assert!(one.took().unwrap() > 0);
-        assert_eq!(two.state, WorkerState::Failed);
+        assert_eq!(two.state, PublicWorkerState::Failed);
         assert_eq!(two.step.as_deref(), Some("wait_for_ssh"));
         assert_eq!((two.boot_id_before.clone(), two.boot_id_after.clone()), (Some(boot_id(1, 0)), None));
         assert_eq!(two.error.as_ref().unwrap().kind, "timed_out");
-        assert_eq!((three.state, three.started_at), (WorkerState::Queued, None));
+        assert_eq!((three.state, three.started_at), (PublicWorkerState::Queued, None));
     }
 
     #[test]
@@ -443,10 +448,10 @@ mod tests {
             view.fold(stamped).unwrap();
         }
         view.refresh(0);
-        assert_eq!(view.state, RunState::Running);
-        view.set_deserted(true);
+        assert_eq!(view.state, PublicRunState::Running);
+        view.set_orphaned(true);
         view.refresh(0);
-        assert_eq!(view.state, RunState::Interrupted);
+        assert_eq!(view.state, PublicRunState::Interrupted);
     }
 
     #[test]

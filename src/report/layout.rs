@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::engine::Millis;
 
-use super::view::{RunState, RunView, WorkerState, WorkerView};
+use super::view::{PublicRunState, PublicWorkerState, RunView, WorkerView};
 use super::{span_in_words, words};
 
 /// At most so many failures stand on top.
@@ -20,7 +20,8 @@ pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool
     };
     let room = height.max(1) - 1;
     let mut top = Vec::new();
-    let failed: Vec<_> = view.workers.iter().filter(|worker| worker.state == WorkerState::Failed).collect();
+    let failed: Vec<_> =
+        view.workers.iter().filter(|worker| worker.state == PublicWorkerState::Failed).collect();
     let shown = failed.len().min(FAILURES).min(room / 3);
     for worker in &failed[..shown] {
         let error = worker.error.as_ref().map_or("failed", |error| error.message.as_str());
@@ -67,8 +68,10 @@ fn active_row(at: Millis, worker: &WorkerView, hosts: usize, steps: usize) -> St
     let span = worker.step_since.or(worker.started_at).map_or(0, |since| at - since.0);
     let span = span_in_words(span);
     let what = match (worker.state, &worker.waits_for, &worker.error) {
-        (WorkerState::Running, _, None) => String::new(),
-        (WorkerState::Running, _, Some(error)) => format!("before: {}", words::one_line(&error.message)),
+        (PublicWorkerState::Running, _, None) => String::new(),
+        (PublicWorkerState::Running, _, Some(error)) => {
+            format!("before: {}", words::one_line(&error.message))
+        }
         (state, Some(waits), _) => format!("{} {}", state.words(), words::one_line(waits)),
         (state, None, Some(error)) => format!("{}: {}", state.words(), words::one_line(&error.message)),
         (state, None, None) => state.words().to_owned(),
@@ -79,13 +82,13 @@ fn active_row(at: Millis, worker: &WorkerView, hosts: usize, steps: usize) -> St
 }
 
 fn waiting(view: &RunView) -> Option<String> {
-    if let (RunState::Paused | RunState::Halted | RunState::Waiting, Some(reason)) =
+    if let (PublicRunState::Paused | PublicRunState::Halted | PublicRunState::Waiting, Some(reason)) =
         (view.state, &view.reason)
     {
         return Some(format!("{}: {}", view.state.as_str(), words::one_line(reason)));
     }
     let queued = view.counts.queued;
-    let first = view.workers.iter().find(|worker| worker.state == WorkerState::Queued)?;
+    let first = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Queued)?;
     let why = first.waits_for.as_ref().map_or_else(String::new, |waits| format!("; {} {waits}", first.host));
     Some(format!("{queued} to come{}", words::one_line(&why)))
 }
@@ -119,11 +122,11 @@ fn bar(at: Millis, view: &RunView, width: usize) -> String {
 fn estimate(at: Millis, view: &RunView) -> Option<Millis> {
     let counts = &view.counts;
     let left = Millis::from(counts.queued + counts.active);
-    if left == 0 || view.state != RunState::Running || counts.succeeded == 0 {
+    if left == 0 || view.state != PublicRunState::Running || counts.succeeded == 0 {
         return None;
     }
     let first = view.workers.iter().filter_map(|worker| worker.started_at).min()?;
-    let done = view.workers.iter().filter(|worker| worker.state == WorkerState::Succeeded);
+    let done = view.workers.iter().filter(|worker| worker.state == PublicWorkerState::Succeeded);
     let last = done.filter_map(|worker| worker.finished_at).max()?;
     let each = (last.0 - first.0).max(0) / Millis::from(counts.succeeded);
     // What has passed since the last one ended counts as done, up to one worker's time.

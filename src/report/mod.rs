@@ -32,5 +32,5 @@ pub use plain::Plain;
 pub use reporter::{Reporter, Reporters};
 pub use terminal::Terminal;
 pub use time::{Time, span_in_words, took_in_words};
-pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunState, RunView, WorkerState, WorkerView};
+pub use view::{Counts, ErrorView, PublicRunState, PublicWorkerState, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::wrapped;

@@ -8,8 +8,8 @@ use indicatif::TermLike;
 
 use super::{RunInfo, RunView};
 use crate::engine::{
-    AttemptId, Check, Effect, ErrorKind, Evidence, Fact, Intent, Millis, Options, Order, Outcome, Rollout,
-    Stamped, Standing, StepError,
+    AttemptId, AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, Millis, Options, Outcome,
+    RunState, RunStatus, Stamped, StepError,
 };
 use crate::graph::testing::{compiled, fleet, located, plan, worker};
 use crate::graph::{Lane, RolloutGraph};
@@ -22,7 +22,7 @@ pub(crate) fn boot_id(worker: u32, boot: u32) -> String {
 }
 
 /// `w2` never comes back.
-pub(crate) fn some_fail(order: &Order) -> Option<Outcome> {
+pub(crate) fn some_fail(order: &AttemptSpec) -> Option<Outcome> {
     let error = StepError {
         kind: ErrorKind::TimedOut,
         message: "it has not come back within 5m".into(),
@@ -34,7 +34,10 @@ pub(crate) fn some_fail(order: &Order) -> Option<Outcome> {
 }
 
 /// All facts of a run, one worker at a time, and an empty view of it.
-pub(super) fn rolled(workers: usize, fails: impl Fn(&Order) -> Option<Outcome>) -> (Vec<Stamped>, RunView) {
+pub(super) fn rolled(
+    workers: usize,
+    fails: impl Fn(&AttemptSpec) -> Option<Outcome>,
+) -> (Vec<Stamped>, RunView) {
     rolled_with(workers, 1, fails)
 }
 
@@ -42,7 +45,7 @@ pub(super) fn rolled(workers: usize, fails: impl Fn(&Order) -> Option<Outcome>) 
 pub(super) fn rolled_with(
     workers: usize,
     k: u64,
-    fails: impl Fn(&Order) -> Option<Outcome>,
+    fails: impl Fn(&AttemptSpec) -> Option<Outcome>,
 ) -> (Vec<Stamped>, RunView) {
     let mut plan = plan();
     plan.rollout.concurrency = located(Concurrency::AtMost(Amount::Count(k)));
@@ -54,12 +57,15 @@ pub(super) fn rolled_with(
 }
 
 /// All facts of a run of this graph in which every effect goes well, but those that `fails` says.
-pub(crate) fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Outcome>) -> Vec<Stamped> {
+pub(crate) fn play(
+    graph: Arc<RolloutGraph>,
+    fails: impl Fn(&AttemptSpec) -> Option<Outcome>,
+) -> Vec<Stamped> {
     let workers = graph.targets.len() as u32;
     let checks = (0..workers)
         .map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/var/lib/maand".into() })
         .collect();
-    let mut rollout = Rollout::new(graph, Options::default());
+    let mut rollout = RunState::new(graph, Options::default());
     let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
     let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
     let mut stamped: Vec<Stamped> = Vec::new();
@@ -83,12 +89,12 @@ pub(crate) fn play(graph: Arc<RolloutGraph>, fails: impl Fn(&Order) -> Option<Ou
             }
         }
     }
-    assert_ne!(rollout.standing(), Standing::Busy);
+    assert_ne!(rollout.status(), RunStatus::Busy);
     stamped
 }
 
-fn well(order: &Order) -> Outcome {
-    let Order { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = order else {
+fn well(order: &AttemptSpec) -> Outcome {
+    let AttemptSpec { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = order else {
         return Outcome::Ok { evidence: Evidence::Said { text: "done".into() } };
     };
     let evidence = match &order.intent {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::engine::{AttemptId, ErrorKind, Rollout, StepError};
+use crate::engine::{AttemptId, ErrorKind, RunState, StepError};
 use crate::graph::Lane;
 
 use super::Time;
@@ -27,7 +27,7 @@ pub struct RunView {
     /// The plan's name.
     pub plan: String,
     /// Where it stands.
-    pub state: RunState,
+    pub state: PublicRunState,
     /// Why it is halted or paused, or what it waits for.
     pub reason: Option<String>,
     /// When it was started.
@@ -48,7 +48,7 @@ pub struct RunView {
     pub counts: Counts,
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) rollout: Rollout,
+    pub(super) rollout: RunState,
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) open_attempts: HashMap<AttemptId, Attempt>,
@@ -66,13 +66,13 @@ pub struct RunView {
     /// The controller is known to be gone.
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) deserted: bool,
+    pub(super) orphaned: bool,
 }
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RunState {
+pub enum PublicRunState {
     /// A controller is at work.
     Running,
     /// Only a person can go on: an approval, a decision about an attempt in doubt.
@@ -91,7 +91,7 @@ pub enum RunState {
     Aborted,
 }
 
-impl RunState {
+impl PublicRunState {
     /// As in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -118,7 +118,7 @@ pub struct WorkerView {
     /// As in `workers.json`.
     pub host: String,
     /// Where it stands.
-    pub state: WorkerState,
+    pub state: PublicWorkerState,
     /// Its wave, counted from 1.
     pub wave: u32,
     /// The step that it is at, or failed at.
@@ -151,7 +151,7 @@ impl WorkerView {
 /// Where a worker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum WorkerState {
+pub enum PublicWorkerState {
     /// Its turn has not come.
     Queued,
     /// Steps are under way.
@@ -180,7 +180,7 @@ pub enum WorkerState {
     Cancelled,
 }
 
-impl WorkerState {
+impl PublicWorkerState {
     /// As in JSON, with spaces.
     pub fn words(self) -> &'static str {
         match self {
@@ -267,15 +267,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn slot(&mut self, state: WorkerState) -> &mut u32 {
+    pub(super) fn slot(&mut self, state: PublicWorkerState) -> &mut u32 {
         match state {
-            WorkerState::Queued => &mut self.queued,
-            WorkerState::Succeeded => &mut self.succeeded,
-            WorkerState::Failed => &mut self.failed,
-            WorkerState::Reverted => &mut self.reverted,
-            WorkerState::Skipped => &mut self.skipped,
-            WorkerState::LeftAlone => &mut self.left_alone,
-            WorkerState::Cancelled => &mut self.cancelled,
+            PublicWorkerState::Queued => &mut self.queued,
+            PublicWorkerState::Succeeded => &mut self.succeeded,
+            PublicWorkerState::Failed => &mut self.failed,
+            PublicWorkerState::Reverted => &mut self.reverted,
+            PublicWorkerState::Skipped => &mut self.skipped,
+            PublicWorkerState::LeftAlone => &mut self.left_alone,
+            PublicWorkerState::Cancelled => &mut self.cancelled,
             _ => &mut self.active,
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Access {
 }
 
 /// How a script of ours went, when it did not end with exit code 0.
-pub(super) enum Trouble {
+pub(super) enum ScriptError {
     /// There is no connection; nothing was sent.
     Connect(ConnectError),
     /// The worker said before it began why it does not run it.
@@ -69,14 +69,14 @@ impl Access {
     }
 
     /// Runs a script over a fresh connection; `Ok` is its standard output after exit code 0.
-    pub(super) fn run(&self, script: &Script, until: Instant) -> Result<String, Trouble> {
-        let mut connection = self.connect(until).map_err(Trouble::Connect)?;
+    pub(super) fn run(&self, script: &Script, until: Instant) -> Result<String, ScriptError> {
+        let mut connection = self.connect(until).map_err(ScriptError::Connect)?;
         plain(&self.host, connection.run(script, None))
     }
 
     /// As [`Access::run`] for a script that changes the worker: a newer controller's epoch refuses it,
     /// and it holds the worker's lock.
-    pub(super) fn change(&self, mut script: Script, until: Instant) -> Result<String, Trouble> {
+    pub(super) fn change(&self, mut script: Script, until: Instant) -> Result<String, ScriptError> {
         script.text = format!("{}{}", crate::ssh::fence_snippet(), script.text);
         script.lock = true;
         self.run(&script, until)
@@ -84,21 +84,21 @@ impl Access {
 }
 
 /// `Ok` with standard output for exit code 0.
-pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Trouble> {
+pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, ScriptError> {
     if let Some(message) = crate::ssh::sudo_refused(host.as_str(), &completion) {
-        return Err(Trouble::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
+        return Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
     }
     if let Some(reason) = NotRun::of(&completion) {
         let kind = match reason {
             NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
             _ => ErrorKind::Command,
         };
-        return Err(Trouble::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
+        return Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
     }
     match completion {
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
-        Completion::Exited { code, stdout, stderr } => Err(Trouble::Exit { code, stdout, stderr }),
-        Completion::Unknown { why, .. } => Err(Trouble::Unknown(why)),
+        Completion::Exited { code, stdout, stderr } => Err(ScriptError::Exit { code, stdout, stderr }),
+        Completion::Unknown { why, .. } => Err(ScriptError::Unknown(why)),
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) fn connect_error(error: &ConnectError) -> StepError {
     StepError::new(kind_of(error), error.to_string())
 }
 
-impl Trouble {
+impl ScriptError {
     /// As the outcome of an attempt: `doing` says what was under way.
     pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
         match self {

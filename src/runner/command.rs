@@ -14,7 +14,7 @@ use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 use crate::ssh::{Cancel, Captured, OUTPUT_KEPT, Stream};
 
-use super::access::{Access, Trouble, command_error, last_lines, plain, unknown_words};
+use super::access::{Access, ScriptError, command_error, last_lines, plain, unknown_words};
 use super::deployer::said;
 use super::mask::{MaskedStream, masked};
 use super::reboot::users_script;
@@ -91,14 +91,14 @@ pub(super) fn on_worker(
     let sudo = access.profile.use_sudo;
     let mut connection = match access.connect(until) {
         Ok(connection) => connection,
-        Err(error) => return Trouble::Connect(error).into_outcome(&access.host, "connecting"),
+        Err(error) => return ScriptError::Connect(error).into_outcome(&access.host, "connecting"),
     };
     if let Some(unless) = unless {
         let left = until.saturating_duration_since(Instant::now());
         let script = users_script("unless", unless, environment.values.clone(), sudo, left);
         match plain(&access.host, connection.run(&script, None)) {
             Ok(_) => return Outcome::Ok { evidence: Evidence::NotNeeded },
-            Err(Trouble::Exit { code, stdout, stderr }) => {
+            Err(ScriptError::Exit { code, stdout, stderr }) => {
                 let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
                 if error.kind != ErrorKind::Command {
                     return environment.mask_outcome(Outcome::Failed { error });
@@ -132,10 +132,10 @@ pub(super) fn on_worker(
     }
     let outcome = match plain(&access.host, ended) {
         Ok(_) => said("exit code 0"),
-        Err(Trouble::Exit { code, stdout, stderr }) => {
+        Err(ScriptError::Exit { code, stdout, stderr }) => {
             Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
         }
-        Err(Trouble::Unknown(why)) => {
+        Err(ScriptError::Unknown(why)) => {
             Outcome::Unknown { why: format!("the command: {}", unknown_words(&why)) }
         }
         Err(trouble) => trouble.into_outcome(&access.host, "the command"),

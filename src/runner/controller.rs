@@ -1,4 +1,4 @@
-//! The loop that owns a [`Rollout`]: one completion, timer, signal or request at a time becomes a fact;
+//! The loop that owns a [`RunState`]: one completion, timer, signal or request at a time becomes a fact;
 //! the facts that follow are made durable; only then are effects dispatched.
 //!
 //! Whoever sends messages to the loop never touches the run's state. The loop never blocks on a worker.
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::ErrorKind;
 use crate::engine::{
-    AttemptId, Effect, Fact, Illegal, Millis, Order, Outcome, Resolution, Rollout, Standing, StepError, Timer,
+    AttemptId, AttemptSpec, Effect, Fact, Millis, Outcome, Resolution, RuleViolation, RunState, RunStatus,
+    StepError, Timer,
 };
 use crate::graph::Lane;
 use crate::journal::{Control, Journal, Request, RunId};
@@ -21,8 +22,8 @@ use crate::report::{Reporter, RunView};
 use crate::ssh::Cancel;
 
 use super::clock::Clock;
+use super::executor::{OutputSink, StepExecutor};
 use super::steps::target_of;
-use super::world::{OutputSink, World};
 
 /// Requests from other processes are looked for this often: "within a second".
 const REQUESTS_EVERY: Duration = Duration::from_millis(500);
@@ -31,11 +32,11 @@ const REQUESTS_EVERY: Duration = Duration::from_millis(500);
 const STACK: usize = 512 * 1024;
 
 /// After the second signal, threads get this long to cut their connections.
-const LAST_WORDS: Duration = Duration::from_millis(1500);
+const FORCED_STOP_GRACE: Duration = Duration::from_millis(1500);
 
 /// What a round of looks has seen counts from its begin, but never as older than this: it would be too
 /// old for an admission (30 s) whenever some worker takes that long to give no answer.
-const OLDEST_LOOK: Duration = Duration::from_secs(20);
+const MAX_OBSERVATION_AGE: Duration = Duration::from_secs(20);
 
 /// What the loop is told.
 pub(super) enum Message {
@@ -49,22 +50,22 @@ pub(super) enum Message {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// The run is in a state in which this process has nothing more to do.
-    Rested(Standing),
+    Idle(RunStatus),
     /// A second signal: these attempts were in flight, and resume will look.
-    Cut(Vec<String>),
+    ForcedStop(Vec<String>),
 }
 
 /// One process that carries a run on.
 pub struct Controller {
-    rollout: Rollout,
+    rollout: RunState,
     journal: Journal,
     id: RunId,
     epoch: u64,
-    world: Arc<World>,
+    world: Arc<StepExecutor>,
     view: RunView,
     reporter: Box<dyn Reporter>,
     /// A person sits at a terminal: waiting for an approval makes sense.
-    attended: bool,
+    interactive: bool,
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     clock: Clock,
@@ -81,7 +82,7 @@ pub struct Controller {
 /// What a controller is made of.
 pub struct ControllerParts {
     /// The run's state, every stored fact replayed.
-    pub rollout: Rollout,
+    pub rollout: RunState,
     /// Open for writing.
     pub journal: Journal,
     /// The run.
@@ -89,13 +90,13 @@ pub struct ControllerParts {
     /// This process's epoch.
     pub epoch: u64,
     /// What stands behind the effects.
-    pub world: Arc<World>,
+    pub world: Arc<StepExecutor>,
     /// The view, with the same facts.
     pub view: RunView,
     /// Who shows it.
     pub reporter: Box<dyn Reporter>,
     /// A person sits at a terminal.
-    pub attended: bool,
+    pub interactive: bool,
 }
 
 impl Controller {
@@ -111,7 +112,7 @@ impl Controller {
             world: parts.world,
             view: parts.view,
             reporter: parts.reporter,
-            attended: parts.attended,
+            interactive: parts.interactive,
             sender,
             receiver,
             clock,
@@ -148,13 +149,13 @@ impl Controller {
     fn begin(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<(), Problem> {
         for fact in first {
             // An abort with nothing under way is the end at once.
-            if matches!(self.rollout.standing(), Standing::Finished(_)) {
+            if matches!(self.rollout.status(), RunStatus::Finished(_)) {
                 return Ok(());
             }
             self.apply(fact, None)?;
         }
         if let Some(how) = in_doubt {
-            for attempt in self.rollout.doubts() {
+            for attempt in self.rollout.undecided() {
                 self.apply(Fact::InDoubtResolved { attempt, how }, None)?;
             }
         }
@@ -171,9 +172,9 @@ impl Controller {
                 self.view.refresh(self.clock.now());
                 self.reporter.tick(self.clock.now(), &self.view);
             }
-            let standing = self.rollout.standing();
-            if self.may_rest(&standing) {
-                return Ok(Ended::Rested(standing));
+            let status = self.rollout.status();
+            if self.may_rest(&status) {
+                return Ok(Ended::Idle(status));
             }
             let patience = self.until_next();
             match self.receiver.recv_timeout(patience) {
@@ -184,16 +185,18 @@ impl Controller {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 // The loop itself holds a sender.
-                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Cut(Vec::new())),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::ForcedStop(Vec::new())),
             }
         }
     }
 
-    fn may_rest(&self, standing: &Standing) -> bool {
-        match standing {
-            Standing::Busy => false,
-            Standing::WaitsForPeople { doubts, .. } => !self.attended || !doubts.is_empty(),
-            Standing::Finished(_) | Standing::Halted(_) | Standing::Interrupted | Standing::Paused(_) => true,
+    fn may_rest(&self, status: &RunStatus) -> bool {
+        match status {
+            RunStatus::Busy => false,
+            RunStatus::WaitsForPeople { undecided, .. } => !self.interactive || !undecided.is_empty(),
+            RunStatus::Finished(_) | RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_) => {
+                true
+            }
         }
     }
 
@@ -214,7 +217,7 @@ impl Controller {
                         && !down.contains(worker)
                 });
                 unavailable.extend(missed.map(|allocation| (allocation.worker, allocation.job)));
-                let took = began.elapsed().min(OLDEST_LOOK).as_millis() as Millis;
+                let took = began.elapsed().min(MAX_OBSERVATION_AGE).as_millis() as Millis;
                 self.apply(Fact::Observed { jobs, unavailable, took }, None)?;
             }
             // Output that can not be kept is no reason to stop a run.
@@ -239,7 +242,7 @@ impl Controller {
         for (cancel, _) in self.in_flight.values() {
             cancel.cancel();
         }
-        let end = Instant::now() + LAST_WORDS;
+        let end = Instant::now() + FORCED_STOP_GRACE;
         while !self.in_flight.is_empty() {
             match self.receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Message::Finished(attempt, _)) => {
@@ -249,7 +252,7 @@ impl Controller {
                 Err(_) => break,
             }
         }
-        Ended::Cut(unknown)
+        Ended::ForcedStop(unknown)
     }
 
     /// A fact of this process's own. Being illegal is a bug.
@@ -259,7 +262,11 @@ impl Controller {
 
     /// One fact and what follows from it: commit, then dispatch. `Ok(Err(_))`: a person asked for
     /// something that may not be; nothing has changed.
-    fn apply_asked(&mut self, fact: Fact, handled: Option<i64>) -> Result<Result<(), Illegal>, Problem> {
+    fn apply_asked(
+        &mut self,
+        fact: Fact,
+        handled: Option<i64>,
+    ) -> Result<Result<(), RuleViolation>, Problem> {
         let at = self.clock.now();
         let all = match self.rollout.apply(at, fact) {
             Ok(all) => all,
@@ -288,7 +295,7 @@ impl Controller {
         }
     }
 
-    fn execute(&mut self, order: Order) {
+    fn execute(&mut self, order: AttemptSpec) {
         let attempt = order.attempt;
         let step = &self.rollout.graph().steps(order.lane)[order.step as usize];
         let place = match target_of(order.lane) {
@@ -392,7 +399,7 @@ impl Controller {
     }
 
     /// The state of the run.
-    pub fn rollout(&self) -> &Rollout {
+    pub fn rollout(&self) -> &RunState {
         &self.rollout
     }
 
@@ -406,7 +413,7 @@ impl Controller {
 ///
 /// # Errors
 /// Why it can not be done.
-pub fn facts_of(rollout: &Rollout, request: &Request) -> Result<Vec<Fact>, String> {
+pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, String> {
     let by = request.by.clone();
     let graph = rollout.graph();
     let target = |host: &str| {
@@ -448,7 +455,7 @@ pub fn facts_of(rollout: &Rollout, request: &Request) -> Result<Vec<Fact>, Strin
 }
 
 /// A rule of our own is broken: that is a bug, and the run stops before anything more is done.
-fn bug(illegal: &Illegal) -> Problem {
+fn bug(illegal: &RuleViolation) -> Problem {
     Problem::error("maand::bug", format!("the engine refused its own fact: {illegal}"))
         .help("this is a bug in maand: nothing more was dispatched; please report it with `maand plan logs`")
 }

@@ -1,4 +1,4 @@
-//! The only place where the world meets the engine: one loop owns the [`crate::engine::Rollout`], turns
+//! The only place where the world meets the engine: one loop owns the [`crate::engine::RunState`], turns
 //! outcomes, timers, signals and requests into facts, makes them durable, and dispatches effects.
 //!
 //! This room knows the transport, the catalog, the journal and the clock. It must not decide what
@@ -9,7 +9,8 @@ mod clock;
 mod command;
 mod controller;
 mod deployer;
-mod drain;
+mod disabled_edits;
+mod executor;
 mod mask;
 mod preflight;
 mod probe;
@@ -18,11 +19,10 @@ mod signals;
 mod steps;
 mod wait;
 mod workspace;
-mod world;
 
 pub use clock::now;
 pub use controller::{Controller, ControllerParts, Ended, facts_of};
+pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use preflight::{Claim, release_claim};
 pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};
 pub use workspace::workspace_hash;
-pub use world::{OutputSink, World, WorldParts};

@@ -16,8 +16,8 @@ use crate::plan::StepKind;
 use crate::ssh::{Cancel, HostProfile, Remote};
 
 use super::access::Access;
+use super::executor::StepExecutor;
 use super::probe;
-use super::world::World;
 
 /// For one worker, connecting included: patient, since a fleet's slowest host decides.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ pub(super) fn state_dir(profile: &HostProfile) -> String {
     folder.to_string_lossy().into_owned()
 }
 
-impl World {
+impl StepExecutor {
     /// Looks at every target; the answer has one entry for each, in order. A claim of a run that is
     /// not in `finished` is an error of kind [`ErrorKind::Claimed`].
     pub fn preflight(

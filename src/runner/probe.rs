@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{ErrorKind, StepError};
 use crate::ssh::{ConnectError, UnknownWhy};
 
-use super::access::{Access, Trouble, command_error};
+use super::access::{Access, ScriptError, command_error};
 
 /// The script of a look, without sudo: nothing of it needs root, and a worker that is booting may not
 /// have sudo working yet.
@@ -20,14 +20,14 @@ exit 0
 
 /// What a look has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Probe {
     pub(super) boot_id: String,
     /// Why it is not done booting (or is going down), if so.
     pub(super) unsettled: Option<String>,
 }
 
 /// Why nothing was seen.
-pub(super) enum Blind {
+pub(super) enum ProbeError {
     Connect(ConnectError),
     /// The connection was lost on the way.
     Lost(UnknownWhy),
@@ -43,25 +43,25 @@ pub(super) fn patience(failures: u32) -> Duration {
 }
 
 /// Looks once, over a fresh, fully authenticated connection.
-pub(super) fn look(access: &Access, until: Instant) -> Result<Seen, Blind> {
+pub(super) fn look(access: &Access, until: Instant) -> Result<Probe, ProbeError> {
     let mut script = access.script("look", LOOK, Duration::from_secs(20));
     script.sudo = false;
     match access.run(&script, until) {
         Ok(said) => read(&said).ok_or_else(|| {
             let message = format!("{} has no readable boot id: `{}`", access.host, said.trim());
-            Blind::Error(StepError::new(ErrorKind::BootIdUnreadable, message))
+            ProbeError::Error(StepError::new(ErrorKind::BootIdUnreadable, message))
         }),
-        Err(Trouble::Connect(error)) => Err(Blind::Connect(error)),
-        Err(Trouble::NotRun(error)) => Err(Blind::Error(error)),
-        Err(Trouble::Unknown(why)) => Err(Blind::Lost(why)),
-        Err(Trouble::Exit { code, stdout, stderr }) => {
-            Err(Blind::Error(command_error(&access.host, "looking", code, &stdout, &stderr)))
+        Err(ScriptError::Connect(error)) => Err(ProbeError::Connect(error)),
+        Err(ScriptError::NotRun(error)) => Err(ProbeError::Error(error)),
+        Err(ScriptError::Unknown(why)) => Err(ProbeError::Lost(why)),
+        Err(ScriptError::Exit { code, stdout, stderr }) => {
+            Err(ProbeError::Error(command_error(&access.host, "looking", code, &stdout, &stderr)))
         }
     }
 }
 
-fn read(said: &str) -> Option<Seen> {
-    let mut seen = Seen { boot_id: String::new(), unsettled: None };
+fn read(said: &str) -> Option<Probe> {
+    let mut seen = Probe { boot_id: String::new(), unsettled: None };
     for line in said.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),

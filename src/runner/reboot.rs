@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
 use crate::ssh::{ConnectError, Script, Shell};
 
-use super::access::{Access, Trouble, command_error, connect_error, last_lines, unknown_words};
+use super::access::{Access, ScriptError, command_error, connect_error, last_lines, unknown_words};
 use super::{clock, probe};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
@@ -81,7 +81,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
                 Err(outcome) => return outcome,
             },
             Ok(Answer::Pending) => return watch(access, order, started),
-            Err(Trouble::Connect(error)) => return not_there(&error),
+            Err(ScriptError::Connect(error)) => return not_there(&error),
             Err(trouble) => return trouble.into_outcome(&access.host, "looking before the reboot"),
         }
     }
@@ -90,7 +90,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
         // It has begun just now: connecting to a busy worker takes nothing off its time to go down.
         Ok(Answer::Pending | Answer::Nothing) => watch(access, order, Instant::now()),
         // The answer was lost: the worker knows, so look at it.
-        Err(Trouble::Unknown(why)) => match watch(access, order, started) {
+        Err(ScriptError::Unknown(why)) => match watch(access, order, started) {
             Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => Outcome::Unknown {
                 why: format!(
                     "the reboot command was sent, {}, and the boot id is as before",
@@ -99,7 +99,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
             },
             seen => seen,
         },
-        Err(Trouble::Connect(error)) => not_there(&error),
+        Err(ScriptError::Connect(error)) => not_there(&error),
         Err(trouble) => trouble.into_outcome(&access.host, "the reboot script"),
     }
 }
@@ -112,10 +112,10 @@ fn compare_patiently(
     order: &RebootOrder<'_>,
     mode: &str,
     started: Instant,
-) -> Result<Answer, Trouble> {
+) -> Result<Answer, ScriptError> {
     loop {
         match compare(access, order, mode) {
-            Err(Trouble::Connect(error))
+            Err(ScriptError::Connect(error))
                 if !error.is_final()
                     && !access.cancel.is_cancelled()
                     && started.elapsed() < order.down_within =>
@@ -147,7 +147,7 @@ enum Answer {
     Nothing,
 }
 
-fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answer, Trouble> {
+fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answer, ScriptError> {
     let mut script = access.script("reboot", COMPARE_AND_REBOOT, EXCHANGE);
     let env = [
         ("B0", order.boot_id.to_owned()),
@@ -167,7 +167,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         }
         (Some("ACK" | "PENDING"), _) => Ok(Answer::Pending),
         (Some("NONE"), _) => Ok(Answer::Nothing),
-        _ => Err(Trouble::Unknown(crate::ssh::UnknownWhy::ConnectionLost(format!(
+        _ => Err(ScriptError::Unknown(crate::ssh::UnknownWhy::ConnectionLost(format!(
             "the worker answered `{}`",
             said.trim()
         )))),
@@ -177,7 +177,7 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
 fn is_needless(access: &Access, unless: &Script) -> Result<bool, Outcome> {
     match access.run(unless, Instant::now() + EXCHANGE) {
         Ok(_) => Ok(true),
-        Err(Trouble::Exit { code, stdout, stderr }) => {
+        Err(ScriptError::Exit { code, stdout, stderr }) => {
             let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
             if error.kind == ErrorKind::Command { Ok(false) } else { Err(Outcome::Failed { error }) }
         }
@@ -200,12 +200,14 @@ fn watch(access: &Access, order: &RebootOrder<'_>, started: Instant) -> Outcome 
         match probe::look(access, Instant::now() + probe::patience(failures)) {
             Ok(seen) if seen.boot_id != order.boot_id => return rebooted(seen.boot_id),
             Ok(_) => failures = 0,
-            Err(probe::Blind::Connect(error)) if error.is_final() => {
+            Err(probe::ProbeError::Connect(error)) if error.is_final() => {
                 return Outcome::Failed { error: connect_error(&error) };
             }
-            Err(probe::Blind::Connect(ConnectError::NoLogin { .. } | ConnectError::AuthRefused { .. })) => {}
-            Err(probe::Blind::Connect(_) | probe::Blind::Lost(_)) => failures += 1,
-            Err(probe::Blind::Error(_)) => {}
+            Err(probe::ProbeError::Connect(
+                ConnectError::NoLogin { .. } | ConnectError::AuthRefused { .. },
+            )) => {}
+            Err(probe::ProbeError::Connect(_) | probe::ProbeError::Lost(_)) => failures += 1,
+            Err(probe::ProbeError::Error(_)) => {}
         }
         if failures >= GONE_AFTER_FAILURES {
             return Outcome::Ok { evidence: Evidence::Departed };

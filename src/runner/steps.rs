@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
-use crate::engine::{ErrorKind, Intent, Order, Outcome, StepError};
+use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
@@ -14,19 +14,19 @@ use crate::ssh::Cancel;
 
 use super::command::{Environment, on_this_machine, on_worker};
 use super::deployer::{Kind, outcome_of, refused, said};
-use super::drain::Drain;
+use super::disabled_edits::DisabledEdits;
+use super::executor::{OutputSink, StepExecutor};
 use super::probe;
 use super::reboot::{self, RebootOrder, reboot};
 use super::wait::{WaitOrder, wait};
-use super::world::{OutputSink, World};
 
 /// Reading a boot id: one exchange, with a few tries for a busy sshd.
 const READ_TRIES: u32 = 5;
 
-impl World {
+impl StepExecutor {
     pub(super) fn on_worker(
         &self,
-        order: &Order,
+        order: &AttemptSpec,
         target: TargetIx,
         step: &Step,
         cancel: &Cancel,
@@ -34,8 +34,13 @@ impl World {
     ) -> Outcome {
         let timeout = Self::timeout(step);
         let host = self.host(target);
-        let drain =
-            Drain { bucket: &self.bucket, lock: &self.lock, own: &self.own, run: &self.fence.run, cancel };
+        let drain = DisabledEdits {
+            bucket: &self.bucket,
+            lock: &self.lock,
+            own: &self.own,
+            run: &self.fence.run,
+            cancel,
+        };
         match (&order.intent, &step.kind) {
             (Intent::ReadBootId, _) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
@@ -93,7 +98,13 @@ impl World {
     }
 
     /// Steps that do not belong to one worker.
-    pub(super) fn once(&self, order: &Order, step: &Step, cancel: &Cancel, sink: &OutputSink) -> Outcome {
+    pub(super) fn once(
+        &self,
+        order: &AttemptSpec,
+        step: &Step,
+        cancel: &Cancel,
+        sink: &OutputSink,
+    ) -> Outcome {
         let timeout = Self::timeout(step);
         match &step.kind {
             StepKind::Build => self.deployer.build(&self.call(timeout, cancel, Some(sink))),
@@ -128,16 +139,16 @@ impl World {
                         evidence: crate::engine::Evidence::BootId { boot_id: seen.boot_id },
                     };
                 }
-                Err(probe::Blind::Connect(error)) => {
+                Err(probe::ProbeError::Connect(error)) => {
                     last = super::access::connect_error(&error);
                     if error.is_final() {
                         break;
                     }
                 }
-                Err(probe::Blind::Lost(why)) => {
+                Err(probe::ProbeError::Lost(why)) => {
                     last = StepError::new(ErrorKind::Unreachable, super::access::unknown_words(&why));
                 }
-                Err(probe::Blind::Error(error)) => last = error,
+                Err(probe::ProbeError::Error(error)) => last = error,
             }
             if cancel.is_cancelled() {
                 break;
@@ -187,7 +198,7 @@ impl World {
     fn wait(
         &self,
         target: TargetIx,
-        order: &Order,
+        order: &AttemptSpec,
         settle: Duration,
         interval: Duration,
         timeout: Duration,
@@ -207,7 +218,7 @@ impl World {
             not: not.as_deref(),
             down_within,
             reboot_issued: reboot_issued.map(reboot::instant_of),
-            settle: settle / self.bucket.settings().hurry(),
+            settle: settle / self.bucket.settings().time_scale(),
             interval,
             timeout: Some(timeout),
             attempt: order.attempt,

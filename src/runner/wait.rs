@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Outcome, StepError};
 
 use super::access::{Access, connect_error, unknown_words};
-use super::probe::{self, Blind, Seen};
+use super::probe::{self, Probe, ProbeError};
 
 /// Keys may be mounted late in a boot: an authentication that is refused for less than this is not yet
 /// an answer.
@@ -45,22 +45,22 @@ pub(super) fn wait(access: &Access, order: &WaitOrder<'_>, output: &dyn Fn() -> 
                     return done;
                 }
             }
-            Err(Blind::Connect(error)) if error.is_final() => {
+            Err(ProbeError::Connect(error)) if error.is_final() => {
                 return Outcome::Failed { error: connect_error(&error) };
             }
-            Err(Blind::Connect(error)) => {
+            Err(ProbeError::Connect(error)) => {
                 if let Some(failed) = state.no_connection(connect_error(&error)) {
                     return failed;
                 }
             }
-            Err(Blind::Lost(why)) => {
+            Err(ProbeError::Lost(why)) => {
                 let error = StepError::new(ErrorKind::Unreachable, unknown_words(&why));
                 state.not_well(error);
             }
-            Err(Blind::Error(error)) if error.kind == ErrorKind::SudoWantsPassword => {
+            Err(ProbeError::Error(error)) if error.kind == ErrorKind::SudoWantsPassword => {
                 return Outcome::Failed { error };
             }
-            Err(Blind::Error(error)) => state.not_well(error),
+            Err(ProbeError::Error(error)) => state.not_well(error),
         }
         if let Some(timeout) = order.timeout
             && started.elapsed() >= timeout
@@ -95,7 +95,7 @@ impl Waiting {
         &mut self,
         access: &Access,
         order: &WaitOrder<'_>,
-        seen: Seen,
+        seen: Probe,
         output: &dyn Fn() -> Option<String>,
     ) -> Option<Outcome> {
         self.failures = 0;

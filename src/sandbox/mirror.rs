@@ -67,7 +67,7 @@ impl Blueprint {
 
     /// Of a fleet that is made up: its jobs are demo jobs with probes, the two usual ones on every worker
     /// where it has none.
-    pub fn made_up(fleet: &Fleet) -> Self {
+    pub fn synthetic(fleet: &Fleet) -> Self {
         let mut like = Self::mirror(fleet);
         like.jobs =
             like.jobs.into_iter().map(|job| Job { selectors: job.selectors, ..demo_job(job.name) }).collect();

@@ -20,7 +20,7 @@ use crate::plan::{JobAction, StepKind};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub struct Violation {
     /// Its number among the twenty.
     pub invariant: u8,
     /// What was seen.
@@ -111,7 +111,7 @@ pub(super) struct Checker {
     last_at: Millis,
     observed: BTreeMap<JobIx, (Millis, BTreeSet<WorkerIx>)>,
     kept: promises::Promises,
-    pub(super) broken: Option<Broken>,
+    pub(super) broken: Option<Violation>,
     /// The most that were down at once: per job, per domain.
     pub(super) most_down: u32,
 }
@@ -147,13 +147,13 @@ impl Checker {
             last_at: 0,
             observed: BTreeMap::new(),
             kept: promises::Promises::default(),
-            broken: numbers::differ(graph).map(|what| Broken { invariant: 1, what }),
+            broken: numbers::differ(graph).map(|what| Violation { invariant: 1, what }),
             most_down: 0,
         }
     }
 
     pub(super) fn breaks(&mut self, invariant: u8, what: impl Into<String>) {
-        self.broken.get_or_insert_with(|| Broken { invariant, what: what.into() });
+        self.broken.get_or_insert_with(|| Violation { invariant, what: what.into() });
     }
 
     fn book(&mut self, lane: Lane) -> &mut Book {
@@ -208,9 +208,9 @@ impl Checker {
             Fact::StepFailed { lane, step, .. } => {
                 self.book(*lane).broke_at.get_or_insert(*step);
             }
-            Fact::RetryScheduled { lane, step, due, rearm } => {
+            Fact::RetryScheduled { lane, step, due, reissue } => {
                 self.scheduled(at, *lane, *step, *due);
-                if let Some(reboot) = rearm {
+                if let Some(reboot) = reissue {
                     let book = self.book(*lane);
                     book.satisfied[*reboot as usize] = false;
                     book.generations.entry(*reboot).or_default().1 = true;

@@ -2,9 +2,9 @@
 //! in between. It asks the very engine of real runs, and decides nothing that the engine decides.
 
 mod calendar;
-mod feed;
-mod forge;
+mod commit_and_dispatch;
 mod process;
+mod reject_illegal_facts;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +15,13 @@ use calendar::{Calendar, Deadlines};
 use smallvec::SmallVec;
 
 use super::checker::Checker;
-use super::exec::{Arrival, Fate, Flight};
-use super::knobs::Knobs;
-use super::random::{Dice, Stream};
+use super::config::SimConfig;
+use super::exec::{Arrival, Flight, InjectedFault};
+use super::rng::{Rng, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, AttemptMap, Effect, Fact, Millis, Options, Outcome, Rollout, Standing, Timer,
+    AttemptId, AttemptMap, Effect, Fact, Millis, Options, Outcome, RunState, RunStatus, Timer,
 };
 use crate::graph::{Lane, RolloutGraph};
 
@@ -82,7 +82,7 @@ pub(super) enum Event {
     },
     Reacts,
     /// A controller that was stopped goes on.
-    Wakes(Box<Sleeper>),
+    Wakes(Box<StalledController>),
 }
 
 /// What an attempt's controller hears.
@@ -105,7 +105,7 @@ pub(super) struct Round {
 
 /// A controller that was stopped in the middle of its work.
 #[derive(Debug)]
-pub(super) struct Sleeper {
+pub(super) struct StalledController {
     process: u32,
     epoch: u64,
     graph: Arc<RolloutGraph>,
@@ -114,7 +114,7 @@ pub(super) struct Sleeper {
 }
 
 pub(super) struct Sim {
-    pub(super) knobs: Knobs,
+    pub(super) config: SimConfig,
     pub(super) graph: Arc<RolloutGraph>,
     /// What is stored with the run.
     engine_graph: Arc<RolloutGraph>,
@@ -125,7 +125,7 @@ pub(super) struct Sim {
     pub(super) checker: Checker,
     pub(super) now: Millis,
     calendar: Calendar,
-    pub(super) rollout: Option<Rollout>,
+    pub(super) rollout: Option<RunState>,
     /// Which process is the controller; answers to an older one are lost.
     pub(super) process: u32,
     /// The newest controller's, as the journal has it.
@@ -138,11 +138,11 @@ pub(super) struct Sim {
     pub(super) waiters: Vec<SmallVec<[AttemptId; 1]>>,
     pub(super) journal: Vec<(Millis, Fact)>,
     pub(super) faults_left: u32,
-    pub(super) faults: Dice,
-    pub(super) crash_dice: Dice,
-    pub(super) people: Dice,
-    pub(super) durations: Dice,
-    pub(super) recoveries: Dice,
+    pub(super) faults: Rng,
+    pub(super) crash_rng: Rng,
+    pub(super) people: Rng,
+    pub(super) durations: Rng,
+    pub(super) recoveries: Rng,
     crashes_left: u32,
     /// Places passed at which a controller can die.
     pub(super) points: u64,
@@ -158,7 +158,7 @@ pub(super) struct Sim {
     /// Nobody answers but for approvals: the run is over when it waits for a person.
     pub(super) stops_at_rest: bool,
     /// The step that had trouble last, and which.
-    pub(super) trouble_of: Option<((Lane, u32), Fate)>,
+    pub(super) trouble_of: Option<((Lane, u32), InjectedFault)>,
     /// Commands that a person said to run again.
     pub(super) reran: BTreeSet<(Lane, u32)>,
     /// How often `local` commands ran to their end.
@@ -166,14 +166,14 @@ pub(super) struct Sim {
 }
 
 impl Sim {
-    pub(super) fn new(knobs: Knobs, graph: Arc<RolloutGraph>) -> Self {
-        let engine_graph = knobs.mutation.map_or_else(|| Arc::clone(&graph), |m| m.graph(&graph));
-        let seed = knobs.seed;
+    pub(super) fn new(config: SimConfig, graph: Arc<RolloutGraph>) -> Self {
+        let engine_graph = config.mutation.map_or_else(|| Arc::clone(&graph), |m| m.graph(&graph));
+        let seed = config.seed;
         let start = START + (seed % 2016) as Millis * 300_000;
         let mut sim = Self {
-            options: Options { exclusive_catalog: knobs.exclusive, ..Options::default() },
+            options: Options { exclusive_catalog: config.exclusive, ..Options::default() },
             world: World::new(&graph, start),
-            checker: Checker::new(&graph, knobs.exclusive),
+            checker: Checker::new(&graph, config.exclusive),
             now: start,
             calendar: Calendar::default(),
             rollout: None,
@@ -185,13 +185,13 @@ impl Sim {
             deadlines: BTreeMap::new(),
             waiters: vec![SmallVec::new(); graph.fleet.workers.len()],
             journal: Vec::new(),
-            faults_left: knobs.faults,
-            faults: Dice::new(seed ^ knobs.salt, Stream::Faults),
-            crash_dice: Dice::new(seed ^ knobs.salt, Stream::Crashes),
-            people: Dice::new(seed ^ knobs.salt, Stream::People),
-            recoveries: Dice::new(seed ^ knobs.salt, Stream::Recoveries),
-            durations: Dice::new(seed, Stream::Durations),
-            crashes_left: knobs.crashes,
+            faults_left: config.faults,
+            faults: Rng::new(seed ^ config.salt, Stream::Faults),
+            crash_rng: Rng::new(seed ^ config.salt, Stream::Crashes),
+            people: Rng::new(seed ^ config.salt, Stream::People),
+            recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
+            durations: Rng::new(seed, Stream::Durations),
+            crashes_left: config.crashes,
             points: 0,
             reactions: 0,
             reacting: false,
@@ -204,20 +204,20 @@ impl Sim {
             trouble_of: None,
             reran: BTreeSet::new(),
             ran_here: BTreeMap::new(),
-            knobs,
+            config,
             graph,
             engine_graph,
         };
-        if sim.knobs.check {
+        if sim.config.check {
             sim.world.file.keep_text();
         }
-        if sim.knobs.faults == 0 && sim.knobs.people == 0 && sim.knobs.trouble == 0 {
+        if sim.config.faults == 0 && sim.config.people == 0 && sim.config.trouble == 0 {
             sim.checker.is_calm();
         }
         for host in &mut sim.world.hosts {
             host.needless = sim.durations.per_mille(300);
         }
-        for _ in 0..sim.knobs.people {
+        for _ in 0..sim.config.people {
             let after = sim.people.between(0, 3_600_000);
             sim.push(after, Event::Person);
         }
@@ -253,7 +253,7 @@ impl Sim {
             }
             self.happens(event);
             self.rest();
-            if self.knobs.check {
+            if self.config.check {
                 self.checker.instant(&self.world);
             }
         }
@@ -261,9 +261,9 @@ impl Sim {
 
     /// The run has stopped, and nobody will come.
     fn is_over(&self) -> bool {
-        let standing = || self.rollout.as_ref().map(Rollout::standing);
+        let status = || self.rollout.as_ref().map(RunState::status);
         self.stops_at_rest
-            && matches!(standing(), Some(Standing::Halted(_) | Standing::Interrupted | Standing::Paused(_)))
+            && matches!(status(), Some(RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_)))
     }
 
     fn most_events(&self) -> u64 {
@@ -272,12 +272,12 @@ impl Sim {
     }
 
     fn is_finished(&self) -> bool {
-        self.rollout.as_ref().is_some_and(|rollout| matches!(rollout.standing(), Standing::Finished(_)))
+        self.rollout.as_ref().is_some_and(|rollout| matches!(rollout.status(), RunStatus::Finished(_)))
     }
 
     fn stuck(&mut self) {
-        let standing = self.rollout.as_ref().map(Rollout::standing);
-        self.checker.breaks(16, format!("nothing will happen any more, and the run is {standing:?}"));
+        let status = self.rollout.as_ref().map(RunState::status);
+        self.checker.breaks(16, format!("nothing will happen any more, and the run is {status:?}"));
     }
 
     fn happens(&mut self, event: Event) {
@@ -291,7 +291,9 @@ impl Sim {
             }
             Event::Deadline { timeout } => self.deadline(timeout),
             Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
-            Event::Fires { process, timer } if process == self.process => self.feed(Fact::Due { timer }),
+            Event::Fires { process, timer } if process == self.process => {
+                self.commit_and_dispatch(Fact::Due { timer })
+            }
             Event::Looks { process, jobs } if process == self.process => self.looks(jobs.into_vec()),
             Event::Looked(round) if round.process == self.process => self.looked(*round),
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),

@@ -13,13 +13,13 @@ use super::mutation::Mutation;
 use super::plans::SECRET;
 use super::world::boot_id;
 use crate::bucket::WorkerIx;
-use crate::engine::{AttemptId, ErrorKind, Evidence, Fact, Intent, Millis, Order, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Fact, Intent, Millis, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph};
 use crate::plan::{CommandStep, EnvValue, StepKind};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum InjectedFault {
     Fine,
     /// It never arrives, and nobody knows.
     RequestLost,
@@ -43,8 +43,8 @@ pub(super) struct Arrival {
     pub(super) process: u32,
     pub(super) epoch: u64,
     pub(super) graph: Arc<RolloutGraph>,
-    pub(super) order: Order,
-    pub(super) fate: Fate,
+    pub(super) order: AttemptSpec,
+    pub(super) injected: InjectedFault,
     /// The text of `disabled.json` that a careless edit was made from.
     pub(super) read: Option<Option<String>>,
 }
@@ -89,42 +89,49 @@ impl Sim {
         happens
     }
 
-    fn fate(&mut self, of: (Lane, u32)) -> Fate {
-        if self.knobs.trouble > 0 && self.faults.below(100_000) < u64::from(self.knobs.trouble) {
-            return Fate::Fails;
+    fn injected(&mut self, of: (Lane, u32)) -> InjectedFault {
+        if self.config.trouble > 0 && self.faults.below(100_000) < u64::from(self.config.trouble) {
+            return InjectedFault::Fails;
         }
         // Trouble comes in series: a step that had some often has the same again.
-        let before = self.trouble_of.filter(|(same, _)| *same == of).map(|(_, fate)| fate);
+        let before = self.trouble_of.filter(|(same, _)| *same == of).map(|(_, injected)| injected);
         if !self.fault(if before.is_some() { 500 } else { 70 }) {
-            return Fate::Fine;
+            return InjectedFault::Fine;
         }
-        if let Some(fate) = before
+        if let Some(injected) = before
             && self.faults.coin()
         {
-            return fate;
+            return injected;
         }
-        let fate = self.drawn_fate();
-        self.trouble_of = Some((of, fate));
-        fate
+        let injected = self.drawn_fate();
+        self.trouble_of = Some((of, injected));
+        injected
     }
 
-    fn drawn_fate(&mut self) -> Fate {
+    fn drawn_fate(&mut self) -> InjectedFault {
         match self.faults.below(12) {
-            0..=1 => Fate::RequestLost,
-            2..=3 => Fate::AnswerLost,
-            4..=5 => Fate::Hangs,
-            6..=7 => Fate::Fails,
-            8 => Fate::Twice,
-            9..=10 => Fate::Refused,
-            _ => Fate::NotDone,
+            0..=1 => InjectedFault::RequestLost,
+            2..=3 => InjectedFault::AnswerLost,
+            4..=5 => InjectedFault::Hangs,
+            6..=7 => InjectedFault::Fails,
+            8 => InjectedFault::Twice,
+            9..=10 => InjectedFault::Refused,
+            _ => InjectedFault::NotDone,
         }
     }
 
     /// The controller sends it off.
-    pub(super) fn execute(&mut self, order: Order, process: u32, epoch: u64, graph: &Arc<RolloutGraph>) {
-        let fate = self.fate((order.lane, order.step));
-        let arrival = Rc::new(Arrival { process, epoch, graph: Arc::clone(graph), order, fate, read: None });
-        if self.knobs.check {
+    pub(super) fn execute(
+        &mut self,
+        order: AttemptSpec,
+        process: u32,
+        epoch: u64,
+        graph: &Arc<RolloutGraph>,
+    ) {
+        let injected = self.injected((order.lane, order.step));
+        let arrival =
+            Rc::new(Arrival { process, epoch, graph: Arc::clone(graph), order, injected, read: None });
+        if self.config.check {
             self.checker.effect(&arrival);
         }
         if process == self.process {
@@ -158,7 +165,7 @@ impl Sim {
 
     /// A worker is contacted for something.
     pub(super) fn contacts(&mut self, worker: WorkerIx, what: Contact<'_>) {
-        if self.knobs.check {
+        if self.config.check {
             self.checker.contact(worker, what);
         }
     }
@@ -166,21 +173,21 @@ impl Sim {
     /// The outcome goes to whoever asked, if he is still there.
     pub(super) fn answer(&mut self, arrival: &Arrival, outcome: Outcome) {
         self.note_done(arrival.order.attempt, &outcome);
-        if arrival.fate == Fate::Hangs {
+        if arrival.injected == InjectedFault::Hangs {
             return;
         }
-        let outcome = match arrival.fate {
-            Fate::AnswerLost => Outcome::Unknown { why: "the answer was lost".to_owned() },
+        let outcome = match arrival.injected {
+            InjectedFault::AnswerLost => Outcome::Unknown { why: "the answer was lost".to_owned() },
             _ => outcome,
         };
-        if arrival.fate == Fate::Twice {
+        if arrival.injected == InjectedFault::Twice {
             self.tells(1_500, arrival, outcome.clone());
         }
         self.tells(20, arrival, outcome);
     }
 
     fn note_done(&mut self, attempt: AttemptId, outcome: &Outcome) {
-        if matches!(outcome, Outcome::Ok { .. }) && self.knobs.check {
+        if matches!(outcome, Outcome::Ok { .. }) && self.config.check {
             self.world.done.insert(attempt);
         }
     }
@@ -198,23 +205,23 @@ impl Sim {
             Some(flight) => self.heard(&flight, outcome),
             None => outcome,
         };
-        self.feed(Fact::Finished { attempt, outcome });
+        self.commit_and_dispatch(Fact::Finished { attempt, outcome });
     }
 
     pub(super) fn timed_out(&mut self, attempt: AttemptId) {
         let Some(flight) = self.flights.remove(&attempt) else { return };
         let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
         let outcome = self.heard(&flight, outcome);
-        self.feed(Fact::Finished { attempt, outcome });
+        self.commit_and_dispatch(Fact::Finished { attempt, outcome });
     }
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
     fn heard(&self, flight: &Flight, outcome: Outcome) -> Outcome {
-        if !self.knobs.check || !has_secret(flight.request.kind()) {
+        if !self.config.check || !has_secret(flight.request.kind()) {
             return outcome;
         }
         let said = outcome.masked(|text| format!("{text}, says {SECRET}"));
-        if self.knobs.mutation == Some(Mutation::SecretsTold) {
+        if self.config.mutation == Some(Mutation::SecretsTold) {
             return said;
         }
         said.masked(|text| text.replace(SECRET, "****"))
@@ -232,7 +239,7 @@ impl Sim {
     /// Whether the bucket or the worker (`None`: the bucket) refuses a controller that was replaced;
     /// else it has heard of this one.
     fn is_fenced(&mut self, arrival: &Arrival, worker: Option<WorkerIx>) -> bool {
-        let careless = self.knobs.mutation == Some(Mutation::EpochIgnored);
+        let careless = self.config.mutation == Some(Mutation::EpochIgnored);
         let known = worker.map_or(self.epoch, |worker| self.world.host(worker).epoch);
         if arrival.epoch < known && !careless {
             let message = "the run was taken over";
@@ -243,7 +250,7 @@ impl Sim {
         if let Some(worker) = worker {
             self.world.host_mut(worker).epoch = arrival.epoch;
         }
-        if self.knobs.check {
+        if self.config.check {
             self.checker.carried_out(worker, arrival.epoch);
         }
         false
@@ -253,23 +260,23 @@ impl Sim {
     pub(super) fn arrives(&mut self, mut arrival: Rc<Arrival>) {
         let process = arrival.process;
         let attempt = arrival.order.attempt;
-        match arrival.fate {
-            Fate::RequestLost => {
+        match arrival.injected {
+            InjectedFault::RequestLost => {
                 let why = "the connection was cut".to_owned();
                 self.tells(5_000, &arrival, Outcome::Unknown { why });
                 return;
             }
-            Fate::Fails => {
+            InjectedFault::Fails => {
                 let error = StepError::new(ErrorKind::Command, "it failed");
                 self.answer(&arrival, Outcome::Failed { error });
                 return;
             }
-            Fate::Refused if arrival.worker().is_some() && !arrival.is_own() => {
+            InjectedFault::Refused if arrival.worker().is_some() && !arrival.is_own() => {
                 let error = StepError::new(ErrorKind::Unreachable, "no route to host");
                 self.answer(&arrival, Outcome::Failed { error });
                 return;
             }
-            Fate::NotDone => {
+            InjectedFault::NotDone => {
                 self.answer(&arrival, Outcome::NotDone { reason: "the build failed".to_owned() });
                 return;
             }
@@ -286,7 +293,7 @@ impl Sim {
             self.contacts(worker, Contact::Step(&arrival));
             let away = !self.world.host(worker).is_up();
             match &arrival.order.intent {
-                Intent::AwaitBoot { .. } if arrival.fate == Fate::Hangs => return,
+                Intent::AwaitBoot { .. } if arrival.injected == InjectedFault::Hangs => return,
                 Intent::AwaitBoot { .. } => {
                     self.push(0, Event::Polls { process, attempt });
                     return;
@@ -311,14 +318,14 @@ impl Sim {
                 _ => {}
             }
         }
-        match self.knobs.mutation {
+        match self.config.mutation {
             Some(Mutation::EditsBlindly) if own => {
                 Rc::make_mut(&mut arrival).read = Some(self.world.file.text().map(str::to_owned));
             }
             Some(Mutation::WritesInPlace) if own => self.world.file.truncate(),
             _ => {}
         }
-        if own && self.knobs.people > 0 && self.people.per_mille(150) {
+        if own && self.config.people > 0 && self.people.per_mille(150) {
             // Between our read and our rename.
             self.push(1, Event::PersonEdits);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plans::OUTSIDE;
-use super::random::Dice;
+use super::rng::Rng;
 use crate::bucket::{
     Disabled, Fleet, HealthCheck, Host, Job, JobName, Probe, Resources, RestartPolicy, Worker,
 };
@@ -11,29 +11,29 @@ use crate::bucket::{
 pub(super) const ZONES: &[&str] = &["a", "b", "c"];
 
 /// `workers` hosts in up to three zones with up to `jobs` jobs, and a person's entry now and then.
-pub(super) fn random(dice: &mut Dice, workers: u32, jobs: u32) -> Fleet {
-    let zones = 1 + dice.index(ZONES.len());
-    let count = 1 + dice.index(jobs as usize);
+pub(super) fn random(rng: &mut Rng, workers: u32, jobs: u32) -> Fleet {
+    let zones = 1 + rng.index(ZONES.len());
+    let count = 1 + rng.index(jobs as usize);
     let mut fleet = plain(workers, count as u32, zones as u32);
     for worker in &mut fleet.workers {
         for job in &fleet.jobs {
-            if dice.per_mille(250) {
+            if rng.per_mille(250) {
                 worker.labels.remove(job.name.as_str());
             }
         }
-        if dice.per_mille(30) {
+        if rng.per_mille(30) {
             worker.tags.clear();
         }
-        if dice.per_mille(300) {
+        if rng.per_mille(300) {
             worker.labels.insert("gpu".to_owned());
         }
     }
-    if workers > 2 && dice.per_mille(350) {
-        let chosen = dice.index(workers as usize);
+    if workers > 2 && rng.per_mille(350) {
+        let chosen = rng.index(workers as usize);
         fleet.workers[chosen].labels.insert(OUTSIDE.to_owned());
     }
-    if workers > 2 && dice.per_mille(150) {
-        let chosen = dice.index(workers as usize);
+    if workers > 2 && rng.per_mille(150) {
+        let chosen = rng.index(workers as usize);
         fleet.disabled.workers.insert(fleet.workers[chosen].host.as_str().to_owned());
     }
     fleet
@@ -85,6 +85,6 @@ pub(super) fn plain(workers: u32, jobs: u32, zones: u32) -> Fleet {
         workers: (0..workers).filter_map(worker).collect(),
         jobs: names.iter().enumerate().filter_map(job).collect(),
         disabled: Disabled::default(),
-        made_up: true,
+        synthetic: true,
     }
 }

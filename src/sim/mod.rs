@@ -10,27 +10,27 @@
 //! journal and the real workers refuse an older epoch, and store the plan), 17 (output that is kept
 //! beside the journal). 19 is a comparison of two runs.
 
+mod admission_efficiency;
 mod checker;
+mod config;
 mod drive;
+mod estimate;
 mod exec;
 mod fleets;
-mod knobs;
 mod mutation;
-mod outlook;
-mod pace;
 mod person;
 mod plans;
-mod random;
+mod rng;
 mod run;
 mod shrink;
 mod sweep;
 mod world;
 
-pub use checker::Broken;
-pub use knobs::{Knobs, Shape};
+pub use admission_efficiency::admission_efficiency;
+pub use checker::Violation;
+pub use config::{Shape, SimConfig};
+pub use estimate::{Estimate, EstimateOptions, Rate, WaveTime, estimate};
 pub use mutation::Mutation;
-pub use outlook::{Outlook, OutlookOptions, Rate, WaveTime, outlook};
-pub use pace::pace;
 pub use run::{Report, graph, run, run_on};
 pub use shrink::shrink;
 pub use sweep::{Swept, sweep};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::drive::{Event, Sim};
 use super::world::Entry;
 use crate::bucket::WorkerIx;
-use crate::engine::{AttemptId, Fact, Life, Resolution, Standing};
+use crate::engine::{AttemptId, Fact, Resolution, RunStatus, WorkerState};
 use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
@@ -85,7 +85,7 @@ impl Sim {
                 for alloc in &mut self.world.host_mut(worker).allocs {
                     alloc.sick = sick;
                 }
-                if sick && self.knobs.recovers {
+                if sick && self.config.recovers {
                     let after = self.recoveries.between(30_000, 900_000);
                     self.push(after, Event::Recovers { worker });
                 }
@@ -106,7 +106,7 @@ impl Sim {
         let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
         if self.people.coin() {
             self.says(Fact::Approved { lane, step, by: name() });
-        } else if self.rollout.as_ref().is_some_and(|rollout| !rollout.doubts().contains(&attempt)) {
+        } else if self.rollout.as_ref().is_some_and(|rollout| !rollout.undecided().contains(&attempt)) {
             self.says(Fact::InDoubtResolved { attempt, how });
         }
     }
@@ -138,12 +138,12 @@ impl Sim {
         }
         let before = self.rollout.as_ref().map(Sim::standing_of);
         let count = self.journal.len();
-        if self.try_feed(fact.clone()).is_err() {
+        if self.try_commit_and_dispatch(fact.clone()).is_err() {
             let after = self.rollout.as_ref().map(Sim::standing_of);
             if before != after || self.journal.len() != count {
                 self.checker.breaks(14, format!("{fact:?} is refused, and changes {before:?} to {after:?}"));
             }
-            if self.knobs.check {
+            if self.config.check {
                 self.check_replay();
             }
             return false;
@@ -151,22 +151,21 @@ impl Sim {
         true
     }
 
-    fn standing_of(rollout: &crate::engine::Rollout) -> Standing {
-        rollout.standing()
+    fn standing_of(rollout: &crate::engine::RunState) -> RunStatus {
+        rollout.status()
     }
 
     /// The run waits for people, and one comes.
     pub(super) fn reacts(&mut self) {
         let Some(rollout) = &self.rollout else { return };
-        let standing = rollout.standing();
+        let status = rollout.status();
         // Patience is for what does not go on, not for gates that were meant.
-        self.reactions += u32::from(!matches!(standing, Standing::WaitsForPeople { .. }));
-        if matches!(standing, Standing::Busy | Standing::Finished(_)) {
+        self.reactions += u32::from(!matches!(status, RunStatus::WaitsForPeople { .. }));
+        if matches!(status, RunStatus::Busy | RunStatus::Finished(_)) {
             return;
         }
         if self.reactions > MOST_REACTIONS {
-            self.checker
-                .breaks(16, format!("people answered {MOST_REACTIONS} times, and it is {standing:?}"));
+            self.checker.breaks(16, format!("people answered {MOST_REACTIONS} times, and it is {status:?}"));
             return;
         }
         if self.reactions > PATIENCE && !rollout.is_aborted() {
@@ -177,11 +176,11 @@ impl Sim {
             self.says(Fact::Aborted { by: name(), revert });
             return;
         }
-        match standing {
-            Standing::WaitsForPeople { gates, doubts } => {
+        match status {
+            RunStatus::WaitsForPeople { gates, undecided } => {
                 if let Some((lane, step)) = gates.first() {
                     self.says(Fact::Approved { lane: *lane, step: *step, by: name() });
-                } else if let Some((attempt, lane, step)) = doubts.first() {
+                } else if let Some((attempt, lane, step)) = undecided.first() {
                     let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
                     if how == Resolution::Rerun {
                         self.reran.insert((*lane, *step));
@@ -190,14 +189,16 @@ impl Sim {
                     self.says(Fact::InDoubtResolved { attempt: *attempt, how });
                 }
             }
-            Standing::Halted(_) => {
+            RunStatus::Halted(_) => {
                 for alloc in self.world.hosts.iter_mut().flat_map(|host| &mut host.allocs) {
                     alloc.sick = false;
                 }
                 let failed: Vec<TargetIx> = match &self.rollout {
-                    Some(rollout) => {
-                        self.graph.target_indices().filter(|t| rollout.life(*t) == Life::Failed).collect()
-                    }
+                    Some(rollout) => self
+                        .graph
+                        .target_indices()
+                        .filter(|t| rollout.worker_state(*t) == WorkerState::Failed)
+                        .collect(),
                     None => Vec::new(),
                 };
                 for target in failed {

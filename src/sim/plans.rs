@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::config::Shape;
 use super::fleets::ZONES;
-use super::knobs::Shape;
-use super::random::Dice;
+use super::rng::Rng;
 use crate::bucket::Fleet;
 use crate::plan::{
     Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, EnvValue, HealthScope, JobAction,
@@ -130,42 +130,42 @@ fn chain(steps: &mut [Step]) {
     }
 }
 
-fn command(dice: &mut Dice) -> CommandStep {
+fn command(rng: &mut Rng) -> CommandStep {
     CommandStep {
         action: CommandSource::Command("true".to_owned()),
-        idempotent: dice.coin(),
-        disturbs: dice.coin(),
-        unless: dice.per_mille(250).then(|| "test -e done".to_owned()),
-        env: if dice.per_mille(300) {
+        idempotent: rng.coin(),
+        disturbs: rng.coin(),
+        unless: rng.per_mille(250).then(|| "test -e done".to_owned()),
+        env: if rng.per_mille(300) {
             BTreeMap::from([("TOKEN".to_owned(), EnvValue::FromEnv("TOKEN".to_owned()))])
         } else {
             BTreeMap::new()
         },
-        undo: if dice.coin() { Undo::Command("undo".to_owned()) } else { Undo::Nothing },
+        undo: if rng.coin() { Undo::Command("undo".to_owned()) } else { Undo::Nothing },
     }
 }
 
 /// Anything that may stand anywhere on a worker.
-fn filler(dice: &mut Dice, fleet: &Fleet) -> StepKind {
-    let jobs = |dice: &mut Dice| {
-        let name = fleet.jobs[dice.index(fleet.jobs.len())].name.as_str().to_owned();
-        dice.coin().then(|| vec![located(name)])
+fn filler(rng: &mut Rng, fleet: &Fleet) -> StepKind {
+    let jobs = |rng: &mut Rng| {
+        let name = fleet.jobs[rng.index(fleet.jobs.len())].name.as_str().to_owned();
+        rng.coin().then(|| vec![located(name)])
     };
-    match dice.below(11) {
-        0..=2 => StepKind::Run(command(dice)),
-        3 => StepKind::Local(command(dice)),
+    match rng.below(11) {
+        0..=2 => StepKind::Run(command(rng)),
+        3 => StepKind::Local(command(rng)),
         4 => StepKind::Build,
-        5 => StepKind::Job { action: JobAction::Restart, jobs: jobs(dice) },
-        6 => StepKind::Pause { duration: seconds(dice.between(1, 90)) },
+        5 => StepKind::Job { action: JobAction::Restart, jobs: jobs(rng) },
+        6 => StepKind::Pause { duration: seconds(rng.between(1, 90)) },
         7 => StepKind::Approve { message: None },
         8 => StepKind::SyncCheck { repair: true },
-        9 => StepKind::Job { action: JobAction::Stop, jobs: jobs(dice) },
+        9 => StepKind::Job { action: JobAction::Stop, jobs: jobs(rng) },
         _ => deploy(),
     }
 }
 
 /// Groups in a row, each a random DAG; a group begins when the one before has ended.
-fn lay_out(dice: &mut Dice, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
+fn lay_out(rng: &mut Rng, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut before: Vec<usize> = Vec::new();
     for group in groups.into_iter().filter(|group| !group.is_empty()) {
@@ -176,7 +176,7 @@ fn lay_out(dice: &mut Dice, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step>
             if offset > 0 && !wide {
                 needs.push(first + offset - 1);
             } else {
-                needs.extend((first..first + offset).filter(|_| dice.per_mille(400)));
+                needs.extend((first..first + offset).filter(|_| rng.per_mille(400)));
             }
             needed.extend(needs.iter().copied());
             if needs.is_empty() {
@@ -193,63 +193,63 @@ fn lay_out(dice: &mut Dice, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step>
 }
 
 /// A random plan for this fleet. It need not be feasible: the caller asks.
-pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
+pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
     let mut plan = in_a_row(Vec::new());
-    let fillers = |dice: &mut Dice, most: u64| -> Vec<StepKind> {
-        (0..dice.below(most + 1)).map(|_| filler(dice, fleet)).collect()
+    let fillers = |rng: &mut Rng, most: u64| -> Vec<StepKind> {
+        (0..rng.below(most + 1)).map(|_| filler(rng, fleet)).collect()
     };
-    let drains = dice.per_mille(650);
-    let reboots = dice.per_mille(750);
-    let wide = dice.per_mille(350);
+    let drains = rng.per_mille(650);
+    let reboots = rng.per_mille(750);
+    let wide = rng.per_mille(350);
     // Side by side some go on while another fails.
     let most = if wide { 4 } else { 2 };
-    let mut groups = vec![fillers(dice, most)];
+    let mut groups = vec![fillers(rng, most)];
     if drains {
-        let some = dice.per_mille(200);
-        let job = fleet.jobs[dice.index(fleet.jobs.len())].name.as_str().to_owned();
+        let some = rng.per_mille(200);
+        let job = fleet.jobs[rng.index(fleet.jobs.len())].name.as_str().to_owned();
         let jobs = some.then(|| vec![located(job)]);
         groups.extend([vec![StepKind::Disable { jobs }], vec![deploy()]]);
     }
-    groups.push(fillers(dice, most));
+    groups.push(fillers(rng, most));
     if reboots {
-        for _ in 0..1 + dice.below(8) / 7 {
+        for _ in 0..1 + rng.below(8) / 7 {
             let mut kind = reboot();
             if let StepKind::Reboot { unless, .. } = &mut kind
-                && dice.per_mille(200)
+                && rng.per_mille(200)
             {
                 *unless = Some("test ! -e reboot-required".to_owned());
             }
             groups.extend([vec![kind], vec![wait_for_ssh()]]);
-            groups.push(fillers(dice, 1));
+            groups.push(fillers(rng, 1));
         }
     }
-    if drains && dice.per_mille(950) {
+    if drains && rng.per_mille(950) {
         groups.extend([vec![StepKind::Enable], vec![deploy()]]);
     }
-    groups.push(if dice.coin() { vec![health()] } else { fillers(dice, 2) });
-    plan.steps = lay_out(dice, groups, wide);
+    groups.push(if rng.coin() { vec![health()] } else { fillers(rng, 2) });
+    plan.steps = lay_out(rng, groups, wide);
     if plan.steps.is_empty() {
-        plan.steps = lay_out(dice, vec![vec![health()]], false);
+        plan.steps = lay_out(rng, vec![vec![health()]], false);
     }
     for step in &mut plan.steps {
-        decorate(dice, step);
+        decorate(rng, step);
     }
-    if dice.per_mille(250) {
-        let kind = match dice.below(4) {
+    if rng.per_mille(250) {
+        let kind = match rng.below(4) {
             0 => StepKind::Build,
             1 => StepKind::Approve { message: None },
-            2 => StepKind::Local(command(dice)),
+            2 => StepKind::Local(command(rng)),
             _ => StepKind::Health { jobs: None, wait: false, scope: HealthScope::Fleet },
         };
-        plan.before = lay_out(dice, vec![vec![kind]], false);
+        plan.before = lay_out(rng, vec![vec![kind]], false);
     }
-    if dice.per_mille(250) {
+    if rng.per_mille(250) {
         let health = StepKind::Health { jobs: None, wait: true, scope: HealthScope::Fleet };
-        let pause = StepKind::Pause { duration: seconds(dice.between(1, 60)) };
-        let kinds = if dice.coin() { vec![vec![pause], vec![health]] } else { vec![vec![StepKind::Build]] };
-        plan.after = lay_out(dice, kinds, false);
+        let pause = StepKind::Pause { duration: seconds(rng.between(1, 60)) };
+        let kinds = if rng.coin() { vec![vec![pause], vec![health]] } else { vec![vec![StepKind::Build]] };
+        plan.after = lay_out(rng, kinds, false);
     }
-    settings(dice, fleet, &mut plan.rollout);
+    settings(rng, fleet, &mut plan.rollout);
     if fleet.workers.iter().any(|worker| worker.labels.contains(OUTSIDE)) {
         let outside = Targets { labels: vec![located(OUTSIDE.to_owned())], ..Targets::default() };
         plan.targets.exclude = Some(Box::new(outside));
@@ -257,9 +257,9 @@ pub(super) fn random(dice: &mut Dice, fleet: &Fleet) -> Plan {
     plan
 }
 
-fn decorate(dice: &mut Dice, step: &mut Step) {
-    step.retries.attempts = 1 + dice.below(5) as u32;
-    step.retries.delay = seconds([0, 5, 5, 30][dice.index(4)]);
+fn decorate(rng: &mut Rng, step: &mut Step) {
+    step.retries.attempts = 1 + rng.below(5) as u32;
+    step.retries.delay = seconds([0, 5, 5, 30][rng.index(4)]);
     let strict = matches!(
         step.kind,
         StepKind::Disable { .. }
@@ -268,74 +268,74 @@ fn decorate(dice: &mut Dice, step: &mut Step) {
             | StepKind::Reboot { .. }
             | StepKind::WaitForSsh { .. }
     );
-    if !strict && dice.per_mille(150) {
+    if !strict && rng.per_mille(150) {
         step.on_failure = OnStepFailure::Ignore;
     }
-    if matches!(step.kind, StepKind::Approve { .. }) && dice.coin() {
-        step.timeout = Some(seconds(dice.between(30, 4000)));
+    if matches!(step.kind, StepKind::Approve { .. }) && rng.coin() {
+        step.timeout = Some(seconds(rng.between(30, 4000)));
     }
     let may_be_absent = !matches!(step.kind, StepKind::Enable | StepKind::WaitForSsh { .. });
-    if may_be_absent && dice.per_mille(120) {
-        let zones = 1 + dice.index(ZONES.len());
+    if may_be_absent && rng.per_mille(120) {
+        let zones = 1 + rng.index(ZONES.len());
         let zones = ZONES[..zones].iter().map(|zone| located((*zone).to_owned())).collect();
         step.when.tags.push((located("zone".to_owned()), zones));
     }
 }
 
-fn amount(dice: &mut Dice, most: i64) -> Amount {
-    if dice.per_mille(300) {
-        Amount::Percent(dice.between(10, 100) as u8)
+fn amount(rng: &mut Rng, most: i64) -> Amount {
+    if rng.per_mille(300) {
+        Amount::Percent(rng.between(10, 100) as u8)
     } else {
-        Amount::Count(dice.between(1, most.max(1)) as u64)
+        Amount::Count(rng.between(1, most.max(1)) as u64)
     }
 }
 
-fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
+fn settings(rng: &mut Rng, fleet: &Fleet, rollout: &mut RolloutSettings) {
     let workers = fleet.workers.len() as i64;
     rollout.concurrency.value =
-        if dice.per_mille(400) { Concurrency::Auto } else { Concurrency::AtMost(amount(dice, workers)) };
-    if dice.per_mille(400) {
-        for _ in 0..1 + dice.below(2) {
-            rollout.waves.push(located(WaveSize::Of(amount(dice, workers))));
+        if rng.per_mille(400) { Concurrency::Auto } else { Concurrency::AtMost(amount(rng, workers)) };
+    if rng.per_mille(400) {
+        for _ in 0..1 + rng.below(2) {
+            rollout.waves.push(located(WaveSize::Of(amount(rng, workers))));
         }
-        if dice.coin() {
+        if rng.coin() {
             rollout.waves.push(located(WaveSize::Rest));
         }
-        rollout.soak = seconds(dice.between(0, 600));
+        rollout.soak = seconds(rng.between(0, 600));
     }
-    if dice.per_mille(350) {
-        rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + dice.below(2) }));
+    if rng.per_mille(350) {
+        rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + rng.below(2) }));
     }
-    if dice.per_mille(600) {
+    if rng.per_mille(600) {
         for job in &fleet.jobs {
-            if dice.coin() {
+            if rng.coin() {
                 let job = located(job.name.as_str().to_owned());
-                rollout.budgets.push(located(Budget { job, bound: bound(dice, workers) }));
+                rollout.budgets.push(located(Budget { job, bound: bound(rng, workers) }));
             }
         }
-        if dice.coin() {
-            let bound = bound(dice, workers);
+        if rng.coin() {
+            let bound = bound(rng, workers);
             rollout.budgets.push(located(Budget { job: located("*".to_owned()), bound }));
         }
         // Of several that name a job the strictest binds.
-        if dice.per_mille(250)
+        if rng.per_mille(250)
             && let Some(first) = rollout.budgets.first().map(|budget| budget.value.job.value.clone())
         {
-            let bound = bound(dice, workers);
+            let bound = bound(rng, workers);
             rollout.budgets.push(located(Budget { job: located(first), bound }));
         }
     }
-    rollout.max_failures.value = if dice.coin() { Amount::Count(0) } else { amount(dice, workers) };
-    if dice.per_mille(300) {
+    rollout.max_failures.value = if rng.coin() { Amount::Count(0) } else { amount(rng, workers) };
+    if rng.per_mille(300) {
         rollout.on_failure = OnFailure::Revert;
     }
-    rollout.order = match dice.below(3) {
+    rollout.order = match rng.below(3) {
         0 => Order::Reverse,
         1 => Order::Host,
         _ => Order::Position,
     };
-    if dice.per_mille(120) {
-        let (open, length) = (dice.below(1440) as u16, dice.between(60, 600) as u16);
+    if rng.per_mille(120) {
+        let (open, length) = (rng.below(1440) as u16, rng.between(60, 600) as u16);
         // Some have room for two or three workers only, or for none that has trouble.
         let length = if length < 240 { length / 12 } else { length };
         let days = [Weekday::Mon, Weekday::Wed, Weekday::Thu, Weekday::Sun];
@@ -343,16 +343,16 @@ fn settings(dice: &mut Dice, fleet: &Fleet, rollout: &mut RolloutSettings) {
             timezone: "UTC".to_owned(),
             open,
             close: (open + length) % 1440,
-            days: days[dice.index(days.len())..].to_vec(),
+            days: days[rng.index(days.len())..].to_vec(),
         }));
     }
 }
 
-fn bound(dice: &mut Dice, workers: i64) -> BudgetBound {
-    if dice.coin() {
-        BudgetBound::MaxUnavailable(amount(dice, workers / 2))
+fn bound(rng: &mut Rng, workers: i64) -> BudgetBound {
+    if rng.coin() {
+        BudgetBound::MaxUnavailable(amount(rng, workers / 2))
     } else {
-        BudgetBound::MinAvailable(amount(dice, workers - 1))
+        BudgetBound::MinAvailable(amount(rng, workers - 1))
     }
 }
 

@@ -1,17 +1,17 @@
-//! One simulated run from its knobs, and what came of it.
+//! One simulated run from its config, and what came of it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::checker::Broken;
+use super::checker::Violation;
+use super::config::{Shape, SimConfig};
 use super::drive::Sim;
-use super::knobs::{Knobs, Shape};
 use super::plans::SECRET;
-use super::random::{Dice, Stream};
+use super::rng::{Rng, Stream};
 use super::{fleets, plans};
-use crate::engine::{Fact, Life, Millis, RunEnd, Stamped, Standing};
+use crate::engine::{Fact, Millis, RunEnd, RunStatus, Stamped, WorkerState};
 use crate::graph::{CompileOptions, RolloutGraph, compile};
 use crate::policy::feasibility;
 use crate::report::{RunInfo, RunView};
@@ -20,11 +20,11 @@ use crate::report::{RunInfo, RunView};
 #[derive(Clone, Debug)]
 pub struct Report {
     /// What it was made from.
-    pub knobs: Knobs,
+    pub config: SimConfig,
     /// How it ended; `None`: it did not.
     pub end: Option<RunEnd>,
     /// The first invariant that broke.
-    pub broken: Option<Broken>,
+    pub broken: Option<Violation>,
     /// All facts with their times.
     pub journal: Vec<(Millis, Fact)>,
     /// Places that were passed at which a controller can die.
@@ -34,7 +34,7 @@ pub struct Report {
     /// Virtual milliseconds.
     pub took: Millis,
     /// The state of each worker at the end.
-    pub lives: Vec<Life>,
+    pub lives: Vec<WorkerState>,
     /// Hosts, jobs and `disabled.json` at the end.
     pub world: String,
     /// The most workers that were down at once.
@@ -55,7 +55,7 @@ impl Report {
     }
 
     /// What an undisturbed run and a resumed one must have in common.
-    pub fn end_state(&self) -> (Option<RunEnd>, &[Life], &str) {
+    pub fn end_state(&self) -> (Option<RunEnd>, &[WorkerState], &str) {
         (self.end, &self.lives, &self.world)
     }
 }
@@ -70,51 +70,55 @@ impl fmt::Display for Report {
         if let Some(broken) = &self.broken {
             writeln!(f, "invariant {} is broken: {}", broken.invariant, broken.what)?;
         }
-        write!(f, "replay: MAAND_SIM_REPLAY='{}' cargo test --test it sim::replay -- --nocapture", self.knobs)
+        write!(
+            f,
+            "replay: MAAND_SIM_REPLAY='{}' cargo test --test it sim::replay -- --nocapture",
+            self.config
+        )
     }
 }
 
 /// The compiled plan of a run; `None`: the draws make no feasible one.
-pub fn graph(knobs: &Knobs) -> Option<Arc<RolloutGraph>> {
-    let mut fleet_dice = Dice::new(knobs.seed, Stream::Fleet);
-    let mut plan_dice = Dice::new(knobs.seed, Stream::Plan);
-    let (fleet, mut plan) = if knobs.shape == Shape::Random {
-        let fleet = fleets::random(&mut fleet_dice, knobs.workers, knobs.jobs);
-        let plan = plans::random(&mut plan_dice, &fleet);
+pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
+    let mut fleet_rng = Rng::new(config.seed, Stream::Fleet);
+    let mut plan_rng = Rng::new(config.seed, Stream::Plan);
+    let (fleet, mut plan) = if config.shape == Shape::Random {
+        let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
+        let plan = plans::random(&mut plan_rng, &fleet);
         (fleet, plan)
     } else {
-        (fleets::plain(knobs.workers, knobs.jobs, 3), plans::shaped(knobs.shape))
+        (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))
     };
-    plans::leave_out(&mut plan, knobs.without);
+    plans::leave_out(&mut plan, config.without);
     let graph = compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()).ok()?;
     (!feasibility(&graph).has_errors() && !graph.plan.steps.is_empty()).then(|| Arc::new(graph))
 }
 
 /// Runs it; `None`: the draws make no feasible plan.
-pub fn run(knobs: &Knobs) -> Option<Report> {
-    Some(run_on(knobs, &graph(knobs)?))
+pub fn run(config: &SimConfig) -> Option<Report> {
+    Some(run_on(config, &graph(config)?))
 }
 
-/// Runs it on a graph that is there already: [`graph`] of these knobs.
-pub fn run_on(knobs: &Knobs, graph: &Arc<RolloutGraph>) -> Report {
-    let mut sim = Sim::new(knobs.clone(), Arc::clone(graph));
+/// Runs it on a graph that is there already: [`graph`] of these config.
+pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
+    let mut sim = Sim::new(config.clone(), Arc::clone(graph));
     let started = sim.now;
     sim.run();
-    if knobs.check
+    if config.check
         && let Err(what) = told(&sim.graph, &sim.journal)
     {
         sim.checker.breaks(17, what);
     }
-    let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
-        Some(Standing::Finished(end)) => Some(end),
+    let end = match sim.rollout.as_ref().map(|rollout| rollout.status()) {
+        Some(RunStatus::Finished(end)) => Some(end),
         _ => None,
     };
     let lives = match &sim.rollout {
-        Some(rollout) => sim.graph.target_indices().map(|target| rollout.life(target)).collect(),
+        Some(rollout) => sim.graph.target_indices().map(|target| rollout.worker_state(target)).collect(),
         None => Vec::new(),
     };
     Report {
-        knobs: knobs.clone(),
+        config: config.clone(),
         end,
         broken: sim.checker.broken.clone(),
         points: sim.points,

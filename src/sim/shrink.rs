@@ -1,7 +1,7 @@
 //! Makes a failing run smaller: fewer workers, faults, crashes, people, steps and settings, as long as
 //! the same invariant breaks.
 
-use super::knobs::Knobs;
+use super::config::SimConfig;
 use super::plans;
 use super::run::{Report, graph, run};
 
@@ -17,14 +17,14 @@ pub fn shrink(failing: Report) -> Report {
     let mut best = failing;
     let mut runs = 0;
     loop {
-        let better = candidates(&best.knobs).into_iter().find_map(|knobs| {
+        let better = candidates(&best.config).into_iter().find_map(|config| {
             (0..SALTS).find_map(|salt| {
                 runs += 1;
                 if runs > MOST_RUNS {
                     return None;
                 }
-                let knobs = Knobs { salt: if salt == 0 { knobs.salt } else { salt }, ..knobs.clone() };
-                let report = run(&knobs)?;
+                let config = SimConfig { salt: if salt == 0 { config.salt } else { salt }, ..config.clone() };
+                let report = run(&config)?;
                 let same = report.broken.as_ref().is_some_and(|b| b.invariant == broken.invariant);
                 let smaller = report.journal.len() <= best.journal.len();
                 (same && smaller).then_some(report)
@@ -37,22 +37,22 @@ pub fn shrink(failing: Report) -> Report {
     }
 }
 
-fn candidates(knobs: &Knobs) -> Vec<Knobs> {
+fn candidates(config: &SimConfig) -> Vec<SimConfig> {
     let mut all = Vec::new();
-    let mut add = |change: &dyn Fn(&mut Knobs)| {
-        let mut smaller = knobs.clone();
+    let mut add = |change: &dyn Fn(&mut SimConfig)| {
+        let mut smaller = config.clone();
         change(&mut smaller);
-        if smaller != *knobs {
+        if smaller != *config {
             all.push(smaller);
         }
     };
-    for workers in [1, 2, knobs.workers / 2, knobs.workers.saturating_sub(1)] {
-        if workers > 0 && workers < knobs.workers {
+    for workers in [1, 2, config.workers / 2, config.workers.saturating_sub(1)] {
+        if workers > 0 && workers < config.workers {
             add(&|k| k.workers = workers);
         }
     }
     add(&|k| k.jobs = 1);
-    for count in [0, 1, knobs.faults / 2] {
+    for count in [0, 1, config.faults / 2] {
         add(&|k| k.faults = k.faults.min(count));
     }
     for count in [0, 1] {
@@ -62,12 +62,13 @@ fn candidates(knobs: &Knobs) -> Vec<Knobs> {
     add(&|k| k.people /= 2);
     add(&|k| k.exclusive = false);
     add(&|k| k.stops = false);
-    for at in 0..knobs.crash_at.len() {
+    for at in 0..config.crash_at.len() {
         add(&|k| {
             k.crash_at.remove(at);
         });
     }
-    let parts = graph(&Knobs { without: 0, ..knobs.clone() }).map_or(64, |graph| plans::parts(&graph.plan));
+    let parts =
+        graph(&SimConfig { without: 0, ..config.clone() }).map_or(64, |graph| plans::parts(&graph.plan));
     for bit in 0..parts.min(64) {
         add(&|k| k.without |= 1 << bit);
     }

@@ -185,10 +185,10 @@ impl World {
     }
 
     /// The enabled allocations of these jobs that could not serve now.
-    pub(super) fn unwell(&mut self, jobs: &[JobIx]) -> Vec<(WorkerIx, JobIx)> {
+    pub(super) fn unhealthy(&mut self, jobs: &[JobIx]) -> Vec<(WorkerIx, JobIx)> {
         let graph = Arc::clone(&self.graph);
         let enabled = graph.enabled_allocations();
-        let mut unwell = Vec::new();
+        let mut unhealthy = Vec::new();
         for worker in (0..self.hosts.len() as u32).map(WorkerIx) {
             let at = worker.0 as usize;
             let entries = self.file.entries().of_worker(worker);
@@ -202,13 +202,13 @@ impl World {
                 if away || !host.serves(one.job) || entries.contains(&Some(one.job)) {
                     all_well = false;
                     if jobs.contains(&one.job) {
-                        unwell.push((worker, one.job));
+                        unhealthy.push((worker, one.job));
                     }
                 }
             }
             self.suspected[at] = !all_well;
         }
-        unwell
+        unhealthy
     }
 
     /// The host shuts down.

@@ -14,7 +14,7 @@ use super::auth::{self, AuthFailure, Passphrases};
 use super::base64::fingerprint;
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
-use super::gate::{Gates, Pass};
+use super::handshake_limiter::{Gates, Pass};
 use super::known_hosts::{self, HostKeyCheck, Known, Verdict};
 use super::route::{Hop, route};
 use super::settings::{Notice, Settings};

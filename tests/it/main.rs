@@ -8,10 +8,10 @@ mod catalog_faults;
 mod deny;
 mod external;
 mod graph;
-mod guide;
-mod handbook;
 mod journal;
 mod layering;
+mod operator_controls;
+mod packaging;
 mod plan;
 mod rehearse;
 mod run_apply;
@@ -22,7 +22,6 @@ mod run_controller;
 mod run_crash;
 mod run_edit;
 mod run_faults;
-mod run_people;
 mod sandbox;
 mod sim;
 mod ssh;
@@ -31,6 +30,7 @@ mod ssh_hosts;
 mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream_guide;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -4,7 +4,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use maand::sim::{Knobs, Mutation, pace, run, shrink, sweep};
+use maand::sim::{Mutation, SimConfig, admission_efficiency, run, shrink, sweep};
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
@@ -12,8 +12,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// `None`: the draws make no feasible plan; else how many facts.
-fn must_hold(knobs: &Knobs) -> Option<usize> {
-    let report = run(knobs)?;
+fn must_hold(config: &SimConfig) -> Option<usize> {
+    let report = run(config)?;
     if report.broken.is_some() {
         panic!("{}", shrink(report));
     }
@@ -24,7 +24,7 @@ fn many(name: &str, seeds: impl Iterator<Item = u64>) {
     let (mut facts, mut feasible, mut tried) = (0, 0, 0);
     for seed in seeds {
         tried += 1;
-        if let Some(more) = must_hold(&Knobs::random(seed)) {
+        if let Some(more) = must_hold(&SimConfig::random(seed)) {
             facts += more;
             feasible += 1;
         }
@@ -62,7 +62,7 @@ fn fresh_seeds_keep_the_invariants() {
 fn the_same_seed_gives_the_same_trace() {
     let mut all = Vec::new();
     for seed in 1..60 {
-        let hash = || run(&Knobs::random(seed)).map(|report| report.hash());
+        let hash = || run(&SimConfig::random(seed)).map(|report| report.hash());
         assert_eq!(hash(), hash(), "seed {seed}");
         all.extend(hash());
     }
@@ -76,7 +76,7 @@ const TRACE_OF_SEED_3: &str = "0373631c92226391aa57b813478745e360e61bbd2bc62f7c8
 
 #[test]
 fn a_trace_is_the_same_on_every_machine() {
-    let hash = run(&Knobs::random(3)).expect("a feasible plan").hash();
+    let hash = run(&SimConfig::random(3)).expect("a feasible plan").hash();
     println!("the trace of seed 3 is {hash}");
     assert_eq!(hash, TRACE_OF_SEED_3);
 }
@@ -86,8 +86,8 @@ fn a_trace_is_the_same_on_every_machine() {
 fn a_crash_anywhere_changes_nothing_in_the_end() {
     let stride = number("MAAND_SIM_SWEEP").unwrap_or(41) as usize;
     for (exclusive, stops) in [(false, false), (true, false), (false, true)] {
-        let knobs = Knobs { exclusive, stops, ..Knobs::pattern_a(2) };
-        match sweep(&knobs, stride) {
+        let config = SimConfig { exclusive, stops, ..SimConfig::pattern_a(2) };
+        match sweep(&config, stride) {
             Ok(swept) => {
                 println!("{} single crashes and {} pairs", swept.singles, swept.pairs);
                 assert!(swept.singles > 50 && swept.pairs > 50);
@@ -102,7 +102,7 @@ fn a_crash_anywhere_changes_nothing_in_the_end() {
 #[test]
 fn auto_comes_near_the_shortest_time() {
     let seeds = number("MAAND_SIM_PACES").unwrap_or(60);
-    let mut all: Vec<f64> = (0..seeds).filter_map(pace).collect();
+    let mut all: Vec<f64> = (0..seeds).filter_map(admission_efficiency).collect();
     all.sort_by(f64::total_cmp);
     let at = |share: usize| all[(all.len() - 1) * share / 100];
     println!(
@@ -119,7 +119,7 @@ fn auto_comes_near_the_shortest_time() {
 #[test]
 fn runs_without_faults_end_well() {
     for workers in [1, 3, 10] {
-        let report = run(&Knobs::pattern_a(workers)).unwrap();
+        let report = run(&SimConfig::pattern_a(workers)).unwrap();
         assert_eq!(report.broken, None, "{report}");
         assert_eq!(report.end, Some(maand::engine::RunEnd::Succeeded), "{report}");
     }
@@ -131,8 +131,8 @@ fn every_broken_engine_is_caught() {
     let mut missed = Vec::new();
     for mutation in Mutation::ALL {
         let caught = (1..4000).find_map(|seed| {
-            let knobs = Knobs { mutation: Some(*mutation), ..Knobs::random(seed) };
-            run(&knobs)?.broken.map(|broken| (seed, broken))
+            let config = SimConfig { mutation: Some(*mutation), ..SimConfig::random(seed) };
+            run(&config)?.broken.map(|broken| (seed, broken))
         });
         match caught {
             Some((seed, broken)) => {
@@ -163,7 +163,7 @@ fn what_was_found_once_stays_mended() {
         must_hold(&line.parse().unwrap());
     }
     for seed in [1478, 2019] {
-        must_hold(&Knobs { recovers: false, ..Knobs::random(seed) });
+        must_hold(&SimConfig { recovers: false, ..SimConfig::random(seed) });
     }
 }
 

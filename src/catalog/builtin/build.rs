@@ -246,7 +246,7 @@ mod tests {
                 .map(|name| Job { selectors: ["worker".to_owned()].into(), ..job(name) })
                 .collect(),
             disabled: Disabled::default(),
-            made_up: false,
+            synthetic: false,
         }
     }
 

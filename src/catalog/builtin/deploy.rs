@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build;
 use super::build::{ports_text, read_tree};
+use super::deploy_execution::DeployExecution;
 use super::engine::Builtin;
 use super::planning::{self, DeployPlan, Planned};
-use super::rollout::Rollout;
 use super::state::{AllocationKey, State};
 use super::tree::Tree;
 use super::wire::Wire;
@@ -34,7 +34,7 @@ pub(crate) fn deploy(engine: &Builtin, request: &DeployRequest, call: &Call) -> 
     if let Some(why) = wire.stopped() {
         return Err(CatalogError::Cancelled(format!("{why} before anything was sent")));
     }
-    let mut rollout = Rollout::new(engine, &wire, store, state, trees, request.force);
+    let mut rollout = DeployExecution::new(engine, &wire, store, state, trees, request.force);
     rollout.sync(&plan)?;
     let stops: Vec<&Planned> = plan.work().filter(|p| is_stop(p.action)).collect();
     rollout.stop(&stops)?;
@@ -163,7 +163,7 @@ pub(crate) fn past(action: Action) -> &'static str {
     }
 }
 
-impl Rollout<'_> {
+impl DeployExecution<'_> {
     /// Writes what is only known at the end: workers whose every allocation was looked at agree again,
     /// and what was removed is forgotten.
     fn finish(&mut self, plan: &DeployPlan, all_jobs: bool) -> Result<(), CatalogError> {

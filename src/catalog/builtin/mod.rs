@@ -11,6 +11,7 @@
 
 mod build;
 mod deploy;
+mod deploy_execution;
 mod engine;
 mod health;
 mod job;
@@ -18,7 +19,6 @@ mod order;
 mod planning;
 mod ports;
 mod probe;
-mod rollout;
 mod rows;
 mod scripts;
 mod state;

@@ -5,7 +5,7 @@
 
 mod lines;
 mod one;
-mod speech;
+mod reboot_intent;
 mod window;
 
 pub use window::run_command;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::lines::Lines;
-use super::speech::Speech;
+use super::reboot_intent::RebootIntent;
 use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
@@ -28,7 +28,7 @@ const STAYS_FOR: Duration = Duration::from_secs(20);
 pub(super) struct Shared<'a> {
     pub(super) remote: &'a dyn Remote,
     pub(super) request: &'a CommandRequest,
-    pub(super) speech: Speech,
+    pub(super) speech: RebootIntent,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a Cancel,
 }
@@ -44,13 +44,17 @@ impl Shared<'_> {
         let profile = self.remote.profile(host);
         // Only where it may be needed: it costs a round trip.
         let before = match self.speech {
-            Speech::Silent => None,
-            Speech::Mentions | Speech::Reboots => match read_boot_id(connection.as_mut(), &profile) {
-                Ok(id) => Some(id),
-                Err(why) => {
-                    return CommandOutcome::Unreachable { why: format!("{why}; the command was not sent") };
+            RebootIntent::None => None,
+            RebootIntent::Possible | RebootIntent::Certain => {
+                match read_boot_id(connection.as_mut(), &profile) {
+                    Ok(id) => Some(id),
+                    Err(why) => {
+                        return CommandOutcome::Unreachable {
+                            why: format!("{why}; the command was not sent"),
+                        };
+                    }
                 }
-            },
+            }
         };
         if self.cancel.is_cancelled() {
             return CommandOutcome::NotStarted { why: "interrupted".into() };
@@ -65,12 +69,12 @@ impl Shared<'_> {
         let after = After { shared: self, host, profile, before, sent };
         match completion {
             Completion::Exited { code: 0, .. } => match self.speech {
-                Speech::Silent => CommandOutcome::Succeeded,
-                Speech::Mentions => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Succeeded),
-                Speech::Reboots => after.comes_back(),
+                RebootIntent::None => CommandOutcome::Succeeded,
+                RebootIntent::Possible => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Succeeded),
+                RebootIntent::Certain => after.comes_back(),
             },
             Completion::Exited { code, .. } => match self.speech {
-                Speech::Silent => CommandOutcome::Failed { code },
+                RebootIntent::None => CommandOutcome::Failed { code },
                 // It may have been ended by the very reboot that it ordered.
                 _ => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Failed { code }),
             },

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::one::Shared;
-use super::speech::speech;
+use super::reboot_intent::speech;
 use super::{CommandOutcome, CommandRequest, CommandResult, Observer};
 use crate::bucket::Host;
 use crate::ssh::{Cancel, Remote, for_each_host};

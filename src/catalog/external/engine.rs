@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::database::{Row, Snapshot};
 use super::identity::{self, Program};
 use super::judge::{self, Deploy};
+use super::session::{LastSeen, UpstreamSession};
 use super::sync::{self, Seen};
-use super::turn::{Left, Turn};
 use super::{health, job, start};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
@@ -31,7 +31,7 @@ pub struct External {
     pub(super) program: Program,
     /// Those of `workers.json`, to know them in output.
     pub(super) workers: Vec<Host>,
-    pub(super) left: Mutex<Left>,
+    pub(super) left: Mutex<LastSeen>,
 }
 
 impl External {
@@ -69,9 +69,13 @@ impl External {
     }
 
     /// A turn, after the checks.
-    pub(super) fn turn<'e>(&'e self, what: &str, call: &'e Call) -> Result<Turn<'e>, CatalogError> {
+    pub(super) fn turn<'e>(
+        &'e self,
+        what: &str,
+        call: &'e Call,
+    ) -> Result<UpstreamSession<'e>, CatalogError> {
         self.check()?;
-        Turn::take(self, what, call)
+        UpstreamSession::take(self, what, call)
     }
 
     /// Workers of the bucket that do not answer.
@@ -90,7 +94,11 @@ impl External {
 
     /// Brings `worker.json` everywhere up to date without restarting anything. An error says why that
     /// could not be done; then nothing was broken.
-    pub(super) fn repair(&self, turn: &mut Turn<'_>, snapshot: &Snapshot) -> Result<Snapshot, String> {
+    pub(super) fn repair(
+        &self,
+        turn: &mut UpstreamSession<'_>,
+        snapshot: &Snapshot,
+    ) -> Result<Snapshot, String> {
         let candidates = sync::candidates(snapshot);
         let error = |error: CatalogError| error.words();
         let nothing = || {
@@ -118,7 +126,7 @@ impl External {
     /// Looks at `worker.json` on `hosts`, and repairs it where it is out of date somewhere.
     pub(super) fn in_sync(
         &self,
-        turn: &mut Turn<'_>,
+        turn: &mut UpstreamSession<'_>,
         snapshot: &Snapshot,
         hosts: Vec<Host>,
         call: &Call,
@@ -155,7 +163,7 @@ impl External {
 
     fn deploy_once(
         &self,
-        turn: &mut Turn<'_>,
+        turn: &mut UpstreamSession<'_>,
         request: &DeployRequest,
         call: &Call,
     ) -> Result<(Report, bool), CatalogError> {
@@ -206,7 +214,13 @@ impl External {
 
     /// After a deploy that rolled nothing out `job` commands would refuse to work. Where all that was
     /// asked for is disabled the next deploy puts that right, or the next `job`.
-    fn leave_in_sync(&self, turn: &mut Turn<'_>, request: &DeployRequest, after: &Snapshot, call: &Call) {
+    fn leave_in_sync(
+        &self,
+        turn: &mut UpstreamSession<'_>,
+        request: &DeployRequest,
+        after: &Snapshot,
+        call: &Call,
+    ) {
         if after.enabled_jobs(request.workers.as_deref()).is_empty() {
             return;
         }
@@ -286,7 +300,7 @@ impl Catalog for External {
         loop {
             let mut turn = self.turn("deploy", call)?;
             let (mut report, again) = self.deploy_once(&mut turn, request, call)?;
-            let noticed = turn.noticed();
+            let external_changes = turn.external_changes();
             // Others may use the program meanwhile.
             drop(turn);
             if again && self.wait_for_workers(call) {
@@ -297,7 +311,7 @@ impl Catalog for External {
             }
             for outcome in report.workers.values_mut() {
                 if let WorkerOutcome::Ok { evidence } = outcome {
-                    noticed.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
+                    external_changes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
                 }
             }
             return Ok(report);

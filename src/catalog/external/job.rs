@@ -7,7 +7,7 @@ use crate::plan::{Problem, Problems};
 
 use super::database::{Row, Snapshot};
 use super::engine::External;
-use super::turn::Turn;
+use super::session::UpstreamSession;
 
 /// The whole operation.
 pub(super) fn job(engine: &External, request: &JobRequest, call: &Call) -> Result<Report, CatalogError> {
@@ -39,7 +39,12 @@ pub(super) fn job(engine: &External, request: &JobRequest, call: &Call) -> Resul
     Ok(report)
 }
 
-fn run(turn: &mut Turn<'_>, target: &str, job: &JobName, host: &Host) -> Result<WorkerOutcome, CatalogError> {
+fn run(
+    turn: &mut UpstreamSession<'_>,
+    target: &str,
+    job: &JobName,
+    host: &Host,
+) -> Result<WorkerOutcome, CatalogError> {
     let mut args = vec!["job"];
     match target {
         "start" | "stop" | "restart" | "status" => args.extend([target, job.as_str()]),

@@ -17,13 +17,13 @@ mod job;
 mod judge;
 mod others;
 mod process;
+mod session;
 mod start;
 mod sync;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 pub use database::{KNOWN_SCHEMA, Seen, look};
 pub use engine::External;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::session::{self, Stored};
-use crate::engine::{Life, Options};
+use crate::engine::{Options, WorkerState};
 use crate::graph::Lane;
 use crate::plan::Problem;
 use crate::policy::Verdict;
@@ -34,7 +34,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     /// The worker.
     host: &'a str,
     /// Where it stands.
-    state: Life,
+    state: WorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     why: &'a str,
     /// Its steps, in the order of the plan.
@@ -72,11 +72,11 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
             )
             .help(format!("`maand plan status {}` lists them", stored.id))
         })?;
-    let life = rollout.life(target);
+    let life = rollout.worker_state(target);
     let why = match rollout.verdict(target, runner::now()) {
         Some(Verdict::Admit) => "may start now".to_owned(),
         Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
-        None if life == Life::Failed => {
+        None if life == WorkerState::Failed => {
             rollout.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
         }
         None => String::new(),

@@ -142,11 +142,11 @@ fn likeness(plan: &Plan, args: &RehearseArgs, context: &Context) -> Result<Liken
         return Ok(Likeness { blueprint, hosts: hosts(&fleet), bucket: Some(bucket), words });
     }
     let count = args.workers.unwrap_or(WORKERS);
-    let fleet = graph::made_up_fleet(plan, count);
+    let fleet = graph::synthetic_fleet(plan, count);
     let count = verdict::count(fleet.workers.len(), "made-up worker");
     let words = format!("{count} on this machine, over real SSH");
     let bucket = Bucket::find(context.bucket.as_deref()).ok().map(|bucket| bucket.paths().root.clone());
-    Ok(Likeness { blueprint: Blueprint::made_up(&fleet), hosts: hosts(&fleet), bucket, words })
+    Ok(Likeness { blueprint: Blueprint::synthetic(&fleet), hosts: hosts(&fleet), bucket, words })
 }
 
 fn hosts(fleet: &Fleet) -> Vec<Host> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::world::World;
+use super::super::open_bucket::OpenBucket;
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Host;
 use crate::plan::Problem;
@@ -18,7 +18,7 @@ pub struct ReleaseArgs {
 
 /// Carries it out.
 pub(super) fn run(args: &ReleaseArgs, context: &Context) -> Result<Exit, CliError> {
-    let world = World::open(context)?;
+    let world = OpenBucket::open(context)?;
     let known = world.fleet.workers.iter().map(|worker| &worker.host);
     let host: Host = known.clone().find(|host| host.as_str() == args.worker).cloned().ok_or_else(|| {
         Problem::error("maand::unknown_worker", format!("there is no worker `{}`", args.worker))

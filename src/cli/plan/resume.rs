@@ -8,7 +8,7 @@ use super::super::{CliError, Context, Exit, out};
 use super::apply::{sha256, workers_sha256};
 use super::session::{self, Session, Stored};
 use crate::bucket::Bucket;
-use crate::engine::{Fact, Options, Resolution, RunEnd, Standing};
+use crate::engine::{Fact, Options, Resolution, RunEnd, RunStatus};
 use crate::journal::{Holder, RunHeader};
 use crate::plan::{Problem, counted};
 use crate::runner;
@@ -58,12 +58,12 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
     };
     let mut stored = Stored::load(&journal, id)?;
     let rollout = stored.rollout(Options::default())?;
-    match rollout.standing() {
-        Standing::Finished(end) => {
+    match rollout.status() {
+        RunStatus::Finished(end) => {
             out::note(&format!("Run {} is finished already ({}); nothing was done.", stored.id, words(end)));
             return Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed });
         }
-        Standing::Halted(_) => {
+        RunStatus::Halted(_) => {
             let (failed, allowed) = rollout.failures();
             if failed > allowed {
                 let message = format!(

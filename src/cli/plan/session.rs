@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{IsTerminal, stdout};
 use std::sync::Arc;
 
-use super::super::world::World;
+use super::super::open_bucket::OpenBucket;
 use super::super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::catalog::Catalog;
-use crate::engine::{Check, Fact, Options, Phase, Resolution, Rollout, RunEnd, Stamped, Standing};
+use crate::engine::{Check, Fact, Options, Resolution, RunEnd, RunPhase, RunState, RunStatus, Stamped};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
 use crate::journal::{Holder, Journal, LockError, RunHeader, RunId, RunLock, codes};
 use crate::plan::{self, Plan, Problem, Source};
@@ -37,8 +37,8 @@ impl Stored {
     }
 
     /// The state of the run, rebuilt from its facts.
-    pub(super) fn rollout(&self, options: Options) -> Result<Rollout, CliError> {
-        let mut rollout = Rollout::new(Arc::clone(&self.graph), options);
+    pub(super) fn rollout(&self, options: Options) -> Result<RunState, CliError> {
+        let mut rollout = RunState::new(Arc::clone(&self.graph), options);
         for stamped in &self.facts {
             rollout.replay(stamped.at, &stamped.fact).map_err(|illegal| {
                 let message = format!("fact {} of run {} breaks a rule: {illegal}", stamped.seq, self.id);
@@ -149,11 +149,11 @@ impl Session {
     pub(super) fn options(&self) -> Options {
         Options {
             exclusive_catalog: self.outside.catalog.capabilities().contacts_every_worker,
-            hurry: self.bucket.settings().hurry(),
+            time_scale: self.bucket.settings().time_scale(),
         }
     }
 
-    fn world(&self, rollout: &Rollout) -> Arc<runner::World> {
+    fn world(&self, rollout: &RunState) -> Arc<runner::StepExecutor> {
         let mut own = BTreeSet::new();
         for target in self.stored.graph.target_indices() {
             let host = &self.stored.graph.fleet.worker(self.stored.graph.target(target).worker).host;
@@ -164,7 +164,7 @@ impl Session {
                 });
             }
         }
-        Arc::new(runner::World::new(runner::WorldParts {
+        Arc::new(runner::StepExecutor::new(runner::StepExecutorParts {
             bucket: Arc::clone(&self.bucket),
             graph: Arc::clone(&self.stored.graph),
             remote: Arc::clone(&self.outside.remote),
@@ -179,7 +179,7 @@ impl Session {
         }))
     }
 
-    /// Goes on with the run: applies `first`, settles doubts as the person says, and runs to a rest.
+    /// Goes on with the run: applies `first`, settles undecided as the person says, and runs to a rest.
     pub(super) fn run(
         self,
         first: Vec<Fact>,
@@ -190,7 +190,7 @@ impl Session {
         let mut view = self.stored.view()?;
         let world = self.world(&rollout);
         let mut first = first;
-        if rollout.phase() == Phase::Preflight
+        if rollout.phase() == RunPhase::Preflight
             && !first.iter().any(|fact| matches!(fact, Fact::Preflight { .. } | Fact::Aborted { .. }))
         {
             // The process before this one ended between the start and the preflight.
@@ -199,7 +199,7 @@ impl Session {
             first.push(Fact::Preflight { checks });
         }
         view.refresh(runner::now());
-        let attended = std::io::stdin().is_terminal() && !context.json;
+        let interactive = std::io::stdin().is_terminal() && !context.json;
         let reporter = reporter(context);
         let mut controller = Controller::new(ControllerParts {
             rollout,
@@ -209,13 +209,13 @@ impl Session {
             world: Arc::clone(&world),
             view,
             reporter,
-            attended,
+            interactive,
         });
         controller.watch_signals().map_err(|error| {
             Problem::error("maand::run::signals", format!("signals can not be watched: {error}"))
         })?;
         let ended = controller.run(first, in_doubt).map_err(stopped)?;
-        let finished = matches!(ended, Ended::Rested(Standing::Finished(_)));
+        let finished = matches!(ended, Ended::Idle(RunStatus::Finished(_)));
         let released: Vec<TargetIx> = self.stored.graph.target_indices().collect();
         let exit = exit_of(&ended, &controller, &self.stored.id, context);
         if finished {
@@ -294,12 +294,12 @@ fn stopped(problem: Problem) -> CliError {
 fn exit_of(ended: &Ended, controller: &Controller, id: &RunId, context: &Context) -> Exit {
     let (failures, _) = controller.rollout().failures();
     match ended {
-        Ended::Rested(Standing::Finished(RunEnd::Succeeded)) => Exit::Done,
-        Ended::Rested(Standing::Finished(_)) => Exit::Failed,
-        Ended::Rested(Standing::Halted(_)) => Exit::Failed,
-        Ended::Rested(_) if failures > 0 => Exit::Failed,
-        Ended::Rested(_) => Exit::Resumable,
-        Ended::Cut(unknown) => {
+        Ended::Idle(RunStatus::Finished(RunEnd::Succeeded)) => Exit::Done,
+        Ended::Idle(RunStatus::Finished(_)) => Exit::Failed,
+        Ended::Idle(RunStatus::Halted(_)) => Exit::Failed,
+        Ended::Idle(_) if failures > 0 => Exit::Failed,
+        Ended::Idle(_) => Exit::Resumable,
+        Ended::ForcedStop(unknown) => {
             let what =
                 if unknown.is_empty() { "nothing was in flight".to_owned() } else { unknown.join(", ") };
             let problem = Problem::warning("maand::run::cut", format!("stopped at once; in doubt: {what}"))
@@ -331,7 +331,7 @@ pub(super) struct Outside {
 
 /// Opens them for the fleet that the graph was compiled for.
 pub(super) fn outside(bucket: &Bucket, graph: &RolloutGraph, context: &Context) -> Result<Outside, CliError> {
-    let world = World::of(bucket.clone(), (*graph.fleet).clone(), context)?;
+    let world = OpenBucket::of(bucket.clone(), (*graph.fleet).clone(), context)?;
     let catalog = engine::of(&world, context)?;
     Ok(Outside { remote: world.remote, catalog })
 }

@@ -127,7 +127,7 @@ pub(super) fn choose_fleet(
             let help = format!("give a number from 1 to {MOST_MADE_UP}");
             return Err(CliError::usage("a made-up fleet can not have that size", help));
         };
-        let fleet = graph::made_up_fleet(plan, count);
+        let fleet = graph::synthetic_fleet(plan, count);
         let (options, warnings) = (CompileOptions::default(), Problems::new());
         return Ok(Chosen { fleet, options, warnings, bucket: None });
     }

@@ -16,7 +16,7 @@ use super::show::{Chosen, choose_fleet, with};
 use crate::graph;
 use crate::plan;
 use crate::policy;
-use crate::sim::{Outlook, OutlookOptions, outlook};
+use crate::sim::{Estimate, EstimateOptions, estimate};
 
 /// Arguments of `maand plan simulate`.
 #[derive(Debug, Args)]
@@ -57,17 +57,17 @@ pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliErr
     }
     let rates = rates(&args.faults)?;
     let known = durations::known(args.durations.as_deref(), &plan, context)?;
-    let asked = OutlookOptions { seed: args.seed, runs: args.runs, rates, durations: known.samples.clone() };
-    let made_up = graph.fleet.made_up;
-    let answer = outlook(&Arc::new(graph), &asked);
+    let asked = EstimateOptions { seed: args.seed, runs: args.runs, rates, durations: known.samples.clone() };
+    let synthetic = graph.fleet.synthetic;
+    let answer = estimate(&Arc::new(graph), &asked);
     if !context.json {
-        let heading = text::Heading { plan: &plan.name, made_up, durations: &known };
+        let heading = text::Heading { plan: &plan.name, synthetic, durations: &known };
         out::print(&text::render(&heading, &answer))?;
         return Ok(Exit::Done);
     }
     document::print(&SimulateDocument {
         plan: &plan.name,
-        made_up,
+        synthetic,
         seed: args.seed,
         durations: known.as_json(),
         answer: &answer,
@@ -81,13 +81,14 @@ pub(in crate::cli) struct SimulateDocument<'a> {
     /// The plan's name.
     plan: &'a str,
     /// The fleet was made up; none of its workers exists.
-    made_up: bool,
+    #[serde(rename = "made_up")]
+    synthetic: bool,
     /// The same seed gives the same answer.
     seed: u64,
     /// How long steps took.
     durations: durations::DurationsJson<'a>,
     #[serde(flatten)]
-    answer: &'a Outlook,
+    answer: &'a Estimate,
 }
 
 impl Document for SimulateDocument<'_> {

@@ -63,7 +63,7 @@ fn watch(stored: &Stored, context: &Context) -> Result<Exit, CliError> {
             view.fold(&stamped).map_err(|illegal| impossible(&stored.run.id, last, &illegal))?;
             reporter.fact(&stamped, &view);
         }
-        view.set_deserted(!alive);
+        view.set_orphaned(!alive);
         view.refresh(now());
         if !alive || view.state.is_final() {
             break;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{CliError, Context};
 use super::session::compile_stored;
 use crate::bucket::Bucket;
-use crate::engine::Illegal;
+use crate::engine::RuleViolation;
 use crate::graph::RolloutGraph;
 use crate::journal::{self, Holder, Journal, Mode, RunId, StoredRun};
 use crate::plan::Problem;
@@ -58,7 +58,7 @@ impl Stored {
             view.fold(&stamped).map_err(|illegal| impossible(&self.run.id, stamped.seq, &illegal))?;
             last = stamped.seq;
         }
-        view.set_deserted(self.holder().is_none());
+        view.set_orphaned(self.holder().is_none());
         Ok((view, last))
     }
 }
@@ -69,7 +69,7 @@ pub(in crate::cli) fn holder(data: &std::path::Path, id: &RunId) -> Option<Holde
 }
 
 /// A stored fact breaks a rule of the engine: the journal is intact, so the programs differ.
-pub(in crate::cli) fn impossible(id: &RunId, seq: u64, illegal: &Illegal) -> Problem {
+pub(in crate::cli) fn impossible(id: &RunId, seq: u64, illegal: &RuleViolation) -> Problem {
     Problem::error("maand::run::illegal_fact", format!("run {id}: fact {seq} can not be: {illegal}"))
         .help("it was written by another version of maand, or this is a bug; use the version that wrote it")
 }

@@ -28,7 +28,7 @@ pub(super) struct Plan {
     /// Which workers. Left out: every worker of the bucket.
     targets: Option<Targets>,
     /// How the workers are taken: how many, in which order, when, and when to stop.
-    rollout: Option<Rollout>,
+    rollout: Option<RolloutSection>,
     /// For steps that do not say otherwise.
     defaults: Option<Defaults>,
     /// Steps that run once, before the first worker.
@@ -89,7 +89,7 @@ pub(super) struct Expect {
 /// How the workers are taken.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Rollout {
+pub(super) struct RolloutSection {
     /// How many workers at a time: a number, a percentage of the selected workers, or auto (as many as
     /// budgets, spread and wave allow). Default: 1.
     concurrency: Option<Concurrency>,

@@ -77,7 +77,7 @@ mod tests {
         for (definition, expected) in [
             ("Targets", keys::TARGETS),
             ("Exclude", keys::EXCLUDE),
-            ("Rollout", keys::ROLLOUT),
+            ("RolloutSection", keys::ROLLOUT),
             ("Window", keys::WINDOW),
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),

@@ -40,7 +40,7 @@ impl Admission {
         if !constraint.disturbs || self.takes_nothing_new(target) {
             return Fit::Yes;
         }
-        if self.away.contains(target) {
+        if self.down_before_admission.contains(target) {
             return self.fit_of_away(constraint);
         }
         if self.domain_is_closed(constraint.domain) {
@@ -60,12 +60,13 @@ impl Admission {
 
     /// Whether it was admitted before and is still down.
     pub(in crate::policy) fn takes_nothing_new(&self, target: TargetIx) -> bool {
-        self.down.contains(target) && !self.away.contains(target)
+        self.down.contains(target) && !self.down_before_admission.contains(target)
     }
 
     fn fit_of_away(&self, constraint: &Constraint) -> Fit {
-        let ours =
-            |held: &BTreeSet<TargetIx>| held.iter().filter(|target| !self.away.contains(**target)).count();
+        let ours = |held: &BTreeSet<TargetIx>| {
+            held.iter().filter(|target| !self.down_before_admission.contains(**target)).count()
+        };
         if let (Some(spread), Some(domain)) = (&self.limits.spread, constraint.domain) {
             let taken = |at: &u32| ours(&self.domains[*at as usize]) > 0;
             if !taken(&domain) && self.held.iter().filter(|at| taken(at)).count() as u64 >= spread.at_most {
@@ -79,7 +80,7 @@ impl Admission {
         constraint.budgets.iter().find(full).map_or(Fit::Yes, |budget| Fit::Budget(*budget))
     }
 
-    /// Whether nothing but peers that were seen unwell keeps it from starting: that may pass by itself.
+    /// Whether nothing but peers that were seen unhealthy keeps it from starting: that may pass by itself.
     pub(in crate::policy) fn waits_for_health(&self, target: TargetIx, now_ms: i64) -> bool {
         let fits_when_well = |budget: &u32| {
             let (limit, job) = (&self.limits.budgets[*budget as usize], &self.jobs[*budget as usize]);
@@ -136,26 +137,26 @@ impl Admission {
     fn stays(&self, budget: usize, worker: WorkerIx, now_ms: i64) -> Stays {
         let limit = &self.limits.budgets[budget];
         let job = &self.jobs[budget];
-        // What stays at best: everybody else who is not down and was not seen unwell just now.
+        // What stays at best: everybody else who is not down and was not seen unhealthy just now.
         let others = u64::from(limit.of).saturating_sub(job.down.len() as u64 + 1);
         let fresh = job.fresh(now_ms);
         let without = |set: &BTreeSet<WorkerIx>| (set.len() - usize::from(set.contains(&worker))) as u64;
-        let unwell = if fresh { without(&job.unwell) } else { 0 };
+        let unhealthy = if fresh { without(&job.unhealthy) } else { 0 };
         let wants = u64::from(limit.wants);
-        if others.saturating_sub(unwell) < wants {
+        if others.saturating_sub(unhealthy) < wants {
             return Stays::TooFew;
         }
-        let proven = if fresh { others.saturating_sub(unwell + without(&job.unseen)) } else { 0 };
+        let proven = if fresh { others.saturating_sub(unhealthy + without(&job.unverified)) } else { 0 };
         if proven < wants { Stays::Unsure } else { Stays::Enough }
     }
 
     fn budget_reason(&self, budget: usize, now_ms: i64) -> Reason {
         let limit = &self.limits.budgets[budget];
         let job = &self.jobs[budget];
-        let unwell = if job.fresh(now_ms) { job.unwell.len() } else { 0 };
+        let unhealthy = if job.fresh(now_ms) { job.unhealthy.len() } else { 0 };
         Reason::Budget {
             job: limit.job,
-            available: limit.of.saturating_sub((job.down.len() + unwell) as u32),
+            available: limit.of.saturating_sub((job.down.len() + unhealthy) as u32),
             of: limit.of,
             wants: limit.wants,
             held_by: job.down.iter().copied().take(HELD_BY_SHOWN).collect(),

@@ -43,7 +43,7 @@ impl Checker {
             (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
         };
         if left_alone {
-            self.breaks(8, format!("{lane:?} is a person's, and is touched"));
+            self.breaks(8, format!("{lane:?} is a person's, and is was_issued"));
         }
         if intent.is_undo() != reverting {
             self.breaks(14, format!("{intent:?} for {lane:?}, reverting: {reverting}"));

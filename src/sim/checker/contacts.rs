@@ -13,7 +13,7 @@ pub(in crate::sim) enum Contact<'a> {
     Step(&'a Arrival),
     /// A look at jobs.
     Look(&'a [JobIx]),
-    /// Before anything is touched.
+    /// Before anything is was_issued.
     Preflight,
 }
 

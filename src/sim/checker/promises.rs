@@ -17,7 +17,7 @@ use crate::graph::{Lane, TargetIx};
 use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind, Undo};
 use crate::sim::world::{Entry, World};
 
-/// Lost answers that are looked at again without an attempt.
+/// Orphaned answers that are looked at again without an attempt.
 const FREE_LOOKS: u32 = 2;
 
 /// So long a run looks on when sick peers hold everybody back.
@@ -33,7 +33,7 @@ const ENOUGH_DRAWS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Known(ErrorKind),
-    Lost,
+    Orphaned,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ struct Told {
     spent: BTreeMap<u32, (u32, u32)>,
     last: BTreeMap<u32, Last>,
     /// Steps that may have changed something.
-    touched: BTreeSet<u32>,
+    was_issued: BTreeSet<u32>,
     failed: BTreeSet<u32>,
     /// When each reboot was issued last.
     reboots: BTreeMap<u32, Millis>,
@@ -217,8 +217,8 @@ impl Checker {
                     self.breaks(4, format!("step {step} of {lane:?} is approved and does not wait for it"));
                 }
             }
-            Fact::RetryScheduled { lane, step, due, rearm } => {
-                self.tried_later(at, *lane, *step, *due, *rearm)
+            Fact::RetryScheduled { lane, step, due, reissue } => {
+                self.tried_later(at, *lane, *step, *due, *reissue)
             }
             Fact::StepFailed { lane, step, error } | Fact::StepIgnored { lane, step, error } => {
                 let ignored = matches!(fact, Fact::StepIgnored { .. });
@@ -259,10 +259,10 @@ impl Checker {
             }
             Fact::InDoubtResolved { attempt, how } => {
                 let Some((lane, step, _)) = self.issued.get(attempt).cloned() else { return };
-                let touched = self.told(lane).touched.contains(&step);
+                let was_issued = self.told(lane).was_issued.contains(&step);
                 let by_person = self.kept.decided.contains(attempt);
                 let fits = match how {
-                    Resolution::Repeat => !touched || !in_doubt(self.kind(lane, step)),
+                    Resolution::Repeat => !was_issued || !in_doubt(self.kind(lane, step)),
                     _ => by_person,
                 };
                 if !fits {

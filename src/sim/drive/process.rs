@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Event, REACTION, Sim};
-use crate::engine::{Check, ErrorKind, Fact, Millis, Phase, Rollout, Standing, StepError};
+use crate::engine::{Check, ErrorKind, Fact, Millis, RunPhase, RunState, RunStatus, StepError};
 use crate::graph::Lane;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -11,7 +11,7 @@ use crate::sim::mutation::Mutation;
 impl Sim {
     /// A controller starts: the first one, or one after a crash.
     pub(super) fn start(&mut self) {
-        if self.rollout.is_some() && self.knobs.mutation != Some(Mutation::MemoryTrusted) {
+        if self.rollout.is_some() && self.config.mutation != Some(Mutation::MemoryTrusted) {
             return;
         }
         if !self.journal.is_empty() {
@@ -29,23 +29,23 @@ impl Sim {
         if self.journal.is_empty() {
             let workers = self.graph.targets.len() as u32;
             let hash = "made up".to_owned();
-            self.feed(Fact::RunStarted { workers, graph_hash: hash, seed: self.knobs.seed });
+            self.commit_and_dispatch(Fact::RunStarted { workers, graph_hash: hash, seed: self.config.seed });
         } else if !self.is_finished() {
-            self.feed(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
+            self.commit_and_dispatch(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
         }
-        let before = self.rollout.as_ref().is_some_and(|rollout| rollout.phase() == Phase::Preflight);
+        let before = self.rollout.as_ref().is_some_and(|rollout| rollout.phase() == RunPhase::Preflight);
         if before {
             let process = self.process;
             self.push(2_000, Event::Preflight { process });
         }
     }
 
-    pub(in crate::sim) fn replayed(&self) -> Result<Rollout, String> {
+    pub(in crate::sim) fn replayed(&self) -> Result<RunState, String> {
         self.replayed_from(self.journal.iter().map(|(at, fact)| (*at, fact)))
     }
 
     /// The same where the clock was set back an hour after the first fact of every moment.
-    fn replayed_set_back(&self) -> Result<Rollout, String> {
+    fn replayed_set_back(&self) -> Result<RunState, String> {
         let mut last = None;
         self.replayed_from(self.journal.iter().map(move |(at, fact)| {
             let again = last.replace(*at) == Some(*at);
@@ -53,13 +53,13 @@ impl Sim {
         }))
     }
 
-    fn replayed_from<'f>(&self, facts: impl Iterator<Item = (Millis, &'f Fact)>) -> Result<Rollout, String> {
+    fn replayed_from<'f>(&self, facts: impl Iterator<Item = (Millis, &'f Fact)>) -> Result<RunState, String> {
         // The plan is the stored one, whatever has become of the file.
         let mut graph = &self.engine_graph;
-        if self.knobs.mutation == Some(Mutation::PlanReadAgain) {
+        if self.config.mutation == Some(Mutation::PlanReadAgain) {
             graph = self.on_disk.as_ref().unwrap_or(graph);
         }
-        let mut rollout = Rollout::new(Arc::clone(graph), self.options.clone());
+        let mut rollout = RunState::new(Arc::clone(graph), self.options.clone());
         for (at, fact) in facts {
             rollout.replay(at, fact).map_err(|illegal| illegal.to_string())?;
         }
@@ -71,11 +71,11 @@ impl Sim {
         let Some(live) = &self.rollout else { return };
         match self.replayed() {
             Ok(stored) => {
-                let (live, was) = (self.picture(live), self.picture(&stored));
+                let (live, was) = (self.fingerprint(live), self.fingerprint(&stored));
                 if live != was {
                     self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {was}"));
                 }
-                match self.replayed_set_back().map(|rollout| self.picture(&rollout)) {
+                match self.replayed_set_back().map(|rollout| self.fingerprint(&rollout)) {
                     Ok(set_back) if set_back == live => {}
                     Ok(set_back) => self.checker.breaks(
                         14,
@@ -85,13 +85,13 @@ impl Sim {
                     ),
                     Err(why) => self.checker.breaks(14, format!("after a clock that was set back: {why}")),
                 }
-                self.forge(stored);
+                self.reject_illegal_facts(stored);
             }
             Err(why) => self.checker.breaks(14, format!("the journal can not be replayed: {why}")),
         }
     }
 
-    pub(super) fn picture(&self, rollout: &Rollout) -> String {
+    pub(super) fn fingerprint(&self, rollout: &RunState) -> String {
         let mut text = format!(
             "{:?} {:?} {:?} {:?} {} {:?};",
             rollout.phase(),
@@ -105,7 +105,7 @@ impl Sim {
             [Lane::Before, Lane::After].into_iter().chain(self.graph.target_indices().map(Lane::Worker));
         for lane in lanes {
             if let Lane::Worker(target) = lane {
-                text += &format!(" {:?} {:?}", rollout.life(target), rollout.own_disabled(target));
+                text += &format!(" {:?} {:?}", rollout.worker_state(target), rollout.own_disabled(target));
             }
             text += &format!(" {:?}", rollout.step_words(lane));
         }
@@ -127,7 +127,7 @@ impl Sim {
                 }
             }
             let entry = crate::sim::world::Entry { worker, job: None };
-            let ignored = self.knobs.mutation == Some(Mutation::OthersCordonIgnored);
+            let ignored = self.config.mutation == Some(Mutation::OthersCordonIgnored);
             checks.push(if self.world.file.people().contains(entry) && !ignored {
                 Check::LeftAlone { reason: "a person has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
@@ -139,12 +139,12 @@ impl Sim {
                 Check::Unreachable { error: StepError::new(ErrorKind::Unreachable, "no route") }
             });
         }
-        self.feed(Fact::Preflight { checks });
+        self.commit_and_dispatch(Fact::Preflight { checks });
     }
 
     /// A run that waits for people gets an answer after a while.
     pub(super) fn rest(&mut self) {
-        if self.knobs.check && self.rollout.is_some() {
+        if self.config.check && self.rollout.is_some() {
             self.checker.rested(self.now, &self.world);
         } else {
             self.checker.nobody_in_charge();
@@ -153,7 +153,7 @@ impl Sim {
             return;
         }
         let Some(rollout) = &self.rollout else { return };
-        let waits = !matches!(rollout.standing(), Standing::Busy | Standing::Finished(_));
+        let waits = !matches!(rollout.status(), RunStatus::Busy | RunStatus::Finished(_));
         if waits {
             self.reacting = true;
             self.push(REACTION, Event::Reacts);
@@ -162,7 +162,7 @@ impl Sim {
 
     /// The end: the journal says the same as the memory, and a resume does nothing.
     pub(super) fn after_the_end(&mut self) {
-        if !self.knobs.check {
+        if !self.config.check {
             return;
         }
         self.check_replay();

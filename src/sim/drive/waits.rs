@@ -1,7 +1,7 @@
 //! What the first in line waits for, summed up over a run.
 
 use super::Sim;
-use crate::engine::{Life, Millis};
+use crate::engine::{Millis, WorkerState};
 use crate::graph::TargetIx;
 use crate::policy::{Reason, Verdict};
 
@@ -10,7 +10,9 @@ impl Sim {
     pub(super) fn note_wait(&mut self, passes: Millis) {
         let (Some(waits), Some(rollout)) = (&mut self.waits, &self.rollout) else { return };
         let count = self.graph.targets.len() as u32;
-        while self.first_in_line < count && rollout.life(TargetIx(self.first_in_line)) != Life::Queued {
+        while self.first_in_line < count
+            && rollout.worker_state(TargetIx(self.first_in_line)) != WorkerState::Queued
+        {
             self.first_in_line += 1;
         }
         if passes == 0 || self.first_in_line == count {

@@ -1,6 +1,6 @@
 //! Reboots: compare and swap on the boot id, departures, returns, and waiting for them.
 
-use super::{Arrival, Fate, Flight};
+use super::{Arrival, Flight, InjectedFault};
 use crate::bucket::WorkerIx;
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
 use crate::plan::StepKind;
@@ -19,7 +19,7 @@ impl Sim {
             return;
         }
         let boot = self.world.host(worker).boot();
-        let fresh = self.knobs.mutation == Some(Mutation::FreshBootId);
+        let fresh = self.config.mutation == Some(Mutation::FreshBootId);
         if boot_id(worker, boot) != *before && !fresh {
             let boot_id = boot_id(worker, boot);
             self.answer(arrival, Outcome::Ok { evidence: Evidence::Rebooted { boot_id } });
@@ -161,8 +161,8 @@ impl Sim {
         let StepKind::WaitForSsh { settle, .. } = flight.request.kind() else {
             return Look::WhenItChanges;
         };
-        let careless = self.knobs.mutation == Some(Mutation::BootNotVerified);
-        let settle = match self.knobs.mutation {
+        let careless = self.config.mutation == Some(Mutation::BootNotVerified);
+        let settle = match self.config.mutation {
             Some(Mutation::SettleIgnored | Mutation::BootNotVerified) => 0,
             _ => settle.as_millis() as Millis,
         };
@@ -225,10 +225,10 @@ enum Look {
 /// The command was accepted: the attempt waits for the departure, unless its answer is lost.
 fn host_accepts(sim: &mut Sim, arrival: &Arrival) {
     let attempt = arrival.order.attempt;
-    if arrival.fate == Fate::AnswerLost {
+    if arrival.injected == InjectedFault::AnswerLost {
         let outcome = Outcome::Unknown { why: "the answer was lost".to_owned() };
         sim.tells(20, arrival, outcome);
-    } else if arrival.fate != Fate::Hangs {
+    } else if arrival.injected != InjectedFault::Hangs {
         sim.push(20, Event::Polls { process: arrival.process, attempt });
     }
 }

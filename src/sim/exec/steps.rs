@@ -11,7 +11,7 @@ use crate::sim::world::{Entry, World};
 
 impl Sim {
     pub(super) fn on_worker(&mut self, worker: WorkerIx, arrival: &Arrival) -> Outcome {
-        let careless = self.knobs.mutation == Some(Mutation::EnableRemovesOthers);
+        let careless = self.config.mutation == Some(Mutation::EnableRemovesOthers);
         let read = arrival.read.clone();
         match (&arrival.order.intent, arrival.kind()) {
             (Intent::UndoEnable, _) | (_, StepKind::Enable) => {
@@ -98,8 +98,8 @@ impl Sim {
 
     /// A catalog that contacts everybody does so.
     fn reaches_all(&mut self, arrival: &Arrival) {
-        let all = self.knobs.exclusive || self.knobs.mutation == Some(Mutation::OthersContacted);
-        if all && self.knobs.check {
+        let all = self.config.exclusive || self.config.mutation == Some(Mutation::OthersContacted);
+        if all && self.config.check {
             for worker in 0..self.world.hosts.len() {
                 self.contacts(WorkerIx(worker as u32), Contact::Step(arrival));
             }

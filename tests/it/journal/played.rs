@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use maand::bucket::Fleet;
 use maand::engine::{
-    Check, Effect, ErrorKind, Evidence, Fact, Intent, Options, Order, Outcome, Rollout, StepError,
+    AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, Options, Outcome, RunState, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile};
 use maand::journal::{Journal, Mode, RunHeader, RunId, StepKinds};
@@ -61,7 +61,7 @@ pub(crate) fn boot_id(worker: u32, boot: u32) -> String {
 }
 
 /// What the world says; the second worker of `w2` never comes back.
-fn answer(graph: &RolloutGraph, order: &Order) -> Outcome {
+fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
     let Lane::Worker(target) = order.lane else {
         return Outcome::Ok { evidence: Evidence::Said { text: "3 jobs are well".into() } };
     };
@@ -91,7 +91,7 @@ pub(crate) fn play(graph: &Arc<RolloutGraph>) -> Vec<Vec<Fact>> {
     let checks = (0..workers)
         .map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/var/lib/maand/x".into() })
         .collect();
-    let mut rollout = Rollout::new(graph.clone(), Options::default());
+    let mut rollout = RunState::new(graph.clone(), Options::default());
     let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
     let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
     let mut appends = Vec::new();

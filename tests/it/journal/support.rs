@@ -35,7 +35,7 @@ pub(crate) fn header(workers: usize) -> RunHeader {
             workers: hosts.iter().map(|host| worker(host)).collect(),
             jobs: Vec::new(),
             disabled: Disabled::default(),
-            made_up: false,
+            synthetic: false,
         },
         graph_hash: "11".into(),
         workers_sha256: "22".into(),

@@ -10,7 +10,7 @@ use crate::bucket::Host;
 use crate::engine::{Fact, Intent, Millis};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::{OnStepFailure, Step, StepKind};
-use crate::report::{RunState, WorkerState};
+use crate::report::{PublicRunState, PublicWorkerState};
 use crate::sandbox::{Event, FaultKind, LogEntry};
 
 impl Judge<'_> {
@@ -19,7 +19,7 @@ impl Judge<'_> {
         let (mut broken, mut succeeded, mut rebooted) = (Vec::new(), 0, 0);
         for target in self.case.graph.target_indices() {
             let view = self.view_of(target);
-            if view.state != WorkerState::Succeeded {
+            if view.state != PublicWorkerState::Succeeded {
                 continue;
             }
             succeeded += 1;
@@ -176,8 +176,8 @@ impl Judge<'_> {
     pub(super) fn exit_code(&self) -> Promise {
         let state = self.view.state;
         let expected = match state {
-            RunState::Succeeded => 0,
-            RunState::Failed | RunState::Aborted | RunState::Halted => 1,
+            PublicRunState::Succeeded => 0,
+            PublicRunState::Failed | PublicRunState::Aborted | PublicRunState::Halted => 1,
             _ if self.view.counts.failures > 0 => 1,
             _ => 5,
         };

@@ -16,7 +16,7 @@ use crate::cli::CliError;
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, Mode, RunHeader};
 use crate::plan::Problem;
-use crate::report::{RunInfo, RunState, RunView};
+use crate::report::{PublicRunState, RunInfo, RunView};
 use crate::sandbox::{Event, Fault, Sandbox};
 
 /// So many workers are listed one by one.
@@ -136,18 +136,18 @@ impl Verdict {
         let info = RunInfo { run: String::new(), started_at: case.header.started_at };
         let mut view = RunView::new(info, Arc::clone(case.graph));
         let legal = case.seen.facts.iter().all(|fact| view.fold(fact).is_ok());
-        view.set_deserted(true);
+        view.set_orphaned(true);
         view.refresh(case.seen.facts.last().map_or(0, |fact| fact.at));
         let judge = Judge::new(case, &view, legal);
         let promises = judge.promises();
         let all_held = promises.iter().all(|promise| promise.held)
-            && (view.state == RunState::Succeeded
-                || !case.faults.is_empty() && view.state != RunState::Interrupted);
+            && (view.state == PublicRunState::Succeeded
+                || !case.faults.is_empty() && view.state != PublicRunState::Interrupted);
         Self {
             r#type: "verdict",
             schema: SCHEMA,
             all_held,
-            interrupted: view.state == RunState::Interrupted,
+            interrupted: view.state == PublicRunState::Interrupted,
             run_exit_code: case.run_exit,
             most_down_at_once: judge.most_down().0,
             faults: case.faults.iter().map(ToString::to_string).collect(),

@@ -4,7 +4,7 @@ use super::super::super::history::Testimony;
 use super::super::super::watcher::Look;
 use super::super::*;
 use crate::bucket::{Disabled, Host};
-use crate::engine::{Evidence as Shown, Fact, Intent, Millis, Order, Outcome, Stamped};
+use crate::engine::{AttemptSpec, Evidence as Shown, Fact, Intent, Millis, Outcome, Stamped};
 use crate::graph::testing::{compiled, fleet, job, plan, reboot, step, worker};
 use crate::graph::{Lane, RolloutGraph};
 use crate::journal::StepKinds;
@@ -95,14 +95,14 @@ pub(super) fn well() -> Made {
     made(rolling(), |_| None)
 }
 
-pub(super) fn made(plan: Plan, fails: impl Fn(&Order) -> Option<Outcome>) -> Made {
+pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) -> Made {
     let zones = ["a", "b", "c"].iter().enumerate();
     let workers: Vec<_> =
         zones.map(|(n, zone)| worker(&format!("w{}", n + 1), &["api"], &[&format!("zone={zone}")])).collect();
     let mut fleet = fleet(workers, &[]);
     fleet.jobs = vec![job("api")];
     let graph = Arc::new(compiled(&plan, &fleet));
-    let drains = |order: &Order| {
+    let drains = |order: &AttemptSpec| {
         let this = order.step == 0 && matches!(order.lane, Lane::Worker(_));
         this.then(|| Outcome::Ok { evidence: Shown::Disabled { own: vec![None], others: Vec::new() } })
     };

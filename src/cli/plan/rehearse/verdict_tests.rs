@@ -7,7 +7,7 @@ use super::super::history::Testimony;
 use super::super::watcher::Look;
 use super::*;
 use crate::bucket::Disabled;
-use crate::engine::{Evidence as Shown, Fact, Order, Outcome};
+use crate::engine::{AttemptSpec, Evidence as Shown, Fact, Outcome};
 use crate::graph::Lane;
 use crate::graph::testing::{budget, located, spread, step};
 use crate::plan::{Amount, BudgetBound, Concurrency, StepKind};
@@ -278,7 +278,8 @@ fn a_command_on_this_machine_that_was_executed() {
     let mut plan = rolling();
     plan.after = vec![step("tell", command(StepKind::Local), &[])];
     let said = |text: &str| Outcome::Ok { evidence: Shown::Said { text: text.into() } };
-    let after = |text: &'static str| move |order: &Order| (order.lane == Lane::After).then(|| said(text));
+    let after =
+        |text: &'static str| move |order: &AttemptSpec| (order.lane == Lane::After).then(|| said(text));
     made(plan.clone(), after("recorded and not executed: this fleet is a sandbox")).holds();
     made(plan, after("exit code 0")).breaks("nothing_executed", "`tell` ran on this machine");
 }

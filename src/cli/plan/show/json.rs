@@ -28,7 +28,8 @@ pub(super) struct Document<'a> {
     /// SHA-256 of the compiled graph: the same plan for the same fleet has the same.
     graph_hash: String,
     /// The fleet was made up; none of its workers exists.
-    made_up: bool,
+    #[serde(rename = "made_up")]
+    synthetic: bool,
     /// How the selection came about.
     selection: SelectionJson<'a>,
     /// Numbers of the rollout, percentages resolved.
@@ -189,7 +190,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         description: plan.description.as_deref(),
         file: plan.source.name(),
         graph_hash: graph.hash(),
-        made_up: graph.fleet.made_up,
+        synthetic: graph.fleet.synthetic,
         selection: SelectionJson {
             fleet: selection.fleet,
             selected: graph.targets.len() as u32,

@@ -42,7 +42,7 @@ fn head(text: &mut String, graph: &RolloutGraph) {
         let _ = write!(text, ": {}", description.trim().replace('\n', " "));
     }
     let _ = writeln!(text, "\n  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
-    if graph.fleet.made_up {
+    if graph.fleet.synthetic {
         let all = counted(graph.fleet.workers.len(), "worker");
         let _ = writeln!(
             text,

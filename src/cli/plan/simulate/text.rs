@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::durations::{Durations, From};
 use crate::report::span_in_words;
-use crate::sim::{Outlook, WaveTime};
+use crate::sim::{Estimate, WaveTime};
 
 /// Of a long list so many are shown.
 const SHOWN: usize = 12;
@@ -12,11 +12,11 @@ const SHOWN: usize = 12;
 /// What the answer is about.
 pub(super) struct Heading<'a> {
     pub(super) plan: &'a str,
-    pub(super) made_up: bool,
+    pub(super) synthetic: bool,
     pub(super) durations: &'a Durations,
 }
 
-pub(super) fn render(heading: &Heading<'_>, answer: &Outlook) -> String {
+pub(super) fn render(heading: &Heading<'_>, answer: &Estimate) -> String {
     let mut text = String::new();
     // Writing into a string can not fail.
     let _ = write_all(&mut text, heading, answer);
@@ -27,13 +27,13 @@ fn count(n: u32, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn write_all(text: &mut String, heading: &Heading<'_>, answer: &Outlook) -> std::fmt::Result {
-    let made_up = if heading.made_up { " (made up)" } else { "" };
+fn write_all(text: &mut String, heading: &Heading<'_>, answer: &Estimate) -> std::fmt::Result {
+    let synthetic = if heading.synthetic { " (made up)" } else { "" };
     let workers = count(answer.workers, "worker");
     let runs = count(answer.runs, "run");
     writeln!(
         text,
-        "{}: {runs} under virtual time over {workers}{made_up}; no host was contacted",
+        "{}: {runs} under virtual time over {workers}{synthetic}; no host was contacted",
         heading.plan
     )?;
     writeln!(text, "\nTime")?;

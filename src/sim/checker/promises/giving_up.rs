@@ -4,7 +4,14 @@
 use super::*;
 
 impl Checker {
-    pub(super) fn tried_later(&mut self, at: Millis, lane: Lane, step: u32, due: Millis, rearm: Option<u32>) {
+    pub(super) fn tried_later(
+        &mut self,
+        at: Millis,
+        lane: Lane,
+        step: u32,
+        due: Millis,
+        reissue: Option<u32>,
+    ) {
         let plan_step = self.graph.steps(lane)[step as usize].clone();
         let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
         let told = self.told(lane);
@@ -15,10 +22,10 @@ impl Checker {
             Some(Last::Known(ErrorKind::NotRebooted)) => self.awaited(lane, step).map(|(reboot, _)| reboot),
             _ => None,
         };
-        if rearm != wanted {
+        if reissue != wanted {
             self.breaks(
                 16,
-                format!("step {step} of {lane:?} after {last:?} enters {rearm:?}, not {wanted:?}"),
+                format!("step {step} of {lane:?} after {last:?} enters {reissue:?}, not {wanted:?}"),
             );
         }
         if let Some(Last::Known(kind)) = last
@@ -90,7 +97,7 @@ impl Checker {
     pub(super) fn all_undone(&mut self, target: TargetIx, world: &World) {
         let graph = std::sync::Arc::clone(&self.graph);
         let told = self.told(Lane::Worker(target));
-        let wanted = told.touched.iter().filter_map(|step| {
+        let wanted = told.was_issued.iter().filter_map(|step| {
             let intent = match &graph.plan.steps[*step as usize].kind {
                 StepKind::Disable { .. } => Intent::UndoDeploy,
                 StepKind::Job { action, .. } if *action == crate::plan::JobAction::Stop => Intent::UndoStop,

@@ -1,4 +1,4 @@
-//! What may begin, and what an intent says: signals, doubts, undos, and who is waited for. It must not know
+//! What may begin, and what an intent says: signals, undecided, undos, and who is waited for. It must not know
 //! when a run ends.
 
 use std::collections::BTreeSet;
@@ -83,9 +83,9 @@ impl Checker {
 
     pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: u32, intent: &Intent) {
         self.may_begin(lane, step, intent.is_undo());
-        let touched = self.told(lane).touched.contains(&step);
+        let was_issued = self.told(lane).was_issued.contains(&step);
         match intent {
-            Intent::Do { repeat } if *repeat != touched => {
+            Intent::Do { repeat } if *repeat != was_issued => {
                 self.breaks(3, format!("step {step} of {lane:?} says repeat: {repeat}"));
             }
             Intent::Reboot { .. } => {
@@ -122,7 +122,7 @@ impl Checker {
             _ => {}
         }
         if intent.is_undo() {
-            if !touched {
+            if !was_issued {
                 self.breaks(14, format!("{intent:?} of step {step}, {lane:?}, which never ran"));
             }
             let first = self.told(lane).undo_issued.is_empty();
@@ -136,7 +136,7 @@ impl Checker {
             }
             self.told(lane).undo_issued.push((step, intent.clone()));
         } else if *intent != Intent::ReadBootId {
-            self.told(lane).touched.insert(step);
+            self.told(lane).was_issued.insert(step);
         }
     }
 
@@ -202,11 +202,11 @@ impl Checker {
                 }
                 Last::Known(error.kind)
             }
-            Outcome::Unknown { .. } => Last::Lost,
+            Outcome::Unknown { .. } => Last::Orphaned,
             Outcome::TimedOut { .. } if looks_only || intent == Intent::ReadBootId => {
                 Last::Known(ErrorKind::TimedOut)
             }
-            Outcome::TimedOut { .. } => Last::Lost,
+            Outcome::TimedOut { .. } => Last::Orphaned,
         };
         let told = self.told(lane);
         told.last.insert(step, lost);

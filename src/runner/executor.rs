@@ -1,6 +1,6 @@
 //! What stands behind the effects of a run: the workers, the catalog, the bucket's files, this machine.
 //!
-//! [`World::execute`] carries out one attempt and answers with what came of it. It must not decide
+//! [`StepExecutor::execute`] carries out one attempt and answers with what came of it. It must not decide
 //! what follows, and it never touches anything that its order does not name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Fence, HealthRequest};
-use crate::engine::{ErrorKind, Order, Outcome, StepError};
+use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::RunLock;
 use crate::plan::{Located, Step};
@@ -27,7 +27,7 @@ const NO_TIMEOUT: Duration = Duration::from_secs(3600);
 pub type OutputSink = Arc<dyn Fn(Option<&Host>, &[u8]) + Send + Sync>;
 
 /// What a world is made of.
-pub struct WorldParts {
+pub struct StepExecutorParts {
     /// The bucket.
     pub bucket: Arc<Bucket>,
     /// The compiled plan.
@@ -53,7 +53,7 @@ pub struct WorldParts {
 }
 
 /// What stands behind the effects of a run.
-pub struct World {
+pub struct StepExecutor {
     pub(super) bucket: Arc<Bucket>,
     pub(super) graph: Arc<RolloutGraph>,
     pub(super) remote: Arc<dyn Remote>,
@@ -66,11 +66,11 @@ pub struct World {
     pub(super) deployer: Deployer,
 }
 
-impl World {
+impl StepExecutor {
     /// Puts the parts together.
-    pub fn new(parts: WorldParts) -> Self {
+    pub fn new(parts: StepExecutorParts) -> Self {
         let own = Arc::new(Mutex::new(parts.own));
-        let before = super::drain::before_deploy(
+        let before = super::disabled_edits::before_deploy(
             Arc::clone(&parts.bucket),
             Arc::clone(&parts.lock),
             Arc::clone(&own),
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Carries out one attempt. Blocks until it has ended, one way or the other.
-    pub fn execute(&self, order: &Order, cancel: &Cancel, sink: &OutputSink) -> Outcome {
+    pub fn execute(&self, order: &AttemptSpec, cancel: &Cancel, sink: &OutputSink) -> Outcome {
         let step = &self.graph.steps(order.lane)[order.step as usize];
         if !self.lock.is_held() {
             let message = "another controller has taken this run over";

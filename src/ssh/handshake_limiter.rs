@@ -13,18 +13,18 @@ use super::Cancel;
 #[derive(Debug)]
 pub(super) struct Gates {
     limit: usize,
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    gates: Mutex<HashMap<String, Arc<HandshakeLimiter>>>,
 }
 
 #[derive(Debug, Default)]
-struct Gate {
+struct HandshakeLimiter {
     inside: Mutex<usize>,
     left: Condvar,
 }
 
 /// A place inside; dropped, it is free again.
 #[derive(Debug)]
-pub(super) struct Pass(Arc<Gate>);
+pub(super) struct Pass(Arc<HandshakeLimiter>);
 
 impl Gates {
     pub(super) fn new(limit: usize) -> Self {

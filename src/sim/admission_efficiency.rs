@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::config::SimConfig;
 use super::drive::Sim;
-use super::knobs::Knobs;
-use super::outlook::waves;
+use super::estimate::waves;
 use super::plans;
-use super::random::{Dice, Stream};
+use super::rng::{Rng, Stream};
 use super::{fleets, plans::located};
 use crate::engine::{Fact, Millis};
 use crate::graph::{CompileOptions, RolloutGraph, TargetIx, compile};
@@ -18,15 +18,15 @@ use crate::policy::{Limits, feasibility};
 /// The time of a rollout with `concurrency: auto` over a lower bound for it, on a random fleet of 12 to
 /// 120 workers with 2 to 8 jobs, budgets and at times failure domains; 1 is the best there is. `None`:
 /// the draws make no feasible plan.
-pub fn pace(seed: u64) -> Option<f64> {
-    let mut dice = Dice::new(seed, Stream::Fleet);
-    let workers = dice.between(12, 120) as u32;
-    let zones = dice.between(2, 3) as u32;
-    let mut fleet = fleets::plain(workers, dice.between(2, 8) as u32, zones);
-    let shares: Vec<u32> = fleet.jobs.iter().map(|_| [150, 300, 500, 900][dice.index(4)]).collect();
+pub fn admission_efficiency(seed: u64) -> Option<f64> {
+    let mut rng = Rng::new(seed, Stream::Fleet);
+    let workers = rng.between(12, 120) as u32;
+    let zones = rng.between(2, 3) as u32;
+    let mut fleet = fleets::plain(workers, rng.between(2, 8) as u32, zones);
+    let shares: Vec<u32> = fleet.jobs.iter().map(|_| [150, 300, 500, 900][rng.index(4)]).collect();
     for worker in &mut fleet.workers {
         for (job, share) in fleet.jobs.iter().zip(&shares) {
-            if !dice.per_mille(*share) {
+            if !rng.per_mille(*share) {
                 worker.labels.remove(job.name.as_str());
             }
         }
@@ -34,22 +34,22 @@ pub fn pace(seed: u64) -> Option<f64> {
     let mut plan = plans::pattern_a();
     plan.rollout.concurrency.value = Concurrency::Auto;
     for job in &fleet.jobs {
-        let amount = match dice.below(5) {
+        let amount = match rng.below(5) {
             few @ 0..=2 => Amount::Count(few + 1),
             many => Amount::Percent(10 * many as u8 - 10),
         };
         let job = located(job.name.as_str().to_owned());
         plan.rollout.budgets.push(located(Budget { job, bound: BudgetBound::MaxUnavailable(amount) }));
     }
-    if dice.coin() {
-        plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + dice.below(2) }));
+    if rng.coin() {
+        plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 + rng.below(2) }));
     }
     let graph = compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()).ok()?;
     if feasibility(&graph).has_errors() {
         return None;
     }
     let graph = Arc::new(graph);
-    let mut sim = Sim::new(Knobs { seed, check: false, ..Knobs::pattern_a(1) }, Arc::clone(&graph));
+    let mut sim = Sim::new(SimConfig { seed, check: false, ..SimConfig::pattern_a(1) }, Arc::clone(&graph));
     sim.run();
     over_lower_bound(&graph, &sim.journal)
 }

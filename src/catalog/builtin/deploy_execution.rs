@@ -21,7 +21,7 @@ use crate::bucket::{Host, JobName};
 use crate::catalog::{Action, CatalogError, WorkerOutcome};
 
 /// One deploy while it runs.
-pub(super) struct Rollout<'a> {
+pub(super) struct DeployExecution<'a> {
     engine: &'a Builtin,
     wire: &'a Wire<'a>,
     /// Behind a lock only so that threads may look at the rest of this meanwhile.
@@ -43,7 +43,7 @@ pub(super) struct Rollout<'a> {
 /// A job's stream, made when the first worker needs it.
 type Lazy = OnceLock<Result<Spool, String>>;
 
-impl<'a> Rollout<'a> {
+impl<'a> DeployExecution<'a> {
     pub(super) fn new(
         engine: &'a Builtin,
         wire: &'a Wire<'a>,

@@ -2,14 +2,14 @@
 
 /// What a command says about a reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speech {
+pub(super) enum RebootIntent {
     /// Nothing.
-    Silent,
+    None,
     /// A word for it occurs; it may be a file's name as well.
-    Mentions,
+    Possible,
     /// It calls a program that reboots the worker, or that takes it down for good: either way the
     /// worker goes away.
-    Reboots,
+    Certain,
 }
 
 const WORDS: [&str; 6] = ["reboot", "shutdown", "poweroff", "halt", "kexec", "telinit"];
@@ -17,28 +17,28 @@ const WORDS: [&str; 6] = ["reboot", "shutdown", "poweroff", "halt", "kexec", "te
 const BEFORE: [&str; 9] = ["sudo", "env", "nohup", "exec", "command", "setsid", "time", "nice", "then"];
 
 /// Reads a command's words. It is a guess with a safe side: what is mentioned is waited for.
-pub(super) fn speech(command: &str) -> Speech {
+pub(super) fn speech(command: &str) -> RebootIntent {
     let lower = command.to_ascii_lowercase();
     let called =
         lower.split([';', '&', '|', '\n', '(', ')', '{', '}', '`', '"', '\'']).map(call).max_by_key(rank);
     let mentioned = WORDS.iter().any(|word| contains_word(&lower, word));
     match called {
-        Some(Speech::Reboots) => Speech::Reboots,
-        _ if mentioned => Speech::Mentions,
-        _ => Speech::Silent,
+        Some(RebootIntent::Certain) => RebootIntent::Certain,
+        _ if mentioned => RebootIntent::Possible,
+        _ => RebootIntent::None,
     }
 }
 
-fn rank(speech: &Speech) -> u8 {
+fn rank(speech: &RebootIntent) -> u8 {
     match speech {
-        Speech::Silent => 0,
-        Speech::Mentions => 1,
-        Speech::Reboots => 2,
+        RebootIntent::None => 0,
+        RebootIntent::Possible => 1,
+        RebootIntent::Certain => 2,
     }
 }
 
 /// What one simple command is.
-fn call(text: &str) -> Speech {
+fn call(text: &str) -> RebootIntent {
     let mut words = text.split_whitespace().skip_while(|word| {
         let assignment = word.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
         BEFORE.contains(word) || word.starts_with('-') || assignment
@@ -49,14 +49,14 @@ fn call(text: &str) -> Speech {
     let has = |options: &[&str]| rest.iter().any(|word| options.contains(word));
     match program {
         // What is cancelled, only announced, or for later does not happen now.
-        "shutdown" if has(&["-c", "--help", "-k", "--show"]) => Speech::Mentions,
-        "shutdown" if rest.iter().any(|word| is_later(word)) => Speech::Mentions,
-        "shutdown" => Speech::Reboots,
-        "reboot" | "poweroff" | "halt" if has(&["--help", "-w", "--wtmp-only"]) => Speech::Mentions,
-        "reboot" | "poweroff" | "halt" | "sandbox-reboot" => Speech::Reboots,
-        "systemctl" if has(&["reboot", "kexec", "poweroff", "halt"]) => Speech::Reboots,
-        "init" | "telinit" if has(&["6", "0"]) => Speech::Reboots,
-        _ => Speech::Silent,
+        "shutdown" if has(&["-c", "--help", "-k", "--show"]) => RebootIntent::Possible,
+        "shutdown" if rest.iter().any(|word| is_later(word)) => RebootIntent::Possible,
+        "shutdown" => RebootIntent::Certain,
+        "reboot" | "poweroff" | "halt" if has(&["--help", "-w", "--wtmp-only"]) => RebootIntent::Possible,
+        "reboot" | "poweroff" | "halt" | "sandbox-reboot" => RebootIntent::Certain,
+        "systemctl" if has(&["reboot", "kexec", "poweroff", "halt"]) => RebootIntent::Certain,
+        "init" | "telinit" if has(&["6", "0"]) => RebootIntent::Certain,
+        _ => RebootIntent::None,
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
             "sudo shutdown now",
             "systemctl poweroff",
         ] {
-            assert_eq!(speech(command), Speech::Reboots, "{command}");
+            assert_eq!(speech(command), RebootIntent::Certain, "{command}");
         }
         for command in [
             "last reboot",
@@ -103,10 +103,10 @@ mod tests {
             "./reboot-node.sh",
             "ls /run/reboot-required",
         ] {
-            assert_eq!(speech(command), Speech::Mentions, "{command}");
+            assert_eq!(speech(command), RebootIntent::Possible, "{command}");
         }
         for command in ["", "uptime", "systemctl restart docker", "rebooted", "initdb 6", "echo asphalt"] {
-            assert_eq!(speech(command), Speech::Silent, "{command}");
+            assert_eq!(speech(command), RebootIntent::None, "{command}");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Sim;
 use crate::engine::{
-    AttemptId, ErrorKind, Evidence, Fact, Intent, Life, Outcome, Resolution, Rollout, RunEnd, StepError,
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
+    WorkerState,
 };
 use crate::graph::{Lane, TargetIx};
 
@@ -36,7 +37,7 @@ impl Sim {
     }
 
     /// Tells a run that was made from the journal what can not be.
-    pub(in crate::sim) fn forge(&mut self, mut rollout: Rollout) {
+    pub(in crate::sim) fn reject_illegal_facts(&mut self, mut rollout: RunState) {
         let awaited = self.awaited();
         let issued =
             self.journal.iter().filter(|(_, fact)| matches!(fact, Fact::Issued { .. })).count() as u64;
@@ -50,7 +51,7 @@ impl Sim {
             Fact::WaveStarted { wave: rollout.wave().map_or(1, |wave| wave + 2) },
             Fact::WaveFinished { wave: rollout.wave().map_or(0, |wave| wave + 1), soak_until: 0 },
         ];
-        let finished = matches!(rollout.standing(), crate::engine::Standing::Finished(_));
+        let finished = matches!(rollout.status(), crate::engine::RunStatus::Finished(_));
         if !finished {
             forged.push(ok(never, said()));
             forged.push(ok(AttemptId(0), said()));
@@ -62,23 +63,23 @@ impl Sim {
             forged.push(Fact::RunFinished { end: RunEnd::Succeeded });
         }
         for target in self.graph.target_indices() {
-            let life = rollout.life(target);
-            if life != Life::Queued {
+            let life = rollout.worker_state(target);
+            if life != WorkerState::Queued {
                 forged.push(Fact::WorkerAdmitted { target });
             }
-            if life != Life::Failed {
+            if life != WorkerState::Failed {
                 forged.push(Fact::Retried { target, by: by() });
             }
-            if !matches!(life, Life::Failed | Life::Queued) {
+            if !matches!(life, WorkerState::Failed | WorkerState::Queued) {
                 forged.push(Fact::Skipped { target, by: by() });
             }
-            if life != Life::Reverting {
+            if life != WorkerState::Reverting {
                 forged.push(Fact::WorkerReverted { target });
             }
             if !life.is_active() || awaited.values().any(|(lane, ..)| *lane == Lane::Worker(target)) {
                 forged.push(Fact::WorkerSucceeded { target });
                 // One that has not started may be cancelled with the others.
-                if life != Life::Queued {
+                if life != WorkerState::Queued {
                     forged.push(Fact::WorkerCancelled { target });
                 }
                 let error = StepError::new(ErrorKind::Command, "forged");
@@ -109,7 +110,7 @@ impl Sim {
             let (lane, step, intent) = (*lane, *step, intent.clone());
             forged.push(Fact::Issued { attempt: AttemptId(issued + 1), lane, step, intent });
         }
-        let before = self.picture(&rollout);
+        let before = self.fingerprint(&rollout);
         for fact in forged {
             let taken = rollout.replay(self.now, &fact).is_ok();
             if taken {
@@ -117,7 +118,7 @@ impl Sim {
                 return;
             }
         }
-        let after = self.picture(&rollout);
+        let after = self.fingerprint(&rollout);
         if before != after {
             self.checker.breaks(14, format!("what is refused changes\n{before}\nto\n{after}"));
         }

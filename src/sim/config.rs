@@ -23,7 +23,7 @@ impl Shape {
 
 /// All choices of a run follow from these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Knobs {
+pub struct SimConfig {
     /// Fleet, plan, durations and faults are drawn from it.
     pub seed: u64,
     /// Changes the draws of faults, crashes and people, and leaves fleet and plan as they are.
@@ -58,7 +58,7 @@ pub struct Knobs {
     pub check: bool,
 }
 
-impl Knobs {
+impl SimConfig {
     /// A random run of a small fleet with faults, crashes and people.
     pub fn random(seed: u64) -> Self {
         let mix = |shift: u32, n: u64| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) % n;
@@ -105,7 +105,7 @@ impl Knobs {
     }
 }
 
-impl fmt::Display for Knobs {
+impl fmt::Display for SimConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -138,41 +138,41 @@ impl fmt::Display for Knobs {
     }
 }
 
-impl std::str::FromStr for Knobs {
+impl std::str::FromStr for SimConfig {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut knobs = Self::random(0);
+        let mut config = Self::random(0);
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not key=value"))?;
             if key == "mutation" {
                 let known = Mutation::ALL.iter().find(|mutation| format!("{mutation:?}") == value);
-                knobs.mutation = Some(*known.ok_or_else(|| format!("no mutation `{value}`"))?);
+                config.mutation = Some(*known.ok_or_else(|| format!("no mutation `{value}`"))?);
                 continue;
             }
             if key == "shape" {
                 let known = Shape::ALL.iter().find(|shape| format!("{shape:?}") == value);
-                knobs.shape = *known.ok_or_else(|| format!("no shape `{value}`"))?;
+                config.shape = *known.ok_or_else(|| format!("no shape `{value}`"))?;
                 continue;
             }
             let number: u64 = value.parse().map_err(|_| format!("`{value}` is not a number"))?;
             match key {
-                "seed" => knobs.seed = number,
-                "salt" => knobs.salt = number,
-                "workers" => knobs.workers = number as u32,
-                "jobs" => knobs.jobs = number as u32,
-                "faults" => knobs.faults = number as u32,
-                "trouble" => knobs.trouble = number as u32,
-                "crashes" => knobs.crashes = number as u32,
-                "stops" => knobs.stops = number != 0,
-                "people" => knobs.people = number as u32,
-                "recovers" => knobs.recovers = number != 0,
-                "exclusive" => knobs.exclusive = number != 0,
-                "without" => knobs.without = number,
-                "crash_at" => knobs.crash_at.push(number),
+                "seed" => config.seed = number,
+                "salt" => config.salt = number,
+                "workers" => config.workers = number as u32,
+                "jobs" => config.jobs = number as u32,
+                "faults" => config.faults = number as u32,
+                "trouble" => config.trouble = number as u32,
+                "crashes" => config.crashes = number as u32,
+                "stops" => config.stops = number != 0,
+                "people" => config.people = number as u32,
+                "recovers" => config.recovers = number != 0,
+                "exclusive" => config.exclusive = number != 0,
+                "without" => config.without = number,
+                "crash_at" => config.crash_at.push(number),
                 _ => return Err(format!("no knob `{key}`")),
             }
         }
-        Ok(knobs)
+        Ok(config)
     }
 }

@@ -17,7 +17,7 @@ use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// An opened bucket with the way to its workers.
-pub(super) struct World {
+pub(super) struct OpenBucket {
     /// The bucket.
     pub(super) bucket: Arc<Bucket>,
     /// One snapshot of its workspace.
@@ -26,7 +26,7 @@ pub(super) struct World {
     pub(super) remote: Arc<dyn Remote>,
 }
 
-impl World {
+impl OpenBucket {
     /// Opens the bucket of `-C`, or the nearest one; warnings are shown.
     pub(super) fn open(context: &Context) -> Result<Self, CliError> {
         let bucket = Bucket::find(context.bucket.as_deref())?;

@@ -15,7 +15,7 @@ const VALUES: [&str; 3] = ["a", "b", "c"];
 /// `worker-2`, ...; all labels that it wants; its tags' values in turn; the jobs that it names on
 /// every worker. What `exclude` names is on every third worker. More hosts named than `count`: all of
 /// them.
-pub fn made_up_fleet(plan: &Plan, count: u32) -> Fleet {
+pub fn synthetic_fleet(plan: &Plan, count: u32) -> Fleet {
     let wanted = Wanted::of(plan);
     let mut hosts: Vec<Host> = wanted.hosts.iter().filter_map(|host| Host::parse(host)).collect();
     let taken: BTreeSet<Host> = hosts.iter().cloned().collect();
@@ -55,7 +55,7 @@ pub fn made_up_fleet(plan: &Plan, count: u32) -> Fleet {
         workers: hosts.into_iter().enumerate().map(worker).collect(),
         jobs,
         disabled: Disabled::default(),
-        made_up: true,
+        synthetic: true,
     }
 }
 

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 /// A stream of draws; each purpose has a stream of its own, so that one more draw for one purpose
 /// does not change another.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(ChaCha8Rng);
+pub(super) struct Rng(ChaCha8Rng);
 
 /// The purposes.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub(super) enum Stream {
     Recoveries = 7,
 }
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64, stream: Stream) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream as u64);

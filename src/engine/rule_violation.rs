@@ -4,23 +4,23 @@ use std::fmt;
 
 /// Why a fact is refused, at run time and at replay alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Illegal {
+pub struct RuleViolation {
     /// The rule, as a sentence.
     pub rule: &'static str,
     /// The fact that broke it, and the state that it met.
     pub detail: String,
 }
 
-impl Illegal {
+impl RuleViolation {
     pub(super) fn new(rule: &'static str, detail: impl fmt::Debug) -> Self {
         Self { rule, detail: format!("{detail:?}") }
     }
 }
 
-impl fmt::Display for Illegal {
+impl fmt::Display for RuleViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.rule, self.detail)
     }
 }
 
-impl std::error::Error for Illegal {}
+impl std::error::Error for RuleViolation {}

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::admission_efficiency;
 use super::checker::takes_down;
+use super::config::SimConfig;
 use super::drive::Sim;
-use super::knobs::Knobs;
-use super::pace;
-use crate::engine::{Fact, Intent, Millis, RunEnd, Standing};
+use crate::engine::{Fact, Intent, Millis, RunEnd, RunStatus};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct OutlookOptions {
+pub struct EstimateOptions {
     /// The same seed gives the same answer.
     pub seed: u64,
     /// How many runs, for each rate.
@@ -56,7 +56,7 @@ pub struct Rate {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Outlook {
+pub struct Estimate {
     /// How many workers.
     pub workers: u32,
     /// How many runs without failures.
@@ -94,12 +94,12 @@ struct Tried {
 }
 
 /// Tries a plan.
-pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
+pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimate {
     let calm = |n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), 0);
     let mut runs: Vec<Tried> = (0..options.runs.max(1)).map(calm).collect();
     runs.sort_by_key(|run| run.took);
     let middle = &runs[runs.len() / 2];
-    let mut answer = Outlook {
+    let mut answer = Estimate {
         workers: graph.targets.len() as u32,
         runs: runs.len() as u32,
         finished: runs.iter().filter(|run| run.end.is_some()).count() as u32,
@@ -111,7 +111,7 @@ pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
         zone_tag: zone_tag(graph).to_owned(),
         most_down_of_zone: BTreeMap::new(),
         waits_ms: middle.waits.clone(),
-        over_lower_bound: pace::over_lower_bound(graph, &middle.journal),
+        over_lower_bound: admission_efficiency::over_lower_bound(graph, &middle.journal),
         rates: Vec::new(),
     };
     for run in &runs {
@@ -121,23 +121,24 @@ pub fn outlook(graph: &Arc<RolloutGraph>, options: &OutlookOptions) -> Outlook {
     answer
 }
 
-fn tried(graph: &Arc<RolloutGraph>, options: &OutlookOptions, seed: u64, trouble: u32) -> Tried {
+fn tried(graph: &Arc<RolloutGraph>, options: &EstimateOptions, seed: u64, trouble: u32) -> Tried {
     // All runs begin at the same moment: a window must not make them differ.
-    let knobs = Knobs { seed: seed.wrapping_mul(2016), trouble, check: false, ..Knobs::pattern_a(1) };
-    let mut sim = Sim::new(knobs, Arc::clone(graph));
+    let config =
+        SimConfig { seed: seed.wrapping_mul(2016), trouble, check: false, ..SimConfig::pattern_a(1) };
+    let mut sim = Sim::new(config, Arc::clone(graph));
     sim.measured.clone_from(&options.durations);
     sim.waits = Some(BTreeMap::new());
     sim.stops_at_rest = true;
     let began = sim.now;
     sim.run();
-    let end = match sim.rollout.as_ref().map(|rollout| rollout.standing()) {
-        Some(Standing::Finished(end)) => Some(end),
+    let end = match sim.rollout.as_ref().map(|rollout| rollout.status()) {
+        Some(RunStatus::Finished(end)) => Some(end),
         _ => None,
     };
     Tried { took: sim.now - began, end, journal: sim.journal, waits: sim.waits.unwrap_or_default() }
 }
 
-fn at_rate(graph: &Arc<RolloutGraph>, options: &OutlookOptions, rate: u32) -> Rate {
+fn at_rate(graph: &Arc<RolloutGraph>, options: &EstimateOptions, rate: u32) -> Rate {
     let runs: Vec<Tried> = (0..options.runs.max(1))
         .map(|n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), rate))
         .collect();
@@ -185,7 +186,7 @@ fn zone_tag(graph: &RolloutGraph) -> &str {
 }
 
 /// The most that was down at once, raised where this run had more.
-fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Outlook) {
+fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Estimate) {
     let tag = zone_tag(graph);
     let mut down: BTreeSet<TargetIx> = BTreeSet::new();
     let mut of_job: BTreeMap<u32, u32> = BTreeMap::new();

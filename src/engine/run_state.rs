@@ -1,6 +1,6 @@
 //! The state of a run, rebuilt from its facts and from nothing else.
 //!
-//! [`Rollout::replay`] takes a stored fact; [`Rollout::apply`] takes a new one and adds what follows
+//! [`RunState::replay`] takes a stored fact; [`RunState::apply`] takes a new one and adds what follows
 //! from it. Both go through the same `evolve` (which change is legal, and what it does to the state);
 //! what follows is decided in `decide`, from the state alone. Replay never decides: a journal stays
 //! readable when the rules of admission change between two versions.
@@ -16,8 +16,8 @@ use super::attempts::AttemptMap;
 use super::chart::Event;
 use super::lane::{LaneState, Status};
 use super::median::Median;
-use super::run_chart::{Phase, RunChart};
-use super::{Effect, Fact, HaltReason, Illegal, Intent, Millis, RunEnd};
+use super::run_chart::{RunChart, RunPhase};
+use super::{Effect, Fact, HaltReason, Intent, Millis, RuleViolation, RunEnd};
 
 /// What a run needs to know besides its graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub struct Options {
     /// an operation and a worker that is down exclude each other.
     pub exclusive_catalog: bool,
     /// Pauses and soaks are so many times shorter, for rehearsals; 0 counts as 1.
-    pub hurry: u32,
+    pub time_scale: u32,
 }
 
 /// What follows from a fact.
 #[derive(Debug, Default, PartialEq)]
 #[must_use = "facts that are not made durable and effects that are not dispatched are lost"]
-pub struct Consequences {
+pub struct Decision {
     /// To be made durable in one transaction, in this order; the applied fact is the first.
     pub facts: Vec<Fact>,
     /// To be dispatched after that, and only then.
@@ -48,7 +48,7 @@ pub(super) struct Awaited {
 }
 
 /// A run.
-pub struct Rollout {
+pub struct RunState {
     pub(super) graph: Arc<RolloutGraph>,
     pub(super) options: Options,
     pub(super) chart: RunChart,
@@ -78,7 +78,7 @@ pub struct Rollout {
     pub(super) interrupted: bool,
     /// `Some(revert)`.
     pub(super) aborted: Option<bool>,
-    pub(super) halted: Option<(HaltReason, Phase)>,
+    pub(super) halted: Option<(HaltReason, RunPhase)>,
     pub(super) end: Option<RunEnd>,
     pub(super) median: Median,
     pub(super) last_at: Millis,
@@ -96,12 +96,12 @@ pub struct Rollout {
     pub(super) admission_due: Option<Millis>,
     /// When the queue was last asked and had nobody to start, and nothing that it looks at has changed
     /// since. In a wide rollout most facts change nothing for those who wait.
-    pub(super) asked_at: Option<Millis>,
+    pub(super) queue_checked_at: Option<Millis>,
     /// Since when nobody is active and nobody can be admitted, by this process's knowledge.
-    pub(super) stuck_since: Option<Millis>,
+    pub(super) blocked_since: Option<Millis>,
 }
 
-impl Rollout {
+impl RunState {
     /// A run of which no fact is known.
     pub fn new(graph: Arc<RolloutGraph>, options: Options) -> Self {
         let plan = &graph.plan;
@@ -143,8 +143,8 @@ impl Rollout {
             agenda: VecDeque::new(),
             observing: false,
             admission_due: None,
-            asked_at: None,
-            stuck_since: None,
+            queue_checked_at: None,
+            blocked_since: None,
             admission,
             graph,
             options,
@@ -152,7 +152,7 @@ impl Rollout {
     }
 
     /// Takes a stored fact. State only: nothing is decided, no effect is asked for.
-    pub fn replay(&mut self, at: Millis, fact: &Fact) -> Result<(), Illegal> {
+    pub fn replay(&mut self, at: Millis, fact: &Fact) -> Result<(), RuleViolation> {
         // As `apply` took it: the journal has the clock's time, which may have been set back.
         self.evolve(at.max(self.last_at), fact)?;
         self.agenda.clear();
@@ -161,11 +161,11 @@ impl Rollout {
 
     /// Takes a new fact, and answers with all facts and effects that follow from it. After an error
     /// the state is as it was.
-    pub fn apply(&mut self, at: Millis, fact: Fact) -> Result<Consequences, Illegal> {
+    pub fn apply(&mut self, at: Millis, fact: Fact) -> Result<Decision, RuleViolation> {
         // A clock that was set back does not make the past: durations stay at least 0.
         let at = at.max(self.last_at);
         self.evolve(at, &fact)?;
-        let mut all = Consequences::default();
+        let mut all = Decision::default();
         match &fact {
             Fact::Resumed { fresh_process: true, .. } => self.ask_for_timers(&mut all.effects),
             Fact::Observed { .. } => self.observing = false,
@@ -231,9 +231,9 @@ impl Rollout {
         true
     }
 
-    /// A duration of the plan in milliseconds, shorter where the run is in a hurry.
-    pub(super) fn hurried(&self, duration: std::time::Duration) -> Millis {
-        duration.as_millis() as Millis / Millis::from(self.options.hurry.max(1))
+    /// A duration of the plan in milliseconds, shorter where the run is in a time_scale.
+    pub(super) fn scaled(&self, duration: std::time::Duration) -> Millis {
+        duration.as_millis() as Millis / Millis::from(self.options.time_scale.max(1))
     }
 
     /// Brings the chart of a lane in line with what its steps are doing.

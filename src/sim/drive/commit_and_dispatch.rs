@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Event, Round, Sim, Sleeper};
+use super::{Event, Round, Sim, StalledController};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Effect, Evidence, Fact, Intent, Outcome};
 use crate::graph::RolloutGraph;
@@ -22,10 +22,10 @@ impl Sim {
     /// Whether the controller dies here.
     pub(super) fn dies(&mut self) -> bool {
         self.points += 1;
-        if self.knobs.crash_at.contains(&self.points) {
+        if self.config.crash_at.contains(&self.points) {
             return true;
         }
-        let dies = self.crashes_left > 0 && self.crash_dice.per_mille(25);
+        let dies = self.crashes_left > 0 && self.crash_rng.per_mille(25);
         self.crashes_left -= u32::from(dies);
         dies
     }
@@ -33,11 +33,11 @@ impl Sim {
     /// The controller dies, or is stopped: then what is durable and `unsent` is sent when it goes on,
     /// and by then another one has taken over.
     pub(super) fn falls(&mut self, unsent: Vec<Effect>) {
-        let sweep = !self.knobs.crash_at.is_empty();
-        let stopped = self.knobs.stops && (sweep || self.crash_dice.coin());
+        let sweep = !self.config.crash_at.is_empty();
+        let stopped = self.config.stops && (sweep || self.crash_rng.coin());
         if stopped && let Some(rollout) = &self.rollout {
             let graph = Arc::clone(rollout.graph());
-            let sleeper = Sleeper { process: self.process, epoch: self.epoch, graph, unsent };
+            let sleeper = StalledController { process: self.process, epoch: self.epoch, graph, unsent };
             self.push(if sweep { SHORT_SLEEP } else { SLEEP }, Event::Wakes(Box::new(sleeper)));
         }
         self.crash();
@@ -45,19 +45,19 @@ impl Sim {
 
     pub(in crate::sim) fn crash(&mut self) {
         self.process += 1;
-        if self.knobs.mutation != Some(Mutation::MemoryTrusted) {
+        if self.config.mutation != Some(Mutation::MemoryTrusted) {
             self.rollout = None;
         }
         self.flights.clear();
         self.waiters.iter_mut().for_each(SmallVec::clear);
         let after =
-            if self.knobs.crash_at.is_empty() { self.crash_dice.between(100, SLEEP - 1_000) } else { 5_000 };
+            if self.config.crash_at.is_empty() { self.crash_rng.between(100, SLEEP - 1_000) } else { 5_000 };
         self.push(after, Event::Start);
     }
 
     /// A controller that was stopped sends off what it was about to, and stores what it has heard.
-    pub(super) fn wakes(&mut self, sleeper: Sleeper) {
-        let Sleeper { process, epoch, graph, unsent } = sleeper;
+    pub(super) fn wakes(&mut self, sleeper: StalledController) {
+        let StalledController { process, epoch, graph, unsent } = sleeper;
         self.awake.insert(process);
         for effect in unsent {
             if let Effect::Execute(order) = effect {
@@ -65,26 +65,26 @@ impl Sim {
             }
         }
         // The journal refuses an older epoch; that ends it.
-        if self.knobs.mutation == Some(Mutation::AppendUnfenced) {
+        if self.config.mutation == Some(Mutation::AppendUnfenced) {
             self.append(epoch, Fact::Interrupted { by: "a controller of yesterday".to_owned() });
         }
     }
 
     /// Takes a new fact: commit, then dispatch.
-    pub(in crate::sim) fn feed(&mut self, fact: Fact) {
-        if let Err(why) = self.try_feed(fact) {
+    pub(in crate::sim) fn commit_and_dispatch(&mut self, fact: Fact) {
+        if let Err(why) = self.try_commit_and_dispatch(fact) {
             self.checker.breaks(14, format!("the engine refuses a fact of the driver: {why}"));
         }
     }
 
-    pub(in crate::sim) fn try_feed(&mut self, fact: Fact) -> Result<(), String> {
+    pub(in crate::sim) fn try_commit_and_dispatch(&mut self, fact: Fact) -> Result<(), String> {
         let fact = self.distort(fact);
         let Some(rollout) = &mut self.rollout else { return Ok(()) };
-        if self.knobs.mutation == Some(Mutation::PauseIgnored) && matches!(fact, Fact::Paused { .. }) {
+        if self.config.mutation == Some(Mutation::PauseIgnored) && matches!(fact, Fact::Paused { .. }) {
             self.commit(vec![fact]);
             return Ok(());
         }
-        if self.knobs.mutation == Some(Mutation::FailureSwallowed)
+        if self.config.mutation == Some(Mutation::FailureSwallowed)
             && matches!(&fact, Fact::Finished { outcome: Outcome::Failed { .. }, .. })
         {
             return Ok(());
@@ -97,7 +97,7 @@ impl Sim {
             return Ok(());
         }
         let mut late = Vec::new();
-        if self.knobs.mutation == Some(Mutation::EffectsFirst) {
+        if self.config.mutation == Some(Mutation::EffectsFirst) {
             late = all.facts;
         } else {
             self.commit(all.facts);
@@ -120,7 +120,7 @@ impl Sim {
     }
 
     fn distort(&mut self, fact: Fact) -> Fact {
-        match (self.knobs.mutation, fact) {
+        match (self.config.mutation, fact) {
             (Some(Mutation::UnknownIsOk), Fact::Finished { attempt, outcome: Outcome::Unknown { .. } }) => {
                 let evidence = self.invented_evidence(attempt);
                 Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
@@ -152,7 +152,7 @@ impl Sim {
     }
 
     fn commit(&mut self, facts: Vec<Fact>) {
-        let lossy = self.knobs.mutation == Some(Mutation::FactLost);
+        let lossy = self.config.mutation == Some(Mutation::FactLost);
         for fact in facts {
             if lossy && !self.dropped_one && matches!(fact, Fact::Finished { .. }) && self.journal.len() > 6 {
                 self.dropped_one = true;
@@ -163,7 +163,7 @@ impl Sim {
     }
 
     fn append(&mut self, epoch: u64, fact: Fact) {
-        if self.knobs.check {
+        if self.config.check {
             self.checker.fact(self.now, epoch, &fact, &self.world);
         }
         self.journal.push((self.now, fact));
@@ -174,7 +174,7 @@ impl Sim {
         match effect {
             Effect::Execute(order) => self.execute(order, process, self.epoch, graph),
             Effect::Wake { at, timer } => {
-                let lost = self.knobs.mutation == Some(Mutation::TimersLost) && process > 0;
+                let lost = self.config.mutation == Some(Mutation::TimersLost) && process > 0;
                 if !lost {
                     self.push(at - self.now, Event::Fires { process, timer });
                 }
@@ -187,17 +187,17 @@ impl Sim {
 
     /// All enabled allocations of these jobs are looked at; those that can not be well are asked.
     pub(super) fn looks(&mut self, jobs: Vec<JobIx>) {
-        if self.knobs.check {
+        if self.config.check {
             let graph = Arc::clone(&self.graph);
             for one in graph.enabled_allocations().iter().filter(|one| jobs.contains(&one.job)) {
                 self.contacts(one.worker, Contact::Look(&jobs));
             }
         }
         // A few rounds are slow: what they saw is old when they end.
-        let slow = self.knobs.check && self.durations.per_mille(150);
+        let slow = self.config.check && self.durations.per_mille(150);
         let takes =
             if slow { self.durations.between(10_000, 29_000) } else { self.durations.between(200, 2_000) };
-        let first = self.world.unwell(&jobs);
+        let first = self.world.unhealthy(&jobs);
         let process = self.process;
         let round = Round { process, jobs, first, began: self.now };
         self.push(takes, Event::Looked(Box::new(round)));
@@ -206,12 +206,12 @@ impl Sim {
     /// The round ends. What was not well at its beginning or is not at its end is listed.
     pub(super) fn looked(&mut self, round: Round) {
         let Round { jobs, first, began, .. } = round;
-        let mut unavailable: Vec<(WorkerIx, JobIx)> = self.world.unwell(&jobs);
+        let mut unavailable: Vec<(WorkerIx, JobIx)> = self.world.unhealthy(&jobs);
         unavailable.extend(first);
         // Two sorted lists: a merge for a sort that knows runs.
         unavailable.sort();
         unavailable.dedup();
         let took = self.now - began;
-        self.feed(Fact::Observed { jobs, unavailable, took });
+        self.commit_and_dispatch(Fact::Observed { jobs, unavailable, took });
     }
 }

@@ -20,22 +20,22 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What the last command of this process left, to notice what others have done since.
 #[derive(Default)]
-pub(super) struct Left {
+pub(super) struct LastSeen {
     snapshot: Option<Snapshot>,
     /// What others have done, in words, until a deploy's report has said it.
-    noticed: Vec<String>,
+    external_changes: Vec<String>,
 }
 
 /// The right to run commands, one after the other.
-pub(super) struct Turn<'e> {
+pub(super) struct UpstreamSession<'e> {
     engine: &'e External,
     call: &'e Call,
-    left: MutexGuard<'e, Left>,
+    left: MutexGuard<'e, LastSeen>,
     /// Until it is given back.
     lock: Option<Guard>,
 }
 
-impl<'e> Turn<'e> {
+impl<'e> UpstreamSession<'e> {
     /// Waits for it; `what` is shown to others who wait.
     pub(super) fn take(engine: &'e External, what: &str, call: &'e Call) -> Result<Self, CatalogError> {
         // A step of a run waits as long as it may, since what it waits for is bounded itself.
@@ -98,7 +98,7 @@ impl<'e> Turn<'e> {
         Ok(now)
     }
 
-    /// As [`Turn::look`]; an error where nothing was built yet.
+    /// As [`UpstreamSession::look`]; an error where nothing was built yet.
     pub(super) fn built(&mut self) -> Result<Snapshot, CatalogError> {
         self.look()?.ok_or_else(not_built)
     }
@@ -129,16 +129,16 @@ impl<'e> Turn<'e> {
 
     fn note(&mut self, words: String) {
         (self.call.output)(None, &format!("note: {words}"));
-        self.left.noticed.push(words);
+        self.left.external_changes.push(words);
     }
 
     /// What others have done and nobody was told yet.
-    pub(super) fn noticed(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.left.noticed)
+    pub(super) fn external_changes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.left.external_changes)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for UpstreamSession<'_> {
     fn drop(&mut self) {
         // The commands have ended; something that a job's hook left running must not keep the lock. A
         // panic may have come between: then only the end of all that runs frees it.
@@ -149,10 +149,10 @@ impl Drop for Turn<'_> {
 }
 
 fn own_turn<'e>(
-    left: &'e Mutex<Left>,
+    left: &'e Mutex<LastSeen>,
     until: Instant,
     call: &Call,
-) -> Result<MutexGuard<'e, Left>, CatalogError> {
+) -> Result<MutexGuard<'e, LastSeen>, CatalogError> {
     loop {
         match left.try_lock() {
             Ok(guard) => return Ok(guard),

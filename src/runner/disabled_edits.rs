@@ -21,22 +21,22 @@ const TAKEN_OVER: &str = "another controller has taken this run over";
 const GIVEN_UP: &str = "maand::run::given_up";
 
 /// The run's own entries.
-pub(super) type Own = Arc<Mutex<BTreeSet<DisabledEntry>>>;
+pub(super) type OwnEntries = Arc<Mutex<BTreeSet<DisabledEntry>>>;
 
-fn own(entries: &Own) -> MutexGuard<'_, BTreeSet<DisabledEntry>> {
+fn own(entries: &OwnEntries) -> MutexGuard<'_, BTreeSet<DisabledEntry>> {
     entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What both steps need.
-pub(super) struct Drain<'a> {
+pub(super) struct DisabledEdits<'a> {
     pub(super) bucket: &'a Bucket,
     pub(super) lock: &'a RunLock,
-    pub(super) own: &'a Own,
+    pub(super) own: &'a OwnEntries,
     pub(super) run: &'a str,
     pub(super) cancel: &'a Cancel,
 }
 
-impl Drain<'_> {
+impl DisabledEdits<'_> {
     /// Adds entries. One that is there already is ours where the record says so, as after a lost answer;
     /// else it is a person's.
     pub(super) fn disable(&self, entries: &[DisabledEntry]) -> Outcome {
@@ -44,8 +44,8 @@ impl Drain<'_> {
             Ok(change) => change,
             Err(outcome) => return outcome,
         };
-        if !change.doubtful.is_empty() {
-            return Outcome::Failed { error: in_doubt(&change.doubtful, self.run) };
+        if !change.ambiguous.is_empty() {
+            return Outcome::Failed { error: in_doubt(&change.ambiguous, self.run) };
         }
         Outcome::Ok {
             evidence: Evidence::Disabled {
@@ -61,8 +61,8 @@ impl Drain<'_> {
             Ok(change) => change,
             Err(outcome) => return outcome,
         };
-        if !change.doubtful.is_empty() {
-            return Outcome::Failed { error: in_doubt(&change.doubtful, self.run) };
+        if !change.ambiguous.is_empty() {
+            return Outcome::Failed { error: in_doubt(&change.ambiguous, self.run) };
         }
         let gone = change.unchanged.len();
         said(match (change.changed.len() + gone, gone) {
@@ -86,7 +86,7 @@ type Edit<'a> = &'a dyn Fn(
 fn edit_locked(
     bucket: &Bucket,
     run_lock: &RunLock,
-    entries: &Own,
+    entries: &OwnEntries,
     run: &str,
     cancelled: &dyn Fn() -> bool,
     edit: Edit<'_>,
@@ -151,7 +151,7 @@ fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
 pub(super) fn before_deploy(
     bucket: Arc<Bucket>,
     run_lock: Arc<RunLock>,
-    entries: Own,
+    entries: OwnEntries,
     expected_hash: String,
     run: String,
 ) -> Before {
