@@ -24,3 +24,15 @@ impl fmt::Display for RuleViolation {
 }
 
 impl std::error::Error for RuleViolation {}
+
+/// Why [`super::RunState::apply`] gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The given fact may not follow; the state is as it was. An operator who asked for it is told.
+    #[error(transparent)]
+    Refused(RuleViolation),
+    /// A fact that the engine itself derived may not follow: a bug. The state in memory is ahead of the
+    /// journal by an unknown part of the decision, so that the process must stop before it does anything more.
+    #[error("the engine derived a fact that its own rules refuse: {0}")]
+    Broken(RuleViolation),
+}

@@ -17,7 +17,7 @@ use super::chart::Event;
 use super::lane::{LaneState, Status};
 use super::median::Median;
 use super::run_chart::{RunChart, RunPhase};
-use super::{Effect, Fact, HaltReason, Intent, Millis, RuleViolation, RunEnd};
+use super::{ApplyError, Effect, Fact, HaltReason, Intent, Millis, RuleViolation, RunEnd};
 
 /// What a run needs to know besides its graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,24 +159,27 @@ impl RunState {
         Ok(())
     }
 
-    /// Takes a new fact, and answers with all facts and effects that follow from it. After an error
-    /// the state is as it was.
-    pub fn apply(&mut self, at: Millis, fact: Fact) -> Result<Decision, RuleViolation> {
+    /// Takes a new fact, and answers with all facts and effects that follow from it.
+    ///
+    /// # Errors
+    /// [`ApplyError::Refused`]: the fact may not follow, and the state is as it was.
+    /// [`ApplyError::Broken`]: a consequence may not, which is a bug; the state must not be used any more.
+    pub fn apply(&mut self, at: Millis, fact: Fact) -> Result<Decision, ApplyError> {
         // A clock that was set back does not make the past: durations stay at least 0.
         let at = at.max(self.last_at);
-        self.evolve(at, &fact)?;
-        let mut all = Decision::default();
+        self.evolve(at, &fact).map_err(ApplyError::Refused)?;
+        let mut decision = Decision::default();
         match &fact {
-            Fact::Resumed { fresh_process: true, .. } => self.ask_for_timers(&mut all.effects),
+            Fact::Resumed { fresh_process: true, .. } => self.ask_for_timers(&mut decision.effects),
             Fact::Observed { .. } => self.observing = false,
             _ => {}
         }
-        all.facts.push(fact);
-        while let Some(fact) = self.next_fact(at, &mut all.effects) {
-            self.evolve(at, &fact)?;
-            all.facts.push(fact);
+        decision.facts.push(fact);
+        while let Some(fact) = self.next_fact(at, &mut decision.effects) {
+            self.evolve(at, &fact).map_err(ApplyError::Broken)?;
+            decision.facts.push(fact);
         }
-        Ok(all)
+        Ok(decision)
     }
 
     /// The compiled plan.

@@ -1,64 +1,13 @@
 //! Requests from other processes: a row that the runner picks up within a second.
 
 use rusqlite::{TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 
-use crate::engine::Millis;
+use crate::engine::{Control, Millis, Request};
 use crate::plan::Problem;
 
 use super::error::problem;
 use super::run::{RunId, finished};
 use super::{Journal, codes};
-
-/// What a person asks of a run from another terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
-pub enum Control {
-    /// Admit nobody; active workers go on to their end.
-    Pause {
-        /// Why, where the person said so.
-        reason: Option<String>,
-    },
-    /// Go on.
-    Resume,
-    /// As the first signal: finish the steps in flight, then stop.
-    Stop,
-    /// End the run for good.
-    Abort {
-        /// Revert the workers that were started.
-        revert: bool,
-    },
-    /// Open gates that wait for a person.
-    Approve {
-        /// Only this worker's.
-        host: Option<String>,
-        /// Only this step's.
-        step: Option<String>,
-    },
-    /// A failed worker continues at its failed step.
-    Retry {
-        /// Which.
-        host: String,
-    },
-    /// A failed worker is taken out of the failure ledger.
-    Skip {
-        /// Which.
-        host: String,
-    },
-}
-
-/// A stored request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its number; goes to [`Journal::append`] or [`Journal::refuse_request`].
-    pub n: i64,
-    /// What.
-    pub verb: Control,
-    /// Who asked, `user@host`.
-    pub by: String,
-    /// When.
-    pub at: Millis,
-}
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

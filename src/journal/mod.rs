@@ -18,7 +18,7 @@ mod run;
 mod schema;
 mod store;
 
-pub use control::{Control, Request, RequestState};
+pub use control::RequestState;
 pub use error::codes;
 pub use facts::Facts;
 pub use failpoint::{CRASH_AT, CRASH_WHEN};

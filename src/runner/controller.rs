@@ -10,13 +10,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::ErrorKind;
 use crate::engine::{
-    AttemptId, AttemptSpec, Effect, Fact, Millis, Outcome, Resolution, RuleViolation, RunState, RunStatus,
-    StepError, Timer,
+    ApplyError, AttemptId, AttemptSpec, Effect, ErrorKind, Fact, Millis, Outcome, Request, Resolution,
+    RuleViolation, RunState, RunStatus, StepError, Timer, facts_of,
 };
-use crate::graph::Lane;
-use crate::journal::{Control, Journal, Request, RunId};
+use crate::journal::{Journal, RunId};
 use crate::plan::Problem;
 use crate::report::{Reporter, RunView};
 use crate::ssh::Cancel;
@@ -270,7 +268,8 @@ impl Controller {
         let at = self.clock.now();
         let all = match self.rollout.apply(at, fact) {
             Ok(all) => all,
-            Err(illegal) => return Ok(Err(illegal)),
+            Err(ApplyError::Refused(why)) => return Ok(Err(why)),
+            Err(ApplyError::Broken(why)) => return Err(bug(&why)),
         };
         let stamped = self.journal.append(&self.id, self.epoch, at, &all.facts, handled)?;
         for fact in &stamped {
@@ -407,51 +406,6 @@ impl Controller {
     pub fn view(&self) -> &RunView {
         &self.view
     }
-}
-
-/// The facts that a person's request comes down to.
-///
-/// # Errors
-/// Why it can not be done.
-pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, String> {
-    let by = request.by.clone();
-    let graph = rollout.graph();
-    let target = |host: &str| {
-        graph
-            .target_indices()
-            .find(|target| graph.host(*target) == host)
-            .ok_or_else(|| format!("{host} is no worker of this run"))
-    };
-    Ok(match &request.verb {
-        Control::Pause { reason } => {
-            vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
-        }
-        Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
-        Control::Stop => vec![Fact::Interrupted { by }],
-        Control::Abort { revert } => vec![Fact::Aborted { by, revert: *revert }],
-        Control::Retry { host } => vec![Fact::Retried { target: target(host)?, by }],
-        Control::Skip { host } => vec![Fact::Skipped { target: target(host)?, by }],
-        Control::Approve { host, step } => {
-            let gates: Vec<_> = rollout
-                .closed_gates()
-                .into_iter()
-                .filter(|(lane, at)| {
-                    let host_fits = match (host, lane) {
-                        (None, _) => true,
-                        (Some(host), Lane::Worker(target)) => graph.host(*target) == host,
-                        (Some(_), _) => false,
-                    };
-                    let id = &graph.steps(*lane)[*at as usize].id;
-                    host_fits && step.as_ref().is_none_or(|step| step == id)
-                })
-                .map(|(lane, step)| Fact::Approved { lane, step, by: by.clone() })
-                .collect();
-            if gates.is_empty() {
-                return Err("nothing there waits for an approval".into());
-            }
-            gates
-        }
-    })
 }
 
 /// A rule of our own is broken: that is a bug, and the run stops before anything more is done.

@@ -21,7 +21,7 @@ mod wait;
 mod workspace;
 
 pub use clock::now;
-pub use controller::{Controller, ControllerParts, Ended, facts_of};
+pub use controller::{Controller, ControllerParts, Ended};
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use preflight::{Claim, release_claim};
 pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};

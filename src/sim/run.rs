@@ -48,7 +48,9 @@ impl Report {
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for (at, fact) in &self.journal {
-            hasher.update(format!("{at} {fact:?}\n"));
+            // As stored: the names of fields in memory may change.
+            let text = serde_json::to_string(fact).unwrap_or_default();
+            hasher.update(format!("{at} {text}\n"));
         }
         hasher.update(&self.world);
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -9,8 +9,8 @@ mod old_data;
 pub(crate) mod played;
 pub(crate) mod support;
 
-use maand::engine::{AttemptId, Fact, Outcome};
-use maand::journal::{Control, Journal, Mode, OUTPUT_HEAD, OUTPUT_TAIL, RequestState, StoredState, codes};
+use maand::engine::{AttemptId, Control, Fact, Outcome};
+use maand::journal::{Journal, Mode, OUTPUT_HEAD, OUTPUT_TAIL, RequestState, StoredState, codes};
 use support::{header, some_facts, started};
 
 #[test]

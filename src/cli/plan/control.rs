@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
 use super::session::{self, Session, Stored};
-use crate::engine::{Fact, Options};
-use crate::journal::{Control, Holder, Journal, Request, RequestState, RunId, holder_of};
+use crate::engine::{Control, Fact, Options, Request, facts_of};
+use crate::journal::{Holder, Journal, RequestState, RunId, holder_of};
 use crate::plan::Problem;
 use crate::runner;
 
@@ -107,7 +107,7 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     let stored = Stored::load(&journal, id)?;
     let mut rollout = stored.rollout(Options::default())?;
     let request = Request { n: 0, verb, by: by.clone(), at: runner::now() };
-    let facts = runner::facts_of(&rollout, &request).map_err(refused)?;
+    let facts = facts_of(&rollout, &request).map_err(refused)?;
     if let Control::Abort { .. } = request.verb {
         let epoch = journal.raise_epoch(&stored.id)?;
         let stored = Stored { epoch, ..stored };

@@ -1,0 +1,103 @@
+//! What operators ask of a run, and the facts that it comes down to. It must not know how a request
+//! reaches the controller.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Lane;
+
+use super::{Fact, Millis, RunState};
+
+/// What an operator asks of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Control {
+    /// Admit nobody; active workers go on to their end.
+    Pause {
+        /// Why, where the person said so.
+        reason: Option<String>,
+    },
+    /// Go on.
+    Resume,
+    /// As the first signal: finish the steps in flight, then stop.
+    Stop,
+    /// End the run for good.
+    Abort {
+        /// Revert the workers that were started.
+        revert: bool,
+    },
+    /// Open gates that wait for a person.
+    Approve {
+        /// Only this worker's.
+        host: Option<String>,
+        /// Only this step's.
+        step: Option<String>,
+    },
+    /// A failed worker continues at its failed step.
+    Retry {
+        /// Which.
+        host: String,
+    },
+    /// A failed worker is taken out of the failure ledger.
+    Skip {
+        /// Which.
+        host: String,
+    },
+}
+
+/// A request of an operator, from another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number in the journal.
+    pub n: i64,
+    /// What.
+    pub verb: Control,
+    /// Who asked, `user@host`.
+    pub by: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// The facts that a person's request comes down to.
+///
+/// # Errors
+/// Why it can not be done.
+pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, String> {
+    let by = request.by.clone();
+    let graph = rollout.graph();
+    let target = |host: &str| {
+        graph
+            .target_indices()
+            .find(|target| graph.host(*target) == host)
+            .ok_or_else(|| format!("{host} is no worker of this run"))
+    };
+    Ok(match &request.verb {
+        Control::Pause { reason } => {
+            vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
+        }
+        Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
+        Control::Stop => vec![Fact::Interrupted { by }],
+        Control::Abort { revert } => vec![Fact::Aborted { by, revert: *revert }],
+        Control::Retry { host } => vec![Fact::Retried { target: target(host)?, by }],
+        Control::Skip { host } => vec![Fact::Skipped { target: target(host)?, by }],
+        Control::Approve { host, step } => {
+            let gates: Vec<_> = rollout
+                .closed_gates()
+                .into_iter()
+                .filter(|(lane, at)| {
+                    let host_fits = match (host, lane) {
+                        (None, _) => true,
+                        (Some(host), Lane::Worker(target)) => graph.host(*target) == host,
+                        (Some(_), _) => false,
+                    };
+                    let id = &graph.steps(*lane)[*at as usize].id;
+                    host_fits && step.as_ref().is_none_or(|step| step == id)
+                })
+                .map(|(lane, step)| Fact::Approved { lane, step, by: by.clone() })
+                .collect();
+            if gates.is_empty() {
+                return Err("nothing there waits for an approval".into());
+            }
+            gates
+        }
+    })
+}
