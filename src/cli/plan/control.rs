@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
 use super::session::{self, Session, Stored};
-use crate::engine::{Control, Fact, Options, Request, facts_of};
+use crate::controller::offline_facts;
+use crate::engine::{Control, Fact, Options};
 use crate::journal::{Holder, Journal, RequestState, RunId, holder_of};
 use crate::plan::Problem;
 use crate::runner;
@@ -106,9 +107,9 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     let lock = session::lock(&bucket, Some(id.to_string()))?;
     let stored = Stored::load(&journal, id)?;
     let mut rollout = stored.rollout(Options::default())?;
-    let request = Request { n: 0, verb, by: by.clone(), at: runner::now() };
-    let facts = facts_of(&rollout, &request).map_err(refused)?;
-    if let Control::Abort { .. } = request.verb {
+    let now = runner::now();
+    let facts = offline_facts(&mut rollout, now, &verb, &by).map_err(refused)?;
+    if let Control::Abort { .. } = verb {
         let epoch = journal.raise_epoch(&stored.id)?;
         let stored = Stored { epoch, ..stored };
         let outside = session::outside(&bucket, &stored.graph, context)?;
@@ -117,10 +118,6 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
         let mut first = facts;
         first.push(Fact::Resumed { by, fresh_process: true });
         return session.run(first, None, context);
-    }
-    let now = runner::now();
-    for fact in &facts {
-        rollout.replay(now, fact).map_err(|illegal| refused(illegal.to_string()))?;
     }
     journal.append(&stored.id, stored.epoch, now, &facts, None)?;
     out::note(&format!("Done; `maand plan resume {}` goes on with it.", stored.id));
