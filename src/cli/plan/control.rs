@@ -122,7 +122,7 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     for fact in &facts {
         rollout.replay(now, fact).map_err(|illegal| refused(illegal.to_string()))?;
     }
-    journal.append(&stored.id, stored.epoch, now, &facts, None)?;
+    journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(now, &facts, None)?;
     out::note(&format!("Done; `maand plan resume {}` goes on with it.", stored.id));
     Ok(Exit::Done)
 }
