@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use maand::engine::{
     AttemptId, AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
@@ -133,6 +134,27 @@ fn append(bencher: divan::Bencher<'_, '_>, workers: u32) {
     let mut writer = journal.writer(&run, 1, 1).unwrap();
     let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
     bencher.bench_local(|| writer.append(1, &facts, None).unwrap());
+}
+
+/// The same while another thread writes output without a pause: an append must not starve.
+#[divan::bench(max_time = 3, sample_count = 2_000)]
+fn append_beside_output(bencher: divan::Bencher<'_, '_>) {
+    let (_dir, journal, run) = begun(&graph(3));
+    let mut output = OutputWriter::open(&journal, &run).unwrap();
+    let flooding = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut all = Output::default();
+            while flooding.load(Ordering::Relaxed) {
+                all.push(&[b'x'; 65_536]);
+                output.write(AttemptId(7), "w1", &all).unwrap();
+            }
+        });
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
+        bencher.bench_local(|| writer.append(1, &facts, None).unwrap());
+        flooding.store(false, Ordering::Relaxed);
+    });
 }
 
 /// An attempt's whole output, beginning and end full.

@@ -213,3 +213,34 @@ impl JournalError {
 pub(super) fn failed(path: &Path, operation: Operation) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
     move |error| JournalError::sqlite(path, operation, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_sqlite_are_told_apart_and_kept_as_sources() {
+        for (number, code) in [
+            (ffi::SQLITE_FULL, codes::FULL),
+            (ffi::SQLITE_READONLY, codes::READ_ONLY),
+            (ffi::SQLITE_CANTOPEN, codes::READ_ONLY),
+            (ffi::SQLITE_PERM, codes::READ_ONLY),
+            (ffi::SQLITE_BUSY, codes::BUSY),
+            (ffi::SQLITE_LOCKED, codes::BUSY),
+            (ffi::SQLITE_CORRUPT, codes::CORRUPT),
+            (ffi::SQLITE_NOTADB, codes::FOREIGN),
+            (ffi::SQLITE_IOERR_FSYNC, codes::IO),
+            (ffi::SQLITE_MISUSE, codes::SQLITE),
+        ] {
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(number), None);
+            let error = JournalError::sqlite(Path::new("/x/plan.db"), Operation::Write, source);
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.to_string().contains("/x/plan.db"), "{error}");
+            assert!(error.source().is_some(), "{error}");
+        }
+    }
+}

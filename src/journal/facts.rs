@@ -140,7 +140,7 @@ fn state_after(before: StoredState, fact: &Fact) -> StoredState {
         Fact::Paused { .. } => StoredState::Paused,
         Fact::Interrupted { .. } => StoredState::Interrupted,
         Fact::Halted { .. } => StoredState::Halted,
-        // Retried or skipped workers let a halted run go on.
+        // Retried or skipped workers let a halted run continue.
         Fact::WorkerAdmitted { .. } | Fact::Issued { .. } if before == StoredState::Halted => {
             StoredState::Running
         }
@@ -285,5 +285,45 @@ impl Iterator for Facts<'_> {
         let next = self.step();
         self.broken = next.is_err();
         next.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::HaltReason;
+    use crate::graph::TargetIx;
+
+    #[test]
+    fn a_link_depends_on_all_that_is_stored_of_a_fact() {
+        let start = Chain::start("20261123-0015-abcd", "{}");
+        let next = start.next(1, 2, 3, "fact");
+        assert_eq!(next, start.next(1, 2, 3, "fact"));
+        for other in [
+            start.next(2, 2, 3, "fact"),
+            start.next(1, 3, 3, "fact"),
+            start.next(1, 2, 4, "fact"),
+            start.next(1, 2, 3, "facts"),
+            next.next(1, 2, 3, "fact"),
+            Chain::start("20261123-0015-abcd", "{ }").next(1, 2, 3, "fact"),
+            Chain::start("20261123-0015-abce", "{}").next(1, 2, 3, "fact"),
+        ] {
+            assert_ne!(next, other);
+        }
+    }
+
+    #[test]
+    fn the_newest_facts_say_how_a_run_stands() {
+        let halted = || Fact::Halted { reason: HaltReason::TooManyFailures { failed: 1, allowed: 0 } };
+        let resumed = || Fact::Resumed { by: "me".into(), fresh_process: true };
+        let admitted = || Fact::WorkerAdmitted { target: TargetIx(0) };
+        let paused = || Fact::Paused { by: "me".into(), reason: "asked".into() };
+        let state = |facts: Vec<Fact>| facts.iter().fold(StoredState::Running, state_after);
+        assert_eq!(state(vec![paused()]), StoredState::Paused);
+        assert_eq!(state(vec![paused(), resumed()]), StoredState::Running);
+        assert_eq!(state(vec![paused(), admitted()]), StoredState::Paused, "it was under way already");
+        assert_eq!(state(vec![halted(), Fact::BeforeDone]), StoredState::Halted);
+        assert_eq!(state(vec![halted(), admitted()]), StoredState::Running, "somebody was retried");
+        assert_eq!(state(vec![halted(), Fact::RunFinished { end: RunEnd::Failed }]), StoredState::Failed);
     }
 }

@@ -17,7 +17,7 @@ enum WorkerEnd {
     Succeeded,
     /// It may have been reverted since.
     Failed,
-    /// A person took it out, or had disabled it before.
+    /// An operator took it out, or had disabled it before.
     Skipped,
 }
 
@@ -130,5 +130,36 @@ impl Journal {
                 params![keep, before],
             )
             .map_err(failed(&self.path, Operation::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mode;
+    use super::super::run::example;
+    use super::*;
+    use crate::engine::{ErrorKind, StepError};
+
+    #[test]
+    fn a_worker_counts_by_its_newest_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+        let first = Fact::RunStarted { workers: 1, graph_hash: "11".into(), seed: 1 };
+        let (run, _) = journal.create_run(&example::header(), &[first]).unwrap();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let (target, by) = (TargetIx(0), || "me".to_owned());
+        let error = StepError::new(ErrorKind::TimedOut, "too late".to_owned());
+        let failed = Fact::WorkerFailed { target, step: Some(0), error };
+        let mut count = |fact: Fact| {
+            writer.append(1, &[fact], None).unwrap();
+            let run = &journal.runs().unwrap()[0];
+            (run.succeeded, run.failed, run.skipped)
+        };
+        assert_eq!(count(failed.clone()), (0, 1, 0));
+        assert_eq!(count(Fact::Retried { target, by: by() }), (0, 0, 0));
+        assert_eq!(count(failed), (0, 1, 0));
+        assert_eq!(count(Fact::WorkerReverted { target }), (0, 1, 0), "it had failed all the same");
+        assert_eq!(count(Fact::Skipped { target, by: by() }), (0, 0, 1));
+        assert_eq!(count(Fact::WorkerSucceeded { target }), (1, 0, 0));
     }
 }

@@ -40,7 +40,7 @@ impl fmt::Display for RunId {
 pub struct RunHeader {
     /// The plan's name.
     pub plan: String,
-    /// The plan file as the person named it, for messages.
+    /// The plan file as the operator named it, for messages.
     pub plan_file: String,
     /// The plan file's text.
     pub plan_text: String,
@@ -159,7 +159,7 @@ pub struct RunSummary {
     pub succeeded: u32,
     /// Of them: failed, also when reverted afterwards, and not skipped or retried since.
     pub failed: u32,
-    /// Of them: taken out by a person.
+    /// Of them: taken out by an operator, or left alone from the start.
     pub skipped: u32,
     /// When it was started.
     pub started_at: Millis,

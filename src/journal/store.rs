@@ -109,7 +109,7 @@ impl Journal {
     /// A copy that is whole and has no WAL.
     ///
     /// # Errors
-    /// When `to` exists or can not be written.
+    /// `to` exists or cannot be written.
     pub fn back_up(&self, to: &Path) -> Result<(), JournalError> {
         self.db
             .execute("VACUUM INTO ?1", [to.to_string_lossy()])
