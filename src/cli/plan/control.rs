@@ -119,7 +119,7 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
         first.push(Fact::Resumed { by, fresh_process: true });
         return session.run(first, None, context);
     }
-    journal.append(&stored.id, stored.epoch, now, &facts, None)?;
+    journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(now, &facts, None)?;
     out::note(&format!("Done; `maand plan resume {}` goes on with it.", stored.id));
     Ok(Exit::Done)
 }

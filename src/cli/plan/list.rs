@@ -11,7 +11,7 @@ use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::stored::holder;
 use crate::bucket::Bucket;
-use crate::journal::{Journal, Mode, RunSummary, StoredState, codes};
+use crate::journal::{Journal, JournalError, Mode, RunSummary, StoredState};
 use crate::report::{Time, span_in_words};
 use crate::runner::now;
 
@@ -29,8 +29,8 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
     let runs = match Journal::open(&data, Mode::ReadOnly) {
         Ok(journal) => journal.runs()?,
         // A bucket without a run has an empty list; that is no error.
-        Err(problem) if problem.code == codes::NONE => Vec::new(),
-        Err(problem) => return Err(problem.into()),
+        Err(JournalError::NoJournal { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
     };
     let total = runs.len();
     let shown: Vec<_> =

@@ -11,7 +11,7 @@ use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::catalog::Catalog;
 use crate::engine::{Check, Fact, Options, Resolution, RunEnd, RunPhase, RunState, RunStatus, Stamped};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
-use crate::journal::{Holder, Journal, LockError, RunHeader, RunId, RunLock, codes};
+use crate::journal::{Holder, Journal, LockError, OutputWriter, RunHeader, RunId, RunLock, codes};
 use crate::plan::{self, Plan, Problem, Source};
 use crate::report::{JsonLines, Plain, Reporter, RunInfo, RunView, Terminal};
 use crate::runner::{self, Claim, Controller, ControllerParts, Ended};
@@ -62,6 +62,11 @@ impl Stored {
             })?;
         }
         Ok(view)
+    }
+
+    /// The number of its newest fact.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.facts.last().map_or(0, |stamped| stamped.seq)
     }
 
     /// What preflight fixed for each worker.
@@ -203,9 +208,8 @@ impl Session {
         let reporter = reporter(context);
         let mut controller = Controller::new(ControllerParts {
             rollout,
-            journal: self.journal,
-            id: self.stored.id.clone(),
-            epoch: self.stored.epoch,
+            writer: self.journal.writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())?,
+            output: OutputWriter::open(&self.journal, &self.stored.id)?,
             world: Arc::clone(&world),
             view,
             reporter,
