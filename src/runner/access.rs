@@ -15,6 +15,9 @@ use crate::ssh::{
 /// So much of a command's output goes into an error: what a person reads, not what a log keeps.
 const ERROR_LINES: usize = 20;
 
+/// A pause notices within this that it was given up.
+const GIVEN_UP_WITHIN: Duration = Duration::from_millis(50);
+
 /// A worker, and how to reach it.
 #[derive(Clone)]
 pub(super) struct Access {
@@ -64,6 +67,19 @@ impl Access {
         }
     }
 
+    /// Sleeps; `false` when it was given up meanwhile.
+    pub(super) fn pause(&self, duration: Duration) -> bool {
+        let until = Instant::now() + duration;
+        while !self.cancel.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(GIVEN_UP_WITHIN));
+        }
+        false
+    }
+
     pub(super) fn connect(&self, until: Instant) -> Result<Box<dyn Connection>, ConnectError> {
         self.remote.connect(&self.host, until, &self.cancel)
     }
@@ -108,7 +124,7 @@ pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
         ConnectError::Refused { .. } => ErrorKind::Refused,
         ConnectError::Unreachable { .. } | ConnectError::Cancelled => ErrorKind::Unreachable,
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
-        ConnectError::Handshake { .. } => ErrorKind::Handshake,
+        ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
         ConnectError::HostKeyChanged { .. } => ErrorKind::HostKeyChanged,
         ConnectError::HostKeyUnknown { .. } => ErrorKind::HostKeyUnknown,
         ConnectError::AuthRefused { .. } | ConnectError::KeyFile { .. } => ErrorKind::AuthRefused,

@@ -12,12 +12,18 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
-use crate::ssh::{Cancel, Captured, OUTPUT_KEPT, Stream};
+use crate::ssh::{Cancel, Captured, Stream};
 
 use super::access::{Access, ScriptError, command_error, last_lines, plain, unknown_words};
 use super::deployer::said;
 use super::mask::{MaskedStream, masked};
 use super::reboot::users_script;
+
+/// So much of the end of a command's output is kept for its error, of which some lines are shown.
+const ERROR_BYTES: usize = 32 * 1024;
+
+/// As much as a pipe holds: fewer, larger reads.
+const PIPE: usize = 64 * 1024;
 
 /// The environment of a command: the plan's variables, then its own `env`.
 pub(super) struct Environment {
@@ -227,7 +233,7 @@ fn spawn(
         for mut stream in streams {
             let kept = Arc::clone(&kept);
             scope.spawn(move || {
-                let mut buffer = [0; 8192];
+                let mut buffer = vec![0; PIPE];
                 let mut masked = MaskedStream::new(&environment.secrets);
                 while let Ok(read @ 1..) = stream.read(&mut buffer) {
                     masked.push(&buffer[..read], &mut |bytes| sink(bytes));
@@ -273,14 +279,21 @@ fn end_group(group: Option<rustix::process::Pid>, child: &mut std::process::Chil
     let _ = child.wait();
 }
 
-/// Keeps the last part: errors come at the end.
+/// Keeps the last part: errors come at the end. It is cut when it has grown to twice what is kept, so that a
+/// byte is moved once at most.
 fn keep(kept: &mut Captured, bytes: &[u8]) {
-    kept.bytes.extend_from_slice(bytes);
-    if kept.bytes.len() > OUTPUT_KEPT {
-        let over = kept.bytes.len() - OUTPUT_KEPT / 2;
+    let bytes = if bytes.len() > ERROR_BYTES {
+        kept.dropped += (bytes.len() - ERROR_BYTES) as u64;
+        &bytes[bytes.len() - ERROR_BYTES..]
+    } else {
+        bytes
+    };
+    if kept.bytes.len() + bytes.len() > 2 * ERROR_BYTES {
+        let over = kept.bytes.len() + bytes.len() - ERROR_BYTES;
         kept.bytes.drain(..over);
         kept.dropped += over as u64;
     }
+    kept.bytes.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Deploys of several workers, coalesced: one operation serves all that wait, like a group commit.
+//! Deploys of several workers, coalesced: one operation serves all that wait. Who is served by which is decided
+//! by [`crate::controller::Batches`]; the threads of those that wait sleep here.
 //!
-//! Whoever finds no operation under way leads the next one and takes along everybody who wants the
-//! same; the others wait for its outcome. What happened to one worker is read from the evidence about
-//! that worker, never from how the whole went.
+//! What happened to one worker is read from the evidence about that worker, never from how the whole went.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, WorkerOutcome};
+use crate::controller::{Batch, Batches, Ticket};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::plan::Severity;
 
@@ -37,10 +37,8 @@ pub(super) struct Deployer {
 
 #[derive(Default)]
 struct State {
-    next_ticket: u64,
-    waiting: BTreeMap<u64, (Kind, BTreeSet<Host>)>,
-    leading: bool,
-    results: BTreeMap<u64, BTreeMap<Host, Outcome>>,
+    batches: Batches<Kind, BTreeSet<Host>>,
+    results: BTreeMap<Ticket, BTreeMap<Host, Outcome>>,
 }
 
 impl Deployer {
@@ -72,19 +70,19 @@ impl Deployer {
     /// Builds and deploys `hosts`, in one operation with others that want the same.
     pub(super) fn deploy(&self, kind: Kind, hosts: BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
         let mut state = self.state();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.insert(ticket, (kind.clone(), hosts.clone()));
-        loop {
+        let ticket = state.batches.join(kind, hosts);
+        let batch = loop {
             if let Some(done) = state.results.remove(&ticket) {
                 return done;
             }
-            if call.cancel.is_cancelled() && state.waiting.remove(&ticket).is_some() {
+            if call.cancel.is_cancelled()
+                && let Some(hosts) = state.batches.withdraw(ticket)
+            {
                 let outcome = Outcome::Unknown { why: "given up before the deploy began".into() };
                 return hosts.into_iter().map(|host| (host, outcome.clone())).collect();
             }
-            if !state.leading && state.waiting.contains_key(&ticket) {
-                break;
+            if let Some(batch) = state.batches.lead(ticket) {
+                break batch;
             }
             // The time-out only lets a given-up caller go.
             state = self
@@ -92,23 +90,11 @@ impl Deployer {
                 .wait_timeout(state, Duration::from_millis(200))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-        }
-        state.leading = true;
-        let tickets: Vec<u64> = state
-            .waiting
-            .iter()
-            .filter(|(_, (other, _))| *other == kind)
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        let mut served = BTreeMap::new();
-        for ticket in tickets {
-            if let Some((_, hosts)) = state.waiting.remove(&ticket) {
-                served.insert(ticket, hosts);
-            }
-        }
+        };
         drop(state);
 
-        let all: BTreeSet<Host> = served.values().flatten().cloned().collect();
+        let Batch { kind, served } = batch;
+        let all: BTreeSet<Host> = served.iter().flat_map(|(_, hosts)| hosts).cloned().collect();
         // A panic here must not leave the others waiting for a leader that is gone.
         let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
         let outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
@@ -117,16 +103,16 @@ impl Deployer {
         });
 
         let mut state = self.state();
-        state.leading = false;
+        state.batches.ended();
         for (ticket, hosts) in served {
-            let mine = hosts
+            let own = hosts
                 .into_iter()
                 .map(|host| {
                     let outcome = outcomes.get(&host).cloned().unwrap_or_else(|| said("nothing to do"));
                     (host, outcome)
                 })
                 .collect();
-            state.results.insert(ticket, mine);
+            state.results.insert(ticket, own);
         }
         self.changed.notify_all();
         state.results.remove(&ticket).unwrap_or_default()

@@ -1,28 +1,31 @@
-//! The only place where the world meets the engine: one loop owns the [`crate::engine::RunState`], turns
-//! outcomes, timers, signals and requests into facts, makes them durable, and dispatches effects.
+//! The shell around a run: threads, connections, signals, the real clock and the journal, with the
+//! [`crate::controller`] in the middle, which decides in what order things happen.
 //!
-//! This room knows the transport, the catalog, the journal and the clock. It must not decide what
-//! follows from a fact (the engine does), nor print (reporters do).
+//! This room knows the transport, the catalog, the journal and the clock. It must not decide what follows from a
+//! fact (the engine does), nor print (reporters do).
 
 mod access;
+mod attempts;
 mod clock;
 mod command;
-mod controller;
 mod deployer;
 mod disabled_edits;
 mod executor;
+mod ledger;
 mod mask;
+mod output;
 mod preflight;
 mod probe;
 mod reboot;
+mod run_loop;
 mod signals;
 mod steps;
 mod wait;
 mod workspace;
 
 pub use clock::now;
-pub use controller::{Controller, ControllerParts, Ended};
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use preflight::{Claim, release_claim};
+pub use run_loop::{LoopError, RunLoop, RunLoopParts};
 pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};
 pub use workspace::workspace_hash;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::boot::{Look, LookError, LookFailure, Probe};
 use crate::engine::{ErrorKind, StepError};
-use crate::ssh::{ConnectError, UnknownWhy};
 
-use super::access::{Access, ScriptError, command_error};
+use super::access::{Access, ScriptError, command_error, connect_error, unknown_words};
 
 /// The script of a look, without sudo: nothing of it needs root, and a worker that is booting may not
 /// have sudo working yet.
@@ -18,55 +18,45 @@ fi
 exit 0
 "#;
 
-/// What a look has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Probe {
-    pub(super) boot_id: String,
-    /// Why it is not done booting (or is going down), if so.
-    pub(super) unsettled: Option<String>,
-}
+/// After the login the script itself gets at least this: what it runs is `cat` and `systemctl`.
+const SCRIPT: Duration = Duration::from_secs(20);
 
-/// Why nothing was seen.
-pub(super) enum ProbeError {
-    Connect(ConnectError),
-    /// The connection was lost on the way.
-    Lost(UnknownWhy),
-    /// It answered, and not with what a worker answers.
-    Error(StepError),
-}
-
-/// Connecting to a worker that is down takes its whole bound when packets vanish, and one that is back
-/// must be noticed within two seconds: looks are short, and every fourth one is patient for the sake
-/// of slow machines.
-pub(super) fn patience(failures: u32) -> Duration {
-    if failures % 4 == 3 { Duration::from_secs(15) } else { Duration::from_millis(2500) }
-}
-
-/// Looks once, over a fresh, fully authenticated connection.
-pub(super) fn look(access: &Access, until: Instant) -> Result<Probe, ProbeError> {
-    let mut script = access.script("look", LOOK, Duration::from_secs(20));
+/// Looks once, for at most `bound`, over a fresh, fully authenticated connection.
+pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
+    let until = Instant::now() + bound;
+    let mut script = access.script("look", LOOK, SCRIPT);
     script.sudo = false;
+    let strange = |error| LookError { failure: LookFailure::Strange, error };
     match access.run(&script, until) {
-        Ok(said) => read(&said).ok_or_else(|| {
-            let message = format!("{} has no readable boot id: `{}`", access.host, said.trim());
-            ProbeError::Error(StepError::new(ErrorKind::BootIdUnreadable, message))
+        Ok(text) => read(&text).ok_or_else(|| {
+            let message = format!("{} has no readable boot id: `{}`", access.host, text.trim());
+            strange(StepError::new(ErrorKind::BootIdUnreadable, message))
         }),
-        Err(ScriptError::Connect(error)) => Err(ProbeError::Connect(error)),
-        Err(ScriptError::NotRun(error)) => Err(ProbeError::Error(error)),
-        Err(ScriptError::Unknown(why)) => Err(ProbeError::Lost(why)),
+        Err(ScriptError::Connect(error)) => {
+            Err(LookError { failure: error.look_failure(), error: connect_error(&error) })
+        }
+        // Until an operator has changed the worker, no look gets any further.
+        Err(ScriptError::NotRun(error)) if error.kind == ErrorKind::SudoWantsPassword => {
+            Err(LookError { failure: LookFailure::Final, error })
+        }
+        Err(ScriptError::NotRun(error)) => Err(strange(error)),
+        Err(ScriptError::Unknown(why)) => {
+            let error = StepError::new(ErrorKind::Unreachable, unknown_words(&why));
+            Err(LookError { failure: LookFailure::Lost, error })
+        }
         Err(ScriptError::Exit { code, stdout, stderr }) => {
-            Err(ProbeError::Error(command_error(&access.host, "looking", code, &stdout, &stderr)))
+            Err(strange(command_error(&access.host, "looking", code, &stdout, &stderr)))
         }
     }
 }
 
-fn read(said: &str) -> Option<Probe> {
+fn read(text: &str) -> Option<Probe> {
     let mut seen = Probe { boot_id: String::new(), unsettled: None };
-    for line in said.lines() {
+    for line in text.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),
             ("nologin", _) => seen.unsettled = Some("logins are still off (nologin)".into()),
-            // systemctl(1): everything but these two is on its way up or down, or wants a person.
+            // systemctl(1): everything but these two is on its way up or down, or wants somebody to look.
             ("systemd", "running" | "degraded" | "offline" | "unknown" | "") => {}
             ("systemd", state) => seen.unsettled = Some(format!("systemd is {state}")),
             _ => {}
@@ -101,8 +91,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_answer() {
-        for said in ["", "boot_id \n", "boot_id x", "hello", &format!("boot_id {ID}0\n")] {
-            assert_eq!(read(said), None, "{said}");
+        for text in ["", "boot_id \n", "boot_id x", "hello", &format!("boot_id {ID}0\n")] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

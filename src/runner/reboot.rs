@@ -1,13 +1,16 @@
 //! Compare-and-reboot: a compare-and-swap on the boot id, carried out on the worker.
 //!
-//! The worker itself compares its boot id with B0 and keeps a receipt, so that a lost answer, a second
-//! sender or a repeat after a crash can not cause a second reboot. The answer is only a hint: the step
-//! ends when another boot id is seen or when the worker has gone away, by looking.
+//! The worker itself compares its boot id with B0 and keeps a receipt; what the answers mean and what comes next
+//! is decided by [`crate::boot::RebootMachine`]. This file carries out what the machine wants.
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
-use crate::ssh::{ConnectError, Script, Shell};
+use crate::boot::{
+    Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootHeard, RebootMachine, RebootSpec,
+};
+use crate::controller::reboot_outcome;
+use crate::engine::{ErrorKind, Millis, Outcome, StepError};
+use crate::ssh::{Script, Shell};
 
 use super::access::{Access, ScriptError, command_error, connect_error, last_lines, unknown_words};
 use super::{clock, probe};
@@ -15,16 +18,6 @@ use super::{clock, probe};
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
-
-/// One exchange with the worker, connecting included.
-const EXCHANGE: Duration = Duration::from_secs(30);
-
-/// Between two looks at a worker that was told to reboot.
-const LOOK_EVERY: Duration = Duration::from_millis(700);
-
-/// A connection that fails so often in a row means that the worker has gone away; one alone may be a
-/// busy sshd. Departed is not taken for a reboot, so that being wrong costs time, not safety.
-const GONE_AFTER_FAILURES: u32 = 2;
 
 /// What the worker does. `B0`, `GENERATION`, `RECEIPT`, `COMMAND` come in as environment.
 ///
@@ -71,84 +64,69 @@ pub(super) struct RebootOrder<'a> {
 
 /// Carries it out.
 pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
-    let started = Instant::now();
-    if let Some(unless) = &order.unless {
-        match compare_patiently(access, order, "look", started) {
-            Ok(Answer::Already(boot_id)) => return rebooted(boot_id),
-            Ok(Answer::Nothing) => match is_needless(access, unless) {
-                Ok(true) => return Outcome::Ok { evidence: Evidence::NotNeeded },
-                Ok(false) => {}
-                Err(outcome) => return outcome,
-            },
-            Ok(Answer::Pending) => return watch(access, order, started),
-            Err(ScriptError::Connect(error)) => return not_there(&error),
-            Err(trouble) => return trouble.into_outcome(&access.host, "looking before the reboot"),
+    let began = Instant::now();
+    let (mut machine, mut wish) = RebootMachine::start(RebootSpec {
+        before: order.boot_id.to_owned(),
+        ask_unless: order.unless.is_some(),
+        down_within: order.down_within,
+    });
+    loop {
+        let heard = match wish {
+            RebootDo::Compare { pause, mode } => {
+                if !access.pause(pause) {
+                    return given_up("given up before the reboot command");
+                }
+                RebootHeard::Compared(compare(access, order, mode))
+            }
+            RebootDo::AskUnless => RebootHeard::Unless(match &order.unless {
+                Some(unless) => is_needless(access, unless),
+                None => Ok(false),
+            }),
+            RebootDo::Look { pause, bound } => {
+                if !access.pause(pause) {
+                    return given_up("given up while waiting for the worker to go down");
+                }
+                let looked = began.elapsed();
+                RebootHeard::Looked { began: looked, look: probe::probe(access, bound) }
+            }
+            RebootDo::Done(end) => {
+                let (host, within) = (access.host.as_str(), order.down_within);
+                return with_output(reboot_outcome(host, order.boot_id, order.command, within, end), || {
+                    command_output(access, order.receipt)
+                });
+            }
+        };
+        if access.cancel.is_cancelled() {
+            return given_up("given up in the middle of a reboot");
         }
-    }
-    match compare_patiently(access, order, "reboot", started) {
-        Ok(Answer::Already(boot_id)) => rebooted(boot_id),
-        // It has begun just now: connecting to a busy worker takes nothing off its time to go down.
-        Ok(Answer::Pending | Answer::Nothing) => watch(access, order, Instant::now()),
-        // The answer was lost: the worker knows, so look at it.
-        Err(ScriptError::Unknown(why)) => match watch(access, order, started) {
-            Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => Outcome::Unknown {
-                why: format!(
-                    "the reboot command was sent, {}, and the boot id is as before",
-                    unknown_words(&why)
-                ),
-            },
-            seen => seen,
-        },
-        Err(ScriptError::Connect(error)) => not_there(&error),
-        Err(trouble) => trouble.into_outcome(&access.host, "the reboot script"),
+        wish = machine.next(began.elapsed(), heard);
     }
 }
 
-/// A repeat after a crash may find the worker on its way down or booting: what an earlier controller
-/// sent is at work. So a worker that can not be reached is tried again, for as long as one that goes
-/// down is waited for.
-fn compare_patiently(
+fn given_up(why: &str) -> Outcome {
+    Outcome::Unknown { why: why.to_owned() }
+}
+
+/// A reboot that did not happen is told with what its command printed.
+pub(super) fn with_output(outcome: Outcome, output: impl FnOnce() -> Option<String>) -> Outcome {
+    match outcome {
+        Outcome::Failed { error } if error.kind == ErrorKind::NotRebooted => {
+            Outcome::Failed { error: StepError { output: output(), ..error } }
+        }
+        other => other,
+    }
+}
+
+fn compare(
     access: &Access,
     order: &RebootOrder<'_>,
-    mode: &str,
-    started: Instant,
-) -> Result<Answer, ScriptError> {
-    loop {
-        match compare(access, order, mode) {
-            Err(ScriptError::Connect(error))
-                if !error.is_final()
-                    && !access.cancel.is_cancelled()
-                    && started.elapsed() < order.down_within =>
-            {
-                std::thread::sleep(LOOK_EVERY);
-            }
-            done => return done,
-        }
-    }
-}
-
-/// It could not be reached all that time. One that is gone may have been sent away by an earlier
-/// attempt: only the wait can tell, and it takes nothing but another boot id for a reboot.
-fn not_there(error: &ConnectError) -> Outcome {
-    match error {
-        ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => {
-            Outcome::Ok { evidence: Evidence::Departed }
-        }
-        ConnectError::Cancelled => Outcome::Unknown { why: "given up before the reboot command".into() },
-        error => Outcome::Failed { error: connect_error(error) },
-    }
-}
-
-enum Answer {
-    Already(String),
-    /// The receipt is there: the command was started, by us or by an earlier controller.
-    Pending,
-    /// Looked, and there was no receipt.
-    Nothing,
-}
-
-fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answer, ScriptError> {
+    mode: CompareMode,
+) -> Result<Answer, CompareError<StepError>> {
     let mut script = access.script("reboot", COMPARE_AND_REBOOT, EXCHANGE);
+    let mode = match mode {
+        CompareMode::Look => "look",
+        CompareMode::Reboot => "reboot",
+    };
     let env = [
         ("B0", order.boot_id.to_owned()),
         ("GENERATION", order.generation.to_string()),
@@ -159,73 +137,32 @@ fn compare(access: &Access, order: &RebootOrder<'_>, mode: &str) -> Result<Answe
         ("DELAY", COMMAND_DELAY_S.to_owned()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
-    let said = access.change(script, Instant::now() + EXCHANGE)?;
-    let mut words = said.split_whitespace();
+    let lost = |why: String| CompareError::AnswerLost(StepError::new(ErrorKind::Unknown, why));
+    let text = access.change(script, Instant::now() + EXCHANGE).map_err(|error| match error {
+        ScriptError::Connect(error) => CompareError::NotReached(error.look_failure(), connect_error(&error)),
+        ScriptError::Unknown(why) => lost(unknown_words(&why)),
+        error => CompareError::Failed(error.into_error(&access.host, "the reboot script")),
+    })?;
+    let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
         (Some("ALREADY"), Some(boot_id)) if probe::is_boot_id(boot_id) => {
-            Ok(Answer::Already(boot_id.to_owned()))
+            Ok(Answer::Already { boot_id: boot_id.to_owned() })
         }
         (Some("ACK" | "PENDING"), _) => Ok(Answer::Pending),
         (Some("NONE"), _) => Ok(Answer::Nothing),
-        _ => Err(ScriptError::Unknown(crate::ssh::UnknownWhy::ConnectionLost(format!(
-            "the worker answered `{}`",
-            said.trim()
-        )))),
+        _ => Err(lost(format!("the worker answered `{}`", text.trim()))),
     }
 }
 
-fn is_needless(access: &Access, unless: &Script) -> Result<bool, Outcome> {
+fn is_needless(access: &Access, unless: &Script) -> Result<bool, StepError> {
     match access.run(unless, Instant::now() + EXCHANGE) {
         Ok(_) => Ok(true),
         Err(ScriptError::Exit { code, stdout, stderr }) => {
             let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
-            if error.kind == ErrorKind::Command { Ok(false) } else { Err(Outcome::Failed { error }) }
+            if error.kind == ErrorKind::Command { Ok(false) } else { Err(error) }
         }
-        Err(trouble) => Err(trouble.into_outcome(&access.host, "`unless`")),
+        Err(error) => Err(error.into_error(&access.host, "`unless`")),
     }
-}
-
-fn rebooted(boot_id: String) -> Outcome {
-    Outcome::Ok { evidence: Evidence::Rebooted { boot_id } }
-}
-
-/// Until another boot id is seen, the worker is gone, or `down_within` has passed.
-fn watch(access: &Access, order: &RebootOrder<'_>, started: Instant) -> Outcome {
-    let mut failures = 0;
-    loop {
-        if access.cancel.is_cancelled() {
-            return Outcome::Unknown { why: "given up while waiting for the worker to go down".into() };
-        }
-        let left = order.down_within.saturating_sub(started.elapsed());
-        match probe::look(access, Instant::now() + probe::patience(failures)) {
-            Ok(seen) if seen.boot_id != order.boot_id => return rebooted(seen.boot_id),
-            Ok(_) => failures = 0,
-            Err(probe::ProbeError::Connect(error)) if error.is_final() => {
-                return Outcome::Failed { error: connect_error(&error) };
-            }
-            Err(probe::ProbeError::Connect(
-                ConnectError::NoLogin { .. } | ConnectError::AuthRefused { .. },
-            )) => {}
-            Err(probe::ProbeError::Connect(_) | probe::ProbeError::Lost(_)) => failures += 1,
-            Err(probe::ProbeError::Error(_)) => {}
-        }
-        if failures >= GONE_AFTER_FAILURES {
-            return Outcome::Ok { evidence: Evidence::Departed };
-        }
-        if left.is_zero() {
-            return Outcome::Failed { error: not_rebooted(access, order) };
-        }
-        std::thread::sleep(LOOK_EVERY.min(left));
-    }
-}
-
-/// The error, with what the command printed.
-pub(super) fn not_rebooted(access: &Access, order: &RebootOrder<'_>) -> StepError {
-    let message = format!(
-        "{} still has the boot id {} {:?} after `{}`: it did not go down",
-        access.host, order.boot_id, order.down_within, order.command
-    );
-    StepError { kind: ErrorKind::NotRebooted, message, output: command_output(access, order.receipt) }
 }
 
 /// What the reboot command printed, as far as the worker can still tell.
@@ -256,10 +193,9 @@ pub(super) fn receipt_name(run: &str, step: &str) -> String {
     format!("reboot-{run}-{step}")
 }
 
-/// When `issued` was, as an instant of this process: what has passed since then has passed.
-pub(super) fn instant_of(issued: Millis) -> Instant {
-    let ago = Duration::from_millis(u64::try_from(clock::now() - issued).unwrap_or(0));
-    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
+/// What has passed since `issued`, which may have been another process's doing.
+pub(super) fn passed_since(issued: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(clock::now() - issued).unwrap_or(0))
 }
 
 /// A user's own command as a script.

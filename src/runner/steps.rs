@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::boot::{LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::TargetIx;
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
 };
@@ -18,7 +19,7 @@ use super::disabled_edits::DisabledEdits;
 use super::executor::{OutputSink, StepExecutor};
 use super::probe;
 use super::reboot::{self, RebootOrder, reboot};
-use super::wait::{WaitOrder, wait};
+use super::wait::wait;
 
 /// Reading a boot id: one exchange, with a few tries for a busy sshd.
 const READ_TRIES: u32 = 5;
@@ -133,27 +134,22 @@ impl StepExecutor {
         let access = self.access(target, cancel);
         let mut last = StepError::new(ErrorKind::BootIdUnreadable, "no boot id was read");
         for tries in 0..READ_TRIES {
-            match probe::look(&access, std::time::Instant::now() + Duration::from_secs(15)) {
+            match probe::probe(&access, PATIENT_LOOK) {
                 Ok(seen) => {
                     return Outcome::Ok {
                         evidence: crate::engine::Evidence::BootId { boot_id: seen.boot_id },
                     };
                 }
-                Err(probe::ProbeError::Connect(error)) => {
-                    last = super::access::connect_error(&error);
-                    if error.is_final() {
+                Err(LookError { failure, error }) => {
+                    last = error;
+                    if failure == LookFailure::Final {
                         break;
                     }
                 }
-                Err(probe::ProbeError::Lost(why)) => {
-                    last = StepError::new(ErrorKind::Unreachable, super::access::unknown_words(&why));
-                }
-                Err(probe::ProbeError::Error(error)) => last = error,
             }
-            if cancel.is_cancelled() {
+            if !access.pause(Duration::from_millis(500) * (tries + 1)) {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(500) * (tries + 1));
         }
         Outcome::Failed { error: last }
     }
@@ -214,18 +210,17 @@ impl StepExecutor {
                 _ => None,
             })
             .unwrap_or_default();
-        let wait_order = WaitOrder {
-            not: not.as_deref(),
+        let spec = ReturnSpec {
+            not: not.clone(),
             down_within,
-            reboot_issued: reboot_issued.map(reboot::instant_of),
+            ordered_before: reboot_issued.map(reboot::passed_since).unwrap_or_default(),
+            grace_after_absence: Duration::ZERO,
             settle: settle / self.bucket.settings().time_scale(),
             interval,
-            timeout: Some(timeout),
-            attempt: order.attempt,
+            timeout,
+            seed: order.attempt.0,
         };
-        wait(&access, &wait_order, &|| {
-            reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
-        })
+        wait(&access, spec, &|| reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at))))
     }
 
     fn deploy(
@@ -436,12 +431,4 @@ fn of_health(report: &HealthReport) -> Outcome {
     let output = Some(sick.join("\n"));
     let message = format!("{} not well: {}", sick.len(), sick[0]);
     Outcome::Failed { error: StepError { kind: ErrorKind::Unhealthy, message, output } }
-}
-
-/// Whether the order belongs to this worker.
-pub(super) fn target_of(lane: Lane) -> Option<TargetIx> {
-    match lane {
-        Lane::Worker(target) => Some(target),
-        Lane::Before | Lane::After => None,
-    }
 }

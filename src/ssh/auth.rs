@@ -33,6 +33,8 @@ pub(super) enum AuthFailure {
     Error(ConnectError),
     /// The server hung up in the middle; that passes.
     Dropped(String),
+    /// The server said nothing for as long as it may.
+    Late(&'static str),
 }
 
 impl From<ConnectError> for AuthFailure {
@@ -110,7 +112,7 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
     let error = match stop {
         Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
         Stop::Deadline => {
-            return Err(AuthFailure::Dropped("no answer to the authentication in time".into()));
+            return Err(AuthFailure::Late("no answer to the authentication in time"));
         }
         Stop::Failed(error) => error,
     };

@@ -47,6 +47,8 @@ enum Failure {
     Final(ConnectError),
     /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
     Dropped(String),
+    /// The server said nothing for as long as this part of a login may take; that may pass, too.
+    Late(&'static str),
 }
 
 impl From<ConnectError> for Failure {
@@ -78,17 +80,15 @@ impl Ssh2Remote {
         };
         let mut delay = RETRY.0;
         loop {
-            let failure = match self.dial_once(target, jumps, until, cancel) {
+            let addr = target.address();
+            let error = match self.dial_once(target, jumps, until, cancel) {
                 Ok(done) => return Ok(done),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Dropped(why)) => why,
+                Err(Failure::Dropped(why)) => ConnectError::Handshake { addr, why },
+                Err(Failure::Late(why)) => ConnectError::LoginTimedOut { addr, why: why.to_owned() },
             };
             if !pause(jittered(delay), until, cancel) {
-                return Err(if cancel.is_cancelled() {
-                    ConnectError::Cancelled
-                } else {
-                    ConnectError::Handshake { addr: target.address(), why: failure }
-                });
+                return Err(if cancel.is_cancelled() { ConnectError::Cancelled } else { error });
             }
             delay = (delay * 2).min(RETRY.1);
         }
@@ -109,6 +109,7 @@ impl Ssh2Remote {
                     ConnectError::Jump { hop: hop.address(), source: Box::new(source) }.into()
                 }
                 Failure::Dropped(why) => Failure::Dropped(format!("jump host {}: {why}", hop.address())),
+                late @ Failure::Late(_) => late,
             };
             let (wire, _pass) = self.log_in(hop, via.take(), until, cancel).map_err(named)?;
             via = Some(wire);
@@ -151,6 +152,7 @@ impl Ssh2Remote {
             |failure| match failure {
                 AuthFailure::Error(error) => Failure::Final(error),
                 AuthFailure::Dropped(why) => Failure::Dropped(why),
+                AuthFailure::Late(why) => Failure::Late(why),
             },
         )?;
         Ok((wire, pass))
@@ -169,7 +171,10 @@ impl Ssh2Remote {
         }
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
             Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
-            Stop::Deadline => failed("no answer in time".into()),
+            Stop::Deadline => Failure::Final(ConnectError::LoginTimedOut {
+                addr: hop.address(),
+                why: "no answer to the handshake in time".into(),
+            }),
             Stop::Failed(error) => match code_of(&error) {
                 code::SOCKET_DISCONNECT
                 | code::SOCKET_RECV
@@ -237,7 +242,7 @@ fn jittered(delay: Duration) -> Duration {
 fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<Channel, Failure> {
     let dropped = |stop| match stop {
         Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
-        Stop::Deadline => Failure::Dropped("no shell in time".into()),
+        Stop::Deadline => Failure::Late("no shell in time"),
         Stop::Failed(error) => Failure::Dropped(format!("no shell: {}", error.message())),
     };
     let mut channel = open(wire, until, cancel).map_err(dropped)?;

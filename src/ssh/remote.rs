@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::boot::LookFailure;
 use crate::bucket::Host;
 
 /// Ends what is under way on a connection, from any thread; cheap to clone.
@@ -180,6 +181,14 @@ pub enum ConnectError {
         /// libssh2's words.
         why: String,
     },
+    /// Something is there, and the login did not come to its end in time.
+    #[error("SSH login at {addr} took too long: {why}")]
+    LoginTimedOut {
+        /// Address and port.
+        addr: String,
+        /// What was waited for.
+        why: String,
+    },
     /// The worker shows another key than the known one: final, nothing is sent.
     #[error(
         "host key of {host} has changed: known {known}, shown {shown}; nothing was sent. When the worker itself \
@@ -244,6 +253,21 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What it says about the worker, to somebody who watches it go down or come back.
+    pub fn look_failure(&self) -> LookFailure {
+        match self {
+            error if error.is_final() => LookFailure::Final,
+            Self::Refused { .. } | Self::Unreachable { .. } => LookFailure::Refused,
+            Self::TimedOut { .. } => LookFailure::NoAnswer,
+            Self::LoginTimedOut { .. } => LookFailure::CutShort,
+            Self::AuthRefused { .. } => LookFailure::AuthRefused,
+            Self::NoLogin { .. } => LookFailure::NoLogin,
+            Self::Jump { source, .. } => source.look_failure(),
+            // Given up, too: whoever gave it up does not ask.
+            _ => LookFailure::Lost,
+        }
+    }
+
     /// Whether trying again can not help until a person has acted.
     pub fn is_final(&self) -> bool {
         match self {

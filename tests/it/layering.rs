@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["engine", "graph", "policy", "plan", "bucket"]),
-    ("ssh", &["bucket", "plan"]),
+    ("ssh", &["boot", "bucket", "plan"]),
     ("catalog", &["boot", "bucket", "ssh", "plan"]),
     ("report", &["engine", "graph", "policy", "plan", "bucket"]),
     (

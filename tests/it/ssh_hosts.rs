@@ -277,7 +277,7 @@ fn a_login_that_is_cut_or_never_answers_ends_in_time() {
     let settings = || Settings { deadlines, ..fleet.settings() };
     fleet.freeze(0);
     let error = refused(settings(), &fleet.host(0));
-    assert!(matches!(&error, ConnectError::Handshake { why, .. } if why.contains("in time")), "{error}");
+    assert!(matches!(&error, ConnectError::LoginTimedOut { why, .. } if why.contains("in time")), "{error}");
     fleet.thaw(0);
     connect(&Ssh2Remote::new(fleet.settings()), &fleet, 0);
 }

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::boot::{
+    Departure, DepartureWatch, Look, LookError, LookFailure, Next, NotYet, Probe, Return, ReturnSpec,
+    ReturnWatch,
+};
+
 use super::lines::Lines;
 use super::reboot_intent::RebootIntent;
 use super::{CommandOutcome, CommandRequest, Observer};
@@ -13,7 +18,7 @@ use crate::ssh::{
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
-/// The bound of one look at a worker that may be down.
+/// The bound of a short script of our own.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -144,55 +149,39 @@ struct After<'a> {
     sent: Instant,
 }
 
-/// What one look at the worker showed.
-enum Look {
-    /// It answered, and this is its boot id.
-    Up(String),
-    /// It did not answer, or lets nobody in.
-    Away(String),
-    /// Looking again can not help.
-    Final(String),
-}
-
 impl After<'_> {
-    fn look(&self) -> Look {
+    /// One look, for at most `bound`.
+    fn look(&self, bound: Duration) -> Look<String> {
+        let lost = |error| LookError { failure: LookFailure::Lost, error };
         let remote = self.shared.remote;
-        match remote.connect(self.host, Instant::now() + LOOK_WITHIN, self.shared.cancel) {
-            Ok(mut connection) => match read_boot_id(connection.as_mut(), &self.profile) {
-                Ok(id) => Look::Up(id),
-                Err(why) => Look::Away(why),
-            },
-            Err(error) if error.is_final() => Look::Final(error.to_string()),
-            Err(error) => Look::Away(error.to_string()),
-        }
+        let mut connection = remote
+            .connect(self.host, Instant::now() + bound, self.shared.cancel)
+            .map_err(|error| LookError { failure: error.look_failure(), error: error.to_string() })?;
+        let boot_id = read_boot_id(connection.as_mut(), &self.profile).map_err(lost)?;
+        Ok(Probe { boot_id, unsettled: None })
     }
 
     /// Waits between two looks; `false` when the wait was interrupted.
-    fn pause(&self) -> bool {
-        let until = Instant::now() + LOOK_EVERY;
-        while Instant::now() < until {
-            if self.shared.cancel.is_cancelled() {
-                return false;
+    fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        while !self.shared.cancel.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(left.min(Duration::from_millis(50)));
         }
-        !self.shared.cancel.is_cancelled()
+        false
     }
 
     fn interrupted() -> CommandOutcome {
         CommandOutcome::Unknown { why: "interrupted while waiting for the worker to come back".into() }
     }
 
-    /// `id` is not the boot id of before. Where that was not read, a worker that has been up for less
-    /// time than has passed since the command was sent has booted in between.
-    fn is_new(&self, id: &str) -> bool {
-        self.before.as_deref().is_some_and(|before| before != id)
-    }
-
     /// After an ordered reboot: until the boot id is another one.
     fn comes_back(&self) -> CommandOutcome {
-        let gone_by = self.sent + GONE_WITHIN.min(self.shared.request.back_within);
-        self.watch(gone_by, |id| CommandOutcome::NotRebooted {
+        let within = GONE_WITHIN.min(self.shared.request.back_within).saturating_sub(self.sent.elapsed());
+        self.watch(within, |id| CommandOutcome::NotRebooted {
             why: format!("the worker answers with the same boot id {id}: it has not gone down"),
         })
     }
@@ -201,75 +190,93 @@ impl After<'_> {
     fn stays_or_comes_back(&self, stays: Duration, otherwise: CommandOutcome) -> CommandOutcome {
         let note = format!("it speaks of a reboot: the worker is watched for {} s", stays.as_secs());
         self.shared.observer.note(self.host, &note);
-        self.watch(Instant::now() + stays.min(self.shared.request.back_within), |_| otherwise.clone())
+        self.watch(stays.min(self.shared.request.back_within), |_| otherwise.clone())
     }
 
-    /// Looks until the boot id is new, or until it is the same by `gone_by` and the worker has been
-    /// there all the time; then `same` says what that means. A worker that was away and is back with
-    /// the same boot id is looked at on: it may have been sshd alone that was stopped first.
-    fn watch(&self, gone_by: Instant, same: impl Fn(&str) -> CommandOutcome) -> CommandOutcome {
-        let back_by = self.sent + self.shared.request.back_within;
-        let mut was_away: Option<Instant> = None;
+    /// Until the boot id is new, or the worker has been there all the time, with the boot id of before, for as
+    /// long as `within`; then `same` says what that means.
+    fn watch(&self, within: Duration, same: impl Fn(&str) -> CommandOutcome) -> CommandOutcome {
+        // Without the boot id of before every boot is the one that was asked for.
+        let Some(before) = &self.before else { return self.returns(None, &same) };
+        let began = Instant::now();
+        let mut watch = DepartureWatch::new(before.clone(), within);
+        let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
         loop {
-            let look = self.look();
-            let now = Instant::now();
-            match look {
-                Look::Up(id) if self.is_new(&id) => return CommandOutcome::Rebooted { boot_id: id },
-                Look::Up(id) => {
-                    let patience = was_away.map_or(gone_by, |away| gone_by.max(away + STAYS_FOR));
-                    if now >= patience || now >= back_by {
-                        return same(&id);
-                    }
-                }
-                Look::Away(why) => {
-                    if was_away.is_none() {
-                        self.shared.observer.note(self.host, "the worker has gone away; waiting for it");
-                    }
-                    was_away = Some(now);
-                    if now >= back_by && !self.shared.cancel.is_cancelled() {
-                        let waited = self.shared.request.back_within.as_secs();
-                        return CommandOutcome::NotBack { why: format!("not back within {waited} s: {why}") };
-                    }
-                }
-                Look::Final(why) => return CommandOutcome::NotBack { why },
-            }
-            if !self.pause() {
+            if !self.pause(pause) {
                 return Self::interrupted();
+            }
+            let looked = began.elapsed();
+            let look = self.look(bound);
+            match watch.next(looked, began.elapsed(), look) {
+                Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
+                Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
+                Next::Done(Departure::StillThere) => return same(before),
+                Next::Done(Departure::Failed(why)) => return CommandOutcome::NotBack { why },
+                Next::Done(Departure::Departed) => {
+                    self.shared.observer.note(self.host, "the worker has gone away; waiting for it");
+                    return self.returns(Some(before.clone()), &same);
+                }
+            }
+        }
+    }
+
+    /// Until it answers, with another boot id than `not`. One that is back with the same boot id is looked at
+    /// on: it may have been sshd alone that was stopped first.
+    fn returns(&self, not: Option<String>, same: &dyn Fn(&str) -> CommandOutcome) -> CommandOutcome {
+        let back_within = self.shared.request.back_within;
+        let (began, passed) = (Instant::now(), self.sent.elapsed());
+        let mut watch = ReturnWatch::new(ReturnSpec {
+            not,
+            down_within: Duration::ZERO,
+            ordered_before: passed,
+            grace_after_absence: STAYS_FOR,
+            settle: Duration::ZERO,
+            interval: LOOK_EVERY,
+            timeout: back_within.saturating_sub(passed),
+            seed: u64::from(std::process::id()),
+        });
+        let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
+        loop {
+            if !self.pause(pause) {
+                return Self::interrupted();
+            }
+            let looked = began.elapsed();
+            let look = self.look(bound);
+            if self.shared.cancel.is_cancelled() {
+                return Self::interrupted();
+            }
+            let not_back = |why: String| CommandOutcome::NotBack {
+                why: format!("not back within {} s: {why}", back_within.as_secs()),
+            };
+            match watch.next(looked, began.elapsed(), look) {
+                Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
+                Next::Done(Return::Back { boot_id } | Return::CrashLoop { then: boot_id, .. }) => {
+                    return CommandOutcome::Rebooted { boot_id };
+                }
+                Next::Done(Return::NotRebooted { boot_id, .. }) => return same(&boot_id),
+                Next::Done(Return::Failed(why)) => return CommandOutcome::NotBack { why },
+                Next::Done(Return::TimedOut { last: Some(NotYet::Unseen(why)) }) => return not_back(why),
+                Next::Done(Return::TimedOut { last: Some(NotYet::OldBoot { boot_id, .. }) }) => {
+                    return same(&boot_id);
+                }
+                Next::Done(Return::TimedOut { .. }) => return not_back("it was not seen".to_owned()),
             }
         }
     }
 
     /// After a connection that was cut while the command ran.
     fn was_cut(&self, why: &str) -> CommandOutcome {
+        let there = |words: &str| CommandOutcome::Unknown {
+            why: format!("the connection was cut ({why}); the worker is there {words}"),
+        };
         if self.before.is_some() {
-            return self.watch(Instant::now() + STAYS_FOR.min(self.shared.request.back_within), |_| {
-                CommandOutcome::Unknown {
-                    why: format!("the connection was cut ({why}); the worker is there and has not rebooted"),
-                }
-            });
+            return self
+                .watch(STAYS_FOR.min(self.shared.request.back_within), |_| there("and has not rebooted"));
         }
         // The boot id of before is not known, but the time of the boot is to be had.
-        let back_by = self.sent + self.shared.request.back_within;
-        loop {
-            match self.look() {
-                Look::Up(id) => {
-                    return match self.booted_since() {
-                        true => CommandOutcome::Rebooted { boot_id: id },
-                        false => CommandOutcome::Unknown {
-                            why: format!("the connection was cut ({why}); the worker is there again"),
-                        },
-                    };
-                }
-                Look::Final(why) => return CommandOutcome::NotBack { why },
-                Look::Away(last) if Instant::now() >= back_by && !self.shared.cancel.is_cancelled() => {
-                    let waited = self.shared.request.back_within.as_secs();
-                    return CommandOutcome::NotBack { why: format!("not back within {waited} s: {last}") };
-                }
-                Look::Away(_) => {}
-            }
-            if !self.pause() {
-                return Self::interrupted();
-            }
+        match self.returns(None, &|_| there("again")) {
+            CommandOutcome::Rebooted { .. } if !self.booted_since() => there("again"),
+            outcome => outcome,
         }
     }
 

@@ -9,12 +9,13 @@ use super::super::open_bucket::OpenBucket;
 use super::super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::catalog::Catalog;
+use crate::controller::Ended;
 use crate::engine::{Check, Fact, Options, Resolution, RunEnd, RunPhase, RunState, RunStatus, Stamped};
-use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
-use crate::journal::{Holder, Journal, LockError, OutputWriter, RunHeader, RunId, RunLock, codes};
+use crate::graph::{self, CompileOptions, Lane, RolloutGraph, TargetIx};
+use crate::journal::{Holder, Journal, JournalError, LockError, OutputWriter, RunHeader, RunId, RunLock};
 use crate::plan::{self, Plan, Problem, Source};
 use crate::report::{JsonLines, Plain, Reporter, RunInfo, RunView, Terminal};
-use crate::runner::{self, Claim, Controller, ControllerParts, Ended};
+use crate::runner::{self, Claim, LoopError, RunLoop, RunLoopParts};
 use crate::ssh::{Cancel, Remote};
 
 /// A run as the journal has it.
@@ -206,22 +207,22 @@ impl Session {
         view.refresh(runner::now());
         let interactive = std::io::stdin().is_terminal() && !context.json;
         let reporter = reporter(context);
-        let mut controller = Controller::new(ControllerParts {
-            rollout,
+        let mut run_loop = RunLoop::new(RunLoopParts {
+            run: rollout,
             writer: self.journal.writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())?,
             output: OutputWriter::open(&self.journal, &self.stored.id)?,
-            world: Arc::clone(&world),
+            executor: Arc::clone(&world),
             view,
             reporter,
             interactive,
         });
-        controller.watch_signals().map_err(|error| {
+        run_loop.watch_signals().map_err(|error| {
             Problem::error("maand::run::signals", format!("signals can not be watched: {error}"))
         })?;
-        let ended = controller.run(first, in_doubt).map_err(stopped)?;
+        let ended = run_loop.run(first, in_doubt).map_err(stopped)?;
         let finished = matches!(ended, Ended::Idle(RunStatus::Finished(_)));
         let released: Vec<TargetIx> = self.stored.graph.target_indices().collect();
-        let exit = exit_of(&ended, &controller, &self.stored.id, context);
+        let exit = exit_of(&ended, &run_loop, &self.stored.id, context);
         if finished {
             world.release(&released, &Cancel::new());
         }
@@ -286,26 +287,45 @@ pub(super) fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<Strin
 
 /// A controller that can not go on: the run is as the journal has it, and can be resumed, unless
 /// somebody else has it now.
-fn stopped(problem: Problem) -> CliError {
-    let exit = match problem.code {
-        codes::FENCED | codes::FINISHED => Exit::Locked,
-        "maand::bug" => Exit::Bug,
-        _ => Exit::Resumable,
-    };
-    CliError::new(exit, problem)
+fn stopped(error: LoopError) -> CliError {
+    match error {
+        LoopError::Journal(error) => {
+            let exit = match error {
+                JournalError::Fenced { .. } | JournalError::Finished { .. } => Exit::Locked,
+                _ => Exit::Resumable,
+            };
+            CliError::new(exit, Problem::from(error))
+        }
+        LoopError::Broken(why) => {
+            let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
+                        the journal; please report it with `maand plan logs`";
+            let problem = Problem::error("maand::bug", format!("the engine refused its own fact: {why}"));
+            CliError::new(Exit::Bug, problem.help(help))
+        }
+    }
 }
 
-fn exit_of(ended: &Ended, controller: &Controller, id: &RunId, context: &Context) -> Exit {
-    let (failures, _) = controller.rollout().failures();
+fn exit_of(ended: &Ended, run_loop: &RunLoop, id: &RunId, context: &Context) -> Exit {
+    let (failures, _) = run_loop.state().failures();
     match ended {
         Ended::Idle(RunStatus::Finished(RunEnd::Succeeded)) => Exit::Done,
         Ended::Idle(RunStatus::Finished(_)) => Exit::Failed,
         Ended::Idle(RunStatus::Halted(_)) => Exit::Failed,
         Ended::Idle(_) if failures > 0 => Exit::Failed,
         Ended::Idle(_) => Exit::Resumable,
-        Ended::ForcedStop(unknown) => {
-            let what =
-                if unknown.is_empty() { "nothing was in flight".to_owned() } else { unknown.join(", ") };
+        Ended::ForcedStop(in_flight) => {
+            let graph = run_loop.state().graph();
+            let what: Vec<String> = in_flight
+                .iter()
+                .map(|(lane, step)| {
+                    let id = &graph.steps(*lane)[*step as usize].id;
+                    match lane {
+                        Lane::Worker(target) => format!("`{id}` on {}", graph.host(*target)),
+                        Lane::Before | Lane::After => format!("`{id}` on this machine"),
+                    }
+                })
+                .collect();
+            let what = if what.is_empty() { "nothing was in flight".to_owned() } else { what.join(", ") };
             let problem = Problem::warning("maand::run::cut", format!("stopped at once; in doubt: {what}"))
                 .help(format!("`maand plan resume {id}` looks at the workers before it does anything"));
             out::diagnose(&problem, context.colors);

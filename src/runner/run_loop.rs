@@ -1,0 +1,245 @@
+//! The shell around a run's [`Controller`]: the real clock, threads, signals and the journal. It takes one message
+//! at a time, hands it to the controller, and carries out what comes back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::bucket::{JobIx, WorkerIx};
+use crate::controller::{Controller, ControllerError, Ended, Input, Output};
+use crate::engine::{AttemptId, Fact, Millis, Outcome, Resolution, RuleViolation, RunState};
+use crate::graph::TargetSet;
+use crate::journal::{JournalError, OutputWriter, RunWriter};
+use crate::report::{Reporter, RunView};
+use crate::ssh::Cancel;
+
+use super::attempts::Attempts;
+use super::clock::Clock;
+use super::executor::StepExecutor;
+use super::ledger::StoredFacts;
+use super::output::OutputStore;
+
+/// Requests from other processes are looked for this often: "within a second".
+const REQUESTS_EVERY: Duration = Duration::from_millis(500);
+
+/// After a second signal, attempts get this long to cut their connections.
+const FORCED_STOP_GRACE: Duration = Duration::from_millis(1500);
+
+/// What the loop is told. Output is not among it: it goes its own way, so that it never stands before these.
+pub(super) enum Message {
+    Finished(AttemptId, Outcome),
+    Observed { jobs: Vec<JobIx>, unavailable: Vec<(WorkerIx, JobIx)> },
+    Signal(&'static str),
+}
+
+/// Why a loop had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The journal did not take what follows. Nothing more was begun.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A rule of our own is broken, which is a bug. Nothing more was begun, and the run can be resumed.
+    #[error("the engine refused its own fact: {0}")]
+    Broken(RuleViolation),
+}
+
+impl From<ControllerError<JournalError>> for LoopError {
+    fn from(error: ControllerError<JournalError>) -> Self {
+        match error {
+            ControllerError::Ledger(error) => Self::Journal(error),
+            ControllerError::Broken(why) => Self::Broken(why),
+        }
+    }
+}
+
+/// What a loop is made of.
+pub struct RunLoopParts {
+    /// The run's state, every stored fact replayed.
+    pub run: RunState,
+    /// Appends to the run, under this process's epoch.
+    pub writer: RunWriter,
+    /// Keeps what steps print.
+    pub output: OutputWriter,
+    /// What stands behind the effects.
+    pub executor: Arc<StepExecutor>,
+    /// The view, with the same facts.
+    pub view: RunView,
+    /// Who shows it.
+    pub reporter: Box<dyn Reporter>,
+    /// An operator sits at a terminal.
+    pub interactive: bool,
+}
+
+/// One process that carries a run on.
+pub struct RunLoop {
+    controller: Controller<StoredFacts>,
+    attempts: Attempts,
+    executor: Arc<StepExecutor>,
+    view: RunView,
+    reporter: Box<dyn Reporter>,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    clock: Clock,
+    observing: Cancel,
+}
+
+impl RunLoop {
+    /// Puts the parts together.
+    pub fn new(parts: RunLoopParts) -> Self {
+        let (sender, receiver) = channel();
+        let clock = Clock::not_before(parts.run.last_at());
+        let output = OutputStore::new(parts.output);
+        Self {
+            controller: Controller::new(parts.run, StoredFacts::new(parts.writer), parts.interactive),
+            attempts: Attempts::new(Arc::clone(&parts.executor), output, sender.clone()),
+            executor: parts.executor,
+            view: parts.view,
+            reporter: parts.reporter,
+            sender,
+            receiver,
+            clock,
+            observing: Cancel::new(),
+        }
+    }
+
+    /// Hears signals from now on.
+    ///
+    /// # Errors
+    /// The system refuses to tell us of signals.
+    pub fn watch_signals(&self) -> std::io::Result<()> {
+        super::signals::watch(self.sender.clone(), Message::Signal)
+    }
+
+    /// Begins with `first` (the facts that this process has learnt so far), settles attempts in doubt as the
+    /// operator says, and continues until there is nothing more to do.
+    ///
+    /// # Errors
+    /// The journal cannot be written, this controller was replaced, or a rule of our own is broken: nothing more
+    /// was begun.
+    pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+        let ended = self.until_the_end(first, in_doubt);
+        self.show();
+        self.reporter.finish(self.clock.now(), &self.view);
+        ended
+    }
+
+    fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+        let mut ended = self.take(Input::Begin { facts: first, in_doubt })?;
+        let mut looked_at = None::<Instant>;
+        loop {
+            if ended.is_none() && self.until_wake() == Some(Duration::ZERO) {
+                ended = self.take(Input::Tick)?;
+            }
+            if ended.is_none() && looked_at.is_none_or(|at| at.elapsed() >= REQUESTS_EVERY) {
+                looked_at = Some(Instant::now());
+                ended = self.take(Input::Requests)?;
+                self.show();
+                self.reporter.tick(self.clock.now(), &self.view);
+            }
+            if let Some(ended) = ended {
+                return Ok(ended);
+            }
+            let patience = self.until_wake().map_or(REQUESTS_EVERY, |left| left.min(REQUESTS_EVERY));
+            ended = match self.receiver.recv_timeout(patience) {
+                Ok(message) => self.hear(message)?,
+                // The loop itself holds a sender: it is never disconnected.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            };
+        }
+    }
+
+    /// How long until the controller's next timer.
+    fn until_wake(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let at = self.controller.next_wake()?;
+        Some(Duration::from_millis(u64::try_from(at - now).unwrap_or(0)))
+    }
+
+    fn hear(&mut self, message: Message) -> Result<Option<Ended>, LoopError> {
+        match message {
+            Message::Finished(attempt, outcome) => {
+                self.attempts.ended(attempt);
+                self.take(Input::Finished { attempt, outcome })
+            }
+            Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
+            Message::Signal(name) => self.take(Input::Signal { name }),
+        }
+    }
+
+    /// Tells the controller something and carries out what follows; answers with its end.
+    fn take(&mut self, input: Input) -> Result<Option<Ended>, LoopError> {
+        let mut outputs = Vec::new();
+        let now = self.clock.now();
+        let taken = self.controller.handle(now, input, &mut outputs);
+        for stamped in self.controller.ledger_mut().take_stamped() {
+            self.view.fold(&stamped).map_err(LoopError::Broken)?;
+            self.reporter.fact(&stamped, &self.view);
+        }
+        taken?;
+        let mut ended = None;
+        for output in outputs {
+            match output {
+                Output::Execute(spec) => self.attempts.begin(spec),
+                Output::Observe { jobs, skip } => self.observe(jobs, &skip),
+                Output::GiveUp => self.give_up(),
+                Output::End(end) => ended = Some(end),
+            }
+        }
+        Ok(ended)
+    }
+
+    fn show(&mut self) {
+        self.view.refresh(self.clock.now());
+    }
+
+    /// All that is in flight is given up, and gets a moment to cut its connections.
+    fn give_up(&mut self) {
+        self.observing.cancel();
+        self.attempts.give_up();
+        let until = Instant::now() + FORCED_STOP_GRACE;
+        while !self.attempts.are_idle() {
+            match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Finished(attempt, _)) => self.attempts.ended(attempt),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn observe(&mut self, jobs: Vec<JobIx>, skip: &TargetSet) {
+        let graph = self.controller.run().graph();
+        let skip: BTreeSet<WorkerIx> = skip.iter().map(|target| graph.target(target).worker).collect();
+        let unseen: Vec<(WorkerIx, JobIx)> = graph
+            .enabled_allocations()
+            .iter()
+            .filter(|one| jobs.contains(&one.job) && !skip.contains(&one.worker))
+            .map(|one| (one.worker, one.job))
+            .collect();
+        let (executor, sender) = (Arc::clone(&self.executor), self.sender.clone());
+        let (cancel, of_thread) = (self.observing.clone(), jobs.clone());
+        let spawned = std::thread::Builder::new().name("observe".into()).spawn(move || {
+            let unavailable = executor.observe(&of_thread, &skip, &cancel);
+            let _ = sender.send(Message::Observed { jobs: of_thread, unavailable });
+        });
+        if spawned.is_err() {
+            // What was not looked at is not well; the engine asks again.
+            let _ = self.sender.send(Message::Observed { jobs, unavailable: unseen });
+        }
+    }
+
+    /// The state of the run.
+    pub fn state(&self) -> &RunState {
+        self.controller.run()
+    }
+
+    /// The view of the run.
+    pub fn view(&self) -> &RunView {
+        &self.view
+    }
+
+    /// The loop's time: that of the system, which never goes back.
+    pub fn now(&mut self) -> Millis {
+        self.clock.now()
+    }
+}
