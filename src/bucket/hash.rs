@@ -1,15 +1,14 @@
 //! Hashes of what a bucket says: SHA-256 over canonical JSON, in lower-case hex.
 
-use sha2::{Digest, Sha256};
-
 use super::fleet::{Disabled, Fleet};
+use crate::os::hash::sha256;
 
 impl Fleet {
     /// The snapshot's hash. The same files in any formatting and order of keys have the same hash.
     pub fn content_hash(&self) -> String {
         // All maps of a `Fleet` are sorted and its numbers finite: its JSON is canonical.
         match serde_json::to_vec(self) {
-            Ok(json) => hex(&Sha256::digest(&json)),
+            Ok(json) => sha256(json),
             Err(error) => unreachable!("a fleet always has a JSON form: {error}"),
         }
     }
@@ -18,16 +17,6 @@ impl Fleet {
     pub fn content_hash_without_disabled(&self) -> String {
         Self { disabled: Disabled::default(), ..self.clone() }.content_hash()
     }
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string can not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -5,31 +5,15 @@
 
 use std::path::Path;
 
-use crate::bucket::disk;
+use crate::os::disk;
 use crate::plan::Problem;
 
 use super::codes;
 
-const FUSE: u32 = 0x6573_5546;
-
-/// FUSE alone says nothing (overlay filesystems of containers are FUSE, too); these are remote.
-const REMOTE_FUSE: &[&str] =
-    &["sshfs", "glusterfs", "s3fs", "rclone", "gcsfuse", "davfs", "curlftpfs", "smbnetfs", "juicefs", "mfs"];
-
 /// Refuses a folder on a network filesystem.
 pub(super) fn refuse_network(folder: &Path) -> Result<(), Problem> {
-    let (Ok(known), Ok(stat)) = (disk::network_filesystem(folder), rustix::fs::statfs(folder)) else {
-        // Opening the file will fail with better words.
-        return Ok(());
-    };
-    let found = known.map(str::to_owned).or_else(|| {
-        if stat.f_type as u32 != FUSE {
-            return None;
-        }
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        remote_fuse(&mounts, &place)
-    });
+    // Where it cannot be told, opening the file will fail with better words.
+    let found = disk::network_filesystem(folder).ok().flatten();
     match found {
         None => Ok(()),
         Some(name) => Err(Problem::error(
@@ -41,26 +25,6 @@ pub(super) fn refuse_network(folder: &Path) -> Result<(), Problem> {
              bucket on a local disk of the machine that runs maand",
         )),
     }
-}
-
-fn remote_fuse(mountinfo: &str, place: &Path) -> Option<String> {
-    let kind = mount_type(mountinfo, place)?;
-    let remote = REMOTE_FUSE.contains(&kind.strip_prefix("fuse.")?);
-    remote.then_some(kind)
-}
-
-/// The filesystem type of the mount that `place` is on, from /proc/self/mountinfo (proc(5)).
-fn mount_type(mountinfo: &str, place: &Path) -> Option<String> {
-    mountinfo
-        .lines()
-        .filter_map(|line| {
-            let (left, right) = line.split_once(" - ")?;
-            let point = left.split(' ').nth(4)?.replace("\\040", " ");
-            place.starts_with(&point).then(|| (point.len(), right.split(' ').next().unwrap_or_default()))
-        })
-        // Of mounts on the same point the last one is seen.
-        .max_by_key(|(length, _)| *length)
-        .map(|(_, kind)| kind.to_owned())
 }
 
 /// Refuses to start with less than `needed` bytes free.
@@ -94,17 +58,6 @@ pub(super) fn check_space(folder: &Path, needed: u64) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_innermost_mount_counts() {
-        let mounts = "22 1 0:20 / / rw - ext4 /dev/sda1 rw\n\
-                      30 22 0:30 / /home/a\\040b rw shared:1 - fuse.sshfs host: rw\n";
-        assert_eq!(remote_fuse(mounts, Path::new("/home/a b/c")).as_deref(), Some("fuse.sshfs"));
-        assert_eq!(remote_fuse(mounts, Path::new("/home")), None);
-        let overlay = "22 1 0:20 / / rw - fuse.fuse-overlayfs overlay rw\n";
-        assert_eq!(remote_fuse(overlay, Path::new("/home")), None, "containers live on these");
-        assert_eq!(mount_type(mounts, Path::new("/home")).as_deref(), Some("ext4"));
-    }
 
     #[test]
     fn too_little_room_is_said_with_numbers() {

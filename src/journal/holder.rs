@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Process, ProcessState};
 use crate::engine::Millis;
+use crate::os::{Process, ProcessState};
 use crate::plan::Problem;
 
 /// The record in the lock file.

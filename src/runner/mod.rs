@@ -24,5 +24,5 @@ pub use clock::now;
 pub use controller::{Controller, ControllerParts, Ended};
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use preflight::{Claim, release_claim};
-pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};
+pub use signals::watch as watch_signals;
 pub use workspace::workspace_hash;

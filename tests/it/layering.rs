@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name directly.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("os", &[]),
     ("plan", &[]),
-    ("bucket", &["plan"]),
+    ("bucket", &["os", "plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
-    ("journal", &["engine", "graph", "policy", "plan", "bucket"]),
-    ("ssh", &["bucket", "plan"]),
-    ("catalog", &["bucket", "ssh", "plan"]),
+    ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
+    ("ssh", &["os", "bucket", "plan"]),
+    ("catalog", &["os", "bucket", "ssh", "plan"]),
     ("report", &["engine", "graph", "policy", "plan", "bucket"]),
-    ("runner", &["engine", "journal", "ssh", "catalog", "report", "graph", "policy", "plan", "bucket"]),
+    ("runner", &["os", "engine", "journal", "ssh", "catalog", "report", "graph", "policy", "plan", "bucket"]),
     ("sim", &["engine", "journal", "report", "graph", "policy", "plan", "bucket"]),
-    ("sandbox", &["bucket", "plan"]),
+    ("sandbox", &["os", "bucket", "plan"]),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.

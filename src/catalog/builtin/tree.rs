@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bucket::{self, JobFile, JobFileKind};
+use crate::os::hash::sha256_of_file;
 use crate::plan::{Problem, Problems};
 
 /// The last entry of every stream. A stream that ends between two entries is a whole archive to
@@ -76,7 +77,7 @@ impl Tree {
             let kind = match kind {
                 JobFileKind::Folder => Kind::Folder,
                 JobFileKind::Link { target } => Kind::Link(target),
-                JobFileKind::File => match hash_file(&folder.join(&path)) {
+                JobFileKind::File => match file_hash(&folder.join(&path)) {
                     Ok(digest) => Kind::File(digest),
                     Err(error) => {
                         let problem = Problem::error("maand::catalog::job_files", error.to_string())
@@ -116,7 +117,7 @@ impl Tree {
             part(&format!("{:o}", entry.mode));
         }
         part(extra);
-        hex(&hasher.finalize())
+        hex::encode(hasher.finalize())
     }
 
     /// Paths that are not the same in both, in order.
@@ -161,7 +162,7 @@ impl Tree {
                     let mut reader =
                         Hashing { inner: BufReader::new(file).take(size), hasher: Sha256::new(), read: 0 };
                     tar.append_data(&mut header, path, &mut reader).map_err(&failed)?;
-                    if reader.read != size || hex(&reader.hasher.finalize()) != *digest {
+                    if reader.read != size || hex::encode(reader.hasher.finalize()) != *digest {
                         return Err(failed(io::Error::other("it changed while it was read")));
                     }
                 }
@@ -229,28 +230,9 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-fn hash_file(path: &Path) -> Result<String, FileError> {
-    let failed = FileError::at(path);
-    let mut file = File::open(path).map_err(&failed)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = file.read(&mut buffer).map_err(&failed)?;
-        if read == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..read]);
-    }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String can not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+fn file_hash(path: &Path) -> Result<String, FileError> {
+    let there = sha256_of_file(path).map_err(FileError::at(path))?;
+    there.ok_or_else(|| FileError::at(path)(io::ErrorKind::NotFound.into()))
 }
 
 /// Whether `path` matches `glob`: `*` and `?` stay within a part, `**` crosses parts; a glob without

@@ -30,7 +30,7 @@ pub enum ProcessState {
     Stopped,
     /// No such process, or a dead one.
     Gone,
-    /// On another machine, or in another container: it can not be told.
+    /// On another machine, or in another container: it cannot be told.
     Elsewhere,
 }
 
