@@ -33,7 +33,7 @@ pub use edit::{DisabledEntry, edited_disabled};
 pub use fleet::*;
 pub use init::{Initialised, init};
 pub use open::{Bucket, Paths};
-pub use secrets::check_secrets;
+pub use secrets::{check_secrets, new_key};
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
 pub use upstream::read_upstream;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
-use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
+use crate::bucket::{self, Bucket, Fleet, Host, Worker};
 use crate::plan::Problem;
 use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote, visible};
 
@@ -126,10 +126,7 @@ fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context
     settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
     settings.default_user = conf.ssh_user.clone();
     settings.key = Some(conf.ssh_key.clone());
-    settings.host_key_check = match conf.host_key_check {
-        HostKeyCheck::AcceptNew => ssh::HostKeyCheck::AcceptNew,
-        HostKeyCheck::Strict => ssh::HostKeyCheck::Strict,
-    };
+    settings.host_key_check = conf.host_key_check;
     settings.deadlines.connect = conf.connect_timeout;
     settings.handshakes = conf.max_handshakes as usize;
     settings.ask_passphrase = Some(Arc::new(|key: &Path| ask::passphrase(key)));

@@ -4,7 +4,6 @@
 //! for; it never retries a script by itself.
 
 mod auth;
-mod base64;
 mod bootstrap;
 mod client;
 mod config;
@@ -27,10 +26,10 @@ mod wire;
 pub use client::Ssh2Remote;
 pub use frame::{NotRun, sudo_refused};
 pub use group::{FENCED, Group, end_group, fence_snippet};
-pub use known_hosts::HostKeyCheck;
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};
 pub use sudo::SUDO_FOR_ROOT;
 pub use visible::visible;
 
+pub use crate::bucket::HostKeyCheck;
 pub use crate::os::quote;
