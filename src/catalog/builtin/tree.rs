@@ -235,57 +235,6 @@ fn file_hash(path: &Path) -> Result<String, FileError> {
     there.ok_or_else(|| FileError::at(path)(io::ErrorKind::NotFound.into()))
 }
 
-/// Whether `path` matches `glob`: `*` and `?` stay within a part, `**` crosses parts; a glob without
-/// a slash matches the last part of a path.
-pub(crate) fn glob_matches(glob: &str, path: &str) -> bool {
-    if !glob.contains('/') {
-        let last = path.rsplit('/').next().unwrap_or(path);
-        return matches(glob.as_bytes(), last.as_bytes()) || matches(glob.as_bytes(), path.as_bytes());
-    }
-    matches(glob.trim_start_matches('/').as_bytes(), path.as_bytes())
-}
-
-/// Dynamic programming over (glob position, path position): linear memory, no exponential case.
-fn matches(glob: &[u8], path: &[u8]) -> bool {
-    // reachable[p]: the part of the glob read so far can match path[..p].
-    let mut reachable = vec![false; path.len() + 1];
-    reachable[0] = true;
-    let mut at = 0;
-    while at < glob.len() {
-        let mut next = vec![false; path.len() + 1];
-        if glob[at..].starts_with(b"**") {
-            at += 2;
-            // `**/` also stands for no folder at all.
-            let folder = glob.get(at) == Some(&b'/');
-            if folder {
-                at += 1;
-            }
-            let mut any = false;
-            for p in 0..=path.len() {
-                next[p] = if folder {
-                    let whole_part = p > 0 && path[p - 1] == b'/' && any;
-                    any |= reachable[p];
-                    reachable[p] || whole_part
-                } else {
-                    any |= reachable[p];
-                    any
-                };
-            }
-        } else {
-            for p in 0..=path.len() {
-                next[p] = match glob[at] {
-                    b'*' => reachable[p] || (p > 0 && next[p - 1] && path[p - 1] != b'/'),
-                    b'?' => p > 0 && reachable[p - 1] && path[p - 1] != b'/',
-                    byte => p > 0 && reachable[p - 1] && path[p - 1] == byte,
-                };
-            }
-            at += 1;
-        }
-        reachable = next;
-    }
-    reachable[path.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -348,26 +297,5 @@ mod tests {
         let tree = Tree::read(dir.path()).unwrap();
         fs::write(dir.path().join("Makefile"), "stop:\n").unwrap();
         assert!(tree.write_tar(dir.path(), "abc", Vec::new()).is_err());
-    }
-
-    #[test]
-    fn globs() {
-        for (glob, path, expected) in [
-            ("*.conf", "a.conf", true),
-            ("*.conf", "etc/a.conf", true),
-            ("etc/*.conf", "etc/a.conf", true),
-            ("etc/*.conf", "etc/x/a.conf", false),
-            ("etc/**", "etc/x/a.conf", true),
-            ("**/a.conf", "a.conf", true),
-            ("**/a.conf", "x/y/a.conf", true),
-            ("**/a.conf", "x/ya.conf", false),
-            ("Makefile", "Makefile", true),
-            ("Make?ile", "Makefile", true),
-            ("Makefile", "Makefile2", false),
-            ("a/*/b", "a/x/b", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(glob_matches(glob, path), expected, "{glob} {path}");
-        }
     }
 }
