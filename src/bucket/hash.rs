@@ -1,6 +1,6 @@
 //! Hashes of what a bucket says: SHA-256 over canonical JSON, in lower-case hex.
 
-use super::fleet::{Disabled, Fleet};
+use super::fleet::Fleet;
 use crate::os::hash::sha256;
 
 impl Fleet {
@@ -12,16 +12,12 @@ impl Fleet {
             Err(error) => unreachable!("a fleet always has a JSON form: {error}"),
         }
     }
-
-    /// As [`Fleet::content_hash`], whatever is disabled.
-    pub fn content_hash_without_disabled(&self) -> String {
-        Self { disabled: Disabled::default(), ..self.clone() }.content_hash()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bucket::Disabled;
 
     #[test]
     fn the_hash_is_of_the_content() {
@@ -32,10 +28,9 @@ mod tests {
             disabled: Disabled::default(),
             synthetic: false,
         };
-        let (all, without) = (fleet.content_hash(), fleet.content_hash_without_disabled());
-        assert_eq!((all.len(), &all), (64, &without));
+        let all = fleet.content_hash();
+        assert_eq!((all.len(), &all), (64, &fleet.clone().content_hash()));
         fleet.disabled.workers.insert("h".into());
         assert_ne!(fleet.content_hash(), all);
-        assert_eq!(fleet.content_hash_without_disabled(), without);
     }
 }

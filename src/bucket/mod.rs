@@ -38,4 +38,4 @@ pub use open::{Bucket, Paths};
 pub use secrets::{check_secrets, new_key};
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
-pub use upstream::read_upstream;
+pub use upstream::{database_uri, read_upstream};

@@ -17,18 +17,14 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{self, Pid, kill_process};
 
 use super::args::{ColorChoice, Engine, OutputFormat};
-use super::open_bucket::OpenBucket;
+use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
-use crate::bucket::lock::{self, LockError};
 use crate::catalog::{Call, CatalogError, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::sandbox;
 use crate::ssh::Cancel;
-
-/// A moment for another command to end; then it is said who holds the lock.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -118,7 +114,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     } else {
         let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
         let who = crate::ssh::visible(format!("maand {}", words.join(" ")).as_bytes());
-        let guard = lock::acquire(&paths.catalog_lock, &who, LOCK_WAIT, &|| false).map_err(lock_error)?;
+        let guard = take_lock(paths, &who, &Cancel::new())?;
         // The command keeps the lock for as long as it lives, also when we do not. There is no other
         // thread here yet that could start something.
         fcntl_setfd(guard.as_fd(), FdFlags::empty()).map_err(|error| broken(&error.into()))?;
@@ -192,19 +188,6 @@ fn on_terminal() -> bool {
 fn pass_on(child: &Child, signal: process::Signal) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
-    }
-}
-
-fn lock_error(error: LockError) -> CliError {
-    match error {
-        LockError::Io { .. } => Problem::error("maand::bucket::lock", error.to_string())
-            .help("check the permissions of the bucket's data folder")
-            .into(),
-        error => CliError::new(
-            Exit::Locked,
-            Problem::error("maand::locked", error.to_string())
-                .help("wait until it has ended, or end it; then try again"),
-        ),
     }
 }
 

@@ -19,5 +19,5 @@ pub mod signals;
 
 pub use lock_file::{LockFile, is_held, record};
 pub use parallel::parallel_map;
-pub use process::{Process, ProcessState};
+pub use process::{Process, ProcessState, user_name};
 pub use quote::quote;

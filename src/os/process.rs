@@ -62,6 +62,11 @@ impl Process {
     }
 }
 
+/// The name of the user who runs this process, as the environment says it; `None`: it does not.
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
 fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
