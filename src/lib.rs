@@ -14,14 +14,15 @@
 //!
 //! | room | what it does | may use (and all that these may use) |
 //! |---|---|---|
+//! | [`os`] | locks between processes, durable files, signals, threads: the operating system, each thing once | nothing below, and no pure room uses it |
 //! | [`plan`] | the language: source text with spans, model, validation, problems, JSON Schema | nothing below |
-//! | [`bucket`] | reads and writes the files of a bucket; makes an immutable [`bucket::Fleet`] | plan (problems only) |
+//! | [`bucket`] | reads and writes the files of a bucket; makes an immutable [`bucket::Fleet`] | os, plan (problems only) |
 //! | [`graph`] | compiles a plan and a fleet into a petgraph DAG of (worker, step) | plan, bucket |
 //! | [`policy`] | waves, concurrency, budgets, failure domains, windows | graph |
 //! | [`engine`] | facts in, effects out; one statig chart per worker; recovery from facts | graph, policy |
 //! | [`boot`] | machines that watch workers go down and come back | nothing below |
 //! | [`controller`] | the loop of a run as a machine: inputs in, durable facts, outputs out | engine, boot |
-//! | [`journal`] | SQLite: append facts, read them back, lock, history | engine's fact types |
+//! | [`journal`] | SQLite: append facts, read them back, lock, history | os, engine's fact types |
 //! | [`ssh`] | the `Remote` trait and its ssh2 implementation, host keys, command framing | bucket |
 //! | [`catalog`] | build, deploy, health, job control | bucket, ssh |
 //! | [`runner`] | threads, signals and connections around the controller | controller, journal, ssh, catalog, report |
@@ -40,6 +41,7 @@ pub mod controller;
 pub mod engine;
 pub mod graph;
 pub mod journal;
+pub mod os;
 pub mod plan;
 pub mod policy;
 pub mod report;

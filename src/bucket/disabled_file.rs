@@ -19,8 +19,10 @@ use super::files::{DISABLED_LIMIT, read_text};
 use super::lock::Guard;
 use super::open::{Bucket, shown};
 use super::record::{Pending, Record};
-use super::swap::{self, Swap, digest, digest_of};
 use crate::bucket::Host;
+use crate::os::disk;
+use crate::os::exchange::{self, Exchange};
+use crate::os::hash::{sha256, sha256_of_file};
 use crate::plan::{Problem, Problems, Source};
 
 /// So often an edit is made again because somebody else was faster. A person can not do that; a
@@ -147,7 +149,7 @@ impl DisabledFile {
         // A link (a workspace that is put together from several places) stays a link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut record = Record::load(&self.record, &self.owner, &self.own)?;
-        swap::return_aside(&path).map_err(|error| unwritable(&path, &error))?;
+        exchange::return_aside(&path).map_err(|error| unwritable(&path, &error))?;
         self.settle(&path, &mut record)?;
         let entries = entries(&record);
         let edited = match self.attempts(&path, &mut record, &entries, wish, fence) {
@@ -209,27 +211,27 @@ impl DisabledFile {
                 }
                 Wish::Absent => edited.text = edit::without_empty(&edited.text, &record.made),
             }
-            let before = base.as_ref().map(|base| digest(base.text()));
-            let name = swap::name_beside(path, "maand");
-            let beside = swap::write_beside(path, &name, &edited.text).map_err(failed)?;
+            let before = base.as_ref().map(|base| sha256(base.text()));
+            let name = exchange::name_beside(path, "maand");
+            let beside = exchange::write_beside(path, &name, &edited.text).map_err(failed)?;
             let changed = entries.iter().zip(&edited.changed).filter(|(_, changed)| **changed);
             let changed: Vec<_> = changed.map(|(entry, _)| entry.clone()).collect();
             let (adds, removes) = match wish {
                 Wish::Present => (changed, Vec::new()),
                 Wish::Absent => (Vec::new(), changed),
             };
-            let after = digest(&edited.text);
+            let after = sha256(&edited.text);
             record.pending = Some(Pending { adds, removes, before: before.clone(), after, beside: name });
             record.save(&self.record)?;
             reach(Point::Recorded);
             fence()?;
-            match swap::swap(path, &beside, before.as_deref()).map_err(failed)? {
-                Swap::Done => {
-                    swap::sync_folder(path).map_err(failed)?;
+            match exchange::exchange(path, &beside, before.as_deref()).map_err(failed)? {
+                Exchange::Done => {
+                    disk::sync_folder_of(path).map_err(failed)?;
                     reach(Point::Swapped);
                     return Ok(edited);
                 }
-                Swap::Changed => self.settle(path, record)?,
+                Exchange::Changed => self.settle(path, record)?,
             }
         }
         Err(Problem::error("maand::bucket::contended", format!("{} changes all the time", shown(path)))
@@ -239,11 +241,11 @@ impl DisabledFile {
 
     /// Where there was no file before the owner's first entry, there is none again after its last.
     fn tidy(&self, path: &Path, pending: &Pending) -> Result<(), Problem> {
-        let is_empty = edit::EMPTIED.iter().any(|text| digest(text) == pending.after);
+        let is_empty = edit::EMPTIED.iter().any(|text| sha256(text) == pending.after);
         if pending.removes.is_empty() || !is_empty || self.path.is_symlink() {
             return Ok(());
         }
-        swap::remove(path, &pending.after).map_err(|error| unwritable(path, &error))
+        exchange::remove(path, &pending.after).map_err(|error| unwritable(path, &error))
     }
 
     /// Finds out what came of the pending edit, if there is one, and puts back what it has pushed out
@@ -254,13 +256,13 @@ impl DisabledFile {
     fn settle(&self, path: &Path, record: &mut Record) -> Result<(), Problem> {
         let Some(pending) = record.pending.clone() else {
             // Of an edit whose end was noted, and nothing more.
-            let _ = fs::remove_file(path.with_file_name(swap::name_beside(path, "maand")));
+            let _ = fs::remove_file(path.with_file_name(exchange::name_beside(path, "maand")));
             return Ok(());
         };
         let failed = |error: io::Error| unwritable(path, &error);
         let beside = path.with_file_name(&pending.beside);
-        let now = digest_of(path).map_err(failed)?;
-        let there = digest_of(&beside).map_err(failed)?;
+        let now = sha256_of_file(path).map_err(failed)?;
+        let there = sha256_of_file(&beside).map_err(failed)?;
         let is_in_place = now.as_ref() == Some(&pending.after);
         match there {
             Some(there) if there == pending.after => {}
@@ -268,7 +270,7 @@ impl DisabledFile {
                 record.took_place(&pending);
                 self.tidy(path, &pending)?;
             }
-            Some(_) if is_in_place => swap::put_back(path, &beside, &pending.after).map_err(failed)?,
+            Some(_) if is_in_place => exchange::put_back(path, &beside, &pending.after).map_err(failed)?,
             // Without a file before, or on a file system that can not exchange, nothing comes out.
             None if is_in_place => record.took_place(&pending),
             None if now == pending.before => {}

@@ -3,9 +3,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::fleet::{Host, JobName};
-use super::super::lock_file::LockFile;
 use super::super::{failpoint, lock};
 use super::*;
+use crate::os::LockFile;
 
 fn bucket() -> (tempfile::TempDir, DisabledFile, Guard) {
     let dir = tempfile::tempdir().unwrap();
@@ -323,7 +323,7 @@ fn a_persons_edit_that_was_pushed_out_in_the_instant_of_a_crash_goes_back() {
     let crashed = failpoint::testing::crash(
         move |at| {
             assert_eq!(at, Point::Recorded);
-            let beside = path.with_file_name(swap::name_beside(&path, "maand"));
+            let beside = path.with_file_name(exchange::name_beside(&path, "maand"));
             let ours = fs::read_to_string(&beside).unwrap();
             fs::write(&path, ours).unwrap();
             fs::write(&beside, "{\"workers\": [\"p\", \"h\"]}").unwrap();

@@ -1,16 +1,12 @@
-//! Death on demand between the parts of an edit of `disabled.json`, for crash tests of the program that
-//! is shipped. It gives nobody power that they lack: who sets the environment of a process can kill it
-//! as well.
+//! The points of an edit of `disabled.json` between which a crash makes a difference, for crash tests.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rustix::process::{Signal, getpid, kill_process};
+use crate::os::failpoint::Failpoint;
 
 /// `MAAND_CRASH_EDIT=POINT[:N]` with `recorded`, `swapped` or `noted`: this process ends by SIGKILL when
 /// an edit of `disabled.json` has come to that point for the Nth time (1 unless given).
-pub const CRASH_EDIT: &str = "MAAND_CRASH_EDIT";
+const CRASH_EDIT: &str = "MAAND_CRASH_EDIT";
 
-/// The points of an edit between which a crash makes a difference.
+/// The points of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Point {
     /// What is about to be done is recorded.
@@ -21,35 +17,24 @@ pub(super) enum Point {
     Noted,
 }
 
-impl Point {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Swapped => "swapped",
-            Self::Noted => "noted",
-        }
-    }
+static RECORDED: Failpoint = Failpoint::new(|| wanted("recorded"));
+static SWAPPED: Failpoint = Failpoint::new(|| wanted("swapped"));
+static NOTED: Failpoint = Failpoint::new(|| wanted("noted"));
+
+fn wanted(point: &str) -> Option<u64> {
+    let wanted = std::env::var(CRASH_EDIT).ok()?;
+    let (word, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    if word == point { nth.parse().ok() } else { None }
 }
 
 /// The process is at this point.
 pub(super) fn reach(point: Point) {
     #[cfg(test)]
     testing::reach(point);
-    static REACHED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-    let Ok(wanted) = std::env::var(CRASH_EDIT) else { return };
-    let (word, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
-    let times = REACHED[point as usize].fetch_add(1, Ordering::Relaxed) + 1;
-    if word == point.word() && nth.parse() == Ok(times) {
-        die();
-    }
-}
-
-/// Ends this process by SIGKILL: no handler, no destructor, no flush; the next best thing to a power
-/// cut.
-pub fn die() -> ! {
-    let _ = kill_process(getpid(), Signal::KILL);
-    loop {
-        std::thread::park();
+    match point {
+        Point::Recorded => RECORDED.reach(),
+        Point::Swapped => SWAPPED.reach(),
+        Point::Noted => NOTED.reach(),
     }
 }
 

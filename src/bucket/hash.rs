@@ -1,38 +1,23 @@
 //! Hashes of what a bucket says: SHA-256 over canonical JSON, in lower-case hex.
 
-use sha2::{Digest, Sha256};
-
-use super::fleet::{Disabled, Fleet};
+use super::fleet::Fleet;
+use crate::os::hash::sha256;
 
 impl Fleet {
     /// The snapshot's hash. The same files in any formatting and order of keys have the same hash.
     pub fn content_hash(&self) -> String {
         // All maps of a `Fleet` are sorted and its numbers finite: its JSON is canonical.
         match serde_json::to_vec(self) {
-            Ok(json) => hex(&Sha256::digest(&json)),
+            Ok(json) => sha256(json),
             Err(error) => unreachable!("a fleet always has a JSON form: {error}"),
         }
     }
-
-    /// As [`Fleet::content_hash`], whatever is disabled.
-    pub fn content_hash_without_disabled(&self) -> String {
-        Self { disabled: Disabled::default(), ..self.clone() }.content_hash()
-    }
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string can not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bucket::Disabled;
 
     #[test]
     fn the_hash_is_of_the_content() {
@@ -43,10 +28,9 @@ mod tests {
             disabled: Disabled::default(),
             synthetic: false,
         };
-        let (all, without) = (fleet.content_hash(), fleet.content_hash_without_disabled());
-        assert_eq!((all.len(), &all), (64, &without));
+        let all = fleet.content_hash();
+        assert_eq!((all.len(), &all), (64, &fleet.clone().content_hash()));
         fleet.disabled.workers.insert("h".into());
         assert_ne!(fleet.content_hash(), all);
-        assert_eq!(fleet.content_hash_without_disabled(), without);
     }
 }

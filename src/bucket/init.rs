@@ -1,7 +1,7 @@
 //! Making a bucket, or completing one: what is there stays as it is, what is missing is added.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use super::files::{SMALL_LIMIT, read_text};
 use super::open::{Bucket, Paths, shown};
 use super::secrets;
 use super::settings::Settings;
+use crate::os::disk;
 use crate::plan::{Problem, Problems};
 
 /// What [`init`] did.
@@ -135,7 +136,7 @@ impl Init<'_> {
         if path.exists() {
             return Ok(());
         }
-        match write_new(path, text, mode) {
+        match disk::create(path, text, mode) {
             Ok(()) => self.note(path),
             // Another `maand init` was faster, and its file is as good.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -182,24 +183,10 @@ impl Init<'_> {
     }
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    temporary(path, text, mode)?.persist_noclobber(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
+/// With the mode of what is there.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mode = fs::metadata(path).map_or(0o644, |meta| meta.permissions().mode() & 0o7777);
-    temporary(path, text, mode)?.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-fn temporary(path: &Path, text: &str, mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".maand-").tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    Ok(file)
+    disk::replace(path, text, mode)
 }
 
 const BUCKET_CONF: &str = "# Ports that builds hand out to jobs that ask for `{}`.

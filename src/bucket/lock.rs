@@ -1,27 +1,21 @@
 //! The lock of a bucket's catalog, for which others wait a moment: `data/catalog.lock`.
 //!
-//! Built on [`LockFile`]; what is here is who holds it, in words, and the waiting. This module must not
+//! Built on [`LockFile`]; what is here is who holds it, in words. This module must not
 //! know what is done under the lock.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::lock_file::{self, LockFile};
-use super::process::{Process, ProcessState};
+use crate::os::{self, LockFile, Process, ProcessState};
 
 /// A held lock; dropping it gives it back.
 pub type Guard = LockFile;
-
-/// Between two tries. `flock` has no time-out of its own, and signals are not ours to use.
-const POLL: Duration = Duration::from_millis(50);
-/// Somebody who only looks has the lock for an instant: one try is never the last.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Who holds a lock, as its holder wrote it down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +67,7 @@ pub enum LockError {
     /// The caller gave up.
     #[error("cancelled")]
     Cancelled,
-    /// The lock file can not be used.
+    /// The lock file cannot be used.
     #[error("lock file {}: {error}", .path.display())]
     Io {
         /// The lock file.
@@ -91,29 +85,20 @@ pub fn acquire(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Guard, LockError> {
     let io_error = |error| LockError::Io { path: path.to_path_buf(), error };
-    let until = Instant::now() + wait.max(SHORTEST_WAIT);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io_error)?;
     }
-    loop {
-        if let Some(lock) = LockFile::take(path, &Holder::ourselves(who)).map_err(io_error)? {
-            return Ok(lock);
-        }
-        if cancelled() {
-            return Err(LockError::Cancelled);
-        }
-        if Instant::now() >= until {
-            let holder = lock_file::record(path).map(Box::new);
-            return Err(LockError::Held { path: path.to_path_buf(), holder });
-        }
-        std::thread::sleep(POLL.min(until.saturating_duration_since(Instant::now())));
+    match LockFile::take_within(path, || Holder::ourselves(who), wait, cancelled).map_err(io_error)? {
+        Some(lock) => Ok(lock),
+        None if cancelled() => Err(LockError::Cancelled),
+        None => Err(LockError::Held { path: path.to_path_buf(), holder: os::record(path).map(Box::new) }),
     }
 }
 
 /// Who holds the lock now; never waits. `None`: nobody, or somebody who was too fast to say who.
 pub fn holder(path: &Path) -> Option<Holder> {
     // A process that was killed has left its record behind.
-    if lock_file::is_held(path) { lock_file::record(path) } else { None }
+    if os::is_held(path) { os::record(path) } else { None }
 }
 
 #[cfg(test)]

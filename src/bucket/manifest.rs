@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::fields::{Doc, Fields};
 use super::fleet::{HealthCheck, Job, JobName, PortRef, Probe, Resources, RestartPolicy};
+use super::globs::path_glob;
 use super::json::{Json, Node};
 use super::units::Unit;
 
@@ -163,8 +164,18 @@ fn restart(doc: &mut Doc<'_>, fields: &Fields<'_>, job: &mut Job) {
         }
     }
     if let Some(node) = fields.get("restart_globs") {
-        job.restart_globs =
-            doc.texts(node, "`restart_globs`").into_iter().map(|(glob, _)| glob.to_owned()).collect();
+        for (glob, span) in doc.texts(node, "`restart_globs`") {
+            match path_glob(glob) {
+                Ok(_) => job.restart_globs.push(glob.to_owned()),
+                Err(error) => doc.error(
+                    "maand::bucket::bad_value",
+                    format!("`{glob}` is no pattern for paths: {}", error.kind()),
+                    &span,
+                    "this",
+                    "such as \"*.conf\" or \"conf/**\"; write \"[[]\" for a bracket itself",
+                ),
+            }
+        }
         if !job.restart_globs.is_empty() && job.restart_policy != RestartPolicy::Reload {
             doc.error(
                 "maand::bucket::bad_value",

@@ -4,9 +4,6 @@
 //! It must not know how the file is edited, nor what a run is.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::edit::DisabledEntry;
 use super::files::{DISABLED_LIMIT, read_text};
 use super::open::shown;
+use crate::os::disk;
 use crate::plan::Problem;
 
 /// The form of the record that this program writes.
@@ -94,15 +92,8 @@ impl Record {
 
     /// Writes the record; it is on disk when this returns.
     pub(super) fn save(&self, path: &Path) -> Result<(), Problem> {
-        let write = || -> io::Result<()> {
-            let fresh = path.with_extension("new");
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(serde_json::to_string(self)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, path)?;
-            File::open(path.parent().unwrap_or(path))?.sync_all()
-        };
+        let write =
+            || disk::replace(path, &serde_json::to_string(self).map_err(std::io::Error::from)?, 0o600);
         write().map_err(|error| {
             Problem::error("maand::bucket::write", format!("{} can not be written: {error}", shown(path)))
                 .help("disabled.json is not changed without it; check the disk and the permissions of the folder")

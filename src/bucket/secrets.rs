@@ -20,13 +20,22 @@ pub(super) struct KeyPair {
     pub(super) public: String,
 }
 
-/// Makes a key pair from the system's randomness.
-pub(super) fn generate(comment: &str) -> io::Result<KeyPair> {
+/// A new ed25519 key, from the system's randomness.
+///
+/// # Errors
+/// The system gives none.
+pub fn new_key(comment: &str) -> io::Result<PrivateKey> {
     let mut seed = [0; 32];
     // Never blocks once the system is up, and needs no crate.
     fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
     key.set_comment(comment);
+    Ok(key)
+}
+
+/// Makes a key pair.
+pub(super) fn generate(comment: &str) -> io::Result<KeyPair> {
+    let key = new_key(comment)?;
     let text = |result: Result<String, _>| {
         result.map_err(|error: russh::keys::ssh_key::Error| io::Error::other(error.to_string()))
     };

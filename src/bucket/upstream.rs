@@ -70,7 +70,8 @@ fn once<T>(
 ) -> rusqlite::Result<T> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(uri(db, immutable), flags)?;
+    let uri = database_uri(db, if immutable { "mode=ro&immutable=1" } else { "mode=ro" });
+    let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     let transaction = connection.unchecked_transaction()?;
@@ -79,20 +80,20 @@ fn once<T>(
     Ok(found)
 }
 
-/// `file:` with everything escaped that is not plain (<https://sqlite.org/uri.html>).
-fn uri(db: &Path, immutable: bool) -> PathBuf {
+/// The `file:` URI of a database, with everything escaped that is not plain, and with these parameters
+/// (<https://sqlite.org/uri.html>).
+pub fn database_uri(db: &Path, parameters: &str) -> PathBuf {
     let absolute = std::path::absolute(db).unwrap_or_else(|_| db.to_path_buf());
     let mut text = "file://".to_owned();
     for byte in absolute.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
             text.push(char::from(*byte));
         } else {
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, "%{byte:02x}");
         }
     }
-    text.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
-    text.into()
+    format!("{text}?{parameters}").into()
 }
 
 /// What tells whether somebody has written meanwhile.

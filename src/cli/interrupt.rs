@@ -1,10 +1,10 @@
 //! Ctrl-C, SIGTERM and SIGHUP: each asks for more than the one before, and says so; the last ends at once.
 
 use std::io::Write;
-
-use tokio::signal::unix::{SignalKind, signal};
+use std::ops::ControlFlow;
 
 use super::{CliError, Exit};
+use crate::os::signals::{self, Signal};
 use crate::plan::Problem;
 use crate::ssh::Cancel;
 
@@ -34,31 +34,16 @@ pub(super) fn on_signal(stages: Vec<Stage>) -> Result<(), CliError> {
 }
 
 fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (ready, listening) = std::sync::mpsc::channel();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        runtime.block_on(async move {
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-            let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else { return };
-            let _ = ready.send(());
-            let mut stages = stages.into_iter().peekable();
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                }
-                let mut stderr = std::io::stderr().lock();
-                let Some(Stage { cancel, meaning }) = stages.next() else {
-                    let _ = writeln!(stderr, "\nmaand: ended at once; what was under way is unknown");
-                    std::process::exit(i32::from(Exit::Resumable as u8));
-                };
-                cancel.cancel();
-                let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
-                let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");
-            }
-        });
-    })?;
-    // A signal that comes right after this call must not find the default.
-    listening.recv().map_err(|_| std::io::Error::other("signals can not be listened to"))
+    let mut stages = stages.into_iter().peekable();
+    signals::listen(&Signal::ENDING, move |_| {
+        let mut stderr = std::io::stderr().lock();
+        let Some(Stage { cancel, meaning }) = stages.next() else {
+            let _ = writeln!(stderr, "\nmaand: ended at once; what was under way is unknown");
+            std::process::exit(i32::from(Exit::Resumable as u8));
+        };
+        cancel.cancel();
+        let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
+        let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");
+        ControlFlow::Continue(())
+    })
 }

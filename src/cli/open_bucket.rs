@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
-use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
+use crate::bucket::{self, Bucket, Fleet, Host, Paths, Worker};
 use crate::plan::Problem;
 use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote, visible};
 
@@ -73,22 +73,27 @@ impl OpenBucket {
 
     /// Takes the bucket's lock for `who`, or says who has it (exit 4).
     pub(super) fn lock(&self, who: &str, cancel: &Cancel) -> Result<Guard, CliError> {
-        let path = &self.bucket.paths().catalog_lock;
-        lock::acquire(path, who, LOCK_WAIT, &|| cancel.is_cancelled()).map_err(|error| match error {
-            LockError::Held { .. } => CliError::new(
-                Exit::Locked,
-                Problem::error("maand::locked", error.to_string())
-                    .help("wait until it has ended, or end it; then try again"),
-            ),
-            LockError::Cancelled => CliError::new(
-                Exit::Resumable,
-                Problem::error("maand::interrupted", "interrupted; nothing was done"),
-            ),
-            LockError::Io { .. } => Problem::error("maand::bucket::lock", error.to_string())
-                .help("check the permissions of the bucket's data folder")
-                .into(),
-        })
+        take_lock(self.bucket.paths(), who, cancel)
     }
+}
+
+/// Takes a bucket's lock for `who`, or says who has it (exit 4).
+pub(super) fn take_lock(paths: &Paths, who: &str, cancel: &Cancel) -> Result<Guard, CliError> {
+    let path = &paths.catalog_lock;
+    lock::acquire(path, who, LOCK_WAIT, &|| cancel.is_cancelled()).map_err(|error| match error {
+        LockError::Held { .. } => CliError::new(
+            Exit::Locked,
+            Problem::error("maand::locked", error.to_string())
+                .help("wait until it has ended, or end it; then try again"),
+        ),
+        LockError::Cancelled => CliError::new(
+            Exit::Resumable,
+            Problem::error("maand::interrupted", "interrupted; nothing was done"),
+        ),
+        LockError::Io { .. } => Problem::error("maand::bucket::lock", error.to_string())
+            .help("check the permissions of the bucket's data folder")
+            .into(),
+    })
 }
 
 /// The transport to these workers, as `maand.conf`, `workers.json` and this user's own files say.
@@ -126,10 +131,7 @@ fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context
     settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
     settings.default_user = conf.ssh_user.clone();
     settings.key = Some(conf.ssh_key.clone());
-    settings.host_key_check = match conf.host_key_check {
-        HostKeyCheck::AcceptNew => ssh::HostKeyCheck::AcceptNew,
-        HostKeyCheck::Strict => ssh::HostKeyCheck::Strict,
-    };
+    settings.host_key_check = conf.host_key_check;
     settings.deadlines.connect = conf.connect_timeout;
     settings.handshakes = conf.max_handshakes as usize;
     settings.ask_passphrase = Some(Arc::new(|key: &Path| ask::passphrase(key)));

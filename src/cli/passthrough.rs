@@ -14,21 +14,17 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{self, Pid, kill_process};
 
 use super::args::{ColorChoice, Engine, OutputFormat};
-use super::open_bucket::OpenBucket;
+use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
-use crate::bucket::lock::{self, LockError};
 use crate::catalog::{Call, CatalogError, external};
+use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::sandbox;
 use crate::ssh::Cancel;
-
-/// A moment for another command to end; then it is said who holds the lock.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -118,7 +114,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     } else {
         let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
         let who = crate::ssh::visible(format!("maand {}", words.join(" ")).as_bytes());
-        let guard = lock::acquire(&paths.catalog_lock, &who, LOCK_WAIT, &|| false).map_err(lock_error)?;
+        let guard = take_lock(paths, &who, &Cancel::new())?;
         // The command keeps the lock for as long as it lives, also when we do not. There is no other
         // thread here yet that could start something.
         fcntl_setfd(guard.as_fd(), FdFlags::empty()).map_err(|error| broken(&error.into()))?;
@@ -165,28 +161,23 @@ fn prepare_job(context: &Context) -> Result<(), CliError> {
 /// Starts it in our process group, so that Ctrl-C reaches it as if it had been typed there, and waits for
 /// its end; signals that only we get are passed on.
 fn wait(command: &mut Command) -> std::io::Result<ExitStatus> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut quit = signal(SignalKind::quit())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut ended = signal(SignalKind::child())?;
-        let mut child = command.spawn()?;
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(status);
-            }
-            tokio::select! {
-                _ = ended.recv() => {}
-                // From a terminal they go to the whole group.
-                _ = interrupt.recv() => if !on_terminal() { pass_on(&child, Signal::INT) },
-                _ = quit.recv() => if !on_terminal() { pass_on(&child, Signal::QUIT) },
-                _ = terminate.recv() => pass_on(&child, Signal::TERM),
-                _ = hangup.recv() => pass_on(&child, Signal::HUP),
-            }
+    let asking = [Signal::Interrupt, Signal::Quit, Signal::Terminate, Signal::Hangup];
+    let mut signals = Signals::of(&[&asking[..], &[Signal::Child]].concat())?;
+    let mut child = command.spawn()?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
-    })
+        match signals.next() {
+            None | Some(Signal::Child) => {}
+            // From a terminal they go to the whole group.
+            Some(Signal::Interrupt) if !on_terminal() => pass_on(&child, process::Signal::INT),
+            Some(Signal::Quit) if !on_terminal() => pass_on(&child, process::Signal::QUIT),
+            Some(Signal::Interrupt | Signal::Quit) => {}
+            Some(Signal::Terminate) => pass_on(&child, process::Signal::TERM),
+            Some(Signal::Hangup) => pass_on(&child, process::Signal::HUP),
+        }
+    }
 }
 
 fn on_terminal() -> bool {
@@ -194,22 +185,9 @@ fn on_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
 }
 
-fn pass_on(child: &Child, signal: Signal) {
+fn pass_on(child: &Child, signal: process::Signal) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
-    }
-}
-
-fn lock_error(error: LockError) -> CliError {
-    match error {
-        LockError::Io { .. } => Problem::error("maand::bucket::lock", error.to_string())
-            .help("check the permissions of the bucket's data folder")
-            .into(),
-        error => CliError::new(
-            Exit::Locked,
-            Problem::error("maand::locked", error.to_string())
-                .help("wait until it has ended, or end it; then try again"),
-        ),
     }
 }
 

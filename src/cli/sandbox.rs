@@ -1,6 +1,7 @@
 //! `maand sandbox up`: a throwaway fleet in the foreground, and what to type next.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -15,9 +16,10 @@ use super::open_bucket::OpenBucket;
 use super::{CliError, Context, Exit};
 use crate::bucket::{Bucket, Host};
 use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
+use crate::os::signals::{Signal, listen};
 use crate::plan::Problem;
 use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
-use crate::ssh::Cancel;
+use crate::ssh::{Cancel, quote};
 
 /// For the first deployment of all demo jobs; a sandbox of hundreds on a busy machine takes a minute.
 const DEPLOY_WITHIN: Duration = Duration::from_secs(300);
@@ -142,7 +144,7 @@ pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> R
 
 fn announce(sandbox: &Sandbox) -> String {
     let bucket = sandbox.bucket_dir();
-    let bucket = shell_word(&bucket.to_string_lossy());
+    let bucket = quote(&bucket.to_string_lossy());
     let mut text = format!(
         "THIS IS A SANDBOX: {} throwaway workers on this machine. Nothing here is real.\n\n",
         sandbox.hosts().len()
@@ -209,15 +211,6 @@ fn announce_json(sandbox: &Sandbox) -> String {
     })
 }
 
-/// `text` as one word that can be pasted into a shell.
-fn shell_word(text: &str) -> String {
-    if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 fn interrupted() -> CliError {
     let problem = Problem::error("maand::interrupted", "interrupted before the sandbox was ready")
         .help("everything of it has ended; start it again when you like");
@@ -234,31 +227,19 @@ pub(super) struct Signals {
 impl Signals {
     /// From here on they no longer end the process by themselves.
     pub(super) fn listen() -> Result<Self, Problem> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| {
-            Problem::error("maand::sandbox::start", format!("can not listen for Ctrl-C: {error}"))
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let entered = runtime.enter();
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let mut kinds = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        drop(entered);
         let cancel = Cancel::new();
         let (sender, came) = std::sync::mpsc::channel();
         let listener = cancel.clone();
-        let listen = move || {
-            loop {
-                runtime.block_on(std::future::poll_fn(|context| {
-                    let any = kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
-                    if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-                }));
-                listener.cancel();
-                if sender.send(()).is_err() {
-                    return;
-                }
+        listen(&Signal::ENDING, move |_| {
+            listener.cancel();
+            match sender.send(()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
-        };
-        std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        })
+        .map_err(|error| {
+            Problem::error("maand::sandbox::start", format!("cannot listen for Ctrl-C: {error}"))
+        })?;
         Ok(Self { cancel, came })
     }
 

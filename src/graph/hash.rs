@@ -52,9 +52,6 @@ impl RolloutGraph {
             edges.extend((edge.target().index() as u32).to_le_bytes());
         }
         part(&edges);
-        hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex::encode(hasher.finalize())
     }
 }

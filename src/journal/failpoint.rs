@@ -1,14 +1,7 @@
-//! Death on demand: the process kills itself at a chosen commit, for crash tests and for
-//! `maand plan rehearse --kill-controller`.
-//!
-//! It is honoured in every build, so that what is tested is the program that is shipped. It gives
-//! nobody power that they lack: who sets the environment of a process can kill it as well, and a run
-//! must survive a kill at any instant anyway.
+//! The two sides of a commit as points where the process can be made to die, for crash tests and for
+//! `maand plan rehearse --kill-controller`. A run must survive a kill at any instant anyway.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::bucket::failpoint::die;
+use crate::os::failpoint::Failpoint;
 
 /// `MAAND_CRASH_AT=N`: this process ends by SIGKILL at its Nth commit, counted from 1. Counted are
 /// the transactions that create a run, append facts, or raise an epoch; not output nor requests.
@@ -18,26 +11,18 @@ pub const CRASH_AT: &str = "MAAND_CRASH_AT";
 /// (they are durable, and nothing has been done about them yet). `after` unless given.
 pub const CRASH_WHEN: &str = "MAAND_CRASH_WHEN";
 
-static COMMITS: AtomicU64 = AtomicU64::new(0);
+static BEFORE: Failpoint = Failpoint::new(|| wanted(true));
+static AFTER: Failpoint = Failpoint::new(|| wanted(false));
 
-fn wanted() -> Option<(u64, bool)> {
-    static WANTED: OnceLock<Option<(u64, bool)>> = OnceLock::new();
-    *WANTED.get_or_init(|| {
-        let at = std::env::var(CRASH_AT).ok()?.parse().ok()?;
-        Some((at, std::env::var(CRASH_WHEN).is_ok_and(|when| when == "before")))
-    })
+fn wanted(before: bool) -> Option<u64> {
+    let at = std::env::var(CRASH_AT).ok()?.parse().ok()?;
+    (std::env::var(CRASH_WHEN).is_ok_and(|when| when == "before") == before).then_some(at)
 }
 
 /// Commits `transaction`, with the failpoints on both sides.
 pub(super) fn commit(transaction: rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
-    let number = COMMITS.fetch_add(1, Ordering::Relaxed) + 1;
-    let here = wanted().filter(|(at, _)| *at == number).map(|(_, before)| before);
-    if here == Some(true) {
-        die();
-    }
+    BEFORE.reach();
     transaction.commit()?;
-    if here == Some(false) {
-        die();
-    }
+    AFTER.reach();
     Ok(())
 }

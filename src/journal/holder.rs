@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Process, ProcessState};
 use crate::engine::Millis;
+use crate::os::{Process, ProcessState, user_name};
 use crate::plan::Problem;
 
 /// The record in the lock file.
@@ -25,7 +25,8 @@ impl Holder {
     /// The record of this process.
     pub fn this_process(run: Option<String>, since: Millis) -> Self {
         let process = Process::this();
-        Self { run, who: format!("{}@{}", user_name(), process.host), since, process }
+        let user = user_name().unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+        Self { run, who: format!("{user}@{}", process.host), since, process }
     }
 
     /// In words: who, which process, since when.
@@ -79,11 +80,4 @@ impl Holder {
         )
         .help(help)
     }
-}
-
-fn user_name() -> String {
-    ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
 }

@@ -8,8 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::bucket::lock_file::{self, LockFile};
-use crate::bucket::{Process, ProcessState};
+use crate::os::{self, LockFile, Process, ProcessState};
 use crate::plan::Problem;
 
 use super::holder::Holder;
@@ -17,16 +16,12 @@ use super::holder::Holder;
 /// The lock file's name in the bucket's `data` folder.
 pub const LOCK_FILE: &str = "plan.lock";
 
-/// A reader of the record takes the lock for an instant ([`holder_of`]): look again before giving up.
-const LOOKS: u32 = 20;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-
 /// Why the lock was not given.
 #[derive(Debug)]
 pub enum LockError {
     /// Somebody holds it; exit code 4. [`Holder::problem`] has the words.
     Held(Box<Holder>),
-    /// The file can not be opened or written.
+    /// The file cannot be opened or written.
     Failed(Problem),
 }
 
@@ -41,19 +36,16 @@ impl RunLock {
     /// Who holds it.
     pub fn acquire(data_dir: &Path, record: &Holder) -> Result<Self, LockError> {
         let path = data_dir.join(LOCK_FILE);
-        for look in 0..LOOKS {
-            if look > 0 {
-                std::thread::sleep(BETWEEN_LOOKS);
-            }
-            if let Some(lock) = LockFile::take(&path, record).map_err(|error| failed(&path, "lock", error))? {
-                return Ok(Self(lock));
-            }
-        }
-        Err(LockError::Held(Box::new(lock_file::record(&path).unwrap_or_else(unknown_holder))))
+        // `take_within` looks again before it gives up: who reads the record ([`holder_of`]) takes the lock
+        // for an instant.
+        LockFile::take_within(&path, || record, Duration::ZERO, &|| false)
+            .map_err(|error| failed(&path, "lock", error))?
+            .map(Self)
+            .ok_or_else(|| LockError::Held(Box::new(os::record(&path).unwrap_or_else(unknown_holder))))
     }
 
     /// Takes the lock away from a holder that is stopped or gone, or, with `elsewhere`, from one on
-    /// another machine or in another container, for whose death the person vouches.
+    /// another machine or in another container, for whose death the operator vouches.
     ///
     /// The caller raises the run's epoch afterwards and before anything else.
     ///
@@ -67,12 +59,8 @@ impl RunLock {
         }
         // One at a time; others who take over do nothing long.
         let guard_path = data_dir.join("plan.lock.take-over");
-        let _guard = loop {
-            match LockFile::take(&guard_path, record).map_err(|error| failed(&guard_path, "lock", error))? {
-                Some(guard) => break guard,
-                None => std::thread::sleep(BETWEEN_LOOKS),
-            }
-        };
+        let _guard = LockFile::take_within(&guard_path, || record, Duration::MAX, &|| false)
+            .map_err(|error| failed(&guard_path, "lock", error))?;
         let holder = match Self::acquire(data_dir, record) {
             Err(LockError::Held(holder)) => holder,
             done => return done,
@@ -105,7 +93,7 @@ impl RunLock {
 /// Who holds the lock now; `None`: nobody.
 pub fn holder_of(data_dir: &Path) -> Option<Holder> {
     let path = data_dir.join(LOCK_FILE);
-    lock_file::is_held(&path).then(|| lock_file::record(&path).unwrap_or_else(unknown_holder))
+    os::is_held(&path).then(|| os::record(&path).unwrap_or_else(unknown_holder))
 }
 
 /// The record is written just after the lock is taken: it can be missing for an instant.

@@ -11,7 +11,6 @@ mod control;
 mod error;
 mod facts;
 mod failpoint;
-mod filesystem;
 mod history;
 mod holder;
 mod lock;

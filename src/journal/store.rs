@@ -7,11 +7,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode as FileMode, OFlags};
 
-use crate::bucket::disk;
+use crate::os::disk;
 
 use super::error::failed;
 use super::schema::{APPLICATION_ID, VERSION, migrate};
-use super::{JournalError, Operation, filesystem, holder_of};
+use super::{JournalError, Operation, holder_of};
 
 /// The journal's name in the bucket's `data` folder.
 pub const FILE: &str = "plan.db";
@@ -51,7 +51,7 @@ impl Journal {
         } else if !path.exists() {
             return Err(JournalError::NoJournal { path });
         }
-        if let Some(filesystem) = filesystem::network_filesystem(data_dir) {
+        if let Some(filesystem) = disk::network_filesystem(data_dir).ok().flatten() {
             return Err(JournalError::NetworkFilesystem { folder: data_dir.to_owned(), filesystem });
         }
         if rusqlite::version_number() < OLDEST_SQLITE.0 {

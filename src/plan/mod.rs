@@ -19,5 +19,5 @@ pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
 pub use schema::schema;
-pub use words::counted;
+pub use words::{counted, duration};
 pub use yaml::{MAX_BYTES, source_from_bytes};

@@ -1,5 +1,7 @@
-//! Numbers with their nouns, as people write them. Knows English plurals of the field's own nouns and
-//! nothing else; every room that speaks to people may use it.
+//! Numbers with their nouns, and durations as a plan writes them. Knows English plurals of the field's own
+//! nouns and nothing else; every room that writes messages may use it.
+
+use std::time::Duration;
 
 /// "1 worker", "2 workers"; "1 entry", "2 entries".
 pub fn counted(number: usize, what: &str) -> String {
@@ -12,9 +14,34 @@ pub fn counted(number: usize, what: &str) -> String {
     }
 }
 
+/// As it is written in a plan: "1h30m", "1s500ms", "0s".
+pub fn duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    let parts = [
+        (millis / 3_600_000, "h"),
+        (millis / 60_000 % 60, "m"),
+        (millis / 1000 % 60, "s"),
+        (millis % 1000, "ms"),
+    ];
+    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::*;
+    use crate::plan::parse_duration;
+
+    #[test]
+    fn a_duration_is_read_as_it_is_written() {
+        for millis in [0, 1, 999, 1000, 1500, 60_000, 5_400_000, 3_661_001, 8_760 * 3_600_000] {
+            let written = duration(Duration::from_millis(millis));
+            assert_eq!(parse_duration(&written), Ok(Duration::from_millis(millis)), "{written}");
+        }
+        assert_eq!(duration(Duration::from_millis(5_400_000)), "1h30m");
+    }
 
     #[test]
     fn one_is_singular_and_all_else_plural() {

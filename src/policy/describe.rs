@@ -1,7 +1,10 @@
 //! A verdict in words. It must not decide anything.
 
+use std::time::Duration;
+
 use super::{Reason, Verdict};
 use crate::graph::{RolloutGraph, TargetIx};
+use crate::plan::duration;
 
 /// A sentence names at most so many workers.
 const SHOWN: usize = 5;
@@ -96,15 +99,8 @@ fn local(graph: &RolloutGraph, at_ms: i64) -> String {
     at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %:z").to_string()
 }
 
-/// 95,000 is "1m 35s".
+/// Whole seconds, from one on.
 fn span(ms: i64) -> String {
-    let seconds = ms / 1000;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) if s > 0 => format!("{s}s"),
-        (0, 0, _) => format!("{ms}ms"),
-        (0, m, 0) => format!("{m}m"),
-        (0, m, s) => format!("{m}m {s}s"),
-        (h, 0, _) => format!("{h}h"),
-        (h, m, _) => format!("{h}h {m}m"),
-    }
+    let ms = ms.max(0).unsigned_abs();
+    duration(Duration::from_millis(if ms < 1000 { ms } else { ms - ms % 1000 }))
 }

@@ -27,5 +27,5 @@ pub use clock::now;
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use preflight::{Claim, release_claim};
 pub use run_loop::{LoopError, RunLoop, RunLoopParts};
-pub use signals::{handed_on as signals_are_handed_on, watch as watch_signals};
+pub use signals::watch as watch_signals;
 pub use workspace::workspace_hash;

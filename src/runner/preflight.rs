@@ -2,8 +2,6 @@
 //! found together. Then, and only for a run that will take place, a claim is written on each.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +10,7 @@ use crate::bucket::Host;
 use crate::catalog::Fence;
 use crate::engine::{Check, ErrorKind, StepError};
 use crate::graph::TargetIx;
+use crate::os::parallel_map;
 use crate::plan::StepKind;
 use crate::ssh::{Cancel, HostProfile, Remote};
 
@@ -99,7 +98,7 @@ impl StepExecutor {
         let tools = self.tools();
         let targets: Vec<TargetIx> = self.graph.target_indices().collect();
         let alone: Vec<Option<String>> = targets.iter().map(|target| left_alone(*target)).collect();
-        let looked = side_by_side(targets.len(), |at| {
+        let looked = parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
             let target = targets[at];
             let (check, claim) = match &alone[at] {
                 Some(reason) => (Check::LeftAlone { reason: reason.clone() }, None),
@@ -182,7 +181,7 @@ impl StepExecutor {
         let text = serde_json::to_string(claim).unwrap_or_default();
         let ready: Vec<usize> =
             (0..checks.len()).filter(|at| matches!(checks[*at], Check::Ready { .. })).collect();
-        let done = side_by_side(ready.len(), |at| {
+        let done = parallel_map(0..ready.len(), SIDE_BY_SIDE, |at| {
             let access = self.access(TargetIx(ready[at] as u32), cancel);
             let mut script = access.script("claim", CLAIM, PATIENCE);
             script.env.push(("CLAIM".into(), text.clone()));
@@ -208,7 +207,7 @@ impl StepExecutor {
 
     /// Takes this run's claims away, as far as the workers can be reached.
     pub fn release(&self, targets: &[TargetIx], cancel: &Cancel) {
-        side_by_side(targets.len(), |at| {
+        parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
             let access = self.access(targets[at], cancel);
             // A worker that can not be reached keeps the claim of a finished run, which counts for
             // nothing.
@@ -294,27 +293,4 @@ fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
         ),
     };
     (check, claim)
-}
-
-/// Runs `work` for 0..count, a bounded number at a time; results in order.
-fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(count));
-    std::thread::scope(|scope| {
-        for _ in 0..count.min(SIDE_BY_SIDE) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count {
-                        break;
-                    }
-                    let result = work(at);
-                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
 }

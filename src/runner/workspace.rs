@@ -20,7 +20,7 @@ pub fn workspace_hash(workspace: &Path) -> io::Result<String> {
             add(&mut hasher, workspace, &name)?;
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode};
 
 use super::FaultKind;
+use crate::os::quote;
 
 /// The Makefile of every job in a sandbox: needs make and a shell, nothing else.
 pub const DEMO_MAKEFILE: &str = r#"# A demo job of the sandbox: needs make and a shell, nothing else. `start` leaves one idle process
@@ -113,9 +114,11 @@ impl Root {
         if execute {
             std::fs::write(self.0.join("etc/execute"), "")?;
         }
-        let head =
-            format!("#!/bin/sh\n# A stand-in of the sandbox.\nroot={}\n{TELL}", quoted(&self.text("")));
-        let make = format!("make={}\n", quoted(&make.to_string_lossy()));
+        let head = format!(
+            "#!/bin/sh\n# A stand-in of the sandbox.\nroot={}\n{TELL}",
+            quote(self.text("").trim_end_matches('/'))
+        );
+        let make = format!("make={}\n", quote(&make.to_string_lossy()));
         for (name, body) in [
             ("sandbox-reboot", SANDBOX_REBOOT),
             (START_JOBS, BOOT),
@@ -169,11 +172,6 @@ impl Root {
         .map(|(name, value)| (name.to_owned(), value))
         .into()
     }
-}
-
-/// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.trim_end_matches('/').replace('\'', r"'\''"))
 }
 
 /// One line to the sandbox; without a sandbox there is no FIFO and nothing to wait for.

@@ -1,17 +1,10 @@
 //! Throwaway Ed25519 keys for the sandbox's hosts and its one client.
 
-use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::keys::{PrivateKey, PublicKey};
 
-/// A new key, from the system's randomness.
+/// A new key.
 pub(super) fn generate() -> Result<PrivateKey, String> {
-    // Two version-4 UUIDs would lack 12 bits of randomness: the kernel's own source it is.
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut seed))
-        .map_err(|error| format!("/dev/urandom: {error}"))?;
-    let pair = KeypairData::from(Ed25519Keypair::from_seed(&seed));
-    PrivateKey::new(pair, "maand sandbox").map_err(|error| error.to_string())
+    crate::bucket::new_key("maand sandbox").map_err(|error| error.to_string())
 }
 
 /// The private half as a file in OpenSSH's format.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::mirror::Blueprint;
+use crate::os::{self, LockFile};
 use crate::plan::Problem;
 
 /// Marks a folder as a sandbox's, so that a later one may empty it.
@@ -146,24 +147,19 @@ fn clear(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The process that has this sandbox, if it lives: its number stands in a file that it keeps locked.
-fn holder(path: &Path) -> Option<String> {
-    let file = std::fs::File::open(path.join(LOCK)).ok()?;
-    let free = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok();
-    (!free).then(|| std::fs::read_to_string(path.join(LOCK)).unwrap_or_default().trim().to_owned())
-}
-
 const LOCK: &str = "sandbox.pid";
 
-/// Says that this process has the sandbox, as long as the file is open.
-pub(super) fn hold(path: &Path) -> Result<std::fs::File, Problem> {
-    let held = || {
-        let mut file = std::fs::File::create(path.join(LOCK))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        std::io::Write::write_all(&mut file, format!("{}\n", std::process::id()).as_bytes())?;
-        Ok(file)
-    };
-    held().map_err(|error: std::io::Error| trouble("write to", path, &error))
+/// The process that has this sandbox, if it lives: its number stands in a file that it keeps locked.
+fn holder(path: &Path) -> Option<String> {
+    let path = path.join(LOCK);
+    os::is_held(&path).then(|| os::record::<u32>(&path).map_or_else(String::new, |pid| pid.to_string()))
+}
+
+/// Says that this process has the sandbox, as long as the lock is held.
+pub(super) fn hold(path: &Path) -> Result<LockFile, Problem> {
+    let lock = LockFile::take(&path.join(LOCK), &std::process::id())
+        .and_then(|lock| lock.ok_or_else(|| std::io::ErrorKind::WouldBlock.into()));
+    lock.map_err(|error| trouble("write to", path, &error))
 }
 
 /// A problem with a file or folder, with advice for the ones that people meet.

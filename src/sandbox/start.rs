@@ -15,6 +15,7 @@ use super::options::{Folder, hold, trouble};
 use super::worker::{Boot, Common, Control, LogEntry, Scout, Worker};
 use super::{Fault, SandboxOptions, WORKERS_MAX, keys, machine};
 use crate::bucket::Host;
+use crate::os::LockFile;
 use crate::plan::Problem;
 
 /// So long an end may take before the rest is left to the guards, which end by themselves.
@@ -29,7 +30,7 @@ pub struct Sandbox {
     ended: std::sync::Mutex<std_mpsc::Receiver<()>>,
     runtime: Option<Runtime>,
     // Dropped in this order, after everything has ended.
-    _held: std::fs::File,
+    _held: LockFile,
     folder: Folder,
 }
 

@@ -53,7 +53,7 @@ impl Report {
             hasher.update(format!("{at} {text}\n"));
         }
         hasher.update(&self.world);
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hasher.finalize())
     }
 
     /// What an undisturbed run and a resumed one must have in common.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::private_key::{is_encrypted, public_line};
+use super::private_key::{Outside, look};
 use super::route::{Hop, Key};
 use super::settings::{AskPassphrase, Settings};
 use super::wire::{Stop, Wire, code, code_of};
@@ -55,7 +55,7 @@ pub(super) fn authenticate(
     let mut tried = Vec::new();
     let mut unusable = None;
     for key in &hop.keys {
-        let Usable { text, passphrase } = match usable(key, settings, passphrases) {
+        let Usable { text, public_line, passphrase } = match usable(key, settings, passphrases) {
             Ok(Some(usable)) => usable,
             Ok(None) => continue,
             // A key that is there and not to be used is final: the next key must not hide it. One that
@@ -66,9 +66,8 @@ pub(super) fn authenticate(
                 continue;
             }
         };
-        let public = public_line(&text);
         let attempt = wire.drive(until, cancel, |session| {
-            session.userauth_pubkey_memory(&hop.user, public.as_deref(), &text, passphrase.as_deref())
+            session.userauth_pubkey_memory(&hop.user, public_line.as_deref(), &text, passphrase.as_deref())
         });
         match attempt {
             Ok(()) => return Ok(()),
@@ -181,6 +180,8 @@ fn key_file(key: &Key, why: &str) -> ConnectError {
 /// A private key that can be tried.
 struct Usable {
     text: String,
+    /// Its public half, where the text shows it.
+    public_line: Option<String>,
     /// If it has one.
     passphrase: Option<String>,
 }
@@ -197,11 +198,12 @@ fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<O
         return Err(key_file(key, &why));
     }
     let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
-    if !is_encrypted(&text) {
-        return Ok(Some(Usable { text, passphrase: None }));
+    let Outside { is_encrypted, public_line } = look(&text);
+    if !is_encrypted {
+        return Ok(Some(Usable { text, public_line, passphrase: None }));
     }
     match passphrases.of(&key.path, settings.ask_passphrase.as_ref()) {
-        Some(passphrase) => Ok(Some(Usable { text, passphrase: Some(passphrase) })),
+        Some(passphrase) => Ok(Some(Usable { text, public_line, passphrase: Some(passphrase) })),
         None => Err(key_file(
             key,
             "it has a passphrase and there is no terminal to ask on; load it into an SSH agent, or use a \

@@ -4,7 +4,7 @@
 //! Values never go in here. What is said on the channel is described in [`super::frame`]; this module must
 //! not know what scripts do.
 
-use super::quote::quote;
+use super::quote;
 
 /// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner; `$3` is added: `sh`, or where
 /// there is no `setsid`, `bash`: that can give a job a group of its own without a terminal, and most `sh`

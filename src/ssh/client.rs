@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use ssh2::{Channel, MethodType};
 
+use super::HostKeyCheck;
 use super::auth::{self, AuthFailure, Passphrases};
-use super::base64::fingerprint;
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
 use super::handshake_limiter::{Gates, Pass};
-use super::known_hosts::{self, HostKeyCheck, Known, Verdict};
+use super::known_hosts::{self, Known, Verdict, fingerprint};
 use super::route::{Hop, route};
 use super::settings::{Notice, Settings};
 use super::socket::{Socket, TICK, connect, pause};

@@ -2,6 +2,9 @@
 //! ProxyJump, UserKnownHostsFile, under `Host` patterns, `Match all`, `Match host` and `Include`
 //! (`ssh_config(5)`). As there, the first value wins, and identity files add up.
 //!
+//! Read here and not by a crate: what counts is what is refused, and that values stay as written until
+//! a hop is put together. Patterns are ssh's own: to `globset` the brackets of an address are a class.
+//!
 //! Other keywords have no say here, but for ProxyCommand, which would change where a connection goes:
 //! it is an error for the hosts it is meant for. It must not know the bucket.
 

@@ -23,7 +23,7 @@
 //! newline comes back as it was, and a line that ends is handed on at once.
 //! It must not know the transport.
 
-use super::quote::quote;
+use super::quote;
 use super::{Completion, HostProfile, Script, Shell};
 
 /// Printed by the bootstrap as soon as it runs: the login has worked.

@@ -1,27 +1,24 @@
 //! Known host keys: OpenSSH's file format (`sshd(8)`, SSH_KNOWN_HOSTS FILE FORMAT) with hashed names,
 //! patterns, `[host]:port` and `@revoked`; and storing a new key under a lock.
 //!
-//! It must not know how a key was shown.
+//! A line is taken apart here and only its field of names by `ssh-key`: its reader takes a line with two
+//! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor
+//! does it say whether a name matches. It must not know how a key was shown.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Base64Unpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use russh::keys::ssh_key::encoding::Decode;
+use russh::keys::ssh_key::known_hosts::HostPatterns;
 use rustix::fs::{FlockOperation, flock};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
-use super::base64;
 use super::config::matches_pattern;
-
-/// `host_key_check` in `maand.conf`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HostKeyCheck {
-    /// The first key that is seen is stored and shown; a changed one is final.
-    #[default]
-    AcceptNew,
-    /// The key must be known.
-    Strict,
-}
 
 /// One line that speaks of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +76,8 @@ impl Known {
             if names.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
                 continue;
             }
-            let Some(blob) = base64::decode(key) else { continue };
-            if speaks_of(names, name, kind, key, &blob) {
+            let Ok(blob) = Base64::decode_vec(key) else { continue };
+            if speaks_of(names, name) {
                 let noted = format!("{}:{}", file.display(), number + 1);
                 self.entries.push(Entry { revoked: marker.is_some(), kind: kind.into(), blob, noted });
             }
@@ -95,7 +92,7 @@ impl Known {
         match good.peek() {
             None => Verdict::New,
             Some(first) => {
-                let other = format!("{} ({})", base64::fingerprint(&first.blob), first.noted);
+                let other = format!("{} ({})", fingerprint(&first.blob), first.noted);
                 if good.any(|entry| entry.blob == shown) { Verdict::Known } else { Verdict::Changed(other) }
             }
         }
@@ -115,13 +112,23 @@ impl Known {
     }
 }
 
-/// Whether a line's first field speaks of `name`.
-fn speaks_of(names: &str, name: &str, kind: &str, key: &str, blob: &[u8]) -> bool {
-    if names.starts_with("|1|") {
-        return hashed_name_is(names, name, kind, key, blob);
-    }
+/// `SHA256:...` of a public key blob, as `ssh-keygen -l` prints it.
+pub(super) fn fingerprint(blob: &[u8]) -> String {
+    format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(blob)))
+}
+
+/// Whether a line's field of names speaks of `name`. A hashed name is an HMAC-SHA1 with the line's salt.
+fn speaks_of(names: &str, name: &str) -> bool {
+    let patterns = match names.parse() {
+        Ok(HostPatterns::Patterns(patterns)) => patterns,
+        Ok(HostPatterns::HashedName { salt, hash }) => {
+            return Hmac::<Sha1>::new_from_slice(&salt)
+                .is_ok_and(|mac| mac.chain_update(name).verify_slice(&hash).is_ok());
+        }
+        Err(_) => return false,
+    };
     let mut found = false;
-    for pattern in names.split(',') {
+    for pattern in patterns {
         match pattern.strip_prefix('!') {
             Some(not) if matches_pattern(&not.to_ascii_lowercase(), name) => return false,
             Some(_) => {}
@@ -129,18 +136,6 @@ fn speaks_of(names: &str, name: &str, kind: &str, key: &str, blob: &[u8]) -> boo
         }
     }
     found
-}
-
-/// The name is an HMAC-SHA1 with the line's own salt. libssh2 computes it: it is asked whether a file
-/// of this one line knows the line's own key under the name.
-fn hashed_name_is(names: &str, name: &str, kind: &str, key: &str, blob: &[u8]) -> bool {
-    let check = || -> Result<bool, ssh2::Error> {
-        let session = ssh2::Session::new()?;
-        let mut hosts = session.known_hosts()?;
-        hosts.read_str(&format!("{names} {kind} {key}\n"), ssh2::KnownHostFileKind::OpenSSH)?;
-        Ok(matches!(hosts.check(name, blob), ssh2::CheckResult::Match))
-    };
-    !name.contains('\0') && check().unwrap_or(false)
 }
 
 /// Stores a new key, unless another of us was faster: the file is read again under its lock, and what
@@ -157,7 +152,7 @@ pub(super) fn store(file: &Path, name: &str, shown: &[u8]) -> io::Result<Verdict
     if verdict == Verdict::New {
         let kind = blob_kind(shown).ok_or_else(|| io::Error::other("the key shown is malformed"))?;
         let newline = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
-        let line = format!("{newline}{name} {kind} {}\n", base64::encode(shown));
+        let line = format!("{newline}{name} {kind} {}\n", Base64::encode_string(shown));
         handle.write_all(line.as_bytes())?;
         handle.sync_data()?;
     }
@@ -174,10 +169,8 @@ fn open_private(file: &Path) -> io::Result<File> {
 }
 
 /// A public key blob begins with its type as an SSH string (RFC 4253, 6.6).
-fn blob_kind(blob: &[u8]) -> Option<String> {
-    let (length, rest) = blob.split_first_chunk::<4>()?;
-    let kind = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    String::from_utf8(kind.to_vec()).ok().filter(|kind| !kind.is_empty() && kind.is_ascii())
+fn blob_kind(mut blob: &[u8]) -> Option<String> {
+    String::decode(&mut blob).ok().filter(|kind| !kind.is_empty() && kind.is_ascii())
 }
 
 #[cfg(test)]
@@ -200,7 +193,7 @@ mod tests {
     #[test]
     fn plain_names_ports_patterns_and_negation() {
         let key = blob("ssh-ed25519", b"one");
-        let k = base64::encode(&key);
+        let k = Base64::encode_string(&key);
         let verdict =
             |name: &str, names: &str| known(name, &format!("{names} ssh-ed25519 {k}\n")).verdict(&key);
         assert_eq!(verdict("10.0.0.1", "10.0.0.1"), Verdict::Known);
@@ -217,7 +210,7 @@ mod tests {
         // Made by `ssh-keygen -H` for the name [127.0.0.1]:2222.
         let line = "|1|bUQ48O9zblg0Wj7l1eAM491PW+k=|Zmp6qU4TS5TMbaQDqKzXeRHt3AI= ssh-ed25519 \
                     AAAAC3NzaC1lZDI1NTE5AAAAICZ/QETUn/7vAABKsJyRAv5tjTYjrfFne/XLOISLJ5F/";
-        let key = base64::decode(line.rsplit(' ').next().unwrap()).unwrap();
+        let key = Base64::decode_vec(line.rsplit(' ').next().unwrap()).unwrap();
         assert_eq!(known("[127.0.0.1]:2222", line).verdict(&key), Verdict::Known);
         assert!(matches!(known("[127.0.0.1]:2222", line).verdict(b"other"), Verdict::Changed(_)));
         assert_eq!(known("127.0.0.1", line).verdict(&key), Verdict::New);
@@ -228,7 +221,7 @@ mod tests {
     #[test]
     fn changed_and_revoked() {
         let (one, two) = (blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two"));
-        let k = base64::encode(&one);
+        let k = Base64::encode_string(&one);
         let text = format!("h ssh-ed25519 {k}\n");
         assert!(matches!(known("h", &text).verdict(&two), Verdict::Changed(why) if why.contains("kh:1")));
         let text = format!("@revoked h ssh-ed25519 {k}\nh ssh-ed25519 {k}\n");
@@ -238,8 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn any_white_space_is_between_the_fields() {
+        let key = blob("ssh-ed25519", b"one");
+        let k = Base64::encode_string(&key);
+        for line in [format!("@revoked\th  ssh-ed25519\t{k}"), format!("  @revoked h ssh-ed25519 {k}  note")]
+        {
+            assert!(matches!(known("h", &line).verdict(&key), Verdict::Changed(_)), "{line}");
+        }
+    }
+
+    #[test]
     fn stored_types_are_asked_for_first() {
-        let text = format!("h ssh-rsa {}\n", base64::encode(&blob("ssh-rsa", b"x")));
+        let text = format!("h ssh-rsa {}\n", Base64::encode_string(&blob("ssh-rsa", b"x")));
         let order = known("h", &text).preference(&["ssh-ed25519", "rsa-sha2-512", "ssh-rsa"]);
         assert_eq!(order.as_deref(), Some("rsa-sha2-512,ssh-rsa,ssh-ed25519"));
         assert_eq!(known("h", "").preference(&["ssh-ed25519"]), None);

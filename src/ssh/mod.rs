@@ -4,7 +4,6 @@
 //! for; it never retries a script by itself.
 
 mod auth;
-mod base64;
 mod bootstrap;
 mod client;
 mod config;
@@ -15,22 +14,22 @@ mod group;
 mod handshake_limiter;
 mod jump;
 mod known_hosts;
-mod pool;
 mod private_key;
-mod quote;
 mod remote;
 mod route;
 mod settings;
 mod socket;
 mod sudo;
+mod visible;
 mod wire;
 
 pub use client::Ssh2Remote;
 pub use frame::{NotRun, sudo_refused};
 pub use group::{FENCED, Group, end_group, fence_snippet};
-pub use known_hosts::HostKeyCheck;
-pub use pool::for_each_host;
-pub use quote::{quote, visible};
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};
 pub use sudo::SUDO_FOR_ROOT;
+pub use visible::visible;
+
+pub use crate::bucket::HostKeyCheck;
+pub use crate::os::quote;

@@ -104,7 +104,7 @@ impl Settings {
         Self {
             ssh_config: Some(home.join(".ssh/config")),
             more_known_hosts: vec![home.join(".ssh/known_hosts")],
-            local_user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| {
+            local_user: crate::os::user_name().unwrap_or_else(|| {
                 if rustix::process::geteuid().is_root() { "root".into() } else { "agent".into() }
             }),
             agent: std::env::var_os("SSH_AUTH_SOCK").is_some(),

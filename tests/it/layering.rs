@@ -6,20 +6,22 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name directly.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("os", &[]),
     ("boot", &[]),
     ("plan", &[]),
-    ("bucket", &["plan"]),
+    ("bucket", &["os", "plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
-    ("journal", &["engine", "graph", "policy", "plan", "bucket"]),
-    ("ssh", &["boot", "bucket", "plan"]),
-    ("catalog", &["boot", "bucket", "ssh", "plan"]),
+    ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
+    ("ssh", &["boot", "os", "bucket", "plan"]),
+    ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["engine", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[
+            "os",
             "boot",
             "controller",
             "engine",
@@ -34,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
-    ("sandbox", &["bucket", "plan"]),
+    ("sandbox", &["os", "bucket", "plan"]),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.

@@ -252,7 +252,7 @@ fn sixty_at_once_come_through_a_throttled_server() {
     let options = crate::support::Options { max_startups: "10:30:60".into(), ..Default::default() };
     let Some(fleet) = Fleet::start_with(1, &options) else { return };
     let remote = Ssh2Remote::new(fleet.settings());
-    let results = maand::ssh::for_each_host((0..60).collect(), 60, |n: i32| {
+    let results = maand::os::parallel_map(0..60, 60, |n: i32| {
         let mut connection = connect(&remote, &fleet, 0);
         exited(connection.run(&script(&format!("exit {n}")), None)).0
     });
@@ -260,7 +260,7 @@ fn sixty_at_once_come_through_a_throttled_server() {
     // Also when others fill it up: without a bound of our own, dropped handshakes are tried again.
     let greedy = maand::ssh::Settings { handshakes: 60, ..fleet.settings() };
     let remote = Ssh2Remote::new(greedy);
-    let results = maand::ssh::for_each_host((0..60).collect(), 60, |n: i32| {
+    let results = maand::os::parallel_map(0..60, 60, |n: i32| {
         let mut connection = connect(&remote, &fleet, 0);
         exited(connection.run(&script(&format!("exit {n}")), None)).0
     });

@@ -186,7 +186,7 @@ fn scripts_with_the_lock_never_overlap_and_one_that_gave_up_never_starts() {
     let mut locked =
         script("mkdir /root/inside || exit 9; sleep 0.2; rmdir /root/inside; echo . >>/root/ran");
     locked.lock = true;
-    let codes = maand::ssh::for_each_host(vec![(); 6], 6, |()| {
+    let codes = maand::os::parallel_map(vec![(); 6], 6, |()| {
         exited(connect(&remote, &fleet, 0).run(&locked, None)).0
     });
     assert_eq!(codes, [0; 6]);

@@ -43,7 +43,7 @@ fn the_first_key_is_stored_and_a_changed_one_is_final() {
         ..fleet.settings()
     };
     let remote = Ssh2Remote::new(settings.clone());
-    maand::ssh::for_each_host(vec![(); 12], 12, |()| drop(connect(&remote, &fleet, 0)));
+    maand::os::parallel_map(vec![(); 12], 12, |()| drop(connect(&remote, &fleet, 0)));
     let file = fleet.folder().join("known_hosts");
     let stored = fs::read_to_string(&file).unwrap();
     assert_eq!(stored.lines().count(), 1, "{stored}");
@@ -169,7 +169,7 @@ fn a_passphrase_is_asked_for_once() {
         }))
     };
     let remote = Ssh2Remote::new(Settings { ask_passphrase: answer("open sesame"), ..settings.clone() });
-    maand::ssh::for_each_host(vec![(); 4], 4, |()| drop(connect(&remote, &fleet, 0)));
+    maand::os::parallel_map(vec![(); 4], 4, |()| drop(connect(&remote, &fleet, 0)));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     let error = refused(Settings { ask_passphrase: answer("wrong"), ..settings }, &fleet.host(0));
     assert!(matches!(error, ConnectError::KeyFile { .. }), "{error:?}");

@@ -16,9 +16,10 @@ use super::scripts::{Task, code, job_env};
 use super::state::{AllocationKey, Attempt, State};
 use super::store::Store;
 use super::tree::{Spool, Tree};
-use super::wire::{PARALLEL, Wire, each};
+use super::wire::{PARALLEL, Wire};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Action, CatalogError, WorkerOutcome};
+use crate::os::parallel_map;
 
 /// One deploy while it runs.
 pub(super) struct DeployExecution<'a> {
@@ -82,7 +83,7 @@ impl<'a> DeployExecution<'a> {
         }
         self.touch(&[], &hosts)?;
         let (state, wire) = (&self.state, self.wire);
-        let greeted = each(&hosts, PARALLEL, |host| {
+        let greeted = parallel_map(&hosts, PARALLEL, |host| {
             if let Some(why) = wire.stopped() {
                 return Some(WorkerOutcome::not_begun(why));
             }
@@ -121,8 +122,9 @@ impl<'a> DeployExecution<'a> {
         planned.iter().rev().for_each(|p| by_host.entry(&p.host).or_default().push(p));
         let by_host: Vec<Vec<&Planned>> = by_host.into_values().collect();
         let this = &*self;
-        let outcomes =
-            each(&by_host, PARALLEL, |list| list.iter().map(|p| (*p, this.stop_one(p))).collect::<Vec<_>>());
+        let outcomes = parallel_map(&by_host, PARALLEL, |list| {
+            list.iter().map(|p| (*p, this.stop_one(p))).collect::<Vec<_>>()
+        });
         let outcomes = outcomes.into_iter().flatten().map(|(planned, outcome)| {
             let gone = self.state.workers.get(&planned.host).is_none_or(|row| row.removed);
             let outcome = match outcome {
@@ -221,7 +223,7 @@ impl<'a> DeployExecution<'a> {
         }
         self.issue(batch)?;
         let this = &*self;
-        Ok(each(batch, PARALLEL, |planned| (*planned, this.roll_one(planned, spool))))
+        Ok(parallel_map(batch, PARALLEL, |planned| (*planned, this.roll_one(planned, spool))))
     }
 
     fn roll_one(&self, planned: &Planned, spool: &Lazy) -> WorkerOutcome {
@@ -317,7 +319,7 @@ impl<'a> DeployExecution<'a> {
             return self.settle(done);
         }
         let (state, wire) = (&self.state, self.wire);
-        let checked = each(&done, PARALLEL, |(planned, outcome)| {
+        let checked = parallel_map(&done, PARALLEL, |(planned, outcome)| {
             if !outcome.is_ok() {
                 return (outcome.clone(), false);
             }

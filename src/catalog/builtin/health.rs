@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::engine::Builtin;
 use super::probe;
 use super::state::{AllocationKey, State};
-use super::wire::{PARALLEL, Wire, each};
+use super::wire::{PARALLEL, Wire};
 use crate::bucket::{Host, JobName, PortRef, Probe};
 use crate::catalog::{AllocationHealth, Call, CatalogError, HealthReport, HealthRequest, WorkerOutcome};
+use crate::os::parallel_map;
 use crate::ssh::{Script, Shell};
 
 /// Tries of the round trip with `--wait`, as many as of a probe without numbers of its own.
@@ -47,7 +48,7 @@ pub(crate) fn health(
         })
         .map(|(host, _)| host)
         .collect();
-    let looked = each(&hosts, PARALLEL, |host| {
+    let looked = parallel_map(&hosts, PARALLEL, |host| {
         let outcome = round_trip(&wire, host, request.wait);
         let jobs: BTreeSet<&JobName> = state
             .allocations_of(host)

@@ -8,10 +8,11 @@ use super::engine::Builtin;
 use super::scripts::{Task, code, job_env};
 use super::state::{AllocationKey, AllocationRow, State};
 use super::sync;
-use super::wire::{PARALLEL, Wire, each};
+use super::wire::{PARALLEL, Wire};
 use crate::bucket::{Host, JobName};
 use crate::catalog::locking;
 use crate::catalog::{Action, AllocationReport, Call, CatalogError, JobRequest, Report, WorkerOutcome};
+use crate::os::parallel_map;
 use crate::plan::{Problem, Problems};
 
 /// Targets that change what runs; the others are asked for what they say.
@@ -64,7 +65,8 @@ pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result
     }
     for ((_, job), keys) in jobs {
         for batch in keys.chunks(at_once(&state, &job, &request.target)) {
-            let outcomes = each(batch, PARALLEL, |key| run(engine, &wire, &state, key, &request.target));
+            let outcomes =
+                parallel_map(batch, PARALLEL, |key| run(engine, &wire, &state, key, &request.target));
             for (key, outcome) in batch.iter().zip(outcomes) {
                 if !outcome.is_ok() && report.workers.get(&key.host).is_some_and(WorkerOutcome::is_ok) {
                     report.workers.insert(key.host.clone(), outcome.clone());

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::state::{AllocationKey, AllocationRow, Attempt, State, WorkerRow};
-use super::tree::{Tree, glob_matches};
-use crate::bucket::{Host, JobName, RestartPolicy};
+use super::tree::Tree;
+use crate::bucket::{Host, JobName, RestartPolicy, path_globs};
 use crate::catalog::{Action, DeployRequest};
 
 /// What is to be done to one allocation.
@@ -230,10 +230,10 @@ fn changed_action<F: Fn(&str) -> Option<Tree>>(
         RestartPolicy::Never => Action::Sync,
         RestartPolicy::Reload => {
             let restart = changed.is_none_or(|paths| {
+                // A catalog of an earlier build may hold what is no pattern: then a restart is the safe side.
                 paths.is_empty()
-                    || paths
-                        .iter()
-                        .any(|path| job.job.restart_globs.iter().any(|glob| glob_matches(glob, path)))
+                    || path_globs(&job.job.restart_globs)
+                        .map_or(true, |globs| paths.iter().any(|path| globs.is_match(path)))
             });
             if restart { Action::Restart } else { Action::Reload }
         }

@@ -16,7 +16,7 @@ use super::rows::{
 };
 use super::state::{AllocationKey, State};
 use super::tree::Tree;
-use crate::bucket::Host;
+use crate::bucket::{Host, database_uri};
 use crate::catalog::CatalogError;
 
 /// `maac`: says that a SQLite file is a catalog of ours.
@@ -67,18 +67,18 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let open = |name: &str, flags| -> Result<Self, rusqlite::Error> {
+        let open = |name: &Path, flags| -> Result<Self, rusqlite::Error> {
             let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(name, flags)?;
             connection.busy_timeout(BUSY)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Self { connection, path: path.to_owned() })
         };
-        let store = match open(&path.to_string_lossy(), OpenFlags::empty()) {
+        let store = match open(path, OpenFlags::empty()) {
             // On a read-only file system there can be no -shm file; where there is no log either,
             // the file itself is all there is.
             Err(error) if cannot_open(&error) && !wal_of(path).exists() => {
-                open(&immutable_uri(path), OpenFlags::SQLITE_OPEN_URI)
+                open(&database_uri(path, "immutable=1"), OpenFlags::SQLITE_OPEN_URI)
             }
             other => other,
         }
@@ -305,18 +305,6 @@ fn wal_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
-}
-
-/// `file:` URI of a path, for a database that nobody can change.
-fn immutable_uri(path: &Path) -> String {
-    let mut uri = String::from("file:");
-    for byte in path.to_string_lossy().bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(byte.into()),
-            other => uri.push_str(&format!("%{other:02X}")),
-        }
-    }
-    uri + "?immutable=1"
 }
 
 fn describe(path: &Path, error: &rusqlite::Error) -> CatalogError {

@@ -9,10 +9,11 @@ use super::engine::Builtin;
 use super::scripts::{Agreement, Task, code, compare};
 use super::state::State;
 use super::store::Store;
-use super::wire::{PARALLEL, Wire, each};
+use super::wire::{PARALLEL, Wire};
 use crate::bucket::Host;
 use crate::catalog::locking;
 use crate::catalog::{Call, CatalogError, Report, WorkerOutcome};
+use crate::os::parallel_map;
 
 /// What the check saw on one worker.
 pub(super) struct Seen {
@@ -44,7 +45,7 @@ pub(super) fn sync_check(
 
 /// Reads `worker.json` on each.
 pub(super) fn look(wire: &Wire<'_>, state: &State, workers: &[Host]) -> BTreeMap<Host, Seen> {
-    let seen = each(workers, PARALLEL, |host| look_at(wire, state, host));
+    let seen = parallel_map(workers, PARALLEL, |host| look_at(wire, state, host));
     workers.iter().cloned().zip(seen).collect()
 }
 

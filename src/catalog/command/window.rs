@@ -8,7 +8,8 @@ use super::one::Shared;
 use super::reboot_intent::speech;
 use super::{CommandOutcome, CommandRequest, CommandResult, Observer};
 use crate::bucket::Host;
-use crate::ssh::{Cancel, Remote, for_each_host};
+use crate::os::parallel_map;
+use crate::ssh::{Cancel, Remote};
 
 /// Runs the command; the results are in the order of the request's hosts, one for each.
 ///
@@ -60,7 +61,7 @@ impl Window<'_> {
     }
 
     fn slide(&self, hosts: Vec<Host>, concurrency: usize) -> Vec<CommandResult> {
-        for_each_host(hosts, concurrency, |host| {
+        parallel_map(hosts, concurrency, |host| {
             let began = Instant::now();
             let (outcome, took) = match self.stopped() {
                 Some(why) => (CommandOutcome::NotStarted { why }, Duration::ZERO),

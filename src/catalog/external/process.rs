@@ -11,15 +11,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::identity::{DEPTH, Program};
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::{Call, CatalogError};
+use crate::os::process_group;
 use crate::ssh::visible;
 
 /// Between two looks at a command that runs.
@@ -141,7 +140,7 @@ pub(super) fn run(
     };
     let mut tail = VecDeque::new();
     let mut given_up = None;
-    while !has_ended(&mut child) {
+    while !process_group::has_ended(&child) {
         for stream in &mut streams {
             stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
         }
@@ -158,7 +157,7 @@ pub(super) fn run(
         std::thread::sleep(TICK);
     }
     // Also after its own end: what it left behind in its group must not overlap the next command.
-    let status = end_group(&mut child).map_err(broken)?;
+    let status = process_group::end(&mut child, GRACE).map_err(broken)?;
     for stream in &mut streams {
         stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
         stream.finish(&mut |line| show(&mut tail, line));
@@ -188,10 +187,10 @@ impl Program {
             .spawn()
             .ok()?;
         let until = Instant::now() + GRACE;
-        while !has_ended(&mut child) && Instant::now() < until {
+        while !process_group::has_ended(&child) && Instant::now() < until {
             std::thread::sleep(TICK);
         }
-        let status = end_group(&mut child).ok()?;
+        let status = process_group::end(&mut child, GRACE).ok()?;
         let mut first = None;
         stdout
             .take(&mut |line| {
@@ -200,46 +199,6 @@ impl Program {
             .ok()?;
         first.filter(|line| status.success() && !line.is_empty()).map(|line| visible(line.as_bytes()))
     }
-}
-
-/// Whether the leader has ended. It is not reaped: its number must stay that of its group.
-fn has_ended(child: &mut Child) -> bool {
-    let Some(pid) = pid(child) else { return true };
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(waitid(WaitId::Pid(pid), options), Ok(None) | Err(rustix::io::Errno::INTR))
-}
-
-/// Ends what is left of the group, SIGTERM first, and reaps the leader.
-fn end_group(child: &mut Child) -> io::Result<ExitStatus> {
-    if let Some(group) = pid(child) {
-        let until = Instant::now() + GRACE;
-        if is_alive(group) {
-            let _ = kill_process_group(group, Signal::TERM);
-        }
-        while is_alive(group) && Instant::now() < until {
-            std::thread::sleep(TICK);
-        }
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    child.wait()
-}
-
-fn pid(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-}
-
-/// Whether a process of the group is neither a zombie nor gone (`proc_pid_stat(5)`).
-fn is_alive(group: Pid) -> bool {
-    let Ok(all) = std::fs::read_dir("/proc") else { return false };
-    let stats = all.flatten().filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit());
-    stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(|stat| {
-        // The name stands in parentheses and may hold anything, so the fields are counted after it.
-        let Some((_, fields)) = stat.rsplit_once(')') else { return false };
-        let mut fields = fields.split_whitespace();
-        let state = fields.next().unwrap_or("Z");
-        let its_group = fields.nth(1).and_then(|text| text.parse().ok());
-        its_group == Some(group.as_raw_nonzero().get()) && !matches!(state, "Z" | "X")
-    })
 }
 
 /// One stream of a command: a file without a name that it appends to, and how far we have read.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::database::{Row, Snapshot};
 use crate::bucket::{Host, JobName};
 use crate::catalog::Call;
-use crate::ssh::{self, Completion, Remote, Script, Shell, fence_snippet};
+use crate::os::parallel_map;
+use crate::ssh::{Completion, Remote, Script, Shell, fence_snippet};
 
 /// Workers that are worked on side by side.
 const PARALLEL: usize = 64;
@@ -68,7 +69,7 @@ pub(super) fn make(
             _ => workers.push(vec![allocation]),
         }
     }
-    let done = ssh::for_each_host(workers, PARALLEL, |mut of_worker| {
+    let done = parallel_map(workers, PARALLEL, |mut of_worker| {
         of_worker.retain(|((job, host), row)| {
             let why = run(remote, snapshot, target, job, host, row, call);
             let words = match &why {

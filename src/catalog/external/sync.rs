@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::database::Snapshot;
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, WorkerOutcome};
-use crate::ssh::{self, Completion, Remote, Script, Shell};
+use crate::os::parallel_map;
+use crate::ssh::{Completion, Remote, Script, Shell};
 
 /// Workers that are looked at side by side.
 const PARALLEL: usize = 64;
@@ -57,7 +58,7 @@ pub(super) fn look(
     hosts: Vec<Host>,
     call: &Call,
 ) -> BTreeMap<Host, Seen> {
-    ssh::for_each_host(hosts, PARALLEL, |host| {
+    parallel_map(hosts, PARALLEL, |host| {
         let seen = look_at(remote, snapshot, &host, call);
         (host, seen)
     })

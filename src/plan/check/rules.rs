@@ -1,7 +1,9 @@
 //! The rules of steps: what must come before or after what, and what a step must not do.
 
 use super::super::decode::{Draft, DraftStep};
-use super::super::{OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, Undo, When, code};
+use super::super::{
+    OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, Undo, When, code, duration,
+};
 use super::order::Ancestors;
 
 /// What `on_failure: ignore` would make unsafe: the steps that follow count on these.
@@ -25,10 +27,11 @@ pub(super) fn step(source: &Source, step: &DraftStep, problems: &mut Problems) {
         _ => None,
     };
     if let Some((least, what)) = least.filter(|(least, _)| timeout.value <= *least) {
-        let message = format!("`{keyword}` can never finish within its time-out of {}", text(timeout.value));
+        let message =
+            format!("`{keyword}` can never finish within its time-out of {}", duration(timeout.value));
         let problem = Problem::error(code::TIMEOUT_TOO_SHORT, message)
-            .at(source, timeout.span.clone(), format!("{what} takes {}", text(least)))
-            .help(format!("give the step a `timeout` of more than {}", text(least)));
+            .at(source, timeout.span.clone(), format!("{what} takes {}", duration(least)))
+            .help(format!("give the step a `timeout` of more than {}", duration(least)));
         problems.push(problem);
     }
 }
@@ -208,19 +211,4 @@ fn covers(wide: &When, narrow: &When) -> bool {
         || (texts(&wide.labels) == texts(&narrow.labels)
             && texts(&wide.jobs) == texts(&narrow.jobs)
             && tags(wide) == tags(narrow))
-}
-
-/// A duration as it is written in a plan.
-pub(super) fn text(duration: std::time::Duration) -> String {
-    let millis = duration.as_millis();
-    if millis == 0 {
-        return "0s".to_owned();
-    }
-    let parts = [
-        (millis / 3_600_000, "h"),
-        (millis / 60_000 % 60, "m"),
-        (millis / 1000 % 60, "s"),
-        (millis % 1000, "ms"),
-    ];
-    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
 }

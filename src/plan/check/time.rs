@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::super::decode::{Draft, DraftStep, open_minutes};
-use super::super::{Problem, Problems, Source, StepKind, code};
+use super::super::{Problem, Problems, Source, StepKind, code, duration};
 use super::Needs;
-use super::rules::text;
 
 /// Warns when the longest way through the steps of a worker, every step at its limit, takes longer than
 /// the window is open.
@@ -24,11 +23,11 @@ pub(super) fn window(
     }
     let message = format!(
         "one worker may take {} (the sum of its time-outs), and the window is open for {}",
-        text(longest),
-        text(open)
+        duration(longest),
+        duration(open)
     );
     let problem = Problem::warning(code::WINDOW_TOO_SHORT, message)
-        .at(source, window.span.clone(), format!("open for {}", text(open)))
+        .at(source, window.span.clone(), format!("open for {}", duration(open)))
         .help("a worker that is admitted late goes on after the window has closed: make the window longer or the \
                time-outs shorter");
     problems.push(problem);

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use maand::bucket::ProcessState;
 use maand::journal::{Holder, LOCK_FILE, LockError, RunLock, holder_of};
+use maand::os::ProcessState;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_until;

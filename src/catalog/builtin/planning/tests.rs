@@ -84,6 +84,7 @@ fn a_change_is_restarted_reloaded_or_copied() {
     assert_eq!(changed(RestartPolicy::Reload, &["*.conf"], "old").action, Action::Restart);
     // What has changed is not known any more.
     assert_eq!(changed(RestartPolicy::Reload, &[], "forgotten").action, Action::Restart);
+    assert_eq!(changed(RestartPolicy::Reload, &["["], "old").action, Action::Restart, "no pattern");
     assert_eq!(changed(RestartPolicy::Never, &[], "old").action, Action::Sync);
 }
 

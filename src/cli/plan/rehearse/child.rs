@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process, test_kill_proc
 
 use super::super::super::sandbox::Signals;
 use super::super::super::{CliError, Context, Exit};
+use crate::os::signals;
 use crate::plan::Problem;
-use crate::runner;
 
 /// Names, to a process, the rehearsal that started it. Its standard input is the life line then: it ends
 /// when the rehearsal does, whatever ended that.
@@ -37,7 +37,7 @@ pub(in super::super) fn obey_rehearsal() {
         }
         return;
     }
-    runner::signals_are_handed_on();
+    signals::leave_interrupts_to_parent();
     let watch = || {
         let mut nothing = [0; 1];
         while !matches!(std::io::stdin().read(&mut nothing), Ok(0)) {}

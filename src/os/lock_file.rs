@@ -1,7 +1,7 @@
 //! A lock between processes on one machine: `flock` on a file that also says who holds it.
 //!
 //! The kernel frees such a lock when its last descriptor closes, however the process ends; the record
-//! is for people and is never what decides. A lock file that was replaced under its holder is noticed
+//! is for those who look and is never what decides. A lock file that was replaced under its holder is noticed
 //! by its inode. This module must not know what is locked, nor what a record says.
 
 use std::fs::{self, File, OpenOptions};
@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -17,6 +18,11 @@ use serde::de::DeserializeOwned;
 
 /// A record is never longer than this.
 const RECORD_LIMIT: u64 = 64 * 1024;
+
+/// Between two tries. `flock` has no time-out of its own, and signals are not ours to use.
+const POLL: Duration = Duration::from_millis(20);
+/// Somebody who only looks has the lock for an instant: one try is never the last.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A held lock; dropping it gives it back.
 #[derive(Debug)]
@@ -32,7 +38,7 @@ impl LockFile {
     /// Somebody who only looks ([`is_held`]) has it for an instant, so a caller tries more than once.
     ///
     /// # Errors
-    /// The file can not be used.
+    /// The file cannot be used.
     pub fn take(path: &Path, record: &impl Serialize) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -50,11 +56,36 @@ impl LockFile {
         Ok(Some(lock))
     }
 
+    /// As [`LockFile::take`], trying again for as long as `patience` unless `cancelled`; `record` is
+    /// asked anew for each try. `None`: it was held all the time, or cancelled.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn take_within<R: Serialize>(
+        path: &Path,
+        record: impl Fn() -> R,
+        patience: Duration,
+        cancelled: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Self>> {
+        // `None`: beyond what the clock can say, so for ever.
+        let until = Instant::now().checked_add(patience.max(SHORTEST_PATIENCE));
+        loop {
+            if let Some(lock) = Self::take(path, &record())? {
+                return Ok(Some(lock));
+            }
+            let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
+            if cancelled() || left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(POLL.min(left));
+        }
+    }
+
     /// Puts a new file in the place of one whose holder is stopped or gone, and holds that. The former
     /// holder finds out by [`LockFile::is_current`]. The caller has made sure that it may.
     ///
     /// # Errors
-    /// The file can not be made.
+    /// The file cannot be made.
     pub fn replace(path: &Path, record: &impl Serialize) -> io::Result<Self> {
         let mut fresh = path.as_os_str().to_owned();
         fresh.push(format!(".{}", std::process::id()));
@@ -111,7 +142,7 @@ impl AsFd for LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Nobody reads the record of a free lock; it is emptied for people who look. Where a child
+        // Nobody reads the record of a free lock; it is emptied for those who look. Where a child
         // has inherited the descriptor the lock stays held, so nothing is unlocked explicitly.
         if self.is_current() {
             let _ = self.file.set_len(0);

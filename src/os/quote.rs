@@ -1,8 +1,7 @@
-//! The one quoting function for shell text, and the one that makes foreign bytes fit for a terminal.
+//! The one quoting function for shell text: nothing else in the program puts a value into it.
 //!
-//! Nothing else in the program puts a value into shell text. It must not know what the text is for.
-
-use std::fmt::Write;
+//! Not `shlex`, which chooses between two styles of quotes by the value: this one always writes single
+//! quotes, which no shell reads anything into, and the sandbox's servers read frames by that.
 
 /// One word for any POSIX shell: `quote("it's")` is `'it'\''s'`.
 ///
@@ -25,32 +24,6 @@ pub fn quote(value: &str) -> String {
     }
     word.push('\'');
     word
-}
-
-/// Text that is safe on a terminal: control characters (but for newline and tab) and the invisible
-/// characters that reorder text are shown as escapes, invalid UTF-8 as U+FFFD.
-pub fn visible(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => shown.push(c),
-            '\r' => shown.push_str("\\r"),
-            // Bidirectional overrides and isolates, zero-width and separators: they make text look like
-            // other text.
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-            }
-            c if c.is_control() => {
-                let _ = match u32::from(c) {
-                    code @ 0..=0x7f => write!(shown, "\\x{code:02x}"),
-                    code => write!(shown, "\\u{{{code:x}}}"),
-                };
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -79,12 +52,6 @@ mod tests {
         fn shell_text_stays_text(value in "[$`'\"\\\\(){};&|<>*?~!# \n\t\ra-c-]{0,40}") {
             prop_assert_eq!(through_a_shell(&value), value);
         }
-
-        #[test]
-        fn nothing_invisible_is_shown(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let shown = visible(&bytes);
-            prop_assert!(shown.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
-        }
     }
 
     #[test]
@@ -92,12 +59,5 @@ mod tests {
         assert_eq!(quote("/opt/worker-1/a.b"), "/opt/worker-1/a.b");
         assert_eq!(quote(""), "''");
         assert_eq!(quote("it's"), "'it'\\''s'");
-    }
-
-    #[test]
-    fn escapes_are_shown() {
-        assert_eq!(visible(b"a\x1b[31mred\r\n\x07"), "a\\x1b[31mred\\r\n\\x07");
-        assert_eq!(visible("a\u{202e}b\u{85}".as_bytes()), "a\\u{202e}b\\u{85}");
-        assert_eq!(visible(b"\xff"), "\u{fffd}");
     }
 }

@@ -30,7 +30,7 @@ pub enum ProcessState {
     Stopped,
     /// No such process, or a dead one.
     Gone,
-    /// On another machine, or in another container: it can not be told.
+    /// On another machine, or in another container: it cannot be told.
     Elsewhere,
 }
 
@@ -60,6 +60,11 @@ impl Process {
             Some(_) => ProcessState::Alive,
         }
     }
+}
+
+/// The name of the user who runs this process, as the environment says it; `None`: it does not.
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
 fn machine() -> String {

@@ -1,0 +1,124 @@
+//! Signals as an iterator, or as calls on a thread of their own.
+
+use std::ffi::c_int;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+/// A signal that somebody listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGQUIT: Ctrl-\.
+    Quit,
+    /// SIGTERM: a polite `kill`.
+    Terminate,
+    /// SIGHUP: the terminal has closed.
+    Hangup,
+    /// SIGCHLD: a child has ended, or was stopped.
+    Child,
+}
+
+const NUMBERS: [(Signal, c_int); 5] = [
+    (Signal::Interrupt, SIGINT),
+    (Signal::Quit, SIGQUIT),
+    (Signal::Terminate, SIGTERM),
+    (Signal::Hangup, SIGHUP),
+    (Signal::Child, SIGCHLD),
+];
+
+impl Signal {
+    /// What asks a program in the foreground to end.
+    pub const ENDING: [Self; 3] = [Self::Interrupt, Self::Terminate, Self::Hangup];
+
+    /// As in signal(7): `SIGINT`.
+    pub fn name(self) -> &'static str {
+        signal_hook::low_level::signal_name(self.number()).unwrap_or("a signal")
+    }
+
+    fn number(self) -> c_int {
+        // The table has them all, in this order.
+        NUMBERS[self as usize].1
+    }
+}
+
+static LEFT_TO_PARENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGINT does nothing here: our parent takes the terminal's signals, which reach both of
+/// us, and hands on what is meant for us as SIGTERM. Else one Ctrl-C would count twice.
+pub fn leave_interrupts_to_parent() {
+    LEFT_TO_PARENT.store(true, Ordering::Relaxed);
+}
+
+/// Signals in the order of their arrival; two of one kind in quick succession may be one. It never ends.
+#[derive(Debug)]
+pub struct Signals(signal_hook::iterator::Signals);
+
+impl Signals {
+    /// From now on these signals do not end the process by themselves any more, also when this is gone.
+    ///
+    /// # Errors
+    /// The system refuses to tell us.
+    pub fn of(signals: &[Signal]) -> io::Result<Self> {
+        signal_hook::iterator::Signals::new(signals.iter().map(|signal| signal.number())).map(Self)
+    }
+}
+
+impl Iterator for Signals {
+    type Item = Signal;
+
+    fn next(&mut self) -> Option<Signal> {
+        self.0.forever().find_map(|number| {
+            let (signal, _) = NUMBERS.into_iter().find(|(_, known)| *known == number)?;
+            let left = signal == Signal::Interrupt && LEFT_TO_PARENT.load(Ordering::Relaxed);
+            (!left).then_some(signal)
+        })
+    }
+}
+
+/// Calls `each` for each of these signals that arrives, on a thread of its own, until it breaks off.
+///
+/// # Errors
+/// As [`Signals::of`]; or no thread can be started.
+pub fn listen(
+    signals: &[Signal],
+    mut each: impl FnMut(Signal) -> ControlFlow<()> + Send + 'static,
+) -> io::Result<()> {
+    let mut arriving = Signals::of(signals)?;
+    let serve = move || while arriving.next().is_some_and(|signal| each(signal).is_continue()) {};
+    std::thread::Builder::new().name("signals".into()).spawn(serve).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_system() {
+        for (at, (signal, number)) in NUMBERS.into_iter().enumerate() {
+            assert_eq!((signal as usize, signal.number()), (at, number));
+        }
+        assert_eq!(NUMBERS.map(|(s, _)| s.name()), ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGCHLD"]);
+    }
+
+    #[test]
+    fn each_signal_is_a_call() {
+        let (sender, arrived) = channel();
+        // Nothing else in this test program uses it.
+        listen(&[Signal::Hangup], move |signal| match sender.send(signal) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        })
+        .unwrap();
+        for _ in 0..2 {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+            assert_eq!(arrived.recv_timeout(Duration::from_secs(60)).unwrap().name(), "SIGHUP");
+        }
+    }
+}
