@@ -17,13 +17,14 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{ColorChoice, Engine, OutputFormat};
+use super::args::{ColorChoice, OutputFormat};
 use super::open_bucket::OpenBucket;
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
 use crate::bucket::lock::{self, LockError};
 use crate::catalog::{Call, CatalogError, external};
 use crate::plan::Problem;
+use crate::run::Engine;
 use crate::sandbox;
 use crate::ssh::Cancel;
 

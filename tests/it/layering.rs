@@ -18,6 +18,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("runner", &["engine", "journal", "ssh", "catalog", "report", "graph", "policy", "plan", "bucket"]),
     ("sim", &["engine", "journal", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["bucket", "plan"]),
+    (
+        "run",
+        &["engine", "journal", "ssh", "catalog", "runner", "report", "graph", "policy", "plan", "bucket"],
+    ),
+    (
+        "rehearsal",
+        &[
+            "run", "runner", "sandbox", "engine", "journal", "ssh", "catalog", "report", "graph", "policy",
+            "plan", "bucket",
+        ],
+    ),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.

@@ -1,20 +1,12 @@
 //! `maand plan pause|abort|approve|retry|skip`: a request to the process that carries the run out, or,
 //! when there is none, a fact of our own.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
-use super::session::{self, Session, Stored};
-use crate::engine::{Control, Fact, Options, Request, facts_of};
-use crate::journal::{Holder, Journal, RequestState, RunId, holder_of};
-use crate::plan::Problem;
-use crate::runner;
-
-/// The runner looks for requests twice a second; one that is busy with its disk may take longer.
-const TAKEN_WITHIN: Duration = Duration::from_secs(15);
+use super::carry_out::{carry_out, site};
+use crate::engine::Control;
+use crate::run::{Controlled, Run, this_operator};
 
 /// A run.
 #[derive(Debug, Args)]
@@ -93,68 +85,12 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
-    let (bucket, mut journal) = session::open(context)?;
-    let id = match (&run.run, journal.unfinished()?) {
-        (None, Some(id)) => id,
-        (named, _) => journal.find(named.as_deref())?,
-    };
-    let by = Holder::this_process(None, runner::now()).who;
-    if holder_of(&bucket.paths().data).is_some() {
-        let request = journal.request(&id, &verb, &by, runner::now())?;
-        return wait_until_taken(&journal, request, &id);
-    }
-    let lock = session::lock(&bucket, Some(id.to_string()))?;
-    let stored = Stored::load(&journal, id)?;
-    let mut rollout = stored.rollout(Options::default())?;
-    let request = Request { n: 0, verb, by: by.clone(), at: runner::now() };
-    let facts = facts_of(&rollout, &request).map_err(refused)?;
-    if let Control::Abort { .. } = request.verb {
-        let epoch = journal.raise_epoch(&stored.id)?;
-        let stored = Stored { epoch, ..stored };
-        let outside = session::outside(&bucket, &stored.graph, context)?;
-        let workspace_hash = stored.header.workspace_hash.clone();
-        let session = Session { bucket, outside, journal, lock: Arc::new(lock), stored, workspace_hash };
-        let mut first = facts;
-        first.push(Fact::Resumed { by, fresh_process: true });
-        return session.run(first, None, context);
-    }
-    let now = runner::now();
-    for fact in &facts {
-        rollout.replay(now, fact).map_err(|illegal| refused(illegal.to_string()))?;
-    }
-    journal.append(&stored.id, stored.epoch, now, &facts, None)?;
-    out::note(&format!("Done; `maand plan resume {}` goes on with it.", stored.id));
-    Ok(Exit::Done)
-}
-
-fn refused(why: String) -> CliError {
-    let problem = Problem::error("maand::run::refused", format!("that can not be done now: {why}"))
-        .help("`maand plan status` shows where the run and its workers are");
-    CliError::new(Exit::Invalid, problem)
-}
-
-fn wait_until_taken(journal: &Journal, request: i64, id: &RunId) -> Result<Exit, CliError> {
-    let until = Instant::now() + TAKEN_WITHIN;
-    loop {
-        match journal.request_state(request)? {
-            RequestState::Taken => {
-                out::note(&format!(
-                    "Run {id} has taken it; `maand plan status {id}` shows what becomes of it."
-                ));
-                return Ok(Exit::Done);
-            }
-            RequestState::Refused(why) => return Err(refused(why)),
-            RequestState::Pending if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            RequestState::Pending => {
-                let message = format!("the process that carries run {id} out has not answered");
-                let help = format!(
-                    "it will see the request when it wakes up; if it never will: `maand plan resume {id} --take-over`"
-                );
-                let problem = Problem::error("maand::run::no_answer", message).help(help);
-                return Err(CliError::new(Exit::Locked, problem));
-            }
+    match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
+        Controlled::Taken(run) => {
+            out::note(&format!("Run {run} has taken it; `maand plan status {run}` shows what becomes of it."))
         }
+        Controlled::Recorded(run) => out::note(&format!("Done; `maand plan resume {run}` continues it.")),
+        Controlled::ToCarryOut(run) => return carry_out(*run, context),
     }
+    Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `maand plan ...`: one file per command.
 
 mod apply;
+mod carry_out;
 mod control;
 mod explain;
 mod list;
@@ -10,12 +11,11 @@ mod read;
 mod rehearse;
 mod release;
 mod resume;
+mod run_error;
 mod schema;
-mod session;
 mod show;
 mod simulate;
 mod status;
-pub(super) mod stored;
 mod validate;
 
 #[cfg(test)]
