@@ -34,7 +34,7 @@ pub(super) fn program(context: &Context) -> Result<Program, Problem> {
     connector(context).program()
 }
 
-/// Why this engine, for people.
+/// Why this engine, in words.
 pub(super) fn why(bucket: &Bucket, context: &Context) -> &'static str {
     match (context.engine, bucket.is_upstream()) {
         (Some(_), _) => "because of --engine",

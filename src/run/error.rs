@@ -18,7 +18,8 @@ pub enum RunError {
     /// The plan or the bucket is wrong, or the plan cannot be carried out on this bucket: nothing was touched.
     #[error("{0}")]
     Input(#[from] Problems),
-    /// A setting of the bucket, its key or the upstream program is missing or unusable: nothing was touched.
+    /// A setting of the bucket, its key, its lock file or the upstream program is missing or unusable: nothing was
+    /// touched.
     #[error(transparent)]
     Setting(#[from] Problem),
     /// The journal cannot be opened, read or written, or it does not have the run that is asked for.
@@ -124,7 +125,7 @@ impl From<LockError> for RunError {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Held(holder) => Self::Locked(holder),
-            LockError::Failed(problem) => Self::Journal(problem),
+            LockError::Failed(problem) => Self::Setting(problem),
         }
     }
 }

@@ -125,7 +125,7 @@ impl Prepared {
     /// be resumed.
     ///
     /// # Errors
-    /// The journal cannot be written: there is no run then.
+    /// The journal or the lock file cannot be written.
     pub fn start(mut self, consent: &Consent) -> Result<Run, RunError> {
         let started_at = now();
         let workspace_hash = self.inputs.workspace_hash.clone();

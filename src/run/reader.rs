@@ -8,6 +8,7 @@ use crate::engine::{AttemptId, Stamped};
 use crate::graph::RolloutGraph;
 use crate::journal::{self, Holder, Journal, Mode, Output, RunHeader, RunId};
 use crate::report::RunView;
+use crate::runner::now;
 
 use super::RunError;
 use super::stored::{compile_stored, empty_view, fold};
@@ -69,6 +70,7 @@ impl RunReader {
             self.fold(&mut view, &stamped)?;
         }
         view.set_orphaned(self.controller().is_none());
+        view.refresh(now());
         Ok((view, last))
     }
 

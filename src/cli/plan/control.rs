@@ -21,7 +21,7 @@ pub(super) struct RunArg {
 pub struct PauseArgs {
     #[command(flatten)]
     run: RunArg,
-    /// Why; shown to whoever looks
+    /// Why; `plan status` shows it
     #[arg(long)]
     reason: Option<String>,
 }
@@ -85,12 +85,33 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
+    let asked = requested(&verb);
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
-            out::note(&format!("Run {run} has taken it; `maand plan status {run}` shows what becomes of it."))
+            out::note(&format!("{asked} Follow run {run} with: maand plan status {run} --watch"));
         }
-        Controlled::Recorded(run) => out::note(&format!("Done; `maand plan resume {run}` continues it.")),
+        Controlled::Recorded(run) => {
+            out::note(&format!(
+                "{asked} No controller is running it; continue it with: maand plan resume {run}"
+            ));
+        }
         Controlled::ToCarryOut(run) => return carry_out(*run, context),
     }
     Ok(Exit::Done)
+}
+
+/// What follows from a request that was taken.
+fn requested(verb: &Control) -> String {
+    match verb {
+        Control::Pause { .. } => "Pause requested: the run starts no more workers.".to_owned(),
+        Control::Abort { revert: false } => "Abort requested: the run ends for good.".to_owned(),
+        Control::Abort { revert: true } => {
+            "Abort requested: the run undoes what it can on the workers that it started, and ends.".to_owned()
+        }
+        Control::Approve { .. } => "Approved.".to_owned(),
+        Control::Retry { host } => format!("Retry requested: {host} continues at its failed step."),
+        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed."),
+        Control::Resume => "Resume requested.".to_owned(),
+        Control::Stop => "Stop requested: steps in flight finish, and then the run stops.".to_owned(),
+    }
 }

@@ -34,8 +34,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     if args.watch && run.controller().is_some() {
         return watch(&run, context);
     }
-    let (mut view, _) = run.view()?;
-    view.refresh(now());
+    let (view, _) = run.view()?;
     if context.json {
         out::print_json(&json(&view)?)?;
     } else {

@@ -1,4 +1,4 @@
-//! A rehearsal for people: what it is made of, and its verdict.
+//! A rehearsal as text: what it is made of, and its verdict.
 
 use std::fmt::Write as _;
 
