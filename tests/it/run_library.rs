@@ -50,7 +50,9 @@ fn a_run_that_is_prepared_and_not_started_leaves_nothing() {
     let plan = plan(&bench, 1);
     let (site, looked_at) = (site(&bench), Mutex::new(BTreeSet::new()));
     let boots = bench.boots();
-    let progress = |host: &str, _: &_| drop(looked_at.lock().unwrap().insert(host.to_owned()));
+    let progress = |host: &str, _: &_| {
+        looked_at.lock().unwrap().insert(host.to_owned());
+    };
     let prepared = Run::prepare(&site, &request(&plan), &progress).unwrap();
     let hosts = [bench.host(0), bench.host(1)];
     assert_eq!(*looked_at.lock().unwrap(), BTreeSet::from(hosts.clone()));
@@ -113,7 +115,7 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let listed = runs(&site.bucket).unwrap();
     assert_eq!((listed.len(), listed[0].state), (1, PublicRunState::Paused));
     let waiting = explain(&site.bucket, None, &bench.host(1)).unwrap();
-    assert!(waiting.why.contains("lunch"), "{waiting:?}");
+    assert!(waiting.why.contains("paused"), "{waiting:?}");
     // A second one is refused, and without a controller a request is recorded at once.
     assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished(run)) if run == id));
     let again = Control::Pause { reason: Some("dinner".to_owned()) };
