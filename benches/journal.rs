@@ -1,19 +1,21 @@
-//! What the journal costs: one durable append, and the replay of 10,000 workers x 7 steps; and what the
-//! engine costs with it.
+//! What the journal costs: one durable append, a write of output and a look for requests, for small and
+//! large fleets; the replay of 10,000 workers x 7 steps; and what the engine costs with it.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use maand::engine::{
-    AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
+    AttemptId, AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, RunHeader, RunId, StepKinds};
+use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunId, StepKinds};
 use maand::plan::{Source, StepKind, parse};
 use maand::report::{RunInfo, RunView};
 
 const WORKERS: u32 = 10_000;
+const FLEETS: [u32; 3] = [3, 1_000, WORKERS];
 /// Seven steps, as in the usual rolling reboot.
 const PLAN: &str = "version: 1\nname: bench\nrollout: {concurrency: 100}\n\
     steps: [disable, deploy, reboot, wait_for_ssh, enable, deploy, health]\n";
@@ -96,13 +98,22 @@ fn play(graph: &Arc<RolloutGraph>) -> Vec<Fact> {
     facts
 }
 
-fn filled(graph: &Arc<RolloutGraph>) -> (tempfile::TempDir, Journal, RunId) {
+/// A run that has just begun.
+fn begun(graph: &RolloutGraph) -> (tempfile::TempDir, Journal, RunId) {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    let facts = play(graph);
-    let (run, _) = journal.create_run(&header(graph), &facts[..1]).unwrap();
-    for some in facts[1..].chunks(5_000) {
-        journal.append(&run, 1, 1_795_392_900_001, some, None).unwrap();
+    let workers = graph.targets.len() as u32;
+    let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
+    let (run, _) = journal.create_run(&header(graph), &[started]).unwrap();
+    (dir, journal, run)
+}
+
+/// A run with all its facts.
+fn filled(graph: &Arc<RolloutGraph>) -> (tempfile::TempDir, Journal, RunId) {
+    let (dir, journal, run) = begun(graph);
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
+    for some in play(graph)[1..].chunks(5_000) {
+        writer.append(1_795_392_900_001, some, None).unwrap();
     }
     (dir, journal, run)
 }
@@ -115,18 +126,64 @@ fn apply(bencher: divan::Bencher<'_, '_>) {
     bencher.counter(divan::counter::ItemsCount::new(facts)).bench_local(|| play(&graph).len());
 }
 
-/// One transaction of three facts with its sync: what the disk costs, mostly.
-#[divan::bench(max_time = 3)]
-fn append(bencher: divan::Bencher<'_, '_>) {
-    let graph = graph(3);
-    let (_dir, mut journal, run) = {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-        let (run, _) = journal.create_run(&header(&graph), &play(&graph)[..1]).unwrap();
-        (dir, journal, run)
-    };
+/// One transaction of three facts with its sync: what the disk costs, mostly. It must not grow with the
+/// fleet.
+#[divan::bench(max_time = 3, sample_count = 2_000, args = FLEETS)]
+fn append(bencher: divan::Bencher<'_, '_>, workers: u32) {
+    let (_dir, journal, run) = begun(&graph(workers));
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
-    bencher.bench_local(|| journal.append(&run, 1, 1, &facts, None).unwrap());
+    bencher.bench_local(|| writer.append(1, &facts, None).unwrap());
+}
+
+/// The same while another thread writes output without a pause: an append must not starve.
+#[divan::bench(max_time = 3, sample_count = 2_000)]
+fn append_beside_output(bencher: divan::Bencher<'_, '_>) {
+    let (_dir, journal, run) = begun(&graph(3));
+    let mut output = OutputWriter::open(&journal, &run).unwrap();
+    let flooding = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut all = Output::default();
+            while flooding.load(Ordering::Relaxed) {
+                all.push(&[b'x'; 65_536]);
+                output.write(AttemptId(7), "w1", &all).unwrap();
+            }
+        });
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
+        bencher.bench_local(|| writer.append(1, &facts, None).unwrap());
+        flooding.store(false, Ordering::Relaxed);
+    });
+}
+
+/// An attempt's whole output, beginning and end full.
+#[divan::bench(max_time = 3, sample_count = 2_000, args = FLEETS)]
+fn output(bencher: divan::Bencher<'_, '_>, workers: u32) {
+    let (_dir, journal, run) = begun(&graph(workers));
+    let mut writer = OutputWriter::open(&journal, &run).unwrap();
+    let mut output = Output::default();
+    output.push(&vec![b'x'; 1 << 20]);
+    bencher.bench_local(|| {
+        output.push(&[b'y'; 4096]);
+        writer.write(AttemptId(7), "w1", &output).unwrap();
+    });
+}
+
+/// What a flood of output costs where it is read, in pieces as they come out of a pipe.
+#[divan::bench(max_time = 3)]
+fn push(bencher: divan::Bencher<'_, '_>) {
+    let piece = [b'x'; 65_536];
+    let mut output = Output::default();
+    bencher.counter(divan::counter::BytesCount::of_slice(&piece)).bench_local(|| output.push(&piece));
+}
+
+/// Looking for requests when there are none.
+#[divan::bench(max_time = 1, args = FLEETS)]
+fn poll(bencher: divan::Bencher<'_, '_>, workers: u32) {
+    let (_dir, journal, run) = begun(&graph(workers));
+    let writer = journal.writer(&run, 1, 1).unwrap();
+    bencher.bench_local(|| writer.pending_requests().unwrap().len());
 }
 
 /// Reading and checking every fact.

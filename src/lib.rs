@@ -19,11 +19,13 @@
 //! | [`graph`] | compiles a plan and a fleet into a petgraph DAG of (worker, step) | plan, bucket |
 //! | [`policy`] | waves, concurrency, budgets, failure domains, windows | graph |
 //! | [`engine`] | facts in, effects out; one statig chart per worker; recovery from facts | graph, policy |
+//! | [`boot`] | machines that watch workers go down and come back | nothing below |
+//! | [`controller`] | the loop of a run as a machine: inputs in, durable facts, outputs out | engine, boot |
 //! | [`journal`] | SQLite: append facts, read them back, lock, history | engine's fact types |
 //! | [`ssh`] | the `Remote` trait and its ssh2 implementation, host keys, command framing | bucket |
 //! | [`catalog`] | build, deploy, health, job control | bucket, ssh |
-//! | [`runner`] | the only place where the world meets the engine | engine, journal, ssh, catalog, report |
-//! | [`sim`] | a simulated world under virtual time with seeded faults; drives the same engine | engine |
+//! | [`runner`] | threads, signals and connections around the controller | controller, journal, ssh, catalog, report |
+//! | [`sim`] | a simulated world under virtual time with seeded faults; drives the same controller | controller |
 //! | [`sandbox`] | a throwaway fleet: in-process SSH servers on loopback that can "reboot" | bucket |
 //! | [`report`] | folds facts into a view of the run; terminal and JSON | engine's fact types |
 //! | [`run`] | the life of a run: checks, consent, start, resume, control, reading | runner |
@@ -32,9 +34,11 @@
 //!
 //! `tests/it/layering.rs` reads the `use` lines and fails when a room uses one that it may not.
 
+pub mod boot;
 pub mod bucket;
 pub mod catalog;
 pub mod cli;
+pub mod controller;
 pub mod engine;
 pub mod graph;
 pub mod journal;

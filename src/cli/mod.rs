@@ -18,6 +18,7 @@ mod info;
 mod init;
 mod interrupt;
 mod job;
+mod journal_words;
 mod man;
 mod open_bucket;
 mod operate;

@@ -5,16 +5,15 @@
 
 use std::collections::VecDeque;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Fact, Millis, RunEnd, Stamped};
-use crate::plan::Problem;
 
-use super::error::{corrupt, problem};
-use super::history;
-use super::run::{self, RunId, StoredState};
-use super::{Journal, codes, failpoint};
+use super::error::failed;
+use super::run::{RunId, StoredState};
+use super::runs::RunRow;
+use super::{Journal, JournalError, Operation, history};
 
 /// The first half of a SHA-256: 128 bits against accidents, not against a forger, who could write a
 /// whole new chain.
@@ -62,34 +61,77 @@ pub(super) struct End {
     pub(super) state: StoredState,
 }
 
-/// Inserts `facts` behind `end` and moves the run's own notes along. Within the caller's transaction.
-pub(super) fn insert(
+/// A fact with what is stored of it.
+pub(super) struct NewFact {
+    pub(super) stamped: Stamped,
+    text: String,
+    chain: Chain,
+}
+
+impl End {
+    /// Numbers and links `facts` behind this end, which moves behind them.
+    pub(super) fn extend(
+        &mut self,
+        epoch: u64,
+        at: Millis,
+        facts: &[Fact],
+    ) -> Result<Vec<NewFact>, JournalError> {
+        let mut new = Vec::with_capacity(facts.len());
+        for fact in facts {
+            let text = serde_json::to_string(fact)
+                .map_err(|source| JournalError::Encode { what: "fact", source })?;
+            self.seq += 1;
+            self.chain = self.chain.next(self.seq, at, epoch, &text);
+            self.state = state_after(self.state, fact);
+            let stamped = Stamped { seq: self.seq, at, epoch, fact: fact.clone() };
+            new.push(NewFact { stamped, text, chain: self.chain });
+        }
+        Ok(new)
+    }
+}
+
+/// Moves a run's own notes from `before` to `after`, if its epoch and its newest fact are as its writer
+/// knows them. Within the caller's transaction, and before [`insert`]: the number of a fact that
+/// somebody else has appended is taken.
+pub(super) fn advance(
     db: &Connection,
     n: i64,
-    mut end: End,
     epoch: u64,
+    before: &End,
+    after: &End,
     at: Millis,
-    facts: &[Fact],
-) -> rusqlite::Result<Vec<Stamped>> {
-    let mut statement =
-        db.prepare("INSERT INTO fact (run, seq, at, epoch, fact, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let mut stamped = Vec::with_capacity(facts.len());
-    for fact in facts {
-        let text = serde_json::to_string(fact)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        end.seq += 1;
-        end.chain = end.chain.next(end.seq, at, epoch, &text);
-        end.state = state_after(end.state, fact);
-        statement.execute(params![n, end.seq as i64, at, epoch as i64, text, end.chain.bytes()])?;
-        history::note_end(db, n, fact)?;
-        stamped.push(Stamped { seq: end.seq, at, epoch, fact: fact.clone() });
-    }
-    db.execute(
-        "UPDATE run SET last_seq = ?2, chain = ?3, last_at = ?4, state = ?5,
-            finished_at = coalesce(finished_at, CASE WHEN ?6 THEN ?4 END) WHERE n = ?1",
-        params![n, end.seq as i64, end.chain.bytes(), at, end.state.as_str(), end.state.is_final()],
+) -> rusqlite::Result<bool> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE run SET last_seq = ?1, chain = ?2, last_at = ?3, state = ?4,
+                finished_at = coalesce(finished_at, CASE WHEN ?5 THEN ?3 END)
+             WHERE n = ?6 AND epoch = ?7 AND last_seq = ?8 AND chain = ?9",
+        )?
+        .execute(params![
+            after.seq as i64,
+            after.chain.bytes(),
+            at,
+            after.state.as_str(),
+            after.state.is_final(),
+            n,
+            epoch as i64,
+            before.seq as i64,
+            before.chain.bytes(),
+        ])?;
+    Ok(changed == 1)
+}
+
+/// Stores new facts. Within the caller's transaction.
+pub(super) fn insert(db: &Connection, n: i64, facts: &[NewFact]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO fact (run, seq, at, epoch, fact, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    Ok(stamped)
+    for NewFact { stamped, text, chain } in facts {
+        let (seq, epoch) = (stamped.seq as i64, stamped.epoch as i64);
+        statement.execute(params![n, seq, stamped.at, epoch, text, chain.bytes()])?;
+        history::note_end(db, n, &stamped.fact)?;
+    }
+    Ok(())
 }
 
 fn state_after(before: StoredState, fact: &Fact) -> StoredState {
@@ -98,7 +140,7 @@ fn state_after(before: StoredState, fact: &Fact) -> StoredState {
         Fact::Paused { .. } => StoredState::Paused,
         Fact::Interrupted { .. } => StoredState::Interrupted,
         Fact::Halted { .. } => StoredState::Halted,
-        // Retried or skipped workers let a halted run go on.
+        // Retried or skipped workers let a halted run continue.
         Fact::WorkerAdmitted { .. } | Fact::Issued { .. } if before == StoredState::Halted => {
             StoredState::Running
         }
@@ -112,73 +154,16 @@ fn state_after(before: StoredState, fact: &Fact) -> StoredState {
 }
 
 impl Journal {
-    /// Appends facts behind the run's newest one: all of them or none, durable when this returns.
-    /// With `handled`, the control request that led to them is marked as taken in the same transaction.
-    ///
-    /// # Errors
-    /// [`codes::FENCED`] when `epoch` is not the run's: a newer controller has taken over, and this one
-    /// must stop at once. [`codes::FINISHED`] after the run's last fact (but for `Finished`). Others: see [`codes`]. After an
-    /// error nothing may be dispatched.
-    pub fn append(
-        &mut self,
-        id: &RunId,
-        epoch: u64,
-        at: Millis,
-        facts: &[Fact],
-        handled: Option<i64>,
-    ) -> Result<Vec<Stamped>, Problem> {
-        if facts.is_empty() && handled.is_none() {
-            return Ok(Vec::new());
-        }
-        let path = self.path.clone();
-        let failed = |error| problem(&path, "write to", error);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let row = run::row(&transaction, id).map_err(failed)?;
-        if row.epoch != epoch {
-            return Err(Problem::error(
-                codes::FENCED,
-                format!(
-                    "another controller has taken over run {id} (epoch {}, this one has {epoch})",
-                    row.epoch
-                ),
-            )
-            .help(format!(
-                "this one stops here and does nothing more; `maand plan status {id}` shows the run"
-            )));
-        }
-        // An answer that comes late is kept: it changes nothing any more.
-        let late_answers = facts.iter().all(|fact| matches!(fact, Fact::Finished { .. }));
-        if row.end.state.is_final() && !late_answers {
-            return Err(run::finished(id));
-        }
-        let stamped = insert(&transaction, row.n, row.end, epoch, at, facts).map_err(failed)?;
-        if let Some(request) = handled {
-            transaction
-                .execute("UPDATE request SET taken_at = ?2 WHERE n = ?1", params![request, at])
-                .map_err(failed)?;
-        }
-        failpoint::commit(transaction).map_err(failed)?;
-        Ok(stamped)
-    }
-
     /// The facts of a run from the first one to the newest of this moment.
     ///
     /// # Errors
-    /// [`codes::UNKNOWN_RUN`]; from the iterator [`codes::CORRUPT`] naming the first fact that is not
-    /// what was written, and [`codes::NEWER`] for one that this program does not know. It ends there.
-    pub fn read(&self, id: &RunId) -> Result<Facts<'_>, Problem> {
+    /// [`JournalError::UnknownRun`]; from the iterator [`JournalError::Corrupt`] naming the first fact
+    /// that is not what was written, and [`JournalError::NewerFact`] for one that this program does not
+    /// know. It ends there.
+    pub fn read(&self, id: &RunId) -> Result<Facts<'_>, JournalError> {
         let row = self.row(id)?;
-        Ok(Facts {
-            journal: self,
-            n: row.n,
-            run: id.clone(),
-            chain: Some(Chain::start(id.as_str(), &row.header)),
-            seq: 0,
-            end: row.end,
-            page: VecDeque::new(),
-            broken: false,
-        })
+        let chain = Chain::start(id.as_str(), &self.header(id, row.n)?);
+        Ok(Facts::new(self, id, &row, 0, Some(chain)))
     }
 
     /// The facts after `seq` up to the newest of this moment, for somebody who has read the ones before
@@ -186,13 +171,11 @@ impl Journal {
     ///
     /// # Errors
     /// As of [`Journal::read`].
-    pub fn read_after(&self, id: &RunId, seq: u64) -> Result<Facts<'_>, Problem> {
-        let mut facts = self.read(id)?;
-        if seq > 0 {
-            facts.seq = seq;
-            facts.chain = None;
+    pub fn read_after(&self, id: &RunId, seq: u64) -> Result<Facts<'_>, JournalError> {
+        if seq == 0 {
+            return self.read(id);
         }
-        Ok(facts)
+        Ok(Facts::new(self, id, &self.row(id)?, seq, None))
     }
 }
 
@@ -222,9 +205,14 @@ struct Stored {
     chain: Chain,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    fn new(journal: &'a Journal, run: &RunId, row: &RunRow, seq: u64, chain: Option<Chain>) -> Self {
+        let page = VecDeque::new();
+        Self { journal, n: row.n, run: run.clone(), chain, seq, end: row.end, page, broken: false }
+    }
+
     fn fetch(&mut self) -> rusqlite::Result<()> {
-        let mut statement = self.journal.db.prepare(
+        let mut statement = self.journal.db.prepare_cached(
             "SELECT seq, at, epoch, fact, chain FROM fact
              WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
         )?;
@@ -244,13 +232,13 @@ impl Facts<'_> {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Stamped>, Problem> {
+    fn step(&mut self) -> Result<Option<Stamped>, JournalError> {
         if self.seq >= self.end.seq {
             return Ok(None);
         }
         if self.page.is_empty() {
             self.fetch().map_err(|error| match error {
-                rusqlite::Error::SqliteFailure(..) => problem(&self.journal.path, "read", error),
+                rusqlite::Error::SqliteFailure(..) => failed(&self.journal.path, Operation::Read)(error),
                 other => self.damaged(format_args!("fact {} or one after it: {other}", self.seq + 1)),
             })?;
         }
@@ -272,28 +260,23 @@ impl Facts<'_> {
             return Err(self.damaged(format_args!("fact {wanted}, the newest, is not what was written")));
         }
         // Its hash is right, so these are the bytes that were written: by a program that knows more.
-        let fact = serde_json::from_str(&stored.text).map_err(|error| {
-            Problem::error(
-                codes::NEWER,
-                format!(
-                    "run {} has a fact that this program does not know (number {wanted}: {error})",
-                    self.run
-                ),
-            )
-            .help("a newer maand has worked on this run; use that version, or a newer one")
+        let fact = serde_json::from_str(&stored.text).map_err(|source| JournalError::NewerFact {
+            run: self.run.clone(),
+            seq: wanted,
+            source,
         })?;
         self.chain = Some(stored.chain);
         self.seq = wanted;
         Ok(Some(Stamped { seq: stored.seq, at: stored.at, epoch: stored.epoch, fact }))
     }
 
-    fn damaged(&self, what: impl std::fmt::Display) -> Problem {
-        corrupt(&self.journal.path, format_args!("run {}: {what}", self.run))
+    fn damaged(&self, what: impl std::fmt::Display) -> JournalError {
+        JournalError::corrupt(&self.journal.path, format_args!("run {}: {what}", self.run))
     }
 }
 
 impl Iterator for Facts<'_> {
-    type Item = Result<Stamped, Problem>;
+    type Item = Result<Stamped, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.broken {
@@ -302,5 +285,45 @@ impl Iterator for Facts<'_> {
         let next = self.step();
         self.broken = next.is_err();
         next.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::HaltReason;
+    use crate::graph::TargetIx;
+
+    #[test]
+    fn a_link_depends_on_all_that_is_stored_of_a_fact() {
+        let start = Chain::start("20261123-0015-abcd", "{}");
+        let next = start.next(1, 2, 3, "fact");
+        assert_eq!(next, start.next(1, 2, 3, "fact"));
+        for other in [
+            start.next(2, 2, 3, "fact"),
+            start.next(1, 3, 3, "fact"),
+            start.next(1, 2, 4, "fact"),
+            start.next(1, 2, 3, "facts"),
+            next.next(1, 2, 3, "fact"),
+            Chain::start("20261123-0015-abcd", "{ }").next(1, 2, 3, "fact"),
+            Chain::start("20261123-0015-abce", "{}").next(1, 2, 3, "fact"),
+        ] {
+            assert_ne!(next, other);
+        }
+    }
+
+    #[test]
+    fn the_newest_facts_say_how_a_run_stands() {
+        let halted = || Fact::Halted { reason: HaltReason::TooManyFailures { failed: 1, allowed: 0 } };
+        let resumed = || Fact::Resumed { by: "me".into(), fresh_process: true };
+        let admitted = || Fact::WorkerAdmitted { target: TargetIx(0) };
+        let paused = || Fact::Paused { by: "me".into(), reason: "asked".into() };
+        let state = |facts: Vec<Fact>| facts.iter().fold(StoredState::Running, state_after);
+        assert_eq!(state(vec![paused()]), StoredState::Paused);
+        assert_eq!(state(vec![paused(), resumed()]), StoredState::Running);
+        assert_eq!(state(vec![paused(), admitted()]), StoredState::Paused, "it was under way already");
+        assert_eq!(state(vec![halted(), Fact::BeforeDone]), StoredState::Halted);
+        assert_eq!(state(vec![halted(), admitted()]), StoredState::Running, "somebody was retried");
+        assert_eq!(state(vec![halted(), Fact::RunFinished { end: RunEnd::Failed }]), StoredState::Failed);
     }
 }

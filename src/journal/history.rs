@@ -6,11 +6,10 @@ use rusqlite::{Connection, params};
 
 use crate::engine::{AttemptId, Check, Evidence, Fact, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
-use crate::plan::Problem;
 
-use super::Journal;
-use super::error::problem;
+use super::error::failed;
 use super::run::RunId;
+use super::{Journal, JournalError, Operation};
 
 /// How a worker stands in the list of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +17,7 @@ enum WorkerEnd {
     Succeeded,
     /// It may have been reverted since.
     Failed,
-    /// A person took it out, or had disabled it before.
+    /// An operator took it out, or had disabled it before.
     Skipped,
 }
 
@@ -51,11 +50,13 @@ pub(super) fn note_end(db: &Connection, n: i64, fact: &Fact) -> rusqlite::Result
             Some(WorkerEnd::Failed) => "failed",
             Some(WorkerEnd::Skipped) => "skipped",
             None => {
-                db.execute("DELETE FROM worker_end WHERE run = ?1 AND target = ?2", params![n, target.0])?;
+                db.prepare_cached("DELETE FROM worker_end WHERE run = ?1 AND target = ?2")?
+                    .execute(params![n, target.0])?;
                 continue;
             }
         };
-        db.execute("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)", params![n, target.0, how])?;
+        db.prepare_cached("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)")?
+            .execute(params![n, target.0, how])?;
     }
     Ok(())
 }
@@ -76,8 +77,8 @@ impl Journal {
     /// had nothing to do are left out.
     ///
     /// # Errors
-    /// See [`super::codes`].
-    pub fn durations(&self) -> Result<BTreeMap<String, Vec<Millis>>, Problem> {
+    /// As of [`Journal::read`].
+    pub fn durations(&self) -> Result<BTreeMap<String, Vec<Millis>>, JournalError> {
         let mut durations: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
         for id in self.finished_runs(RUNS_FOR_ESTIMATES)? {
             let kinds = self.run(&id)?.header.kinds;
@@ -111,7 +112,7 @@ impl Journal {
         Ok(durations)
     }
 
-    fn finished_runs(&self, at_most: u32) -> Result<Vec<RunId>, Problem> {
+    fn finished_runs(&self, at_most: u32) -> Result<Vec<RunId>, JournalError> {
         let runs = self.runs()?.into_iter().filter(|run| run.state.is_final());
         Ok(runs.take(at_most as usize).map(|run| run.id).collect())
     }
@@ -120,14 +121,45 @@ impl Journal {
     /// the newest `keep`; answers with how many went.
     ///
     /// # Errors
-    /// See [`super::codes`].
-    pub fn prune(&mut self, keep: u32, before: Millis) -> Result<usize, Problem> {
+    /// The file cannot be written.
+    pub fn prune(&mut self, keep: u32, before: Millis) -> Result<usize, JournalError> {
         self.db
             .execute(
                 "DELETE FROM run WHERE finished_at < ?2 AND n NOT IN
                     (SELECT n FROM run WHERE finished_at IS NOT NULL ORDER BY n DESC LIMIT ?1)",
                 params![keep, before],
             )
-            .map_err(|error| problem(&self.path, "write to", error))
+            .map_err(failed(&self.path, Operation::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mode;
+    use super::super::run::example;
+    use super::*;
+    use crate::engine::{ErrorKind, StepError};
+
+    #[test]
+    fn a_worker_counts_by_its_newest_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+        let first = Fact::RunStarted { workers: 1, graph_hash: "11".into(), seed: 1 };
+        let (run, _) = journal.create_run(&example::header(), &[first]).unwrap();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let (target, by) = (TargetIx(0), || "me".to_owned());
+        let error = StepError::new(ErrorKind::TimedOut, "too late".to_owned());
+        let failed = Fact::WorkerFailed { target, step: Some(0), error };
+        let mut count = |fact: Fact| {
+            writer.append(1, &[fact], None).unwrap();
+            let run = &journal.runs().unwrap()[0];
+            (run.succeeded, run.failed, run.skipped)
+        };
+        assert_eq!(count(failed.clone()), (0, 1, 0));
+        assert_eq!(count(Fact::Retried { target, by: by() }), (0, 0, 0));
+        assert_eq!(count(failed), (0, 1, 0));
+        assert_eq!(count(Fact::WorkerReverted { target }), (0, 1, 0), "it had failed all the same");
+        assert_eq!(count(Fact::Skipped { target, by: by() }), (0, 0, 1));
+        assert_eq!(count(Fact::WorkerSucceeded { target }), (1, 0, 0));
     }
 }

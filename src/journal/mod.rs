@@ -2,8 +2,10 @@
 //! they are read back; the run lock beside it; requests from other processes; output and history.
 //!
 //! An append is one transaction and is durable when it returns, so that no effect comes before the
-//! fact that announces it. A [`Journal`] blocks and belongs to one thread. This room must not know
-//! what facts mean for a run (that is the engine's), nor how anything is shown.
+//! fact that announces it. A [`Journal`] reads, makes runs and takes requests; a [`RunWriter`] appends
+//! to one run; an [`OutputWriter`] keeps what its steps write. Each blocks, has an SQLite connection of
+//! its own and belongs to one thread. This room must not know what facts mean for a run (that is the
+//! engine's), nor how anything is shown.
 
 mod control;
 mod error;
@@ -15,16 +17,19 @@ mod holder;
 mod lock;
 mod output;
 mod run;
+mod runs;
 mod schema;
 mod store;
+mod writer;
 
 pub use control::RequestState;
-pub use error::codes;
+pub use error::{JournalError, Operation, codes};
 pub use facts::Facts;
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
-pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output};
+pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun, StoredState};
 pub use store::{FILE, Journal, Mode};
+pub use writer::RunWriter;

@@ -59,6 +59,13 @@ const MIGRATIONS: &[&str] = &[
         refused TEXT
      ) STRICT;
      CREATE INDEX request_pending ON request (run) WHERE taken_at IS NULL;",
+    // 2. The header apart: it grows with the fleet, and every append reads and writes the run's row.
+    "CREATE TABLE run_header (
+        run INTEGER PRIMARY KEY REFERENCES run (n) ON DELETE CASCADE,
+        header TEXT NOT NULL
+     ) STRICT;
+     INSERT INTO run_header SELECT n, header FROM run;
+     ALTER TABLE run DROP COLUMN header;",
 ];
 
 /// The version that this program writes.
@@ -74,4 +81,17 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.commit()
+}
+
+/// The header of run `n`, in a file of any version: one that is only read is not migrated.
+pub(super) fn header(db: &Connection, n: i64) -> rusqlite::Result<String> {
+    // Of one moment: another process may migrate the file between the two statements.
+    let moment = db.unchecked_transaction()?;
+    let version: i64 = moment.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let sql = if version < 2 {
+        "SELECT header FROM run WHERE n = ?1"
+    } else {
+        "SELECT header FROM run_header WHERE run = ?1"
+    };
+    moment.query_row(sql, [n], |row| row.get(0))
 }

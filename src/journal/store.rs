@@ -1,16 +1,17 @@
 //! Opening the file: whose it is, how it syncs, which version it has.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode as FileMode, OFlags};
 
-use crate::plan::Problem;
+use crate::bucket::disk;
 
-use super::error::{corrupt, foreign_help, problem};
+use super::error::failed;
 use super::schema::{APPLICATION_ID, VERSION, migrate};
-use super::{codes, filesystem};
+use super::{JournalError, Operation, filesystem, holder_of};
 
 /// The journal's name in the bucket's `data` folder.
 pub const FILE: &str = "plan.db";
@@ -30,52 +31,39 @@ pub enum Mode {
     ReadOnly,
 }
 
-/// The open journal. Blocks; belongs to one thread at a time.
+/// The open journal.
 #[derive(Debug)]
 pub struct Journal {
     pub(super) db: Connection,
-    /// For output: commits without a sync of their own.
-    pub(super) unsynced: Option<Connection>,
     pub(super) path: PathBuf,
+    mode: Mode,
 }
 
 impl Journal {
     /// Opens `plan.db` in the bucket's `data` folder.
     ///
     /// # Errors
-    /// See [`codes`]: each names the file, says why, and what to do.
-    pub fn open(data_dir: &Path, mode: Mode) -> Result<Self, Problem> {
+    /// The file is missing (read-only), is not ours, is a newer program's, or cannot be opened.
+    pub fn open(data_dir: &Path, mode: Mode) -> Result<Self, JournalError> {
         let path = data_dir.join(FILE);
-        let failed = |error| problem(&path, "open", error);
         if mode == Mode::ReadWrite {
-            create(data_dir, &path)?;
+            create(data_dir, &path).map_err(|source| JournalError::Create { path: path.clone(), source })?;
         } else if !path.exists() {
-            return Err(Problem::error(
-                codes::NONE,
-                format!("there is no run yet: {} is missing", path.display()),
-            )
-            .help("`maand plan apply PLAN` starts one"));
+            return Err(JournalError::NoJournal { path });
         }
-        filesystem::refuse_network(data_dir)?;
-        let linked = rusqlite::version_number();
-        if linked < OLDEST_SQLITE.0 {
-            return Err(Problem::error(
-                codes::SQLITE,
-                format!(
-                    "this program was built with SQLite {}, which may damage its files",
-                    rusqlite::version()
-                ),
-            )
-            .help(format!("build it with SQLite {} or newer", OLDEST_SQLITE.1)));
+        if let Some(filesystem) = filesystem::network_filesystem(data_dir) {
+            return Err(JournalError::NetworkFilesystem { folder: data_dir.to_owned(), filesystem });
         }
-        let mut db = connect(&path, mode).map_err(failed)?;
-        check_owner(&db, &path)?;
+        if rusqlite::version_number() < OLDEST_SQLITE.0 {
+            return Err(JournalError::OldSqlite { linked: rusqlite::version(), needed: OLDEST_SQLITE.1 });
+        }
+        let db = connect(&path, mode).map_err(failed(&path, Operation::Open))?;
+        let version = check_owner(&db, &path)?;
+        let mut journal = Self { db, path, mode };
         if mode == Mode::ReadWrite {
-            prepare_writer(&mut db, &path)?;
-        } else {
-            db.pragma_update(None, "query_only", true).map_err(failed)?;
+            journal.prepare_writer(data_dir, version)?;
         }
-        Ok(Self { db, unsynced: None, path })
+        Ok(journal)
     }
 
     /// The file.
@@ -87,9 +75,14 @@ impl Journal {
     /// [`Journal::space_for`].
     ///
     /// # Errors
-    /// [`codes::FULL`] with both numbers.
-    pub fn check_space(&self, needed: u64) -> Result<(), Problem> {
-        filesystem::check_space(self.path.parent().unwrap_or(&self.path), needed)
+    /// [`JournalError::LittleSpace`] with both numbers.
+    pub fn check_space(&self, needed: u64) -> Result<(), JournalError> {
+        let folder = self.path.parent().unwrap_or(&self.path).to_owned();
+        match disk::free_bytes(&folder) {
+            Ok(free) if free >= needed => Ok(()),
+            Ok(free) => Err(JournalError::LittleSpace { folder, free, needed }),
+            Err(source) => Err(JournalError::UnknownSpace { folder, source }),
+        }
     }
 
     /// Bytes that a run of so many workers and steps may need.
@@ -104,46 +97,74 @@ impl Journal {
     /// Looks through the whole file for damage. Takes about a second per 500 MB.
     ///
     /// # Errors
-    /// [`codes::CORRUPT`] with what SQLite found first.
-    pub fn verify(&self) -> Result<(), Problem> {
+    /// [`JournalError::Corrupt`] with what SQLite found first.
+    pub fn verify(&self) -> Result<(), JournalError> {
         let found: String = self
             .db
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| problem(&self.path, "check", error))?;
-        if found == "ok" { Ok(()) } else { Err(corrupt(&self.path, found)) }
+            .map_err(failed(&self.path, Operation::Check))?;
+        if found == "ok" { Ok(()) } else { Err(JournalError::corrupt(&self.path, found)) }
     }
 
     /// A copy that is whole and has no WAL.
     ///
     /// # Errors
-    /// When `to` exists or can not be written.
-    pub fn back_up(&self, to: &Path) -> Result<(), Problem> {
+    /// `to` exists or cannot be written.
+    pub fn back_up(&self, to: &Path) -> Result<(), JournalError> {
         self.db
             .execute("VACUUM INTO ?1", [to.to_string_lossy()])
             .map(drop)
-            .map_err(|error| problem(&self.path, "copy", error))
+            .map_err(failed(&self.path, Operation::Copy))
     }
+
+    /// Another connection to the same file, for the same purpose, with a durability of its own.
+    pub(super) fn connect_again(&self, durability: Durability) -> Result<Connection, JournalError> {
+        let db = connect(&self.path, self.mode).map_err(failed(&self.path, Operation::Open))?;
+        if self.mode == Mode::ReadWrite {
+            set_safe(&db, &self.path, durability)?;
+        }
+        Ok(db)
+    }
+
+    fn prepare_writer(&mut self, data_dir: &Path, version: i64) -> Result<(), JournalError> {
+        let failed = failed(&self.path, Operation::Open);
+        // An older program that carries a run out would lose its tables under its feet.
+        if (1..VERSION).contains(&version)
+            && let Some(holder) = holder_of(data_dir)
+        {
+            return Err(JournalError::OlderInUse { path: self.path.clone(), holder: holder.described() });
+        }
+        let mode: String =
+            self.db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
+        if !mode.eq_ignore_ascii_case("wal") {
+            let settings = format!("journal_mode {mode}");
+            return Err(JournalError::UnsafeSettings { path: self.path.clone(), settings });
+        }
+        set_safe(&self.db, &self.path, Durability::EachCommit)?;
+        migrate(&mut self.db).map_err(failed)
+    }
+}
+
+/// When a connection's commits are on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// When the commit returns.
+    EachCommit,
+    /// With the next commit of a connection that syncs, or the next checkpoint. In WAL mode the file is
+    /// intact without; a power cut loses the last commits.
+    Later,
 }
 
 /// Makes the folder and the empty file, for the owner's eyes only: plans and output may be private.
 /// SQLite gives its WAL the same mode.
-fn create(data_dir: &Path, path: &Path) -> Result<(), Problem> {
-    let refused = |error: std::io::Error| {
-        let code =
-            if error.kind() == std::io::ErrorKind::StorageFull { codes::FULL } else { codes::READ_ONLY };
-        Problem::error(code, format!("cannot create {}: {error}", path.display()))
-            .help(format!("see that {} is a folder that you may write to", data_dir.display()))
-    };
-    std::fs::create_dir_all(data_dir).map_err(refused)?;
+fn create(data_dir: &Path, path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(data_dir)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, FileMode::RUSR | FileMode::WUSR) {
-        Ok(_file) => {
-            // The name itself must survive a power cut.
-            let folder = std::fs::File::open(data_dir).map_err(refused)?;
-            folder.sync_all().map_err(refused)
-        }
+        // The name itself must survive a power cut.
+        Ok(_file) => std::fs::File::open(data_dir)?.sync_all(),
         Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(error) => Err(refused(error.into())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -157,68 +178,44 @@ fn connect(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
         opened => opened?,
     };
     db.busy_timeout(BUSY)?;
+    if mode == Mode::ReadOnly {
+        db.pragma_update(None, "query_only", true)?;
+    }
     Ok(db)
 }
 
-fn check_owner(db: &Connection, path: &Path) -> Result<(), Problem> {
-    let failed = |error| problem(path, "read", error);
+/// Whether the file is a journal, or still empty; its version.
+fn check_owner(db: &Connection, path: &Path) -> Result<i64, JournalError> {
+    let failed = failed(path, Operation::Read);
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let tables: i64 =
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let fresh = application == 0 && version == 0 && tables == 0;
+    let path = path.to_owned();
     if !fresh && application != APPLICATION_ID {
-        return Err(Problem::error(
-            codes::FOREIGN,
-            format!("{} is a database of another program", path.display()),
-        )
-        .help(foreign_help(path)));
+        return Err(JournalError::Foreign { path, what: "a database of another program", source: None });
     }
     if version > VERSION {
-        return Err(Problem::error(
-            codes::NEWER,
-            format!(
-                "{} was written by a newer maand (its format is {version}, this program knows {VERSION})",
-                path.display()
-            ),
-        )
-        .help("use that version, or a newer one; this one would lose what it does not know"));
+        return Err(JournalError::NewerFormat { path, found: version, known: VERSION });
     }
-    Ok(())
+    Ok(version)
 }
 
-fn prepare_writer(db: &mut Connection, path: &Path) -> Result<(), Problem> {
-    let failed = |error| problem(path, "open", error);
-    let mode: String =
-        db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+/// Settings of a connection that writes, read back: SQLite is silent about those that it does not take.
+fn set_safe(db: &Connection, path: &Path, durability: Durability) -> Result<(), JournalError> {
+    let failed = failed(path, Operation::Open);
+    let wanted = match durability {
+        Durability::EachCommit => 2,
+        Durability::Later => 1,
+    };
+    db.pragma_update(None, "synchronous", wanted).map_err(failed)?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(failed)?;
     let foreign_keys: i64 = db.pragma_query_value(None, "foreign_keys", |row| row.get(0)).map_err(failed)?;
-    if !mode.eq_ignore_ascii_case("wal") || synchronous != 2 || foreign_keys != 1 {
-        return Err(Problem::error(
-            codes::SQLITE,
-            format!(
-                "{} does not take the settings that make it safe (journal_mode {mode}, synchronous \
-                 {synchronous}, foreign_keys {foreign_keys})",
-                path.display()
-            ),
-        )
-        .help("keep the bucket on an ordinary local filesystem"));
+    if synchronous == wanted && foreign_keys == 1 {
+        return Ok(());
     }
-    migrate(db).map_err(failed)
-}
-
-impl Journal {
-    /// The second connection, for what need not be durable by itself. In WAL mode a commit with
-    /// `synchronous=NORMAL` does not sync; the next append's sync covers it.
-    pub(super) fn unsynced(&mut self) -> Result<&mut Connection, Problem> {
-        let failed = |error| problem(&self.path, "open", error);
-        if self.unsynced.is_none() {
-            let db = connect(&self.path, Mode::ReadWrite).map_err(failed)?;
-            db.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
-            self.unsynced = Some(db);
-        }
-        self.unsynced.as_mut().ok_or_else(|| corrupt(&self.path, "the second connection is lost"))
-    }
+    let settings = format!("synchronous {synchronous}, foreign_keys {foreign_keys}");
+    Err(JournalError::UnsafeSettings { path: path.to_owned(), settings })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{RolloutGraph, TargetIx};
-use crate::journal::{RunId, RunLock};
+use crate::journal::{OutputWriter, RunId, RunLock};
 use crate::report::Reporter;
 use crate::runner::{Controller, ControllerParts, Ended, StepExecutor, StepExecutorParts, now};
 use crate::ssh::Cancel;
@@ -62,9 +62,8 @@ impl Run {
         view.refresh(now());
         let mut controller = Controller::new(ControllerParts {
             rollout: state,
-            journal: self.journal,
-            id: self.stored.id.clone(),
-            epoch: self.stored.epoch,
+            writer: self.journal.writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())?,
+            output: OutputWriter::open(&self.journal, &self.stored.id)?,
             world: Arc::clone(&executor),
             view,
             reporter: options.reporter,

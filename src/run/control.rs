@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{Control, Fact, Options, Request, facts_of};
+use crate::controller::offline_facts;
+use crate::engine::{Control, Fact, Options};
 use crate::journal::{Journal, RequestState, RunId, holder_of};
 use crate::runner::now;
 
@@ -40,7 +41,7 @@ impl Run {
         let mut journal = site.journal()?;
         let id = pick(&journal, name)?;
         if holder_of(&site.bucket.paths().data).is_some() {
-            let request = journal.request(&id, &verb, by, now()).map_err(RunError::Journal)?;
+            let request = journal.request(&id, &verb, by, now())?;
             return wait_until_taken(&journal, request, id);
         }
         let lock = site.lock(Some(&id))?;
@@ -48,18 +49,14 @@ impl Run {
         let mut state = stored.replay(Options::default())?;
         let aborts = matches!(verb, Control::Abort { .. });
         let at = now();
-        let request = Request { n: 0, verb, by: by.to_owned(), at };
-        let mut facts = facts_of(&state, &request).map_err(RunError::Refused)?;
+        let mut facts = offline_facts(&mut state, at, &verb, by).map_err(RunError::Refused)?;
         if aborts {
-            stored.epoch = journal.raise_epoch(&stored.id).map_err(RunError::Journal)?;
+            stored.epoch = journal.raise_epoch(&stored.id)?;
             facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true });
             let run = Self::continued(site, journal, lock, stored, facts)?;
             return Ok(Controlled::ToCarryOut(Box::new(run)));
         }
-        for fact in &facts {
-            state.replay(at, fact).map_err(|violation| RunError::Refused(violation.to_string()))?;
-        }
-        journal.append(&stored.id, stored.epoch, at, &facts, None).map_err(RunError::Journal)?;
+        journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(at, &facts, None)?;
         Ok(Controlled::Recorded(stored.id))
     }
 }
@@ -67,7 +64,7 @@ impl Run {
 fn wait_until_taken(journal: &Journal, request: i64, run: RunId) -> Result<Controlled, RunError> {
     let until = Instant::now() + TAKEN_WITHIN;
     loop {
-        match journal.request_state(request).map_err(RunError::Journal)? {
+        match journal.request_state(request)? {
             RequestState::Taken => return Ok(Controlled::Taken(run)),
             RequestState::Refused(why) => return Err(RunError::Refused(why)),
             RequestState::Pending if Instant::now() < until => std::thread::sleep(POLL),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::catalog::CatalogError;
 use crate::engine::{ErrorKind, RuleViolation, RunEnd, StepError};
-use crate::journal::{Holder, LockError, RunId};
+use crate::journal::{Holder, JournalError, LockError, RunId};
 use crate::plan::{Problem, Problems, counted};
 
 use super::Change;
@@ -24,7 +24,7 @@ pub enum RunError {
     Setting(#[from] Problem),
     /// The journal cannot be opened, read or written, or it does not have the run that is asked for.
     #[error(transparent)]
-    Journal(Problem),
+    Journal(#[from] JournalError),
     /// Another process holds the run lock.
     #[error("another operation is under way: {}", .0.described())]
     Locked(Box<Holder>),

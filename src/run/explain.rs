@@ -32,7 +32,7 @@ pub struct Explanation {
 /// # Errors
 /// There is no such run or worker, or the run cannot be read.
 pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explanation, RunError> {
-    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly).map_err(RunError::Journal)?;
+    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
     let stored = Stored::load(&journal, pick(&journal, name)?)?;
     let run = stored.replay(Options::default())?;
     let graph = &stored.graph;

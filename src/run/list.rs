@@ -1,7 +1,7 @@
 //! The runs of a bucket.
 
 use crate::bucket::Bucket;
-use crate::journal::{Journal, Mode, RunSummary, StoredState, codes};
+use crate::journal::{Journal, JournalError, Mode, RunSummary, StoredState};
 use crate::report::PublicRunState;
 
 use super::RunError;
@@ -24,8 +24,8 @@ pub fn runs(bucket: &Bucket) -> Result<Vec<ListedRun>, RunError> {
     let data = &bucket.paths().data;
     let runs = match Journal::open(data, Mode::ReadOnly).and_then(|journal| journal.runs()) {
         Ok(runs) => runs,
-        Err(problem) if problem.code == codes::NONE => Vec::new(),
-        Err(problem) => return Err(RunError::Journal(problem)),
+        Err(JournalError::NoJournal { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
     };
     let listed = |run: RunSummary| {
         let state = state(run.state, || controller_of(data, &run.id).is_some());

@@ -73,7 +73,7 @@ impl Run {
 
 /// Runs of this bucket that are over: their claims count for nothing.
 fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, RunError> {
-    let runs = journal.runs().map_err(RunError::Journal)?;
+    let runs = journal.runs()?;
     Ok(runs.into_iter().filter(|run| run.state.is_final()).map(|run| run.id.to_string()).collect())
 }
 

@@ -93,13 +93,11 @@ impl Run {
         let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
-        if let Some(unfinished) = journal.unfinished().map_err(RunError::Journal)? {
+        if let Some(unfinished) = journal.unfinished()? {
             return Err(RunError::Unfinished(unfinished));
         }
         let steps = request.plan.steps.len() as u64;
-        journal
-            .check_space(Journal::space_for(graph.targets.len() as u64, steps))
-            .map_err(RunError::Journal)?;
+        journal.check_space(Journal::space_for(graph.targets.len() as u64, steps))?;
         let connected = site.connector.connect(bucket, &graph.fleet)?;
         let inputs = Inputs {
             overrides: request.overrides.clone(),
@@ -135,8 +133,8 @@ impl Prepared {
             graph_hash: header.graph_hash.clone(),
             seed: header.seed,
         };
-        let (id, facts) = self.journal.create_run(&header, &[started]).map_err(RunError::Journal)?;
-        self.journal.prune(RUNS_KEPT, started_at - RUNS_KEPT_FOR).map_err(RunError::Journal)?;
+        let (id, facts) = self.journal.create_run(&header, &[started])?;
+        self.journal.prune(RUNS_KEPT, started_at - RUNS_KEPT_FOR)?;
         self.lock.write(&holder(Some(&id)))?;
         Ok(Run {
             bucket: self.site.bucket,

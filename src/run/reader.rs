@@ -33,9 +33,9 @@ impl RunReader {
     /// There is no such run, or this program cannot read it.
     pub fn open(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
         let data = bucket.paths().data.clone();
-        let journal = Journal::open(&data, Mode::ReadOnly).map_err(RunError::Journal)?;
-        let id = journal.find(name).map_err(RunError::Journal)?;
-        let header = journal.run(&id).map_err(RunError::Journal)?.header;
+        let journal = Journal::open(&data, Mode::ReadOnly)?;
+        let id = journal.find(name)?;
+        let header = journal.run(&id)?.header;
         let graph = compile_stored(&header)?;
         Ok(Self { data, journal, id, header, graph })
     }
@@ -53,7 +53,7 @@ impl RunReader {
         &self,
         seq: u64,
     ) -> Result<impl Iterator<Item = Result<Stamped, RunError>> + '_, RunError> {
-        let facts = self.journal.read_after(&self.id, seq).map_err(RunError::Journal)?;
+        let facts = self.journal.read_after(&self.id, seq)?;
         Ok(facts.map(|fact| fact.map_err(RunError::Journal)))
     }
 
@@ -86,7 +86,7 @@ impl RunReader {
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub fn output(&self, attempt: AttemptId) -> Result<Vec<Output>, RunError> {
+    pub fn output(&self, attempt: AttemptId) -> Result<Vec<(String, Output)>, RunError> {
         self.journal.read_output(&self.id, attempt).map_err(RunError::Journal)
     }
 }

@@ -70,7 +70,7 @@ impl Run {
         if changes.contains(&Change::Workspace) && !resume.accept_changes {
             return Err(RunError::WorkspaceChanged { run: stored.id, changes });
         }
-        stored.epoch = journal.raise_epoch(&stored.id).map_err(RunError::Journal)?;
+        stored.epoch = journal.raise_epoch(&stored.id)?;
         let first = vec![Fact::Resumed { by: resume.by, fresh_process: true }];
         let run = Self::continued(site, journal, lock, stored, first)?;
         Ok(Self { workspace_hash, changes, in_doubt: resume.in_doubt, ..run })

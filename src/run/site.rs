@@ -52,7 +52,7 @@ pub fn this_operator() -> String {
 /// newest.
 pub(super) fn pick(journal: &Journal, name: Option<&str>) -> Result<RunId, RunError> {
     if name.is_none()
-        && let Some(id) = journal.unfinished().map_err(RunError::Journal)?
+        && let Some(id) = journal.unfinished()?
     {
         return Ok(id);
     }

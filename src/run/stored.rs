@@ -23,12 +23,9 @@ pub(super) struct Stored {
 impl Stored {
     /// Reads a run and compiles its plan again.
     pub(super) fn load(journal: &Journal, id: RunId) -> Result<Self, RunError> {
-        let stored = journal.run(&id).map_err(RunError::Journal)?;
+        let stored = journal.run(&id)?;
         let graph = compile_stored(&stored.header)?;
-        let facts = journal
-            .read(&id)
-            .and_then(|facts| facts.collect::<Result<Vec<_>, _>>())
-            .map_err(RunError::Journal)?;
+        let facts = journal.read(&id).and_then(|facts| facts.collect::<Result<Vec<_>, _>>())?;
         Ok(Self { id, epoch: stored.epoch, header: stored.header, graph, facts })
     }
 
@@ -50,6 +47,11 @@ impl Stored {
         let mut view = empty_view(&self.id, &self.header, &self.graph);
         self.facts.iter().try_for_each(|stamped| fold(&mut view, &self.id, stamped))?;
         Ok(view)
+    }
+
+    /// The number of its newest fact.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.facts.last().map_or(0, |stamped| stamped.seq)
     }
 
     /// The folder on each worker that preflight fixed for claims and receipts.

@@ -14,7 +14,7 @@ use crate::engine::{
     ApplyError, AttemptId, AttemptSpec, Effect, ErrorKind, Fact, Millis, Outcome, Request, Resolution,
     RuleViolation, RunState, RunStatus, StepError, Timer, facts_of,
 };
-use crate::journal::{Journal, RunId};
+use crate::journal::{OutputWriter, RunWriter};
 use crate::plan::Problem;
 use crate::report::{Reporter, RunView};
 use crate::ssh::Cancel;
@@ -56,9 +56,8 @@ pub enum Ended {
 /// One process that carries a run on.
 pub struct Controller {
     rollout: RunState,
-    journal: Journal,
-    id: RunId,
-    epoch: u64,
+    writer: RunWriter,
+    output: OutputWriter,
     world: Arc<StepExecutor>,
     view: RunView,
     reporter: Box<dyn Reporter>,
@@ -81,12 +80,10 @@ pub struct Controller {
 pub struct ControllerParts {
     /// The run's state, every stored fact replayed.
     pub rollout: RunState,
-    /// Open for writing.
-    pub journal: Journal,
-    /// The run.
-    pub id: RunId,
-    /// This process's epoch.
-    pub epoch: u64,
+    /// Appends to the run, under this process's epoch.
+    pub writer: RunWriter,
+    /// Keeps what steps write.
+    pub output: OutputWriter,
     /// What stands behind the effects.
     pub world: Arc<StepExecutor>,
     /// The view, with the same facts.
@@ -104,9 +101,8 @@ impl Controller {
         let clock = Clock::not_before(parts.rollout.last_at());
         Self {
             rollout: parts.rollout,
-            journal: parts.journal,
-            id: parts.id,
-            epoch: parts.epoch,
+            writer: parts.writer,
+            output: parts.output,
             world: parts.world,
             view: parts.view,
             reporter: parts.reporter,
@@ -220,7 +216,7 @@ impl Controller {
             }
             // Output that can not be kept is no reason to stop a run.
             Message::Output { attempt, host, bytes } => {
-                let _ = self.journal.output(&self.id, attempt, &host, &bytes);
+                let _ = self.output.add(attempt, &host, &bytes);
             }
             Message::Signal(name) => {
                 self.signals += 1;
@@ -271,7 +267,7 @@ impl Controller {
             Err(ApplyError::Refused(why)) => return Ok(Err(why)),
             Err(ApplyError::Broken(why)) => return Err(bug(&why)),
         };
-        let stamped = self.journal.append(&self.id, self.epoch, at, &all.facts, handled)?;
+        let stamped = self.writer.append(at, &all.facts, handled)?;
         for fact in &stamped {
             self.view.fold(fact).map_err(|illegal| bug(&illegal))?;
             self.reporter.fact(fact, &self.view);
@@ -371,9 +367,9 @@ impl Controller {
     }
 
     fn take_requests(&mut self) -> Result<(), Problem> {
-        for request in self.journal.pending_requests(&self.id)? {
+        for request in self.writer.pending_requests()? {
             if let Err(why) = self.take_request(&request)? {
-                self.journal.refuse_request(request.n, self.clock.now(), &why)?;
+                self.writer.refuse_request(request.n, self.clock.now(), &why)?;
             }
         }
         Ok(())

@@ -51,7 +51,7 @@ pub fn admission_efficiency(seed: u64) -> Option<f64> {
     let graph = Arc::new(graph);
     let mut sim = Sim::new(SimConfig { seed, check: false, ..SimConfig::pattern_a(1) }, Arc::clone(&graph));
     sim.run();
-    over_lower_bound(&graph, &sim.journal)
+    over_lower_bound(&graph, &sim.into_facts())
 }
 
 /// The time of the rollout over a bound that no order of the workers can beat: for each wave the

@@ -363,7 +363,15 @@ impl Checker {
     /// A round says what is the case.
     fn looked(&mut self, began: Millis, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], world: &World) {
         let graph = Arc::clone(&self.graph);
-        for one in graph.enabled_allocations().iter().filter(|one| jobs.contains(&one.job)) {
+        // Who is down by the run is not looked at, and counts as down.
+        let down: BTreeSet<WorkerIx> = graph
+            .target_indices()
+            .filter(|target| self.book(Lane::Worker(*target)).place == Place::Active)
+            .map(|target| graph.target(target).worker)
+            .collect();
+        let looked_at =
+            |one: &&crate::bucket::Allocation| jobs.contains(&one.job) && !down.contains(&one.worker);
+        for one in graph.enabled_allocations().iter().filter(looked_at) {
             let well = !unavailable.contains(&(one.worker, one.job));
             if well && !world.is_well(one.worker, one.job) {
                 self.breaks(15, format!("{one:?} is said to be well, and is not"));

@@ -82,6 +82,11 @@ impl SimConfig {
         }
     }
 
+    /// An operator sits at the controller's terminal, so that it waits for approvals.
+    pub fn interactive(&self) -> bool {
+        self.seed % 3 != 1
+    }
+
     /// Drain, reboot, back, without any disturbance.
     pub fn pattern_a(workers: u32) -> Self {
         Self {

@@ -1,10 +1,11 @@
-//! The driver: virtual time, the journal, and a controller that commits, then dispatches, and may die
-//! in between. It asks the very engine of real runs, and decides nothing that the engine decides.
+//! The driver: virtual time, a journal in memory, and the very controller of real runs, which may die between
+//! a commit and what it hands out. It decides nothing that the controller or the engine decides.
 
 mod calendar;
-mod commit_and_dispatch;
+mod ledger;
 mod process;
 mod reject_illegal_facts;
+mod tell;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +17,15 @@ use smallvec::SmallVec;
 
 use super::checker::Checker;
 use super::config::SimConfig;
-use super::exec::{Arrival, Flight, InjectedFault};
+use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Operation};
 use super::rng::{Rng, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{
-    AttemptId, AttemptMap, Effect, Fact, Millis, Options, Outcome, RunState, RunStatus, Timer,
-};
-use crate::graph::{Lane, RolloutGraph};
+use crate::controller::{Batches, Controller, Output};
+use crate::engine::{AttemptId, AttemptMap, Fact, Millis, Options, Outcome, RunState, RunStatus};
+use crate::graph::{Lane, RolloutGraph, TargetSet};
+
+pub(in crate::sim) use ledger::SimLedger;
 
 /// 2026-03-02T08:00:00Z, a Monday.
 const START: Millis = 1_772_438_400_000;
@@ -48,18 +50,26 @@ pub(super) enum Event {
     Deadline {
         timeout: Millis,
     },
-    Polls {
+    /// What the watch of this attempt wishes next is due.
+    Watches {
         process: u32,
         attempt: AttemptId,
     },
-    Fires {
+    /// A look at a worker has ended, which had this boot when it began; `None`: it was away.
+    LookEnds {
         process: u32,
-        timer: Timer,
+        attempt: AttemptId,
+        boot: Option<u32>,
     },
-    Looks {
+    /// An operation of the catalog has ended.
+    OperationEnds(Box<Operation>),
+    /// A timer of the controller is due.
+    Ticks {
         process: u32,
-        jobs: Box<[JobIx]>,
+        at: Millis,
     },
+    /// A round of looks begins: of which process, at which jobs, but for these workers.
+    Looks(Box<(u32, Vec<JobIx>, TargetSet)>),
     /// A round of looks ends.
     Looked(Box<Round>),
     GoesDown {
@@ -100,17 +110,22 @@ pub(super) struct Round {
     jobs: Vec<JobIx>,
     /// What was not well when it began.
     first: Vec<(WorkerIx, JobIx)>,
-    began: Millis,
+    /// Workers that were down by the run when it began.
+    skip: TargetSet,
 }
 
 /// A controller that was stopped in the middle of its work.
-#[derive(Debug)]
 pub(super) struct StalledController {
     process: u32,
-    epoch: u64,
-    graph: Arc<RolloutGraph>,
-    /// Effects that are durable and were not sent off yet.
-    unsent: Vec<Effect>,
+    controller: Controller<SimLedger>,
+    /// What is durable and was not sent off yet.
+    unsent: Vec<Output>,
+}
+
+impl std::fmt::Debug for StalledController {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StalledController").field("process", &self.process).finish_non_exhaustive()
+    }
 }
 
 pub(super) struct Sim {
@@ -125,31 +140,34 @@ pub(super) struct Sim {
     pub(super) checker: Checker,
     pub(super) now: Millis,
     calendar: Calendar,
-    pub(super) rollout: Option<RunState>,
+    pub(super) controller: Option<Controller<SimLedger>>,
+    /// The controller has nothing more to do, and its process ends.
+    leaving: bool,
+    /// The tick of the controller that is noted.
+    wakes_at: Option<Millis>,
+    /// What the controller hands out; kept for its memory.
+    outputs: Vec<Output>,
     /// Which process is the controller; answers to an older one are lost.
     pub(super) process: u32,
-    /// The newest controller's, as the journal has it.
-    pub(super) epoch: u64,
     /// Controllers that were replaced and live.
     pub(super) awake: BTreeSet<u32>,
     pub(super) flights: AttemptMap<Flight>,
     deadlines: BTreeMap<Millis, Deadlines>,
     /// For each worker the attempts that wait for it to go or to come.
     pub(super) waiters: Vec<SmallVec<[AttemptId; 1]>>,
-    pub(super) journal: Vec<(Millis, Fact)>,
+    /// Deploys of this process that wait for the one that is under way.
+    pub(super) batches: Batches<DeployKind, Batched>,
+    /// End of the newest operation of the catalog, whoever began it.
+    pub(super) operation_until: Millis,
+    pub(super) ledger: SimLedger,
     pub(super) faults_left: u32,
     pub(super) faults: Rng,
-    pub(super) crash_rng: Rng,
     pub(super) people: Rng,
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
-    crashes_left: u32,
-    /// Places passed at which a controller can die.
-    pub(super) points: u64,
     pub(super) reactions: u32,
     reacting: bool,
     pub(super) events: u64,
-    dropped_one: bool,
     /// How long kinds of work take, in milliseconds, where it is known.
     pub(super) measured: BTreeMap<String, Vec<Millis>>,
     /// How long the first in line waited, by the reason.
@@ -176,27 +194,32 @@ impl Sim {
             checker: Checker::new(&graph, config.exclusive),
             now: start,
             calendar: Calendar::default(),
-            rollout: None,
+            controller: None,
+            leaving: false,
+            wakes_at: None,
+            outputs: Vec::new(),
             process: 0,
-            epoch: 1,
             awake: BTreeSet::new(),
             on_disk: None,
             flights: AttemptMap::default(),
             deadlines: BTreeMap::new(),
             waiters: vec![SmallVec::new(); graph.fleet.workers.len()],
-            journal: Vec::new(),
+            batches: Batches::default(),
+            operation_until: 0,
+            ledger: SimLedger::new(
+                seed ^ config.salt,
+                config.crashes,
+                config.crash_at.clone(),
+                config.mutation,
+            ),
             faults_left: config.faults,
             faults: Rng::new(seed ^ config.salt, Stream::Faults),
-            crash_rng: Rng::new(seed ^ config.salt, Stream::Crashes),
             people: Rng::new(seed ^ config.salt, Stream::People),
             recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
             durations: Rng::new(seed, Stream::Durations),
-            crashes_left: config.crashes,
-            points: 0,
             reactions: 0,
             reacting: false,
             events: 0,
-            dropped_one: false,
             measured: BTreeMap::new(),
             waits: None,
             first_in_line: 0,
@@ -216,6 +239,9 @@ impl Sim {
         }
         for host in &mut sim.world.hosts {
             host.needless = sim.durations.per_mille(300);
+        }
+        if sim.config.check {
+            sim.draw_logins();
         }
         for _ in 0..sim.config.people {
             let after = sim.people.between(0, 3_600_000);
@@ -248,7 +274,7 @@ impl Sim {
                 self.checker.breaks(16, format!("no end after {} events", self.most_events()));
                 return;
             }
-            if self.rollout.is_some() && self.dies() {
+            if self.controller.is_some() && self.ledger.burns() {
                 self.falls(Vec::new());
             }
             self.happens(event);
@@ -259,11 +285,37 @@ impl Sim {
         }
     }
 
+    /// The state of the run in the controller's memory, where there is a controller.
+    pub(super) fn state(&self) -> Option<&RunState> {
+        self.controller.as_ref().map(Controller::run)
+    }
+
+    /// The controller has said that it has nothing more to do.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// The newest controller's epoch, as the journal has it.
+    pub(super) fn epoch(&self) -> u64 {
+        self.ledger.shared.borrow().epoch
+    }
+
+    pub(super) fn points(&self) -> u64 {
+        self.ledger.passed()
+    }
+
+    /// The facts, when the run is over.
+    pub(super) fn into_facts(self) -> Vec<(Millis, Fact)> {
+        std::mem::take(&mut self.ledger.shared.borrow_mut().facts)
+    }
+
     /// The run has stopped, and nobody will come.
     fn is_over(&self) -> bool {
-        let status = || self.rollout.as_ref().map(RunState::status);
         self.stops_at_rest
-            && matches!(status(), Some(RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_)))
+            && matches!(
+                self.state().map(RunState::status),
+                Some(RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_))
+            )
     }
 
     fn most_events(&self) -> u64 {
@@ -272,11 +324,11 @@ impl Sim {
     }
 
     fn is_finished(&self) -> bool {
-        self.rollout.as_ref().is_some_and(|rollout| matches!(rollout.status(), RunStatus::Finished(_)))
+        matches!(self.state().map(RunState::status), Some(RunStatus::Finished(_)))
     }
 
     fn stuck(&mut self) {
-        let status = self.rollout.as_ref().map(RunState::status);
+        let status = self.state().map(RunState::status);
         self.checker.breaks(16, format!("nothing will happen any more, and the run is {status:?}"));
     }
 
@@ -290,16 +342,21 @@ impl Sim {
                 self.answered(answer.attempt, answer.outcome);
             }
             Event::Deadline { timeout } => self.deadline(timeout),
-            Event::Polls { process, attempt } if process == self.process => self.polls(attempt),
-            Event::Fires { process, timer } if process == self.process => {
-                self.commit_and_dispatch(Fact::Due { timer })
+            Event::Watches { process, attempt } if process == self.process => self.watches(attempt),
+            Event::LookEnds { process, attempt, boot } if process == self.process => {
+                self.look_ends(attempt, boot);
             }
-            Event::Looks { process, jobs } if process == self.process => self.looks(jobs.into_vec()),
+            Event::OperationEnds(operation) => self.operation_ends(*operation),
+            Event::Ticks { process, at } if process == self.process => self.ticks(at),
+            Event::Looks(look) if look.0 == self.process => {
+                let (_, jobs, skip) = *look;
+                self.looks(jobs, skip);
+            }
             Event::Looked(round) if round.process == self.process => self.looked(*round),
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
-            Event::Person => self.person(),
-            Event::PersonEdits => self.person_edits(),
+            Event::Person => self.interferes(),
+            Event::PersonEdits => self.somebody_edits(),
             Event::Mends => self.world.file.mended(),
             Event::Recovers { worker } => self.world.recovers(worker),
             Event::Wakes(sleeper) => self.wakes(*sleeper),

@@ -131,11 +131,12 @@ fn tried(graph: &Arc<RolloutGraph>, options: &EstimateOptions, seed: u64, troubl
     sim.stops_at_rest = true;
     let began = sim.now;
     sim.run();
-    let end = match sim.rollout.as_ref().map(|rollout| rollout.status()) {
+    let end = match sim.state().map(|run| run.status()) {
         Some(RunStatus::Finished(end)) => Some(end),
         _ => None,
     };
-    Tried { took: sim.now - began, end, journal: sim.journal, waits: sim.waits.unwrap_or_default() }
+    let waits = sim.waits.take().unwrap_or_default();
+    Tried { took: sim.now - began, end, waits, journal: sim.into_facts() }
 }
 
 fn at_rate(graph: &Arc<RolloutGraph>, options: &EstimateOptions, rate: u32) -> Rate {

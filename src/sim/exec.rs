@@ -1,11 +1,16 @@
 //! What stands behind the effects: each intent is carried out in the made-up world as the design of
 //! the engine says that real ones are. It must not look into the engine.
 
+mod deploys;
 mod reboot;
 mod steps;
+mod watch;
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub(super) use deploys::{Batched, DeployKind, Operation};
+use watch::Watch;
 
 use super::checker::Contact;
 use super::drive::{Answer, Event, Sim};
@@ -13,7 +18,8 @@ use super::mutation::Mutation;
 use super::plans::SECRET;
 use super::world::boot_id;
 use crate::bucket::WorkerIx;
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Fact, Intent, Millis, Outcome, StepError};
+use crate::controller::Input;
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph};
 use crate::plan::{CommandStep, EnvValue, StepKind};
 
@@ -73,12 +79,12 @@ impl Arrival {
 }
 
 /// An attempt that a living controller waits for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Flight {
     request: Rc<Arrival>,
     sent_at: Millis,
-    /// The boot that was seen first while waiting, and since when.
-    seen: Option<(u32, Millis)>,
+    /// Of a reboot or a wait: the very machine of real runs.
+    watch: Option<Box<Watch>>,
 }
 
 impl Sim {
@@ -139,7 +145,7 @@ impl Sim {
             let timeout = graph.steps(order.lane)[order.step as usize].timeout;
             let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
             let attempt = order.attempt;
-            let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, seen: None };
+            let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, watch: None };
             self.flights.insert(attempt, flight);
             self.bound(attempt, timeout);
         }
@@ -205,14 +211,15 @@ impl Sim {
             Some(flight) => self.heard(&flight, outcome),
             None => outcome,
         };
-        self.commit_and_dispatch(Fact::Finished { attempt, outcome });
+        self.tell(Input::Finished { attempt, outcome });
     }
 
     pub(super) fn timed_out(&mut self, attempt: AttemptId) {
+        self.catches_up(attempt);
         let Some(flight) = self.flights.remove(&attempt) else { return };
         let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
         let outcome = self.heard(&flight, outcome);
-        self.commit_and_dispatch(Fact::Finished { attempt, outcome });
+        self.tell(Input::Finished { attempt, outcome });
     }
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
@@ -240,7 +247,7 @@ impl Sim {
     /// else it has heard of this one.
     fn is_fenced(&mut self, arrival: &Arrival, worker: Option<WorkerIx>) -> bool {
         let careless = self.config.mutation == Some(Mutation::EpochIgnored);
-        let known = worker.map_or(self.epoch, |worker| self.world.host(worker).epoch);
+        let known = worker.map_or(self.epoch(), |worker| self.world.host(worker).epoch);
         if arrival.epoch < known && !careless {
             let message = "the run was taken over";
             let error = StepError::new(ErrorKind::Controller, message);
@@ -258,9 +265,10 @@ impl Sim {
 
     /// A request has come to where it is carried out.
     pub(super) fn arrives(&mut self, mut arrival: Rc<Arrival>) {
-        let process = arrival.process;
-        let attempt = arrival.order.attempt;
+        // Watches take many exchanges: the fault meets the first of them.
+        let watch = matches!(arrival.order.intent, Intent::Reboot { .. } | Intent::AwaitBoot { .. });
         match arrival.injected {
+            InjectedFault::RequestLost | InjectedFault::Refused if watch => {}
             InjectedFault::RequestLost => {
                 let why = "the connection was cut".to_owned();
                 self.tells(5_000, &arrival, Outcome::Unknown { why });
@@ -294,11 +302,10 @@ impl Sim {
             let away = !self.world.host(worker).is_up();
             match &arrival.order.intent {
                 Intent::AwaitBoot { .. } if arrival.injected == InjectedFault::Hangs => return,
-                Intent::AwaitBoot { .. } => {
-                    self.push(0, Event::Polls { process, attempt });
-                    return;
+                Intent::AwaitBoot { .. } | Intent::Reboot { .. } => {
+                    return self.begins_watch(&arrival, worker);
                 }
-                Intent::ReadBootId | Intent::Reboot { .. } if away => {
+                Intent::ReadBootId if away => {
                     let error = StepError::new(ErrorKind::Unreachable, "no route to host");
                     self.answer(&arrival, Outcome::Failed { error });
                     return;
@@ -308,14 +315,11 @@ impl Sim {
                     self.answer(&arrival, Outcome::Ok { evidence: Evidence::BootId { boot_id } });
                     return;
                 }
-                Intent::Reboot { .. } => {
-                    if !self.is_fenced(&arrival, Some(worker)) {
-                        self.compare_and_reboot(&arrival, worker);
-                    }
-                    return;
-                }
                 _ if !away && self.is_fenced(&arrival, Some(worker)) => return,
                 _ => {}
+            }
+            if let Some(kind) = DeployKind::of(&arrival) {
+                return self.joins_operation(kind, arrival);
             }
         }
         match self.config.mutation {
@@ -331,10 +335,6 @@ impl Sim {
         }
         let takes = match (&arrival.order.intent, arrival.kind()) {
             _ if own => 2,
-            (Intent::UndoDeploy, _) | (Intent::Do { .. }, StepKind::Deploy { .. }) => {
-                let takes = self.takes("deploy", 3_000, 9_000);
-                self.world.join_operation(self.now, takes) - self.now
-            }
             (_, StepKind::Health { .. }) => self.takes("health", 300, 3_000),
             (_, kind) => self.takes(kind.keyword(), 500, 6_000),
         };

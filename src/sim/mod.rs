@@ -18,7 +18,7 @@ mod estimate;
 mod exec;
 mod fleets;
 mod mutation;
-mod person;
+mod operator;
 mod plans;
 mod rng;
 mod run;

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+#[cfg(debug_assertions)]
+use crate::boot::InjectedWatchFault;
+#[cfg(debug_assertions)]
+use crate::controller::LoopFault;
 use crate::graph::{CompileOptions, RolloutGraph, compile};
 use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
 
@@ -31,10 +35,28 @@ pub enum Mutation {
     UnknownIsOk,
     /// `wait_for_ssh` is content with the first answer, whatever its boot id.
     BootNotVerified,
-    /// Effects are carried out before their facts are stored.
-    EffectsFirst,
-    /// `Paused` is stored and the engine is not told.
-    PauseIgnored,
+    /// The loop hands out what is to be done before its facts are stored.
+    DispatchBeforeCommit,
+    /// The loop does not tell the engine what came of an attempt, once in a while.
+    OutcomeDropped,
+    /// The loop does not set a timer, once in a while.
+    TimerForgotten,
+    /// The loop applies a request of an operator twice.
+    RequestAppliedTwice,
+    /// The loop does not answer requests of operators.
+    RequestLost,
+    /// The loop hears a signal and does nothing about it.
+    SignalIgnored,
+    /// The loop ends while attempts are in flight.
+    EndsEarly,
+    /// Workers that were down during a round of observation count as seen.
+    DisturbedCountAsSeen,
+    /// One deploy answers for workers that it did not include.
+    DeployAnswersForOthers,
+    /// Settling does not begin anew, whatever is seen.
+    SettleNeverRestarts,
+    /// A slow login makes settling begin anew.
+    SlowLoginRestarts,
     /// Timers that were set before a crash are not set again.
     TimersLost,
     /// Workers that a person has disabled are taken as any other.
@@ -78,8 +100,17 @@ impl Mutation {
         Self::FreshBootId,
         Self::UnknownIsOk,
         Self::BootNotVerified,
-        Self::EffectsFirst,
-        Self::PauseIgnored,
+        Self::DispatchBeforeCommit,
+        Self::OutcomeDropped,
+        Self::TimerForgotten,
+        Self::RequestAppliedTwice,
+        Self::RequestLost,
+        Self::SignalIgnored,
+        Self::EndsEarly,
+        Self::DisturbedCountAsSeen,
+        Self::DeployAnswersForOthers,
+        Self::SettleNeverRestarts,
+        Self::SlowLoginRestarts,
         Self::TimersLost,
         Self::OthersCordonIgnored,
         Self::ObservationsInvented,
@@ -92,6 +123,35 @@ impl Mutation {
         Self::EditsBlindly,
         Self::WritesInPlace,
     ];
+
+    /// The fault of the controller's loop, for the process with this number.
+    #[cfg(debug_assertions)]
+    pub(super) fn of_the_loop(self, process: u32) -> Option<LoopFault> {
+        Some(match self {
+            Self::DispatchBeforeCommit => LoopFault::DispatchBeforeCommit,
+            Self::OutcomeDropped => LoopFault::OutcomeDropped,
+            Self::TimerForgotten => LoopFault::TimerForgotten,
+            Self::TimersLost if process > 0 => LoopFault::AllTimersForgotten,
+            Self::RequestAppliedTwice => LoopFault::RequestAppliedTwice,
+            Self::RequestLost => LoopFault::RequestLost,
+            Self::SignalIgnored => LoopFault::SignalIgnored,
+            Self::EndsEarly => LoopFault::EndsEarly,
+            Self::DisturbedCountAsSeen => LoopFault::DisturbedCountAsSeen,
+            _ => return None,
+        })
+    }
+
+    /// The fault of the watch of a return.
+    #[cfg(debug_assertions)]
+    pub(super) fn of_the_watch(self) -> Option<InjectedWatchFault> {
+        Some(match self {
+            Self::SettleIgnored => InjectedWatchFault::SettleIgnored,
+            Self::BootNotVerified => InjectedWatchFault::OldBootTaken,
+            Self::SettleNeverRestarts => InjectedWatchFault::SettleNeverRestarts,
+            Self::SlowLoginRestarts => InjectedWatchFault::SlowLoginRestarts,
+            _ => return None,
+        })
+    }
 
     /// The graph that the broken engine is given.
     pub(super) fn graph(self, graph: &Arc<RolloutGraph>) -> Arc<RolloutGraph> {

@@ -106,16 +106,17 @@ pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
     let mut sim = Sim::new(config.clone(), Arc::clone(graph));
     let started = sim.now;
     sim.run();
-    if config.check
-        && let Err(what) = told(&sim.graph, &sim.journal)
-    {
-        sim.checker.breaks(17, what);
+    if config.check {
+        let told = told(&sim.graph, &sim.ledger.facts());
+        if let Err(what) = told {
+            sim.checker.breaks(17, what);
+        }
     }
-    let end = match sim.rollout.as_ref().map(|rollout| rollout.status()) {
+    let end = match sim.state().map(|run| run.status()) {
         Some(RunStatus::Finished(end)) => Some(end),
         _ => None,
     };
-    let lives = match &sim.rollout {
+    let lives = match sim.state() {
         Some(rollout) => sim.graph.target_indices().map(|target| rollout.worker_state(target)).collect(),
         None => Vec::new(),
     };
@@ -123,14 +124,14 @@ pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
         config: config.clone(),
         end,
         broken: sim.checker.broken.clone(),
-        points: sim.points,
+        points: sim.points(),
         events: sim.events,
         took: sim.now - started,
         lives,
         world: sim.world.summary(),
         plan: sketch(&sim.graph),
         most_down: sim.checker.most_down,
-        journal: sim.journal,
+        journal: sim.into_facts(),
     }
 }
 

@@ -52,6 +52,14 @@ pub(super) struct SimHost {
     pub(super) loops: bool,
     /// `unless` of a reboot says that none is needed.
     pub(super) needless: bool,
+    /// How long a login takes.
+    pub(super) login: Millis,
+    /// So long after a boot it says that it is not done booting.
+    pub(super) starting: Millis,
+    /// While it is down nothing answers; else connections are refused.
+    pub(super) dark: bool,
+    /// Between these its sshd is not there although the host is.
+    pub(super) refuses: (Millis, Millis),
     /// Mutating scripts hold a lock: the next one starts then.
     pub(super) busy_until: Millis,
     /// The newest controller that it has heard of.
@@ -82,6 +90,11 @@ impl SimHost {
         self.boots.last().is_some_and(|boot| boot.down_at.is_none())
     }
 
+    /// Whether its sshd refuses connections.
+    pub(super) fn refuses_at(&self, now: Millis) -> bool {
+        (self.refuses.0..self.refuses.1).contains(&now)
+    }
+
     /// Whether a job runs on it, and its probes pass, as far as the host is up.
     fn serves(&self, job: JobIx) -> bool {
         self.allocs.iter().any(|alloc| alloc.job == job && alloc.running && !alloc.sick)
@@ -89,6 +102,11 @@ impl SimHost {
 
     pub(super) fn boot(&self) -> u32 {
         self.boots.len() as u32 - 1
+    }
+
+    /// Whether the receipt of this step, or of a later entry of it, is there.
+    pub(super) fn has_receipt(&self, step: u32, generation: u32) -> bool {
+        self.receipts.iter().any(|(of, entry)| *of == step && *entry >= generation)
     }
 
     /// `false`: the receipt is there already.
@@ -125,8 +143,6 @@ pub(super) struct World {
     suspected: Vec<bool>,
     /// Where the enabled allocations of each worker begin, and where the last end.
     first_enabled: Vec<usize>,
-    /// End of the catalog operation that runs, and of the one that is being collected.
-    operation: (Millis, Millis),
 }
 
 impl World {
@@ -142,6 +158,10 @@ impl World {
             dies: false,
             loops: false,
             needless: false,
+            login: 50,
+            starting: 0,
+            dark: false,
+            refuses: (0, 0),
             busy_until: 0,
             epoch: 0,
         };
@@ -160,7 +180,6 @@ impl World {
                 .map(|worker| graph.enabled_allocations().partition_point(|one| one.worker.0 < worker))
                 .collect(),
             suspected: vec![true; fleet.workers.len()],
-            operation: (0, 0),
         }
     }
 
@@ -260,22 +279,6 @@ impl World {
         let alloc = &mut self.host_mut(worker).allocs[at];
         alloc.by_run = !running && (alloc.by_run || alloc.running);
         alloc.running = running;
-    }
-
-    /// The end of the catalog operation that serves a request made now: the running one is not
-    /// joined, all that wait share the next.
-    pub(super) fn join_operation(&mut self, now: Millis, takes: Millis) -> Millis {
-        if now >= self.operation.0 {
-            self.operation = (self.operation.1, 0);
-        }
-        if now >= self.operation.0 {
-            self.operation = (now + takes, 0);
-            return self.operation.0;
-        }
-        if self.operation.1 == 0 {
-            self.operation.1 = self.operation.0 + takes;
-        }
-        self.operation.1
     }
 
     /// What a person sees at the end: for each host its boots and jobs, and the file.

@@ -10,7 +10,9 @@ pub(crate) mod played;
 pub(crate) mod support;
 
 use maand::engine::{AttemptId, Control, Fact, Outcome};
-use maand::journal::{Journal, Mode, OUTPUT_HEAD, OUTPUT_TAIL, RequestState, StoredState, codes};
+use maand::journal::{
+    Journal, JournalError, Mode, OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter, RequestState, StoredState,
+};
 use support::{header, some_facts, started};
 
 #[test]
@@ -18,8 +20,9 @@ fn facts_come_out_as_they_went_in() {
     let dir = assert_fs::TempDir::new().unwrap();
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let (run, mut written) = journal.create_run(&header(3), &[started()]).unwrap();
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     for (n, facts) in some_facts().chunks(4).enumerate() {
-        written.extend(journal.append(&run, 1, 1_000 + n as i64, facts, None).unwrap());
+        written.extend(writer.append(1_000 + n as i64, facts, None).unwrap());
     }
     assert_eq!(written.len(), some_facts().len() + 1);
     assert!(written.iter().zip(1..).all(|(stamped, seq)| stamped.seq == seq));
@@ -27,7 +30,7 @@ fn facts_come_out_as_they_went_in() {
     assert_eq!(read, written);
     let late: Vec<_> = journal.read_after(&run, 5).unwrap().map(Result::unwrap).collect();
     assert_eq!(late, written[5..]);
-    drop(journal);
+    drop((journal, writer));
 
     let journal = Journal::open(dir.path(), Mode::ReadOnly).unwrap();
     assert_eq!(journal.run(&run).unwrap().header, header(3));
@@ -35,9 +38,12 @@ fn facts_come_out_as_they_went_in() {
     assert_eq!(journal.find(None).unwrap(), run);
     assert_eq!(journal.find(Some(&run.as_str()[..9])).unwrap(), run);
     assert_eq!(journal.find(Some(&run.as_str()[14..])).unwrap(), run);
-    let unknown = journal.find(Some("19990101")).unwrap_err();
-    assert_eq!(unknown.code, codes::UNKNOWN_RUN);
-    assert!(unknown.help.unwrap().contains(run.as_str()));
+    match journal.find(Some("19990101")).unwrap_err() {
+        JournalError::UnknownRun { name, newest } => {
+            assert_eq!((name.as_str(), &newest[0].id), ("19990101", &run));
+        }
+        error => panic!("{error}"),
+    }
 }
 
 #[test]
@@ -48,16 +54,18 @@ fn the_list_tells_how_runs_and_workers_ended() {
     let list = journal.runs().unwrap();
     assert_eq!((list[0].workers, list[0].state), (3, StoredState::Running));
     assert_eq!(journal.unfinished().unwrap(), Some(first.clone()));
-    journal.append(&first, 1, 9, &some_facts(), None).unwrap();
+    let mut writer = journal.writer(&first, 1, 1).unwrap();
+    writer.append(9, &some_facts(), None).unwrap();
     let run = &journal.runs().unwrap()[0];
     assert_eq!((run.succeeded, run.failed, run.skipped), (1, 0, 1));
     assert_eq!((run.state, run.finished_at), (StoredState::Failed, Some(9)));
     assert_eq!(journal.unfinished().unwrap(), None);
-    assert_eq!(journal.append(&first, 1, 9, &[Fact::BeforeDone], None).unwrap_err().code, codes::FINISHED);
+    let over = writer.append(9, &[Fact::BeforeDone], None).unwrap_err();
+    assert!(matches!(over, JournalError::Finished { .. }), "{over}");
     let late = Fact::Finished { attempt: AttemptId(9), outcome: Outcome::Unknown { why: "late".into() } };
-    journal.append(&first, 1, 20, &[late], None).unwrap();
+    writer.append(20, &[late], None).unwrap();
     assert_eq!(journal.runs().unwrap()[0].finished_at, Some(9));
-    assert_eq!(journal.raise_epoch(&first).unwrap_err().code, codes::FINISHED);
+    assert!(matches!(journal.raise_epoch(&first), Err(JournalError::Finished { .. })));
     let durations = journal.durations().unwrap();
     assert_eq!(durations["disable"], [0]);
     assert!(!durations.contains_key("reboot"), "it had not gone well");
@@ -74,35 +82,41 @@ fn the_list_tells_how_runs_and_workers_ended() {
 #[test]
 fn a_controller_of_a_lower_epoch_is_refused() {
     let dir = assert_fs::TempDir::new().unwrap();
-    let mut old = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    let (run, _) = old.create_run(&header(1), &[started()]).unwrap();
-    old.append(&run, 1, 5, &[Fact::BeforeDone], None).unwrap();
-    let mut new = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    assert_eq!(new.raise_epoch(&run).unwrap(), 2);
-    assert_eq!(old.append(&run, 1, 6, &[Fact::BeforeDone], None).unwrap_err().code, codes::FENCED);
-    let stamped = new.append(&run, 2, 7, &[Fact::WaveStarted { wave: 0 }], None).unwrap();
+    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
+    let mut old = journal.writer(&run, 1, 1).unwrap();
+    old.append(5, &[Fact::BeforeDone], None).unwrap();
+    let mut other = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    assert_eq!(other.raise_epoch(&run).unwrap(), 2);
+    let mut new = other.writer(&run, 2, 2).unwrap();
+    let fenced = old.append(6, &[Fact::BeforeDone], None).unwrap_err();
+    assert!(matches!(fenced, JournalError::Fenced { newest: 2, own: 1, .. }), "{fenced}");
+    let stamped = new.append(7, &[Fact::WaveStarted { wave: 0 }], None).unwrap();
     assert_eq!((stamped[0].seq, stamped[0].epoch), (3, 2));
-    assert_eq!(new.read(&run).unwrap().count(), 3);
+    let fenced = old.append(8, &[Fact::BeforeDone], None).unwrap_err();
+    assert!(matches!(fenced, JournalError::Fenced { .. }), "{fenced}");
+    assert_eq!(other.read(&run).unwrap().map(Result::unwrap).count(), 3);
 }
 
 #[test]
 fn a_request_is_taken_with_the_facts_that_follow_from_it() {
     let dir = assert_fs::TempDir::new().unwrap();
-    let mut runner = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    let (run, _) = runner.create_run(&header(1), &[started()]).unwrap();
+    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
+    let mut runner = journal.writer(&run, 1, 1).unwrap();
     let mut other = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let pause = other.request(&run, &Control::Pause { reason: None }, "me@here", 5).unwrap();
     let retry = other.request(&run, &Control::Retry { host: "w1".into() }, "me@here", 6).unwrap();
-    let pending = runner.pending_requests(&run).unwrap();
+    let pending = runner.pending_requests().unwrap();
     assert_eq!(pending.iter().map(|request| request.n).collect::<Vec<_>>(), [pause, retry]);
     assert_eq!(other.request_state(pause).unwrap(), RequestState::Pending);
     let paused = Fact::Paused { by: "me@here".into(), reason: "asked".into() };
-    runner.append(&run, 1, 7, &[paused], Some(pause)).unwrap();
+    runner.append(7, &[paused], Some(pause)).unwrap();
     runner.refuse_request(retry, 8, "w1 has not failed").unwrap();
     assert_eq!(other.request_state(pause).unwrap(), RequestState::Taken);
     assert_eq!(other.request_state(retry).unwrap(), RequestState::Refused("w1 has not failed".into()));
-    assert!(runner.pending_requests(&run).unwrap().is_empty());
-    assert_eq!(runner.runs().unwrap()[0].state, StoredState::Paused);
+    assert!(runner.pending_requests().unwrap().is_empty());
+    assert_eq!(journal.runs().unwrap()[0].state, StoredState::Paused);
 }
 
 #[test]
@@ -111,28 +125,66 @@ fn output_is_kept_bounded_and_says_what_it_left_out() {
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let attempt = AttemptId(7);
-    journal.output(&run, attempt, "w1", "grüß".as_bytes()).unwrap();
-    journal.output(&run, attempt, "w1", b" dich\n").unwrap();
-    assert_eq!(journal.read_output(&run, attempt).unwrap()[0].text(), "grüß dich\n");
-    for _ in 0..64 {
-        journal.output(&run, attempt, "w2", &[b'x'; 4096]).unwrap();
+    let mut writer = OutputWriter::open(&journal, &run).unwrap();
+    let (mut small, mut big) = (Output::default(), Output::default());
+    for piece in ["grüß", " dich\n"] {
+        small.push(piece.as_bytes());
+        writer.write(attempt, "w1", &small).unwrap();
     }
-    journal.output(&run, attempt, "w2", b"the end").unwrap();
+    writer.add(AttemptId(8), "w1", "grüß".as_bytes()).unwrap();
+    writer.add(AttemptId(8), "w1", b" dich\n").unwrap();
+    for attempt in [attempt, AttemptId(8)] {
+        assert_eq!(journal.read_output(&run, attempt).unwrap()[0].1.text(), "grüß dich\n");
+    }
+    for _ in 0..64 {
+        big.push(&[b'x'; 4096]);
+        writer.write(attempt, "w2", &big).unwrap();
+    }
+    big.push(b"the end");
+    writer.write(attempt, "w2", &big).unwrap();
     let outputs = journal.read_output(&run, attempt).unwrap();
-    let big = &outputs[1];
-    assert_eq!((big.head.len(), big.tail.len()), (OUTPUT_HEAD, OUTPUT_TAIL));
-    assert_eq!(big.total, 64 * 4096 + 7);
+    let (host, big) = &outputs[1];
+    assert_eq!(host, "w2");
+    assert_eq!((big.head().len(), big.tail().len()), (OUTPUT_HEAD, OUTPUT_TAIL));
+    assert_eq!(big.total(), 64 * 4096 + 7);
     assert!(big.text().ends_with("xthe end"));
     assert!(big.text().contains(&format!("[... {} bytes were not kept ...]", big.left_out())));
-    journal.append(&run, 1, 5, &[Fact::BeforeDone], None).unwrap();
-    assert_eq!(journal.read(&run).unwrap().count(), 2);
+    let late = OutputWriter::open(&Journal::open(dir.path(), Mode::ReadOnly).unwrap(), &run);
+    let refused = late.unwrap().write(attempt, "w3", big).unwrap_err();
+    assert!(matches!(refused, JournalError::ReadOnly { .. }), "{refused}");
+    journal.writer(&run, 1, 1).unwrap().append(5, &[Fact::BeforeDone], None).unwrap();
+    assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 2);
+}
+
+#[test]
+fn output_is_written_in_a_thread_of_its_own_while_facts_are_appended() {
+    let dir = assert_fs::TempDir::new().unwrap();
+    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
+    let mut output = OutputWriter::open(&journal, &run).unwrap();
+    let writing = std::thread::spawn(move || {
+        let mut all = Output::default();
+        for n in 0..200 {
+            all.push(format!("line {n}\n").as_bytes());
+            output.write(AttemptId(1), "w1", &all).unwrap();
+        }
+    });
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
+    for wave in 0..200 {
+        writer.append(5, &[Fact::WaveStarted { wave }], None).unwrap();
+    }
+    writing.join().unwrap();
+    assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 201);
+    assert!(journal.read_output(&run, AttemptId(1)).unwrap()[0].1.text().ends_with("line 199\n"));
+    journal.verify().unwrap();
 }
 
 #[test]
 fn a_reader_sees_whole_appends_while_a_writer_writes() {
     let dir = assert_fs::TempDir::new().unwrap();
-    let mut writer = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    let (run, _) = writer.create_run(&header(1), &[started()]).unwrap();
+    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     let path = dir.path().to_owned();
     let id = run.clone();
     let reader = std::thread::spawn(move || {
@@ -145,7 +197,7 @@ fn a_reader_sees_whole_appends_while_a_writer_writes() {
         }
     });
     for _ in 0..100 {
-        writer.append(&run, 1, 5, &[Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone], None).unwrap();
+        writer.append(5, &[Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone], None).unwrap();
     }
     reader.join().unwrap();
 }

@@ -6,21 +6,50 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name directly.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("boot", &[]),
     ("plan", &[]),
     ("bucket", &["plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
+    ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["bucket", "plan"]),
-    ("catalog", &["bucket", "ssh", "plan"]),
+    ("catalog", &["boot", "bucket", "ssh", "plan"]),
     ("report", &["engine", "graph", "policy", "plan", "bucket"]),
-    ("runner", &["engine", "journal", "ssh", "catalog", "report", "graph", "policy", "plan", "bucket"]),
-    ("sim", &["engine", "journal", "report", "graph", "policy", "plan", "bucket"]),
+    (
+        "runner",
+        &[
+            "boot",
+            "controller",
+            "engine",
+            "journal",
+            "ssh",
+            "catalog",
+            "report",
+            "graph",
+            "policy",
+            "plan",
+            "bucket",
+        ],
+    ),
+    ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["bucket", "plan"]),
     (
         "run",
-        &["engine", "journal", "ssh", "catalog", "runner", "report", "graph", "policy", "plan", "bucket"],
+        &[
+            "controller",
+            "engine",
+            "journal",
+            "ssh",
+            "catalog",
+            "runner",
+            "report",
+            "graph",
+            "policy",
+            "plan",
+            "bucket",
+        ],
     ),
     (
         "rehearsal",
@@ -32,7 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.
-const PURE: &[&str] = &["plan", "graph", "policy", "engine", "sim"];
+const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
 const IMPURE: &[&str] = &[
     "tokio",
     "std::fs",

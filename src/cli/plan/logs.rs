@@ -152,12 +152,12 @@ impl Log<'_> {
         for (attempt, issued) in &self.open {
             let graph = &self.run.graph;
             let step = &graph.steps(issued.lane)[issued.step as usize].id;
-            for output in self.run.output(*attempt)? {
-                let shown = self.shown.entry((*attempt, output.host.clone())).or_default();
+            for (host, output) in self.run.output(*attempt)? {
+                let shown = self.shown.entry((*attempt, host.clone())).or_default();
                 let new = output.since(*shown);
                 let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
-                *shown = output.total - (new.len() - end - 1) as u64;
-                write_lines(&mut text, &format!("{}  {step} ", output.host), &new[..end]);
+                *shown = output.total() - (new.len() - end - 1) as u64;
+                write_lines(&mut text, &format!("{host}  {step} "), &new[..end]);
                 self.any = true;
             }
         }
@@ -237,9 +237,9 @@ impl Log<'_> {
             Some((at, false, words)) => format!("FAILED after {}: {words}", took_in_words(at - issued.at)),
         };
         let mut text = format!("{}  {who}  {}{purpose}: {how}\n", Time(issued.at).to_second(), step.id);
-        for output in &outputs {
-            let of = if outputs.len() > 1 { format!("    {} ", output.host) } else { "    ".to_owned() };
-            let shown = self.shown.remove(&(attempt, output.host.clone())).unwrap_or(0);
+        for (host, output) in &outputs {
+            let of = if outputs.len() > 1 { format!("    {host} ") } else { "    ".to_owned() };
+            let shown = self.shown.remove(&(attempt, host.clone())).unwrap_or(0);
             write_lines(&mut text, &of, &output.since(shown));
         }
         Ok(text)
@@ -298,13 +298,8 @@ struct OutputJson<'a> {
 }
 
 impl<'a> OutputJson<'a> {
-    fn of(output: &'a Output) -> Self {
-        Self {
-            host: &output.host,
-            text: output.text(),
-            total_bytes: output.total,
-            left_out_bytes: output.left_out(),
-        }
+    fn of((host, output): &'a (String, Output)) -> Self {
+        Self { host, text: output.text(), total_bytes: output.total(), left_out_bytes: output.left_out() }
     }
 }
 

@@ -12,7 +12,8 @@ impl From<RunError> for CliError {
         let problem = |code| Problem::error(code, message.as_str());
         match error {
             RunError::Input(problems) => problems.into(),
-            RunError::Setting(problem) | RunError::Journal(problem) => problem.into(),
+            RunError::Setting(problem) => problem.into(),
+            RunError::Journal(error) => error.into(),
             RunError::Locked(holder) => Self::new(Exit::Locked, holder.problem()),
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Event, REACTION, Sim};
-use crate::engine::{Check, ErrorKind, Fact, Millis, RunPhase, RunState, RunStatus, StepError};
+use crate::controller::{Controller, Input};
+use crate::engine::{Check, ErrorKind, Fact, Millis, Resolution, RunPhase, RunState, RunStatus, StepError};
 use crate::graph::Lane;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -11,43 +12,75 @@ use crate::sim::mutation::Mutation;
 impl Sim {
     /// A controller starts: the first one, or one after a crash.
     pub(super) fn start(&mut self) {
-        if self.rollout.is_some() && self.config.mutation != Some(Mutation::MemoryTrusted) {
+        self.resumes(Vec::new(), None);
+    }
+
+    /// A process takes the run up, with what the operator has said: facts before the resume, and what to do with
+    /// attempts in doubt.
+    pub(in crate::sim) fn resumes(&mut self, mut first: Vec<Fact>, in_doubt: Option<Resolution>) {
+        let careless = self.config.mutation == Some(Mutation::MemoryTrusted);
+        if self.controller.is_some() && !careless {
             return;
         }
-        if !self.journal.is_empty() {
-            self.epoch += 1;
+        let fresh = self.ledger.shared.borrow().facts.is_empty();
+        if !fresh {
+            self.ledger.shared.borrow_mut().epoch += 1;
         }
-        if self.rollout.is_none() {
+        if self.controller.is_none() {
             match self.replayed() {
-                Ok(rollout) => self.rollout = Some(rollout),
+                Ok(run) => self.controller = Some(self.controller_of(run)),
                 Err(why) => {
-                    self.checker.breaks(14, format!("the journal can not be replayed: {why}"));
+                    self.checker.breaks(14, format!("the journal cannot be replayed: {why}"));
                     return;
                 }
             }
         }
-        if self.journal.is_empty() {
+        if fresh {
             let workers = self.graph.targets.len() as u32;
             let hash = "made up".to_owned();
-            self.commit_and_dispatch(Fact::RunStarted { workers, graph_hash: hash, seed: self.config.seed });
+            first = vec![Fact::RunStarted { workers, graph_hash: hash, seed: self.config.seed }];
         } else if !self.is_finished() {
-            self.commit_and_dispatch(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
+            first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
         }
-        let before = self.rollout.as_ref().is_some_and(|rollout| rollout.phase() == RunPhase::Preflight);
+        self.tell(Input::Begin { facts: first, in_doubt });
+        let before = self.state().is_some_and(|run| run.phase() == RunPhase::Preflight);
         if before {
             let process = self.process;
             self.push(2_000, Event::Preflight { process });
         }
+        if self.ledger.is_asked() {
+            self.tell(Input::Requests);
+        }
+    }
+
+    fn controller_of(&self, run: RunState) -> Controller<super::SimLedger> {
+        let controller = Controller::new(
+            run,
+            self.ledger.of_epoch(self.epoch()),
+            self.config.interactive() || self.stops_at_rest,
+        );
+        self.with_faults(controller)
+    }
+
+    /// Simulations of plans run in release builds, too, where nothing is broken on purpose.
+    #[cfg(debug_assertions)]
+    fn with_faults(&self, controller: Controller<super::SimLedger>) -> Controller<super::SimLedger> {
+        controller.broken(self.config.mutation.and_then(|mutation| mutation.of_the_loop(self.process)))
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn with_faults(&self, controller: Controller<super::SimLedger>) -> Controller<super::SimLedger> {
+        controller
     }
 
     pub(in crate::sim) fn replayed(&self) -> Result<RunState, String> {
-        self.replayed_from(self.journal.iter().map(|(at, fact)| (*at, fact)))
+        self.replayed_from(self.ledger.shared.borrow().facts.iter().map(|(at, fact)| (*at, fact)))
     }
 
     /// The same where the clock was set back an hour after the first fact of every moment.
     fn replayed_set_back(&self) -> Result<RunState, String> {
         let mut last = None;
-        self.replayed_from(self.journal.iter().map(move |(at, fact)| {
+        self.replayed_from(self.ledger.shared.borrow().facts.iter().map(move |(at, fact)| {
             let again = last.replace(*at) == Some(*at);
             (if again { at - 3_600_000 } else { *at }, fact)
         }))
@@ -68,7 +101,7 @@ impl Sim {
 
     /// What is in memory is what the journal says.
     pub(in crate::sim) fn check_replay(&mut self) {
-        let Some(live) = &self.rollout else { return };
+        let Some(live) = self.state() else { return };
         match self.replayed() {
             Ok(stored) => {
                 let (live, was) = (self.fingerprint(live), self.fingerprint(&stored));
@@ -139,22 +172,27 @@ impl Sim {
                 Check::Unreachable { error: StepError::new(ErrorKind::Unreachable, "no route") }
             });
         }
-        self.commit_and_dispatch(Fact::Preflight { checks });
+        // What a process learns before its loop runs is told to it like the rest.
+        self.tell(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
     }
 
-    /// A run that waits for people gets an answer after a while.
+    /// A process that has nothing more to do ends; a run that waits for operators gets an answer after a while.
     pub(super) fn rest(&mut self) {
-        if self.config.check && self.rollout.is_some() {
+        if self.config.check && self.controller.is_some() {
             self.checker.rested(self.now, &self.world);
         } else {
             self.checker.nobody_in_charge();
         }
-        if self.reacting {
-            return;
+        let waits = match self.state().map(RunState::status) {
+            None => false,
+            Some(RunStatus::Finished(_)) => return,
+            Some(_) if self.leaving => !self.stops_at_rest,
+            Some(status) => status != RunStatus::Busy,
+        };
+        if self.leaving && !self.stops_at_rest {
+            self.ends_process();
         }
-        let Some(rollout) = &self.rollout else { return };
-        let waits = !matches!(rollout.status(), RunStatus::Busy | RunStatus::Finished(_));
-        if waits {
+        if waits && !self.reacting {
             self.reacting = true;
             self.push(REACTION, Event::Reacts);
         }

@@ -21,7 +21,7 @@ impl Sim {
     /// Attempts that this journal awaits.
     fn awaited(&self) -> BTreeMap<AttemptId, (Lane, u32, Intent)> {
         let mut awaited = BTreeMap::new();
-        for (_, fact) in &self.journal {
+        for (_, fact) in &self.ledger.shared.borrow().facts {
             match fact {
                 Fact::Issued { attempt, lane, step, intent } => {
                     awaited.insert(*attempt, (*lane, *step, intent.clone()));
@@ -39,8 +39,14 @@ impl Sim {
     /// Tells a run that was made from the journal what can not be.
     pub(in crate::sim) fn reject_illegal_facts(&mut self, mut rollout: RunState) {
         let awaited = self.awaited();
-        let issued =
-            self.journal.iter().filter(|(_, fact)| matches!(fact, Fact::Issued { .. })).count() as u64;
+        let issued = self
+            .ledger
+            .shared
+            .borrow()
+            .facts
+            .iter()
+            .filter(|(_, fact)| matches!(fact, Fact::Issued { .. }))
+            .count() as u64;
         let never = AttemptId(issued + 7);
         let by = || "a forger".to_owned();
         let mut forged = vec![

@@ -8,7 +8,8 @@ use crate::policy::{Reason, Verdict};
 impl Sim {
     /// What the first in line waits for until the next event.
     pub(super) fn note_wait(&mut self, passes: Millis) {
-        let (Some(waits), Some(rollout)) = (&mut self.waits, &self.rollout) else { return };
+        let (Some(waits), Some(controller)) = (&mut self.waits, &self.controller) else { return };
+        let rollout = controller.run();
         let count = self.graph.targets.len() as u32;
         while self.first_in_line < count
             && rollout.worker_state(TargetIx(self.first_in_line)) != WorkerState::Queued

@@ -63,7 +63,7 @@ impl Sim {
     /// A command of the controller's own machine. One of a controller that was replaced is not fenced.
     fn here(&mut self, arrival: &Arrival) -> Outcome {
         let StepKind::Local(command) = arrival.kind() else { return said("done") };
-        if arrival.epoch < self.epoch {
+        if arrival.epoch < self.epoch() {
             return said("ran");
         }
         let of = (arrival.order.lane, arrival.order.step);

@@ -82,7 +82,9 @@ fn a_run_that_nobody_carries_out_is_interrupted() {
     let appends = play(&graph);
     let mut journal = Journal::open(&data(dir.path()), Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header_of(&graph), &appends[0]).unwrap();
-    journal.append(&run, 1, header(0).started_at, &appends[1], None).unwrap();
+    let newest = appends[0].len() as u64;
+    let mut writer = journal.writer(&run, 1, newest).unwrap();
+    writer.append(header(0).started_at, &appends[1], None).unwrap();
     let state = |args: &[&str]| json(&maand(dir.path(), args));
     assert_eq!(state(&["plan", "status", "--output", "json"])["state"], "interrupted");
     assert_eq!(state(&["plan", "list", "--output", "json"])["runs"][0]["state"], "interrupted");
@@ -123,7 +125,9 @@ fn a_watcher_sees_each_event_and_ends_with_the_run() {
     let graph = graph(&["w1", "w3"]);
     let mut appends = play(&graph).into_iter();
     let mut journal = Journal::open(&data(dir.path()), Mode::ReadWrite).unwrap();
-    let (run, _) = journal.create_run(&header_of(&graph), &appends.next().unwrap()).unwrap();
+    let first = appends.next().unwrap();
+    let (run, _) = journal.create_run(&header_of(&graph), &first).unwrap();
+    let mut writer = journal.writer(&run, 1, first.len() as u64).unwrap();
     let record = Holder::this_process(Some(run.to_string()), header(0).started_at);
     let lock = RunLock::acquire(&data(dir.path()), &record).unwrap();
     let mut watcher = Command::new(env!("CARGO_BIN_EXE_maand"))
@@ -146,13 +150,13 @@ fn a_watcher_sees_each_event_and_ends_with_the_run() {
     let resumed = [Fact::Resumed { by: "me".into(), fresh_process: false }];
     wait_until("the watcher sees something", || {
         at += 1000;
-        journal.append(&run, 1, at, &resumed, None).unwrap();
+        writer.append(at, &resumed, None).unwrap();
         seen.extend(lines.try_recv());
         !seen.is_empty()
     });
     for facts in appends {
         at += 1000;
-        journal.append(&run, 1, at, &facts, None).unwrap();
+        writer.append(at, &facts, None).unwrap();
     }
     drop(lock);
     seen.extend(lines.iter());

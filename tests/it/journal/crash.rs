@@ -16,8 +16,9 @@ fn child() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let mut journal = Journal::open(Path::new(&dir), Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     for wave in 0..5 {
-        journal.append(&run, 1, 1, &[Fact::WaveStarted { wave }, Fact::BeforeDone], None).unwrap();
+        writer.append(1, &[Fact::WaveStarted { wave }, Fact::BeforeDone], None).unwrap();
     }
 }
 
@@ -49,7 +50,8 @@ fn what_was_committed_survives_a_kill_and_nothing_else() {
             let expected = 1 + 2 * (commits as usize - 1);
             assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), expected, "{when} {at}");
             assert_eq!(journal.raise_epoch(&run).unwrap(), 2);
-            let next = journal.append(&run, 2, 1, &[Fact::BeforeDone], None).unwrap();
+            let mut writer = journal.writer(&run, 2, expected as u64).unwrap();
+            let next = writer.append(1, &[Fact::BeforeDone], None).unwrap();
             assert_eq!(next[0].seq, expected as u64 + 1);
         }
     }

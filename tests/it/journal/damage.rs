@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use maand::engine::Fact;
-use maand::journal::{FILE, Journal, Mode, RunId, codes};
-use maand::plan::Problem;
+use maand::journal::{FILE, Journal, JournalError, Mode, RunId, codes};
 use rusqlite::Connection;
 
 use super::support::{header, some_facts, started};
@@ -14,12 +13,12 @@ fn filled() -> (assert_fs::TempDir, RunId) {
     let dir = assert_fs::TempDir::new().unwrap();
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header(2), &[started()]).unwrap();
-    journal.append(&run, 1, 7, &some_facts(), None).unwrap();
+    journal.writer(&run, 1, 1).unwrap().append(7, &some_facts(), None).unwrap();
     (dir, run)
 }
 
 /// What reading says after `sql` was done behind the journal's back.
-fn after(sql: &str) -> Problem {
+fn after(sql: &str) -> JournalError {
     let (dir, run) = filled();
     let db = Connection::open(dir.path().join(FILE)).unwrap();
     db.execute_batch("DROP TRIGGER fact_is_append_only").unwrap();
@@ -38,12 +37,11 @@ fn a_changed_fact_is_named() {
         ("DELETE FROM fact WHERE seq = 9", "fact 9 is missing"),
         ("DELETE FROM fact WHERE seq = 15", "fact 15 is missing"),
         ("UPDATE run SET chain = zeroblob(16)", "fact 15, the newest, is not"),
-        ("UPDATE run SET header = replace(header, 'w1', 'w9')", "the header or fact 1"),
+        ("UPDATE run_header SET header = replace(header, 'w1', 'w9')", "the header or fact 1"),
     ] {
-        let problem = after(sql);
-        assert_eq!(problem.code, codes::CORRUPT, "{sql}");
-        assert!(problem.message.contains(said), "{sql}: {problem}");
-        assert!(problem.help.unwrap().contains("disabled.json"));
+        let error = after(sql);
+        assert!(matches!(error, JournalError::Corrupt { .. }), "{sql}: {error}");
+        assert!(error.to_string().contains(said), "{sql}: {error}");
     }
 }
 
@@ -78,9 +76,9 @@ fn a_fact_of_a_newer_program_is_no_damage() {
         .unwrap();
     db.execute("UPDATE run SET last_seq = ?1, chain = ?2", rusqlite::params![last + 1, next]).unwrap();
     let journal = Journal::open(dir.path(), Mode::ReadOnly).unwrap();
-    let problem = journal.read(&run).unwrap().find_map(Result::err).unwrap();
-    assert_eq!(problem.code, codes::NEWER);
-    assert!(problem.message.contains("from_the_future"), "{problem}");
+    let error = journal.read(&run).unwrap().find_map(Result::err).unwrap();
+    assert!(matches!(error, JournalError::NewerFact { seq: 16, .. }), "{error}");
+    assert!(error.to_string().contains("from_the_future"), "{error}");
 }
 
 #[test]
@@ -89,18 +87,17 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     let path = dir.path().join(FILE);
     std::fs::write(&path, "this is not a database at all, and it is long enough to be looked at").unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert_eq!(Journal::open(dir.path(), Mode::ReadWrite).unwrap_err().code, codes::FOREIGN);
+    assert!(matches!(Journal::open(dir.path(), Mode::ReadWrite), Err(JournalError::Foreign { .. })));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
     std::fs::remove_file(&path).unwrap();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    assert_eq!(Journal::open(dir.path(), Mode::ReadWrite).unwrap_err().code, codes::FOREIGN);
+    assert!(matches!(Journal::open(dir.path(), Mode::ReadWrite), Err(JournalError::Foreign { .. })));
 
     let (dir, _) = filled();
     Connection::open(dir.path().join(FILE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let problem = Journal::open(dir.path(), Mode::ReadWrite).unwrap_err();
-    assert_eq!(problem.code, codes::NEWER);
-    assert!(problem.message.contains("its format is 99"), "{problem}");
+    let error = Journal::open(dir.path(), Mode::ReadWrite).unwrap_err();
+    assert!(matches!(error, JournalError::NewerFormat { found: 99, .. }), "{error}");
 }
 
 #[test]
@@ -108,10 +105,11 @@ fn a_torn_page_is_found_when_a_run_is_taken_up_again() {
     let dir = assert_fs::TempDir::new().unwrap();
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header(2), &[started()]).unwrap();
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     for wave in 0..200 {
-        journal.append(&run, 1, 7, &[Fact::WaveStarted { wave }], None).unwrap();
+        writer.append(7, &[Fact::WaveStarted { wave }], None).unwrap();
     }
-    drop(journal);
+    drop((journal, writer));
     let path = dir.path().join(FILE);
     let mut bytes = std::fs::read(&path).unwrap();
     let pages = bytes.len() / 4096;
@@ -121,16 +119,17 @@ fn a_torn_page_is_found_when_a_run_is_taken_up_again() {
     }
     std::fs::write(&path, bytes).unwrap();
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    assert_eq!(journal.raise_epoch(&run).unwrap_err().code, codes::CORRUPT);
+    assert!(matches!(journal.raise_epoch(&run), Err(JournalError::Corrupt { .. })));
 }
 
 #[test]
 fn a_missing_or_unwritable_journal_is_said() {
     let dir = assert_fs::TempDir::new().unwrap();
-    assert_eq!(Journal::open(dir.path(), Mode::ReadOnly).unwrap_err().code, codes::NONE);
+    assert!(matches!(Journal::open(dir.path(), Mode::ReadOnly), Err(JournalError::NoJournal { .. })));
     std::fs::write(dir.path().join("file"), "").unwrap();
     let below_a_file = Journal::open(&dir.path().join("file/data"), Mode::ReadWrite).unwrap_err();
-    assert_eq!(below_a_file.code, codes::READ_ONLY);
+    assert!(matches!(below_a_file, JournalError::Create { .. }), "{below_a_file}");
+    assert_eq!(below_a_file.code(), codes::READ_ONLY);
 }
 
 #[test]
@@ -150,7 +149,9 @@ fn only_the_owner_may_read_it() {
 fn too_little_room_is_said_before_a_run() {
     let (dir, _) = filled();
     let journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
-    assert_eq!(journal.check_space(u64::MAX).unwrap_err().code, codes::FULL);
+    let error = journal.check_space(u64::MAX).unwrap_err();
+    assert_eq!(error.code(), codes::FULL);
+    assert!(error.to_string().contains("MiB free"), "{error}");
     journal.check_space(1).unwrap();
     assert!(Journal::space_for(10_000, 7) > Journal::space_for(3, 7));
 }
@@ -187,19 +188,19 @@ fn a_full_disk_refuses_the_append_and_keeps_what_it_has() {
     std::fs::write(&ballast, vec![0; 128 << 10]).unwrap();
     let mut journal = Journal::open(dir, Mode::ReadWrite).unwrap();
     let (run, _) = journal.create_run(&header(2), &[started()]).unwrap();
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
     let mut appended = 1;
-    let problem = loop {
-        match journal.append(&run, 1, 7, &some_facts()[..3], None) {
+    let error = loop {
+        match writer.append(7, &some_facts()[..3], None) {
             Ok(stamped) => appended += stamped.len(),
-            Err(problem) => break problem,
+            Err(error) => break error,
         }
         assert!(appended < 100_000, "the disk does not get full");
     };
-    assert_eq!(problem.code, codes::FULL, "{problem}");
-    assert!(problem.help.unwrap().contains("maand plan resume"));
+    assert!(matches!(error, JournalError::DiskFull { .. }), "{error}");
     assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), appended);
     std::fs::remove_file(ballast).unwrap();
-    let next = journal.append(&run, 1, 8, &[Fact::BeforeDone], None).unwrap();
+    let next = writer.append(8, &[Fact::BeforeDone], None).unwrap();
     assert_eq!(next[0].seq as usize, appended + 1);
     journal.verify().unwrap();
 }

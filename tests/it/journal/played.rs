@@ -9,7 +9,7 @@ use maand::engine::{
     AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, Options, Outcome, RunState, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile};
-use maand::journal::{Journal, Mode, RunHeader, RunId, StepKinds};
+use maand::journal::{Journal, Mode, OutputWriter, RunHeader, RunId, StepKinds};
 use maand::plan::{Source, StepKind, parse};
 
 use super::support::{header, worker};
@@ -122,16 +122,19 @@ pub(crate) fn stored(hosts: &[&str]) -> (assert_fs::TempDir, RunId) {
     let graph = graph(hosts);
     let mut appends = play(&graph).into_iter();
     let mut journal = Journal::open(&data(dir.path()), Mode::ReadWrite).unwrap();
-    let (run, _) = journal.create_run(&header_of(&graph), &appends.next().unwrap()).unwrap();
+    let first = appends.next().unwrap();
+    let (run, _) = journal.create_run(&header_of(&graph), &first).unwrap();
+    let mut writer = journal.writer(&run, 1, first.len() as u64).unwrap();
+    let mut output = OutputWriter::open(&journal, &run).unwrap();
     let mut at = header(0).started_at;
     for facts in appends {
         at += 1000;
         for fact in &facts {
             if let Fact::Finished { attempt, outcome: Outcome::Failed { .. } } = fact {
-                journal.output(&run, *attempt, "w2", b"ssh: connect to host w2: refused\n").unwrap();
+                output.add(*attempt, "w2", b"ssh: connect to host w2: refused\n").unwrap();
             }
         }
-        journal.append(&run, 1, at, &facts, None).unwrap();
+        writer.append(at, &facts, None).unwrap();
     }
     (dir, run)
 }

@@ -1,0 +1,150 @@
+//! Has a worker that was told to go down gone? Until another boot is seen, or it is gone, or its time is up.
+
+use std::time::Duration;
+
+use super::look::{Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience};
+
+/// Between two looks: a shutdown takes seconds, and being late here is late for the whole worker.
+pub const LOOK_EVERY: Duration = Duration::from_millis(700);
+
+/// So many looks in a row that find nobody mean that the worker has gone; one alone may be a busy sshd. Gone is
+/// not taken for a reboot, so that being wrong costs time, not safety.
+const GONE_AFTER_FAILURES: u32 = 2;
+
+/// How the watch has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Departure<E> {
+    /// Another boot id than that of before.
+    Rebooted {
+        /// It.
+        boot_id: String,
+    },
+    /// Nobody answers there any more. Whether it reboots is not known.
+    Departed,
+    /// It had its time, and the boot it was in still runs as far as anybody knows.
+    StillThere,
+    /// Looking again cannot help.
+    Failed(E),
+}
+
+/// Watches one worker go down.
+#[derive(Clone, Debug)]
+pub struct DepartureWatch {
+    before: String,
+    /// Counted from the beginning of the watch.
+    within: Duration,
+    gone: u32,
+    patience: Patience,
+}
+
+impl DepartureWatch {
+    /// `within` is counted from the beginning of the watch.
+    pub fn new(before: String, within: Duration) -> Self {
+        Self { before, within, gone: 0, patience: Patience::default() }
+    }
+
+    /// The bound of the first look.
+    pub fn bound(&self) -> Duration {
+        self.patience.bound()
+    }
+
+    /// A look that began at `began` has ended at `now`, both counted from the beginning of the watch.
+    pub fn next<E>(&mut self, began: Duration, now: Duration, look: Look<E>) -> Next<Departure<E>> {
+        match look {
+            Ok(probe) if probe.boot_id != self.before => {
+                return Next::Done(Departure::Rebooted { boot_id: probe.boot_id });
+            }
+            Ok(_) => {
+                self.patience.succeeded(now.saturating_sub(began));
+                self.gone = 0;
+            }
+            Err(LookError { failure, error }) => {
+                self.patience.failed(failure);
+                match failure {
+                    LookFailure::Final => return Next::Done(Departure::Failed(error)),
+                    LookFailure::Refused | LookFailure::NoAnswer | LookFailure::Lost => self.gone += 1,
+                    // Something accepts connections and lets no login come to its end, however long it gets:
+                    // a machine that hangs, or what stands before it (a jump host, a load balancer).
+                    LookFailure::CutShort if now.saturating_sub(began) >= PATIENT_LOOK => self.gone += 1,
+                    // Somebody is there: it says so, or is busy with our login.
+                    LookFailure::AuthRefused
+                    | LookFailure::NoLogin
+                    | LookFailure::CutShort
+                    | LookFailure::Strange => {}
+                }
+            }
+        }
+        if self.gone >= GONE_AFTER_FAILURES {
+            return Next::Done(Departure::Departed);
+        }
+        if now >= self.within {
+            return Next::Done(Departure::StillThere);
+        }
+        let pause = LOOK_EVERY.max(self.patience.cost()).min(self.within - now);
+        Next::LookAgain { pause, bound: self.patience.bound() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Probe;
+    use super::*;
+
+    const B0: &str = "b0";
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn up(boot_id: &str) -> Look<&'static str> {
+        Ok(Probe { boot_id: boot_id.to_owned(), unsettled: None })
+    }
+
+    fn fails(failure: LookFailure) -> Look<&'static str> {
+        Err(LookError { failure, error: "why" })
+    }
+
+    fn watch() -> DepartureWatch {
+        DepartureWatch::new(B0.to_owned(), s(120))
+    }
+
+    #[test]
+    fn one_refused_connection_is_a_busy_sshd_and_two_are_a_departure() {
+        let mut watch = watch();
+        assert!(matches!(watch.next(s(0), s(0), fails(LookFailure::Refused)), Next::LookAgain { .. }));
+        assert!(matches!(watch.next(s(1), s(1), up(B0)), Next::LookAgain { .. }));
+        assert!(matches!(watch.next(s(2), s(2), fails(LookFailure::Refused)), Next::LookAgain { .. }));
+        assert_eq!(watch.next(s(3), s(3), fails(LookFailure::NoAnswer)), Next::Done(Departure::Departed));
+    }
+
+    #[test]
+    fn a_login_that_our_own_bound_cuts_short_is_no_departure() {
+        let mut watch = watch();
+        for at in 0..30 {
+            let next = watch.next(s(at), s(at + 2), fails(LookFailure::CutShort));
+            assert!(matches!(next, Next::LookAgain { .. }), "{next:?} after {at} s");
+        }
+    }
+
+    #[test]
+    fn what_lets_no_login_end_in_fifteen_seconds_has_gone() {
+        let mut watch = watch();
+        let patient = || fails(LookFailure::CutShort);
+        assert!(matches!(watch.next(s(10), s(25), patient()), Next::LookAgain { .. }));
+        assert_eq!(watch.next(s(26), s(41), patient()), Next::Done(Departure::Departed));
+    }
+
+    #[test]
+    fn another_boot_id_is_a_reboot_and_the_same_one_in_the_end_is_none() {
+        assert_eq!(
+            watch().next(s(5), s(5), up("b1")),
+            Next::Done(Departure::Rebooted { boot_id: "b1".to_owned() })
+        );
+        assert_eq!(watch().next(s(120), s(120), up(B0)), Next::Done(Departure::StillThere));
+    }
+
+    #[test]
+    fn another_host_key_ends_it_at_once() {
+        assert_eq!(watch().next(s(1), s(1), fails(LookFailure::Final)), Next::Done(Departure::Failed("why")));
+    }
+}

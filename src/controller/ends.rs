@@ -1,0 +1,70 @@
+//! What came of watching a worker, as the outcome of an attempt.
+
+use std::time::Duration;
+
+use crate::boot::{NotYet, RebootEnd, Return};
+use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
+
+/// The outcome of a `wait_for_ssh` on `host` that was bound to `timeout`.
+pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> Outcome {
+    let error = match end {
+        Return::Back { boot_id } => return Outcome::Ok { evidence: Evidence::Back { boot_id } },
+        Return::NotRebooted { boot_id, since } => old_boot(host, &boot_id, since),
+        Return::CrashLoop { first, then } => StepError::new(
+            ErrorKind::CrashLoop,
+            format!("{host} booted again while settling ({first}, then {then}): a crash loop"),
+        ),
+        Return::Failed(error) => error,
+        Return::TimedOut { last: None } => StepError::new(
+            ErrorKind::TimedOut,
+            format!("{host} did not stay well for the settle time within {timeout:?}"),
+        ),
+        Return::TimedOut { last: Some(last) } => {
+            let last = match last {
+                NotYet::Unseen(error) => error,
+                NotYet::OldBoot { boot_id, since } => old_boot(host, &boot_id, since),
+                NotYet::Unsettled { why } => StepError::new(ErrorKind::NotSettled, format!("{host}: {why}")),
+            };
+            StepError { message: format!("not back within {timeout:?}; last: {}", last.message), ..last }
+        }
+    };
+    Outcome::Failed { error }
+}
+
+fn old_boot(host: &str, boot_id: &str, since: Duration) -> StepError {
+    let seconds = since.as_secs();
+    StepError::new(
+        ErrorKind::NotRebooted,
+        format!(
+            "{host} still has the boot id {boot_id} {seconds} s after the reboot command: it did not reboot"
+        ),
+    )
+}
+
+/// The outcome of a reboot step on `host`, whose `command` was to take it down `within`.
+pub fn reboot_outcome(
+    host: &str,
+    before: &str,
+    command: &str,
+    within: Duration,
+    end: RebootEnd<StepError>,
+) -> Outcome {
+    match end {
+        RebootEnd::Rebooted { boot_id } => Outcome::Ok { evidence: Evidence::Rebooted { boot_id } },
+        RebootEnd::Departed => Outcome::Ok { evidence: Evidence::Departed },
+        RebootEnd::NotNeeded => Outcome::Ok { evidence: Evidence::NotNeeded },
+        RebootEnd::NotRebooted => {
+            let message = format!(
+                "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down"
+            );
+            Outcome::Failed { error: StepError::new(ErrorKind::NotRebooted, message) }
+        }
+        RebootEnd::Unchanged(error) => Outcome::Unknown {
+            why: format!("the reboot command was sent, {}, and the boot id is as before", error.message),
+        },
+        RebootEnd::Unanswered(error) => {
+            Outcome::Unknown { why: format!("looking before the reboot: {}", error.message) }
+        }
+        RebootEnd::Failed(error) => Outcome::Failed { error },
+    }
+}

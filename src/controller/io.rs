@@ -1,0 +1,78 @@
+//! What the loop is told, and what it hands out.
+
+use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::{AttemptId, AttemptSpec, Fact, Outcome, Resolution, RuleViolation, RunStatus};
+use crate::graph::{Lane, TargetSet};
+
+/// What the loop is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The process begins: what it has learnt so far, and how attempts in doubt are to be settled, where the
+    /// operator has said so.
+    Begin {
+        /// Facts, in order.
+        facts: Vec<Fact>,
+        /// What to do with attempts in doubt.
+        in_doubt: Option<Resolution>,
+    },
+    /// An attempt has ended.
+    Finished {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A round of observation has ended.
+    Observed {
+        /// Which jobs were looked at.
+        jobs: Vec<JobIx>,
+        /// What was not well, or could not be seen.
+        unavailable: Vec<(WorkerIx, JobIx)>,
+    },
+    /// A signal has arrived.
+    Signal {
+        /// Its name, such as `SIGINT`.
+        name: &'static str,
+    },
+    /// Time has passed: timers may be due.
+    Tick,
+    /// Operators may have asked for something.
+    Requests,
+}
+
+/// What is to be done after the input was taken. Everything in it is durable already.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Output {
+    /// Carry out an attempt, and answer with exactly one [`Input::Finished`].
+    Execute(AttemptSpec),
+    /// Look at these jobs, and answer with [`Input::Observed`].
+    Observe {
+        /// Which jobs.
+        jobs: Vec<JobIx>,
+        /// Workers that are down by this run: they count as such and are not looked at.
+        skip: TargetSet,
+    },
+    /// Give up all that is in flight, at once.
+    GiveUp,
+    /// This process has nothing more to do.
+    End(Ended),
+}
+
+/// How a controller came to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// The run is in a state in which this process has nothing more to do.
+    Idle(RunStatus),
+    /// A second signal: these attempts were in flight, and a resume will look.
+    ForcedStop(Vec<(Lane, u32)>),
+}
+
+/// Why a controller has to stop before it does anything more.
+#[derive(Debug)]
+pub enum ControllerError<E> {
+    /// The ledger did not take what follows from the input.
+    Ledger(E),
+    /// The engine has refused a fact of the controller's own, or derived one that breaks a rule: a bug.
+    Broken(RuleViolation),
+}

@@ -1,0 +1,278 @@
+//! The one who appends to a run.
+//!
+//! A run has one controller, so its writer keeps in memory where the run's facts end, and the database
+//! only compares: an append costs what its facts cost, whatever the fleet's size and however many facts
+//! there are. Whoever was replaced, or does not know the newest fact, is told so and writes nothing.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::engine::{Fact, Millis, Request, Stamped};
+
+use super::error::failed;
+use super::facts::{self, End};
+use super::run::RunId;
+use super::store::Durability;
+use super::{Journal, JournalError, Operation, failpoint, runs};
+
+/// Appends to one run, under one epoch, through a connection of its own.
+#[derive(Debug)]
+pub struct RunWriter {
+    db: Connection,
+    path: PathBuf,
+    id: RunId,
+    n: i64,
+    epoch: u64,
+    end: End,
+}
+
+impl Journal {
+    /// A writer for the controller that has `epoch` and has read the run's facts up to number `last_seq`.
+    ///
+    /// # Errors
+    /// As of [`RunWriter::append`], and [`JournalError::UnknownRun`].
+    pub fn writer(&self, id: &RunId, epoch: u64, last_seq: u64) -> Result<RunWriter, JournalError> {
+        let db = self.connect_again(Durability::EachCommit)?;
+        let row = self.row(id)?;
+        let mut writer =
+            RunWriter { db, path: self.path.clone(), id: id.clone(), n: row.n, epoch, end: row.end };
+        if (row.epoch, row.end.seq) != (epoch, last_seq) {
+            writer.end.seq = last_seq;
+            return Err(writer.stale());
+        }
+        Ok(writer)
+    }
+}
+
+impl RunWriter {
+    /// Appends facts behind the run's newest one: all of them or none, durable when this returns.
+    /// With `handled`, the control request that led to them is marked as taken in the same transaction.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] when a newer controller has taken over; [`JournalError::Finished`] after
+    /// the run's last fact (but for [`Fact::Finished`]: an answer that comes late is kept);
+    /// [`JournalError::Changed`] when the newest fact is not the one that this writer knows; others when
+    /// the file cannot be written. After any of them nothing may be dispatched.
+    pub fn append(
+        &mut self,
+        at: Millis,
+        facts: &[Fact],
+        handled: Option<i64>,
+    ) -> Result<Vec<Stamped>, JournalError> {
+        if facts.is_empty() && handled.is_none() {
+            return Ok(Vec::new());
+        }
+        let late_answers = facts.iter().all(|fact| matches!(fact, Fact::Finished { .. }));
+        if self.end.state.is_final() && !late_answers {
+            return Err(JournalError::Finished { run: self.id.clone() });
+        }
+        let mut end = self.end;
+        let new = end.extend(self.epoch, at, facts)?;
+        let failed = failed(&self.path, Operation::Write);
+        let transaction =
+            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        if !facts::advance(&transaction, self.n, self.epoch, &self.end, &end, at).map_err(failed)? {
+            drop(transaction);
+            return Err(self.stale());
+        }
+        facts::insert(&transaction, self.n, &new).map_err(failed)?;
+        if let Some(request) = handled {
+            transaction
+                .prepare_cached("UPDATE request SET taken_at = ?2 WHERE n = ?1")
+                .and_then(|mut statement| statement.execute(params![request, at]))
+                .map_err(failed)?;
+        }
+        failpoint::commit(transaction).map_err(failed)?;
+        self.end = end;
+        Ok(new.into_iter().map(|new| new.stamped).collect())
+    }
+
+    /// Requests that nobody has dealt with, oldest first. Each is to be settled by passing its number
+    /// to [`RunWriter::append`] together with the facts that follow from it, or by
+    /// [`RunWriter::refuse_request`]; until then it comes again.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn pending_requests(&self) -> Result<Vec<Request>, JournalError> {
+        let failed = failed(&self.path, Operation::Read);
+        let mut statement = self
+            .db
+            .prepare_cached(
+                "SELECT n, verb, by, at FROM request WHERE run = ?1 AND taken_at IS NULL ORDER BY n",
+            )
+            .map_err(failed)?;
+        let rows = statement
+            .query_map([self.n], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?)))
+            .map_err(failed)?;
+        let mut requests = Vec::new();
+        for row in rows {
+            let (n, text, by, at) = row.map_err(failed)?;
+            // A verb that only a newer program knows waits for that program.
+            if let Ok(verb) = serde_json::from_str(&text) {
+                requests.push(Request { n, verb, by, at });
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Settles a request that cannot be done. One that is settled already stays as it is.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`]; others when the file cannot be written.
+    pub fn refuse_request(&mut self, n: i64, at: Millis, why: &str) -> Result<(), JournalError> {
+        let failed = failed(&self.path, Operation::Write);
+        let changed = self
+            .db
+            .prepare_cached(
+                "UPDATE request SET taken_at = ?2, refused = ?3 WHERE n = ?1 AND taken_at IS NULL
+                    AND EXISTS (SELECT 1 FROM run WHERE n = ?4 AND epoch = ?5)",
+            )
+            .and_then(|mut statement| statement.execute(params![n, at, why, self.n, self.epoch as i64]))
+            .map_err(failed)?;
+        if changed == 0
+            && let fenced @ JournalError::Fenced { .. } = self.stale()
+        {
+            return Err(fenced);
+        }
+        Ok(())
+    }
+
+    /// Why the run's row is not as this writer knows it.
+    fn stale(&self) -> JournalError {
+        let row = match runs::row(&self.db, &self.path, &self.id) {
+            Ok(row) => row,
+            Err(error) => return error,
+        };
+        let run = self.id.clone();
+        if row.epoch > self.epoch {
+            JournalError::Fenced { run, newest: row.epoch, own: self.epoch }
+        } else if row.end.state.is_final() {
+            JournalError::Finished { run }
+        } else {
+            JournalError::Changed { run, found: row.end.seq, known: self.end.seq }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run::example;
+    use super::super::{Mode, Output, OutputWriter, RequestState};
+    use super::*;
+    use crate::engine::{AttemptId, Control, Outcome, RunEnd};
+
+    fn started() -> (tempfile::TempDir, Journal, RunId) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+        let first = Fact::RunStarted { workers: 1, graph_hash: "11".into(), seed: 1 };
+        let (run, _) = journal.create_run(&example::header(), &[first]).unwrap();
+        (dir, journal, run)
+    }
+
+    #[test]
+    fn facts_are_numbered_behind_the_newest() {
+        let (_dir, journal, run) = started();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let two = writer.append(5, &[Fact::BeforeDone, Fact::WaveStarted { wave: 0 }], None).unwrap();
+        assert_eq!(two.iter().map(|stamped| stamped.seq).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(writer.append(6, &[], None).unwrap(), []);
+        assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 3);
+    }
+
+    #[test]
+    fn whoever_was_replaced_is_fenced() {
+        let (_dir, mut journal, run) = started();
+        let request = journal.request(&run, &Control::Abort { revert: false }, "me", 4).unwrap();
+        let mut old = journal.writer(&run, 1, 1).unwrap();
+        assert_eq!(journal.raise_epoch(&run).unwrap(), 2);
+        let fenced = old.append(5, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(fenced, JournalError::Fenced { newest: 2, own: 1, .. }), "{fenced}");
+        let fenced = old.refuse_request(request, 5, "no").unwrap_err();
+        assert!(matches!(fenced, JournalError::Fenced { .. }), "{fenced}");
+        assert!(matches!(journal.writer(&run, 1, 1), Err(JournalError::Fenced { .. })));
+        let mut new = journal.writer(&run, 2, 1).unwrap();
+        assert_eq!(new.pending_requests().unwrap().len(), 1, "the request waits for the new one");
+        assert_eq!(new.append(6, &[Fact::BeforeDone], None).unwrap()[0].seq, 2);
+    }
+
+    #[test]
+    fn after_the_end_only_late_answers_are_kept() {
+        let (_dir, journal, run) = started();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        writer.append(5, &[Fact::RunFinished { end: RunEnd::Aborted }], None).unwrap();
+        let finished = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(finished, JournalError::Finished { .. }), "{finished}");
+        let outcome = Outcome::Unknown { why: "late".into() };
+        writer.append(7, &[Fact::Finished { attempt: AttemptId(9), outcome }], None).unwrap();
+        let run = &journal.runs().unwrap()[0];
+        assert_eq!((run.finished_at, run.last_at), (Some(5), 7));
+    }
+
+    #[test]
+    fn a_fact_by_somebody_else_is_noticed_and_nothing_is_written() {
+        let (_dir, journal, run) = started();
+        let mut one = journal.writer(&run, 1, 1).unwrap();
+        let mut two = journal.writer(&run, 1, 1).unwrap();
+        one.append(5, &[Fact::BeforeDone], None).unwrap();
+        let changed = two.append(6, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(changed, JournalError::Changed { found: 2, known: 1, .. }), "{changed}");
+        assert!(matches!(journal.writer(&run, 1, 1), Err(JournalError::Changed { .. })));
+        assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 2);
+    }
+
+    #[test]
+    fn another_fact_under_the_same_number_is_noticed() {
+        let (_dir, journal, run) = started();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        journal.db.execute("UPDATE run SET chain = zeroblob(16)", []).unwrap();
+        let changed = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(changed, JournalError::Changed { .. }), "{changed}");
+    }
+
+    #[test]
+    fn a_run_that_was_forgotten_is_unknown() {
+        let (_dir, journal, run) = started();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        journal.db.execute("DELETE FROM run", []).unwrap();
+        let unknown = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(unknown, JournalError::UnknownRun { .. }), "{unknown}");
+    }
+
+    #[test]
+    fn a_journal_that_is_only_read_gives_no_writer() {
+        let (dir, _journal, run) = started();
+        let reader = Journal::open(dir.path(), Mode::ReadOnly).unwrap();
+        let mut writer = reader.writer(&run, 1, 1).unwrap();
+        let refused = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
+        assert!(matches!(refused, JournalError::ReadOnly { .. }), "{refused}");
+    }
+
+    /// The header grows with the fleet; without it, all that a running controller does still works.
+    #[test]
+    fn a_running_controller_does_not_read_the_header() {
+        let (_dir, mut journal, run) = started();
+        let n = journal.request(&run, &Control::Pause { reason: None }, "me", 4).unwrap();
+        journal.db.execute("DELETE FROM run_header", []).unwrap();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        writer.append(5, &[Fact::BeforeDone], None).unwrap();
+        assert_eq!(writer.pending_requests().unwrap().len(), 1);
+        writer.refuse_request(n, 6, "no").unwrap();
+        let mut output = OutputWriter::open(&journal, &run).unwrap();
+        output.write(AttemptId(1), "w1", &Output::default()).unwrap();
+        assert_eq!(journal.read_after(&run, 1).unwrap().map(Result::unwrap).count(), 1);
+        let damaged = journal.read(&run).unwrap_err();
+        assert!(matches!(damaged, JournalError::Corrupt { .. }), "{damaged}");
+    }
+
+    #[test]
+    fn a_settled_request_is_not_refused_afterwards() {
+        let (_dir, mut journal, run) = started();
+        let n = journal.request(&run, &Control::Pause { reason: None }, "me", 4).unwrap();
+        let mut writer = journal.writer(&run, 1, 1).unwrap();
+        let paused = Fact::Paused { by: "me".into(), reason: "asked".into() };
+        writer.append(5, &[paused], Some(n)).unwrap();
+        writer.refuse_request(n, 6, "too late").unwrap();
+        assert_eq!(journal.request_state(n).unwrap(), RequestState::Taken);
+    }
+}

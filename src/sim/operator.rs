@@ -1,0 +1,296 @@
+//! Operators and others: at random they interfere with the run, and in the end they answer what it waits for.
+//! They know what somebody at a terminal knows, and ask as `maand plan` does: a controller that lives by a
+//! request, else the journal itself.
+
+use std::sync::Arc;
+
+use super::drive::{Event, Sim};
+use super::world::Entry;
+use crate::bucket::WorkerIx;
+use crate::controller::{Input, apply_offline, offline_facts};
+use crate::engine::{Control, Fact, Resolution, RunState, RunStatus, WorkerState};
+use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
+use crate::plan::{Order, Plan, StepKind};
+
+/// After so many answers at rest people give up and abort.
+const PATIENCE: u32 = 12;
+/// After so many more the run does not end.
+const MOST_REACTIONS: u32 = 60;
+
+fn name() -> String {
+    "a person".to_owned()
+}
+
+impl Sim {
+    fn any_target(&mut self) -> TargetIx {
+        TargetIx(self.people.index(self.graph.targets.len()) as u32)
+    }
+
+    fn any_worker(&mut self) -> WorkerIx {
+        WorkerIx(self.people.index(self.world.hosts.len()) as u32)
+    }
+
+    /// Somebody interferes.
+    pub(super) fn interferes(&mut self) {
+        match self.people.below(18) {
+            0..=1 => {
+                self.asks(Control::Pause { reason: Some("lunch".to_owned()) });
+            }
+            2 => {
+                self.asks(Control::Resume);
+            }
+            3 => self.signals(),
+            4 => {
+                if self.people.per_mille(600) {
+                    let revert = self.people.coin();
+                    self.asks(Control::Abort { revert });
+                }
+            }
+            5 => {
+                let host = self.any_host();
+                self.asks(Control::Skip { host });
+            }
+            6 => {
+                let host = self.any_host();
+                self.asks(Control::Retry { host });
+            }
+            7..=8 => {
+                let worker = self.any_worker();
+                let boot = self.world.host(worker).boot();
+                self.goes_down(worker, boot, None);
+            }
+            9 => self.somebody_edits(),
+            10 => self.world.file.checked_out(),
+            14 => {
+                if self.world.file.half_written() {
+                    let after = self.people.between(1, 120_000);
+                    self.push(after, Event::Mends);
+                }
+            }
+            15 => self.on_disk = self.plan_edited(),
+            16 => self.nonsense(),
+            17 => {
+                // Somebody approves before the run waits for it alone.
+                let gates = self.state().map(RunState::closed_gates).unwrap_or_default();
+                if let Some((lane, step)) = gates.first().copied()
+                    && !self.asks(self.approval(lane, step))
+                {
+                    let what = format!("step {step} of {lane:?} waits for an approval, and refuses one");
+                    self.checker.breaks(16, what);
+                }
+            }
+            11..=12 => {
+                let worker = self.any_worker();
+                let sick = self.people.coin();
+                for alloc in &mut self.world.host_mut(worker).allocs {
+                    alloc.sick = sick;
+                }
+                if sick && self.config.recovers {
+                    let after = self.recoveries.between(30_000, 900_000);
+                    self.push(after, Event::Recovers { worker });
+                }
+            }
+            _ => {
+                if self.controller.is_some() {
+                    self.crash();
+                }
+            }
+        }
+    }
+
+    /// The first signal is stored; after the second the process ends.
+    fn signals(&mut self) {
+        let (process, count) = (self.process, self.ledger.facts().len());
+        if self.controller.is_none()
+            || matches!(self.state().map(RunState::status), Some(RunStatus::Finished(_)))
+        {
+            return;
+        }
+        self.tell(Input::Signal { name: "SIGTERM" });
+        let heard =
+            self.ledger.facts()[count..].iter().any(|(_, fact)| matches!(fact, Fact::Interrupted { .. }));
+        if !heard && process == self.process && !self.is_leaving() {
+            self.checker.breaks(20, "a signal has arrived, and nothing follows");
+        }
+    }
+
+    fn any_host(&mut self) -> String {
+        let target = self.any_target();
+        self.graph.host(target).to_owned()
+    }
+
+    /// The approval of one gate, as it is typed.
+    fn approval(&self, lane: Lane, step: u32) -> Control {
+        let host = match lane {
+            Lane::Worker(target) => Some(self.graph.host(target).to_owned()),
+            Lane::Before | Lane::After => None,
+        };
+        Control::Approve { host, step: Some(self.graph.steps(lane)[step as usize].id.clone()) }
+    }
+
+    /// Somebody approves what may not ask for it.
+    fn nonsense(&mut self) {
+        let lane = Lane::Worker(self.any_target());
+        let step = self.people.index(self.graph.plan.steps.len()) as u32;
+        self.asks(self.approval(lane, step));
+    }
+
+    /// Somebody takes a whole worker out.
+    pub(super) fn somebody_edits(&mut self) {
+        let worker = self.any_worker();
+        self.world.file.person_adds(Entry { worker, job: None });
+    }
+
+    /// Somebody turns the order of the workers round and has another command for reboots.
+    fn plan_edited(&self) -> Option<Arc<RolloutGraph>> {
+        let mut plan = Plan::clone(&self.graph.plan);
+        let rollout = &mut plan.rollout;
+        rollout.order = if rollout.order == Order::Reverse { Order::Position } else { Order::Reverse };
+        for step in &mut plan.steps {
+            if let StepKind::Reboot { command, .. } = &mut step.kind {
+                command.push_str(" --force");
+            }
+        }
+        let options = CompileOptions::default();
+        compile(&Arc::new(plan), &self.graph.fleet, &options).ok().map(Arc::new)
+    }
+
+    /// What an operator asks for may be refused, and then changes nothing. `false`: it was refused.
+    fn asks(&mut self, verb: Control) -> bool {
+        let count = self.ledger.facts().len();
+        if count == 0 {
+            return true;
+        }
+        if self.controller.is_none() {
+            return self.asks_nobody(verb);
+        }
+        let before = self.state().map(RunState::status);
+        self.ledger.ask(verb.clone(), &name(), self.now);
+        let process = self.process;
+        self.tell(Input::Requests);
+        if process != self.process {
+            // It died of it: the request waits for the next one.
+            return true;
+        }
+        if self.ledger.is_asked() {
+            self.checker.breaks(16, format!("{verb:?} is answered by nobody"));
+        }
+        let refused = self.ledger.refusal().is_some();
+        if refused {
+            let after = self.state().map(RunState::status);
+            if before != after || self.ledger.facts().len() != count {
+                self.checker.breaks(14, format!("{verb:?} is refused, and changes {before:?} to {after:?}"));
+            }
+            if self.config.check {
+                self.check_replay();
+            }
+        }
+        !refused
+    }
+
+    /// No controller lives: the request is applied to the journal itself; an abort takes the run up.
+    fn asks_nobody(&mut self, verb: Control) -> bool {
+        let Ok(mut run) = self.replayed() else { return true };
+        if matches!(run.status(), RunStatus::Finished(_)) {
+            return true;
+        }
+        if let Control::Abort { .. } = verb {
+            return match offline_facts(&mut run, self.now, &verb, &name()) {
+                Ok(facts) => {
+                    self.resumes(facts, None);
+                    true
+                }
+                Err(_) => false,
+            };
+        }
+        let mut ledger = self.ledger.of_epoch(self.epoch());
+        let applied = apply_offline(&mut run, &mut ledger, self.now, &verb, &name());
+        self.check_new_facts();
+        self.ledger.has_died();
+        matches!(applied, Ok(Ok(())))
+    }
+
+    /// The run waits for operators, and one comes.
+    pub(super) fn reacts(&mut self) {
+        let replayed;
+        let run = match self.state() {
+            Some(run) => run,
+            None => match self.replayed() {
+                Ok(run) => {
+                    replayed = run;
+                    &replayed
+                }
+                // It was noticed where it broke.
+                Err(_) => return,
+            },
+        };
+        let status = run.status();
+        // Patience is for what does not continue, not for gates that were meant.
+        let patient = matches!(status, RunStatus::WaitsForPeople { .. });
+        if matches!(status, RunStatus::Finished(_))
+            || (status == RunStatus::Busy && self.controller.is_some())
+        {
+            return;
+        }
+        let failed: Vec<String> = self
+            .graph
+            .target_indices()
+            .filter(|target| run.worker_state(*target) == WorkerState::Failed)
+            .map(|target| self.graph.host(target).to_owned())
+            .collect();
+        let (is_aborted, undecided) = (run.is_aborted(), run.undecided());
+        self.reactions += u32::from(!patient);
+        if self.reactions > MOST_REACTIONS {
+            self.checker
+                .breaks(16, format!("operators answered {MOST_REACTIONS} times, and it is {status:?}"));
+            return;
+        }
+        if self.reactions > PATIENCE && !is_aborted {
+            self.everybody_recovers();
+            let revert = self.people.coin();
+            self.asks(Control::Abort { revert });
+            return;
+        }
+        match status {
+            RunStatus::WaitsForPeople { gates, .. } if !gates.is_empty() => {
+                let (lane, step) = gates[0];
+                self.asks(self.approval(lane, step));
+                self.resume_after_all(None);
+            }
+            RunStatus::WaitsForPeople { undecided: doubts, .. } => {
+                let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
+                for (_, lane, step) in doubts {
+                    if how == Resolution::Rerun {
+                        self.reran.insert((lane, step));
+                    }
+                }
+                for attempt in undecided {
+                    self.checker.decides(attempt);
+                }
+                self.resume_after_all(Some(how));
+            }
+            RunStatus::Halted(_) => {
+                self.everybody_recovers();
+                for host in failed {
+                    let retry = self.people.per_mille(700);
+                    self.asks(if retry { Control::Retry { host } } else { Control::Skip { host } });
+                }
+                self.resume_after_all(None);
+            }
+            _ => self.resume_after_all(None),
+        }
+    }
+
+    fn everybody_recovers(&mut self) {
+        for alloc in self.world.hosts.iter_mut().flat_map(|host| &mut host.allocs) {
+            alloc.sick = false;
+        }
+    }
+
+    /// A new process takes the run up, where the last one has ended.
+    fn resume_after_all(&mut self, in_doubt: Option<Resolution>) {
+        if self.controller.is_none() {
+            self.resumes(Vec::new(), in_doubt);
+        }
+    }
+}
