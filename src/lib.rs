@@ -29,6 +29,8 @@
 //! | [`sim`] | a simulated world under virtual time with seeded faults; drives the same controller | controller |
 //! | [`sandbox`] | a throwaway fleet: in-process SSH servers on loopback that can "reboot" | bucket |
 //! | [`report`] | folds facts into a view of the run; terminal and JSON | engine's fact types |
+//! | [`run`] | the life of a run: checks, consent, start, resume, control, reading | runner |
+//! | [`rehearsal`] | a run on a throwaway fleet that may be broken, watched and judged from outside | run, sandbox |
 //! | [`cli`] | arguments, confirmation, exit codes; the only place that knows clap | all |
 //!
 //! `tests/it/layering.rs` reads the `use` lines and fails when a room uses one that it may not.
@@ -44,7 +46,9 @@ pub mod journal;
 pub mod os;
 pub mod plan;
 pub mod policy;
+pub mod rehearsal;
 pub mod report;
+pub mod run;
 pub mod runner;
 pub mod sandbox;
 pub mod sim;

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::run::Engine;
 
 /// Plan, apply and resume rolling operations over a fleet of Linux workers by plain SSH.
 #[derive(Debug, Parser)]
@@ -46,13 +49,17 @@ pub struct Global {
     pub quiet: bool,
 }
 
-/// Who builds and deploys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// This program.
-    Builtin,
-    /// An installed upstream maand.
-    External,
+impl ValueEnum for Engine {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Builtin, Self::External]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Builtin => PossibleValue::new("builtin").help("This program"),
+            Self::External => PossibleValue::new("external").help("An installed upstream maand"),
+        })
+    }
 }
 
 /// Text or JSON.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::args::{Engine, Global, OutputFormat};
+use super::args::{Global, OutputFormat};
 use crate::bucket::Bucket;
 use crate::plan::Problems;
+use crate::run::Engine;
 
 /// What every command gets.
 #[derive(Clone, Debug)]
@@ -33,10 +34,9 @@ impl Context {
         }
     }
 
-    /// Who builds and deploys here: `--engine`, else upstream's program where the bucket is one of its.
+    /// Who builds and deploys here: `--engine`, else whoever the bucket's files belong to.
     pub(super) fn engine_for(&self, bucket: &Bucket) -> Engine {
-        let own = if bucket.is_upstream() { Engine::External } else { Engine::Builtin };
-        self.engine.unwrap_or(own)
+        self.engine.unwrap_or_else(|| Engine::of(bucket))
     }
 }
 

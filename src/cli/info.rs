@@ -6,13 +6,13 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::args::Engine;
 use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::{Bucket, HostKeyCheck, lock};
 use crate::catalog::external::{self, Program, Seen};
 use crate::journal;
 use crate::plan::Problem;
+use crate::run::Engine;
 
 /// As JSON.
 #[derive(Serialize, JsonSchema)]

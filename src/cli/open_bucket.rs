@@ -1,17 +1,17 @@
 //! What every operation on workers needs: the bucket, its fleet, the transport, the lock, and which
 //! workers were asked for.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
-use crate::bucket::{self, Bucket, Fleet, Host, Paths, Worker};
+use crate::bucket::{Bucket, Fleet, Host, Paths, Worker};
 use crate::plan::Problem;
-use crate::ssh::{self, Cancel, Endpoint, HostProfile, Notice, Remote, Ssh2Remote, visible};
+use crate::run::Connector;
+use crate::ssh::{Cancel, Notice, Remote, visible};
 
 /// A moment for another command to end; then it is said who holds the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl OpenBucket {
 
     /// Of a bucket that was loaded already.
     pub(super) fn of(bucket: Bucket, fleet: Fleet, context: &Context) -> Result<Self, CliError> {
-        let remote = transport(&bucket, &fleet.workers, context)?;
+        let remote = connector(context).transport(&bucket, &fleet.workers)?;
         Ok(Self { bucket: Arc::new(bucket), fleet: Arc::new(fleet), remote })
     }
 
@@ -96,73 +96,15 @@ pub(super) fn take_lock(paths: &Paths, who: &str, cancel: &Cancel) -> Result<Gua
     })
 }
 
-/// The transport to these workers, as `maand.conf`, `workers.json` and this user's own files say.
-pub(super) fn transport(
-    bucket: &Bucket,
-    workers: &[Worker],
-    context: &Context,
-) -> Result<Arc<dyn Remote>, CliError> {
-    bucket::check_secrets(&bucket.paths().secrets, &bucket.settings().ssh_key)?;
-    let settings = ssh_settings(bucket, bucket.bucket_id()?, workers, context);
-    Ok(Arc::new(Ssh2Remote::new(settings)))
-}
-
-fn ssh_settings(bucket: &Bucket, id: &str, workers: &[Worker], context: &Context) -> ssh::Settings {
-    let conf = bucket.settings().clone();
-    let paths = bucket.paths();
-    let profiles = {
-        let (conf, id) = (conf.clone(), id.to_owned());
-        Arc::new(move |host: &Host| profile(&conf, &id, host))
-    };
-    let mut settings = if conf.sandbox {
-        // Nothing of the user's own has a part in a sandbox; its hosts are found by this file.
-        let mut settings = ssh::Settings::bare(paths.known_hosts.clone(), profiles);
-        settings.ssh_config = Some(paths.secrets.join("ssh_config"));
-        settings
-    } else {
-        let mut settings = ssh::Settings::of_this_user(paths.known_hosts.clone(), profiles);
-        if !conf.ssh_config {
-            settings.ssh_config = None;
-        }
-        settings
-    };
-    settings.endpoints = endpoints(bucket, workers);
-    settings.port = conf.states("ssh_port").then_some(conf.ssh_port);
-    settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
-    settings.default_user = conf.ssh_user.clone();
-    settings.key = Some(conf.ssh_key.clone());
-    settings.host_key_check = conf.host_key_check;
-    settings.deadlines.connect = conf.connect_timeout;
-    settings.handshakes = conf.max_handshakes as usize;
-    settings.ask_passphrase = Some(Arc::new(|key: &Path| ask::passphrase(key)));
+/// What this user brings along to reach workers.
+pub(super) fn connector(context: &Context) -> Connector {
     let quiet = context.quiet;
-    settings.show = Some(Arc::new(move |notice: &Notice| show(notice, quiet)));
-    settings
-}
-
-fn endpoints(bucket: &Bucket, workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
-    // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
-    // that can not be read is told of by the commands that need it.
-    let left = crate::catalog::built_workers(bucket).unwrap_or_default();
-    let own =
-        left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
-    own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
-        .collect()
-}
-
-/// Where things are on a worker, or in the folder that plays it.
-fn profile(conf: &bucket::Settings, id: &str, host: &Host) -> HostProfile {
-    let mut profile = HostProfile::real(&conf.worker_root, id, host, conf.use_sudo);
-    if let Some(root) = conf.root_of(host) {
-        let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
-        let paths: [&mut PathBuf; 4] =
-            [&mut profile.worker_dir, &mut profile.state_dir, &mut profile.boot_id, &mut profile.nologin];
-        for path in paths {
-            *path = below(path);
-        }
-        profile.sandbox = true;
+    Connector {
+        engine: context.engine,
+        upstream_program: context.maand_bin.clone(),
+        ask_passphrase: Some(Arc::new(|key: &Path| ask::passphrase(key))),
+        show: Some(Arc::new(move |notice: &Notice| show(notice, quiet))),
     }
-    profile
 }
 
 fn show(notice: &Notice, quiet: bool) {

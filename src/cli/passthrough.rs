@@ -16,13 +16,14 @@ use clap::ValueEnum;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{self, Pid, kill_process};
 
-use super::args::{ColorChoice, Engine, OutputFormat};
+use super::args::{ColorChoice, OutputFormat};
 use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::Paths;
 use crate::catalog::{Call, CatalogError, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
+use crate::run::Engine;
 use crate::sandbox;
 use crate::ssh::Cancel;
 

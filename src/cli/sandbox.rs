@@ -3,26 +3,21 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::{self, Document};
-use super::open_bucket::OpenBucket;
+use super::open_bucket::connector;
 use super::{CliError, Context, Exit};
-use crate::bucket::{Bucket, Host};
-use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
+use crate::bucket::Host;
 use crate::os::signals::{Signal, listen};
 use crate::plan::Problem;
+use crate::rehearsal::deploy_jobs;
 use crate::sandbox::{Blueprint, Fault, Sandbox, SandboxOptions};
 use crate::ssh::{Cancel, quote};
-
-/// For the first deployment of all demo jobs; a sandbox of hundreds on a busy machine takes a minute.
-const DEPLOY_WITHIN: Duration = Duration::from_secs(300);
 
 /// The commands below `maand sandbox`.
 #[derive(Debug, Subcommand)]
@@ -87,8 +82,8 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
             .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
             .into());
     }
-    if let Err(error) = deploy(&sandbox, context, &signals.cancel) {
-        return Err(if signals.cancel.is_cancelled() { interrupted() } else { error });
+    if let Err(error) = deploy_jobs(&sandbox, &connector(context), &signals.cancel) {
+        return Err(if signals.cancel.is_cancelled() { interrupted() } else { error.into() });
     }
     for fault in faults {
         sandbox.inject(fault);
@@ -102,44 +97,6 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
     sandbox.stop();
     Ok(Exit::Done)
-}
-
-/// Builds the sandbox's bucket and deploys its jobs, as `maand build` and `maand deploy` do.
-///
-/// # Errors
-/// `maand::sandbox::deploy` with the first worker or job that could not be brought up.
-pub(super) fn deploy(sandbox: &Sandbox, context: &Context, cancel: &Cancel) -> Result<(), CliError> {
-    let failed = |why: String| {
-        Problem::error("maand::sandbox::deploy", format!("the demo jobs can not be deployed: {why}"))
-            .help("is the machine out of memory, processes or disk space? fewer workers need less")
-    };
-    let bucket = Bucket::open(&sandbox.bucket_dir())?;
-    let (fleet, _) = bucket.load()?;
-    let world = OpenBucket::of(bucket, fleet, context)?;
-    let catalog = Builtin::new(world.bucket, world.remote);
-    let call = Call {
-        stopping: Cancel::new(),
-        cancel: cancel.clone(),
-        until: Instant::now() + DEPLOY_WITHIN,
-        output: Arc::new(|_, _| {}),
-        fence: None,
-    };
-    catalog.build(&call).map_err(|error| failed(error.to_string()))?;
-    let report =
-        catalog.deploy(&DeployRequest::default(), &call).map_err(|error| failed(error.to_string()))?;
-    let workers = report.workers.iter().map(|(host, outcome)| (host.to_string(), Some(outcome)));
-    let jobs =
-        report.allocations.iter().map(|one| (format!("{} on {}", one.job, one.host), one.outcome.as_ref()));
-    for (what, outcome) in workers.chain(jobs) {
-        match outcome {
-            None | Some(WorkerOutcome::Ok { .. }) => {}
-            Some(WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error }) => {
-                return Err(failed(format!("{what}: {error}")).into());
-            }
-            Some(WorkerOutcome::Unknown { why }) => return Err(failed(format!("{what}: {why}")).into()),
-        }
-    }
-    Ok(())
 }
 
 fn announce(sandbox: &Sandbox) -> String {
@@ -221,7 +178,8 @@ fn interrupted() -> CliError {
 pub(super) struct Signals {
     /// Cancelled by the first of them.
     pub(super) cancel: Cancel,
-    came: Receiver<()>,
+    /// A message for each of them.
+    pub(super) came: Receiver<()>,
 }
 
 impl Signals {
@@ -241,11 +199,6 @@ impl Signals {
             Problem::error("maand::sandbox::start", format!("cannot listen for Ctrl-C: {error}"))
         })?;
         Ok(Self { cancel, came })
-    }
-
-    /// Whether one more has come, waiting at most so long for it.
-    pub(super) fn next(&self, patience: Duration) -> bool {
-        self.came.recv_timeout(patience).is_ok()
     }
 
     fn wait(&self) {

@@ -37,6 +37,30 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["os", "bucket", "plan"]),
+    (
+        "run",
+        &[
+            "os",
+            "controller",
+            "engine",
+            "journal",
+            "ssh",
+            "catalog",
+            "runner",
+            "report",
+            "graph",
+            "policy",
+            "plan",
+            "bucket",
+        ],
+    ),
+    (
+        "rehearsal",
+        &[
+            "os", "run", "runner", "sandbox", "engine", "journal", "ssh", "catalog", "report", "graph",
+            "policy", "plan", "bucket",
+        ],
+    ),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread, and what gives it away.

@@ -22,6 +22,7 @@ mod run_controller;
 mod run_crash;
 mod run_edit;
 mod run_faults;
+mod run_library;
 mod run_output;
 mod sandbox;
 mod sim;

@@ -52,7 +52,7 @@ fn pattern_a_drains_reboots_and_enables_one_after_the_other() {
         let done = lines(&bench.on_worker(i, "jobs/web/data/log"));
         assert_eq!(done.last().unwrap(), "start");
         assert_eq!(done.iter().filter(|what| *what == "stop").count(), 1);
-        assert!(!bench.fleet.disk(i).join("root/.maand").join("claim").exists());
+        assert_eq!(bench.claim(i), None);
     }
     // What a person asks afterwards.
     let run = view["run"].as_str().unwrap();

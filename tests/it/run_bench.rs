@@ -90,6 +90,18 @@ impl RunBench {
         is_up(&self.fleet, i)
     }
 
+    /// The claim that a run has written on a worker.
+    pub(crate) fn claim(&self, i: usize) -> Option<String> {
+        fn find(folder: &Path) -> Option<String> {
+            let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+            entries.into_iter().find_map(|path| match path.is_dir() {
+                true => find(&path),
+                false => path.ends_with("claim").then(|| fs::read_to_string(&path).ok())?,
+            })
+        }
+        find(&self.fleet.disk(i).join("root/.maand"))
+    }
+
     pub(crate) fn boots(&self) -> Vec<usize> {
         (0..self.fleet.len()).map(|i| self.fleet.boots(i)).collect()
     }

@@ -1,21 +1,12 @@
 //! `maand plan pause|abort|approve|retry|skip`: a request to the process that carries the run out, or,
 //! when there is none, a fact of our own.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
-use super::session::{self, Session, Stored};
-use crate::controller::offline_facts;
-use crate::engine::{Control, Fact, Options};
-use crate::journal::{Holder, Journal, RequestState, RunId, holder_of};
-use crate::plan::Problem;
-use crate::runner;
-
-/// The runner looks for requests twice a second; one that is busy with its disk may take longer.
-const TAKEN_WITHIN: Duration = Duration::from_secs(15);
+use super::carry_out::{carry_out, site};
+use crate::engine::Control;
+use crate::run::{Controlled, Run, this_operator};
 
 /// A run.
 #[derive(Debug, Args)]
@@ -30,7 +21,7 @@ pub(super) struct RunArg {
 pub struct PauseArgs {
     #[command(flatten)]
     run: RunArg,
-    /// Why; shown to whoever looks
+    /// Why; `plan status` shows it
     #[arg(long)]
     reason: Option<String>,
 }
@@ -94,64 +85,33 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
-    let (bucket, mut journal) = session::open(context)?;
-    let id = match (&run.run, journal.unfinished()?) {
-        (None, Some(id)) => id,
-        (named, _) => journal.find(named.as_deref())?,
-    };
-    let by = Holder::this_process(None, runner::now()).who;
-    if holder_of(&bucket.paths().data).is_some() {
-        let request = journal.request(&id, &verb, &by, runner::now())?;
-        return wait_until_taken(&journal, request, &id);
+    let asked = requested(&verb);
+    match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
+        Controlled::Taken(run) => {
+            out::note(&format!("{asked} Follow run {run} with: maand plan status {run} --watch"));
+        }
+        Controlled::Recorded(run) => {
+            out::note(&format!(
+                "{asked} No controller is running it; continue it with: maand plan resume {run}"
+            ));
+        }
+        Controlled::ToCarryOut(run) => return carry_out(*run, context),
     }
-    let lock = session::lock(&bucket, Some(id.to_string()))?;
-    let stored = Stored::load(&journal, id)?;
-    let mut rollout = stored.rollout(Options::default())?;
-    let now = runner::now();
-    let facts = offline_facts(&mut rollout, now, &verb, &by).map_err(refused)?;
-    if let Control::Abort { .. } = verb {
-        let epoch = journal.raise_epoch(&stored.id)?;
-        let stored = Stored { epoch, ..stored };
-        let outside = session::outside(&bucket, &stored.graph, context)?;
-        let workspace_hash = stored.header.workspace_hash.clone();
-        let session = Session { bucket, outside, journal, lock: Arc::new(lock), stored, workspace_hash };
-        let mut first = facts;
-        first.push(Fact::Resumed { by, fresh_process: true });
-        return session.run(first, None, context);
-    }
-    journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(now, &facts, None)?;
-    out::note(&format!("Done; `maand plan resume {}` goes on with it.", stored.id));
     Ok(Exit::Done)
 }
 
-fn refused(why: String) -> CliError {
-    let problem = Problem::error("maand::run::refused", format!("that can not be done now: {why}"))
-        .help("`maand plan status` shows where the run and its workers are");
-    CliError::new(Exit::Invalid, problem)
-}
-
-fn wait_until_taken(journal: &Journal, request: i64, id: &RunId) -> Result<Exit, CliError> {
-    let until = Instant::now() + TAKEN_WITHIN;
-    loop {
-        match journal.request_state(request)? {
-            RequestState::Taken => {
-                out::note(&format!(
-                    "Run {id} has taken it; `maand plan status {id}` shows what becomes of it."
-                ));
-                return Ok(Exit::Done);
-            }
-            RequestState::Refused(why) => return Err(refused(why)),
-            RequestState::Pending if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            RequestState::Pending => {
-                let message = format!("the process that carries run {id} out has not answered");
-                let help = format!(
-                    "it will see the request when it wakes up; if it never will: `maand plan resume {id} --take-over`"
-                );
-                let problem = Problem::error("maand::run::no_answer", message).help(help);
-                return Err(CliError::new(Exit::Locked, problem));
-            }
+/// What follows from a request that was taken.
+fn requested(verb: &Control) -> String {
+    match verb {
+        Control::Pause { .. } => "Pause requested: the run starts no more workers.".to_owned(),
+        Control::Abort { revert: false } => "Abort requested: the run ends for good.".to_owned(),
+        Control::Abort { revert: true } => {
+            "Abort requested: the run undoes what it can on the workers that it started, and ends.".to_owned()
         }
+        Control::Approve { .. } => "Approved.".to_owned(),
+        Control::Retry { host } => format!("Retry requested: {host} continues at its failed step."),
+        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed."),
+        Control::Resume => "Resume requested.".to_owned(),
+        Control::Stop => "Stop requested: steps in flight finish, and then the run stops.".to_owned(),
     }
 }

@@ -8,12 +8,9 @@ use serde::Serialize;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use super::session::{self, Stored};
-use crate::engine::{Options, WorkerState};
-use crate::graph::Lane;
-use crate::plan::Problem;
-use crate::policy::Verdict;
-use crate::runner;
+use crate::bucket::Bucket;
+use crate::engine::WorkerState;
+use crate::run::{Explanation, explain};
 
 /// Arguments of `maand plan explain`.
 #[derive(Debug, Args)]
@@ -56,50 +53,21 @@ impl Document for ExplainDocument<'_> {
 
 /// Carries it out.
 pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
-    let journal = session::open_to_read(context)?;
-    let id = match (&args.run, journal.unfinished()?) {
-        (None, Some(id)) => id,
-        (named, _) => journal.find(named.as_deref())?,
-    };
-    let stored = Stored::load(&journal, id)?;
-    let rollout = stored.rollout(Options::default())?;
-    let graph = &stored.graph;
-    let target =
-        graph.target_indices().find(|target| graph.host(*target) == args.worker).ok_or_else(|| {
-            Problem::error(
-                "maand::run::unknown_worker",
-                format!("{} is no worker of run {}", args.worker, stored.id),
-            )
-            .help(format!("`maand plan status {}` lists them", stored.id))
-        })?;
-    let life = rollout.worker_state(target);
-    let why = match rollout.verdict(target, runner::now()) {
-        Some(Verdict::Admit) => "may start now".to_owned(),
-        Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
-        None if life == WorkerState::Failed => {
-            rollout.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
-        }
-        None => String::new(),
-    };
-    let lane = Lane::Worker(target);
-    let steps: Vec<_> = graph.steps(lane).iter().zip(rollout.step_words(lane)).collect();
+    let bucket = Bucket::find(context.bucket.as_deref())?;
+    let Explanation { run, host, state, why, steps } = explain(&bucket, args.run.as_deref(), &args.worker)?;
     if context.json {
-        document::print(&ExplainDocument {
-            run: stored.id.to_string(),
-            host: &args.worker,
-            state: life,
-            why: &why,
-            steps: steps.iter().map(|(step, words)| StepJson { id: &step.id, is: words }).collect(),
-        })?;
+        let steps = steps.iter().map(|(id, is)| StepJson { id, is }).collect();
+        document::print(&ExplainDocument { run: run.to_string(), host: &host, state, why: &why, steps })?;
         return Ok(Exit::Done);
     }
-    let state = serde_json::to_value(life).ok().and_then(|life| life.as_str().map(|s| s.replace('_', " ")));
-    let mut text = format!("{} in run {}: {}\n", args.worker, stored.id, state.unwrap_or_default());
+    let state = serde_json::to_value(state).ok();
+    let state = state.and_then(|state| state.as_str().map(|words| words.replace('_', " ")));
+    let mut text = format!("{host} in run {run}: {}\n", state.unwrap_or_default());
     if !why.is_empty() {
         let _ = writeln!(text, "  {why}");
     }
-    for (step, words) in steps {
-        let _ = writeln!(text, "  {:<20} {words}", step.id);
+    for (id, is) in steps {
+        let _ = writeln!(text, "  {id:<20} {is}");
     }
     out::print(&text)?;
     Ok(Exit::Done)

@@ -9,49 +9,30 @@ use unicode_width::UnicodeWidthStr;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use super::stored::holder;
 use crate::bucket::Bucket;
-use crate::journal::{Journal, JournalError, Mode, RunSummary, StoredState};
-use crate::report::{Time, span_in_words};
+use crate::report::{PublicRunState, Time, span_in_words};
+use crate::run::{ListedRun, runs};
 use crate::runner::now;
 
 /// Arguments of `maand plan list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// At most so many, newest first
+    /// At most this many, newest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 }
 
 /// Carries it out.
 pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
-    let data = Bucket::find(context.bucket.as_deref())?.paths().data.clone();
-    let runs = match Journal::open(&data, Mode::ReadOnly) {
-        Ok(journal) => journal.runs()?,
-        // A bucket without a run has an empty list; that is no error.
-        Err(JournalError::NoJournal { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let total = runs.len();
-    let shown: Vec<_> =
-        runs.iter().take(args.limit).map(|run| (run, state(run, holder(&data, &run.id).is_some()))).collect();
+    let all = runs(&Bucket::find(context.bucket.as_deref())?)?;
+    let shown = &all[..all.len().min(args.limit)];
     if context.json {
-        let runs = shown.iter().map(|(run, state)| RunJson::of(run, state)).collect();
-        document::print(&ListDocument { total, runs })?;
+        let runs = shown.iter().map(RunJson::of).collect();
+        document::print(&ListDocument { total: all.len(), runs })?;
     } else {
-        out::print(&table(&shown, total))?;
+        out::print(&table(shown, all.len()))?;
     }
     Ok(Exit::Done)
-}
-
-/// As the run view says it: what nobody carries out does not run.
-fn state(run: &RunSummary, alive: bool) -> &'static str {
-    match run.state {
-        StoredState::Running if alive => "running",
-        StoredState::Running => "interrupted",
-        StoredState::Interrupted if alive => "running",
-        other => other.as_str(),
-    }
 }
 
 /// As JSON.
@@ -96,11 +77,11 @@ struct CountsJson {
 }
 
 impl<'a> RunJson<'a> {
-    fn of(run: &'a RunSummary, state: &'static str) -> Self {
+    fn of(ListedRun { run, state }: &'a ListedRun) -> Self {
         Self {
             run: run.id.to_string(),
             plan: &run.plan,
-            state,
+            state: state.as_str(),
             started_at: Time(run.started_at),
             last_at: Time(run.last_at),
             finished_at: run.finished_at.map(Time),
@@ -118,11 +99,11 @@ impl Document for ListDocument<'_> {
     const NAME: &'static str = "run-list";
 }
 
-fn table(runs: &[(&RunSummary, &'static str)], total: usize) -> String {
+fn table(runs: &[ListedRun], total: usize) -> String {
     if runs.is_empty() {
         return "There is no run yet; `maand plan apply PLAN` starts one.\n".to_owned();
     }
-    let width = runs.iter().map(|(run, _)| run.plan.width()).max().unwrap_or(0).max("PLAN".len());
+    let width = runs.iter().map(|listed| listed.run.plan.width()).max().unwrap_or(0).max("PLAN".len());
     let pad = |plan: &str| " ".repeat(width - plan.width());
     let mut text = format!(
         "{:<18}  PLAN{}  {:<11}  {:>9}  {:<20}  {:>8}\n",
@@ -133,8 +114,10 @@ fn table(runs: &[(&RunSummary, &'static str)], total: usize) -> String {
         "STARTED",
         "TOOK"
     );
-    for (run, state) in runs {
-        let until = if *state == "running" { now() } else { run.finished_at.unwrap_or(run.last_at) };
+    for ListedRun { run, state } in runs {
+        let until =
+            if *state == PublicRunState::Running { now() } else { run.finished_at.unwrap_or(run.last_at) };
+        let state = state.as_str();
         let mut line = format!(
             "{:<18}  {}{}  {state:<11}  {:>9}  {:<20}  {:>8}",
             run.id,

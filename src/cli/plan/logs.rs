@@ -12,16 +12,17 @@ use serde_json::Value;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use super::stored::Stored;
+use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph};
-use crate::journal::{Mode, Output};
+use crate::journal::Output;
 use crate::plan::{Problem, suggest};
 use crate::report::{Time, outcome_in_words, took_in_words};
+use crate::run::{RunError, RunReader};
 use crate::runner::watch_signals;
 
-/// `--follow` looks this often.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// `--follow` reads what is new this often.
+const POLL: Duration = Duration::from_millis(300);
 
 /// Arguments of `maand plan logs`.
 #[derive(Debug, Args)]
@@ -35,21 +36,22 @@ pub struct LogsArgs {
     /// Only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// Go on, with what running steps write, until the run ends or nobody carries it out any more
+    /// Continue, with what running steps write, until the run ends or no process carries it out any more
     #[arg(long)]
     follow: bool,
 }
 
 /// Carries it out.
 pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
-    let stored = Stored::open(args.run.as_deref(), Mode::ReadOnly, context)?;
-    let filter = Filter::new(args, &stored.graph)?;
+    let bucket = Bucket::find(context.bucket.as_deref())?;
+    let run = RunReader::open(&bucket, args.run.as_deref())?;
+    let filter = Filter::new(args, &run.graph)?;
     let (sender, signals) = channel();
     if args.follow {
         let _ = watch_signals(sender.clone(), |name| name);
     }
     let mut log = Log {
-        stored: &stored,
+        run: &run,
         filter,
         json: context.json,
         open: BTreeMap::new(),
@@ -58,8 +60,8 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
     };
     let mut last = 0;
     loop {
-        let alive = args.follow && stored.holder().is_some();
-        for stamped in stored.journal.read_after(&stored.run.id, last)? {
+        let alive = args.follow && run.controller().is_some();
+        for stamped in run.facts_after(last)? {
             let stamped = stamped?;
             last = stamped.seq;
             out::print(&log.take(&stamped)?)?;
@@ -70,7 +72,7 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
         if !context.json {
             out::print(&log.running()?)?;
         }
-        match signals.recv_timeout(LOOK_EVERY) {
+        match signals.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -134,7 +136,7 @@ struct Issued {
 }
 
 struct Log<'a> {
-    stored: &'a Stored,
+    run: &'a RunReader,
     filter: Filter<'a>,
     json: bool,
     open: BTreeMap<AttemptId, Issued>,
@@ -145,12 +147,12 @@ struct Log<'a> {
 
 impl Log<'_> {
     /// What running attempts have written since the last look, in whole lines.
-    fn running(&mut self) -> Result<String, Problem> {
+    fn running(&mut self) -> Result<String, RunError> {
         let mut text = String::new();
         for (attempt, issued) in &self.open {
-            let graph = &self.stored.graph;
+            let graph = &self.run.graph;
             let step = &graph.steps(issued.lane)[issued.step as usize].id;
-            for (host, output) in self.stored.journal.read_output(&self.stored.run.id, *attempt)? {
+            for (host, output) in self.run.output(*attempt)? {
                 let shown = self.shown.entry((*attempt, host.clone())).or_default();
                 let new = output.since(*shown);
                 let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
@@ -163,10 +165,10 @@ impl Log<'_> {
     }
 
     /// What a fact adds to the log: attempts are shown when they have ended.
-    fn take(&mut self, stamped: &Stamped) -> Result<String, Problem> {
+    fn take(&mut self, stamped: &Stamped) -> Result<String, RunError> {
         match &stamped.fact {
             Fact::Issued { attempt, lane, step, intent } => {
-                if self.filter.fits(&self.stored.graph, *lane, *step) {
+                if self.filter.fits(&self.run.graph, *lane, *step) {
                     // The intent's own name, as it stands in the fact.
                     let purpose = serde_json::to_value(intent).unwrap_or(Value::Null);
                     let what = purpose["purpose"].as_str().unwrap_or("do").to_owned();
@@ -187,7 +189,7 @@ impl Log<'_> {
     }
 
     /// Attempts that have not ended.
-    fn rest(&mut self) -> Result<String, Problem> {
+    fn rest(&mut self) -> Result<String, RunError> {
         let open = std::mem::take(&mut self.open);
         open.iter().map(|(attempt, issued)| self.show(*attempt, issued, None)).collect()
     }
@@ -197,10 +199,10 @@ impl Log<'_> {
         attempt: AttemptId,
         issued: &Issued,
         end: Option<(Millis, bool, String)>,
-    ) -> Result<String, Problem> {
+    ) -> Result<String, RunError> {
         self.any = true;
-        let outputs = self.stored.journal.read_output(&self.stored.run.id, attempt)?;
-        let graph = &self.stored.graph;
+        let outputs = self.run.output(attempt)?;
+        let graph = &self.run.graph;
         let step = &graph.steps(issued.lane)[issued.step as usize];
         let (list, host) = match issued.lane {
             Lane::Before => ("before", None),
@@ -210,7 +212,7 @@ impl Log<'_> {
         if self.json {
             return Ok(document::line(&AttemptDocument {
                 r#type: "attempt_log",
-                run: self.stored.run.id.to_string(),
+                run: self.run.id.to_string(),
                 attempt_id: attempt.0,
                 list,
                 host,

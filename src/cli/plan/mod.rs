@@ -1,6 +1,7 @@
 //! `maand plan ...`: one file per command.
 
 mod apply;
+mod carry_out;
 mod control;
 mod explain;
 mod list;
@@ -10,12 +11,11 @@ mod read;
 mod rehearse;
 mod release;
 mod resume;
+mod run_error;
 mod schema;
-mod session;
 mod show;
 mod simulate;
 mod status;
-pub(super) mod stored;
 mod validate;
 
 #[cfg(test)]
@@ -33,19 +33,19 @@ use super::{CliError, Context, Exit};
 pub enum PlanCommand {
     /// Carry a plan out
     Apply(apply::ApplyArgs),
-    /// Go on with a run that was stopped, whatever stopped it
+    /// Continue a run that was stopped, whatever stopped it
     Resume(resume::ResumeArgs),
-    /// Admit no further worker; active ones go on to their end
+    /// Start no further worker; active ones finish
     Pause(control::PauseArgs),
     /// End a run for good
     Abort(control::AbortArgs),
-    /// Open the gates that wait for a person
+    /// Open the gates that wait for an approval
     Approve(control::ApproveArgs),
     /// Try a plan on a throwaway fleet, over real SSH, with faults if you like
     Rehearse(rehearse::RehearseArgs),
     /// Let a failed worker continue at its failed step
     Retry(control::WorkerArgs),
-    /// Take a failed worker out of the failure ledger; it stays as it is
+    /// Stop counting a failed worker as failed; it stays as it is
     Skip(control::WorkerArgs),
     /// Say what a worker waits for, and why
     Explain(explain::ExplainArgs),

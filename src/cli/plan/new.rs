@@ -75,7 +75,7 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=63).contains(&name.len()) || !name.bytes().all(fine) || name.starts_with('-') {
         return Err(CliError::usage(
-            format!("`{name}` can not be the name of a plan"),
+            format!("`{name}` cannot be the name of a plan"),
             "names are 1 to 63 of a-z, 0-9 and -, such as `maand plan new rolling-reboot`",
         ));
     }
@@ -124,7 +124,7 @@ fn renamed(template: &str, from: &str, name: &str) -> String {
 fn write(path: &Path, text: &str) -> Result<(), Problem> {
     let shown = path.display();
     let failed = |what: &str, help: String| {
-        Problem::error("maand::cli::plan_not_written", format!("`{shown}` can not be written: {what}"))
+        Problem::error("maand::cli::plan_not_written", format!("`{shown}` cannot be written: {what}"))
             .help(help)
     };
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {

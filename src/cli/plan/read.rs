@@ -8,7 +8,7 @@ use crate::plan::{MAX_BYTES, Problem, Source, source_from_bytes};
 /// Reads the plan at `path`; `-` is standard input.
 ///
 /// # Errors
-/// When it can not be read, is a folder, is too large or is not text.
+/// When it cannot be read, is a folder, is too large or is not text.
 pub(in crate::cli) fn read_plan(path: &str) -> Result<Source, Problem> {
     let (name, bytes) = if path == "-" {
         ("<stdin>", read_bounded(io::stdin().lock()))
@@ -36,7 +36,7 @@ fn unreadable(name: &str, error: &io::Error) -> Problem {
     // The text of the error without its number: "No such file or directory (os error 2)".
     let text = error.to_string();
     let why = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-    Problem::error("maand::cli::unreadable_plan", format!("the plan `{name}` can not be read: {why}"))
+    Problem::error("maand::cli::unreadable_plan", format!("the plan `{name}` cannot be read: {why}"))
         .help(help)
 }
 

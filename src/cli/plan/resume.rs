@@ -1,17 +1,12 @@
-//! `maand plan resume`: goes on with a run from its journal, whatever ended the process before.
-
-use std::sync::Arc;
+//! `maand plan resume`: continues a run from its journal, whatever ended the process before.
 
 use clap::{Args, ValueEnum};
 
 use super::super::{CliError, Context, Exit, out};
-use super::apply::{sha256, workers_sha256};
-use super::session::{self, Session, Stored};
-use crate::bucket::Bucket;
-use crate::engine::{Fact, Options, Resolution, RunEnd, RunStatus};
-use crate::journal::{Holder, RunHeader};
-use crate::plan::{Problem, counted};
-use crate::runner;
+use super::carry_out::{carry_out, site};
+use crate::engine::{Resolution, RunEnd};
+use crate::plan::Problem;
+use crate::run::{Change, Resume, Run, RunError, TakeOver};
 
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
@@ -28,7 +23,7 @@ pub struct ResumeArgs {
     /// With --take-over: the controller on the other machine is dead, I have made sure of it
     #[arg(long, requires = "take_over")]
     elsewhere: bool,
-    /// Go on although the workspace has changed since the run began
+    /// Continue although the workspace has changed since the run began
     #[arg(long)]
     accept_changes: bool,
 }
@@ -40,58 +35,43 @@ enum InDoubt {
     Rerun,
     /// They were done
     Done,
-    /// Go on without them
+    /// Continue without them
     Skip,
 }
 
 /// Carries it out.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
-    let (bucket, mut journal) = session::open(context)?;
-    let id = match (&args.run, journal.unfinished()?) {
-        (None, Some(id)) => id,
-        (named, _) => journal.find(named.as_deref())?,
+    let resume = Resume {
+        run: args.run.clone(),
+        in_doubt: args.in_doubt.map(|how| match how {
+            InDoubt::Rerun => Resolution::Rerun,
+            InDoubt::Done => Resolution::Done,
+            InDoubt::Skip => Resolution::Skip,
+        }),
+        take_over: match (args.take_over, args.elsewhere) {
+            (false, _) => TakeOver::Never,
+            (true, false) => TakeOver::Dead,
+            (true, true) => TakeOver::Elsewhere,
+        },
+        accept_changes: args.accept_changes,
+        ..Resume::default()
     };
-    let lock = if args.take_over {
-        session::take_over(&bucket, Some(id.to_string()), args.elsewhere)?
-    } else {
-        session::lock(&bucket, Some(id.to_string()))?
-    };
-    let mut stored = Stored::load(&journal, id)?;
-    let rollout = stored.rollout(Options::default())?;
-    match rollout.status() {
-        RunStatus::Finished(end) => {
-            out::note(&format!("Run {} is finished already ({}); nothing was done.", stored.id, words(end)));
-            return Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed });
+    match Run::resume(&site(context)?, resume) {
+        Ok(run) => {
+            show_changes(run.changes(), context);
+            carry_out(run, context)
         }
-        RunStatus::Halted(_) => {
-            let (failed, allowed) = rollout.failures();
-            if failed > allowed {
-                let message = format!(
-                    "run {} has halted: {} failed, and the plan allows {allowed}",
-                    stored.id,
-                    counted(failed as usize, "worker")
-                );
-                let help = format!(
-                    "mend a failed worker and `maand plan retry {0} --worker HOST`, or leave it out with `maand plan skip {0} --worker HOST`; then resume",
-                    stored.id
-                );
-                let problem = Problem::error("maand::run::halted", message).help(help);
-                return Err(CliError::new(Exit::Failed, problem));
+        Err(RunError::Finished { run, end }) => {
+            out::note(&format!("Run {run} is finished already ({}); nothing was done.", words(end)));
+            Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
+        }
+        Err(error) => {
+            if let RunError::WorkspaceChanged { changes, .. } = &error {
+                show_changes(changes, context);
             }
+            Err(error.into())
         }
-        _ => {}
     }
-    let workspace_hash = changes(&bucket, &stored.header, args, context)?;
-    stored.epoch = journal.raise_epoch(&stored.id)?;
-    let outside = session::outside(&bucket, &stored.graph, context)?;
-    let by = Holder::this_process(None, runner::now()).who;
-    let session = Session { bucket, outside, journal, lock: Arc::new(lock), stored, workspace_hash };
-    let how = args.in_doubt.map(|how| match how {
-        InDoubt::Rerun => Resolution::Rerun,
-        InDoubt::Done => Resolution::Done,
-        InDoubt::Skip => Resolution::Skip,
-    });
-    session.run(vec![Fact::Resumed { by, fresh_process: true }], how, context)
 }
 
 fn words(end: RunEnd) -> &'static str {
@@ -102,40 +82,19 @@ fn words(end: RunEnd) -> &'static str {
     }
 }
 
-/// Says what has changed on disk since the run began; the workspace matters, as deploys would bring
-/// it to the rest of the fleet. Answers with the hash that deploys are held to.
-fn changes(
-    bucket: &Bucket,
-    header: &RunHeader,
-    args: &ResumeArgs,
-    context: &Context,
-) -> Result<String, CliError> {
-    let note = |message: String| {
+/// The workspace is left out: whoever continues with its changes has just said so.
+fn show_changes(changes: &[Change], context: &Context) {
+    for change in changes {
+        let message = match change {
+            Change::PlanFile(file) => format!("{file} has changed since the run began"),
+            Change::Program(began) => {
+                format!("the run was begun by maand {began}, this is {}", env!("CARGO_PKG_VERSION"))
+            }
+            Change::Workers => "workers.json has changed since the run began".to_owned(),
+            Change::Workspace => continue,
+        };
         let problem = Problem::warning("maand::run::changed", message)
-            .help("the run goes on with what it began with, which the journal has kept");
+            .help("the run continues with what it began with, which the journal has kept");
         out::diagnose(&problem, context.colors);
-    };
-    if let Ok(text) = std::fs::read(&header.plan_file)
-        && sha256(&text) != header.plan_sha256
-    {
-        note(format!("{} has changed since the run began", header.plan_file));
     }
-    if header.program != env!("CARGO_PKG_VERSION") {
-        note(format!("the run was begun by maand {}, this is {}", header.program, env!("CARGO_PKG_VERSION")));
-    }
-    if workers_sha256(bucket)? != header.workers_sha256 {
-        note("workers.json has changed since the run began".to_owned());
-    }
-    let now = runner::workspace_hash(&bucket.paths().workspace).map_err(|error| {
-        Problem::error("maand::bucket::unreadable", format!("the workspace can not be read: {error}"))
-    })?;
-    if now != header.workspace_hash && !args.accept_changes {
-        return Err(Problem::error(
-            "maand::run::workspace_changed",
-            "the workspace has changed since the run began: deploys would bring the change to the rest of the workers",
-        )
-        .help("put it back, or go on with the change: `maand plan resume --accept-changes`")
-        .into());
-    }
-    Ok(now)
 }

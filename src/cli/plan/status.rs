@@ -6,15 +6,15 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
-use super::session::reporter;
-use super::stored::{Stored, impossible};
-use crate::journal::Mode;
+use super::carry_out::reporter;
+use crate::bucket::Bucket;
 use crate::plan::Problem;
-use crate::report::status_text;
+use crate::report::{RunView, status_text};
+use crate::run::RunReader;
 use crate::runner::{now, watch_signals};
 
-/// A watcher looks for new facts this often.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// A watcher reads new facts this often.
+const POLL: Duration = Duration::from_millis(300);
 
 /// Arguments of `maand plan status`.
 #[derive(Debug, Args)]
@@ -22,19 +22,19 @@ pub struct StatusArgs {
     /// The run; the beginning or the end of its name will do [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Follow it until it ends or nobody carries it out any more
+    /// Follow it until it ends or no process carries it out any more
     #[arg(long)]
     watch: bool,
 }
 
 /// Carries it out.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
-    let stored = Stored::open(args.run.as_deref(), Mode::ReadOnly, context)?;
-    if args.watch && stored.holder().is_some() {
-        return watch(&stored, context);
+    let bucket = Bucket::find(context.bucket.as_deref())?;
+    let run = RunReader::open(&bucket, args.run.as_deref())?;
+    if args.watch && run.controller().is_some() {
+        return watch(&run, context);
     }
-    let (mut view, _) = stored.view()?;
-    view.refresh(now());
+    let (view, _) = run.view()?;
     if context.json {
         out::print_json(&json(&view)?)?;
     } else {
@@ -43,24 +43,24 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     Ok(Exit::Done)
 }
 
-fn json(view: &crate::report::RunView) -> Result<serde_json::Value, Problem> {
+fn json(view: &RunView) -> Result<serde_json::Value, Problem> {
     serde_json::to_value(view)
-        .map_err(|error| Problem::error("maand::output", format!("the view can not be written: {error}")))
+        .map_err(|error| Problem::error("maand::output", format!("the view cannot be written: {error}")))
 }
 
-fn watch(stored: &Stored, context: &Context) -> Result<Exit, CliError> {
+fn watch(run: &RunReader, context: &Context) -> Result<Exit, CliError> {
     let (sender, signals) = channel();
     // Without them Ctrl-C works as well, only less tidily.
     let _ = watch_signals(sender.clone(), |name| name);
     let mut reporter = reporter(context);
-    let (mut view, mut last) = stored.view()?;
+    let (mut view, mut last) = run.view()?;
     loop {
-        // Asked before reading: what the holder wrote last is then read in this round.
-        let alive = stored.holder().is_some();
-        for stamped in stored.journal.read_after(&stored.run.id, last)? {
+        // Asked before reading: what the controller wrote last is then read in this round.
+        let alive = run.controller().is_some();
+        for stamped in run.facts_after(last)? {
             let stamped = stamped?;
             last = stamped.seq;
-            view.fold(&stamped).map_err(|illegal| impossible(&stored.run.id, last, &illegal))?;
+            run.fold(&mut view, &stamped)?;
             reporter.fact(&stamped, &view);
         }
         view.set_orphaned(!alive);
@@ -69,7 +69,7 @@ fn watch(stored: &Stored, context: &Context) -> Result<Exit, CliError> {
             break;
         }
         reporter.tick(now(), &view);
-        match signals.recv_timeout(LOOK_EVERY) {
+        match signals.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
             // A signal ends the watching, not the run. (A sender is held here.)
             Ok(_) | Err(RecvTimeoutError::Disconnected) => break,

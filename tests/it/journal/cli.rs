@@ -183,5 +183,5 @@ fn another_graph_is_refused() {
     journal.create_run(&header, &play(&graph)[0]).unwrap();
     let status = maand(dir.path(), &["plan", "status"]);
     assert_eq!(status.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&status.stderr).contains("go on with maand 0.0.9"));
+    assert!(String::from_utf8_lossy(&status.stderr).contains("continue with maand 0.0.9"));
 }

@@ -48,7 +48,7 @@ fn validate_shows_the_problems_of_all_files_and_exits_3() {
     assert_eq!(code(&output), 3);
     assert_eq!(text(&output.stdout), "bad.yaml: 1 error\ngood.yaml: ok\nnone.yaml: 1 error\n.: 1 error\n");
     let errors = text(&output.stderr);
-    for part in ["did you mean `deploy`", "bad.yaml:3:9", "`none.yaml` can not be read", "not its folder"] {
+    for part in ["did you mean `deploy`", "bad.yaml:3:9", "`none.yaml` cannot be read", "not its folder"] {
         assert!(errors.contains(part), "no {part} in {errors}");
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::child::{FAILED, RESUMABLE, SUCCEEDED};
 use super::history::millis;
 use super::judge::{Judge, are, promise};
-use super::verdict::{Promise, count};
+use super::verdict::Promise;
 use crate::bucket::Host;
 use crate::engine::{Fact, Intent, Millis};
 use crate::graph::{Lane, TargetIx};
-use crate::plan::{OnStepFailure, Step, StepKind};
+use crate::plan::{OnStepFailure, Step, StepKind, counted};
 use crate::report::{PublicRunState, PublicWorkerState};
 use crate::sandbox::{Event, FaultKind, LogEntry};
 
@@ -166,20 +167,20 @@ impl Judge<'_> {
             broken.push("there is a gap".to_owned());
         }
         if !self.legal {
-            broken.push("one of them can not be".to_owned());
+            broken.push("one of them breaks a rule".to_owned());
         }
         let what =
-            format!("the journal has {} without a gap, each of them legal", count(facts.len(), "fact"));
+            format!("the journal has {} without a gap, each of them legal", counted(facts.len(), "fact"));
         promise("journal", what, &broken)
     }
 
     pub(super) fn exit_code(&self) -> Promise {
         let state = self.view.state;
         let expected = match state {
-            PublicRunState::Succeeded => 0,
-            PublicRunState::Failed | PublicRunState::Aborted | PublicRunState::Halted => 1,
-            _ if self.view.counts.failures > 0 => 1,
-            _ => 5,
+            PublicRunState::Succeeded => SUCCEEDED,
+            PublicRunState::Failed | PublicRunState::Aborted | PublicRunState::Halted => FAILED,
+            _ if self.view.counts.failures > 0 => FAILED,
+            _ => RESUMABLE,
         };
         let mut broken = Vec::new();
         match self.case.run_exit {

@@ -1,26 +1,21 @@
 //! The verdict of a rehearsal: every promise, whether it held, and what each worker went through. It
 //! judges by what the fleet has written down, and holds what the run reports against that.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::session::compile_stored;
-use super::Carried;
+use super::RehearsalError;
+use super::controllers::Carried;
 use super::history::{Evidence, evidence};
 use super::judge::Judge;
 use super::watcher::Seen;
-use crate::cli::CliError;
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, Mode, RunHeader};
-use crate::plan::Problem;
 use crate::report::{PublicRunState, RunInfo, RunView};
+use crate::run::{RunError, compile_stored};
 use crate::sandbox::{Event, Fault, Sandbox};
-
-/// So many workers are listed one by one.
-const WORKERS_SHOWN: usize = 30;
 
 /// Name and version of the verdict's JSON; new fields may come, none goes or changes its meaning.
 const SCHEMA: &str = "maand/verdict/v1";
@@ -28,64 +23,64 @@ const SCHEMA: &str = "maand/verdict/v1";
 /// The last line of a rehearsal's JSON.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "The verdict of a rehearsal with maand")]
-pub(super) struct Verdict {
+pub struct Verdict {
     /// Always `verdict`.
-    r#type: &'static str,
+    pub r#type: &'static str,
     /// Always `maand/verdict/v1`.
-    schema: &'static str,
+    pub schema: &'static str,
     /// Every promise held, and the run succeeded or was given a fault: the exit code is 0.
-    pub(super) all_held: bool,
+    pub all_held: bool,
     /// The run was stopped by a signal before its end.
-    pub(super) interrupted: bool,
+    pub interrupted: bool,
     /// The exit code of the last command that carried the run out; none when a signal ended it.
-    run_exit_code: Option<i32>,
+    pub run_exit_code: Option<i32>,
     /// How many workers were down at once at most.
-    most_down_at_once: usize,
+    pub most_down_at_once: usize,
     /// The faults that were asked for, as they are written.
-    faults: Vec<String>,
+    pub faults: Vec<String>,
     /// Those of them that never happened.
-    faults_that_never_happened: Vec<String>,
+    pub faults_that_never_happened: Vec<String>,
     /// How many controllers were killed.
-    controllers_killed: u32,
+    pub controllers_killed: u32,
     /// What was promised.
-    pub(super) promises: Vec<Promise>,
+    pub promises: Vec<Promise>,
     /// What each worker went through, in the order in which they are taken.
-    workers: Vec<WorkerPart>,
+    pub workers: Vec<WorkerPart>,
 }
 
 /// A promise.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Promise {
+pub struct Promise {
     /// Which, for programs.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Whether it held.
-    pub(super) held: bool,
+    pub held: bool,
     /// Which, for people, with figures; and how it was broken.
-    pub(super) what: String,
+    pub what: String,
 }
 
 /// What a worker went through.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct WorkerPart {
+pub struct WorkerPart {
     /// As in `workers.json`.
-    pub(super) host: String,
+    pub host: String,
     /// As the run reports it.
-    pub(super) state: &'static str,
+    pub state: &'static str,
     /// From its admission to its end.
-    pub(super) seconds: Option<f64>,
+    pub seconds: Option<f64>,
     /// By its own log.
-    pub(super) reboots: usize,
+    pub reboots: usize,
     /// When it was down by its own log, in seconds since the run began.
-    pub(super) down: Vec<Down>,
+    pub down: Vec<Down>,
 }
 
 /// A time in which a worker was away or lacked one of its jobs.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Down {
+pub struct Down {
     /// From.
-    pub(super) from: f64,
+    pub from: f64,
     /// To; none: to the end.
-    pub(super) to: Option<f64>,
+    pub to: Option<f64>,
 }
 
 /// What is judged.
@@ -102,21 +97,19 @@ pub(super) struct Case<'a> {
 }
 
 impl Verdict {
-    /// Judges.
+    /// Judges a run by what was seen of it, and by what the workers of the sandbox have written down.
     pub(super) fn of(
         sandbox: &Sandbox,
         seen: &Seen,
         faults: &[Fault],
         carried: &Carried,
         execute: bool,
-    ) -> Result<Self, CliError> {
-        let nothing = || {
-            Problem::error("maand::rehearse::no_run", "the rehearsal's run did not begin")
-                .help("the message above says why; `maand plan validate` checks the plan alone")
-        };
-        let run = seen.run.clone().ok_or_else(nothing)?;
-        let journal = Journal::open(&sandbox.bucket_dir().join("data"), Mode::ReadOnly)?;
-        let header = journal.run(&run)?.header;
+    ) -> Result<Self, RehearsalError> {
+        let run = seen.run.as_ref().ok_or(RehearsalError::NoRun)?;
+        let header = Journal::open(&sandbox.bucket_dir().join("data"), Mode::ReadOnly)
+            .and_then(|journal| journal.run(run))
+            .map_err(RunError::Journal)?
+            .header;
         let graph = compile_stored(&header)?;
         let evidence = evidence(sandbox);
         Ok(Self::judge(&Case {
@@ -132,7 +125,7 @@ impl Verdict {
     }
 
     pub(super) fn judge(case: &Case<'_>) -> Self {
-        // What people are told of the run: the view that `plan status` shows, from the same facts.
+        // What an operator is told of the run: the view that `plan status` shows, from the same facts.
         let info = RunInfo { run: String::new(), started_at: case.header.started_at };
         let mut view = RunView::new(info, Arc::clone(case.graph));
         let legal = case.seen.facts.iter().all(|fact| view.fold(fact).is_ok());
@@ -159,58 +152,8 @@ impl Verdict {
     }
 
     /// Whether one of the promises was broken, however the run itself ended.
-    pub(super) fn any_broken(&self) -> bool {
+    pub fn any_broken(&self) -> bool {
         self.promises.iter().any(|promise| !promise.held)
-    }
-
-    pub(super) fn to_text(&self) -> String {
-        let mut text = String::from("\nWhat each worker went through\n");
-        for worker in self.workers.iter().take(WORKERS_SHOWN) {
-            let took = worker.seconds.map_or_else(|| "-".to_owned(), |took| format!("{took:.1} s"));
-            let line = format!(
-                "  {:<20} {:<11} {took:>8}   {:<9}  {}",
-                worker.host,
-                worker.state,
-                count(worker.reboots, "reboot"),
-                times(&worker.down)
-            );
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
-        if self.workers.len() > WORKERS_SHOWN {
-            let _ = writeln!(text, "  and {} more", self.workers.len() - WORKERS_SHOWN);
-        }
-        let _ = writeln!(text, "\nVerdict, by what the workers have written down themselves");
-        for promise in &self.promises {
-            let _ = writeln!(text, "  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.what);
-        }
-        for fault in &self.faults_that_never_happened {
-            let _ = writeln!(text, "\nThe fault {fault} has never happened: the run did not come to it.");
-        }
-        let exit = self
-            .run_exit_code
-            .map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
-        let _ = writeln!(text, "\nThe run itself ended {exit}.");
-        let _ = writeln!(text, "{} Nothing of the fleet is left.", self.conclusion());
-        text
-    }
-
-    fn conclusion(&self) -> &'static str {
-        if self.any_broken() {
-            "Not every promise held."
-        } else if self.interrupted {
-            "It was stopped before its end; as far as it came all promises held. There is nothing to resume: \
-             rehearse again when you like."
-        } else if self.all_held {
-            "All promises held."
-        } else {
-            "All promises held, and yet the run did not succeed."
-        }
-    }
-
-    pub(super) fn to_json(&self) -> Result<serde_json::Value, Problem> {
-        serde_json::to_value(self).map_err(|error| {
-            Problem::error("maand::output", format!("the verdict can not be written: {error}"))
-        })
     }
 }
 
@@ -223,27 +166,6 @@ fn never_happened(case: &Case<'_>) -> Vec<String> {
             .any(|entry| matches!(&entry.event, Event::FaultHappened { fault } if fault == wanted))
     };
     case.faults.iter().map(ToString::to_string).filter(|fault| !happened(fault)).collect()
-}
-
-/// So many times in which a worker was down are shown.
-const TIMES_SHOWN: usize = 3;
-
-fn times(down: &[Down]) -> String {
-    if down.is_empty() {
-        return String::new();
-    }
-    let one = |time: &Down| {
-        let to = time.to.map_or_else(|| "to the end".to_owned(), |to| format!("to {to:.1} s"));
-        format!("{:.1} {to}", time.from)
-    };
-    let shown: Vec<_> = down.iter().take(TIMES_SHOWN).map(one).collect();
-    let more = if down.len() > TIMES_SHOWN { ", ..." } else { "" };
-    format!("down from {}{more}", shown.join(", "))
-}
-
-/// `1 reboot`, `2 reboots`.
-pub(super) fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 #[cfg(test)]

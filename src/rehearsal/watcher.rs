@@ -11,9 +11,10 @@ use crate::bucket::{Bucket, Disabled, Host};
 use crate::engine::{Fact, Millis, Stamped};
 use crate::graph::Lane;
 use crate::journal::{Journal, Mode, RunHeader, RunId};
-use crate::plan::Problem;
 use crate::runner::now;
 use crate::sandbox::{Fault, Sandbox};
+
+use super::RehearsalError;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(50);
@@ -47,7 +48,11 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Begins. `faults` that name a step wake up when the journal says that the step has begun: by its
     /// kind, or by its id in `ids`, the plan's steps in order.
-    pub(super) fn start(sandbox: &Arc<Sandbox>, faults: &[Fault], ids: Vec<String>) -> Result<Self, Problem> {
+    pub(super) fn start(
+        sandbox: &Arc<Sandbox>,
+        faults: &[Fault],
+        ids: Vec<String>,
+    ) -> Result<Self, RehearsalError> {
         let reader = Reader { data: sandbox.bucket_dir().join("data"), ids, ..Reader::default() };
         let reader = Arc::new(Mutex::new(reader));
         // The sandbox asks for as long as it lives, and is not to live for as long as it asks.
@@ -65,7 +70,7 @@ impl Watcher {
         let thread = std::thread::Builder::new()
             .name("watcher".into())
             .spawn(move || watch(&sandbox, &facts, &ended))
-            .map_err(|error| Problem::error("maand::rehearse::thread", error.to_string()))?;
+            .map_err(RehearsalError::Watcher)?;
         Ok(Self { stop, reader, thread: Some(thread) })
     }
 

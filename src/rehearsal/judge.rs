@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{History, Moment, Testimony};
-use super::verdict::{Case, Down, Promise, WorkerPart, count};
+use super::verdict::{Case, Down, Promise, WorkerPart};
 use crate::bucket::{Disabled, Host, JobIx};
 use crate::engine::{Fact, Millis};
 use crate::graph::TargetIx;
-use crate::plan::{JobAction, Step, StepKind};
+use crate::plan::{JobAction, Step, StepKind, counted};
 use crate::policy::Limits;
 use crate::report::{RunView, WorkerView};
 
@@ -110,7 +110,7 @@ impl<'a> Judge<'a> {
             most = most.max(reboots);
             match allowed.get(host) {
                 Some(allowed) if reboots > *allowed => {
-                    broken.push(format!("{host} was {} and not {allowed}", count(reboots, "time")));
+                    broken.push(format!("{host} was {} and not {allowed}", counted(reboots, "time")));
                 }
                 None if reboots > 0 || self.history.has_changed(host) => {
                     broken.push(format!("{host} was touched"));
@@ -226,7 +226,7 @@ impl<'a> Judge<'a> {
         }
         let mut broken: Vec<String> = broken.into_iter().collect();
         if seen.looks.is_empty() || seen.unreadable > 0 {
-            broken.push(format!("it could not be read at {}", count(seen.unreadable as usize, "look")));
+            broken.push(format!("it could not be read at {}", counted(seen.unreadable as usize, "look")));
         }
         let others = match before.workers.len() + before.jobs.len() {
             0 => "nothing of others was in it".to_owned(),
@@ -291,7 +291,7 @@ fn seconds(millis: Millis) -> f64 {
 
 /// `1 worker is`, `2 workers are`.
 pub(super) fn are(n: usize, what: &str) -> String {
-    format!("{} {}", count(n, what), if n == 1 { "is" } else { "are" })
+    format!("{} {}", counted(n, what), if n == 1 { "is" } else { "are" })
 }
 
 /// Held, unless something is wrong, which is then said as well.

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::judge::{Judge, promise};
-use super::verdict::{Promise, count};
+use super::verdict::Promise;
 use crate::bucket::Host;
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome, Stamped};
 use crate::graph::Lane;
-use crate::plan::{CommandSource, CommandStep, StepKind, Undo};
+use crate::plan::{CommandSource, CommandStep, StepKind, Undo, counted};
 use crate::sandbox::Event;
 
 impl Judge<'_> {
@@ -60,7 +60,7 @@ impl Judge<'_> {
         }
         let what = match done {
             0 => "the run had no command of yours to execute".to_owned(),
-            n => format!("{} of yours: recorded, not executed", count(n, "command")),
+            n => format!("{} of yours: recorded, not executed", counted(n, "command")),
         };
         promise("nothing_executed", what, &broken)
     }

@@ -1,0 +1,59 @@
+//! How the command line takes part in a run: who shows it, who answers, and the exit code of its end.
+
+use std::io::{IsTerminal, stdin, stdout};
+
+use super::super::open_bucket::connector;
+use super::super::{CliError, Context, Exit, out};
+use crate::engine::{RunEnd, RunStatus};
+use crate::plan::Problem;
+use crate::report::{JsonLines, Plain, Reporter, Terminal};
+use crate::run::{Left, Run, RunOptions, RunResult, Site};
+
+/// The bucket of `-C`, or the nearest one.
+pub(super) fn site(context: &Context) -> Result<Site, CliError> {
+    Ok(Site::find(context.bucket.as_deref(), connector(context))?)
+}
+
+/// Carries a run out before the operator's eyes.
+pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
+    let options = RunOptions {
+        reporter: reporter(context),
+        interactive: stdin().is_terminal() && !context.json,
+        stop_on_signals: true,
+    };
+    let result = run.carry_out(options)?;
+    if let Left::ForcedStop { in_doubt: undecided } = &result.left {
+        let what =
+            if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
+        let problem = Problem::warning("maand::run::cut", format!("stopped at once; in doubt: {what}"))
+            .help(format!("`maand plan resume {}` looks at the workers before it does anything", result.run));
+        out::diagnose(&problem, context.colors);
+    }
+    Ok(exit_of(&result))
+}
+
+fn exit_of(result: &RunResult) -> Exit {
+    match result.left {
+        Left::Idle(RunStatus::Finished(RunEnd::Succeeded)) => Exit::Done,
+        Left::Idle(RunStatus::Finished(_) | RunStatus::Halted(_)) => Exit::Failed,
+        _ if result.failures > 0 => Exit::Failed,
+        Left::Idle(_) | Left::ForcedStop { .. } => Exit::Resumable,
+    }
+}
+
+/// Who shows a run.
+pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
+    if context.json {
+        Box::new(JsonLines::new(stdout()))
+    } else if is_live(context) {
+        Box::new(Terminal::stdout(context.colors))
+    } else {
+        Box::new(Plain::new(stdout(), context.quiet))
+    }
+}
+
+/// Standard output is a terminal that can show more than lines.
+fn is_live(context: &Context) -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stdout().is_terminal() && !dumb && !context.quiet && !context.json
+}

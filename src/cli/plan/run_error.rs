@@ -1,0 +1,154 @@
+//! What the command line says when an operation on a run fails: code, hint and exit code, in one place.
+
+use super::super::{CliError, Exit, engine};
+use crate::engine::{ErrorKind, RunEnd};
+use crate::journal::{JournalError, codes};
+use crate::plan::{Problem, Problems};
+use crate::run::{NotReady, RunError};
+use crate::runner::LoopError;
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        let message = error.to_string();
+        let problem = |code| Problem::error(code, message.as_str());
+        match error {
+            RunError::Input(problems) => problems.into(),
+            RunError::Setting(problem) => problem.into(),
+            RunError::Journal(error) => error.into(),
+            RunError::Locked(holder) => Self::new(Exit::Locked, holder.problem()),
+            RunError::Catalog(error) => engine::catalog_error(error),
+            RunError::NotReady(bad) => not_ready(&bad),
+            RunError::Stopped(error) => stopped(error),
+            RunError::Unfinished(run) => {
+                let help = format!(
+                    "continue it: `maand plan resume {run}`; or end it for good: `maand plan abort {run}`"
+                );
+                Self::new(Exit::Locked, problem("maand::run::unfinished").help(help))
+            }
+            RunError::Finished { run, end } => {
+                let exit = if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed };
+                let help = format!("`maand plan status {run}` shows how it ended");
+                Self::new(exit, problem(codes::FINISHED).help(help))
+            }
+            RunError::Halted { run, .. } => {
+                let help = format!(
+                    "fix a failed worker and `maand plan retry {run} --worker HOST`, or leave it out with \
+                     `maand plan skip {run} --worker HOST`; then resume"
+                );
+                Self::new(Exit::Failed, problem("maand::run::halted").help(help))
+            }
+            RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
+                .help("put it back, or continue with the change: `maand plan resume --accept-changes`")
+                .into(),
+            RunError::Unreadable { .. } => {
+                problem("maand::bucket::unreadable").help("check its permissions").into()
+            }
+            RunError::OtherVersion { program } => problem("maand::run::other_version")
+                .help(format!("continue with maand {program}, or abort the run and apply the plan anew"))
+                .into(),
+            RunError::IllegalFact { .. } => {
+                let help = "another version of maand wrote it, or this is a bug; use the version that wrote it. \
+                            Nothing was touched";
+                Self::new(Exit::Bug, problem("maand::run::illegal_fact").help(help))
+            }
+            RunError::Refused(_) => problem("maand::run::refused")
+                .help("`maand plan status` shows where the run and its workers are")
+                .into(),
+            RunError::NoAnswer(run) => {
+                let help = format!(
+                    "it will see the request when it wakes up; if it never will: \
+                     `maand plan resume {run} --take-over`"
+                );
+                Self::new(Exit::Locked, problem("maand::run::no_answer").help(help))
+            }
+            RunError::UnknownWorker { run, .. } => problem("maand::run::unknown_worker")
+                .help(format!("`maand plan status {run}` lists them"))
+                .into(),
+            RunError::NoSuchWorker(_) => problem("maand::unknown_worker")
+                .help("see `maand cat workers`; hosts are written as in workers.json")
+                .into(),
+            RunError::Unreachable(_) => {
+                let help = "the claim is a file on the worker: it can be cleared when the worker answers";
+                Self::new(Exit::Failed, problem("maand::ssh::unreachable").help(help))
+            }
+            RunError::Signals(_) => {
+                let help = "`maand plan resume` continues the run";
+                Self::new(Exit::Resumable, problem("maand::run::signals").help(help))
+            }
+        }
+    }
+}
+
+/// The run is as the journal has it, and can be resumed, unless somebody else has it now.
+fn stopped(error: LoopError) -> CliError {
+    match error {
+        LoopError::Journal(error) => {
+            let exit = match error {
+                JournalError::Fenced { .. } | JournalError::Finished { .. } => Exit::Locked,
+                _ => Exit::Resumable,
+            };
+            CliError::new(exit, Problem::from(error))
+        }
+        LoopError::Broken(why) => {
+            let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
+                        the journal; please report it with `maand plan logs`";
+            let problem = Problem::error("maand::bug", format!("the engine refused its own fact: {why}"));
+            CliError::new(Exit::Bug, problem.help(help))
+        }
+    }
+}
+
+/// Each worker that cannot take part, and then what that comes to.
+fn not_ready(bad: &NotReady) -> CliError {
+    let mut problems = Problems::new();
+    for (host, error) in &bad.refused {
+        let message = if error.message.contains(host) {
+            error.message.clone()
+        } else {
+            format!("{host}: {}", error.message)
+        };
+        problems.push(Problem::error(code_of(error.kind), message).help(help_of(error.kind)));
+    }
+    if bad.is_claimed() {
+        return CliError::new(Exit::Locked, problems);
+    }
+    problems.push(
+        Problem::error("maand::run::preflight", bad.to_string())
+            .help("fix them, leave them out (`targets: exclude`), or allow more with `max_failures`"),
+    );
+    CliError::new(Exit::Failed, problems)
+}
+
+fn code_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::HostKeyChanged => "maand::ssh::host_key_changed",
+        ErrorKind::HostKeyUnknown => "maand::ssh::host_key_unknown",
+        ErrorKind::AuthRefused => "maand::ssh::auth_refused",
+        ErrorKind::SudoWantsPassword => "maand::ssh::sudo_wants_password",
+        ErrorKind::MissingTool => "maand::run::missing_tool",
+        ErrorKind::SameHost => "maand::run::same_host",
+        ErrorKind::Claimed => "maand::run::claimed",
+        ErrorKind::BootIdUnreadable => "maand::run::boot_id",
+        _ => "maand::ssh::unreachable",
+    }
+}
+
+fn help_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::HostKeyChanged => {
+            "somebody may be in between, or the host was installed anew; when you know which: remove its line \
+             from secrets/known_hosts"
+        }
+        ErrorKind::HostKeyUnknown => {
+            "add its key to secrets/known_hosts, or set host_key_check = \"accept-new\""
+        }
+        ErrorKind::AuthRefused => "is the public key of this bucket in authorized_keys there, for this user?",
+        ErrorKind::SudoWantsPassword => "give the SSH user NOPASSWD in sudoers, or set use_sudo = false",
+        ErrorKind::MissingTool => "install it there with the system's package manager",
+        ErrorKind::SameHost => "leave one of the two out of workers.json, or out of the plan's targets",
+        ErrorKind::Claimed => {
+            "wait for that run; if it will never come back: `maand plan release --worker HOST`"
+        }
+        _ => "is it up, and is its address right? `maand health_check --verbose` looks again",
+    }
+}

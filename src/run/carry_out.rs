@@ -1,0 +1,159 @@
+//! Carries a run out: the only file of this room that builds the controller and what stands behind it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::bucket::{Bucket, DisabledEntry, JobName};
+use crate::controller::Ended;
+use crate::engine::{Fact, RunPhase, RunState, RunStatus};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::journal::{OutputWriter, RunId, RunLock};
+use crate::report::Reporter;
+use crate::runner::{RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
+use crate::ssh::Cancel;
+
+use super::connector::Connected;
+use super::{Run, RunError};
+
+/// How a process takes part in the run that it carries out.
+pub struct RunOptions {
+    /// Shows what happens.
+    pub reporter: Box<dyn Reporter>,
+    /// Somebody is there to answer: the process waits while gates are closed. Else it ends, and the run can be
+    /// resumed after an approval.
+    pub interactive: bool,
+    /// SIGINT and SIGTERM are for the run: the first lets the steps in flight finish, the second stops at once.
+    /// They no longer end the process by themselves then.
+    pub stop_on_signals: bool,
+}
+
+impl RunOptions {
+    /// Nobody answers, and signals are left alone.
+    pub fn new(reporter: impl Reporter + 'static) -> Self {
+        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false }
+    }
+}
+
+/// Why a process has nothing more to do with a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Left {
+    /// The run has ended, or can only continue after somebody has acted.
+    Idle(RunStatus),
+    /// A second signal: it was stopped at once, and whether these steps were carried out is not known.
+    ForcedStop {
+        /// Each with its worker, for people.
+        in_doubt: Vec<String>,
+    },
+}
+
+/// How a process has left a run.
+#[derive(Debug)]
+pub struct RunResult {
+    /// The run.
+    pub run: RunId,
+    /// Why this process has nothing more to do.
+    pub left: Left,
+    /// Workers in the failure ledger.
+    pub failures: u32,
+}
+
+impl Run {
+    /// Carries the run out until it has ended, or can only continue after somebody has acted.
+    ///
+    /// # Errors
+    /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was
+    /// dispatched. Before the first step also what keeps a stored run from being read.
+    pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
+        let state = self.stored.replay(self.options())?;
+        let mut view = self.stored.view()?;
+        let executor = self.executor(&state);
+        let mut first = std::mem::take(&mut self.first);
+        let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
+        if state.phase() == RunPhase::Preflight && !aborted {
+            first.push(self.preflight(&executor)?);
+        }
+        view.refresh(now());
+        let mut run_loop = RunLoop::new(RunLoopParts {
+            run: state,
+            writer: self.journal.writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())?,
+            output: OutputWriter::open(&self.journal, &self.stored.id)?,
+            executor: Arc::clone(&executor),
+            view,
+            reporter: options.reporter,
+            interactive: options.interactive,
+        });
+        if options.stop_on_signals {
+            run_loop.watch_signals().map_err(RunError::Signals)?;
+        }
+        let ended = run_loop.run(first, self.in_doubt).map_err(RunError::Stopped)?;
+        if matches!(ended, Ended::Idle(RunStatus::Finished(_))) {
+            let all: Vec<TargetIx> = self.stored.graph.target_indices().collect();
+            executor.release(&all, &Cancel::new());
+        }
+        let (failures, _) = run_loop.state().failures();
+        let left = match ended {
+            Ended::Idle(status) => Left::Idle(status),
+            Ended::ForcedStop(in_flight) => {
+                let graph = &self.stored.graph;
+                let name = |(lane, step): (Lane, u32)| {
+                    let id = &graph.steps(lane)[step as usize].id;
+                    match lane {
+                        Lane::Worker(target) => format!("`{id}` on {}", graph.host(target)),
+                        Lane::Before | Lane::After => format!("`{id}` on this machine"),
+                    }
+                };
+                Left::ForcedStop { in_doubt: in_flight.into_iter().map(name).collect() }
+            }
+        };
+        Ok(RunResult { run: self.stored.id, left, failures })
+    }
+
+    fn executor(&self, state: &RunState) -> Arc<StepExecutor> {
+        Arc::new(StepExecutor::new(StepExecutorParts {
+            run: self.stored.id.to_string(),
+            epoch: self.stored.epoch,
+            scripts: self.stored.header.scripts.clone(),
+            workspace_hash: self.workspace_hash.clone(),
+            state_dirs: self.stored.state_dirs(),
+            own: own_entries(&self.stored.graph, state),
+            ..looker(&self.bucket, &self.stored.graph, &self.connected, &self.lock)
+        }))
+    }
+}
+
+/// What stands behind the effects of a run that has no name yet: enough to look at the fleet.
+pub(super) fn looker(
+    bucket: &Arc<Bucket>,
+    graph: &Arc<RolloutGraph>,
+    connected: &Connected,
+    lock: &Arc<RunLock>,
+) -> StepExecutorParts {
+    StepExecutorParts {
+        bucket: Arc::clone(bucket),
+        graph: Arc::clone(graph),
+        remote: Arc::clone(&connected.remote),
+        catalog: Arc::clone(&connected.catalog),
+        lock: Arc::clone(lock),
+        run: String::new(),
+        epoch: 0,
+        workspace_hash: String::new(),
+        scripts: std::collections::BTreeMap::new(),
+        state_dirs: HashMap::new(),
+        own: BTreeSet::new(),
+    }
+}
+
+/// The entries of `disabled.json` that the run has made so far.
+fn own_entries(graph: &RolloutGraph, state: &RunState) -> BTreeSet<DisabledEntry> {
+    let mut own = BTreeSet::new();
+    for target in graph.target_indices() {
+        let host = &graph.fleet.worker(graph.target(target).worker).host;
+        for entry in state.own_disabled(target) {
+            own.extend(match entry {
+                None => Some(DisabledEntry::Worker(host.clone())),
+                Some(job) => JobName::parse(job).map(|job| DisabledEntry::Allocation(job, host.clone())),
+            });
+        }
+    }
+    own
+}

@@ -1,0 +1,74 @@
+//! Requests of an operator about a run: to the process that carries it out, or, where there is none, facts
+//! that this process records itself.
+
+use std::time::{Duration, Instant};
+
+use crate::controller::offline_facts;
+use crate::engine::{Control, Fact, Options};
+use crate::journal::{Journal, RequestState, RunId, holder_of};
+use crate::runner::now;
+
+use super::site::pick;
+use super::stored::Stored;
+use super::{Run, RunError, Site};
+
+/// The controller looks for requests twice a second; one that is busy with its disk may take longer.
+const TAKEN_WITHIN: Duration = Duration::from_secs(15);
+
+/// Between two looks at what became of a request.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What became of a request.
+#[must_use = "a run that is to be ended is not ended before it is carried out"]
+pub enum Controlled {
+    /// The process that carries the run out has taken it.
+    Taken(RunId),
+    /// No process carries the run out: it is recorded, and holds when the run is resumed.
+    Recorded(RunId),
+    /// No process carries the run out, and this one has to: an abort may have workers to put back.
+    ToCarryOut(Box<Run>),
+}
+
+impl Run {
+    /// Pauses, aborts, approves, retries or skips for `by`, who is recorded with it. `name` is a run's name, or
+    /// its beginning or end; `None`: the unfinished one. Waits until a living controller has answered, for some
+    /// seconds at most.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`] where it is not possible now, [`RunError::NoAnswer`]; and what keeps the journal from
+    /// being used.
+    pub fn control(site: &Site, name: Option<&str>, verb: Control, by: &str) -> Result<Controlled, RunError> {
+        let mut journal = site.journal()?;
+        let id = pick(&journal, name)?;
+        if holder_of(&site.bucket.paths().data).is_some() {
+            let request = journal.request(&id, &verb, by, now())?;
+            return wait_until_taken(&journal, request, id);
+        }
+        let lock = site.lock(Some(&id))?;
+        let mut stored = Stored::load(&journal, id)?;
+        let mut state = stored.replay(Options::default())?;
+        let aborts = matches!(verb, Control::Abort { .. });
+        let at = now();
+        let mut facts = offline_facts(&mut state, at, &verb, by).map_err(RunError::Refused)?;
+        if aborts {
+            stored.epoch = journal.raise_epoch(&stored.id)?;
+            facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true });
+            let run = Self::continued(site, journal, lock, stored, facts)?;
+            return Ok(Controlled::ToCarryOut(Box::new(run)));
+        }
+        journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(at, &facts, None)?;
+        Ok(Controlled::Recorded(stored.id))
+    }
+}
+
+fn wait_until_taken(journal: &Journal, request: i64, run: RunId) -> Result<Controlled, RunError> {
+    let until = Instant::now() + TAKEN_WITHIN;
+    loop {
+        match journal.request_state(request)? {
+            RequestState::Taken => return Ok(Controlled::Taken(run)),
+            RequestState::Refused(why) => return Err(RunError::Refused(why)),
+            RequestState::Pending if Instant::now() < until => std::thread::sleep(POLL),
+            RequestState::Pending => return Err(RunError::NoAnswer(run)),
+        }
+    }
+}

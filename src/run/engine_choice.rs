@@ -1,0 +1,76 @@
+//! Who builds and deploys for a bucket, and what a plan cannot expect of the upstream program.
+
+use crate::bucket::Bucket;
+use crate::catalog::{CatalogError, external};
+use crate::graph::RolloutGraph;
+use crate::plan::{HealthScope, Problem, Problems, Step, StepKind};
+
+/// Who builds and deploys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// This program.
+    Builtin,
+    /// An installed upstream maand.
+    External,
+}
+
+impl Engine {
+    /// The one that a bucket's files belong to: upstream's program where there is its database.
+    pub fn of(bucket: &Bucket) -> Self {
+        if bucket.is_upstream() { Self::External } else { Self::Builtin }
+    }
+}
+
+/// What a plan on this bucket cannot expect of the upstream program; nothing with the built-in engine.
+pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Problems {
+    let mut problems = Problems::new();
+    if engine == Engine::Builtin || graph.fleet.synthetic {
+        return problems;
+    }
+    problems.extend(bucket.upstream_differences());
+    // Before any worker is asked: a run that ends at its first build has already been all over the fleet.
+    match external::look(&bucket.paths().upstream_db) {
+        Ok(_) => {}
+        Err(CatalogError::Invalid(refused)) => problems.extend(refused),
+        Err(error) => problems.push(
+            Problem::error("maand::external::database", error.to_string())
+                .help("look at it with the upstream program: `maand cat allocations`"),
+        ),
+    }
+    let plan = &graph.plan;
+    let all = || plan.before.iter().chain(&plan.steps).chain(&plan.after);
+    let ids = |wanted: &dyn Fn(&Step) -> bool| {
+        let ids: Vec<&str> = all().filter(|step| wanted(step)).map(|step| step.id.as_str()).collect();
+        (!ids.is_empty()).then(|| ids.join(", "))
+    };
+    let mut warn = |code, steps: Option<String>, message: &str, help: &str| {
+        if let Some(steps) = steps {
+            problems.push(Problem::warning(code, format!("{steps}: {message}")).help(help));
+        }
+    };
+    warn(
+        "maand::external::fleet_wide_deploy",
+        ids(&|step| matches!(step.kind, StepKind::Deploy { .. })),
+        "the upstream program cannot deploy to one worker only: each of these deploys to the whole bucket, and fails while any worker of it is down",
+        "what is pending anywhere in the bucket is deployed as well; workers that reboot and deploys wait for each other",
+    );
+    warn(
+        "maand::external::forced_deploy",
+        ids(&|step| matches!(step.kind, StepKind::Deploy { force: true, .. })),
+        "`force` restarts the jobs on all their workers, not only on the one whose turn it is",
+        "leave `force` out, or use a `restart` step",
+    );
+    warn(
+        "maand::external::fleet_wide_health",
+        ids(&|step| matches!(step.kind, StepKind::Health { scope: HealthScope::Worker, .. })),
+        "the upstream program checks a job on all its workers: one that is not well elsewhere fails these, too",
+        "name the `jobs` that matter, or check with a `run` step of your own",
+    );
+    warn(
+        "maand::external::fleet_wide_job",
+        ids(&|step| matches!(step.kind, StepKind::Job { .. })),
+        "the upstream program looks at every worker before it starts, stops or restarts a job on one: these fail while any worker is down",
+        "workers that reboot and these steps wait for each other",
+    );
+    problems
+}

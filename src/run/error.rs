@@ -1,0 +1,155 @@
+//! Why a run was not prepared, started, resumed or controlled, or why it stopped.
+//!
+//! What to do about it, and with which exit code a program ends, is decided by whoever shows it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::catalog::CatalogError;
+use crate::engine::{ErrorKind, RuleViolation, RunEnd, StepError};
+use crate::journal::{Holder, JournalError, LockError, RunId};
+use crate::plan::{Problem, Problems, counted};
+use crate::runner::LoopError;
+
+use super::Change;
+
+/// Why an operation of this room did not take place, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The plan or the bucket is wrong, or the plan cannot be carried out on this bucket: nothing was touched.
+    #[error("{0}")]
+    Input(#[from] Problems),
+    /// A setting of the bucket, its key, its lock file or the upstream program is missing or unusable: nothing was
+    /// touched.
+    #[error(transparent)]
+    Setting(#[from] Problem),
+    /// The journal cannot be opened, read or written, or it does not have the run that is asked for.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another process holds the run lock.
+    #[error("another operation is under way: {}", .0.described())]
+    Locked(Box<Holder>),
+    /// The bucket has a run that has not finished; there is at most one.
+    #[error("run {0} of this bucket is not finished")]
+    Unfinished(RunId),
+    /// The run that was to be resumed has its end already: nothing was done.
+    #[error("run {run} is finished already")]
+    Finished {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        end: RunEnd,
+    },
+    /// More workers have failed than the plan allows: one has to be retried or skipped first.
+    #[error("run {run} has halted: {} failed, and the plan allows {allowed}", counted(*.failed as usize, "worker"))]
+    Halted {
+        /// The run.
+        run: RunId,
+        /// Workers in the failure ledger.
+        failed: u32,
+        /// `max_failures`, resolved.
+        allowed: u32,
+    },
+    /// Too many workers cannot take part, or another run has claimed one: nothing was touched.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// The workspace is no longer the one that the run began with, and nobody has accepted that. The other
+    /// changes since then are named as well.
+    #[error(
+        "the workspace has changed since the run began: deploys would bring the change to the rest of the workers"
+    )]
+    WorkspaceChanged {
+        /// The run.
+        run: RunId,
+        /// All that has changed, the workspace included.
+        changes: Vec<Change>,
+    },
+    /// A file of the bucket cannot be read.
+    #[error("{} cannot be read: {source}", .path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The catalog could not say what is pending.
+    #[error(transparent)]
+    Catalog(CatalogError),
+    /// This program compiles the stored plan to another graph than the one that the run began with.
+    #[error("this version of maand ({}) compiles the run's plan to another graph than {program} did", env!("CARGO_PKG_VERSION"))]
+    OtherVersion {
+        /// The version that began the run.
+        program: String,
+    },
+    /// A stored fact breaks a rule of the engine. The journal's own checks have passed: another version wrote
+    /// it, or the engine has a bug.
+    #[error("fact {seq} of run {run} breaks a rule: {violation}")]
+    IllegalFact {
+        /// The run.
+        run: RunId,
+        /// The fact's number.
+        seq: u64,
+        /// The rule.
+        #[source]
+        violation: RuleViolation,
+    },
+    /// What an operator asked for is not possible now: nothing has changed.
+    #[error("that cannot be done now: {0}")]
+    Refused(String),
+    /// The process that carries the run out has not taken the request; it will when it wakes up.
+    #[error("the process that carries run {0} out has not answered")]
+    NoAnswer(RunId),
+    /// No selected worker has this name.
+    #[error("{host} is no worker of run {run}")]
+    UnknownWorker {
+        /// The run.
+        run: RunId,
+        /// As asked for.
+        host: String,
+    },
+    /// The bucket has no worker of this name.
+    #[error("there is no worker `{0}`")]
+    NoSuchWorker(String),
+    /// The worker could not be reached.
+    #[error("{}", .0.message)]
+    Unreachable(StepError),
+    /// SIGINT and SIGTERM cannot be watched.
+    #[error("signals cannot be watched: {0}")]
+    Signals(#[source] io::Error),
+    /// The controller had to stop: the journal cannot be written, another controller has the run now, or a rule of
+    /// our own is broken. The run is as the journal has it.
+    #[error(transparent)]
+    Stopped(#[from] LoopError),
+}
+
+impl From<LockError> for RunError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(holder) => Self::Locked(holder),
+            LockError::Failed(problem) => Self::Setting(problem),
+        }
+    }
+}
+
+/// Why a run cannot start with the workers as they are.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} of {} cannot take part, and the plan allows {allowed} to fail: nothing was touched",
+    .refused.len(),
+    counted(*.workers, "worker")
+)]
+pub struct NotReady {
+    /// Each worker that cannot take part, and why.
+    pub refused: Vec<(String, StepError)>,
+    /// How many were selected.
+    pub workers: usize,
+    /// `max_failures`, resolved.
+    pub allowed: u32,
+}
+
+impl NotReady {
+    /// Another run has claimed one of them.
+    pub fn is_claimed(&self) -> bool {
+        self.refused.iter().any(|(_, error)| error.kind == ErrorKind::Claimed)
+    }
+}

@@ -1,0 +1,55 @@
+//! What a worker of a run waits for, and why.
+
+use crate::bucket::Bucket;
+use crate::engine::{Options, WorkerState};
+use crate::graph::Lane;
+use crate::journal::{Journal, Mode, RunId};
+use crate::policy::Verdict;
+use crate::runner::now;
+
+use super::RunError;
+use super::site::pick;
+use super::stored::Stored;
+
+/// Where one worker of a run stands.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The run.
+    pub run: RunId,
+    /// The worker.
+    pub host: String,
+    /// Where it stands.
+    pub state: WorkerState,
+    /// What it waits for, or why it failed; empty: it is under way, or done.
+    pub why: String,
+    /// The ids of its steps in the order of the plan, and where each stands, in words.
+    pub steps: Vec<(String, &'static str)>,
+}
+
+/// Explains where a worker stands. `name` is a run's name, or its beginning or end; `None`: the unfinished one,
+/// else the newest.
+///
+/// # Errors
+/// There is no such run or worker, or the run cannot be read.
+pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explanation, RunError> {
+    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+    let stored = Stored::load(&journal, pick(&journal, name)?)?;
+    let run = stored.replay(Options::default())?;
+    let graph = &stored.graph;
+    let Some(target) = graph.target_indices().find(|target| graph.host(*target) == host) else {
+        return Err(RunError::UnknownWorker { run: stored.id, host: host.to_owned() });
+    };
+    let state = run.worker_state(target);
+    let why = match run.verdict(target, now()) {
+        Some(Verdict::Admit) => "may start now".to_owned(),
+        Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
+        None if state == WorkerState::Failed => {
+            run.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
+        }
+        None => String::new(),
+    };
+    let lane = Lane::Worker(target);
+    let steps = graph.steps(lane).iter().zip(run.step_words(lane));
+    let steps = steps.map(|(step, words)| (step.id.clone(), words)).collect();
+    Ok(Explanation { run: stored.id, host: host.to_owned(), state, why, steps })
+}

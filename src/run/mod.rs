@@ -1,0 +1,56 @@
+//! The life of a run, from a plan and a bucket to the end of it: what is checked and looked at before
+//! anything is touched, what an operator agrees to, how a run is created, carried out, stopped,
+//! controlled from another process, resumed and read.
+//!
+//! | step | where |
+//! |---|---|
+//! | a plan to be carried out | [`RunRequest`] |
+//! | everything that is checked; no worker is touched | [`Run::prepare`] |
+//! | what an operator agrees to | [`Prepared::summary`], [`Prepared::pending`], [`Consent`] |
+//! | the run gets its name | [`Prepared::start`] |
+//! | it is carried out, to a rest | [`Run::carry_out`] |
+//! | again, after whatever ended the process before | [`Run::resume`] |
+//! | from another process | [`Run::control`] |
+//! | only looked at | [`RunReader`], [`runs`], [`explain`] |
+//!
+//! Everything is data: progress goes to a [`crate::report::Reporter`], consent comes in as a value, and an
+//! error is a [`RunError`]. This room must not know how anything is shown or asked for: it neither prints
+//! nor prompts, and knows no exit codes and no command lines.
+
+mod carry_out;
+mod changes;
+mod connector;
+mod control;
+mod engine_choice;
+mod error;
+mod explain;
+mod header;
+mod list;
+mod preflight;
+mod prepare;
+mod reader;
+mod ready;
+mod release;
+mod resume;
+mod scripts;
+mod site;
+mod stored;
+mod summary;
+
+pub use carry_out::{Left, RunOptions, RunResult};
+pub use changes::Change;
+pub use connector::Connector;
+pub use control::Controlled;
+pub use engine_choice::{Engine, differences};
+pub use error::{NotReady, RunError};
+pub use explain::{Explanation, explain};
+pub use list::{ListedRun, runs};
+pub use prepare::{Consent, Prepared, RunRequest};
+pub use reader::RunReader;
+pub use ready::Run;
+pub use release::release;
+pub use resume::{Resume, TakeOver};
+pub use scripts::read_scripts;
+pub use site::{Site, this_operator};
+pub use stored::compile_stored;
+pub use summary::Summary;

@@ -1,0 +1,140 @@
+//! The look at the fleet before a run, what it comes to, and the claims of a run that takes place.
+
+use std::collections::BTreeSet;
+
+use crate::bucket::Bucket;
+use crate::engine::{Check, Fact};
+use crate::graph::{RolloutGraph, TargetIx};
+use crate::journal::Journal;
+use crate::plan::StepKind;
+use crate::policy::Limits;
+use crate::report::Time;
+use crate::runner::{Claim, StepExecutor};
+use crate::ssh::Cancel;
+
+use super::error::NotReady;
+use super::stored::Stored;
+use super::{Run, RunError};
+
+/// Told of each worker that was looked at; from several threads, in no order.
+pub(super) type Progress<'a> = &'a (dyn Fn(&str, &Check) + Sync);
+
+/// Looks at every worker and touches none. `run` is the run's own name, where it has one: its own claims are
+/// no obstacle.
+pub(super) fn look(
+    executor: &StepExecutor,
+    graph: &RolloutGraph,
+    journal: &Journal,
+    run: Option<&str>,
+    progress: Progress<'_>,
+) -> Result<Vec<Check>, RunError> {
+    let finished = finished_runs(journal)?;
+    let is_over = |claimed_by: &str| run == Some(claimed_by) || finished.contains(claimed_by);
+    let report = |target: TargetIx, check: &Check| progress(graph.host(target), check);
+    Ok(executor.preflight(&is_over, &|target| left_alone(graph, target), &Cancel::new(), &report))
+}
+
+/// Too many workers cannot be reached, or somebody else has one.
+pub(super) fn refuse_bad_start(
+    graph: &RolloutGraph,
+    limits: &Limits,
+    checks: &[Check],
+) -> Result<(), NotReady> {
+    let refused: Vec<_> = graph
+        .target_indices()
+        .zip(checks)
+        .filter_map(|(target, check)| match check {
+            Check::Unreachable { error } => Some((graph.host(target).to_owned(), error.clone())),
+            Check::Ready { .. } | Check::LeftAlone { .. } => None,
+        })
+        .collect();
+    let too_many = refused.len() > limits.max_failures as usize || refused.len() == checks.len();
+    let bad = NotReady { refused, workers: checks.len(), allowed: limits.max_failures };
+    if bad.is_claimed() || too_many { Err(bad) } else { Ok(()) }
+}
+
+impl Run {
+    /// The fact that ends the preflight: what a look has found before or finds now, less the workers on which
+    /// the run's claim cannot be written.
+    pub(super) fn preflight(&mut self, executor: &StepExecutor) -> Result<Fact, RunError> {
+        let mut checks = match self.checks.take() {
+            Some(checks) => checks,
+            // The process before this one ended between the start of the run and its preflight.
+            None => {
+                let run = self.stored.id.to_string();
+                look(executor, &self.stored.graph, &self.journal, Some(&run), &|_, _| {})?
+            }
+        };
+        let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
+        executor.claim(&mut checks, &claim(&self.bucket, &self.stored), &stale, &Cancel::new());
+        Ok(Fact::Preflight { checks })
+    }
+}
+
+/// Runs of this bucket that are over: their claims count for nothing.
+fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, RunError> {
+    let runs = journal.runs()?;
+    Ok(runs.into_iter().filter(|run| run.state.is_final()).map(|run| run.id.to_string()).collect())
+}
+
+fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
+    Claim {
+        run: stored.id.to_string(),
+        epoch: stored.epoch,
+        who: stored.header.who.clone(),
+        since: Time(stored.header.started_at).rfc3339(),
+        bucket: bucket.paths().root.display().to_string(),
+    }
+}
+
+/// A worker that somebody had drained is left alone by a plan that drains and re-enables: a run never enables
+/// what it has not disabled.
+fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<String> {
+    let drains = graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Disable { .. }));
+    (drains && graph.target(target).already_disabled).then(|| {
+        format!(
+            "{} is disabled in disabled.json already, by somebody else: it is left alone",
+            graph.host(target)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{ErrorKind, StepError};
+    use crate::graph::testing::{compiled, fleet, plan, worker};
+
+    fn checks(kinds: &[Option<ErrorKind>]) -> Vec<Check> {
+        let check = |kind: &Option<ErrorKind>| match kind {
+            None => Check::Ready { boot_id: String::new(), state_dir: String::new() },
+            Some(kind) => Check::Unreachable { error: StepError::new(*kind, "no") },
+        };
+        kinds.iter().map(check).collect()
+    }
+
+    fn start(max_failures: u32, kinds: &[Option<ErrorKind>]) -> Result<(), NotReady> {
+        let workers = (0..kinds.len()).map(|n| worker(&format!("w{n}"), &[], &[])).collect();
+        let graph = compiled(&plan(), &fleet(workers, &[]));
+        let mut limits = Limits::resolve(&graph);
+        limits.max_failures = max_failures;
+        refuse_bad_start(&graph, &limits, &checks(kinds))
+    }
+
+    #[test]
+    fn as_many_may_be_away_as_the_plan_lets_fail_but_not_all() {
+        let away = Some(ErrorKind::Unreachable);
+        assert!(start(0, &[None, None]).is_ok());
+        assert!(start(1, &[None, away]).is_ok());
+        let refused = start(0, &[None, away]).unwrap_err();
+        assert_eq!((refused.refused.len(), refused.workers, refused.allowed), (1, 2, 0));
+        assert_eq!(refused.refused[0].0, "w1");
+        assert!(start(2, &[away, away]).is_err(), "nobody is left");
+    }
+
+    #[test]
+    fn one_claimed_worker_is_enough() {
+        let refused = start(9, &[None, Some(ErrorKind::Claimed)]).unwrap_err();
+        assert!(refused.is_claimed());
+    }
+}

@@ -1,0 +1,179 @@
+//! Everything that is checked before anything is touched, and the start of the run that follows.
+
+use std::sync::Arc;
+
+use crate::catalog::{Action, AllocationReport, DeployRequest};
+use crate::engine::{Check, Fact};
+use crate::graph::{self, CompileOptions, RolloutGraph};
+use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
+use crate::plan::{self, Plan, Source, StepKind};
+use crate::policy::{self, Limits};
+use crate::runner::{StepExecutor, now};
+
+use super::carry_out::looker;
+use super::connector::Connected;
+use super::engine_choice::differences;
+use super::header::{Inputs, workers_sha256, workspace_hash};
+use super::preflight::{look, refuse_bad_start};
+use super::site::{holder, this_operator};
+use super::stored::Stored;
+use super::{Run, RunError, Site, Summary, read_scripts};
+
+/// A plan that is to be carried out.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    plan: Arc<Plan>,
+    overrides: Vec<(String, String)>,
+    workers: Option<Vec<String>>,
+}
+
+impl RunRequest {
+    /// Parses a plan. The name of `source` is its file's, beside which its scripts are looked for; `overrides`
+    /// set variables of the plan.
+    ///
+    /// # Errors
+    /// What is wrong with the plan.
+    pub fn new(source: &Source, overrides: Vec<(String, String)>) -> Result<Self, RunError> {
+        let plan = Arc::new(plan::parse(source, &overrides)?);
+        Ok(Self { plan, overrides, workers: None })
+    }
+
+    /// Narrows the plan's workers to these hosts; `None`: all of them.
+    #[must_use]
+    pub fn only(self, workers: Option<Vec<String>>) -> Self {
+        Self { workers, ..self }
+    }
+}
+
+/// Who has seen the summary of a run and agreed to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// Recorded with the run and shown to whoever meets its claims: `user@host`, or what a server calls its
+    /// user.
+    pub by: String,
+}
+
+impl Consent {
+    /// Of the user who runs this process.
+    pub fn of_this_operator() -> Self {
+        Self { by: this_operator() }
+    }
+}
+
+/// A run that may be started: everything was checked and every worker was looked at, and nothing was touched.
+/// It holds the run lock; dropping it gives the lock back, and nothing is left.
+pub struct Prepared {
+    /// What it will do.
+    pub summary: Summary,
+    /// What the look at each worker found, in the order of [`Summary::workers`].
+    pub checks: Vec<Check>,
+    /// What the plan's deploys would carry out besides the plan's own changes: it is pending in the workspace.
+    pub pending: Vec<AllocationReport>,
+    site: Site,
+    connected: Connected,
+    journal: Journal,
+    lock: Arc<RunLock>,
+    graph: Arc<RolloutGraph>,
+    inputs: Inputs,
+}
+
+impl Run {
+    /// Checks everything that can be checked before a run: the plan against the bucket, the lock, the disk, every
+    /// worker. `progress` is told of each worker that was looked at, from several threads and in no order.
+    ///
+    /// # Errors
+    /// Whatever keeps the plan from being carried out; nothing was touched.
+    pub fn prepare(
+        site: &Site,
+        request: &RunRequest,
+        progress: &(dyn Fn(&str, &Check) + Sync),
+    ) -> Result<Prepared, RunError> {
+        let bucket = &site.bucket;
+        let graph = Arc::new(checked_graph(site, request)?);
+        let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
+        let journal = site.journal()?;
+        let lock = Arc::new(site.lock(None)?);
+        if let Some(unfinished) = journal.unfinished()? {
+            return Err(RunError::Unfinished(unfinished));
+        }
+        let steps = request.plan.steps.len() as u64;
+        journal.check_space(Journal::space_for(graph.targets.len() as u64, steps))?;
+        let connected = site.connector.connect(bucket, &graph.fleet)?;
+        let inputs = Inputs {
+            overrides: request.overrides.clone(),
+            workers: request.workers.clone(),
+            scripts,
+            workspace_hash: workspace_hash(bucket)?,
+            workers_sha256: workers_sha256(bucket)?,
+        };
+        let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
+        let checks = look(&executor, &graph, &journal, None, progress)?;
+        let limits = Limits::resolve(&graph);
+        refuse_bad_start(&graph, &limits, &checks)?;
+        let pending = pending_changes(&graph, &connected)?;
+        let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;
+        let summary = Summary::new(&graph, &limits, &checks, contacts_every_worker);
+        let site = site.clone();
+        Ok(Prepared { summary, checks, pending, site, connected, journal, lock, graph, inputs })
+    }
+}
+
+impl Prepared {
+    /// Gives the run its name and stores it; [`Run::carry_out`] claims its workers and begins. From here on it can
+    /// be resumed.
+    ///
+    /// # Errors
+    /// The journal or the lock file cannot be written.
+    pub fn start(mut self, consent: &Consent) -> Result<Run, RunError> {
+        let started_at = now();
+        let workspace_hash = self.inputs.workspace_hash.clone();
+        let header = self.inputs.header(&self.graph, &consent.by, started_at);
+        let started = Fact::RunStarted {
+            workers: self.graph.targets.len() as u32,
+            graph_hash: header.graph_hash.clone(),
+            seed: header.seed,
+        };
+        let (id, facts) = self.journal.create_run(&header, &[started])?;
+        self.journal.prune(RUNS_KEPT, started_at - RUNS_KEPT_FOR)?;
+        self.lock.write(&holder(Some(&id)))?;
+        Ok(Run {
+            bucket: self.site.bucket,
+            connected: self.connected,
+            journal: self.journal,
+            lock: self.lock,
+            stored: Stored { id, epoch: 1, header, graph: self.graph, facts },
+            workspace_hash,
+            first: Vec::new(),
+            checks: Some(self.checks),
+            in_doubt: None,
+            changes: Vec::new(),
+        })
+    }
+}
+
+/// The plan compiled for the bucket, with the warnings of all who have checked it.
+fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunError> {
+    let (fleet, warnings) = site.bucket.load()?;
+    let options = CompileOptions { workers: request.workers.clone() };
+    let mut graph = graph::compile(&request.plan, &Arc::new(fleet), &options)?;
+    graph.warnings.extend(warnings);
+    let feasibility = policy::feasibility(&graph).into_result()?;
+    graph.warnings.extend(feasibility);
+    let engine = site.connector.engine_for(&site.bucket);
+    let differences = differences(&graph, &site.bucket, engine).into_result()?;
+    graph.warnings.extend(differences);
+    Ok(graph)
+}
+
+/// What a deploy would bring besides the plan's own changes.
+fn pending_changes(graph: &RolloutGraph, connected: &Connected) -> Result<Vec<AllocationReport>, RunError> {
+    if !graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Deploy { .. })) {
+        return Ok(Vec::new());
+    }
+    let workers =
+        graph.target_indices().map(|target| graph.fleet.worker(graph.target(target).worker).host.clone());
+    let request = DeployRequest { workers: Some(workers.collect()), ..DeployRequest::default() };
+    let mut pending = connected.catalog.pending(&request).map_err(RunError::Catalog)?;
+    pending.retain(|change| change.action != Action::Skip);
+    Ok(pending)
+}

@@ -1,0 +1,97 @@
+//! A stored run that is only looked at, while a controller may be at work on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::bucket::Bucket;
+use crate::engine::{AttemptId, Stamped};
+use crate::graph::RolloutGraph;
+use crate::journal::{self, Holder, Journal, Mode, Output, RunHeader, RunId};
+use crate::report::RunView;
+use crate::runner::now;
+
+use super::RunError;
+use super::stored::{compile_stored, empty_view, fold};
+
+/// A stored run, open for reading.
+pub struct RunReader {
+    data: PathBuf,
+    journal: Journal,
+    /// Its name.
+    pub id: RunId,
+    /// What was fixed when it started.
+    pub header: RunHeader,
+    /// Compiled from that.
+    pub graph: Arc<RolloutGraph>,
+}
+
+impl RunReader {
+    /// Opens the run that `name` means: a name, the beginning or end of one, or (`None`) the newest. Makes no
+    /// journal where there is none.
+    ///
+    /// # Errors
+    /// There is no such run, or this program cannot read it.
+    pub fn open(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
+        let data = bucket.paths().data.clone();
+        let journal = Journal::open(&data, Mode::ReadOnly)?;
+        let id = journal.find(name)?;
+        let header = journal.run(&id)?.header;
+        let graph = compile_stored(&header)?;
+        Ok(Self { data, journal, id, header, graph })
+    }
+
+    /// The process that carries the run out now, if one does.
+    pub fn controller(&self) -> Option<Holder> {
+        controller_of(&self.data, &self.id)
+    }
+
+    /// The facts after the one with number `seq`, oldest first; 0: all of them.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or is damaged.
+    pub fn facts_after(
+        &self,
+        seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Stamped, RunError>> + '_, RunError> {
+        let facts = self.journal.read_after(&self.id, seq)?;
+        Ok(facts.map(|fact| fact.map_err(RunError::Journal)))
+    }
+
+    /// A view with every fact of this moment, and the number of the newest.
+    ///
+    /// # Errors
+    /// The journal is damaged, or its facts do not follow from one another.
+    pub fn view(&self) -> Result<(RunView, u64), RunError> {
+        let mut view = empty_view(&self.id, &self.header, &self.graph);
+        let mut last = 0;
+        for stamped in self.facts_after(0)? {
+            let stamped = stamped?;
+            last = stamped.seq;
+            self.fold(&mut view, &stamped)?;
+        }
+        view.set_orphaned(self.controller().is_none());
+        view.refresh(now());
+        Ok((view, last))
+    }
+
+    /// Adds a newer fact to a view.
+    ///
+    /// # Errors
+    /// [`RunError::IllegalFact`].
+    pub fn fold(&self, view: &mut RunView, stamped: &Stamped) -> Result<(), RunError> {
+        fold(view, &self.id, stamped)
+    }
+
+    /// What was written during an attempt so far, by host.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn output(&self, attempt: AttemptId) -> Result<Vec<(String, Output)>, RunError> {
+        self.journal.read_output(&self.id, attempt).map_err(RunError::Journal)
+    }
+}
+
+/// The process that carries a run out now, if one does.
+pub(super) fn controller_of(data: &Path, id: &RunId) -> Option<Holder> {
+    journal::holder_of(data).filter(|holder| holder.run.as_deref() == Some(id.as_str()))
+}

@@ -1,0 +1,69 @@
+//! A run that this process may carry out: it holds the run lock, and has read what the journal knows.
+
+use std::sync::Arc;
+
+use crate::bucket::Bucket;
+use crate::engine::{Check, Fact, Options, Resolution};
+use crate::journal::{Journal, RunId, RunLock};
+
+use super::connector::Connected;
+use super::stored::Stored;
+use super::{Change, RunError, Site};
+
+/// A run that this process may carry out, and nobody else meanwhile: it holds the run lock.
+pub struct Run {
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) connected: Connected,
+    pub(super) journal: Journal,
+    pub(super) lock: Arc<RunLock>,
+    pub(super) stored: Stored,
+    /// Deploys are held to it.
+    pub(super) workspace_hash: String,
+    /// What this process has learnt and nobody has recorded yet.
+    pub(super) first: Vec<Fact>,
+    /// What a look at the fleet has found, where the run has not recorded one yet.
+    pub(super) checks: Option<Vec<Check>>,
+    pub(super) in_doubt: Option<Resolution>,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Run {
+    /// The parts of a stored run that is carried on with `first`.
+    pub(super) fn continued(
+        site: &Site,
+        journal: Journal,
+        lock: RunLock,
+        stored: Stored,
+        first: Vec<Fact>,
+    ) -> Result<Self, RunError> {
+        Ok(Self {
+            bucket: Arc::clone(&site.bucket),
+            connected: site.connector.connect(&site.bucket, &stored.graph.fleet)?,
+            journal,
+            lock: Arc::new(lock),
+            workspace_hash: stored.header.workspace_hash.clone(),
+            stored,
+            first,
+            checks: None,
+            in_doubt: None,
+            changes: Vec::new(),
+        })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &RunId {
+        &self.stored.id
+    }
+
+    /// What has changed on disk since it began; it continues with what it began with.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    pub(super) fn options(&self) -> Options {
+        Options {
+            exclusive_catalog: self.connected.catalog.capabilities().contacts_every_worker,
+            time_scale: self.bucket.settings().time_scale(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What an operator is shown before anything is touched.
+
+use crate::engine::Check;
+use crate::graph::RolloutGraph;
+use crate::plan::Problems;
+use crate::policy::Limits;
+
+/// What a plan will do on a bucket, in figures.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The plan's name.
+    pub plan: String,
+    /// The plan file, as it was named.
+    pub file: String,
+    /// The selected workers, in the order in which they are taken.
+    pub workers: Vec<String>,
+    /// How many waves there are.
+    pub waves: usize,
+    /// How many workers are taken at a time; `None`: as many as fit.
+    pub concurrency: Option<u32>,
+    /// The ids of the steps that each worker goes through, in the plan's order.
+    pub steps: Vec<String>,
+    /// Maximum number of failed workers: one more halts the run.
+    pub max_failures: u32,
+    /// Why workers are left alone, each a sentence that names its worker.
+    pub left_alone: Vec<String>,
+    /// Workers that cannot take part and count as failed from the start, and why.
+    pub unreachable: Vec<(String, String)>,
+    /// A deploy contacts every worker of the bucket, as the upstream program does it.
+    pub contacts_every_worker: bool,
+    /// What is doubtful about the plan or the bucket.
+    pub warnings: Problems,
+}
+
+impl Summary {
+    pub(super) fn new(
+        graph: &RolloutGraph,
+        limits: &Limits,
+        checks: &[Check],
+        contacts_every_worker: bool,
+    ) -> Self {
+        let mut left_alone = Vec::new();
+        let mut unreachable = Vec::new();
+        for (target, check) in graph.target_indices().zip(checks) {
+            match check {
+                Check::Ready { .. } => {}
+                Check::LeftAlone { reason } => left_alone.push(reason.clone()),
+                Check::Unreachable { error } => {
+                    unreachable.push((graph.host(target).to_owned(), error.message.clone()));
+                }
+            }
+        }
+        Self {
+            plan: graph.plan.name.clone(),
+            file: graph.plan.source.name().to_owned(),
+            workers: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
+            waves: graph.waves.len(),
+            concurrency: limits.concurrency,
+            steps: graph.plan.steps.iter().map(|step| step.id.clone()).collect(),
+            max_failures: limits.max_failures,
+            left_alone,
+            unreachable,
+            contacts_every_worker,
+            warnings: graph.warnings.clone(),
+        }
+    }
+}
