@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::session::{self, Stored};
-use crate::engine::{Options, WorkerState};
+use crate::engine::{Options, PublicWorkerState};
 use crate::graph::Lane;
 use crate::plan::Problem;
 use crate::policy::Verdict;
@@ -34,7 +34,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     /// The worker.
     host: &'a str,
     /// Where it stands.
-    state: WorkerState,
+    state: PublicWorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     why: &'a str,
     /// Its steps, in the order of the plan.
@@ -52,6 +52,7 @@ struct StepJson<'a> {
 
 impl Document for ExplainDocument<'_> {
     const NAME: &'static str = "explanation";
+    const VERSION: u32 = 2;
 }
 
 /// Carries it out.
@@ -72,11 +73,11 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
             )
             .help(format!("`maand plan status {}` lists them", stored.id))
         })?;
-    let life = rollout.worker_state(target);
+    let state = rollout.public_worker_state(target);
     let why = match rollout.verdict(target, runner::now()) {
         Some(Verdict::Admit) => "may start now".to_owned(),
         Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
-        None if life == WorkerState::Failed => {
+        None if state == PublicWorkerState::Failed => {
             rollout.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
         }
         None => String::new(),
@@ -87,14 +88,13 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         document::print(&ExplainDocument {
             run: stored.id.to_string(),
             host: &args.worker,
-            state: life,
+            state,
             why: &why,
             steps: steps.iter().map(|(step, words)| StepJson { id: &step.id, is: words }).collect(),
         })?;
         return Ok(Exit::Done);
     }
-    let state = serde_json::to_value(life).ok().and_then(|life| life.as_str().map(|s| s.replace('_', " ")));
-    let mut text = format!("{} in run {}: {}\n", args.worker, stored.id, state.unwrap_or_default());
+    let mut text = format!("{} in run {}: {}\n", args.worker, stored.id, state.words());
     if !why.is_empty() {
         let _ = writeln!(text, "  {why}");
     }

@@ -11,6 +11,7 @@ use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::stored::holder;
 use crate::bucket::Bucket;
+use crate::engine::PublicRunState;
 use crate::journal::{Journal, Mode, RunSummary, StoredState, codes};
 use crate::report::{Time, span_in_words};
 use crate::runner::now;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
     let shown: Vec<_> =
         runs.iter().take(args.limit).map(|run| (run, state(run, holder(&data, &run.id).is_some()))).collect();
     if context.json {
-        let runs = shown.iter().map(|(run, state)| RunJson::of(run, state)).collect();
+        let runs = shown.iter().map(|(run, state)| RunJson::of(run, *state)).collect();
         document::print(&ListDocument { total, runs })?;
     } else {
         out::print(&table(&shown, total))?;
@@ -45,12 +46,15 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
 }
 
 /// As the run view says it: what nobody carries out does not run.
-fn state(run: &RunSummary, alive: bool) -> &'static str {
+fn state(run: &RunSummary, alive: bool) -> PublicRunState {
     match run.state {
-        StoredState::Running if alive => "running",
-        StoredState::Running => "interrupted",
-        StoredState::Interrupted if alive => "running",
-        other => other.as_str(),
+        StoredState::Running | StoredState::Interrupted if alive => PublicRunState::Running,
+        StoredState::Running | StoredState::Interrupted => PublicRunState::Interrupted,
+        StoredState::Paused => PublicRunState::Paused,
+        StoredState::Halted => PublicRunState::Halted,
+        StoredState::Succeeded => PublicRunState::Succeeded,
+        StoredState::Failed => PublicRunState::Failed,
+        StoredState::Aborted => PublicRunState::Aborted,
     }
 }
 
@@ -71,7 +75,7 @@ struct RunJson<'a> {
     /// The plan's name.
     plan: &'a str,
     /// As in the run view.
-    state: &'static str,
+    state: PublicRunState,
     /// When it was started.
     started_at: Time,
     /// When something happened last.
@@ -96,7 +100,7 @@ struct CountsJson {
 }
 
 impl<'a> RunJson<'a> {
-    fn of(run: &'a RunSummary, state: &'static str) -> Self {
+    fn of(run: &'a RunSummary, state: PublicRunState) -> Self {
         Self {
             run: run.id.to_string(),
             plan: &run.plan,
@@ -118,7 +122,7 @@ impl Document for ListDocument<'_> {
     const NAME: &'static str = "run-list";
 }
 
-fn table(runs: &[(&RunSummary, &'static str)], total: usize) -> String {
+fn table(runs: &[(&RunSummary, PublicRunState)], total: usize) -> String {
     if runs.is_empty() {
         return "There is no run yet; `maand plan apply PLAN` starts one.\n".to_owned();
     }
@@ -134,12 +138,14 @@ fn table(runs: &[(&RunSummary, &'static str)], total: usize) -> String {
         "TOOK"
     );
     for (run, state) in runs {
-        let until = if *state == "running" { now() } else { run.finished_at.unwrap_or(run.last_at) };
+        let until =
+            if *state == PublicRunState::Running { now() } else { run.finished_at.unwrap_or(run.last_at) };
         let mut line = format!(
-            "{:<18}  {}{}  {state:<11}  {:>9}  {:<20}  {:>8}",
+            "{:<18}  {}{}  {:<11}  {:>9}  {:<20}  {:>8}",
             run.id,
             run.plan,
             pad(&run.plan),
+            state.as_str(),
             format!("{}/{}", run.succeeded, run.workers),
             Time(run.started_at).to_second(),
             span_in_words(until - run.started_at),
