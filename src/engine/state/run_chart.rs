@@ -156,8 +156,7 @@ impl RunChart {
 }
 
 /// The phases of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunPhase {
     /// Nothing has happened.
     Fresh,

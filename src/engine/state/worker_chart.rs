@@ -220,9 +220,8 @@ impl WorkerChart {
     }
 }
 
-/// The states of a worker, as others see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// The states of a worker. Others are told [`crate::engine::PublicWorkerState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkerState {
     /// Waits for its turn.
     Queued,
@@ -240,7 +239,7 @@ pub enum WorkerState {
     Reverting,
     /// All steps have ended well. Final.
     Succeeded,
-    /// A step has failed for good; left only by a person's retry or skip.
+    /// A step has failed for good; left only by an operator's retry or skip.
     Failed,
     /// It failed and is as it was before. Final.
     Reverted,
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_is_left_only_by_a_person() {
+    fn failed_is_left_only_by_an_operator() {
         let failed = || {
             let mut chart = WorkerChart::new();
             assert!(chart.handle(WorkerEvent::Admitted) && chart.handle(WorkerEvent::Failed));
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queued_worker_can_not_succeed() {
+    fn a_queued_worker_cannot_succeed() {
         let mut chart = WorkerChart::new();
         assert!(!chart.handle(WorkerEvent::Succeeded));
         assert_eq!(chart.state(), WorkerState::Queued);
