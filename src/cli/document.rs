@@ -10,8 +10,10 @@ use super::{CliError, out};
 
 /// What one command prints with `--output json`. New fields may come, none goes or changes its meaning.
 pub(super) trait Document: Serialize + JsonSchema {
-    /// Its `schema` is `maand/NAME/v1`, described by `schemas/NAME.v1.schema.json`.
+    /// Its `schema` is `maand/NAME/v1`, described by `schemas/NAME.v1.schema.json`, where its version is 1.
     const NAME: &'static str;
+    /// Goes up when a field goes or changes its meaning.
+    const VERSION: u32 = 1;
 }
 
 /// A document behind the name of its schema.
@@ -23,7 +25,7 @@ struct Marked<'d, D> {
 }
 
 fn marked<D: Document>(document: &D) -> Marked<'_, D> {
-    Marked { schema: format!("maand/{}/v1", D::NAME), document }
+    Marked { schema: format!("maand/{}/v{}", D::NAME, D::VERSION), document }
 }
 
 /// Writes a document, indented, to standard output.
@@ -56,7 +58,7 @@ mod tests {
         schema["title"] = title.into();
         let marker = serde_json::json!({
             "description": "Name and version of this document.",
-            "const": format!("maand/{}/v1", D::NAME),
+            "const": format!("maand/{}/v{}", D::NAME, D::VERSION),
         });
         let fields = schema["properties"].as_object_mut().unwrap();
         assert!(fields.insert("schema".to_owned(), marker).is_none(), "{title}: `schema` is taken");
@@ -64,8 +66,11 @@ mod tests {
             schema["required"] = serde_json::json!([]);
         }
         schema["required"].as_array_mut().unwrap().insert(0, "schema".into());
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("schemas/{}.v1.schema.json", D::NAME));
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(
+            "schemas/{}.v{}.schema.json",
+            D::NAME,
+            D::VERSION
+        ));
         let text = format!("{schema:#}\n");
         if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
             std::fs::write(&path, &text).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::graph::Lane;
+use crate::graph::{Lane, StepRef};
 use crate::plan::Retries;
 
 use super::Millis;
@@ -21,7 +21,7 @@ pub(super) const RECHECKS: u8 = 2;
 pub(super) const RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Milliseconds to wait after the `tries`-th try (from 1) of a step.
-pub(super) fn delay_ms(retries: &Retries, seed: u64, lane: Lane, step: u32, tries: u32) -> Millis {
+pub(super) fn delay_ms(retries: &Retries, seed: u64, at: StepRef, tries: u32) -> Millis {
     let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
     let base = retries.delay.as_secs_f64() * retries.backoff.powi(exponent);
     let capped = base.min(retries.max_delay.as_secs_f64()).max(0.0);
@@ -30,11 +30,11 @@ pub(super) fn delay_ms(retries: &Retries, seed: u64, lane: Lane, step: u32, trie
         return 0;
     }
     let half = whole / 2;
-    half + (draw(seed, lane, step, tries) % (whole - half + 1) as u64) as i64
+    half + (draw(seed, at, tries) % (whole - half + 1) as u64) as i64
 }
 
-fn draw(seed: u64, lane: Lane, step: u32, tries: u32) -> u64 {
-    let lane = match lane {
+fn draw(seed: u64, at: StepRef, tries: u32) -> u64 {
+    let lane = match at.lane {
         Lane::Before => u64::MAX,
         Lane::After => u64::MAX - 1,
         Lane::Worker(target) => u64::from(target.0),
@@ -42,7 +42,7 @@ fn draw(seed: u64, lane: Lane, step: u32, tries: u32) -> u64 {
     let mut hasher = Sha256::new();
     hasher.update(seed.to_le_bytes());
     hasher.update(lane.to_le_bytes());
-    hasher.update(step.to_le_bytes());
+    hasher.update(at.step.0.to_le_bytes());
     hasher.update(tries.to_le_bytes());
     let digest = hasher.finalize();
     digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
@@ -51,7 +51,11 @@ fn draw(seed: u64, lane: Lane, step: u32, tries: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::TargetIx;
+    use crate::graph::{StepIx, TargetIx};
+
+    fn first_step(lane: Lane) -> StepRef {
+        StepRef { lane, step: StepIx(0) }
+    }
 
     fn retries(delay: u64, backoff: f64, max: u64) -> Retries {
         Retries {
@@ -67,7 +71,7 @@ mod tests {
         let retries = retries(4, 2.0, 20);
         for (tries, whole) in [(1, 4000), (2, 8000), (3, 16000), (4, 20000), (90, 20000)] {
             for seed in 0..50 {
-                let delay = delay_ms(&retries, seed, Lane::Worker(TargetIx(3)), 1, tries);
+                let delay = delay_ms(&retries, seed, first_step(Lane::Worker(TargetIx(3))), tries);
                 assert!((whole / 2..=whole).contains(&delay), "{tries}: {delay}");
             }
         }
@@ -77,12 +81,12 @@ mod tests {
     fn workers_do_not_come_back_together() {
         let retries = retries(60, 1.0, 60);
         let delays: std::collections::BTreeSet<_> =
-            (0..100).map(|w| delay_ms(&retries, 1, Lane::Worker(TargetIx(w)), 0, 1)).collect();
+            (0..100).map(|w| delay_ms(&retries, 1, first_step(Lane::Worker(TargetIx(w))), 1)).collect();
         assert!(delays.len() > 90);
     }
 
     #[test]
     fn no_delay_is_no_delay() {
-        assert_eq!(delay_ms(&retries(0, 2.0, 9), 1, Lane::Before, 0, 5), 0);
+        assert_eq!(delay_ms(&retries(0, 2.0, 9), 1, first_step(Lane::Before), 5), 0);
     }
 }

@@ -45,7 +45,7 @@ pub enum Fact {
         /// Jitter is drawn from it, so that a replay draws the same.
         seed: u64,
     },
-    /// Every selected worker was looked at before anything was was_issued.
+    /// Every selected worker was looked at before anything was issued.
     Preflight {
         /// One entry for each target, in order.
         checks: Vec<Check>,

@@ -7,31 +7,30 @@
 
 mod attempts;
 mod backoff;
-mod chart;
 mod decide;
-mod decide_admission;
 mod effect;
 mod error;
 mod evolve;
-mod evolve_attempt;
-mod evolve_control;
 mod fact;
-mod lane;
+mod known;
 mod mask;
-mod median;
+mod pending;
+mod public;
 mod request;
 mod rule_violation;
-mod run_chart;
+#[cfg(test)]
+mod rules;
 mod run_state;
-mod view;
+mod state;
+mod status;
 
 pub use attempts::AttemptMap;
-pub use chart::WorkerState;
 pub use effect::*;
 pub use error::{ErrorKind, StepError};
 pub use fact::*;
+pub use public::{PublicRunState, PublicWorkerState};
 pub use request::{Control, Request, facts_of};
 pub use rule_violation::{ApplyError, RuleViolation};
-pub use run_chart::RunPhase;
-pub use run_state::{Decision, Options, RunState};
-pub use view::RunStatus;
+pub use run_state::{Decision, RunState};
+pub use state::{Options, RunPhase, WorkerState};
+pub use status::RunStatus;

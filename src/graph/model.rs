@@ -17,6 +17,27 @@ use crate::plan::{Plan, Problems, Step};
 #[serde(transparent)]
 pub struct TargetIx(pub u32);
 
+/// Index of a step in its lane's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepIx(pub u32);
+
+impl StepIx {
+    /// As an index into a list of steps.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One step of one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepRef {
+    /// Whose.
+    pub lane: Lane,
+    /// Which of the lane's steps.
+    pub step: StepIx,
+}
+
 /// Whose steps: the run's own, once, or those of one selected worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,6 +116,11 @@ impl RolloutGraph {
             Lane::Worker(_) => &self.plan.steps,
             Lane::After => &self.plan.after,
         }
+    }
+
+    /// One step of the plan.
+    pub fn step(&self, at: StepRef) -> &Step {
+        &self.steps(at.lane)[at.step.index()]
     }
 
     /// Whether a step runs in this lane (its `when` holds); a step that does not is skipped.

@@ -11,6 +11,7 @@ mod parse;
 mod problem;
 mod schema;
 pub mod suggest;
+mod traits;
 mod words;
 mod yaml;
 
@@ -19,5 +20,6 @@ pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
 pub use schema::schema;
+pub use traits::{StepTraits, Tool};
 pub use words::{counted, duration};
 pub use yaml::{MAX_BYTES, source_from_bytes};

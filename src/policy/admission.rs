@@ -41,7 +41,7 @@ pub struct Conditions {
 /// A worker with a disturbing step is *down* from its admission, which is earlier and so stricter than
 /// the first disturbing step: between the two nobody else can be admitted on the strength of a worker
 /// that is about to go. A failed, skipped or unreachable worker stays down.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
     limits: Limits,
     active: TargetSet,
@@ -65,7 +65,7 @@ pub struct Admission {
 const NOT_SELECTED: u32 = u32::MAX;
 
 /// What is known of the allocations of one budgeted job. A worker is in at most one of the sets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Availability {
     /// On workers that are down.
     down: BTreeSet<TargetIx>,
@@ -206,11 +206,6 @@ impl Admission {
     /// The worker is done: place, domain and budgets are free. Its jobs count as available again once
     /// a round has seen them.
     pub fn succeeded(&mut self, target: TargetIx) {
-        self.failed(target, false);
-    }
-
-    /// The worker ended without having been touched, or has been put back: as [`Self::succeeded`].
-    pub fn cancelled(&mut self, target: TargetIx) {
         self.failed(target, false);
     }
 

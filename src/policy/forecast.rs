@@ -17,7 +17,7 @@ pub struct Forecast {
     /// Every step on the way takes all its tries and the whole time-out of each. `None`: a step
     /// waits for a person without a time-out, or the rollout does not end.
     pub longest: Option<Duration>,
-    /// Every step takes what such a step usually takes ([`usual`]). `None`: the rollout does not end.
+    /// Every step takes what such a step usually takes ([`crate::plan::StepTraits::usual_duration`]). `None`: the rollout does not end.
     pub expected: Option<Duration>,
     /// Rounds: workers that start together and, on paper, end together.
     pub rounds: u32,
@@ -149,7 +149,7 @@ fn lane_times(steps: &[Step], applies: &[bool]) -> Times {
 fn step_times(step: &Step) -> Times {
     let approval = matches!(step.kind, StepKind::Approve { .. });
     let longest = longest(step);
-    let expected = usual(&step.kind).min(longest.unwrap_or(Duration::MAX));
+    let expected = step.kind.traits().usual_duration.min(longest.unwrap_or(Duration::MAX));
     // A person's time is nobody's to foretell: it is counted as nothing, and said.
     Times { longest: if approval { Some(Duration::ZERO) } else { longest }, expected, approval }
 }
@@ -174,25 +174,6 @@ pub fn longest(step: &Step) -> Option<Duration> {
         tries -= 1;
     }
     Some(all)
-}
-
-/// What a step of this kind usually takes. Rules of thumb for small virtual machines: files are
-/// edited at once, a deploy is an SSH session and a `make`, a machine boots in about a minute.
-pub fn usual(kind: &StepKind) -> Duration {
-    let seconds = match kind {
-        StepKind::Disable { .. } | StepKind::Enable => 1,
-        StepKind::Build => 3,
-        StepKind::SyncCheck { .. } => 2,
-        StepKind::Health { .. } => 5,
-        StepKind::Job { .. } | StepKind::Local(_) => 10,
-        StepKind::Reboot { .. } => 15,
-        StepKind::Deploy { .. } => 20,
-        StepKind::Run(_) => 30,
-        StepKind::WaitForSsh { settle, .. } => return Duration::from_secs(60).saturating_add(*settle),
-        StepKind::Pause { duration } => return *duration,
-        StepKind::Approve { .. } => 0,
-    };
-    Duration::from_secs(seconds)
 }
 
 #[cfg(test)]

@@ -6,31 +6,9 @@ use std::collections::BTreeMap;
 use super::window::Schedule;
 use crate::bucket::WorkerIx;
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
-use crate::plan::StepKind;
-
-/// Whether a step takes its worker down: `disable` (the `deploy` after it stops the jobs), `stop`,
-/// `restart`, `reboot`, and `run` unless `disturbs: false`.
-pub fn disturbs(kind: &StepKind) -> bool {
-    use crate::plan::JobAction::{Restart, Start, Stop};
-    match kind {
-        StepKind::Disable { .. } | StepKind::Reboot { .. } => true,
-        StepKind::Job { action: Stop | Restart, .. } => true,
-        StepKind::Run(command) => command.disturbs,
-        StepKind::Job { action: Start, .. }
-        | StepKind::Enable
-        | StepKind::Deploy { .. }
-        | StepKind::Build
-        | StepKind::WaitForSsh { .. }
-        | StepKind::Local(_)
-        | StepKind::Health { .. }
-        | StepKind::SyncCheck { .. }
-        | StepKind::Pause { .. }
-        | StepKind::Approve { .. } => false,
-    }
-}
 
 /// `spread`, resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SpreadLimit {
     /// The tag.
     pub tag: String,
@@ -41,7 +19,7 @@ pub struct SpreadLimit {
 }
 
 /// What a plan allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How many at a time; `None`: as many as fit.
     pub concurrency: Option<u32>,
@@ -88,7 +66,7 @@ impl Limits {
         }
         let settings = &graph.plan.rollout;
         let (spread, domain_of) = resolve_spread(graph);
-        let disturbing: Vec<bool> = graph.plan.steps.iter().map(|step| disturbs(&step.kind)).collect();
+        let disturbing: Vec<bool> = graph.plan.steps.iter().map(|step| step.kind.traits().disturbs).collect();
         let constraint = |ix: TargetIx| {
             let target = graph.target(ix);
             let disturbs =

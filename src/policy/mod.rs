@@ -14,8 +14,8 @@ pub mod window;
 
 pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
 pub use feasibility::feasibility;
-pub use forecast::{Forecast, longest, usual};
-pub use limits::{Limits, SpreadLimit, disturbs};
+pub use forecast::{Forecast, longest};
+pub use limits::{Limits, SpreadLimit};
 pub use queue::{PASSED_OVER_LIMIT, Pick, Queue};
 pub use verdict::*;
 

@@ -117,7 +117,7 @@ fn a_domain_is_held_until_its_last_worker_is_back() {
     admission.succeeded(TargetIx(1));
     assert_eq!(admission.domains_held().collect::<Vec<_>>(), ["b"]);
     assert!(matches!(admission.verdict(TargetIx(0), 0, &now), Verdict::Wait(Reason::Spread { .. })));
-    admission.cancelled(TargetIx(2));
+    admission.succeeded(TargetIx(2));
     assert_eq!(admission.verdict(TargetIx(0), 0, &now), Verdict::Admit);
 }
 

@@ -15,7 +15,7 @@ const DAYS_AHEAD: i64 = 35;
 const MERGED: usize = 8;
 
 /// A window with its time zone looked up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     zone: TimeZone,
     open: Time,

@@ -8,8 +8,9 @@ use unicode_width::UnicodeWidthStr;
 use crate::engine::Millis;
 use crate::plan::counted;
 
-use super::view::{PublicRunState, PublicWorkerState, RunView, WorkerView};
+use super::view::{RunView, WorkerView};
 use super::{span_in_words, took_in_words, words};
+use crate::engine::{PublicRunState, PublicWorkerState};
 
 /// More workers than this are summed up when they ended alike and well.
 const LISTED: usize = 200;

@@ -5,15 +5,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::{
-    Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, RuleViolation, RunEnd, RunState,
-    RunStatus, Stamped, Timer, WorkerState,
+    Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, PublicRunState, PublicWorkerState,
+    RuleViolation, RunState, RunStatus, Stamped, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{StepKind, counted};
 
-use super::view::{
-    Counts, ErrorView, PublicRunState, PublicWorkerState, RUN_VIEW_SCHEMA, RunView, WorkerView,
-};
+use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 use super::{Time, words};
 
 /// What a view needs to know besides the graph and the facts.
@@ -140,18 +138,12 @@ impl RunView {
 
     fn status(&self) -> (PublicRunState, Option<String>) {
         let graph = self.rollout.graph();
-        match self.rollout.status() {
-            RunStatus::Finished(end) => {
-                let state = match end {
-                    RunEnd::Succeeded => PublicRunState::Succeeded,
-                    RunEnd::Failed => PublicRunState::Failed,
-                    RunEnd::Aborted => PublicRunState::Aborted,
-                };
-                (state, None)
-            }
-            RunStatus::Halted(reason) => (PublicRunState::Halted, Some(halt_in_words(&reason, graph))),
-            RunStatus::Interrupted => (PublicRunState::Interrupted, Some("stopped by a signal".to_owned())),
-            RunStatus::Paused(reason) => (PublicRunState::Paused, Some(reason)),
+        let status = self.rollout.status();
+        let reason = match &status {
+            RunStatus::Finished(_) => None,
+            RunStatus::Halted(reason) => Some(halt_in_words(reason, graph)),
+            RunStatus::Interrupted => Some("stopped by a signal".to_owned()),
+            RunStatus::Paused(reason) => Some(reason.clone()),
             RunStatus::WaitsForPeople { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
                     format!("{} waits for an approval", words::step_of(graph, *lane, *step))
@@ -159,32 +151,17 @@ impl RunView {
                 let undecided = undecided.iter().map(|(_, lane, step)| {
                     format!("{} is in doubt: did it run?", words::step_of(graph, *lane, *step))
                 });
-                (PublicRunState::Waiting, Some(words::some(gates.chain(undecided), 3)))
+                Some(words::some(gates.chain(undecided), 3))
             }
-            RunStatus::Busy if self.orphaned => {
-                (PublicRunState::Interrupted, Some("nobody carries it out".to_owned()))
-            }
-            RunStatus::Busy => (PublicRunState::Running, self.rollout.paused().map(str::to_owned)),
-        }
+            RunStatus::Busy if self.orphaned => Some("nobody carries it out".to_owned()),
+            RunStatus::Busy => self.rollout.paused().map(str::to_owned),
+        };
+        (PublicRunState::of(&status, self.orphaned), reason)
     }
 
     /// The worker's state from the engine.
     fn restate(&mut self, target: TargetIx, at: Millis) {
-        let state = match self.rollout.worker_state(target) {
-            WorkerState::Queued => PublicWorkerState::Queued,
-            WorkerState::Stepping => PublicWorkerState::Running,
-            WorkerState::BackingOff => PublicWorkerState::Retrying,
-            WorkerState::Resolving => PublicWorkerState::InDoubt,
-            WorkerState::Awaiting => PublicWorkerState::Waiting,
-            WorkerState::Held => PublicWorkerState::Held,
-            WorkerState::Reverting => PublicWorkerState::Reverting,
-            WorkerState::Succeeded => PublicWorkerState::Succeeded,
-            WorkerState::Failed => PublicWorkerState::Failed,
-            WorkerState::Reverted => PublicWorkerState::Reverted,
-            WorkerState::Skipped if self.rollout.is_left_alone(target) => PublicWorkerState::LeftAlone,
-            WorkerState::Skipped => PublicWorkerState::Skipped,
-            WorkerState::Cancelled => PublicWorkerState::Cancelled,
-        };
+        let state = self.rollout.public_worker_state(target);
         let worker = &mut self.workers[target.0 as usize];
         if worker.state == state {
             return;
@@ -278,11 +255,7 @@ impl RunView {
             Fact::RunFinished { end } => {
                 self.finished_at = Some(Time(at));
                 self.resumable = false;
-                self.state = match end {
-                    RunEnd::Succeeded => PublicRunState::Succeeded,
-                    RunEnd::Failed => PublicRunState::Failed,
-                    RunEnd::Aborted => PublicRunState::Aborted,
-                };
+                self.state = (*end).into();
                 Touched::All
             }
             Fact::RunStarted { .. }

@@ -4,8 +4,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::engine::Millis;
 
-use super::view::{PublicRunState, PublicWorkerState, RunView, WorkerView};
+use super::view::{RunView, WorkerView};
 use super::{span_in_words, words};
+use crate::engine::{PublicRunState, PublicWorkerState};
 
 /// At most so many failures stand on top.
 const FAILURES: usize = 5;

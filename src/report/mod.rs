@@ -22,6 +22,7 @@ mod view;
 mod words;
 mod wrap;
 
+pub use crate::engine::{PublicRunState, PublicWorkerState};
 pub use closing::{closing, status_text};
 pub use derive::{event_of, outcome_in_words};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
@@ -32,5 +33,5 @@ pub use plain::Plain;
 pub use reporter::{Reporter, Reporters};
 pub use terminal::Terminal;
 pub use time::{Time, span_in_words, took_in_words};
-pub use view::{Counts, ErrorView, PublicRunState, PublicWorkerState, RUN_VIEW_SCHEMA, RunView, WorkerView};
+pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::wrapped;

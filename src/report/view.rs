@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::engine::{AttemptId, ErrorKind, RunState, StepError};
+use crate::engine::{AttemptId, ErrorKind, PublicRunState, PublicWorkerState, RunState, StepError};
 use crate::graph::Lane;
 
 use super::Time;
@@ -69,49 +69,6 @@ pub struct RunView {
     pub(super) orphaned: bool,
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PublicRunState {
-    /// A controller is at work.
-    Running,
-    /// Only a person can go on: an approval, a decision about an attempt in doubt.
-    Waiting,
-    /// Paused by a person, or because something has to be put right.
-    Paused,
-    /// The controller was stopped or is gone.
-    Interrupted,
-    /// It can not go on by itself, for example after too many failures.
-    Halted,
-    /// All workers succeeded.
-    Succeeded,
-    /// It went to its end, and not all is well.
-    Failed,
-    /// A person ended it.
-    Aborted,
-}
-
-impl PublicRunState {
-    /// As in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Paused => "paused",
-            Self::Interrupted => "interrupted",
-            Self::Halted => "halted",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Aborted => "aborted",
-        }
-    }
-
-    /// Nothing can change any more.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
-    }
-}
-
 /// One selected worker.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct WorkerView {
@@ -145,67 +102,6 @@ impl WorkerView {
     /// Milliseconds from its admission to its end.
     pub fn took(&self) -> Option<i64> {
         Some(self.finished_at?.0 - self.started_at?.0)
-    }
-}
-
-/// Where a worker stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PublicWorkerState {
-    /// Its turn has not come.
-    Queued,
-    /// Steps are under way.
-    Running,
-    /// A failed step waits for its next try.
-    Retrying,
-    /// The answer of a step was lost, and is being looked for; maybe a person has to decide.
-    InDoubt,
-    /// A `pause` or `approve` step.
-    Waiting,
-    /// Held between two steps.
-    Held,
-    /// Its steps are being undone.
-    Reverting,
-    /// All steps ended well.
-    Succeeded,
-    /// Failed; it is as the failure left it.
-    Failed,
-    /// Failed, and as it was before.
-    Reverted,
-    /// Taken out by a person.
-    Skipped,
-    /// A person had disabled it before: nothing was done to it.
-    LeftAlone,
-    /// The run was aborted.
-    Cancelled,
-}
-
-impl PublicWorkerState {
-    /// As in JSON, with spaces.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::InDoubt => "in doubt",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Reverting => "reverting",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Reverted => "reverted",
-            Self::Skipped => "skipped",
-            Self::LeftAlone => "left alone",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Started and not ended.
-    pub fn is_active(self) -> bool {
-        matches!(
-            self,
-            Self::Running | Self::Retrying | Self::InDoubt | Self::Waiting | Self::Held | Self::Reverting
-        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a worker of a run waits for, and why.
 
 use crate::bucket::Bucket;
-use crate::engine::{Options, WorkerState};
+use crate::engine::{Options, PublicWorkerState};
 use crate::graph::Lane;
 use crate::journal::{Journal, Mode, RunId};
 use crate::policy::Verdict;
@@ -19,7 +19,7 @@ pub struct Explanation {
     /// The worker.
     pub host: String,
     /// Where it stands.
-    pub state: WorkerState,
+    pub state: PublicWorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     pub why: String,
     /// The ids of its steps in the order of the plan, and where each stands, in words.
@@ -39,11 +39,11 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
     let Some(target) = graph.target_indices().find(|target| graph.host(*target) == host) else {
         return Err(RunError::UnknownWorker { run: stored.id, host: host.to_owned() });
     };
-    let state = run.worker_state(target);
+    let state = run.public_worker_state(target);
     let why = match run.verdict(target, now()) {
         Some(Verdict::Admit) => "may start now".to_owned(),
         Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
-        None if state == WorkerState::Failed => {
+        None if state == PublicWorkerState::Failed => {
             run.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
         }
         None => String::new(),

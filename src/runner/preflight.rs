@@ -1,7 +1,7 @@
 //! Preflight: every selected worker is looked at before anything is touched, and all problems are
 //! found together. Then, and only for a run that will take place, a claim is written on each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::catalog::Fence;
 use crate::engine::{Check, ErrorKind, StepError};
 use crate::graph::TargetIx;
 use crate::os::parallel_map;
-use crate::plan::StepKind;
+use crate::plan::{StepKind, Tool};
 use crate::ssh::{Cancel, HostProfile, Remote};
 
 use super::access::Access;
@@ -133,21 +133,13 @@ impl StepExecutor {
 
     /// Programs that the plan's steps need on a worker, besides a POSIX shell.
     fn tools(&self) -> String {
-        let steps = &self.graph.plan.steps;
-        let any = |wanted: fn(&StepKind) -> bool| steps.iter().any(|step| wanted(&step.kind));
-        let mut tools = Vec::new();
-        if any(|kind| matches!(kind, StepKind::Run(_) | StepKind::Reboot { unless: Some(_), .. })) {
-            tools.push("bash");
+        let steps = self.graph.plan.steps.iter();
+        let mut tools: BTreeSet<Tool> =
+            steps.flat_map(|step| step.kind.traits().tools.iter().copied()).collect();
+        if self.catalog.capabilities().contacts_every_worker {
+            tools.retain(|tool| !matches!(tool, Tool::Make | Tool::Tar));
         }
-        if any(|kind| matches!(kind, StepKind::Deploy { .. }))
-            && !self.catalog.capabilities().contacts_every_worker
-        {
-            tools.extend(["make", "tar"]);
-        }
-        if any(|kind| matches!(kind, StepKind::Deploy { .. } | StepKind::Reboot { .. } | StepKind::Run(_))) {
-            tools.push("flock");
-        }
-        tools.join(" ")
+        tools.into_iter().map(Tool::name).collect::<Vec<_>>().join(" ")
     }
 
     /// Two names for one host, or the controller itself: both would be down when one is rebooted.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
-use crate::engine::WorkerState;
+use crate::engine::PublicWorkerState;
 use crate::run::{Explanation, explain};
 
 /// Arguments of `maand plan explain`.
@@ -31,7 +31,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     /// The worker.
     host: &'a str,
     /// Where it stands.
-    state: WorkerState,
+    state: PublicWorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     why: &'a str,
     /// Its steps, in the order of the plan.
@@ -49,6 +49,7 @@ struct StepJson<'a> {
 
 impl Document for ExplainDocument<'_> {
     const NAME: &'static str = "explanation";
+    const VERSION: u32 = 2;
 }
 
 /// Carries it out.
@@ -60,9 +61,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         document::print(&ExplainDocument { run: run.to_string(), host: &host, state, why: &why, steps })?;
         return Ok(Exit::Done);
     }
-    let state = serde_json::to_value(state).ok();
-    let state = state.and_then(|state| state.as_str().map(|words| words.replace('_', " ")));
-    let mut text = format!("{host} in run {run}: {}\n", state.unwrap_or_default());
+    let mut text = format!("{host} in run {run}: {}\n", state.words());
     if !why.is_empty() {
         let _ = writeln!(text, "  {why}");
     }

@@ -10,7 +10,8 @@ use unicode_width::UnicodeWidthStr;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
-use crate::report::{PublicRunState, Time, span_in_words};
+use crate::engine::PublicRunState;
+use crate::report::{Time, span_in_words};
 use crate::run::{ListedRun, runs};
 use crate::runner::now;
 
@@ -52,7 +53,7 @@ struct RunJson<'a> {
     /// The plan's name.
     plan: &'a str,
     /// As in the run view.
-    state: &'static str,
+    state: PublicRunState,
     /// When it was started.
     started_at: Time,
     /// When something happened last.
@@ -81,7 +82,7 @@ impl<'a> RunJson<'a> {
         Self {
             run: run.id.to_string(),
             plan: &run.plan,
-            state: state.as_str(),
+            state: *state,
             started_at: Time(run.started_at),
             last_at: Time(run.last_at),
             finished_at: run.finished_at.map(Time),
@@ -117,12 +118,12 @@ fn table(runs: &[ListedRun], total: usize) -> String {
     for ListedRun { run, state } in runs {
         let until =
             if *state == PublicRunState::Running { now() } else { run.finished_at.unwrap_or(run.last_at) };
-        let state = state.as_str();
         let mut line = format!(
-            "{:<18}  {}{}  {state:<11}  {:>9}  {:<20}  {:>8}",
+            "{:<18}  {}{}  {:<11}  {:>9}  {:<20}  {:>8}",
             run.id,
             run.plan,
             pad(&run.plan),
+            state.as_str(),
             format!("{}/{}", run.succeeded, run.workers),
             Time(run.started_at).to_second(),
             span_in_words(until - run.started_at),

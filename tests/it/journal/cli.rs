@@ -73,6 +73,14 @@ fn a_halted_run_is_shown_with_everything_that_a_person_needs() {
     assert_eq!(view["workers"][0]["boot_id_after"], boot_id(0, 1));
     assert_eq!(view["workers"][1]["error"]["kind"], "timed_out");
     assert_eq!(view["workers"][2]["state"], "queued");
+
+    for worker in view["workers"].as_array().unwrap() {
+        let host = worker["host"].as_str().unwrap();
+        let explained = json(&maand(dir.path(), &["plan", "explain", "--worker", host, "--output", "json"]));
+        valid("explanation.v2.schema.json", &explained);
+        assert_eq!(explained["schema"], "maand/explanation/v2");
+        assert_eq!(explained["state"], worker["state"], "explain and status use the same words");
+    }
 }
 
 #[test]

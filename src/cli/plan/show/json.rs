@@ -274,7 +274,7 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
             Lane::Worker(_) => graph.targets.iter().filter(|target| target.applies[at]).count() as u32,
             Lane::Before | Lane::After => 1,
         };
-        (at, on, matches!(lane, Lane::Worker(_)) && policy::disturbs(&step.kind))
+        (at, on, matches!(lane, Lane::Worker(_)) && step.kind.traits().disturbs)
     };
     let about: Vec<_> = steps.iter().enumerate().map(one).collect();
     about

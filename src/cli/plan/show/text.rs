@@ -212,7 +212,7 @@ fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, o
             if on < graph.targets.len() {
                 notes.push(format!("only on {on} of {}", counted(graph.targets.len(), "worker")));
             }
-            if policy::disturbs(&step.kind) {
+            if step.kind.traits().disturbs {
                 notes.push("disturbs".to_owned());
             }
         }

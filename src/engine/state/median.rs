@@ -3,17 +3,24 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::Millis;
+use crate::engine::Millis;
 
 /// Two heaps that meet in the middle.
-#[derive(Debug, Default)]
-pub(super) struct Median {
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Median {
     low: BinaryHeap<Millis>,
     high: BinaryHeap<Reverse<Millis>>,
 }
 
+impl PartialEq for Median {
+    /// As heaps are filled: the same values in another order may differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.low.as_slice() == other.low.as_slice() && self.high.as_slice() == other.high.as_slice()
+    }
+}
+
 impl Median {
-    pub(super) fn add(&mut self, value: Millis) {
+    pub(in crate::engine) fn add(&mut self, value: Millis) {
         if self.low.peek().is_none_or(|top| value <= *top) {
             self.low.push(value);
         } else {
@@ -27,7 +34,7 @@ impl Median {
     }
 
     /// The lower one of the two in the middle; `None` before the first.
-    pub(super) fn get(&self) -> Option<Millis> {
+    pub(in crate::engine) fn get(&self) -> Option<Millis> {
         self.low.peek().copied()
     }
 }

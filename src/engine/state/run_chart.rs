@@ -1,14 +1,14 @@
 //! The chart of a whole run (statig, blocking): which phase may follow which.
 //!
 //! Pauses, signals and aborts are not phases but conditions that hold in any of them; they are kept
-//! beside the chart in [`super::RunState`].
+//! beside the chart in [`super::Hold`].
 
-use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
+use statig::blocking::{IntoStateMachineExt, StateMachine};
 use statig::prelude::*;
 
 /// What can happen to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunEvent {
+pub(in crate::engine) enum RunEvent {
     Started,
     PreflightDone,
     BeforeDone,
@@ -16,18 +16,18 @@ pub(super) enum RunEvent {
     WaveFinished,
     RolloutDone,
     Halted,
-    /// Goes on after a halt, in the phase where it stopped.
+    /// Continues after a halt, in the phase where it stopped.
     Unhalted(RunPhase),
     Finished,
 }
 
 #[derive(Default)]
-pub(super) struct Verdict {
+pub(in crate::engine) struct Verdict {
     ignored: bool,
 }
 
-#[derive(Default)]
-pub(super) struct Machine;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::engine) struct Machine;
 
 #[state_machine(
     initial = "State::fresh()",
@@ -117,23 +117,31 @@ impl Machine {
     }
 }
 
-/// A run's chart under way.
-pub(super) struct RunChart(InitializedStateMachine<Machine>);
+/// Where a run is.
+#[derive(Clone, PartialEq)]
+pub(in crate::engine) struct RunChart(StateMachine<Machine>);
+
+impl std::fmt::Debug for RunChart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.phase().fmt(f)
+    }
+}
 
 impl RunChart {
-    pub(super) fn new() -> Self {
-        Self(Machine.uninitialized_state_machine().init_with_context(&mut Verdict::default()))
+    pub(in crate::engine) fn new() -> Self {
+        let machine = Machine.uninitialized_state_machine();
+        Self(machine.init_with_context(&mut Verdict::default()).into())
     }
 
     /// `false`: the event may not happen in this phase, and nothing has changed.
     #[must_use]
-    pub(super) fn handle(&mut self, event: RunEvent) -> bool {
+    pub(in crate::engine) fn handle(&mut self, event: RunEvent) -> bool {
         let mut verdict = Verdict::default();
         self.0.handle_with_context(&event, &mut verdict);
         !verdict.ignored
     }
 
-    pub(super) fn phase(&self) -> RunPhase {
+    pub(in crate::engine) fn phase(&self) -> RunPhase {
         match self.0.state() {
             State::Fresh {} => RunPhase::Fresh,
             State::Preflight {} => RunPhase::Preflight,
@@ -148,12 +156,11 @@ impl RunChart {
 }
 
 /// The phases of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunPhase {
     /// Nothing has happened.
     Fresh,
-    /// Workers are looked at; nothing is was_issued.
+    /// Workers are looked at; nothing is issued.
     Preflight,
     /// The steps of `before`.
     Before,
@@ -163,7 +170,7 @@ pub enum RunPhase {
     Soaking,
     /// The steps of `after`.
     After,
-    /// It can not go on by itself.
+    /// It cannot continue by itself.
     Halted,
     /// The end.
     Finished,

@@ -1,15 +1,15 @@
 //! The chart of one worker's life in a run (statig, blocking).
 //!
 //! The chart says which change may follow which, and nothing else: what each step is doing is kept
-//! in [`super::lane`]. Entry actions are free of effects, since a chart is rebuilt from facts; an
+//! in [`super::LaneState`]. Entry actions are free of effects, since a chart is rebuilt from facts; an
 //! event that no state takes is not dropped in silence but makes the fact illegal.
 
-use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
+use statig::blocking::{IntoStateMachineExt, StateMachine};
 use statig::prelude::*;
 
 /// What a worker's steps, taken together, are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activity {
+pub(in crate::engine) enum Activity {
     /// Steps are issued, or about to be.
     Stepping,
     /// Nothing is in flight, and a retry is due at a time.
@@ -22,7 +22,7 @@ pub(super) enum Activity {
 
 /// What can happen to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(in crate::engine) enum WorkerEvent {
     Admitted,
     Now(Activity),
     Held,
@@ -38,132 +38,132 @@ pub(super) enum Event {
 
 /// Set when no state took the event.
 #[derive(Default)]
-pub(super) struct Verdict {
+pub(in crate::engine) struct Verdict {
     ignored: bool,
 }
 
-/// The chart; it has no storage of its own.
-#[derive(Default)]
-pub(super) struct WorkerChart;
+/// The states and what may follow them; there is no storage besides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::engine) struct Machine;
 
 #[state_machine(
     initial = "State::queued()",
     state(derive(Clone, Debug, PartialEq, Eq)),
     superstate(derive(Debug))
 )]
-impl WorkerChart {
+impl Machine {
     #[state(superstate = "known")]
-    fn queued(event: &Event) -> Outcome<State> {
+    fn queued(event: &WorkerEvent) -> Outcome<State> {
         match event {
-            Event::Admitted => Transition(State::stepping()),
+            WorkerEvent::Admitted => Transition(State::stepping()),
             // Unreachable in preflight, or left alone.
-            Event::Failed => Transition(State::failed()),
-            Event::Skipped => Transition(State::skipped()),
-            Event::Cancelled => Transition(State::cancelled()),
+            WorkerEvent::Failed => Transition(State::failed()),
+            WorkerEvent::Skipped => Transition(State::skipped()),
+            WorkerEvent::Cancelled => Transition(State::cancelled()),
             _ => Super,
         }
     }
 
     #[state(superstate = "active")]
-    fn stepping(event: &Event) -> Outcome<State> {
+    fn stepping(event: &WorkerEvent) -> Outcome<State> {
         match event {
-            Event::Succeeded => Transition(State::succeeded()),
+            WorkerEvent::Succeeded => Transition(State::succeeded()),
             _ => Super,
         }
     }
 
     #[state(superstate = "active")]
-    fn backing_off(event: &Event) -> Outcome<State> {
+    fn backing_off(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[state(superstate = "active")]
-    fn resolving(event: &Event) -> Outcome<State> {
+    fn resolving(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[state(superstate = "active")]
-    fn awaiting(event: &Event) -> Outcome<State> {
+    fn awaiting(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[superstate(superstate = "known")]
-    fn active(event: &Event) -> Outcome<State> {
+    fn active(event: &WorkerEvent) -> Outcome<State> {
         match event {
-            Event::Now(Activity::Stepping) => Transition(State::stepping()),
-            Event::Now(Activity::BackingOff) => Transition(State::backing_off()),
-            Event::Now(Activity::Resolving) => Transition(State::resolving()),
-            Event::Now(Activity::Awaiting) => Transition(State::awaiting()),
-            Event::Held => Transition(State::held()),
-            Event::RevertStarted => Transition(State::reverting()),
-            Event::Failed => Transition(State::failed()),
-            Event::Cancelled => Transition(State::cancelled()),
+            WorkerEvent::Now(Activity::Stepping) => Transition(State::stepping()),
+            WorkerEvent::Now(Activity::BackingOff) => Transition(State::backing_off()),
+            WorkerEvent::Now(Activity::Resolving) => Transition(State::resolving()),
+            WorkerEvent::Now(Activity::Awaiting) => Transition(State::awaiting()),
+            WorkerEvent::Held => Transition(State::held()),
+            WorkerEvent::RevertStarted => Transition(State::reverting()),
+            WorkerEvent::Failed => Transition(State::failed()),
+            WorkerEvent::Cancelled => Transition(State::cancelled()),
             _ => Super,
         }
     }
 
     /// Between two steps, after a signal.
     #[state(superstate = "known")]
-    fn held(event: &Event) -> Outcome<State> {
+    fn held(event: &WorkerEvent) -> Outcome<State> {
         match event {
-            Event::Now(Activity::Stepping) => Transition(State::stepping()),
-            Event::Now(Activity::BackingOff) => Transition(State::backing_off()),
-            Event::Now(Activity::Resolving) => Transition(State::resolving()),
-            Event::Now(Activity::Awaiting) => Transition(State::awaiting()),
-            Event::RevertStarted => Transition(State::reverting()),
+            WorkerEvent::Now(Activity::Stepping) => Transition(State::stepping()),
+            WorkerEvent::Now(Activity::BackingOff) => Transition(State::backing_off()),
+            WorkerEvent::Now(Activity::Resolving) => Transition(State::resolving()),
+            WorkerEvent::Now(Activity::Awaiting) => Transition(State::awaiting()),
+            WorkerEvent::RevertStarted => Transition(State::reverting()),
             // The step that was in flight at the signal has failed.
-            Event::Failed => Transition(State::failed()),
-            Event::Cancelled => Transition(State::cancelled()),
-            Event::Held => Handled,
+            WorkerEvent::Failed => Transition(State::failed()),
+            WorkerEvent::Cancelled => Transition(State::cancelled()),
+            WorkerEvent::Held => Handled,
             _ => Super,
         }
     }
 
     /// Undoing, newest first.
     #[state(superstate = "known")]
-    fn reverting(event: &Event) -> Outcome<State> {
+    fn reverting(event: &WorkerEvent) -> Outcome<State> {
         match event {
-            Event::Reverted => Transition(State::reverted()),
-            Event::Stuck => Transition(State::failed()),
-            Event::Now(_) | Event::Held => Handled,
+            WorkerEvent::Reverted => Transition(State::reverted()),
+            WorkerEvent::Stuck => Transition(State::failed()),
+            WorkerEvent::Now(_) | WorkerEvent::Held => Handled,
             _ => Super,
         }
     }
 
     #[state(superstate = "known")]
-    fn failed(event: &Event) -> Outcome<State> {
+    fn failed(event: &WorkerEvent) -> Outcome<State> {
         match event {
             // Back into the queue: budgets, places and windows are asked again.
-            Event::Retried => Transition(State::queued()),
-            Event::Skipped => Transition(State::skipped()),
-            Event::RevertStarted => Transition(State::reverting()),
+            WorkerEvent::Retried => Transition(State::queued()),
+            WorkerEvent::Skipped => Transition(State::skipped()),
+            WorkerEvent::RevertStarted => Transition(State::reverting()),
             _ => Super,
         }
     }
 
     #[state(superstate = "known")]
-    fn succeeded(event: &Event) -> Outcome<State> {
+    fn succeeded(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[state(superstate = "known")]
-    fn reverted(event: &Event) -> Outcome<State> {
+    fn reverted(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[state(superstate = "known")]
-    fn skipped(event: &Event) -> Outcome<State> {
+    fn skipped(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
 
     #[state(superstate = "known")]
-    fn cancelled(event: &Event) -> Outcome<State> {
+    fn cancelled(event: &WorkerEvent) -> Outcome<State> {
         let _ = event;
         Super
     }
@@ -176,25 +176,33 @@ impl WorkerChart {
     }
 }
 
-/// A chart that is under way.
-pub(super) struct Chart(InitializedStateMachine<WorkerChart>);
+/// Where one worker is.
+#[derive(Clone, PartialEq)]
+pub(in crate::engine) struct WorkerChart(StateMachine<Machine>);
 
-impl Chart {
+impl std::fmt::Debug for WorkerChart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state().fmt(f)
+    }
+}
+
+impl WorkerChart {
     /// A worker that waits for its turn.
-    pub(super) fn new() -> Self {
-        Self(WorkerChart.uninitialized_state_machine().init_with_context(&mut Verdict::default()))
+    pub(in crate::engine) fn new() -> Self {
+        let machine = Machine.uninitialized_state_machine();
+        Self(machine.init_with_context(&mut Verdict::default()).into())
     }
 
     /// `false`: the event may not happen in this state, and nothing has changed.
     #[must_use]
-    pub(super) fn handle(&mut self, event: Event) -> bool {
+    pub(in crate::engine) fn handle(&mut self, event: WorkerEvent) -> bool {
         let mut verdict = Verdict::default();
         self.0.handle_with_context(&event, &mut verdict);
         !verdict.ignored
     }
 
     /// Where it is.
-    pub(super) fn state(&self) -> WorkerState {
+    pub(in crate::engine) fn state(&self) -> WorkerState {
         match self.0.state() {
             State::Queued {} => WorkerState::Queued,
             State::Stepping {} => WorkerState::Stepping,
@@ -212,9 +220,8 @@ impl Chart {
     }
 }
 
-/// The states of a worker, as others see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// The states of a worker. Others are told [`crate::engine::PublicWorkerState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkerState {
     /// Waits for its turn.
     Queued,
@@ -232,7 +239,7 @@ pub enum WorkerState {
     Reverting,
     /// All steps have ended well. Final.
     Succeeded,
-    /// A step has failed for good; left only by a person's retry or skip.
+    /// A step has failed for good; left only by an operator's retry or skip.
     Failed,
     /// It failed and is as it was before. Final.
     Reverted,
@@ -263,22 +270,22 @@ mod tests {
 
     #[test]
     fn final_states_take_no_event() {
-        for last in [Event::Succeeded, Event::Cancelled] {
-            let mut chart = Chart::new();
-            assert!(chart.handle(Event::Admitted));
+        for last in [WorkerEvent::Succeeded, WorkerEvent::Cancelled] {
+            let mut chart = WorkerChart::new();
+            assert!(chart.handle(WorkerEvent::Admitted));
             assert!(chart.handle(last));
             let state = chart.state();
             for event in [
-                Event::Admitted,
-                Event::Now(Activity::Stepping),
-                Event::Held,
-                Event::RevertStarted,
-                Event::Succeeded,
-                Event::Failed,
-                Event::Reverted,
-                Event::Retried,
-                Event::Skipped,
-                Event::Cancelled,
+                WorkerEvent::Admitted,
+                WorkerEvent::Now(Activity::Stepping),
+                WorkerEvent::Held,
+                WorkerEvent::RevertStarted,
+                WorkerEvent::Succeeded,
+                WorkerEvent::Failed,
+                WorkerEvent::Reverted,
+                WorkerEvent::Retried,
+                WorkerEvent::Skipped,
+                WorkerEvent::Cancelled,
             ] {
                 assert!(!chart.handle(event), "{event:?} after {last:?}");
                 assert_eq!(chart.state(), state);
@@ -287,22 +294,22 @@ mod tests {
     }
 
     #[test]
-    fn failed_is_left_only_by_a_person() {
+    fn failed_is_left_only_by_an_operator() {
         let failed = || {
-            let mut chart = Chart::new();
-            assert!(chart.handle(Event::Admitted) && chart.handle(Event::Failed));
+            let mut chart = WorkerChart::new();
+            assert!(chart.handle(WorkerEvent::Admitted) && chart.handle(WorkerEvent::Failed));
             chart
         };
-        assert!(!failed().handle(Event::Succeeded));
-        assert!(!failed().handle(Event::Admitted));
-        assert!(failed().handle(Event::Retried));
-        assert!(failed().handle(Event::Skipped));
+        assert!(!failed().handle(WorkerEvent::Succeeded));
+        assert!(!failed().handle(WorkerEvent::Admitted));
+        assert!(failed().handle(WorkerEvent::Retried));
+        assert!(failed().handle(WorkerEvent::Skipped));
     }
 
     #[test]
-    fn a_queued_worker_can_not_succeed() {
-        let mut chart = Chart::new();
-        assert!(!chart.handle(Event::Succeeded));
+    fn a_queued_worker_cannot_succeed() {
+        let mut chart = WorkerChart::new();
+        assert!(!chart.handle(WorkerEvent::Succeeded));
         assert_eq!(chart.state(), WorkerState::Queued);
     }
 }

@@ -1,0 +1,98 @@
+//! Who may start.
+
+use super::case::{Case, seconds, target};
+use crate::engine::{HaltReason, Millis, RunPhase, RunStatus};
+use crate::graph::testing::{budget, located, spread};
+use crate::plan::{Amount, BudgetBound, Concurrency, WaveSize, Weekday, Window};
+use crate::policy::{Reason, Verdict};
+
+#[test]
+fn at_most_so_many_workers_are_active() {
+    let mut case = Case::new(4, |plan| {
+        plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Count(2));
+    });
+    assert_eq!(case.active(), [1, 2]);
+    let wait = Verdict::Wait(Reason::Concurrency { active: 2, allowed: 2 });
+    assert_eq!(case.run().verdict(target(3), case.now()), Some(wait));
+    case.succeeds([2]);
+    assert_eq!(case.active(), [1, 3]);
+}
+
+#[test]
+fn a_wave_begins_when_the_one_before_has_ended_and_soaked() {
+    let mut case = Case::new(3, |plan| {
+        plan.rollout.waves = vec![located(WaveSize::Of(Amount::Count(1))), located(WaveSize::Rest)];
+        plan.rollout.soak = seconds(60);
+    });
+    assert_eq!(case.active(), [1], "there is room for three, but the first wave is one worker");
+    case.succeeds([1]);
+    assert_eq!(case.run().phase(), RunPhase::Soaking);
+    case.wait(seconds(59));
+    assert!(case.active().is_empty());
+    case.wait(seconds(1));
+    assert_eq!(case.active(), [2, 3]);
+}
+
+#[test]
+fn so_many_failure_domains_are_down_at_a_time() {
+    let zone = |worker| if worker <= 2 { "zone=a" } else { "zone=b" };
+    let mut case = Case::with_tags(3, zone, |plan| plan.rollout.spread = spread("zone", 1));
+    assert_eq!(case.active(), [1, 2], "w3 is in another zone");
+    case.succeeds([1]);
+    assert_eq!(case.active(), [2]);
+    case.succeeds([2]);
+    assert_eq!(case.active(), [3]);
+}
+
+#[test]
+fn a_job_keeps_its_budget_and_is_looked_at_before_it_is_spent() {
+    let keep_two = BudgetBound::MinAvailable(Amount::Count(2));
+    let mut case = Case::new(3, |plan| plan.rollout.budgets = vec![budget("api", keep_two)]);
+    assert!(case.active().is_empty(), "nobody knows yet how the job is");
+    case.observes([]);
+    assert_eq!(case.active(), [1]);
+    case.succeeds([1]);
+    case.observes([]);
+    assert_eq!(case.active(), [2]);
+}
+
+#[test]
+fn a_sick_peer_counts_against_the_budget() {
+    let keep_two = BudgetBound::MinAvailable(Amount::Count(2));
+    let mut case = Case::new(3, |plan| plan.rollout.budgets = vec![budget("api", keep_two)]);
+    case.observes([3]);
+    assert_eq!(case.active(), [3], "only the sick one takes nothing away");
+}
+
+#[test]
+fn a_failed_worker_holds_its_budget() {
+    let keep_two = BudgetBound::MinAvailable(Amount::Count(2));
+    let mut case = Case::new(3, |plan| {
+        plan.rollout.budgets = vec![budget("api", keep_two)];
+        plan.rollout.max_failures = located(Amount::Count(2));
+    });
+    case.observes([]);
+    case.fails(1);
+    assert!(case.active().is_empty());
+    let halted = matches!(case.run().status(), RunStatus::Halted(HaltReason::NobodyAdmissible { .. }));
+    assert!(halted, "waiting would not help");
+}
+
+#[test]
+fn workers_start_inside_the_window_only() {
+    use Weekday::{Fri, Mon, Sat, Sun, Thu, Tue, Wed};
+    // It is midnight.
+    let mut case = Case::new(1, |plan| {
+        plan.rollout.window = Some(located(Window {
+            timezone: "UTC".to_owned(),
+            open: 60,
+            close: 120,
+            days: vec![Mon, Tue, Wed, Thu, Fri, Sat, Sun],
+        }));
+    });
+    assert!(case.active().is_empty());
+    let hour: Millis = 3_600_000;
+    assert_eq!(case.timers()[0].0, hour, "it asks again when the window opens");
+    case.wait(seconds(3600));
+    assert_eq!(case.active(), [1]);
+}

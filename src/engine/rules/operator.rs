@@ -1,0 +1,143 @@
+//! What operators may do to a run.
+
+use super::case::{Case, by, idempotent, lane, target};
+use crate::engine::PublicWorkerState::{
+    Cancelled, Failed, Held, LeftAlone, Queued, Running, Skipped, Succeeded,
+};
+use crate::engine::{Check, Fact, RunEnd, RunStatus};
+use crate::graph::testing::located;
+use crate::plan::{Amount, Concurrency, Plan, StepKind, Undo};
+
+fn one_at_a_time(plan: &mut Plan) {
+    plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Count(1));
+}
+
+fn resumed() -> Fact {
+    Fact::Resumed { by: by(), fresh_process: false }
+}
+
+fn retried(worker: u32) -> Fact {
+    Fact::Retried { target: target(worker), by: by() }
+}
+
+fn skipped(worker: u32) -> Fact {
+    Fact::Skipped { target: target(worker), by: by() }
+}
+
+fn aborted(revert: bool) -> Fact {
+    Fact::Aborted { by: by(), revert }
+}
+
+#[test]
+fn a_paused_run_admits_nobody_and_lets_the_active_finish() {
+    let mut case = Case::new(2, one_at_a_time);
+    case.says(Fact::Paused { by: by(), reason: "lunch".to_owned() });
+    case.succeeds([1]);
+    assert_eq!((case.state(1), case.state(2)), (Succeeded, Queued));
+    assert_eq!(case.run().status(), RunStatus::Paused("lunch".to_owned()));
+    case.says(resumed());
+    assert_eq!(case.active(), [2]);
+}
+
+#[test]
+fn after_a_signal_the_step_in_flight_finishes_and_no_other_begins() {
+    let mut case = Case::new(1, |plan| {
+        plan.steps.push(super::case::command("second"));
+        plan.steps[1].needs = vec![0];
+    });
+    case.says(Fact::Interrupted { by: "SIGINT".to_owned() });
+    assert_eq!((case.state(1), case.run().status()), (Running, RunStatus::Busy));
+    case.succeeds([1]);
+    assert_eq!((case.state(1), case.run().status()), (Held, RunStatus::Interrupted));
+    case.says(resumed());
+    assert_eq!(case.in_flight(1), ["second"]);
+}
+
+#[test]
+fn a_retry_takes_a_failed_worker_up_again_at_its_failed_step() {
+    let mut case = Case::new(1, |_| {});
+    case.fails(1);
+    case.says(retried(1));
+    assert_eq!((case.state(1), case.run().failures().0), (Queued, 0), "the run is still halted");
+    case.says(resumed());
+    assert_eq!(case.in_flight(1), ["upgrade"]);
+    case.succeeds([1]);
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Succeeded));
+}
+
+#[test]
+fn only_failed_workers_are_retried() {
+    let mut case = Case::new(1, |_| {});
+    assert_eq!(case.refuses(retried(1)), "the worker is not in a state for this");
+}
+
+#[test]
+fn a_skip_takes_a_failed_worker_out_of_the_ledger() {
+    let mut case = Case::new(2, one_at_a_time);
+    case.fails(1);
+    case.says(skipped(1));
+    case.says(resumed());
+    assert_eq!((case.state(1), case.run().failures().0, case.active()), (Skipped, 0, vec![2]));
+    case.succeeds([2]);
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Failed), "one did not end well");
+}
+
+#[test]
+fn a_resume_of_a_halted_run_without_a_retry_or_skip_does_nothing() {
+    let mut case = Case::new(2, one_at_a_time);
+    case.fails(1);
+    case.says(resumed());
+    assert!(matches!(case.run().status(), RunStatus::Halted(_)));
+    assert!(case.active().is_empty());
+}
+
+#[test]
+fn an_abort_ends_the_run_after_the_steps_in_flight() {
+    let mut case = Case::new(2, one_at_a_time);
+    case.says(aborted(false));
+    assert_eq!(case.state(1), Running);
+    case.succeeds([1]);
+    assert_eq!((case.state(1), case.state(2)), (Cancelled, Queued));
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Aborted));
+    assert_eq!(case.refuses(resumed()), "nothing follows the end of a run");
+}
+
+#[test]
+fn an_abort_may_revert_the_workers_that_have_started() {
+    let mut case = Case::new(1, |plan| {
+        idempotent(plan);
+        let StepKind::Run(command) = &mut plan.steps[0].kind else { panic!("a command") };
+        command.undo = Undo::Command("downgrade".to_owned());
+    });
+    case.says(aborted(true));
+    case.succeeds([1]);
+    assert_eq!(case.intent(1), crate::engine::Intent::UndoCommand);
+    case.succeeds([1]);
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Aborted));
+}
+
+#[test]
+fn a_worker_that_an_operator_had_disabled_is_left_alone() {
+    let mut case = Case::not_started(1, |_| "zone=a", |_| {});
+    case.says(Fact::Preflight { checks: vec![Check::LeftAlone { reason: "its disk".to_owned() }] });
+    assert_eq!(case.state(1), LeftAlone);
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Succeeded));
+}
+
+#[test]
+fn a_refused_fact_changes_nothing() {
+    let mut case = Case::new(2, |plan| {
+        one_at_a_time(plan);
+        plan.rollout.max_failures = located(Amount::Count(1));
+    });
+    case.fails(1);
+    assert_eq!(case.state(1), Failed);
+    case.refuses(Fact::WorkerAdmitted { target: target(1) });
+    case.refuses(Fact::WorkerAdmitted { target: target(9) });
+    case.refuses(Fact::WorkerSucceeded { target: target(2) });
+    case.refuses(Fact::Approved { lane: lane(2), step: 0, by: by() });
+    case.refuses(Fact::Approved { lane: lane(2), step: 7, by: by() });
+    case.refuses(Fact::WaveStarted { wave: 1 });
+    case.refuses(Fact::RunFinished { end: RunEnd::Succeeded });
+    case.refuses(skipped(2));
+}

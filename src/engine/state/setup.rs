@@ -1,0 +1,86 @@
+//! What a run is given: the graph, the options, and what follows from them once and for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Intent, Millis};
+use crate::graph::{RolloutGraph, StepIx, StepRef};
+use crate::plan::{Step, StepKind};
+
+/// What a run needs to know besides its graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Catalog operations contact every worker and fail when one is down (the external engine): such
+    /// an operation and a worker that is down exclude each other.
+    pub exclusive_catalog: bool,
+    /// Pauses and soaks are so many times shorter, for rehearsals; 0 counts as 1.
+    pub time_scale: u32,
+}
+
+/// What never changes in a run.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Setup {
+    pub(in crate::engine) graph: Arc<RolloutGraph>,
+    options: Options,
+    /// The plan's `steps` in an order in which each comes after what it needs.
+    order: Vec<StepIx>,
+}
+
+impl PartialEq for Setup {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.graph, &other.graph) && self.options == other.options
+    }
+}
+
+impl Setup {
+    pub(in crate::engine) fn new(graph: Arc<RolloutGraph>, options: Options) -> Self {
+        Self { order: topological(&graph.plan.steps), graph, options }
+    }
+
+    pub(in crate::engine) fn order(&self) -> &[StepIx] {
+        &self.order
+    }
+
+    pub(in crate::engine) fn step(&self, at: StepRef) -> &Step {
+        self.graph.step(at)
+    }
+
+    pub(in crate::engine) fn kind(&self, at: StepRef) -> &StepKind {
+        &self.graph.step(at).kind
+    }
+
+    pub(in crate::engine) fn catalog_is_exclusive(&self) -> bool {
+        self.options.exclusive_catalog
+    }
+
+    /// Whether it is a catalog operation that excludes workers that are down.
+    pub(in crate::engine) fn is_exclusive(&self, at: StepRef, intent: &Intent) -> bool {
+        self.options.exclusive_catalog
+            && match intent {
+                Intent::UndoDeploy | Intent::UndoStop => true,
+                Intent::Do { .. } => self.kind(at).traits().catalog_operation,
+                _ => false,
+            }
+    }
+
+    /// A duration of the plan in milliseconds, as short as the rehearsal wants it.
+    pub(in crate::engine) fn scaled(&self, duration: Duration) -> Millis {
+        duration.as_millis() as Millis / Millis::from(self.options.time_scale.max(1))
+    }
+}
+
+/// Kahn's algorithm over the plan's list, lowest index first; steps on a cycle (a valid plan has none)
+/// come last, in their order.
+fn topological(steps: &[Step]) -> Vec<StepIx> {
+    let mut order = Vec::with_capacity(steps.len());
+    let mut placed = vec![false; steps.len()];
+    while order.len() < steps.len() {
+        let next = (0..steps.len())
+            .find(|at| !placed[*at] && steps[*at].needs.iter().all(|need| placed[*need]))
+            .or_else(|| placed.iter().position(|placed| !placed));
+        let Some(next) = next else { break };
+        placed[next] = true;
+        order.push(StepIx(next as u32));
+    }
+    order
+}

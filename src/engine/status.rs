@@ -1,0 +1,184 @@
+//! What others may know of a run: whether anything is left to wait for, and how each worker is.
+
+use std::sync::Arc;
+
+use super::run_state::RunState;
+use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
+use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
+use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx, TargetSet};
+use crate::policy::Verdict;
+
+/// Whether a controller still has something to wait for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunStatus {
+    /// Attempts are in flight, timers are set, or observations are under way.
+    Busy,
+    /// The last fact is there.
+    Finished(RunEnd),
+    /// It cannot continue by itself.
+    Halted(HaltReason),
+    /// A signal held it.
+    Interrupted,
+    /// An operator or the run itself paused it.
+    Paused(String),
+    /// Only operators can make it continue: gates to approve, attempts in doubt.
+    WaitsForPeople {
+        /// Gates that wait for an approval.
+        gates: Vec<(Lane, u32)>,
+        /// Attempts that an operator has to decide about.
+        undecided: Vec<(AttemptId, Lane, u32)>,
+    },
+}
+
+impl RunState {
+    /// What there is to wait for.
+    pub fn status(&self) -> RunStatus {
+        if let Some(end) = self.known.end {
+            return RunStatus::Finished(end);
+        }
+        if !self.known.attempts.are_settled() || self.pending.is_observing() {
+            return RunStatus::Busy;
+        }
+        let held = self.known.hold.strongest();
+        if held == Some(Held::Interrupted) {
+            return RunStatus::Interrupted;
+        }
+        let (mut gates, mut undecided, mut timed) = (Vec::new(), Vec::new(), false);
+        for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
+            match state.status() {
+                StepStatus::Gated(gate) if gate.opens.is_none() => {
+                    gates.push((lane, step.0));
+                    timed |= gate.expires.is_some();
+                }
+                StepStatus::Gated(_) | StepStatus::BackingOff { .. } => timed = true,
+                StepStatus::InDoubt(attempt) => undecided.push((*attempt, lane, step.0)),
+                _ => {}
+            }
+        }
+        if timed {
+            return RunStatus::Busy;
+        }
+        if let Some(Held::Paused(reason)) = held {
+            return RunStatus::Paused(reason.to_owned());
+        }
+        if self.phase() == RunPhase::Soaking || self.pending.admission_timer_is_set() {
+            return RunStatus::Busy;
+        }
+        if let Some(Held::Halted(reason)) = held {
+            return RunStatus::Halted(reason.clone());
+        }
+        if gates.is_empty() && undecided.is_empty() {
+            RunStatus::Busy
+        } else {
+            RunStatus::WaitsForPeople { gates, undecided }
+        }
+    }
+
+    /// Timers of facts that were replayed: a new process has set none yet.
+    pub(super) fn ask_for_timers(&self, effects: &mut Vec<Effect>) {
+        for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
+            let step = step.0;
+            match state.status() {
+                StepStatus::BackingOff { due } => {
+                    effects.push(Effect::Wake { at: *due, timer: Timer::Retry { lane, step } });
+                }
+                StepStatus::Gated(gate) => {
+                    if let Some(at) = gate.opens.or(gate.expires) {
+                        effects.push(Effect::Wake { at, timer: Timer::Gate { lane, step } });
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let (RunPhase::Soaking, Some(wave)) = (self.phase(), self.known.waves.current()) {
+            effects.push(Effect::Wake { at: self.known.waves.soak_until(), timer: Timer::Soak { wave } });
+        }
+    }
+
+    /// The compiled plan.
+    pub fn graph(&self) -> &Arc<RolloutGraph> {
+        &self.known.setup.graph
+    }
+
+    /// Attempts that an operator has to decide about.
+    pub fn undecided(&self) -> Vec<AttemptId> {
+        let in_doubt = |(_, state): (StepRef, &StepState)| match state.status() {
+            StepStatus::InDoubt(attempt) => Some(*attempt),
+            _ => None,
+        };
+        self.known.lanes.open_steps().filter_map(in_doubt).collect()
+    }
+
+    /// Gates that wait for an operator.
+    pub fn closed_gates(&self) -> Vec<(Lane, u32)> {
+        let closed = |(_, state): &(StepRef, &StepState)| state.status().approval().is_some();
+        self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step.0)).collect()
+    }
+
+    /// The latest time of a fact; 0 before the first.
+    pub fn last_at(&self) -> Millis {
+        self.known.last_at
+    }
+
+    /// Where the run is.
+    pub fn phase(&self) -> RunPhase {
+        self.known.phase()
+    }
+
+    /// The state of a worker.
+    pub fn worker_state(&self, target: TargetIx) -> WorkerState {
+        self.known.lanes.worker(target).state()
+    }
+
+    /// Why a worker failed.
+    pub fn error(&self, target: TargetIx) -> Option<&StepError> {
+        self.known.lanes.worker(target).error()
+    }
+
+    /// Workers that are started and have not ended.
+    pub fn active(&self) -> &TargetSet {
+        self.known.lanes.active()
+    }
+
+    /// Entries of `disabled.json` that are this run's own: the worker itself (`None`), or jobs on it.
+    pub fn own_disabled(&self, target: TargetIx) -> &[Option<String>] {
+        self.known.lanes.worker(target).disabled().own()
+    }
+
+    /// Workers that this run has, or may have, left in `disabled.json`.
+    pub fn left_disabled(&self) -> Vec<TargetIx> {
+        let is_left = |target: &TargetIx| self.known.lanes.worker(*target).disabled().are_left();
+        self.graph().target_indices().filter(is_left).collect()
+    }
+
+    /// Workers in the failure ledger, and how many the plan allows.
+    pub fn failures(&self) -> (u32, u32) {
+        (self.known.failures.failed(), self.known.failures.allowed())
+    }
+
+    /// The wave that is open or was last open.
+    pub fn wave(&self) -> Option<u32> {
+        self.known.waves.current()
+    }
+
+    /// Why nobody is admitted, where an operator or the run itself paused it.
+    pub fn paused(&self) -> Option<&str> {
+        self.known.hold.paused()
+    }
+
+    /// Whether the run was aborted.
+    pub fn is_aborted(&self) -> bool {
+        self.known.hold.is_aborted()
+    }
+
+    /// What admission says about a worker now; `None` when it is not queued.
+    pub fn verdict(&self, target: TargetIx, at: Millis) -> Option<Verdict> {
+        (self.worker_state(target) == WorkerState::Queued)
+            .then(|| self.known.admission.verdict(target, at, &self.known.conditions()))
+    }
+
+    /// Each step of a lane in words: what it is doing.
+    pub fn step_words(&self, lane: Lane) -> Vec<&'static str> {
+        self.known.lanes.get(lane).steps().map(|(_, state)| state.status().describe()).collect()
+    }
+}
