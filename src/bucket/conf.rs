@@ -139,7 +139,7 @@ impl Entry {
         if value.is_none() {
             self.bad(
                 doc,
-                format!("`{}` can not be {text:?}", self.key),
+                format!("`{}` cannot be {text:?}", self.key),
                 format!("write a whole number from {} to {}", range.start(), range.end()),
             );
         }
@@ -156,7 +156,7 @@ impl Entry {
         };
         let value = unit.parse(text);
         if value.is_none() {
-            self.bad(doc, format!("`{}` can not be {text:?}", self.key), unit.example());
+            self.bad(doc, format!("`{}` cannot be {text:?}", self.key), unit.example());
         }
         value
     }

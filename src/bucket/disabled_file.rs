@@ -25,7 +25,7 @@ use crate::os::exchange::{self, Exchange};
 use crate::os::hash::{sha256, sha256_of_file};
 use crate::plan::{Problem, Problems, Source};
 
-/// So often an edit is made again because somebody else was faster. A person can not do that; a
+/// So often an edit is made again because somebody else was faster. A person cannot do that; a
 /// program in a loop can.
 const TRIES: usize = 50;
 /// A file that does not parse may be half written by an editor: it is looked at again after this.
@@ -155,7 +155,7 @@ impl DisabledFile {
         let edited = match self.attempts(&path, &mut record, &entries, wish, fence) {
             Ok(edited) => edited,
             Err(problems) => {
-                // As after a crash: what was pushed out goes back in. What can not be done now is done
+                // As after a crash: what was pushed out goes back in. What cannot be done now is done
                 // before the next edit.
                 let _ = self.settle(&path, &mut record);
                 return Err(problems);
@@ -271,7 +271,7 @@ impl DisabledFile {
                 self.tidy(path, &pending)?;
             }
             Some(_) if is_in_place => exchange::put_back(path, &beside, &pending.after).map_err(failed)?,
-            // Without a file before, or on a file system that can not exchange, nothing comes out.
+            // Without a file before, or on a file system that cannot exchange, nothing comes out.
             None if is_in_place => record.took_place(&pending),
             None if now == pending.before => {}
             // Somebody has changed the file since, and the evidence with it.
@@ -290,13 +290,13 @@ impl DisabledFile {
     }
 }
 
-/// Whether the text has the entry; one that can not be read may have it.
+/// Whether the text has the entry; one that cannot be read may have it.
 fn is_there(source: Option<&Source>, entry: &DisabledEntry) -> bool {
     edit::apply(source, std::slice::from_ref(entry), Wish::Present)
         .map_or(true, |edited| !edited.changed.contains(&true))
 }
 
-/// The file as it is; one that can not be used is looked at twice.
+/// The file as it is; one that cannot be used is looked at twice.
 fn read_whole(path: &Path, entries: &[DisabledEntry], wish: Wish) -> Result<Option<Source>, Problems> {
     let read = || read_text(path, &shown(path), DISABLED_LIMIT);
     match read() {
@@ -307,7 +307,7 @@ fn read_whole(path: &Path, entries: &[DisabledEntry], wish: Wish) -> Result<Opti
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Problem {
-    Problem::error("maand::bucket::write", format!("{} can not be written: {error}", shown(path)))
+    Problem::error("maand::bucket::write", format!("{} cannot be written: {error}", shown(path)))
         .help("people's entries are as they were; check the disk and the permissions of the folder")
 }
 

@@ -197,7 +197,7 @@ impl<'a> Doc<'a> {
                 };
                 self.error(
                     "maand::bucket::bad_value",
-                    format!("{what} can not be {text}"),
+                    format!("{what} cannot be {text}"),
                     &node.span,
                     "out of range",
                     help,
@@ -225,7 +225,7 @@ impl<'a> Doc<'a> {
         if value.is_none() {
             self.error(
                 "maand::bucket::bad_value",
-                format!("{what} can not be {text:?}"),
+                format!("{what} cannot be {text:?}"),
                 &node.span,
                 "no such amount",
                 unit.example(),

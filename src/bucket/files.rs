@@ -35,7 +35,7 @@ pub(super) fn read_text(path: &Path, name: &str, limit: u64) -> Result<Option<So
 /// The bytes of a file; `None`: there is none.
 fn read_bytes(path: &Path, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Problem> {
     let unreadable = |error: std::io::Error| {
-        Problem::error("maand::bucket::unreadable", format!("{name} can not be read: {error}"))
+        Problem::error("maand::bucket::unreadable", format!("{name} cannot be read: {error}"))
             .help("check that it is a plain file and that you may read it")
     };
     let file = match File::open(path) {

@@ -42,7 +42,7 @@ impl fmt::Display for Host {
 pub struct JobName(Arc<str>);
 
 impl JobName {
-    /// `None` when it can not be a job's name.
+    /// `None` when it cannot be a job's name.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = text.bytes();
         let first = bytes.next()?;

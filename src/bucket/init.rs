@@ -39,7 +39,7 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
     let mut init = Init { paths: &paths, made: Vec::new() };
     let made = init.run(before.as_ref());
     made.map_err(|(path, error)| {
-        Problem::error("maand::bucket::init", format!("{} can not be made: {error}", shown(&path)))
+        Problem::error("maand::bucket::init", format!("{} cannot be made: {error}", shown(&path)))
             .help("what has been made so far is fine; mend this and run `maand init` again")
     })?;
     let made = init.made;

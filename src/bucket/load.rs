@@ -89,7 +89,7 @@ impl Bucket {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                let message = format!("{} can not be read: {error}", shown(folder));
+                let message = format!("{} cannot be read: {error}", shown(folder));
                 problems
                     .push(Problem::error("maand::bucket::unreadable", message).help("check its permissions"));
                 return Vec::new();
@@ -123,7 +123,7 @@ impl Bucket {
             }
         };
         let Some(job_name) = JobName::parse(name) else {
-            let message = format!("{name:?} can not be a job's name");
+            let message = format!("{name:?} cannot be a job's name");
             problems.push(Problem::error("maand::bucket::job_name", message).in_file(&source).help(
                 "rename the folder: letters, digits, `.`, `_` and `-`, starting with none of the last",
             ));

@@ -156,7 +156,7 @@ fn restart(doc: &mut Doc<'_>, fields: &Fields<'_>, job: &mut Job) {
             "never" => job.restart_policy = RestartPolicy::Never,
             other => doc.error(
                 "maand::bucket::bad_value",
-                format!("`restart_policy` can not be {other:?}"),
+                format!("`restart_policy` cannot be {other:?}"),
                 &node.span,
                 "this",
                 "write \"always\", \"reload\" or \"never\"",
@@ -271,7 +271,7 @@ fn commands(doc: &mut Doc<'_>, node: &Node, placed: &mut Placed) {
             let text = doc.text(node, "`job`").map(str::trim).filter(|text| !text.is_empty())?;
             let name = JobName::parse(text);
             if name.is_none() {
-                let message = format!("{text:?} can not be a job's name");
+                let message = format!("{text:?} cannot be a job's name");
                 doc.error(
                     "maand::bucket::bad_value",
                     message,
@@ -355,7 +355,7 @@ fn probe(doc: &mut Doc<'_>, item: &Node, ports: &BTreeMap<String, Range<usize>>)
                 None | Some(("", _)) => "/".to_owned(),
                 Some((text, node)) => {
                     if !text.starts_with('/') || text.chars().any(|c| c.is_control() || c == ' ') {
-                        let message = format!("the path {text:?} can not be requested");
+                        let message = format!("the path {text:?} cannot be requested");
                         let help = "it starts with `/` and has no spaces";
                         doc.error("maand::bucket::bad_value", message, &node.span, "this", help);
                     }
@@ -368,7 +368,7 @@ fn probe(doc: &mut Doc<'_>, item: &Node, ports: &BTreeMap<String, Range<usize>>)
                 Some((text, _)) if text.is_empty() => "http".to_owned(),
                 Some((text, node)) => {
                     if text != "http" && text != "https" {
-                        let message = format!("`scheme` can not be {text:?}");
+                        let message = format!("`scheme` cannot be {text:?}");
                         doc.error(
                             "maand::bucket::bad_value",
                             message,

@@ -146,7 +146,7 @@ impl Bucket {
     pub fn bucket_id(&self) -> Result<&str, Problem> {
         self.settings.bucket_id.as_deref().ok_or_else(|| {
             if self.is_upstream() {
-                let message = format!("the id of this bucket can not be read from {}", shown(&self.paths.upstream_db));
+                let message = format!("the id of this bucket cannot be read from {}", shown(&self.paths.upstream_db));
                 return Problem::error("maand::bucket::upstream_db", message).help(
                     "look at it with the upstream program (`maand info`); if it is damaged, take it from a backup: the workers know the id in it",
                 );
@@ -189,7 +189,7 @@ pub(super) fn shown(path: &Path) -> String {
     }
 }
 
-/// The id in upstream's database; `None` when there is none or it can not be read.
+/// The id in upstream's database; `None` when there is none or it cannot be read.
 fn upstream_bucket_id(db: &Path) -> Option<String> {
     if !db.is_file() {
         return None;

@@ -25,7 +25,7 @@ pub(super) struct Record {
     pub(super) owner: String,
     /// Entries that are the owner's own.
     pub(super) own: BTreeSet<DisabledEntry>,
-    /// Entries of which it can not be told whether the owner or a person put them there. Nobody but a
+    /// Entries of which it cannot be told whether the owner or a person put them there. Nobody but a
     /// person removes them.
     #[serde(default)]
     pub(super) ambiguous: BTreeSet<DisabledEntry>,
@@ -58,7 +58,7 @@ impl Record {
     /// stays in it in any case.
     pub(super) fn load(path: &Path, owner: &str, own: &BTreeSet<DisabledEntry>) -> Result<Self, Problem> {
         let unusable = |why: &dyn std::fmt::Display| {
-            Problem::error("maand::bucket::record", format!("{} can not be used: {why}", shown(path))).help(
+            Problem::error("maand::bucket::record", format!("{} cannot be used: {why}", shown(path))).help(
                 "it says which entries of disabled.json are the run's own. Put it back from a copy, or remove \
                  it: then the run's journal says so, as far as it goes, and other entries count as people's",
             )
@@ -95,7 +95,7 @@ impl Record {
         let write =
             || disk::replace(path, &serde_json::to_string(self).map_err(std::io::Error::from)?, 0o600);
         write().map_err(|error| {
-            Problem::error("maand::bucket::write", format!("{} can not be written: {error}", shown(path)))
+            Problem::error("maand::bucket::write", format!("{} cannot be written: {error}", shown(path)))
                 .help("disabled.json is not changed without it; check the disk and the permissions of the folder")
         })
     }

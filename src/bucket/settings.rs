@@ -181,7 +181,7 @@ impl Settings {
                 Some("strict") => self.host_key_check = HostKeyCheck::Strict,
                 Some(other) => {
                     let help = "write \"accept-new\" or \"strict\"; keys are always checked";
-                    entry.bad(doc, format!("`host_key_check` can not be {other:?}"), help);
+                    entry.bad(doc, format!("`host_key_check` cannot be {other:?}"), help);
                 }
                 None => {}
             },
@@ -191,7 +191,7 @@ impl Settings {
                         self.worker_root = PathBuf::from(root);
                     } else {
                         let help = "write an absolute path without `..`, such as /opt/worker";
-                        entry.bad(doc, format!("`worker_root` can not be {root:?}"), help);
+                        entry.bad(doc, format!("`worker_root` cannot be {root:?}"), help);
                     }
                 }
             }
@@ -212,7 +212,7 @@ impl Settings {
                         self.job_config_selector = selector;
                     } else {
                         let help = "it is a part of a file name: letters, digits, `.`, `_` and `-`";
-                        entry.bad(doc, format!("`job_config_selector` can not be {selector:?}"), help);
+                        entry.bad(doc, format!("`job_config_selector` cannot be {selector:?}"), help);
                     }
                 }
             }
@@ -243,7 +243,7 @@ fn bucket_id(entry: &Entry, doc: &mut Doc<'_>) -> Option<String> {
     if is_bucket_id(&id) {
         return Some(id);
     }
-    entry.bad(doc, format!("`bucket_id` can not be {id:?}"), "write a UUID; `maand init` makes one");
+    entry.bad(doc, format!("`bucket_id` cannot be {id:?}"), "write a UUID; `maand init` makes one");
     None
 }
 

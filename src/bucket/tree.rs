@@ -1,7 +1,7 @@
 //! The files of one job as they travel to a worker: everything below its folder but `data/`, `logs/`
 //! and `bin/`, which belong to the worker.
 //!
-//! Symbolic links are sent as links and never followed, as rsync does upstream: a link can not make
+//! Symbolic links are sent as links and never followed, as rsync does upstream: a link cannot make
 //! us read something outside of the job. Pipes, sockets and devices are refused. This module must not
 //! know what a manifest says.
 
@@ -45,7 +45,7 @@ pub enum JobFileKind {
     },
 }
 
-/// The tree of a job sorted by path, folders before what is in them. All that can not be sent is
+/// The tree of a job sorted by path, folders before what is in them. All that cannot be sent is
 /// reported together; `name` is the folder as shown to people.
 pub fn walk(folder: &Path, name: &str) -> Result<Vec<JobFile>, Problems> {
     let mut walk = Walk { found: Vec::new(), problems: Problems::new(), name };
@@ -74,7 +74,7 @@ impl Walk<'_> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) => {
-                return self.refuse(prefix, &format!("can not be read: {error}"), "check its permissions");
+                return self.refuse(prefix, &format!("cannot be read: {error}"), "check its permissions");
             }
         };
         for entry in entries {
@@ -83,7 +83,7 @@ impl Walk<'_> {
             }
             match entry {
                 Ok(entry) => self.entry(&entry, prefix, depth),
-                Err(error) => self.refuse(prefix, &format!("can not be read: {error}"), "try again"),
+                Err(error) => self.refuse(prefix, &format!("cannot be read: {error}"), "try again"),
             }
         }
     }
@@ -98,7 +98,7 @@ impl Walk<'_> {
         let meta = match entry.metadata() {
             Ok(meta) => meta,
             Err(error) => {
-                return self.refuse(&path, &format!("can not be read: {error}"), "check its permissions");
+                return self.refuse(&path, &format!("cannot be read: {error}"), "check its permissions");
             }
         };
         let kind = meta.file_type();
@@ -116,7 +116,7 @@ impl Walk<'_> {
                 Some(target) => {
                     self.found.push(JobFile { path, kind: JobFileKind::Link { target }, mode: 0o777 });
                 }
-                None => self.refuse(&path, "is a link whose target can not be read as text", "remove it"),
+                None => self.refuse(&path, "is a link whose target cannot be read as text", "remove it"),
             }
         } else {
             self.refuse(&path, "is neither a file nor a folder nor a link", "remove it");

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const READ_VERSION: usize = 19;
 const WAL: u8 = 2;
 
-/// Calls `read` on the database in one short transaction that can not write; the connection is closed
+/// Calls `read` on the database in one short transaction that cannot write; the connection is closed
 /// when this returns. `read` may be called more than once.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ pub struct DeployArgs {
     /// Only say what would be done; contacts nobody and waits for nobody
     #[arg(long)]
     dry_run: bool,
-    /// Also what has not changed; forgets removed workers that can not be reached
+    /// Also what has not changed; forgets removed workers that cannot be reached
     #[arg(long)]
     force: bool,
     /// One run of make may take this long [default: 900]

@@ -34,7 +34,7 @@ fn marked<D: Document>(document: &D) -> Marked<'_, D> {
 /// As [`out::print`].
 pub(super) fn print<D: Document>(document: &D) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(&marked(document)).map_err(|error| {
-        crate::plan::Problem::error("maand::cli::json", format!("{} can not be written: {error}", D::NAME))
+        crate::plan::Problem::error("maand::cli::json", format!("{} cannot be written: {error}", D::NAME))
             .help("this is a bug; please report it")
     })?;
     out::print(&format!("{text}\n"))

@@ -72,7 +72,7 @@ struct UpstreamJson<'a> {
     schema_version: Option<i64>,
     /// Of its database.
     update_seq: Option<i64>,
-    /// Why the program or its database can not be used.
+    /// Why the program or its database cannot be used.
     error: Option<&'a str>,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     }
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        // Writing to a string can not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("bucket", bucket.paths().root.display().to_string());

@@ -58,7 +58,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<Exit, CliError> {
 
 fn text(done: &Initialised) -> String {
     let mut text = String::new();
-    // Writing to a string can not fail.
+    // Writing to a string cannot fail.
     let root = done.root.display();
     let _ = match done.made.as_slice() {
         [] => writeln!(text, "{root} is a bucket already ({}); nothing was changed.", done.bucket_id),

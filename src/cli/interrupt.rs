@@ -25,10 +25,10 @@ pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliEr
 /// the last the program ends at once with [`Exit::Resumable`]; what is under way then is unknown.
 ///
 /// # Errors
-/// When signals can not be listened to; then they end the program as they do by default.
+/// When signals cannot be listened to; then they end the program as they do by default.
 pub(super) fn on_signal(stages: Vec<Stage>) -> Result<(), CliError> {
     spawn(stages).map_err(|error| {
-        let message = format!("signals can not be listened to: {error}");
+        let message = format!("signals cannot be listened to: {error}");
         CliError::new(Exit::Failed, Problem::error("maand::signals", message).help("try again"))
     })
 }

@@ -20,7 +20,7 @@ pub(super) fn run(args: &ManArgs, context: &Context) -> Result<Exit, CliError> {
     std::fs::create_dir_all(&args.dir)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir))
         .map_err(|error| {
-            let message = format!("manual pages can not be written to {}: {error}", args.dir.display());
+            let message = format!("manual pages cannot be written to {}: {error}", args.dir.display());
             Problem::error("maand::cli::man", message).help("name a folder that you may write to")
         })?;
     if !context.quiet {

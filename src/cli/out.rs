@@ -13,12 +13,12 @@ use crate::report::wrapped;
 /// A reader that has gone away (`maand ... | head`) is no error.
 ///
 /// # Errors
-/// When it can not be written for another reason, such as a full disk.
+/// When it cannot be written for another reason, such as a full disk.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let message = format!("standard output can not be written: {error}");
+            let message = format!("standard output cannot be written: {error}");
             // Not that something was wrong with the input: what was to be done may be done.
             Err(CliError::new(
                 Exit::Failed,

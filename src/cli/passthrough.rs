@@ -124,7 +124,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     let mut process = Command::new(&program.path);
     process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
     let status = wait(&mut process).map_err(|error| {
-        let message = format!("{} can not be started: {error}", program.path.display());
+        let message = format!("{} cannot be started: {error}", program.path.display());
         CliError::new(
             Exit::Failed,
             Problem::error("maand::external::start", message)

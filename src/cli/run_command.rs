@@ -212,7 +212,7 @@ struct Health {
 }
 
 impl Health {
-    /// An engine that can not do it says so before anything is run.
+    /// An engine that cannot do it says so before anything is run.
     fn new(world: &OpenBucket, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
         let catalog = engine::of(world, context)?;
         catalog.allocations().map_err(super::engine::catalog_error)?;

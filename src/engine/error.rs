@@ -70,7 +70,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether another attempt can not help until a person has acted.
+    /// Whether another attempt cannot help until a person has acted.
     pub fn is_final(self) -> bool {
         matches!(
             self,

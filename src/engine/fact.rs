@@ -146,7 +146,7 @@ pub enum Fact {
         /// Why.
         error: StepError,
     },
-    /// It can not be found out by looking whether a command ran: a person has to decide.
+    /// It cannot be found out by looking whether a command ran: a person has to decide.
     InDoubt {
         /// Which attempt.
         attempt: AttemptId,
@@ -216,7 +216,7 @@ pub enum Fact {
         /// in doubt.
         fresh_process: bool,
     },
-    /// The run can not go on by itself.
+    /// The run cannot go on by itself.
     Halted {
         /// Why.
         reason: HaltReason,
@@ -434,7 +434,7 @@ pub enum Timer {
     Admission,
 }
 
-/// Why a run can not go on by itself.
+/// Why a run cannot go on by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "halted", rename_all = "snake_case")]
 pub enum HaltReason {
@@ -458,7 +458,7 @@ pub enum HaltReason {
     NobodyAdmissible {
         /// The first worker in line.
         target: TargetIx,
-        /// Why it can not start, in words.
+        /// Why it cannot start, in words.
         reason: String,
     },
 }

@@ -21,7 +21,7 @@ pub enum PublicRunState {
     Paused,
     /// The controller was stopped or is gone.
     Interrupted,
-    /// It can not go on by itself, for example after too many failures.
+    /// It cannot go on by itself, for example after too many failures.
     Halted,
     /// All workers succeeded.
     Succeeded,
@@ -44,6 +44,21 @@ impl PublicRunState {
             Self::Failed => "failed",
             Self::Aborted => "aborted",
         }
+    }
+
+    /// What [`PublicRunState::as_str`] has said.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [
+            Self::Running,
+            Self::Waiting,
+            Self::Paused,
+            Self::Interrupted,
+            Self::Halted,
+            Self::Succeeded,
+            Self::Failed,
+            Self::Aborted,
+        ];
+        all.into_iter().find(|state| state.as_str() == text)
     }
 
     /// What [`RunState::status`] comes to. A run that is busy and `orphaned` (no process carries it out) is

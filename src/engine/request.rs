@@ -60,7 +60,7 @@ pub struct Request {
 /// The facts that a person's request comes down to.
 ///
 /// # Errors
-/// Why it can not be done.
+/// Why it cannot be done.
 pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, String> {
     let by = request.by.clone();
     let graph = rollout.graph();

@@ -38,7 +38,7 @@ impl RolloutGraph {
         for target in &self.targets {
             line.clear();
             line.push_str(self.fleet.worker(target.worker).host.as_str());
-            // Writing into a `String` can not fail.
+            // Writing into a `String` cannot fail.
             let _ = write!(line, " {} {} ", target.wave, target.already_disabled);
             line.extend(target.applies.iter().map(|applies| if *applies { '1' } else { '0' }));
             for job in &target.jobs {

@@ -23,7 +23,7 @@ pub struct JobBudget {
     pub job: JobIx,
     /// Its enabled allocations in the whole bucket.
     pub of: u32,
-    /// So many of them must stay available; more than `of`: it can not be met.
+    /// So many of them must stay available; more than `of`: it cannot be met.
     pub wants: u32,
     /// In words, how `wants` came about.
     pub how: String,

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Fact, Millis, RunEnd, Stamped};
+use crate::engine::{Fact, Millis, PublicRunState, RunEnd, Stamped};
 
 use super::error::failed;
-use super::run::{RunId, StoredState};
+use super::run::RunId;
 use super::runs::RunRow;
 use super::{Journal, JournalError, Operation, history};
 
@@ -58,7 +58,7 @@ impl Chain {
 pub(super) struct End {
     pub(super) seq: u64,
     pub(super) chain: Chain,
-    pub(super) state: StoredState,
+    pub(super) state: PublicRunState,
 }
 
 /// A fact with what is stored of it.
@@ -134,20 +134,20 @@ pub(super) fn insert(db: &Connection, n: i64, facts: &[NewFact]) -> rusqlite::Re
     Ok(())
 }
 
-fn state_after(before: StoredState, fact: &Fact) -> StoredState {
+fn state_after(before: PublicRunState, fact: &Fact) -> PublicRunState {
     match fact {
-        Fact::RunStarted { .. } | Fact::Resumed { .. } => StoredState::Running,
-        Fact::Paused { .. } => StoredState::Paused,
-        Fact::Interrupted { .. } => StoredState::Interrupted,
-        Fact::Halted { .. } => StoredState::Halted,
+        Fact::RunStarted { .. } | Fact::Resumed { .. } => PublicRunState::Running,
+        Fact::Paused { .. } => PublicRunState::Paused,
+        Fact::Interrupted { .. } => PublicRunState::Interrupted,
+        Fact::Halted { .. } => PublicRunState::Halted,
         // Retried or skipped workers let a halted run continue.
-        Fact::WorkerAdmitted { .. } | Fact::Issued { .. } if before == StoredState::Halted => {
-            StoredState::Running
+        Fact::WorkerAdmitted { .. } | Fact::Issued { .. } if before == PublicRunState::Halted => {
+            PublicRunState::Running
         }
         Fact::RunFinished { end } => match end {
-            RunEnd::Succeeded => StoredState::Succeeded,
-            RunEnd::Failed => StoredState::Failed,
-            RunEnd::Aborted => StoredState::Aborted,
+            RunEnd::Succeeded => PublicRunState::Succeeded,
+            RunEnd::Failed => PublicRunState::Failed,
+            RunEnd::Aborted => PublicRunState::Aborted,
         },
         _ => before,
     }
@@ -318,12 +318,12 @@ mod tests {
         let resumed = || Fact::Resumed { by: "me".into(), fresh_process: true };
         let admitted = || Fact::WorkerAdmitted { target: TargetIx(0) };
         let paused = || Fact::Paused { by: "me".into(), reason: "asked".into() };
-        let state = |facts: Vec<Fact>| facts.iter().fold(StoredState::Running, state_after);
-        assert_eq!(state(vec![paused()]), StoredState::Paused);
-        assert_eq!(state(vec![paused(), resumed()]), StoredState::Running);
-        assert_eq!(state(vec![paused(), admitted()]), StoredState::Paused, "it was under way already");
-        assert_eq!(state(vec![halted(), Fact::BeforeDone]), StoredState::Halted);
-        assert_eq!(state(vec![halted(), admitted()]), StoredState::Running, "somebody was retried");
-        assert_eq!(state(vec![halted(), Fact::RunFinished { end: RunEnd::Failed }]), StoredState::Failed);
+        let state = |facts: Vec<Fact>| facts.iter().fold(PublicRunState::Running, state_after);
+        assert_eq!(state(vec![paused()]), PublicRunState::Paused);
+        assert_eq!(state(vec![paused(), resumed()]), PublicRunState::Running);
+        assert_eq!(state(vec![paused(), admitted()]), PublicRunState::Paused, "it was under way already");
+        assert_eq!(state(vec![halted(), Fact::BeforeDone]), PublicRunState::Halted);
+        assert_eq!(state(vec![halted(), admitted()]), PublicRunState::Running, "somebody was retried");
+        assert_eq!(state(vec![halted(), Fact::RunFinished { end: RunEnd::Failed }]), PublicRunState::Failed);
     }
 }

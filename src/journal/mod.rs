@@ -29,6 +29,6 @@ pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
-pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun, StoredState};
+pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};
 pub use store::{FILE, Journal, Mode};
 pub use writer::RunWriter;

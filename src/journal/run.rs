@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Fleet;
-use crate::engine::Millis;
+use crate::engine::{Millis, PublicRunState};
 
 /// The name of a run: `YYYYMMDD-HHMM-` (UTC) and four hexadecimal digits, so that it can be typed,
 /// sorts by time, and does not repeat.
@@ -92,58 +92,10 @@ pub struct StoredRun {
     pub epoch: u64,
     /// How many facts there are.
     pub last_seq: u64,
-    /// As of the newest fact.
-    pub state: StoredState,
+    /// As of the newest fact; whether somebody carries it out is the run lock's to know.
+    pub state: PublicRunState,
     /// What was fixed at the start.
     pub header: RunHeader,
-}
-
-/// What the newest facts say about a run. Whether somebody carries it out is the run lock's to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are those of the facts")]
-pub enum StoredState {
-    Running,
-    Paused,
-    Interrupted,
-    Halted,
-    Succeeded,
-    Failed,
-    Aborted,
-}
-
-impl StoredState {
-    /// No fact follows.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
-    }
-
-    /// As stored and in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Interrupted => "interrupted",
-            Self::Halted => "halted",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Aborted => "aborted",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Running,
-            Self::Paused,
-            Self::Interrupted,
-            Self::Halted,
-            Self::Succeeded,
-            Self::Failed,
-            Self::Aborted,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-    }
 }
 
 /// A line of `maand plan list`.
@@ -167,8 +119,8 @@ pub struct RunSummary {
     pub last_at: Millis,
     /// When the last fact of all was.
     pub finished_at: Option<Millis>,
-    /// As of the newest fact.
-    pub state: StoredState,
+    /// As of the newest fact; whether somebody carries it out is the run lock's to know.
+    pub state: PublicRunState,
 }
 
 #[cfg(test)]

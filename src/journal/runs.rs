@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use crate::engine::{Fact, Stamped};
+use crate::engine::{Fact, PublicRunState, Stamped};
 
 use super::error::failed;
 use super::facts::{self, Chain};
-use super::run::{RunHeader, RunId, RunSummary, StoredRun, StoredState};
+use super::run::{RunHeader, RunId, RunSummary, StoredRun};
 use super::{Journal, JournalError, Operation, failpoint, schema};
 
 /// So many runs are named to somebody who asked for one that does not exist.
@@ -57,7 +57,7 @@ impl Journal {
         transaction
             .execute("INSERT INTO run_header (run, header) VALUES (?1, ?2)", params![n, text])
             .map_err(failed)?;
-        let start = facts::End { seq: 0, chain, state: StoredState::Running };
+        let start = facts::End { seq: 0, chain, state: PublicRunState::Running };
         let mut end = start;
         let new = end.extend(1, header.started_at, facts)?;
         facts::advance(&transaction, n, 1, &start, &end, header.started_at).map_err(failed)?;
@@ -231,9 +231,9 @@ pub(super) fn row(db: &Connection, path: &Path, id: &RunId) -> Result<RunRow, Jo
     })
 }
 
-fn state_of(row: &Row<'_>, column: usize) -> rusqlite::Result<StoredState> {
+fn state_of(row: &Row<'_>, column: usize) -> rusqlite::Result<PublicRunState> {
     let text: String = row.get(column)?;
-    StoredState::parse(&text).ok_or_else(|| {
+    PublicRunState::parse(&text).ok_or_else(|| {
         rusqlite::Error::FromSqlConversionFailure(
             column,
             rusqlite::types::Type::Text,

@@ -81,7 +81,7 @@ codes! {
     BAD_JOB = "bad_job";
     /// Not the name of an environment variable.
     BAD_ENV = "bad_env";
-    /// A path that can not be one.
+    /// A path that cannot be one.
     BAD_PATH = "bad_path";
 
     // Variables.
@@ -137,7 +137,7 @@ codes! {
     CYCLE = "cycle";
     /// `on_failure: ignore` where a failure must not be ignored.
     CAN_NOT_IGNORE = "can_not_ignore";
-    /// A time-out within which the step can not finish.
+    /// A time-out within which the step cannot finish.
     TIMEOUT_TOO_SHORT = "timeout_too_short";
     /// `on_failure: revert` and a command that does not say how to take it back.
     NO_UNDO = "no_undo";

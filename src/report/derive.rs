@@ -242,7 +242,7 @@ impl Event {
             }
             Self::PreflightDone { ready, unusable, left_alone } => {
                 let mut text = format!("preflight: {} ready", are(*ready as usize));
-                for (what, list) in [("can not be used", unusable), ("left alone", left_alone)] {
+                for (what, list) in [("cannot be used", unusable), ("left alone", left_alone)] {
                     if !list.is_empty() {
                         let each = list.iter().map(|one| format!("{} ({})", one.host, one.reason));
                         text += &format!("; {what}: {}", words::some(each, 5));

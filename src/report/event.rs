@@ -64,7 +64,7 @@ pub enum Event {
     PreflightDone {
         /// How many can be used.
         ready: u32,
-        /// Who can not be reached, or lacks something.
+        /// Who cannot be reached, or lacks something.
         unusable: Vec<NotUsed>,
         /// Whom a person had disabled.
         left_alone: Vec<NotUsed>,
@@ -256,7 +256,7 @@ pub enum Event {
         /// Who.
         by: String,
     },
-    /// It can not go on by itself.
+    /// It cannot go on by itself.
     RunHalted {
         /// Why.
         reason: String,

@@ -97,7 +97,7 @@ impl RunView {
     /// about all of them.
     ///
     /// # Errors
-    /// The fact can not follow the ones before it; the view is as it was.
+    /// The fact cannot follow the ones before it; the view is as it was.
     pub fn fold(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
         self.rollout.replay(stamped.at, &stamped.fact)?;
         let at = stamped.at;

@@ -197,7 +197,7 @@ impl TermLike for FakeTerminal {
     }
     fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
         self.with(|paper| {
-            assert!(n < usize::from(self.height), "rows that have scrolled away can not be reached");
+            assert!(n < usize::from(self.height), "rows that have scrolled away cannot be reached");
             paper.row = paper.row.saturating_sub(n);
         })
     }

@@ -1,8 +1,8 @@
 //! The runs of a bucket.
 
 use crate::bucket::Bucket;
-use crate::journal::{Journal, JournalError, Mode, RunSummary, StoredState};
-use crate::report::PublicRunState;
+use crate::engine::PublicRunState;
+use crate::journal::{Journal, JournalError, Mode, RunSummary};
 
 use super::RunError;
 use super::reader::controller_of;
@@ -34,14 +34,10 @@ pub fn runs(bucket: &Bucket) -> Result<Vec<ListedRun>, RunError> {
     Ok(runs.into_iter().map(listed).collect())
 }
 
-fn state(stored: StoredState, is_carried_out: impl Fn() -> bool) -> PublicRunState {
+fn state(stored: PublicRunState, is_carried_out: impl Fn() -> bool) -> PublicRunState {
     match stored {
-        StoredState::Running | StoredState::Interrupted if is_carried_out() => PublicRunState::Running,
-        StoredState::Running | StoredState::Interrupted => PublicRunState::Interrupted,
-        StoredState::Paused => PublicRunState::Paused,
-        StoredState::Halted => PublicRunState::Halted,
-        StoredState::Succeeded => PublicRunState::Succeeded,
-        StoredState::Failed => PublicRunState::Failed,
-        StoredState::Aborted => PublicRunState::Aborted,
+        PublicRunState::Running | PublicRunState::Interrupted if is_carried_out() => PublicRunState::Running,
+        PublicRunState::Running => PublicRunState::Interrupted,
+        other => other,
     }
 }

@@ -219,7 +219,7 @@ fn spawn(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| broken("bash can not be started", error))?;
+        .map_err(|error| broken("bash cannot be started", error))?;
     let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let kept = Arc::new(Mutex::new(Captured::default()));
     let streams: Vec<Box<dyn Read + Send>> = [

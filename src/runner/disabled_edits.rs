@@ -139,7 +139,7 @@ fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
         .collect();
     let message = format!(
         "disabled.json was changed by somebody while this run was cut off in the middle of its own change: whether \
-         the run or a person has disabled {} can not be told, so it stays. Unless a person wants it there, remove \
+         the run or a person has disabled {} cannot be told, so it stays. Unless a person wants it there, remove \
          the entry, then `maand plan retry {run}`",
         names.join(", ")
     );
@@ -156,9 +156,8 @@ pub(super) fn before_deploy(
     run: String,
 ) -> Before {
     Box::new(move || {
-        let hash = workspace_hash(&bucket.paths().workspace).map_err(|error| Outcome::NotDone {
-            reason: format!("the workspace can not be read: {error}"),
-        })?;
+        let hash = workspace_hash(&bucket.paths().workspace)
+            .map_err(|error| Outcome::NotDone { reason: format!("the workspace cannot be read: {error}") })?;
         if hash != expected_hash {
             let reason = format!(
                 "the workspace has changed since the run began; look at the difference, then `maand plan resume {run} --accept-changes`, or put it back and `maand plan resume {run}`"

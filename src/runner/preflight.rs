@@ -201,7 +201,7 @@ impl StepExecutor {
     pub fn release(&self, targets: &[TargetIx], cancel: &Cancel) {
         parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
             let access = self.access(targets[at], cancel);
-            // A worker that can not be reached keeps the claim of a finished run, which counts for
+            // A worker that cannot be reached keeps the claim of a finished run, which counts for
             // nothing.
             let _ = release(&access, false);
         });

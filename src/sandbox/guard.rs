@@ -224,7 +224,7 @@ pub(super) fn descendants_of(ancestor: Pid) -> Vec<(Pid, i32)> {
         }
     }
     let belongs = |mut number: i32| {
-        // A chain is never longer than there are processes; a process can not be its own ancestor.
+        // A chain is never longer than there are processes; a process cannot be its own ancestor.
         for _ in 0..parents.len() {
             match parents.get(&number) {
                 Some((_, parent, _)) if *parent == ancestor.as_raw_nonzero().get() => return true,

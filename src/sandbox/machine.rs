@@ -115,7 +115,7 @@ pub(super) async fn live(
         up = match boot(&worker, true).await {
             Ok(up) => up,
             Err(error) => {
-                worker.note(Event::Note { text: format!("the worker can not boot: {error}") });
+                worker.note(Event::Note { text: format!("the worker cannot boot: {error}") });
                 return;
             }
         };

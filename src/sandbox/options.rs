@@ -41,7 +41,7 @@ impl SandboxOptions {
         if !(self.speed.is_finite() && (0.01..=1000.0).contains(&self.speed)) {
             return Err(Problem::error(
                 "maand::sandbox::speed",
-                format!("the speed can not be {}", self.speed),
+                format!("the speed cannot be {}", self.speed),
             )
             .help("write a number from 0.01 to 1000; 2 is twice as fast"));
         }
@@ -177,7 +177,7 @@ pub(super) fn trouble(verb: &str, path: &Path, error: &std::io::Error) -> Proble
         }
         _ => "name another folder with TMPDIR, or `sandbox up --dir`",
     };
-    Problem::error("maand::sandbox::dir", format!("can not {verb} {}: {error}", path.display())).help(help)
+    Problem::error("maand::sandbox::dir", format!("cannot {verb} {}: {error}", path.display())).help(help)
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ impl Sandbox {
     /// Makes the folder, the bucket and the workers, and returns when all of them can be reached.
     ///
     /// # Errors
-    /// `maand::sandbox::...`: a wrong option, a folder that can not be used, no `make`, no address
-    /// that could be listened on, a worker that can not start. Nothing is left behind.
+    /// `maand::sandbox::...`: a wrong option, a folder that cannot be used, no `make`, no address
+    /// that could be listened on, a worker that cannot start. Nothing is left behind.
     pub fn start(options: SandboxOptions) -> Result<Self, Problem> {
         let boot_time = options.boot_time()?;
         check_count(options.blueprint.workers())?;
@@ -49,7 +49,7 @@ impl Sandbox {
         let folder = Folder::create(options.dir.as_deref())?;
         let held = hold(folder.path())?;
         let broken = |what: &str, error: &dyn std::fmt::Display| {
-            Problem::error("maand::sandbox::start", format!("the sandbox can not start: {what}: {error}"))
+            Problem::error("maand::sandbox::start", format!("the sandbox cannot start: {what}: {error}"))
         };
         let client_key = keys::generate().map_err(|error| broken("its client key", &error))?;
         let (listeners, port) = listen(options.blueprint.workers())?;
@@ -238,7 +238,7 @@ fn check_count(workers: usize) -> Result<(), Problem> {
     if (1..=WORKERS_MAX).contains(&workers) {
         return Ok(());
     }
-    Err(Problem::error("maand::sandbox::workers", format!("a sandbox can not have {workers} workers")).help(
+    Err(Problem::error("maand::sandbox::workers", format!("a sandbox cannot have {workers} workers")).help(
         format!(
             "ask for 1 to {WORKERS_MAX}; for more there is `maand plan simulate`, which needs no processes"
         ),

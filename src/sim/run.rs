@@ -141,7 +141,7 @@ fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), Str
     let mut view = RunView::new(info, Arc::clone(graph));
     for (seq, (at, fact)) in (1..).zip(journal) {
         let stamped = Stamped { seq, at: *at, epoch: 1, fact: fact.clone() };
-        view.fold(&stamped).map_err(|illegal| format!("a report can not read {fact:?}: {illegal}"))?;
+        view.fold(&stamped).map_err(|illegal| format!("a report cannot read {fact:?}: {illegal}"))?;
     }
     view.refresh(journal.last().map_or(0, |(at, _)| *at));
     let text = serde_json::to_string(&view).map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use super::quote;
 
 /// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner; `$3` is added: `sh`, or where
 /// there is no `setsid`, `bash`: that can give a job a group of its own without a terminal, and most `sh`
-/// can not.
+/// cannot.
 const STAGE: &str = r#"printf "maand-ready-1\n"
 IFS=" " read -r v s t || exit 1
 [ "$v" = maand1 ] || exit 1

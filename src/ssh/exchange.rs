@@ -240,7 +240,7 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
             Err(error) => Err(error.to_string()),
         };
-        let got = got.map_err(|why| format!("what was to be sent can not be read: {why}"))?;
+        let got = got.map_err(|why| format!("what was to be sent cannot be read: {why}"))?;
         self.outgoing.truncate(got);
         payload.left -= got as u64;
         Ok(true)

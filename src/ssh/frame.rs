@@ -40,7 +40,7 @@ pub enum NotRun {
     Sudo,
     /// No such shell there.
     NoShell,
-    /// The state folder can not be made or written (a full disk, a read-only one).
+    /// The state folder cannot be made or written (a full disk, a read-only one).
     NoState,
     /// `flock` is not installed there.
     NoFlock,
@@ -78,10 +78,10 @@ impl std::fmt::Display for NotRun {
         f.write_str(match self {
             Self::Sudo => "sudo refused",
             Self::NoShell => "the shell is not installed there",
-            Self::NoState => "the state folder can not be written",
+            Self::NoState => "the state folder cannot be written",
             Self::NoFlock => "flock is not installed there",
             Self::Locked => "another script held the worker's lock all the time",
-            Self::BadScript => "the script can not be sent",
+            Self::BadScript => "the script cannot be sent",
         })
     }
 }
@@ -129,7 +129,7 @@ fn watchdog_secs(script: &Script) -> u64 {
     if script.lock || script.watchdog { deadline_secs(script) } else { 0 }
 }
 
-/// `Err` says why it can not be sent.
+/// `Err` says why it cannot be sent.
 pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, String> {
     let token = || uuid::Uuid::new_v4().simple().to_string();
     let (begin, end) = (token(), token());
@@ -207,7 +207,7 @@ impl Scanner {
         Self { begun: true, ..Self::new(framed) }
     }
 
-    /// Takes the next chunk; hands out output as soon as it can not be part of a mark.
+    /// Takes the next chunk; hands out output as soon as it cannot be part of a mark.
     pub(super) fn feed(&mut self, chunk: &[u8], output: &mut dyn FnMut(&[u8])) -> Vec<Mark> {
         let mut marks = Vec::new();
         self.held.extend_from_slice(chunk);

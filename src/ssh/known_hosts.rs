@@ -52,7 +52,7 @@ pub(super) fn name_of(host: &str, port: u16) -> String {
 }
 
 impl Known {
-    /// Reads the files; one that is not there says nothing, one that can not be read is an error.
+    /// Reads the files; one that is not there says nothing, one that cannot be read is an error.
     pub(super) fn read<'a>(name: &str, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
         let mut known = Self::default();
         for file in files {

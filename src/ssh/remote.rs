@@ -158,7 +158,7 @@ pub enum ConnectError {
         addr: String,
     },
     /// No route, no such name.
-    #[error("{addr} can not be reached: {why}")]
+    #[error("{addr} cannot be reached: {why}")]
     Unreachable {
         /// Address and port.
         addr: String,
@@ -223,7 +223,7 @@ pub enum ConnectError {
         /// What was tried.
         why: String,
     },
-    /// The key file can not be used (missing, readable by others, passphrase).
+    /// The key file cannot be used (missing, readable by others, passphrase).
     #[error("key file {path}: {why}")]
     KeyFile {
         /// Which.
@@ -268,7 +268,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether trying again can not help until a person has acted.
+    /// Whether trying again cannot help until a person has acted.
     pub fn is_final(&self) -> bool {
         match self {
             Self::HostKeyChanged { .. } | Self::HostKeyUnknown { .. } | Self::KeyFile { .. } => true,

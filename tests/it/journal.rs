@@ -9,9 +9,9 @@ mod old_data;
 pub(crate) mod played;
 pub(crate) mod support;
 
-use maand::engine::{AttemptId, Control, Fact, Outcome};
+use maand::engine::{AttemptId, Control, Fact, Outcome, PublicRunState};
 use maand::journal::{
-    Journal, JournalError, Mode, OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter, RequestState, StoredState,
+    Journal, JournalError, Mode, OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter, RequestState,
 };
 use support::{header, some_facts, started};
 
@@ -52,13 +52,13 @@ fn the_list_tells_how_runs_and_workers_ended() {
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let (first, _) = journal.create_run(&header(3), &[started()]).unwrap();
     let list = journal.runs().unwrap();
-    assert_eq!((list[0].workers, list[0].state), (3, StoredState::Running));
+    assert_eq!((list[0].workers, list[0].state), (3, PublicRunState::Running));
     assert_eq!(journal.unfinished().unwrap(), Some(first.clone()));
     let mut writer = journal.writer(&first, 1, 1).unwrap();
     writer.append(9, &some_facts(), None).unwrap();
     let run = &journal.runs().unwrap()[0];
     assert_eq!((run.succeeded, run.failed, run.skipped), (1, 0, 1));
-    assert_eq!((run.state, run.finished_at), (StoredState::Failed, Some(9)));
+    assert_eq!((run.state, run.finished_at), (PublicRunState::Failed, Some(9)));
     assert_eq!(journal.unfinished().unwrap(), None);
     let over = writer.append(9, &[Fact::BeforeDone], None).unwrap_err();
     assert!(matches!(over, JournalError::Finished { .. }), "{over}");
@@ -116,7 +116,7 @@ fn a_request_is_taken_with_the_facts_that_follow_from_it() {
     assert_eq!(other.request_state(pause).unwrap(), RequestState::Taken);
     assert_eq!(other.request_state(retry).unwrap(), RequestState::Refused("w1 has not failed".into()));
     assert!(runner.pending_requests().unwrap().is_empty());
-    assert_eq!(journal.runs().unwrap()[0].state, StoredState::Paused);
+    assert_eq!(journal.runs().unwrap()[0].state, PublicRunState::Paused);
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn what_nobody_can_tell_fails_that_worker_and_is_left_to_a_person() {
     crash(&bench, &plan, "swapped");
     person_writes(&bench, &format!("{{\"workers\": [\"{host}\", \"10.9.9.9\"]}}"));
     let (stdout, _) = bench.expect(1, &["plan", "resume"]);
-    assert!(stdout.contains("can not be told") && stdout.contains("Left disabled"), "{stdout}");
+    assert!(stdout.contains("cannot be told") && stdout.contains("Left disabled"), "{stdout}");
     assert_eq!(bench.boots(), boots);
     assert!(bench.disabled().contains(&host));
     person_writes(&bench, "{\"workers\": [\"10.9.9.9\"]}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use maand::engine::{Control, RunEnd, RunStatus, Stamped, WorkerState};
+use maand::engine::{Control, PublicWorkerState, RunEnd, RunStatus, Stamped};
 use maand::plan::source_from_bytes;
 use maand::report::{PublicRunState, Reporter, RunView};
 use maand::run::{
@@ -132,5 +132,5 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let again = Run::resume(&site, named).err();
     assert!(matches!(again, Some(RunError::Finished { end: RunEnd::Succeeded, .. })), "{again:?}");
     let done = explain(&site.bucket, Some(id.as_str()), &bench.host(1)).unwrap();
-    assert_eq!(done.state, WorkerState::Succeeded);
+    assert_eq!(done.state, PublicWorkerState::Succeeded);
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use maand::engine::Fact;
+use maand::journal::{Journal, Mode};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run_bench::RunBench;
@@ -31,25 +33,28 @@ fn plan(bench: &RunBench, step: &str) -> String {
     ))
 }
 
-/// How many bytes the journal knows of.
+/// How many bytes the journal knows of; nothing as long as there is no run.
 fn written(bench: &RunBench) -> u64 {
-    let (stdout, _) = bench.expect(0, &["plan", "logs", "--step", "flood", "--output", "json"]);
-    let total = stdout.split("\"total\":").nth(1).map(str::trim_start).unwrap_or("0");
-    total.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    let out = bench.maand(&["plan", "logs", "--step", "flood", "--output", "json"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let total = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).ok()?;
+        value["output"][0]["total_bytes"].as_u64()
+    };
+    text.lines().filter_map(total).max().unwrap_or(0)
 }
 
 fn is_bounded_and_interruptible(step: &str, much: u64) {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan(&bench, step);
     let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
-    wait_until("the flood is stored", || {
-        bench.path("data/plan.db").exists() && bench.status()["state"] == "running" && written(&bench) > much
-    });
+    wait_until("the flood is stored", || written(&bench) > much);
     // The first signal lets the step in flight finish, which never does; the second ends the process.
     signal(&child, Signal::INT);
     wait_until("the first signal is in the journal", || {
-        let (stdout, _) = bench.expect(0, &["plan", "logs"]);
-        stdout.contains("SIGINT")
+        let journal = Journal::open(&bench.path("data"), Mode::ReadOnly).unwrap();
+        let run = journal.unfinished().unwrap().unwrap();
+        journal.read(&run).unwrap().any(|fact| matches!(fact.unwrap().fact, Fact::Interrupted { .. }))
     });
     let peak = peak(&child);
     let began = Instant::now();

@@ -58,7 +58,7 @@ end() {
     kill -s KILL "$u" 2>/dev/null
     wait "$u" 2>/dev/null
   fi
-  # A killed test can not clean up; the last host takes the fleet's folder with it.
+  # A killed test cannot clean up; the last host takes the fleet's folder with it.
   case $d in
     /tmp/maand-fleet-*/w[0-9]*)
       rm -rf "$d"

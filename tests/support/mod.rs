@@ -3,7 +3,7 @@
 //! Each host is an sshd as pid 1 of pid, mount and uts namespaces of its own (`host.sh`), with private
 //! `/opt`, `/root`, `/home`, `/run`, `/var/lib` and `/etc`, its own host name and boot id, a user `agent`
 //! (without root but by `sudo`) beside `root`, and stand-ins for `reboot`, `shutdown` and `sudo`. Shared with
-//! this machine are `/tmp`, `/usr` and the network: two hosts' jobs can not listen on one 0.0.0.0 port.
+//! this machine are `/tmp`, `/usr` and the network: two hosts' jobs cannot listen on one 0.0.0.0 port.
 //!
 //! ```ignore
 //! let Some(fleet) = Fleet::start(3) else { return };   // says why it skips; with CI=true it fails instead
@@ -49,7 +49,7 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Why the fleet can not be started here, if so.
+/// Why the fleet cannot be started here, if so.
 fn obstacle() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("the fleet needs Linux".into());
@@ -297,7 +297,7 @@ impl Fleet {
     }
 
     fn signal_all(&self, i: usize, signal: &str) {
-        // Pid 1 can not be stopped from inside, so all are signalled from out here.
+        // Pid 1 cannot be stopped from inside, so all are signalled from out here.
         let pid = self.pid(i).unwrap();
         let mut family = vec![pid];
         let mut at = 0;

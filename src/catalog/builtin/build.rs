@@ -202,7 +202,7 @@ fn unsupported(bucket: &Bucket, job: &Job, problems: &mut Problems) {
 fn manifest(bucket: &Bucket, job: &JobName) -> Source {
     let path = bucket.paths().jobs.join(job.as_str()).join("manifest.json");
     let shown = path.strip_prefix(&bucket.paths().root).unwrap_or(&path).display().to_string();
-    // Read only to show a place; where it can not be read the name alone is shown.
+    // Read only to show a place; where it cannot be read the name alone is shown.
     Source::new(shown, std::fs::read_to_string(&path).unwrap_or_default())
 }
 

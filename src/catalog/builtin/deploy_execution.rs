@@ -129,7 +129,7 @@ impl<'a> DeployExecution<'a> {
             let gone = self.state.workers.get(&planned.host).is_none_or(|row| row.removed);
             let outcome = match outcome {
                 WorkerOutcome::Unreachable { .. } if gone && self.force => {
-                    WorkerOutcome::Ok { evidence: "forgotten: the worker can not be reached".to_owned() }
+                    WorkerOutcome::Ok { evidence: "forgotten: the worker cannot be reached".to_owned() }
                 }
                 WorkerOutcome::Unreachable { error } if gone => WorkerOutcome::Unreachable {
                     error: format!(

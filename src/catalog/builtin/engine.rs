@@ -93,7 +93,7 @@ impl Builtin {
 /// The workers of the last build, with those that wait for their removal; none before the first.
 ///
 /// # Errors
-/// When the catalog can not be read.
+/// When the catalog cannot be read.
 pub fn built_workers(bucket: &Bucket) -> Result<Vec<Worker>, CatalogError> {
     let Some(store) = Store::open_read_only(&bucket.paths().catalog_db)? else { return Ok(Vec::new()) };
     Ok(store.load()?.workers.into_values().map(|row| row.worker).collect())

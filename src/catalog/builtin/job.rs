@@ -24,7 +24,7 @@ pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result
         return Err(invalid(
             Problem::error(
                 "maand::catalog::target",
-                format!("{:?} can not be a Makefile target", request.target),
+                format!("{:?} cannot be a Makefile target", request.target),
             )
             .help("letters, digits, `.`, `_`, `-` and `/`, not starting with `-`"),
         ));

@@ -106,7 +106,7 @@ pub(crate) fn job_env(state: &State, job: &JobName, current_version: Option<&str
     env
 }
 
-/// `MAAND_PORT_<NAME>`, upper-cased, with `_` for what can not be in a variable's name.
+/// `MAAND_PORT_<NAME>`, upper-cased, with `_` for what cannot be in a variable's name.
 fn port_variable(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     format!("MAAND_PORT_{}", name.chars().map(plain).collect::<String>())
@@ -125,7 +125,7 @@ pub(crate) enum Agreement {
 pub(crate) fn compare(printed: &str, expected: &WorkerJson) -> Agreement {
     let found: WorkerJson = match serde_json::from_str(printed) {
         Ok(found) => found,
-        Err(error) => return Agreement::Differs(format!("worker.json there can not be read: {error}")),
+        Err(error) => return Agreement::Differs(format!("worker.json there cannot be read: {error}")),
     };
     let differs = |what: &str, found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
         Agreement::Differs(format!("worker.json there has {what} {found}, the catalog {expected}"))

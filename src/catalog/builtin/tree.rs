@@ -46,7 +46,7 @@ pub(crate) struct Entry {
 #[serde(transparent)]
 pub(crate) struct Tree(pub(crate) BTreeMap<String, Entry>);
 
-/// A file that can not be read or written.
+/// A file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {why}", path.display())]
 pub(crate) struct FileError {
@@ -64,7 +64,7 @@ impl Tree {
     /// Reads a job's folder.
     ///
     /// # Errors
-    /// All that can not be sent to a worker.
+    /// All that cannot be sent to a worker.
     pub(crate) fn read(folder: &Path) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut entries = BTreeMap::new();

@@ -302,7 +302,7 @@ fn read_boot_id(connection: &mut dyn Connection, profile: &HostProfile) -> Resul
     let id = text.trim();
     match uuid::Uuid::try_parse(id) {
         Ok(_) => Ok(id.to_owned()),
-        Err(_) => Err("the boot id can not be read".to_owned()),
+        Err(_) => Err("the boot id cannot be read".to_owned()),
     }
 }
 

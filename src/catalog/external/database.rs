@@ -84,7 +84,7 @@ impl Snapshot {
             Ok(Ok(snapshot)) => Ok(Some(snapshot)),
             Ok(Err(problem)) => Err(CatalogError::Invalid(Problems::from(*problem))),
             Err(error) => Err(CatalogError::Broken(format!(
-                "upstream's database {} can not be read: {error}",
+                "upstream's database {} cannot be read: {error}",
                 db.display()
             ))),
         }
@@ -132,7 +132,7 @@ pub struct Seen {
 /// Looks at a database of the upstream program; `None`: there is none yet.
 ///
 /// # Errors
-/// When it can not be read, or is of a newer kind than this program knows.
+/// When it cannot be read, or is of a newer kind than this program knows.
 pub fn look(db: &Path) -> Result<Option<Seen>, CatalogError> {
     let snapshot = Snapshot::read(db)?;
     Ok(snapshot.map(|snapshot| Seen { schema: snapshot.schema, update_seq: snapshot.update_seq }))

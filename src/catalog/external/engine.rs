@@ -56,7 +56,7 @@ impl External {
         }
     }
 
-    /// Refuses what can not go well before a command is started.
+    /// Refuses what cannot go well before a command is started.
     fn check(&self) -> Result<(), CatalogError> {
         identity::refuse_nested().map_err(|problem| CatalogError::Invalid(problem.into()))?;
         let mut problems = Problems::new();
@@ -147,10 +147,10 @@ impl External {
     }
 
     /// Makes that a `job` command of a person can work: brings `worker.json` up to date where a deploy has
-    /// left it behind. Where that can not be done it is said, and the command will say it, too.
+    /// left it behind. Where that cannot be done it is said, and the command will say it, too.
     ///
     /// # Errors
-    /// When somebody else holds the lock, or the database can not be read.
+    /// When somebody else holds the lock, or the database cannot be read.
     pub fn prepare_job(&self, call: &Call) -> Result<(), CatalogError> {
         let mut turn = self.turn("job", call)?;
         let snapshot = turn.built()?;

@@ -105,7 +105,7 @@ fn on_path(path: &std::ffi::OsStr, name: &Path) -> Vec<PathBuf> {
 fn usable(place: &Path) -> Result<(), &'static str> {
     let meta = fs::metadata(place).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => "not there",
-        _ => "can not be looked at",
+        _ => "cannot be looked at",
     })?;
     if !meta.is_file() {
         return Err("not a file");

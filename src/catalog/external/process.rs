@@ -112,7 +112,7 @@ pub(super) fn run(
         return Err(CatalogError::Cancelled("not begun: cancelled or out of time".to_owned()));
     }
     let broken = |error: io::Error| {
-        CatalogError::Broken(format!("{} can not be started: {error}", program.path.display()))
+        CatalogError::Broken(format!("{} cannot be started: {error}", program.path.display()))
     };
     let mut streams = [Stream::new().map_err(broken)?, Stream::new().map_err(broken)?];
     let held = lock.as_fd().try_clone_to_owned().map_err(broken)?;

@@ -1,4 +1,4 @@
-//! Starting jobs over our own connections, where the upstream program can not.
+//! Starting jobs over our own connections, where the upstream program cannot.
 //!
 //! Its deploy first stops what is disabled and then waits until the probes of those jobs pass on all
 //! *enabled* workers: also on those that were enabled again and that it has not started yet. So where a job has

@@ -33,7 +33,7 @@ pub(super) enum Seen {
     /// It could not be asked.
     Down {
         why: String,
-        /// Waiting can not help: its host key has changed, for instance.
+        /// Waiting cannot help: its host key has changed, for instance.
         is_final: bool,
     },
 }

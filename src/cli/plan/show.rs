@@ -126,7 +126,7 @@ pub(super) fn choose_fleet(
         let count = u32::try_from(count).ok().filter(|count| (1..=MOST_MADE_UP).contains(count));
         let Some(count) = count else {
             let help = format!("give a number from 1 to {MOST_MADE_UP}");
-            return Err(CliError::usage("a made-up fleet can not have that size", help));
+            return Err(CliError::usage("a made-up fleet cannot have that size", help));
         };
         let fleet = graph::synthetic_fleet(plan, count);
         let (options, warnings) = (CompileOptions::default(), Problems::new());

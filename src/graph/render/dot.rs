@@ -13,7 +13,7 @@ pub fn dot(graph: &RolloutGraph) -> String {
     text.push_str("  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n");
     for group in &outline.groups {
         let indent = if group.title.is_some() { "    " } else { "  " };
-        // Writing into a `String` can not fail.
+        // Writing into a `String` cannot fail.
         if let Some(title) = &group.title {
             let _ = writeln!(
                 text,

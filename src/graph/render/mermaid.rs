@@ -13,7 +13,7 @@ pub fn mermaid(graph: &RolloutGraph) -> String {
     let mut skipped = Vec::new();
     for group in &outline.groups {
         let indent = if group.title.is_some() { "    " } else { "  " };
-        // Writing into a `String` can not fail.
+        // Writing into a `String` cannot fail.
         if let Some(title) = &group.title {
             let _ = writeln!(text, "  subgraph {}[\"{}\"]", group.id, escaped(title));
         }

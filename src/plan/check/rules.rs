@@ -13,7 +13,7 @@ const MUST_SUCCEED: &[&str] = &["disable", "enable", "deploy", "reboot", "wait_f
 pub(super) fn step(source: &Source, step: &DraftStep, problems: &mut Problems) {
     let Some(keyword) = step.keyword else { return };
     if step.on_failure.value == OnStepFailure::Ignore && MUST_SUCCEED.contains(&keyword) {
-        let message = format!("a failure of `{keyword}` can not be ignored");
+        let message = format!("a failure of `{keyword}` cannot be ignored");
         let problem = Problem::error(code::CAN_NOT_IGNORE, message)
             .at(source, step.on_failure.span.clone(), "not here")
             .help("the steps after it count on it: leave `on_failure` out, and allow failures of whole workers by \

@@ -79,7 +79,7 @@ impl Decoder<'_> {
         for (key, value) in entries {
             if !is_variable_name(&key.text) {
                 let message =
-                    format!("`{}` can not be the name of an environment variable", shorten(&key.text));
+                    format!("`{}` cannot be the name of an environment variable", shorten(&key.text));
                 let help = "names are letters, digits and _, and do not begin with a digit";
                 self.error(code::BAD_ENV, message, key.span.clone(), "not a name", help);
                 fine = false;
@@ -115,8 +115,7 @@ impl Decoder<'_> {
         };
         let name = self.text(node, "from_env", "from_env: TOKEN")?;
         if !is_variable_name(&name.value) {
-            let message =
-                format!("`{}` can not be the name of an environment variable", shorten(&name.value));
+            let message = format!("`{}` cannot be the name of an environment variable", shorten(&name.value));
             let help = "`from_env` takes the name of a variable, not its value: a plan never holds the secret itself";
             self.error(code::BAD_ENV, message, name.span, "not a name", help);
             return None;

@@ -9,7 +9,7 @@ use super::super::{Located, Problem, Problems, Source, code};
 use super::keys::BELONGS;
 use super::vars::Variables;
 
-/// Keys that can not be left out where they belong.
+/// Keys that cannot be left out where they belong.
 const MUST_BE: &[&str] = &["version", "name", "steps", "timezone", "open", "close", "tag", "job"];
 
 /// Takes a plan apart.

@@ -102,7 +102,7 @@ impl Decoder<'_> {
             .collect();
         let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
         let proposal: String = words.join("-").chars().take(63).collect();
-        let message = format!("`{}` can not be the name of a plan", shorten(&name.value));
+        let message = format!("`{}` cannot be the name of a plan", shorten(&name.value));
         let help = format!(
             "names are 1 to 63 of a-z, 0-9 and -: `name: {proposal}`; free text goes into `description`"
         );

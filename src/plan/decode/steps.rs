@@ -152,7 +152,7 @@ impl Decoder<'_> {
         match keyword {
             None => self.unknown_step(key),
             Some(word) if once && !ONCE.contains(&word) => {
-                let message = format!("`{word}` needs a worker and can not stand in `{section}`");
+                let message = format!("`{word}` needs a worker and cannot stand in `{section}`");
                 let help = format!(
                     "`before` and `after` run once and take {}; move the step to `steps`",
                     one_of(ONCE.iter().copied())
@@ -166,7 +166,7 @@ impl Decoder<'_> {
         let when = match get("when") {
             None => When::default(),
             Some((key, _)) if once => {
-                let message = format!("`when` chooses workers and can not stand in `{section}`");
+                let message = format!("`when` chooses workers and cannot stand in `{section}`");
                 let help = "`before` and `after` run once, for all workers: leave `when` out";
                 self.error(code::NOT_ONCE, message, key.span.clone(), "no worker to choose", help);
                 When::default()

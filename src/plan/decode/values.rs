@@ -228,7 +228,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         if digits == 0 {
             return Err(if rest.starts_with('-') {
-                "a duration can not be negative"
+                "a duration cannot be negative"
             } else {
                 "a number is missing"
             });

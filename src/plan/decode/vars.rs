@@ -51,7 +51,7 @@ impl Variables {
         };
         for (key, value) in entries {
             if !is_variable_name(&key.text) {
-                let message = format!("`{}` can not be the name of a variable", shorten(&key.text));
+                let message = format!("`{}` cannot be the name of a variable", shorten(&key.text));
                 let problem = Problem::error(code::BAD_VARIABLE, message)
                     .at(source, key.span.clone(), "not a name")
                     .help("names are letters, digits and _, and do not begin with a digit: they become environment \
@@ -160,7 +160,7 @@ impl Variables {
                     match variable.node.scalar() {
                         Some(scalar) => result.push_str(&scalar.text),
                         None => {
-                            let message = format!("the list `{name}` can not be a part of a text");
+                            let message = format!("the list `{name}` cannot be a part of a text");
                             let problem = Problem::error(code::WRONG_TYPE, message)
                                 .at(source, place_of(source, span, &format!("${{{name}}}")), "this is a list")
                                 .help("a list can only be the whole value: \"${name}\" and nothing else");
@@ -238,7 +238,7 @@ fn weight(node: &Node) -> usize {
     }
 }
 
-/// Where `part` stands in the text at `span`; the whole of it when it can not be found (escapes).
+/// Where `part` stands in the text at `span`; the whole of it when it cannot be found (escapes).
 fn place_of(source: &Source, span: &Range<usize>, part: &str) -> Range<usize> {
     match source.text().get(span.clone()).and_then(|text| text.find(part)) {
         Some(at) => span.start + at..span.start + at + part.len(),
@@ -278,7 +278,7 @@ fn usable(name: &str, node: &Node, source: &Source, problems: &mut Problems) -> 
         .or_else(|| items.iter().find_map(|item| refused(item, true).map(|why| (item, why))));
     let Some((node, why)) = bad else { return true };
     if !why.is_empty() {
-        let message = format!("the variable `{name}` can not be {why}");
+        let message = format!("the variable `{name}` cannot be {why}");
         let problem = Problem::error(code::BAD_VARIABLE, message)
             .at(source, node.span.clone(), format!("this is {why}"))
             .help("a variable is a text, a number, true, false, or a list of these");

@@ -28,7 +28,7 @@ pub(super) enum OnceStepEntry {
     Map(OnceStep),
 }
 
-/// The kinds that need options and can not be bare names.
+/// The kinds that need options and cannot be bare names.
 const NEVER_BARE: &[&str] = &["run", "local", "pause"];
 
 fn bare(kinds: &[&str]) -> Schema {

@@ -226,7 +226,7 @@ impl<'s> Reader<'s, '_> {
         }
     }
 
-    /// The key, unless it is reported as one that can not be.
+    /// The key, unless it is reported as one that cannot be.
     fn key(&mut self, node: Node, plain: bool, seen: &mut HashMap<String, Range<usize>>) -> Option<Key> {
         let span = node.span;
         let problem = match node.value {
@@ -252,7 +252,7 @@ impl<'s> Reader<'s, '_> {
                 }
             },
             _ => self
-                .error(code::KEY_NOT_TEXT, "a key must be text", span, "this can not be a key")
+                .error(code::KEY_NOT_TEXT, "a key must be text", span, "this cannot be a key")
                 .help("write `key: value`; a text that begins with [, {, ? or ~ needs quotes"),
         };
         self.problems.push(problem);
@@ -322,7 +322,7 @@ impl<'s> Reader<'s, '_> {
             "plans know no such type"
         };
         let problem = self
-            .error(code::UNKNOWN_TAG, &format!("the YAML tag `{name}` can not stand here"), place, label)
+            .error(code::UNKNOWN_TAG, &format!("the YAML tag `{name}` cannot stand here"), place, label)
             .help("leave the tag out; a text that begins with `!` needs quotes");
         self.problems.push(problem);
     }

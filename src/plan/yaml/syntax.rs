@@ -22,7 +22,7 @@ pub(super) fn problem(source: &Source, error: &ScanError) -> Problem {
     let (mut message, mut label, mut help) = words(error.kind(), rest);
     if matches!(error.kind(), ErrorKind::MappingValueNotAllowed) && deeper_than_a_value(text, at) {
         message = "this line is indented deeper than the one above, which has its value already".to_owned();
-        label = "a key can not be here";
+        label = "a key cannot be here";
         help = INDENT.to_owned();
     }
     if let (ErrorKind::MappingValueNotAllowed, Some(kind)) = (error.kind(), bare_step_above(text, at)) {
@@ -90,7 +90,7 @@ fn words(kind: &ErrorKind, rest: &str) -> (String, &'static str, String) {
             "a plan has no aliases; a text with `*` needs quotes",
         ),
         ErrorKind::UnexpectedCharacter { character } => {
-            let message = format!("a value can not begin with `{}`", character.escape_default());
+            let message = format!("a value cannot begin with `{}`", character.escape_default());
             return (message, "here", "put the value in quotes".to_owned());
         }
         ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {

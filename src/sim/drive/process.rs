@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Event, REACTION, Sim};
 use crate::controller::{Controller, Input};
 use crate::engine::{Check, ErrorKind, Fact, Millis, Resolution, RunPhase, RunState, RunStatus, StepError};
-use crate::graph::Lane;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
 
@@ -99,50 +98,24 @@ impl Sim {
         Ok(rollout)
     }
 
-    /// What is in memory is what the journal says.
+    /// What is in memory is what the journal says, also where the clock was set back.
     pub(in crate::sim) fn check_replay(&mut self) {
         let Some(live) = self.state() else { return };
-        match self.replayed() {
-            Ok(stored) => {
-                let (live, was) = (self.fingerprint(live), self.fingerprint(&stored));
-                if live != was {
-                    self.checker.breaks(14, format!("replay differs:\n live {live}\n stored {was}"));
+        let differs = |what: &str, replayed: Result<RunState, String>| match replayed {
+            Ok(stored) if stored == *live => None,
+            Ok(_) => Some(format!("{what}: the state in memory is not the journal's")),
+            Err(why) => Some(format!("{what}: the journal cannot be replayed: {why}")),
+        };
+        let broken = differs("replayed", self.replayed())
+            .or_else(|| differs("replayed with a clock that was set back", self.replayed_set_back()));
+        match broken {
+            Some(what) => self.checker.breaks(14, what),
+            None => {
+                if let Ok(stored) = self.replayed() {
+                    self.reject_illegal_facts(stored);
                 }
-                match self.replayed_set_back().map(|rollout| self.fingerprint(&rollout)) {
-                    Ok(set_back) if set_back == live => {}
-                    Ok(set_back) => self.checker.breaks(
-                        14,
-                        format!(
-                            "a clock that was set back changes the replay:\n live {live}\n then {set_back}"
-                        ),
-                    ),
-                    Err(why) => self.checker.breaks(14, format!("after a clock that was set back: {why}")),
-                }
-                self.reject_illegal_facts(stored);
             }
-            Err(why) => self.checker.breaks(14, format!("the journal can not be replayed: {why}")),
         }
-    }
-
-    pub(super) fn fingerprint(&self, rollout: &RunState) -> String {
-        let mut text = format!(
-            "{:?} {:?} {:?} {:?} {} {:?};",
-            rollout.phase(),
-            rollout.failures(),
-            rollout.wave(),
-            rollout.paused(),
-            rollout.is_aborted(),
-            rollout.left_disabled()
-        );
-        let lanes =
-            [Lane::Before, Lane::After].into_iter().chain(self.graph.target_indices().map(Lane::Worker));
-        for lane in lanes {
-            if let Lane::Worker(target) = lane {
-                text += &format!(" {:?} {:?}", rollout.worker_state(target), rollout.own_disabled(target));
-            }
-            text += &format!(" {:?}", rollout.step_words(lane));
-        }
-        text
     }
 
     pub(super) fn preflight(&mut self) {

@@ -191,7 +191,7 @@ impl File {
 
     /// A person adds a whole worker; `false`: it stands there already, or the file is not whole.
     pub(in crate::sim) fn person_adds(&mut self, entry: Entry) -> bool {
-        // One of the run that somebody took out, and that is put in again, can not be told from it.
+        // One of the run that somebody took out, and that is put in again, cannot be told from it.
         if self.half.is_some() || self.marks.contains(entry) || !self.entries.insert(entry) {
             return false;
         }

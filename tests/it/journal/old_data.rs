@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use maand::engine::PublicRunState;
 use maand::engine::{AttemptId, Control};
 use maand::journal::{
     FILE, Holder, Journal, JournalError, Mode, Output, OutputWriter, RequestState, RunId, RunLock,
-    StoredState,
 };
 use rusqlite::Connection;
 
@@ -35,7 +35,7 @@ fn is_whole(journal: &Journal) -> RunId {
     journal.verify().unwrap();
     let run = journal.find(None).unwrap();
     let stored = journal.run(&run).unwrap();
-    assert_eq!((stored.state, stored.epoch, stored.last_seq), (StoredState::Failed, 1, 15));
+    assert_eq!((stored.state, stored.epoch, stored.last_seq), (PublicRunState::Failed, 1, 15));
     assert_eq!(stored.header, header(3));
     let facts: Vec<_> = journal.read(&run).unwrap().map(|fact| fact.unwrap().fact).collect();
     assert_eq!(facts[0], started());

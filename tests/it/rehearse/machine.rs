@@ -1,4 +1,4 @@
-//! The machine that a rehearsal runs on: folders that can not be written, a full disk, another user.
+//! The machine that a rehearsal runs on: folders that cannot be written, a full disk, another user.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};

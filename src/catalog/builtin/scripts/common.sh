@@ -40,26 +40,26 @@ away() {
 roll_forward() {
     [ -f "$own/swap/$job" ] || return 0
     stage=$own/stage/$job
-    read -r phase hash <"$own/swap/$job" || fail 105 "can not read $own/swap/$job"
+    read -r phase hash <"$own/swap/$job" || fail 105 "cannot read $own/swap/$job"
     [ -d "$stage" ] || fail 105 "$stage has vanished in the middle of a swap; remove $own/swap/$job and deploy"
     if [ "$phase" = 1 ]; then
         for path in "$jobdir"/* "$jobdir"/.[!.]* "$jobdir"/..?*; do
             name=${path##*/}
             case $name in data | logs | bin) continue ;; esac
             exists "$path" || continue
-            exists "$stage/$name" || away "$path" "$name" || fail 105 "can not move $path away"
+            exists "$stage/$name" || away "$path" "$name" || fail 105 "cannot move $path away"
         done
-        printf '2 %s\n' "$hash" | write "$own/swap/$job" || fail 105 "can not write in $own"
+        printf '2 %s\n' "$hash" | write "$own/swap/$job" || fail 105 "cannot write in $own"
     fi
     for path in "$stage"/* "$stage"/.[!.]* "$stage"/..?*; do
         name=${path##*/}
         exists "$path" || continue
         if exists "$jobdir/$name" && { real_folder "$jobdir/$name" || real_folder "$path"; }; then
-            away "$jobdir/$name" "$name" || fail 105 "can not move $jobdir/$name away"
+            away "$jobdir/$name" "$name" || fail 105 "cannot move $jobdir/$name away"
         fi
-        mv -f -T "$path" "$jobdir/$name" || fail 105 "can not move $path to $jobdir"
+        mv -f -T "$path" "$jobdir/$name" || fail 105 "cannot move $path to $jobdir"
     done
-    printf '%s\n' "$hash" | write "$own/tree/$job" || fail 105 "can not write in $own"
+    printf '%s\n' "$hash" | write "$own/tree/$job" || fail 105 "cannot write in $own"
     rm -f "$own/swap/$job"
     rm -rf "$stage" "$own/old/$job"
 }

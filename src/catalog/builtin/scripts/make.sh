@@ -2,12 +2,12 @@
 action=$MAAND_ACTION hash=$MAAND_HASH look=$MAAND_LOOK deploy=$MAAND_DEPLOY
 roll_forward
 boot=$(cat "$boot_file" 2>/dev/null || echo none)
-mkdir -p "$own/receipt" || fail 105 "can not make $own/receipt"
+mkdir -p "$own/receipt" || fail 105 "cannot make $own/receipt"
 
 # receipt STATE: what was done last, and how far it came.
 receipt() {
     printf 'state %s\naction %s\nhash %s\ndeploy %s\nboot %s\n' "$1" "$action" "$hash" "$deploy" "$boot" |
-        write "$own/receipt/$job" || fail 105 "can not write $own/receipt/$job"
+        write "$own/receipt/$job" || fail 105 "cannot write $own/receipt/$job"
 }
 
 was_state='' was_action='' was_hash='' was_deploy='' was_boot=''
@@ -48,7 +48,7 @@ if [ "$was_of_kind" = yes ] && [ "$was_state" = done ] && [ "$was_boot" = "$boot
 fi
 
 receipt begun
-cd "$jobdir" || fail 105 "can not enter $jobdir"
+cd "$jobdir" || fail 105 "cannot enter $jobdir"
 clean_environment
 make "$target" </dev/null
 code=$?

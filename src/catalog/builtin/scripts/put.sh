@@ -3,7 +3,7 @@ hash=$MAAND_HASH
 roll_forward
 stage=$own/stage/$job
 rm -rf "$stage" "$own/old/$job"
-mkdir -p "$stage" "$jobdir" "$own/receipt" "$own/swap" "$own/tree" || fail 105 "can not make folders in $dir"
+mkdir -p "$stage" "$jobdir" "$own/receipt" "$own/swap" "$own/tree" || fail 105 "cannot make folders in $dir"
 # Files get the time of this moment (-m) by the worker's own clock: what make has built in bin/ from older
 # ones is built again.
 if ! tar -xmpof - -C "$stage"; then
@@ -16,7 +16,7 @@ if [ "$(cat "$stage/.maand-end" 2>/dev/null)" != "$hash" ]; then
     fail 104 "the files of $job did not arrive whole"
 fi
 rm -f "$stage/.maand-end"
-# On disk before the swap is promised; file systems that can not say so are taken as they are.
+# On disk before the swap is promised; file systems that cannot say so are taken as they are.
 sync -f "$stage" 2>/dev/null || :
-printf '1 %s\n' "$hash" | write "$own/swap/$job" || fail 105 "can not write in $own"
+printf '1 %s\n' "$hash" | write "$own/swap/$job" || fail 105 "cannot write in $own"
 roll_forward

@@ -3,7 +3,7 @@ target=$MAAND_TARGET
 [ "$target" = status ] || roll_forward
 [ -f "$jobdir/Makefile" ] || exit 100
 command -v make >/dev/null 2>&1 || fail 101 "make is not installed here"
-cd "$jobdir" || fail 105 "can not enter $jobdir"
+cd "$jobdir" || fail 105 "cannot enter $jobdir"
 clean_environment
 make "$target" </dev/null
 code=$?

@@ -173,7 +173,7 @@ struct ForecastJson<'a> {
 
 /// The document and a line end.
 pub(super) fn render(shown: &Shown<'_>) -> String {
-    // Maps with keys that are no strings are the only thing that can not be written; there are none.
+    // Maps with keys that are no strings are the only thing that cannot be written; there are none.
     let mut text = serde_json::to_string_pretty(&document(shown)).unwrap_or_default();
     text.push('\n');
     text

@@ -17,7 +17,7 @@ const HOSTS: usize = 5;
 /// Of more jobs than this the first are shown.
 const JOBS: usize = 20;
 
-/// Writing into a `String` can not fail, so results of `writeln!` are dropped.
+/// Writing into a `String` cannot fail, so results of `writeln!` are dropped.
 pub(super) fn render(shown: &Shown<'_>) -> String {
     let graph = shown.graph;
     let mut text = String::new();

@@ -88,7 +88,7 @@ pub(super) fn known(file: Option<&str>, plan: &Plan, context: &Context) -> Resul
     Ok(Durations { from, samples })
 }
 
-/// From the journal of the bucket, where there is one. One that can not be read teaches nothing, and
+/// From the journal of the bucket, where there is one. One that cannot be read teaches nothing, and
 /// is no reason not to simulate.
 fn learnt(plan: &Plan, context: &Context) -> BTreeMap<String, Vec<i64>> {
     let history = Bucket::find(context.bucket.as_deref())
@@ -113,7 +113,7 @@ fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
     let wrong = |why: String| {
         Problem::error(
             "maand::cli::unreadable_durations",
-            format!("the durations `{path}` can not be read: {why}"),
+            format!("the durations `{path}` cannot be read: {why}"),
         )
         .help("write a JSON object of kinds of steps and durations: {\"deploy\": \"20s\", \"boot\": \"90s\"}")
     };

@@ -18,7 +18,7 @@ pub(super) struct Heading<'a> {
 
 pub(super) fn render(heading: &Heading<'_>, answer: &Estimate) -> String {
     let mut text = String::new();
-    // Writing into a string can not fail.
+    // Writing into a string cannot fail.
     let _ = write_all(&mut text, heading, answer);
     text
 }
