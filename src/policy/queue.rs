@@ -268,10 +268,10 @@ impl Queue {
     /// Whether somebody of the open waves waits for nothing but peers that are not well: the one in front may
     /// never start as things stand, and the run goes on all the same when they have recovered.
     pub fn waits_for_health(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> bool {
-        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
         // Workers of a kind are alike in all that counts here, but for those that are down already.
-        let firsts = open.filter_map(|kind| self.kinds[*kind as usize].queued.first());
-        firsts.chain(&self.returned).any(|target| admission.waits_for_health(*target, now_ms))
+        self.firsts(conditions)
+            .chain(self.returned.iter().copied())
+            .any(|target| admission.waits_for_health(target, now_ms))
     }
 
     fn nobody(&mut self, target: TargetIx, reason: Reason) -> Pick {
@@ -281,9 +281,7 @@ impl Queue {
 
     /// The first of each kind of the open waves and the exceptions, in order.
     fn candidates(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Vec<Candidate> {
-        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
-        let mut targets: Vec<TargetIx> =
-            open.filter_map(|kind| self.kinds[*kind as usize].queued.first().copied()).collect();
+        let mut targets: Vec<TargetIx> = self.firsts(conditions).collect();
         let apart = self.returned.iter().copied().chain(admission.unhealthy_targets());
         targets.extend(apart.filter(|target| {
             self.contains(*target) && self.kind(*target).constraint.wave <= conditions.current_wave
@@ -312,6 +310,18 @@ impl Queue {
         ranked
             .sort_unstable_by(|a, b| (a.0.cmp(&b.0)).then_with(|| b.1.cmp(&a.1)).then_with(|| a.2.cmp(&b.2)));
         ranked.into_iter().map(|(_, _, target)| one(target)).collect()
+    }
+
+    /// Of each kind of the open waves the first, and where that was put back, the first that was not: it
+    /// may start where one that is down already may not.
+    fn firsts(&self, conditions: &Conditions) -> impl Iterator<Item = TargetIx> + '_ {
+        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
+        open.flat_map(|kind| {
+            let queued = &self.kinds[*kind as usize].queued;
+            let first = queued.first().copied();
+            let fresh = queued.iter().copied().find(|target| !self.returned.contains(target));
+            first.into_iter().chain(fresh.filter(|fresh| Some(*fresh) != first))
+        })
     }
 
     fn is_starved(&self, target: TargetIx) -> bool {
