@@ -57,7 +57,7 @@ pub(super) fn catalog_error(error: CatalogError) -> CliError {
         }
         CatalogError::Broken(why) => CliError::new(
             Exit::Failed,
-            Problem::error("maand::catalog", why)
+            Problem::error("maand::catalog", why.to_string())
                 .help("the bucket's data folder or this machine is in the way"),
         ),
     }

@@ -283,7 +283,7 @@ fn run(graph: &RolloutGraph, events: &[Event]) {
                         None
                     }
                 };
-                assert_eq!(picked, expected, "the queue differs from asking everybody");
+                assert_eq!(picked, expected, "the queue differs from asking about every worker");
                 if let Some(target) = picked {
                     assert_eq!(admission.verdict(target, model.now, &conditions), Verdict::Admit);
                     let was_down = model.down.contains(&target);
@@ -471,8 +471,8 @@ fn a_worker_with_many_jobs_is_not_starved_by_its_simpler_peers() {
             active.push_back(target);
             order.push(target);
         }
-        // One at a time: the two jobs are never free together unless somebody waits for that.
-        let done = active.pop_front().expect("somebody is active, or the queue would be stuck");
+        // One at a time: the two jobs are never free together unless one worker waits for that.
+        let done = active.pop_front().expect("a worker is active, or the queue would be stuck");
         admission.succeeded(done);
     }
     let place = order.iter().position(|target| *target == TargetIx(2)).unwrap();

@@ -18,7 +18,7 @@ pub enum Verdict {
     Refuse(Reason),
 }
 
-/// Why a worker has to wait, with the numbers that a person needs to judge it.
+/// Why a worker has to wait, with the numbers that an operator needs to judge it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
@@ -55,12 +55,12 @@ pub enum Reason {
         available: u32,
         /// Allocations that count.
         of: u32,
-        /// So many must stay.
+        /// Minimum number that stays available.
         wants: u32,
         /// Workers of the run that hold it down.
         held_by: Vec<TargetIx>,
     },
-    /// These jobs were not looked at recently enough.
+    /// These jobs were not observed recently enough.
     Observation {
         /// Which.
         jobs: Vec<JobIx>,
@@ -86,6 +86,6 @@ pub enum Reason {
         /// How many are allowed.
         allowed: u32,
     },
-    /// Somebody paused the run.
+    /// An operator paused the run.
     Paused,
 }

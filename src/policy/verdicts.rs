@@ -48,13 +48,15 @@ fn what_binds_everybody_comes_first() {
     now.paused = true;
     assert!(said(&graph, &admission, 0, 0, &now).starts_with("waits: the run is paused"));
     now.failures = 1;
-    assert!(said(&graph, &admission, 0, 0, &now).starts_with("will not start: 1 failed and 0 may"));
+    assert!(
+        said(&graph, &admission, 0, 0, &now).starts_with("will not start: 1 failed, and max_failures is 0")
+    );
     assert_eq!(admission.active(), 2);
     admission.failed(TargetIx(1), true);
     assert_eq!((admission.active(), admission.down_now().len()), (1, 2), "a failed worker holds no place");
 }
 
-/// Both may be back, and nobody knows: they do not wait for each other, and are not taken down together.
+/// Both may be back, and it is not known: they do not wait for each other, and are not taken down together.
 #[test]
 fn workers_that_were_away_start_again_one_after_the_other() {
     let budget = budget("api", BudgetBound::MinAvailable(Amount::Count(2)));
@@ -83,7 +85,7 @@ fn budgets_wait_for_those_that_hold_them() {
         graph(|plan| plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(2)))]);
     let mut admission = Admission::new(&graph);
     let now = Conditions::default();
-    assert_eq!(said(&graph, &admission, 0, 0, &now), "waits: the health of `api` has to be looked at first");
+    assert_eq!(said(&graph, &admission, 0, 0, &now), "waits: the health of `api` has to be checked first");
     admission.observed(&[API], &[], 0);
     assert_eq!(said(&graph, &admission, 0, OBSERVATION_FRESH_MS, &now), "may start now");
     let stale = admission.verdict(TargetIx(0), OBSERVATION_FRESH_MS + 1, &now);
@@ -92,7 +94,7 @@ fn budgets_wait_for_those_that_hold_them() {
     let held = "waits: job `api` has 2 of 3 available and wants 2; unblocks when 10.0.0.2 finishes";
     assert_eq!(said(&graph, &admission, 0, 0, &now), held);
     assert_eq!(said(&graph, &admission, 0, 99_999, &now), held, "no observation could help");
-    // Back up, and not yet seen: looked at before anybody relies on it.
+    // Back up, and not yet seen: observed before anything relies on it.
     admission.succeeded(TargetIx(1));
     assert!(matches!(admission.verdict(TargetIx(0), 0, &now), Verdict::Wait(Reason::Observation { .. })));
     admission.observed(&[API], &[(WorkerIx(1), API)], 1);

@@ -101,17 +101,18 @@ impl Access {
 
 /// `Ok` with standard output for exit code 0.
 pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, ScriptError> {
-    if let Some(message) = crate::ssh::sudo_refused(host.as_str(), &completion) {
-        return Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
-    }
-    if let Some(reason) = NotRun::of(&completion) {
-        let kind = match reason {
-            NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
-            _ => ErrorKind::Command,
-        };
-        return Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
-    }
     match completion {
+        Completion::NotRun { reason: NotRun::Sudo, stderr } => {
+            let message = crate::ssh::describe_sudo_refusal(host.as_str(), &stderr);
+            Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)))
+        }
+        Completion::NotRun { reason, .. } => {
+            let kind = match reason {
+                NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
+                _ => ErrorKind::Command,
+            };
+            Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))))
+        }
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
         Completion::Exited { code, stdout, stderr } => Err(ScriptError::Exit { code, stdout, stderr }),
         Completion::Unknown { why, .. } => Err(ScriptError::Unknown(why)),

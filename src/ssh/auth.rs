@@ -1,6 +1,4 @@
 //! Authentication: the key files, then the agent.
-//!
-//! It must not know where the keys are from.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,19 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::private_key::{Outside, look};
+use super::private_key::{Outside, inspect};
 use super::route::{Hop, Key};
 use super::settings::{AskPassphrase, Settings};
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
 
-/// Passphrases that a person has given, so that nobody is asked twice.
+/// Passphrases that the operator has given, so that each is asked for once.
 #[derive(Default)]
 pub(super) struct Passphrases(Mutex<HashMap<PathBuf, Option<String>>>);
 
 impl Passphrases {
     fn of(&self, key: &Path, ask: Option<&AskPassphrase>) -> Option<String> {
-        // The lock is held while a person types: one question, all threads wait for the one answer.
+        // The lock is held while the operator types: one question, all threads wait for the one answer.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(key.to_owned()).or_insert_with(|| ask.and_then(|ask| ask(key))).clone()
     }
@@ -98,7 +96,7 @@ pub(super) fn authenticate(
     let why = match tried.as_slice() {
         [] => "there is no key to try: no key file and no agent".into(),
         tried => format!(
-            "it takes none of: {}; the public half of one belongs into ~{}/.ssh/authorized_keys there",
+            "it takes none of: {}; the public half of one belongs in ~{}/.ssh/authorized_keys there",
             tried.join(", "),
             hop.user
         ),
@@ -117,7 +115,7 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
     };
     let cut = is_cut(&error) || wire.socket.is_closed();
     if cut {
-        // PAM tells why nobody may log in by a banner, and then hangs up. libssh2 has it among what it has
+        // PAM tells by a banner why logins are refused, and then hangs up. libssh2 has it among what it has
         // received, and looks at it only when it asks for the ways to log in.
         let _ = wire.drive(until, cancel, |session| session.auth_methods(&hop.user).map(drop));
     }
@@ -198,7 +196,7 @@ fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<O
         return Err(key_file(key, &why));
     }
     let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
-    let Outside { is_encrypted, public_line } = look(&text);
+    let Outside { is_encrypted, public_line } = inspect(&text);
     if !is_encrypted {
         return Ok(Some(Usable { text, public_line, passphrase: None }));
     }

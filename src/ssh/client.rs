@@ -1,7 +1,5 @@
 //! [`Ssh2Remote`]: the transport over libssh2. Connects along a route, checks each host key, logs in,
 //! and retries a handshake that the server dropped.
-//!
-//! It must not know what the connections are used for.
 
 use std::io::Read;
 use std::path::Path;

@@ -5,8 +5,8 @@
 //! Read here and not by a crate: what counts is what is refused, and that values stay as written until
 //! a hop is put together. Patterns are ssh's own: to `globset` the brackets of an address are a class.
 //!
-//! Other keywords have no say here, but for ProxyCommand, which would change where a connection goes:
-//! it is an error for the hosts it is meant for. It must not know the bucket.
+//! Other keywords have no say here, but for ProxyCommand, which would change where a connection goes: it is
+//! an error for the hosts it is meant for.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Bounds how many handshakes are in flight per address and per jump host.
 //!
 //! sshd's `MaxStartups` drops connections at random when more than 10 are not yet authenticated
-//! (`sshd_config(5)`), so we keep below it. It must not know what a handshake is.
+//! (`sshd_config(5)`), so we keep below it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::NotRun;
 use crate::boot::LookFailure;
 use crate::bucket::Host;
 
@@ -22,7 +23,7 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks for the end; whoever waits notices within 200 ms.
+    /// Asks for the end; each wait ends within 200 ms.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -77,8 +78,8 @@ pub struct Script {
     pub env: Vec<(String, String)>,
     /// The whole of it, from being sent to its trailer.
     pub deadline: Duration,
-    /// The worker ends the script's process group at the deadline by itself, also when nobody hears it any
-    /// more. Scripts with `lock` have one always; another without it ends like any command over SSH when
+    /// The worker ends the script's process group at the deadline by itself, also when the connection is
+    /// gone. Scripts with `lock` have one always; another without it ends like any command over SSH when
     /// its sender has gone.
     pub watchdog: bool,
     /// Ends without output for this long.
@@ -123,6 +124,13 @@ pub enum Completion {
         /// Standard error.
         stderr: Captured,
     },
+    /// The worker said before the script began that it does not run it: nothing has happened.
+    NotRun {
+        /// Why.
+        reason: NotRun,
+        /// What was printed about it on standard error.
+        stderr: Captured,
+    },
     /// It was sent and no trailer came back: it may have run, in part, wholly, or not at all, and it
     /// may still be running.
     Unknown {
@@ -162,7 +170,7 @@ pub enum ConnectError {
     Unreachable {
         /// Address and port.
         addr: String,
-        /// The system's words.
+        /// What the system says.
         why: String,
     },
     /// No answer to the TCP connect.
@@ -178,7 +186,7 @@ pub enum ConnectError {
     Handshake {
         /// Address and port.
         addr: String,
-        /// libssh2's words.
+        /// What libssh2 says.
         why: String,
     },
     /// Something is there, and the login did not come to its end in time.
@@ -232,7 +240,7 @@ pub enum ConnectError {
         why: String,
     },
     /// Logins are off: the worker is booting or shutting down.
-    #[error("{addr} lets nobody log in now: {message}")]
+    #[error("{addr} accepts no login now: {message}")]
     NoLogin {
         /// Address and port.
         addr: String,
@@ -253,7 +261,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What it says about the worker, to somebody who watches it go down or come back.
+    /// What it says about a worker that is watched while it goes down or comes back.
     pub fn look_failure(&self) -> LookFailure {
         match self {
             error if error.is_final() => LookFailure::Final,
@@ -263,12 +271,12 @@ impl ConnectError {
             Self::AuthRefused { .. } => LookFailure::AuthRefused,
             Self::NoLogin { .. } => LookFailure::NoLogin,
             Self::Jump { source, .. } => source.look_failure(),
-            // Given up, too: whoever gave it up does not ask.
+            // Given up, too: the one who gave it up does not ask.
             _ => LookFailure::Lost,
         }
     }
 
-    /// Whether trying again cannot help until a person has acted.
+    /// Whether trying again cannot help until an operator has acted.
     pub fn is_final(&self) -> bool {
         match self {
             Self::HostKeyChanged { .. } | Self::HostKeyUnknown { .. } | Self::KeyFile { .. } => true,

@@ -188,7 +188,7 @@ fn a_job_whose_stop_fails_says_how_to_be_rid_of_it() {
     bench.expect(0, &["build"]);
     let report = bench.json(1, &["deploy"]);
     let (how, detail) = outcome(&report, &bench.host(0));
-    assert!(how == "failed" && detail.contains("mend jobs/api/Makefile on the worker"), "{report}");
+    assert!(how == "failed" && detail.contains("fix jobs/api/Makefile on the worker"), "{report}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What was deployed is carried over; what is gone is marked for removal, or forgotten when it was
 //! never deployed. The state is worked out as a whole and saved in one transaction, so a failed build
-//! changes nothing. It contacts nobody.
+//! changes nothing. It contacts no worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub(crate) struct Built {
     pub(crate) state: State,
     /// The file list of each content hash.
     pub(crate) trees: Vec<(String, Tree)>,
-    /// What a person should know.
+    /// What the operator should know.
     pub(crate) warnings: Problems,
 }
 

@@ -16,7 +16,7 @@ use crate::plan::suggest::suggest;
 use crate::plan::{Problem, Problems, counted};
 use crate::ssh::Remote;
 
-/// One run of `make` may take this long where nobody says otherwise.
+/// One run of `make` may take this long unless the caller says otherwise.
 pub const MAKE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The built-in catalog of a bucket.
@@ -115,7 +115,7 @@ fn unknown(code: &'static str, what: &str, name: &str, known: &[&str]) -> Proble
 
 impl Catalog for Builtin {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { contacts_every_worker: false, scoped_deploy: true }
+        Capabilities { contacts_every_worker: false }
     }
 
     fn build(&self, call: &Call) -> Result<(), CatalogError> {

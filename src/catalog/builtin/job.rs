@@ -37,7 +37,7 @@ pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result
     let wire = Wire::new(engine.remote.as_ref(), call);
     let hosts: BTreeSet<Host> = targeted.iter().map(|(key, _)| key.host.clone()).collect();
     let hosts: Vec<Host> = hosts.into_iter().collect();
-    let seen = sync::look(&wire, &state, &hosts);
+    let seen = sync::check_workers(&wire, &state, &hosts);
     let to_be_noted: Vec<Host> = seen.iter().filter(|(_, s)| s.to_be_noted).map(|(h, _)| h.clone()).collect();
     if !to_be_noted.is_empty() {
         sync::note(&mut store, &mut state, &to_be_noted)?;

@@ -1,7 +1,6 @@
 //! `run_command`: a user's shell text on many workers, a few at a time, with honest outcomes.
 //!
-//! This module knows the transport and how a reboot looks from outside. It must not know jobs, nor
-//! print: whoever calls it sees the output as it comes through an [`Observer`].
+//! This module knows the transport and how a reboot looks from outside.
 
 mod lines;
 mod one;
@@ -32,7 +31,7 @@ pub struct CommandRequest {
     pub timeout: Duration,
     /// The worker ends it then by itself, also when we are gone by then.
     pub watchdog: bool,
-    /// So long a worker that went away may take to come back.
+    /// Maximum time for a worker that went down to come back.
     pub back_within: Duration,
     /// Instead of a sliding window: whole batches, with a check after each.
     pub batches: bool,
@@ -55,7 +54,7 @@ pub trait Observer: Sync {
     fn after_batch(&self) -> Result<(), String>;
 }
 
-/// How it went on one worker.
+/// The result on one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandResult {
     /// The worker.

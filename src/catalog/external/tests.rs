@@ -128,7 +128,7 @@ fn what_was_enabled_again_is_started_first_where_the_deploy_would_wait_for_it() 
     assert_eq!(report.workers[&host("h1")], WorkerOutcome::Ok { evidence: "2 started".into() });
     let expected =
         ["<h1> note: api: make start, over SSH", "deployed", "<h1> note: api: make restart, over SSH"];
-    assert_eq!(*made.lines.lock().unwrap(), expected, "nobody waits for db, which is disabled nowhere");
+    assert_eq!(*made.lines.lock().unwrap(), expected, "no one waits for db, which is disabled nowhere");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn what_others_did_in_between_is_said() {
     made.workers.agree(&snapshot(9, &["api"], &["h1"]));
     let report = made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap();
     let WorkerOutcome::Ok { evidence } = &report.workers[&host("h1")] else { panic!("{report:?}") };
-    assert_eq!(evidence, "nothing to do; somebody else deployed in between (update_seq 7 -> 9)");
+    assert_eq!(evidence, "nothing to do; another process deployed in between (update_seq 7 -> 9)");
     assert!(made.lines.lock().unwrap().iter().any(|line| line.contains("update_seq 7 -> 9")));
 }
 

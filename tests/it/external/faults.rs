@@ -138,7 +138,7 @@ steps:
     bench.fleet.sh_ok(0, "rm /root/wait");
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(format!("{stdout}{stderr}").contains("somebody else deployed"), "{stdout}{stderr}");
+    assert!(format!("{stdout}{stderr}").contains("another process deployed"), "{stdout}{stderr}");
     assert!((0..2).all(|i| bench.is_up(i)));
     bench.assert_no_overlap();
 }
