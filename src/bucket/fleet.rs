@@ -269,9 +269,9 @@ pub struct JobIx(pub u32);
 /// One job on one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Allocation {
-    /// What.
+    /// The job that runs there.
     pub job: JobIx,
-    /// Where.
+    /// The worker that it runs on.
     pub worker: WorkerIx,
     /// `disabled.json` covers it.
     pub disabled: bool,

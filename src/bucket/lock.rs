@@ -60,7 +60,7 @@ pub enum LockError {
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who.
+        /// What the holder wrote about itself.
         holder: Option<Box<Holder>>,
     },
     /// The caller gave up.

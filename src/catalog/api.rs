@@ -32,7 +32,7 @@ pub struct Call {
 /// Which controller is acting; a worker refuses an epoch below the highest it has seen of that run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
-    /// The run.
+    /// The id of the run.
     pub run: String,
     /// Goes up with each take-over.
     pub epoch: u64,
@@ -61,12 +61,12 @@ pub enum WorkerOutcome {
     },
     /// It could not be reached; nothing was done there.
     Unreachable {
-        /// Why.
+        /// The error of the connection.
         error: String,
     },
     /// Something was sent and the answer was lost.
     Unknown {
-        /// Why.
+        /// What cut the answer off.
         why: String,
     },
 }
@@ -148,7 +148,7 @@ pub struct AllocationReport {
     pub host: Host,
     /// What was (to be) done.
     pub action: Action,
-    /// Why.
+    /// Why that was (to be) done, in one line.
     pub reason: String,
     /// How it went; `None` in a dry run and where nothing was to do.
     pub outcome: Option<WorkerOutcome>,

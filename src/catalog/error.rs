@@ -56,7 +56,7 @@ pub enum BrokenCatalog {
     /// A database of another program.
     #[error("{} is not a catalog of maand", path.display())]
     Foreign {
-        /// The file.
+        /// The file that was taken for a catalog.
         path: PathBuf,
     },
     /// Its schema is newer than this program.

@@ -9,16 +9,16 @@ use crate::plan::{Amount, Budget, BudgetBound, Concurrency, Plan, WaveSize};
 /// A number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resolved {
-    /// The number.
+    /// The number that applies.
     pub value: u32,
-    /// In words: "10% of 15 is 1.5, rounded down to 1".
+    /// How it came about: "10% of 15 is 1.5, rounded down to 1".
     pub how: String,
 }
 
 /// What must stay available of one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobBudget {
-    /// The job.
+    /// The job that the budget protects.
     pub job: JobIx,
     /// Its enabled allocations in the whole bucket.
     pub of: u32,

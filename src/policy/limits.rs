@@ -9,7 +9,7 @@ use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 /// `spread`, resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpreadLimit {
-    /// The tag.
+    /// The tag whose values are the failure domains.
     pub tag: String,
     /// Maximum number of its values that are disturbed at a time.
     pub at_most: u64,

@@ -36,7 +36,7 @@ pub enum Pick {
     Refuse {
         /// The first of the queue.
         target: TargetIx,
-        /// Why.
+        /// Why it will not start.
         reason: Reason,
     },
     /// The queue is empty.

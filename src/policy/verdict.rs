@@ -38,7 +38,7 @@ pub enum Reason {
     },
     /// Other failure domains are disturbed.
     Spread {
-        /// The tag.
+        /// The tag whose values are the failure domains.
         tag: String,
         /// This worker's value of it.
         domain: String,
@@ -49,7 +49,7 @@ pub enum Reason {
     },
     /// A job would have too few allocations available.
     Budget {
-        /// The job.
+        /// The job whose budget has no room.
         job: JobIx,
         /// Available now.
         available: u32,
@@ -62,7 +62,7 @@ pub enum Reason {
     },
     /// These jobs were not observed recently enough.
     Observation {
-        /// Which.
+        /// The jobs that have to be observed first.
         jobs: Vec<JobIx>,
     },
     /// The window is closed.

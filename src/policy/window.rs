@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_said() {
+    fn what_cannot_be_is_said() {
         assert!(Schedule::new(&window("Europe/Berln", "22:00", "05:00", &ALL)).is_none());
         let never = schedule("UTC", "22:00", "05:00", &[]);
         assert!(!ever_opens(&never));

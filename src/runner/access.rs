@@ -123,7 +123,9 @@ pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Scrip
 pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
     match error {
         ConnectError::Refused { .. } => ErrorKind::Refused,
-        ConnectError::Unreachable { .. } | ConnectError::Cancelled => ErrorKind::Unreachable,
+        ConnectError::Unreachable { .. } | ConnectError::Config { .. } | ConnectError::Cancelled => {
+            ErrorKind::Unreachable
+        }
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
         ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
         ConnectError::HostKeyChanged { .. } => ErrorKind::HostKeyChanged,
@@ -188,10 +190,5 @@ pub(super) fn last_lines(stdout: &Captured, stderr: &Captured) -> Option<String>
 
 /// In words, what is not known.
 pub(super) fn unknown_words(why: &UnknownWhy) -> String {
-    match why {
-        UnknownWhy::ConnectionLost(words) => format!("the connection was lost ({words})"),
-        UnknownWhy::Deadline(after) => format!("no end within {after:?}"),
-        UnknownWhy::Silence(after) => format!("nothing was heard for {after:?}"),
-        UnknownWhy::Cancelled => "it was given up".into(),
-    }
+    why.to_string()
 }

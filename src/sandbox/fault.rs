@@ -105,9 +105,9 @@ impl fmt::Display for FaultKind {
 /// A fault that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The worker that it happens to.
     pub host: Host,
-    /// What.
+    /// What goes wrong there.
     pub kind: FaultKind,
     /// Not before this step of the plan begins on the worker
     /// ([`Sandbox::step_begins`](super::Sandbox::step_begins)); `None`: at once.

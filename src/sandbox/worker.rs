@@ -57,9 +57,9 @@ pub struct Boot {
 /// One line of a worker's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogEntry {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -77,7 +77,7 @@ pub enum Event {
     WentDown,
     /// A reboot was asked for.
     RebootAsked {
-        /// With these words.
+        /// The command that asked.
         by: String,
         /// Whether it reboots.
         obeyed: bool,
@@ -103,19 +103,19 @@ pub enum Event {
     },
     /// Text of the user's own was recorded and not executed.
     NotExecuted {
-        /// The text.
+        /// The command or script that was recorded.
         text: String,
         /// What was answered.
         code: i32,
     },
     /// A fault happened.
     FaultHappened {
-        /// Which.
+        /// The fault as it is written on the command line.
         fault: String,
     },
     /// What a stand-in has to say.
     Note {
-        /// Its words.
+        /// What it says.
         text: String,
     },
 }

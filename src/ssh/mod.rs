@@ -24,6 +24,7 @@ mod visible;
 mod wire;
 
 pub use client::Ssh2Remote;
+pub use config::{BadLine, ConfigError};
 pub use frame::{NotRun, describe_sudo_refusal};
 pub use group::{FENCED, Group, end_group, fence_snippet};
 pub use remote::*;

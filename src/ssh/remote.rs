@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::NotRun;
+use super::{ConfigError, NotRun};
 use crate::boot::LookFailure;
 use crate::bucket::Host;
 
@@ -126,7 +126,7 @@ pub enum Completion {
     },
     /// The worker said before the script began that it does not run it: nothing has happened.
     NotRun {
-        /// Why.
+        /// Why it does not.
         reason: NotRun,
         /// What was printed about it on standard error.
         stderr: Captured,
@@ -144,15 +144,19 @@ pub enum Completion {
 }
 
 /// Why nothing more is known of a script that was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownWhy {
     /// The connection ended.
+    #[error("the connection was lost ({0})")]
     ConnectionLost(String),
     /// The whole took longer than its deadline.
+    #[error("no end within {0:?}")]
     Deadline(Duration),
     /// Nothing was heard for this long.
+    #[error("nothing was heard for {0:?}")]
     Silence(Duration),
     /// We gave it up.
+    #[error("it was given up")]
     Cancelled,
 }
 
@@ -173,12 +177,20 @@ pub enum ConnectError {
         /// What the system says.
         why: String,
     },
+    /// The user's ssh config cannot be used for it.
+    #[error("{host} cannot be reached: {source}")]
+    Config {
+        /// The worker.
+        host: String,
+        /// What is wrong with the config.
+        source: ConfigError,
+    },
     /// No answer to the TCP connect.
     #[error("no answer from {addr} within {after:?}")]
     TimedOut {
         /// Address and port.
         addr: String,
-        /// The bound.
+        /// How long an answer was waited for.
         after: Duration,
     },
     /// The SSH handshake failed or was dropped.
@@ -224,7 +236,7 @@ pub enum ConnectError {
     /// Our key was refused.
     #[error("{user}@{addr} refused the authentication: {why}")]
     AuthRefused {
-        /// The user.
+        /// The user that the login was for.
         user: String,
         /// Address and port.
         addr: String,
@@ -234,9 +246,9 @@ pub enum ConnectError {
     /// The key file cannot be used (missing, readable by others, passphrase).
     #[error("key file {path}: {why}")]
     KeyFile {
-        /// Which.
+        /// The path of the key file.
         path: String,
-        /// Why.
+        /// What is wrong with it.
         why: String,
     },
     /// Logins are off: the worker is booting or shutting down.
@@ -279,7 +291,10 @@ impl ConnectError {
     /// Whether trying again cannot help until an operator has acted.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::HostKeyChanged { .. } | Self::HostKeyUnknown { .. } | Self::KeyFile { .. } => true,
+            Self::Config { .. }
+            | Self::HostKeyChanged { .. }
+            | Self::HostKeyUnknown { .. }
+            | Self::KeyFile { .. } => true,
             Self::Jump { source, .. } => source.is_final(),
             _ => false,
         }

@@ -212,7 +212,7 @@ fn scripts_with_the_lock_never_overlap_and_one_that_gave_up_never_starts() {
         fleet.sh_ok(0, "touch /root/go");
         assert_eq!(held.join().unwrap(), 0);
     });
-    // Whoever comes next has the lock after the one that gave up.
+    // The next one has the lock after the one that gave up.
     assert_eq!(exited(connect(&remote, &fleet, 0).run(&locked, None)).0, 0);
     assert_eq!(fleet.sh_ok(0, "ls /root"), "go\nran");
 }
@@ -250,7 +250,7 @@ fn a_worker_refuses_a_lower_epoch_of_the_same_run() {
 }
 
 #[test]
-fn a_state_folder_that_can_not_be_written_is_named() {
+fn a_state_folder_that_cannot_be_written_is_named() {
     let Some(fleet) = Fleet::start(1) else { return };
     fleet.sh_ok(0, "mount -t tmpfs -o ro none /var/lib");
     let remote = Ssh2Remote::new(fleet.settings());

@@ -18,7 +18,7 @@ pub(crate) struct Planned {
     pub(crate) job: JobName,
     /// On which worker.
     pub(crate) host: Host,
-    /// What.
+    /// What is done to the allocation.
     pub(crate) action: Action,
     /// Why, in one line for a report.
     pub(crate) reason: String,

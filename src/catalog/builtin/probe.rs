@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_can_not_break_the_request() {
+    fn a_path_cannot_break_the_request() {
         assert_eq!(target("/a b\r\nX: y?q=1"), "/a%20b%0D%0AX:%20y?q=1");
         assert_eq!(target("health"), "/health");
     }

@@ -57,7 +57,7 @@ pub trait Observer: Sync {
 /// The result on one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandResult {
-    /// The worker.
+    /// The worker that the command was for.
     pub host: Host,
     /// How it went.
     pub outcome: CommandOutcome,
@@ -83,7 +83,7 @@ pub enum CommandOutcome {
     },
     /// The worker is there and has not run it: sudo refused, or a shell is missing.
     NotRun {
-        /// Why.
+        /// What the worker said.
         why: String,
     },
     /// It was to reboot and has not: the boot id is as it was.
@@ -98,22 +98,22 @@ pub enum CommandOutcome {
     },
     /// It took longer than allowed and was ended.
     TimedOut {
-        /// The bound.
+        /// The time that it was allowed.
         after: Duration,
     },
     /// It could not be reached; nothing was sent.
     Unreachable {
-        /// Why.
+        /// The error of the connection.
         why: String,
     },
     /// Something was sent and its end was not seen.
     Unknown {
-        /// Why.
+        /// What cut it off.
         why: String,
     },
     /// Its turn did not come.
     NotStarted {
-        /// Why.
+        /// What stopped the operation before.
         why: String,
     },
 }

@@ -128,6 +128,6 @@ fn run(
             Err(format!("ended with {code}: {last}"))
         }
         Completion::NotRun { reason, stderr } => Err(format!("{reason}: {}", stderr.text().trim())),
-        Completion::Unknown { why, .. } => Err(format!("how it ended is not known: {why:?}")),
+        Completion::Unknown { why, .. } => Err(format!("how it ended is not known: {why}")),
     }
 }

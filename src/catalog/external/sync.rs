@@ -17,7 +17,7 @@ use crate::ssh::{Completion, Remote, Script, Shell};
 
 /// Workers that are looked at side by side.
 const PARALLEL: usize = 64;
-/// One look, connecting included.
+/// Bound of one check, connecting included.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// Prints worker.json; 111 where there is none.
@@ -28,7 +28,7 @@ const SHOW: &str = "[ -f \"$MAAND_DIR/worker.json\" ] || exit 111\ncat \"$MAAND_
 pub(super) enum WorkerSync {
     /// It agrees.
     InSync,
-    /// It does not, in words.
+    /// It does not, and how.
     Differs(String),
     /// It could not be asked.
     Down {
@@ -99,9 +99,7 @@ fn check_worker(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Ca
         Completion::NotRun { reason, .. } => {
             WorkerSync::Differs(format!("worker.json could not be read: {reason}"))
         }
-        Completion::Unknown { why, .. } => {
-            WorkerSync::Down { why: format!("the connection was lost: {why:?}"), is_final: false }
-        }
+        Completion::Unknown { why, .. } => WorkerSync::Down { why: why.to_string(), is_final: false },
     }
 }
 

@@ -132,7 +132,7 @@ fn what_was_enabled_again_is_started_first_where_the_deploy_would_wait_for_it() 
 }
 
 #[test]
-fn what_can_not_be_deployed_is_started_all_the_same_and_stays_a_failure() {
+fn what_cannot_be_deployed_is_started_all_the_same_and_stays_a_failure() {
     let mut now = snapshot(7, &["api"], &["h1", "h2"]);
     row(&mut now, "api", "h1").previous_hash = None;
     let made = Made::new("cp 8 data/maand.db; exit 1", &now);
@@ -325,7 +325,7 @@ fn both_forms_of_the_database_say_the_same() {
 }
 
 #[test]
-fn a_person_learns_at_once_who_holds_the_lock() {
+fn an_operator_learns_at_once_who_holds_the_lock() {
     let made = Made::new("true", &snapshot(7, &["api"], &["h1"]));
     let lock = &made.engine.bucket.paths().catalog_lock;
     let _held = lock::acquire(lock, "maand deploy", Duration::ZERO, &|| false).unwrap();

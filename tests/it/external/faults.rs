@@ -1,5 +1,5 @@
 //! What goes wrong during a run on a bucket of upstream's: a crash of the controller while upstream
-//! deploys, a worker unplugged, a person who deploys by hand.
+//! deploys, a worker unplugged, an operator who deploys by hand.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn a_controller_killed_during_its_deploy_is_waited_for_by_the_resume() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(lives(upstream), "it outlives us");
-    // It holds the lock: nobody else may come in.
+    // It holds the lock: no other process may come in.
     let (_, stderr) = bench.expect(4, &["deploy"]);
     assert!(stderr.contains("maand::locked"), "{stderr}");
     let begun = bench.ran().len();

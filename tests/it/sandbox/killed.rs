@@ -113,7 +113,7 @@ fn a_bad_folder_is_a_clear_problem() {
 }
 
 #[test]
-fn a_sandbox_that_can_not_start_leaves_nothing() {
+fn a_sandbox_that_cannot_start_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let options = maand::sandbox::SandboxOptions {
         dir: Some(folder.path().join("sandbox")),

@@ -1,4 +1,4 @@
-//! `build`: the workspace into the database. It contacts nobody, and deletes `tmp/` first.
+//! `build`: the workspace into the database. It contacts no worker, and deletes `tmp/` first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
