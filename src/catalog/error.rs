@@ -14,6 +14,21 @@ pub enum CatalogError {
     /// The workspace or the request is wrong; nothing was changed.
     #[error("{0}")]
     Invalid(Problems),
+    /// There is no catalog to work with yet.
+    #[error("this bucket was never built{}", if *.upstream { ": there is no data/maand.db" } else { "" })]
+    NotBuilt {
+        /// It is the upstream program that has to build it.
+        upstream: bool,
+    },
+    /// The bucket is deployed by an upstream program: its jobs would be started a second time under another id.
+    #[error("{} exists: this bucket is deployed by an upstream maand", .database.display())]
+    UpstreamsBucket {
+        /// The upstream program's database.
+        database: PathBuf,
+    },
+    /// Not a name that a Makefile target can have.
+    #[error("{0:?} cannot be a Makefile target")]
+    BadTarget(String),
     /// Another process holds the lock.
     #[error("{what} is held by {holder}")]
     Locked {

@@ -182,6 +182,9 @@ pub(super) fn refused(error: CatalogError) -> Outcome {
         CatalogError::Locked { what, holder } => {
             Outcome::NotDone { reason: format!("{what} is held by {holder}") }
         }
+        CatalogError::NotBuilt { .. } | CatalogError::UpstreamsBucket { .. } | CatalogError::BadTarget(_) => {
+            Outcome::NotDone { reason: error.to_string() }
+        }
         CatalogError::Cancelled(why) => Outcome::Unknown { why },
         CatalogError::Broken(why) => Outcome::NotDone { reason: why.to_string() },
     }

@@ -26,7 +26,7 @@ pub(crate) struct Built {
 
 /// Reads and checks the workspace; `old` is what the catalog had.
 pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError> {
-    refuse_upstream(bucket).map_err(|problem| CatalogError::Invalid(problem.into()))?;
+    refuse_upstream(bucket)?;
     let (fleet, warnings) = bucket.load_for_build().map_err(CatalogError::Invalid)?;
     let mut problems = warnings;
     if !old.bucket_id.is_empty() && old.bucket_id != fleet.bucket_id {
@@ -80,18 +80,11 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
 }
 
 /// A bucket of upstream's: its jobs would be started a second time under another id.
-pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), Problem> {
+pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), CatalogError> {
     if !bucket.is_upstream() {
         return Ok(());
     }
-    Err(Problem::error(
-        "maand::catalog::upstreams_bucket",
-        format!(
-            "{} exists: this bucket is deployed by an upstream maand",
-            bucket.paths().upstream_db.display()
-        ),
-    )
-    .help("use --engine external; the built-in engine would start every job a second time under another id"))
+    Err(CatalogError::UpstreamsBucket { database: bucket.paths().upstream_db.clone() })
 }
 
 /// The files of a job as they are now.

@@ -13,7 +13,6 @@ use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::locking::{self, WAIT};
 use crate::catalog::{BrokenCatalog, Call, CatalogError};
-use crate::plan::{Problem, Problems};
 
 /// Between two tries.
 const POLL: Duration = Duration::from_millis(50);
@@ -100,7 +99,7 @@ impl<'e> UpstreamSession<'e> {
 
     /// As [`UpstreamSession::read`]; an error where nothing was built yet.
     pub(super) fn built(&mut self) -> Result<Snapshot, CatalogError> {
-        self.read()?.ok_or_else(not_built)
+        self.read()?.ok_or(CatalogError::NotBuilt { upstream: true })
     }
 
     /// Runs `maand ARGS` and looks at what it left.
@@ -171,11 +170,4 @@ fn own_turn<'e>(
         }
         std::thread::sleep(POLL);
     }
-}
-
-pub(super) fn not_built() -> CatalogError {
-    CatalogError::Invalid(Problems::from(
-        Problem::error("maand::catalog::not_built", "this bucket was never built: there is no data/maand.db")
-            .help("run `maand init` and `maand build` of the upstream program first"),
-    ))
 }

@@ -20,7 +20,9 @@ const PARALLEL: usize = 64;
 /// Bound of one check, connecting included.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Prints worker.json; 111 where there is none.
+/// The exit code of [`SHOW`] where there is no worker.json.
+const NO_WORKER_JSON: i32 = 111;
+/// Prints worker.json.
 const SHOW: &str = "[ -f \"$MAAND_DIR/worker.json\" ] || exit 111\ncat \"$MAAND_DIR/worker.json\"\n";
 
 /// What was seen on one worker.
@@ -90,7 +92,9 @@ fn check_worker(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Ca
     };
     match connection.run(&script, None) {
         Completion::Exited { code: 0, stdout, .. } => compare(&stdout.text(), snapshot, id),
-        Completion::Exited { code: 111, .. } => WorkerSync::Differs("there is no worker.json".to_owned()),
+        Completion::Exited { code: NO_WORKER_JSON, .. } => {
+            WorkerSync::Differs("there is no worker.json".to_owned())
+        }
         Completion::Exited { code, stderr, .. } => {
             let said = stderr.text();
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
