@@ -26,18 +26,18 @@ impl Passphrases {
     }
 }
 
-/// What a login came to.
-pub(super) enum AuthFailure {
-    Error(ConnectError),
-    /// The server hung up in the middle; that passes.
+/// A step of a login that did not work.
+pub(super) enum Failure {
+    Final(ConnectError),
+    /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
     Dropped(String),
-    /// The server said nothing for as long as it may.
+    /// The server said nothing for as long as this part of a login may take; that may pass, too.
     Late(&'static str),
 }
 
-impl From<ConnectError> for AuthFailure {
+impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self::Error(error)
+        Self::Final(error)
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn authenticate(
     passphrases: &Passphrases,
     until: Instant,
     cancel: &Cancel,
-) -> Result<(), AuthFailure> {
+) -> Result<(), Failure> {
     let mut tried = Vec::new();
     let mut unusable = None;
     for key in &hop.keys {
@@ -105,11 +105,11 @@ pub(super) fn authenticate(
 }
 
 /// `Ok` when the server merely said no to this one key.
-fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) -> Result<(), AuthFailure> {
+fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
     let error = match stop {
         Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
         Stop::Deadline => {
-            return Err(AuthFailure::Late("no answer to the authentication in time"));
+            return Err(Failure::Late("no answer to the authentication in time"));
         }
         Stop::Failed(error) => error,
     };
@@ -130,7 +130,7 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
         }
     }
     if cut {
-        return Err(AuthFailure::Dropped(format!("cut during authentication: {}", error.message())));
+        return Err(Failure::Dropped(format!("cut during authentication: {}", error.message())));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ssh2::{Channel, MethodType};
 
 use super::HostKeyCheck;
-use super::auth::{self, AuthFailure, Passphrases};
+use super::auth::{self, Failure, Passphrases};
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
 use super::handshake_limiter::{HandshakeLimiters, Pass};
@@ -37,21 +37,6 @@ pub(super) struct Inner {
 impl Inner {
     pub(super) fn profile(&self, host: &Host) -> HostProfile {
         (self.settings.profiles)(host)
-    }
-}
-
-/// A step of connecting that did not work.
-enum Failure {
-    Final(ConnectError),
-    /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
-    Dropped(String),
-    /// The server said nothing for as long as this part of a login may take; that may pass, too.
-    Late(&'static str),
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        Self::Final(error)
     }
 }
 
@@ -143,13 +128,7 @@ impl Ssh2Remote {
         let handshake_until = self.by(deadlines.handshake, until);
         let wire = self.handshake(hop, socket, handshake_until, cancel)?;
         let auth_until = self.by(deadlines.auth, until);
-        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel).map_err(
-            |failure| match failure {
-                AuthFailure::Error(error) => Failure::Final(error),
-                AuthFailure::Dropped(why) => Failure::Dropped(why),
-                AuthFailure::Late(why) => Failure::Late(why),
-            },
-        )?;
+        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel)?;
         Ok((wire, pass))
     }
 

@@ -76,7 +76,7 @@ fn pattern_a_over_ten_workers_three_at_a_time() {
 }
 
 #[test]
-fn a_worker_that_a_person_has_drained_stays_so_and_keeps_nobody_from_starting() {
+fn a_worker_that_an_operator_has_drained_stays_so_and_keeps_no_other_from_starting() {
     let Some(bench) = External::new(3) else { return };
     let theirs = json!({"workers": [bench.host(2)]}).to_string();
     bench.write("workspace/disabled.json", &theirs);
