@@ -212,7 +212,7 @@ fn nowhere(fleet: &Fleet, job: &Checked) -> Problem {
     problem.help(format!("{near}where it was deployed, the next deploy removes it"))
 }
 
-/// So many workers that are too small are named one by one.
+/// Maximum number of workers that are too small and named one by one.
 const NAMED: usize = 20;
 
 /// What the enabled allocations of a worker reserve must fit into it. A worker that states nothing is

@@ -1,5 +1,5 @@
-//! TOML files: their values with places, and the two small ones of the workspace (`bucket.conf` with
-//! the range of ports, `bucket.jobs.conf` with reservations). It must not know what jobs there are.
+//! TOML files: their values with places, and the two small ones of the workspace (`bucket.conf` with the
+//! range of ports, `bucket.jobs.conf` with reservations).
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};

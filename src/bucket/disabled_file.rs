@@ -1,11 +1,10 @@
-//! Editing `workspace/disabled.json` while people, editors and git may be editing it, too.
+//! Editing `workspace/disabled.json` while operators, editors and git may be editing it, too.
 //!
-//! The bucket's lock keeps out other commands of ours. People do not take it, so each edit is put in
-//! place by *exchanging* the new file with the old: if what comes out is not what the edit was made
-//! from, somebody was faster, theirs goes back, and the edit is made again on top of it. At every
-//! instant the name holds a whole file. What is about to be changed is recorded before and noted after,
-//! so that also after a crash it is known whose an entry is, and a person's edit that was pushed out at
-//! that instant goes back. It must not know why something is disabled.
+//! The bucket's lock keeps out other commands of ours. Operators do not take it, so each edit is put in place by
+//! *exchanging* the new file with the old: if what comes out is not what the edit was made from, another writer was
+//! faster, theirs goes back, and the edit is made again on top of it. At every instant the name holds a whole
+//! file. What is about to be changed is recorded before and noted after, so that also after a crash it is
+//! known whose an entry is, and an operator's edit that was pushed out at that instant goes back.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +24,7 @@ use crate::os::exchange::{self, Exchange};
 use crate::os::hash::{sha256, sha256_of_file};
 use crate::plan::{Problem, Problems, Source};
 
-/// So often an edit is made again because somebody else was faster. A person cannot do that; a
+/// How often an edit is made again because another writer was faster. No operator is that fast; a
 /// program in a loop can.
 const TRIES: usize = 50;
 /// A file that does not parse may be half written by an editor: it is looked at again after this.
@@ -38,22 +37,56 @@ pub struct DisabledChange {
     /// After [`DisabledFile::disable`] and [`DisabledFile::ensure`]: there and the owner's own, from now on or
     /// since an earlier edit. After [`DisabledFile::enable`]: removed.
     pub changed: Vec<DisabledEntry>,
-    /// There and somebody else's (after `disable`), or the owner's and gone already (after `enable`).
+    /// There and not the owner's (after `disable`), or the owner's and gone already (after `enable`).
     pub unchanged: Vec<DisabledEntry>,
-    /// There, and after a crash nobody can tell whether the owner or a person put them there: they are
-    /// left as they are until a person removes them.
+    /// There, and after a crash it cannot be told whether the owner or an operator put them there: they are
+    /// left as they are until an operator removes them.
     pub ambiguous: Vec<DisabledEntry>,
     /// All that is the owner's own now.
     pub own: BTreeSet<DisabledEntry>,
 }
 
-/// Asked directly before an edit becomes visible; an error ends it with nothing changed. Here a
+/// Asked directly before an edit becomes visible; `false` ends it with nothing changed. Here a
 /// controller that has been replaced finds out.
-pub type Fence<'a> = &'a mut dyn FnMut() -> Result<(), Problem>;
+pub type Fence<'a> = &'a mut dyn FnMut() -> bool;
 
 /// A fence that lets everything pass.
-pub fn no_fence() -> Result<(), Problem> {
-    Ok(())
+pub fn no_fence() -> bool {
+    true
+}
+
+/// Why `disabled.json` was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DisabledError {
+    /// Another process has taken the bucket's lock over: this one must not change anything any more.
+    #[error("the bucket's lock was taken over by another process")]
+    LockLost,
+    /// The [`Fence`] said no.
+    #[error("the edit was given up")]
+    GivenUp,
+    /// Something rewrites the file in a loop.
+    #[error("{} changes all the time", shown(path))]
+    Contended {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder cannot be written; the operators' entries are as they were.
+    #[error("{} cannot be written: {source}", shown(path))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file, or the record beside it, cannot be used as it is.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    File(#[from] Problems),
+}
+
+impl From<Problem> for DisabledError {
+    fn from(problem: Problem) -> Self {
+        Self::File(problem.into())
+    }
 }
 
 /// `workspace/disabled.json` of a bucket, for one owner.
@@ -66,7 +99,7 @@ pub struct DisabledFile {
 }
 
 impl DisabledFile {
-    /// That of this bucket, for `owner`. `own` is what it has in it as far as anybody knows; it counts
+    /// That of this bucket, for `owner`. `own` is what it has in it as far as is known; it counts
     /// where there is no record of that owner.
     pub fn of(bucket: &Bucket, owner: &str, own: BTreeSet<DisabledEntry>) -> Self {
         let paths = bucket.paths();
@@ -80,7 +113,7 @@ impl DisabledFile {
         lock: &Guard,
         entries: &[DisabledEntry],
         fence: Fence<'_>,
-    ) -> Result<DisabledChange, Problems> {
+    ) -> Result<DisabledChange, DisabledError> {
         let (record, _) = self.edit(lock, |_| entries.to_vec(), Wish::Present, fence)?;
         let mut change = DisabledChange::default();
         for entry in entries {
@@ -102,7 +135,12 @@ impl DisabledFile {
     /// Removes the owner's own entries of this worker; what else is there stays. A job's key goes
     /// with its last host, as an empty list means the whole job. A file that then is, byte for byte,
     /// what remains of one that we made goes, too: where there was none, there is none again.
-    pub fn enable(&self, lock: &Guard, host: &Host, fence: Fence<'_>) -> Result<DisabledChange, Problems> {
+    pub fn enable(
+        &self,
+        lock: &Guard,
+        host: &Host,
+        fence: Fence<'_>,
+    ) -> Result<DisabledChange, DisabledError> {
         let of_host = |entry: &&DisabledEntry| entry.host() == host;
         let mut ours = Vec::new();
         let (record, changed) = self.edit(
@@ -123,7 +161,7 @@ impl DisabledFile {
     }
 
     /// Puts back those of the owner's own entries that have vanished (a git checkout).
-    pub fn ensure(&self, lock: &Guard, fence: Fence<'_>) -> Result<DisabledChange, Problems> {
+    pub fn ensure(&self, lock: &Guard, fence: Fence<'_>) -> Result<DisabledChange, DisabledError> {
         let own = |record: &Record| record.own.iter().cloned().collect();
         let (record, _) = self.edit(lock, own, Wish::Present, fence)?;
         let changed = record.own.iter().cloned().collect();
@@ -137,28 +175,23 @@ impl DisabledFile {
         entries: impl FnOnce(&Record) -> Vec<DisabledEntry>,
         wish: Wish,
         fence: Fence<'_>,
-    ) -> Result<(Record, Vec<bool>), Problems> {
+    ) -> Result<(Record, Vec<bool>), DisabledError> {
         if !lock.is_current() {
-            return Err(Problem::error(
-                "maand::bucket::lock_lost",
-                "the bucket's lock was taken over by another process",
-            )
-            .help("this process must not change anything any more; see `maand plan status`")
-            .into());
+            return Err(DisabledError::LockLost);
         }
         // A link (a workspace that is put together from several places) stays a link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut record = Record::load(&self.record, &self.owner, &self.own)?;
-        exchange::return_aside(&path).map_err(|error| unwritable(&path, &error))?;
+        exchange::return_aside(&path).map_err(|source| unwritable(&path, source))?;
         self.settle(&path, &mut record)?;
         let entries = entries(&record);
         let edited = match self.attempts(&path, &mut record, &entries, wish, fence) {
             Ok(edited) => edited,
-            Err(problems) => {
+            Err(error) => {
                 // As after a crash: what was pushed out goes back in. What cannot be done now is done
                 // before the next edit.
                 let _ = self.settle(&path, &mut record);
-                return Err(problems);
+                return Err(error);
             }
         };
         let noted = record.clone();
@@ -194,8 +227,8 @@ impl DisabledFile {
         entries: &[DisabledEntry],
         wish: Wish,
         fence: Fence<'_>,
-    ) -> Result<Edited, Problems> {
-        let failed = |error: io::Error| unwritable(path, &error);
+    ) -> Result<Edited, DisabledError> {
+        let failed = |source: io::Error| unwritable(path, source);
         let made = record.made.clone();
         for _ in 0..TRIES {
             let base = read_whole(path, entries, wish)?;
@@ -205,7 +238,7 @@ impl DisabledFile {
             }
             match wish {
                 Wish::Present => {
-                    // Anew in each try: the key may be a person's by now.
+                    // Anew in each try: the key may be an operator's by now.
                     record.made.clone_from(&made);
                     record.made.extend(edit::keys_made(base.as_ref().map(Source::text), &edited.text));
                 }
@@ -224,7 +257,9 @@ impl DisabledFile {
             record.pending = Some(Pending { adds, removes, before: before.clone(), after, beside: name });
             record.save(&self.record)?;
             reach(Point::Recorded);
-            fence()?;
+            if !fence() {
+                return Err(DisabledError::GivenUp);
+            }
             match exchange::exchange(path, &beside, before.as_deref()).map_err(failed)? {
                 Exchange::Done => {
                     disk::sync_folder_of(path).map_err(failed)?;
@@ -234,32 +269,30 @@ impl DisabledFile {
                 Exchange::Changed => self.settle(path, record)?,
             }
         }
-        Err(Problem::error("maand::bucket::contended", format!("{} changes all the time", shown(path)))
-            .help("something rewrites it in a loop: stop that and try again")
-            .into())
+        Err(DisabledError::Contended { path: path.to_owned() })
     }
 
     /// Where there was no file before the owner's first entry, there is none again after its last.
-    fn tidy(&self, path: &Path, pending: &Pending) -> Result<(), Problem> {
+    fn tidy(&self, path: &Path, pending: &Pending) -> Result<(), DisabledError> {
         let is_empty = edit::EMPTIED.iter().any(|text| sha256(text) == pending.after);
         if pending.removes.is_empty() || !is_empty || self.path.is_symlink() {
             return Ok(());
         }
-        exchange::remove(path, &pending.after).map_err(|error| unwritable(path, &error))
+        exchange::remove(path, &pending.after).map_err(|source| unwritable(path, source))
     }
 
     /// Finds out what came of the pending edit, if there is one, and puts back what it has pushed out
-    /// of the file of somebody else's.
+    /// of another writer's file.
     ///
     /// The file beside tells: it holds the new text until the exchange, and from then on what was there.
     /// It is removed only after the end of the edit was noted.
-    fn settle(&self, path: &Path, record: &mut Record) -> Result<(), Problem> {
+    fn settle(&self, path: &Path, record: &mut Record) -> Result<(), DisabledError> {
         let Some(pending) = record.pending.clone() else {
             // Of an edit whose end was noted, and nothing more.
             let _ = fs::remove_file(path.with_file_name(exchange::name_beside(path, "maand")));
             return Ok(());
         };
-        let failed = |error: io::Error| unwritable(path, &error);
+        let failed = |source: io::Error| unwritable(path, source);
         let beside = path.with_file_name(&pending.beside);
         let now = sha256_of_file(path).map_err(failed)?;
         let there = sha256_of_file(&beside).map_err(failed)?;
@@ -274,7 +307,7 @@ impl DisabledFile {
             // Without a file before, or on a file system that cannot exchange, nothing comes out.
             None if is_in_place => record.took_place(&pending),
             None if now == pending.before => {}
-            // Somebody has changed the file since, and the evidence with it.
+            // Another writer has changed the file since, and the evidence with it.
             Some(_) | None => {
                 let source = read_text(path, &shown(path), DISABLED_LIMIT);
                 record.is_unclear(&pending, &|entry| match &source {
@@ -306,9 +339,8 @@ fn read_whole(path: &Path, entries: &[DisabledEntry], wish: Wish) -> Result<Opti
     Ok(read()?)
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Problem {
-    Problem::error("maand::bucket::write", format!("{} cannot be written: {error}", shown(path)))
-        .help("people's entries are as they were; check the disk and the permissions of the folder")
+fn unwritable(path: &Path, source: io::Error) -> DisabledError {
+    DisabledError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

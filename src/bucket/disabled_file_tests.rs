@@ -50,7 +50,7 @@ fn what_was_there_is_not_ours() {
 }
 
 #[test]
-fn a_persons_file_is_byte_for_byte_as_before_when_all_of_ours_is_gone() {
+fn an_operators_file_is_byte_for_byte_as_before_when_all_of_ours_is_gone() {
     for text in [
         "{}",
         "{}\n",
@@ -73,18 +73,18 @@ fn a_persons_file_is_byte_for_byte_as_before_when_all_of_ours_is_gone() {
 }
 
 #[test]
-fn a_key_that_a_person_wrote_meanwhile_is_theirs() {
+fn a_key_that_an_operator_wrote_meanwhile_is_theirs() {
     let (_dir, file, lock) = bucket();
     fs::write(&file.path, "{\"x\": 1}").unwrap();
     let path = file.path.clone();
     let mut first = true;
-    let mut person = || {
+    let mut operator = || {
         if std::mem::take(&mut first) {
             by_rename(&path, "{\"x\": 1, \"workers\": []}");
         }
-        Ok(())
+        true
     };
-    let _ = file.disable(&lock, &[worker("h1")], &mut person).unwrap();
+    let _ = file.disable(&lock, &[worker("h1")], &mut operator).unwrap();
     let _ = file.enable(&lock, &host("h1"), &mut no_fence).unwrap();
     assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"x\": 1, \"workers\": []}");
 }
@@ -96,13 +96,13 @@ fn a_file_that_is_only_ours_goes_with_the_last_entry() {
     let _ = file.disable(&lock, &ours, &mut no_fence).unwrap();
     let _ = file.enable(&lock, &host("h1"), &mut no_fence).unwrap();
     assert!(file.path.exists());
-    // A person gets in between looking and changing.
+    // An operator gets in between reading and changing.
     let path = file.path.clone();
-    let mut person = || {
+    let mut operator = || {
         fs::write(&path, "{\"workers\": [\"h2\", \"p\"]}").unwrap();
-        Ok(())
+        true
     };
-    let _ = file.enable(&lock, &host("h2"), &mut person).unwrap();
+    let _ = file.enable(&lock, &host("h2"), &mut operator).unwrap();
     assert_eq!(fs::read_to_string(&file.path).unwrap(), "{\"workers\": [\"p\"]}");
     fs::remove_file(&file.path).unwrap();
     let job = DisabledEntry::Allocation(JobName::parse("api").unwrap(), host("h3"));
@@ -111,7 +111,7 @@ fn a_file_that_is_only_ours_goes_with_the_last_entry() {
         let _ = file.disable(&lock, &all, &mut no_fence).unwrap();
         let _ = file.enable(&lock, &host("h3"), &mut no_fence).unwrap();
         assert!(!file.path.exists());
-        // A person's own empty list, in another hand, stays.
+        // An operator's own empty list, in another hand, stays.
         fs::write(&file.path, "{\"workers\": []}").unwrap();
         let _ = file.disable(&lock, &all, &mut no_fence).unwrap();
         let _ = file.enable(&lock, &host("h3"), &mut no_fence).unwrap();
@@ -125,26 +125,26 @@ fn a_file_that_is_only_ours_goes_with_the_last_entry() {
 #[test]
 fn nothing_changes_when_the_fence_or_the_lock_says_no() {
     let (dir, file, lock) = bucket();
-    let mut refuse = || Err(Problem::error("maand::test", "an older controller").help("x"));
-    assert!(file.disable(&lock, &[worker("h")], &mut refuse).is_err());
+    let refused = file.disable(&lock, &[worker("h")], &mut || false);
+    assert!(matches!(refused, Err(DisabledError::GivenUp)));
     assert!(!file.path.exists());
     let _new = LockFile::replace(&dir.path().join("data/catalog.lock"), &"other").unwrap();
-    let problems = file.disable(&lock, &[worker("h")], &mut no_fence).unwrap_err();
-    assert_eq!(problems.iter().next().unwrap().code, "maand::bucket::lock_lost");
+    let lost = file.disable(&lock, &[worker("h")], &mut no_fence);
+    assert!(matches!(lost, Err(DisabledError::LockLost)));
 }
 
 #[test]
 fn an_edit_between_reading_and_renaming_is_merged() {
     let (_dir, file, lock) = bucket();
     fs::write(&file.path, "{\"workers\": []}").unwrap();
-    // The fence is asked between reading and renaming: a person is as fast as can be.
-    let mut person = 0;
+    // The fence is asked between reading and renaming: an operator is as fast as can be.
+    let mut operator = 0;
     let mut fence = || {
-        person += 1;
-        if person <= 3 {
-            fs::write(&file.path, format!("{{\"workers\": [\"p{person}\"]}}")).unwrap();
+        operator += 1;
+        if operator <= 3 {
+            fs::write(&file.path, format!("{{\"workers\": [\"p{operator}\"]}}")).unwrap();
         }
-        Ok(())
+        true
     };
     let change = file.disable(&lock, &[worker("h")], &mut fence).unwrap();
     assert_eq!(change.changed, [worker("h")]);
@@ -152,7 +152,7 @@ fn an_edit_between_reading_and_renaming_is_merged() {
 }
 
 #[test]
-fn a_broken_file_stays_as_the_person_left_it() {
+fn a_broken_file_stays_as_the_operator_left_it() {
     let (_dir, file, lock) = bucket();
     fs::write(&file.path, "{\"workers\": [").unwrap();
     assert!(file.disable(&lock, &[worker("h")], &mut no_fence).is_err());
@@ -166,13 +166,13 @@ fn with_people_at_it_all_the_time_it_parses_at_every_instant_and_nobody_loses() 
     let done = AtomicBool::new(false);
     let mut last = 0;
     std::thread::scope(|scope| {
-        let person = scope.spawn(|| {
+        let operator = scope.spawn(|| {
             let mut count = 0;
             while !done.load(Ordering::SeqCst) {
                 // As an editor does: a whole new file by rename. What it holds of ours is lost
                 // with that, as with a git checkout.
                 count += 1;
-                let beside = file.path.with_extension("person");
+                let beside = file.path.with_extension("operator");
                 fs::write(&beside, format!("{{\"workers\": [\"p{count}\"], \"n\": {count}}}")).unwrap();
                 fs::rename(&beside, &file.path).unwrap();
                 std::thread::yield_now();
@@ -193,7 +193,7 @@ fn with_people_at_it_all_the_time_it_parses_at_every_instant_and_nobody_loses() 
             }
         }
         done.store(true, Ordering::SeqCst);
-        last = person.join().unwrap();
+        last = operator.join().unwrap();
         reader.join().unwrap();
     });
     let _ = file.enable(&lock, &host("ours"), &mut no_fence).unwrap();
@@ -205,17 +205,17 @@ fn with_people_at_it_all_the_time_it_parses_at_every_instant_and_nobody_loses() 
     );
 }
 
-/// What a person does in the instant of a crash.
-type Person = fn(&Path);
+/// What an operator does in the instant of a crash.
+type Operator = fn(&Path);
 
 fn by_rename(path: &Path, text: &str) {
-    let beside = path.with_extension("person");
+    let beside = path.with_extension("operator");
     fs::write(&beside, text).unwrap();
     fs::rename(&beside, path).unwrap();
 }
 
-/// A crash of `disable h` at `point`, then a person's change, then the repeat and an `enable`.
-fn after_a_crash(text: Option<&str>, point: Point, person: Person) -> (DisabledChange, Option<String>) {
+/// A crash of `disable h` at `point`, then an operator's change, then the repeat and an `enable`.
+fn after_a_crash(text: Option<&str>, point: Point, operator: Operator) -> (DisabledChange, Option<String>) {
     let (_dir, file, lock) = bucket();
     if let Some(text) = text {
         fs::write(&file.path, text).unwrap();
@@ -225,7 +225,7 @@ fn after_a_crash(text: Option<&str>, point: Point, person: Person) -> (DisabledC
         || file.disable(&lock, &[worker("h")], &mut no_fence),
     );
     assert!(crashed);
-    person(&file.path);
+    operator(&file.path);
     let repeat = file.disable(&lock, &[worker("h")], &mut no_fence).unwrap();
     let _ = file.enable(&lock, &host("h"), &mut no_fence).unwrap();
     let _ = file.enable(&lock, &host("h"), &mut no_fence).unwrap();
@@ -246,22 +246,22 @@ fn after_a_crash_anywhere_ours_is_ours() {
 }
 
 #[test]
-fn what_a_person_added_after_a_crash_before_the_change_stays() {
-    let texts: [(Option<&str>, Person); 3] = [
+fn what_an_operator_added_after_a_crash_before_the_change_stays() {
+    let texts: [(Option<&str>, Operator); 3] = [
         (None, |path| by_rename(path, "{\"workers\": [\"h\"]}")),
         (Some("{\"workers\": []}"), |path| by_rename(path, "{\"workers\": [\"h\"]}")),
         // The very same change as ours, to the byte.
         (Some("{\"workers\": [\"p\"]}"), |path| fs::write(path, "{\"workers\": [\"p\", \"h\"]}").unwrap()),
     ];
-    for (text, person) in texts {
-        let (repeat, end) = after_a_crash(text, Point::Recorded, person);
+    for (text, operator) in texts {
+        let (repeat, end) = after_a_crash(text, Point::Recorded, operator);
         assert_eq!(repeat.unchanged, [worker("h")], "{text:?}");
         assert!(end.unwrap().contains("\"h\""), "{text:?}");
     }
 }
 
 #[test]
-fn what_a_person_writes_around_our_entry_after_a_crash_does_not_make_it_theirs() {
+fn what_an_operator_writes_around_our_entry_after_a_crash_does_not_make_it_theirs() {
     for point in [Point::Swapped, Point::Noted] {
         let text = Some("{\"workers\": []}");
         let edited = |path: &Path| by_rename(path, "{\"workers\": [\"h\", \"p\"]}");
@@ -272,9 +272,9 @@ fn what_a_person_writes_around_our_entry_after_a_crash_does_not_make_it_theirs()
 }
 
 #[test]
-fn what_can_not_be_told_stays_and_is_said_until_a_person_removes_it() {
+fn what_cannot_be_told_stays_and_is_said_until_an_operator_removes_it() {
     let (_dir, file, lock) = bucket();
-    // There was no file, so nothing came out of the exchange; and a person has put another one there.
+    // There was no file, so nothing came out of the exchange; and an operator has put another one there.
     let crashed = failpoint::testing::crash(
         |at| assert_ne!(at, Point::Swapped, "the crash that is wanted"),
         || file.disable(&lock, &[worker("h")], &mut no_fence),
@@ -304,7 +304,7 @@ fn a_crash_in_enable_takes_nothing_of_anybody_else() {
         );
         assert!(crashed);
         if point != Point::Recorded {
-            // From now on a person wants it disabled.
+            // From now on an operator wants it disabled.
             by_rename(&file.path, "{\"workers\": [\"p\", \"h\"]}");
         }
         let repeat = file.enable(&lock, &host("h"), &mut no_fence).unwrap();
@@ -315,11 +315,11 @@ fn a_crash_in_enable_takes_nothing_of_anybody_else() {
 }
 
 #[test]
-fn a_persons_edit_that_was_pushed_out_in_the_instant_of_a_crash_goes_back() {
+fn an_operators_edit_that_was_pushed_out_in_the_instant_of_a_crash_goes_back() {
     let (_dir, file, lock) = bucket();
     fs::write(&file.path, "{\"workers\": []}").unwrap();
     let path = file.path.clone();
-    // As it is on disk when a person wrote between our look and the exchange, and the power went.
+    // As it is on disk when an operator wrote between our read and the exchange, and the power went.
     let crashed = failpoint::testing::crash(
         move |at| {
             assert_eq!(at, Point::Recorded);
@@ -351,5 +351,6 @@ fn the_record_of_another_run_counts_for_nothing_and_a_broken_one_stops() {
     assert_eq!(known.disable(&lock, &[worker("h")], &mut no_fence).unwrap().changed, [worker("h")]);
     fs::write(&file.record, "{").unwrap();
     let problems = known.enable(&lock, &host("h"), &mut no_fence).unwrap_err();
+    let DisabledError::File(problems) = problems else { panic!("{problems:?}") };
     assert_eq!(problems.iter().next().unwrap().code, "maand::bucket::record");
 }

@@ -1,4 +1,4 @@
-//! Changing the text of `disabled.json` without touching anything else in it: other people's entries,
+//! Changing the text of `disabled.json` without touching anything else in it: the operators' entries,
 //! unknown keys, order and formatting stay byte for byte. Pure: text in, text out.
 
 use std::collections::BTreeMap;

@@ -73,7 +73,7 @@ fn a_broken_file_is_not_touched() {
     assert_eq!(edit("{\"workers\": null}", &[worker("h")], Wish::Present).0, "{\"workers\": [\"h\"]}");
 }
 
-/// A job's name, its `allocations` where it has some, and whether it has a note of a person's.
+/// A job's name, its `allocations` where it has some, and whether it has a note of an operator's.
 type JobEntry = (u8, Option<Vec<u8>>, bool);
 
 /// A model of the file: what is in its lists, in order, and what else it has.
@@ -165,7 +165,7 @@ proptest! {
         for entry in &ours {
             prop_assert!(covers(&now, entry), "{} lacks {:?}", after, entry);
         }
-        // Nobody is enabled, nor disabled beyond what was asked for.
+        // No entry is enabled, nor disabled beyond what was asked for.
         let asked: BTreeSet<_> = ours.iter().cloned().collect();
         for h in 0..4 {
             for entry in (0..3).map(|j| allocation(&format!("j{j}"), &format!("h{h}"))).chain([worker(&format!("h{h}"))]) {
@@ -191,7 +191,7 @@ proptest! {
 
     #[test]
     fn people_may_edit_in_between(first in model(), second in model(), ours in entries()) {
-        // A person replaces the file as a whole; enabling then removes at most ours.
+        // An operator replaces the file as a whole; enabling then removes at most ours.
         let (with, changed) = edit(&first.text(), &ours, Wish::Present);
         says(&with);
         let added: Vec<_> = ours.iter().zip(changed).filter(|(_, new)| *new).map(|(e, _)| e.clone()).collect();

@@ -1,5 +1,5 @@
-//! Taking the values out of a JSON text: types, duplicate keys and misspelt keys become problems with
-//! their places, all of them. It must not know which files there are.
+//! Taking the values out of a JSON text: types, duplicate keys and misspelt keys become problems with their
+//! places, all of them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use super::json::{self, Json, Member, Node};
 use super::units::Unit;
 use crate::plan::{Problem, Problems, Source};
 
-/// So many problems of one file are kept: nobody reads more, and hostile input has millions.
+/// Maximum number of problems that are kept of one file: more are not read, and hostile input has millions.
 const MAX_PROBLEMS: usize = 100;
 
 /// One file that is being read, and what is wrong with it.
@@ -115,7 +115,7 @@ impl<'a> Doc<'a> {
         self.error("maand::bucket::wrong_type", message, &node.span, "this", format!("write {wanted}"));
     }
 
-    /// An object; unknown keys are kept by everybody and warned of when they look like one of `known`.
+    /// An object; unknown keys are kept and warned of when they look like one of `known`.
     pub(super) fn object<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<Fields<'n>> {
         let Json::Object(members) = &node.value else {
             self.wrong_type(node, what, "an object");
@@ -181,7 +181,7 @@ impl<'a> Doc<'a> {
             self.wrong_type(node, what, "a whole number");
             return None;
         };
-        // `3.0` and `3e0` are whole numbers to people and to other JSON readers.
+        // `3.0` and `3e0` are whole numbers to a reader and to other JSON programs.
         let exact = text.parse::<i64>().ok().or_else(|| {
             let float = text.parse::<f64>().ok()?;
             (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)

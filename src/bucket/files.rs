@@ -1,5 +1,5 @@
-//! Reading a file of the bucket as text, with a bound on its size and a [`Problem`] for whatever is
-//! wrong with it. It must not know what the files mean.
+//! Reading a file of the bucket as text, with a bound on its size and a [`Problem`] for whatever is wrong
+//! with it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -11,7 +11,7 @@ use crate::plan::{Problem, Source};
 pub(super) const WORKERS_LIMIT: u64 = 48 << 20;
 /// `disabled.json`.
 pub(super) const DISABLED_LIMIT: u64 = 16 << 20;
-/// A manifest, or one of the TOML files: people write them.
+/// A manifest, or one of the TOML files: they are written by hand.
 pub(super) const SMALL_LIMIT: u64 = 1 << 20;
 
 /// The text of a file; `None`: there is none. Never reads more than `limit` bytes.

@@ -1,7 +1,7 @@
 //! The fleet: one immutable snapshot of what a bucket's files say.
 //!
-//! Everything downstream (graph, policy, catalog, runner) works on this and never reads the files
-//! again by itself. It must not know where the values came from.
+//! Everything downstream (graph, policy, catalog, runner) works on this and never reads the files again by
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -78,7 +78,7 @@ pub struct Worker {
     pub memory_mb: f64,
     /// CPU that jobs may reserve, in MHz; 0: not stated.
     pub cpu_mhz: f64,
-    /// A name for people.
+    /// A descriptive name; nothing connects to it.
     pub hostname: Option<String>,
     /// Our extension: overrides `ssh_port` of `maand.conf`.
     pub ssh_port: Option<u16>,
@@ -113,6 +113,43 @@ pub struct Job {
     pub demands: BTreeSet<JobName>,
     /// Features of upstream that the built-in engine refuses at build, by name.
     pub unsupported: BTreeSet<String>,
+}
+
+impl Worker {
+    /// A worker with the label that all carry, and nothing else stated.
+    pub fn new(host: Host) -> Self {
+        Self {
+            host,
+            labels: BTreeSet::from(["worker".to_owned()]),
+            tags: BTreeMap::new(),
+            position: 0,
+            memory_mb: 0.0,
+            cpu_mhz: 0.0,
+            hostname: None,
+            ssh_port: None,
+            ssh_user: None,
+        }
+    }
+}
+
+impl Job {
+    /// A job on the workers that carry the label `selector`, with everything else as where its manifest is `{}`.
+    pub fn new(name: JobName, selector: String) -> Self {
+        Self {
+            name,
+            version: "0.0.0".to_owned(),
+            selectors: BTreeSet::from([selector]),
+            max_concurrent_starts: 0,
+            max_concurrent_upgrades: 1,
+            min_allocations_count: 0,
+            restart_policy: RestartPolicy::default(),
+            restart_globs: Vec::new(),
+            resources: Resources::default(),
+            health_check: None,
+            demands: BTreeSet::new(),
+            unsupported: BTreeSet::new(),
+        }
+    }
 }
 
 /// `restart_policy` of a job.
@@ -177,7 +214,7 @@ pub enum Probe {
         port: PortRef,
         /// Starts with `/`.
         path: String,
-        /// Any of these is well; empty: 200 to 399.
+        /// The status codes that pass; empty: 200 to 399.
         expect_status: Vec<u16>,
         /// `http` or `https`.
         scheme: String,
@@ -232,9 +269,9 @@ pub struct JobIx(pub u32);
 /// One job on one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Allocation {
-    /// What.
+    /// The job that runs there.
     pub job: JobIx,
-    /// Where.
+    /// The worker that it runs on.
     pub worker: WorkerIx,
     /// `disabled.json` covers it.
     pub disabled: bool,
@@ -251,7 +288,7 @@ pub struct Fleet {
     pub jobs: Vec<Job>,
     /// What is disabled.
     pub disabled: Disabled,
-    /// Made up (`--workers N` without a bucket): nothing of it exists.
+    /// Synthetic (`--workers N` without a bucket): nothing of it exists.
     #[serde(rename = "made_up")]
     pub synthetic: bool,
 }

@@ -40,7 +40,7 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
     let made = init.run(before.as_ref());
     made.map_err(|(path, error)| {
         Problem::error("maand::bucket::init", format!("{} cannot be made: {error}", shown(&path)))
-            .help("what has been made so far is fine; mend this and run `maand init` again")
+            .help("what has been made so far is fine; fix this and run `maand init` again")
     })?;
     let made = init.made;
     let bucket = Bucket::open(&root)?;

@@ -25,7 +25,7 @@ impl Bucket {
     }
 
     /// As [`Bucket::load`], and what a build refuses is an error: a job without a Makefile, ports that
-    /// clash, demands in a circle or of nobody, too few allocations, workers that are too small.
+    /// clash, demands in a circle or of no job, too few allocations, workers that are too small.
     pub fn load_for_build(&self) -> Result<(Fleet, Problems), Problems> {
         self.snapshot(true)
     }
@@ -145,7 +145,7 @@ impl Bucket {
             }
             Err(found) => {
                 problems.extend(found);
-                // Nobody knows.
+                // Not known.
                 true
             }
         };

@@ -1,7 +1,6 @@
 //! The lock of a bucket's catalog, for which others wait a moment: `data/catalog.lock`.
 //!
-//! Built on [`LockFile`]; what is here is who holds it, in words. This module must not
-//! know what is done under the lock.
+//! Built on [`LockFile`]; what is here is who holds it, in words.
 
 use std::fmt;
 use std::fs;
@@ -56,35 +55,35 @@ impl fmt::Display for Holder {
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it; `None`: it was too fast to say who.
+    /// Another process has it; `None`: it was too fast to say which.
     #[error("{} is held by {}", .path.display(), .holder.as_ref().map_or_else(|| "another process".to_owned(), ToString::to_string))]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who.
+        /// What the holder wrote about itself.
         holder: Option<Box<Holder>>,
     },
     /// The caller gave up.
     #[error("cancelled")]
     Cancelled,
     /// The lock file cannot be used.
-    #[error("lock file {}: {error}", .path.display())]
+    #[error("lock file {}: {source}", .path.display())]
     Io {
         /// The lock file.
         path: PathBuf,
-        /// The system's words.
-        error: io::Error,
+        /// What the system says.
+        source: io::Error,
     },
 }
 
-/// Takes the lock, waiting at most `wait` for whoever holds it. `who` is what a waiter is shown.
+/// Takes the lock, waiting at most `wait` for its holder. `who` is what a waiter is shown.
 pub fn acquire(
     path: &Path,
     who: &str,
     wait: Duration,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Guard, LockError> {
-    let io_error = |error| LockError::Io { path: path.to_path_buf(), error };
+    let io_error = |source| LockError::Io { path: path.to_path_buf(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io_error)?;
     }
@@ -95,7 +94,7 @@ pub fn acquire(
     }
 }
 
-/// Who holds the lock now; never waits. `None`: nobody, or somebody who was too fast to say who.
+/// Who holds the lock now; never waits. `None`: no process, or one that was too fast to say which.
 pub fn holder(path: &Path) -> Option<Holder> {
     // A process that was killed has left its record behind.
     if os::is_held(path) { os::record(path) } else { None }

@@ -29,7 +29,7 @@ mod units;
 mod upstream;
 mod workers;
 
-pub use disabled_file::{DisabledChange, DisabledFile, Fence, no_fence};
+pub use disabled_file::{DisabledChange, DisabledError, DisabledFile, Fence, no_fence};
 pub use edit::{DisabledEntry, edited_disabled};
 pub use fleet::*;
 pub use globs::path_globs;

@@ -1,4 +1,4 @@
-//! Finding and opening a bucket, and the places of its files. It must not know what the workspace says.
+//! Finding and opening a bucket, and the places of its files.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -75,23 +75,38 @@ pub struct Bucket {
 impl Bucket {
     /// Opens the bucket in `start`, or else (`None`) in the nearest folder with a `maand.conf`, from
     /// the current one upwards.
+    ///
+    /// # Errors
+    /// There is no bucket, or its `maand.conf` is wrong.
     pub fn find(start: Option<&Path>) -> Result<Self, Problems> {
-        if let Some(folder) = start {
-            return Self::open(folder);
+        if let Some(bucket) = Self::find_if_any(start)? {
+            return Ok(bucket);
         }
-        let here = std::env::current_dir().map_err(|error| {
-            Problem::error("maand::bucket::not_found", format!("the current folder is unknown: {error}"))
-                .help("change to a folder that exists, or say where the bucket is with -C")
-        })?;
-        match here.ancestors().find(|folder| folder.join("maand.conf").is_file()) {
-            Some(folder) => Self::open(folder),
-            None => Err(Problem::error(
+        let problem = match std::env::current_dir() {
+            Ok(here) => Problem::error(
                 "maand::bucket::not_found",
                 format!("there is no maand.conf in {} or above it", here.display()),
             )
-            .help("say where the bucket is with -C DIR, or make one with `maand init`")
-            .into()),
+            .help("say where the bucket is with -C DIR, or make one with `maand init`"),
+            Err(error) => {
+                Problem::error("maand::bucket::not_found", format!("the current folder is unknown: {error}"))
+                    .help("change to a folder that exists, or say where the bucket is with -C")
+            }
+        };
+        Err(problem.into())
+    }
+
+    /// As [`Bucket::find`]; `Ok(None)` when no folder is named and there is no bucket around the current one.
+    ///
+    /// # Errors
+    /// There is no bucket in the named folder, or `maand.conf` is wrong.
+    pub fn find_if_any(start: Option<&Path>) -> Result<Option<Self>, Problems> {
+        if let Some(folder) = start {
+            return Self::open(folder).map(Some);
         }
+        let Ok(here) = std::env::current_dir() else { return Ok(None) };
+        let nearest = here.ancestors().find(|folder| folder.join("maand.conf").is_file());
+        nearest.map(Self::open).transpose()
     }
 
     /// Opens the bucket in this folder: reads `maand.conf`, nothing else.
@@ -173,13 +188,13 @@ impl Bucket {
         doc.finish().into_result().map(|_| range)
     }
 
-    /// A file of this bucket, under the name that people know it by.
+    /// A file of this bucket, under the name that operators know it by.
     pub(super) fn read(&self, path: &Path, limit: u64) -> Result<Option<Source>, Problem> {
         read_text(path, &shown(path), limit)
     }
 }
 
-/// A path as people would type it: relative to the current folder where it is below it.
+/// A path as it would be typed: relative to the current folder where it is below it.
 pub(super) fn shown(path: &Path) -> String {
     let relative =
         std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf));

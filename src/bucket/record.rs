@@ -1,7 +1,5 @@
 //! What an owner (a run) has in `disabled.json`: a record in `data/`, written before the file is
 //! changed and again afterwards, so that a crash in between leaves no doubt about whose an entry is.
-//!
-//! It must not know how the file is edited, nor what a run is.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,11 +23,11 @@ pub(super) struct Record {
     pub(super) owner: String,
     /// Entries that are the owner's own.
     pub(super) own: BTreeSet<DisabledEntry>,
-    /// Entries of which it cannot be told whether the owner or a person put them there. Nobody but a
-    /// person removes them.
+    /// Entries of which it cannot be told whether the owner or an operator put them there. Only an
+    /// operator removes them.
     #[serde(default)]
     pub(super) ambiguous: BTreeSet<DisabledEntry>,
-    /// Keys of the file that the owner's edits have added to what people had: they go when they are empty.
+    /// Keys of the file that the owner's edits have added to what operators had: they go when they are empty.
     #[serde(default)]
     pub(super) made: Vec<String>,
     /// The edit that was begun and is not known to have ended.
@@ -60,7 +58,7 @@ impl Record {
         let unusable = |why: &dyn std::fmt::Display| {
             Problem::error("maand::bucket::record", format!("{} cannot be used: {why}", shown(path))).help(
                 "it says which entries of disabled.json are the run's own. Put it back from a copy, or remove \
-                 it: then the run's journal says so, as far as it goes, and other entries count as people's",
+                 it: then the run's journal says so, as far as it goes, and other entries count as the operators'",
             )
         };
         let name = shown(path);
@@ -111,7 +109,7 @@ impl Record {
         }
     }
 
-    /// Nobody can tell whether it has: what of it is in the file (`present`) belongs to nobody known.
+    /// It cannot be told whether it has: the owner of what is in the file (`present`) is not known.
     pub(super) fn is_unclear(&mut self, pending: &Pending, present: &dyn Fn(&DisabledEntry) -> bool) {
         for entry in pending.removes.iter().chain(&pending.adds) {
             let was_own = self.own.remove(entry) && pending.adds.contains(entry);

@@ -1,5 +1,5 @@
-//! `maand.conf`: how workers are reached, and our own additions. Keys that we do not use are kept by
-//! whoever wrote them and ignored here. It must not know how a connection is made.
+//! `maand.conf`: how workers are reached, and our own additions. Keys that we do not use are left in the file
+//! and ignored here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub struct Settings {
     pub sandbox: bool,
     /// With `sandbox`: the folder that plays a worker's `/`, with `{host}` for its name.
     pub host_root: Option<String>,
-    /// With `sandbox`: settle times, soaks and pauses are so many times shorter; else 1.
+    /// With `sandbox`: the factor by which settle times, soaks and pauses are shorter; else 1.
     time_scale: u32,
     /// With `sandbox`: text of a plan's own is executed.
     execute: bool,

@@ -1,9 +1,8 @@
 //! The files of one job as they travel to a worker: everything below its folder but `data/`, `logs/`
 //! and `bin/`, which belong to the worker.
 //!
-//! Symbolic links are sent as links and never followed, as rsync does upstream: a link cannot make
-//! us read something outside of the job. Pipes, sockets and devices are refused. This module must not
-//! know what a manifest says.
+//! Symbolic links are sent as links and never followed, as rsync does upstream: a link cannot make us read
+//! something outside of the job. Pipes, sockets and devices are refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +45,7 @@ pub enum JobFileKind {
 }
 
 /// The tree of a job sorted by path, folders before what is in them. All that cannot be sent is
-/// reported together; `name` is the folder as shown to people.
+/// reported together; `name` is the folder as messages show it.
 pub fn walk(folder: &Path, name: &str) -> Result<Vec<JobFile>, Problems> {
     let mut walk = Walk { found: Vec::new(), problems: Problems::new(), name };
     walk.folder(folder, "", 0);

@@ -1,11 +1,11 @@
-//! Reading the upstream program's database without a trace, and what that program refuses in a
-//! workspace that is fine here. It must not know what the tables mean.
+//! Reading the upstream program's database without a trace, and what that program refuses in a workspace that
+//! is fine here.
 //!
 //! The database is in WAL mode. An ordinary read-only connection to such a file makes `-wal` and `-shm`
-//! beside it and, being read-only, leaves them there: as files of whoever ran us, perhaps root, which
-//! the upstream program of somebody else could then not open. So while nobody has the database open (there
+//! beside it and, being read-only, leaves them there: as files of the user who ran us, perhaps root, which
+//! the upstream program of another user could then not open. So while no process has the database open (there
 //! is no `-wal`) it is read as an immutable file, and read again when it has changed meanwhile. While
-//! somebody has it open, their own files are there and are used.
+//! a process has it open, its own files are there and are used.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::plan::{Problem, Problems};
 
 /// How long one read waits for a writer: a moment. Upstream's own writers wait for 5 s.
 const BUSY: Duration = Duration::from_millis(500);
-/// So often a read that somebody disturbed is repeated.
+/// How often a read that a writer disturbed is repeated.
 const TRIES: u32 = 10;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -44,10 +44,10 @@ pub fn read_upstream<T>(db: &Path, read: impl Fn(&Connection) -> rusqlite::Resul
         if tries > 0 {
             std::thread::sleep(PAUSE);
         }
-        let Ok(before) = Look::at(db) else { return once(db, false, &read) };
-        let nobody = before.wal_mode && !before.in_use;
-        result = once(db, nobody, &read);
-        let undisturbed = !nobody || Look::at(db).is_ok_and(|after| after == before);
+        let Ok(before) = FileStamps::at(db) else { return once(db, false, &read) };
+        let unused = before.wal_mode && !before.in_use;
+        result = once(db, unused, &read);
+        let undisturbed = !unused || FileStamps::at(db).is_ok_and(|after| after == before);
         let busy = matches!(&result, Err(rusqlite::Error::SqliteFailure(error, _))
             if matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
         if undisturbed && !busy {
@@ -96,15 +96,15 @@ pub fn database_uri(db: &Path, parameters: &str) -> PathBuf {
     format!("{text}?{parameters}").into()
 }
 
-/// What tells whether somebody has written meanwhile.
+/// What tells whether the files were written meanwhile.
 #[derive(PartialEq, Eq)]
-struct Look {
+struct FileStamps {
     file: (u64, u64, u64, i64, i64),
     wal_mode: bool,
     in_use: bool,
 }
 
-impl Look {
+impl FileStamps {
     fn at(db: &Path) -> io::Result<Self> {
         let mut file = File::open(db)?;
         let meta = file.metadata()?;

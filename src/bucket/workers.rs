@@ -1,4 +1,4 @@
-//! `workspace/workers.json`: the list of workers. It must not know jobs.
+//! `workspace/workers.json`: the list of workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

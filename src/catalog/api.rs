@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::CatalogError;
 use crate::bucket::{Host, JobName};
-use crate::plan::Problems;
 use crate::ssh::Cancel;
 
 /// Takes output lines as they come: the host where it is known, and the line.
@@ -32,7 +32,7 @@ pub struct Call {
 /// Which controller is acting; a worker refuses an epoch below the highest it has seen of that run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
-    /// The run.
+    /// The id of the run.
     pub run: String,
     /// Goes up with each take-over.
     pub epoch: u64,
@@ -44,7 +44,7 @@ pub struct Fence {
 pub enum WorkerOutcome {
     /// All that was asked for it is so, with what was seen.
     Ok {
-        /// One line for people, such as `2 started, 1 restarted`.
+        /// One line for the operator, such as `2 started, 1 restarted`.
         evidence: String,
     },
     /// It is known that something went wrong.
@@ -54,30 +54,36 @@ pub enum WorkerOutcome {
         /// The last lines of output, where there was some.
         output: Option<String>,
     },
+    /// Nothing was done: the operation was interrupted before its turn, or what it demands has failed.
+    NotBegun {
+        /// In one sentence.
+        error: String,
+    },
     /// It could not be reached; nothing was done there.
     Unreachable {
-        /// Why.
+        /// The error of the connection.
         error: String,
     },
     /// Something was sent and the answer was lost.
     Unknown {
-        /// Why.
+        /// What cut the answer off.
         why: String,
     },
 }
 
-/// How the error of what was not begun begins; nothing was done then.
-const NOT_BEGUN: &str = "not begun: ";
-
 impl WorkerOutcome {
-    /// Nothing was done, as the operation was interrupted or what it demands has failed.
+    /// [`WorkerOutcome::NotBegun`] for this reason.
     pub fn not_begun(why: &str) -> Self {
-        Self::Failed { error: format!("{NOT_BEGUN}{why}"), output: None }
+        Self::NotBegun { error: format!("not begun: {why}") }
     }
 
-    /// Whether it is of [`WorkerOutcome::not_begun`].
-    pub fn is_not_begun(&self) -> bool {
-        matches!(self, Self::Failed { error, .. } if error.starts_with(NOT_BEGUN))
+    /// What was seen or went wrong, in one line.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Ok { evidence } => evidence,
+            Self::Failed { error, .. } | Self::NotBegun { error } | Self::Unreachable { error } => error,
+            Self::Unknown { why } => why,
+        }
     }
 
     /// Whether all that was asked for is so.
@@ -142,7 +148,7 @@ pub struct AllocationReport {
     pub host: Host,
     /// What was (to be) done.
     pub action: Action,
-    /// Why.
+    /// Why that was (to be) done, in one line.
     pub reason: String,
     /// How it went; `None` in a dry run and where nothing was to do.
     pub outcome: Option<WorkerOutcome>,
@@ -216,42 +222,6 @@ pub struct Capabilities {
     /// Deploy, job and health_check contact every worker of the bucket and fail when one is down:
     /// such an operation and a worker that is down exclude each other.
     pub contacts_every_worker: bool,
-    /// `deploy` can be scoped to workers.
-    pub scoped_deploy: bool,
-}
-
-/// Why an operation did not take place at all.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// The workspace is wrong: nobody's failure, nothing was changed.
-    #[error("{0}")]
-    Invalid(Problems),
-    /// Somebody else holds the lock.
-    #[error("{what} is held by {holder}")]
-    Locked {
-        /// Which lock.
-        what: String,
-        /// Who, since when.
-        holder: String,
-    },
-    /// It was cancelled or ran out of time before anything was sent.
-    #[error("{0}")]
-    Cancelled(String),
-    /// The controller's own disk, database or program failed.
-    #[error("{0}")]
-    Broken(String),
-}
-
-impl CatalogError {
-    /// All of it in one line, where there is no room for a report.
-    pub fn words(&self) -> String {
-        match self {
-            Self::Invalid(problems) => {
-                problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
-            }
-            error => error.to_string(),
-        }
-    }
 }
 
 /// The operations of an engine.
@@ -265,7 +235,7 @@ pub trait Catalog: Send + Sync {
     /// Brings the workers to what the catalog says.
     fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError>;
 
-    /// What [`Catalog::deploy`] would do; contacts nobody, changes nothing, takes no lock.
+    /// What [`Catalog::deploy`] would do; contacts no worker, changes nothing, takes no lock.
     fn pending(&self, request: &DeployRequest) -> Result<Vec<AllocationReport>, CatalogError>;
 
     /// Runs a Makefile target on allocations, after the sync check.

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::Bucket;
 use crate::bucket::lock::{Guard, LockError, acquire};
-use crate::catalog::{Call, CatalogError};
+use crate::catalog::{BrokenCatalog, Call, CatalogError};
 
 /// A build takes less; who waits longer wants to know for whom.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
 
-/// Takes it for a while that a person waits gladly; `what` is shown to others who wait.
+/// Takes it, waiting for a short while; `what` is shown to others who wait.
 pub(super) fn take(bucket: &Bucket, what: &str, call: &Call) -> Result<Guard, CatalogError> {
     take_until(bucket, what, call, call.until.min(Instant::now() + WAIT))
 }
@@ -32,6 +32,6 @@ pub(super) fn take_until(
         LockError::Cancelled => {
             CatalogError::Cancelled("cancelled while waiting for the catalog's lock".to_owned())
         }
-        error @ LockError::Io { .. } => CatalogError::Broken(error.to_string()),
+        error @ LockError::Io { .. } => BrokenCatalog::Lock(error).into(),
     })
 }

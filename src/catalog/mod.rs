@@ -6,9 +6,11 @@
 mod api;
 mod builtin;
 pub mod command;
+mod error;
 pub mod external;
 mod locking;
 
 pub use api::*;
 pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};
+pub use error::{BrokenCatalog, CatalogError};
 pub use external::External;

@@ -47,6 +47,24 @@ pub(super) fn why(bucket: &Bucket, context: &Context) -> &'static str {
 pub(super) fn catalog_error(error: CatalogError) -> CliError {
     match error {
         CatalogError::Invalid(problems) => problems.into(),
+        CatalogError::NotBuilt { upstream } => Problem::error("maand::catalog::not_built", error.to_string())
+            .help(if upstream {
+                "run `maand init` and `maand build` of the upstream program first"
+            } else {
+                "run `maand build` first, or `maand deploy --build`"
+            })
+            .into(),
+        CatalogError::UpstreamsBucket { .. } => Problem::error(
+            "maand::catalog::upstreams_bucket",
+            error.to_string(),
+        )
+        .help(
+            "use --engine external; the built-in engine would start every job a second time under another id",
+        )
+        .into(),
+        CatalogError::BadTarget(_) => Problem::error("maand::catalog::target", error.to_string())
+            .help("letters, digits, `.`, `_`, `-` and `/`, not starting with `-`")
+            .into(),
         CatalogError::Locked { what, holder } => CliError::new(
             Exit::Locked,
             Problem::error("maand::locked", format!("{what} is held by {holder}"))
@@ -57,7 +75,7 @@ pub(super) fn catalog_error(error: CatalogError) -> CliError {
         }
         CatalogError::Broken(why) => CliError::new(
             Exit::Failed,
-            Problem::error("maand::catalog", why)
+            Problem::error("maand::catalog", why.to_string())
                 .help("the bucket's data folder or this machine is in the way"),
         ),
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::{Bucket, HostKeyCheck, lock};
-use crate::catalog::external::{self, Program, Seen};
+use crate::catalog::external::{self, Program, SchemaVersion};
 use crate::journal;
 use crate::plan::Problem;
 use crate::run::Engine;
@@ -162,7 +162,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
 /// What there is to say of the upstream program.
 struct Upstream {
     program: Result<(Program, Option<String>), Problem>,
-    database: Result<Option<Seen>, String>,
+    database: Result<Option<SchemaVersion>, String>,
 }
 
 impl Upstream {
@@ -171,8 +171,8 @@ impl Upstream {
             let version = program.version();
             (program, version)
         });
-        let seen = external::look(&bucket.paths().upstream_db);
-        let database = seen.map_err(|error| error.words());
+        let seen = external::read_version(&bucket.paths().upstream_db);
+        let database = seen.map_err(|error| error.describe());
         Self { program, database }
     }
 

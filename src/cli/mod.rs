@@ -28,6 +28,7 @@ mod plan;
 mod run;
 mod run_command;
 mod sandbox;
+mod sandbox_error;
 mod table;
 
 pub use args::Cli;

@@ -78,10 +78,10 @@ impl Operation {
     pub(super) fn exit<'o>(&self, outcomes: impl IntoIterator<Item = &'o WorkerOutcome>) -> Exit {
         let bad: Vec<&WorkerOutcome> = outcomes.into_iter().filter(|outcome| !outcome.is_ok()).collect();
         let by_us = |outcome: &&WorkerOutcome| match outcome {
-            outcome if outcome.is_not_begun() => true,
-            WorkerOutcome::Failed { .. } => false,
-            WorkerOutcome::Unknown { .. } | WorkerOutcome::Unreachable { .. } => true,
-            WorkerOutcome::Ok { .. } => false,
+            WorkerOutcome::NotBegun { .. }
+            | WorkerOutcome::Unknown { .. }
+            | WorkerOutcome::Unreachable { .. } => true,
+            WorkerOutcome::Failed { .. } | WorkerOutcome::Ok { .. } => false,
         };
         match (bad.is_empty(), self.is_interrupted()) {
             (true, _) => Exit::Done,
@@ -163,7 +163,7 @@ pub(super) fn not_blank(names: &[String], what: &str) -> Result<(), CliError> {
 pub(super) fn word(outcome: &WorkerOutcome) -> &'static str {
     match outcome {
         WorkerOutcome::Ok { .. } => "ok",
-        outcome if outcome.is_not_begun() => "not_begun",
+        WorkerOutcome::NotBegun { .. } => "not_begun",
         WorkerOutcome::Failed { .. } => "failed",
         WorkerOutcome::Unreachable { .. } => "unreachable",
         WorkerOutcome::Unknown { .. } => "unknown",
@@ -172,11 +172,7 @@ pub(super) fn word(outcome: &WorkerOutcome) -> &'static str {
 
 /// What there is to say about an outcome, in one line.
 pub(super) fn detail(outcome: &WorkerOutcome) -> &str {
-    match outcome {
-        WorkerOutcome::Ok { evidence } => evidence,
-        WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => error,
-        WorkerOutcome::Unknown { why } => why,
-    }
+    outcome.message()
 }
 
 /// An outcome in JSON.

@@ -235,9 +235,9 @@ impl Health {
             report.allocations.iter().map(|line| (format!("{} on {}", line.job, line.host), &line.outcome));
         let bad = |(what, outcome): (String, &WorkerOutcome)| match outcome {
             WorkerOutcome::Ok { .. } => None,
-            WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => {
-                Some(format!("{what}: {error}"))
-            }
+            WorkerOutcome::Failed { error, .. }
+            | WorkerOutcome::NotBegun { error }
+            | WorkerOutcome::Unreachable { error } => Some(format!("{what}: {error}")),
             WorkerOutcome::Unknown { why } => Some(format!("{what}: {why}")),
         };
         let all: Vec<String> = workers.chain(jobs).filter_map(bad).collect();

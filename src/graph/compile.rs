@@ -1,5 +1,4 @@
-//! Plan x fleet -> graph, or every problem that is in the way. It must not know what is done with
-//! the graph.
+//! Plan x fleet -> graph, or every problem that is in the way.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -155,7 +154,7 @@ fn warn(plan: &Plan, fleet: &Fleet, targets: &[Target], problems: &mut Problems)
     let host = |target: &Target| fleet.worker(target.worker).host.as_str();
     let disabled: Vec<_> = targets.iter().filter(|target| target.already_disabled).map(host).collect();
     if !disabled.is_empty() {
-        let message = format!("{} already disabled by a person: {}", are(&disabled), some_of(&disabled));
+        let message = format!("{} already disabled by an operator: {}", are(&disabled), some_of(&disabled));
         let help = "a run skips such a worker and never enables it; leave it out by `exclude`, or take it out of disabled.json";
         problems.push(
             Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help),
@@ -186,7 +185,7 @@ fn are(hosts: &[&str]) -> String {
 
 /// The first few, and how many more.
 fn some_of(hosts: &[&str]) -> String {
-    /// So many hosts fit on a line.
+    /// Maximum number of hosts on a line of a message.
     const SHOWN: usize = 5;
     let first = hosts.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     if hosts.len() > SHOWN { format!("{first} and {} more", hosts.len() - SHOWN) } else { first }

@@ -1,4 +1,4 @@
-//! Lays out the DAG, and finds cycles before it does. It must not know how a step is carried out.
+//! Lays out the DAG, and finds cycles before it does.
 
 use std::ops::Range;
 
@@ -92,7 +92,7 @@ fn add_needs(dag: &mut DiGraph<Node, ()>, first: usize, steps: &[Step]) {
 struct Shape {
     /// Steps that need nothing.
     first: Vec<usize>,
-    /// Steps that nobody needs.
+    /// Steps that no other step needs.
     last: Vec<usize>,
     edges: usize,
 }

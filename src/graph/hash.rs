@@ -1,4 +1,4 @@
-//! The fingerprint of a compiled plan. It must not know what it is compared with.
+//! The fingerprint of a compiled plan.
 
 use std::fmt::Write as _;
 

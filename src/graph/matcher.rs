@@ -1,5 +1,4 @@
-//! Decides for one worker whether a part of a plan (`targets`, `exclude`, `when`) speaks of it. It
-//! must not know what follows from that.
+//! Decides for one worker whether a part of a plan (`targets`, `exclude`, `when`) speaks of it.
 
 use super::names::Names;
 use crate::bucket::{JobIx, Worker, WorkerIx};
@@ -53,7 +52,7 @@ impl Matcher {
         Self { workers: None, labels, tags, jobs: (!jobs.is_empty()).then_some(found) }
     }
 
-    /// Whether every part that is given matches; nothing given matches everybody.
+    /// Whether every part that is given matches; nothing given matches every worker.
     pub(super) fn all(&self, candidate: Candidate<'_>) -> bool {
         self.workers.as_ref().is_none_or(|hosts| hosts.binary_search(&candidate.ix).is_ok())
             && self.labels.iter().all(|label| candidate.worker.labels.contains(label))
@@ -61,7 +60,7 @@ impl Matcher {
             && self.jobs.as_ref().is_none_or(|jobs| hosts_one(candidate.jobs, jobs))
     }
 
-    /// Whether any part that is given matches; nothing given matches nobody.
+    /// Whether any part that is given matches; nothing given matches no worker.
     pub(super) fn any(&self, candidate: Candidate<'_>) -> bool {
         self.workers.as_ref().is_some_and(|hosts| hosts.binary_search(&candidate.ix).is_ok())
             || self.labels.iter().any(|label| candidate.worker.labels.contains(label))

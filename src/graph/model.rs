@@ -61,7 +61,7 @@ pub struct Target {
     pub applies: Box<[bool]>,
     /// The worker's enabled allocations.
     pub jobs: Box<[JobIx]>,
-    /// The whole worker stands in `disabled.json` already: a person drained it.
+    /// The whole worker stands in `disabled.json` already: an operator drained it.
     pub already_disabled: bool,
 }
 

@@ -1,5 +1,4 @@
-//! Looks up what a plan names in a fleet, and says what it does not find. It must not know what a
-//! name is used for.
+//! Looks up what a plan names in a fleet, and says what it does not find.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -131,7 +130,7 @@ fn help(near: Option<&str>, otherwise: &str) -> String {
 
 /// "there are the labels `a`, `b` and 3 more".
 fn listed<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    /// So many names are a help; more are a wall.
+    /// Maximum number of names that a hint lists.
     const SHOWN: usize = 8;
     let count = names.len();
     if count == 0 {

@@ -1,5 +1,4 @@
-//! Percentages turned into numbers, each with the words that say how. It must not know who is
-//! selected, only how many.
+//! Percentages turned into numbers, each with a sentence that says how.
 
 use serde::Serialize;
 
@@ -10,20 +9,20 @@ use crate::plan::{Amount, Budget, BudgetBound, Concurrency, Plan, WaveSize};
 /// A number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resolved {
-    /// The number.
+    /// The number that applies.
     pub value: u32,
-    /// In words: "10% of 15 is 1.5, rounded down to 1".
+    /// How it came about: "10% of 15 is 1.5, rounded down to 1".
     pub how: String,
 }
 
 /// What must stay available of one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobBudget {
-    /// The job.
+    /// The job that the budget protects.
     pub job: JobIx,
     /// Its enabled allocations in the whole bucket.
     pub of: u32,
-    /// So many of them must stay available; more than `of`: it cannot be met.
+    /// Minimum number of them that stays available; more than `of`: it cannot be met.
     pub wants: u32,
     /// In words, how `wants` came about.
     pub how: String,
@@ -38,7 +37,7 @@ pub struct Numbers {
     pub targets: u32,
     /// How many at a time; `None`: as many as fit (`auto`).
     pub concurrency: Option<Resolved>,
-    /// So many may fail; the run halts at one more.
+    /// Maximum number of failed workers; the run halts at one more.
     pub max_failures: Resolved,
     /// The size of each wave.
     pub waves: Vec<Resolved>,
@@ -66,7 +65,7 @@ impl Numbers {
 }
 
 /// The sizes of the waves of `count` workers: percentages round down to at least 1, the last size
-/// repeats until nobody is left, `rest` takes all that are left. No sizes: one wave.
+/// repeats until no worker is left, `rest` takes all that are left. No sizes: one wave.
 pub(super) fn wave_sizes(sizes: &[WaveSize], count: u32) -> Vec<Resolved> {
     let mut waves = Vec::new();
     let mut left = count;

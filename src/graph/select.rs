@@ -1,5 +1,4 @@
-//! Who is selected, why the number, and in which order they are taken. It must not know waves or
-//! steps.
+//! Who is selected, why the number, and in which order they are taken.
 
 use std::cmp::Ordering;
 
@@ -10,7 +9,7 @@ use super::names::Names;
 use crate::bucket::{Fleet, JobIx, WorkerIx};
 use crate::plan::{Order, Plan, Problem, Problems, counted};
 
-/// How the selection came about, for people.
+/// How the selection came about, for the summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Selection {
     /// Workers of the bucket.
@@ -88,7 +87,7 @@ fn check_size(plan: &Plan, selection: &Selection, problems: &mut Problems) {
         let message = format!("the plan selects none of the {} workers of the bucket", selection.fleet);
         let mut problem = Problem::error("maand::plan::empty_selection", message);
         if let Some(span) = first_span(plan) {
-            problem = problem.at(&plan.source, span, "selects nobody");
+            problem = problem.at(&plan.source, span, "selects no worker");
         } else {
             problem = problem.in_file(&plan.source);
         }
@@ -107,9 +106,8 @@ fn check_size(plan: &Plan, selection: &Selection, problems: &mut Problems) {
         let message = format!("the plan selects {} and expects {wanted}", counted(count as usize, "worker"));
         let problem = Problem::error("maand::plan::unexpected_selection", message);
         let problem = problem.at(&plan.source, expect.span.clone(), format!("selected: {count}"));
-        problems.push(
-            problem.help("look at the selection with `maand plan show`; then mend `targets` or `expect`"),
-        );
+        problems
+            .push(problem.help("check the selection with `maand plan show`; then fix `targets` or `expect`"));
     }
 }
 
@@ -181,7 +179,7 @@ fn narrow_to(
     wanted.sort_unstable();
     wanted.dedup();
     if hosts.is_empty() {
-        let problem = Problem::error("maand::plan::empty_selection", "`--workers` names nobody");
+        let problem = Problem::error("maand::plan::empty_selection", "`--workers` names no worker");
         problems.push(problem.help("give at least one host, or leave `--workers` out"));
     }
     wanted

@@ -1,13 +1,12 @@
-//! A fleet that does not exist, for looking at a plan without a bucket. It must not pretend: the
-//! fleet says of itself that it is made up.
+//! A fleet that does not exist, for showing a plan without a bucket; [`Fleet::synthetic`] says that it is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Resources, RestartPolicy, Worker};
+use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{Located, Order, Plan, StepKind, Targets};
 
 /// Every worker has this label.
-const EVERYBODY: &str = "worker";
+const EVERY_WORKER: &str = "worker";
 /// The values of a tag of which the plan names only the key.
 const VALUES: [&str; 3] = ["a", "b", "c"];
 
@@ -27,28 +26,21 @@ pub fn synthetic_fleet(plan: &Plan, count: u32) -> Fleet {
     let worker = |(at, host): (usize, Host)| {
         let third = at % 3 == 2;
         let mut labels: BTreeSet<String> = wanted.labels.clone();
-        labels.insert(EVERYBODY.to_owned());
+        labels.insert(EVERY_WORKER.to_owned());
         if third {
             labels.extend(wanted.labels_excluded.iter().cloned());
             labels.extend(wanted.jobs_excluded.iter().map(|job| selector(job)));
         }
         let tag = |(key, values): (&String, &Vec<String>)| (key.clone(), values[at % values.len()].clone());
-        Worker {
-            host,
-            labels,
-            tags: wanted.tags.iter().map(tag).collect(),
-            position: at as i64,
-            memory_mb: 0.0,
-            cpu_mhz: 0.0,
-            hostname: None,
-            ssh_port: None,
-            ssh_user: None,
-        }
+        let tags = wanted.tags.iter().map(tag).collect();
+        Worker { labels, tags, position: at as i64, ..Worker::new(host) }
     };
-    let everywhere = wanted.jobs.iter().map(|name| (name, EVERYBODY.to_owned()));
+    let everywhere = wanted.jobs.iter().map(|name| (name, EVERY_WORKER.to_owned()));
     let somewhere = wanted.jobs_excluded.difference(&wanted.jobs).map(|name| (name, selector(name)));
-    let mut jobs: Vec<Job> =
-        everywhere.chain(somewhere).filter_map(|(name, label)| job(name, label)).collect();
+    let mut jobs: Vec<Job> = everywhere
+        .chain(somewhere)
+        .filter_map(|(name, label)| Some(Job::new(JobName::parse(name)?, label)))
+        .collect();
     jobs.sort_by(|a, b| a.name.cmp(&b.name));
     Fleet {
         bucket_id: "00000000-0000-4000-8000-000000000000".to_owned(),
@@ -62,23 +54,6 @@ pub fn synthetic_fleet(plan: &Plan, count: u32) -> Fleet {
 /// The label that a job which `exclude` names selects by.
 fn selector(job: &str) -> String {
     format!("hosts-{}", job.to_lowercase())
-}
-
-fn job(name: &str, selector: String) -> Option<Job> {
-    Some(Job {
-        name: JobName::parse(name)?,
-        version: "0.0.0".to_owned(),
-        selectors: BTreeSet::from([selector]),
-        max_concurrent_starts: 0,
-        max_concurrent_upgrades: 1,
-        min_allocations_count: 0,
-        restart_policy: RestartPolicy::default(),
-        restart_globs: Vec::new(),
-        resources: Resources::default(),
-        health_check: None,
-        demands: BTreeSet::new(),
-        unsupported: BTreeSet::new(),
-    })
 }
 
 /// What a plan names.

@@ -1,4 +1,4 @@
-//! A set of targets, one bit each. It must not know what they have in common.
+//! A set of targets, one bit each.
 //!
 //! With tens of thousands of workers under way a tree is a cache miss for each level; the bits of 100,000
 //! targets are 12 KB.
@@ -43,7 +43,7 @@ impl TargetSet {
         self.length
     }
 
-    /// Whether nobody is there.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }

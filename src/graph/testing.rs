@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CompileOptions, RolloutGraph, compile};
-use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Resources, RestartPolicy, Worker};
+use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{
     Amount, Budget, BudgetBound, Concurrency, Located, OnFailure, OnStepFailure, Order, Plan, Problems,
     Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, When,
@@ -83,35 +83,13 @@ pub(crate) fn worker(host: &str, labels: &[&str], tags: &[&str]) -> Worker {
     let labels: BTreeSet<String> =
         labels.iter().chain(&["worker"]).map(|label| (*label).to_owned()).collect();
     let tags = tags.iter().filter_map(|tag| tag.split_once('='));
-    Worker {
-        host: Host::parse(host).unwrap(),
-        labels,
-        tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        position: 0,
-        memory_mb: 0.0,
-        cpu_mhz: 0.0,
-        hostname: None,
-        ssh_port: None,
-        ssh_user: None,
-    }
+    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    Worker { labels, tags, ..Worker::new(Host::parse(host).unwrap()) }
 }
 
 /// A job on every worker with the label of its name.
 pub(crate) fn job(name: &str) -> Job {
-    Job {
-        name: JobName::parse(name).unwrap(),
-        version: "0.0.0".to_owned(),
-        selectors: BTreeSet::from([name.to_owned()]),
-        max_concurrent_starts: 0,
-        max_concurrent_upgrades: 1,
-        min_allocations_count: 0,
-        restart_policy: RestartPolicy::default(),
-        restart_globs: Vec::new(),
-        resources: Resources::default(),
-        health_check: None,
-        demands: BTreeSet::new(),
-        unsupported: BTreeSet::new(),
-    }
+    Job::new(JobName::parse(name).unwrap(), name.to_owned())
 }
 
 pub(crate) fn fleet(workers: Vec<Worker>, jobs: &[&str]) -> Fleet {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::disk::sync_folder_of;
 use super::hash::sha256_of_file;
 
-/// So often what came out is put back because something even newer had got in: no editor does
+/// How often what came out is put back because something even newer had got in: no editor does
 /// that.
 const TURNS: usize = 50;
 
@@ -75,15 +75,15 @@ pub fn exchange(path: &Path, beside: &Path, expected: Option<&str>) -> io::Resul
     Ok(if out.as_deref() == Some(expected) { Exchange::Done } else { Exchange::Changed })
 }
 
-/// Puts back what `beside` holds (somebody else's text, which was pushed out) in the place of ours,
-/// which has the hash `ours`. If somebody was faster again, theirs stays.
+/// Puts back what `beside` holds (another writer's text, which was pushed out) in the place of ours,
+/// which has the hash `ours`. If another writer was faster again, theirs stays.
 pub fn put_back(path: &Path, beside: &Path, ours: &str) -> io::Result<()> {
     let mut wanted_out = Some(ours.to_owned());
     for _ in 0..TURNS {
         let put_in = sha256_of_file(beside).ok().flatten();
         match renameat_with(CWD, beside, CWD, path, RenameFlags::EXCHANGE) {
             Ok(()) => {}
-            // Removed since we looked, by whoever did not want it.
+            // Removed since we looked, by its writer.
             Err(Errno::NOENT) => break,
             Err(Errno::INVAL | Errno::NOSYS) => return fs::rename(beside, path),
             Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Death on demand: the process kills itself at a chosen point, for crash tests and rehearsals.
 //!
 //! It is honoured in every build, so that what is tested is the program that is shipped. It gives
-//! nobody power that they lack: who sets the environment of a process can kill it as well.
+//! no power that is lacking: who sets the environment of a process can kill it as well.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,8 @@
 //! A lock between processes on one machine: `flock` on a file that also says who holds it.
 //!
-//! The kernel frees such a lock when its last descriptor closes, however the process ends; the record
-//! is for those who look and is never what decides. A lock file that was replaced under its holder is noticed
-//! by its inode. This module must not know what is locked, nor what a record says.
+//! The kernel frees such a lock when its last descriptor closes, however the process ends; the record is for
+//! those who look and is never what decides. A lock file that was replaced under its holder is noticed by its
+//! inode.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -21,7 +21,7 @@ const RECORD_LIMIT: u64 = 64 * 1024;
 
 /// Between two tries. `flock` has no time-out of its own, and signals are not ours to use.
 const POLL: Duration = Duration::from_millis(20);
-/// Somebody who only looks has the lock for an instant: one try is never the last.
+/// A process that only asks has the lock for an instant: one try is never the last.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A held lock; dropping it gives it back.
@@ -35,7 +35,7 @@ pub struct LockFile {
 impl LockFile {
     /// Takes the lock without waiting and writes `record` into it; `None`: it is not to be had now.
     ///
-    /// Somebody who only looks ([`is_held`]) has it for an instant, so a caller tries more than once.
+    /// A process that only asks ([`is_held`]) has it for an instant, so a caller tries more than once.
     ///
     /// # Errors
     /// The file cannot be used.
@@ -142,7 +142,7 @@ impl AsFd for LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Nobody reads the record of a free lock; it is emptied for those who look. Where a child
+        // The record of a free lock is not read; it is emptied for those who look at the file. Where a child
         // has inherited the descriptor the lock stays held, so nothing is unlocked explicitly.
         if self.is_current() {
             let _ = self.file.set_len(0);
@@ -150,14 +150,14 @@ impl Drop for LockFile {
     }
 }
 
-/// Whether somebody holds the lock. Writes nothing, and never waits.
+/// Whether the lock is held. Writes nothing, and never waits.
 pub fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     // Given back when `file` is closed, at once.
     flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }
 
-/// The record in a lock file, whoever wrote it and whether or not it is held.
+/// The record in a lock file, whether or not it is held.
 pub fn record<R: DeserializeOwned>(path: &Path) -> Option<R> {
     let mut text = String::new();
     File::open(path).ok()?.take(RECORD_LIMIT).read_to_string(&mut text).ok()?;

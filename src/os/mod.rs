@@ -1,7 +1,6 @@
 //! What this program asks of the operating system, each thing once: locks between processes, the state
 //! of a process, the end of a process group, durable files, exchanging two files, hashes of files, death
-//! on demand, signals, words of a shell, and a bounded number
-//! of threads.
+//! on demand, signals, words of a shell, and a bounded number of threads.
 //!
 //! The lowest room: it uses no other one and must not know what a bucket, a run or a worker is. Pure
 //! rooms may not use it.

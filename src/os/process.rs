@@ -1,7 +1,7 @@
-//! A process as somebody else wrote it down: which it is, and what has become of it.
+//! A process as another one wrote it down: which it is, and what has become of it.
 //!
-//! Numbers of processes come again, and in another container a number means another process; both
-//! are told apart. This module must not know why anybody asks.
+//! Numbers of processes come again, and in another container a number means another process; both are told
+//! apart.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

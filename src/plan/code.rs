@@ -1,8 +1,7 @@
 //! The stable names of everything that can be wrong with a plan, in one place.
 //!
-//! People and scripts rely on these names: a code is never renamed and never reused. Each has a
-//! case file `tests/cases/plan/<code>.yaml` with its rendered message; a test fails when one lacks
-//! it. This module must not know when a problem is raised.
+//! Operators and scripts rely on these names: a code is never renamed and never reused. Each has a case file
+//! `tests/cases/plan/<code>.yaml` with its rendered message; a test fails when one lacks it.
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
@@ -41,7 +40,7 @@ codes! {
     DUPLICATE_KEY = "duplicate_key";
     /// A key that is a list or a map.
     KEY_NOT_TEXT = "key_not_text";
-    /// So many problems that the rest is left out.
+    /// There are more problems than are shown.
     TOO_MANY_PROBLEMS = "too_many_problems";
 
     // Shapes and values.

@@ -16,7 +16,7 @@ use super::{Problems, Source};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Located<T> {
-    /// The value.
+    /// What the text means.
     pub value: T,
     /// Where it stands in the plan text, in bytes.
     #[serde(skip)]
@@ -30,21 +30,21 @@ pub struct Plan {
     pub source: Source,
     /// `[a-z0-9-]`, 1 to 63 characters.
     pub name: String,
-    /// Free text for people.
+    /// Free text, shown where the plan is listed.
     pub description: Option<String>,
     /// All variables with `--set` applied; passed to commands as environment.
     pub vars: BTreeMap<String, VarValue>,
-    /// Which workers.
+    /// Which workers the plan operates on.
     pub targets: Targets,
-    /// How they are taken.
+    /// How many at a time, in which order, when, and when to stop.
     pub rollout: RolloutSettings,
-    /// Once, before the first worker.
+    /// Run once, before the first worker.
     pub before: Vec<Step>,
-    /// On every worker.
+    /// Run on every worker.
     pub steps: Vec<Step>,
-    /// Once, after the last worker.
+    /// Run once, after the last worker.
     pub after: Vec<Step>,
-    /// What is doubtful and yet accepted.
+    /// What is questionable and yet accepted.
     pub warnings: Problems,
 }
 
@@ -75,7 +75,7 @@ pub struct Targets {
     pub tags: Vec<(Located<String>, Vec<Located<String>>)>,
     /// Hosts an enabled allocation of one of these jobs.
     pub jobs: Vec<Located<String>>,
-    /// Left out again: a worker that matches any one of its parts (hosts, labels, jobs; for tags any
+    /// Leaves out a worker that matches any one of its parts (hosts, labels, jobs; for tags any
     /// pair of key and value).
     pub exclude: Option<Box<Targets>>,
     /// The selection must have a size inside.
@@ -108,19 +108,19 @@ pub struct RolloutSettings {
     pub concurrency: Located<Concurrency>,
     /// Sizes of the waves; empty: one wave with all.
     pub waves: Vec<Located<WaveSize>>,
-    /// In which order.
+    /// In which order the workers are taken.
     pub order: Order,
     /// How many failure domains may be disturbed at a time.
     pub spread: Option<Located<Spread>>,
-    /// Per job, counted over the allocations of the whole bucket.
+    /// How much of each job must stay available, counted over the allocations of the whole bucket.
     pub budgets: Vec<Located<Budget>>,
-    /// The run halts at one more failed worker than this.
+    /// Maximum number of failed workers; the run halts at one more.
     pub max_failures: Located<Amount>,
     /// What happens to a worker whose step failed.
     pub on_failure: OnFailure,
-    /// After each wave, before the next.
+    /// The pause after each wave, before the next.
     pub soak: Duration,
-    /// New workers are admitted only inside.
+    /// New workers are admitted only within it.
     pub window: Option<Located<Window>>,
 }
 
@@ -172,7 +172,7 @@ pub struct Spread {
 pub struct Budget {
     /// A job's name, or `*` for every job without an entry of its own.
     pub job: Located<String>,
-    /// What must stay.
+    /// How much must stay available.
     pub bound: BudgetBound,
 }
 
@@ -228,13 +228,13 @@ pub enum Weekday {
 pub struct Step {
     /// Unique within its list.
     pub id: String,
-    /// Free text for people; `None`: the id is shown.
+    /// Free text; `None`: the id is shown.
     pub name: Option<String>,
-    /// What it does.
+    /// What it does, with its options.
     pub kind: StepKind,
     /// Indices into the same list of what must have finished (or been skipped) first.
     pub needs: Vec<usize>,
-    /// Of one attempt. `None` only for `pause` (it has its duration) and for `approve` without one.
+    /// Time-out of one attempt. `None` only for `pause` (it has its duration) and for `approve` without one.
     pub timeout: Option<Duration>,
     /// How often it is tried.
     pub retries: Retries,
@@ -261,13 +261,13 @@ pub struct When {
 /// `retries:` of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Retries {
-    /// All tries, the first included; at least 1.
+    /// Maximum number of attempts, the first included; at least 1.
     pub attempts: u32,
-    /// Before the second try.
+    /// Delay before the second attempt.
     pub delay: Duration,
-    /// Each further delay is this many times the one before; at least 1.
+    /// Factor by which each further delay grows; at least 1.
     pub backoff: f64,
-    /// No delay is longer.
+    /// Maximum delay.
     pub max_delay: Duration,
 }
 
@@ -277,7 +277,7 @@ pub struct Retries {
 pub enum OnStepFailure {
     /// The worker fails.
     Fail,
-    /// It is reported, and the worker goes on.
+    /// It is reported, and the worker continues.
     Ignore,
 }
 
@@ -312,16 +312,16 @@ pub enum StepKind {
     Reboot {
         /// What makes the worker reboot.
         command: String,
-        /// Within this the worker must have gone away.
+        /// Maximum time until the worker has gone down.
         down_within: Duration,
         /// Exit 0: no reboot is needed.
         unless: Option<String>,
     },
     /// Until the worker is back.
     WaitForSsh {
-        /// So long it must stay up and well.
+        /// How long it must stay up and healthy.
         settle: Duration,
-        /// Between two looks; jittered.
+        /// Time between two probes; jittered.
         interval: Duration,
     },
     /// A shell command on the worker.
@@ -332,7 +332,7 @@ pub enum StepKind {
     Health {
         /// `None`: those on this worker (scope worker) or all (scope fleet).
         jobs: Option<Vec<Located<String>>>,
-        /// Try again until well or timed out.
+        /// Repeat the check until it passes or times out.
         wait: bool,
         /// Of this worker, or of the fleet.
         scope: HealthScope,
@@ -342,14 +342,14 @@ pub enum StepKind {
         /// Deploys when it does not.
         repair: bool,
     },
-    /// Waits.
+    /// Waits for a fixed time.
     Pause {
-        /// So long.
+        /// How long.
         duration: Duration,
     },
     /// Waits for `maand plan approve`.
     Approve {
-        /// Shown to the person.
+        /// What the operator is asked.
         message: Option<String>,
     },
 }
@@ -364,7 +364,7 @@ pub enum JobAction {
     Restart,
 }
 
-/// What a health check looks at.
+/// What a health check covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthScope {
@@ -387,7 +387,7 @@ pub struct CommandStep {
     pub unless: Option<String>,
     /// Environment beside the plan's variables.
     pub env: BTreeMap<String, EnvValue>,
-    /// What takes it back.
+    /// How it is undone.
     pub undo: Undo,
 }
 

@@ -5,7 +5,7 @@ use super::decode::{Draft, DraftStep, decode};
 use super::yaml;
 use super::{Plan, Problem, Problems, Source, Step, code};
 
-/// More are counted, not shown: nobody reads them, and each costs a look through the text.
+/// More are counted, not shown: no reader gets that far, and each costs a search through the text.
 const MAX_PROBLEMS: usize = 100;
 
 /// Reads a plan; `overrides` are the `--set name=value` of the command line, the last of a name wins.
@@ -98,6 +98,6 @@ fn shortened(source: &Source, problems: Problems) -> Problems {
     } else {
         Problem::warning(code::TOO_MANY_PROBLEMS, note)
     };
-    shown.push(note.in_file(source).help("mend those above and look again"));
+    shown.push(note.in_file(source).help("fix those above and check again"));
     shown
 }

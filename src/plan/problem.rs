@@ -1,8 +1,7 @@
 //! Problems: what is wrong with an input, where, why, and what to do about it.
 //!
-//! A [`Problem`] is a [`miette::Diagnostic`] with its own source, so that problems of several files
-//! can be shown together in one [`Problems`] report. This module must not know what the inputs
-//! mean, nor print anything.
+//! A [`Problem`] is a [`miette::Diagnostic`] with its own source, so that problems of several files can be
+//! shown together in one [`Problems`] report.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,12 +19,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// `name` is what is shown to people (usually the path as they typed it).
+    /// `name` is what messages show (usually the path as it was typed).
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { inner: Arc::new((name.into(), text.into())) }
     }
 
-    /// The name as shown to people.
+    /// The name as messages show it.
     pub fn name(&self) -> &str {
         &self.inner.0
     }
@@ -146,7 +145,7 @@ fn boundary(text: &str, at: usize) -> usize {
 pub enum Severity {
     /// The input is refused.
     Error,
-    /// The input is accepted; a person should know.
+    /// The input is accepted; the operator should know.
     Warning,
 }
 
@@ -248,7 +247,7 @@ pub struct ProblemJson<'a> {
     line: Option<usize>,
     /// Counted from 1, in characters.
     column: Option<usize>,
-    /// So many bytes are meant.
+    /// The length of the place, in bytes.
     length: Option<usize>,
     /// What to do about it.
     help: Option<&'a str>,

@@ -1,6 +1,6 @@
 //! "Did you mean ...?": finds the known word that is nearest to a mistyped one.
 //!
-//! Knows words only, not what they stand for; every room that reads what people type may use it.
+//! Knows words only, not what they stand for; every room that reads typed input may use it.
 
 /// Longer words are not compared: the cost grows with the product of the lengths.
 const LONGEST: usize = 64;

@@ -1,5 +1,5 @@
-//! The moving half of admission: who is active, who is down, what was observed, and what follows for
-//! the next worker. It must not know how any of it came about.
+//! The moving half of admission: who is active, who is down, what was observed, and what follows for the next
+//! worker.
 
 mod fit;
 
@@ -18,7 +18,7 @@ use crate::graph::{RolloutGraph, TargetIx, TargetSet};
 /// worker goes down.
 pub const OBSERVATION_FRESH_MS: i64 = 30_000;
 
-/// A reason names at most so many holders of a job or a domain: a person reads no more, and the cost
+/// Maximum number of holders of a job or a domain that a reason names: more are not read, and the cost
 /// of a verdict must not grow with the number of workers that are down.
 const HELD_BY_SHOWN: usize = 16;
 
@@ -27,11 +27,11 @@ const HELD_BY_SHOWN: usize = 16;
 pub struct Conditions {
     /// The wave that is open, counted from 0.
     pub current_wave: u32,
-    /// Somebody paused the run.
+    /// An operator paused the run.
     pub paused: bool,
     /// Entries in the failure ledger.
     pub failures: u32,
-    /// The median time of a worker in this run, in milliseconds; `None`: nobody has finished yet.
+    /// The median time of a worker in this run, in milliseconds; `None`: no worker has finished yet.
     pub median_worker_ms: Option<i64>,
 }
 
@@ -39,14 +39,14 @@ pub struct Conditions {
 /// whatever the size of the fleet.
 ///
 /// A worker with a disturbing step is *down* from its admission, which is earlier and so stricter than
-/// the first disturbing step: between the two nobody else can be admitted on the strength of a worker
+/// the first disturbing step: between the two no other worker can be admitted on the strength of a worker
 /// that is about to go. A failed, skipped or unreachable worker stays down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
     limits: Limits,
     active: TargetSet,
     down: TargetSet,
-    /// Those of `down` that were never admitted: nobody asked whether they may be, and they may have come back.
+    /// Those of `down` that were never admitted: they were not asked whether they may be down, and they may have come back.
     down_before_admission: TargetSet,
     /// For each budget.
     jobs: Vec<Availability>,
@@ -71,7 +71,7 @@ struct Availability {
     down: BTreeSet<TargetIx>,
     /// On others, not well in the last round.
     unhealthy: BTreeSet<WorkerIx>,
-    /// Back up since the last round: nobody has looked yet.
+    /// Back up since the last round, and not observed yet.
     unverified: BTreeSet<WorkerIx>,
     /// The time of the last round.
     observed_at: Option<i64>,
@@ -85,7 +85,7 @@ impl Availability {
 }
 
 impl Admission {
-    /// Nobody is active, nobody is down, nothing has been observed.
+    /// No worker is active or down, and nothing has been observed.
     pub fn new(graph: &RolloutGraph) -> Self {
         let limits = Limits::resolve(graph);
         let workers: Vec<_> = graph.targets.iter().map(|target| target.worker).collect();
@@ -124,7 +124,7 @@ impl Admission {
 
     /// Whether this worker may start now (`now_ms`: milliseconds since 1970, UTC).
     ///
-    /// What binds everybody comes first (failures, pause), then the wave, the window, the places, and
+    /// What binds all comes first (failures, pause), then the wave, the window, the places, and
     /// at last the worker's own domain and budgets. A wait for a budget is said before a wait for an
     /// observation when no observation could help.
     pub fn verdict(&self, target: TargetIx, now_ms: i64, conditions: &Conditions) -> Verdict {
@@ -346,7 +346,7 @@ impl Admission {
 pub struct JobNow {
     /// Enabled allocations in the bucket.
     pub of: u32,
-    /// So many must stay available.
+    /// Minimum number that stays available.
     pub wants: u32,
     /// On workers that are down in this run.
     pub down: u32,

@@ -1,4 +1,4 @@
-//! A verdict in words. It must not decide anything.
+//! Sentences for verdicts. Nothing is decided here.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Reason, Verdict};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::plan::duration;
 
-/// A sentence names at most so many workers.
+/// Maximum number of workers that a sentence names.
 const SHOWN: usize = 5;
 
 impl Verdict {
@@ -52,7 +52,7 @@ impl Reason {
                     jobs.iter().take(SHOWN).map(|job| format!("`{}`", graph.fleet.job(*job).name)).collect();
                 let more = jobs.len().saturating_sub(SHOWN);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                format!("the health of {}{more} has to be looked at first", names.join(", "))
+                format!("the health of {}{more} has to be checked first", names.join(", "))
             }
             Self::Window { opens_at: Some(at) } => {
                 format!("the window is closed; it opens at {}", local(graph, *at))
@@ -68,11 +68,9 @@ impl Reason {
                 )
             }
             Self::Failures { failed, allowed } => {
-                format!(
-                    "{failed} failed and {allowed} may; `maand plan retry` or `maand plan skip` takes one off"
-                )
+                format!("{failed} failed, and max_failures is {allowed}")
             }
-            Self::Paused => "the run is paused; `maand plan resume` goes on".to_owned(),
+            Self::Paused => "the run is paused".to_owned(),
         }
     }
 }

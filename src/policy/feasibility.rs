@@ -1,16 +1,15 @@
-//! Whether a plan could ever be carried out on a fleet where all is well. It must not know what is
-//! the case at the moment.
+//! Whether a plan could ever be carried out on a fleet where all is well.
 
 use super::limits::Limits;
 use super::window;
 use crate::graph::{JobBudget, RolloutGraph};
 use crate::plan::{BudgetBound, Problem, Problems};
 
-/// A jobs' list in a message is cut after so many.
+/// Maximum number of jobs that a message lists.
 const SHOWN: usize = 5;
 
-/// Limits under which a worker could never be admitted, even with nobody else down; and budgets that
-/// bind nobody, as warnings.
+/// Limits under which a worker could never be admitted, even with no other worker down; and budgets that
+/// bind no worker, as warnings.
 pub fn feasibility(graph: &RolloutGraph) -> Problems {
     let limits = Limits::resolve(graph);
     let mut problems = Problems::new();
@@ -54,13 +53,13 @@ fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems)
             problems.push(problem.help(advice(first.0, entry.value.bound)));
         } else if mine.is_empty() && !has_allocation(graph, &entry.value.job.value) {
             let message = format!(
-                "the budget of `{}` binds nobody: it has no enabled allocation",
+                "the budget of `{}` binds no worker: it has no enabled allocation",
                 entry.value.job.value
             );
             let problem = Problem::warning("maand::plan::budget_without_effect", message);
             problems.push(
                 problem
-                    .at(&graph.plan.source, span(), "binds nobody")
+                    .at(&graph.plan.source, span(), "binds no worker")
                     .help("take it out, or look at the job's selectors"),
             );
         }

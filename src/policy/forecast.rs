@@ -15,7 +15,7 @@ const EPOCH_MS: i64 = 0;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
     /// Every step on the way takes all its tries and the whole time-out of each. `None`: a step
-    /// waits for a person without a time-out, or the rollout does not end.
+    /// waits for an approval without a time-out, or the rollout does not end.
     pub longest: Option<Duration>,
     /// Every step takes what such a step usually takes ([`crate::plan::StepTraits::usual_duration`]). `None`: the rollout does not end.
     pub expected: Option<Duration>,
@@ -25,7 +25,7 @@ pub struct Forecast {
     pub most_active: u32,
     /// The most workers down at one moment.
     pub most_down: u32,
-    /// A person's approval is waited for; not counted in either time.
+    /// An approval is waited for; not counted in either time.
     pub approvals: bool,
     /// The first worker that is never admitted even when all else is well.
     pub stuck: Option<TargetIx>,
@@ -33,7 +33,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// Takes the workers in rounds, as many at once as concurrency, budgets and spread allow; a round
-    /// lasts as long as its slowest worker. Windows are left out, nobody fails, all jobs are well.
+    /// lasts as long as its slowest worker. Windows are left out, no worker fails, all jobs are well.
     pub fn of(graph: &RolloutGraph) -> Self {
         let mut forecast = Self::default();
         let mut times: HashMap<&[bool], Times> = HashMap::new();
@@ -150,7 +150,7 @@ fn step_times(step: &Step) -> Times {
     let approval = matches!(step.kind, StepKind::Approve { .. });
     let longest = longest(step);
     let expected = step.kind.traits().usual_duration.min(longest.unwrap_or(Duration::MAX));
-    // A person's time is nobody's to foretell: it is counted as nothing, and said.
+    // How long an operator takes cannot be foretold: it is counted as nothing, and reported.
     Times { longest: if approval { Some(Duration::ZERO) } else { longest }, expected, approval }
 }
 

@@ -1,5 +1,4 @@
-//! What a plan allows, resolved over a fleet: the fixed half of admission. It must not know what has
-//! happened.
+//! What a plan allows, resolved over a fleet: the fixed half of admission.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +9,9 @@ use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 /// `spread`, resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpreadLimit {
-    /// The tag.
+    /// The tag whose values are the failure domains.
     pub tag: String,
-    /// So many of its values may be disturbed at a time.
+    /// Maximum number of its values that are disturbed at a time.
     pub at_most: u64,
     /// Its values on the targets; the last may be the one of the workers that lack the tag.
     pub domains: Vec<String>,
@@ -23,7 +22,7 @@ pub struct SpreadLimit {
 pub struct Limits {
     /// How many at a time; `None`: as many as fit.
     pub concurrency: Option<u32>,
-    /// So many may fail.
+    /// Maximum number of failed workers.
     pub max_failures: u32,
     /// Per job, in the order of jobs.
     pub budgets: Vec<JobBudget>,

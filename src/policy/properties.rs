@@ -283,7 +283,7 @@ fn run(graph: &RolloutGraph, events: &[Event]) {
                         None
                     }
                 };
-                assert_eq!(picked, expected, "the queue differs from asking everybody");
+                assert_eq!(picked, expected, "the queue differs from asking about every worker");
                 if let Some(target) = picked {
                     assert_eq!(admission.verdict(target, model.now, &conditions), Verdict::Admit);
                     let was_down = model.down.contains(&target);
@@ -471,10 +471,30 @@ fn a_worker_with_many_jobs_is_not_starved_by_its_simpler_peers() {
             active.push_back(target);
             order.push(target);
         }
-        // One at a time: the two jobs are never free together unless somebody waits for that.
-        let done = active.pop_front().expect("somebody is active, or the queue would be stuck");
+        // One at a time: the two jobs are never free together unless one worker waits for that.
+        let done = active.pop_front().expect("a worker is active, or the queue would be stuck");
         admission.succeeded(done);
     }
     let place = order.iter().position(|target| *target == TargetIx(2)).unwrap();
     assert!(place <= 2 + PASSED_OVER_LIMIT as usize + 1, "w2 was taken at place {place}");
+}
+
+#[test]
+fn a_peer_is_asked_about_though_one_that_was_put_back_waits_in_front_of_it() {
+    let workers =
+        vec![worker("w0", &[], &["zone=c"]), worker("w1", &[], &["zone=c"]), worker("w2", &[], &["zone=b"])];
+    let mut plan = plan();
+    plan.steps = vec![step("reboot", reboot(), &[])];
+    plan.rollout.spread = spread("zone", 1);
+    plan.rollout.concurrency = located(Concurrency::Auto);
+    let graph = compiled(&plan, &fleet(workers, &[]));
+    let mut admission = Admission::new(&graph);
+    let mut queue = Queue::new(&graph, &admission);
+    assert!(queue.remove(TargetIx(2)));
+    admission.admitted(TargetIx(2));
+    // w0 holds its zone without being asked, and may not start while w2 is down; w1 takes no further zone.
+    assert!(queue.remove(TargetIx(0)));
+    admission.unreachable(TargetIx(0));
+    queue.push(TargetIx(0));
+    assert_eq!(queue.pick(&admission, 0, &Conditions::default()), Pick::Admit(TargetIx(1)));
 }

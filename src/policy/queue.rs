@@ -1,5 +1,5 @@
-//! Whom to start next out of a long queue, at the cost of the number of different constraints in it
-//! and not of its length. It must not know limits: [`Admission`] decides, the queue only asks.
+//! Whom to start next out of a long queue, at the cost of the number of different constraints in it and not
+//! of its length.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,10 +10,10 @@ use crate::bucket::JobIx;
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::plan::Order;
 
-/// A worker that was passed over in so many rounds goes first: nobody that shares one of its jobs
-/// passes it any more. (A round ends when nobody more can be picked.) Without it a worker with many
+/// A worker that was passed over in this many rounds goes first: no worker that shares one of its jobs
+/// passes it any more. (A round ends when no more can be picked.) Without it a worker with many
 /// jobs waits until all its simpler peers are done. Only the first such worker holds jobs free, and
-/// nobody a failure domain: measured on random fleets, several at once, or a domain that is drained for
+/// none a failure domain: measured on random fleets, several at once, or a domain that is drained for
 /// one worker and filled again, made rollouts up to three times as long.
 pub const PASSED_OVER_LIMIT: u32 = 10;
 
@@ -24,7 +24,7 @@ pub enum Pick {
     /// This one may start now. It has left the queue; tell [`Admission::admitted`] before asking
     /// again, or [`Queue::push`] it back.
     Admit(TargetIx),
-    /// Nobody may start now; this is the first one that waits, and why. With
+    /// No worker may start now; this is the first one that waits, and why. With
     /// [`Reason::Observation`] the jobs are all that any worker at the front waits for.
     Wait {
         /// The first of the queue that could be next.
@@ -32,11 +32,11 @@ pub enum Pick {
         /// Why it has to wait.
         reason: Reason,
     },
-    /// Nobody will start any more, as things stand.
+    /// No worker will start any more, as things stand.
     Refuse {
         /// The first of the queue.
         target: TargetIx,
-        /// Why.
+        /// Why it will not start.
         reason: Reason,
     },
     /// The queue is empty.
@@ -56,14 +56,14 @@ pub enum Pick {
 /// holds, and it decides between workers that are alike.
 ///
 /// The order is kept except that a worker which waits for its own failure domain or budget may be
-/// passed by later ones, whatever `concurrency` says: a place that nobody may use helps nobody. One
+/// passed by later ones, whatever `concurrency` says: a place that no worker may use is wasted. One
 /// that waits for an observation is not passed, so that looking takes no turn away.
 #[derive(Clone, Debug)]
 pub struct Queue {
     kinds: Vec<Kind>,
     /// For each target its kind.
     kind_of: Vec<u32>,
-    /// The kinds of each wave that have somebody queued.
+    /// The kinds of each wave that have a worker queued.
     waves: BTreeMap<u32, BTreeSet<u32>>,
     /// Queued and put back once: asked about one by one.
     returned: BTreeSet<TargetIx>,
@@ -147,7 +147,7 @@ impl Queue {
         self.length
     }
 
-    /// Whether nobody is queued.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -220,7 +220,7 @@ impl Queue {
         &self.kinds[self.kind_of[target.0 as usize] as usize]
     }
 
-    /// The next worker that may start, or why nobody may.
+    /// The next worker that may start, or why none may.
     pub fn pick(&mut self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Pick {
         let Some(first) = self.first() else { return Pick::Empty };
         let for_all = admission.stopped(conditions).or_else(|| {
@@ -229,13 +229,13 @@ impl Queue {
         });
         match for_all {
             Some(Verdict::Refuse(reason)) => return Pick::Refuse { target: first, reason },
-            Some(Verdict::Wait(reason)) => return self.nobody(first, reason),
+            Some(Verdict::Wait(reason)) => return self.none(first, reason),
             Some(Verdict::Admit) | None => {}
         }
         let candidates = self.candidates(admission, now_ms, conditions);
         let Some(front) = candidates.first() else {
             let wave = self.kind(first).constraint.wave;
-            return self.nobody(first, Reason::Wave { wave, current: conditions.current_wave });
+            return self.none(first, Reason::Wave { wave, current: conditions.current_wave });
         };
         let (front, front_fit) = (front.target, front.fit);
         match self.choose(admission, &candidates) {
@@ -251,12 +251,12 @@ impl Queue {
                 let unsure = candidates.iter().filter(|candidate| candidate.fit == Fit::Unsure);
                 let jobs: BTreeSet<JobIx> =
                     unsure.flat_map(|candidate| admission.unsure(candidate.target, now_ms)).collect();
-                // Not the end of a round: after the observation it goes on.
+                // Not the end of a round: it continues after the observation.
                 Pick::Wait { target, reason: Reason::Observation { jobs: jobs.into_iter().collect() } }
             }
-            Choice::Nobody => match admission.own_reason(front, now_ms, front_fit) {
-                Some(reason) => self.nobody(front, reason),
-                // Nobody is held back by a later one's reservation, so the front one does not fit here.
+            Choice::None => match admission.own_reason(front, now_ms, front_fit) {
+                Some(reason) => self.none(front, reason),
+                // No worker is held back by a later one's reservation, so the front one does not fit here.
                 None => {
                     self.remove(front);
                     Pick::Admit(front)
@@ -265,25 +265,23 @@ impl Queue {
         }
     }
 
-    /// Whether somebody of the open waves waits for nothing but peers that are not well: the one in front may
-    /// never start as things stand, and the run goes on all the same when they have recovered.
+    /// Whether a worker of the open waves waits for nothing but peers that are not well: the one in front may
+    /// never start as things stand, and the run continues all the same when they have recovered.
     pub fn waits_for_health(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> bool {
-        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
         // Workers of a kind are alike in all that counts here, but for those that are down already.
-        let firsts = open.filter_map(|kind| self.kinds[*kind as usize].queued.first());
-        firsts.chain(&self.returned).any(|target| admission.waits_for_health(*target, now_ms))
+        self.firsts(conditions)
+            .chain(self.returned.iter().copied())
+            .any(|target| admission.waits_for_health(target, now_ms))
     }
 
-    fn nobody(&mut self, target: TargetIx, reason: Reason) -> Pick {
+    fn none(&mut self, target: TargetIx, reason: Reason) -> Pick {
         self.round += 1;
         Pick::Wait { target, reason }
     }
 
     /// The first of each kind of the open waves and the exceptions, in order.
     fn candidates(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Vec<Candidate> {
-        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
-        let mut targets: Vec<TargetIx> =
-            open.filter_map(|kind| self.kinds[*kind as usize].queued.first().copied()).collect();
+        let mut targets: Vec<TargetIx> = self.firsts(conditions).collect();
         let apart = self.returned.iter().copied().chain(admission.unhealthy_targets());
         targets.extend(apart.filter(|target| {
             self.contains(*target) && self.kind(*target).constraint.wave <= conditions.current_wave
@@ -312,6 +310,18 @@ impl Queue {
         ranked
             .sort_unstable_by(|a, b| (a.0.cmp(&b.0)).then_with(|| b.1.cmp(&a.1)).then_with(|| a.2.cmp(&b.2)));
         ranked.into_iter().map(|(_, _, target)| one(target)).collect()
+    }
+
+    /// Of each kind of the open waves the first, and where that was put back, the first that was not: it
+    /// may start where one that is down already may not.
+    fn firsts(&self, conditions: &Conditions) -> impl Iterator<Item = TargetIx> + '_ {
+        let open = self.waves.range(..=conditions.current_wave).flat_map(|(_, kinds)| kinds);
+        open.flat_map(|kind| {
+            let queued = &self.kinds[*kind as usize].queued;
+            let first = queued.first().copied();
+            let fresh = queued.iter().copied().find(|target| !self.returned.contains(target));
+            first.into_iter().chain(fresh.filter(|fresh| Some(*fresh) != first))
+        })
     }
 
     fn is_starved(&self, target: TargetIx) -> bool {
@@ -354,7 +364,7 @@ impl Queue {
                 reserved = &constraint.budgets;
             }
         }
-        Choice::Nobody
+        Choice::None
     }
 
     /// Counts a pass, once in a round, for the first of a kind.
@@ -391,5 +401,5 @@ impl Load {
 enum Choice {
     Admit(usize),
     Observe(TargetIx),
-    Nobody,
+    None,
 }

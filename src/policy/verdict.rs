@@ -18,7 +18,7 @@ pub enum Verdict {
     Refuse(Reason),
 }
 
-/// Why a worker has to wait, with the numbers that a person needs to judge it.
+/// Why a worker has to wait, with the numbers that an operator needs to judge it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
@@ -38,7 +38,7 @@ pub enum Reason {
     },
     /// Other failure domains are disturbed.
     Spread {
-        /// The tag.
+        /// The tag whose values are the failure domains.
         tag: String,
         /// This worker's value of it.
         domain: String,
@@ -49,20 +49,20 @@ pub enum Reason {
     },
     /// A job would have too few allocations available.
     Budget {
-        /// The job.
+        /// The job whose budget has no room.
         job: JobIx,
         /// Available now.
         available: u32,
         /// Allocations that count.
         of: u32,
-        /// So many must stay.
+        /// Minimum number that stays available.
         wants: u32,
         /// Workers of the run that hold it down.
         held_by: Vec<TargetIx>,
     },
-    /// These jobs were not looked at recently enough.
+    /// These jobs were not observed recently enough.
     Observation {
-        /// Which.
+        /// The jobs that have to be observed first.
         jobs: Vec<JobIx>,
     },
     /// The window is closed.
@@ -86,6 +86,6 @@ pub enum Reason {
         /// How many are allowed.
         allowed: u32,
     },
-    /// Somebody paused the run.
+    /// An operator paused the run.
     Paused,
 }

@@ -1,4 +1,4 @@
-//! Verdicts one by one, with their words.
+//! Verdicts one by one, with their sentences.
 
 use super::*;
 use crate::bucket::{JobIx, WorkerIx};
@@ -21,7 +21,7 @@ fn graph(change: impl FnOnce(&mut Plan)) -> RolloutGraph {
     compiled(&plan, &fleet(workers, &["api"]))
 }
 
-fn said(
+fn describe(
     graph: &RolloutGraph,
     admission: &Admission,
     target: u32,
@@ -32,29 +32,32 @@ fn said(
 }
 
 #[test]
-fn what_binds_everybody_comes_first() {
+fn what_binds_all_comes_first() {
     let graph = graph(|plan| {
         plan.rollout.waves = vec![located(WaveSize::Of(Amount::Count(1))), located(WaveSize::Rest)];
     });
     let mut admission = Admission::new(&graph);
     let mut now = Conditions::default();
-    assert_eq!(said(&graph, &admission, 0, 0, &now), "may start now");
-    assert_eq!(said(&graph, &admission, 1, 0, &now), "waits: wave 2 has not begun; wave 1 is under way");
+    assert_eq!(describe(&graph, &admission, 0, 0, &now), "may start now");
+    assert_eq!(describe(&graph, &admission, 1, 0, &now), "waits: wave 2 has not begun; wave 1 is under way");
     now.current_wave = 1;
     admission.admitted(TargetIx(1));
     admission.admitted(TargetIx(2));
     let full = "waits: 2 of 2 places are taken; unblocks when one of them finishes";
-    assert_eq!(said(&graph, &admission, 0, 0, &now), full);
+    assert_eq!(describe(&graph, &admission, 0, 0, &now), full);
     now.paused = true;
-    assert!(said(&graph, &admission, 0, 0, &now).starts_with("waits: the run is paused"));
+    assert!(describe(&graph, &admission, 0, 0, &now).starts_with("waits: the run is paused"));
     now.failures = 1;
-    assert!(said(&graph, &admission, 0, 0, &now).starts_with("will not start: 1 failed and 0 may"));
+    assert!(
+        describe(&graph, &admission, 0, 0, &now)
+            .starts_with("will not start: 1 failed, and max_failures is 0")
+    );
     assert_eq!(admission.active(), 2);
     admission.failed(TargetIx(1), true);
     assert_eq!((admission.active(), admission.down_now().len()), (1, 2), "a failed worker holds no place");
 }
 
-/// Both may be back, and nobody knows: they do not wait for each other, and are not taken down together.
+/// Both may be back, and it is not known: they do not wait for each other, and are not taken down together.
 #[test]
 fn workers_that_were_away_start_again_one_after_the_other() {
     let budget = budget("api", BudgetBound::MinAvailable(Amount::Count(2)));
@@ -65,15 +68,15 @@ fn workers_that_were_away_start_again_one_after_the_other() {
         let now = Conditions::default();
         admission.unreachable(TargetIx(0));
         admission.unreachable(TargetIx(1));
-        assert!(said(&graph, &admission, 0, 0, &now).starts_with("may start now"));
+        assert!(describe(&graph, &admission, 0, 0, &now).starts_with("may start now"));
         admission.admitted(TargetIx(0));
-        assert!(said(&graph, &admission, 1, 0, &now).starts_with("waits: "));
+        assert!(describe(&graph, &admission, 1, 0, &now).starts_with("waits: "));
         // One that this run has taken down takes nothing new.
         admission.failed(TargetIx(0), true);
-        assert!(said(&graph, &admission, 0, 0, &now).starts_with("may start now"));
-        assert!(said(&graph, &admission, 1, 0, &now).starts_with("waits: "));
+        assert!(describe(&graph, &admission, 0, 0, &now).starts_with("may start now"));
+        assert!(describe(&graph, &admission, 1, 0, &now).starts_with("waits: "));
         admission.succeeded(TargetIx(0));
-        assert!(said(&graph, &admission, 1, 0, &now).starts_with("may start now"));
+        assert!(describe(&graph, &admission, 1, 0, &now).starts_with("may start now"));
     }
 }
 
@@ -83,25 +86,28 @@ fn budgets_wait_for_those_that_hold_them() {
         graph(|plan| plan.rollout.budgets = vec![budget("api", BudgetBound::MinAvailable(Amount::Count(2)))]);
     let mut admission = Admission::new(&graph);
     let now = Conditions::default();
-    assert_eq!(said(&graph, &admission, 0, 0, &now), "waits: the health of `api` has to be looked at first");
+    assert_eq!(
+        describe(&graph, &admission, 0, 0, &now),
+        "waits: the health of `api` has to be checked first"
+    );
     admission.observed(&[API], &[], 0);
-    assert_eq!(said(&graph, &admission, 0, OBSERVATION_FRESH_MS, &now), "may start now");
+    assert_eq!(describe(&graph, &admission, 0, OBSERVATION_FRESH_MS, &now), "may start now");
     let stale = admission.verdict(TargetIx(0), OBSERVATION_FRESH_MS + 1, &now);
     assert!(matches!(stale, Verdict::Wait(Reason::Observation { .. })));
     admission.admitted(TargetIx(1));
     let held = "waits: job `api` has 2 of 3 available and wants 2; unblocks when 10.0.0.2 finishes";
-    assert_eq!(said(&graph, &admission, 0, 0, &now), held);
-    assert_eq!(said(&graph, &admission, 0, 99_999, &now), held, "no observation could help");
-    // Back up, and not yet seen: looked at before anybody relies on it.
+    assert_eq!(describe(&graph, &admission, 0, 0, &now), held);
+    assert_eq!(describe(&graph, &admission, 0, 99_999, &now), held, "no observation could help");
+    // Back up, and not yet seen: observed before anything relies on it.
     admission.succeeded(TargetIx(1));
     assert!(matches!(admission.verdict(TargetIx(0), 0, &now), Verdict::Wait(Reason::Observation { .. })));
     admission.observed(&[API], &[(WorkerIx(1), API)], 1);
     let sick =
         "waits: job `api` has 2 of 3 available and wants 2; unblocks when its health checks pass again";
-    assert_eq!(said(&graph, &admission, 0, 1, &now), sick);
+    assert_eq!(describe(&graph, &admission, 0, 1, &now), sick);
     assert_eq!(admission.verdict(TargetIx(1), 1, &now), Verdict::Admit, "the sick one itself takes nothing");
     admission.observed(&[API], &[], 0);
-    assert_eq!(said(&graph, &admission, 0, 1, &now), sick, "an older round does not count");
+    assert_eq!(describe(&graph, &admission, 0, 1, &now), sick, "an older round does not count");
 }
 
 #[test]
@@ -112,7 +118,7 @@ fn a_domain_is_held_until_its_last_worker_is_back() {
     admission.admitted(TargetIx(1));
     assert_eq!(admission.verdict(TargetIx(2), 0, &now), Verdict::Admit, "the same zone");
     let held = "waits: at most 1 zone at a time may be disturbed, and it is in `a`; held: `b` by 10.0.0.2";
-    assert_eq!(said(&graph, &admission, 0, 0, &now), held);
+    assert_eq!(describe(&graph, &admission, 0, 0, &now), held);
     admission.unreachable(TargetIx(2));
     admission.succeeded(TargetIx(1));
     assert_eq!(admission.domains_held().collect::<Vec<_>>(), ["b"]);
@@ -133,13 +139,13 @@ fn the_window_holds_back_who_does_not_fit() {
     let admission = Admission::new(&graph);
     let mut now = Conditions::default();
     let closed = "waits: the window is closed; it opens at 2026-11-20 22:00 +01:00";
-    assert_eq!(said(&graph, &admission, 0, at("2026-11-20T12:00:00Z"), &now), closed);
+    assert_eq!(describe(&graph, &admission, 0, at("2026-11-20T12:00:00Z"), &now), closed);
     let half_past = at("2026-11-20T23:30:00Z");
-    assert_eq!(said(&graph, &admission, 0, half_past, &now), "may start now");
+    assert_eq!(describe(&graph, &admission, 0, half_past, &now), "may start now");
     now.median_worker_ms = Some(45 * 60_000);
     let late =
         "waits: a worker takes 45m and the window closes in 30m; it opens again at 2026-11-27 22:00 +01:00";
-    assert_eq!(said(&graph, &admission, 0, half_past, &now), late);
+    assert_eq!(describe(&graph, &admission, 0, half_past, &now), late);
     now.median_worker_ms = Some(4 * 3_600_000);
     assert!(matches!(
         admission.verdict(TargetIx(0), half_past, &now),

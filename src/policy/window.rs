@@ -1,5 +1,4 @@
-//! Windows: when one is open, how long still, and when it opens next, across midnight and clock
-//! changes. It must not know what is done inside.
+//! Windows: when one is open, how long still, and when it opens next, across midnight and clock changes.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -7,7 +6,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use crate::plan::{Weekday, Window};
 
-/// So many days ahead a next opening is looked for. Days repeat weekly, and a clock change can empty
+/// How many days ahead a next opening is searched. Days repeat weekly, and a clock change can empty
 /// one week's opening; five weeks leave room for several in a row.
 const DAYS_AHEAD: i64 = 35;
 
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_said() {
+    fn what_cannot_be_is_said() {
         assert!(Schedule::new(&window("Europe/Berln", "22:00", "05:00", &ALL)).is_none());
         let never = schedule("UTC", "22:00", "05:00", &[]);
         assert!(!ever_opens(&never));

@@ -40,7 +40,11 @@ pub fn deploy_jobs(sandbox: &Sandbox, connector: &Connector, cancel: &Cancel) ->
     for (what, outcome) in workers.chain(jobs) {
         match outcome {
             None | Some(WorkerOutcome::Ok { .. }) => {}
-            Some(WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error }) => {
+            Some(
+                WorkerOutcome::Failed { error, .. }
+                | WorkerOutcome::NotBegun { error }
+                | WorkerOutcome::Unreachable { error },
+            ) => {
                 return Err(failed(format!("{what}: {error}")));
             }
             Some(WorkerOutcome::Unknown { why }) => return Err(failed(format!("{what}: {why}"))),

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::plan::{Problem, Problems};
+use crate::plan::Problems;
 use crate::run::RunError;
-use crate::sandbox::WORKERS_MAX;
+use crate::sandbox::{SandboxError, WORKERS_MAX};
 
 /// Why there is no verdict. Nothing of the fleet is left.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum RehearsalError {
     ScriptOutside(String),
     /// The fleet cannot be started.
     #[error(transparent)]
-    Sandbox(#[from] Problem),
+    Sandbox(#[from] SandboxError),
     /// The demo jobs cannot be deployed.
     #[error("the demo jobs cannot be deployed: {0}")]
     Deploy(String),

@@ -58,14 +58,7 @@ fn hosts(fleet: &Fleet) -> Vec<Host> {
 
 /// `None`: there is no bucket, and nobody named one; or it has no workers.
 fn bucket_fleet(folder: Option<&Path>) -> Result<Option<(PathBuf, Fleet)>, RehearsalError> {
-    match Bucket::find(folder) {
-        Ok(bucket) => {
-            let (fleet, _) = bucket.load()?;
-            Ok((!fleet.workers.is_empty()).then(|| (bucket.paths().root.clone(), fleet)))
-        }
-        Err(problems) => {
-            let nowhere = problems.iter().all(|problem| problem.code == "maand::bucket::not_found");
-            if folder.is_none() && nowhere { Ok(None) } else { Err(problems.into()) }
-        }
-    }
+    let Some(bucket) = Bucket::find_if_any(folder)? else { return Ok(None) };
+    let (fleet, _) = bucket.load()?;
+    Ok((!fleet.workers.is_empty()).then(|| (bucket.paths().root.clone(), fleet)))
 }

@@ -29,7 +29,7 @@ pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Pro
     }
     problems.extend(bucket.upstream_differences());
     // Before any worker is asked: a run that ends at its first build has already been all over the fleet.
-    match external::look(&bucket.paths().upstream_db) {
+    match external::read_version(&bucket.paths().upstream_db) {
         Ok(_) => {}
         Err(CatalogError::Invalid(refused)) => problems.extend(refused),
         Err(error) => problems.push(

@@ -101,17 +101,18 @@ impl Access {
 
 /// `Ok` with standard output for exit code 0.
 pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, ScriptError> {
-    if let Some(message) = crate::ssh::sudo_refused(host.as_str(), &completion) {
-        return Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)));
-    }
-    if let Some(reason) = NotRun::of(&completion) {
-        let kind = match reason {
-            NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
-            _ => ErrorKind::Command,
-        };
-        return Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))));
-    }
     match completion {
+        Completion::NotRun { reason: NotRun::Sudo, stderr } => {
+            let message = crate::ssh::describe_sudo_refusal(host.as_str(), &stderr);
+            Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)))
+        }
+        Completion::NotRun { reason, .. } => {
+            let kind = match reason {
+                NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
+                _ => ErrorKind::Command,
+            };
+            Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))))
+        }
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
         Completion::Exited { code, stdout, stderr } => Err(ScriptError::Exit { code, stdout, stderr }),
         Completion::Unknown { why, .. } => Err(ScriptError::Unknown(why)),
@@ -122,7 +123,9 @@ pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Scrip
 pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
     match error {
         ConnectError::Refused { .. } => ErrorKind::Refused,
-        ConnectError::Unreachable { .. } | ConnectError::Cancelled => ErrorKind::Unreachable,
+        ConnectError::Unreachable { .. } | ConnectError::Config { .. } | ConnectError::Cancelled => {
+            ErrorKind::Unreachable
+        }
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
         ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
         ConnectError::HostKeyChanged { .. } => ErrorKind::HostKeyChanged,
@@ -187,10 +190,5 @@ pub(super) fn last_lines(stdout: &Captured, stderr: &Captured) -> Option<String>
 
 /// In words, what is not known.
 pub(super) fn unknown_words(why: &UnknownWhy) -> String {
-    match why {
-        UnknownWhy::ConnectionLost(words) => format!("the connection was lost ({words})"),
-        UnknownWhy::Deadline(after) => format!("no end within {after:?}"),
-        UnknownWhy::Silence(after) => format!("nothing was heard for {after:?}"),
-        UnknownWhy::Cancelled => "it was given up".into(),
-    }
+    why.to_string()
 }

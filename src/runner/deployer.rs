@@ -182,8 +182,11 @@ pub(super) fn refused(error: CatalogError) -> Outcome {
         CatalogError::Locked { what, holder } => {
             Outcome::NotDone { reason: format!("{what} is held by {holder}") }
         }
+        CatalogError::NotBuilt { .. } | CatalogError::UpstreamsBucket { .. } | CatalogError::BadTarget(_) => {
+            Outcome::NotDone { reason: error.to_string() }
+        }
         CatalogError::Cancelled(why) => Outcome::Unknown { why },
-        CatalogError::Broken(why) => Outcome::NotDone { reason: why },
+        CatalogError::Broken(why) => Outcome::NotDone { reason: why.to_string() },
     }
 }
 
@@ -202,6 +205,9 @@ pub(super) fn outcome_of(outcome: &WorkerOutcome) -> Outcome {
         WorkerOutcome::Failed { error, output } => Outcome::Failed {
             error: StepError { kind: ErrorKind::Catalog, message: error.clone(), output: output.clone() },
         },
+        WorkerOutcome::NotBegun { error } => {
+            Outcome::Failed { error: StepError::new(ErrorKind::Catalog, error.clone()) }
+        }
         WorkerOutcome::Unreachable { error } => {
             Outcome::Failed { error: StepError::new(ErrorKind::Unreachable, error.clone()) }
         }
@@ -221,9 +227,5 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
 
 /// What is said of one worker, in words.
 pub(super) fn words_of(outcome: &WorkerOutcome) -> String {
-    match outcome {
-        WorkerOutcome::Ok { evidence } => evidence.clone(),
-        WorkerOutcome::Failed { error, .. } | WorkerOutcome::Unreachable { error } => error.clone(),
-        WorkerOutcome::Unknown { why } => why.clone(),
-    }
+    outcome.message().to_owned()
 }

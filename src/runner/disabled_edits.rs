@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::{Bucket, DisabledChange, DisabledEntry, DisabledFile, Host, lock};
+use crate::bucket::{Bucket, DisabledChange, DisabledEntry, DisabledError, DisabledFile, Fence, Host, lock};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
-use crate::plan::{Problem, Problems};
 use crate::ssh::Cancel;
 
 use super::deployer::{Before, said};
@@ -18,7 +17,6 @@ use super::workspace::workspace_hash;
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 const TAKEN_OVER: &str = "another controller has taken this run over";
-const GIVEN_UP: &str = "maand::run::given_up";
 
 /// The run's own entries.
 pub(super) type OwnEntries = Arc<Mutex<BTreeSet<DisabledEntry>>>;
@@ -77,11 +75,7 @@ impl DisabledEdits<'_> {
     }
 }
 
-type Edit<'a> = &'a dyn Fn(
-    &DisabledFile,
-    &lock::Guard,
-    &mut dyn FnMut() -> Result<(), Problem>,
-) -> Result<DisabledChange, Problems>;
+type Edit<'a> = &'a dyn Fn(&DisabledFile, &lock::Guard, Fence<'_>) -> Result<DisabledChange, DisabledError>;
 
 fn edit_locked(
     bucket: &Bucket,
@@ -101,26 +95,16 @@ fn edit_locked(
             },
         )?;
     // Asked just before the change: a step that was given up while it held the lock changes nothing.
-    let mut fence = || {
-        if !run_lock.is_held() {
-            return Err(Problem::error("maand::run::fenced", TAKEN_OVER));
-        }
-        if cancelled() {
-            return Err(Problem::error(GIVEN_UP, "the step was given up"));
-        }
-        Ok(())
-    };
+    let mut fence = || run_lock.is_held() && !cancelled();
     let known = own(entries).clone();
-    let change = edit(&DisabledFile::of(bucket, run, known), &guard, &mut fence).map_err(|problems| {
-        if !run_lock.is_held() {
-            return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) };
-        }
-        if problems.iter().any(|problem| problem.code == GIVEN_UP) {
-            return given_up();
-        }
-        let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Outcome::NotDone { reason: format!("disabled.json was not changed: {}", words.join("; ")) }
-    })?;
+    let change =
+        edit(&DisabledFile::of(bucket, run, known), &guard, &mut fence).map_err(|error| match error {
+            _ if !run_lock.is_held() => {
+                Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) }
+            }
+            DisabledError::GivenUp => given_up(),
+            error => Outcome::NotDone { reason: format!("disabled.json was not changed: {error}") },
+        })?;
     // While the lock is held: a deploy of another worker would put back what is enabled otherwise.
     own(entries).clone_from(&change.own);
     drop(guard);

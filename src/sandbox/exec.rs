@@ -152,7 +152,7 @@ async fn talk(
     let demo = users_own && is_demo(worker, script);
     if users_own && !demo {
         worker.note(Event::NotExecuted { text: script.to_owned(), code: 0 });
-        // What comes behind the body is payload, and nobody reads it.
+        // What comes behind the body is payload, and is not read.
         return feed(stdin, header.with_script(IN_ITS_PLACE), input).await;
     }
     let users_own = header.users_own && !demo;
@@ -196,8 +196,8 @@ async fn more(input: &mut ChannelReadHalf, sent: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Passes standard input on. Reads on after its end of file and when nobody takes it any more: what
-/// nobody reads would hold up the whole connection.
+/// Passes standard input on. Reads on after its end of file and when it is not taken any more: what
+/// is not read would hold up the whole connection.
 async fn feed(stdin: pipe::Sender, sent: Vec<u8>, input: &mut ChannelReadHalf) -> Outcome {
     let mut stdin = Some(stdin);
     if let Some(pipe) = stdin.as_mut()
@@ -222,7 +222,7 @@ async fn feed(stdin: pipe::Sender, sent: Vec<u8>, input: &mut ChannelReadHalf) -
     Outcome::Ended(None)
 }
 
-/// Passes output on, also to nobody: a process must not die of a client that has gone.
+/// Passes output on, also when the client has gone: a process must not die of a client that has gone.
 async fn copy(mut from: impl AsyncRead + Unpin, to: impl AsyncWrite, mute: &AtomicBool) {
     tokio::pin!(to);
     let mut buffer = vec![0; 16 * 1024];

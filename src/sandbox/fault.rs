@@ -1,4 +1,4 @@
-//! Faults: what goes wrong on a made-up worker, on which and when, and how a person writes that.
+//! Faults: what goes wrong on a sandbox worker, on which and when, and how that is written.
 //!
 //! The kinds are those that a rollout meets on real workers. This module only names them; the
 //! worker's machine and its stand-ins make them happen.
@@ -32,7 +32,7 @@ pub enum FaultKind {
     Hangs,
     /// It shows another host key: after the next reboot, or from the step on.
     ChangesHostKey,
-    /// After the next reboot, or from the step on, nobody may log in for three boot times.
+    /// After the next reboot, or from the step on, logins are refused for three boot times.
     Nologin,
     /// Every second look at its health is bad.
     HealthFlaps,
@@ -102,12 +102,12 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A fault that somebody asked for.
+/// A fault that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The worker that it happens to.
     pub host: Host,
-    /// What.
+    /// What goes wrong there.
     pub kind: FaultKind,
     /// Not before this step of the plan begins on the worker
     /// ([`Sandbox::step_begins`](super::Sandbox::step_begins)); `None`: at once.

@@ -236,7 +236,7 @@ done
 exec "$@"
 "#;
 
-/// Nobody is root there, so that scripts go by way of sudo even where the sandbox's owner is root.
+/// No user is root there, so that scripts go by way of sudo even where the sandbox's owner is root.
 const ID: &str = r#"[ "$*" = -u ] && { echo 1000; exit 0; }
 PATH=/usr/bin:/bin exec id "$@"
 "#;

@@ -1,8 +1,8 @@
 //! The process that all processes of one worker live under: our own binary, executed again.
 //!
-//! It is a subreaper, so that daemons which their parents have left come back to it, and it ends
-//! every descendant when its socket to the sandbox closes: a reboot, a clean end and `kill -9` of
-//! the sandbox are the same thing to it. It must not know SSH, buckets or faults.
+//! It is a subreaper, so that daemons which their parents have left come back to it, and it ends every
+//! descendant when its socket to the sandbox closes: a reboot, a clean end and `kill -9` of the sandbox are
+//! the same thing to it.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut, Write};
@@ -74,7 +74,7 @@ impl Shared {
 /// The whole life of a guard; standard input is the socket to the sandbox.
 ///
 /// # Errors
-/// Standard input is not such a socket: somebody typed the hidden command.
+/// Standard input is not such a socket: the hidden command was typed by hand.
 pub fn guard_main() -> io::Result<()> {
     // Its own session: a Ctrl-C or a hang-up of the terminal reaches the sandbox, which ends us.
     let _ = setsid();

@@ -1,4 +1,4 @@
-//! The life of one made-up worker: it boots, serves, goes down when a reboot is asked for, and is
+//! The life of one sandbox worker: it boots, serves, goes down when a reboot is asked for, and is
 //! back with a new boot id.
 
 use std::io;
@@ -18,14 +18,14 @@ use super::spawner::Guard;
 use super::worker::{Control, Event, Worker};
 use super::{FaultKind, server};
 
-/// A late return takes so many boot times.
+/// How many boot times a late return takes.
 const LATE: u32 = 8;
-/// Nobody may log in for so many boot times.
+/// For how many boot times logins are refused.
 const NOLOGIN: u32 = 3;
 /// From the reboot command to the end of everything: long enough for its caller to hear of its success,
 /// as a real machine needs a moment, too.
 const DOWN_AFTER: Duration = Duration::from_millis(200);
-/// The second of two reboots comes after so many boot times.
+/// After how many boot times the second of two reboots comes.
 const SECOND_REBOOT: f64 = 0.5;
 
 type Requests = Lines<BufReader<pipe::Receiver>>;
@@ -46,7 +46,7 @@ pub(super) async fn boot(worker: &Worker, after_reboot: bool) -> io::Result<Up> 
     let mut up = Up { requests: BufReader::new(requests).lines(), nologin_until: None, reboots_at: None };
     if after_reboot {
         if worker.take(&[FaultKind::ChangesHostKey]).is_some() {
-            worker.set_key(super::keys::generate().map_err(io::Error::other)?);
+            worker.set_key(super::keys::generate()?);
         }
         if worker.take(&[FaultKind::Nologin]).is_some() {
             up.nobody_logs_in(worker)?;
@@ -98,7 +98,7 @@ pub(super) async fn live(
         if let Some(guard) = worker.set_guard(None) {
             guard.power_off().await;
         }
-        // Whoever came in between found no guard.
+        // A connection in between found no guard.
         worker.cut_all();
         worker.note(Event::WentDown);
         if matches!(down, Down::Stop) {
@@ -149,7 +149,7 @@ async fn serve(
     let mut stop = worker.common.stop.clone();
     loop {
         if listener.is_none() && !*refusing {
-            // Somebody else may have the port for a moment.
+            // Another process may have the port for a moment.
             *listener = TcpListener::bind(worker.address).await.ok();
         }
         let retry = listener.is_none() && !*refusing;

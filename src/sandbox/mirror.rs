@@ -1,4 +1,4 @@
-//! What a sandbox is built from: made-up workers with two demo jobs, or the likeness of a bucket.
+//! What a sandbox is built from: generated workers with two demo jobs, or the likeness of a bucket.
 //!
 //! A likeness keeps what decides how a rollout goes (names, labels, tags, positions, jobs with their
 //! selectors, ports, batches, probes or none, what is disabled) and nothing that could be executed.
@@ -28,7 +28,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// `workers` made-up workers in the zones a, b and c, with the jobs `api` and `worker` on each.
+    /// `workers` generated workers in the zones a, b and c, with the jobs `api` and `worker` on each.
     pub fn demo(workers: usize) -> Self {
         let made = |index: usize| MadeWorker {
             name: None,
@@ -65,7 +65,7 @@ impl Blueprint {
         }
     }
 
-    /// Of a fleet that is made up: its jobs are demo jobs with probes, the two usual ones on every worker
+    /// Of a synthetic fleet: its jobs are demo jobs with probes, the two usual ones on every worker
     /// where it has none.
     pub fn synthetic(fleet: &Fleet) -> Self {
         let mut like = Self::mirror(fleet);

@@ -10,7 +10,7 @@
 //! commands, Makefiles, probes) is never executed** unless [`SandboxOptions::execute`] says so: it is
 //! recorded in the worker's log and answered with success.
 //! - The transport's framing (`src/ssh/frame.rs`) says of each script whether it is the user's own.
-//!   The transport's bootstrap itself runs as it is; a command that is none (somebody's plain `ssh`)
+//!   The transport's bootstrap itself runs as it is; a command that is none (a plain `ssh`)
 //!   counts as the user's.
 //! - The stand-in for `make` runs the machine's make only where the Makefile is [`DEMO_MAKEFILE`].
 //! - The demo probe is text of the user's kind that is known by heart, and is executed.
@@ -33,6 +33,7 @@
 //! that were started and not stopped are started again, as a host's enabled units are.
 
 mod bucket;
+mod error;
 mod exec;
 mod fault;
 mod files;
@@ -48,6 +49,7 @@ mod start;
 mod worker;
 
 pub use bucket::SSH_CONFIG;
+pub use error::SandboxError;
 pub use fault::{Fault, FaultKind};
 pub use files::{DEMO_MAKEFILE, demo_probe};
 pub use guard::{GUARD_COMMAND, guard_main};

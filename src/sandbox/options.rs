@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::SandboxError;
 use super::mirror::Blueprint;
 use crate::os::{self, LockFile};
-use crate::plan::Problem;
 
 /// Marks a folder as a sandbox's, so that a later one may empty it.
 const MARK: &str = ".maand-sandbox";
 
-/// How long a made-up boot takes at speed 1.
+/// How long a boot takes at speed 1.
 pub const BOOT_TIME: Duration = Duration::from_secs(3);
 /// How many workers a sandbox can have: each has an address of its own, a process, and files.
 pub const WORKERS_MAX: usize = 500;
@@ -37,13 +37,9 @@ impl SandboxOptions {
     }
 
     /// How long a boot takes.
-    pub(super) fn boot_time(&self) -> Result<Duration, Problem> {
+    pub(super) fn boot_time(&self) -> Result<Duration, SandboxError> {
         if !(self.speed.is_finite() && (0.01..=1000.0).contains(&self.speed)) {
-            return Err(Problem::error(
-                "maand::sandbox::speed",
-                format!("the speed cannot be {}", self.speed),
-            )
-            .help("write a number from 0.01 to 1000; 2 is twice as fast"));
+            return Err(SandboxError::Speed(self.speed));
         }
         Ok(BOOT_TIME.div_f64(self.speed))
     }
@@ -59,30 +55,29 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes it, or empties that of an earlier sandbox.
-    pub(super) fn create(wanted: Option<&Path>) -> Result<Self, Problem> {
+    pub(super) fn create(wanted: Option<&Path>) -> Result<Self, SandboxError> {
         let folder = match wanted {
             None => {
                 let made = tempfile::Builder::new()
                     .prefix("maand-sandbox-")
                     .tempdir()
-                    .map_err(|error| trouble("make", &std::env::temp_dir(), &error))?;
+                    .map_err(SandboxError::folder("make", &std::env::temp_dir()))?;
                 Self { path: made.keep(), found: false, kept: false }
             }
             Some(path) => {
                 let found = empty(path)?;
-                let path = path.canonicalize().map_err(|error| trouble("use", path, &error))?;
+                let path = path.canonicalize().map_err(SandboxError::folder("use", path))?;
                 Self { path, found, kept: false }
             }
         };
         if folder.path.to_str().is_none_or(|path| path.chars().any(char::is_control)) {
-            let message = format!("the folder {} has a name that is not plain text", folder.path.display());
-            return Err(Problem::error("maand::sandbox::dir", message).help("choose another one with --dir"));
+            return Err(SandboxError::FolderName(folder.path.clone()));
         }
         std::fs::write(
             folder.path.join(MARK),
             "A throwaway fleet of maand. It may be deleted at any time.\n",
         )
-        .map_err(|error| trouble("write to", &folder.path, &error))?;
+        .map_err(SandboxError::folder("write to", &folder.path))?;
         Ok(folder)
     }
 
@@ -90,7 +85,7 @@ impl Folder {
         &self.path
     }
 
-    /// The sandbox has started: a folder that somebody asked for stays from now on.
+    /// The sandbox has started: a folder that was asked for stays from now on.
     pub(super) fn keep(&mut self) {
         self.kept = true;
     }
@@ -107,30 +102,25 @@ impl Drop for Folder {
 
 /// Makes an empty folder at `path`: a new one, or that of an earlier sandbox. Nothing else is touched.
 /// Says whether it was there already.
-fn empty(path: &Path) -> Result<bool, Problem> {
+fn empty(path: &Path) -> Result<bool, SandboxError> {
     let mut entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(path).map_err(|error| trouble("make", path, &error))?;
+            std::fs::create_dir_all(path).map_err(SandboxError::folder("make", path))?;
             return Ok(false);
         }
-        Err(error) => return Err(trouble("use", path, &error)),
+        Err(error) => return Err(SandboxError::folder("use", path)(error)),
     };
     if entries.next().is_none() {
         return Ok(true);
     }
     if !path.join(MARK).is_file() {
-        let message = format!("the folder {} is not empty and is not a sandbox's", path.display());
-        return Err(Problem::error("maand::sandbox::dir", message)
-            .help("name a folder that does not exist yet, or leave --dir out"));
+        return Err(SandboxError::NotASandbox(path.to_owned()));
     }
     if let Some(holder) = holder(path) {
-        let message = format!("a sandbox lives in {} (process {holder})", path.display());
-        return Err(
-            Problem::error("maand::sandbox::dir", message).help("end it first, or name another folder")
-        );
+        return Err(SandboxError::InUse { path: path.to_owned(), holder });
     }
-    clear(path).map_err(|error| trouble("empty", path, &error))?;
+    clear(path).map_err(SandboxError::folder("empty", path))?;
     Ok(true)
 }
 
@@ -156,28 +146,10 @@ fn holder(path: &Path) -> Option<String> {
 }
 
 /// Says that this process has the sandbox, as long as the lock is held.
-pub(super) fn hold(path: &Path) -> Result<LockFile, Problem> {
+pub(super) fn hold(path: &Path) -> Result<LockFile, SandboxError> {
     let lock = LockFile::take(&path.join(LOCK), &std::process::id())
         .and_then(|lock| lock.ok_or_else(|| std::io::ErrorKind::WouldBlock.into()));
-    lock.map_err(|error| trouble("write to", path, &error))
-}
-
-/// A problem with a file or folder, with advice for the ones that people meet.
-pub(super) fn trouble(verb: &str, path: &Path, error: &std::io::Error) -> Problem {
-    use std::io::ErrorKind;
-    let help = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "the disk is full: make room, or name a folder on another one with TMPDIR, or `sandbox up --dir`"
-        }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "name a folder that you may write to with TMPDIR, or `sandbox up --dir`"
-        }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            "name a folder, not a file, with TMPDIR or --dir"
-        }
-        _ => "name another folder with TMPDIR, or `sandbox up --dir`",
-    };
-    Problem::error("maand::sandbox::dir", format!("cannot {verb} {}: {error}", path.display())).help(help)
+    lock.map_err(SandboxError::folder("write to", path))
 }
 
 #[cfg(test)]
@@ -188,8 +160,8 @@ mod tests {
     fn a_folder_with_other_things_in_it_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("precious"), "x").unwrap();
-        let problem = Folder::create(Some(folder.path())).err().unwrap();
-        assert_eq!(problem.code, "maand::sandbox::dir");
+        let error = Folder::create(Some(folder.path())).err().unwrap();
+        assert!(matches!(error, SandboxError::NotASandbox(_)), "{error}");
         assert!(folder.path().join("precious").exists());
     }
 
@@ -200,8 +172,8 @@ mod tests {
         Folder::create(Some(&path)).unwrap().keep();
         std::fs::create_dir(path.join("hosts")).unwrap();
         let held = hold(&path).unwrap();
-        let problem = Folder::create(Some(&path)).err().unwrap();
-        assert!(problem.message.contains(&std::process::id().to_string()), "{}", problem.message);
+        let error = Folder::create(Some(&path)).err().unwrap();
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         drop(held);
         // One that did not come to start leaves nothing, but the folder that it found.
         drop(Folder::create(Some(&path)).unwrap());

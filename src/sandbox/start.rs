@@ -11,14 +11,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::bucket::{self, Facts};
 use super::files::{Root, demo_probe};
-use super::options::{Folder, hold, trouble};
+use super::options::{Folder, hold};
 use super::worker::{Boot, Common, Control, LogEntry, Scout, Worker};
-use super::{Fault, SandboxOptions, WORKERS_MAX, keys, machine};
+use super::{Fault, SandboxError, SandboxOptions, WORKERS_MAX, keys, machine};
 use crate::bucket::Host;
 use crate::os::LockFile;
-use crate::plan::Problem;
 
-/// So long an end may take before the rest is left to the guards, which end by themselves.
+/// How long the end may take before the rest is left to the guards, which end by themselves.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// A throwaway fleet that lives as long as this value; all calls are synchronous.
@@ -38,9 +37,9 @@ impl Sandbox {
     /// Makes the folder, the bucket and the workers, and returns when all of them can be reached.
     ///
     /// # Errors
-    /// `maand::sandbox::...`: a wrong option, a folder that cannot be used, no `make`, no address
+    /// A wrong option, a folder that cannot be used, no `make`, no address
     /// that could be listened on, a worker that cannot start. Nothing is left behind.
-    pub fn start(options: SandboxOptions) -> Result<Self, Problem> {
+    pub fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
         let boot_time = options.boot_time()?;
         check_count(options.blueprint.workers())?;
         let make = find_make()?;
@@ -48,10 +47,7 @@ impl Sandbox {
         allow_many_files();
         let folder = Folder::create(options.dir.as_deref())?;
         let held = hold(folder.path())?;
-        let broken = |what: &str, error: &dyn std::fmt::Display| {
-            Problem::error("maand::sandbox::start", format!("the sandbox cannot start: {what}: {error}"))
-        };
-        let client_key = keys::generate().map_err(|error| broken("its client key", &error))?;
+        let client_key = keys::generate().map_err(SandboxError::start("its client key"))?;
         let (listeners, port) = listen(options.blueprint.workers())?;
         let hosts: Vec<Host> = options
             .blueprint
@@ -82,18 +78,16 @@ impl Sandbox {
         let mut machines = Vec::new();
         for (host, (address, listener)) in hosts.iter().zip(listeners) {
             let root = Root::new(hosts_dir.join(host.as_str()));
-            root.create(&make, options.execute).map_err(|error| trouble("write to", root.path(), &error))?;
-            let key = keys::generate().map_err(|error| broken("a host key", &error))?;
-            host_keys
-                .push(keys::public_line(key.public_key()).map_err(|error| broken("a host key", &error))?);
+            root.create(&make, options.execute).map_err(SandboxError::folder("write to", root.path()))?;
+            let key = keys::generate().map_err(SandboxError::start("a host key"))?;
+            host_keys.push(keys::public_line(key.public_key()).map_err(SandboxError::start("a host key"))?);
             let (control, asked) = mpsc::unbounded_channel();
             let worker =
                 Arc::new(Worker::new(host.clone(), address, root, key, Arc::clone(&common), control));
             workers.push(Arc::clone(&worker));
             machines.push((worker, listener, asked, ending.clone()));
         }
-        let client_text =
-            keys::private_text(&client_key).map_err(|error| broken("its client key", &error))?;
+        let client_text = keys::private_text(&client_key).map_err(SandboxError::start("its client key"))?;
         let facts = Facts {
             hosts: &hosts,
             addresses: &addresses,
@@ -105,14 +99,14 @@ impl Sandbox {
         };
         let bucket_dir = folder.path().join("bucket");
         bucket::write(&bucket_dir, &options.blueprint, &facts)
-            .map_err(|error| trouble("write to", &bucket_dir, &error))?;
+            .map_err(SandboxError::folder("write to", &bucket_dir))?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("sandbox")
             .enable_all()
             .build()
-            .map_err(|error| broken("its threads", &error))?;
+            .map_err(SandboxError::start("its threads"))?;
         // Each machine has one: the channel is closed when the last machine has ended.
         drop(ending);
         // From here on dropping it ends what has been started.
@@ -128,7 +122,7 @@ impl Sandbox {
                 };
                 let (up, listener) = runtime
                     .block_on(start)
-                    .map_err(|error| broken(&format!("worker {}", worker.host), &error))?;
+                    .map_err(SandboxError::start(format!("worker {}", worker.host)))?;
                 runtime.spawn(async move {
                     machine::live(worker, up, listener, asked).await;
                     drop(ending);
@@ -204,7 +198,7 @@ impl Sandbox {
         }
     }
 
-    /// Reboots a worker from outside, as a person or a power cut would.
+    /// Reboots a worker from outside, as an operator or a power cut would.
     pub fn reboot(&self, host: &Host) {
         if let Some(worker) = self.worker(host) {
             let _ = worker.control.send(Control::Reboot("the sandbox's owner".into()));
@@ -234,35 +228,25 @@ impl Drop for Sandbox {
     }
 }
 
-fn check_count(workers: usize) -> Result<(), Problem> {
+fn check_count(workers: usize) -> Result<(), SandboxError> {
     if (1..=WORKERS_MAX).contains(&workers) {
         return Ok(());
     }
-    Err(Problem::error("maand::sandbox::workers", format!("a sandbox cannot have {workers} workers")).help(
-        format!(
-            "ask for 1 to {WORKERS_MAX}; for more there is `maand plan simulate`, which needs no processes"
-        ),
-    ))
+    Err(SandboxError::Workers(workers))
 }
 
 /// The machine's own make, which runs the demo jobs.
-fn find_make() -> Result<PathBuf, Problem> {
+fn find_make() -> Result<PathBuf, SandboxError> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     std::env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join("make"))
         .find(|make| make.is_file())
-        .ok_or_else(|| {
-            Problem::error(
-                "maand::sandbox::no_make",
-                "there is no `make` on this machine, which the demo jobs need",
-            )
-            .help("install it (Debian: apt install make, Fedora: dnf install make)")
-        })
+        .ok_or(SandboxError::NoMake)
 }
 
 /// Three descriptors for each worker and a few for each command: more than the usual soft limit lets
-/// a large fleet have. Raising it up to the hard limit needs no rights and harms nobody.
+/// a large fleet have. Raising it up to the hard limit needs no rights and does no harm.
 fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = 65_536;
@@ -274,8 +258,8 @@ fn allow_many_files() {
 
 /// An address for each worker, all on one port. The net and the port are random, so that sandboxes
 /// side by side do not meet; where they do, binding fails and another net is tried.
-fn listen(workers: usize) -> Result<(Vec<(SocketAddr, TcpListener)>, u16), Problem> {
-    let mut last = None;
+fn listen(workers: usize) -> Result<(Vec<(SocketAddr, TcpListener)>, u16), SandboxError> {
+    let mut last = std::io::Error::other("no net was tried");
     for _ in 0..50 {
         let random = uuid::Uuid::new_v4().into_bytes();
         let (a, b) = (1 + random[0] % 250, random[1] % 250);
@@ -292,15 +276,8 @@ fn listen(workers: usize) -> Result<(Vec<(SocketAddr, TcpListener)>, u16), Probl
             .collect();
         match bound {
             Ok(listeners) => return Ok((listeners, port)),
-            Err(error) => last = Some(error),
+            Err(error) => last = error,
         }
     }
-    let why = last.map(|error| error.to_string()).unwrap_or_default();
-    Err(Problem::error(
-        "maand::sandbox::listen",
-        format!("no address below 127.0.0.0/8 could be listened on: {why}"),
-    )
-    .help(
-        "the sandbox needs Linux, where the whole of 127.0.0.0/8 is this machine, and free file descriptors",
-    ))
+    Err(SandboxError::Listen(last))
 }

@@ -1,7 +1,7 @@
-//! One made-up worker as all its parts see it: address, keys, faults, connections, log.
+//! One sandbox worker as all its parts see it: address, keys, faults, connections, log.
 //!
 //! What is shared between the machine's loop, its connections and the sandbox's owner is here, behind
-//! one short lock; it must not know SSH messages.
+//! one short lock.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -20,7 +20,7 @@ use super::spawner::Guard;
 use super::{Fault, FaultKind};
 use crate::bucket::Host;
 
-/// So many entries of a worker's log are kept in memory; its file has all.
+/// Maximum number of entries of a worker's log that are kept in memory; its file has all.
 const LOG_KEPT: usize = 10_000;
 
 /// Looks which steps of a plan have begun, and says so with
@@ -57,9 +57,9 @@ pub struct Boot {
 /// One line of a worker's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogEntry {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -77,7 +77,7 @@ pub enum Event {
     WentDown,
     /// A reboot was asked for.
     RebootAsked {
-        /// With these words.
+        /// The command that asked.
         by: String,
         /// Whether it reboots.
         obeyed: bool,
@@ -103,19 +103,19 @@ pub enum Event {
     },
     /// Text of the user's own was recorded and not executed.
     NotExecuted {
-        /// The text.
+        /// The command or script that was recorded.
         text: String,
         /// What was answered.
         code: i32,
     },
     /// A fault happened.
     FaultHappened {
-        /// Which.
+        /// The fault as it is written on the command line.
         fault: String,
     },
     /// What a stand-in has to say.
     Note {
-        /// Its words.
+        /// What it says.
         text: String,
     },
 }
@@ -126,7 +126,7 @@ pub(super) enum Control {
     Reboot(String),
     /// Closes the port, or opens it again.
     Refuse(bool),
-    /// Nobody may log in for a while.
+    /// Logins are refused for a while.
     Nologin,
 }
 
@@ -143,7 +143,7 @@ struct Live {
     faults: Vec<(Fault, bool)>,
 }
 
-/// One made-up worker.
+/// One sandbox worker.
 pub(super) struct Worker {
     pub(super) host: Host,
     pub(super) address: SocketAddr,
@@ -283,7 +283,7 @@ impl Worker {
         }
     }
 
-    /// Where a fault waits for its step: asks first whether that has begun. Somebody who only looks at
+    /// Where a fault waits for its step: asks first whether that has begun. A probe that only looks at
     /// the journal now and then would be too late for what the step does at once.
     pub(super) async fn ask_scout(self: &Arc<Self>) {
         let waits = self.live().faults.iter().any(|(_, awake)| !awake);

@@ -1,6 +1,4 @@
 //! Authentication: the key files, then the agent.
-//!
-//! It must not know where the keys are from.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,36 +8,36 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::private_key::{Outside, look};
+use super::private_key::{Outside, inspect};
 use super::route::{Hop, Key};
 use super::settings::{AskPassphrase, Settings};
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
 
-/// Passphrases that a person has given, so that nobody is asked twice.
+/// Passphrases that the operator has given, so that each is asked for once.
 #[derive(Default)]
 pub(super) struct Passphrases(Mutex<HashMap<PathBuf, Option<String>>>);
 
 impl Passphrases {
     fn of(&self, key: &Path, ask: Option<&AskPassphrase>) -> Option<String> {
-        // The lock is held while a person types: one question, all threads wait for the one answer.
+        // The lock is held while the operator types: one question, all threads wait for the one answer.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(key.to_owned()).or_insert_with(|| ask.and_then(|ask| ask(key))).clone()
     }
 }
 
-/// What a login came to.
-pub(super) enum AuthFailure {
-    Error(ConnectError),
-    /// The server hung up in the middle; that passes.
+/// A step of a login that did not work.
+pub(super) enum Failure {
+    Final(ConnectError),
+    /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
     Dropped(String),
-    /// The server said nothing for as long as it may.
+    /// The server said nothing for as long as this part of a login may take; that may pass, too.
     Late(&'static str),
 }
 
-impl From<ConnectError> for AuthFailure {
+impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self::Error(error)
+        Self::Final(error)
     }
 }
 
@@ -51,7 +49,7 @@ pub(super) fn authenticate(
     passphrases: &Passphrases,
     until: Instant,
     cancel: &Cancel,
-) -> Result<(), AuthFailure> {
+) -> Result<(), Failure> {
     let mut tried = Vec::new();
     let mut unusable = None;
     for key in &hop.keys {
@@ -98,7 +96,7 @@ pub(super) fn authenticate(
     let why = match tried.as_slice() {
         [] => "there is no key to try: no key file and no agent".into(),
         tried => format!(
-            "it takes none of: {}; the public half of one belongs into ~{}/.ssh/authorized_keys there",
+            "it takes none of: {}; the public half of one belongs in ~{}/.ssh/authorized_keys there",
             tried.join(", "),
             hop.user
         ),
@@ -107,17 +105,17 @@ pub(super) fn authenticate(
 }
 
 /// `Ok` when the server merely said no to this one key.
-fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) -> Result<(), AuthFailure> {
+fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
     let error = match stop {
         Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
         Stop::Deadline => {
-            return Err(AuthFailure::Late("no answer to the authentication in time"));
+            return Err(Failure::Late("no answer to the authentication in time"));
         }
         Stop::Failed(error) => error,
     };
     let cut = is_cut(&error) || wire.socket.is_closed();
     if cut {
-        // PAM tells why nobody may log in by a banner, and then hangs up. libssh2 has it among what it has
+        // PAM tells by a banner why logins are refused, and then hangs up. libssh2 has it among what it has
         // received, and looks at it only when it asks for the ways to log in.
         let _ = wire.drive(until, cancel, |session| session.auth_methods(&hop.user).map(drop));
     }
@@ -132,7 +130,7 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
         }
     }
     if cut {
-        return Err(AuthFailure::Dropped(format!("cut during authentication: {}", error.message())));
+        return Err(Failure::Dropped(format!("cut during authentication: {}", error.message())));
     }
     Ok(())
 }
@@ -198,7 +196,7 @@ fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<O
         return Err(key_file(key, &why));
     }
     let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
-    let Outside { is_encrypted, public_line } = look(&text);
+    let Outside { is_encrypted, public_line } = inspect(&text);
     if !is_encrypted {
         return Ok(Some(Usable { text, public_line, passphrase: None }));
     }

@@ -1,8 +1,7 @@
 //! The shell text of the bootstrap, the same for every script: it decides on sudo, takes the lock, starts the
 //! script in a group of its own where something has to outlive it, and says how it ended.
 //!
-//! Values never go in here. What is said on the channel is described in [`super::frame`]; this module must
-//! not know what scripts do.
+//! Values never go in here. What is said on the channel is described in [`super::frame`].
 
 use super::quote;
 
@@ -26,7 +25,7 @@ fi
 eval "$1""#;
 
 /// Takes the lock, starts the runner in a group of its own and a watchdog beside it, and says how it
-/// ended, also when nobody hears it any more. `9` is the lock; neither the script nor what it leaves behind
+/// ended, also when the connection is gone. `9` is the lock; neither the script nor what it leaves behind
 /// inherits it. Few processes are started: on a small worker they are most of what a short command costs.
 /// bash reads its startup files anew for each shell below sshd, but for `--norc`; the login shell has.
 ///

@@ -1,7 +1,5 @@
 //! [`Ssh2Remote`]: the transport over libssh2. Connects along a route, checks each host key, logs in,
 //! and retries a handshake that the server dropped.
-//!
-//! It must not know what the connections are used for.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,12 +9,12 @@ use std::time::{Duration, Instant};
 use ssh2::{Channel, MethodType};
 
 use super::HostKeyCheck;
-use super::auth::{self, AuthFailure, Passphrases};
+use super::auth::{self, Failure, Passphrases};
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
-use super::handshake_limiter::{Gates, Pass};
+use super::handshake_limiter::{HandshakeLimiters, Pass};
 use super::known_hosts::{self, Known, Verdict, fingerprint};
-use super::route::{Hop, route};
+use super::route::{Hop, Route, route};
 use super::settings::{Notice, Settings};
 use super::socket::{Socket, TICK, connect, pause};
 use super::wire::{Stop, Wire, code, code_of};
@@ -32,7 +30,7 @@ pub struct Ssh2Remote {
 /// What all connections share.
 pub(super) struct Inner {
     settings: Settings,
-    gates: Gates,
+    handshakes: HandshakeLimiters,
     passphrases: Passphrases,
 }
 
@@ -42,29 +40,14 @@ impl Inner {
     }
 }
 
-/// A step of connecting that did not work.
-enum Failure {
-    Final(ConnectError),
-    /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
-    Dropped(String),
-    /// The server said nothing for as long as this part of a login may take; that may pass, too.
-    Late(&'static str),
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        Self::Final(error)
-    }
-}
-
 /// Pauses between tries of a dropped handshake grow from the first to the second, with jitter.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 impl Ssh2Remote {
     /// Nothing is read or connected yet.
     pub fn new(settings: Settings) -> Self {
-        let gates = Gates::new(settings.handshakes);
-        Self { inner: Arc::new(Inner { settings, gates, passphrases: Passphrases::default() }) }
+        let handshakes = HandshakeLimiters::new(settings.handshakes);
+        Self { inner: Arc::new(Inner { settings, handshakes, passphrases: Passphrases::default() }) }
     }
 
     pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
@@ -74,14 +57,11 @@ impl Ssh2Remote {
     /// Along the whole route, hop by hop.
     fn dial(&self, host: &Host, until: Instant, cancel: &Cancel) -> Result<(Wire, Channel), ConnectError> {
         let endpoint = self.inner.settings.endpoints.get(host).cloned().unwrap_or_default();
-        let hops = route(&self.inner.settings, host.as_str(), &endpoint)?;
-        let Some((target, jumps)) = hops.split_last() else {
-            return Err(ConnectError::Unreachable { addr: host.to_string(), why: "it has no route".into() });
-        };
+        let Route { jumps, target } = route(&self.inner.settings, host.as_str(), &endpoint)?;
         let mut delay = RETRY.0;
         loop {
             let addr = target.address();
-            let error = match self.dial_once(target, jumps, until, cancel) {
+            let error = match self.dial_once(&target, &jumps, until, cancel) {
                 Ok(done) => return Ok(done),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Dropped(why)) => ConnectError::Handshake { addr, why },
@@ -132,7 +112,7 @@ impl Ssh2Remote {
     ) -> Result<(Wire, Pass), Failure> {
         let settings = &self.inner.settings;
         let deadlines = settings.deadlines;
-        let pass = self.inner.gates.enter(&hop.address(), until, cancel).ok_or_else(|| {
+        let pass = self.inner.handshakes.enter(&hop.address(), until, cancel).ok_or_else(|| {
             if cancel.is_cancelled() {
                 Failure::from(ConnectError::Cancelled)
             } else {
@@ -148,13 +128,7 @@ impl Ssh2Remote {
         let handshake_until = self.by(deadlines.handshake, until);
         let wire = self.handshake(hop, socket, handshake_until, cancel)?;
         let auth_until = self.by(deadlines.auth, until);
-        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel).map_err(
-            |failure| match failure {
-                AuthFailure::Error(error) => Failure::Final(error),
-                AuthFailure::Dropped(why) => Failure::Dropped(why),
-                AuthFailure::Late(why) => Failure::Late(why),
-            },
-        )?;
+        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel)?;
         Ok((wire, pass))
     }
 

@@ -5,8 +5,8 @@
 //! Read here and not by a crate: what counts is what is refused, and that values stay as written until
 //! a hop is put together. Patterns are ssh's own: to `globset` the brackets of an address are a class.
 //!
-//! Other keywords have no say here, but for ProxyCommand, which would change where a connection goes:
-//! it is an error for the hosts it is meant for. It must not know the bucket.
+//! Other keywords have no say here, but for ProxyCommand, which would change where a connection goes: it is
+//! an error for the hosts it is meant for.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,55 @@ pub(super) struct HostConfig {
 /// Files in files in files end here.
 const INCLUDE_DEPTH: usize = 8;
 
+/// Why the user's ssh config cannot be used for a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there and cannot be read.
+    #[error("ssh config: {file}: {why}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        why: String,
+    },
+    /// A line that applies to the host is wrong.
+    #[error("ssh config: {place}: {line}")]
+    Line {
+        /// File and line number.
+        place: String,
+        /// What is wrong with it.
+        line: BadLine,
+    },
+    /// Only ProxyJump is supported.
+    #[error("the ssh config has a ProxyCommand for it, which is not supported; use ProxyJump")]
+    ProxyCommand,
+    /// A jump host that cannot be parsed.
+    #[error("`{0}` is not a jump host ([user@]host[:port])")]
+    JumpHost(String),
+    /// Jump hosts of jump hosts have no end.
+    #[error("its jump hosts lead through each other for ever")]
+    JumpLoop,
+}
+
+/// What is wrong with a line of an ssh config.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// A keyword without its value.
+    #[error("{0} has no value")]
+    NoValue(String),
+    /// Not a number from 0 to 65535.
+    #[error("`{0}` is not a port")]
+    Port(String),
+    /// A quoted value without an end.
+    #[error("a quote is not closed")]
+    OpenQuote,
+    /// Files that include each other.
+    #[error("files include each other too deeply")]
+    IncludeDepth,
+}
+
 /// Reads what `file` says about `host`. A file that is not there says nothing.
-pub(super) fn read(file: &Path, home: &Path, host: &str) -> Result<HostConfig, String> {
+pub(super) fn read(file: &Path, home: &Path, host: &str) -> Result<HostConfig, ConfigError> {
     let mut found = HostConfig::default();
     read_into(file, home, host, true, 0, &mut found)?;
     Ok(found)
@@ -39,18 +86,18 @@ fn read_into(
     outer: bool,
     depth: usize,
     found: &mut HostConfig,
-) -> Result<(), String> {
+) -> Result<(), ConfigError> {
     let text = match std::fs::read(file) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(format!("{}: {error}", file.display())),
+        Err(error) => {
+            return Err(ConfigError::Unreadable { file: file.display().to_string(), why: error.to_string() });
+        }
     };
     let mut applies = outer;
     for (number, line) in text.lines().enumerate() {
-        let place = || format!("{}:{}", file.display(), number + 1);
-        let Some((keyword, values)) = split_line(line).map_err(|why| format!("{}: {why}", place()))? else {
-            continue;
-        };
+        let bad = |line| ConfigError::Line { place: format!("{}:{}", file.display(), number + 1), line };
+        let Some((keyword, values)) = split_line(line).map_err(bad)? else { continue };
         match keyword.as_str() {
             "host" => applies = outer && matches_any(values.iter().map(String::as_str), host),
             "match" => applies = outer && match_applies(&values, host),
@@ -62,21 +109,22 @@ fn read_into(
                     }
                 }
             }
-            "include" => return Err(format!("{}: files include each other too deeply", place())),
-            _ => take(&keyword, values, found).map_err(|why| format!("{}: {why}", place()))?,
+            "include" => return Err(bad(BadLine::IncludeDepth)),
+            _ => take(&keyword, values, found).map_err(bad)?,
         }
     }
     Ok(())
 }
 
-fn take(keyword: &str, values: Vec<String>, found: &mut HostConfig) -> Result<(), String> {
-    let first = || values.first().cloned().ok_or_else(|| format!("{keyword} has no value"));
+fn take(keyword: &str, values: Vec<String>, found: &mut HostConfig) -> Result<(), BadLine> {
+    let first = || values.first().cloned().ok_or_else(|| BadLine::NoValue(keyword.to_owned()));
     match keyword {
         "hostname" => set(&mut found.host_name, first()?),
         "user" => set(&mut found.user, first()?),
         "port" => {
             let port = first()?;
-            set(&mut found.port, port.parse().map_err(|_| format!("`{port}` is not a port"))?);
+            let number = port.parse().map_err(|_| BadLine::Port(port))?;
+            set(&mut found.port, number);
         }
         "identityfile" => {
             let file = first()?;
@@ -144,7 +192,7 @@ pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
 }
 
 /// `keyword value "quoted value"` or `keyword=value`; `None` for a blank line or a comment.
-fn split_line(line: &str) -> Result<Option<(String, Vec<String>)>, String> {
+fn split_line(line: &str) -> Result<Option<(String, Vec<String>)>, BadLine> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -177,7 +225,7 @@ fn split_line(line: &str) -> Result<Option<(String, Vec<String>)>, String> {
             }
         }
         if quote.is_some() {
-            return Err("a quote is not closed".into());
+            return Err(BadLine::OpenQuote);
         }
         values.push(value);
     }
@@ -248,9 +296,10 @@ mod tests {
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         let file = home.path().join(".ssh/config");
         std::fs::write(&file, "Include config\n").unwrap();
-        assert!(read(&file, home.path(), "w").unwrap_err().contains("too deeply"));
+        let error = read(&file, home.path(), "w").unwrap_err();
+        assert!(matches!(error, ConfigError::Line { line: BadLine::IncludeDepth, .. }), "{error}");
         std::fs::write(&file, "Port x\n").unwrap();
-        assert!(read(&file, home.path(), "w").unwrap_err().contains("config:1"));
+        assert!(read(&file, home.path(), "w").unwrap_err().to_string().contains("config:1"));
     }
 
     proptest! {

@@ -1,6 +1,4 @@
 //! One connection: opens channels for scripts, and gives them up without ever blocking.
-//!
-//! It must not know hosts keys or routes; it gets a finished session.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -70,10 +68,9 @@ impl Ssh2Connection {
         let profile = self.inner.profile(&self.host);
         let framed = match frame::frame(script, &profile) {
             Ok(framed) => framed,
-            Err(why) => {
-                let stderr = Captured { bytes: why.into_bytes(), dropped: 0 };
-                let code = NotRun::BadScript.code();
-                return Completion::Exited { code, stdout: Captured::default(), stderr };
+            Err(error) => {
+                let stderr = Captured { bytes: error.to_string().into_bytes(), dropped: 0 };
+                return Completion::NotRun { reason: NotRun::BadScript, stderr };
             }
         };
         let Some(wire) = &self.wire else {
@@ -96,6 +93,7 @@ impl Ssh2Connection {
         let (group, stdout, stderr) = exchange.finish(end.is_known());
         match end {
             End::Exited(code) => Completion::Exited { code, stdout, stderr },
+            End::NotRun(reason) => Completion::NotRun { reason, stderr },
             End::Unknown(why) => {
                 self.give_up();
                 if why_we_left(&why)

@@ -1,7 +1,5 @@
 //! One script's conversation on one channel: sends header, body and payload, reads both streams, and
 //! ends at the trailer or at the first bound that is passed.
-//!
-//! It must not know how the connection came about, nor what is done after giving up.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -31,12 +29,13 @@ pub(super) struct Payload<'a> {
 /// How a conversation ended.
 pub(super) enum End {
     Exited(i32),
+    NotRun(NotRun),
     Unknown(UnknownWhy),
 }
 
 impl End {
     pub(super) fn is_known(&self) -> bool {
-        matches!(self, Self::Exited(_))
+        !matches!(self, Self::Unknown(_))
     }
 }
 
@@ -315,14 +314,12 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
                 self.end = Some(match how.as_str() {
                     "exit" if began => End::Exited(code),
                     "deadline" => End::Unknown(UnknownWhy::Deadline(self.script.deadline)),
-                    "sudo" if !began => End::Exited(NotRun::Sudo.code()),
-                    "noshell" => End::Exited(NotRun::NoShell.code()),
-                    "nostate" => End::Exited(NotRun::NoState.code()),
-                    "noflock" => End::Exited(NotRun::NoFlock.code()),
-                    "locked" => End::Exited(NotRun::Locked.code()),
-                    how => End::Unknown(UnknownWhy::ConnectionLost(format!(
-                        "the wrapper on the worker ended early ({how} {code})"
-                    ))),
+                    how => match NotRun::from_mark(how).filter(|_| !began) {
+                        Some(reason) => End::NotRun(reason),
+                        None => End::Unknown(UnknownWhy::ConnectionLost(format!(
+                            "the wrapper on the worker ended early ({how} {code})"
+                        ))),
+                    },
                 });
             }
         }

@@ -18,13 +18,12 @@
 //!          and just before it `<end token> err 0` on standard error, so that both are read to their end
 //! ```
 //!
-//! What comes before `begin` (a login script's chatter) is not the script's output. The last mark
-//! is led in by a record separator (0x1e) and a newline of its own, so that output without a final
-//! newline comes back as it was, and a line that ends is handed on at once.
-//! It must not know the transport.
+//! What comes before `begin` (a login script's chatter) is not the script's output. The last mark is led in
+//! by a record separator (0x1e) and a newline of its own, so that output without a final newline comes back
+//! as it was, and a line that ends is handed on at once.
 
 use super::quote;
-use super::{Completion, HostProfile, Script, Shell};
+use super::{Captured, HostProfile, Script, Shell};
 
 /// Printed by the bootstrap as soon as it runs: the login has worked.
 pub(super) const READY: &str = "maand-ready-1\n";
@@ -34,79 +33,72 @@ pub(super) const READY: &str = "maand-ready-1\n";
 pub(super) const KILL_AFTER: u64 = 2;
 
 /// Why a script was not run; certain, as the worker said so before the script began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRun {
-    /// sudo refused: it wants a password, is not there, or its rules forbid it.
+    /// sudo wants a password, is not there, or its rules forbid it.
+    #[error("sudo refused")]
     Sudo,
-    /// No such shell there.
+    /// The [`Shell`] of the script is missing there.
+    #[error("the shell is not installed there")]
     NoShell,
     /// The state folder cannot be made or written (a full disk, a read-only one).
+    #[error("the state folder cannot be written")]
     NoState,
-    /// `flock` is not installed there.
+    /// `flock` (util-linux) is missing there.
+    #[error("flock is not installed there")]
     NoFlock,
     /// Another script held the worker's lock for the whole deadline.
+    #[error("another script held the worker's lock all the time")]
     Locked,
     /// Not a script that can be sent: NUL in it, or a name that is no variable's.
+    #[error("the script cannot be sent")]
     BadScript,
 }
 
 impl NotRun {
-    const ALL: [Self; 6] =
-        [Self::Sudo, Self::NoShell, Self::NoState, Self::NoFlock, Self::Locked, Self::BadScript];
-
-    /// Stands in [`Completion::Exited`] as its code. Negative, as no script's own can be.
-    pub const fn code(self) -> i32 {
-        match self {
-            Self::Sudo => -1001,
-            Self::NoShell => -1002,
-            Self::NoState => -1003,
-            Self::NoFlock => -1004,
-            Self::Locked => -1005,
-            Self::BadScript => -1006,
-        }
-    }
-
-    /// `None` for an exit code of the script's own, or an outcome that is not known.
-    pub fn of(completion: &Completion) -> Option<Self> {
-        let Completion::Exited { code, .. } = completion else { return None };
-        Self::ALL.into_iter().find(|reason| reason.code() == *code)
-    }
-}
-
-impl std::fmt::Display for NotRun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Sudo => "sudo refused",
-            Self::NoShell => "the shell is not installed there",
-            Self::NoState => "the state folder cannot be written",
-            Self::NoFlock => "flock is not installed there",
-            Self::Locked => "another script held the worker's lock all the time",
-            Self::BadScript => "the script cannot be sent",
+    /// By the word in the end mark.
+    pub(super) fn from_mark(word: &str) -> Option<Self> {
+        Some(match word {
+            "sudo" => Self::Sudo,
+            "noshell" => Self::NoShell,
+            "nostate" => Self::NoState,
+            "noflock" => Self::NoFlock,
+            "locked" => Self::Locked,
+            _ => return None,
         })
     }
 }
 
-/// What to tell a person when sudo refused on `host`; `None` when it did not.
-pub fn sudo_refused(host: &str, completion: &Completion) -> Option<String> {
-    let Completion::Exited { code, stderr, .. } = completion else { return None };
-    if *code != NotRun::Sudo.code() {
-        return None;
-    }
-    let words = super::visible(&stderr.bytes);
-    let words = words.trim();
-    Some(if words.contains("password") {
+/// What to tell the operator when sudo refused on `host`; `stderr` is what it printed.
+pub fn describe_sudo_refusal(host: &str, stderr: &Captured) -> String {
+    let printed = super::visible(&stderr.bytes);
+    let printed = printed.trim();
+    if printed.contains("password") {
         format!(
-            "sudo on {host} wants a password: {words}; give the user NOPASSWD in sudoers there, \
+            "sudo on {host} wants a password: {printed}; give the user NOPASSWD in sudoers there, \
              or set `use_sudo = false` in maand.conf"
         )
-    } else if words.contains("not found") {
+    } else if printed.contains("not found") {
         format!(
-            "sudo is not installed on {host}: {words}; install it, log in as root (`ssh_user`), or set \
+            "sudo is not installed on {host}: {printed}; install it, log in as root (`ssh_user`), or set \
              `use_sudo = false` in maand.conf"
         )
     } else {
-        format!("sudo on {host} refused: {words}")
-    })
+        format!("sudo on {host} refused: {printed}")
+    }
+}
+
+/// Why a script cannot be sent at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadScript {
+    #[error("`{0}` is not the name of an environment variable")]
+    Variable(String),
+    #[error("the value of {0} contains a NUL byte")]
+    NulInValue(String),
+    #[error("the script contains a NUL byte")]
+    NulInText,
+    #[error("the path of the state folder is not text")]
+    StateFolder,
 }
 
 /// The two parts that are sent for a script, and what to look for in the answer.
@@ -129,8 +121,8 @@ fn watchdog_secs(script: &Script) -> u64 {
     if script.lock || script.watchdog { deadline_secs(script) } else { 0 }
 }
 
-/// `Err` says why it cannot be sent.
-pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, String> {
+/// The two parts of `script` for a worker with this profile.
+pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, BadScript> {
     let token = || uuid::Uuid::new_v4().simple().to_string();
     let (begin, end) = (token(), token());
     let mut body = String::new();
@@ -138,22 +130,22 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, St
         let mut bytes = name.bytes();
         let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if !head || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!("`{name}` is not the name of an environment variable"));
+            return Err(BadScript::Variable(name.clone()));
         }
         if value.contains('\0') {
-            return Err(format!("the value of {name} contains a NUL byte"));
+            return Err(BadScript::NulInValue(name.clone()));
         }
         body.push_str(&format!("export {name}={}\n", quote(value)));
     }
     if script.text.contains('\0') {
-        return Err("the script contains a NUL byte".into());
+        return Err(BadScript::NulInText);
     }
     body.push_str(&script.text);
     body.push_str(&format!("\n#{begin}\n"));
     let sudo = script.sudo && profile.use_sudo;
     let state = if sudo { &profile.state_dir } else { &profile.state_dir_in_home };
     let state = state.to_str().filter(|path| !path.contains(['\n', '\0']));
-    let Some(state) = state else { return Err("the path of the state folder is no text".into()) };
+    let state = state.ok_or(BadScript::StateFolder)?;
     let shell = match script.shell {
         Shell::Sh => "sh",
         Shell::Bash => "bash",

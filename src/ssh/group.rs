@@ -1,7 +1,5 @@
 //! What is done to a script from outside of it: ending its process group over a fresh connection, and
 //! refusing a stopped controller that wakes up.
-//!
-//! It must not know what the script was for.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! A jump host: a TCP channel through its session, bridged to a local socket pair by a thread that
 //! owns the session. The next session speaks to the other end of the pair as if it were a TCP socket.
-//!
-//! It must not know what goes through.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -2,8 +2,8 @@
 //! patterns, `[host]:port` and `@revoked`; and storing a new key under a lock.
 //!
 //! A line is taken apart here and only its field of names by `ssh-key`: its reader takes a line with two
-//! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor
-//! does it say whether a name matches. It must not know how a key was shown.
+//! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor does
+//! it say whether a name matches.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -24,7 +24,8 @@ mod visible;
 mod wire;
 
 pub use client::Ssh2Remote;
-pub use frame::{NotRun, sudo_refused};
+pub use config::{BadLine, ConfigError};
+pub use frame::{NotRun, describe_sudo_refusal};
 pub use group::{FENCED, Group, end_group, fence_snippet};
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};

@@ -1,10 +1,8 @@
 //! What the text of a private key says without its passphrase: whether it has one, and its public half.
-//!
-//! It must not know where the text is from, nor who logs in with it.
 
 use russh::keys::ssh_key::PrivateKey;
 
-/// What is known of a private key before anybody has decrypted it.
+/// What is known of a private key before it was decrypted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outside {
     /// Whether it needs a passphrase.
@@ -18,7 +16,7 @@ pub(super) struct Outside {
 
 /// Looks at the text of a private key in OpenSSH's own format or in PEM, which says in words that it is
 /// encrypted.
-pub(super) fn look(text: &str) -> Outside {
+pub(super) fn inspect(text: &str) -> Outside {
     match PrivateKey::from_openssh(text) {
         Ok(key) => {
             Outside { is_encrypted: key.is_encrypted(), public_line: key.public_key().to_openssh().ok() }
@@ -71,7 +69,7 @@ mod tests {
         {
             let (text, public) = made(&dir.path().join(at.to_string()), kind, cipher);
             for text in [text.clone(), text.replace('\n', "\r\n")] {
-                let outside = look(&text);
+                let outside = inspect(&text);
                 assert_eq!(outside.is_encrypted, cipher.is_some(), "{kind} {cipher:?}");
                 let line = outside.public_line.unwrap();
                 assert!(line.starts_with(&public), "{kind} {cipher:?}: {line}");
@@ -82,9 +80,9 @@ mod tests {
     #[test]
     fn pem_says_in_words_that_it_is_encrypted() {
         let outside = |is_encrypted| Outside { is_encrypted, public_line: None };
-        assert_eq!(look("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), outside(true));
-        assert_eq!(look("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"), outside(true));
-        assert_eq!(look("-----BEGIN RSA PRIVATE KEY-----\nMII"), outside(false));
+        assert_eq!(inspect("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), outside(true));
+        assert_eq!(inspect("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"), outside(true));
+        assert_eq!(inspect("-----BEGIN RSA PRIVATE KEY-----\nMII"), outside(false));
     }
 
     static KEY: LazyLock<String> = LazyLock::new(|| {
@@ -96,9 +94,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(cut in 0usize..500, at in any::<prop::sample::Index>(), letter in any::<char>()) {
-            let _ = look(&KEY[..cut.min(KEY.len())]);
+            let _ = inspect(&KEY[..cut.min(KEY.len())]);
             let at = at.index(KEY.len());
-            let _ = look(&format!("{}{letter}{}", &KEY[..at], &KEY[at + 1..]));
+            let _ = inspect(&format!("{}{letter}{}", &KEY[..at], &KEY[at + 1..]));
         }
     }
 }

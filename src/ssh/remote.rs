@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::{ConfigError, NotRun};
 use crate::boot::LookFailure;
 use crate::bucket::Host;
 
@@ -22,7 +23,7 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks for the end; whoever waits notices within 200 ms.
+    /// Asks for the end; each wait ends within 200 ms.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -77,8 +78,8 @@ pub struct Script {
     pub env: Vec<(String, String)>,
     /// The whole of it, from being sent to its trailer.
     pub deadline: Duration,
-    /// The worker ends the script's process group at the deadline by itself, also when nobody hears it any
-    /// more. Scripts with `lock` have one always; another without it ends like any command over SSH when
+    /// The worker ends the script's process group at the deadline by itself, also when the connection is
+    /// gone. Scripts with `lock` have one always; another without it ends like any command over SSH when
     /// its sender has gone.
     pub watchdog: bool,
     /// Ends without output for this long.
@@ -148,6 +149,13 @@ pub enum Completion {
         /// Standard error.
         stderr: Captured,
     },
+    /// The worker said before the script began that it does not run it: nothing has happened.
+    NotRun {
+        /// Why it does not.
+        reason: NotRun,
+        /// What was printed about it on standard error.
+        stderr: Captured,
+    },
     /// It was sent and no trailer came back: it may have run, in part, wholly, or not at all, and it
     /// may still be running.
     Unknown {
@@ -161,15 +169,19 @@ pub enum Completion {
 }
 
 /// Why nothing more is known of a script that was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownWhy {
     /// The connection ended.
+    #[error("the connection was lost ({0})")]
     ConnectionLost(String),
     /// The whole took longer than its deadline.
+    #[error("no end within {0:?}")]
     Deadline(Duration),
     /// Nothing was heard for this long.
+    #[error("nothing was heard for {0:?}")]
     Silence(Duration),
     /// We gave it up.
+    #[error("it was given up")]
     Cancelled,
 }
 
@@ -187,15 +199,23 @@ pub enum ConnectError {
     Unreachable {
         /// Address and port.
         addr: String,
-        /// The system's words.
+        /// What the system says.
         why: String,
+    },
+    /// The user's ssh config cannot be used for it.
+    #[error("{host} cannot be reached: {source}")]
+    Config {
+        /// The worker.
+        host: String,
+        /// What is wrong with the config.
+        source: ConfigError,
     },
     /// No answer to the TCP connect.
     #[error("no answer from {addr} within {after:?}")]
     TimedOut {
         /// Address and port.
         addr: String,
-        /// The bound.
+        /// How long an answer was waited for.
         after: Duration,
     },
     /// The SSH handshake failed or was dropped.
@@ -203,7 +223,7 @@ pub enum ConnectError {
     Handshake {
         /// Address and port.
         addr: String,
-        /// libssh2's words.
+        /// What libssh2 says.
         why: String,
     },
     /// Something is there, and the login did not come to its end in time.
@@ -241,7 +261,7 @@ pub enum ConnectError {
     /// Our key was refused.
     #[error("{user}@{addr} refused the authentication: {why}")]
     AuthRefused {
-        /// The user.
+        /// The user that the login was for.
         user: String,
         /// Address and port.
         addr: String,
@@ -251,13 +271,13 @@ pub enum ConnectError {
     /// The key file cannot be used (missing, readable by others, passphrase).
     #[error("key file {path}: {why}")]
     KeyFile {
-        /// Which.
+        /// The path of the key file.
         path: String,
-        /// Why.
+        /// What is wrong with it.
         why: String,
     },
     /// Logins are off: the worker is booting or shutting down.
-    #[error("{addr} lets nobody log in now: {message}")]
+    #[error("{addr} accepts no login now: {message}")]
     NoLogin {
         /// Address and port.
         addr: String,
@@ -278,7 +298,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What it says about the worker, to somebody who watches it go down or come back.
+    /// What it says about a worker that is watched while it goes down or comes back.
     pub fn look_failure(&self) -> LookFailure {
         match self {
             error if error.is_final() => LookFailure::Final,
@@ -288,15 +308,18 @@ impl ConnectError {
             Self::AuthRefused { .. } => LookFailure::AuthRefused,
             Self::NoLogin { .. } => LookFailure::NoLogin,
             Self::Jump { source, .. } => source.look_failure(),
-            // Given up, too: whoever gave it up does not ask.
+            // Given up, too: the one who gave it up does not ask.
             _ => LookFailure::Lost,
         }
     }
 
-    /// Whether trying again cannot help until a person has acted.
+    /// Whether trying again cannot help until an operator has acted.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::HostKeyChanged { .. } | Self::HostKeyUnknown { .. } | Self::KeyFile { .. } => true,
+            Self::Config { .. }
+            | Self::HostKeyChanged { .. }
+            | Self::HostKeyUnknown { .. }
+            | Self::KeyFile { .. } => true,
             Self::Jump { source, .. } => source.is_final(),
             _ => false,
         }

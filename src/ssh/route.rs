@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::ConfigError;
 use super::config::{self, HostConfig};
 use super::known_hosts;
 use super::settings::Settings;
@@ -42,28 +43,27 @@ impl Hop {
 /// Longer chains are a loop.
 const HOPS_MAX: usize = 8;
 
-/// The jump hosts in their order, then the worker itself.
-pub(super) fn route(settings: &Settings, host: &str, endpoint: &Endpoint) -> Result<Vec<Hop>, ConnectError> {
-    let config = read_config(settings, host)?;
+/// The way to a worker.
+pub(super) struct Route {
+    /// In their order.
+    pub(super) jumps: Vec<Hop>,
+    pub(super) target: Hop,
+}
+
+/// The way to a worker by the settings and the user's ssh config.
+pub(super) fn route(settings: &Settings, host: &str, endpoint: &Endpoint) -> Result<Route, ConnectError> {
+    let failed = |source| ConnectError::Config { host: host.to_owned(), source };
+    let config = read_config(settings, host).map_err(failed)?;
     let user = endpoint.user.clone().or_else(|| settings.user.clone());
     let port = endpoint.port.or(settings.port);
     let target = hop(settings, host, user, port, &settings.default_user, &config);
-    let mut hops = jumps(settings, host, &config, HOPS_MAX)?;
-    hops.push(target);
-    Ok(hops)
+    let jumps = jumps(settings, &config, HOPS_MAX).map_err(failed)?;
+    Ok(Route { jumps, target })
 }
 
-fn jumps(
-    settings: &Settings,
-    host: &str,
-    config: &HostConfig,
-    left: usize,
-) -> Result<Vec<Hop>, ConnectError> {
-    let unreachable = |why: String| ConnectError::Unreachable { addr: host.to_owned(), why };
+fn jumps(settings: &Settings, config: &HostConfig, left: usize) -> Result<Vec<Hop>, ConfigError> {
     if config.proxy_command.as_deref().is_some_and(|command| command != "none") {
-        return Err(unreachable(
-            "the ssh config has a ProxyCommand for it, which is not supported; use ProxyJump".into(),
-        ));
+        return Err(ConfigError::ProxyCommand);
     }
     let Some(list) = config.proxy_jump.as_deref().filter(|list| *list != "none") else {
         return Ok(Vec::new());
@@ -71,15 +71,15 @@ fn jumps(
     let mut hops: Vec<Hop> = Vec::new();
     for (at, text) in list.split(',').enumerate() {
         let Some((user, name, port)) = parse_jump(text.trim()) else {
-            return Err(unreachable(format!("`{text}` is not a jump host ([user@]host[:port])")));
+            return Err(ConfigError::JumpHost(text.to_owned()));
         };
         if hops.len() >= left {
-            return Err(unreachable("its jump hosts lead through each other for ever".into()));
+            return Err(ConfigError::JumpLoop);
         }
         let config = read_config(settings, &name)?;
         // As OpenSSH: only the first of a list may need jump hosts of its own.
         if at == 0 {
-            hops.extend(jumps(settings, &name, &config, left - 1)?);
+            hops.extend(jumps(settings, &config, left - 1)?);
         }
         hops.push(hop(settings, &name, user, port, &settings.local_user, &config));
     }
@@ -114,10 +114,9 @@ fn hop(
     Hop { host, port, user, keys, known_hosts }
 }
 
-fn read_config(settings: &Settings, host: &str) -> Result<HostConfig, ConnectError> {
+fn read_config(settings: &Settings, host: &str) -> Result<HostConfig, ConfigError> {
     let Some(file) = &settings.ssh_config else { return Ok(HostConfig::default()) };
     config::read(file, &settings.home, host)
-        .map_err(|why| ConnectError::Unreachable { addr: host.to_owned(), why: format!("ssh config: {why}") })
 }
 
 /// `[user@]host[:port]`, an IPv6 address in brackets, and `ssh://` in front of it.
@@ -161,32 +160,39 @@ mod tests {
         (home, settings)
     }
 
+    /// The jump hosts, then the worker itself.
+    fn hops(settings: &Settings, host: &str, endpoint: &Endpoint) -> Vec<Hop> {
+        let Route { mut jumps, target } = route(settings, host, endpoint).unwrap();
+        jumps.push(target);
+        jumps
+    }
+
     #[test]
     fn the_bucket_comes_before_the_users_config() {
         let (_home, mut settings) = settings("Host w1\nPort 5\nUser other\nHostName 10.0.0.1\n");
-        let hops = route(&settings, "w1", &Endpoint::default()).unwrap();
-        assert_eq!((hops[0].address().as_str(), hops[0].user.as_str()), ("10.0.0.1:5", "other"));
+        let all = hops(&settings, "w1", &Endpoint::default());
+        assert_eq!((all[0].address().as_str(), all[0].user.as_str()), ("10.0.0.1:5", "other"));
         settings.user = Some("agent".into());
         settings.port = Some(22);
-        let hops = route(&settings, "w1", &Endpoint { port: Some(7), user: None }).unwrap();
-        assert_eq!((hops[0].address().as_str(), hops[0].user.as_str()), ("10.0.0.1:7", "agent"));
-        assert_eq!(route(&settings, "w2", &Endpoint::default()).unwrap()[0].user, "agent");
+        let all = hops(&settings, "w1", &Endpoint { port: Some(7), user: None });
+        assert_eq!((all[0].address().as_str(), all[0].user.as_str()), ("10.0.0.1:7", "agent"));
+        assert_eq!(hops(&settings, "w2", &Endpoint::default())[0].user, "agent");
     }
 
     #[test]
     fn jump_hosts_in_their_order() {
         let (_home, settings) =
             settings("Host w*\nProxyJump a@b1:5,b2\nHost b1\nProxyJump [::1]:9\nHost b2\nUser two\n");
-        let hops = route(&settings, "w1", &Endpoint::default()).unwrap();
-        let seen: Vec<_> = hops.iter().map(|hop| format!("{}@{}", hop.user, hop.address())).collect();
+        let all = hops(&settings, "w1", &Endpoint::default());
+        let seen: Vec<_> = all.iter().map(|hop| format!("{}@{}", hop.user, hop.address())).collect();
         assert_eq!(seen, ["me@[::1]:9", "a@b1:5", "two@b2:22", "agent@w1:22"]);
     }
 
     #[test]
-    fn what_can_not_be_followed_is_said() {
+    fn what_cannot_be_followed_is_said() {
         let (_home, settings) =
             settings("Host a\nProxyJump b\nHost b\nProxyJump a\nHost c\nProxyCommand nc\n");
-        let why = |host| route(&settings, host, &Endpoint::default()).unwrap_err().to_string();
+        let why = |host| route(&settings, host, &Endpoint::default()).map(drop).unwrap_err().to_string();
         assert!(why("a").contains("for ever"), "{}", why("a"));
         assert!(why("c").contains("ProxyCommand"));
     }

@@ -1,4 +1,4 @@
-//! What [`super::Ssh2Remote`] is built from: resolved once, by whoever knows the bucket and the user.
+//! What [`super::Ssh2Remote`] is built from: resolved once, where the bucket and the user are known.
 //!
 //! It must not read files or the environment by itself, but for [`Settings::of_this_user`].
 
@@ -38,7 +38,7 @@ impl Default for Deadlines {
     }
 }
 
-/// Something that a person should see.
+/// Something that the operator should see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Notice {
@@ -48,7 +48,7 @@ pub enum Notice {
     HostKeyNotStored { host: String, fingerprint: String, file: PathBuf, why: String },
 }
 
-/// Asks a person for the passphrase of a key file; `None`: there is nobody to ask.
+/// Asks the operator for the passphrase of a key file; `None`: there is no terminal to ask at.
 pub type AskPassphrase = Arc<dyn Fn(&Path) -> Option<String> + Send + Sync>;
 /// Shows a [`Notice`].
 pub type Show = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -64,7 +64,7 @@ pub struct Settings {
     pub port: Option<u16>,
     /// `ssh_user`, where `maand.conf` states it.
     pub user: Option<String>,
-    /// The user when nobody states one (`agent` for a bucket).
+    /// The user where none is stated (`agent` for a bucket).
     pub default_user: String,
     /// The bucket's key file.
     pub key: Option<PathBuf>,
@@ -80,7 +80,7 @@ pub struct Settings {
     pub ssh_config: Option<PathBuf>,
     /// The user's home, for `~`.
     pub home: PathBuf,
-    /// The user's name here: what a jump host is logged in to with, when nobody states one.
+    /// The user's name here: what a jump host is logged in to with, where no user is stated.
     pub local_user: String,
     /// Bounds of the phases.
     pub deadlines: Deadlines,

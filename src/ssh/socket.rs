@@ -1,7 +1,5 @@
 //! Sockets: bounded connects that can be cancelled, keepalive, and one handle that can be polled and
 //! shut down while libssh2 uses it.
-//!
-//! It must not know SSH.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -40,7 +38,7 @@ impl Socket {
         Ok(Self(Arc::new(Kind::Tunnel(stream))))
     }
 
-    /// Ends the connection for everybody who uses it; nothing blocks on it from then on.
+    /// Ends the connection for all its users; nothing blocks on it from then on.
     pub(super) fn shut_down(&self) {
         let _ = shutdown(self, Shutdown::Both);
     }
@@ -179,7 +177,7 @@ fn resolve(
         .name("resolve".into())
         .spawn(move || {
             let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            // Nobody listens any more when the connect was given up.
+            // There is no listener any more when the connect was given up.
             let _ = tell.send(found);
         })
         .map_err(|error| unreachable(error.to_string()))?;

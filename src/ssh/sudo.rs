@@ -1,6 +1,6 @@
 //! `sudo` for root where it is not installed.
 //!
-//! Minimal hosts whose SSH user is root often have no sudo, and the commands that people write begin
+//! Minimal hosts whose SSH user is root often have no sudo, and the commands in plans begin
 //! with it (`sudo shutdown -r now`). It must not stand in for anything that sudo would really have to do.
 
 /// Shell text, one line for the head of a script: defines `sudo` as "run it" for root where there is no

@@ -1,4 +1,4 @@
-//! Foreign bytes made fit for a terminal. It must not know what the text is for.
+//! Foreign bytes made fit for a terminal.
 
 use std::fmt::Write;
 

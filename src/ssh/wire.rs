@@ -1,7 +1,5 @@
 //! One SSH session in non-blocking mode: every libssh2 call is driven to its end under a deadline and
 //! a [`Cancel`], by one thread.
-//!
-//! It must not know what runs on the session.
 
 use std::time::Instant;
 

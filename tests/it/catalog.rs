@@ -1,4 +1,4 @@
-//! The built-in catalog over real SSH, by the command line: a bucket, its fleet, and what a person types.
+//! The built-in catalog over real SSH, by the command line: a bucket, its fleet, and what an operator types.
 
 use std::fs;
 use std::path::{Path, PathBuf};

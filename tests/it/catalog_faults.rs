@@ -112,7 +112,7 @@ fn each_failure_on_a_worker_has_its_own_error() {
     assert!(worker["detail"].as_str().unwrap().contains("wants a password"), "{report}");
 }
 
-/// A list that was given and names nothing is nobody's intention.
+/// A list that was given and names nothing is never meant.
 #[test]
 fn an_empty_list_is_neither_everybody_nor_nobody() {
     let Some(bench) = Bench::new(1) else { return };
@@ -188,7 +188,7 @@ fn a_job_whose_stop_fails_says_how_to_be_rid_of_it() {
     bench.expect(0, &["build"]);
     let report = bench.json(1, &["deploy"]);
     let (how, detail) = outcome(&report, &bench.host(0));
-    assert!(how == "failed" && detail.contains("mend jobs/api/Makefile on the worker"), "{report}");
+    assert!(how == "failed" && detail.contains("fix jobs/api/Makefile on the worker"), "{report}");
 }
 
 #[test]
@@ -268,9 +268,9 @@ fn two_deploys_and_a_person_at_the_same_time() {
     bench.expect(0, &["build"]);
     let mut first = bench.spawn(&["deploy"]);
     wait_until("make runs", || !bench.done(0, "api").is_empty());
-    // Reading waits for nobody.
+    // Reading waits for no lock.
     bench.expect(0, &["deploy", "--dry-run"]);
-    // A person edits meanwhile; the deploy that runs is of what was built.
+    // An operator edits meanwhile; the deploy that runs is of what was built.
     bench.write("workspace/disabled.json", &json!({"workers": [bench.host(0)]}).to_string());
     let (_, said) = bench.expect(4, &["deploy"]);
     assert!(said.contains("maand deploy") && said.contains("since"), "{said}");
@@ -289,7 +289,7 @@ fn job_control_wants_agreement_and_deploy_repairs_it() {
     let (_, said) = bench.expect(1, &["job", "status", "api"]);
     assert!(said.contains("run `maand deploy` first") || said.is_empty());
     bench.expect(0, &["deploy"]);
-    // A scoped deploy breaks nobody's job control.
+    // A scoped deploy breaks no job control.
     bench.job("web", "1.1.0", json!({}));
     bench.expect(0, &["build"]);
     bench.expect(0, &["deploy", "--workers", &bench.host(0)]);

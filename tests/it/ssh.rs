@@ -31,6 +31,7 @@ pub(crate) fn connect(remote: &Ssh2Remote, fleet: &Fleet, i: usize) -> Box<dyn C
 pub(crate) fn exited(completion: Completion) -> (i32, Vec<u8>, Vec<u8>) {
     match completion {
         Completion::Exited { code, stdout, stderr } => (code, stdout.bytes, stderr.bytes),
+        Completion::NotRun { reason, stderr } => panic!("{reason}: {}", stderr.text()),
         Completion::Unknown { why, stdout, stderr } => {
             panic!("unknown: {why:?}; {:?} {:?}", stdout.text(), stderr.text())
         }
@@ -41,7 +42,15 @@ pub(crate) fn exited(completion: Completion) -> (i32, Vec<u8>, Vec<u8>) {
 pub(crate) fn unknown(completion: Completion) -> UnknownWhy {
     match completion {
         Completion::Unknown { why, .. } => why,
-        Completion::Exited { code, .. } => panic!("exit code {code}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn not_run(completion: Completion) -> NotRun {
+    match completion {
+        Completion::NotRun { reason, .. } => reason,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -98,9 +107,9 @@ fn values_travel_as_environment_and_bash_is_bash() {
 
     let mut bad = script("true");
     bad.env = vec![("A B".into(), String::new())];
-    assert_eq!(NotRun::of(&connection.run(&bad, None)), Some(NotRun::BadScript));
+    assert_eq!(not_run(connection.run(&bad, None)), NotRun::BadScript);
     bad.env = vec![("A".into(), "\0".into())];
-    assert_eq!(NotRun::of(&connection.run(&bad, None)), Some(NotRun::BadScript));
+    assert_eq!(not_run(connection.run(&bad, None)), NotRun::BadScript);
     // A secret is never in an argument that others there can see.
     let mut secret = script("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
     secret.env = vec![("VALUE".into(), "s3cr3t".into())];

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use maand::bucket::Host;
 use maand::ssh::{
-    Cancel, ConnectError, Endpoint, FENCED, NotRun, Remote, Settings, Ssh2Remote, UnknownWhy, fence_snippet,
-    sudo_refused,
+    Cancel, Completion, ConnectError, Endpoint, FENCED, NotRun, Remote, Settings, Ssh2Remote, UnknownWhy,
+    describe_sudo_refusal, fence_snippet,
 };
 
-use crate::ssh::{connect, exited, script, unknown};
+use crate::ssh::{connect, exited, not_run, script, unknown};
 use crate::support::{Fault, Fleet, PATIENCE, PORT, wait_until};
 
 fn error_of(settings: Settings, host: &Host, within: Duration) -> Option<ConnectError> {
@@ -159,12 +159,12 @@ fn sudo_that_wants_a_password_is_told_from_a_command_that_fails() {
 
     fleet.set(0, Fault::SudoPassword);
     let completion = connection.run(&as_root, None);
-    assert_eq!(NotRun::of(&completion), Some(NotRun::Sudo));
-    let text = sudo_refused("10.0.0.3", &completion).unwrap();
+    let Completion::NotRun { reason: NotRun::Sudo, stderr } = completion else { panic!("{completion:?}") };
+    let text = describe_sudo_refusal("10.0.0.3", &stderr);
     assert!(text.starts_with("sudo on 10.0.0.3 wants a password: "), "{text}");
     fleet.set(0, Fault::Healthy);
     fleet.set(0, Fault::SudoAbsent);
-    assert_eq!(NotRun::of(&connection.run(&as_root, None)), Some(NotRun::Sudo));
+    assert_eq!(not_run(connection.run(&as_root, None)), NotRun::Sudo);
     fleet.set(0, Fault::Healthy);
     assert_eq!(exited(connection.run(&as_root, None)).0, 1);
     // Without sudo the state folder is below the home.
@@ -204,7 +204,7 @@ fn scripts_with_the_lock_never_overlap_and_one_that_gave_up_never_starts() {
         late.lock = true;
         late.deadline = Duration::from_secs(1);
         let completion = connect(&remote, &fleet, 0).run(&late, None);
-        assert_eq!(NotRun::of(&completion), Some(NotRun::Locked), "{completion:?}");
+        assert_eq!(not_run(completion), NotRun::Locked);
         // Given up while it waits for the lock.
         late.deadline = PATIENCE;
         late.silence = Some(Duration::from_millis(300));
@@ -212,7 +212,7 @@ fn scripts_with_the_lock_never_overlap_and_one_that_gave_up_never_starts() {
         fleet.sh_ok(0, "touch /root/go");
         assert_eq!(held.join().unwrap(), 0);
     });
-    // Whoever comes next has the lock after the one that gave up.
+    // The next one has the lock after the one that gave up.
     assert_eq!(exited(connect(&remote, &fleet, 0).run(&locked, None)).0, 0);
     assert_eq!(fleet.sh_ok(0, "ls /root"), "go\nran");
 }
@@ -250,14 +250,14 @@ fn a_worker_refuses_a_lower_epoch_of_the_same_run() {
 }
 
 #[test]
-fn a_state_folder_that_can_not_be_written_is_named() {
+fn a_state_folder_that_cannot_be_written_is_named() {
     let Some(fleet) = Fleet::start(1) else { return };
     fleet.sh_ok(0, "mount -t tmpfs -o ro none /var/lib");
     let remote = Ssh2Remote::new(fleet.settings());
     let mut locked = script("echo ran");
     (locked.lock, locked.sudo) = (true, true);
     let completion = connect(&remote, &fleet, 0).run(&locked, None);
-    assert_eq!(NotRun::of(&completion), Some(NotRun::NoState), "{completion:?}");
+    assert_eq!(not_run(completion), NotRun::NoState);
 }
 
 #[test]

@@ -142,8 +142,8 @@ fn keys_that_do_not_fit_are_named() {
     let error = refused(with_key(&broken), &host);
     assert!(matches!(error, ConnectError::KeyFile { .. }), "{error:?}");
 
-    let nobody = Settings { user: Some("no-such-user".into()), ..fleet.settings() };
-    let error = refused(nobody, &host);
+    let unknown = Settings { user: Some("no-such-user".into()), ..fleet.settings() };
+    let error = refused(unknown, &host);
     assert!(matches!(error, ConnectError::AuthRefused { .. }), "{error:?}");
 }
 

@@ -36,7 +36,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The port of every host.
 pub(crate) const PORT: u16 = 2222;
 
-/// The port that the upstream program goes to, and one instead where somebody here listens on 22.
+/// The port that the upstream program goes to, and one instead where something here listens on 22.
 const UPSTREAM_PORTS: [u16; 2] = [22, 2022];
 
 /// Waits until `done`, else fails with what was waited for.
@@ -44,7 +44,7 @@ const UPSTREAM_PORTS: [u16; 2] = [22, 2022];
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
-        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain: {what}");
+        assert!(Instant::now() < until, "timed out after {PATIENCE:?} waiting for: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -291,7 +291,7 @@ impl Fleet {
         self.signal_all(i, "STOP");
     }
 
-    /// Lets them go on.
+    /// Lets them continue.
     pub(crate) fn thaw(&self, i: usize) {
         self.signal_all(i, "CONT");
     }
@@ -417,7 +417,7 @@ fn greets(address: Ipv4Addr) -> bool {
     reader.read_line(&mut line).is_ok() && line.starts_with("SSH-")
 }
 
-/// Addresses in 127.64.0.0/10 that nobody listens on. Processes begin far apart; within one, none is
+/// Addresses in 127.64.0.0/10 that nothing listens on. Processes begin far apart; within one, none is
 /// given out twice.
 fn free_addresses(n: usize) -> Vec<Ipv4Addr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);

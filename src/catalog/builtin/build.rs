@@ -2,7 +2,7 @@
 //!
 //! What was deployed is carried over; what is gone is marked for removal, or forgotten when it was
 //! never deployed. The state is worked out as a whole and saved in one transaction, so a failed build
-//! changes nothing. It contacts nobody.
+//! changes nothing. It contacts no worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +20,13 @@ pub(crate) struct Built {
     pub(crate) state: State,
     /// The file list of each content hash.
     pub(crate) trees: Vec<(String, Tree)>,
-    /// What a person should know.
+    /// What the operator should know.
     pub(crate) warnings: Problems,
 }
 
 /// Reads and checks the workspace; `old` is what the catalog had.
 pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError> {
-    refuse_upstream(bucket).map_err(|problem| CatalogError::Invalid(problem.into()))?;
+    refuse_upstream(bucket)?;
     let (fleet, warnings) = bucket.load_for_build().map_err(CatalogError::Invalid)?;
     let mut problems = warnings;
     if !old.bucket_id.is_empty() && old.bucket_id != fleet.bucket_id {
@@ -80,18 +80,11 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
 }
 
 /// A bucket of upstream's: its jobs would be started a second time under another id.
-pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), Problem> {
+pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), CatalogError> {
     if !bucket.is_upstream() {
         return Ok(());
     }
-    Err(Problem::error(
-        "maand::catalog::upstreams_bucket",
-        format!(
-            "{} exists: this bucket is deployed by an upstream maand",
-            bucket.paths().upstream_db.display()
-        ),
-    )
-    .help("use --engine external; the built-in engine would start every job a second time under another id"))
+    Err(CatalogError::UpstreamsBucket { database: bucket.paths().upstream_db.clone() })
 }
 
 /// The files of a job as they are now.

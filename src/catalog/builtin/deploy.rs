@@ -3,7 +3,7 @@
 //! This file is the order of things: plan, check, sync, stop, then job by job, then the report. What
 //! is done to one allocation is in `rollout`. Every attempt is in the catalog before anything is sent
 //! for it, and every outcome as soon as it is known, so that a kill at any moment leaves a catalog
-//! from which the next deploy can go on.
+//! from which the next deploy can continue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,8 +113,10 @@ fn report(
                         1;
                 }
                 // The first thing that went wrong is the worker's outcome; what was not begun for it comes after.
-                bad if report.workers.get(&key.host).is_none_or(|of_worker| {
-                    of_worker.is_ok() || (of_worker.is_not_begun() && !bad.is_not_begun())
+                bad if report.workers.get(&key.host).is_none_or(|of_worker| match of_worker {
+                    WorkerOutcome::Ok { .. } => true,
+                    WorkerOutcome::NotBegun { .. } => !matches!(bad, WorkerOutcome::NotBegun { .. }),
+                    _ => false,
                 }) =>
                 {
                     report.workers.insert(key.host.clone(), of_job(&key.job, bad));
@@ -141,7 +143,6 @@ fn report(
 
 fn of_job(job: &JobName, outcome: &WorkerOutcome) -> WorkerOutcome {
     match outcome.clone() {
-        not_begun if not_begun.is_not_begun() => not_begun,
         WorkerOutcome::Failed { error, output } => {
             WorkerOutcome::Failed { error: format!("{job}: {error}"), output }
         }

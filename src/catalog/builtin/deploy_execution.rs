@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::deploy::past;
 use super::engine::Builtin;
 use super::health;
-use super::planning::{DeployPlan, Look, Planned};
+use super::planning::{DeployPlan, Planned, ReceiptCheck};
 use super::rows::action_name;
 use super::scripts::{Task, code, job_env};
 use super::state::{AllocationKey, Attempt, State};
@@ -286,10 +286,10 @@ impl<'a> DeployExecution<'a> {
         let row = self.state.allocations.get(&key(planned));
         let attempt = row.and_then(|row| row.attempt.as_ref());
         let (deploy, hash) = attempt.map(|a| (a.deploy_id.clone(), a.hash.clone())).unwrap_or_default();
-        let look = match planned.look {
-            Look::SameTree => "tree",
-            Look::SameAttempt => "attempt",
-            Look::Never => "never",
+        let receipt_check = match planned.receipt_check {
+            ReceiptCheck::SameTree => "tree",
+            ReceiptCheck::SameAttempt => "attempt",
+            ReceiptCheck::Never => "never",
         };
         let mut script = self.wire.script(Task::Make, &planned.host);
         script.what = format!("make {action} of {}", planned.job);
@@ -303,7 +303,7 @@ impl<'a> DeployExecution<'a> {
             ("MAAND_ACTION".to_owned(), action.to_owned()),
             ("MAAND_HASH".to_owned(), hash),
             ("MAAND_DEPLOY".to_owned(), deploy),
-            ("MAAND_LOOK".to_owned(), look.to_owned()),
+            ("MAAND_LOOK".to_owned(), receipt_check.to_owned()),
         ]);
         let ran = self.wire.run(&planned.host, script, true)?;
         match ran.code {
@@ -327,6 +327,10 @@ impl<'a> DeployExecution<'a> {
                 WorkerOutcome::Ok { .. } => (outcome.clone(), false),
                 WorkerOutcome::Failed { error, output } => {
                     (WorkerOutcome::Failed { error: format!("health check: {error}"), output }, true)
+                }
+                // The job itself was begun.
+                WorkerOutcome::NotBegun { error } => {
+                    (WorkerOutcome::Failed { error: format!("health check: {error}"), output: None }, true)
                 }
                 other => (other, true),
             }
@@ -385,7 +389,7 @@ impl<'a> DeployExecution<'a> {
                         row.current_version = Some(version);
                     }
                 }
-                (WorkerOutcome::Failed { .. }, _, Some(row)) => {
+                (WorkerOutcome::Failed { .. } | WorkerOutcome::NotBegun { .. }, _, Some(row)) => {
                     // Without an attempt of this deploy it was not begun.
                     if let Some(attempt) = row.attempt.as_mut().filter(|_| self.before.contains_key(&key)) {
                         attempt.failed = true;
@@ -458,7 +462,7 @@ fn not_removed(planned: &Planned, outcome: WorkerOutcome) -> WorkerOutcome {
     match outcome {
         WorkerOutcome::Failed { error, output } => WorkerOutcome::Failed {
             error: format!(
-                "{error}; it stays there until its stop works: mend jobs/{}/Makefile on the worker, or put the \
+                "{error}; it stays there until its stop works: fix jobs/{}/Makefile on the worker, or put the \
                  job back, deploy it and remove it again",
                 planned.job
             ),

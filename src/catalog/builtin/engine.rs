@@ -16,7 +16,7 @@ use crate::plan::suggest::suggest;
 use crate::plan::{Problem, Problems, counted};
 use crate::ssh::Remote;
 
-/// One run of `make` may take this long where nobody says otherwise.
+/// One run of `make` may take this long unless the caller says otherwise.
 pub const MAKE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The built-in catalog of a bucket.
@@ -62,11 +62,7 @@ impl Builtin {
     }
 
     fn not_built(&self) -> CatalogError {
-        let problem = build::refuse_upstream(&self.bucket).err().unwrap_or_else(|| {
-            Problem::error("maand::catalog::not_built", "this bucket was never built")
-                .help("run `maand build` first, or `maand deploy --build`")
-        });
-        CatalogError::Invalid(problem.into())
+        build::refuse_upstream(&self.bucket).err().unwrap_or(CatalogError::NotBuilt { upstream: false })
     }
 
     /// Every name must be known, with a suggestion where one is close.
@@ -76,7 +72,7 @@ impl Builtin {
         jobs: Option<&[JobName]>,
         workers: Option<&[Host]>,
     ) -> Result<(), CatalogError> {
-        build::refuse_upstream(&self.bucket).map_err(|problem| CatalogError::Invalid(problem.into()))?;
+        build::refuse_upstream(&self.bucket)?;
         let mut problems = Problems::new();
         for job in jobs.unwrap_or_default().iter().filter(|job| !state.jobs.contains_key(*job)) {
             let known: Vec<&str> = state.jobs.keys().map(JobName::as_str).collect();
@@ -115,11 +111,11 @@ fn unknown(code: &'static str, what: &str, name: &str, known: &[&str]) -> Proble
 
 impl Catalog for Builtin {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { contacts_every_worker: false, scoped_deploy: true }
+        Capabilities { contacts_every_worker: false }
     }
 
     fn build(&self, call: &Call) -> Result<(), CatalogError> {
-        build::refuse_upstream(&self.bucket).map_err(|problem| CatalogError::Invalid(problem.into()))?;
+        build::refuse_upstream(&self.bucket)?;
         let _lock = crate::catalog::locking::take(&self.bucket, "build", call)?;
         let paths = self.bucket.paths();
         // The workspace is checked before a data folder is made.

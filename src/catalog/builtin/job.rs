@@ -21,13 +21,7 @@ const CHANGES: [&str; 4] = ["start", "stop", "restart", "reload"];
 /// The whole operation.
 pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result<Report, CatalogError> {
     if !is_target(&request.target) {
-        return Err(invalid(
-            Problem::error(
-                "maand::catalog::target",
-                format!("{:?} cannot be a Makefile target", request.target),
-            )
-            .help("letters, digits, `.`, `_`, `-` and `/`, not starting with `-`"),
-        ));
+        return Err(CatalogError::BadTarget(request.target.clone()));
     }
     let _lock = locking::take(&engine.bucket, &format!("job {}", request.target), call)?;
     let (mut store, mut state) = engine.write_state()?;
@@ -37,7 +31,7 @@ pub(crate) fn job(engine: &Builtin, request: &JobRequest, call: &Call) -> Result
     let wire = Wire::new(engine.remote.as_ref(), call);
     let hosts: BTreeSet<Host> = targeted.iter().map(|(key, _)| key.host.clone()).collect();
     let hosts: Vec<Host> = hosts.into_iter().collect();
-    let seen = sync::look(&wire, &state, &hosts);
+    let seen = sync::check_workers(&wire, &state, &hosts);
     let to_be_noted: Vec<Host> = seen.iter().filter(|(_, s)| s.to_be_noted).map(|(h, _)| h.clone()).collect();
     if !to_be_noted.is_empty() {
         sync::note(&mut store, &mut state, &to_be_noted)?;
@@ -198,10 +192,6 @@ fn line(key: &AllocationKey, target: &str, outcome: WorkerOutcome) -> Allocation
 fn is_target(target: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
     !target.is_empty() && target.len() <= 128 && !target.starts_with('-') && target.bytes().all(plain)
-}
-
-fn invalid(problem: Problem) -> CatalogError {
-    CatalogError::Invalid(problem.into())
 }
 
 #[cfg(test)]

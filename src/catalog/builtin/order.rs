@@ -1,7 +1,7 @@
 //! The order of deployment: `deployment_seq` from what jobs demand of each other.
 //!
 //! A job's number is the length of the longest chain of demands below it, so jobs that do not wait
-//! for each other share a number. Pure; must not know where demands are written.
+//! for each other share a number.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! What a deploy has to do, as a pure function: what the catalog knows and what is asked for, in;
 //! one action per allocation with its reason, out.
 //!
-//! It contacts nobody and changes nothing, so that `--dry-run` and the deploy itself are the same
-//! decision. What a worker's receipt may still change is written in [`Planned::look`].
+//! It contacts no worker and changes nothing, so that `--dry-run` and the deploy itself are the same
+//! decision. What a worker's receipt may still change is written in [`Planned::receipt_check`].
 
 use std::collections::BTreeSet;
 
@@ -18,15 +18,15 @@ pub(crate) struct Planned {
     pub(crate) job: JobName,
     /// On which worker.
     pub(crate) host: Host,
-    /// What.
+    /// What is done to the allocation.
     pub(crate) action: Action,
-    /// Why, for people.
+    /// Why, in one line for a report.
     pub(crate) reason: String,
     /// Whether the files there are known to be those that are wanted. Where they are not, they are
     /// sent before anything is run.
     pub(crate) has_files: bool,
     /// What of a receipt on the worker counts as already done.
-    pub(crate) look: Look,
+    pub(crate) receipt_check: ReceiptCheck,
     /// The attempt that is taken up again; `None`: a new one.
     pub(crate) takes_up: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Planned {
 /// Which receipt on the worker says that an action has been done already. It also has to be of this
 /// boot, of the wanted tree and of an action that leaves the job running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum ReceiptCheck {
     /// Any such receipt.
     SameTree,
     /// Only one of the same attempt: the tree was there before, so that it proves nothing.
@@ -133,7 +133,7 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
         action,
         reason,
         has_files: false,
-        look: Look::Never,
+        receipt_check: ReceiptCheck::Never,
         takes_up: None,
     };
     let touched = row.current_hash.is_some() || row.attempt.is_some();
@@ -141,7 +141,7 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     let stop = row.attempt.as_ref().filter(|attempt| attempt.is_stop());
     let stopping = |action, reason: &str| Planned {
         // A stop whose answer was lost is found again by its receipt.
-        look: Look::SameAttempt,
+        receipt_check: ReceiptCheck::SameAttempt,
         takes_up: stop.filter(|attempt| !attempt.failed).map(|attempt| attempt.deploy_id.clone()),
         ..planned(action, reason.to_owned())
     };
@@ -182,13 +182,13 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     let in_doubt = row.attempt.as_ref().filter(|attempt| !attempt.failed && attempt.hash == *wanted);
     let failed = row.attempt.as_ref().is_some_and(|attempt| attempt.failed && attempt.hash == *wanted);
-    let look = if force || failed {
+    let receipt_check = if force || failed {
         // A forced one that is in doubt is still found again by its own id.
-        if in_doubt.is_some() { Look::SameAttempt } else { Look::Never }
+        if in_doubt.is_some() { ReceiptCheck::SameAttempt } else { ReceiptCheck::Never }
     } else if is_current && !row.stopped && !lost {
-        Look::SameAttempt
+        ReceiptCheck::SameAttempt
     } else {
-        Look::SameTree
+        ReceiptCheck::SameTree
     };
     let reason = match &row.attempt {
         Some(attempt) if !is_current && attempt.failed => format!("{reason}; it failed before"),
@@ -199,7 +199,7 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
     };
     Some(Planned {
         has_files: !force && ((is_current && row.attempt.is_none()) || in_doubt.is_some()),
-        look,
+        receipt_check,
         takes_up: in_doubt
             .filter(|attempt| attempt.action == action)
             .map(|attempt| attempt.deploy_id.clone()),

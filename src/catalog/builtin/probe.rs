@@ -1,7 +1,7 @@
 //! The probes that are made from this machine: TCP and HTTP.
 //!
-//! A connection, and for HTTP the smallest request of HTTP/1.1 that a server must answer; only the
-//! status line is read. Every read and write is bounded by one end. It must not know jobs.
+//! A connection, and for HTTP the smallest request of HTTP/1.1 that a server must answer; only the status
+//! line is read. Every read and write is bounded by one end.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -61,12 +61,12 @@ fn status(host: &Host, port: u16, path: &str, until: Instant) -> Result<u16, Str
         env!("CARGO_PKG_VERSION"),
     );
     stream.set_write_timeout(Some(left(until)?)).map_err(|error| error.to_string())?;
-    stream.write_all(request.as_bytes()).map_err(|error| said(&error))?;
+    stream.write_all(request.as_bytes()).map_err(|error| describe_io(&error))?;
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     loop {
         stream.set_read_timeout(Some(left(until)?)).map_err(|error| error.to_string())?;
-        let read = stream.read(&mut buffer).map_err(|error| said(&error))?;
+        let read = stream.read(&mut buffer).map_err(|error| describe_io(&error))?;
         head.extend_from_slice(&buffer[..read]);
         match parse(&head)? {
             // 1xx: the answer itself is still to come.
@@ -126,7 +126,7 @@ fn left(until: Instant) -> Result<Duration, String> {
     if left.is_zero() { Err("no answer in time".to_owned()) } else { Ok(left) }
 }
 
-fn said(error: &std::io::Error) -> String {
+fn describe_io(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
         _ => error.to_string(),
@@ -174,7 +174,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(tcp(&host, port, Instant::now() + Duration::from_secs(20)), Ok(()));
-        // Nobody accepts or answers.
+        // No accept, no answer.
         let soon = Instant::now() + Duration::from_millis(50);
         assert!(http(&host, port, "/", &[], soon).unwrap_err().contains("no answer in time"));
         drop(listener);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_can_not_break_the_request() {
+    fn a_path_cannot_break_the_request() {
         assert_eq!(target("/a b\r\nX: y?q=1"), "/a%20b%0D%0AX:%20y?q=1");
         assert_eq!(target("health"), "/health");
     }

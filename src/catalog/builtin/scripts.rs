@@ -49,7 +49,7 @@ pub(crate) mod code {
     pub(crate) const NO_WORKER_JSON: i32 = 111;
 }
 
-/// So long may our own scripts take that only move small files.
+/// Bound for our own scripts that only move small files.
 const OWN_DEADLINE: Duration = Duration::from_secs(60);
 /// A tree of some gigabytes over a slow line.
 const PUT_DEADLINE: Duration = Duration::from_secs(30 * 60);

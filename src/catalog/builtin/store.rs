@@ -1,8 +1,8 @@
 //! `catalog.db`: the [`State`] in SQLite, loaded whole and saved by what has changed.
 //!
-//! Every save is one immediate transaction with `synchronous=FULL`, so that a kill at any moment
-//! leaves the state before it or the state after it. This module must not know what an operation
-//! does. Deploys save while they run; the bucket's lock keeps writers apart, not this module.
+//! Every save is one immediate transaction with `synchronous=FULL`, so that a kill at any moment leaves the
+//! state before it or the state after it. Deploys save while they run; the bucket's lock keeps writers apart,
+//! not this module.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::rows::{
 use super::state::{AllocationKey, State};
 use super::tree::Tree;
 use crate::bucket::{Host, database_uri};
-use crate::catalog::CatalogError;
+use crate::catalog::{BrokenCatalog, CatalogError};
 
 /// `maac`: says that a SQLite file is a catalog of ours.
 const APPLICATION_ID: i32 = 0x6d61_6163;
@@ -27,7 +27,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// Before it a WAL can be corrupted by two connections that write at the wrong moment
 /// (<https://www.sqlite.org/wal.html>, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
-/// A reader or writer of the same file is waited for so long; saves take milliseconds.
+/// How long another reader or writer of the file is waited for; saves take milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// An open `catalog.db`.
@@ -39,25 +39,19 @@ pub(crate) struct Store {
 impl Store {
     /// Opens it for writing and makes it where it is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, CatalogError> {
-        let broken = |error: rusqlite::Error| describe(path, &error);
+        let failed = |error: rusqlite::Error| broken(path, error);
         if rusqlite::version_number() < OLDEST_SQLITE {
-            return Err(CatalogError::Broken(format!(
-                "the linked SQLite {} can corrupt a write-ahead log; 3.51.3 or newer is needed",
-                rusqlite::version()
-            )));
+            return Err(BrokenCatalog::OldSqlite.into());
         }
-        let connection = Connection::open(path).map_err(broken)?;
-        connection.busy_timeout(BUSY).map_err(broken)?;
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
         let mut store = Self { connection, path: path.to_owned() };
         let mode: String =
-            store.connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(broken)?;
+            store.connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(failed)?;
         if mode != "wal" {
-            return Err(CatalogError::Broken(format!(
-                "{}: no write-ahead log here (mode {mode})",
-                path.display()
-            )));
+            return Err(BrokenCatalog::NoWriteAheadLog { path: path.to_owned(), mode }.into());
         }
-        store.connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON").map_err(broken)?;
+        store.connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON").map_err(failed)?;
         store.migrate()?;
         Ok(store)
     }
@@ -82,7 +76,7 @@ impl Store {
             }
             other => other,
         }
-        .map_err(|error| describe(path, &error))?;
+        .map_err(|error| broken(path, error))?;
         match store.version()? {
             0 => Ok(None),
             _ => Ok(Some(store)),
@@ -93,18 +87,16 @@ impl Store {
         let pragma = |name: &str| -> Result<i32, CatalogError> {
             self.connection
                 .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
-                .map_err(|error| describe(&self.path, &error))
+                .map_err(|error| broken(&self.path, error))
         };
         let (application, version) = (pragma("application_id")?, pragma("user_version")?);
         let empty = application == 0 && version == 0;
         if !empty && application != APPLICATION_ID {
-            return Err(CatalogError::Broken(format!("{} is not a catalog of maand", self.path.display())));
+            return Err(BrokenCatalog::Foreign { path: self.path.clone() }.into());
         }
         if version > SCHEMA_VERSION {
-            return Err(CatalogError::Broken(format!(
-                "{} was written by a newer maand (schema {version}, this one knows {SCHEMA_VERSION}): use that one",
-                self.path.display()
-            )));
+            let path = self.path.clone();
+            return Err(BrokenCatalog::Newer { path, version, known: SCHEMA_VERSION }.into());
         }
         Ok(version)
     }
@@ -114,21 +106,21 @@ impl Store {
             return Ok(());
         }
         let path = self.path.clone();
-        let broken = |error: rusqlite::Error| describe(&path, &error);
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(broken)?;
+        let failed = |error: rusqlite::Error| broken(&path, error);
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         // Another process may have made it while we waited.
-        let made: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(broken)?;
+        let made: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         if made == 0 {
-            tx.execute_batch(SCHEMA).map_err(broken)?;
-            tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(broken)?;
-            tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(broken)?;
+            tx.execute_batch(SCHEMA).map_err(failed)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+            tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
         }
-        tx.commit().map_err(broken)
+        tx.commit().map_err(failed)
     }
 
     /// All of it; an empty state before the first build.
     pub(crate) fn load(&self) -> Result<State, CatalogError> {
-        self.load_rows().map_err(|error| describe(&self.path, &error))
+        self.load_rows().map_err(|error| broken(&self.path, error))
     }
 
     fn load_rows(&self) -> Result<State, rusqlite::Error> {
@@ -175,9 +167,9 @@ impl Store {
             .connection
             .query_row("SELECT files_json FROM tree WHERE hash = ?1", [hash], |row| row.get(0))
             .optional()
-            .map_err(|error| describe(&self.path, &error))?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
-            CatalogError::Broken(format!("{}: file list of {hash}: {error}", self.path.display()))
+            .map_err(|error| broken(&self.path, error))?;
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|source| {
+            BrokenCatalog::FileList { path: self.path.clone(), hash: hash.to_owned(), source }.into()
         })
     }
 
@@ -189,7 +181,7 @@ impl Store {
         trees: &[(String, Tree)],
     ) -> Result<(), CatalogError> {
         let path = self.path.clone();
-        self.save_rows(old, new, trees).map_err(|error| describe(&path, &error))
+        self.save_rows(old, new, trees).map_err(|error| broken(&path, error))
     }
 
     /// Writes these rows as they are in `state` now (those that are not, are removed), and its
@@ -201,7 +193,7 @@ impl Store {
         hosts: &[Host],
     ) -> Result<(), CatalogError> {
         let path = self.path.clone();
-        self.touch_rows(state, keys, hosts).map_err(|error| describe(&path, &error))
+        self.touch_rows(state, keys, hosts).map_err(|error| broken(&path, error))
     }
 
     fn touch_rows(
@@ -307,17 +299,8 @@ fn wal_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn describe(path: &Path, error: &rusqlite::Error) -> CatalogError {
-    let what = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            " (the file is damaged: put a backup back, or move it away and build again; the next deploy finds out \
-             what runs where from the receipts on the workers)"
-        }
-        Some(ErrorCode::DiskFull) => " (the disk is full)",
-        Some(ErrorCode::DatabaseBusy) => " (another program holds it)",
-        _ => "",
-    };
-    CatalogError::Broken(format!("{}: {error}{what}", path.display()))
+fn broken(path: &Path, source: rusqlite::Error) -> CatalogError {
+    BrokenCatalog::Database { path: path.to_owned(), source }.into()
 }
 
 #[cfg(test)]
@@ -352,7 +335,7 @@ mod tests {
         less.jobs.pop_last();
         store.save(&new, &less, &[("other".into(), Tree::default())]).unwrap();
         assert_eq!(store.load().unwrap(), less);
-        // Nobody names them any more.
+        // No row names them any more.
         assert_eq!(store.tree("h").unwrap(), None);
         assert_eq!(store.tree("other").unwrap(), None);
     }

@@ -16,7 +16,7 @@ use crate::catalog::{Call, CatalogError, Report, WorkerOutcome};
 use crate::os::parallel_map;
 
 /// What the check saw on one worker.
-pub(super) struct Seen {
+pub(super) struct SyncCheck {
     /// For the report.
     pub(super) outcome: WorkerOutcome,
     /// It has to be noted that it disagrees.
@@ -31,7 +31,7 @@ pub(super) fn sync_check(
     call: &Call,
 ) -> Result<Report, CatalogError> {
     let wire = Wire::new(engine.remote.as_ref(), call);
-    let seen = look(&wire, state, workers);
+    let seen = check_workers(&wire, state, workers);
     let to_be_noted: Vec<Host> =
         seen.iter().filter(|(_, seen)| seen.to_be_noted).map(|(host, _)| host.clone()).collect();
     if !to_be_noted.is_empty() {
@@ -44,13 +44,13 @@ pub(super) fn sync_check(
 }
 
 /// Reads `worker.json` on each.
-pub(super) fn look(wire: &Wire<'_>, state: &State, workers: &[Host]) -> BTreeMap<Host, Seen> {
-    let seen = parallel_map(workers, PARALLEL, |host| look_at(wire, state, host));
+pub(super) fn check_workers(wire: &Wire<'_>, state: &State, workers: &[Host]) -> BTreeMap<Host, SyncCheck> {
+    let seen = parallel_map(workers, PARALLEL, |host| check_worker(wire, state, host));
     workers.iter().cloned().zip(seen).collect()
 }
 
-fn look_at(wire: &Wire<'_>, state: &State, host: &Host) -> Seen {
-    let disagrees = |why: String, to_be_noted| Seen {
+fn check_worker(wire: &Wire<'_>, state: &State, host: &Host) -> SyncCheck {
+    let disagrees = |why: String, to_be_noted| SyncCheck {
         outcome: WorkerOutcome::Failed { error: format!("{why}: run `maand deploy` first"), output: None },
         to_be_noted,
     };
@@ -65,13 +65,15 @@ fn look_at(wire: &Wire<'_>, state: &State, host: &Host) -> Seen {
     // Where the last write is in doubt the next deploy repeats it anyway.
     let to_be_noted = row.sent_seq == row.confirmed_seq && !row.out_of_sync;
     match wire.run(host, wire.script(Task::Show, host), false) {
-        Err(outcome) => Seen { outcome, to_be_noted: false },
+        Err(outcome) => SyncCheck { outcome, to_be_noted: false },
         Ok(ran) if ran.code == code::NO_WORKER_JSON => {
             disagrees("there is no worker.json".to_owned(), to_be_noted)
         }
-        Ok(ran) if ran.code != 0 => Seen { outcome: ran.failure("reading worker.json"), to_be_noted: false },
+        Ok(ran) if ran.code != 0 => {
+            SyncCheck { outcome: ran.failure("reading worker.json"), to_be_noted: false }
+        }
         Ok(ran) => match compare(&ran.stdout(), &expected) {
-            Agreement::Same => Seen {
+            Agreement::Same => SyncCheck {
                 outcome: WorkerOutcome::Ok { evidence: format!("update_seq {}", expected.update_seq) },
                 to_be_noted: false,
             },

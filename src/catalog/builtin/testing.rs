@@ -3,37 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::state::{AllocationKey, AllocationRow, JobRow, State, WorkerRow};
-use crate::bucket::{Host, Job, JobName, Resources, RestartPolicy, Worker};
+use crate::bucket::{Host, Job, JobName, Worker};
 
 pub(crate) fn job(name: &str) -> Job {
-    Job {
-        name: JobName::parse(name).unwrap(),
-        version: "1.0.0".into(),
-        selectors: [name.to_owned()].into(),
-        max_concurrent_starts: 0,
-        max_concurrent_upgrades: 1,
-        min_allocations_count: 0,
-        restart_policy: RestartPolicy::Always,
-        restart_globs: Vec::new(),
-        resources: Resources::default(),
-        health_check: None,
-        demands: Default::default(),
-        unsupported: Default::default(),
-    }
+    Job { version: "1.0.0".into(), ..Job::new(JobName::parse(name).unwrap(), name.to_owned()) }
 }
 
 pub(crate) fn worker(host: &str) -> Worker {
-    Worker {
-        host: Host::parse(host).unwrap(),
-        labels: ["worker".to_owned()].into(),
-        tags: BTreeMap::new(),
-        position: 0,
-        memory_mb: 0.0,
-        cpu_mhz: 0.0,
-        hostname: None,
-        ssh_port: None,
-        ssh_user: None,
-    }
+    Worker::new(Host::parse(host).unwrap())
 }
 
 /// Every job on every worker, built and never deployed.

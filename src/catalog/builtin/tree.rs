@@ -1,8 +1,7 @@
 //! The files of a job with their content: its hash, and the tar stream that carries them.
 //!
-//! Which files there are says [`crate::bucket::walk`]. Owners and times are left out and modes are brought
-//! to four, so that two checkouts of one commit have one hash. This module must not know where the files
-//! go or what a change of them means.
+//! Which files there are says [`crate::bucket::walk`]. Owners and times are left out and modes are brought to
+//! four, so that two checkouts of one commit have one hash.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! Talking to workers during one operation: one connection per worker, kept between scripts, and
 //! completions turned into outcomes.
 //!
-//! It must not know what a script is for. A worker that could not be reached once is not tried again
-//! by the same operation, so that a dead one costs one time-out and not one for each job.
+//! A worker that could not be reached once is not tried again by the same operation, so that a dead one costs
+//! one time-out and not one for each job.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::bucket::Host;
 use crate::catalog::{Call, WorkerOutcome};
 use crate::ssh::{
     Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Stream, UnknownWhy,
-    sudo_refused,
+    describe_sudo_refusal,
 };
 
 /// Workers that are talked to at the same time: each has a thread of its own meanwhile.
@@ -129,10 +129,10 @@ impl<'a> Wire<'a> {
                 open.insert(host.clone(), connection);
             }
         }
-        if let Some(error) = not_run(host, &completion) {
-            return Err(WorkerOutcome::Failed { error, output: None });
-        }
         match completion {
+            Completion::NotRun { reason, stderr } => {
+                Err(WorkerOutcome::Failed { error: describe_not_run(host, reason, &stderr), output: None })
+            }
             Completion::Exited { code, stdout, stderr } => Ok(Ran { code, stdout, stderr }),
             Completion::Unknown { why, stdout, stderr } => {
                 let why = match why {
@@ -157,7 +157,7 @@ impl<'a> Wire<'a> {
                 let why = if tail.is_empty() {
                     why
                 } else {
-                    format!("{why}; its last words: {}", last_line(&tail))
+                    format!("{why}; its last output: {}", last_line(&tail))
                 };
                 Err(WorkerOutcome::Unknown { why })
             }
@@ -182,7 +182,7 @@ impl Ran {
         (!tail.is_empty()).then_some(tail)
     }
 
-    /// What a code other than 0 says, for people.
+    /// The outcome for a code other than 0.
     pub(crate) fn failure(&self, what: &str) -> WorkerOutcome {
         let stderr = self.stderr.text();
         let said = stderr.lines().rev().find_map(|line| line.strip_prefix("maand: ")).unwrap_or_default();
@@ -204,25 +204,19 @@ impl Ran {
 }
 
 /// Why the worker did not run a script at all; nothing has happened then.
-fn not_run(host: &Host, completion: &Completion) -> Option<String> {
-    let why = NotRun::of(completion)?;
-    if let Some(text) = sudo_refused(host.as_str(), completion) {
-        return Some(text);
-    }
-    let said = match completion {
-        Completion::Exited { stderr, .. } => last_line(&stderr.text()),
-        Completion::Unknown { .. } => String::new(),
-    };
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    Some(match why {
+fn describe_not_run(host: &Host, reason: NotRun, stderr: &Captured) -> String {
+    let printed = last_line(&stderr.text());
+    let printed = if printed.is_empty() { printed } else { format!(": {printed}") };
+    match reason {
+        NotRun::Sudo => describe_sudo_refusal(host.as_str(), stderr),
         NotRun::NoFlock => {
             "not installed here: flock (util-linux); install it on the worker and deploy again".to_owned()
         }
-        NotRun::NoState if said.contains("No space left") => {
-            format!("the disk of the worker is full{said}; make room there and deploy again")
+        NotRun::NoState if printed.contains("No space left") => {
+            format!("the disk of the worker is full{printed}; make room there and deploy again")
         }
-        why => format!("{why}{said}"),
-    })
+        reason => format!("{reason}{printed}"),
+    }
 }
 
 fn last_line(text: &str) -> String {

@@ -1,7 +1,6 @@
 //! `run_command`: a user's shell text on many workers, a few at a time, with honest outcomes.
 //!
-//! This module knows the transport and how a reboot looks from outside. It must not know jobs, nor
-//! print: whoever calls it sees the output as it comes through an [`Observer`].
+//! This module knows the transport and how a reboot looks from outside.
 
 mod lines;
 mod one;
@@ -32,7 +31,7 @@ pub struct CommandRequest {
     pub timeout: Duration,
     /// The worker ends it then by itself, also when we are gone by then.
     pub watchdog: bool,
-    /// So long a worker that went away may take to come back.
+    /// Maximum time for a worker that went down to come back.
     pub back_within: Duration,
     /// Instead of a sliding window: whole batches, with a check after each.
     pub batches: bool,
@@ -55,10 +54,10 @@ pub trait Observer: Sync {
     fn after_batch(&self) -> Result<(), String>;
 }
 
-/// How it went on one worker.
+/// The result on one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandResult {
-    /// The worker.
+    /// The worker that the command was for.
     pub host: Host,
     /// How it went.
     pub outcome: CommandOutcome,
@@ -84,7 +83,7 @@ pub enum CommandOutcome {
     },
     /// The worker is there and has not run it: sudo refused, or a shell is missing.
     NotRun {
-        /// Why.
+        /// What the worker said.
         why: String,
     },
     /// It was to reboot and has not: the boot id is as it was.
@@ -99,22 +98,22 @@ pub enum CommandOutcome {
     },
     /// It took longer than allowed and was ended.
     TimedOut {
-        /// The bound.
+        /// The time that it was allowed.
         after: Duration,
     },
     /// It could not be reached; nothing was sent.
     Unreachable {
-        /// Why.
+        /// The error of the connection.
         why: String,
     },
     /// Something was sent and its end was not seen.
     Unknown {
-        /// Why.
+        /// What cut it off.
         why: String,
     },
     /// Its turn did not come.
     NotStarted {
-        /// Why.
+        /// What stopped the operation before.
         why: String,
     },
 }

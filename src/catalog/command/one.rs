@@ -13,15 +13,15 @@ use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
     Cancel, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, SUDO_FOR_ROOT, Script, Shell,
-    Stream, UnknownWhy, sudo_refused,
+    Stream, UnknownWhy, describe_sudo_refusal,
 };
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// The bound of a short script of our own.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
+/// Between two probes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// A reboot that was ordered begins within this: systemd gives services 90 s to stop
 /// (`DefaultTimeoutStopSec`), and some seconds before sshd's turn comes.
 const GONE_WITHIN: Duration = Duration::from_secs(120);
@@ -33,7 +33,7 @@ const STAYS_FOR: Duration = Duration::from_secs(20);
 pub(super) struct Shared<'a> {
     pub(super) remote: &'a dyn Remote,
     pub(super) request: &'a CommandRequest,
-    pub(super) speech: RebootIntent,
+    pub(super) reboot_intent: RebootIntent,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a Cancel,
 }
@@ -48,7 +48,7 @@ impl Shared<'_> {
         };
         let profile = self.remote.profile(host);
         // Only where it may be needed: it costs a round trip.
-        let before = match self.speech {
+        let before = match self.reboot_intent {
             RebootIntent::None => None,
             RebootIntent::Possible | RebootIntent::Certain => {
                 match read_boot_id(connection.as_mut(), &profile) {
@@ -68,17 +68,18 @@ impl Shared<'_> {
         let sent = Instant::now();
         let completion = self.send(connection.as_mut(), host, &profile);
         drop(connection);
-        if let Some(why) = refused(host, &completion) {
-            return CommandOutcome::NotRun { why };
-        }
         let after = After { shared: self, host, profile, before, sent };
         match completion {
-            Completion::Exited { code: 0, .. } => match self.speech {
+            Completion::NotRun { reason: NotRun::Sudo, stderr } => {
+                CommandOutcome::NotRun { why: describe_sudo_refusal(host.as_str(), &stderr) }
+            }
+            Completion::NotRun { reason, .. } => CommandOutcome::NotRun { why: reason.to_string() },
+            Completion::Exited { code: 0, .. } => match self.reboot_intent {
                 RebootIntent::None => CommandOutcome::Succeeded,
                 RebootIntent::Possible => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Succeeded),
                 RebootIntent::Certain => after.comes_back(),
             },
-            Completion::Exited { code, .. } => match self.speech {
+            Completion::Exited { code, .. } => match self.reboot_intent {
                 RebootIntent::None => CommandOutcome::Failed { code },
                 // It may have been ended by the very reboot that it ordered.
                 _ => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Failed { code }),
@@ -133,12 +134,6 @@ impl Shared<'_> {
     }
 }
 
-/// Why the worker did not run the command at all, where it has said so.
-fn refused(host: &Host, completion: &Completion) -> Option<String> {
-    let why = NotRun::of(completion)?;
-    sudo_refused(host.as_str(), completion).or_else(|| Some(why.to_string()))
-}
-
 /// A worker after the command.
 struct After<'a> {
     shared: &'a Shared<'a>,
@@ -150,8 +145,8 @@ struct After<'a> {
 }
 
 impl After<'_> {
-    /// One look, for at most `bound`.
-    fn look(&self, bound: Duration) -> Look<String> {
+    /// One probe, for at most `bound`.
+    fn probe(&self, bound: Duration) -> Look<String> {
         let lost = |error| LookError { failure: LookFailure::Lost, error };
         let remote = self.shared.remote;
         let mut connection = remote
@@ -161,7 +156,7 @@ impl After<'_> {
         Ok(Probe { boot_id, unsettled: None })
     }
 
-    /// Waits between two looks; `false` when the wait was interrupted.
+    /// Waits between two probes; `false` when the wait was interrupted.
     fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         while !self.shared.cancel.is_cancelled() {
@@ -206,7 +201,7 @@ impl After<'_> {
                 return Self::interrupted();
             }
             let looked = began.elapsed();
-            let look = self.look(bound);
+            let look = self.probe(bound);
             match watch.next(looked, began.elapsed(), look) {
                 Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
                 Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
@@ -231,7 +226,7 @@ impl After<'_> {
             ordered_before: passed,
             grace_after_absence: STAYS_FOR,
             settle: Duration::ZERO,
-            interval: LOOK_EVERY,
+            interval: PROBE_INTERVAL,
             timeout: back_within.saturating_sub(passed),
             seed: u64::from(std::process::id()),
         });
@@ -241,7 +236,7 @@ impl After<'_> {
                 return Self::interrupted();
             }
             let looked = began.elapsed();
-            let look = self.look(bound);
+            let look = self.probe(bound);
             if self.shared.cancel.is_cancelled() {
                 return Self::interrupted();
             }
@@ -282,7 +277,7 @@ impl After<'_> {
 
     /// Whether the worker has been up for less time than has passed since the command was sent.
     fn booted_since(&self) -> bool {
-        let until = Instant::now() + LOOK_WITHIN;
+        let until = Instant::now() + PROBE_WITHIN;
         let Ok(mut connection) = self.shared.remote.connect(self.host, until, self.shared.cancel) else {
             return false;
         };
@@ -319,7 +314,7 @@ fn own_script(
         sudo: false,
         text: text.to_owned(),
         env,
-        deadline: LOOK_WITHIN,
+        deadline: PROBE_WITHIN,
         watchdog: false,
         silence: None,
         users_own: false,
@@ -329,6 +324,9 @@ fn own_script(
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
         Completion::Exited { code, stderr, .. } => {
             Err(format!("could not {what} (exit code {code}): {}", stderr.text().trim()))
+        }
+        Completion::NotRun { reason, stderr } => {
+            Err(format!("could not {what} ({reason}): {}", stderr.text().trim()))
         }
         Completion::Unknown { .. } => Err(format!("could not {what}: the connection was lost")),
     }

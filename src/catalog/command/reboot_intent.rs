@@ -1,7 +1,7 @@
 //! Whether a command means to take its worker down, by its words.
 
 /// What a command says about a reboot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RebootIntent {
     /// Nothing.
     None,
@@ -17,23 +17,14 @@ const WORDS: [&str; 6] = ["reboot", "shutdown", "poweroff", "halt", "kexec", "te
 const BEFORE: [&str; 9] = ["sudo", "env", "nohup", "exec", "command", "setsid", "time", "nice", "then"];
 
 /// Reads a command's words. It is a guess with a safe side: what is mentioned is waited for.
-pub(super) fn speech(command: &str) -> RebootIntent {
+pub(super) fn reboot_intent(command: &str) -> RebootIntent {
     let lower = command.to_ascii_lowercase();
-    let called =
-        lower.split([';', '&', '|', '\n', '(', ')', '{', '}', '`', '"', '\'']).map(call).max_by_key(rank);
+    let called = lower.split([';', '&', '|', '\n', '(', ')', '{', '}', '`', '"', '\'']).map(call).max();
     let mentioned = WORDS.iter().any(|word| contains_word(&lower, word));
     match called {
         Some(RebootIntent::Certain) => RebootIntent::Certain,
         _ if mentioned => RebootIntent::Possible,
         _ => RebootIntent::None,
-    }
-}
-
-fn rank(speech: &RebootIntent) -> u8 {
-    match speech {
-        RebootIntent::None => 0,
-        RebootIntent::Possible => 1,
-        RebootIntent::Certain => 2,
     }
 }
 
@@ -93,7 +84,7 @@ mod tests {
             "sudo shutdown now",
             "systemctl poweroff",
         ] {
-            assert_eq!(speech(command), RebootIntent::Certain, "{command}");
+            assert_eq!(reboot_intent(command), RebootIntent::Certain, "{command}");
         }
         for command in [
             "last reboot",
@@ -103,10 +94,10 @@ mod tests {
             "./reboot-node.sh",
             "ls /run/reboot-required",
         ] {
-            assert_eq!(speech(command), RebootIntent::Possible, "{command}");
+            assert_eq!(reboot_intent(command), RebootIntent::Possible, "{command}");
         }
         for command in ["", "uptime", "systemctl restart docker", "rebooted", "initdb 6", "echo asphalt"] {
-            assert_eq!(speech(command), RebootIntent::None, "{command}");
+            assert_eq!(reboot_intent(command), RebootIntent::None, "{command}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::one::Shared;
-use super::reboot_intent::speech;
+use super::reboot_intent::reboot_intent;
 use super::{CommandOutcome, CommandRequest, CommandResult, Observer};
 use crate::bucket::Host;
 use crate::os::parallel_map;
@@ -21,7 +21,7 @@ pub fn run_command(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Vec<CommandResult> {
-    let shared = Shared { remote, request, speech: speech(&request.command), observer, cancel };
+    let shared = Shared { remote, request, reboot_intent: reboot_intent(&request.command), observer, cancel };
     let window = Window { shared: &shared, stop: Mutex::new(None) };
     let concurrency = request.concurrency.max(1);
     if !request.batches {
@@ -67,7 +67,7 @@ impl Window<'_> {
                 Some(why) => (CommandOutcome::NotStarted { why }, Duration::ZERO),
                 None => (self.shared.run_on(&host), began.elapsed()),
             };
-            // Before the place is free, so that nobody takes it.
+            // Before the place is free, so that no other worker takes it.
             let not_started = matches!(outcome, CommandOutcome::NotStarted { .. });
             if !outcome.is_ok() && !not_started && !self.shared.request.keep_going {
                 self.stop(format!("{host} came before it: {}", outcome.word()));

@@ -11,7 +11,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::bucket::{Host, JobName, read_upstream};
-use crate::catalog::{CatalogAllocation, CatalogError};
+use crate::catalog::{BrokenCatalog, CatalogAllocation, CatalogError};
 use crate::plan::{Problem, Problems};
 
 /// The newest schema that this program knows.
@@ -20,7 +20,7 @@ pub const KNOWN_SCHEMA: i64 = 1;
 /// The version of a job that states none.
 const NO_VERSION: &str = "0.0.0";
 
-/// With the view; its columns are promised to people who look.
+/// With the view; its columns are promised to its users.
 const FROM_VIEW: &str = "SELECT d.alloc_id, d.worker_ip, d.job, d.disabled, d.removed, d.current_hash, \
      d.previous_hash, d.current_version, d.new_version, a.deployment_seq \
      FROM cat_deployments d LEFT JOIN allocations a ON a.worker_ip = d.worker_ip AND a.job = d.job";
@@ -83,10 +83,7 @@ impl Snapshot {
         match read_upstream(db, load) {
             Ok(Ok(snapshot)) => Ok(Some(snapshot)),
             Ok(Err(problem)) => Err(CatalogError::Invalid(Problems::from(*problem))),
-            Err(error) => Err(CatalogError::Broken(format!(
-                "upstream's database {} cannot be read: {error}",
-                db.display()
-            ))),
+            Err(source) => Err(BrokenCatalog::Upstream { path: db.to_owned(), source }.into()),
         }
     }
 
@@ -122,7 +119,7 @@ impl Snapshot {
 
 /// What `info` says of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SchemaVersion {
     /// The version of its schema.
     pub schema: i64,
     /// Goes up with each deploy, also one that fails.
@@ -133,9 +130,9 @@ pub struct Seen {
 ///
 /// # Errors
 /// When it cannot be read, or is of a newer kind than this program knows.
-pub fn look(db: &Path) -> Result<Option<Seen>, CatalogError> {
+pub fn read_version(db: &Path) -> Result<Option<SchemaVersion>, CatalogError> {
     let snapshot = Snapshot::read(db)?;
-    Ok(snapshot.map(|snapshot| Seen { schema: snapshot.schema, update_seq: snapshot.update_seq }))
+    Ok(snapshot.map(|snapshot| SchemaVersion { schema: snapshot.schema, update_seq: snapshot.update_seq }))
 }
 
 type Loaded = Result<Snapshot, Box<Problem>>;

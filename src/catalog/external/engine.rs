@@ -8,7 +8,7 @@ use super::database::{Row, Snapshot};
 use super::identity::{self, Program};
 use super::judge::{self, Deploy};
 use super::session::{LastSeen, UpstreamSession};
-use super::sync::{self, Seen};
+use super::sync::{self, WorkerSync};
 use super::{health, job, start};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
@@ -68,8 +68,8 @@ impl External {
         if problems.is_empty() { Ok(()) } else { Err(CatalogError::Invalid(problems)) }
     }
 
-    /// A turn, after the checks.
-    pub(super) fn turn<'e>(
+    /// A session, after the checks.
+    pub(super) fn session<'e>(
         &'e self,
         what: &str,
         call: &'e Call,
@@ -83,8 +83,8 @@ impl External {
         let hosts = snapshot.workers.keys().cloned().collect();
         let mut hopeless = false;
         let mut down = BTreeMap::new();
-        for (host, seen) in sync::look(self.remote.as_ref(), snapshot, hosts, call) {
-            if let Seen::Down { why, is_final } = seen {
+        for (host, seen) in sync::check_workers(self.remote.as_ref(), snapshot, hosts, call) {
+            if let WorkerSync::Down { why, is_final } = seen {
                 hopeless |= is_final;
                 down.insert(host, why);
             }
@@ -96,11 +96,11 @@ impl External {
     /// could not be done; then nothing was broken.
     pub(super) fn repair(
         &self,
-        turn: &mut UpstreamSession<'_>,
+        session: &mut UpstreamSession<'_>,
         snapshot: &Snapshot,
     ) -> Result<Snapshot, String> {
         let candidates = sync::candidates(snapshot);
-        let error = |error: CatalogError| error.words();
+        let error = |error: CatalogError| error.describe();
         let nothing = || {
             "worker.json on the workers is out of date, and every job has something pending that a repair would take for done: deploy first".to_owned()
         };
@@ -108,54 +108,54 @@ impl External {
             return Err(nothing());
         }
         let names: Vec<&str> = candidates.iter().map(|job| job.as_str()).collect();
-        let (dry, _) = turn.run(&["deploy", "--dry-run", "--jobs", &names.join(",")]).map_err(error)?;
+        let (dry, _) = session.run(&["deploy", "--dry-run", "--jobs", &names.join(",")]).map_err(error)?;
         if !dry.succeeded() {
-            return Err(dry.words("deploy --dry-run"));
+            return Err(dry.describe("deploy --dry-run"));
         }
         let Some(job) = sync::settled(&dry.stdout, &candidates).first().copied() else {
             return Err(nothing());
         };
         let args = ["deploy", "--sync-only", "--force", "--jobs", job.as_str()];
-        let (ended, after) = turn.run(&args).map_err(error)?;
+        let (ended, after) = session.run(&args).map_err(error)?;
         match after {
             Some(after) if ended.succeeded() => Ok(after),
-            _ => Err(ended.words(&args.join(" "))),
+            _ => Err(ended.describe(&args.join(" "))),
         }
     }
 
     /// Looks at `worker.json` on `hosts`, and repairs it where it is out of date somewhere.
     pub(super) fn in_sync(
         &self,
-        turn: &mut UpstreamSession<'_>,
+        session: &mut UpstreamSession<'_>,
         snapshot: &Snapshot,
         hosts: Vec<Host>,
         call: &Call,
     ) -> Result<(), String> {
         let look = |snapshot: &Snapshot| {
-            sync::look(self.remote.as_ref(), snapshot, hosts.clone(), call).into_iter().find_map(
+            sync::check_workers(self.remote.as_ref(), snapshot, hosts.clone(), call).into_iter().find_map(
                 |(host, seen)| match seen {
-                    Seen::Differs(why) => Some(format!("{host}: {why}")),
+                    WorkerSync::Differs(why) => Some(format!("{host}: {why}")),
                     // A worker that is down is told of by the command itself.
-                    Seen::InSync | Seen::Down { .. } => None,
+                    WorkerSync::InSync | WorkerSync::Down { .. } => None,
                 },
             )
         };
         let Some(why) = look(snapshot) else { return Ok(()) };
         (call.output)(None, &format!("note: {why}; bringing it up to date"));
-        let repaired = self.repair(turn, snapshot)?;
+        let repaired = self.repair(session, snapshot)?;
         look(&repaired).map_or(Ok(()), Err)
     }
 
-    /// Makes that a `job` command of a person can work: brings `worker.json` up to date where a deploy has
+    /// Makes an operator's `job` command work: brings `worker.json` up to date where a deploy has
     /// left it behind. Where that cannot be done it is said, and the command will say it, too.
     ///
     /// # Errors
-    /// When somebody else holds the lock, or the database cannot be read.
+    /// When another process holds the lock, or the database cannot be read.
     pub fn prepare_job(&self, call: &Call) -> Result<(), CatalogError> {
-        let mut turn = self.turn("job", call)?;
-        let snapshot = turn.built()?;
+        let mut session = self.session("job", call)?;
+        let snapshot = session.built()?;
         let all = snapshot.workers.keys().cloned().collect();
-        if let Err(why) = self.in_sync(&mut turn, &snapshot, all, call) {
+        if let Err(why) = self.in_sync(&mut session, &snapshot, all, call) {
             (call.output)(None, &format!("note: {why}"));
         }
         Ok(())
@@ -163,11 +163,11 @@ impl External {
 
     fn deploy_once(
         &self,
-        turn: &mut UpstreamSession<'_>,
+        session: &mut UpstreamSession<'_>,
         request: &DeployRequest,
         call: &Call,
     ) -> Result<(Report, bool), CatalogError> {
-        let before = turn.built()?;
+        let before = session.built()?;
         let jobs = request
             .jobs
             .as_ref()
@@ -181,7 +181,7 @@ impl External {
         }
         let started = start::before_deploy(&before);
         let started = start::make(self.remote.as_ref(), &before, "start", started, call);
-        let (ended, after) = turn.run(&args)?;
+        let (ended, after) = session.run(&args)?;
         let Some(after) = after else {
             let why = "upstream's database has vanished during the deploy".to_owned();
             let workers = judge::all(request, &before, &WorkerOutcome::Unknown { why });
@@ -207,7 +207,7 @@ impl External {
         }
         let again = judge::waits_for_workers(&deploy) && !hopeless;
         if deploy.committed() && !deploy.overlapped() && !ended.was_cut() {
-            self.leave_in_sync(turn, request, &after, call);
+            self.leave_in_sync(session, request, &after, call);
         }
         Ok((report, again))
     }
@@ -216,7 +216,7 @@ impl External {
     /// asked for is disabled the next deploy puts that right, or the next `job`.
     fn leave_in_sync(
         &self,
-        turn: &mut UpstreamSession<'_>,
+        session: &mut UpstreamSession<'_>,
         request: &DeployRequest,
         after: &Snapshot,
         call: &Call,
@@ -225,7 +225,7 @@ impl External {
             return;
         }
         let hosts = request.workers.clone().unwrap_or_else(|| after.workers.keys().cloned().collect());
-        if let Err(why) = self.in_sync(turn, after, hosts, call) {
+        if let Err(why) = self.in_sync(session, after, hosts, call) {
             (call.output)(None, &format!("note: `maand job` will not work until the next deploy: {why}"));
         }
     }
@@ -262,7 +262,7 @@ impl External {
             let names = down.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             if said != names {
                 let line = format!(
-                    "note: waiting for {names}: the upstream program deploys to nobody while a worker is down"
+                    "note: waiting for {names}: the upstream program deploys to no worker while a worker is down"
                 );
                 (call.output)(None, &line);
                 said = names;
@@ -277,32 +277,32 @@ impl External {
 
 impl Catalog for External {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { contacts_every_worker: true, scoped_deploy: false }
+        Capabilities { contacts_every_worker: true }
     }
 
     fn build(&self, call: &Call) -> Result<(), CatalogError> {
-        let mut turn = self.turn("build", call)?;
-        turn.look()?;
-        let (ended, _) = turn.run(&["build"])?;
+        let mut session = self.session("build", call)?;
+        session.read()?;
+        let (ended, _) = session.run(&["build"])?;
         if ended.was_cut() {
-            return Err(CatalogError::Cancelled(ended.words("build")));
+            return Err(CatalogError::Cancelled(ended.describe("build")));
         }
         if ended.succeeded() {
             return Ok(());
         }
         Err(CatalogError::Invalid(Problems::from(
-            Problem::error("maand::external::build", ended.words("build"))
+            Problem::error("maand::external::build", ended.describe("build"))
                 .help(ended.output().unwrap_or_else(|| "it printed nothing".to_owned())),
         )))
     }
 
     fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError> {
         loop {
-            let mut turn = self.turn("deploy", call)?;
-            let (mut report, again) = self.deploy_once(&mut turn, request, call)?;
-            let external_changes = turn.external_changes();
+            let mut session = self.session("deploy", call)?;
+            let (mut report, again) = self.deploy_once(&mut session, request, call)?;
+            let external_changes = session.external_changes();
             // Others may use the program meanwhile.
-            drop(turn);
+            drop(session);
             if again && self.wait_for_workers(call) {
                 continue;
             }
@@ -343,10 +343,10 @@ impl Catalog for External {
 
     fn sync_check(&self, workers: &[Host], call: &Call) -> Result<Report, CatalogError> {
         // Not while a deploy is under way, which changes both sides.
-        let mut turn = self.turn("job", call)?;
-        let snapshot = turn.built()?;
-        let seen = sync::look(self.remote.as_ref(), &snapshot, workers.to_vec(), call);
-        let outcome = |seen: &Seen| seen.outcome(snapshot.update_seq);
+        let mut session = self.session("job", call)?;
+        let snapshot = session.built()?;
+        let seen = sync::check_workers(self.remote.as_ref(), &snapshot, workers.to_vec(), call);
+        let outcome = |seen: &WorkerSync| seen.outcome(snapshot.update_seq);
         let workers = seen.iter().map(|(host, seen)| (host.clone(), outcome(seen))).collect();
         Ok(Report { workers, allocations: Vec::new() })
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::engine::External;
-use super::sync::{self, Seen};
+use super::sync::{self, WorkerSync};
 use crate::bucket::JobName;
 use crate::catalog::{AllocationHealth, Call, CatalogError, HealthReport, HealthRequest, WorkerOutcome};
 
@@ -21,8 +21,8 @@ pub(super) fn health(
     request: &HealthRequest,
     call: &Call,
 ) -> Result<HealthReport, CatalogError> {
-    let mut turn = engine.turn("health_check", call)?;
-    let snapshot = turn.built()?;
+    let mut session = engine.session("health_check", call)?;
+    let snapshot = session.built()?;
     let wanted = |job: &JobName| request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job));
     let enabled = snapshot.enabled_jobs(request.workers.as_deref());
     let jobs: BTreeSet<&JobName> = enabled.into_iter().filter(|job| wanted(job)).collect();
@@ -32,12 +32,14 @@ pub(super) fn health(
         named && (request.jobs.is_none() || jobs.iter().any(|job| is_enabled(&snapshot, job, host)))
     });
     let hosts: Vec<_> = hosts.cloned().collect();
-    let seen = sync::look(engine.remote.as_ref(), &snapshot, hosts.clone(), call);
+    let seen = sync::check_workers(engine.remote.as_ref(), &snapshot, hosts.clone(), call);
     let mut report = HealthReport::default();
     for (host, seen) in &seen {
         let outcome = match seen {
-            Seen::Down { why, .. } => WorkerOutcome::Unreachable { error: why.clone() },
-            Seen::InSync | Seen::Differs(_) => WorkerOutcome::Ok { evidence: "answers".to_owned() },
+            WorkerSync::Down { why, .. } => WorkerOutcome::Unreachable { error: why.clone() },
+            WorkerSync::InSync | WorkerSync::Differs(_) => {
+                WorkerOutcome::Ok { evidence: "answers".to_owned() }
+            }
         };
         report.workers.insert(host.clone(), outcome);
     }
@@ -49,7 +51,7 @@ pub(super) fn health(
     if request.wait {
         args.push("--wait");
     }
-    let (ended, _) = turn.run(&args)?;
+    let (ended, _) = session.run(&args)?;
     let said = |before: &str, job: &JobName| {
         ended
             .stdout
@@ -60,11 +62,11 @@ pub(super) fn health(
     for job in jobs {
         let skipped = said(SKIPPED, job);
         let outcome = if ended.was_cut() {
-            WorkerOutcome::Unknown { why: ended.words("health_check") }
+            WorkerOutcome::Unknown { why: ended.describe("health_check") }
         } else if ended.succeeded() || said(PASSED, job) || skipped {
             WorkerOutcome::Ok { evidence: "probes pass".to_owned() }
         } else {
-            WorkerOutcome::Failed { error: ended.words("health_check"), output: ended.output() }
+            WorkerOutcome::Failed { error: ended.describe("health_check"), output: ended.output() }
         };
         for host in hosts.iter().filter(|host| is_enabled(&snapshot, job, host)) {
             report.allocations.push(AllocationHealth {

@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 20;
 pub struct Program {
     /// Where it is, absolute.
     pub path: PathBuf,
-    /// How it was found, for people.
+    /// How it was found, for `maand info`.
     pub found: String,
 }
 
@@ -95,7 +95,7 @@ pub fn refuse_nested() -> Result<(), Problem> {
 }
 
 fn on_path(path: &std::ffi::OsStr, name: &Path) -> Vec<PathBuf> {
-    // An empty entry means the current folder; nobody wants a program from there by accident.
+    // An empty entry means the current folder; a program from there would be an accident.
     std::env::split_paths(path)
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(name))

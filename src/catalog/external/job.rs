@@ -11,18 +11,18 @@ use super::session::UpstreamSession;
 
 /// The whole operation.
 pub(super) fn job(engine: &External, request: &JobRequest, call: &Call) -> Result<Report, CatalogError> {
-    let mut turn = engine.turn(&format!("job {}", request.target), call)?;
-    let snapshot = turn.built()?;
+    let mut session = engine.session(&format!("job {}", request.target), call)?;
+    let snapshot = session.built()?;
     let targeted = targeted(&snapshot, request)?;
     let mut report = Report::default();
     // Its own check looks at all workers, whichever are meant.
     let all = snapshot.workers.keys().cloned().collect();
-    let in_sync = engine.in_sync(&mut turn, &snapshot, all, call);
+    let in_sync = engine.in_sync(&mut session, &snapshot, all, call);
     for ((job, host), row) in targeted {
         let outcome = match (&in_sync, refusal(row)) {
             (_, Some(refused)) => refused,
             (Err(why), None) => WorkerOutcome::Failed { error: why.clone(), output: None },
-            (Ok(()), None) => run(&mut turn, &request.target, job, host)?,
+            (Ok(()), None) => run(&mut session, &request.target, job, host)?,
         };
         let worker = report.workers.entry(host.clone()).or_insert_with(|| outcome.clone());
         if worker.is_ok() {
@@ -40,7 +40,7 @@ pub(super) fn job(engine: &External, request: &JobRequest, call: &Call) -> Resul
 }
 
 fn run(
-    turn: &mut UpstreamSession<'_>,
+    session: &mut UpstreamSession<'_>,
     target: &str,
     job: &JobName,
     host: &Host,
@@ -51,17 +51,17 @@ fn run(
         other => args.extend(["run", job.as_str(), "--target", other]),
     }
     args.extend(["--allocations", host.as_str()]);
-    let (ended, _) = turn.run(&args)?;
+    let (ended, _) = session.run(&args)?;
     Ok(if ended.was_cut() {
-        WorkerOutcome::Unknown { why: ended.words(&args.join(" ")) }
+        WorkerOutcome::Unknown { why: ended.describe(&args.join(" ")) }
     } else if ended.succeeded() {
         WorkerOutcome::Ok { evidence: format!("{job}: make {target}") }
     } else {
-        WorkerOutcome::Failed { error: ended.words(&args.join(" ")), output: ended.output() }
+        WorkerOutcome::Failed { error: ended.describe(&args.join(" ")), output: ended.output() }
     })
 }
 
-/// The upstream program does nothing, and says so to nobody, where an allocation is not enabled.
+/// The upstream program does nothing, and does not say so, where an allocation is not enabled.
 fn refusal(row: &Row) -> Option<WorkerOutcome> {
     let error = if row.disabled {
         "it is disabled, and the upstream program leaves it alone: take it out of workspace/disabled.json, build and deploy"

@@ -29,7 +29,7 @@ impl Deploy<'_> {
         self.ended.succeeded() || self.before.rows != self.after.rows
     }
 
-    /// Whether somebody else deployed at the same time: each deploy raises the number by one.
+    /// Whether another process deployed at the same time: each deploy raises the number by one.
     pub(super) fn overlapped(&self) -> bool {
         self.after.update_seq > self.before.update_seq + 1
     }
@@ -45,11 +45,11 @@ impl Deploy<'_> {
 
     fn worker(&self, host: &Host) -> WorkerOutcome {
         if self.ended.was_cut() {
-            return WorkerOutcome::Unknown { why: self.ended.words("deploy") };
+            return WorkerOutcome::Unknown { why: self.ended.describe("deploy") };
         }
         if self.overlapped() {
             return self.failed(format!(
-                "somebody else deployed at the same time (update_seq {} -> {}): files may be missing on the workers, which `maand deploy --force` puts right",
+                "another process deployed at the same time (update_seq {} -> {}): files may be missing on the workers, which `maand deploy --force` puts right",
                 self.before.update_seq, self.after.update_seq
             ));
         }
@@ -57,7 +57,7 @@ impl Deploy<'_> {
             return WorkerOutcome::Unreachable { error: why.clone() };
         }
         if !self.committed() {
-            return self.failed(format!("{}{}", self.ended.words("deploy"), self.others_down()));
+            return self.failed(format!("{}{}", self.ended.describe("deploy"), self.others_down()));
         }
         let mine = || self.after.rows.iter().filter(|((job, on), _)| on == host && self.in_scope(job));
         let pending: Vec<&str> = mine()
@@ -73,7 +73,7 @@ impl Deploy<'_> {
             jobs => self.failed(format!(
                 "not deployed: {}: {}{}",
                 jobs.join(", "),
-                self.ended.words("deploy"),
+                self.ended.describe("deploy"),
                 self.others_down()
             )),
         }
@@ -257,7 +257,7 @@ mod tests {
         }
         let mut case = Case::new(0);
         case.after.update_seq += 1;
-        assert!(case.error().contains("somebody else deployed at the same time"));
+        assert!(case.error().contains("another process deployed at the same time"));
     }
 
     #[test]

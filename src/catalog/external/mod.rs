@@ -1,7 +1,7 @@
 //! The external engine: build, deploy, health and job control by an installed upstream program.
 //!
 //! ```text
-//! request --turn--> one command of the program, under our lock --> its exit code, its output
+//! request --session--> one command of the program, under our lock --> its exit code, its output
 //!                                                                     |
 //! data/maand.db before and after, worker.json over SSH --judge--------+--> outcome of each worker
 //! ```
@@ -25,6 +25,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use database::{KNOWN_SCHEMA, Seen, look};
+pub use database::{KNOWN_SCHEMA, SchemaVersion, read_version};
 pub use engine::External;
 pub use identity::{DEPTH, Program, refuse_nested};

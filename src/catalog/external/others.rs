@@ -1,4 +1,4 @@
-//! Commands of the upstream program that a person has started directly, past our lock.
+//! Commands of the upstream program that an operator has started directly, past our lock.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +30,7 @@ pub(super) fn at_work(program: &Path, folder: &Path) -> Option<String> {
     })
 }
 
-/// Commands that only print something disturb nobody.
+/// Commands that only print something disturb nothing.
 fn is_command(word: &str) -> bool {
     !word.starts_with('-') && !matches!(word, "cat" | "logs" | "help" | "info" | "completion")
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::identity::{DEPTH, Program};
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
-use crate::catalog::{Call, CatalogError};
+use crate::catalog::{BrokenCatalog, Call, CatalogError};
 use crate::os::process_group;
 use crate::ssh::visible;
 
@@ -40,13 +40,13 @@ const MOST_OUTPUT: u64 = 512 * 1024 * 1024;
 pub(super) enum How {
     /// By itself.
     Exit(i32),
-    /// By a signal of somebody else.
+    /// By a signal that was not ours.
     Signal(i32),
     /// We gave it up.
     Cancelled,
     /// It took too long, and was ended.
     Deadline,
-    /// It wrote more than anybody could read, and was ended.
+    /// It wrote without end, and was ended.
     Flood,
 }
 
@@ -70,8 +70,8 @@ impl Ended {
         !matches!(self.how, How::Exit(_))
     }
 
-    /// How it ended, for people.
-    pub(super) fn words(&self, what: &str) -> String {
+    /// How it ended, in one sentence.
+    pub(super) fn describe(&self, what: &str) -> String {
         match &self.how {
             How::Exit(code) => match self.last_line() {
                 "" => format!("`maand {what}` of the upstream program ended with {code}"),
@@ -111,9 +111,8 @@ pub(super) fn run(
     if call.cancel.is_cancelled() || Instant::now() >= call.until {
         return Err(CatalogError::Cancelled("not begun: cancelled or out of time".to_owned()));
     }
-    let broken = |error: io::Error| {
-        CatalogError::Broken(format!("{} cannot be started: {error}", program.path.display()))
-    };
+    let broken =
+        |source: io::Error| CatalogError::from(BrokenCatalog::Program { path: program.path.clone(), source });
     let mut streams = [Stream::new().map_err(broken)?, Stream::new().map_err(broken)?];
     let held = lock.as_fd().try_clone_to_owned().map_err(broken)?;
     // The shell puts the lock from standard input, where it gets there without any other child of ours

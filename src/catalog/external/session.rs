@@ -1,4 +1,4 @@
-//! One turn at the upstream program: it has no lock of its own, and two of its commands at once destroy
+//! One session with the upstream program: it has no lock of its own, and two of its commands at once destroy
 //! each other's work. So there is one at a time, of this process and of all others that ask.
 
 use std::collections::BTreeSet;
@@ -12,8 +12,7 @@ use super::process::{self, Ended};
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::locking::{self, WAIT};
-use crate::catalog::{Call, CatalogError};
-use crate::plan::{Problem, Problems};
+use crate::catalog::{BrokenCatalog, Call, CatalogError};
 
 /// Between two tries.
 const POLL: Duration = Duration::from_millis(50);
@@ -42,18 +41,18 @@ impl<'e> UpstreamSession<'e> {
         let until = if call.fence.is_some() { call.until } else { call.until.min(Instant::now() + WAIT) };
         let left = own_turn(&engine.left, until, call)?;
         let lock = locking::take_until(&engine.bucket, what, call, until)?;
-        let mut turn = Self { engine, call, left, lock: Some(lock) };
-        turn.wait_for_others()?;
-        Ok(turn)
+        let mut session = Self { engine, call, left, lock: Some(lock) };
+        session.wait_for_others()?;
+        Ok(session)
     }
 
-    /// Somebody may have typed the program's own name: its command knows no lock, so it is waited for.
+    /// An operator may have typed the program's own name: its command knows no lock, so it is waited for.
     fn wait_for_others(&mut self) -> Result<(), CatalogError> {
         let mut said = false;
         while let Some(other) = others::at_work(&self.engine.program.path, &self.engine.bucket.paths().root) {
             if !said {
                 said = true;
-                self.note(format!("somebody has started {other} by hand; waiting for its end"));
+                self.note(format!("{other} was started by hand; waiting for its end"));
             }
             if self.call.cancel.is_cancelled() {
                 return Err(CatalogError::Cancelled(format!("cancelled while waiting for {other}")));
@@ -71,9 +70,9 @@ impl<'e> UpstreamSession<'e> {
 
     /// What the database says now; `None`: there is none yet. What others have changed since our last
     /// command is said.
-    pub(super) fn look(&mut self) -> Result<Option<Snapshot>, CatalogError> {
+    pub(super) fn read(&mut self) -> Result<Option<Snapshot>, CatalogError> {
         let now = match self.engine.snapshot() {
-            Err(CatalogError::Broken(_)) => {
+            Err(CatalogError::Broken(BrokenCatalog::Upstream { .. })) => {
                 // One that was ended in the middle of a write (in a rollback journal, as older builds
                 // have it) has to be followed by a writer before it can be read. Printing is enough.
                 self.start(&["cat", "workers"])?;
@@ -83,11 +82,11 @@ impl<'e> UpstreamSession<'e> {
         };
         let words = match (self.left.snapshot.as_ref(), &now) {
             (Some(left), Some(now)) if left.update_seq != now.update_seq => Some(format!(
-                "somebody else deployed in between (update_seq {} -> {})",
+                "another process deployed in between (update_seq {} -> {})",
                 left.update_seq, now.update_seq
             )),
             (Some(left), Some(now)) if left != now => {
-                Some("somebody else built in between: upstream's database has changed".to_owned())
+                Some("another process built in between: upstream's database has changed".to_owned())
             }
             _ => None,
         };
@@ -98,9 +97,9 @@ impl<'e> UpstreamSession<'e> {
         Ok(now)
     }
 
-    /// As [`UpstreamSession::look`]; an error where nothing was built yet.
+    /// As [`UpstreamSession::read`]; an error where nothing was built yet.
     pub(super) fn built(&mut self) -> Result<Snapshot, CatalogError> {
-        self.look()?.ok_or_else(not_built)
+        self.read()?.ok_or(CatalogError::NotBuilt { upstream: true })
     }
 
     /// Runs `maand ARGS` and looks at what it left.
@@ -117,7 +116,7 @@ impl<'e> UpstreamSession<'e> {
             self.left.snapshot.iter().flat_map(|left| left.workers.keys().cloned()).collect();
         hosts.extend(self.engine.workers.iter().cloned());
         let Some(lock) = &self.lock else {
-            return Err(CatalogError::Broken("the catalog's lock was given back".to_owned()));
+            return Err(BrokenCatalog::LockGivenBack.into());
         };
         let known = |host: &Host| hosts.contains(host);
         process::run(&self.engine.program, self.folder(), &args, lock, &known, self.call)
@@ -132,7 +131,7 @@ impl<'e> UpstreamSession<'e> {
         self.left.external_changes.push(words);
     }
 
-    /// What others have done and nobody was told yet.
+    /// What others have done and was not reported yet.
     pub(super) fn external_changes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.left.external_changes)
     }
@@ -171,11 +170,4 @@ fn own_turn<'e>(
         }
         std::thread::sleep(POLL);
     }
-}
-
-pub(super) fn not_built() -> CatalogError {
-    CatalogError::Invalid(Problems::from(
-        Problem::error("maand::catalog::not_built", "this bucket was never built: there is no data/maand.db")
-            .help("run `maand init` and `maand build` of the upstream program first"),
-    ))
 }

@@ -3,7 +3,7 @@
 //! Its deploy first stops what is disabled and then waits until the probes of those jobs pass on all
 //! *enabled* workers: also on those that were enabled again and that it has not started yet. So where a job has
 //! both, its deploy fails before it starts anything, and the job is started here first, in the same way
-//! as that program does it; its own start comes after that. And while a worker is dead it deploys to nobody.
+//! as that program does it; its own start comes after that. And while a worker is dead it deploys to none.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -127,6 +127,7 @@ fn run(
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Err(format!("ended with {code}: {last}"))
         }
-        Completion::Unknown { why, .. } => Err(format!("how it ended is not known: {why:?}")),
+        Completion::NotRun { reason, stderr } => Err(format!("{reason}: {}", stderr.text().trim())),
+        Completion::Unknown { why, .. } => Err(format!("how it ended is not known: {why}")),
     }
 }

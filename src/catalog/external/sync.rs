@@ -17,18 +17,20 @@ use crate::ssh::{Completion, Remote, Script, Shell};
 
 /// Workers that are looked at side by side.
 const PARALLEL: usize = 64;
-/// One look, connecting included.
+/// Bound of one check, connecting included.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Prints worker.json; 111 where there is none.
+/// The exit code of [`SHOW`] where there is no worker.json.
+const NO_WORKER_JSON: i32 = 111;
+/// Prints worker.json.
 const SHOW: &str = "[ -f \"$MAAND_DIR/worker.json\" ] || exit 111\ncat \"$MAAND_DIR/worker.json\"\n";
 
 /// What was seen on one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum WorkerSync {
     /// It agrees.
     InSync,
-    /// It does not, in words.
+    /// It does not, and how.
     Differs(String),
     /// It could not be asked.
     Down {
@@ -38,7 +40,7 @@ pub(super) enum Seen {
     },
 }
 
-impl Seen {
+impl WorkerSync {
     pub(super) fn outcome(&self, update_seq: i64) -> WorkerOutcome {
         match self {
             Self::InSync => WorkerOutcome::Ok { evidence: format!("update_seq {update_seq}") },
@@ -52,28 +54,28 @@ impl Seen {
 }
 
 /// Looks at `worker.json` on each of `hosts`.
-pub(super) fn look(
+pub(super) fn check_workers(
     remote: &dyn Remote,
     snapshot: &Snapshot,
     hosts: Vec<Host>,
     call: &Call,
-) -> BTreeMap<Host, Seen> {
+) -> BTreeMap<Host, WorkerSync> {
     parallel_map(hosts, PARALLEL, |host| {
-        let seen = look_at(remote, snapshot, &host, call);
+        let seen = check_worker(remote, snapshot, &host, call);
         (host, seen)
     })
     .into_iter()
     .collect()
 }
 
-fn look_at(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Call) -> Seen {
+fn check_worker(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Call) -> WorkerSync {
     let Some(id) = snapshot.workers.get(host) else {
-        return Seen::Differs("it is not in upstream's catalog".to_owned());
+        return WorkerSync::Differs("it is not in upstream's catalog".to_owned());
     };
     let until = call.until.min(Instant::now() + WITHIN);
     let mut connection = match remote.connect(host, until, &call.cancel) {
         Ok(connection) => connection,
-        Err(error) => return Seen::Down { is_final: error.is_final(), why: error.to_string() },
+        Err(error) => return WorkerSync::Down { is_final: error.is_final(), why: error.to_string() },
     };
     let profile = remote.profile(host);
     let script = Script {
@@ -90,21 +92,24 @@ fn look_at(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Call) -
     };
     match connection.run(&script, None) {
         Completion::Exited { code: 0, stdout, .. } => compare(&stdout.text(), snapshot, id),
-        Completion::Exited { code: 111, .. } => Seen::Differs("there is no worker.json".to_owned()),
+        Completion::Exited { code: NO_WORKER_JSON, .. } => {
+            WorkerSync::Differs("there is no worker.json".to_owned())
+        }
         Completion::Exited { code, stderr, .. } => {
             let said = stderr.text();
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            Seen::Differs(format!("worker.json could not be read ({code}): {last}"))
+            WorkerSync::Differs(format!("worker.json could not be read ({code}): {last}"))
         }
-        Completion::Unknown { why, .. } => {
-            Seen::Down { why: format!("the connection was lost: {why:?}"), is_final: false }
+        Completion::NotRun { reason, .. } => {
+            WorkerSync::Differs(format!("worker.json could not be read: {reason}"))
         }
+        Completion::Unknown { why, .. } => WorkerSync::Down { why: why.to_string(), is_final: false },
     }
 }
 
-fn compare(text: &str, snapshot: &Snapshot, id: &str) -> Seen {
+fn compare(text: &str, snapshot: &Snapshot, id: &str) -> WorkerSync {
     let Ok(Value::Object(found)) = serde_json::from_str(text) else {
-        return Seen::Differs("worker.json there is not JSON".to_owned());
+        return WorkerSync::Differs("worker.json there is not JSON".to_owned());
     };
     let word = |key: &str| match found.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -117,9 +122,9 @@ fn compare(text: &str, snapshot: &Snapshot, id: &str) -> Seen {
         ("update_seq", snapshot.update_seq.to_string()),
     ];
     match wanted.iter().find(|(key, wanted)| word(key) != *wanted) {
-        None => Seen::InSync,
+        None => WorkerSync::InSync,
         Some((key, wanted)) => {
-            Seen::Differs(format!("worker.json there has {key} {}, the database {wanted}", word(key)))
+            WorkerSync::Differs(format!("worker.json there has {key} {}, the database {wanted}", word(key)))
         }
     }
 }
@@ -133,7 +138,7 @@ pub(super) fn candidates(snapshot: &Snapshot) -> Vec<JobName> {
         *settled &= if row.removed { !row.was_started() } else { row.is_promoted() };
         *enabled |= !row.disabled && !row.removed;
     }
-    // One with an enabled allocation first: what is disabled everywhere is rolled out by nobody.
+    // One with an enabled allocation first: what is disabled everywhere is never rolled out.
     let mut names: Vec<(bool, &JobName)> = jobs
         .into_iter()
         .filter(|(_, (settled, _))| *settled)

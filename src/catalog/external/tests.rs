@@ -128,11 +128,11 @@ fn what_was_enabled_again_is_started_first_where_the_deploy_would_wait_for_it() 
     assert_eq!(report.workers[&host("h1")], WorkerOutcome::Ok { evidence: "2 started".into() });
     let expected =
         ["<h1> note: api: make start, over SSH", "deployed", "<h1> note: api: make restart, over SSH"];
-    assert_eq!(*made.lines.lock().unwrap(), expected, "nobody waits for db, which is disabled nowhere");
+    assert_eq!(*made.lines.lock().unwrap(), expected, "no one waits for db, which is disabled nowhere");
 }
 
 #[test]
-fn what_can_not_be_deployed_is_started_all_the_same_and_stays_a_failure() {
+fn what_cannot_be_deployed_is_started_all_the_same_and_stays_a_failure() {
     let mut now = snapshot(7, &["api"], &["h1", "h2"]);
     row(&mut now, "api", "h1").previous_hash = None;
     let made = Made::new("cp 8 data/maand.db; exit 1", &now);
@@ -212,7 +212,7 @@ fn what_others_did_in_between_is_said() {
     made.workers.agree(&snapshot(9, &["api"], &["h1"]));
     let report = made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap();
     let WorkerOutcome::Ok { evidence } = &report.workers[&host("h1")] else { panic!("{report:?}") };
-    assert_eq!(evidence, "nothing to do; somebody else deployed in between (update_seq 7 -> 9)");
+    assert_eq!(evidence, "nothing to do; another process deployed in between (update_seq 7 -> 9)");
     assert!(made.lines.lock().unwrap().iter().any(|line| line.contains("update_seq 7 -> 9")));
 }
 
@@ -325,7 +325,7 @@ fn both_forms_of_the_database_say_the_same() {
 }
 
 #[test]
-fn a_person_learns_at_once_who_holds_the_lock() {
+fn an_operator_learns_at_once_who_holds_the_lock() {
     let made = Made::new("true", &snapshot(7, &["api"], &["h1"]));
     let lock = &made.engine.bucket.paths().catalog_lock;
     let _held = lock::acquire(lock, "maand deploy", Duration::ZERO, &|| false).unwrap();

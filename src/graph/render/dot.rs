@@ -1,4 +1,4 @@
-//! Graphviz. It must not know what is left out.
+//! Draws an outline as Graphviz text.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Mermaid. It must not know what is left out.
+//! Draws an outline as Mermaid text.
 
 use std::fmt::Write as _;
 

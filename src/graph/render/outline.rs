@@ -1,4 +1,4 @@
-//! What of a graph is drawn, and under which names. It must not know a drawing language.
+//! What of a graph is drawn, and under which names.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use petgraph::visit::EdgeRef;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{Step, counted};
 
-/// Up to so many workers are drawn whole.
+/// Maximum number of workers of a fleet that is drawn whole.
 const WHOLE: usize = 24;
-/// Of a bigger fleet so many of each wave are drawn from its beginning, and one from its end.
+/// Of a bigger fleet, this many of each wave are drawn from its beginning, and one from its end.
 const FIRST: u32 = 2;
 /// Of more waves than this the middle ones are left out.
 const WAVES: usize = 8;

@@ -101,7 +101,7 @@ pub(super) fn together(source: &Source, steps: &[DraftStep], ancestors: &Ancesto
             let problem = Problem::error(code::ENABLE_WITHOUT_DISABLE, message)
                 .at(source, step.span.clone(), "enables only what this run has disabled")
                 .help(
-                    "add `- disable` before it, or remove it; what people have disabled a run never enables",
+                    "add `- disable` before it, or remove it; a run never enables what an operator has disabled",
                 );
             problems.push(problem);
         }

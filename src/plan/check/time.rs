@@ -28,7 +28,7 @@ pub(super) fn window(
     );
     let problem = Problem::warning(code::WINDOW_TOO_SHORT, message)
         .at(source, window.span.clone(), format!("open for {}", duration(open)))
-        .help("a worker that is admitted late goes on after the window has closed: make the window longer or the \
+        .help("a worker that is admitted late continues after the window has closed: make the window longer or the \
                time-outs shorter");
     problems.push(problem);
 }
@@ -57,7 +57,7 @@ fn worst(step: &DraftStep) -> Duration {
     let one = match (&step.kind, &step.timeout) {
         (Some(StepKind::Pause { duration }), _) => return *duration,
         (_, Some(timeout)) => timeout.value,
-        // A person may take as long as it takes: nothing to count.
+        // An approval takes as long as the operator takes: nothing to count.
         (_, None) => return Duration::ZERO,
     };
     let retries = &step.retries;

@@ -60,6 +60,6 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Where a key belongs that people often write one level too high.
+/// Where a key belongs that is often written one level too high.
 pub(crate) const BELONGS: &[(&str, &[&str])] =
     &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS)];

@@ -1,4 +1,4 @@
-//! The document as people write it. The doc comments here are what an editor shows.
+//! The document as it is written. The doc comments here are what an editor shows.
 #![expect(dead_code, reason = "these types describe a shape; nothing is ever made of them")]
 
 use std::collections::BTreeMap;
@@ -19,17 +19,17 @@ pub(super) struct Plan {
     version: Version,
     /// The name of the plan: 1 to 63 of a-z, 0-9 and -.
     name: PlanName,
-    /// What the plan is for, for people.
+    /// What the plan is for; shown where the plan is listed.
     description: Option<Text>,
     /// Variables: texts, numbers, truth values and lists of them. `${name}` stands for one in any text;
     /// commands get them as environment variables. `--set name=value` overrides.
     #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
     vars: Option<BTreeMap<String, VariableValue>>,
-    /// Which workers. Left out: every worker of the bucket.
+    /// The workers to operate on. Default: every worker of the bucket.
     targets: Option<Targets>,
-    /// How the workers are taken: how many, in which order, when, and when to stop.
+    /// How the rollout proceeds: how many workers at a time, in which order, when, and when to stop.
     rollout: Option<RolloutSection>,
-    /// For steps that do not say otherwise.
+    /// Options of every step that does not set them itself.
     defaults: Option<Defaults>,
     /// Steps that run once, before the first worker.
     #[schemars(length(min = 1))]
@@ -42,11 +42,11 @@ pub(super) struct Plan {
     after: Option<Vec<OnceStepEntry>>,
 }
 
-/// Which workers: those that match everything that is given here.
+/// The workers to operate on: those that match everything that is given here.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Targets {
-    /// Hosts as written in workers.json.
+    /// Hosts as they are written in workers.json.
     workers: Option<List<Host>>,
     /// Workers that carry all of these labels.
     labels: Option<List<Text>>,
@@ -55,7 +55,7 @@ pub(super) struct Targets {
     tags: Option<BTreeMap<String, OneOrMore<Word>>>,
     /// Workers that host an enabled allocation of one of these jobs.
     jobs: Option<List<JobName>>,
-    /// Left out again: workers that match any one of these.
+    /// Leaves out workers that match any one of these.
     exclude: Option<Exclude>,
     /// Refuse to start when the selection has another size.
     expect: Option<Expect>,
@@ -86,7 +86,7 @@ pub(super) struct Expect {
     max: Option<Count<1>>,
 }
 
-/// How the workers are taken.
+/// How the rollout proceeds over the workers.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct RolloutSection {
@@ -98,40 +98,41 @@ pub(super) struct RolloutSection {
     waves: Option<List<WaveSize>>,
     /// position (as in workers.json, the default), reverse, host, or a list of hosts to begin with.
     order: Option<Order>,
-    /// Disturb only so many values of a tag at a time, such as one zone.
+    /// Maximum number of values of a tag, such as zones, that are disturbed at a time.
     spread: Option<Spread>,
-    /// What must stay up of a job, counted over the whole bucket.
+    /// How much of each job must stay available, counted over the whole bucket.
     budgets: Option<List<Budget>>,
-    /// The rollout halts at one failed worker more than this: a number or a percentage. Default: 0.
+    /// Maximum number of failed workers: a number, or a percentage of the selected workers. The rollout
+    /// halts at one more. Default: 0.
     max_failures: Option<Amount>,
     /// halt (the default): leave a failed worker as it is. revert: undo its finished steps first.
     on_failure: Option<OnFailure>,
     /// A pause after each wave, before the next one.
     soak: Option<Duration>,
-    /// New workers are admitted only inside of this window.
+    /// New workers are admitted only within this window.
     window: Option<Window>,
 }
 
-/// At most so many failure domains at a time.
+/// A bound for the number of failure domains that are disturbed at a time.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Spread {
     /// The tag whose values are the failure domains, such as zone.
     tag: Text,
-    /// How many of them may be disturbed at a time. Default: 1.
+    /// Maximum number of failure domains that are disturbed at a time. Default: 1.
     at_most: Option<Count<1>>,
 }
 
-/// What must stay up of a job: exactly one of min_available and max_unavailable.
+/// How much of a job must stay available: exactly one of min_available and max_unavailable.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["min_available"] }, { "required": ["max_unavailable"] }]))]
 pub(super) struct Budget {
     /// The job, or "*" for every job without a budget of its own.
     job: BudgetJob,
-    /// At least so many allocations available: a number, or a percentage (rounded up).
+    /// Minimum number of available allocations: a number, or a percentage (rounded up).
     min_available: Option<Amount>,
-    /// At most so many allocations unavailable: a number, or a percentage (rounded down).
+    /// Maximum number of unavailable allocations: a number, or a percentage (rounded down).
     max_unavailable: Option<Amount>,
 }
 
@@ -141,19 +142,19 @@ pub(super) struct Budget {
 pub(super) struct Window {
     /// An IANA name, such as Europe/Berlin or UTC.
     timezone: Text,
-    /// From when, such as "22:00".
+    /// When it opens, such as "22:00".
     open: TimeOfDay,
-    /// Until when, such as "05:00"; at or before `open` it is on the next day.
+    /// When it closes, such as "05:00"; at or before `open` it is on the next day.
     close: TimeOfDay,
     /// The days on which it opens. Default: all.
     days: Option<List<Day>>,
 }
 
-/// For steps that do not say otherwise.
+/// Options of every step that does not set them itself.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Defaults {
-    /// Of one attempt. Default: 5m; wait_for_ssh 10m.
+    /// Time-out of one attempt. Default: 5m; wait_for_ssh 10m.
     timeout: Option<Duration>,
     /// How often a failed step is tried again.
     retries: Option<Retries>,

@@ -1,6 +1,6 @@
 //! The JSON Schema of plan files, for editors and other programs.
 //!
-//! Generated from types that describe the shape of the document as people write it. What it cannot
+//! Generated from types that describe the shape of the document as it is written. What it cannot
 //! know (ids, order, time zones, variables) stays with [`super::parse`]; whatever it refuses, `parse`
 //! refuses too, and tests hold the two together.
 

@@ -1,4 +1,4 @@
-//! Steps as people write them.
+//! Steps as they are written.
 #![expect(dead_code, reason = "these types describe a shape; nothing is ever made of them")]
 
 use std::collections::BTreeMap;
@@ -53,19 +53,19 @@ fn exactly_one(kinds: &[&str]) -> Value {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("oneOf" = exactly_one(keys::KINDS)))]
 pub(super) struct WorkerStep {
-    /// Default: the kind, with -2, -3 for repeats.
+    /// Names the step in `needs`, in reports and in commands. Default: the kind, with -2, -3 for repeats.
     id: Option<Id>,
-    /// A name for people.
+    /// A name to show instead of the id.
     name: Option<Text>,
     /// The ids of the steps that must have finished first, instead of the step before. []: none.
     needs: Option<AnyList<Text>>,
-    /// Of one attempt, such as 10m.
+    /// Time-out of one attempt, such as 10m.
     timeout: Option<Duration>,
     /// How often it is tried again.
     retries: Option<Retries>,
     /// Only on workers that match; on others the step is skipped.
     when: Option<When>,
-    /// fail (the default), or ignore: the worker goes on when this step fails.
+    /// fail (the default), or ignore: the worker continues when this step fails.
     on_failure: Option<OnStepFailure>,
     /// Puts the worker, or its allocations of some jobs, into disabled.json.
     disable: Option<OrNothing<Jobs>>,
@@ -96,9 +96,9 @@ pub(super) struct WorkerStep {
     health: Option<OrNothing<Health>>,
     /// Checks that worker.json on the worker agrees with the catalog.
     sync_check: Option<OrNothing<SyncCheck>>,
-    /// Waits for so long.
+    /// Waits for this duration.
     pause: Option<Duration>,
-    /// Waits until a person runs `maand plan approve`.
+    /// Waits until an operator runs `maand plan approve`.
     approve: Option<OrNothing<Approve>>,
 }
 
@@ -106,17 +106,17 @@ pub(super) struct WorkerStep {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("oneOf" = exactly_one(keys::ONCE)))]
 pub(super) struct OnceStep {
-    /// Default: the kind, with -2, -3 for repeats.
+    /// Names the step in `needs`, in reports and in commands. Default: the kind, with -2, -3 for repeats.
     id: Option<Id>,
-    /// A name for people.
+    /// A name to show instead of the id.
     name: Option<Text>,
     /// The ids of the steps that must have finished first, instead of the step before. []: none.
     needs: Option<AnyList<Text>>,
-    /// Of one attempt, such as 10m.
+    /// Time-out of one attempt, such as 10m.
     timeout: Option<Duration>,
     /// How often it is tried again.
     retries: Option<Retries>,
-    /// fail (the default), or ignore: the run goes on when this step fails.
+    /// fail (the default), or ignore: the run continues when this step fails.
     on_failure: Option<OnStepFailure>,
     /// Builds only.
     build: Option<OrNothing<NoOptions>>,
@@ -126,9 +126,9 @@ pub(super) struct OnceStep {
     health: Option<OrNothing<Health>>,
     /// A shell command on this machine, in the bucket.
     local: Option<Command>,
-    /// Waits for so long.
+    /// Waits for this duration.
     pause: Option<Duration>,
-    /// Waits until a person runs `maand plan approve`.
+    /// Waits until an operator runs `maand plan approve`.
     approve: Option<OrNothing<Approve>>,
 }
 
@@ -136,17 +136,17 @@ pub(super) struct OnceStep {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Retries {
-    /// All tries, the first one included. Default: 1.
+    /// Maximum number of attempts, the first one included. Default: 1.
     attempts: Option<Count<1>>,
-    /// Before the second try. Default: 5s.
+    /// Delay before the second attempt. Default: 5s.
     delay: Option<Duration>,
-    /// Each further delay is so many times the one before. Default: 1.
+    /// Factor by which each further delay grows. Default: 1.
     backoff: Option<Factor>,
-    /// No delay is longer. Default: 5m.
+    /// Maximum delay. Default: 5m.
     max_delay: Option<Duration>,
 }
 
-/// On which workers: those that match everything that is given.
+/// The workers that a step runs on: those that match everything that is given.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct When {
@@ -164,7 +164,7 @@ pub(super) struct When {
 #[schemars(deny_unknown_fields)]
 pub(super) struct NoOptions {}
 
-/// Which jobs.
+/// The jobs that a step acts on.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Jobs {
@@ -178,7 +178,7 @@ pub(super) struct Jobs {
 pub(super) struct Deploy {
     /// These jobs only. Default: all.
     jobs: Option<List<JobName>>,
-    /// Also what has not changed. Default: false.
+    /// Deploys also what has not changed. Default: false.
     force: Option<Flag>,
 }
 
@@ -186,9 +186,9 @@ pub(super) struct Deploy {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Reboot {
-    /// What makes the worker reboot. Default: sudo shutdown -r now.
+    /// The command that reboots the worker. Default: sudo shutdown -r now.
     command: Option<Shell>,
-    /// Within this the worker must have gone away. Default: 2m.
+    /// Maximum time until the worker has gone down. Default: 2m.
     down_within: Option<Duration>,
     /// A command on the worker; exit code 0: no reboot is needed.
     unless: Option<Shell>,
@@ -198,9 +198,9 @@ pub(super) struct Reboot {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct WaitForSsh {
-    /// For so long it must stay up and well. Default: 10s.
+    /// How long it must stay up and healthy. Default: 10s.
     settle: Option<Duration>,
-    /// Between two looks. Default: 1s.
+    /// Time between two probes. Default: 1s.
     interval: Option<Duration>,
 }
 
@@ -211,18 +211,18 @@ pub(super) struct WaitForSsh {
 pub(super) struct Command {
     /// Shell text. Variables of the plan reach it as environment: "$name".
     command: Option<Shell>,
-    /// A file, relative to the plan; its content is stored when a run starts.
+    /// A script file, relative to the plan; its content is stored when a run starts.
     script: Option<Text>,
     /// It may be repeated after a crash in the middle. Default: false.
     idempotent: Option<Flag>,
     /// The worker counts as down while it runs. Default: true for run, false for local.
     disturbs: Option<Flag>,
-    /// A command; exit code 0: there is nothing to do.
+    /// A command that decides whether there is anything to do; exit code 0: there is not.
     unless: Option<Shell>,
     /// Environment beside the variables of the plan.
     #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
     env: Option<BTreeMap<String, EnvValue>>,
-    /// A command that takes it back, or none: there is nothing to take back.
+    /// A command that undoes it, or none: there is nothing to undo.
     undo: Option<Shell>,
 }
 
@@ -257,7 +257,7 @@ pub(super) struct FromEnv {
 pub(super) struct Health {
     /// These jobs only. Default: all.
     jobs: Option<List<JobName>>,
-    /// Try again until well or timed out. Default: true.
+    /// Repeat the check until it passes or times out. Default: true.
     wait: Option<Flag>,
     /// worker: the jobs of this worker. fleet: all. Default: worker; fleet in before and after.
     scope: Option<Scope>,
@@ -275,6 +275,6 @@ pub(super) struct SyncCheck {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Approve {
-    /// Shown to the person.
+    /// What the operator is asked.
     message: Option<Text>,
 }

@@ -249,7 +249,7 @@ value!(
     words(&["fail", "ignore"])
 );
 value!(
-    /// What a health check looks at.
+    /// What a health check covers.
     Scope,
     words(&["worker", "fleet"])
 );

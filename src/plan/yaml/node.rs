@@ -15,7 +15,7 @@ pub(crate) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
-    /// It was refused, and the problem is reported: whoever meets it stays silent.
+    /// It was refused, and the problem is reported: later checks say nothing about it.
     Unusable,
 }
 
@@ -64,7 +64,7 @@ impl Node {
         self.scalar().is_some_and(|scalar| scalar.kind == ScalarKind::Null)
     }
 
-    /// What it is, in the words of a person: ``the text `no` ``.
+    /// What it is, for a message: ``the text `no` ``.
     pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::List(_) => "a list".to_owned(),

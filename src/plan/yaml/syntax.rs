@@ -19,7 +19,7 @@ pub(super) fn problem(source: &Source, error: &ScanError) -> Problem {
         length = before.chars().next_back().map_or(0, char::len_utf8);
         at = before.len() - length;
     }
-    let (mut message, mut label, mut help) = words(error.kind(), rest);
+    let (mut message, mut label, mut help) = describe(error.kind(), rest);
     if matches!(error.kind(), ErrorKind::MappingValueNotAllowed) && deeper_than_a_value(text, at) {
         message = "this line is indented deeper than the one above, which has its value already".to_owned();
         label = "a key cannot be here";
@@ -57,7 +57,7 @@ const INDENT: &str = "indent with spaces, and all keys of one map by the same nu
 const GENERAL: &str = "check the indentation and the quotes of this line and the one before";
 
 /// Message, label and help.
-fn words(kind: &ErrorKind, rest: &str) -> (String, &'static str, String) {
+fn describe(kind: &ErrorKind, rest: &str) -> (String, &'static str, String) {
     let (message, label, help) = match kind {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation

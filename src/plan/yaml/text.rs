@@ -2,7 +2,7 @@
 
 use super::super::{Problem, Source, code};
 
-/// A plan has at most this many bytes: thousands of times what people write, and little enough that the
+/// A plan has at most this many bytes: thousands of times what is written by hand, and little enough that the
 /// worst text is refused at once.
 pub const MAX_BYTES: usize = 1024 * 1024;
 

@@ -1,5 +1,4 @@
-//! Whether one worker's own domain and budgets let it start, and the words for it. Nothing changes here. It
-//! must not know queues, nor how it came about who is down.
+//! Whether one worker's own domain and budgets let it start, and the reason if not. Nothing changes here.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +30,7 @@ enum Stays {
 }
 
 impl Admission {
-    /// Domain and budgets of one worker, without words: nothing is allocated. A worker that this run took down
+    /// Domain and budgets of one worker, without a [`Reason`]: nothing is allocated. A worker that this run took down
     /// (a retry) takes nothing new. One that was away before and is taken up again may serve by now: it
     /// counts with all that this run has taken down, and not with others that are away, for else two of them
     /// would wait for each other.
@@ -90,7 +89,7 @@ impl Admission {
             && self.limits.constraint(target).budgets.iter().all(fits_when_well)
     }
 
-    /// The words for [`Self::fit`].
+    /// The reason for [`Self::fit`].
     pub(in crate::policy) fn own_reason(&self, target: TargetIx, now_ms: i64, fit: Fit) -> Option<Reason> {
         match fit {
             Fit::Yes => None,
@@ -137,7 +136,7 @@ impl Admission {
     fn stays(&self, budget: usize, worker: WorkerIx, now_ms: i64) -> Stays {
         let limit = &self.limits.budgets[budget];
         let job = &self.jobs[budget];
-        // What stays at best: everybody else who is not down and was not seen unhealthy just now.
+        // What stays at best: every other that is not down and was not observed unhealthy just now.
         let others = u64::from(limit.of).saturating_sub(job.down.len() as u64 + 1);
         let fresh = job.fresh(now_ms);
         let without = |set: &BTreeSet<WorkerIx>| (set.len() - usize::from(set.contains(&worker))) as u64;

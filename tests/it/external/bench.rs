@@ -59,7 +59,7 @@ impl External {
         Some(bench)
     }
 
-    /// A call of upstream's program, as a person types it.
+    /// A call of upstream's program, as an operator types it.
     pub(crate) fn upstream_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());

@@ -1,5 +1,5 @@
 //! What goes wrong during a run on a bucket of upstream's: a crash of the controller while upstream
-//! deploys, a worker unplugged, a person who deploys by hand.
+//! deploys, a worker unplugged, an operator who deploys by hand.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn a_controller_killed_during_its_deploy_is_waited_for_by_the_resume() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(lives(upstream), "it outlives us");
-    // It holds the lock: nobody else may come in.
+    // It holds the lock: no other process may come in.
     let (_, stderr) = bench.expect(4, &["deploy"]);
     assert!(stderr.contains("maand::locked"), "{stderr}");
     let begun = bench.ran().len();
@@ -138,7 +138,7 @@ steps:
     bench.fleet.sh_ok(0, "rm /root/wait");
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(format!("{stdout}{stderr}").contains("somebody else deployed"), "{stdout}{stderr}");
+    assert!(format!("{stdout}{stderr}").contains("another process deployed"), "{stdout}{stderr}");
     assert!((0..2).all(|i| bench.is_up(i)));
     bench.assert_no_overlap();
 }

@@ -67,7 +67,7 @@ fn info_and_show_tell_what_there_is_to_know_and_leave_no_trace() {
     let plan = bench.plan("rolling-reboot.yaml");
     let begun = bench.ran().len();
     let before = bench.database();
-    assert_eq!(before.len(), 1, "nobody has it open");
+    assert_eq!(before.len(), 1, "no process has it open");
     let (stdout, _) = bench.expect(0, &["info"]);
     assert!(stdout.contains("external") && stdout.contains("data/maand.db"), "{stdout}");
     assert!(stdout.contains("stand_in_upstream"), "which program: {stdout}");

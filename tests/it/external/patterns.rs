@@ -15,7 +15,7 @@ use crate::run_bench::{RunBench, Watcher};
 /// Pattern A, some at a time, and all that is promised about it.
 fn pattern_a(n: usize, concurrency: usize) {
     let Some(bench) = External::new(n) else { return };
-    // A person's own entry, which stays as it is, byte for byte.
+    // An operator's own entry, which stays as it is, byte for byte.
     let theirs = "{\n  \"jobs\": {\"other\": {\"allocations\": [\"9.9.9.9\"]}},\n  \"workers\": []\n}\n";
     bench.job("other", "1.0.0", json!({"selectors": ["nowhere"]}));
     bench.write("workspace/disabled.json", theirs);
@@ -52,7 +52,7 @@ fn pattern_a(n: usize, concurrency: usize) {
     }
     bench.assert_no_overlap();
     assert!(bench.ran().iter().all(|ran| ran.code.is_some()), "none was killed: {:?}", bench.ran());
-    // Whatever raised the number is in the log: nobody else has written to the database.
+    // Whatever raised the number is in the log: no other process has written to the database.
     let deploys = bench.ran().iter().filter(|ran| is_deploy(&ran.command)).count();
     assert_eq!(bench.database_seq(), deploys as u64);
     // At most build, deploy and, where that told no worker, a repair for each deploy step, and a health
@@ -76,7 +76,7 @@ fn pattern_a_over_ten_workers_three_at_a_time() {
 }
 
 #[test]
-fn a_worker_that_a_person_has_drained_stays_so_and_keeps_nobody_from_starting() {
+fn a_worker_that_an_operator_has_drained_stays_so_and_keeps_no_other_from_starting() {
     let Some(bench) = External::new(3) else { return };
     let theirs = json!({"workers": [bench.host(2)]}).to_string();
     bench.write("workspace/disabled.json", &theirs);

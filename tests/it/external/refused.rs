@@ -10,7 +10,7 @@ use serde_json::json;
 use super::bench::program;
 use crate::catalog::BUCKET_ID;
 
-/// A bucket that was built by upstream; nobody answers at its address.
+/// A bucket that was built by upstream; nothing answers at its address.
 fn bucket() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {

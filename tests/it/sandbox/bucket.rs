@@ -34,7 +34,7 @@ fn the_demo_bucket_is_a_bucket_without_a_flaw() {
     }
 }
 
-/// A bucket as a person has it, with everything that a likeness keeps or leaves out.
+/// A bucket as an operator has it, with everything that a likeness keeps or leaves out.
 fn persons_bucket() -> (tempfile::TempDir, Fleet) {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -42,7 +42,7 @@ fn persons_bucket() -> (tempfile::TempDir, Fleet) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    write("maand.conf", "bucket_id = \"person\"\n");
+    write("maand.conf", "bucket_id = \"operator\"\n");
     write(
         "workspace/workers.json",
         r#"[{"host": "db-1.example", "labels": ["db"], "tags": {"rack": "r1"}, "memory": "2 gb", "position": 7},

@@ -113,15 +113,15 @@ fn a_bad_folder_is_a_clear_problem() {
 }
 
 #[test]
-fn a_sandbox_that_can_not_start_leaves_nothing() {
+fn a_sandbox_that_cannot_start_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let options = maand::sandbox::SandboxOptions {
         dir: Some(folder.path().join("sandbox")),
         program: Some(folder.path().join("no such program")),
         ..maand::sandbox::SandboxOptions::new(maand::sandbox::Blueprint::demo(2))
     };
-    let problem = maand::sandbox::Sandbox::start(options).err().unwrap();
-    assert_eq!(problem.code, "maand::sandbox::start");
+    let error = maand::sandbox::Sandbox::start(options).err().unwrap();
+    assert!(matches!(error, maand::sandbox::SandboxError::Start { .. }), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -1,4 +1,4 @@
-//! `build`: the workspace into the database. It contacts nobody, and deletes `tmp/` first.
+//! `build`: the workspace into the database. It contacts no worker, and deletes `tmp/` first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +26,7 @@ pub(crate) fn build(bucket: &Bucket) -> Result<()> {
     transaction.commit().map_err(db)
 }
 
-/// Deletes `tmp/`, whoever is using it.
+/// Deletes `tmp/`, whether or not it is in use.
 pub(crate) fn clear(bucket: &Bucket) -> Result<()> {
     match fs::remove_dir_all(bucket.path("tmp")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(text("tmp")(&error)),

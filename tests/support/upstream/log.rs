@@ -20,7 +20,7 @@ pub(crate) fn err(line: &str) {
     die_if(writeln!(std::io::stderr().lock(), "{line}"));
 }
 
-/// A Go program is killed by the signal when nobody reads its output any more: in the middle of
+/// A Go program is killed by the signal when its output is not read any more: in the middle of
 /// whatever it does, and without a word in the log.
 fn die_if(written: std::io::Result<()>) {
     if written.is_err() {
@@ -42,7 +42,7 @@ impl Log {
         fs::create_dir_all(&folder).map_err(|error| text("stand-in")(&error))?;
         let pid = std::process::id();
         let log = Self { folder, pid, since: process(pid).unwrap_or_default() };
-        // Who only prints disturbs nobody.
+        // What only prints disturbs nothing.
         let prints = matches!(arguments.first().map(String::as_str), None | Some("cat" | "info" | "help"));
         log.write(json!({"event": "start", "args": arguments, "since": log.since, "prints": prints}))?;
         // After our own line is there: of two that start together, at least one sees the other.

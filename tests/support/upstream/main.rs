@@ -5,7 +5,7 @@
 //!
 //! It is an example target, so that `cargo test` builds it and `cargo install` leaves it out. It uses
 //! nothing of this package, and the `ssh` client of OpenSSH as upstream does. The port is 22, whatever
-//! `ssh_port` says, but for what a test writes to `stand-in/port` (a person's ssh config could say the
+//! `ssh_port` says, but for what a test writes to `stand-in/port` (an operator's ssh config could say the
 //! same).
 //!
 //! For tests it keeps the folder `stand-in/` in the bucket: `log` has a line for the start and the end

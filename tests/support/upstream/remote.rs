@@ -1,4 +1,4 @@
-//! Workers over OpenSSH's client, whose host keys nobody looks at, and what runs there.
+//! Workers over OpenSSH's client, whose host keys are not checked, and what runs there.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

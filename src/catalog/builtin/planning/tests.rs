@@ -97,7 +97,10 @@ fn what_is_in_doubt_is_looked_for_and_what_failed_is_done_again() {
         },
         false,
     );
-    assert_eq!((doubt.action, doubt.look, doubt.has_files), (Action::Restart, Look::SameTree, true));
+    assert_eq!(
+        (doubt.action, doubt.receipt_check, doubt.has_files),
+        (Action::Restart, ReceiptCheck::SameTree, true)
+    );
     assert_eq!(doubt.takes_up.as_deref(), Some("before"));
     let failed = decided(
         |_, row| {
@@ -106,10 +109,13 @@ fn what_is_in_doubt_is_looked_for_and_what_failed_is_done_again() {
         },
         false,
     );
-    assert_eq!((failed.action, failed.look, failed.takes_up), (Action::Restart, Look::Never, None));
+    assert_eq!(
+        (failed.action, failed.receipt_check, failed.takes_up),
+        (Action::Restart, ReceiptCheck::Never, None)
+    );
     // A forced restart of what was current: only its own receipt proves anything.
     let forced = decided(|_, row| row.attempt = attempt(Action::Restart, "hash-of-a", false), false);
-    assert_eq!((forced.action, forced.look), (Action::Restart, Look::SameAttempt));
+    assert_eq!((forced.action, forced.receipt_check), (Action::Restart, ReceiptCheck::SameAttempt));
     assert_eq!(forced.takes_up.as_deref(), Some("before"));
     let stop = decided(
         |_, row| {
@@ -119,8 +125,8 @@ fn what_is_in_doubt_is_looked_for_and_what_failed_is_done_again() {
         false,
     );
     assert_eq!(
-        (stop.action, stop.look, stop.takes_up.as_deref()),
-        (Action::Stop, Look::SameAttempt, Some("before"))
+        (stop.action, stop.receipt_check, stop.takes_up.as_deref()),
+        (Action::Stop, ReceiptCheck::SameAttempt, Some("before"))
     );
 }
 
@@ -148,7 +154,7 @@ fn a_worker_that_disagrees_is_looked_at_job_by_job() {
         state.workers.values_mut().for_each(|row| row.out_of_sync = true);
     };
     let planned = decided(out_of_sync, false);
-    assert_eq!((planned.action, planned.look), (Action::Start, Look::SameTree));
+    assert_eq!((planned.action, planned.receipt_check), (Action::Start, ReceiptCheck::SameTree));
     let mut state = state(&[], &["10.0.0.1", "10.0.0.2"]);
     if let Some(row) = state.workers.values_mut().next() {
         row.sent_seq = 3;
@@ -210,7 +216,7 @@ proptest! {
             if planned.takes_up.is_some() {
                 prop_assert!(row.attempt.as_ref().is_some_and(|attempt| !attempt.failed));
             }
-            prop_assert!(planned.look != Look::SameTree || !force || row.attempt.is_some());
+            prop_assert!(planned.receipt_check != ReceiptCheck::SameTree || !force || row.attempt.is_some());
         }
         for planned in first.work() {
             let key = AllocationKey { host: planned.host.clone(), job: planned.job.clone() };
