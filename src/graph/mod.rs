@@ -23,4 +23,4 @@ pub use numbers::{JobBudget, Numbers, Resolved};
 pub use render::{dot, mermaid};
 pub use select::{Selection, SelectionPart};
 pub use synthetic::synthetic_fleet;
-pub use target_set::TargetSet;
+pub use target_set::{IndexSet, TargetSet, WorkerSet};

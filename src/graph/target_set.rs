@@ -1,41 +1,100 @@
-//! A set of targets, one bit each.
+//! Sets of workers, one bit each. It must not know what they have in common.
 //!
 //! With tens of thousands of workers under way a tree is a cache miss for each level; the bits of 100,000
-//! targets are 12 KB.
+//! workers are 12 KB.
+
+use std::marker::PhantomData;
 
 use fixedbitset::FixedBitSet;
 
 use super::TargetIx;
+use crate::bucket::WorkerIx;
 
-/// Some of the targets of a graph, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetSet {
-    bits: FixedBitSet,
-    length: usize,
+/// What a set can hold: numbers from 0.
+pub trait Index: Copy {
+    /// As a number.
+    fn number(self) -> u32;
+    /// From a number.
+    fn of(number: u32) -> Self;
 }
 
-impl TargetSet {
+impl Index for TargetIx {
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl Index for WorkerIx {
+    fn number(self) -> u32 {
+        self.0
+    }
+
+    fn of(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// Some of the targets of a graph, in their order.
+pub type TargetSet = IndexSet<TargetIx>;
+
+/// Some of the workers of a fleet, in their order.
+pub type WorkerSet = IndexSet<WorkerIx>;
+
+/// A set of indices.
+#[derive(Clone, Debug)]
+pub struct IndexSet<I> {
+    bits: FixedBitSet,
+    length: usize,
+    of: PhantomData<fn() -> I>,
+}
+
+impl<I> Default for IndexSet<I> {
+    fn default() -> Self {
+        Self { bits: FixedBitSet::default(), length: 0, of: PhantomData }
+    }
+}
+
+impl<I: Index> PartialEq for IndexSet<I> {
+    /// The same members, however far each has grown.
+    fn eq(&self, other: &Self) -> bool {
+        self.length == other.length && self.bits.ones().eq(other.bits.ones())
+    }
+}
+
+impl<I: Index> Eq for IndexSet<I> {}
+
+impl<I: Index> IndexSet<I> {
     /// Puts it in; `false`: it was there.
-    pub fn insert(&mut self, target: TargetIx) -> bool {
-        self.bits.grow(target.0 as usize + 1);
-        let new = !self.bits.put(target.0 as usize);
+    pub fn insert(&mut self, index: I) -> bool {
+        self.bits.grow(index.number() as usize + 1);
+        let new = !self.bits.put(index.number() as usize);
         self.length += usize::from(new);
         new
     }
 
     /// Takes it out; `false`: it was not there.
-    pub fn remove(&mut self, target: TargetIx) -> bool {
-        let was_there = self.contains(target);
+    pub fn remove(&mut self, index: I) -> bool {
+        let was_there = self.contains(index);
         if was_there {
-            self.bits.remove(target.0 as usize);
+            self.bits.remove(index.number() as usize);
             self.length -= 1;
         }
         was_there
     }
 
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.bits.clear();
+        self.length = 0;
+    }
+
     /// Whether it is there.
-    pub fn contains(&self, target: TargetIx) -> bool {
-        self.bits.contains(target.0 as usize)
+    pub fn contains(&self, index: I) -> bool {
+        self.bits.contains(index.number() as usize)
     }
 
     /// How many there are.
@@ -43,14 +102,14 @@ impl TargetSet {
         self.length
     }
 
-    /// Whether the set is empty.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// All, ascending. Costs a 64th of the highest number that was ever in it.
-    pub fn iter(&self) -> impl Iterator<Item = TargetIx> + '_ {
-        self.bits.ones().map(|bit| TargetIx(bit as u32))
+    pub fn iter(&self) -> impl Iterator<Item = I> + '_ {
+        self.bits.ones().map(|bit| I::of(bit as u32))
     }
 }
 
@@ -76,7 +135,14 @@ mod tests {
                 prop_assert_eq!(set.contains(target), model.contains(&target));
                 prop_assert_eq!((set.len(), set.is_empty()), (model.len(), model.is_empty()));
             }
+            let mut fresh = TargetSet::default();
+            model.iter().for_each(|target| {
+                fresh.insert(*target);
+            });
+            prop_assert_eq!(&fresh, &set, "how it came about makes no difference");
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
+            set.clear();
+            prop_assert!(set.is_empty() && set.iter().next().is_none());
         }
     }
 }

@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::window;
 use super::{Reason, Verdict};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::{RolloutGraph, TargetIx, TargetSet};
+use crate::graph::{RolloutGraph, TargetIx, TargetSet, WorkerSet};
 
 /// How long an observation counts. Long enough for a round of probes over a big fleet to be used by
 /// more than one admission, short enough that a peer which fell over is noticed before the next
@@ -70,9 +70,9 @@ struct Availability {
     /// On workers that are down.
     down: BTreeSet<TargetIx>,
     /// On others, not well in the last round.
-    unhealthy: BTreeSet<WorkerIx>,
+    unhealthy: WorkerSet,
     /// Back up since the last round, and not observed yet.
-    unverified: BTreeSet<WorkerIx>,
+    unverified: WorkerSet,
     /// The time of the last round.
     observed_at: Option<i64>,
 }
@@ -263,8 +263,8 @@ impl Admission {
         let constraint = &self.limits.constraints[target.0 as usize];
         for budget in &constraint.budgets {
             let job = &mut self.jobs[*budget as usize];
-            job.unhealthy.remove(&worker);
-            job.unverified.remove(&worker);
+            job.unhealthy.remove(worker);
+            job.unverified.remove(worker);
             job.down.insert(target);
         }
         if let Some(domain) = constraint.domain {
@@ -333,7 +333,7 @@ impl Admission {
     /// own allocation was seen unhealthy, and so counts already. Those that came back and were not looked at since
     /// count as well, and are not among these: who of them is queued was put back, and is asked about alone.
     pub(super) fn unhealthy_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
-        let workers = self.jobs.iter().flat_map(|job| &job.unhealthy);
+        let workers = self.jobs.iter().flat_map(|job| job.unhealthy.iter());
         workers.filter_map(|worker| {
             let target = self.target_of[worker.0 as usize];
             (target != NOT_SELECTED).then_some(TargetIx(target))

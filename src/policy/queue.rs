@@ -7,7 +7,7 @@ use super::admission::Fit;
 use super::limits::Constraint;
 use super::{Admission, Conditions, Reason, Verdict};
 use crate::bucket::JobIx;
-use crate::graph::{RolloutGraph, TargetIx};
+use crate::graph::{RolloutGraph, TargetIx, TargetSet};
 use crate::plan::Order;
 
 /// A worker that was passed over in this many rounds goes first: no worker that shares one of its jobs
@@ -67,7 +67,8 @@ pub struct Queue {
     waves: BTreeMap<u32, BTreeSet<u32>>,
     /// Queued and put back once: asked about one by one.
     returned: BTreeSet<TargetIx>,
-    length: usize,
+    /// All that are queued.
+    queued: TargetSet,
     round: u64,
     /// The longest work comes first.
     by_load: bool,
@@ -103,7 +104,7 @@ impl Queue {
             kind_of: Vec::with_capacity(graph.targets.len()),
             waves: BTreeMap::new(),
             returned: BTreeSet::new(),
-            length: 0,
+            queued: TargetSet::default(),
             round: 1,
             by_load: admission.limits().concurrency.is_none()
                 && !matches!(graph.plan.rollout.order, Order::Explicit(_)),
@@ -144,17 +145,17 @@ impl Queue {
 
     /// How many are queued.
     pub fn len(&self) -> usize {
-        self.length
+        self.queued.len()
     }
 
     /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.queued.len() == 0
     }
 
     /// Whether this worker is queued.
     pub fn contains(&self, target: TargetIx) -> bool {
-        self.kind(target).queued.contains(&target)
+        self.queued.contains(target)
     }
 
     /// The first queued worker.
@@ -173,12 +174,13 @@ impl Queue {
 
     /// Takes a worker out (skipped, unreachable, cancelled); `false`: it was not queued.
     pub fn remove(&mut self, target: TargetIx) -> bool {
+        if !self.queued.remove(target) {
+            return false;
+        }
         let number = self.kind_of[target.0 as usize];
         let kind = &mut self.kinds[number as usize];
         let was_first = kind.queued.first() == Some(&target);
-        if !kind.queued.remove(&target) {
-            return false;
-        }
+        kind.queued.remove(&target);
         if was_first {
             (kind.passed, kind.passed_in) = (0, 0);
         }
@@ -195,16 +197,16 @@ impl Queue {
             }
         }
         self.returned.remove(&target);
-        self.length -= 1;
         true
     }
 
     fn insert(&mut self, target: TargetIx) -> bool {
-        let number = self.kind_of[target.0 as usize];
-        let kind = &mut self.kinds[number as usize];
-        if !kind.queued.insert(target) {
+        if !self.queued.insert(target) {
             return false;
         }
+        let number = self.kind_of[target.0 as usize];
+        let kind = &mut self.kinds[number as usize];
+        kind.queued.insert(target);
         if kind.queued.first() == Some(&target) {
             (kind.passed, kind.passed_in) = (0, 0);
         }
@@ -212,7 +214,6 @@ impl Queue {
             self.needed[kind.group + *budget as usize] += 1;
         }
         self.waves.entry(kind.constraint.wave).or_default().insert(number);
-        self.length += 1;
         true
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Admission, HELD_BY_SHOWN};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::TargetIx;
+use crate::graph::{TargetIx, WorkerSet};
 use crate::policy::Reason;
 use crate::policy::limits::Constraint;
 
@@ -139,7 +139,7 @@ impl Admission {
         // What stays at best: every other that is not down and was not observed unhealthy just now.
         let others = u64::from(limit.of).saturating_sub(job.down.len() as u64 + 1);
         let fresh = job.fresh(now_ms);
-        let without = |set: &BTreeSet<WorkerIx>| (set.len() - usize::from(set.contains(&worker))) as u64;
+        let without = |set: &WorkerSet| (set.len() - usize::from(set.contains(worker))) as u64;
         let unhealthy = if fresh { without(&job.unhealthy) } else { 0 };
         let wants = u64::from(limit.wants);
         if others.saturating_sub(unhealthy) < wants {
