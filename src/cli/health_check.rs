@@ -62,9 +62,9 @@ pub(super) struct HealthDocument<'a> {
 /// Health of an allocation in JSON.
 #[derive(Serialize, JsonSchema)]
 struct HealthJson<'a> {
-    /// Which job.
+    /// The job.
     job: &'a str,
-    /// On which worker.
+    /// The worker.
     host: &'a str,
     /// The job has no probes: the worker's answer was all that was looked at.
     without_probes: bool,

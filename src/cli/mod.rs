@@ -14,6 +14,7 @@ mod document;
 mod engine;
 mod error;
 mod health_check;
+mod hint;
 mod info;
 mod init;
 mod interrupt;
