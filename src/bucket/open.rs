@@ -94,6 +94,20 @@ impl Bucket {
         }
     }
 
+    /// As [`Bucket::find`], where having no bucket is no mistake; `Ok(None)`: no folder was named, and none of them is
+    /// one.
+    ///
+    /// # Errors
+    /// The folder that was named is no bucket, or the `maand.conf` that was found is wrong.
+    pub fn find_if_any(start: Option<&Path>) -> Result<Option<Self>, Problems> {
+        if let Some(folder) = start {
+            return Self::open(folder).map(Some);
+        }
+        let Ok(here) = std::env::current_dir() else { return Ok(None) };
+        let folder = here.ancestors().find(|folder| folder.join("maand.conf").is_file());
+        folder.map(Self::open).transpose()
+    }
+
     /// Opens the bucket in this folder: reads `maand.conf`, nothing else.
     pub fn open(folder: &Path) -> Result<Self, Problems> {
         let root = match std::path::absolute(folder) {

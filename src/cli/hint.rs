@@ -37,3 +37,33 @@ pub(super) fn hint(suggestion: &Suggestion<'_>) -> String {
         Suggestion::Abort { run } => format!("Or end it for good: maand plan abort {run}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::graph::testing::{compiled, fleet, plan, worker};
+    use crate::report::testing::{START, play, some_fail};
+    use crate::report::{RunInfo, RunView, closing};
+
+    #[test]
+    fn a_halted_run_says_how_to_continue() {
+        let hosts = (1..=3).map(|n| worker(&format!("w{n}"), &[], &[])).collect();
+        let graph = Arc::new(compiled(&plan(), &fleet(hosts, &[])));
+        let mut view = RunView::new(RunInfo { run: "R".into(), started_at: START }, Arc::clone(&graph));
+        let facts = play(graph, some_fail);
+        facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+        view.refresh(facts.last().unwrap().at);
+        let text = closing(facts.last().unwrap().at, &view, Some(hint));
+        let commands: Vec<_> = text.lines().filter(|line| line.contains("maand ")).collect();
+        let expected = [
+            "    more: maand plan logs R --worker w2",
+            "Fix w2 and continue at its failed step: maand plan retry R --worker w2",
+            "Or continue without it: maand plan skip R --worker w2",
+            "Then: maand plan resume R",
+            "Or end it for good: maand plan abort R",
+        ];
+        assert_eq!(commands, expected, "{text}");
+    }
+}

@@ -79,7 +79,7 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
         let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
         return Err(Problem::error("maand::sandbox::fault", message)
-            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
+            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault HOST:KIND@STEP")
             .into());
     }
     if let Err(error) = deploy_jobs(&sandbox, &connector(context), &signals.cancel) {

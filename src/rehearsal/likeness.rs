@@ -1,4 +1,4 @@
-//! Which fleet is made up for a rehearsal.
+//! Which fleet a rehearsal starts.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::sandbox::{Blueprint, WORKERS_MAX};
 
 use super::RehearsalError;
 
-/// Workers that are made up when nobody says how many.
+/// The number of made-up workers where none is given.
 const WORKERS: u32 = 3;
 
 /// The fleet that a rehearsal makes up.
@@ -56,16 +56,9 @@ fn hosts(fleet: &Fleet) -> Vec<Host> {
     fleet.workers.iter().map(|worker| worker.host.clone()).collect()
 }
 
-/// `None`: there is no bucket, and nobody named one; or it has no workers.
+/// `None`: there is no bucket, and none was named; or it has no workers.
 fn bucket_fleet(folder: Option<&Path>) -> Result<Option<(PathBuf, Fleet)>, RehearsalError> {
-    match Bucket::find(folder) {
-        Ok(bucket) => {
-            let (fleet, _) = bucket.load()?;
-            Ok((!fleet.workers.is_empty()).then(|| (bucket.paths().root.clone(), fleet)))
-        }
-        Err(problems) => {
-            let nowhere = problems.iter().all(|problem| problem.code == "maand::bucket::not_found");
-            if folder.is_none() && nowhere { Ok(None) } else { Err(problems.into()) }
-        }
-    }
+    let Some(bucket) = Bucket::find_if_any(folder)? else { return Ok(None) };
+    let (fleet, _) = bucket.load()?;
+    Ok((!fleet.workers.is_empty()).then(|| (bucket.paths().root.clone(), fleet)))
 }

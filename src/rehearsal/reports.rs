@@ -76,7 +76,7 @@ impl Judge<'_> {
         promise("intent_first", "no reboot was asked for before the journal had noted it".into(), &broken)
     }
 
-    /// Where the plan drains before it reboots: no job was running then, and nobody was enabled before it
+    /// Where the plan drains before it reboots: no job was running then, and it was enabled only after it
     /// was up again.
     pub(super) fn drained_first(&self) -> Option<Promise> {
         let (mut drained, mut broken) = (0, Vec::new());

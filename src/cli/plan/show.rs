@@ -41,16 +41,12 @@ pub struct ShowArgs {
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
 /// doubtful about it there; the plan's own warnings are left out. Without a bucket: nothing.
 pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
-    let loaded = Bucket::find(context.bucket.as_deref())
-        .and_then(|bucket| bucket.load().map(|(fleet, warnings)| (bucket, fleet, warnings)));
-    let (bucket, fleet, warnings) = match loaded {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            let none = |problem: &Problem| problem.code == "maand::bucket::not_found";
-            // Only who names a bucket wants to hear that it is not there.
-            let silent = context.bucket.is_none() && problems.iter().all(none);
-            return if silent { Problems::new() } else { problems };
-        }
+    let loaded = Bucket::find_if_any(context.bucket.as_deref())
+        .and_then(|found| found.map(|bucket| bucket.load().map(|loaded| (bucket, loaded))).transpose());
+    let (bucket, (fleet, warnings)) = match loaded {
+        Ok(Some(loaded)) => loaded,
+        Ok(None) => return Problems::new(),
+        Err(problems) => return problems,
     };
     let plan = Plan { warnings: Problems::new(), ..plan.clone() };
     match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {

@@ -94,7 +94,8 @@ fn reason(why: &str) -> &str {
         "window" => "the window",
         "failures" => "failed workers to be retried or skipped",
         "paused" => "an operator to resume the run",
-        _ => "the preflight, `before`, and the steps between two admissions",
+        "turn" => "the preflight, `before`, and the steps between two admissions",
+        other => other,
     }
 }
 
