@@ -20,7 +20,7 @@ mod info;
 mod init;
 mod interrupt;
 mod job;
-mod journal_words;
+mod journal_error;
 mod man;
 #[cfg(test)]
 mod named_commands;

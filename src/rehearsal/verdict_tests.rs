@@ -22,7 +22,7 @@ fn all_is_well() {
     let verdict = well().verdict();
     let text = said(&verdict);
     assert!(verdict.all_held, "{text}");
-    assert!(text.contains("3 workers are reported as done, booted anew"), "{text}");
+    assert!(text.contains("3 workers are reported as done, rebooted"), "{text}");
     assert!(text.contains("each of the 3 workers that were rebooted was drained"), "{text}");
     assert!(text.contains("3 commands of yours: recorded, not executed"), "{text}");
     let json = serde_json::to_value(&verdict).unwrap();
@@ -175,7 +175,7 @@ fn a_success_without_a_boot() {
     let mut case = well();
     case.told("w3").boots.pop();
     case.told("w3").log.retain(|entry| !matches!(entry.event, Event::RebootAsked { .. } | Event::WentDown));
-    case.breaks("successes", "w3 has not booted anew");
+    case.breaks("successes", "w3 has not rebooted");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_journal_with_a_hole_or_an_illegal_fact() {
 fn an_exit_code_that_does_not_fit() {
     let mut case = well();
     case.exit = Some(1);
-    case.breaks("exit_code", "would have to be 0");
+    case.breaks("exit_code", "expected 0");
     case.exit = None;
     case.breaks("exit_code", "by a signal");
     // A controller that is killed right after the end of its run.

@@ -9,7 +9,7 @@ use crate::engine::Millis;
 use crate::plan::counted;
 
 use super::view::{RunView, WorkerView};
-use super::{Hint, Suggestion, describe_elapsed, describe_span, words};
+use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
 /// More workers than this are summed up when they ended alike and well.
@@ -148,10 +148,10 @@ fn waiting(view: &RunView) -> Vec<(&str, Vec<&str>)> {
 fn details(worker: &WorkerView) -> String {
     let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
         (Some(before), Some(after)) => {
-            let (before, after) = words::short_boot_ids(before, after);
+            let (before, after) = text::short_boot_ids(before, after);
             format!("boot {before} -> {after}")
         }
-        (Some(before), None) => format!("boot {}", words::short_boot_id(before)),
+        (Some(before), None) => format!("boot {}", text::short_boot_id(before)),
         _ => String::new(),
     };
     let step = match (&worker.step, worker.attempt) {
@@ -171,11 +171,11 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
     for worker in view.workers.iter().filter(failed) {
         let Some(error) = &worker.error else { continue };
         let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
-        let _ = writeln!(text, "{}{at}: {} [{}]", worker.host, words::one_line(&error.message), error.kind);
+        let _ = writeln!(text, "{}{at}: {} [{}]", worker.host, text::one_line(&error.message), error.kind);
         if let Some(output) = &error.output {
             let lines: Vec<_> = output.lines().collect();
             for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
-                let _ = writeln!(text, "    | {}", words::one_line(line));
+                let _ = writeln!(text, "    | {}", text::one_line(line));
             }
         }
         if let Some(hint) = hint {

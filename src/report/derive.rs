@@ -7,7 +7,7 @@ use crate::plan::{StepKind, counted};
 use super::event::{EVENT_SCHEMA, Event, EventLine, NotUsed, Scope};
 use super::fold::describe_halt;
 use super::view::RunView;
-use super::{Time, describe_elapsed, describe_span, words};
+use super::{Time, describe_elapsed, describe_span, text};
 
 /// The event of a fact that `view` has just taken; `None`: a fact that only the engine needs.
 pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
@@ -156,7 +156,7 @@ fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
             let (seen, boot_id) = describe_evidence(evidence);
             Event::AttemptSucceeded { scope, attempt, seen, boot_id, took_ms }
         }
-        failed => Event::AttemptFailed { scope, attempt, error: words::error_of(failed)?, took_ms },
+        failed => Event::AttemptFailed { scope, attempt, error: text::error_of(failed)?, took_ms },
     })
 }
 
@@ -178,7 +178,7 @@ fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
 
 /// Whether an attempt ended well, and how, in one sentence.
 pub fn describe_outcome(outcome: &Outcome) -> (bool, String) {
-    match (outcome, words::error_of(outcome)) {
+    match (outcome, text::error_of(outcome)) {
         (Outcome::Ok { evidence }, _) => {
             let (seen, boot_id) = describe_evidence(evidence);
             (true, boot_id.map_or(seen.clone(), |id| format!("{seen}, boot id {id}")))
@@ -202,8 +202,8 @@ impl EventLine {
             Event::AttemptSucceeded { scope, seen, boot_id, took_ms, .. } => {
                 let boot = boot_id
                     .as_ref()
-                    .map_or_else(String::new, |id| format!(", boot id {}", words::short_boot_id(id)));
-                let seen = words::one_line(seen);
+                    .map_or_else(String::new, |id| format!(", boot id {}", text::short_boot_id(id)));
+                let seen = text::one_line(seen);
                 (scope.who(), of(scope, format!("{seen}{boot} ({})", describe_elapsed(*took_ms))))
             }
             Event::AttemptFailed { scope, attempt, error, took_ms } => {
@@ -282,7 +282,7 @@ fn describe_preflight(ready: u32, unusable: &[NotUsed], left_alone: &[NotUsed]) 
     for (what, list) in [("cannot be used", unusable), ("left alone", left_alone)] {
         if !list.is_empty() {
             let each = list.iter().map(|one| format!("{} ({})", one.host, one.reason));
-            text += &format!("; {what}: {}", words::some(each, 5));
+            text += &format!("; {what}: {}", text::some(each, 5));
         }
     }
     text

@@ -12,7 +12,7 @@ use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{StepKind, counted};
 
 use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
-use super::{Time, words};
+use super::{Time, text};
 
 /// What a view needs to know besides the graph and the facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,12 +146,12 @@ impl RunView {
             RunStatus::Paused(reason) => Some(reason.clone()),
             RunStatus::WaitsForPeople { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
-                    format!("{} waits for an approval", words::step_of(graph, *lane, *step))
+                    format!("{} waits for an approval", text::step_of(graph, *lane, *step))
                 });
                 let undecided = undecided.iter().map(|(_, lane, step)| {
-                    format!("{} is in doubt: did it run?", words::step_of(graph, *lane, *step))
+                    format!("{} is in doubt: did it run?", text::step_of(graph, *lane, *step))
                 });
-                Some(words::some(gates.chain(undecided), 3))
+                Some(text::some(gates.chain(undecided), 3))
             }
             RunStatus::Busy if self.orphaned => Some("no controller is running it".to_owned()),
             RunStatus::Busy => self.run_state.paused().map(str::to_owned),
@@ -303,7 +303,7 @@ impl RunView {
                 worker.error = None;
             }
         }
-        if let Some(error) = words::error_of(outcome) {
+        if let Some(error) = text::error_of(outcome) {
             self.note_error(lane, error);
         }
         Touched::Lane(lane)
@@ -360,7 +360,7 @@ pub(super) fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String
             format!("{} failed (max_failures: {allowed})", counted(*failed as usize, "worker"))
         }
         HaltReason::LaneFailed { lane, step, error } => {
-            format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)
+            format!("{} failed: {}", text::step_of(graph, *lane, *step), error.message)
         }
         HaltReason::NobodyAdmissible { target, reason } => {
             format!("no worker can start; {}: {reason}", graph.host(*target))

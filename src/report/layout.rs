@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::engine::Millis;
 
 use super::view::{RunView, WorkerView};
-use super::{describe_span, words};
+use super::{describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
 /// At most this many failures stand on top.
@@ -27,7 +27,7 @@ pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool
     for worker in &failed[..shown] {
         let error = worker.error.as_ref().map_or("failed", |error| error.message.as_str());
         let step = worker.step.as_deref().unwrap_or("preflight");
-        let row = format!("FAILED {}  {step}: {}", worker.host, words::one_line(error));
+        let row = format!("FAILED {}  {step}: {}", worker.host, text::one_line(error));
         top.push(paint(cut(&row, width), "31"));
     }
     if failed.len() > shown && shown > 0 {
@@ -71,10 +71,10 @@ fn active_row(at: Millis, worker: &WorkerView, hosts: usize, steps: usize) -> St
     let what = match (worker.state, &worker.waits_for, &worker.error) {
         (PublicWorkerState::Running, _, None) => String::new(),
         (PublicWorkerState::Running, _, Some(error)) => {
-            format!("last attempt: {}", words::one_line(&error.message))
+            format!("last attempt: {}", text::one_line(&error.message))
         }
-        (state, Some(waits), _) => format!("{} {}", state.words(), words::one_line(waits)),
-        (state, None, Some(error)) => format!("{}: {}", state.words(), words::one_line(&error.message)),
+        (state, Some(waits), _) => format!("{} {}", state.words(), text::one_line(waits)),
+        (state, None, Some(error)) => format!("{}: {}", state.words(), text::one_line(&error.message)),
         (state, None, None) => state.words().to_owned(),
     };
     let row =
@@ -86,12 +86,12 @@ fn waiting(view: &RunView) -> Option<String> {
     if let (PublicRunState::Paused | PublicRunState::Halted | PublicRunState::Waiting, Some(reason)) =
         (view.state, &view.reason)
     {
-        return Some(format!("{}: {}", view.state.as_str(), words::one_line(reason)));
+        return Some(format!("{}: {}", view.state.as_str(), text::one_line(reason)));
     }
     let queued = view.counts.queued;
     let first = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Queued)?;
     let why = first.waits_for.as_ref().map_or_else(String::new, |waits| format!("; {} {waits}", first.host));
-    Some(format!("{queued} queued{}", words::one_line(&why)))
+    Some(format!("{queued} queued{}", text::one_line(&why)))
 }
 
 /// `[######......] 3/12  wave 1/3  1 failed  2m 05s  about 6m left`

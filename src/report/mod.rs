@@ -19,9 +19,9 @@ mod suggestion;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 mod time;
 mod view;
-mod words;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};

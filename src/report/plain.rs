@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::engine::{Millis, Stamped};
 
-use super::{Hint, Reporter, RunView, closing, event_of, words};
+use super::{Hint, Reporter, RunView, closing, event_of, text};
 
 /// Writes one line per event, then the closing report. After the first error (a closed pipe) it is
 /// silent: the run continues.
@@ -41,7 +41,7 @@ pub(super) fn line(stamped: &Stamped, view: &RunView) -> Option<String> {
     let event = event_of(stamped, view)?;
     let (who, what) = event.describe();
     let who = who.unwrap_or("run");
-    Some(format!("{}  {who}  {}\n", event.at.to_second(), words::one_line(&what)))
+    Some(format!("{}  {who}  {}\n", event.at.to_second(), text::one_line(&what)))
 }
 
 impl<W: Write + Send> Reporter for Plain<W> {

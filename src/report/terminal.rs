@@ -8,7 +8,7 @@ use crate::engine::{Fact, Millis, Stamped};
 
 use super::layout::cut;
 use super::screen::{self, Screen};
-use super::{Hint, Reporter, RunView, closing, event_of, rows, words, wrapped};
+use super::{Hint, Reporter, RunView, closing, event_of, rows, text, wrapped};
 
 /// Draws at most this often per second.
 const HERTZ: u8 = 10;
@@ -92,7 +92,7 @@ impl Reporter for Terminal {
             && let Some(event) = event_of(stamped, view)
         {
             let (who, what) = event.describe();
-            let what = words::one_line(&what);
+            let what = text::one_line(&what);
             self.scroll_by(&match who {
                 Some(who) => format!("{who}  {what}"),
                 None => what,

@@ -62,7 +62,7 @@ fn a_bucket_is_made_and_looked_at() {
     fs::write(dir.path().join("workspace/jobs/api/manifest.json"), r#"{"version": "1.2.3"}"#).unwrap();
     fs::write(dir.path().join("workspace/jobs/api/Makefile"), "start stop restart:\n\ttrue\n").unwrap();
 
-    // From a folder below, and while somebody holds the lock.
+    // From a folder below, and while another process holds the lock.
     let below = dir.path().join("workspace/jobs");
     let lock_file = dir.path().join("data/catalog.lock");
     let _held = lock::acquire(&lock_file, "maand deploy", Duration::ZERO, &|| false).unwrap();

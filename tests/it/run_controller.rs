@@ -163,7 +163,7 @@ fn pause_and_abort_from_another_terminal() {
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
     assert!(stdout.contains("lunch"), "{stdout}");
-    // The one that was under way came to its end, and nobody else began.
+    // The one that was under way came to its end, and no other one began.
     assert_eq!(bench.requests(), [1, 0, 0]);
     assert!(bench.is_up(0) && bench.disabled().is_empty());
     let child = bench.spawn(&["plan", "resume"]);

@@ -12,11 +12,11 @@ use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::run::differences;
 
+mod describe;
 mod json;
 mod text;
-mod words;
 
-pub(super) use words::describe_halt;
+pub(super) use describe::describe_halt;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;

@@ -1,4 +1,4 @@
-//! `maand sandbox up` as a person uses it: every other command works against it from another terminal,
+//! `maand sandbox up` as an operator uses it: every other command works against it from another terminal,
 //! and it leaves nothing.
 
 use std::io::{BufRead, BufReader};

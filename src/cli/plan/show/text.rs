@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Shown;
-use super::words::{bound, describe_halt, details, duration, wave};
+use super::describe::{bound, describe_halt, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted};
 use crate::policy;
