@@ -161,7 +161,7 @@ struct DeploymentJson<'a> {
     removed: bool,
     /// Lower ones are deployed first.
     deployment_seq: u32,
-    /// Content last promoted there; absent: it was never deployed.
+    /// Content last promoted there; `null`: it was never deployed.
     current_hash: Option<&'a str>,
     /// Content that the workspace has.
     new_hash: Option<&'a str>,

@@ -63,7 +63,7 @@ pub(super) struct RunCommandDocument<'a> {
     of: usize,
     /// How long all of it took, in seconds.
     seconds: f64,
-    /// With `--health_check`: what was unhealthy after a batch; absent: nothing was.
+    /// With `--health_check`: what was unhealthy after a batch; `null`: nothing was.
     health_check: Option<&'a str>,
     /// In the order in which they were taken.
     workers: Vec<RanJson<'a>>,

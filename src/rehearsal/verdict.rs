@@ -79,7 +79,7 @@ pub struct WorkerPart {
 pub struct Down {
     /// Its beginning, in seconds since the run began.
     pub from: f64,
-    /// Its end, in seconds since the run began; absent: it lasted to the end of the rehearsal.
+    /// Its end, in seconds since the run began; `null`: it lasted to the end of the rehearsal.
     pub to: Option<f64>,
 }
 

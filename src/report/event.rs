@@ -200,7 +200,7 @@ pub enum Event {
     WorkerFailed {
         /// The worker.
         host: String,
-        /// The id of the step that failed; absent: it was not usable at preflight.
+        /// The id of the step that failed; `null`: it was not usable at preflight.
         step: Option<String>,
         /// What went wrong.
         error: ErrorView,

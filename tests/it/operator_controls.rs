@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::run_bench::RunBench;
-use crate::run_faults::{apply_until_reboot, end, plan, worker};
+use crate::run_faults::{apply_until_reboot, crash_at_reboot, end, plan, worker};
 use crate::support::wait_until;
 
 /// Runs the program on a terminal of its own (`script` of util-linux), and types `keys` when it asks.
@@ -105,9 +105,7 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 0);
     let boots = bench.boots();
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    crash_at_reboot(&bench, &plan);
     // One more, which cannot be reached.
     let text = fs::read_to_string(bench.path("workspace/workers.json")).unwrap();
     let more = text.trim_end().strip_suffix(']').unwrap().to_owned() + ", {\"host\": \"127.9.9.9\"}]";
@@ -121,9 +119,7 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     bench.write("workspace/workers.json", &text);
     bench.build_and_deploy();
     let boots = bench.boots();
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    crash_at_reboot(&bench, &plan);
     bench.write("workspace/workers.json", &more);
     let (_, stderr) = bench.expect(3, &["plan", "resume"]);
     assert!(stderr.contains("workers.json has changed"), "{stderr}");

@@ -55,6 +55,14 @@ pub(crate) fn apply_until_reboot(bench: &RunBench, plan: &str) -> Child {
     child
 }
 
+/// Applies a plan and kills the controller once the first worker has gone down for its reboot.
+#[track_caller]
+pub(crate) fn crash_at_reboot(bench: &RunBench, plan: &str) {
+    let mut child = apply_until_reboot(bench, plan);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_worker_that_never_returns_fails_alone() {
     let Some(bench) = RunBench::new(2) else { return };

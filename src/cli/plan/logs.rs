@@ -261,7 +261,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     attempt_id: u64,
     /// `before`, `steps` or `after`.
     list: &'static str,
-    /// The worker; absent for `before` and `after`.
+    /// The worker; `null` for `before` and `after`.
     host: Option<&'a str>,
     /// The step's id.
     step: &'a str,
@@ -271,7 +271,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     purpose: &'static str,
     /// When it was issued.
     started_at: Time,
-    /// When it ended; absent: it has not.
+    /// When it ended; `null`: it has not.
     finished_at: Option<Time>,
     /// It ended well.
     ok: Option<bool>,

@@ -31,7 +31,7 @@ use super::{CliError, Context, Exit};
 /// The commands below `maand plan`.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// Carry a plan out
+    /// Carry out a plan
     Apply(apply::ApplyArgs),
     /// Continue a run that was stopped, whatever stopped it
     Resume(resume::ResumeArgs),
