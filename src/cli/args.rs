@@ -18,7 +18,7 @@ pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -29,22 +29,22 @@ pub struct Global {
     /// The bucket's folder [default: the nearest parent with maand.conf]
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
     pub bucket: Option<PathBuf>,
-    /// Who builds and deploys [default: external where data/maand.db exists, else builtin]
+    /// The engine that builds and deploys [default: external where data/maand.db exists, else builtin]
     #[arg(long, global = true, value_enum)]
     pub engine: Option<Engine>,
     /// The upstream program, for the external engine [default: the first maand on PATH that is not this one]
     #[arg(long, global = true, value_name = "FILE", env = "MAAND_BIN")]
     pub maand_bin: Option<PathBuf>,
-    /// Text for people, or JSON on standard output
+    /// Format of standard output
     #[arg(long, global = true, value_enum, default_value_t)]
     pub output: OutputFormat,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t)]
     pub color: ColorChoice,
-    /// Says more; twice: even more
+    /// Print more; twice: even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Says only what went wrong
+    /// Print only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -62,7 +62,7 @@ impl ValueEnum for Engine {
     }
 }
 
-/// Text or JSON.
+/// The format of standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     #[default]
@@ -83,7 +83,7 @@ pub enum ColorChoice {
 #[derive(Debug, Subcommand)]
 #[expect(clippy::enum_variant_names, reason = "`run_command` is the name that upstream gave it")]
 pub enum Command {
-    /// Make a bucket, or complete one: tree, id, key pair
+    /// Make a bucket, or complete one: folders, id, key pair
     Init(super::init::InitArgs),
     /// Read and check the workspace; contacts no worker
     Build,
@@ -92,12 +92,12 @@ pub enum Command {
     /// Run Makefile targets of a job: start, stop, restart, status, or another
     #[command(subcommand)]
     Job(super::job::JobCommand),
-    /// Do the workers answer, and do the probes of their jobs pass?
+    /// Check that the workers answer and the probes of their jobs pass
     #[command(name = "health_check", alias = "health-check")]
     HealthCheck(super::health_check::HealthArgs),
-    /// What this bucket is
+    /// Show what this bucket is
     Info,
-    /// Workers, jobs, allocations as tables
+    /// Show workers, jobs, allocations and deployments
     #[command(subcommand)]
     Cat(super::cat::CatCommand),
     /// Run a shell command on workers, a few at a time
@@ -106,10 +106,10 @@ pub enum Command {
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
-    /// A throwaway fleet on this machine to play with
+    /// Start a throwaway fleet on this machine
     #[command(subcommand)]
     Sandbox(super::sandbox::SandboxCommand),
-    /// Print what a shell needs to complete this command line
+    /// Print the completion script of a shell
     Completions(super::completions::CompletionsArgs),
     /// Write the manual pages into a folder
     Man(super::man::ManArgs),

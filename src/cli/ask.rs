@@ -1,4 +1,4 @@
-//! Asking a person: whether to go on, and for a passphrase. Only on a terminal.
+//! Asking the operator: whether to continue, and for a passphrase. Only on a terminal.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -11,25 +11,25 @@ use super::CliError;
 /// `--yes` of every command that touches workers.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct Consent {
-    /// Do not ask; required without a terminal
+    /// Do not ask; required where there is no terminal
     #[arg(short, long, env = "MAAND_YES", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0)]
     yes: bool,
 }
 
 impl Consent {
-    /// Asks whether to do `what`, a question without its mark; `Ok(false)`: the person said no.
-    pub(super) fn ask(self, what: &str) -> Result<bool, CliError> {
+    /// Asks `question`, in which the operator consents to `what`, a verb; `Ok(false)`: the answer was no.
+    pub(super) fn ask(self, question: &str, what: &str) -> Result<bool, CliError> {
         if self.yes {
             return Ok(true);
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(CliError::usage(
-                format!("nobody is here to ask: {what}?"),
-                "give --yes (or MAAND_YES=1) where there is no terminal",
+                format!("not a terminal: pass --yes to {what}"),
+                "MAAND_YES=1 in the environment means the same",
             ));
         }
         let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer).unwrap_or(0);
         if read == 0 {

@@ -13,11 +13,11 @@ use super::{CliError, Context, Exit};
 pub(super) struct BuildDocument {
     /// The workspace was built; a refused one prints no document.
     ok: bool,
-    /// Allocations that the workspace asks for.
+    /// Number of allocations that the workspace asks for.
     allocations: usize,
-    /// Of these, the disabled ones.
+    /// Number of these that are disabled.
     disabled: usize,
-    /// Allocations that the next deploy removes.
+    /// Number of allocations that the next deploy removes.
     removed: usize,
 }
 

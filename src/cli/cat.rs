@@ -14,16 +14,16 @@ use crate::bucket::{Bucket, Fleet, Job, RestartPolicy, Worker};
 use crate::catalog::CatalogAllocation;
 use crate::plan::Problem;
 
-/// What is shown.
+/// The commands below `maand cat`.
 #[derive(Debug, Subcommand)]
 pub enum CatCommand {
-    /// The workers
+    /// Show the workers
     Workers,
-    /// The jobs
+    /// Show the jobs
     Jobs,
-    /// Which job is on which worker
+    /// Show which job is on which worker
     Allocations(Filter),
-    /// What was last deployed, and what is pending
+    /// Show what was last deployed, and what is pending
     Deployments(Filter),
 }
 
@@ -113,9 +113,9 @@ pub(super) struct JobsDocument<'a> {
 struct JobJson<'a> {
     #[serde(flatten)]
     job: &'a Job,
-    /// On how many workers it is.
+    /// Number of its allocations.
     allocations: usize,
-    /// On how many of these it is disabled.
+    /// Number of its disabled allocations.
     disabled: usize,
 }
 
@@ -129,9 +129,9 @@ pub(super) struct AllocationsDocument<'a> {
 /// An allocation as JSON.
 #[derive(Serialize, JsonSchema)]
 struct AllocationJson<'a> {
-    /// Which job.
+    /// The job.
     job: &'a str,
-    /// On which worker.
+    /// The worker.
     host: &'a str,
     /// `disabled.json` covers it.
     disabled: bool,
@@ -149,9 +149,9 @@ pub(super) struct DeploymentsDocument<'a> {
 /// A deployment as JSON.
 #[derive(Serialize, JsonSchema)]
 struct DeploymentJson<'a> {
-    /// Which job.
+    /// The job.
     job: &'a str,
-    /// On which worker.
+    /// The worker.
     host: &'a str,
     /// What the next deploy makes of it: `new`, `changed`, `current`, `disabled`, `removed` or `gone`.
     rollout: &'static str,
@@ -161,7 +161,7 @@ struct DeploymentJson<'a> {
     removed: bool,
     /// Lower ones are deployed first.
     deployment_seq: u32,
-    /// Content last promoted there; nothing: it was never deployed.
+    /// Content last promoted there; `null`: it was never deployed.
     current_hash: Option<&'a str>,
     /// Content that the workspace has.
     new_hash: Option<&'a str>,
@@ -292,7 +292,7 @@ fn allocations<'f>(fleet: &'f Fleet, filter: &Filter) -> (Table, AllocationsDocu
     (table, AllocationsDocument { allocations: json })
 }
 
-/// What the next deploy makes of it, in one word.
+/// What the next deploy makes of an allocation, in one word.
 fn rollout(one: &CatalogAllocation) -> &'static str {
     match (&one.current_hash, one.current_hash == one.new_hash) {
         (None, _) if one.removed => "gone",

@@ -26,13 +26,13 @@ pub struct DeployArgs {
     /// Only on these workers
     #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
     workers: Vec<String>,
-    /// Only say what would be done; contacts nobody and waits for nobody
+    /// Only show what would be done; contacts no worker and waits for no lock
     #[arg(long)]
     dry_run: bool,
-    /// Also what has not changed; forgets removed workers that cannot be reached
+    /// Also deploy what has not changed; forget removed workers that cannot be reached
     #[arg(long)]
     force: bool,
-    /// One run of make may take this long [default: 900]
+    /// Timeout of one run of make [default: 900]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     make_timeout: Option<u64>,
     /// For scripts; deploy never asks
@@ -107,7 +107,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
             counts.iter().map(|((what, how), n)| format!("{n} {what} {}", how.replace('_', " "))).collect();
         operate::say(&if done.is_empty() && report.workers.is_empty() {
             format!(
-                "nothing has changed: {} deployed as built; what a reboot has ended is started by `maand job start`",
+                "nothing has changed: {} deployed as built; start what a reboot has ended with `maand job start JOB`",
                 counted(skipped, "allocation")
             )
         } else if done.is_empty() {
@@ -121,7 +121,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         });
     }
     if operation.is_interrupted() && !report.all_ok() {
-        operate::say("interrupted: the next deploy takes up what is left");
+        operate::say("interrupted: the next deploy does what is left");
     }
     let outcomes =
         report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));

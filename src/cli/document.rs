@@ -1,12 +1,12 @@
 //! The JSON documents that commands print: each says its schema first, and `schemas/` describes it.
 //!
 //! The shape of a document stands beside the command that prints it; here is what all have in common.
-//! This module must not know what a document is about.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{CliError, out};
+use super::{CliError, Exit, out};
+use crate::plan::Problem;
 
 /// What one command prints with `--output json`. New fields may come, none goes or changes its meaning.
 pub(super) trait Document: Serialize + JsonSchema {
@@ -33,18 +33,21 @@ fn marked<D: Document>(document: &D) -> Marked<'_, D> {
 /// # Errors
 /// As [`out::print`].
 pub(super) fn print<D: Document>(document: &D) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(&marked(document)).map_err(|error| {
-        crate::plan::Problem::error("maand::cli::json", format!("{} cannot be written: {error}", D::NAME))
-            .help("this is a bug; please report it")
-    })?;
+    let text =
+        serde_json::to_string_pretty(&marked(document)).map_err(|error| unwritable(D::NAME, &error))?;
     out::print(&format!("{text}\n"))
 }
 
+/// The error of a document that serde cannot write: a bug, as none has what JSON lacks.
+pub(super) fn unwritable(what: &str, error: &serde_json::Error) -> CliError {
+    let problem = Problem::error("maand::cli::json", format!("{what} cannot be written as JSON: {error}"));
+    CliError::new(Exit::Bug, problem.help("this is a bug in maand: please report it"))
+}
+
 /// A document in one line, for commands that print several.
-pub(super) fn line<D: Document>(document: &D) -> String {
-    // Nothing in a document can fail to be written: it has neither maps with other keys than text nor
-    // types with a serialisation of their own that can.
-    serde_json::to_string(&marked(document)).unwrap_or_default() + "\n"
+pub(super) fn line<D: Document>(document: &D) -> Result<String, CliError> {
+    let text = serde_json::to_string(&marked(document)).map_err(|error| unwritable(D::NAME, &error))?;
+    Ok(text + "\n")
 }
 
 #[cfg(test)]

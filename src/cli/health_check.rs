@@ -21,7 +21,7 @@ pub struct HealthArgs {
     /// Only these workers
     #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
     workers: Vec<String>,
-    /// Try again until all is well: 30 times, 1 s apart, or as the manifest says
+    /// Retry until everything is healthy: 30 times, 1 s apart, or as the manifest says
     #[arg(long)]
     wait: bool,
 }
@@ -62,9 +62,9 @@ pub(super) struct HealthDocument<'a> {
 /// Health of an allocation in JSON.
 #[derive(Serialize, JsonSchema)]
 struct HealthJson<'a> {
-    /// Which job.
+    /// The job.
     job: &'a str,
-    /// On which worker.
+    /// The worker.
     host: &'a str,
     /// The job has no probes: the worker's answer was all that was looked at.
     without_probes: bool,
@@ -92,7 +92,7 @@ impl Document for HealthDocument<'_> {
     const NAME: &'static str = "health-check";
 }
 
-/// As tables: what is well only with `-v`, unless there is nothing else.
+/// As tables: what is healthy only with `-v`, unless there is nothing else.
 pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliError> {
     let mut table = Table::new(&["JOB", "WORKER", "OUTCOME", "DETAIL"]);
     let mut rows = 0;

@@ -17,25 +17,25 @@ use crate::run::Engine;
 /// As JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct InfoDocument<'a> {
-    /// Its folder.
+    /// The bucket's folder.
     bucket: &'a Path,
-    /// Its UUID.
+    /// The bucket's UUID.
     bucket_id: &'a str,
     /// `builtin` or `external`.
     engine: &'static str,
-    /// Why it is that one.
+    /// Why it is that engine.
     engine_why: &'static str,
     /// With the external engine: what is known of the program.
     upstream: Option<UpstreamJson<'a>>,
     /// It was built at least once.
     built: bool,
-    /// Who logs in, where a worker has no user of its own.
+    /// The user to log in as, where a worker has none of its own.
     ssh_user: &'a str,
-    /// At which port, where a worker has none of its own.
+    /// The port to connect to, where a worker has none of its own.
     ssh_port: u16,
-    /// The key file.
+    /// The private key to log in with.
     ssh_key: &'a Path,
-    /// Whether root is had by sudo.
+    /// Whether commands that need root use sudo.
     use_sudo: bool,
     /// `accept-new` or `strict`.
     host_key_check: &'static str,
@@ -43,34 +43,34 @@ pub(super) struct InfoDocument<'a> {
     worker_root: &'a Path,
     /// Its workers are not real.
     sandbox: bool,
-    /// How many.
+    /// Number of workers.
     workers: usize,
-    /// How many.
+    /// Number of jobs.
     jobs: usize,
-    /// How many, disabled ones included.
+    /// Number of allocations, disabled ones included.
     allocations: usize,
-    /// How many of these are disabled.
+    /// Number of disabled allocations.
     disabled_allocations: usize,
     /// SHA-256 over what the files of the workspace say.
     content_hash: String,
-    /// Who is changing the catalog now.
+    /// The process that is changing the catalog now.
     catalog_lock: Option<&'a lock::Holder>,
-    /// Who is carrying a run out now.
+    /// The process that is carrying a run out now.
     plan_lock: Option<&'a journal::Holder>,
 }
 
 /// What is known of the upstream program, in JSON.
 #[derive(Serialize, JsonSchema)]
 struct UpstreamJson<'a> {
-    /// Where it is.
+    /// The program's path.
     program: Option<&'a Path>,
     /// How it was found.
     found: Option<&'a str>,
-    /// What it says of itself.
+    /// The version that the program reports.
     version: Option<&'a str>,
-    /// Of its database.
+    /// Version of its database's schema.
     schema_version: Option<i64>,
-    /// Of its database.
+    /// How often its database was updated by a build.
     update_seq: Option<i64>,
     /// Why the program or its database cannot be used.
     error: Option<&'a str>,
@@ -86,19 +86,16 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let (fleet, warnings) = bucket.load()?;
     context.warn(&warnings);
     let settings = bucket.settings();
-    let (engine, upstream) = match context.engine_for(&bucket) {
-        Engine::Builtin => ("builtin", None),
-        Engine::External => ("external", Some(Upstream::of(&bucket, context))),
+    let paths = bucket.paths();
+    let (engine, built, upstream) = match context.engine_for(&bucket) {
+        Engine::Builtin => ("builtin", paths.catalog_db.exists(), None),
+        Engine::External => ("external", bucket.is_upstream(), Some(Upstream::of(&bucket, context))),
     };
     let why = super::engine::why(&bucket, context);
     let allocations = fleet.allocations();
     let disabled = allocations.iter().filter(|allocation| allocation.disabled).count();
     let catalog = lock::holder(&bucket.paths().catalog_lock);
     let plan = journal::holder_of(&bucket.paths().data);
-    let built = match engine {
-        "builtin" => bucket.paths().catalog_db.exists(),
-        _ => bucket.is_upstream(),
-    };
     let check = match settings.host_key_check {
         HostKeyCheck::AcceptNew => "accept-new",
         HostKeyCheck::Strict => "strict",
@@ -137,8 +134,8 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     line("id", fleet.bucket_id.clone());
     line("engine", format!("{engine}, {why}; {}", if built { "built" } else { "not built yet" }));
     if let Some(upstream) = upstream {
-        line("program", upstream.program_words());
-        line("database", upstream.database_words());
+        line("program", upstream.describe_program());
+        line("database", upstream.describe_database());
     }
     let sudo = if settings.use_sudo { "with sudo" } else { "without sudo" };
     line("ssh", format!("{}, port {}, {sudo}, host keys {check}", settings.ssh_user, settings.ssh_port));
@@ -153,13 +150,13 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
         line("locked", format!("by {holder}"));
     }
     if let Some(holder) = plan {
-        line("run", format!("carried out by {}", holder.described()));
+        line("run", format!("controlled by {}", holder.described()));
     }
     out::print(&text)?;
     Ok(Exit::Done)
 }
 
-/// What there is to say of the upstream program.
+/// What is known of the upstream program, before it is shown.
 struct Upstream {
     program: Result<(Program, Option<String>), Problem>,
     database: Result<Option<SchemaVersion>, String>,
@@ -176,7 +173,7 @@ impl Upstream {
         Self { program, database }
     }
 
-    fn program_words(&self) -> String {
+    fn describe_program(&self) -> String {
         match &self.program {
             Ok((program, version)) => {
                 let version = version.as_deref().unwrap_or("it does not tell its version");
@@ -186,7 +183,7 @@ impl Upstream {
         }
     }
 
-    fn database_words(&self) -> String {
+    fn describe_database(&self) -> String {
         match &self.database {
             Ok(Some(seen)) => {
                 format!("schema version {}, update_seq {}", seen.schema, seen.update_seq)

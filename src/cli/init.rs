@@ -14,7 +14,7 @@ use crate::bucket::{self, Initialised};
 /// Arguments of `maand init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The folder, made if it is not there [default: that of -C, else the current one]
+    /// The folder, made if it is missing [default: that of -C, else the current one]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -22,15 +22,15 @@ pub struct InitArgs {
 /// As JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct InitDocument<'a> {
-    /// Its folder.
+    /// The bucket's folder.
     bucket: &'a Path,
-    /// Its UUID.
+    /// The bucket's UUID.
     bucket_id: &'a str,
-    /// What was made; empty: it was there already, and nothing was changed.
+    /// What was made; empty: the bucket was complete, and nothing was changed.
     made: &'a [String],
     /// One line for `~ssh_user/.ssh/authorized_keys` on every worker.
     public_key: Option<&'a str>,
-    /// Whom the workers are to let in.
+    /// The user whom the workers have to let in.
     ssh_user: &'a str,
 }
 
@@ -61,7 +61,7 @@ fn text(done: &Initialised) -> String {
     // Writing to a string cannot fail.
     let root = done.root.display();
     let _ = match done.made.as_slice() {
-        [] => writeln!(text, "{root} is a bucket already ({}); nothing was changed.", done.bucket_id),
+        [] => writeln!(text, "{root} is already a bucket ({}); nothing was changed.", done.bucket_id),
         made => writeln!(text, "Bucket {} in {root}\nmade: {}", done.bucket_id, made.join(", ")),
     };
     if let Some(key) = &done.public_key {
@@ -75,7 +75,7 @@ fn text(done: &Initialised) -> String {
         text.push_str(
             "\nNext: list the workers in workspace/workers.json, such as\n\n  \
              [{ \"host\": \"10.0.0.1\", \"labels\": [\"api\"] }]\n\n\
-             and see that they answer: maand run_command true\n",
+             and check that they answer: maand run_command true\n",
         );
     }
     text

@@ -12,11 +12,11 @@ use crate::ssh::Cancel;
 pub(super) struct Stage {
     /// Cancelled by it.
     pub(super) cancel: Cancel,
-    /// What that means, for people.
+    /// What that means, as the operator is told.
     pub(super) meaning: &'static str,
 }
 
-/// As [`on_signal`] with one stage, with an error for people.
+/// As [`on_signal`] with one stage.
 pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliError> {
     on_signal(vec![Stage { cancel: cancel.clone(), meaning }])
 }
@@ -38,7 +38,8 @@ fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
     signals::listen(&Signal::ENDING, move |_| {
         let mut stderr = std::io::stderr().lock();
         let Some(Stage { cancel, meaning }) = stages.next() else {
-            let _ = writeln!(stderr, "\nmaand: ended at once; what was under way is unknown");
+            let _ =
+                writeln!(stderr, "\nmaand: stopped at once; what became of what was under way is not known");
             std::process::exit(i32::from(Exit::Resumable as u8));
         };
         cancel.cancel();

@@ -18,19 +18,19 @@ use crate::plan::Problem;
 /// The commands below `maand job`.
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
-    /// make start, max_concurrent_starts at a time
+    /// Run `make start`, max_concurrent_starts at a time
     Start(JobArgs),
-    /// make stop
+    /// Run `make stop`
     Stop(JobArgs),
-    /// make restart, max_concurrent_upgrades at a time
+    /// Run `make restart`, max_concurrent_upgrades at a time
     Restart(JobArgs),
-    /// make status, one line for each allocation
+    /// Run `make status`: one line for each allocation
     Status(JobArgs),
-    /// Another target of the Makefile
+    /// Run another target of the Makefile
     Run(RunArgs),
 }
 
-/// Which allocations.
+/// The allocations of a job that a target is run on.
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The job
@@ -38,10 +38,10 @@ pub struct JobArgs {
     /// Only on these workers; disabled ones too
     #[arg(long, visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
     allocations: Vec<String>,
-    /// Afterwards wait until the job's probes pass
+    /// Then wait until the job's probes pass
     #[arg(long = "health_check", alias = "health-check")]
     health_check: bool,
-    /// make may take this long [default: 900]
+    /// Timeout of one run of make [default: 900]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     make_timeout: Option<u64>,
 }
@@ -49,7 +49,7 @@ pub struct JobArgs {
 /// Arguments of `maand job run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Which target
+    /// The target
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// Which allocations
@@ -85,7 +85,7 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
     };
     let jobs = operate::jobs(std::slice::from_ref(&args.job))?.unwrap_or_default();
     if jobs.is_empty() {
-        return Err(CliError::usage("which job?", "see `maand cat jobs`"));
+        return Err(CliError::usage("no job was named", "`maand cat jobs` lists them"));
     }
     let workers = operate::hosts(&args.allocations)?;
     let operation =

@@ -10,7 +10,7 @@ use crate::plan::Problem;
 /// Arguments of `maand man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The folder, made if it is not there, such as ~/.local/share/man/man1
+    /// The folder, made if it is missing, such as ~/.local/share/man/man1
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }

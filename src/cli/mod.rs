@@ -1,7 +1,8 @@
 //! Arguments, confirmation, exit codes: the only place that knows clap.
 //!
 //! One file per command. A command gets a resolved [`Context`] and returns an [`Exit`] or a
-//! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints.
+//! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints, and only this one knows with which commands
+//! an operator acts.
 
 mod args;
 mod ask;
@@ -14,12 +15,15 @@ mod document;
 mod engine;
 mod error;
 mod health_check;
+mod hint;
 mod info;
 mod init;
 mod interrupt;
 mod job;
-mod journal_words;
+mod journal_error;
 mod man;
+#[cfg(test)]
+mod named_commands;
 mod open_bucket;
 mod operate;
 mod out;

@@ -20,7 +20,7 @@ use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutc
 use crate::plan::{Problem, Problems};
 use crate::ssh::{self, Cancel};
 
-/// A whole operation that nobody bounds: a day, so that every wait has an end.
+/// The bound of an operation without one of its own: a day, so that every wait has an end.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An opened bucket with its engine.
@@ -74,7 +74,7 @@ impl Operation {
         self.interrupted.is_cancelled()
     }
 
-    /// The exit code of what was seen. Stopped by Ctrl-C with nothing else wrong can be gone on with.
+    /// The exit code of what was seen. Stopped by Ctrl-C with nothing else wrong can be continued.
     pub(super) fn exit<'o>(&self, outcomes: impl IntoIterator<Item = &'o WorkerOutcome>) -> Exit {
         let bad: Vec<&WorkerOutcome> = outcomes.into_iter().filter(|outcome| !outcome.is_ok()).collect();
         let by_us = |outcome: &&WorkerOutcome| match outcome {
@@ -91,7 +91,7 @@ impl Operation {
     }
 }
 
-/// Writes a line to standard error; a closed one is nobody's problem any more.
+/// Writes a line to standard error; that it cannot be written is ignored.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
@@ -144,8 +144,8 @@ fn parsed<T>(
     Ok((!names.is_empty()).then_some(all))
 }
 
-/// A list that was given and names nothing, as `--workers "$HOSTS"` with an empty variable: neither everybody
-/// nor nobody is what was meant.
+/// A list that was given and names nothing, as `--workers "$HOSTS"` with an empty variable: neither all
+/// nor none is what was meant.
 ///
 /// # Errors
 /// Wrong usage.
@@ -200,7 +200,7 @@ impl<'a> OutcomeJson<'a> {
 /// A worker of a report in JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct WorkerJson<'a> {
-    /// Which.
+    /// The worker.
     host: &'a str,
     #[serde(flatten)]
     outcome: OutcomeJson<'a>,
@@ -215,16 +215,16 @@ impl<'a> WorkerJson<'a> {
 /// An allocation of a report in JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct AllocationJson<'a> {
-    /// Which job.
+    /// The job.
     job: &'a str,
-    /// On which worker.
+    /// The worker.
     host: &'a str,
     /// What was, or is to be, done: `start`, `restart`, `reload`, `stop`, `sync`, `remove` or `skip`; of
     /// `maand job` the target.
     action: &'a str,
-    /// Why.
+    /// Why that was, or is to be, done.
     reason: &'a str,
-    /// How it went; nothing in a dry run, and where nothing was to do.
+    /// How it went; absent in a dry run, and where nothing was to do.
     #[serde(flatten)]
     outcome: Option<OutcomeJson<'a>>,
 }
@@ -240,7 +240,7 @@ impl<'a> AllocationJson<'a> {
         }
     }
 
-    /// With the words of whoever asked for it in the place of the catalog's.
+    /// With another name of the action than the catalog's.
     pub(super) fn with_action(self, action: &'a str) -> Self {
         Self { action, ..self }
     }
@@ -281,7 +281,7 @@ pub(super) fn print_bad_workers(report: &Report) {
     }
 }
 
-/// The last words of what failed, on standard error.
+/// The last lines of output of what failed, on standard error.
 pub(super) fn print_outputs(report: &Report, context: &Context) {
     for line in &report.allocations {
         if let Some(WorkerOutcome::Failed { output: Some(output), .. }) = &line.outcome

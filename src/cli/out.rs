@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
 
+use super::document::unwritable;
 use super::{CliError, Exit};
 use crate::plan::Problem;
 use crate::report::wrapped;
@@ -29,21 +31,23 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Writes a JSON document, indented, to standard output.
+/// Writes a value as JSON, indented, to standard output; `what` is its name in an error.
 ///
 /// # Errors
 /// As [`print`].
-pub(super) fn print_json(document: &serde_json::Value) -> Result<(), CliError> {
-    print(&format!("{document:#}\n"))
+pub(super) fn print_json(what: &str, value: &impl Serialize) -> Result<(), CliError> {
+    // By way of a value, so that keys are in the order in which they always were.
+    let value = serde_json::to_value(value).map_err(|error| unwritable(what, &error))?;
+    print(&format!("{value:#}\n"))
 }
 
-/// Some lines for a person, on standard error; nobody is told when that fails.
+/// Some lines for the operator, on standard error; that it cannot be written is ignored.
 pub(super) fn note(text: &str) {
     let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Writes diagnostics to standard error; nobody is told when that fails.
+/// Writes diagnostics to standard error; that it cannot be written is ignored.
 pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
     let _ = io::stderr().lock().write_all(render(diagnostic, colors, utf8_locale(), width()).as_bytes());
 }

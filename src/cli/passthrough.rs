@@ -43,7 +43,7 @@ const OURS: &[&str] = &[
     "help",
     sandbox::GUARD_COMMAND,
 ];
-/// These only print: they need no lock, and a run must not keep people from looking. (`deploy
+/// These only print: they need no lock, and a run must not keep an operator from looking. (`deploy
 /// --dry-run` is not one of them: it deletes the staging folder of a deploy that runs.)
 const HARMLESS: &[&str] = &["cat", "logs", "completion"];
 /// What we can show as JSON ourselves.
@@ -141,7 +141,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
 }
 
 /// After a deploy that rolled nothing out the upstream program's `job` would refuse to work. What keeps
-/// us from helping is left for that program to judge, but not that somebody else is at work.
+/// us from helping is left for that program to judge, but not that another operation is under way.
 fn prepare_job(context: &Context) -> Result<(), CliError> {
     let quiet = Context { quiet: true, ..context.clone() };
     let Ok(world) = OpenBucket::open(&quiet) else { return Ok(()) };
@@ -248,25 +248,25 @@ fn cut(args: &[OsString]) -> Option<Cut> {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Vec<OsString> {
+    fn split(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
     }
 
     #[test]
     fn only_our_own_flags_are_taken_out() {
         let line = "-C /b --engine=external -q deploy --jobs a,b --maand-bin /up --verbose --color never -n";
-        let found = cut(&words(line)).unwrap();
+        let found = cut(&split(line)).unwrap();
         assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
         assert_eq!(found.engine, Some(Engine::External));
         assert_eq!(found.maand_bin.as_deref(), Some(Path::new("/up")));
         assert!(found.quiet && !found.json);
-        assert_eq!(found.rest, words("deploy --jobs a,b --verbose -n"));
-        let found = cut(&words("-C/b --output json cat kv -- -C x")).unwrap();
+        assert_eq!(found.rest, split("deploy --jobs a,b --verbose -n"));
+        let found = cut(&split("-C/b --output json cat kv -- -C x")).unwrap();
         assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
         assert!(found.json);
-        assert_eq!(found.rest, words("cat kv -- -C x"));
-        assert!(cut(&words("--engine nonsense build")).is_none());
-        assert!(cut(&words("build -C")).is_none());
+        assert_eq!(found.rest, split("cat kv -- -C x"));
+        assert!(cut(&split("--engine nonsense build")).is_none());
+        assert!(cut(&split("build -C")).is_none());
     }
 
     #[test]
@@ -286,14 +286,14 @@ mod tests {
             "init new",
             "cat jobs --output json",
         ] {
-            assert!(run(&words(&format!("-C {at} {line}"))).is_none(), "{line}");
+            assert!(run(&split(&format!("-C {at} {line}"))).is_none(), "{line}");
         }
-        assert!(run(&words(&format!("-C {at} --engine builtin deploy"))).is_none());
-        let Some(Err(error)) = run(&words(&format!("-C {at} deploy --output json"))) else { panic!() };
+        assert!(run(&split(&format!("-C {at} --engine builtin deploy"))).is_none());
+        let Some(Err(error)) = run(&split(&format!("-C {at} deploy --output json"))) else { panic!() };
         assert_eq!(error.exit, Exit::Usage);
         for line in ["deploy", "cat kv", "gc", "anything --at all", "init"] {
             let line = format!("-C {at} --maand-bin /nowhere/maand {line}");
-            let Some(Err(error)) = run(&words(&line)) else { panic!("{line}") };
+            let Some(Err(error)) = run(&split(&line)) else { panic!("{line}") };
             assert_eq!(error.exit, Exit::Invalid, "{line}: {error}");
         }
     }

@@ -25,29 +25,29 @@ use crate::ssh::{Cancel, OUTPUT_KEPT, Stream, visible};
 /// Arguments of `maand run_command`.
 #[derive(Debug, Args)]
 pub struct RunCommandArgs {
-    /// Shell text [default: workspace/command.sh]
+    /// The shell command [default: the text of workspace/command.sh]
     #[arg(value_name = "CMD")]
     command: Option<String>,
-    /// On these workers [default: all]
+    /// Run it on these workers [default: all]
     #[arg(short, long, value_delimiter = ',', value_name = "HOST,..", conflicts_with = "labels")]
     workers: Vec<String>,
-    /// On the workers with any of these labels
+    /// Run it on the workers with any of these labels
     #[arg(short, long, value_delimiter = ',', value_name = "LABEL,..")]
     labels: Vec<String>,
-    /// At most so many workers at a time
+    /// Maximum number of workers at a time
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
     /// Check the health of all jobs after each batch of N workers
     #[arg(long = "health_check", alias = "health-check")]
     health_check: bool,
-    /// Go on with further workers after a failure
+    /// Continue with further workers after a failure
     #[arg(long)]
     keep_going: bool,
-    /// Seconds for the command on one worker, which then ends it by itself, whatever becomes of this
-    /// program [default: 3600, as long as this program lives]
+    /// Timeout of the command on one worker, which ends it even when this program is gone
+    /// [default: 3600, as long as this program lives]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     timeout: Option<u64>,
-    /// For scripts that say so everywhere; this command asks nothing, as upstream's does not
+    /// Accepted for scripts; this command never asks
     #[arg(short, long)]
     yes: bool,
 }
@@ -57,22 +57,22 @@ pub struct RunCommandArgs {
 pub(super) struct RunCommandDocument<'a> {
     /// What was run.
     command: &'a str,
-    /// On how many workers it went well.
+    /// Number of workers on which it succeeded.
     ok: usize,
-    /// Of how many.
+    /// Number of workers.
     of: usize,
-    /// How long all of it took.
+    /// How long all of it took, in seconds.
     seconds: f64,
-    /// With `--health_check`: what was not well after a batch; nothing: all was well.
+    /// With `--health_check`: what was unhealthy after a batch; `null`: nothing was.
     health_check: Option<&'a str>,
     /// In the order in which they were taken.
     workers: Vec<RanJson<'a>>,
 }
 
-/// How it went on one worker.
+/// How the command went on one worker.
 #[derive(Serialize, JsonSchema)]
 struct RanJson<'a> {
-    /// Which.
+    /// The worker.
     host: &'a str,
     /// `ok`, `rebooted`, `failed`, `not_run`, `not_rebooted`, `not_back`, `timed_out`, `unreachable`,
     /// `unknown` or `not_started`.
@@ -83,13 +83,13 @@ struct RanJson<'a> {
     exit_code: Option<i32>,
     /// What else there is to say.
     detail: String,
-    /// From the first try to connect to the end.
+    /// From the first attempt to connect to the end, in seconds.
     seconds: f64,
     /// The first MiB of it, as text.
     stdout: &'a str,
     /// The first MiB of it, as text.
     stderr: &'a str,
-    /// So much more was printed.
+    /// How many more bytes were printed.
     dropped_bytes: u64,
 }
 
@@ -119,7 +119,7 @@ impl Document for RunCommandDocument<'_> {
     const NAME: &'static str = "run-command";
 }
 
-/// A command for which nobody has named a bound, in seconds.
+/// Without `--timeout`, in seconds.
 const DEFAULT_TIMEOUT: u64 = 3600;
 
 /// A `command.sh` is not larger than this.
@@ -164,7 +164,10 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
 fn command(args: &RunCommandArgs, world: &OpenBucket) -> Result<String, CliError> {
     if let Some(command) = &args.command {
         if command.trim().is_empty() || command.contains('\0') {
-            return Err(CliError::usage("the command is empty", "give one, such as \"uptime\""));
+            return Err(CliError::usage(
+                "the command is empty",
+                "give one, such as `maand run_command \"uptime\"`",
+            ));
         }
         return Ok(command.clone());
     }
@@ -226,7 +229,7 @@ impl Health {
         Ok(Self { catalog, call })
     }
 
-    /// `Err` says what is not well.
+    /// `Err` says what is unhealthy.
     fn run(&self) -> Result<(), String> {
         let request = HealthRequest { wait: true, ..HealthRequest::default() };
         let report = self.catalog.health(&request, &self.call).map_err(|error| error.to_string())?;

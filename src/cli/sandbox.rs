@@ -32,18 +32,18 @@ pub struct Up {
     /// How many workers
     #[arg(long, default_value_t = 3, value_name = "N")]
     workers: usize,
-    /// Where everything of it is; stays there afterwards [default: a folder that goes at the end]
+    /// Folder for all of it, kept afterwards [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Divides the made-up boot time of three seconds
+    /// Divide the simulated boot time of three seconds by this
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     speed: f64,
-    /// Something that goes wrong, from the start or when the worker next reboots; may be repeated
+    /// Inject a fault, at the start or when the worker next reboots; may be repeated
     #[arg(long, value_name = "HOST:KIND")]
     fault: Vec<String>,
     /// Also execute your own text (commands of plans, Makefiles, probes), as yourself and on THIS machine
     ///
-    /// A made-up worker is a folder: relative paths stay in it, but whatever your commands do by absolute
+    /// A throwaway worker is a folder: relative paths stay in it, but whatever your commands do by absolute
     /// paths, over the network or to processes reaches this machine. Without it they are only recorded.
     #[arg(long)]
     execute: bool,
@@ -77,9 +77,9 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let faults =
         up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
     if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
-        let message = format!("`{fault}` names a step, and nobody tells a sandbox which step has begun");
+        let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
         return Err(Problem::error("maand::sandbox::fault", message)
-            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault ...")
+            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault HOST:KIND@STEP")
             .into());
     }
     if let Err(error) = deploy_jobs(&sandbox, &connector(context), &signals.cancel) {
@@ -88,8 +88,8 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     for fault in faults {
         sandbox.inject(fault);
     }
-    let text = if context.json { announce_json(&sandbox) } else { announce(&sandbox) };
-    // A closed standard output is no reason to end the fleet: somebody may have read the file instead.
+    let text = if context.json { announce_json(&sandbox)? } else { announce(&sandbox) };
+    // A closed standard output is no reason to end the fleet: its bucket can be used all the same.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     drop(stdout);
@@ -131,7 +131,7 @@ fn announce(sandbox: &Sandbox) -> String {
 pub(super) struct SandboxDocument {
     /// Always `sandbox`.
     r#type: &'static str,
-    /// Its folder.
+    /// The sandbox's folder.
     dir: PathBuf,
     /// The bucket in it.
     bucket: PathBuf,
@@ -142,7 +142,7 @@ pub(super) struct SandboxDocument {
 /// A throwaway worker in JSON.
 #[derive(Serialize, JsonSchema)]
 struct SandboxWorker {
-    /// Which.
+    /// The worker.
     host: String,
     /// Address and port that it listens on.
     address: Option<String>,
@@ -154,7 +154,7 @@ impl Document for SandboxDocument {
     const NAME: &'static str = "sandbox";
 }
 
-fn announce_json(sandbox: &Sandbox) -> String {
+fn announce_json(sandbox: &Sandbox) -> Result<String, CliError> {
     let worker = |host: &Host| SandboxWorker {
         host: host.to_string(),
         address: sandbox.address(host).map(|address| address.to_string()),
@@ -170,11 +170,11 @@ fn announce_json(sandbox: &Sandbox) -> String {
 
 fn interrupted() -> CliError {
     let problem = Problem::error("maand::interrupted", "interrupted before the sandbox was ready")
-        .help("everything of it has ended; start it again when you like");
+        .help("nothing of it is left; start it again when you like");
     CliError::new(Exit::Resumable, problem)
 }
 
-/// The signals that end the foreground: Ctrl-C, a kind kill, a terminal that closes.
+/// The signals that end the foreground: Ctrl-C, a `kill`, a terminal that closes.
 pub(super) struct Signals {
     /// Cancelled by the first of them.
     pub(super) cancel: Cancel,

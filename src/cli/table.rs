@@ -1,4 +1,4 @@
-//! Tables for people: columns as wide as what is in them on a screen, nothing cut off.
+//! Tables as text: columns as wide as what is in them on a screen, nothing cut off.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What the bucket of a rehearsal has besides that of any sandbox: the plan, its scripts, and shorter times.
+//! What the bucket of a rehearsal has in addition to that of any sandbox: the plan, its scripts, and shorter times.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::plan::Plan;
 
 use super::{RehearsalError, TIME_SCALE};
 
-/// Writes it; answers with the plan's path.
+/// Writes all that; returns the plan's path.
 pub(super) fn prepare(
     bucket: &Path,
     plan: &Plan,
@@ -38,8 +38,8 @@ fn write(path: &Path, text: &str) -> Result<(), RehearsalError> {
         .map_err(|source| RehearsalError::Folder { path: path.to_owned(), source })
 }
 
-/// The plan's text, with a window that has been open for an hour or so and is for half a day: nobody
-/// rehearses by night, and yet the window takes part.
+/// The plan's text, with a window that has been open for an hour or so and is for half a day: no
+/// rehearsal waits for the night, and yet the window takes part.
 fn open_now(plan: &Plan, now: jiff::Timestamp) -> String {
     let text = plan.source.text();
     let Some(window) = &plan.rollout.window else { return text.to_owned() };

@@ -33,7 +33,7 @@ pub enum RehearsalError {
     Folder {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
     /// The process that carries the run out cannot be started or waited for.
@@ -41,7 +41,7 @@ pub enum RehearsalError {
     Child {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
     /// The machine has no thread for the watcher.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bucket::Host;
 use crate::engine::Millis;
-use crate::sandbox::{Boot, Event, LogEntry, Sandbox};
+use crate::sandbox::{Boot, Event, ITSELF, LogEntry, Sandbox};
 
-/// What one worker has to say for itself.
+/// What one worker has written down.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Testimony {
     /// All boots, the first one included.
@@ -15,11 +15,8 @@ pub(super) struct Testimony {
     pub(super) log: Vec<LogEntry>,
 }
 
-/// Who asks, when a worker reboots by itself.
-const ITSELF: &str = "the worker itself";
-
 impl Testimony {
-    /// When it was asked to reboot by somebody, and whether it obeyed; oldest first.
+    /// When it was asked to reboot from outside, and whether it obeyed; oldest first.
     pub(super) fn asked(&self) -> impl Iterator<Item = (Millis, bool)> + '_ {
         self.log.iter().filter_map(|entry| match &entry.event {
             Event::RebootAsked { by, obeyed } if by != ITSELF => Some((millis(entry), *obeyed)),
@@ -27,7 +24,7 @@ impl Testimony {
         })
     }
 
-    /// When it first rebooted although nobody had asked: a fault, and nobody's doing.
+    /// When it first rebooted by itself: a fault, which no run has caused.
     pub(super) fn went_by_itself(&self) -> Option<Millis> {
         let own = |entry: &&LogEntry| matches!(&entry.event, Event::RebootAsked { by, .. } if by == ITSELF);
         self.log.iter().find(own).map(millis)
@@ -39,7 +36,7 @@ impl Testimony {
         self.boots.len().saturating_sub(1).max(self.log.iter().filter(obeyed).count())
     }
 
-    /// Reboots that somebody caused. One that it did not come back from counts as well.
+    /// Reboots that were caused from outside. One that it did not come back from counts as well.
     pub(super) fn reboots(&self) -> usize {
         let own = |entry: &&LogEntry| matches!(&entry.event, Event::RebootAsked { by, .. } if by == ITSELF);
         let booted = self.boots.len().saturating_sub(1 + self.log.iter().filter(own).count());
@@ -52,10 +49,10 @@ pub(super) fn millis(entry: &LogEntry) -> Millis {
     entry.at.as_millisecond()
 }
 
-/// What the fleet has to say: the only witness that is asked of what happened to it.
+/// What the workers have written down: all that a verdict believes of what happened to them.
 pub(super) type Evidence = BTreeMap<Host, Testimony>;
 
-/// Asks them all.
+/// The logs of all workers.
 pub(super) fn evidence(sandbox: &Sandbox) -> Evidence {
     let of = |host: &Host| Testimony { boots: sandbox.boots(host), log: sandbox.log(host) };
     sandbox.hosts().iter().map(|host| (host.clone(), of(host))).collect()

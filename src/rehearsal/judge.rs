@@ -20,8 +20,8 @@ pub(super) struct Judge<'a> {
     pub(super) view: &'a RunView,
     pub(super) legal: bool,
     pub(super) history: History,
-    /// From when on a worker that is down takes nobody's place: it has failed, which the plan allows so
-    /// many to do, or it went down by itself.
+    /// From when on a worker that is down takes no place: it has failed, which `max_failures` allows, or it went
+    /// down by itself.
     excused: BTreeMap<Host, Millis>,
 }
 
@@ -237,7 +237,7 @@ impl<'a> Judge<'a> {
     }
 
     fn left_disabled(&self) -> Promise {
-        let (before, nobody) = (self.before(), BTreeSet::new());
+        let (before, none) = (self.before(), BTreeSet::new());
         let after = self.case.seen.looks.last().map(|look| look.disabled.clone()).unwrap_or_default();
         let mut left: BTreeSet<String> = after.workers.difference(&before.workers).cloned().collect();
         let mut broken = Vec::new();
@@ -246,7 +246,7 @@ impl<'a> Judge<'a> {
                 None if hosts.is_empty() => broken.push(format!("all of job {job} is disabled")),
                 // It was disabled as a whole before.
                 Some(before) if before.is_empty() => {}
-                then => left.extend(hosts.difference(then.unwrap_or(&nobody)).cloned()),
+                then => left.extend(hosts.difference(then.unwrap_or(&none)).cloned()),
             }
         }
         let named: BTreeSet<String> = self.view.left_disabled.iter().cloned().collect();

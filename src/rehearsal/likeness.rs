@@ -1,4 +1,4 @@
-//! Which fleet is made up for a rehearsal.
+//! Which fleet a rehearsal starts.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::sandbox::{Blueprint, WORKERS_MAX};
 
 use super::RehearsalError;
 
-/// Workers that are made up when nobody says how many.
+/// The number of made-up workers where none is given.
 const WORKERS: u32 = 3;
 
 /// The fleet that a rehearsal makes up.
@@ -56,7 +56,7 @@ fn hosts(fleet: &Fleet) -> Vec<Host> {
     fleet.workers.iter().map(|worker| worker.host.clone()).collect()
 }
 
-/// `None`: there is no bucket, and nobody named one; or it has no workers.
+/// `None`: there is no bucket, and none was named; or it has no workers.
 fn bucket_fleet(folder: Option<&Path>) -> Result<Option<(PathBuf, Fleet)>, RehearsalError> {
     let Some(bucket) = Bucket::find_if_any(folder)? else { return Ok(None) };
     let (fleet, _) = bucket.load()?;

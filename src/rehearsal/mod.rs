@@ -1,4 +1,4 @@
-//! A plan over real SSH on a throwaway fleet that may be broken, and a verdict on what came of it.
+//! A plan over real SSH on a throwaway fleet with faults, and a verdict on what came of it.
 //!
 //! The plan is carried out by child processes of the program itself (`plan apply`, and `plan resume` after a
 //! kill), with the real engine, journal and transport: what is seen is what a real run shows. This process owns
@@ -7,7 +7,7 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Likeness`] | which fleet is made up |
+//! | [`Likeness`] | which fleet is started |
 //! | [`Rehearsal`] | what is rehearsed, with which faults; carries it out |
 //! | `controllers`, `child` | the processes that carry the run out, and are killed |
 //! | `watcher` | what is seen from outside, all the time |

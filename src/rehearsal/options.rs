@@ -10,13 +10,13 @@ pub const TIME_SCALE: u32 = 60;
 pub struct RehearsalOptions {
     /// Variables of the plan that are set; the plan was parsed with them.
     pub overrides: Vec<(String, String)>,
-    /// What goes wrong, as `HOST:KIND[@STEP]`.
+    /// Faults to inject, as `HOST:KIND[@STEP]`.
     pub faults: Vec<String>,
     /// The first controller is killed at this commit, counted from 1.
     pub kill_controller: Option<u64>,
     /// Commands of the plan are executed, on this machine and as this user; else they are only recorded.
     pub execute: bool,
-    /// Divides the made-up boot time of three seconds.
+    /// Divides the simulated boot time of three seconds.
     pub speed: f64,
     /// Flags of the program's that decide how the run is shown, such as `--quiet`.
     pub child_flags: Vec<String>,
@@ -35,7 +35,7 @@ impl Default for RehearsalOptions {
     }
 }
 
-/// How far a rehearsal is, for whoever shows it.
+/// How far a rehearsal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The fleet is up with its jobs; the run begins.

@@ -32,7 +32,7 @@ impl Judge<'_> {
             let wanted = self.steps(target).filter(|(_, step)| sure(step)).count();
             rebooted += usize::from(wanted > 0);
             if told.boots.len() < 1 + wanted {
-                broken.push(format!("{host} has not booted anew"));
+                broken.push(format!("{host} has not rebooted"));
             } else if let Some(id) = &view.boot_id_after
                 && !told.boots.iter().skip(usize::from(wanted > 0)).any(|boot| boot.boot_id == *id)
             {
@@ -48,7 +48,7 @@ impl Judge<'_> {
             (0, _) => "no worker is reported as done".to_owned(),
             (n, 0) => format!("{} reported as done, up, with the jobs from before", are(n, "worker")),
             (n, _) => {
-                format!("{} reported as done, booted anew, with the jobs from before", are(n, "worker"))
+                format!("{} reported as done, rebooted, with the jobs from before", are(n, "worker"))
             }
         };
         promise("successes", what, &broken)
@@ -76,7 +76,7 @@ impl Judge<'_> {
         promise("intent_first", "no reboot was asked for before the journal had noted it".into(), &broken)
     }
 
-    /// Where the plan drains before it reboots: no job was running then, and nobody was enabled before it
+    /// Where the plan drains before it reboots: no job was running then, and it was enabled only after it
     /// was up again.
     pub(super) fn drained_first(&self) -> Option<Promise> {
         let (mut drained, mut broken) = (0, Vec::new());
@@ -184,7 +184,7 @@ impl Judge<'_> {
         };
         let mut broken = Vec::new();
         match self.case.run_exit {
-            Some(code) if code != expected => broken.push(format!("it would have to be {expected}")),
+            Some(code) if code != expected => broken.push(format!("expected {expected}")),
             // Killed after the last thing that it had to do.
             None if state.is_final() && self.case.kills == 0 => {
                 broken.push("it ended by a signal after its end".to_owned())

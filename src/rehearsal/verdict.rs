@@ -36,26 +36,26 @@ pub struct Verdict {
     pub run_exit_code: Option<i32>,
     /// How many workers were down at once at most.
     pub most_down_at_once: usize,
-    /// The faults that were asked for, as they are written.
+    /// The faults that were injected, as `--fault` takes them.
     pub faults: Vec<String>,
     /// Those of them that never happened.
     pub faults_that_never_happened: Vec<String>,
     /// How many controllers were killed.
     pub controllers_killed: u32,
-    /// What was promised.
+    /// The promises, each held against what the workers have written down.
     pub promises: Vec<Promise>,
-    /// What each worker went through, in the order in which they are taken.
+    /// What each worker went through, in the order in which they were started.
     pub workers: Vec<WorkerPart>,
 }
 
-/// A promise.
+/// One promise of a run, and whether it was held.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Promise {
-    /// Which, for programs.
+    /// Its name, for programs.
     pub name: &'static str,
-    /// Whether it held.
+    /// Whether it was held.
     pub held: bool,
-    /// Which, for people, with figures; and how it was broken.
+    /// What was promised, as text with figures; and how it was broken.
     pub what: String,
 }
 
@@ -64,22 +64,22 @@ pub struct Promise {
 pub struct WorkerPart {
     /// As in `workers.json`.
     pub host: String,
-    /// As the run reports it.
+    /// Its state as the run reports it.
     pub state: &'static str,
-    /// From its admission to its end.
+    /// Seconds from its admission to its end.
     pub seconds: Option<f64>,
-    /// By its own log.
+    /// Number of its reboots by its own log.
     pub reboots: usize,
     /// When it was down by its own log, in seconds since the run began.
     pub down: Vec<Down>,
 }
 
-/// A time in which a worker was away or lacked one of its jobs.
+/// A time in which a worker was down or lacked one of its jobs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Down {
-    /// From.
+    /// Its beginning, in seconds since the run began.
     pub from: f64,
-    /// To; none: to the end.
+    /// Its end, in seconds since the run began; `null`: it lasted to the end of the rehearsal.
     pub to: Option<f64>,
 }
 

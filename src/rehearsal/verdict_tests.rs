@@ -22,7 +22,7 @@ fn all_is_well() {
     let verdict = well().verdict();
     let text = said(&verdict);
     assert!(verdict.all_held, "{text}");
-    assert!(text.contains("3 workers are reported as done, booted anew"), "{text}");
+    assert!(text.contains("3 workers are reported as done, rebooted"), "{text}");
     assert!(text.contains("each of the 3 workers that were rebooted was drained"), "{text}");
     assert!(text.contains("3 commands of yours: recorded, not executed"), "{text}");
     let json = serde_json::to_value(&verdict).unwrap();
@@ -50,7 +50,7 @@ fn a_worker_that_was_told_twice_and_did_not_come_back() {
     case.told("w1").log.insert(4, asked(again, "x"));
     let verdict = case.verdict();
     let broken: Vec<_> = verdict.promises.iter().filter(|promise| !promise.held).map(|p| p.name).collect();
-    // Nobody had noted the second time.
+    // The journal had not noted the second time.
     assert_eq!(broken, ["reboots", "intent_first"]);
 }
 
@@ -154,7 +154,7 @@ fn a_file_that_could_not_be_read() {
 }
 
 #[test]
-fn an_entry_of_the_runs_own_that_nobody_names() {
+fn an_entry_of_the_runs_own_that_is_not_named() {
     let mut case = well();
     case.disabled().workers = only("w3");
     let verdict = case.verdict();
@@ -175,7 +175,7 @@ fn a_success_without_a_boot() {
     let mut case = well();
     case.told("w3").boots.pop();
     case.told("w3").log.retain(|entry| !matches!(entry.event, Event::RebootAsked { .. } | Event::WentDown));
-    case.breaks("successes", "w3 has not booted anew");
+    case.breaks("successes", "w3 has not rebooted");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn something_was_sent_after_the_host_key_had_changed() {
 }
 
 #[test]
-fn a_journal_with_a_hole_or_a_fact_that_can_not_be() {
+fn a_journal_with_a_hole_or_an_illegal_fact() {
     let mut case = well();
     let last = case.seen.facts.len() - 1;
     case.seen.facts[last].seq += 1;
@@ -249,7 +249,7 @@ fn a_journal_with_a_hole_or_a_fact_that_can_not_be() {
 fn an_exit_code_that_does_not_fit() {
     let mut case = well();
     case.exit = Some(1);
-    case.breaks("exit_code", "would have to be 0");
+    case.breaks("exit_code", "expected 0");
     case.exit = None;
     case.breaks("exit_code", "by a signal");
     // A controller that is killed right after the end of its run.

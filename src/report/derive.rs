@@ -5,11 +5,11 @@ use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{StepKind, counted};
 
 use super::event::{EVENT_SCHEMA, Event, EventLine, NotUsed, Scope};
-use super::fold::halt_in_words;
+use super::fold::describe_halt;
 use super::view::RunView;
-use super::{Time, took_in_words, words};
+use super::{Time, describe_elapsed, describe_span, text};
 
-/// The event of a fact that `view` has just taken; `None`: it is nobody's business.
+/// The event of a fact that `view` has just taken; `None`: a fact that only the engine needs.
 pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
     let event = derive(stamped, view)?;
     let at = Time(stamped.at);
@@ -39,7 +39,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
             Event::WaveStarted { wave: wave + 1, waves: view.waves, workers: size }
         }
         Fact::WaveFinished { wave, soak_until } => {
-            Event::WaveFinished { wave: wave + 1, next_at: Time(*soak_until) }
+            Event::WaveFinished { wave: wave + 1, waves: view.waves, next_at: Time(*soak_until) }
         }
         Fact::WorkerAdmitted { target } => {
             Event::WorkerStarted { host: host(target), wave: view.worker(*target).wave }
@@ -47,7 +47,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::Issued { attempt, lane, step, intent } => Event::AttemptStarted {
             scope: scope(graph, *lane, *step),
             attempt: view.open_attempts.get(attempt).map_or(1, |attempt| attempt.attempt),
-            purpose: purpose(intent),
+            purpose: is_special(intent).then(|| purpose(intent)),
         },
         Fact::Finished { outcome, .. } => return finished(stamped.at, outcome, view),
         Fact::RetryScheduled { lane, step, due, .. } => {
@@ -102,7 +102,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::Paused { by, reason } => Event::RunPaused { by: by.clone(), reason: reason.clone() },
         Fact::Interrupted { by } => Event::RunInterrupted { by: by.clone() },
         Fact::Resumed { by, .. } => Event::RunResumed { by: by.clone() },
-        Fact::Halted { reason } => Event::RunHalted { reason: halt_in_words(reason, graph) },
+        Fact::Halted { reason } => Event::RunHalted { reason: describe_halt(reason, graph) },
         Fact::Aborted { by, revert } => Event::RunAborted { by: by.clone(), revert: *revert },
         Fact::RunFinished { end } => Event::RunFinished {
             state: match end {
@@ -128,15 +128,23 @@ fn preflight(checks: &[Check], graph: &RolloutGraph) -> Event {
     Event::PreflightDone { ready, unusable, left_alone }
 }
 
-fn purpose(intent: &Intent) -> Option<&'static str> {
+/// What an attempt is for, as in facts: `do`, `read_boot_id`, `reboot`, `await_boot` or an undo.
+pub fn purpose(intent: &Intent) -> &'static str {
     match intent {
-        Intent::ReadBootId => Some("read_boot_id"),
-        Intent::UndoEnable => Some("undo_enable"),
-        Intent::UndoDeploy => Some("undo_deploy"),
-        Intent::UndoStop => Some("undo_stop"),
-        Intent::UndoCommand => Some("undo_command"),
-        Intent::Do { .. } | Intent::Reboot { .. } | Intent::AwaitBoot { .. } => None,
+        Intent::ReadBootId => "read_boot_id",
+        Intent::Do { .. } => "do",
+        Intent::Reboot { .. } => "reboot",
+        Intent::AwaitBoot { .. } => "await_boot",
+        Intent::UndoEnable => "undo_enable",
+        Intent::UndoDeploy => "undo_deploy",
+        Intent::UndoStop => "undo_stop",
+        Intent::UndoCommand => "undo_command",
     }
+}
+
+/// Whether the step's kind does not say by itself what an attempt with this intent does.
+fn is_special(intent: &Intent) -> bool {
+    intent.is_undo() || matches!(intent, Intent::ReadBootId)
 }
 
 fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
@@ -145,21 +153,21 @@ fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
     let (attempt, took_ms) = (last.attempt, (at - last.since).max(0));
     Some(match outcome {
         Outcome::Ok { evidence } => {
-            let (seen, boot_id) = evidence_in_words(evidence);
+            let (seen, boot_id) = describe_evidence(evidence);
             Event::AttemptSucceeded { scope, attempt, seen, boot_id, took_ms }
         }
-        failed => Event::AttemptFailed { scope, attempt, error: words::error_of(failed)?, took_ms },
+        failed => Event::AttemptFailed { scope, attempt, error: text::error_of(failed)?, took_ms },
     })
 }
 
-fn evidence_in_words(evidence: &Evidence) -> (String, Option<String>) {
+fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
     let said = |text: &str| (text.to_owned(), None);
     match evidence {
         Evidence::Said { text } => (text.clone(), None),
         Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {
-            said("a person had disabled it already")
+            said("an operator had disabled it before")
         }
         Evidence::Disabled { .. } => said("disabled"),
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),
@@ -168,11 +176,11 @@ fn evidence_in_words(evidence: &Evidence) -> (String, Option<String>) {
     }
 }
 
-/// Whether an attempt ended well, and in words how.
-pub fn outcome_in_words(outcome: &Outcome) -> (bool, String) {
-    match (outcome, words::error_of(outcome)) {
+/// Whether an attempt ended well, and how, in one sentence.
+pub fn describe_outcome(outcome: &Outcome) -> (bool, String) {
+    match (outcome, text::error_of(outcome)) {
         (Outcome::Ok { evidence }, _) => {
-            let (seen, boot_id) = evidence_in_words(evidence);
+            let (seen, boot_id) = describe_evidence(evidence);
             (true, boot_id.map_or(seen.clone(), |id| format!("{seen}, boot id {id}")))
         }
         (_, Some(error)) => (false, error.message),
@@ -180,32 +188,32 @@ pub fn outcome_in_words(outcome: &Outcome) -> (bool, String) {
     }
 }
 
-impl Event {
-    /// Who it is about (`None`: the run) and what happened, for a line that people read.
-    pub fn line(&self) -> (Option<&str>, String) {
+impl EventLine {
+    /// The worker or list that the event is about (`None`: the run), and what happened, in one line of text.
+    pub fn describe(&self) -> (Option<&str>, String) {
         let of = |scope: &Scope, text: String| format!("{}: {text}", scope.step);
-        match self {
-            Self::AttemptStarted { scope, attempt, purpose } => {
+        match &self.event {
+            Event::AttemptStarted { scope, attempt, purpose } => {
                 let purpose =
                     purpose.map_or_else(String::new, |purpose| format!(" ({})", purpose.replace('_', " ")));
-                let again = if *attempt > 1 { format!(", try {attempt}") } else { String::new() };
+                let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 (scope.who(), of(scope, format!("started{purpose}{again}")))
             }
-            Self::AttemptSucceeded { scope, seen, boot_id, took_ms, .. } => {
+            Event::AttemptSucceeded { scope, seen, boot_id, took_ms, .. } => {
                 let boot = boot_id
                     .as_ref()
-                    .map_or_else(String::new, |id| format!(", boot id {}", words::short_boot_id(id)));
-                let seen = words::one_line(seen);
-                (scope.who(), of(scope, format!("{seen}{boot} ({})", took_in_words(*took_ms))))
+                    .map_or_else(String::new, |id| format!(", boot id {}", text::short_boot_id(id)));
+                let seen = text::one_line(seen);
+                (scope.who(), of(scope, format!("{seen}{boot} ({})", describe_elapsed(*took_ms))))
             }
-            Self::AttemptFailed { scope, attempt, error, took_ms } => {
-                let span = took_in_words(*took_ms);
-                (scope.who(), of(scope, format!("try {attempt} failed after {span}: {}", error.message)))
+            Event::AttemptFailed { scope, attempt, error, took_ms } => {
+                let span = describe_elapsed(*took_ms);
+                (scope.who(), of(scope, format!("attempt {attempt} failed after {span}: {}", error.message)))
             }
-            Self::RetryScheduled { scope, due } => {
-                (scope.who(), of(scope, format!("tries again at {}", due.to_second())))
+            Event::RetryScheduled { scope, due } => {
+                (scope.who(), of(scope, format!("next attempt at {}", due.to_second())))
             }
-            Self::StepWaits { scope, opens, message, .. } => {
+            Event::StepWaits { scope, opens, message, .. } => {
                 let what = match (opens, message) {
                     (Some(at), _) => format!("waits until {}", at.to_second()),
                     (None, Some(message)) => format!("waits for an approval: {message}"),
@@ -213,64 +221,89 @@ impl Event {
                 };
                 (scope.who(), of(scope, what))
             }
-            Self::StepApproved { scope, by } => (scope.who(), of(scope, format!("approved by {by}"))),
-            Self::StepFailed { scope, error, ignored } => {
-                let ignored = if *ignored { " (ignored, as the plan says)" } else { "" };
+            Event::StepApproved { scope, by } => (scope.who(), of(scope, format!("approved by {by}"))),
+            Event::StepFailed { scope, error, ignored } => {
+                let ignored = if *ignored { " (ignored: on_failure)" } else { "" };
                 (scope.who(), of(scope, format!("failed{ignored}: {}", error.message)))
             }
-            Self::WorkerStarted { host, wave } => (Some(host), format!("starts (wave {wave})")),
-            Self::WorkerSucceeded { host, took_ms, .. } => {
-                (Some(host), format!("succeeded in {}", took_in_words(*took_ms)))
+            Event::WorkerStarted { host, wave } => (Some(host), format!("starts (wave {wave})")),
+            Event::WorkerSucceeded { host, took_ms, .. } => {
+                (Some(host), format!("succeeded in {}", describe_elapsed(*took_ms)))
             }
-            Self::WorkerFailed { host, error, .. } => (Some(host), format!("FAILED: {}", error.message)),
-            Self::RevertStarted { host } => (Some(host), "its steps are being undone".to_owned()),
-            Self::WorkerReverted { host } => (Some(host), "reverted: it is as it was".to_owned()),
-            Self::RevertStuck { host, error } => {
-                (Some(host), format!("REVERT STUCK, a person is needed: {}", error.message))
+            Event::WorkerFailed { host, error, .. } => (Some(host), format!("FAILED: {}", error.message)),
+            Event::RevertStarted { host } => {
+                (Some(host), "reverting: its finished steps are undone".to_owned())
             }
-            Self::WorkerRetried { host, by } => (Some(host), format!("retried by {by}")),
-            Self::WorkerSkipped { host, by } => (Some(host), format!("skipped by {by}; it stays as it is")),
-            Self::WorkerCancelled { host } => (Some(host), "takes no further part".to_owned()),
-            about_the_run => (None, about_the_run.run_line()),
+            Event::WorkerReverted { host } => {
+                (Some(host), "reverted: its finished steps were undone".to_owned())
+            }
+            Event::RevertStuck { host, error } => {
+                (Some(host), format!("REVERT STUCK, needs an operator: {}", error.message))
+            }
+            Event::WorkerRetried { host, by } => (Some(host), format!("retried by {by}")),
+            Event::WorkerSkipped { host, by } => (Some(host), format!("skipped by {by}; it stays as it is")),
+            Event::WorkerCancelled { host } => (Some(host), "cancelled: the run was aborted".to_owned()),
+            Event::RunStarted { plan, workers } => {
+                (None, format!("plan {plan} started on {}", counted(*workers as usize, "worker")))
+            }
+            Event::PreflightDone { ready, unusable, left_alone } => {
+                (None, describe_preflight(*ready, unusable, left_alone))
+            }
+            Event::WaveStarted { wave, waves, workers } => {
+                let workers = counted(*workers as usize, "worker");
+                (None, format!("wave {wave} of {waves} begins: {workers}"))
+            }
+            Event::WaveFinished { wave, waves, next_at } => {
+                (None, describe_wave_end(self.at, *wave, *waves, *next_at))
+            }
+            Event::InDoubt { attempt_id } => {
+                (None, format!("attempt {attempt_id} is in doubt: an operator has to say whether it ran"))
+            }
+            Event::DoubtResolved { attempt_id, how } => {
+                (None, format!("attempt {attempt_id} is no longer in doubt: {how}"))
+            }
+            Event::RunPaused { by, reason } => (None, format!("paused by {by}: {reason}")),
+            Event::RunInterrupted { by } => {
+                (None, format!("stopping ({by}): steps in flight are finished first"))
+            }
+            Event::RunResumed { by } => (None, format!("resumed by {by}")),
+            Event::RunHalted { reason } => (None, format!("HALTED: {reason}")),
+            Event::RunAborted { by, revert } => {
+                let revert = if *revert { "; started workers are reverted" } else { "" };
+                (None, format!("aborted by {by}{revert}"))
+            }
+            Event::RunFinished { state } => (None, format!("finished: {state}")),
         }
     }
+}
 
-    fn run_line(&self) -> String {
-        match self {
-            Self::RunStarted { plan, workers } => {
-                format!("plan {plan} started on {}", counted(*workers as usize, "worker"))
-            }
-            Self::PreflightDone { ready, unusable, left_alone } => {
-                let mut text = format!("preflight: {} ready", are(*ready as usize));
-                for (what, list) in [("cannot be used", unusable), ("left alone", left_alone)] {
-                    if !list.is_empty() {
-                        let each = list.iter().map(|one| format!("{} ({})", one.host, one.reason));
-                        text += &format!("; {what}: {}", words::some(each, 5));
-                    }
-                }
-                text
-            }
-            Self::WaveStarted { wave, waves, workers } => {
-                format!("wave {wave} of {waves} begins: {}", counted(*workers as usize, "worker"))
-            }
-            Self::WaveFinished { wave, next_at } => {
-                format!("wave {wave} has ended; what follows begins at {}", next_at.to_second())
-            }
-            Self::InDoubt { attempt_id } => {
-                format!("attempt {attempt_id} is in doubt: a person has to say whether it ran")
-            }
-            Self::DoubtResolved { attempt_id, how } => format!("attempt {attempt_id} is settled: {how}"),
-            Self::RunPaused { by, reason } => format!("paused by {by}: {reason}"),
-            Self::RunInterrupted { by } => format!("stopping ({by}): steps in flight are finished first"),
-            Self::RunResumed { by } => format!("resumed by {by}"),
-            Self::RunHalted { reason } => format!("HALTED: {reason}"),
-            Self::RunAborted { by, revert } => {
-                format!("aborted by {by}{}", if *revert { "; started workers are reverted" } else { "" })
-            }
-            Self::RunFinished { state } => format!("finished: {state}"),
-            // Every other event is about somebody.
-            _ => String::new(),
+fn describe_preflight(ready: u32, unusable: &[NotUsed], left_alone: &[NotUsed]) -> String {
+    let mut text = format!("preflight: {} ready", are(ready as usize));
+    for (what, list) in [("cannot be used", unusable), ("left alone", left_alone)] {
+        if !list.is_empty() {
+            let each = list.iter().map(|one| format!("{} ({})", one.host, one.reason));
+            text += &format!("; {what}: {}", text::some(each, 5));
         }
+    }
+    text
+}
+
+/// `wave 1 done; soaking 10 s, wave 2 at 17:25:07`.
+fn describe_wave_end(at: Time, wave: u32, waves: u32, next_at: Time) -> String {
+    let soak = next_at.0 - at.0;
+    let next =
+        if wave < waves { format!(", wave {} at {}", wave + 1, next_at.of_day(at)) } else { String::new() };
+    match soak {
+        1.. => format!("wave {wave} done; soaking {}{next}", describe_soak(soak)),
+        _ => format!("wave {wave} done"),
+    }
+}
+
+/// Up to a minute as in `10 s`, else as [`describe_span`].
+fn describe_soak(millis: i64) -> String {
+    match (millis + 999) / 1000 {
+        seconds @ ..60 => format!("{seconds} s"),
+        _ => describe_span(millis),
     }
 }
 

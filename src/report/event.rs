@@ -21,7 +21,7 @@ pub struct EventLine {
     pub seq: u64,
     /// When it was learnt.
     pub at: Time,
-    /// What.
+    /// What happened: `type` and the fields that belong to it.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -43,17 +43,17 @@ pub struct Scope {
 /// A worker that preflight could not use, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotUsed {
-    /// Which.
+    /// As in `workers.json`.
     pub host: String,
-    /// Why.
+    /// In one sentence, such as what kept it from being reached.
     pub reason: String,
 }
 
-/// What happened.
+/// What happened, by its `type`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// The run exists.
+    /// The run was stored; nothing has been done on a worker yet.
     RunStarted {
         /// The plan's name.
         plan: String,
@@ -66,35 +66,37 @@ pub enum Event {
         ready: u32,
         /// Who cannot be reached, or lacks something.
         unusable: Vec<NotUsed>,
-        /// Whom a person had disabled.
+        /// Workers that an operator had disabled before.
         left_alone: Vec<NotUsed>,
     },
-    /// A wave begins.
+    /// A wave begins: its workers may be started.
     WaveStarted {
-        /// From 1.
+        /// Counted from 1.
         wave: u32,
-        /// How many there are.
+        /// How many waves the run has.
         waves: u32,
-        /// How many workers it has.
+        /// How many workers the wave has.
         workers: u32,
     },
     /// All workers of a wave have ended.
     WaveFinished {
-        /// From 1.
+        /// Counted from 1.
         wave: u32,
-        /// The next one begins then.
+        /// How many waves the run has.
+        waves: u32,
+        /// When it has soaked: the next wave, or what follows the last one, begins then.
         next_at: Time,
     },
     /// A worker starts.
     WorkerStarted {
-        /// Which.
+        /// The worker.
         host: String,
-        /// Its wave, from 1.
+        /// Its wave, counted from 1.
         wave: u32,
     },
     /// An attempt is about to be carried out.
     AttemptStarted {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
         /// Counted from 1.
@@ -105,12 +107,12 @@ pub enum Event {
     },
     /// An attempt ended well.
     AttemptSucceeded {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
         /// Counted from 1.
         attempt: u32,
-        /// What was seen.
+        /// What was seen, in one line.
         seen: String,
         /// The boot id that was seen.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,155 +122,155 @@ pub enum Event {
     },
     /// An attempt did not end well; others may follow.
     AttemptFailed {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
         /// Counted from 1.
         attempt: u32,
-        /// Why.
+        /// What went wrong.
         error: ErrorView,
         /// Milliseconds since it was started.
         took_ms: i64,
     },
     /// Another attempt follows.
     RetryScheduled {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
-        /// When.
+        /// When the next attempt is issued.
         due: Time,
     },
     /// A `pause` or `approve` step was reached.
     StepWaits {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
-        /// It opens by itself then; absent: a person opens it.
+        /// When it opens by itself; absent: an operator opens it.
         #[serde(skip_serializing_if = "Option::is_none")]
         opens: Option<Time>,
-        /// It fails then.
+        /// When the step fails if it was not opened before; absent: never.
         #[serde(skip_serializing_if = "Option::is_none")]
         expires: Option<Time>,
-        /// What the plan says to the person.
+        /// What the plan says to the operator.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
-    /// A person approved.
+    /// An operator opened a step that waited for an approval.
     StepApproved {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
-        /// Who.
+        /// Who asked for it: `user@host`.
         by: String,
     },
     /// A step failed for good.
     StepFailed {
-        /// Which step.
+        /// Whose step: `list`, `host`, `step` and `kind`.
         #[serde(flatten)]
         scope: Scope,
-        /// Why.
+        /// What went wrong.
         error: ErrorView,
-        /// The plan says to go on.
+        /// The plan says `on_failure: ignore`: the worker continues with its next step.
         ignored: bool,
     },
-    /// The answer was lost, and a person has to say whether the command ran.
+    /// The answer was lost, and an operator has to say whether the command ran.
     InDoubt {
-        /// Which attempt.
+        /// The attempt, as `plan logs` counts them.
         attempt_id: u64,
     },
-    /// It is settled whether the command ran.
+    /// It is decided what becomes of an attempt that was in doubt.
     DoubtResolved {
-        /// Which attempt.
+        /// The attempt, as `plan logs` counts them.
         attempt_id: u64,
         /// `repeat`, `rerun`, `done` or `skip`.
         how: &'static str,
     },
     /// All steps of a worker ended well.
     WorkerSucceeded {
-        /// Which.
+        /// The worker.
         host: String,
         /// Milliseconds since it was started.
         took_ms: i64,
-        /// Before the reboot.
+        /// Its boot id before the reboot.
         boot_id_before: Option<String>,
-        /// After it.
+        /// Its boot id after the reboot.
         boot_id_after: Option<String>,
     },
-    /// A worker failed.
+    /// A worker failed: a step of it did, for good.
     WorkerFailed {
-        /// Which.
+        /// The worker.
         host: String,
-        /// At which step.
+        /// The id of the step that failed; `null`: it was not usable at preflight.
         step: Option<String>,
-        /// Why.
+        /// What went wrong.
         error: ErrorView,
     },
-    /// Its steps are being undone.
+    /// The finished steps of a worker are being undone.
     RevertStarted {
-        /// Which.
+        /// The worker.
         host: String,
     },
-    /// It is as it was.
+    /// The finished steps of a worker were undone.
     WorkerReverted {
-        /// Which.
+        /// The worker.
         host: String,
     },
-    /// Undoing failed.
+    /// Undoing a step failed; the worker needs an operator.
     RevertStuck {
-        /// Which.
+        /// The worker.
         host: String,
-        /// Why.
+        /// What went wrong.
         error: ErrorView,
     },
-    /// A person lets it go on.
+    /// An operator lets a failed worker continue at its failed step.
     WorkerRetried {
-        /// Which.
+        /// The worker.
         host: String,
-        /// Who.
+        /// Who asked for it: `user@host`.
         by: String,
     },
-    /// A person takes it out.
+    /// An operator gives a failed worker up: it no longer counts as failed.
     WorkerSkipped {
-        /// Which.
+        /// The worker.
         host: String,
-        /// Who.
+        /// Who asked for it: `user@host`.
         by: String,
     },
-    /// It takes no further part in an aborted run.
+    /// A worker takes no further part in an aborted run.
     WorkerCancelled {
-        /// Which.
+        /// The worker.
         host: String,
     },
-    /// Nobody is admitted until somebody resumes.
+    /// No further worker is started until the run is resumed.
     RunPaused {
-        /// Who or what.
+        /// Who asked for it, or what.
         by: String,
-        /// Why.
+        /// What `plan status` shows as the reason.
         reason: String,
     },
-    /// A signal.
+    /// A signal stops the run: steps in flight are finished first.
     RunInterrupted {
-        /// Which signal, or who.
+        /// The signal, such as `SIGINT`, or who asked for it.
         by: String,
     },
-    /// A controller goes on.
+    /// A controller continues the run.
     RunResumed {
-        /// Who.
+        /// Who asked for it: `user@host`.
         by: String,
     },
-    /// It cannot go on by itself.
+    /// The run cannot continue without an operator.
     RunHalted {
-        /// Why.
+        /// What has to be fixed first.
         reason: String,
     },
-    /// A person ends it.
+    /// An operator ends the run for good.
     RunAborted {
-        /// Who.
+        /// Who asked for it: `user@host`.
         by: String,
         /// Workers that were started are reverted first.
         revert: bool,
     },
-    /// The end.
+    /// The run has ended for good.
     RunFinished {
         /// `succeeded`, `failed` or `aborted`.
         state: &'static str,
@@ -317,7 +319,7 @@ mod tests {
             if let Err(error) = events.validate(&value) {
                 panic!("{error}: {value:#}");
             }
-            assert!(!line.event.line().1.is_empty(), "{value:#}");
+            assert!(!line.describe().1.is_empty(), "{value:#}");
         }
         for kind in ["run_started", "attempt_started", "attempt_failed", "worker_failed", "run_halted"] {
             assert!(kinds.contains(kind), "no {kind} in {kinds:?}");

@@ -1,5 +1,5 @@
-//! Facts in, view changed. The engine's own replay says in which state each worker is; what people
-//! want to see besides (times, tries, boot ids) is kept here.
+//! Facts in, view changed. The engine's own replay says in which state each worker is; what an
+//! operator wants to see besides (times, attempts, boot ids) is kept here.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{StepKind, counted};
 
 use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
-use super::{Time, words};
+use super::{Time, text};
 
 /// What a view needs to know besides the graph and the facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ impl RunView {
             left_disabled: Vec::new(),
             resumable: true,
             counts: Counts { total, queued: total, ..Counts::default() },
-            rollout: RunState::new(graph, Options::default()),
+            run_state: RunState::new(graph, Options::default()),
             open_attempts: HashMap::new(),
             attempt: None,
-            tries: HashMap::new(),
+            attempts: HashMap::new(),
             boot_id_read: HashSet::new(),
             orphaned: false,
         }
@@ -80,7 +80,7 @@ impl RunView {
 
     /// The compiled plan.
     pub fn graph(&self) -> &RolloutGraph {
-        self.rollout.graph()
+        self.run_state.graph()
     }
 
     /// The worker with this index.
@@ -88,7 +88,7 @@ impl RunView {
         &self.workers[target.0 as usize]
     }
 
-    /// No process carries the run out: what would be `running` is `interrupted`.
+    /// Whether no controller is running it: what would be `running` is `interrupted` then.
     pub fn set_orphaned(&mut self, orphaned: bool) {
         self.orphaned = orphaned;
     }
@@ -99,20 +99,20 @@ impl RunView {
     /// # Errors
     /// The fact cannot follow the ones before it; the view is as it was.
     pub fn fold(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
-        self.rollout.replay(stamped.at, &stamped.fact)?;
+        self.run_state.replay(stamped.at, &stamped.fact)?;
         let at = stamped.at;
         let touched = self.note(at, &stamped.fact);
         match touched {
-            Touched::Nobody => {}
+            Touched::None => {}
             Touched::Lane(Lane::Worker(target)) => self.restate(target, at),
             Touched::Lane(_) => {}
             Touched::All => {
-                for target in self.rollout.graph().target_indices() {
+                for target in self.run_state.graph().target_indices() {
                     self.restate(target, at);
                 }
             }
         }
-        (self.counts.failures, self.counts.failures_allowed) = self.rollout.failures();
+        (self.counts.failures, self.counts.failures_allowed) = self.run_state.failures();
         Ok(())
     }
 
@@ -124,44 +124,44 @@ impl RunView {
         self.reason = reason;
         self.resumable = !state.is_final();
         let host = |target: TargetIx| self.workers[target.0 as usize].host.clone();
-        self.left_disabled = self.rollout.left_disabled().into_iter().map(host).collect();
-        let open = self.rollout.wave();
-        for target in self.rollout.graph().target_indices() {
+        self.left_disabled = self.run_state.left_disabled().into_iter().map(host).collect();
+        let open = self.run_state.wave();
+        for target in self.run_state.graph().target_indices() {
             let worker = &mut self.workers[target.0 as usize];
             // Workers of later waves all wait for the same: saying so once is enough.
             if worker.state == PublicWorkerState::Queued && Some(worker.wave) <= open.map(|wave| wave + 1) {
-                let verdict = self.rollout.verdict(target, at);
-                worker.waits_for = verdict.map(|verdict| verdict.describe(self.rollout.graph()));
+                let verdict = self.run_state.verdict(target, at);
+                worker.waits_for = verdict.map(|verdict| verdict.describe(self.run_state.graph()));
             }
         }
     }
 
     fn status(&self) -> (PublicRunState, Option<String>) {
-        let graph = self.rollout.graph();
-        let status = self.rollout.status();
+        let graph = self.run_state.graph();
+        let status = self.run_state.status();
         let reason = match &status {
             RunStatus::Finished(_) => None,
-            RunStatus::Halted(reason) => Some(halt_in_words(reason, graph)),
+            RunStatus::Halted(reason) => Some(describe_halt(reason, graph)),
             RunStatus::Interrupted => Some("stopped by a signal".to_owned()),
             RunStatus::Paused(reason) => Some(reason.clone()),
             RunStatus::WaitsForPeople { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
-                    format!("{} waits for an approval", words::step_of(graph, *lane, *step))
+                    format!("{} waits for an approval", text::step_of(graph, *lane, *step))
                 });
                 let undecided = undecided.iter().map(|(_, lane, step)| {
-                    format!("{} is in doubt: did it run?", words::step_of(graph, *lane, *step))
+                    format!("{} is in doubt: did it run?", text::step_of(graph, *lane, *step))
                 });
-                Some(words::some(gates.chain(undecided), 3))
+                Some(text::some(gates.chain(undecided), 3))
             }
-            RunStatus::Busy if self.orphaned => Some("nobody carries it out".to_owned()),
-            RunStatus::Busy => self.rollout.paused().map(str::to_owned),
+            RunStatus::Busy if self.orphaned => Some("no controller is running it".to_owned()),
+            RunStatus::Busy => self.run_state.paused().map(str::to_owned),
         };
         (PublicRunState::of(&status, self.orphaned), reason)
     }
 
     /// The worker's state from the engine.
     fn restate(&mut self, target: TargetIx, at: Millis) {
-        let state = self.rollout.public_worker_state(target);
+        let state = self.run_state.public_worker_state(target);
         let worker = &mut self.workers[target.0 as usize];
         if worker.state == state {
             return;
@@ -197,7 +197,7 @@ impl RunView {
                 Touched::Lane(Lane::Worker(*target))
             }
             Fact::Issued { attempt, lane, step, intent } => {
-                let number = self.next_try(*lane, *step, intent);
+                let number = self.next_attempt(*lane, *step, intent);
                 let issued =
                     Attempt { lane: *lane, step: *step, intent: intent.clone(), attempt: number, since: at };
                 self.at_step(*lane, *step, Some(number), at);
@@ -214,9 +214,9 @@ impl RunView {
             }
             Fact::GateClosed { lane, step, opens, .. } => {
                 self.at_step(*lane, *step, Some(1), at);
-                let words = gate_in_words(self.rollout.graph(), *lane, *step, *opens);
+                let gate = describe_gate(self.run_state.graph(), *lane, *step, *opens);
                 if let Lane::Worker(target) = lane {
-                    self.workers[target.0 as usize].waits_for = Some(words);
+                    self.workers[target.0 as usize].waits_for = Some(gate);
                 }
                 Touched::Lane(*lane)
             }
@@ -233,9 +233,9 @@ impl RunView {
                 Touched::Lane(Lane::Worker(*target))
             }
             Fact::RevertStarted { target } | Fact::Retried { target, .. } => {
-                // Undos and a person's retry count from 1 again.
+                // Undos and an operator's retry count from 1 again.
                 let lane = Lane::Worker(*target);
-                self.tries.retain(|(of, _), _| *of != lane);
+                self.attempts.retain(|(of, _), _| *of != lane);
                 self.workers[target.0 as usize].attempt = None;
                 Touched::Lane(lane)
             }
@@ -245,7 +245,7 @@ impl RunView {
             | Fact::WorkerCancelled { target } => Touched::Lane(Lane::Worker(*target)),
             Fact::WaveStarted { wave } => {
                 self.wave = Some(wave + 1);
-                Touched::Nobody
+                Touched::None
             }
             Fact::InDoubt { .. }
             | Fact::InDoubtResolved { .. }
@@ -264,7 +264,7 @@ impl RunView {
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
             | Fact::Paused { .. }
-            | Fact::Halted { .. } => Touched::Nobody,
+            | Fact::Halted { .. } => Touched::None,
         }
     }
 
@@ -280,7 +280,7 @@ impl RunView {
     }
 
     fn note_outcome(&mut self, outcome: &Outcome) -> Touched {
-        let Some(attempt) = &self.attempt else { return Touched::Nobody };
+        let Some(attempt) = &self.attempt else { return Touched::None };
         let lane = attempt.lane;
         if let (Lane::Worker(target), Outcome::Ok { evidence }) = (lane, outcome) {
             let worker = &mut self.workers[target.0 as usize];
@@ -303,7 +303,7 @@ impl RunView {
                 worker.error = None;
             }
         }
-        if let Some(error) = words::error_of(outcome) {
+        if let Some(error) = text::error_of(outcome) {
             self.note_error(lane, error);
         }
         Touched::Lane(lane)
@@ -317,7 +317,7 @@ impl RunView {
 
     fn at_step(&mut self, lane: Lane, step: u32, attempt: Option<u32>, at: Millis) {
         let Lane::Worker(target) = lane else { return };
-        let id = &self.rollout.graph().plan.steps[step as usize].id;
+        let id = &self.run_state.graph().plan.steps[step as usize].id;
         let worker = &mut self.workers[target.0 as usize];
         if worker.step.as_ref() != Some(id) {
             worker.step = Some(id.clone());
@@ -327,25 +327,25 @@ impl RunView {
         worker.step_since = Some(Time(at));
     }
 
-    /// Which try it is that is issued now, counted from 1. Reading the boot id belongs to the try that
-    /// follows it.
-    fn next_try(&mut self, lane: Lane, step: u32, intent: &Intent) -> u32 {
-        let tries = self.tries.entry((lane, step)).or_default();
+    /// The number of the attempt that is issued now, counted from 1. Reading the boot id is part of the attempt
+    /// that follows it.
+    fn next_attempt(&mut self, lane: Lane, step: u32, intent: &Intent) -> u32 {
+        let attempts = self.attempts.entry((lane, step)).or_default();
         let continues = matches!(intent, Intent::Reboot { .. }) && self.boot_id_read.remove(&(lane, step));
         if !continues {
-            *tries += 1;
+            *attempts += 1;
         }
-        *tries
+        *attempts
     }
 }
 
 enum Touched {
-    Nobody,
+    None,
     Lane(Lane),
     All,
 }
 
-fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Millis>) -> String {
+fn describe_gate(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Millis>) -> String {
     let step = &graph.steps(lane)[step as usize];
     match (opens, &step.kind) {
         (Some(at), _) => format!("until {}", Time(at).to_second()),
@@ -354,16 +354,16 @@ fn gate_in_words(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Mill
     }
 }
 
-pub(super) fn halt_in_words(reason: &HaltReason, graph: &RolloutGraph) -> String {
+pub(super) fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String {
     match reason {
         HaltReason::TooManyFailures { failed, allowed } => {
-            format!("{} failed, and the plan allows {allowed}", counted(*failed as usize, "worker"))
+            format!("{} failed (max_failures: {allowed})", counted(*failed as usize, "worker"))
         }
         HaltReason::LaneFailed { lane, step, error } => {
-            format!("{} failed: {}", words::step_of(graph, *lane, *step), error.message)
+            format!("{} failed: {}", text::step_of(graph, *lane, *step), error.message)
         }
         HaltReason::NobodyAdmissible { target, reason } => {
-            format!("nobody can start; {}: {reason}", graph.host(*target))
+            format!("no worker can start; {}: {reason}", graph.host(*target))
         }
     }
 }
@@ -402,20 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_counted_and_reading_the_boot_id_is_part_of_one() {
+    fn attempts_are_counted_and_reading_the_boot_id_is_part_of_one() {
         let (facts, mut view) = rolled(1, |_| None);
-        let mut tries = Vec::new();
+        let mut attempts = Vec::new();
         for stamped in &facts {
             view.fold(stamped).unwrap();
             if let Fact::Issued { step, .. } = stamped.fact {
-                tries.push((step, view.workers[0].attempt.unwrap()));
+                attempts.push((step, view.workers[0].attempt.unwrap()));
             }
         }
-        assert_eq!(tries, [(0, 1), (0, 1), (1, 1)]);
+        assert_eq!(attempts, [(0, 1), (0, 1), (1, 1)]);
     }
 
     #[test]
-    fn a_run_that_nobody_carries_out_is_interrupted() {
+    fn a_run_without_a_controller_is_interrupted() {
         let (facts, mut view) = rolled(3, |_| None);
         for stamped in &facts[..facts.len() / 2] {
             view.fold(stamped).unwrap();

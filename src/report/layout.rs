@@ -5,15 +5,15 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::engine::Millis;
 
 use super::view::{RunView, WorkerView};
-use super::{span_in_words, words};
+use super::{describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
-/// At most so many failures stand on top.
+/// At most this many failures stand on top.
 const FAILURES: usize = 5;
-/// The bar is at most so wide.
+/// The bar has at most this many columns.
 const BAR: usize = 40;
 
-/// The rows for a terminal of so many columns and lines, at least one and at most `height`. No row is
+/// The rows for a terminal of `width` columns and `height` lines: at least one and at most `height` rows. No row is
 /// wider than `width`. With `color` failures are red and the bar is green (ANSI).
 pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool) -> Vec<String> {
     let paint = |row: String, code: &str| {
@@ -27,11 +27,11 @@ pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool
     for worker in &failed[..shown] {
         let error = worker.error.as_ref().map_or("failed", |error| error.message.as_str());
         let step = worker.step.as_deref().unwrap_or("preflight");
-        let row = format!("FAILED {}  {step}: {}", worker.host, words::one_line(error));
+        let row = format!("FAILED {}  {step}: {}", worker.host, text::one_line(error));
         top.push(paint(cut(&row, width), "31"));
     }
     if failed.len() > shown && shown > 0 {
-        top.push(paint(cut(&format!("       and {} more have failed", failed.len() - shown), width), "31"));
+        top.push(paint(cut(&format!("       and {} more failed", failed.len() - shown), width), "31"));
     }
     let mut bottom = Vec::new();
     if room > top.len() + 2
@@ -50,7 +50,7 @@ pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool
         top.push(cut(&active_row(at, worker, hosts, steps), width));
     }
     if more {
-        top.push(cut(&format!("  and {} more are under way", active.len() - shown), width));
+        top.push(cut(&format!("  and {} more active", active.len() - shown), width));
     }
     top.extend(bottom);
     top.push(paint(bar(at, view, width), "32"));
@@ -59,7 +59,7 @@ pub fn rows(at: Millis, view: &RunView, width: usize, height: usize, color: bool
 
 fn step_of(worker: &WorkerView) -> String {
     match (&worker.step, worker.attempt) {
-        (Some(step), Some(attempt)) if attempt > 1 => format!("{step} (try {attempt})"),
+        (Some(step), Some(attempt)) if attempt > 1 => format!("{step} (attempt {attempt})"),
         (Some(step), _) => step.clone(),
         (None, _) => "starts".to_owned(),
     }
@@ -67,14 +67,14 @@ fn step_of(worker: &WorkerView) -> String {
 
 fn active_row(at: Millis, worker: &WorkerView, hosts: usize, steps: usize) -> String {
     let span = worker.step_since.or(worker.started_at).map_or(0, |since| at - since.0);
-    let span = span_in_words(span);
+    let span = describe_span(span);
     let what = match (worker.state, &worker.waits_for, &worker.error) {
         (PublicWorkerState::Running, _, None) => String::new(),
         (PublicWorkerState::Running, _, Some(error)) => {
-            format!("before: {}", words::one_line(&error.message))
+            format!("last attempt: {}", text::one_line(&error.message))
         }
-        (state, Some(waits), _) => format!("{} {}", state.words(), words::one_line(waits)),
-        (state, None, Some(error)) => format!("{}: {}", state.words(), words::one_line(&error.message)),
+        (state, Some(waits), _) => format!("{} {}", state.words(), text::one_line(waits)),
+        (state, None, Some(error)) => format!("{}: {}", state.words(), text::one_line(&error.message)),
         (state, None, None) => state.words().to_owned(),
     };
     let row =
@@ -86,12 +86,12 @@ fn waiting(view: &RunView) -> Option<String> {
     if let (PublicRunState::Paused | PublicRunState::Halted | PublicRunState::Waiting, Some(reason)) =
         (view.state, &view.reason)
     {
-        return Some(format!("{}: {}", view.state.as_str(), words::one_line(reason)));
+        return Some(format!("{}: {}", view.state.as_str(), text::one_line(reason)));
     }
     let queued = view.counts.queued;
     let first = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Queued)?;
     let why = first.waits_for.as_ref().map_or_else(String::new, |waits| format!("; {} {waits}", first.host));
-    Some(format!("{queued} to come{}", words::one_line(&why)))
+    Some(format!("{queued} queued{}", text::one_line(&why)))
 }
 
 /// `[######......] 3/12  wave 1/3  1 failed  2m 05s  about 6m left`
@@ -105,11 +105,11 @@ fn bar(at: Millis, view: &RunView, width: usize) -> String {
         text += &format!("  wave {wave}/{}", view.waves);
     }
     if counts.failures > 0 {
-        text += &format!("  {} failed, {} allowed", counts.failures, counts.failures_allowed);
+        text += &format!("  {} failed (max_failures: {})", counts.failures, counts.failures_allowed);
     }
-    text += &format!("  {}", span_in_words(view.finished_at.map_or(at, |end| end.0) - view.started_at.0));
+    text += &format!("  {}", describe_span(view.finished_at.map_or(at, |end| end.0) - view.started_at.0));
     if let Some(left) = estimate(at, view) {
-        text += &format!("  about {} left", span_in_words(left));
+        text += &format!("  about {} left", describe_span(left));
     }
     let room = width.saturating_sub(text.width() + 2).min(BAR);
     if room < 4 {
@@ -119,7 +119,7 @@ fn bar(at: Millis, view: &RunView, width: usize) -> String {
     format!("[{}{}]{text}", "#".repeat(filled), ".".repeat(room - filled))
 }
 
-/// Milliseconds that are left, from how fast workers ended so far.
+/// Milliseconds that are left, by how fast workers ended until now.
 fn estimate(at: Millis, view: &RunView) -> Option<Millis> {
     let counts = &view.counts;
     let left = Millis::from(counts.queued + counts.active);
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::report::testing::{rolled, rolled_with, some_fail};
 
-    /// The view in the middle of a run of so many workers, `k` at a time.
+    /// The view in the middle of a run of `workers` workers, `k` at a time.
     fn middle(workers: usize, k: u64) -> (Millis, RunView) {
         let (facts, mut view) = rolled_with(workers, k, some_fail);
         let half = facts.len() / 2;

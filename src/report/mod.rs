@@ -1,9 +1,10 @@
 //! Folds the facts of a run into a view of it, and shows both: plain lines, JSON, or a live terminal.
 //!
 //! A [`RunView`] is made of facts alone, so that it is the same in the process that carries the run
-//! out, after a crash, and in another process that looks on. [`Event`]s are the public vocabulary: the
+//! out, after a crash, and in another process that only watches. [`Event`]s are the public vocabulary: the
 //! stored facts may change their form, these only grow. This room must not know where facts come from,
-//! and nothing that it does can influence a run.
+//! with which commands an operator acts (it names [`Suggestion`]s), and nothing that it does can influence
+//! a run.
 
 mod closing;
 mod derive;
@@ -14,24 +15,26 @@ mod layout;
 mod plain;
 mod reporter;
 mod screen;
+mod suggestion;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 mod time;
 mod view;
-mod words;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
 pub use closing::{closing, status_text};
-pub use derive::{event_of, outcome_in_words};
+pub use derive::{describe_outcome, event_of, purpose};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
 pub use fold::RunInfo;
 pub use json::JsonLines;
 pub use layout::rows;
 pub use plain::Plain;
-pub use reporter::{Reporter, Reporters};
+pub use reporter::Reporter;
+pub use suggestion::{Hint, Suggestion};
 pub use terminal::Terminal;
-pub use time::{Time, span_in_words, took_in_words};
+pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::wrapped;

@@ -4,20 +4,27 @@ use std::io::Write;
 
 use crate::engine::{Millis, Stamped};
 
-use super::{Reporter, RunView, closing, event_of, words};
+use super::{Hint, Reporter, RunView, closing, event_of, text};
 
 /// Writes one line per event, then the closing report. After the first error (a closed pipe) it is
-/// silent: the run goes on.
+/// silent: the run continues.
 #[derive(Debug)]
 pub struct Plain<W> {
     out: Option<W>,
     quiet: bool,
+    hint: Option<Hint>,
 }
 
 impl<W: Write + Send> Plain<W> {
     /// Writes to `out`; `quiet`: only the closing report.
     pub fn new(out: W, quiet: bool) -> Self {
-        Self { out: Some(out), quiet }
+        Self { out: Some(out), quiet, hint: None }
+    }
+
+    /// Also says in the closing report what an operator can do next.
+    #[must_use]
+    pub fn with_hints(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
     }
 
     fn write(&mut self, text: &str) {
@@ -32,9 +39,9 @@ impl<W: Write + Send> Plain<W> {
 /// The line of an event: `2026-11-22T23:15:02Z  w1  reboot: started`.
 pub(super) fn line(stamped: &Stamped, view: &RunView) -> Option<String> {
     let event = event_of(stamped, view)?;
-    let (who, what) = event.event.line();
+    let (who, what) = event.describe();
     let who = who.unwrap_or("run");
-    Some(format!("{}  {who}  {}\n", event.at.to_second(), words::one_line(&what)))
+    Some(format!("{}  {who}  {}\n", event.at.to_second(), text::one_line(&what)))
 }
 
 impl<W: Write + Send> Reporter for Plain<W> {
@@ -47,7 +54,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
-        self.write(&format!("\n{}", closing(at, view)));
+        self.write(&format!("\n{}", closing(at, view, self.hint)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What somebody who shows a run implements.
+//! The trait behind which a run is shown: as lines, as JSON, on a terminal.
 
 use crate::engine::{Millis, Stamped};
 
@@ -15,22 +15,4 @@ pub trait Reporter: Send {
 
     /// Nothing more comes from this process. `view` is refreshed.
     fn finish(&mut self, at: Millis, view: &RunView);
-}
-
-/// Several at once.
-#[derive(Default)]
-pub struct Reporters(pub Vec<Box<dyn Reporter>>);
-
-impl Reporter for Reporters {
-    fn fact(&mut self, stamped: &Stamped, view: &RunView) {
-        self.0.iter_mut().for_each(|reporter| reporter.fact(stamped, view));
-    }
-
-    fn tick(&mut self, at: Millis, view: &RunView) {
-        self.0.iter_mut().for_each(|reporter| reporter.tick(at, view));
-    }
-
-    fn finish(&mut self, at: Millis, view: &RunView) {
-        self.0.iter_mut().for_each(|reporter| reporter.finish(at, view));
-    }
 }

@@ -43,7 +43,7 @@ impl Screen {
     pub(super) fn stdout() -> Self {
         Self::new(size, |text| {
             let mut out = std::io::stdout().lock();
-            // A terminal that has gone away is nobody's problem: the run goes on.
+            // A terminal that has gone away stops nothing: the run continues.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         })
     }

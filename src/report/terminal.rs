@@ -8,9 +8,9 @@ use crate::engine::{Fact, Millis, Stamped};
 
 use super::layout::cut;
 use super::screen::{self, Screen};
-use super::{Reporter, RunView, closing, event_of, rows, words, wrapped};
+use super::{Hint, Reporter, RunView, closing, event_of, rows, text, wrapped};
 
-/// Draws at most so often per second.
+/// Draws at most this often per second.
 const HERTZ: u8 = 10;
 
 /// Draws the live view on a terminal. Callers use [`super::Plain`] where there is none, or where
@@ -22,6 +22,7 @@ pub struct Terminal {
     size: Size,
     color: bool,
     drawn: Millis,
+    hint: Option<Hint>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,14 @@ impl Terminal {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
-        Self { bar, size, color, drawn: 0 }
+        Self { bar, size, color, drawn: 0, hint: None }
+    }
+
+    /// Also says in the closing report what an operator can do next.
+    #[must_use]
+    pub fn with_hints(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
     }
 
     fn draw(&mut self, at: Millis, view: &RunView) {
@@ -83,8 +91,8 @@ impl Reporter for Terminal {
         if scrolls_by(&stamped.fact)
             && let Some(event) = event_of(stamped, view)
         {
-            let (who, what) = event.event.line();
-            let what = words::one_line(&what);
+            let (who, what) = event.describe();
+            let what = text::one_line(&what);
             self.scroll_by(&match who {
                 Some(who) => format!("{who}  {what}"),
                 None => what,
@@ -101,8 +109,8 @@ impl Reporter for Terminal {
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
-        // Not cut, and not through the bar, which fills lines up with spaces: people copy from this.
-        let text = closing(at, view);
+        // Not cut, and not through the bar, which fills lines up with spaces: an operator copies from this.
+        let text = closing(at, view, self.hint);
         if matches!(self.size, Size::OfStdout) {
             self.bar.finish_and_clear();
             let mut out = std::io::stdout().lock();
@@ -123,7 +131,7 @@ impl Drop for Terminal {
     }
 }
 
-/// What stays readable above the rows: beginnings of waves, ends of workers, and what people decide.
+/// What stays readable above the rows: beginnings of waves, ends of workers, and what operators decide.
 fn scrolls_by(fact: &Fact) -> bool {
     matches!(
         fact,

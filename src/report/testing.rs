@@ -1,4 +1,4 @@
-//! Whole runs without a world, and a terminal made of memory, for the tests of this room.
+//! Whole runs without workers, and a terminal in memory, for the tests of this room.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,14 +22,14 @@ pub(crate) fn boot_id(worker: u32, boot: u32) -> String {
 }
 
 /// `w2` never comes back.
-pub(crate) fn some_fail(order: &AttemptSpec) -> Option<Outcome> {
+pub(crate) fn some_fail(spec: &AttemptSpec) -> Option<Outcome> {
     let error = StepError {
         kind: ErrorKind::TimedOut,
         message: "it has not come back within 5m".into(),
         output: Some("ssh: connect to host w2 port 22: Connection timed out\n".into()),
     };
-    let second = matches!(order.lane, Lane::Worker(target) if target.0 == 1);
-    let waits = matches!(order.intent, Intent::AwaitBoot { .. });
+    let second = matches!(spec.lane, Lane::Worker(target) if target.0 == 1);
+    let waits = matches!(spec.intent, Intent::AwaitBoot { .. });
     (second && waits).then_some(Outcome::Failed { error })
 }
 
@@ -65,22 +65,22 @@ pub(crate) fn play(
     let checks = (0..workers)
         .map(|n| Check::Ready { boot_id: boot_id(n, 0), state_dir: "/var/lib/maand".into() })
         .collect();
-    let mut rollout = RunState::new(graph, Options::default());
+    let mut run = RunState::new(graph, Options::default());
     let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
     let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
     let mut stamped: Vec<Stamped> = Vec::new();
     let mut at = START;
     while let Some(fact) = todo.pop_front() {
         at += 1500;
-        let consequences = rollout.apply(at, fact).unwrap();
-        for fact in consequences.facts {
+        let decision = run.apply(at, fact).unwrap();
+        for fact in decision.facts {
             stamped.push(Stamped { seq: stamped.len() as u64 + 1, at, epoch: 1, fact });
         }
-        for effect in consequences.effects {
+        for effect in decision.effects {
             match effect {
-                Effect::Execute(order) => {
-                    let outcome = fails(&order).unwrap_or_else(|| well(&order));
-                    todo.push_back(Fact::Finished { attempt: order.attempt, outcome });
+                Effect::Execute(spec) => {
+                    let outcome = fails(&spec).unwrap_or_else(|| well(&spec));
+                    todo.push_back(Fact::Finished { attempt: spec.attempt, outcome });
                 }
                 Effect::Wake { timer, .. } => todo.push_back(Fact::Due { timer }),
                 Effect::Observe { jobs } => {
@@ -89,15 +89,15 @@ pub(crate) fn play(
             }
         }
     }
-    assert_ne!(rollout.status(), RunStatus::Busy);
+    assert_ne!(run.status(), RunStatus::Busy);
     stamped
 }
 
-fn well(order: &AttemptSpec) -> Outcome {
-    let AttemptSpec { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = order else {
+fn well(spec: &AttemptSpec) -> Outcome {
+    let AttemptSpec { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = spec else {
         return Outcome::Ok { evidence: Evidence::Said { text: "done".into() } };
     };
-    let evidence = match &order.intent {
+    let evidence = match &spec.intent {
         Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
         Intent::Reboot { .. } => Evidence::Departed,
         Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },

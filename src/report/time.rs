@@ -1,4 +1,4 @@
-//! Times and spans as people and programs read them.
+//! Times and spans as text and in JSON.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,20 @@ impl Time {
         }
     }
 
-    /// To the second, for lines that people read: `2026-11-22T23:15:02Z`.
+    /// To the second, for lines of text: `2026-11-22T23:15:02Z`.
     pub fn to_second(self) -> String {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(time) => format!("{time:.0}"),
             Err(_) => "-".to_owned(),
+        }
+    }
+
+    /// The time of day in UTC, for a line that begins with the time `now`: `23:15:02`; a day or more later as
+    /// [`Time::to_second`].
+    pub(super) fn of_day(self, now: Self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) if self.0 - now.0 < 86_400_000 => time.strftime("%H:%M:%S").to_string(),
+            _ => self.to_second(),
         }
     }
 }
@@ -45,8 +54,8 @@ impl JsonSchema for Time {
     }
 }
 
-/// A span in words of at most two units: `42s`, `3m 05s`, `2h 10m`, `4d 03h`.
-pub fn span_in_words(millis: Millis) -> String {
+/// A span in at most two units: `42s`, `3m 05s`, `2h 10m`, `4d 03h`.
+pub fn describe_span(millis: Millis) -> String {
     let seconds = millis.max(0) / 1000;
     match (seconds / 86_400, seconds / 3600, seconds / 60) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -57,10 +66,10 @@ pub fn span_in_words(millis: Millis) -> String {
 }
 
 /// How long something took that has ended: below ten seconds with a tenth (`0.4s`), else as
-/// [`span_in_words`].
-pub fn took_in_words(millis: Millis) -> String {
+/// [`describe_span`].
+pub fn describe_elapsed(millis: Millis) -> String {
     let tenths = millis.max(0) / 100;
-    if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { span_in_words(millis) }
+    if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { describe_span(millis) }
 }
 
 #[cfg(test)]
@@ -72,14 +81,14 @@ mod tests {
         assert_eq!(Time(1_795_392_900_007).rfc3339(), "2026-11-23T00:15:00.007Z");
         assert_eq!(Time(1_795_392_900_007).to_second(), "2026-11-23T00:15:00Z");
         assert_eq!(Time(i64::MAX).rfc3339(), "-");
-        assert_eq!(span_in_words(-5), "0s");
-        assert_eq!(span_in_words(42_999), "42s");
-        assert_eq!(took_in_words(-5), "0.0s");
-        assert_eq!(took_in_words(449), "0.4s");
-        assert_eq!(took_in_words(9_999), "9.9s");
-        assert_eq!(took_in_words(10_000), "10s");
-        assert_eq!(span_in_words(185_000), "3m 05s");
-        assert_eq!(span_in_words(7_805_000), "2h 10m");
-        assert_eq!(span_in_words(4 * 86_400_000 + 3 * 3_600_000), "4d 03h");
+        assert_eq!(describe_span(-5), "0s");
+        assert_eq!(describe_span(42_999), "42s");
+        assert_eq!(describe_elapsed(-5), "0.0s");
+        assert_eq!(describe_elapsed(449), "0.4s");
+        assert_eq!(describe_elapsed(9_999), "9.9s");
+        assert_eq!(describe_elapsed(10_000), "10s");
+        assert_eq!(describe_span(185_000), "3m 05s");
+        assert_eq!(describe_span(7_805_000), "2h 10m");
+        assert_eq!(describe_span(4 * 86_400_000 + 3 * 3_600_000), "4d 03h");
     }
 }

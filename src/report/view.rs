@@ -26,7 +26,7 @@ pub struct RunView {
     pub run: String,
     /// The plan's name.
     pub plan: String,
-    /// Where it stands.
+    /// Where the run stands.
     pub state: PublicRunState,
     /// Why it is halted or paused, or what it waits for.
     pub reason: Option<String>,
@@ -38,17 +38,17 @@ pub struct RunView {
     pub wave: Option<u32>,
     /// How many waves there are.
     pub waves: u32,
-    /// Every selected worker, in the order in which they are taken.
+    /// Every selected worker, in the order in which they are started.
     pub workers: Vec<WorkerView>,
     /// Hosts that this run has, or may have, left in `disabled.json`.
     pub left_disabled: Vec<String>,
-    /// `maand plan resume` can go on with it.
+    /// The run has not ended: it can be resumed, once what it waits for is done.
     pub resumable: bool,
     /// How many workers are in which state.
     pub counts: Counts,
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) rollout: RunState,
+    pub(super) run_state: RunState,
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) open_attempts: HashMap<AttemptId, Attempt>,
@@ -58,7 +58,7 @@ pub struct RunView {
     pub(super) attempt: Option<Attempt>,
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) tries: HashMap<(Lane, u32), u32>,
+    pub(super) attempts: HashMap<(Lane, u32), u32>,
     /// The next attempt of these steps continues the one that read the boot id.
     #[serde(skip)]
     #[schemars(skip)]
@@ -74,23 +74,23 @@ pub struct RunView {
 pub struct WorkerView {
     /// As in `workers.json`.
     pub host: String,
-    /// Where it stands.
+    /// Where the worker stands.
     pub state: PublicWorkerState,
     /// Its wave, counted from 1.
     pub wave: u32,
-    /// The step that it is at, or failed at.
+    /// The id of the step that it is at, or failed at.
     pub step: Option<String>,
-    /// Which try of that step, counted from 1.
+    /// Which attempt of that step, counted from 1.
     pub attempt: Option<u32>,
-    /// When that try was issued, or the wait began.
+    /// When that attempt was issued, or the wait began.
     pub step_since: Option<Time>,
     /// The boot id before the reboot step; without one: at preflight.
     pub boot_id_before: Option<String>,
     /// The boot id that was seen after the reboot.
     pub boot_id_after: Option<String>,
-    /// Why the last try failed, or the worker did.
+    /// Why the last attempt failed, or the worker did.
     pub error: Option<ErrorView>,
-    /// What it waits for, in words.
+    /// What it waits for, in one sentence.
     pub waits_for: Option<String>,
     /// When it was admitted.
     pub started_at: Option<Time>,
@@ -108,7 +108,7 @@ impl WorkerView {
 /// An error of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ErrorView {
-    /// Which kind, such as `not_rebooted`.
+    /// The kind of error, such as `not_rebooted`.
     pub kind: String,
     /// In one sentence.
     pub message: String,
@@ -138,27 +138,27 @@ fn kind_name(kind: ErrorKind) -> String {
 /// How many workers are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
-    /// All selected.
+    /// All selected workers.
     pub total: u32,
-    /// Their turn has not come.
+    /// Workers whose turn has not come.
     pub queued: u32,
-    /// Started and not ended.
+    /// Workers that were started and have not ended.
     pub active: u32,
-    /// Ended well.
+    /// Workers whose steps all ended well.
     pub succeeded: u32,
-    /// Failed and still so.
+    /// Workers that failed and were neither retried, skipped nor reverted since.
     pub failed: u32,
-    /// Failed, and as before.
+    /// Workers that failed and whose finished steps were undone.
     pub reverted: u32,
-    /// Taken out by a person.
+    /// Failed workers that an operator has given up.
     pub skipped: u32,
-    /// Disabled by a person before.
+    /// Workers that an operator had disabled before the run.
     pub left_alone: u32,
-    /// Ended by an abort.
+    /// Workers that an aborted run does not take any more.
     pub cancelled: u32,
-    /// In the failure ledger, unreachable ones included.
+    /// Workers in the failure ledger, unreachable ones included.
     pub failures: u32,
-    /// The run halts at one more than this.
+    /// Maximum number of failed workers: the run halts at one more.
     pub failures_allowed: u32,
 }
 

@@ -3,7 +3,7 @@
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 use unicode_width::UnicodeWidthStr;
 
-/// What marks a line that people copy into a shell: the terminal wraps it, so that it stays one line.
+/// What marks a line that is copied into a shell: the terminal wraps it, so that it stays one line.
 const COMMAND: &str = "maand ";
 /// What follows stands further to the right than what it belongs to.
 const HANGING: usize = 2;

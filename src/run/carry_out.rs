@@ -19,8 +19,8 @@ use super::{Run, RunError};
 pub struct RunOptions {
     /// Shows what happens.
     pub reporter: Box<dyn Reporter>,
-    /// Somebody is there to answer: the process waits while gates are closed. Else it ends, and the run can be
-    /// resumed after an approval.
+    /// An operator watches: the process waits while gates are closed. Else it ends, and the run can be resumed after
+    /// an approval.
     pub interactive: bool,
     /// SIGINT and SIGTERM are for the run: the first lets the steps in flight finish, the second stops at once.
     /// They no longer end the process by themselves then.
@@ -28,7 +28,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Nobody answers, and signals are left alone.
+    /// Not interactive; signals are left alone.
     pub fn new(reporter: impl Reporter + 'static) -> Self {
         Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false }
     }
@@ -37,11 +37,11 @@ impl RunOptions {
 /// Why a process has nothing more to do with a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Left {
-    /// The run has ended, or can only continue after somebody has acted.
+    /// The run has ended, or can only continue after an operator has acted.
     Idle(RunStatus),
     /// A second signal: it was stopped at once, and whether these steps were carried out is not known.
     ForcedStop {
-        /// Each with its worker, for people.
+        /// Each with its worker, such as "`reboot` on 10.0.0.1".
         in_doubt: Vec<String>,
     },
 }
@@ -49,16 +49,16 @@ pub enum Left {
 /// How a process has left a run.
 #[derive(Debug)]
 pub struct RunResult {
-    /// The run.
+    /// The run's name.
     pub run: RunId,
     /// Why this process has nothing more to do.
     pub left: Left,
-    /// Workers in the failure ledger.
+    /// Number of workers in the failure ledger.
     pub failures: u32,
 }
 
 impl Run {
-    /// Carries the run out until it has ended, or can only continue after somebody has acted.
+    /// Carries the run out until it has ended, or can only continue after an operator has acted.
     ///
     /// # Errors
     /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was

@@ -9,7 +9,7 @@ use crate::os::hash::sha256;
 
 use super::header::{workers_sha256, workspace_hash};
 
-/// Something that is no longer as it was when the run began.
+/// Something that has changed since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The plan file.

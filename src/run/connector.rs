@@ -13,11 +13,11 @@ use crate::ssh::{self, AskPassphrase, Endpoint, HostProfile, Remote, Show, Ssh2R
 
 use super::{Engine, RunError};
 
-/// What somebody brings along, besides the bucket's own files, to reach its workers and to deploy to them.
-/// The default asks nobody and tells nobody anything.
+/// What is needed besides the bucket's own files to reach its workers and to deploy to them. The default asks for no
+/// passphrase and reports no host keys.
 #[derive(Clone, Default)]
 pub struct Connector {
-    /// Who builds and deploys; `None`: [`Engine::of`] the bucket.
+    /// The engine that builds and deploys; `None`: [`Engine::of`] the bucket.
     pub engine: Option<Engine>,
     /// The upstream program, for [`Engine::External`]; `None`: the first `maand` on PATH that is not this one.
     pub upstream_program: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) struct Connected {
 }
 
 impl Connector {
-    /// Who builds and deploys for a bucket.
+    /// The engine that builds and deploys for a bucket.
     pub fn engine_for(&self, bucket: &Bucket) -> Engine {
         self.engine.unwrap_or_else(|| Engine::of(bucket))
     }

@@ -1,11 +1,11 @@
-//! Who builds and deploys for a bucket, and what a plan cannot expect of the upstream program.
+//! Which engine builds and deploys for a bucket, and what a plan cannot expect of the upstream program.
 
 use crate::bucket::Bucket;
 use crate::catalog::{CatalogError, external};
 use crate::graph::RolloutGraph;
 use crate::plan::{HealthScope, Problem, Problems, Step, StepKind};
 
-/// Who builds and deploys.
+/// The engine that builds and deploys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// This program.
@@ -34,7 +34,7 @@ pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Pro
         Err(CatalogError::Invalid(refused)) => problems.extend(refused),
         Err(error) => problems.push(
             Problem::error("maand::external::database", error.to_string())
-                .help("look at it with the upstream program: `maand cat allocations`"),
+                .help("see whether the upstream program can still read it"),
         ),
     }
     let plan = &graph.plan;
@@ -63,7 +63,7 @@ pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Pro
     warn(
         "maand::external::fleet_wide_health",
         ids(&|step| matches!(step.kind, StepKind::Health { scope: HealthScope::Worker, .. })),
-        "the upstream program checks a job on all its workers: one that is not well elsewhere fails these, too",
+        "the upstream program checks a job on all its workers: one that is unhealthy elsewhere fails these, too",
         "name the `jobs` that matter, or check with a `run` step of your own",
     );
     warn(

@@ -30,20 +30,20 @@ pub enum RunError {
     #[error("another operation is under way: {}", .0.described())]
     Locked(Box<Holder>),
     /// The bucket has a run that has not finished; there is at most one.
-    #[error("run {0} of this bucket is not finished")]
+    #[error("run {0} of this bucket has not finished")]
     Unfinished(RunId),
     /// The run that was to be resumed has its end already: nothing was done.
-    #[error("run {run} is finished already")]
+    #[error("run {run} has already finished")]
     Finished {
-        /// The run.
+        /// The run's name.
         run: RunId,
         /// How it ended.
         end: RunEnd,
     },
     /// More workers have failed than the plan allows: one has to be retried or skipped first.
-    #[error("run {run} has halted: {} failed, and the plan allows {allowed}", counted(*.failed as usize, "worker"))]
+    #[error("run {run} has halted: {} failed (max_failures: {allowed})", counted(*.failed as usize, "worker"))]
     Halted {
-        /// The run.
+        /// The run's name.
         run: RunId,
         /// Workers in the failure ledger.
         failed: u32,
@@ -53,13 +53,13 @@ pub enum RunError {
     /// Too many workers cannot take part, or another run has claimed one: nothing was touched.
     #[error(transparent)]
     NotReady(#[from] NotReady),
-    /// The workspace is no longer the one that the run began with, and nobody has accepted that. The other
+    /// The workspace is no longer the one that the run began with, and the operator has not accepted that. The other
     /// changes since then are named as well.
     #[error(
-        "the workspace has changed since the run began: deploys would bring the change to the rest of the workers"
+        "the workspace has changed since the run began: deploys would bring the change to the remaining workers"
     )]
     WorkspaceChanged {
-        /// The run.
+        /// The run's name.
         run: RunId,
         /// All that has changed, the workspace included.
         changes: Vec<Change>,
@@ -69,7 +69,7 @@ pub enum RunError {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
     /// The catalog could not say what is pending.
@@ -85,26 +85,26 @@ pub enum RunError {
     /// it, or the engine has a bug.
     #[error("fact {seq} of run {run} breaks a rule: {violation}")]
     IllegalFact {
-        /// The run.
+        /// The run's name.
         run: RunId,
         /// The fact's number.
         seq: u64,
-        /// The rule.
+        /// The rule that it breaks.
         #[source]
         violation: RuleViolation,
     },
     /// What an operator asked for is not possible now: nothing has changed.
-    #[error("that cannot be done now: {0}")]
+    #[error("not possible now: {0}")]
     Refused(String),
-    /// The process that carries the run out has not taken the request; it will when it wakes up.
-    #[error("the process that carries run {0} out has not answered")]
+    /// The process that carries the run out has not taken the request; it takes it when it wakes up.
+    #[error("timed out waiting for the controller of run {0} to take the request")]
     NoAnswer(RunId),
     /// No selected worker has this name.
-    #[error("{host} is no worker of run {run}")]
+    #[error("{host} is not a worker of run {run}")]
     UnknownWorker {
-        /// The run.
+        /// The run's name.
         run: RunId,
-        /// As asked for.
+        /// The host as it was given.
         host: String,
     },
     /// The bucket has no worker of this name.
@@ -116,8 +116,7 @@ pub enum RunError {
     /// SIGINT and SIGTERM cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(#[source] io::Error),
-    /// The controller had to stop: the journal cannot be written, another controller has the run now, or a rule of
-    /// our own is broken. The run is as the journal has it.
+    /// The controller had to stop: the journal cannot be written, another controller has the run now, or the engine has a bug. The run is as the journal has it.
     #[error(transparent)]
     Stopped(#[from] LoopError),
 }
@@ -134,7 +133,7 @@ impl From<LockError> for RunError {
 /// Why a run cannot start with the workers as they are.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} of {} cannot take part, and the plan allows {allowed} to fail: nothing was touched",
+    "{} of {} cannot take part (max_failures: {allowed}): nothing was touched",
     .refused.len(),
     counted(*.workers, "worker")
 )]

@@ -14,15 +14,15 @@ use super::stored::Stored;
 /// Where one worker of a run stands.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The run.
+    /// The run's name.
     pub run: RunId,
     /// The worker.
     pub host: String,
-    /// Where it stands.
+    /// Where the worker stands.
     pub state: PublicWorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     pub why: String,
-    /// The ids of its steps in the order of the plan, and where each stands, in words.
+    /// The ids of its steps in the order of the plan, and where each stands, such as `done`.
     pub steps: Vec<(String, &'static str)>,
 }
 
@@ -50,6 +50,6 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
     };
     let lane = Lane::Worker(target);
     let steps = graph.steps(lane).iter().zip(run.step_words(lane));
-    let steps = steps.map(|(step, words)| (step.id.clone(), words)).collect();
+    let steps = steps.map(|(step, stands)| (step.id.clone(), stands)).collect();
     Ok(Explanation { run: stored.id, host: host.to_owned(), state, why, steps })
 }

@@ -8,7 +8,7 @@
 //! | everything that is checked; no worker is touched | [`Run::prepare`] |
 //! | what an operator agrees to | [`Prepared::summary`], [`Prepared::pending`], [`Consent`] |
 //! | the run gets its name | [`Prepared::start`] |
-//! | it is carried out, to a rest | [`Run::carry_out`] |
+//! | it is carried out until it is at rest | [`Run::carry_out`] |
 //! | again, after whatever ended the process before | [`Run::resume`] |
 //! | from another process | [`Run::control`] |
 //! | only looked at | [`RunReader`], [`runs`], [`explain`] |

@@ -1,4 +1,4 @@
-//! The look at the fleet before a run, what it comes to, and the claims of a run that takes place.
+//! The check of every worker before a run, what it comes to, and the claims of a run that takes place.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ pub(super) fn look(
     Ok(executor.preflight(&is_over, &|target| left_alone(graph, target), &Cancel::new(), &report))
 }
 
-/// Too many workers cannot be reached, or somebody else has one.
+/// Refuses a start with too many unusable workers, or with one that another run has claimed.
 pub(super) fn refuse_bad_start(
     graph: &RolloutGraph,
     limits: &Limits,
@@ -87,15 +87,12 @@ fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
     }
 }
 
-/// A worker that somebody had drained is left alone by a plan that drains and re-enables: a run never enables
+/// A worker that an operator had drained is left alone by a plan that drains and re-enables: a run never enables
 /// what it has not disabled.
 fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<String> {
     let drains = graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Disable { .. }));
     (drains && graph.target(target).already_disabled).then(|| {
-        format!(
-            "{} is disabled in disabled.json already, by somebody else: it is left alone",
-            graph.host(target)
-        )
+        format!("{} was disabled in disabled.json before the run: it is left alone", graph.host(target))
     })
 }
 
@@ -122,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_may_be_away_as_the_plan_lets_fail_but_not_all() {
-        let away = Some(ErrorKind::Unreachable);
+    fn as_many_may_be_down_as_the_plan_lets_fail_but_not_all() {
+        let down = Some(ErrorKind::Unreachable);
         assert!(start(0, &[None, None]).is_ok());
-        assert!(start(1, &[None, away]).is_ok());
-        let refused = start(0, &[None, away]).unwrap_err();
+        assert!(start(1, &[None, down]).is_ok());
+        let refused = start(0, &[None, down]).unwrap_err();
         assert_eq!((refused.refused.len(), refused.workers, refused.allowed), (1, 2, 0));
         assert_eq!(refused.refused[0].0, "w1");
-        assert!(start(2, &[away, away]).is_err(), "nobody is left");
+        assert!(start(2, &[down, down]).is_err(), "no worker is left");
     }
 
     #[test]

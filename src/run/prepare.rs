@@ -45,10 +45,10 @@ impl RunRequest {
     }
 }
 
-/// Who has seen the summary of a run and agreed to it.
+/// The consent of an operator who has seen the summary of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
-    /// Recorded with the run and shown to whoever meets its claims: `user@host`, or what a server calls its
+    /// Recorded with the run and shown to others who meet its claims: `user@host`, or what a server calls its
     /// user.
     pub by: String,
 }
@@ -151,7 +151,7 @@ impl Prepared {
     }
 }
 
-/// The plan compiled for the bucket, with the warnings of all who have checked it.
+/// The plan compiled for the bucket, with the warnings of all checks.
 fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunError> {
     let (fleet, warnings) = site.bucket.load()?;
     let options = CompileOptions { workers: request.workers.clone() };

@@ -10,7 +10,7 @@ use super::connector::Connected;
 use super::stored::Stored;
 use super::{Change, RunError, Site};
 
-/// A run that this process may carry out, and nobody else meanwhile: it holds the run lock.
+/// A run that this process alone may carry out: it holds the run lock.
 pub struct Run {
     pub(super) bucket: Arc<Bucket>,
     pub(super) connected: Connected,
@@ -19,7 +19,7 @@ pub struct Run {
     pub(super) stored: Stored,
     /// Deploys are held to it.
     pub(super) workspace_hash: String,
-    /// What this process has learnt and nobody has recorded yet.
+    /// Facts of this process that are not recorded yet.
     pub(super) first: Vec<Fact>,
     /// What a look at the fleet has found, where the run has not recorded one yet.
     pub(super) checks: Option<Vec<Check>>,
@@ -50,7 +50,7 @@ impl Run {
         })
     }
 
-    /// Its name.
+    /// The run's name.
     pub fn id(&self) -> &RunId {
         &self.stored.id
     }

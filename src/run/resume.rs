@@ -25,13 +25,13 @@ pub enum TakeOver {
 pub struct Resume {
     /// A run's name, or its beginning or end; `None`: the unfinished one.
     pub run: Option<String>,
-    /// What becomes of commands of which nobody knows whether they ran; `None`: they stay undecided.
+    /// What becomes of commands that may or may not have run; `None`: they stay undecided.
     pub in_doubt: Option<Resolution>,
     /// Whether it may be taken away from another controller.
     pub take_over: TakeOver,
     /// The operator has seen that the workspace has changed, and deploys may bring that.
     pub accept_changes: bool,
-    /// Who resumes it; recorded with the run.
+    /// The operator who resumes it; recorded with the run.
     pub by: String,
 }
 

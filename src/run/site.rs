@@ -1,4 +1,4 @@
-//! A bucket whose plans are carried out, its journal, and who asks.
+//! A bucket whose plans are carried out, its journal, and the operator.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) fn holder(run: Option<&RunId>) -> Holder {
     Holder::this_process(run.map(ToString::to_string), now())
 }
 
-/// Who runs this process, as journals and claims name them: `user@host`.
+/// The user who runs this process, as journals and claims name it: `user@host`.
 pub fn this_operator() -> String {
     holder(None).who
 }

@@ -12,11 +12,11 @@ pub struct Summary {
     pub plan: String,
     /// The plan file, as it was named.
     pub file: String,
-    /// The selected workers, in the order in which they are taken.
+    /// The selected workers, in the order in which they are started.
     pub workers: Vec<String>,
     /// How many waves there are.
     pub waves: usize,
-    /// How many workers are taken at a time; `None`: as many as fit.
+    /// Maximum number of active workers; `None`: as many as fit.
     pub concurrency: Option<u32>,
     /// The ids of the steps that each worker goes through, in the plan's order.
     pub steps: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Summary {
     pub unreachable: Vec<(String, String)>,
     /// A deploy contacts every worker of the bucket, as the upstream program does it.
     pub contacts_every_worker: bool,
-    /// What is doubtful about the plan or the bucket.
+    /// Warnings about the plan and the bucket.
     pub warnings: Problems,
 }
 

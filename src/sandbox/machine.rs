@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::files::START_JOBS;
 use super::spawner::Guard;
-use super::worker::{Control, Event, Worker};
+use super::worker::{Control, Event, ITSELF, Worker};
 use super::{FaultKind, server};
 
 /// How many boot times a late return takes.
@@ -185,7 +185,7 @@ async fn serve(
             },
             () = at(up.reboots_at) => {
                 up.reboots_at = None;
-                worker.note(Event::RebootAsked { by: "the worker itself".into(), obeyed: true });
+                worker.note(Event::RebootAsked { by: ITSELF.into(), obeyed: true });
                 return Down::Reboot;
             }
             () = at(up.nologin_until) => {

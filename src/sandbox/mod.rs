@@ -56,4 +56,4 @@ pub use guard::{GUARD_COMMAND, guard_main};
 pub use mirror::Blueprint;
 pub use options::{BOOT_TIME, SandboxOptions, WORKERS_MAX};
 pub use start::Sandbox;
-pub use worker::{Boot, Event, LogEntry, Scout};
+pub use worker::{Boot, Event, ITSELF, LogEntry, Scout};

@@ -64,6 +64,9 @@ pub struct LogEntry {
     pub event: Event,
 }
 
+/// What [`Event::RebootAsked`] says of a worker that reboots by itself.
+pub const ITSELF: &str = "the worker itself";
+
 /// What happened on a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

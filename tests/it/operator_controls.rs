@@ -1,4 +1,4 @@
-//! People at a terminal and beside a run: the question before it, an abort that puts back, and a
+//! Operators at a terminal and beside a run: the question before it, an abort that puts back, and a
 //! `workers.json` that changes between a crash and the resume.
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::run_bench::RunBench;
-use crate::run_faults::{apply_until_reboot, end, plan, worker};
+use crate::run_faults::{apply_until_reboot, crash_at_reboot, end, plan, worker};
 use crate::support::wait_until;
 
 /// Runs the program on a terminal of its own (`script` of util-linux), and types `keys` when it asks.
@@ -43,7 +43,7 @@ fn on_a_terminal(bench: &RunBench, arguments: &[&str], keys: &[u8]) -> (Option<i
 }
 
 #[test]
-fn nothing_is_touched_before_a_person_says_yes() {
+fn nothing_is_touched_before_an_operator_says_yes() {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan(&bench, 0);
     let boots = bench.boots();
@@ -105,10 +105,8 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 0);
     let boots = bench.boots();
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    // One more, which nobody could reach.
+    crash_at_reboot(&bench, &plan);
+    // One more, which cannot be reached.
     let text = fs::read_to_string(bench.path("workspace/workers.json")).unwrap();
     let more = text.trim_end().strip_suffix(']').unwrap().to_owned() + ", {\"host\": \"127.9.9.9\"}]";
     bench.write("workspace/workers.json", &more);
@@ -121,9 +119,7 @@ fn a_workers_json_that_changes_between_crash_and_resume_is_said_and_the_run_keep
     bench.write("workspace/workers.json", &text);
     bench.build_and_deploy();
     let boots = bench.boots();
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    crash_at_reboot(&bench, &plan);
     bench.write("workspace/workers.json", &more);
     let (_, stderr) = bench.expect(3, &["plan", "resume"]);
     assert!(stderr.contains("workers.json has changed"), "{stderr}");

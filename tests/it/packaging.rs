@@ -1,4 +1,4 @@
-//! What a person installs beside the program (completions, manual pages), and that the README says what is so.
+//! What an operator installs beside the program (completions, manual pages), and that the README says what is so.
 
 use std::collections::BTreeSet;
 use std::path::Path;

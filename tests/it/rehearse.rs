@@ -1,4 +1,4 @@
-//! `maand plan rehearse` as a person types it: the shipped plans, faults, a killed controller, signals,
+//! `maand plan rehearse` as an operator types it: the shipped plans, faults, a killed controller, signals,
 //! and what can go wrong with the machine that it runs on.
 
 mod ends;

@@ -1,4 +1,4 @@
-//! The project's own plans over real hosts, from a person's command line to the state of the hosts.
+//! The project's own plans over real hosts, from an operator's command line to the state of the hosts.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn pattern_a_drains_reboots_and_enables_one_after_the_other() {
     let Some(bench) = RunBench::new(3) else { return };
     let bench = Arc::new(bench);
     let plan = bench.plan("rolling-reboot.yaml");
-    // A person's own entry, which stays as it is.
+    // An operator's own entry, which stays as it is.
     let theirs = "{\n  \"jobs\": {\"other\": {\"allocations\": [\"9.9.9.9\"]}},\n  \"workers\": []\n}\n";
     bench.job("other", "1.0.0", json!({"selectors": ["nowhere"]}));
     bench.write("workspace/disabled.json", theirs);
@@ -54,7 +54,7 @@ fn pattern_a_drains_reboots_and_enables_one_after_the_other() {
         assert_eq!(done.iter().filter(|what| *what == "stop").count(), 1);
         assert_eq!(bench.claim(i), None);
     }
-    // What a person asks afterwards.
+    // What an operator asks afterwards.
     let run = view["run"].as_str().unwrap();
     let (text, _) = bench.expect(0, &["plan", "status"]);
     let (list, _) = bench.expect(0, &["plan", "list"]);
@@ -158,7 +158,7 @@ fn restart_service_passes_the_variable() {
 }
 
 #[test]
-fn canary_by_zone_waits_for_a_person_and_takes_one_zone_at_a_time() {
+fn canary_by_zone_waits_for_an_operator_and_takes_one_zone_at_a_time() {
     let Some(bench) = RunBench::new(4) else { return };
     let workers: Vec<Value> = (0..4)
         .map(|i| json!({"host": bench.host(i), "labels": ["app"], "tags": {"zone": if i % 2 == 0 {"a"} else {"b"}}}))

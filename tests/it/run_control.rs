@@ -1,4 +1,4 @@
-//! Runs that somebody or something outside meddles with: `before` steps that fail, peers that are gone
+//! Runs that something outside interferes with: `before` steps that fail, peers that are gone
 //! when a deploy serves several, readers of the output that go away, and what a cut run leaves behind.
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -64,7 +64,7 @@ fn a_reader_that_goes_away_does_not_end_the_run() {
         drop(child.stdout.take());
         drop(child.stderr.take());
         assert_eq!(child.wait().unwrap().code(), Some(0), "{more:?}");
-        bench.assert_rebooted_once(&before, "nobody reads");
+        bench.assert_rebooted_once(&before, "no reader");
     }
     assert_eq!(bench.boots(), [boots[0] + 2]);
 }
@@ -92,7 +92,7 @@ fn a_cut_run_leaves_no_command_running() {
             .status
             .success()
     });
-    // Nobody knows whether it ran: a person decides, and it is not run again by itself.
+    // Whether it ran is not known: an operator decides, and it is not run again by itself.
     bench.fleet.sh_ok(0, "rm /run/begun");
     let (stdout, stderr) = bench.expect(5, &["plan", "resume"]);
     assert!(format!("{stdout}{stderr}").contains("in-doubt"), "{stdout}{stderr}");

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::run_bench::{RunBench, Watcher};
-use crate::run_faults::{apply_until_reboot, end, plan};
+use crate::run_faults::{apply_until_reboot, crash_at_reboot, end, plan};
 use crate::support::{Fault, wait_until};
 
 fn signal(child: &Child, signal: Signal) {
@@ -22,9 +22,7 @@ fn changes_between_crash_and_resume_are_said_and_the_run_uses_what_it_began_with
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 0);
     let boots = bench.boots();
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    crash_at_reboot(&bench, &plan);
     bench.write("own.yaml", "version: 1\nname: another\nsteps: [deploy]\n");
     bench.write("workspace/jobs/web/notes", "pending work\n");
     let (_, stderr) = bench.expect(3, &["plan", "resume"]);
@@ -163,7 +161,7 @@ fn pause_and_abort_from_another_terminal() {
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
     assert!(stdout.contains("lunch"), "{stdout}");
-    // The one that was under way came to its end, and nobody else began.
+    // The one that was under way came to its end, and no other one began.
     assert_eq!(bench.requests(), [1, 0, 0]);
     assert!(bench.is_up(0) && bench.disabled().is_empty());
     let child = bench.spawn(&["plan", "resume"]);
@@ -187,9 +185,7 @@ fn pause_and_abort_from_another_terminal() {
 fn the_claim_of_another_run_is_respected_until_it_is_released() {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan(&bench, 0);
-    let mut child = apply_until_reboot(&bench, &plan);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    crash_at_reboot(&bench, &plan);
     bench.fleet.wait_for_boot(0, 2);
     // The same bucket, checked out a second time.
     let copy = tempfile::tempdir().unwrap();

@@ -55,6 +55,14 @@ pub(crate) fn apply_until_reboot(bench: &RunBench, plan: &str) -> Child {
     child
 }
 
+/// Applies a plan and kills the controller once the first worker has gone down for its reboot.
+#[track_caller]
+pub(crate) fn crash_at_reboot(bench: &RunBench, plan: &str) {
+    let mut child = apply_until_reboot(bench, plan);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_worker_that_never_returns_fails_alone() {
     let Some(bench) = RunBench::new(2) else { return };
@@ -113,7 +121,7 @@ fn a_reboot_that_is_accepted_and_never_made_is_not_taken_for_one() {
     assert!(stdout.contains("not_rebooted"), "{stdout}");
     assert_eq!(bench.boots(), boots);
     assert_eq!(bench.requests(), [1, 0]);
-    // The receipt is void once a person retries: the command is sent again.
+    // The receipt is void once an operator retries: the command is sent again.
     let _ = fs::remove_file(bench.fleet.disk(0).join("ignore-reboot"));
     bench.expect(0, &["plan", "retry", "--worker", &bench.host(0)]);
     bench.expect(0, &["plan", "resume"]);
@@ -298,7 +306,7 @@ fn a_deploy_that_fails_on_one_worker_keeps_it_from_being_rebooted() {
 }
 
 #[test]
-fn what_a_person_disables_in_the_middle_stays_disabled() {
+fn what_an_operator_disables_in_the_middle_stays_disabled() {
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 0);
     let child = apply_until_reboot(&bench, &plan);
@@ -306,9 +314,9 @@ fn what_a_person_disables_in_the_middle_stays_disabled() {
     bench.write("workspace/disabled.json", &format!("{{ \"workers\" : [\"{theirs}\", \"{ours}\"] }}"));
     let (code, stdout, stderr) = end(child);
     assert!(bench.disabled().into_iter().eq([theirs.clone()]), "{stdout}{stderr}");
-    assert!(!bench.is_up(1), "a worker that a person disabled is not started");
+    assert!(!bench.is_up(1), "a worker that an operator disabled is not started");
     assert!(bench.is_up(0));
-    // It is said, and not ours to mend.
+    // It is said, and not ours to fix.
     assert!(stdout.contains(&theirs), "{stdout}");
     assert_eq!(code, Some(0), "{stdout}{stderr}");
 }

@@ -60,7 +60,7 @@ fn a_run_that_is_prepared_and_not_started_leaves_nothing() {
     assert_eq!((&summary.workers[..], summary.waves, summary.max_failures), (&hosts[..], 1, 1));
     assert_eq!((summary.steps.first().map(String::as_str), summary.steps.len()), (Some("disable"), 7));
     assert!(summary.unreachable.is_empty() && prepared.checks.len() == 2);
-    // It holds the lock: nobody else prepares one meanwhile.
+    // It holds the lock: no other process prepares one meanwhile.
     match prepare(&site, &plan) {
         Err(RunError::Locked(holder)) => assert_eq!(holder.process.pid, std::process::id()),
         other => panic!("{:?}", other.err()),

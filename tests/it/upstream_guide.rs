@@ -1,4 +1,4 @@
-//! Patterns A, B and C of upstream's reboot guide, its shell lines as a person types them, on three real
+//! Patterns A, B and C of upstream's reboot guide, its shell lines as an operator types them, on three real
 //! hosts: on a fresh bucket, and on a workspace as upstream's program leaves it.
 
 use std::fs;

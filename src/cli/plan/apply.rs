@@ -8,7 +8,8 @@ use super::super::ask::Consent;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
 use super::read::{parse_set, read_plan};
-use crate::catalog::AllocationReport;
+use super::show::describe_halt;
+use crate::catalog::{AllocationReport, action_name};
 use crate::plan::counted;
 use crate::run::{self, Run, RunRequest, Summary};
 
@@ -27,7 +28,7 @@ pub struct ApplyArgs {
     /// Only these hosts of the plan's workers
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     workers: Option<Vec<String>>,
-    /// Sets a variable of the plan; may be given more than once
+    /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
     #[command(flatten)]
@@ -39,16 +40,16 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?.only(args.workers.clone());
     let prepared = Run::prepare(&site(context)?, &request, &|_, _| {})?;
     if !context.quiet {
-        out::note(text(&prepared.summary, &prepared.pending).trim_end());
+        out::note(describe(&prepared.summary, &prepared.pending).trim_end());
     }
-    if !args.consent.ask("Carry it out")? {
+    if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
         return Ok(Exit::Usage);
     }
     carry_out(prepared.start(&run::Consent::of_this_operator())?, context)
 }
 
-fn text(summary: &Summary, pending: &[AllocationReport]) -> String {
+fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     let mut text = String::new();
     let at_once =
         summary.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
@@ -62,11 +63,7 @@ fn text(summary: &Summary, pending: &[AllocationReport]) -> String {
     );
     let _ = writeln!(text, "  workers: {}", shortened(&summary.workers));
     let _ = writeln!(text, "  steps:   {}", summary.steps.join(" -> "));
-    let halts = match summary.max_failures {
-        0 => "the first failed worker".to_owned(),
-        allowed => format!("failed worker {} ({allowed} may fail)", allowed + 1),
-    };
-    let _ = writeln!(text, "  halts at {halts}");
+    let _ = writeln!(text, "  {}", describe_halt(summary.max_failures, &summary.max_failures.to_string()));
     for reason in &summary.left_alone {
         let _ = writeln!(text, "  {reason}");
     }
@@ -77,10 +74,10 @@ fn text(summary: &Summary, pending: &[AllocationReport]) -> String {
         let _ = writeln!(text, "  deploys contact every worker of the bucket (external engine)");
     }
     if !pending.is_empty() {
-        let _ = writeln!(text, "  besides, its deploys would carry out what is pending in the workspace:");
+        let _ = writeln!(text, "  its deploys also carry out what is pending in the workspace:");
         for change in pending.iter().take(PENDING_SHOWN) {
             let AllocationReport { job, host, action, reason, .. } = change;
-            let _ = writeln!(text, "    {job} on {host}: {action:?} ({reason})");
+            let _ = writeln!(text, "    {job} on {host}: {} ({reason})", action_name(*action));
         }
         if pending.len() > PENDING_SHOWN {
             let more = pending.len() - PENDING_SHOWN;

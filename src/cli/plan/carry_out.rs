@@ -1,7 +1,9 @@
-//! How the command line takes part in a run: who shows it, who answers, and the exit code of its end.
+//! How the command line takes part in a run: how it is shown, whether an operator answers, and the exit code of
+//! its end.
 
 use std::io::{IsTerminal, stdin, stdout};
 
+use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use crate::engine::{RunEnd, RunStatus};
@@ -14,7 +16,7 @@ pub(super) fn site(context: &Context) -> Result<Site, CliError> {
     Ok(Site::find(context.bucket.as_deref(), connector(context))?)
 }
 
-/// Carries a run out before the operator's eyes.
+/// Carries a run out and shows it.
 pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
     let options = RunOptions {
         reporter: reporter(context),
@@ -25,8 +27,12 @@ pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
     if let Left::ForcedStop { in_doubt: undecided } = &result.left {
         let what =
             if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
-        let problem = Problem::warning("maand::run::cut", format!("stopped at once; in doubt: {what}"))
-            .help(format!("`maand plan resume {}` looks at the workers before it does anything", result.run));
+        let problem =
+            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"))
+                .help(format!(
+                    "`maand plan resume {}` looks at the workers before it does anything",
+                    result.run
+                ));
         out::diagnose(&problem, context.colors);
     }
     Ok(exit_of(&result))
@@ -41,14 +47,14 @@ fn exit_of(result: &RunResult) -> Exit {
     }
 }
 
-/// Who shows a run.
+/// How a run is shown.
 pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
     if context.json {
         Box::new(JsonLines::new(stdout()))
     } else if is_live(context) {
-        Box::new(Terminal::stdout(context.colors))
+        Box::new(Terminal::stdout(context.colors).with_hints(hint))
     } else {
-        Box::new(Plain::new(stdout(), context.quiet))
+        Box::new(Plain::new(stdout(), context.quiet).with_hints(hint))
     }
 }
 

@@ -1,17 +1,18 @@
-//! `maand plan pause|abort|approve|retry|skip`: a request to the process that carries the run out, or,
-//! when there is none, a fact of our own.
+//! `maand plan pause|abort|approve|retry|skip`: a request to the controller of a run, or, where none is running
+//! it, facts that this process records.
 
 use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
 use crate::engine::Control;
+use crate::journal::RunId;
 use crate::run::{Controlled, Run, this_operator};
 
-/// A run.
+/// Which run a request is about.
 #[derive(Debug, Args)]
 pub(super) struct RunArg {
-    /// The run, or the beginning of its name [default: the one that is not finished]
+    /// The run, or the beginning of its name [default: the unfinished one]
     #[arg(value_name = "RUN")]
     run: Option<String>,
 }
@@ -21,7 +22,7 @@ pub(super) struct RunArg {
 pub struct PauseArgs {
     #[command(flatten)]
     run: RunArg,
-    /// Why; `plan status` shows it
+    /// Reason to show in `plan status`
     #[arg(long)]
     reason: Option<String>,
 }
@@ -31,7 +32,7 @@ pub struct PauseArgs {
 pub struct AbortArgs {
     #[command(flatten)]
     run: RunArg,
-    /// Undo the finished steps of the workers that were started
+    /// Also undo the finished steps of the workers that were started
     #[arg(long)]
     revert: bool,
 }
@@ -85,14 +86,16 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
-    let asked = requested(&verb);
+    let asked = verb.clone();
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
-            out::note(&format!("{asked} Follow run {run} with: maand plan status {run} --watch"));
+            let requested = describe(&asked, &run);
+            out::note(&format!("{requested} Follow it with: maand plan status {run} --watch"));
         }
         Controlled::Recorded(run) => {
+            let requested = describe(&asked, &run);
             out::note(&format!(
-                "{asked} No controller is running it; continue it with: maand plan resume {run}"
+                "{requested} No controller is running it; continue it with: maand plan resume {run}"
             ));
         }
         Controlled::ToCarryOut(run) => return carry_out(*run, context),
@@ -100,18 +103,20 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
-/// What follows from a request that was taken.
-fn requested(verb: &Control) -> String {
+/// What follows from a request that was taken or recorded.
+fn describe(verb: &Control, run: &RunId) -> String {
     match verb {
-        Control::Pause { .. } => "Pause requested: the run starts no more workers.".to_owned(),
-        Control::Abort { revert: false } => "Abort requested: the run ends for good.".to_owned(),
+        Control::Pause { .. } => format!("Pause requested: run {run} starts no more workers."),
+        Control::Abort { revert: false } => format!("Abort requested: run {run} ends for good."),
         Control::Abort { revert: true } => {
-            "Abort requested: the run undoes what it can on the workers that it started, and ends.".to_owned()
+            format!("Abort requested: run {run} reverts the workers that it has started, and ends.")
         }
-        Control::Approve { .. } => "Approved.".to_owned(),
-        Control::Retry { host } => format!("Retry requested: {host} continues at its failed step."),
-        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed."),
-        Control::Resume => "Resume requested.".to_owned(),
-        Control::Stop => "Stop requested: steps in flight finish, and then the run stops.".to_owned(),
+        Control::Approve { .. } => format!("Approved: run {run} continues."),
+        Control::Retry { host } => {
+            format!("Retry requested: {host} continues at its failed step in run {run}.")
+        }
+        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed in run {run}."),
+        Control::Resume => format!("Resume requested: run {run} continues."),
+        Control::Stop => format!("Stop requested: run {run} finishes the steps in flight and stops."),
     }
 }

@@ -15,7 +15,7 @@ use crate::run::{Explanation, explain};
 /// Arguments of `maand plan explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The run, or the beginning of its name [default: the one that is not finished]
+    /// The run, or the beginning of its name [default: the unfinished one]
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// The worker
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     run: String,
     /// The worker.
     host: &'a str,
-    /// Where it stands.
+    /// Where the worker stands.
     state: PublicWorkerState,
     /// What it waits for, or why it failed; empty: it is under way, or done.
     why: &'a str,
@@ -41,9 +41,9 @@ pub(in crate::cli) struct ExplainDocument<'a> {
 /// A step of a worker in JSON.
 #[derive(Serialize, JsonSchema)]
 struct StepJson<'a> {
-    /// Its id.
+    /// The step's id.
     id: &'a str,
-    /// Where it stands, in words.
+    /// Where the step stands, such as `waits` or `done`.
     is: &'static str,
 }
 

@@ -11,7 +11,7 @@ use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
 use crate::engine::PublicRunState;
-use crate::report::{Time, span_in_words};
+use crate::report::{Time, describe_span};
 use crate::run::{ListedRun, runs};
 use crate::runner::now;
 
@@ -39,7 +39,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
 /// As JSON.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::cli) struct ListDocument<'a> {
-    /// How many there are.
+    /// Number of runs in the journal.
     total: usize,
     /// The newest, as many as `--limit` says, newest first.
     runs: Vec<RunJson<'a>>,
@@ -60,20 +60,20 @@ struct RunJson<'a> {
     last_at: Time,
     /// When it ended for good.
     finished_at: Option<Time>,
-    /// Its workers.
+    /// Numbers of its workers.
     counts: CountsJson,
 }
 
 /// How many workers of a run are in which state.
 #[derive(Serialize, JsonSchema)]
 struct CountsJson {
-    /// All that were selected.
+    /// All selected workers.
     total: u32,
-    /// All their steps ended well.
+    /// Workers whose steps all ended well.
     succeeded: u32,
-    /// They failed.
+    /// Workers that failed.
     failed: u32,
-    /// They take no part.
+    /// Workers that take no part.
     skipped: u32,
 }
 
@@ -126,7 +126,7 @@ fn table(runs: &[ListedRun], total: usize) -> String {
             state.as_str(),
             format!("{}/{}", run.succeeded, run.workers),
             Time(run.started_at).to_second(),
-            span_in_words(until - run.started_at),
+            describe_span(until - run.started_at),
         );
         if run.failed > 0 {
             let _ = write!(line, "  {} failed", run.failed);
@@ -138,7 +138,11 @@ fn table(runs: &[ListedRun], total: usize) -> String {
         text.push('\n');
     }
     if total > runs.len() {
-        let _ = writeln!(text, "{} older runs are not shown; --limit {total} shows all.", total - runs.len());
+        let _ = writeln!(
+            text,
+            "{} older runs are not shown; `maand plan list --limit {total}` shows all.",
+            total - runs.len()
+        );
     }
     text
 }

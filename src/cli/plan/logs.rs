@@ -8,17 +8,16 @@ use std::time::Duration;
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
-use crate::engine::{AttemptId, Fact, Millis, Stamped};
+use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph};
 use crate::journal::Output;
 use crate::plan::{Problem, suggest};
-use crate::report::{Time, outcome_in_words, took_in_words};
-use crate::run::{RunError, RunReader};
+use crate::report::{Time, describe_elapsed, describe_outcome, purpose};
+use crate::run::RunReader;
 use crate::runner::watch_signals;
 
 /// `--follow` reads what is new this often.
@@ -36,7 +35,7 @@ pub struct LogsArgs {
     /// Only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// Continue, with what running steps write, until the run ends or no process carries it out any more
+    /// Also show what running steps write, until the run ends or no controller is running it any more
     #[arg(long)]
     follow: bool,
 }
@@ -80,7 +79,7 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
     drop(sender);
     out::print(&log.rest()?)?;
     if !log.any && !context.json {
-        out::print("No step that fits has been started.\n")?;
+        out::print("No matching step has been started.\n")?;
     }
     Ok(Exit::Done)
 }
@@ -100,7 +99,7 @@ impl<'a> Filter<'a> {
                 let near = suggest::did_you_mean(worker, hosts, || {
                     "`maand plan status` shows its workers".to_owned()
                 });
-                let message = format!("`{worker}` is no worker of this run");
+                let message = format!("`{worker}` is not a worker of this run");
                 return Err(Problem::error("maand::run::unknown_worker", message).help(near));
             }
         }
@@ -110,7 +109,7 @@ impl<'a> Filter<'a> {
             let ids: Vec<_> = all.map(|step| step.id.as_str()).collect();
             if !ids.contains(&step) {
                 let help = format!("its steps are {}", suggest::one_of(ids));
-                let message = format!("`{step}` is no step of this run's plan");
+                let message = format!("`{step}` is not a step of this run's plan");
                 return Err(Problem::error("maand::run::unknown_step", message).help(help));
             }
         }
@@ -132,7 +131,7 @@ struct Issued {
     lane: Lane,
     step: u32,
     at: Millis,
-    what: String,
+    intent: Intent,
 }
 
 struct Log<'a> {
@@ -147,7 +146,7 @@ struct Log<'a> {
 
 impl Log<'_> {
     /// What running attempts have written since the last look, in whole lines.
-    fn running(&mut self) -> Result<String, RunError> {
+    fn running(&mut self) -> Result<String, CliError> {
         let mut text = String::new();
         for (attempt, issued) in &self.open {
             let graph = &self.run.graph;
@@ -165,22 +164,20 @@ impl Log<'_> {
     }
 
     /// What a fact adds to the log: attempts are shown when they have ended.
-    fn take(&mut self, stamped: &Stamped) -> Result<String, RunError> {
+    fn take(&mut self, stamped: &Stamped) -> Result<String, CliError> {
         match &stamped.fact {
             Fact::Issued { attempt, lane, step, intent } => {
                 if self.filter.fits(&self.run.graph, *lane, *step) {
-                    // The intent's own name, as it stands in the fact.
-                    let purpose = serde_json::to_value(intent).unwrap_or(Value::Null);
-                    let what = purpose["purpose"].as_str().unwrap_or("do").to_owned();
-                    let issued = Issued { lane: *lane, step: *step, at: stamped.at, what };
+                    let intent = intent.clone();
+                    let issued = Issued { lane: *lane, step: *step, at: stamped.at, intent };
                     self.open.insert(*attempt, issued);
                 }
                 Ok(String::new())
             }
             Fact::Finished { attempt, outcome } => match self.open.remove(attempt) {
                 Some(issued) => {
-                    let (well, words) = outcome_in_words(outcome);
-                    self.show(*attempt, &issued, Some((stamped.at, well, words)))
+                    let (well, how) = describe_outcome(outcome);
+                    self.show(*attempt, &issued, Some((stamped.at, well, how)))
                 }
                 None => Ok(String::new()),
             },
@@ -189,7 +186,7 @@ impl Log<'_> {
     }
 
     /// Attempts that have not ended.
-    fn rest(&mut self) -> Result<String, RunError> {
+    fn rest(&mut self) -> Result<String, CliError> {
         let open = std::mem::take(&mut self.open);
         open.iter().map(|(attempt, issued)| self.show(*attempt, issued, None)).collect()
     }
@@ -199,7 +196,7 @@ impl Log<'_> {
         attempt: AttemptId,
         issued: &Issued,
         end: Option<(Millis, bool, String)>,
-    ) -> Result<String, RunError> {
+    ) -> Result<String, CliError> {
         self.any = true;
         let outputs = self.run.output(attempt)?;
         let graph = &self.run.graph;
@@ -210,7 +207,7 @@ impl Log<'_> {
             Lane::After => ("after", None),
         };
         if self.json {
-            return Ok(document::line(&AttemptDocument {
+            return document::line(&AttemptDocument {
                 r#type: "attempt_log",
                 run: self.run.id.to_string(),
                 attempt_id: attempt.0,
@@ -218,25 +215,25 @@ impl Log<'_> {
                 host,
                 step: &step.id,
                 kind: step.kind.keyword(),
-                purpose: &issued.what,
+                purpose: purpose(&issued.intent),
                 started_at: Time(issued.at),
                 finished_at: end.as_ref().map(|(at, ..)| Time(*at)),
                 ok: end.as_ref().map(|(_, well, _)| *well),
-                result: end.as_ref().map(|(.., words)| words.as_str()),
+                result: end.as_ref().map(|(.., how)| how.as_str()),
                 output: outputs.iter().map(OutputJson::of).collect(),
-            }));
+            });
         }
         let who = host.unwrap_or(list);
-        let purpose = match issued.what.as_str() {
-            "do" | "reboot" | "await_boot" => String::new(),
-            other => format!(" ({})", other.replace('_', " ")),
+        let what_for = match &issued.intent {
+            Intent::Do { .. } | Intent::Reboot { .. } | Intent::AwaitBoot { .. } => String::new(),
+            other => format!(" ({})", purpose(other).replace('_', " ")),
         };
         let how = match &end {
             None => "has not ended".to_owned(),
-            Some((at, true, words)) => format!("{words} ({})", took_in_words(at - issued.at)),
-            Some((at, false, words)) => format!("FAILED after {}: {words}", took_in_words(at - issued.at)),
+            Some((at, true, how)) => format!("{how} ({})", describe_elapsed(at - issued.at)),
+            Some((at, false, how)) => format!("FAILED after {}: {how}", describe_elapsed(at - issued.at)),
         };
-        let mut text = format!("{}  {who}  {}{purpose}: {how}\n", Time(issued.at).to_second(), step.id);
+        let mut text = format!("{}  {who}  {}{what_for}: {how}\n", Time(issued.at).to_second(), step.id);
         for (host, output) in &outputs {
             let of = if outputs.len() > 1 { format!("    {host} ") } else { "    ".to_owned() };
             let shown = self.shown.remove(&(attempt, host.clone())).unwrap_or(0);
@@ -264,21 +261,21 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     attempt_id: u64,
     /// `before`, `steps` or `after`.
     list: &'static str,
-    /// Of which worker, in `steps`.
+    /// The worker; `null` for `before` and `after`.
     host: Option<&'a str>,
-    /// Of which step.
+    /// The step's id.
     step: &'a str,
     /// The step's kind.
     kind: &'static str,
     /// What for: `do`, `read_boot_id`, `reboot`, `await_boot`, or an undo.
-    purpose: &'a str,
+    purpose: &'static str,
     /// When it was issued.
     started_at: Time,
-    /// When it ended; nothing: it has not.
+    /// When it ended; `null`: it has not.
     finished_at: Option<Time>,
     /// It ended well.
     ok: Option<bool>,
-    /// How it ended, in words.
+    /// How it ended, in one sentence.
     result: Option<&'a str>,
     /// What it wrote, by host.
     output: Vec<OutputJson<'a>>,
@@ -287,7 +284,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
 /// What an attempt wrote on one host, or on the controller, in JSON.
 #[derive(Serialize, JsonSchema)]
 struct OutputJson<'a> {
-    /// Where; empty: on the controller.
+    /// The worker; empty: on the controller.
     host: &'a str,
     /// Its beginning and its end.
     text: String,

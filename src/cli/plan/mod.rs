@@ -31,25 +31,25 @@ use super::{CliError, Context, Exit};
 /// The commands below `maand plan`.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// Carry a plan out
+    /// Carry out a plan
     Apply(apply::ApplyArgs),
     /// Continue a run that was stopped, whatever stopped it
     Resume(resume::ResumeArgs),
-    /// Start no further worker; active ones finish
+    /// Start no more workers; active ones finish
     Pause(control::PauseArgs),
     /// End a run for good
     Abort(control::AbortArgs),
     /// Open the gates that wait for an approval
     Approve(control::ApproveArgs),
-    /// Try a plan on a throwaway fleet, over real SSH, with faults if you like
+    /// Try a plan over real SSH on a throwaway fleet, with injected faults if you like
     Rehearse(rehearse::RehearseArgs),
     /// Let a failed worker continue at its failed step
     Retry(control::WorkerArgs),
-    /// Stop counting a failed worker as failed; it stays as it is
+    /// Give up a failed worker: it stays as it is and no longer counts as failed
     Skip(control::WorkerArgs),
-    /// Say what a worker waits for, and why
+    /// Explain what a worker waits for
     Explain(explain::ExplainArgs),
-    /// Clear the claim of a run that will never come back
+    /// Clear the claim on a worker of a run that is lost
     Release(release::ReleaseArgs),
     /// List the runs of this bucket, newest first
     List(list::ListArgs),
@@ -59,7 +59,7 @@ pub enum PlanCommand {
     New(new::NewArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
-    /// Try a plan in a made-up world under virtual time: how long, and what if hosts fail
+    /// Simulate a plan under virtual time: how long it takes, and what happens when steps fail
     Simulate(simulate::SimulateArgs),
     /// Show where a run stands
     Status(status::StatusArgs),

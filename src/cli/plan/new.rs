@@ -58,7 +58,7 @@ impl Template {
 /// As JSON.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::cli) struct NewDocument<'a> {
-    /// What was written.
+    /// The file that was written.
     file: &'a str,
     /// The plan that it was made from.
     from: &'a str,
@@ -86,7 +86,7 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
     if context.json {
         document::print(&NewDocument { file: &shown, from: template_name })?;
     } else if !context.quiet {
-        out::print(&format!("wrote {shown}; look through it, then: maand plan validate {shown}\n"))?;
+        out::print(&format!("wrote {shown}; review it, then: maand plan validate {shown}\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -132,8 +132,8 @@ fn write(path: &Path, text: &str) -> Result<(), Problem> {
         Err(error) => {
             return Err(match error.kind() {
                 ErrorKind::AlreadyExists => failed(
-                    "it is already there",
-                    "take another name, or remove the file first: nothing is ever overwritten".to_owned(),
+                    "it already exists",
+                    "choose another name, or remove the file first: nothing is ever overwritten".to_owned(),
                 ),
                 ErrorKind::NotFound => {
                     let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();

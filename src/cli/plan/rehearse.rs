@@ -1,11 +1,12 @@
-//! `maand plan rehearse`: the user's own plan over real SSH, on a throwaway fleet that may be broken.
+//! `maand plan rehearse`: a plan over real SSH on a throwaway fleet, with faults injected.
 
 use clap::Args;
 
+use super::super::document::unwritable;
 use super::super::sandbox::Signals;
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
-use crate::plan::{self, Problem};
+use crate::plan;
 use crate::rehearsal::{
     self, Difference, Likeness, Rehearsal, RehearsalOptions, Replacement, Stage, TIME_SCALE, Verdict,
 };
@@ -22,10 +23,10 @@ pub struct RehearseArgs {
     /// The plan file; `-` reads standard input
     #[arg(value_name = "PLAN")]
     plan: String,
-    /// How many workers are made up [default: the bucket's workers, or 3]
+    /// Number of throwaway workers [default: the bucket's workers, or 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
     workers: Option<u32>,
-    /// Something that goes wrong; may be repeated, such as worker-2:never_returns
+    /// Inject a fault, such as worker-2:never_returns; may be repeated
     #[arg(long, value_name = "HOST:KIND[@STEP]")]
     fault: Vec<String>,
     /// Kill the controller at its Nth commit, and resume
@@ -33,14 +34,14 @@ pub struct RehearseArgs {
     kill_controller: Option<u64>,
     /// Also execute your own text (commands of the plan), as yourself and on THIS machine
     ///
-    /// A made-up worker is a folder: relative paths stay in it, but whatever your commands do by absolute
+    /// A throwaway worker is a folder: relative paths stay in it, but whatever your commands do by absolute
     /// paths, over the network or to processes reaches this machine. Without it they are only recorded.
     #[arg(long)]
     execute: bool,
-    /// Divides the made-up boot time of three seconds
+    /// Divide the simulated boot time of three seconds by this
     #[arg(long, default_value_t = 2.0, value_name = "FACTOR")]
     speed: f64,
-    /// Sets a variable of the plan; may be given more than once
+    /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
 }
@@ -55,17 +56,20 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     note(context, &heading);
     let mut show = |stage: Stage| match stage {
         Stage::Ready => {
-            let differences: Vec<_> = rehearsal.differences().into_iter().map(words).collect();
+            let differences: Vec<_> = rehearsal.differences().into_iter().map(describe).collect();
             note(context, &format!("Unlike a real run: {}.\n", differences.join("; ")));
         }
         Stage::Killed(Replacement::None) => {
             note(context, "\nThe controller was killed when its run had ended.\n");
         }
         Stage::Killed(Replacement::Resumes) => {
-            note(context, "\nThe controller was killed; another one continues: maand plan resume\n");
+            note(context, "\nThe controller was killed; another one continues with: maand plan resume\n");
         }
         Stage::Killed(Replacement::StartsAgain) => {
-            note(context, "\nThe controller was killed before its run had begun; it is begun again\n");
+            note(
+                context,
+                "\nThe controller was killed before its run had begun; the plan is applied again\n",
+            );
         }
         Stage::NotKilled { at } => {
             note(context, &format!("\nThe controller was not killed: the run ended before its commit {at}."));
@@ -107,7 +111,7 @@ fn options(args: &RehearseArgs, context: &Context) -> RehearsalOptions {
     }
 }
 
-fn words(difference: Difference) -> String {
+fn describe(difference: Difference) -> String {
     match difference {
         Difference::Shorter => format!("settle times, soaks and pauses are {TIME_SCALE} times shorter"),
         Difference::OpenWindow => "the window is one that is open now".to_owned(),
@@ -117,9 +121,7 @@ fn words(difference: Difference) -> String {
 }
 
 fn json(verdict: &Verdict) -> Result<serde_json::Value, CliError> {
-    serde_json::to_value(verdict).map_err(|error| {
-        Problem::error("maand::output", format!("the verdict cannot be written: {error}")).into()
-    })
+    serde_json::to_value(verdict).map_err(|error| unwritable("the verdict", &error))
 }
 
 fn note(context: &Context, line: &str) {

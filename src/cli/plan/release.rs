@@ -1,4 +1,4 @@
-//! `maand plan release`: clears the claim of a run that will never come back.
+//! `maand plan release`: clears the claim of a run that is lost.
 
 use clap::Args;
 
@@ -18,7 +18,7 @@ pub struct ReleaseArgs {
 pub(super) fn run(args: &ReleaseArgs, context: &Context) -> Result<Exit, CliError> {
     let (host, cleared) = release(&site(context)?, &args.worker)?;
     if cleared {
-        out::note(&format!("The claim on {host} is cleared."));
+        out::note(&format!("Cleared the claim on {host}."));
     } else {
         out::note(&format!("There is no claim on {host}."));
     }

@@ -11,16 +11,16 @@ use crate::run::{Change, Resume, Run, RunError, TakeOver};
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// The run, or the beginning of its name [default: the one that is not finished]
+    /// The run, or the beginning of its name [default: the unfinished one]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// What to do with commands of which nobody knows whether they ran
+    /// What to do with commands that may or may not have run
     #[arg(long, value_enum, value_name = "HOW")]
     in_doubt: Option<InDoubt>,
     /// Take the run away from a controller that is stopped or gone
     #[arg(long)]
     take_over: bool,
-    /// With --take-over: the controller on the other machine is dead, I have made sure of it
+    /// With --take-over: also from a controller on another machine, which you know to be dead
     #[arg(long, requires = "take_over")]
     elsewhere: bool,
     /// Continue although the workspace has changed since the run began
@@ -28,12 +28,12 @@ pub struct ResumeArgs {
     accept_changes: bool,
 }
 
-/// What to do with commands of which nobody knows whether they ran.
+/// What to do with commands that may or may not have run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum InDoubt {
     /// Run them again
     Rerun,
-    /// They were done
+    /// Count them as done
     Done,
     /// Continue without them
     Skip,
@@ -62,7 +62,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             carry_out(run, context)
         }
         Err(RunError::Finished { run, end }) => {
-            out::note(&format!("Run {run} is finished already ({}); nothing was done.", words(end)));
+            out::note(&format!("Run {run} has already finished ({}); nothing was done.", describe(end)));
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
         Err(error) => {
@@ -74,7 +74,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
     }
 }
 
-fn words(end: RunEnd) -> &'static str {
+fn describe(end: RunEnd) -> &'static str {
     match end {
         RunEnd::Succeeded => "it succeeded",
         RunEnd::Failed => "some workers failed",
@@ -88,13 +88,13 @@ fn show_changes(changes: &[Change], context: &Context) {
         let message = match change {
             Change::PlanFile(file) => format!("{file} has changed since the run began"),
             Change::Program(began) => {
-                format!("the run was begun by maand {began}, this is {}", env!("CARGO_PKG_VERSION"))
+                format!("the run was started by maand {began}, this is {}", env!("CARGO_PKG_VERSION"))
             }
             Change::Workers => "workers.json has changed since the run began".to_owned(),
             Change::Workspace => continue,
         };
         let problem = Problem::warning("maand::run::changed", message)
-            .help("the run continues with what it began with, which the journal has kept");
+            .help("the run continues with what it began with, as the journal has it");
         out::diagnose(&problem, context.colors);
     }
 }

@@ -1,4 +1,4 @@
-//! What the command line says when an operation on a run fails: code, hint and exit code, in one place.
+//! What the command line says when an operation on a run fails: code, hint and exit code.
 
 use super::super::{CliError, Exit, engine};
 use crate::engine::{ErrorKind, RunEnd};
@@ -32,19 +32,19 @@ impl From<RunError> for CliError {
             }
             RunError::Halted { run, .. } => {
                 let help = format!(
-                    "fix a failed worker and `maand plan retry {run} --worker HOST`, or leave it out with \
-                     `maand plan skip {run} --worker HOST`; then resume"
+                    "fix a failed worker, then `maand plan retry {run} --worker HOST`; or continue without it: \
+                     `maand plan skip {run} --worker HOST`; then `maand plan resume {run}`"
                 );
                 Self::new(Exit::Failed, problem("maand::run::halted").help(help))
             }
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
-                .help("put it back, or continue with the change: `maand plan resume --accept-changes`")
+                .help("undo the change, or continue with it: `maand plan resume --accept-changes`")
                 .into(),
             RunError::Unreadable { .. } => {
                 problem("maand::bucket::unreadable").help("check its permissions").into()
             }
             RunError::OtherVersion { program } => problem("maand::run::other_version")
-                .help(format!("continue with maand {program}, or abort the run and apply the plan anew"))
+                .help(format!("continue with maand {program}, or abort the run and apply the plan again"))
                 .into(),
             RunError::IllegalFact { .. } => {
                 let help = "another version of maand wrote it, or this is a bug; use the version that wrote it. \
@@ -52,11 +52,11 @@ impl From<RunError> for CliError {
                 Self::new(Exit::Bug, problem("maand::run::illegal_fact").help(help))
             }
             RunError::Refused(_) => problem("maand::run::refused")
-                .help("`maand plan status` shows where the run and its workers are")
+                .help("`maand plan status` shows where the run and its workers stand")
                 .into(),
             RunError::NoAnswer(run) => {
                 let help = format!(
-                    "it will see the request when it wakes up; if it never will: \
+                    "it takes the request when it wakes up; if it never will: \
                      `maand plan resume {run} --take-over`"
                 );
                 Self::new(Exit::Locked, problem("maand::run::no_answer").help(help))
@@ -79,7 +79,7 @@ impl From<RunError> for CliError {
     }
 }
 
-/// The run is as the journal has it, and can be resumed, unless somebody else has it now.
+/// The run is as the journal has it, and can be resumed, unless another controller has it now.
 fn stopped(error: LoopError) -> CliError {
     match error {
         LoopError::Journal(error) => {
@@ -136,19 +136,21 @@ fn code_of(kind: ErrorKind) -> &'static str {
 fn help_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::HostKeyChanged => {
-            "somebody may be in between, or the host was installed anew; when you know which: remove its line \
+            "somebody may be intercepting the connection, or the host was reinstalled; if it was, remove its line \
              from secrets/known_hosts"
         }
         ErrorKind::HostKeyUnknown => {
             "add its key to secrets/known_hosts, or set host_key_check = \"accept-new\""
         }
-        ErrorKind::AuthRefused => "is the public key of this bucket in authorized_keys there, for this user?",
+        ErrorKind::AuthRefused => {
+            "add the public key of this bucket to the authorized_keys of that user on the worker"
+        }
         ErrorKind::SudoWantsPassword => "give the SSH user NOPASSWD in sudoers, or set use_sudo = false",
         ErrorKind::MissingTool => "install it there with the system's package manager",
         ErrorKind::SameHost => "leave one of the two out of workers.json, or out of the plan's targets",
         ErrorKind::Claimed => {
-            "wait for that run; if it will never come back: `maand plan release --worker HOST`"
+            "wait for that run; if nothing will ever resume it: `maand plan release --worker HOST`"
         }
-        _ => "is it up, and is its address right? `maand health_check --verbose` looks again",
+        _ => "see that it is up and that its address is right; `maand health_check --verbose` tries again",
     }
 }

@@ -5,6 +5,6 @@ use crate::plan;
 
 /// Prints the schema.
 pub(super) fn run() -> Result<Exit, CliError> {
-    out::print_json(&plan::schema())?;
+    out::print_json("the schema", &plan::schema())?;
     Ok(Exit::Done)
 }

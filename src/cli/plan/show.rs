@@ -12,11 +12,13 @@ use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::run::differences;
 
+mod describe;
 mod json;
 mod text;
-mod words;
 
-/// The most workers that are made up; more is a slip of the fingers.
+pub(super) use describe::describe_halt;
+
+/// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;
 
 /// Arguments of `maand plan show`.
@@ -25,13 +27,13 @@ pub struct ShowArgs {
     /// The plan file; `-` reads standard input
     #[arg(value_name = "PLAN")]
     plan: String,
-    /// Text for people, JSON for programs, or a picture
+    /// Text, JSON for programs, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
     #[arg(long, value_name = "N|HOSTS")]
     workers: Option<String>,
-    /// Sets a variable of the plan; may be given more than once
+    /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
 }
@@ -59,20 +61,20 @@ pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
     }
 }
 
-/// How it is shown.
+/// The form in which a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Plain text.
     Text,
     /// For programs: see the schema `plan-show.v1`.
     Json,
-    /// Graphviz.
+    /// A diagram for Graphviz.
     Dot,
-    /// For Markdown.
+    /// A diagram for Markdown.
     Mermaid,
 }
 
-/// What is shown.
+/// A compiled plan and what was found out about it.
 struct Shown<'a> {
     graph: &'a RolloutGraph,
     feasibility: &'a Problems,
@@ -97,7 +99,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {
         Format::Text => text::render(&shown),
-        Format::Json => json::render(&shown),
+        Format::Json => json::render(&shown)?,
         Format::Dot => graph::dot(&graph),
         Format::Mermaid => graph::mermaid(&graph),
     })?;
@@ -111,7 +113,7 @@ pub(super) struct Chosen {
     pub(super) fleet: Fleet,
     pub(super) options: CompileOptions,
     pub(super) warnings: Problems,
-    /// Where the fleet is from; `None`: it is made up.
+    /// The bucket that the fleet is from; `None`: it is made up.
     pub(super) bucket: Option<Bucket>,
 }
 

@@ -27,20 +27,20 @@ pub struct SimulateArgs {
     /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
     #[arg(long, value_name = "N|HOSTS")]
     workers: Option<String>,
-    /// Sets a variable of the plan; may be given more than once
+    /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
-    /// The same seed gives the same answer
+    /// Seed of the simulation: the same seed gives the same answer
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many runs are tried, for each rate of failures: more find rarer ends, and take longer
+    /// Number of simulated runs for each rate of failures: more find rarer outcomes, and take longer
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// Failing attempts in percent, one answer each
+    /// Percentages of attempts that fail; each is simulated
     #[arg(long, value_name = "PERCENT,..", default_value = "0.1,1,5", allow_hyphen_values = true)]
     faults: String,
     /// How long kinds of steps and `boot` take: a JSON object such as {"deploy": "20s", "boot": "90s"}
-    /// [default: what the bucket's finished runs took, else rules of thumb]
+    /// [default: as measured in the bucket's finished runs, else rules of thumb]
     #[arg(long, value_name = "FILE")]
     durations: Option<String>,
 }
@@ -104,7 +104,7 @@ fn rates(text: &str) -> Result<Vec<u32>, CliError> {
     let mut rates = Vec::new();
     for part in text.split(',') {
         let Some(rate) = one(part) else {
-            let message = format!("`{}` of --faults is no percentage", part.trim());
+            let message = format!("`{}` of --faults is not a percentage", part.trim());
             return Err(CliError::usage(message, "give numbers from 0 to 100, as in --faults 0.1,1"));
         };
         rates.push(rate);

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::super::hint::hint;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::reporter;
 use crate::bucket::Bucket;
-use crate::plan::Problem;
-use crate::report::{RunView, status_text};
+use crate::report::status_text;
 use crate::run::RunReader;
 use crate::runner::{now, watch_signals};
 
-/// A watcher reads new facts this often.
+/// `--watch` reads new facts this often.
 const POLL: Duration = Duration::from_millis(300);
 
 /// Arguments of `maand plan status`.
@@ -22,7 +22,7 @@ pub struct StatusArgs {
     /// The run; the beginning or the end of its name will do [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Follow it until it ends or no process carries it out any more
+    /// Follow it until it ends or no controller is running it any more
     #[arg(long)]
     watch: bool,
 }
@@ -36,16 +36,11 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     }
     let (view, _) = run.view()?;
     if context.json {
-        out::print_json(&json(&view)?)?;
+        out::print_json("the view", &view)?;
     } else {
-        out::print(&status_text(now(), &view))?;
+        out::print(&status_text(now(), &view, Some(hint)))?;
     }
     Ok(Exit::Done)
-}
-
-fn json(view: &RunView) -> Result<serde_json::Value, Problem> {
-    serde_json::to_value(view)
-        .map_err(|error| Problem::error("maand::output", format!("the view cannot be written: {error}")))
 }
 
 fn watch(run: &RunReader, context: &Context) -> Result<Exit, CliError> {

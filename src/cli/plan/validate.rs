@@ -15,7 +15,7 @@ pub struct ValidateArgs {
     /// Plan files; `-` reads standard input
     #[arg(required = true, value_name = "PLAN")]
     plans: Vec<String>,
-    /// Sets a variable of the plans; may be given more than once
+    /// Set a variable of the plans; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
 }

@@ -46,7 +46,7 @@ fn a_bucket_without_a_run_has_an_empty_list_and_no_status() {
 }
 
 #[test]
-fn a_halted_run_is_shown_with_everything_that_a_person_needs() {
+fn a_halted_run_is_shown_with_everything_that_an_operator_needs() {
     let (dir, run) = stored(&["w1", "w2", "w3"]);
     let list = text(&maand(dir.path(), &["plan", "list"]));
     assert!(list.contains(run.as_str()) && list.contains("halted") && list.contains("1/3"), "{list}");
@@ -84,7 +84,7 @@ fn a_halted_run_is_shown_with_everything_that_a_person_needs() {
 }
 
 #[test]
-fn a_run_that_nobody_carries_out_is_interrupted() {
+fn a_run_without_a_controller_is_interrupted() {
     let dir = bucket();
     let graph = graph(&["w1"]);
     let appends = play(&graph);

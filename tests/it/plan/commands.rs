@@ -136,7 +136,7 @@ fn new_never_overwrites() {
     let folder = folder();
     let output = maand(&folder).args(["new", "good"]).output().unwrap();
     assert_eq!(code(&output), 3);
-    assert!(text(&output.stderr).contains("already there"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("already exists"), "{}", text(&output.stderr));
     folder.child("good.yaml").assert(GOOD);
     std::os::unix::fs::symlink("nowhere", folder.child("link.yaml").path()).unwrap();
     assert_eq!(code(&maand(&folder).args(["new", "link"]).output().unwrap()), 3);

@@ -74,7 +74,7 @@ fn a_fault_is_reported_with_its_worker_and_the_promises_hold() {
                 assert_eq!(verdict["run_exit_code"], 1, "{fault}: {view:#}");
                 assert_eq!(workers[0]["state"], "failed", "{fault}");
                 assert_eq!(workers[0]["error"]["kind"], *kind, "{fault}: {}", workers[0]["error"]);
-                // It halts: nobody touched the other one.
+                // It halts: the other one is not touched.
                 assert_eq!(
                     (&view["state"], &workers[1]["state"]),
                     (&"halted".into(), &"queued".into()),
@@ -101,7 +101,7 @@ fn every_kind_is_tried() {
 }
 
 #[test]
-fn a_killed_controller_is_resumed_and_nobody_reboots_twice() {
+fn a_killed_controller_is_resumed_and_no_worker_reboots_twice() {
     side_by_side(&["1", "7", "20", "26"], 4, |at| {
         let stage = Stage::new();
         let output =

@@ -46,11 +46,11 @@ fn what_it_says_to_people() {
     assert!(stdout.ends_with("All promises held. Nothing of the fleet is left.\n"), "{stdout}");
     assert!(!stdout.contains("BROKEN") && !stdout.contains('\x1b'), "{stdout}");
     assert!(stdout.contains("1 reboot ") && stdout.contains("down from "), "{stdout}");
-    assert!(stderr.contains("3 made-up workers") && stderr.contains("60 times shorter"), "{stderr}");
+    assert!(stderr.contains("3 throwaway workers") && stderr.contains("60 times shorter"), "{stderr}");
 }
 
 #[test]
-fn the_likeness_of_a_bucket_with_what_people_disabled_there() {
+fn a_copy_of_a_bucket_with_what_operators_disabled_there() {
     let stage = Stage::new();
     stage.write("bucket/maand.conf", "bucket_id = \"11111111-1111-4111-8111-111111111111\"\n");
     stage.write(

@@ -229,7 +229,7 @@ fn a_slow_worker_does_not_hold_back_the_others_and_the_window_holds() {
 }
 
 #[test]
-fn after_a_failure_nobody_else_is_started_unless_asked_to() {
+fn after_a_failure_no_other_worker_is_started_unless_asked_to() {
     let workers: &[(&'static str, Does, &[Shows])] =
         &[("h1", Does::Exits(0), &[]), ("h2", Does::Exits(3), &[]), ("h3", Does::Exits(0), &[])];
     let world = World::with(workers);

@@ -34,8 +34,8 @@ fn the_demo_bucket_is_a_bucket_without_a_flaw() {
     }
 }
 
-/// A bucket as an operator has it, with everything that a likeness keeps or leaves out.
-fn persons_bucket() -> (tempfile::TempDir, Fleet) {
+/// A bucket as an operator has it, with everything that a copy keeps or leaves out.
+fn operators_bucket() -> (tempfile::TempDir, Fleet) {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
         let path = folder.path().join(path);
@@ -68,13 +68,13 @@ fn persons_bucket() -> (tempfile::TempDir, Fleet) {
 }
 
 #[test]
-fn a_likeness_keeps_what_decides_and_nothing_that_runs() {
-    let (_folder, original) = persons_bucket();
+fn a_copy_keeps_what_decides_and_nothing_that_runs() {
+    let (_folder, original) = operators_bucket();
     let options = SandboxOptions { speed: 20.0, ..SandboxOptions::new(Blueprint::mirror(&original)) };
     let sandbox = sandbox_with(options);
-    let (_, likeness) = load(&sandbox.bucket_dir());
+    let (_, copy) = load(&sandbox.bucket_dir());
     let mut wanted = original.clone();
-    wanted.bucket_id.clone_from(&likeness.bucket_id);
+    wanted.bucket_id.clone_from(&copy.bucket_id);
     for worker in &mut wanted.workers {
         worker.ssh_port = None;
     }
@@ -84,10 +84,10 @@ fn a_likeness_keeps_what_decides_and_nothing_that_runs() {
             check.checks = vec![Probe::Ssh { command }];
         }
     }
-    assert_eq!(likeness, wanted);
-    assert_ne!(likeness.bucket_id, original.bucket_id);
+    assert_eq!(copy, wanted);
+    assert_ne!(copy.bucket_id, original.bucket_id);
     let job = |name: &str| JobName::parse(name).unwrap();
-    assert_eq!(likeness.jobs[1].demands, BTreeSet::from([job("db")]));
+    assert_eq!(copy.jobs[1].demands, BTreeSet::from([job("db")]));
     // A worker keeps its name, which says nothing of where it is.
     let host = Host::parse("db-1.example").unwrap();
     let config = std::fs::read_to_string(sandbox.bucket_dir().join(SSH_CONFIG)).unwrap();

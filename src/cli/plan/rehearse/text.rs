@@ -11,13 +11,13 @@ const WORKERS_SHOWN: usize = 30;
 /// Of each worker at most this many times in which it was down are shown.
 const TIMES_SHOWN: usize = 3;
 
-/// Which fleet is made up.
+/// The throwaway fleet, in one phrase.
 pub(super) fn likeness(likeness: &Likeness) -> String {
     let count = likeness.hosts.len();
     if likeness.mirrors_bucket {
-        return format!("the likeness of this bucket, {} on this machine", counted(count, "worker"));
+        return format!("a copy of this bucket's fleet, {} on this machine", counted(count, "worker"));
     }
-    format!("{} on this machine, over real SSH", counted(count, "made-up worker"))
+    format!("{} on this machine, over real SSH", counted(count, "throwaway worker"))
 }
 
 /// The verdict as text.
@@ -42,7 +42,7 @@ pub(super) fn render(verdict: &Verdict) -> String {
         let _ = writeln!(text, "  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.what);
     }
     for fault in &verdict.faults_that_never_happened {
-        let _ = writeln!(text, "\nThe fault {fault} has never happened: the run did not come to it.");
+        let _ = writeln!(text, "\nThe fault {fault} never happened: the run did not reach it.");
     }
     let exit = verdict
         .run_exit_code
@@ -56,7 +56,7 @@ fn conclusion(verdict: &Verdict) -> &'static str {
     if verdict.any_broken() {
         "Not every promise held."
     } else if verdict.interrupted {
-        "It was stopped before its end; as far as it came all promises held. There is nothing to resume: \
+        "It was stopped before its end; up to there all promises held. There is nothing to resume: \
          rehearse again when you like."
     } else if verdict.all_held {
         "All promises held."
@@ -140,6 +140,6 @@ mod tests {
         let signal = text(|verdict| verdict.run_exit_code = None);
         assert!(signal.contains("The run itself ended by a signal."), "{signal}");
         let idle = text(|verdict| verdict.faults_that_never_happened.push("w1:never_returns".to_owned()));
-        assert!(idle.contains("The fault w1:never_returns has never happened"), "{idle}");
+        assert!(idle.contains("The fault w1:never_returns never happened"), "{idle}");
     }
 }

@@ -1,11 +1,13 @@
-//! The plan for programs: one JSON document, whole, whatever the size of the fleet. Fields are only
-//! ever added. It must not know how anything is decided.
+//! A plan for programs: one JSON document, whole, whatever the size of the fleet. Fields are only
+//! ever added.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::super::CliError;
+use super::super::super::document::unwritable;
 use super::Shown;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
@@ -21,7 +23,7 @@ pub(super) struct Document<'a> {
     schema: &'static str,
     /// The plan's name.
     plan: &'a str,
-    /// Free text for people.
+    /// Free text for operators.
     description: Option<&'a str>,
     /// The file as it was named.
     file: &'a str,
@@ -60,7 +62,7 @@ struct SelectionJson<'a> {
     by_plan: u32,
     /// Left out by `exclude`.
     excluded: u32,
-    /// Each part of `targets`, in words, with the workers that match it alone.
+    /// Each part of `targets` as text, with the workers that match it alone.
     parts: Vec<PartJson<'a>>,
 }
 
@@ -72,11 +74,11 @@ struct PartJson<'a> {
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct RolloutJson<'a> {
-    /// How many at a time; `null`: as many as fit.
+    /// Maximum number of active workers; `null`: as many as fit.
     concurrency: Option<u32>,
-    /// So many may fail.
+    /// Maximum number of failed workers.
     max_failures: u32,
-    /// The failure at which the run halts.
+    /// The failure at which the run halts, counted from 1.
     halts_at_failure: u64,
     /// `halt` or `revert`.
     on_failure: &'static str,
@@ -119,7 +121,7 @@ struct WorkerJson<'a> {
     jobs: Vec<&'a str>,
     /// Steps that are skipped here because of their `when`.
     skips: Vec<&'a str>,
-    /// A person had disabled it: the run skips it.
+    /// An operator had disabled it: the run skips it.
     already_disabled: bool,
 }
 
@@ -130,7 +132,7 @@ struct StepJson<'a> {
     name: Option<&'a str>,
     /// Ids of what must come first.
     needs: Vec<&'a str>,
-    /// Of one try; `null`: no limit.
+    /// Timeout of one attempt; `null`: no limit.
     timeout_ms: Option<u64>,
     attempts: u32,
     retry_delay_ms: u64,
@@ -139,7 +141,7 @@ struct StepJson<'a> {
     ignores_failure: bool,
     /// It takes its worker down.
     disturbs: bool,
-    /// On so many workers; for steps done once: 1.
+    /// Number of workers that the step applies to; for steps done once: 1.
     applies_to: u32,
 }
 
@@ -150,7 +152,7 @@ struct JobJson<'a> {
     allocations: u32,
     /// Those on workers that go down.
     on_targets: u32,
-    /// So many stay available; `null`: no budget.
+    /// Number of allocations that stay available; `null`: no budget.
     stays_available: Option<u32>,
     /// How that number came about.
     how: Option<String>,
@@ -161,22 +163,20 @@ struct ForecastJson<'a> {
     rounds: u32,
     most_active: u32,
     most_down: u32,
-    /// Every try takes its whole time-out; `null`: no limit, or it never ends.
+    /// If every attempt takes its whole timeout; `null`: no limit, or it never ends.
     longest_ms: Option<u64>,
     /// From what each kind of step usually takes; `null`: it never ends.
     expected_ms: Option<u64>,
-    /// Waiting for a person is not counted.
+    /// The plan has approvals; waiting for them is not counted.
     approvals: bool,
     /// This worker is never admitted: the rollout never ends.
     never_admitted: Option<&'a str>,
 }
 
 /// The document and a line end.
-pub(super) fn render(shown: &Shown<'_>) -> String {
-    // Maps with keys that are no strings are the only thing that cannot be written; there are none.
-    let mut text = serde_json::to_string_pretty(&document(shown)).unwrap_or_default();
-    text.push('\n');
-    text
+pub(super) fn render(shown: &Shown<'_>) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(&document(shown)).map_err(|error| unwritable(SCHEMA, &error))?;
+    Ok(text + "\n")
 }
 
 fn document<'a>(shown: &Shown<'a>) -> Document<'a> {

@@ -1,11 +1,11 @@
-//! The plan for people. Its length does not grow with the fleet: of long lists the first and the last
+//! A plan as text. Its length does not grow with the fleet: of long lists the first and the last
 //! are shown.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Shown;
-use super::words::{bound, details, duration, wave};
+use super::describe::{bound, describe_halt, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted};
 use crate::policy;
@@ -61,7 +61,7 @@ fn workers(text: &mut String, graph: &RolloutGraph) {
         let _ = writeln!(text, "  {:<40} {:>7}", part.what, part.matching);
     }
     if graph.plan.targets.exclude.is_some() {
-        let _ = writeln!(text, "  {:<40} {:>7}", "of these left out by `exclude`", selection.excluded);
+        let _ = writeln!(text, "  {:<40} {:>7}", "left out by `exclude`", selection.excluded);
     }
     if let Some(expect) = &graph.plan.targets.expect {
         let bound = |bound: Option<u64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
@@ -111,10 +111,7 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     }
     let allowed = numbers.max_failures.value;
     let how = &numbers.max_failures.how;
-    row(
-        "failures",
-        format!("halts at failure {} (max_failures: {})", u64::from(allowed) + 1, with_how(allowed, how)),
-    );
+    row("failures", describe_halt(allowed, &with_how(allowed, how)));
     row(
         "on failure",
         match settings.on_failure {
@@ -205,7 +202,7 @@ fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, o
             notes.push(retries(step));
         }
         if step.on_failure == OnStepFailure::Ignore {
-            notes.push("a failure is ignored".to_owned());
+            notes.push("failures are ignored".to_owned());
         }
         if of_workers.is_some() {
             let on = graph.targets.iter().filter(|target| target.applies[at]).count();
@@ -233,14 +230,14 @@ fn time_out(step: &Step) -> String {
 
 fn retries(step: &Step) -> String {
     let retries = &step.retries;
-    let mut words = format!("{} tries", retries.attempts);
+    let mut text = format!("{} attempts", retries.attempts);
     if !retries.delay.is_zero() {
-        let _ = write!(words, ", {} between", duration(retries.delay));
+        let _ = write!(text, ", {} between", duration(retries.delay));
         if retries.backoff > 1.0 {
-            let _ = write!(words, ", each {} times longer", retries.backoff);
+            let _ = write!(text, ", each {} times longer", retries.backoff);
         }
     }
-    words
+    text
 }
 
 fn jobs(text: &mut String, graph: &RolloutGraph) {
@@ -254,7 +251,7 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
     let touched = on_targets.iter().filter(|number| **number > 0).count();
     let _ = writeln!(text, "\nJobs touched: {touched}");
     if touched == 0 {
-        let why = if limits_disturb_nobody(&limits, graph) {
+        let why = if limits_disturb_none(&limits, graph) {
             "no step takes a worker down"
         } else {
             "no worker that goes down hosts one"
@@ -282,7 +279,7 @@ fn jobs(text: &mut String, graph: &RolloutGraph) {
     }
 }
 
-fn limits_disturb_nobody(limits: &policy::Limits, graph: &RolloutGraph) -> bool {
+fn limits_disturb_none(limits: &policy::Limits, graph: &RolloutGraph) -> bool {
     !graph.target_indices().any(|target| limits.disturbs(target))
 }
 
@@ -339,7 +336,7 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     let rounds = counted(forecast.rounds as usize, "round");
     let most = counted(forecast.most_active as usize, "worker");
     let down = match forecast.most_down {
-        0 => "nobody goes down".to_owned(),
+        0 => "no worker goes down".to_owned(),
         down => format!("at most {down} down at a time"),
     };
     let _ = writeln!(text, "  {rounds} of at most {most}; {down}");
@@ -347,12 +344,12 @@ fn time(text: &mut String, shown: &Shown<'_>) {
         Some(longest) => {
             let _ = writeln!(
                 text,
-                "  longest   {:<10} every try of every step takes its whole time-out",
+                "  longest   {:<10} every attempt of every step takes its whole timeout",
                 duration(longest)
             );
         }
         None => {
-            let _ = writeln!(text, "  longest   no limit   a step has no time-out");
+            let _ = writeln!(text, "  longest   no limit   a step has no timeout");
         }
     }
     if let Some(expected) = forecast.expected {

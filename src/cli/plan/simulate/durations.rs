@@ -1,4 +1,4 @@
-//! How long steps take in a simulation: as a file says, else as the bucket's finished runs took, else by
+//! How long steps take in a simulation: as a file says, else as measured in the bucket's finished runs, else by
 //! rules of thumb.
 
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ fn learnt(plan: &Plan, context: &Context) -> BTreeMap<String, Vec<i64>> {
         .and_then(|journal| journal.durations().ok());
     let Some(mut history) = history else { return BTreeMap::new() };
     if let Some(waits) = history.remove("wait_for_ssh") {
-        // From the departure to the end of `settle`, which is this plan's as far as anybody knows.
+        // From the departure to the end of `settle`, which is taken to be this plan's.
         let settle = plan.steps.iter().find_map(|step| match &step.kind {
             StepKind::WaitForSsh { settle, .. } => i64::try_from(settle.as_millis()).ok(),
             _ => None,
@@ -125,7 +125,7 @@ fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
     for (kind, text) in read {
         if !KINDS.contains(&kind.as_str()) {
             let help = format!("known are {}", KINDS.join(", "));
-            let message = format!("`{kind}` in {path} is nothing that takes time of its own");
+            let message = format!("`{kind}` in {path} is not a kind of step that takes time of its own");
             problems.push(Problem::error("maand::cli::unknown_duration", message).help(help));
             continue;
         }
@@ -135,7 +135,7 @@ fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
                 // A hundred years, so that sums of them stay far from the end of the numbers.
                 durations.insert(kind, vec![millis.min(100 * 366 * 86_400_000)]);
             }
-            Err(why) => problems.push(wrong(format!("`{text}` of `{kind}` is no duration: {why}"))),
+            Err(why) => problems.push(wrong(format!("`{text}` of `{kind}` is not a duration: {why}"))),
         }
     }
     problems.into_result()?;

@@ -1,12 +1,12 @@
-//! The answer of a simulation for people.
+//! The answer of a simulation as text.
 
 use std::fmt::Write as _;
 
 use super::durations::{Durations, From};
-use crate::report::span_in_words;
+use crate::report::describe_span;
 use crate::sim::{Estimate, WaveTime};
 
-/// Of a long list so many are shown.
+/// At most this many entries of a list are shown.
 const SHOWN: usize = 12;
 
 /// What the answer is about.
@@ -39,46 +39,46 @@ fn write_all(text: &mut String, heading: &Heading<'_>, answer: &Estimate) -> std
     writeln!(text, "\nTime")?;
     match answer.over_lower_bound {
         _ if answer.finished == 0 => {
-            writeln!(text, "  none of the runs came to its end, though nothing failed")?;
+            writeln!(text, "  none of the runs finished, although nothing failed")?;
         }
         Some(ratio) => {
             let over = format!("{ratio:.2} times the least that the plan's limits allow");
-            writeln!(text, "  expected  {:<10} {over}", span_in_words(answer.expected_ms))?;
+            writeln!(text, "  expected  {:<10} {over}", describe_span(answer.expected_ms))?;
         }
-        None => writeln!(text, "  expected  {}", span_in_words(answer.expected_ms))?,
+        None => writeln!(text, "  expected  {}", describe_span(answer.expected_ms))?,
     }
-    writeln!(text, "  worst     {:<10} of {runs} in which nothing fails", span_in_words(answer.worst_ms))?;
+    writeln!(text, "  worst     {:<10} of {runs} in which nothing fails", describe_span(answer.worst_ms))?;
     durations(text, heading.durations)?;
     waves(text, &answer.waves)?;
 
     writeln!(text, "\nDown at once, at most\n  {}", count(answer.most_down, "worker"))?;
     let of_job = answer.most_down_of_job.iter().map(|(job, most)| format!("{most} of job {job}"));
     list(text, of_job)?;
-    // Without the tag nobody speaks of zones.
+    // A fleet without the tag has no zones.
     if answer.most_down_of_zone.keys().any(|zone| zone != "(none)") {
         let tag = &answer.zone_tag;
         let of_zone = answer.most_down_of_zone.iter().map(|(zone, most)| format!("{most} of {tag} {zone}"));
         list(text, of_zone)?;
     }
     if !answer.waits_ms.is_empty() {
-        writeln!(text, "\nWhat the next worker in line waits for, altogether")?;
+        writeln!(text, "\nWhat the next worker waits for, in total")?;
         for (why, ms) in &answer.waits_ms {
-            writeln!(text, "  {:<10} {}", span_in_words(*ms), reason(why))?;
+            writeln!(text, "  {:<10} {}", describe_span(*ms), reason(why))?;
         }
     }
     if !answer.rates.is_empty() {
         writeln!(text, "\nWhen attempts of steps fail")?;
-        writeln!(text, "  failing   runs that end well   that stop for a person   failed workers   time")?;
+        writeln!(text, "  failing   runs that succeed   that need an operator   failed workers   time")?;
     }
     for rate in &answer.rates {
         let percent = format!("{} %", f64::from(rate.per_100_000) / 1000.0);
         writeln!(
             text,
-            "  {percent:<9} {:>18.0} % {:>22.0} % {:>16.1}   {}",
+            "  {percent:<9} {:>17.0} % {:>21.0} % {:>16.1}   {}",
             rate.succeed * 100.0,
             rate.stop * 100.0,
             rate.failed_workers,
-            span_in_words(rate.median_ms)
+            describe_span(rate.median_ms)
         )?;
     }
     Ok(())
@@ -90,11 +90,12 @@ fn reason(why: &str) -> &str {
         "concurrency" => "a free place (concurrency)",
         "spread" => "its failure domain (spread)",
         "budget" => "the budget of a job",
-        "observation" => "a look at the jobs with a budget",
+        "observation" => "health checks of the jobs with a budget",
         "window" => "the window",
-        "failures" => "failures to be mended",
-        "paused" => "somebody to resume the run",
-        _ => "the preflight, `before`, and the steps between two admissions",
+        "failures" => "failed workers to be retried or skipped",
+        "paused" => "an operator to resume the run",
+        "turn" => "the preflight, `before`, and the steps between two admissions",
+        other => other,
     }
 }
 
@@ -135,7 +136,7 @@ fn durations(text: &mut String, durations: &Durations) -> std::fmt::Result {
 
 /// Short spans with their tenths.
 fn seconds(ms: i64) -> String {
-    if ms < 60_000 { format!("{:.1}s", ms as f64 / 1000.0) } else { span_in_words(ms) }
+    if ms < 60_000 { format!("{:.1}s", ms as f64 / 1000.0) } else { describe_span(ms) }
 }
 
 fn waves(text: &mut String, waves: &[WaveTime]) -> std::fmt::Result {
@@ -144,7 +145,7 @@ fn waves(text: &mut String, waves: &[WaveTime]) -> std::fmt::Result {
     }
     writeln!(text, "\nWaves, in the run in the middle")?;
     let line = |wave: &WaveTime| {
-        let (from, to) = (span_in_words(wave.began_ms), span_in_words(wave.ended_ms));
+        let (from, to) = (describe_span(wave.began_ms), describe_span(wave.ended_ms));
         format!("  {:>4}  {from:>9} to {to}\n", wave.wave + 1)
     };
     if waves.len() <= SHOWN {

@@ -1,10 +1,10 @@
-//! Small words that the text and the pictures of numbers share. It must not know what is shown.
+//! Pieces of text about a plan that several commands share.
 
 use std::time::Duration;
 
 use crate::plan::{Amount, BudgetBound, StepKind, WaveSize};
 
-/// 5,400 seconds are "1h30m", as in a plan; days are said from two on.
+/// 5,400 seconds are "1h30m", as in a plan; days are used from two on.
 pub(super) fn duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     if ms < 1000 {
@@ -19,6 +19,23 @@ pub(super) fn duration(duration: Duration) -> String {
     let text: String =
         parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// `halts at the 2nd failure (max_failures: 1)`; `how` says the number as the plan does.
+pub(in crate::cli::plan) fn describe_halt(max_failures: u32, how: &str) -> String {
+    format!("halts at the {} failure (max_failures: {how})", ordinal(u64::from(max_failures) + 1))
+}
+
+/// `1st`, `2nd`, `3rd`, `4th`, `11th`, `21st`.
+fn ordinal(n: u64) -> String {
+    let ending = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
 }
 
 /// As in a plan.
@@ -91,4 +108,16 @@ fn first_line(text: &str) -> String {
     let cut = line.chars().count() > SHOWN || lines.next().is_some();
     let shown: String = line.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if cut { format!("{shown}...") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_in_english() {
+        assert_eq!(describe_halt(1, "1"), "halts at the 2nd failure (max_failures: 1)");
+        let ordinals = [1, 3, 4, 11, 12, 13, 21, 22, 111, 101].map(ordinal);
+        assert_eq!(ordinals, ["1st", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "111th", "101st"]);
+    }
 }

@@ -29,7 +29,7 @@ pub(super) fn some(items: impl Iterator<Item = String>, shown: usize) -> String 
     text
 }
 
-/// What an outcome says about why an attempt did not go well.
+/// Why an attempt failed; `None`: it went well.
 pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     let plain = |kind: &str, message: String| ErrorView { kind: kind.to_owned(), message, output: None };
     match outcome {
@@ -37,14 +37,14 @@ pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
         Outcome::Failed { error } => Some(error.into()),
         Outcome::Unknown { why } => Some(plain("unknown", format!("the answer was lost: {why}"))),
         Outcome::TimedOut { after, doing } => {
-            let span = super::span_in_words(*after);
-            Some(plain("timed_out", format!("nothing came of it within {span}: {doing}")))
+            let span = super::describe_span(*after);
+            Some(plain("timed_out", format!("timed out after {span} waiting for {doing}")))
         }
         Outcome::NotDone { reason } => Some(plain("not_done", reason.clone())),
     }
 }
 
-/// A boot id's first eight digits, which is enough for people; events and JSON have it whole.
+/// A boot id's first eight digits, which is enough to tell boots apart; events and JSON have it whole.
 pub(super) fn short_boot_id(id: &str) -> &str {
     id.split_once('-').map_or(id, |(first, _)| first)
 }
