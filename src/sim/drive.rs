@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use super::checker::Checker;
 use super::config::SimConfig;
 use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Operation};
+use super::invariant::Invariant;
 use super::rng::{Rng, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
@@ -271,7 +272,8 @@ impl Sim {
             self.now = at;
             self.events += 1;
             if self.events > self.most_events() {
-                self.checker.breaks(16, format!("no end after {} events", self.most_events()));
+                self.checker
+                    .breaks(Invariant::BoundedWaits, format!("no end after {} events", self.most_events()));
                 return;
             }
             if self.controller.is_some() && self.ledger.burns() {
@@ -329,7 +331,10 @@ impl Sim {
 
     fn stuck(&mut self) {
         let status = self.state().map(RunState::status);
-        self.checker.breaks(16, format!("nothing will happen any more, and the run is {status:?}"));
+        self.checker.breaks(
+            Invariant::BoundedWaits,
+            format!("nothing will happen any more, and the run is {status:?}"),
+        );
     }
 
     fn happens(&mut self, event: Event) {

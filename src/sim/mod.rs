@@ -17,6 +17,7 @@ mod drive;
 mod estimate;
 mod exec;
 mod fleets;
+mod invariant;
 mod mutation;
 mod operator;
 mod plans;
@@ -27,9 +28,10 @@ mod sweep;
 mod world;
 
 pub use admission_efficiency::admission_efficiency;
-pub use checker::Violation;
+
 pub use config::{Shape, SimConfig};
 pub use estimate::{Estimate, EstimateOptions, Rate, WaveTime, estimate};
+pub use invariant::{Invariant, Violation};
 pub use mutation::Mutation;
 pub use run::{Report, graph, run, run_on};
 pub use shrink::shrink;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::drive::{Event, Sim};
+use super::invariant::Invariant;
 use super::world::Entry;
 use crate::bucket::WorkerIx;
 use crate::controller::{Input, apply_offline, offline_facts};
@@ -76,7 +77,7 @@ impl Sim {
                     && !self.asks(self.approval(lane, step))
                 {
                     let what = format!("step {step} of {lane:?} waits for an approval, and refuses one");
-                    self.checker.breaks(16, what);
+                    self.checker.breaks(Invariant::BoundedWaits, what);
                 }
             }
             11..=12 => {
@@ -110,7 +111,7 @@ impl Sim {
         let heard =
             self.ledger.facts()[count..].iter().any(|(_, fact)| matches!(fact, Fact::Interrupted { .. }));
         if !heard && process == self.process && !self.is_leaving() {
-            self.checker.breaks(20, "a signal has arrived, and nothing follows");
+            self.checker.breaks(Invariant::PauseAdmitsNobody, "a signal has arrived, and nothing follows");
         }
     }
 
@@ -173,13 +174,16 @@ impl Sim {
             return true;
         }
         if self.ledger.is_asked() {
-            self.checker.breaks(16, format!("{verb:?} is answered by nobody"));
+            self.checker.breaks(Invariant::BoundedWaits, format!("{verb:?} is answered by nobody"));
         }
         let refused = self.ledger.refusal().is_some();
         if refused {
             let after = self.state().map(RunState::status);
             if before != after || self.ledger.facts().len() != count {
-                self.checker.breaks(14, format!("{verb:?} is refused, and changes {before:?} to {after:?}"));
+                self.checker.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{verb:?} is refused, and changes {before:?} to {after:?}"),
+                );
             }
             if self.config.check {
                 self.check_replay();
@@ -241,8 +245,10 @@ impl Sim {
         let (is_aborted, undecided) = (run.is_aborted(), run.undecided());
         self.reactions += u32::from(!patient);
         if self.reactions > MOST_REACTIONS {
-            self.checker
-                .breaks(16, format!("operators answered {MOST_REACTIONS} times, and it is {status:?}"));
+            self.checker.breaks(
+                Invariant::BoundedWaits,
+                format!("operators answered {MOST_REACTIONS} times, and it is {status:?}"),
+            );
             return;
         }
         if self.reactions > PATIENCE && !is_aborted {

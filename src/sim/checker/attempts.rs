@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::invariant::Invariant;
 use super::{Checker, Place, takes_down};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
 use crate::graph::{Lane, TargetIx};
@@ -18,7 +19,7 @@ impl Checker {
         while let Some(at) = todo.pop() {
             for need in self.graph.steps(lane)[at].needs.clone() {
                 if !self.book(lane).satisfied[need] {
-                    self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
+                    self.breaks(Invariant::PlanOrder, format!("{what} {step} of {lane:?} before {need}"));
                 }
                 if !self.graph.applies(lane, need) && seen.insert(need) {
                     todo.push(need);
@@ -43,10 +44,13 @@ impl Checker {
             (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
         };
         if left_alone {
-            self.breaks(8, format!("{lane:?} is a person's, and is was_issued"));
+            self.breaks(Invariant::OperatorsWorkers, format!("{lane:?} is a person's, and is was_issued"));
         }
         if intent.is_undo() != reverting {
-            self.breaks(14, format!("{intent:?} for {lane:?}, reverting: {reverting}"));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("{intent:?} for {lane:?}, reverting: {reverting}"),
+            );
         }
         if !intent.is_undo() {
             self.needs(lane, step, "step");
@@ -56,15 +60,24 @@ impl Checker {
                 self.book(lane).satisfied[step as usize] = false;
             }
             if satisfied && !again {
-                self.breaks(14, format!("step {step} of {lane:?} is issued and was done or skipped"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} of {lane:?} is issued and was done or skipped"),
+                );
             }
             if self.aborted {
-                self.breaks(14, format!("step {step} of {lane:?} is issued after an abort"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} of {lane:?} is issued after an abort"),
+                );
             }
         }
         if let Lane::Worker(target) = lane {
             if place != Place::Active {
-                self.breaks(14, format!("step {step} is issued and {lane:?} is {place:?}"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} is issued and {lane:?} is {place:?}"),
+                );
             }
             let enables =
                 matches!((&kind, intent), (StepKind::Enable, Intent::Do { .. }) | (_, Intent::UndoEnable));
@@ -78,7 +91,10 @@ impl Checker {
         if let Intent::Reboot { boot_id, .. } = intent {
             let known = self.book(lane).reboots.entry(step).or_insert_with(|| (boot_id.clone(), false));
             if known.0 != *boot_id {
-                self.breaks(2, format!("reboot {step} of {lane:?} is compared with another boot id"));
+                self.breaks(
+                    Invariant::OneReboot,
+                    format!("reboot {step} of {lane:?} is compared with another boot id"),
+                );
             }
         }
         if self.exclusive {
@@ -96,7 +112,10 @@ impl Checker {
         let reboots = self.book(Lane::Worker(target)).reboots.clone();
         for (step, (b0, needless)) in reboots {
             if !needless && boot_number(worker, &b0).is_none_or(|before| now <= before) {
-                self.breaks(5, format!("{target:?} is enabled and reboot {step} has not happened"));
+                self.breaks(
+                    Invariant::VerifiedBoot,
+                    format!("{target:?} is enabled and reboot {step} has not happened"),
+                );
             }
         }
     }
@@ -115,7 +134,10 @@ impl Checker {
         }
         let Outcome::Ok { evidence } = outcome else { return };
         if !world.done.contains(&attempt) {
-            self.breaks(15, format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"));
+            self.breaks(
+                Invariant::UnknownIsNotSuccess,
+                format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"),
+            );
         }
         if let (Evidence::Back { boot_id }, Lane::Worker(target)) = (evidence, lane) {
             self.settled(target, step, boot_id, world);
@@ -125,7 +147,7 @@ impl Checker {
         {
             let worker = self.worker(target);
             if boot_number(worker, boot_id).is_none_or(|new| Some(new) <= boot_number(worker, before)) {
-                self.breaks(5, format!("{boot_id} of {target:?} is no new boot"));
+                self.breaks(Invariant::VerifiedBoot, format!("{boot_id} of {target:?} is no new boot"));
             }
         }
         let seen = matches!(
@@ -154,7 +176,10 @@ impl Checker {
         let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot as usize));
         let until = boot.map(|boot| boot.down_at.unwrap_or(self.last_at) - boot.up_at);
         if until.is_none_or(|up| up < settle) {
-            self.breaks(5, format!("{target:?} is called back after {until:?} ms of {settle}"));
+            self.breaks(
+                Invariant::VerifiedBoot,
+                format!("{target:?} is called back after {until:?} ms of {settle}"),
+            );
         }
     }
 
@@ -162,11 +187,14 @@ impl Checker {
         let worker = self.worker(target);
         let (entries, people) = (world.file.entries(), world.file.people());
         if entries.of_worker(worker).iter().any(|job| !people.contains(Entry { worker, job: *job })) {
-            self.breaks(6, format!("{target:?} is reverted and still disabled"));
+            self.breaks(Invariant::NothingLeftDisabled, format!("{target:?} is reverted and still disabled"));
         }
         let stopped = |alloc: &&Alloc| alloc.by_run && !alloc.running && !world.covers(worker, alloc.job);
         if let Some(alloc) = world.host(worker).allocs.iter().find(stopped) {
-            self.breaks(6, format!("{target:?} is reverted and {:?} is as the run stopped it", alloc.job));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{target:?} is reverted and {:?} is as the run stopped it", alloc.job),
+            );
         }
     }
 
@@ -175,7 +203,7 @@ impl Checker {
         let order = &arrival.order;
         let stored = self.issued.get(&order.attempt);
         if stored != Some(&(order.lane, order.step, order.intent.clone())) {
-            self.breaks(3, format!("{order:?} is not what was stored"));
+            self.breaks(Invariant::IntentFirst, format!("{order:?} is not what was stored"));
         }
         if !Arc::ptr_eq(&arrival.graph, &self.graph) {
             let planned = self.graph.steps(order.lane).get(order.step as usize).map(|step| &step.kind);
@@ -184,7 +212,10 @@ impl Checker {
                 Lane::Before | Lane::After => None,
             };
             if planned != Some(arrival.kind()) || meant != arrival.worker() {
-                self.breaks(12, format!("{:?} on {:?} is not the run's", arrival.kind(), arrival.worker()));
+                self.breaks(
+                    Invariant::StoredPlan,
+                    format!("{:?} on {:?} is not the run's", arrival.kind(), arrival.worker()),
+                );
             }
         }
     }

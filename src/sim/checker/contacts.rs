@@ -1,5 +1,6 @@
 //! Who is contacted, by which controller, and what is told of secrets.
 
+use super::super::invariant::Invariant;
 use super::Checker;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::Intent;
@@ -53,7 +54,10 @@ impl Checker {
                 Contact::Look(jobs) => format!("a look at {jobs:?}"),
                 Contact::Preflight => "preflight".to_owned(),
             };
-            self.breaks(18, format!("{worker:?} is not selected, and contacted for {why}"));
+            self.breaks(
+                Invariant::OnlySelectedContacted,
+                format!("{worker:?} is not selected, and contacted for {why}"),
+            );
         }
     }
 
@@ -66,7 +70,7 @@ impl Checker {
         };
         if epoch < *known {
             let what = format!("a controller of epoch {epoch} works on {worker:?}, which knows {known}");
-            self.breaks(11, what);
+            self.breaks(Invariant::OneController, what);
         } else {
             *known = epoch;
         }

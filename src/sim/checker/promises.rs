@@ -8,6 +8,7 @@ mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::invariant::Invariant;
 use super::{Checker, Place};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
@@ -164,7 +165,10 @@ impl Checker {
             self.kept.times = (self.kept.times.1, at);
         }
         if std::mem::take(&mut self.kept.pause_due) && !matches!(fact, Fact::Paused { .. }) {
-            self.breaks(14, format!("a step was not done, and {fact:?} follows instead of a pause"));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("a step was not done, and {fact:?} follows instead of a pause"),
+            );
         }
         if self.kept.calm
             && matches!(
@@ -176,7 +180,7 @@ impl Checker {
                     | Fact::RunFinished { end: RunEnd::Failed | RunEnd::Aborted }
             )
         {
-            self.breaks(16, format!("nothing went wrong, and {fact:?}"));
+            self.breaks(Invariant::BoundedWaits, format!("nothing went wrong, and {fact:?}"));
         }
         if matches!(
             fact,
@@ -206,7 +210,7 @@ impl Checker {
                 };
                 if wanted != (*opens, *expires) {
                     self.breaks(
-                        16,
+                        Invariant::BoundedWaits,
                         format!("gate {step} of {lane:?}: {:?}, not {wanted:?}", (opens, expires)),
                     );
                 }
@@ -214,7 +218,10 @@ impl Checker {
             Fact::Approved { lane, step, .. } => {
                 let waits = self.book(*lane).gates.get(step) == Some(&None);
                 if !waits || self.book(*lane).satisfied[*step as usize] {
-                    self.breaks(4, format!("step {step} of {lane:?} is approved and does not wait for it"));
+                    self.breaks(
+                        Invariant::PlanOrder,
+                        format!("step {step} of {lane:?} is approved and does not wait for it"),
+                    );
                 }
             }
             Fact::RetryScheduled { lane, step, due, reissue } => {
@@ -227,21 +234,33 @@ impl Checker {
             Fact::WorkerFailed { target, error, .. } => {
                 let reverts = self.graph.plan.rollout.on_failure == OnFailure::Revert;
                 if self.book(Lane::Worker(*target)).broke_at.is_none() {
-                    self.breaks(16, format!("{target:?} fails, and no step of it has: {error:?}"));
+                    self.breaks(
+                        Invariant::BoundedWaits,
+                        format!("{target:?} fails, and no step of it has: {error:?}"),
+                    );
                 }
                 if reverts && error.kind != ErrorKind::Unverified {
-                    self.breaks(14, format!("{target:?} fails, and the plan says to revert"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("{target:?} fails, and the plan says to revert"),
+                    );
                 }
             }
             Fact::RevertStarted { target } => {
                 let broke = self.book(Lane::Worker(*target)).broke_at.is_some();
                 let by_plan = self.graph.plan.rollout.on_failure == OnFailure::Revert && broke;
                 if !self.kept.aborted.unwrap_or(by_plan) {
-                    self.breaks(14, format!("{target:?} is reverted, and nobody asked for that"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("{target:?} is reverted, and nobody asked for that"),
+                    );
                 }
             }
             Fact::WorkerCancelled { target } if self.kept.aborted != Some(false) => {
-                self.breaks(14, format!("{target:?} is cancelled after {:?}", self.kept.aborted));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{target:?} is cancelled after {:?}", self.kept.aborted),
+                );
             }
             Fact::RevertStuck { target, error } => self.stuck(*target, error.kind),
             Fact::WorkerReverted { target } => {
@@ -254,7 +273,10 @@ impl Checker {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned()
                     && !in_doubt(self.kind(lane, step))
                 {
-                    self.breaks(15, format!("a person is asked about step {step} of {lane:?}"));
+                    self.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("a person is asked about step {step} of {lane:?}"),
+                    );
                 }
             }
             Fact::InDoubtResolved { attempt, how } => {
@@ -266,16 +288,19 @@ impl Checker {
                     _ => by_person,
                 };
                 if !fits {
-                    self.breaks(15, format!("step {step} of {lane:?} is settled by nobody: {how:?}"));
+                    self.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("step {step} of {lane:?} is settled by nobody: {how:?}"),
+                    );
                 }
             }
             Fact::BeforeDone | Fact::WaveStarted { .. } => {
                 if !self.book(Lane::Before).satisfied.iter().all(|s| *s) {
-                    self.breaks(4, format!("{fact:?} before all of `before`"));
+                    self.breaks(Invariant::PlanOrder, format!("{fact:?} before all of `before`"));
                 }
                 self.kept.wave_open = matches!(fact, Fact::WaveStarted { .. });
                 if self.kept.wave_open && (self.paused || self.kept.interrupted) {
-                    self.breaks(20, format!("{fact:?} while the run is held"));
+                    self.breaks(Invariant::PauseAdmitsNobody, format!("{fact:?} while the run is held"));
                 }
             }
             Fact::WaveFinished { .. } => self.kept.wave_open = false,
@@ -319,7 +344,7 @@ impl Checker {
             }
             Fact::Aborted { revert, .. } => {
                 if self.kept.aborted.is_some() {
-                    self.breaks(14, "the run is aborted twice");
+                    self.breaks(Invariant::LegalTransitions, "the run is aborted twice");
                 }
                 self.kept.aborted.get_or_insert(*revert);
             }

@@ -1,6 +1,7 @@
 //! How often and how soon steps are tried again, how long gates stay closed, and in which order steps
 //! are undone. It must not draw delays: only their bounds are known here.
 
+use super::super::invariant::Invariant;
 use super::Checker;
 use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome};
 use crate::graph::Lane;
@@ -30,7 +31,7 @@ impl Checker {
         let least = if failures > 0 { (whole / 2).min(2_000) } else { 0 };
         if due - at < least {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} is tried again after {} ms of {whole}", due - at),
             );
         }
@@ -44,14 +45,20 @@ impl Checker {
             let (last, broke_at) = (book.undone.replace(step), book.broke_at);
             let first = last.is_none() || last == broke_at;
             if !first && last.is_some_and(|last| step > last) {
-                self.breaks(14, format!("step {step} of {lane:?} is undone after {last:?}"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} of {lane:?} is undone after {last:?}"),
+                );
             }
             return;
         }
         if let Intent::Reboot { generation, .. } = intent {
             let last = self.book(lane).generations.insert(step, (*generation, false));
             if last.is_some_and(|(last, again)| again && *generation <= last) {
-                self.breaks(16, format!("reboot {step} of {lane:?} is entered again, with its old receipt"));
+                self.breaks(
+                    Invariant::BoundedWaits,
+                    format!("reboot {step} of {lane:?} is entered again, with its old receipt"),
+                );
             }
         }
         let attempts = self.graph.steps(lane)[step as usize].retries.attempts;
@@ -60,12 +67,15 @@ impl Checker {
         let due = book.due.get(&step).copied();
         if failures >= attempts {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} is tried after {failures} failures of {attempts}"),
             );
         }
         if due.is_some_and(|due| at < due) {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again before it is due"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is tried again before it is due"),
+            );
         }
     }
 
@@ -74,7 +84,10 @@ impl Checker {
         if let StepKind::Pause { duration } = self.kind(lane, step) {
             let whole = duration.as_millis() as Millis;
             if opens.is_none_or(|opens| opens - at < whole) {
-                self.breaks(16, format!("the pause {step} of {lane:?} ends before {whole} ms"));
+                self.breaks(
+                    Invariant::BoundedWaits,
+                    format!("the pause {step} of {lane:?} ends before {whole} ms"),
+                );
             }
         }
     }

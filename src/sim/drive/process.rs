@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::invariant::Invariant;
 use super::{Event, REACTION, Sim};
 use crate::controller::{Controller, Input};
 use crate::engine::{Check, ErrorKind, Fact, Millis, Resolution, RunPhase, RunState, RunStatus, StepError};
@@ -29,7 +30,10 @@ impl Sim {
             match self.replayed() {
                 Ok(run) => self.controller = Some(self.controller_of(run)),
                 Err(why) => {
-                    self.checker.breaks(14, format!("the journal cannot be replayed: {why}"));
+                    self.checker.breaks(
+                        Invariant::LegalTransitions,
+                        format!("the journal cannot be replayed: {why}"),
+                    );
                     return;
                 }
             }
@@ -109,7 +113,7 @@ impl Sim {
         let broken = differs("replayed", self.replayed())
             .or_else(|| differs("replayed with a clock that was set back", self.replayed_set_back()));
         match broken {
-            Some(what) => self.checker.breaks(14, what),
+            Some(what) => self.checker.breaks(Invariant::LegalTransitions, what),
             None => {
                 if let Ok(stored) = self.replayed() {
                     self.reject_illegal_facts(stored);
@@ -182,7 +186,10 @@ impl Sim {
         if let Ok(all) = again.apply(self.now, resumed)
             && (!all.effects.is_empty() || all.facts.len() > 1)
         {
-            self.checker.breaks(10, format!("the resume of a finished run does {:?}", all.effects));
+            self.checker.breaks(
+                Invariant::FinishedStaysFinished,
+                format!("the resume of a finished run does {:?}", all.effects),
+            );
         }
         for target in again.left_disabled() {
             self.checker.left(target, &self.world);
@@ -192,7 +199,10 @@ impl Sim {
         let file = &self.world.file;
         let mut ours = file.entries().without(file.people());
         if let Some(entry) = ours.find(|entry| !left.contains(&entry.worker)) {
-            self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
+            self.checker.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{entry:?} is left in the file, and nobody says so"),
+            );
         }
     }
 }

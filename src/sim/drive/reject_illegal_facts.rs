@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
     AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
@@ -120,12 +121,12 @@ impl Sim {
         for fact in forged {
             let taken = rollout.replay(self.now, &fact).is_ok();
             if taken {
-                self.checker.breaks(14, format!("{fact:?} cannot be, and is taken"));
+                self.checker.breaks(Invariant::LegalTransitions, format!("{fact:?} cannot be, and is taken"));
                 return;
             }
         }
         if before != rollout {
-            self.checker.breaks(14, "what is refused changes the state");
+            self.checker.breaks(Invariant::LegalTransitions, "what is refused changes the state");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::super::invariant::Invariant;
 use super::ledger::Gone;
 use super::{Event, Round, Sim, StalledController};
 use crate::bucket::{JobIx, WorkerIx};
@@ -105,12 +106,15 @@ impl Sim {
                 return self.falls(outputs);
             }
             Err(ControllerError::Ledger(Gone::Fenced)) => {
-                return self.checker.breaks(11, "the newest controller is refused by its journal");
-            }
-            Err(ControllerError::Broken(why)) => {
                 return self
                     .checker
-                    .breaks(14, format!("the engine refuses a fact of the controller: {why}"));
+                    .breaks(Invariant::OneController, "the newest controller is refused by its journal");
+            }
+            Err(ControllerError::Broken(why)) => {
+                return self.checker.breaks(
+                    Invariant::LegalTransitions,
+                    format!("the engine refuses a fact of the controller: {why}"),
+                );
             }
         }
         let mut rest = outputs.drain(..);

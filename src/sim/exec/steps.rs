@@ -1,5 +1,6 @@
 //! What each kind of step does in the made-up world.
 
+use super::super::invariant::Invariant;
 use super::Arrival;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{ErrorKind, Evidence, Intent, Outcome, StepError};
@@ -52,7 +53,10 @@ impl Sim {
                 }
                 *ran += 1;
                 if *ran > 1 && !command.idempotent && !self.reran.contains(&(arrival.order.lane, step)) {
-                    self.checker.breaks(15, format!("step {step} ran twice on {worker:?}"));
+                    self.checker.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("step {step} ran twice on {worker:?}"),
+                    );
                 }
                 said("ran")
             }
@@ -73,7 +77,7 @@ impl Sim {
         }
         *ran += 1;
         if *ran > 1 && !command.idempotent && !self.reran.contains(&of) {
-            self.checker.breaks(15, format!("{of:?} ran twice here"));
+            self.checker.breaks(Invariant::UnknownIsNotSuccess, format!("{of:?} ran twice here"));
         }
         said("ran")
     }

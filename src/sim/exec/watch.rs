@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::super::invariant::Invariant;
 use super::{Arrival, InjectedFault};
 use crate::boot::{
     CompareError, CompareMode, EXCHANGE, Look, LookError, LookFailure, Next, Probe, RebootDo, RebootHeard,
@@ -303,14 +304,14 @@ impl Sim {
             match &next {
                 Next::Done(Return::Back { .. }) if !is_due => {
                     let what = format!("{:?} is called back after {well_for:?} ms", request.order.lane);
-                    self.checker.breaks(5, what);
+                    self.checker.breaks(Invariant::VerifiedBoot, what);
                 }
                 Next::LookAgain { .. } if is_due => {
                     let what = format!(
                         "{:?} has stayed well for {well_for:?} ms, and is not called back",
                         request.order.lane
                     );
-                    self.checker.breaks(16, what);
+                    self.checker.breaks(Invariant::BoundedWaits, what);
                 }
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! When a step is tried again, when it is given up, and what of a failed worker is undone. It must not know
 //! other workers.
 
+use super::super::super::invariant::Invariant;
 use super::*;
 
 impl Checker {
@@ -24,17 +25,23 @@ impl Checker {
         };
         if reissue != wanted {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} after {last:?} enters {reissue:?}, not {wanted:?}"),
             );
         }
         if let Some(Last::Known(kind)) = last
             && is_final(kind)
         {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again after {kind:?}"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is tried again after {kind:?}"),
+            );
         }
         if spent >= plan_step.retries.attempts || self.kept.aborted.is_some() {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again after {spent} attempts"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is tried again after {spent} attempts"),
+            );
         }
         let whole = whole_delay(&plan_step.retries, spent);
         let bounds = match last {
@@ -45,7 +52,7 @@ impl Checker {
         if !bounds.contains(&(due - at)) {
             let after = due - at;
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} is tried {after} ms after try {spent}: {bounds:?}"),
             );
         }
@@ -61,7 +68,10 @@ impl Checker {
         let all_alike = draws.values().all(|other| *other == delay);
         let count = draws.len();
         if count >= ENOUGH_DRAWS && all_alike {
-            self.breaks(16, format!("{count} retries after {whole} ms all wait for {delay} ms"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("{count} retries after {whole} ms all wait for {delay} ms"),
+            );
         }
     }
 
@@ -69,11 +79,14 @@ impl Checker {
         let plan_step = &self.graph.steps(lane)[step as usize];
         let attempts = plan_step.retries.attempts;
         if ignored != (plan_step.on_failure == OnStepFailure::Ignore) {
-            self.breaks(4, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
+            self.breaks(Invariant::PlanOrder, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
         }
         let spent = self.told(lane).spent.get(&step).map_or(0, |(spent, _)| *spent);
         if spent < attempts && !is_final(kind) && self.kept.aborted.is_none() {
-            self.breaks(16, format!("step {step} of {lane:?} is given up after {spent} tries of {attempts}"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is given up after {spent} tries of {attempts}"),
+            );
         }
         if !ignored {
             self.told(lane).failed.insert(step);
@@ -87,7 +100,7 @@ impl Checker {
         let tries = told.undo_failures;
         if *last != Intent::UndoCommand && !is_final(kind) && tries < attempts {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("the revert of {target:?} is given up after {tries} tries of {attempts}"),
             );
         }
@@ -112,7 +125,10 @@ impl Checker {
         });
         let missing = wanted.filter(|undo| !told.undo_done.contains(undo)).collect::<Vec<_>>();
         if !missing.is_empty() {
-            self.breaks(6, format!("{target:?} is reverted without {missing:?}"));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{target:?} is reverted without {missing:?}"),
+            );
         }
         self.verified(target, world);
     }
