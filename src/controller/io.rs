@@ -2,7 +2,7 @@
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, AttemptSpec, Fact, Outcome, Resolution, RuleViolation, RunStatus};
-use crate::graph::{Lane, TargetSet};
+use crate::graph::{Lane, StepIx, TargetSet};
 
 /// What the loop is told.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub enum Ended {
     /// The run is in a state in which this process has nothing more to do.
     Idle(RunStatus),
     /// A second signal: these attempts were in flight, and a resume will look.
-    ForcedStop(Vec<(Lane, u32)>),
+    ForcedStop(Vec<(Lane, StepIx)>),
 }
 
 /// Why a controller has to stop before it does anything more.

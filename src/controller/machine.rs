@@ -7,7 +7,7 @@ use crate::engine::{
     ApplyError, AttemptId, Effect, Fact, Millis, Outcome, Request, Resolution, RuleViolation, RunState,
     RunStatus, facts_of,
 };
-use crate::graph::{Lane, TargetSet};
+use crate::graph::{Lane, StepIx, TargetSet};
 
 use super::fault::LoopFault;
 use super::io::{ControllerError, Ended, Input, Output};
@@ -25,7 +25,7 @@ pub struct Controller<L: Ledger> {
     /// An operator sits at a terminal: waiting for an approval makes sense.
     interactive: bool,
     timers: Timers,
-    in_flight: BTreeMap<AttemptId, (Lane, u32)>,
+    in_flight: BTreeMap<AttemptId, (Lane, StepIx)>,
     /// When the round of observation that is under way began.
     observing_since: Option<Millis>,
     /// Workers of which something was asked since that round began.

@@ -1,7 +1,7 @@
 //! Effects: what the engine asks the world to do. Data, nothing else.
 
 use crate::bucket::JobIx;
-use crate::graph::Lane;
+use crate::graph::{Lane, StepIx};
 
 use super::{AttemptId, Intent, Millis, Timer};
 
@@ -35,7 +35,7 @@ pub struct AttemptSpec {
     /// Whose.
     pub lane: Lane,
     /// Index of the step in its lane's list.
-    pub step: u32,
+    pub step: StepIx,
     /// What for.
     pub intent: Intent,
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::StepError;
 
@@ -80,7 +80,7 @@ pub enum Fact {
         /// Whose.
         lane: Lane,
         /// Index of the step in its lane's list.
-        step: u32,
+        step: StepIx,
         /// What for, with everything that a repeat must do alike.
         intent: Intent,
     },
@@ -96,19 +96,19 @@ pub enum Fact {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// When.
         due: Millis,
         /// The reboot did not happen: its step is entered again, with the same boot id to compare.
         #[serde(rename = "rearm")]
-        reissue: Option<u32>,
+        reissue: Option<StepIx>,
     },
     /// A `pause` or `approve` step was reached.
     GateClosed {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// When it opens by itself; `None`: a person opens it.
         opens: Option<Millis>,
         /// When waiting for a person ends in failure; `None`: never.
@@ -124,7 +124,7 @@ pub enum Fact {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// Who.
         by: String,
     },
@@ -133,7 +133,7 @@ pub enum Fact {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// Why it failed.
         error: StepError,
     },
@@ -142,7 +142,7 @@ pub enum Fact {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// Why.
         error: StepError,
     },
@@ -168,7 +168,7 @@ pub enum Fact {
         /// Which.
         target: TargetIx,
         /// The step, where it was one.
-        step: Option<u32>,
+        step: Option<StepIx>,
         /// Why.
         error: StepError,
     },
@@ -301,7 +301,7 @@ pub enum Intent {
         /// It must have another boot id than this; `None`: any boot will do.
         not: Option<String>,
         /// The reboot step that is waited for.
-        reboot_step: Option<u32>,
+        reboot_step: Option<StepIx>,
         /// When that step's last attempt was issued.
         reboot_issued: Option<Millis>,
     },
@@ -416,14 +416,14 @@ pub enum Timer {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
     },
     /// A gate opens by itself, or its wait for a person expires.
     Gate {
         /// Whose.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
     },
     /// The soak after this wave is over.
     Soak {
@@ -450,7 +450,7 @@ pub enum HaltReason {
         /// Which list.
         lane: Lane,
         /// Which step.
-        step: u32,
+        step: StepIx,
         /// Why.
         error: StepError,
     },

@@ -89,7 +89,7 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
                         (Some(host), Lane::Worker(target)) => graph.host(*target) == host,
                         (Some(_), _) => false,
                     };
-                    let id = &graph.steps(*lane)[*at as usize].id;
+                    let id = &graph.steps(*lane)[at.index()].id;
                     host_fits && step.as_ref().is_none_or(|step| step == id)
                 })
                 .map(|(lane, step)| Fact::Approved { lane, step, by: by.clone() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::run_state::RunState;
 use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
 use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
-use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx, TargetSet};
+use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
 use crate::policy::Verdict;
 
 /// Whether a controller still has something to wait for.
@@ -24,9 +24,9 @@ pub enum RunStatus {
     /// Only operators can make it continue: gates to approve, attempts in doubt.
     WaitsForPeople {
         /// Gates that wait for an approval.
-        gates: Vec<(Lane, u32)>,
+        gates: Vec<(Lane, StepIx)>,
         /// Attempts that an operator has to decide about.
-        undecided: Vec<(AttemptId, Lane, u32)>,
+        undecided: Vec<(AttemptId, Lane, StepIx)>,
     },
 }
 
@@ -47,11 +47,11 @@ impl RunState {
         for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
             match state.status() {
                 StepStatus::Gated(gate) if gate.opens.is_none() => {
-                    gates.push((lane, step.0));
+                    gates.push((lane, step));
                     timed |= gate.expires.is_some();
                 }
                 StepStatus::Gated(_) | StepStatus::BackingOff { .. } => timed = true,
-                StepStatus::InDoubt(attempt) => undecided.push((*attempt, lane, step.0)),
+                StepStatus::InDoubt(attempt) => undecided.push((*attempt, lane, step)),
                 _ => {}
             }
         }
@@ -77,7 +77,6 @@ impl RunState {
     /// Timers of facts that were replayed: a new process has set none yet.
     pub(super) fn ask_for_timers(&self, effects: &mut Vec<Effect>) {
         for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
-            let step = step.0;
             match state.status() {
                 StepStatus::BackingOff { due } => {
                     effects.push(Effect::Wake { at: *due, timer: Timer::Retry { lane, step } });
@@ -110,9 +109,9 @@ impl RunState {
     }
 
     /// Gates that wait for an operator.
-    pub fn closed_gates(&self) -> Vec<(Lane, u32)> {
+    pub fn closed_gates(&self) -> Vec<(Lane, StepIx)> {
         let closed = |(_, state): &(StepRef, &StepState)| state.status().approval().is_some();
-        self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step.0)).collect()
+        self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step)).collect()
     }
 
     /// The latest time of a fact; 0 before the first.

@@ -7,7 +7,7 @@ use crate::boot::{LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
-use crate::graph::TargetIx;
+use crate::graph::{StepIx, TargetIx};
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
 };
@@ -157,7 +157,7 @@ impl StepExecutor {
     fn reboot(
         &self,
         target: TargetIx,
-        at: u32,
+        at: StepIx,
         step: &Step,
         boot_id: &str,
         generation: u32,
@@ -187,8 +187,8 @@ impl StepExecutor {
         reboot(&access, &order)
     }
 
-    fn receipt(&self, step: u32) -> String {
-        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step as usize].id)
+    fn receipt(&self, step: StepIx) -> String {
+        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step.index()].id)
     }
 
     fn wait(
@@ -205,7 +205,7 @@ impl StepExecutor {
         };
         let access = self.access(target, cancel);
         let down_within = reboot_step
-            .and_then(|at| match &self.graph.plan.steps[at as usize].kind {
+            .and_then(|at| match &self.graph.plan.steps[at.index()].kind {
                 StepKind::Reboot { down_within, .. } => Some(*down_within),
                 _ => None,
             })

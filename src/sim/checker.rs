@@ -16,7 +16,7 @@ use super::plans::SECRET;
 use super::world::{Entry, World};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, Resolution, RunEnd, Timer};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{JobAction, StepKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +44,17 @@ struct Book {
     retried: bool,
     left_alone: bool,
     /// For each reboot step the boot id that it was issued with, and whether it was found needless.
-    reboots: BTreeMap<u32, (String, bool)>,
-    gates: BTreeMap<u32, Option<Millis>>,
+    reboots: BTreeMap<StepIx, (String, bool)>,
+    gates: BTreeMap<StepIx, Option<Millis>>,
     /// For each step how often it is known to have failed, since the start or a person's retry.
-    failures: BTreeMap<u32, u32>,
+    failures: BTreeMap<StepIx, u32>,
     /// For each step when it may be tried again.
-    due: BTreeMap<u32, Millis>,
+    due: BTreeMap<StepIx, Millis>,
     /// For each reboot step the generation that it was issued with last, and whether a higher one is due.
-    generations: BTreeMap<u32, (u32, bool)>,
+    generations: BTreeMap<StepIx, (u32, bool)>,
     /// The step that failed for good first, and the one that was undone last.
-    broke_at: Option<u32>,
-    undone: Option<u32>,
+    broke_at: Option<StepIx>,
+    undone: Option<StepIx>,
 }
 
 impl Book {
@@ -83,8 +83,8 @@ pub(super) struct Checker {
     exclusive: bool,
     lanes: BTreeMap<Lane, Book>,
     /// Issued and not finished.
-    open: BTreeMap<AttemptId, (Lane, u32, Intent)>,
-    issued: BTreeMap<AttemptId, (Lane, u32, Intent)>,
+    open: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
+    issued: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
     down: BTreeSet<TargetIx>,
     /// From the issue of a reboot until the new boot was seen.
     away: BTreeSet<Lane>,
@@ -157,8 +157,8 @@ impl Checker {
         self.graph.target(target).worker
     }
 
-    fn kind(&self, lane: Lane, step: u32) -> &StepKind {
-        &self.graph.steps(lane)[step as usize].kind
+    fn kind(&self, lane: Lane, step: StepIx) -> &StepKind {
+        &self.graph.steps(lane)[step.index()].kind
     }
 
     /// A fact is durable.
@@ -210,7 +210,7 @@ impl Checker {
                 self.scheduled(at, *lane, *step, *due);
                 if let Some(reboot) = reissue {
                     let book = self.book(*lane);
-                    book.satisfied[*reboot as usize] = false;
+                    book.satisfied[reboot.index()] = false;
                     book.generations.entry(*reboot).or_default().1 = true;
                 }
             }
@@ -222,11 +222,11 @@ impl Checker {
             Fact::Due { timer: Timer::Gate { lane, step } } => {
                 let book = self.book(*lane);
                 if book.gates.get(step).copied().flatten().is_some_and(|opens| at >= opens) {
-                    book.satisfied[*step as usize] = true;
+                    book.satisfied[step.index()] = true;
                 }
             }
             Fact::Approved { lane, step, .. } | Fact::StepIgnored { lane, step, .. } => {
-                self.book(*lane).satisfied[*step as usize] = true;
+                self.book(*lane).satisfied[step.index()] = true;
             }
             Fact::InDoubtResolved { attempt, how: Resolution::Rerun } => {
                 // A person has decided: it is tried however often it was.
@@ -236,7 +236,7 @@ impl Checker {
             }
             Fact::InDoubtResolved { attempt, how: Resolution::Done | Resolution::Skip } => {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
-                    self.book(lane).satisfied[step as usize] = true;
+                    self.book(lane).satisfied[step.index()] = true;
                 }
             }
             Fact::WorkerSucceeded { target } => {

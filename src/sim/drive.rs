@@ -24,7 +24,7 @@ use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Batches, Controller, Output};
 use crate::engine::{AttemptId, AttemptMap, Fact, Millis, Options, Outcome, RunState, RunStatus};
-use crate::graph::{Lane, RolloutGraph, TargetSet};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetSet};
 
 pub(in crate::sim) use ledger::SimLedger;
 
@@ -76,7 +76,7 @@ pub(super) enum Event {
     GoesDown {
         worker: WorkerIx,
         boot: u32,
-        step: Option<u32>,
+        step: Option<StepIx>,
     },
     ComesUp {
         worker: WorkerIx,
@@ -177,11 +177,11 @@ pub(super) struct Sim {
     /// Nobody answers but for approvals: the run is over when it waits for a person.
     pub(super) stops_at_rest: bool,
     /// The step that had trouble last, and which.
-    pub(super) trouble_of: Option<((Lane, u32), InjectedFault)>,
+    pub(super) trouble_of: Option<((Lane, StepIx), InjectedFault)>,
     /// Commands that a person said to run again.
-    pub(super) reran: BTreeSet<(Lane, u32)>,
+    pub(super) reran: BTreeSet<(Lane, StepIx)>,
     /// How often `local` commands ran to their end.
-    pub(super) ran_here: BTreeMap<(Lane, u32), u32>,
+    pub(super) ran_here: BTreeMap<(Lane, StepIx), u32>,
 }
 
 impl Sim {

@@ -195,7 +195,7 @@ fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Est
     for (_, fact) in journal {
         let (target, goes) = match fact {
             Fact::Issued { lane: Lane::Worker(target), step, intent, .. } => {
-                let disturbs = takes_down(&graph.plan.steps[*step as usize].kind);
+                let disturbs = takes_down(&graph.plan.steps[step.index()].kind);
                 (*target, disturbs && *intent != Intent::ReadBootId && !intent.is_undo())
             }
             Fact::WorkerSucceeded { target } | Fact::WorkerReverted { target } => (*target, false),

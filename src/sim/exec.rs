@@ -20,7 +20,7 @@ use super::world::boot_id;
 use crate::bucket::WorkerIx;
 use crate::controller::Input;
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::plan::{CommandStep, EnvValue, StepKind};
 
 /// What goes wrong with one request.
@@ -57,7 +57,7 @@ pub(super) struct Arrival {
 
 impl Arrival {
     pub(super) fn kind(&self) -> &StepKind {
-        &self.graph.steps(self.order.lane)[self.order.step as usize].kind
+        &self.graph.steps(self.order.lane)[self.order.step.index()].kind
     }
 
     /// On which worker; `None`: it is for none.
@@ -95,7 +95,7 @@ impl Sim {
         happens
     }
 
-    fn injected(&mut self, of: (Lane, u32)) -> InjectedFault {
+    fn injected(&mut self, of: (Lane, StepIx)) -> InjectedFault {
         if self.config.trouble > 0 && self.faults.below(100_000) < u64::from(self.config.trouble) {
             return InjectedFault::Fails;
         }
@@ -142,7 +142,7 @@ impl Sim {
         }
         if process == self.process {
             let order = &arrival.order;
-            let timeout = graph.steps(order.lane)[order.step as usize].timeout;
+            let timeout = graph.steps(order.lane)[order.step.index()].timeout;
             let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
             let attempt = order.attempt;
             let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, watch: None };

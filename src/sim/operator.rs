@@ -10,7 +10,7 @@ use super::world::Entry;
 use crate::bucket::WorkerIx;
 use crate::controller::{Input, apply_offline, offline_facts};
 use crate::engine::{Control, Fact, Resolution, RunState, RunStatus, WorkerState};
-use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
+use crate::graph::{CompileOptions, Lane, RolloutGraph, StepIx, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
 /// After so many answers at rest people give up and abort.
@@ -121,18 +121,18 @@ impl Sim {
     }
 
     /// The approval of one gate, as it is typed.
-    fn approval(&self, lane: Lane, step: u32) -> Control {
+    fn approval(&self, lane: Lane, step: StepIx) -> Control {
         let host = match lane {
             Lane::Worker(target) => Some(self.graph.host(target).to_owned()),
             Lane::Before | Lane::After => None,
         };
-        Control::Approve { host, step: Some(self.graph.steps(lane)[step as usize].id.clone()) }
+        Control::Approve { host, step: Some(self.graph.steps(lane)[step.index()].id.clone()) }
     }
 
     /// Somebody approves what may not ask for it.
     fn nonsense(&mut self) {
         let lane = Lane::Worker(self.any_target());
-        let step = self.people.index(self.graph.plan.steps.len()) as u32;
+        let step = StepIx(self.people.index(self.graph.plan.steps.len()) as u32);
         self.asks(self.approval(lane, step));
     }
 

@@ -32,7 +32,7 @@ impl Known {
             Some(itself) if itself == at.step => {
                 self.lanes.get_mut(at.lane).step_mut(itself).void_receipt();
             }
-            Some(reboot) => self.reissue_reboot(self.step_at(at.lane, reboot.0, fact)?, fact)?,
+            Some(reboot) => self.reissue_reboot(self.step_at(at.lane, reboot, fact)?, fact)?,
             None => {}
         }
         self.set_status(at, StepStatus::BackingOff { due }, pending);
@@ -140,11 +140,11 @@ impl Known {
         }
     }
 
-    fn find_step(&self, lane: Lane, step: u32) -> Option<(StepRef, &StepStatus)> {
+    fn find_step(&self, lane: Lane, step: StepIx) -> Option<(StepRef, &StepStatus)> {
         if matches!(lane, Lane::Worker(target) if !self.lanes.has(target)) {
             return None;
         }
-        let at = StepRef { lane, step: StepIx(step) };
+        let at = StepRef { lane, step };
         self.lanes.get(lane).has_step(step).then(|| (at, self.status(at)))
     }
 

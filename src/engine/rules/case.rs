@@ -157,7 +157,7 @@ impl Case {
     /// Steps in flight, by their ids.
     pub(super) fn in_flight(&self, worker: u32) -> Vec<&str> {
         let of = self.awaited.iter().filter(|attempt| attempt.lane == lane(worker));
-        of.map(|attempt| self.run.graph().plan.steps[attempt.step as usize].id.as_str()).collect()
+        of.map(|attempt| self.run.graph().plan.steps[attempt.step.index()].id.as_str()).collect()
     }
 
     #[track_caller]

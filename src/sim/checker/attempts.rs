@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::super::invariant::Invariant;
 use super::{Checker, Place, takes_down};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::StepKind;
 use crate::sim::exec::Arrival;
 use crate::sim::world::{Alloc, Entry, World, boot_number};
 
 impl Checker {
     /// What comes before a step has ended well; where a step is skipped, what came before that, too.
-    pub(super) fn needs(&mut self, lane: Lane, step: u32, what: &str) {
-        let mut todo = vec![step as usize];
+    pub(super) fn needs(&mut self, lane: Lane, step: StepIx, what: &str) {
+        let mut todo = vec![step.index()];
         let mut seen = BTreeSet::new();
         while let Some(at) = todo.pop() {
             for need in self.graph.steps(lane)[at].needs.clone() {
@@ -32,7 +32,7 @@ impl Checker {
         &mut self,
         attempt: AttemptId,
         lane: Lane,
-        step: u32,
+        step: StepIx,
         intent: &Intent,
         world: &World,
     ) {
@@ -41,7 +41,7 @@ impl Checker {
         let kind = self.kind(lane, step).clone();
         let (place, reverting, left_alone, satisfied) = {
             let book = self.book(lane);
-            (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
+            (book.place, book.reverting, book.left_alone, book.satisfied[step.index()])
         };
         if left_alone {
             self.breaks(Invariant::OperatorsWorkers, format!("{lane:?} is a person's, and is was_issued"));
@@ -57,7 +57,7 @@ impl Checker {
             // A person's retry may enter a reboot again that nobody has seen.
             let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
             if again {
-                self.book(lane).satisfied[step as usize] = false;
+                self.book(lane).satisfied[step.index()] = false;
             }
             if satisfied && !again {
                 self.breaks(
@@ -129,7 +129,7 @@ impl Checker {
                 .values()
                 .filter(|(l, s, i)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. }));
             if sent.count() > 1 && error.kind == ErrorKind::Unreachable {
-                self.book(lane).satisfied[step as usize] = true;
+                self.book(lane).satisfied[step.index()] = true;
             }
         }
         let Outcome::Ok { evidence } = outcome else { return };
@@ -164,12 +164,12 @@ impl Checker {
             reboot.1 = true;
         }
         if intent != Intent::ReadBootId && !intent.is_undo() {
-            self.book(lane).satisfied[step as usize] = true;
+            self.book(lane).satisfied[step.index()] = true;
         }
     }
 
     /// The worker was up with that boot id for as long as it had to settle.
-    pub(super) fn settled(&mut self, target: TargetIx, step: u32, boot_id: &str, world: &World) {
+    pub(super) fn settled(&mut self, target: TargetIx, step: StepIx, boot_id: &str, world: &World) {
         let StepKind::WaitForSsh { settle, .. } = self.kind(Lane::Worker(target), step) else { return };
         let settle = settle.as_millis() as Millis;
         let worker = self.worker(target);
@@ -206,7 +206,7 @@ impl Checker {
             self.breaks(Invariant::IntentFirst, format!("{order:?} is not what was stored"));
         }
         if !Arc::ptr_eq(&arrival.graph, &self.graph) {
-            let planned = self.graph.steps(order.lane).get(order.step as usize).map(|step| &step.kind);
+            let planned = self.graph.steps(order.lane).get(order.step.index()).map(|step| &step.kind);
             let meant = match order.lane {
                 Lane::Worker(target) => Some(self.worker(target)),
                 Lane::Before | Lane::After => None,

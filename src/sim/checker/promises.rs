@@ -14,7 +14,7 @@ use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     AttemptId, Check, ErrorKind, Fact, HaltReason, Intent, Millis, Outcome, Resolution, RunEnd,
 };
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind, Undo};
 use crate::sim::world::{Entry, World};
 
@@ -40,19 +40,19 @@ enum Last {
 #[derive(Default)]
 struct Told {
     /// Attempts that were spent, and lost answers that were not counted.
-    spent: BTreeMap<u32, (u32, u32)>,
-    last: BTreeMap<u32, Last>,
+    spent: BTreeMap<StepIx, (u32, u32)>,
+    last: BTreeMap<StepIx, Last>,
     /// Steps that may have changed something.
-    was_issued: BTreeSet<u32>,
-    failed: BTreeSet<u32>,
+    was_issued: BTreeSet<StepIx>,
+    failed: BTreeSet<StepIx>,
     /// When each reboot was issued last.
-    reboots: BTreeMap<u32, Millis>,
+    reboots: BTreeMap<StepIx, Millis>,
     /// Waits that saw the old boot, and the reboots that a person's retry enters again.
-    enter: BTreeMap<u32, u32>,
+    enter: BTreeMap<StepIx, StepIx>,
     /// Steps whose B0 is known.
-    read: BTreeSet<u32>,
-    undo_issued: Vec<(u32, Intent)>,
-    undo_done: Vec<(u32, Intent)>,
+    read: BTreeSet<StepIx>,
+    undo_issued: Vec<(StepIx, Intent)>,
+    undo_done: Vec<(StepIx, Intent)>,
     undo_failures: u32,
     admitted_at: Millis,
 }
@@ -66,7 +66,7 @@ pub(super) struct Promises {
     halted: bool,
     /// More have failed than may: going on changes nothing as long as that is so.
     too_many: bool,
-    halted_lane: Option<(Lane, u32)>,
+    halted_lane: Option<(Lane, StepIx)>,
     wave_open: bool,
     /// A step was not done and nobody is to blame: the next fact is a pause.
     pause_due: bool,
@@ -74,11 +74,11 @@ pub(super) struct Promises {
     decided: BTreeSet<AttemptId>,
     durations: Vec<Millis>,
     /// Operations that wait for somebody who is away, at the last rest.
-    pending: BTreeSet<(Lane, u32)>,
+    pending: BTreeSet<(Lane, StepIx)>,
     /// The time before the last one at which something was stored.
     times: (Millis, Millis),
     /// Drawn delays by the whole delay: whose try, and what was drawn.
-    draws: BTreeMap<Millis, BTreeMap<(Lane, u32, u32), Millis>>,
+    draws: BTreeMap<Millis, BTreeMap<(Lane, StepIx, u32), Millis>>,
     /// Since when somebody could start.
     startable_since: Option<Millis>,
     /// Workers on which something has succeeded.
@@ -155,7 +155,7 @@ impl Checker {
     }
 
     /// The reboot that a wait is for: the last before it that was issued.
-    fn awaited(&mut self, lane: Lane, wait: u32) -> Option<(u32, Millis)> {
+    fn awaited(&mut self, lane: Lane, wait: StepIx) -> Option<(StepIx, Millis)> {
         self.told(lane).reboots.range(..wait).next_back().map(|(step, at)| (*step, *at))
     }
 
@@ -202,7 +202,7 @@ impl Checker {
             Fact::Finished { attempt, outcome } => self.heard_of(*attempt, outcome),
             Fact::GateClosed { lane, step, opens, expires } => {
                 self.may_begin(*lane, *step, false);
-                let plan_step = &self.graph.steps(*lane)[*step as usize];
+                let plan_step = &self.graph.steps(*lane)[step.index()];
                 let after = |duration: std::time::Duration| at + duration.as_millis() as Millis;
                 let wanted = match plan_step.kind {
                     StepKind::Pause { duration } => (Some(after(duration)), None),
@@ -217,7 +217,7 @@ impl Checker {
             }
             Fact::Approved { lane, step, .. } => {
                 let waits = self.book(*lane).gates.get(step) == Some(&None);
-                if !waits || self.book(*lane).satisfied[*step as usize] {
+                if !waits || self.book(*lane).satisfied[step.index()] {
                     self.breaks(
                         Invariant::PlanOrder,
                         format!("step {step} of {lane:?} is approved and does not wait for it"),

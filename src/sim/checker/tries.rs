@@ -4,7 +4,7 @@
 use super::super::invariant::Invariant;
 use super::Checker;
 use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome};
-use crate::graph::Lane;
+use crate::graph::{Lane, StepIx};
 use crate::plan::StepKind;
 
 impl Checker {
@@ -23,8 +23,8 @@ impl Checker {
     }
 
     /// The next attempt comes no sooner than half of the plan's delay: the other half is drawn.
-    pub(super) fn scheduled(&mut self, at: Millis, lane: Lane, step: u32, due: Millis) {
-        let retries = &self.graph.steps(lane)[step as usize].retries;
+    pub(super) fn scheduled(&mut self, at: Millis, lane: Lane, step: StepIx, due: Millis) {
+        let retries = &self.graph.steps(lane)[step.index()].retries;
         let whole = retries.delay.min(retries.max_delay).as_millis() as Millis;
         let failures = self.book(lane).failures.get(&step).copied().unwrap_or(0);
         // A lost answer is looked at soon.
@@ -39,7 +39,7 @@ impl Checker {
     }
 
     /// A step is issued: not too often, not too soon, and undone newest first.
-    pub(super) fn tried(&mut self, at: Millis, lane: Lane, step: u32, intent: &Intent) {
+    pub(super) fn tried(&mut self, at: Millis, lane: Lane, step: StepIx, intent: &Intent) {
         if intent.is_undo() {
             let book = self.book(lane);
             let (last, broke_at) = (book.undone.replace(step), book.broke_at);
@@ -61,7 +61,7 @@ impl Checker {
                 );
             }
         }
-        let attempts = self.graph.steps(lane)[step as usize].retries.attempts;
+        let attempts = self.graph.steps(lane)[step.index()].retries.attempts;
         let book = self.book(lane);
         let failures = book.failures.get(&step).copied().unwrap_or(0);
         let due = book.due.get(&step).copied();
@@ -80,7 +80,13 @@ impl Checker {
     }
 
     /// A `pause` lasts as long as the plan says.
-    pub(super) fn gate_is_long_enough(&mut self, at: Millis, lane: Lane, step: u32, opens: Option<Millis>) {
+    pub(super) fn gate_is_long_enough(
+        &mut self,
+        at: Millis,
+        lane: Lane,
+        step: StepIx,
+        opens: Option<Millis>,
+    ) {
         if let StepKind::Pause { duration } = self.kind(lane, step) {
             let whole = duration.as_millis() as Millis;
             if opens.is_none_or(|opens| opens - at < whole) {

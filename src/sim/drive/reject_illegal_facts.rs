@@ -8,7 +8,7 @@ use crate::engine::{
     AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
     WorkerState,
 };
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 fn ok(attempt: AttemptId, evidence: Evidence) -> Fact {
     Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
@@ -20,7 +20,7 @@ fn said() -> Evidence {
 
 impl Sim {
     /// Attempts that this journal awaits.
-    fn awaited(&self) -> BTreeMap<AttemptId, (Lane, u32, Intent)> {
+    fn awaited(&self) -> BTreeMap<AttemptId, (Lane, StepIx, Intent)> {
         let mut awaited = BTreeMap::new();
         for (_, fact) in &self.ledger.shared.borrow().facts {
             match fact {

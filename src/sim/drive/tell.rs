@@ -11,7 +11,7 @@ use super::{Event, Round, Sim, StalledController};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{ControllerError, Ended, Input, Output};
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome};
-use crate::graph::{RolloutGraph, TargetSet};
+use crate::graph::{RolloutGraph, StepIx, TargetSet};
 use crate::plan::StepKind;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -173,8 +173,9 @@ impl Sim {
             _ => None,
         });
         let boot_id = "invented".to_owned();
-        let disables =
-            |lane, step: u32| matches!(self.graph.steps(lane)[step as usize].kind, StepKind::Disable { .. });
+        let disables = |lane, step: StepIx| {
+            matches!(self.graph.steps(lane)[step.index()].kind, StepKind::Disable { .. })
+        };
         match issued {
             Some((_, _, Intent::ReadBootId)) => Evidence::BootId { boot_id },
             Some((_, _, Intent::Reboot { .. })) => Evidence::Departed,

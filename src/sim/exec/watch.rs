@@ -140,7 +140,7 @@ impl Sim {
             return None;
         };
         let steps = arrival.graph.steps(arrival.order.lane);
-        let down_within = reboot_step.map(|step| match &steps[step as usize].kind {
+        let down_within = reboot_step.map(|step| match &steps[step.index()].kind {
             StepKind::Reboot { down_within, .. } => *down_within,
             _ => Duration::ZERO,
         });
@@ -151,7 +151,7 @@ impl Sim {
             grace_after_absence: Duration::ZERO,
             settle: *settle,
             interval: *interval,
-            timeout: steps[arrival.order.step as usize].timeout.unwrap_or(Duration::from_secs(600)),
+            timeout: steps[arrival.order.step.index()].timeout.unwrap_or(Duration::from_secs(600)),
             seed: arrival.order.attempt.0,
         });
         #[cfg(debug_assertions)]
@@ -319,7 +319,7 @@ impl Sim {
         match next {
             Next::LookAgain { pause, bound } => self.wishes(attempt, at, pause, Wish::Look { bound }),
             Next::Done(end) => {
-                let timeout = request.graph.steps(request.order.lane)[request.order.step as usize].timeout;
+                let timeout = request.graph.steps(request.order.lane)[request.order.step.index()].timeout;
                 let outcome = return_outcome("the worker", end, timeout.unwrap_or_default());
                 self.watch_ends(attempt, at, &request, outcome);
             }

@@ -77,7 +77,7 @@ fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
             return Outcome::Failed { error };
         }
         Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
-        _ if matches!(graph.plan.steps[order.step as usize].kind, StepKind::Disable { .. }) => {
+        _ if matches!(graph.plan.steps[order.step.index()].kind, StepKind::Disable { .. }) => {
             Evidence::Disabled { own: vec![None], others: vec![] }
         }
         _ => Evidence::Said { text: "done".into() },

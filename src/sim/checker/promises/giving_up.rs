@@ -9,11 +9,11 @@ impl Checker {
         &mut self,
         at: Millis,
         lane: Lane,
-        step: u32,
+        step: StepIx,
         due: Millis,
-        reissue: Option<u32>,
+        reissue: Option<StepIx>,
     ) {
-        let plan_step = self.graph.steps(lane)[step as usize].clone();
+        let plan_step = self.graph.steps(lane)[step.index()].clone();
         let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
         let told = self.told(lane);
         let last = told.last.get(&step).copied();
@@ -62,7 +62,7 @@ impl Checker {
     }
 
     /// Workers that failed together do not come back together: delays of the same length differ.
-    fn drawn(&mut self, whole: Millis, whose: (Lane, u32, u32), delay: Millis) {
+    fn drawn(&mut self, whole: Millis, whose: (Lane, StepIx, u32), delay: Millis) {
         let draws = self.kept.draws.entry(whole).or_default();
         draws.insert(whose, delay);
         let all_alike = draws.values().all(|other| *other == delay);
@@ -75,8 +75,8 @@ impl Checker {
         }
     }
 
-    pub(super) fn given_up(&mut self, lane: Lane, step: u32, kind: ErrorKind, ignored: bool) {
-        let plan_step = &self.graph.steps(lane)[step as usize];
+    pub(super) fn given_up(&mut self, lane: Lane, step: StepIx, kind: ErrorKind, ignored: bool) {
+        let plan_step = &self.graph.steps(lane)[step.index()];
         let attempts = plan_step.retries.attempts;
         if ignored != (plan_step.on_failure == OnStepFailure::Ignore) {
             self.breaks(Invariant::PlanOrder, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
@@ -96,7 +96,7 @@ impl Checker {
     pub(super) fn stuck(&mut self, target: TargetIx, kind: ErrorKind) {
         let told = self.kept.lanes.entry(Lane::Worker(target)).or_default();
         let Some((step, last)) = told.undo_issued.last() else { return };
-        let attempts = self.graph.plan.steps[*step as usize].retries.attempts;
+        let attempts = self.graph.plan.steps[step.index()].retries.attempts;
         let tries = told.undo_failures;
         if *last != Intent::UndoCommand && !is_final(kind) && tries < attempts {
             self.breaks(
@@ -111,7 +111,7 @@ impl Checker {
         let graph = std::sync::Arc::clone(&self.graph);
         let told = self.told(Lane::Worker(target));
         let wanted = told.was_issued.iter().filter_map(|step| {
-            let intent = match &graph.plan.steps[*step as usize].kind {
+            let intent = match &graph.plan.steps[step.index()].kind {
                 StepKind::Disable { .. } => Intent::UndoDeploy,
                 StepKind::Job { action, .. } if *action == crate::plan::JobAction::Stop => Intent::UndoStop,
                 StepKind::Run(command) | StepKind::Local(command)

@@ -8,7 +8,7 @@ use super::*;
 
 impl Checker {
     /// Steps that contact everybody and whose turn it is.
-    pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, u32)> {
+    pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, StepIx)> {
         let mut pending = BTreeSet::new();
         for (lane, book) in &self.lanes {
             let goes_on = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
@@ -23,7 +23,7 @@ impl Checker {
                         | StepKind::Health { .. }
                         | StepKind::SyncCheck { .. }
                 );
-                let step = index as u32;
+                let step = StepIx(index as u32);
                 let open = self.open.values().any(|(l, s, _)| l == lane && *s == step);
                 let later = book.due.get(&step).is_some_and(|due| *due > at);
                 let tried = self.kept.lanes.get(lane).is_some_and(|told| told.last.contains_key(&step));
@@ -57,7 +57,7 @@ impl Checker {
         true
     }
 
-    pub(super) fn may_begin(&mut self, lane: Lane, step: u32, undo: bool) {
+    pub(super) fn may_begin(&mut self, lane: Lane, step: StepIx, undo: bool) {
         if self.kept.interrupted {
             self.breaks(
                 Invariant::PauseAdmitsNobody,
@@ -94,7 +94,7 @@ impl Checker {
         }
     }
 
-    pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: u32, intent: &Intent) {
+    pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: StepIx, intent: &Intent) {
         self.may_begin(lane, step, intent.is_undo());
         let was_issued = self.told(lane).was_issued.contains(&step);
         match intent {
@@ -171,8 +171,8 @@ impl Checker {
         }
     }
 
-    pub(super) fn has_undo(&self, step: u32) -> bool {
-        match &self.graph.plan.steps[step as usize].kind {
+    pub(super) fn has_undo(&self, step: StepIx) -> bool {
+        match &self.graph.plan.steps[step.index()].kind {
             StepKind::Disable { .. } => true,
             StepKind::Job { action, .. } => *action == crate::plan::JobAction::Stop,
             StepKind::Run(command) | StepKind::Local(command) => matches!(command.undo, Undo::Command(_)),
@@ -206,8 +206,9 @@ impl Checker {
             }
             return;
         }
-        let sends =
-            |(l, s, i): &&(Lane, u32, Intent)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. });
+        let sends = |(l, s, i): &&(Lane, StepIx, Intent)| {
+            *l == lane && *s == step && matches!(i, Intent::Reboot { .. })
+        };
         let reboots = matches!(intent, Intent::Reboot { .. });
         let looks_only =
             matches!(self.kind(lane, step), StepKind::WaitForSsh { .. } | StepKind::Health { .. });
