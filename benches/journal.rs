@@ -57,7 +57,7 @@ fn boot_id(worker: u32, boot: u32) -> String {
 }
 
 fn well(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
-    let said = Evidence::Said { text: "done".into() };
+    let said = Evidence::note("done");
     let evidence = match (order.lane, &order.intent) {
         (Lane::Worker(target), Intent::ReadBootId) => Evidence::BootId { boot_id: boot_id(target.0, 0) },
         (_, Intent::Reboot { .. }) => Evidence::Departed,

@@ -153,7 +153,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
         line("locked", format!("by {holder}"));
     }
     if let Some(holder) = plan {
-        line("run", format!("carried out by {}", holder.described()));
+        line("run", format!("carried out by {}", holder.describe()));
     }
     out::print(&text)?;
     Ok(Exit::Done)

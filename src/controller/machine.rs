@@ -248,7 +248,7 @@ impl<L: Ledger> Controller<L> {
         let status = self.run.status();
         let idle = match &status {
             RunStatus::Busy => self.is_broken(LoopFault::EndsEarly) && self.in_flight.len() > 1,
-            RunStatus::WaitsForPeople { undecided, .. } => !self.interactive || !undecided.is_empty(),
+            RunStatus::WaitsForOperator { undecided, .. } => !self.interactive || !undecided.is_empty(),
             RunStatus::Finished(_) | RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_) => {
                 true
             }

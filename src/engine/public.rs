@@ -67,7 +67,7 @@ impl PublicRunState {
         match status {
             RunStatus::Busy if orphaned => Self::Interrupted,
             RunStatus::Busy => Self::Running,
-            RunStatus::WaitsForPeople { .. } => Self::Waiting,
+            RunStatus::WaitsForOperator { .. } => Self::Waiting,
             RunStatus::Paused(_) => Self::Paused,
             RunStatus::Interrupted => Self::Interrupted,
             RunStatus::Halted(_) => Self::Halted,
@@ -125,7 +125,7 @@ pub enum PublicWorkerState {
 
 impl PublicWorkerState {
     /// As in JSON, with spaces.
-    pub fn words(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",

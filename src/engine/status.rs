@@ -21,8 +21,8 @@ pub enum RunStatus {
     Interrupted,
     /// An operator or the run itself paused it.
     Paused(String),
-    /// Only operators can make it continue: gates to approve, attempts in doubt.
-    WaitsForPeople {
+    /// Only an operator can make it continue: gates to approve, attempts in doubt.
+    WaitsForOperator {
         /// Gates that wait for an approval.
         gates: Vec<(Lane, StepIx)>,
         /// Attempts that an operator has to decide about.
@@ -70,7 +70,7 @@ impl RunState {
         if gates.is_empty() && undecided.is_empty() {
             RunStatus::Busy
         } else {
-            RunStatus::WaitsForPeople { gates, undecided }
+            RunStatus::WaitsForOperator { gates, undecided }
         }
     }
 
@@ -176,8 +176,8 @@ impl RunState {
             .then(|| self.known.admission.verdict(target, at, &self.known.conditions()))
     }
 
-    /// Each step of a lane in words: what it is doing.
-    pub fn step_words(&self, lane: Lane) -> Vec<&'static str> {
+    /// What each step of a lane is doing, in the order of the plan.
+    pub fn describe_steps(&self, lane: Lane) -> Vec<&'static str> {
         self.known.lanes.get(lane).steps().map(|(_, state)| state.status().describe()).collect()
     }
 }

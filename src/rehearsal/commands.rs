@@ -49,7 +49,7 @@ impl Judge<'_> {
                 }
                 (StepKind::Local(_), _) => {
                     done += 1;
-                    if !matches!(evidence, Evidence::Said { text } if text.contains("not executed")
+                    if !matches!(evidence, Evidence::Note { text } if text.contains("not executed")
                         || text.contains("nothing to undo"))
                     {
                         broken.push(format!("`{}` ran on {here}", step.id));

@@ -277,7 +277,7 @@ fn a_command_that_left_no_trace_or_was_executed() {
 fn a_command_on_this_machine_that_was_executed() {
     let mut plan = rolling();
     plan.after = vec![step("tell", command(StepKind::Local), &[])];
-    let said = |text: &str| Outcome::Ok { evidence: Shown::Said { text: text.into() } };
+    let said = |text: &str| Outcome::Ok { evidence: Shown::note(text) };
     let after =
         |text: &'static str| move |order: &AttemptSpec| (order.lane == Lane::After).then(|| said(text));
     made(plan.clone(), after("recorded and not executed: this fleet is a sandbox")).holds();

@@ -155,7 +155,7 @@ fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
 fn evidence_in_words(evidence: &Evidence) -> (String, Option<String>) {
     let said = |text: &str| (text.to_owned(), None);
     match evidence {
-        Evidence::Said { text } => (text.clone(), None),
+        Evidence::Note { text } => (text.clone(), None),
         Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {

@@ -144,7 +144,7 @@ impl RunView {
             RunStatus::Halted(reason) => Some(halt_in_words(reason, graph)),
             RunStatus::Interrupted => Some("stopped by a signal".to_owned()),
             RunStatus::Paused(reason) => Some(reason.clone()),
-            RunStatus::WaitsForPeople { gates, undecided } => {
+            RunStatus::WaitsForOperator { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
                     format!("{} waits for an approval", words::step_of(graph, *lane, *step))
                 });

@@ -142,7 +142,7 @@ impl ScriptError {
     /// As the outcome of an attempt: `doing` says what was under way.
     pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
         match self {
-            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", unknown_words(&why)) },
+            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", describe_unknown(&why)) },
             other => Outcome::Failed { error: other.into_error(host, doing) },
         }
     }
@@ -154,7 +154,7 @@ impl ScriptError {
             Self::NotRun(error) => error,
             Self::Exit { code, stdout, stderr } => command_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {
-                StepError::new(ErrorKind::Unknown, format!("{doing}: {}", unknown_words(&why)))
+                StepError::new(ErrorKind::Unknown, format!("{doing}: {}", describe_unknown(&why)))
             }
         }
     }
@@ -186,7 +186,7 @@ pub(super) fn last_lines(stdout: &Captured, stderr: &Captured) -> Option<String>
 }
 
 /// In words, what is not known.
-pub(super) fn unknown_words(why: &UnknownWhy) -> String {
+pub(super) fn describe_unknown(why: &UnknownWhy) -> String {
     match why {
         UnknownWhy::ConnectionLost(words) => format!("the connection was lost ({words})"),
         UnknownWhy::Deadline(after) => format!("no end within {after:?}"),

@@ -1,5 +1,6 @@
 //! `disable` and `enable`: edits of `disabled.json` in which this run remembers what is its own.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::journal::RunLock;
 use crate::plan::{Problem, Problems};
 use crate::ssh::Cancel;
 
-use super::deployer::{Before, said};
+use super::deployer::Before;
 use super::workspace::workspace_hash;
 
 /// An operation of somebody else, or a deploy of another worker of this run, is waited for this long
@@ -18,7 +19,6 @@ use super::workspace::workspace_hash;
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 const TAKEN_OVER: &str = "another controller has taken this run over";
-const GIVEN_UP: &str = "maand::run::given_up";
 
 /// The run's own entries.
 pub(super) type OwnEntries = Arc<Mutex<BTreeSet<DisabledEntry>>>;
@@ -65,7 +65,7 @@ impl DisabledEdits<'_> {
             return Outcome::Failed { error: in_doubt(&change.ambiguous, self.run) };
         }
         let gone = change.unchanged.len();
-        said(match (change.changed.len() + gone, gone) {
+        Outcome::noted(match (change.changed.len() + gone, gone) {
             (0, _) => "nothing of this run's own was disabled".to_owned(),
             (all, 0) => format!("{} enabled again", plural(all)),
             (all, _) => format!("{} enabled again, {gone} of them by somebody else", plural(all)),
@@ -100,13 +100,15 @@ fn edit_locked(
                 error => Outcome::NotDone { reason: error.to_string() },
             },
         )?;
+    let given_up_in_time = Cell::new(false);
     // Asked just before the change: a step that was given up while it held the lock changes nothing.
     let mut fence = || {
         if !run_lock.is_held() {
             return Err(Problem::error("maand::run::fenced", TAKEN_OVER));
         }
         if cancelled() {
-            return Err(Problem::error(GIVEN_UP, "the step was given up"));
+            given_up_in_time.set(true);
+            return Err(Problem::error("maand::run::given_up", "the step was given up"));
         }
         Ok(())
     };
@@ -115,7 +117,7 @@ fn edit_locked(
         if !run_lock.is_held() {
             return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) };
         }
-        if problems.iter().any(|problem| problem.code == GIVEN_UP) {
+        if given_up_in_time.get() {
             return given_up();
         }
         let words: Vec<_> = problems.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::boot::{Look, LookError, LookFailure, Probe};
 use crate::engine::{ErrorKind, StepError};
 
-use super::access::{Access, ScriptError, command_error, connect_error, unknown_words};
+use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown};
 
 /// The script of a look, without sudo: nothing of it needs root, and a worker that is booting may not
 /// have sudo working yet.
@@ -41,7 +41,7 @@ pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
         }
         Err(ScriptError::NotRun(error)) => Err(strange(error)),
         Err(ScriptError::Unknown(why)) => {
-            let error = StepError::new(ErrorKind::Unreachable, unknown_words(&why));
+            let error = StepError::new(ErrorKind::Unreachable, describe_unknown(&why));
             Err(LookError { failure: LookFailure::Lost, error })
         }
         Err(ScriptError::Exit { code, stdout, stderr }) => {

@@ -230,7 +230,7 @@ impl Sim {
         };
         let status = run.status();
         // Patience is for what does not continue, not for gates that were meant.
-        let patient = matches!(status, RunStatus::WaitsForPeople { .. });
+        let patient = matches!(status, RunStatus::WaitsForOperator { .. });
         if matches!(status, RunStatus::Finished(_))
             || (status == RunStatus::Busy && self.controller.is_some())
         {
@@ -258,12 +258,12 @@ impl Sim {
             return;
         }
         match status {
-            RunStatus::WaitsForPeople { gates, .. } if !gates.is_empty() => {
+            RunStatus::WaitsForOperator { gates, .. } if !gates.is_empty() => {
                 let (lane, step) = gates[0];
                 self.asks(self.approval(lane, step));
                 self.resume_after_all(None);
             }
-            RunStatus::WaitsForPeople { undecided: doubts, .. } => {
+            RunStatus::WaitsForOperator { undecided: doubts, .. } => {
                 let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
                 for (_, lane, step) in doubts {
                     if how == Resolution::Rerun {

@@ -243,7 +243,7 @@ pub(super) fn by() -> String {
 }
 
 pub(super) fn done() -> Outcome {
-    ok(Evidence::Said { text: "done".to_owned() })
+    ok(Evidence::note("done"))
 }
 
 pub(super) fn ok(evidence: Evidence) -> Outcome {

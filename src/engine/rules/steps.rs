@@ -95,7 +95,7 @@ fn approval(plan: &mut Plan) {
 fn an_approve_step_waits_for_an_operator() {
     let mut case = Case::new(1, approval);
     assert!(
-        matches!(case.run().status(), RunStatus::WaitsForPeople { gates, .. } if gates == [(lane(1), StepIx(0))])
+        matches!(case.run().status(), RunStatus::WaitsForOperator { gates, .. } if gates == [(lane(1), StepIx(0))])
     );
     case.says(Fact::Approved { lane: lane(1), step: StepIx(0), by: by() });
     assert_eq!(case.state(1), Succeeded);

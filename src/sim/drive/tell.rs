@@ -183,7 +183,7 @@ impl Sim {
             Some((lane, step, Intent::Do { .. })) if disables(lane, step) => {
                 Evidence::Disabled { own: vec![None], others: Vec::new() }
             }
-            _ => Evidence::Said { text: "done".to_owned() },
+            _ => Evidence::note("done"),
         }
     }
 
