@@ -17,14 +17,14 @@ pub enum Input {
     },
     /// An attempt has ended.
     Finished {
-        /// Which.
+        /// Its number, from [`Output::Execute`].
         attempt: AttemptId,
-        /// How.
+        /// What is known of it.
         outcome: Outcome,
     },
     /// A round of observation has ended.
     Observed {
-        /// Which jobs were looked at.
+        /// As in [`Output::Observe`].
         jobs: Vec<JobIx>,
         /// What was not well, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
@@ -48,7 +48,7 @@ pub enum Output {
     Execute(AttemptSpec),
     /// Look at these jobs, and answer with [`Input::Observed`].
     Observe {
-        /// Which jobs.
+        /// All enabled allocations of these.
         jobs: Vec<JobIx>,
         /// Workers that are down by this run: they count as such and are not looked at.
         skip: TargetSet,

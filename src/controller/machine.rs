@@ -212,7 +212,7 @@ impl<L: Ledger> Controller<L> {
                 for (at, fact) in facts.into_iter().enumerate() {
                     let answers = (at == 0).then_some(request.n);
                     let again = self.is_broken(LoopFault::RequestAppliedTwice).then(|| fact.clone());
-                    // Of a request for several gates the rest may have been opened by somebody faster.
+                    // Of a request for several gates the others may have been opened meanwhile.
                     if let Err(why) = self.try_apply(now, fact, answers, outputs)?
                         && at == 0
                     {
