@@ -12,7 +12,7 @@ use crate::ssh::{
     UnknownWhy,
 };
 
-/// So much of a command's output goes into an error: what a person reads, not what a log keeps.
+/// So much of a command's output goes into an error: what an operator reads, not what a log keeps.
 const ERROR_LINES: usize = 20;
 
 /// A pause notices within this that it was given up.

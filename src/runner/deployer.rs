@@ -160,7 +160,7 @@ impl Deployer {
     }
 }
 
-/// `None`: try again; somebody else holds the lock and there is time left.
+/// `None`: try again; another process holds the lock and there is time left.
 fn again(error: CatalogError, call: &Call) -> Option<Outcome> {
     match error {
         CatalogError::Locked { .. } if Instant::now() < call.until && !call.cancel.is_cancelled() => None,

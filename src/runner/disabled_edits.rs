@@ -14,7 +14,7 @@ use crate::ssh::Cancel;
 use super::deployer::Before;
 use super::workspace::workspace_hash;
 
-/// An operation of somebody else, or a deploy of another worker of this run, is waited for this long
+/// An operation of another process, or a deploy of another worker of this run, is waited for this long
 /// before the run is paused. One command of an upstream program may take minutes for a whole fleet.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
@@ -38,7 +38,7 @@ pub(super) struct DisabledEdits<'a> {
 
 impl DisabledEdits<'_> {
     /// Adds entries. One that is there already is ours where the record says so, as after a lost answer;
-    /// else it is a person's.
+    /// else it is an operator's.
     pub(super) fn disable(&self, entries: &[DisabledEntry]) -> Outcome {
         let change = match self.edit(&|file, lock, fence| file.disable(lock, entries, fence)) {
             Ok(change) => change,
@@ -130,7 +130,7 @@ fn edit_locked(
 }
 
 /// After a crash in the middle of an edit, and another change of the file since: nobody can tell whose
-/// these are. The safe side is that they are a person's.
+/// these are. The safe side is that they are an operator's.
 fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
     let names: Vec<_> = entries
         .iter()

@@ -40,13 +40,13 @@ struct Book {
     reverting: bool,
     /// In the failure ledger.
     failed: bool,
-    /// Taken up again by a person.
+    /// Taken up again by an operator.
     retried: bool,
     left_alone: bool,
     /// For each reboot step the boot id that it was issued with, and whether it was found needless.
     reboots: BTreeMap<StepIx, (String, bool)>,
     gates: BTreeMap<StepIx, Option<Millis>>,
-    /// For each step how often it is known to have failed, since the start or a person's retry.
+    /// For each step how often it is known to have failed, since the start or an operator's retry.
     failures: BTreeMap<StepIx, u32>,
     /// For each step when it may be tried again.
     due: BTreeMap<StepIx, Millis>,
@@ -229,7 +229,7 @@ impl Checker {
                 self.book(*lane).satisfied[step.index()] = true;
             }
             Fact::InDoubtResolved { attempt, how: Resolution::Rerun } => {
-                // A person has decided: it is tried however often it was.
+                // An operator has decided: it is tried however often it was.
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
                     self.book(lane).failures.remove(&step);
                 }
@@ -279,7 +279,7 @@ impl Checker {
             Fact::Resumed { fresh_process, .. } => {
                 self.paused = false;
                 for lane in [Lane::Before, Lane::After] {
-                    // Going on after a halt takes a failed step up again.
+                    // Continuing after a halt takes a failed step up again.
                     self.book(lane).failures.clear();
                     self.book(lane).due.clear();
                 }
@@ -322,10 +322,10 @@ impl Checker {
             let target = TargetIx(at as u32);
             let worker = self.worker(target);
             match check {
-                Check::Ready { .. } if world.file.people().contains(Entry { worker, job: None }) => {
+                Check::Ready { .. } if world.file.others().contains(Entry { worker, job: None }) => {
                     self.breaks(
                         Invariant::OperatorsWorkers,
-                        format!("{target:?} is disabled by a person, and taken all the same"),
+                        format!("{target:?} is disabled by an operator, and taken all the same"),
                     );
                 }
                 Check::Ready { .. } => {}
@@ -405,14 +405,14 @@ impl Checker {
 
     fn file(&mut self, world: &World) {
         let file = &world.file;
-        if let Some(gone) = file.people().without(file.entries()).next() {
-            self.breaks(Invariant::OthersEntries, format!("the entry {gone:?} of a person is gone"));
+        if let Some(gone) = file.others().without(file.entries()).next() {
+            self.breaks(Invariant::OthersEntries, format!("the entry {gone:?} of an operator is gone"));
         }
     }
 
     fn run_ended(&mut self, end: RunEnd, world: &World) {
         self.finished = true;
-        let disabled = world.file.entries().without(world.file.people()).count();
+        let disabled = world.file.entries().without(world.file.others()).count();
         if disabled > 0 && end == RunEnd::Succeeded {
             self.breaks(
                 Invariant::NothingLeftDisabled,

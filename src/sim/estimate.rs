@@ -46,7 +46,7 @@ pub struct Rate {
     pub per_100_000: u32,
     /// The share of runs that end with all workers well, 0 to 1.
     pub succeed: f64,
-    /// The share of runs that stop before their end and wait for a person, 0 to 1.
+    /// The share of runs that stop before their end and wait for an operator, 0 to 1.
     pub stop: f64,
     /// The mean number of workers that fail.
     pub failed_workers: f64,

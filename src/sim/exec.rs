@@ -1,4 +1,4 @@
-//! What stands behind the effects: each intent is carried out in the made-up world as the design of
+//! What stands behind the effects: each intent is carried out in the synthetic world as the design of
 //! the engine says that real ones are. It must not look into the engine.
 
 mod deploys;
@@ -109,12 +109,12 @@ impl Sim {
         {
             return injected;
         }
-        let injected = self.drawn_fate();
+        let injected = self.drawn_fault();
         self.trouble_of = Some((of, injected));
         injected
     }
 
-    fn drawn_fate(&mut self) -> InjectedFault {
+    fn drawn_fault(&mut self) -> InjectedFault {
         match self.faults.below(12) {
             0..=1 => InjectedFault::RequestLost,
             2..=3 => InjectedFault::AnswerLost,
@@ -211,7 +211,7 @@ impl Sim {
             Some(flight) => self.heard(&flight, outcome),
             None => outcome,
         };
-        self.tell(Input::Finished { attempt, outcome });
+        self.commit_and_dispatch(Input::Finished { attempt, outcome });
     }
 
     pub(super) fn timed_out(&mut self, attempt: AttemptId) {
@@ -219,7 +219,7 @@ impl Sim {
         let Some(flight) = self.flights.remove(&attempt) else { return };
         let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
         let outcome = self.heard(&flight, outcome);
-        self.tell(Input::Finished { attempt, outcome });
+        self.commit_and_dispatch(Input::Finished { attempt, outcome });
     }
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
@@ -329,9 +329,9 @@ impl Sim {
             Some(Mutation::WritesInPlace) if own => self.world.file.truncate(),
             _ => {}
         }
-        if own && self.config.people > 0 && self.people.per_mille(150) {
+        if own && self.config.operators > 0 && self.operators.per_mille(150) {
             // Between our read and our rename.
-            self.push(1, Event::PersonEdits);
+            self.push(1, Event::OperatorEdits);
         }
         let takes = match (&arrival.order.intent, arrival.kind()) {
             _ if own => 2,

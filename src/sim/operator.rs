@@ -13,7 +13,7 @@ use crate::engine::{Control, Fact, Resolution, RunState, RunStatus, WorkerState}
 use crate::graph::{CompileOptions, Lane, RolloutGraph, StepIx, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
-/// After so many answers at rest people give up and abort.
+/// After so many answers at rest operators give up and abort.
 const PATIENCE: u32 = 12;
 /// After so many more the run does not end.
 const MOST_REACTIONS: u32 = 60;
@@ -24,16 +24,16 @@ fn name() -> String {
 
 impl Sim {
     fn any_target(&mut self) -> TargetIx {
-        TargetIx(self.people.index(self.graph.targets.len()) as u32)
+        TargetIx(self.operators.index(self.graph.targets.len()) as u32)
     }
 
     fn any_worker(&mut self) -> WorkerIx {
-        WorkerIx(self.people.index(self.world.hosts.len()) as u32)
+        WorkerIx(self.operators.index(self.world.hosts.len()) as u32)
     }
 
-    /// Somebody interferes.
+    /// An operator interferes.
     pub(super) fn interferes(&mut self) {
-        match self.people.below(18) {
+        match self.operators.below(18) {
             0..=1 => {
                 self.asks(Control::Pause { reason: Some("lunch".to_owned()) });
             }
@@ -42,8 +42,8 @@ impl Sim {
             }
             3 => self.signals(),
             4 => {
-                if self.people.per_mille(600) {
-                    let revert = self.people.coin();
+                if self.operators.per_mille(600) {
+                    let revert = self.operators.coin();
                     self.asks(Control::Abort { revert });
                 }
             }
@@ -60,18 +60,18 @@ impl Sim {
                 let boot = self.world.host(worker).boot();
                 self.goes_down(worker, boot, None);
             }
-            9 => self.somebody_edits(),
+            9 => self.operator_edits(),
             10 => self.world.file.checked_out(),
             14 => {
                 if self.world.file.half_written() {
-                    let after = self.people.between(1, 120_000);
-                    self.push(after, Event::Mends);
+                    let after = self.operators.between(1, 120_000);
+                    self.push(after, Event::SavesRest);
                 }
             }
             15 => self.on_disk = self.plan_edited(),
             16 => self.nonsense(),
             17 => {
-                // Somebody approves before the run waits for it alone.
+                // An operator approves before the run waits for it alone.
                 let gates = self.state().map(RunState::closed_gates).unwrap_or_default();
                 if let Some((lane, step)) = gates.first().copied()
                     && !self.asks(self.approval(lane, step))
@@ -82,7 +82,7 @@ impl Sim {
             }
             11..=12 => {
                 let worker = self.any_worker();
-                let sick = self.people.coin();
+                let sick = self.operators.coin();
                 for alloc in &mut self.world.host_mut(worker).allocs {
                     alloc.sick = sick;
                 }
@@ -107,7 +107,7 @@ impl Sim {
         {
             return;
         }
-        self.tell(Input::Signal { name: "SIGTERM" });
+        self.commit_and_dispatch(Input::Signal { name: "SIGTERM" });
         let heard =
             self.ledger.facts()[count..].iter().any(|(_, fact)| matches!(fact, Fact::Interrupted { .. }));
         if !heard && process == self.process && !self.is_leaving() {
@@ -129,20 +129,20 @@ impl Sim {
         Control::Approve { host, step: Some(self.graph.steps(lane)[step.index()].id.clone()) }
     }
 
-    /// Somebody approves what may not ask for it.
+    /// An operator approves what may not ask for it.
     fn nonsense(&mut self) {
         let lane = Lane::Worker(self.any_target());
-        let step = StepIx(self.people.index(self.graph.plan.steps.len()) as u32);
+        let step = StepIx(self.operators.index(self.graph.plan.steps.len()) as u32);
         self.asks(self.approval(lane, step));
     }
 
-    /// Somebody takes a whole worker out.
-    pub(super) fn somebody_edits(&mut self) {
+    /// An operator takes a whole worker out.
+    pub(super) fn operator_edits(&mut self) {
         let worker = self.any_worker();
-        self.world.file.person_adds(Entry { worker, job: None });
+        self.world.file.operator_adds(Entry { worker, job: None });
     }
 
-    /// Somebody turns the order of the workers round and has another command for reboots.
+    /// An operator turns the order of the workers round and has another command for reboots.
     fn plan_edited(&self) -> Option<Arc<RolloutGraph>> {
         let mut plan = Plan::clone(&self.graph.plan);
         let rollout = &mut plan.rollout;
@@ -163,12 +163,12 @@ impl Sim {
             return true;
         }
         if self.controller.is_none() {
-            return self.asks_nobody(verb);
+            return self.asks_offline(verb);
         }
         let before = self.state().map(RunState::status);
         self.ledger.ask(verb.clone(), &name(), self.now);
         let process = self.process;
-        self.tell(Input::Requests);
+        self.commit_and_dispatch(Input::Requests);
         if process != self.process {
             // It died of it: the request waits for the next one.
             return true;
@@ -193,7 +193,7 @@ impl Sim {
     }
 
     /// No controller lives: the request is applied to the journal itself; an abort takes the run up.
-    fn asks_nobody(&mut self, verb: Control) -> bool {
+    fn asks_offline(&mut self, verb: Control) -> bool {
         let Ok(mut run) = self.replayed() else { return true };
         if matches!(run.status(), RunStatus::Finished(_)) {
             return true;
@@ -252,8 +252,8 @@ impl Sim {
             return;
         }
         if self.reactions > PATIENCE && !is_aborted {
-            self.everybody_recovers();
-            let revert = self.people.coin();
+            self.all_recover();
+            let revert = self.operators.coin();
             self.asks(Control::Abort { revert });
             return;
         }
@@ -264,7 +264,7 @@ impl Sim {
                 self.resume_after_all(None);
             }
             RunStatus::WaitsForOperator { undecided: doubts, .. } => {
-                let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
+                let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.operators.index(3)];
                 for (_, lane, step) in doubts {
                     if how == Resolution::Rerun {
                         self.reran.insert((lane, step));
@@ -276,9 +276,9 @@ impl Sim {
                 self.resume_after_all(Some(how));
             }
             RunStatus::Halted(_) => {
-                self.everybody_recovers();
+                self.all_recover();
                 for host in failed {
-                    let retry = self.people.per_mille(700);
+                    let retry = self.operators.per_mille(700);
                     self.asks(if retry { Control::Retry { host } } else { Control::Skip { host } });
                 }
                 self.resume_after_all(None);
@@ -287,7 +287,7 @@ impl Sim {
         }
     }
 
-    fn everybody_recovers(&mut self) {
+    fn all_recover(&mut self) {
         for alloc in self.world.hosts.iter_mut().flat_map(|host| &mut host.allocs) {
             alloc.sick = false;
         }

@@ -148,7 +148,7 @@ fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), Str
     if text.contains(SECRET) { Err("a report says a secret".to_owned()) } else { Ok(()) }
 }
 
-/// What a person needs to know of a plan to read a trace.
+/// What you need to know of a plan to read a trace.
 fn sketch(graph: &RolloutGraph) -> String {
     let plan = &graph.plan;
     let mut text = String::new();

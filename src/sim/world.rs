@@ -1,4 +1,4 @@
-//! The state of a made-up world: hosts that boot, jobs that run on them, `disabled.json`, and what was
+//! The state of a synthetic world: hosts that boot, jobs that run on them, `disabled.json`, and what was
 //! really done. It must not know the engine, nor decide anything.
 
 mod entries;
@@ -268,8 +268,8 @@ impl World {
             }
             let enabled = !self.covers(worker, alloc.job);
             self.set_running(worker, at, enabled);
-            let by_people = self.file.people().of_worker(worker);
-            if by_people.iter().any(|entry| entry.is_none_or(|of| of == alloc.job)) {
+            let by_others = self.file.others().of_worker(worker);
+            if by_others.iter().any(|entry| entry.is_none_or(|of| of == alloc.job)) {
                 self.host_mut(worker).allocs[at].by_run = false;
             }
         }
@@ -281,7 +281,7 @@ impl World {
         alloc.running = running;
     }
 
-    /// What a person sees at the end: for each host its boots and jobs, and the file.
+    /// What an operator sees at the end: for each host its boots and jobs, and the file.
     pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         for (w, host) in self.hosts.iter().enumerate() {

@@ -158,21 +158,21 @@ fn every_broken_engine_is_caught() {
     assert!(missed.is_empty(), "nobody noticed {missed:?}");
 }
 
-/// Runs that broke something once, as long as the draws make the same of them: a parked step of a worker that
+/// Runs that broke something once, as long as the draws make the same of them: a postponed step of a worker that
 /// failed beside it and was retried; a halt although sick peers could recover; a worker that was skipped
 /// before it was looked at; a reboot that overtook a pending operation; a worker that never answered and was
 /// reverted, which counted as up; two that were away, had come back by themselves, and were retried together.
 const FOUND: &[&str] = &[
-    "seed=100107779,salt=0,workers=4,jobs=1,faults=2,crashes=0,stops=0,people=0,exclusive=0,without=959,shape=Random",
-    "seed=13744,salt=1,workers=6,jobs=3,faults=1,crashes=0,stops=0,people=0,exclusive=0,without=3112955,shape=Random",
-    "seed=7007125,salt=0,workers=1,jobs=1,faults=1,crashes=1,stops=0,people=3,exclusive=0,without=65535,shape=Random",
-    "seed=7054068,salt=0,workers=5,jobs=1,faults=0,crashes=0,stops=0,people=8,exclusive=0,without=1048575,shape=Random",
-    "seed=700067764,salt=0,workers=5,jobs=1,faults=1,crashes=0,stops=0,people=0,exclusive=0,without=1989,shape=Random,recovers=1",
-    "seed=30201825,salt=0,workers=7,jobs=3,faults=2,crashes=0,stops=0,people=0,exclusive=0,without=36826,shape=Random,recovers=1",
+    "seed=100107779,salt=0,workers=4,jobs=1,faults=2,crashes=0,stops=0,operators=0,exclusive=0,without=959,shape=Random",
+    "seed=13744,salt=1,workers=6,jobs=3,faults=1,crashes=0,stops=0,operators=0,exclusive=0,without=3112955,shape=Random",
+    "seed=7007125,salt=0,workers=1,jobs=1,faults=1,crashes=1,stops=0,operators=3,exclusive=0,without=65535,shape=Random",
+    "seed=7054068,salt=0,workers=5,jobs=1,faults=0,crashes=0,stops=0,operators=8,exclusive=0,without=1048575,shape=Random",
+    "seed=700067764,salt=0,workers=5,jobs=1,faults=1,crashes=0,stops=0,operators=0,exclusive=0,without=1989,shape=Random,recovers=1",
+    "seed=30201825,salt=0,workers=7,jobs=3,faults=2,crashes=0,stops=0,operators=0,exclusive=0,without=36826,shape=Random,recovers=1",
 ];
 
 #[test]
-fn what_was_found_once_stays_mended() {
+fn what_was_found_once_stays_fixed() {
     for line in FOUND {
         must_hold(&line.parse().unwrap());
     }
@@ -257,7 +257,7 @@ fn durations_of_a_file_count() {
 }
 
 #[test]
-fn long_lists_are_shortened_for_people() {
+fn long_lists_are_shortened_for_operators() {
     let (code, text, said) = simulated(&["--workers", "1"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(text.contains("over 1 worker (made up)") && !text.contains("(none)"), "{text}");

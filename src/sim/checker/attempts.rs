@@ -44,7 +44,7 @@ impl Checker {
             (book.place, book.reverting, book.left_alone, book.satisfied[step.index()])
         };
         if left_alone {
-            self.breaks(Invariant::OperatorsWorkers, format!("{lane:?} is a person's, and is was_issued"));
+            self.breaks(Invariant::OperatorsWorkers, format!("{lane:?} is an operator's, and is issued"));
         }
         if intent.is_undo() != reverting {
             self.breaks(
@@ -54,7 +54,7 @@ impl Checker {
         }
         if !intent.is_undo() {
             self.needs(lane, step, "step");
-            // A person's retry may enter a reboot again that nobody has seen.
+            // An operator's retry may enter a reboot again that nobody has seen.
             let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
             if again {
                 self.book(lane).satisfied[step.index()] = false;
@@ -185,8 +185,8 @@ impl Checker {
 
     pub(super) fn reverted(&mut self, target: TargetIx, world: &World) {
         let worker = self.worker(target);
-        let (entries, people) = (world.file.entries(), world.file.people());
-        if entries.of_worker(worker).iter().any(|job| !people.contains(Entry { worker, job: *job })) {
+        let (entries, others) = (world.file.entries(), world.file.others());
+        if entries.of_worker(worker).iter().any(|job| !others.contains(Entry { worker, job: *job })) {
             self.breaks(Invariant::NothingLeftDisabled, format!("{target:?} is reverted and still disabled"));
         }
         let stopped = |alloc: &&Alloc| alloc.by_run && !alloc.running && !world.covers(worker, alloc.job);

@@ -1,4 +1,4 @@
-//! What the plan and people were promised besides limits: what a failure leads to, when a run stops,
+//! What the plan and operators were promised besides limits: what a failure leads to, when a run stops,
 //! halts and ends, and what an intent says. It must not look into the engine.
 
 mod ends;
@@ -47,7 +47,7 @@ struct Told {
     failed: BTreeSet<StepIx>,
     /// When each reboot was issued last.
     reboots: BTreeMap<StepIx, Millis>,
-    /// Waits that saw the old boot, and the reboots that a person's retry enters again.
+    /// Waits that saw the old boot, and the reboots that an operator's retry enters again.
     enter: BTreeMap<StepIx, StepIx>,
     /// Steps whose B0 is known.
     read: BTreeSet<StepIx>,
@@ -64,13 +64,13 @@ pub(super) struct Promises {
     interrupted: bool,
     aborted: Option<bool>,
     halted: bool,
-    /// More have failed than may: going on changes nothing as long as that is so.
+    /// More have failed than may: continuing changes nothing as long as that is so.
     too_many: bool,
     halted_lane: Option<(Lane, StepIx)>,
     wave_open: bool,
     /// A step was not done and nobody is to blame: the next fact is a pause.
     pause_due: bool,
-    /// Attempts that a person has decided about.
+    /// Attempts that an operator has decided about.
     decided: BTreeSet<AttemptId>,
     durations: Vec<Millis>,
     /// Operations that wait for somebody who is away, at the last rest.
@@ -128,7 +128,7 @@ impl Checker {
         self.kept.calm = !spoils && plan.rollout.window.is_none();
     }
 
-    /// A person decides about an attempt.
+    /// An operator decides about an attempt.
     pub(in crate::sim) fn decides(&mut self, attempt: AttemptId) {
         self.kept.decided.insert(attempt);
     }
@@ -275,7 +275,7 @@ impl Checker {
                 {
                     self.breaks(
                         Invariant::UnknownIsNotSuccess,
-                        format!("a person is asked about step {step} of {lane:?}"),
+                        format!("an operator is asked about step {step} of {lane:?}"),
                     );
                 }
             }

@@ -85,7 +85,7 @@ impl Sim {
     }
 
     /// Tells the controller something: it commits, and what it hands out is carried out.
-    pub(in crate::sim) fn tell(&mut self, input: Input) {
+    pub(in crate::sim) fn commit_and_dispatch(&mut self, input: Input) {
         if self.leaving {
             return;
         }
@@ -145,7 +145,7 @@ impl Sim {
         if self.wakes_at == Some(at) {
             self.wakes_at = None;
         }
-        self.tell(Input::Tick);
+        self.commit_and_dispatch(Input::Tick);
         self.set_wake();
     }
 
@@ -209,7 +209,7 @@ impl Sim {
             }
             Output::GiveUp => {}
             Output::End(Ended::Idle(_)) => self.leaving = true,
-            // It ends in the middle, and somebody resumes it.
+            // It ends in the middle, and an operator resumes it.
             Output::End(Ended::ForcedStop(_)) => self.crash(),
         }
     }
@@ -245,6 +245,6 @@ impl Sim {
                 skip.iter().map(|target| self.graph.target(target).worker).collect();
             unavailable.retain(|(worker, _)| !skipped.contains(worker));
         }
-        self.tell(Input::Observed { jobs, unavailable });
+        self.commit_and_dispatch(Input::Observed { jobs, unavailable });
     }
 }

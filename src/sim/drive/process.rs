@@ -45,14 +45,14 @@ impl Sim {
         } else if !self.is_finished() {
             first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
         }
-        self.tell(Input::Begin { facts: first, in_doubt });
+        self.commit_and_dispatch(Input::Begin { facts: first, in_doubt });
         let before = self.state().is_some_and(|run| run.phase() == RunPhase::Preflight);
         if before {
             let process = self.process;
             self.push(2_000, Event::Preflight { process });
         }
         if self.ledger.is_asked() {
-            self.tell(Input::Requests);
+            self.commit_and_dispatch(Input::Requests);
         }
     }
 
@@ -138,7 +138,7 @@ impl Sim {
             }
             let entry = crate::sim::world::Entry { worker, job: None };
             let ignored = self.config.mutation == Some(Mutation::OthersCordonIgnored);
-            checks.push(if self.world.file.people().contains(entry) && !ignored {
+            checks.push(if self.world.file.others().contains(entry) && !ignored {
                 Check::LeftAlone { reason: "a person has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
                 Check::Ready {
@@ -150,7 +150,7 @@ impl Sim {
             });
         }
         // What a process learns before its loop runs is told to it like the rest.
-        self.tell(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
+        self.commit_and_dispatch(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
     }
 
     /// A process that has nothing more to do ends; a run that waits for operators gets an answer after a while.
@@ -197,7 +197,7 @@ impl Sim {
         let left: Vec<_> =
             again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
         let file = &self.world.file;
-        let mut ours = file.entries().without(file.people());
+        let mut ours = file.entries().without(file.others());
         if let Some(entry) = ours.find(|entry| !left.contains(&entry.worker)) {
             self.checker.breaks(
                 Invariant::NothingLeftDisabled,

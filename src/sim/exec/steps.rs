@@ -1,4 +1,4 @@
-//! What each kind of step does in the made-up world.
+//! What each kind of step does in the synthetic world.
 
 use super::super::invariant::Invariant;
 use super::Arrival;

@@ -48,7 +48,7 @@ pub(super) struct Watch {
     /// When the wish is due, or the look that is under way began.
     due: Millis,
     /// It waits for its worker to come back.
-    parked: bool,
+    postponed: bool,
     /// The fault of the attempt has not met an exchange yet.
     fault_due: bool,
     /// By the simulator's own books: the boot that was seen well, and since when nothing spoke against it.
@@ -120,7 +120,7 @@ impl Sim {
             began: self.now,
             wish,
             due: self.now,
-            parked: false,
+            postponed: false,
             fault_due: true,
             well_since: None,
         };
@@ -214,7 +214,7 @@ impl Sim {
         let host = self.world.host(worker);
         if !host.is_up() {
             if let Some(watch) = self.flights.get_mut(&attempt).and_then(|flight| flight.watch.as_mut()) {
-                watch.parked = true;
+                watch.postponed = true;
             }
             return self.waits(worker, attempt);
         }
@@ -396,11 +396,11 @@ impl Sim {
                 return;
             };
             let Wish::Look { bound } = watch.wish else { return };
-            if !watch.parked {
+            if !watch.postponed {
                 return;
             }
             if watch.due >= self.now {
-                watch.parked = false;
+                watch.postponed = false;
                 let (process, due) = (self.process, watch.due);
                 return self.push(due - self.now, Event::Watches { process, attempt });
             }

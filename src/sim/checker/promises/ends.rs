@@ -45,7 +45,7 @@ impl Checker {
         }
     }
 
-    /// With nobody active: whether something that time does not mend keeps a worker from starting.
+    /// With nobody active: whether something that time does not fix keeps a worker from starting.
     pub(super) fn is_held_back(&self, at: Millis, target: TargetIx, world: &World) -> bool {
         let rollout = &self.graph.plan.rollout;
         if let Some(window) = &rollout.window {
@@ -102,10 +102,7 @@ impl Checker {
         }
         let (now, most) = (self.failed_now(), self.graph.numbers().max_failures.value);
         if now > most {
-            self.breaks(
-                Invariant::FailureLimit,
-                format!("the run goes to its end with {now} failures of {most}"),
-            );
+            self.breaks(Invariant::FailureLimit, format!("the run ends with {now} failures of {most}"));
         }
         if !self.book(Lane::After).satisfied.iter().all(|s| *s) {
             self.breaks(Invariant::PlanOrder, "the run ends before all of `after`");

@@ -11,8 +11,8 @@ impl Checker {
     pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, StepIx)> {
         let mut pending = BTreeSet::new();
         for (lane, book) in &self.lanes {
-            let goes_on = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
-            if !matches!(lane, Lane::Worker(_)) || !goes_on {
+            let continues = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
+            if !matches!(lane, Lane::Worker(_)) || !continues {
                 continue;
             }
             for (index, step) in self.graph.steps(*lane).iter().enumerate() {
