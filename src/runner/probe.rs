@@ -56,7 +56,7 @@ fn read(text: &str) -> Option<Probe> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),
             ("nologin", _) => seen.unsettled = Some("logins are still off (nologin)".into()),
-            // systemctl(1): everything but these two is on its way up or down, or wants somebody to look.
+            // systemctl(1): everything but these two is on its way up or down, or wants an operator.
             ("systemd", "running" | "degraded" | "offline" | "unknown" | "") => {}
             ("systemd", state) => seen.unsettled = Some(format!("systemd is {state}")),
             _ => {}

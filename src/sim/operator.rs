@@ -1,5 +1,5 @@
 //! Operators and others: at random they interfere with the run, and in the end they answer what it waits for.
-//! They know what somebody at a terminal knows, and ask as `maand plan` does: a controller that lives by a
+//! They know what an operator at a terminal knows, and ask as `maand plan` does: a controller that lives by a
 //! request, else the journal itself.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const PATIENCE: u32 = 12;
 const MOST_REACTIONS: u32 = 60;
 
 fn name() -> String {
-    "a person".to_owned()
+    "an operator".to_owned()
 }
 
 impl Sim {

@@ -127,7 +127,8 @@ impl Known {
                     if opens.is_some_and(|opens| now >= opens) {
                         self.set_status(at, StepStatus::Done, pending);
                     } else if expires.is_some_and(|expires| now >= expires) {
-                        let error = StepError::new(ErrorKind::NotApproved, "nobody approved it in time");
+                        let error =
+                            StepError::new(ErrorKind::NotApproved, "timed out waiting for an approval");
                         let ended = Ended { attempt: AttemptId(0), error, unknown: false };
                         self.set_status(at, StepStatus::Ended(Box::new(ended)), pending);
                     } else {

@@ -10,7 +10,7 @@ use crate::sim::exec::Arrival;
 
 /// What a worker is contacted for.
 pub(in crate::sim) enum Contact<'a> {
-    /// A step of somebody's.
+    /// A step of a worker's.
     Step(&'a Arrival),
     /// A look at jobs.
     Look(&'a [JobIx]),

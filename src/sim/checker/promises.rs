@@ -73,19 +73,19 @@ pub(super) struct Promises {
     /// Attempts that an operator has decided about.
     decided: BTreeSet<AttemptId>,
     durations: Vec<Millis>,
-    /// Operations that wait for somebody who is away, at the last rest.
+    /// Operations that wait for a worker that is away, at the last rest.
     pending: BTreeSet<(Lane, StepIx)>,
     /// The time before the last one at which something was stored.
     times: (Millis, Millis),
     /// Drawn delays by the whole delay: whose try, and what was drawn.
     draws: BTreeMap<Millis, BTreeMap<(Lane, StepIx, u32), Millis>>,
-    /// Since when somebody could start.
+    /// Since when a worker could start.
     startable_since: Option<Millis>,
     /// Workers on which something has succeeded.
     answered: BTreeSet<TargetIx>,
     /// Did not answer in preflight, and has not come to its end since: down, for all that is known.
     unreachable: BTreeSet<TargetIx>,
-    /// When something last happened that may let somebody start.
+    /// When something last happened that may let a worker start.
     moved_at: Millis,
     /// Nothing goes wrong in this run: why it must not halt or fail.
     calm: bool,

@@ -139,7 +139,7 @@ impl Sim {
             let entry = crate::sim::world::Entry { worker, job: None };
             let ignored = self.config.mutation == Some(Mutation::OthersCordonIgnored);
             checks.push(if self.world.file.others().contains(entry) && !ignored {
-                Check::LeftAlone { reason: "a person has disabled it".to_owned() }
+                Check::LeftAlone { reason: "an operator has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
                 Check::Ready {
                     boot_id: crate::sim::world::boot_id(worker, self.world.host(worker).boot()),

@@ -70,7 +70,7 @@ impl Sim {
         }
         let host = self.world.host_mut(worker);
         if host.dies {
-            // For good, unless somebody goes there: after a day.
+            // For good, unless an operator goes there: after a day.
             host.dies = false;
             self.push(86_400_000, Event::ComesUp { worker, boot });
         } else {

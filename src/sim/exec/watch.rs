@@ -1,6 +1,6 @@
 //! Watches of workers that go down and come back: the very machines of real runs decide, and the world answers.
 //!
-//! While a worker is away every look fails alike, so that looks are made up for when it comes back or the time
+//! While a worker is away every look fails alike, so that looks are computed for when it comes back or the time
 //! is up; all others are looks of their own.
 
 use std::rc::Rc;

@@ -26,7 +26,7 @@ pub(in crate::sim) struct File {
     written: Vec<Entry>,
     /// What the run has written into it, as the edit itself recorded.
     marks: Entries,
-    /// Marks may be missing: somebody has checked an old one out.
+    /// Marks may be missing: an operator has checked an old one out.
     old: bool,
     /// An operator has left it half written; the text before that.
     half: Option<Option<String>>,
@@ -80,7 +80,7 @@ impl File {
         &self.others
     }
 
-    /// Entries that the run has put there and not taken away, whatever somebody made of the file.
+    /// Entries that the run has put there and not taken away, whatever others made of the file.
     pub(in crate::sim) fn marks(&self) -> &Entries {
         &self.marks
     }
@@ -191,7 +191,7 @@ impl File {
 
     /// An operator adds a whole worker; `false`: it stands there already, or the file is not whole.
     pub(in crate::sim) fn operator_adds(&mut self, entry: Entry) -> bool {
-        // One of the run that somebody took out, and that is put in again, cannot be told from it.
+        // One of the run that an operator took out, and that is put in again, cannot be told from it.
         if self.half.is_some() || self.marks.contains(entry) || !self.entries.insert(entry) {
             return false;
         }

@@ -27,7 +27,7 @@ impl Checker {
             }
             HaltReason::NobodyAdmissible { .. } => {
                 if self.lanes.values().any(|book| book.place == Place::Active) {
-                    self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and somebody is active"));
+                    self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and a worker is active"));
                 }
                 let open = self.wave.unwrap_or(0);
                 let free = self.graph.target_indices().find(|target| {

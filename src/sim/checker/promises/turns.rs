@@ -1,4 +1,4 @@
-//! Who starts when: nobody before his turn, and somebody as soon as all limits let him. It must not know what
+//! When workers start: none before its turn, and each as soon as all limits let it. It must not know what
 //! workers do.
 
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ impl Checker {
         (closes > at).then_some(closes - at)
     }
 
-    /// At rest: somebody who could start has started.
+    /// At rest: a worker that could start has started.
     pub(in crate::sim) fn rested(&mut self, now: Millis, world: &World) {
         if self.exclusive {
             let held =
