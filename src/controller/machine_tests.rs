@@ -10,21 +10,9 @@ use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, RunState, RunStatus, Timer,
 };
-use crate::graph::testing::{budget, compiled, fleet, plan, step, worker};
+use crate::graph::testing::{budget, command, compiled, fleet, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{Amount, BudgetBound, CommandSource, CommandStep, Concurrency, Plan, Step, StepKind, Undo};
-
-fn command() -> Step {
-    let command = CommandStep {
-        action: CommandSource::Command("true".to_owned()),
-        idempotent: false,
-        disturbs: true,
-        unless: None,
-        env: Default::default(),
-        undo: Undo::Unstated,
-    };
-    step("upgrade", StepKind::Run(command), &[])
-}
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Step, StepKind};
 
 fn pause(id: &str, seconds: u64) -> Step {
     step(id, StepKind::Pause { duration: Duration::from_secs(seconds) }, &[])
@@ -40,7 +28,7 @@ struct Case<L: Ledger> {
 
 impl Case<MemoryLedger> {
     fn new(workers: u32, fault: Option<LoopFault>, edit: impl FnOnce(&mut Plan)) -> Self {
-        Self::begun(workers, MemoryLedger::default(), true, fault, edit).unwrap_or_else(|case| case)
+        Self::begun(workers, MemoryLedger::default(), true, fault, edit).0
     }
 
     fn facts(&self) -> impl Iterator<Item = &Fact> {
@@ -54,16 +42,17 @@ impl Case<MemoryLedger> {
 }
 
 impl<L: Ledger> Case<L> {
+    /// `false`: the ledger did not take the beginning.
     fn begun(
         workers: u32,
         ledger: L,
         interactive: bool,
         fault: Option<LoopFault>,
         edit: impl FnOnce(&mut Plan),
-    ) -> Result<Self, Self> {
+    ) -> (Self, bool) {
         let mut plan = plan();
         plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Percent(100));
-        plan.steps = vec![command()];
+        plan.steps = vec![command("upgrade")];
         edit(&mut plan);
         let hosts = (1..=workers).map(|at| worker(&format!("w{at}"), &["api"], &[]));
         let graph = Arc::new(compiled(&plan, &fleet(hosts.collect(), &["api"])));
@@ -75,10 +64,8 @@ impl<L: Ledger> Case<L> {
             Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 },
             Fact::Preflight { checks: (1..=workers).map(ready).collect() },
         ];
-        match case.told(Input::Begin { facts, in_doubt: None }) {
-            Ok(()) => Ok(case),
-            Err(_) => Err(case),
-        }
+        let taken = case.told(Input::Begin { facts, in_doubt: None }).is_ok();
+        (case, taken)
     }
 
     fn told(&mut self, input: Input) -> Result<(), ControllerError<L::Error>> {
@@ -134,10 +121,8 @@ impl Ledger for FullDisk {
 #[test]
 fn nothing_is_handed_out_that_is_not_durable() {
     let rule = |fault| {
-        let case = Case::begun(3, FullDisk::default(), true, fault, |_| {});
-        let stopped = case.is_err();
-        let (Ok(case) | Err(case)) = case;
-        stopped && case.outputs.is_empty()
+        let (case, taken) = Case::begun(3, FullDisk::default(), true, fault, |_| {});
+        !taken && case.outputs.is_empty()
     };
     only_broken_by(rule, &[LoopFault::DispatchBeforeCommit]);
 }
@@ -238,11 +223,10 @@ fn the_loop_ends_when_nothing_is_left_to_wait_for() {
 #[test]
 fn an_approval_is_waited_for_only_where_an_operator_sits() {
     let ended = |interactive| {
-        let case = Case::begun(1, MemoryLedger::default(), interactive, None, |plan| {
+        let (case, _) = Case::begun(1, MemoryLedger::default(), interactive, None, |plan| {
             plan.steps = vec![step("approve", StepKind::Approve { message: None }, &[])];
             plan.steps[0].timeout = None;
         });
-        let (Ok(case) | Err(case)) = case;
         case.ended().cloned()
     };
     assert_eq!(ended(true), None);

@@ -445,3 +445,20 @@ pub(super) fn takes_down(kind: &StepKind) -> bool {
         _ => false,
     }
 }
+
+/// Steps that are an operation of the catalog on workers.
+fn uses_catalog(kind: &StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Deploy { .. } | StepKind::Job { .. } | StepKind::Health { .. } | StepKind::SyncCheck { .. }
+    )
+}
+
+/// Attempts that are an operation of the catalog on workers.
+fn by_catalog(kind: &StepKind, intent: &Intent) -> bool {
+    match intent {
+        Intent::UndoDeploy | Intent::UndoStop => true,
+        Intent::Do { .. } => uses_catalog(kind),
+        _ => false,
+    }
+}

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::admission_efficiency;
 use super::checker::takes_down;
 use super::config::SimConfig;
 use super::drive::Sim;
+use super::lower_bound::over_lower_bound;
 use crate::engine::{Fact, Intent, Millis, RunEnd, RunStatus};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 
@@ -111,7 +111,7 @@ pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimat
         zone_tag: zone_tag(graph).to_owned(),
         most_down_of_zone: BTreeMap::new(),
         waits_ms: middle.waits.clone(),
-        over_lower_bound: admission_efficiency::over_lower_bound(graph, &middle.journal),
+        over_lower_bound: over_lower_bound(graph, &middle.journal),
         rates: Vec::new(),
     };
     for run in &runs {

@@ -9,7 +9,10 @@
 //! sees only the engine's and its own part, and the rest is tested elsewhere: 11 and 12 (that the real
 //! journal and the real workers refuse an older epoch, and store the plan), 17 (output that is kept
 //! beside the journal). 19 is a comparison of two runs.
+//!
+//! What only tests need (broken engines, shrinking, sweeps) is not part of a release build.
 
+#[cfg(debug_assertions)]
 mod admission_efficiency;
 mod checker;
 mod config;
@@ -18,21 +21,28 @@ mod estimate;
 mod exec;
 mod fleets;
 mod invariant;
+mod lower_bound;
 mod mutation;
 mod operator;
 mod plans;
 mod rng;
 mod run;
+#[cfg(debug_assertions)]
 mod shrink;
+#[cfg(debug_assertions)]
 mod sweep;
 mod world;
 
+#[cfg(debug_assertions)]
 pub use admission_efficiency::admission_efficiency;
 
 pub use config::{Shape, SimConfig};
 pub use estimate::{Estimate, EstimateOptions, Rate, WaveTime, estimate};
 pub use invariant::{Invariant, Violation};
+#[cfg(debug_assertions)]
 pub use mutation::Mutation;
 pub use run::{Report, graph, run, run_on};
+#[cfg(debug_assertions)]
 pub use shrink::shrink;
+#[cfg(debug_assertions)]
 pub use sweep::{Swept, sweep};

@@ -424,6 +424,7 @@ fn may_go(steps: &[Step], at: usize) -> bool {
 }
 
 /// How many bits [`leave_out`] reads for this plan.
+#[cfg(debug_assertions)]
 pub(super) fn parts(plan: &Plan) -> u32 {
     (SETTINGS + plan.steps.len() as u32).min(64)
 }

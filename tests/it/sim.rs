@@ -1,5 +1,7 @@
 //! The simulator as a test: fixed seeds, fresh seeds, crash sweeps, broken engines, and one seed again
 //! by name.
+// The simulator's test machinery is not in release builds; long runs have the profile `sim`.
+#![cfg(debug_assertions)]
 #![expect(clippy::print_stdout, reason = "what was drawn and replayed is shown with --nocapture")]
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -40,7 +42,7 @@ fn fixed_seeds_keep_the_invariants() {
 
 /// Seeds that nobody has tried before, for `MAAND_SIM_SECONDS` seconds or `MAAND_SIM_RUNS` seeds;
 /// `MAAND_SIM_SEED` makes it begin there. Without these about two minutes where `CI` is set, and some
-/// seconds elsewhere. A long run: `MAAND_SIM_SECONDS=3600 cargo test --release --test it sim::fresh`.
+/// seconds elsewhere. A long run: `MAAND_SIM_SECONDS=3600 cargo test --profile sim --test it sim::fresh`.
 #[test]
 fn fresh_seeds_keep_the_invariants() {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
@@ -112,7 +114,7 @@ fn a_crash_anywhere_changes_nothing_in_the_end() {
 }
 
 /// The time that admission takes over the least that the limits allow.
-/// `MAAND_SIM_PACES=1000 cargo test --release --test it sim::auto -- --nocapture` for many.
+/// `MAAND_SIM_PACES=1000 cargo test --profile sim --test it sim::auto -- --nocapture` for many.
 #[test]
 fn auto_comes_near_the_shortest_time() {
     let seeds = number("MAAND_SIM_PACES").unwrap_or(60);

@@ -1,9 +1,8 @@
 //! Who is contacted, by which controller, and what is told of secrets.
 
 use super::super::invariant::Invariant;
-use super::Checker;
+use super::{Checker, by_catalog};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::Intent;
 use crate::graph::RolloutGraph;
 use crate::plan::{CommandStep, EnvValue, HealthScope, StepKind};
 use crate::sim::exec::Arrival;
@@ -27,17 +26,7 @@ impl Checker {
         }
         let fits = match &what {
             Contact::Step(arrival) => {
-                let catalog = match (arrival.kind(), &arrival.order.intent) {
-                    (_, Intent::UndoDeploy | Intent::UndoStop) => true,
-                    (kind, Intent::Do { .. }) => matches!(
-                        kind,
-                        StepKind::Deploy { .. }
-                            | StepKind::Job { .. }
-                            | StepKind::Health { .. }
-                            | StepKind::SyncCheck { .. }
-                    ),
-                    _ => false,
-                };
+                let catalog = by_catalog(arrival.kind(), &arrival.order.intent);
                 (self.exclusive && catalog)
                     || matches!(arrival.kind(), StepKind::Health { scope: HealthScope::Fleet, .. })
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::invariant::Invariant;
-use super::{Checker, Place, takes_down};
+use super::{Checker, Place, by_catalog, takes_down};
 use crate::bucket::WorkerIx;
 use crate::engine::{Intent, Millis};
 use crate::graph::{Lane, TargetIx};
@@ -144,24 +144,13 @@ impl Checker {
     /// With an engine that contacts everybody, an operation and a worker that is away exclude each
     /// other.
     pub(super) fn exclusion(&mut self, lane: Lane, kind: &StepKind, intent: &Intent) {
-        let contacts = |kind: &StepKind, intent: &Intent| match intent {
-            Intent::UndoDeploy | Intent::UndoStop => true,
-            Intent::Do { .. } => matches!(
-                kind,
-                StepKind::Deploy { .. }
-                    | StepKind::Job { .. }
-                    | StepKind::Health { .. }
-                    | StepKind::SyncCheck { .. }
-            ),
-            _ => false,
-        };
         let is_away = |lane: &Lane| {
             let place = self.lanes.get(lane).map(|book| book.place);
             self.away.contains(lane) && place == Some(Place::Active)
         };
         let away: Vec<Lane> = self.lanes.keys().filter(|lane| is_away(lane)).copied().collect();
-        let operating = self.open.values().any(|(l, s, i)| *l != lane && contacts(self.kind(*l, *s), i));
-        if contacts(kind, intent) && away.iter().any(|other| *other != lane) {
+        let operating = self.open.values().any(|(l, s, i)| *l != lane && by_catalog(self.kind(*l, *s), i));
+        if by_catalog(kind, intent) && away.iter().any(|other| *other != lane) {
             self.breaks(Invariant::Limits, format!("{lane:?} contacts everybody while {away:?} may be away"));
         }
         if matches!(intent, Intent::Reboot { .. }) && operating {

@@ -9,7 +9,7 @@ mod turns;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::invariant::Invariant;
-use super::{Checker, Place};
+use super::{Checker, Place, uses_catalog};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     AttemptId, Check, ErrorKind, Fact, HaltReason, Intent, Millis, Outcome, Resolution, RunEnd,

@@ -16,13 +16,7 @@ impl Checker {
                 continue;
             }
             for (index, step) in self.graph.steps(*lane).iter().enumerate() {
-                let contacts = matches!(
-                    step.kind,
-                    StepKind::Deploy { .. }
-                        | StepKind::Job { .. }
-                        | StepKind::Health { .. }
-                        | StepKind::SyncCheck { .. }
-                );
+                let contacts = uses_catalog(&step.kind);
                 let step = StepIx(index as u32);
                 let open = self.open.values().any(|(l, s, _)| l == lane && *s == step);
                 let later = book.due.get(&step).is_some_and(|due| *due > at);
