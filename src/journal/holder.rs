@@ -13,7 +13,7 @@ pub struct Holder {
     pub run: Option<String>,
     /// `user@host`.
     pub who: String,
-    /// When it took the lock.
+    /// When it took the lock, in milliseconds since 1970, UTC.
     pub since: Millis,
     /// The process that holds the lock for as long as it lives.
     #[serde(flatten)]
