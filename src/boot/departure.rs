@@ -66,7 +66,7 @@ impl DepartureWatch {
                     // Something accepts connections and lets no login come to its end, however long it gets:
                     // a machine that hangs, or what stands before it (a jump host, a load balancer).
                     LookFailure::CutShort if now.saturating_sub(began) >= PATIENT_LOOK => self.gone += 1,
-                    // Somebody is there: it says so, or is busy with our login.
+                    // Its sshd is there: it says so, or is busy with our login.
                     LookFailure::AuthRefused
                     | LookFailure::NoLogin
                     | LookFailure::CutShort

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const FAST_LOOK: Duration = Duration::from_millis(2500);
 
 /// The bound of every fourth look while none succeeds, and the most that a bound grows to by looks that were
-/// cut short: no login that people put up with takes longer.
+/// cut short: no login that anybody puts up with takes longer.
 pub const PATIENT_LOOK: Duration = Duration::from_secs(15);
 
 /// After a login that took t, a look may take so many times t: logins vary with the load of the worker, which

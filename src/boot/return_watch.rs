@@ -42,9 +42,9 @@ pub enum Return<E> {
     },
     /// It still has the boot id that it was to lose.
     NotRebooted {
-        /// It.
+        /// The boot id from before the reboot.
         boot_id: String,
-        /// So long after the reboot was ordered.
+        /// How long ago the reboot was ordered.
         since: Duration,
     },
     /// It booted once more while settling.
@@ -77,7 +77,7 @@ pub enum NotYet<E> {
     },
     /// It is not done booting.
     Unsettled {
-        /// Why.
+        /// What is still starting or has failed, from systemd.
         why: String,
     },
 }

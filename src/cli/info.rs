@@ -150,7 +150,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
         line("locked", format!("by {holder}"));
     }
     if let Some(holder) = plan {
-        line("run", format!("controlled by {}", holder.described()));
+        line("run", format!("controlled by {}", holder.describe()));
     }
     out::print(&text)?;
     Ok(Exit::Done)

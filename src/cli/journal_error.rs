@@ -1,7 +1,8 @@
-//! What goes wrong with the journal, in words: the message is the journal's; what to do about it, with
+//! What goes wrong with the journal and the run lock: the message is the journal's; what to do about it, with
 //! the commands that do it, is said here.
 
-use crate::journal::{JournalError, RunSummary};
+use crate::journal::{Holder, JournalError, LockError, RunSummary};
+use crate::os::ProcessState;
 use crate::plan::Problem;
 
 impl From<JournalError> for super::CliError {
@@ -14,6 +15,53 @@ impl From<JournalError> for Problem {
     fn from(error: JournalError) -> Self {
         Self::error(error.code(), error.to_string()).help(help(&error))
     }
+}
+
+/// What an operator who wanted the run lock is told.
+pub(super) fn lock_problem(error: &LockError) -> Problem {
+    match error {
+        LockError::Held(holder) => held(holder),
+        LockError::Failed { path, .. } => {
+            let folder = path.parent().unwrap_or(path).display();
+            Problem::error("maand::lock::failed", error.to_string())
+                .help(format!("see that {folder} is a folder that you may write to, with room on its disk"))
+        }
+    }
+}
+
+/// The same where it is held by another process.
+pub(super) fn held(holder: &Holder) -> Problem {
+    let name = holder.run.as_deref().unwrap_or_default();
+    let (state, help) = match holder.process.state() {
+        ProcessState::Alive => (
+            "",
+            format!(
+                "wait until it has ended; `maand plan status {name}` shows how far it is, `maand plan pause \
+                 {name}` and `maand plan abort {name}` stop it"
+            ),
+        ),
+        ProcessState::Stopped => (
+            " and is stopped",
+            format!(
+                "continue it with `kill -CONT {}`, or take the run over with `maand plan resume {name} \
+                 --take-over`",
+                holder.process.pid
+            ),
+        ),
+        ProcessState::Gone => (
+            " and is gone, but a process that it started still holds the lock",
+            format!("take the run over with `maand plan resume {name} --take-over`"),
+        ),
+        ProcessState::Elsewhere => (
+            "",
+            format!(
+                "it is on another machine or in another container; when you have seen that it is dead: \
+                 `maand plan resume {name} --take-over`"
+            ),
+        ),
+    };
+    let message = format!("another operation is under way: {}{state}", holder.describe());
+    Problem::error("maand::lock::held", message).help(help)
 }
 
 /// So many runs are listed to choose from.
@@ -104,6 +152,24 @@ mod tests {
 
     fn sqlite(code: i32) -> rusqlite::Error {
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn a_held_lock_is_said_with_who_holds_it_and_what_to_do() {
+        let mut holder = Holder::this_process(Some("one".to_owned()), 1_795_392_900_000);
+        let problem = held(&holder);
+        assert!(problem.message.contains(&format!("process {}", std::process::id())), "{problem}");
+        assert!(problem.help.unwrap().contains("maand plan status one"));
+        holder.process.host = "another.example".to_owned();
+        assert!(held(&holder).help.unwrap().contains("maand plan resume one --take-over"));
+    }
+
+    #[test]
+    fn a_lock_file_that_cannot_be_written_is_said_with_its_folder() {
+        let (path, source) = ("/bucket/data/plan.lock".into(), std::io::ErrorKind::PermissionDenied.into());
+        let problem = lock_problem(&LockError::Failed { operation: "lock", path, source });
+        assert!(problem.message.starts_with("cannot lock /bucket/data/plan.lock: "), "{problem}");
+        assert!(problem.help.unwrap().contains("/bucket/data is a folder"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, AttemptSpec, Fact, Outcome, Resolution, RuleViolation, RunStatus};
-use crate::graph::{Lane, TargetSet};
+use crate::graph::{Lane, StepIx, TargetSet};
 
 /// What the loop is told.
 #[derive(Clone, Debug)]
@@ -17,14 +17,14 @@ pub enum Input {
     },
     /// An attempt has ended.
     Finished {
-        /// Which.
+        /// Its number, from [`Output::Execute`].
         attempt: AttemptId,
-        /// How.
+        /// What is known of it.
         outcome: Outcome,
     },
     /// A round of observation has ended.
     Observed {
-        /// Which jobs were looked at.
+        /// As in [`Output::Observe`].
         jobs: Vec<JobIx>,
         /// What was not well, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
@@ -48,7 +48,7 @@ pub enum Output {
     Execute(AttemptSpec),
     /// Look at these jobs, and answer with [`Input::Observed`].
     Observe {
-        /// Which jobs.
+        /// All enabled allocations of these.
         jobs: Vec<JobIx>,
         /// Workers that are down by this run: they count as such and are not looked at.
         skip: TargetSet,
@@ -65,7 +65,7 @@ pub enum Ended {
     /// The run is in a state in which this process has nothing more to do.
     Idle(RunStatus),
     /// A second signal: these attempts were in flight, and a resume will look.
-    ForcedStop(Vec<(Lane, u32)>),
+    ForcedStop(Vec<(Lane, StepIx)>),
 }
 
 /// Why a controller has to stop before it does anything more.

@@ -7,7 +7,7 @@ use crate::engine::{
     ApplyError, AttemptId, Effect, Fact, Millis, Outcome, Request, Resolution, RuleViolation, RunState,
     RunStatus, facts_of,
 };
-use crate::graph::{Lane, TargetSet};
+use crate::graph::{Lane, StepIx, TargetSet};
 
 use super::fault::LoopFault;
 use super::io::{ControllerError, Ended, Input, Output};
@@ -25,7 +25,7 @@ pub struct Controller<L: Ledger> {
     /// An operator sits at a terminal: waiting for an approval makes sense.
     interactive: bool,
     timers: Timers,
-    in_flight: BTreeMap<AttemptId, (Lane, u32)>,
+    in_flight: BTreeMap<AttemptId, (Lane, StepIx)>,
     /// When the round of observation that is under way began.
     observing_since: Option<Millis>,
     /// Workers of which something was asked since that round began.
@@ -212,7 +212,7 @@ impl<L: Ledger> Controller<L> {
                 for (at, fact) in facts.into_iter().enumerate() {
                     let answers = (at == 0).then_some(request.n);
                     let again = self.is_broken(LoopFault::RequestAppliedTwice).then(|| fact.clone());
-                    // Of a request for several gates the rest may have been opened by somebody faster.
+                    // Of a request for several gates the others may have been opened meanwhile.
                     if let Err(why) = self.try_apply(now, fact, answers, outputs)?
                         && at == 0
                     {
@@ -248,7 +248,7 @@ impl<L: Ledger> Controller<L> {
         let status = self.run.status();
         let idle = match &status {
             RunStatus::Busy => self.is_broken(LoopFault::EndsEarly) && self.in_flight.len() > 1,
-            RunStatus::WaitsForPeople { undecided, .. } => !self.interactive || !undecided.is_empty(),
+            RunStatus::WaitsForOperator { undecided, .. } => !self.interactive || !undecided.is_empty(),
             RunStatus::Finished(_) | RunStatus::Halted(_) | RunStatus::Interrupted | RunStatus::Paused(_) => {
                 true
             }

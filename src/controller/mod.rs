@@ -12,6 +12,8 @@ mod fault;
 mod io;
 mod ledger;
 mod machine;
+#[cfg(test)]
+mod machine_tests;
 mod offline;
 mod timers;
 

@@ -19,7 +19,7 @@ pub fn offline_facts(run: &mut RunState, now: Millis, verb: &Control, by: &str) 
 }
 
 /// Applies a request to the journal itself: what it comes down to is stored, and nothing follows from it until
-/// somebody resumes the run. `Ok(Err(why))`: it was refused, and nothing was stored.
+/// an operator resumes the run. `Ok(Err(why))`: it was refused, and nothing was stored.
 ///
 /// Not for [`Control::Abort`], which has work to do: a process takes the run up with its [`offline_facts`].
 ///

@@ -1,4 +1,4 @@
-//! Maps by attempt. It must not know what attempts are for.
+//! Maps by attempt.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,7 +1,7 @@
 //! Effects: what the engine asks the world to do. Data, nothing else.
 
 use crate::bucket::JobIx;
-use crate::graph::Lane;
+use crate::graph::{Lane, StepIx};
 
 use super::{AttemptId, Intent, Millis, Timer};
 
@@ -14,15 +14,15 @@ pub enum Effect {
     Execute(AttemptSpec),
     /// Apply [`super::Fact::Due`] at that time, or as soon after it as possible.
     Wake {
-        /// When.
+        /// The time of the fact, by the controller's clock.
         at: Millis,
-        /// Which.
+        /// What the fact is about.
         timer: Timer,
     },
     /// Look at all enabled allocations of these jobs and apply [`super::Fact::Observed`]. Read-only,
     /// and therefore not issued.
     Observe {
-        /// Which jobs.
+        /// The jobs to look at, on all workers that are not down by the run.
         jobs: Vec<JobIx>,
     },
 }
@@ -30,12 +30,12 @@ pub enum Effect {
 /// One attempt to carry out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptSpec {
-    /// Its number.
+    /// The number by which its outcome refers to it.
     pub attempt: AttemptId,
-    /// Whose.
+    /// The run's own steps, or those of one worker.
     pub lane: Lane,
     /// Index of the step in its lane's list.
-    pub step: u32,
-    /// What for.
+    pub step: StepIx,
+    /// What is to be done, with everything that a repeat must do alike.
     pub intent: Intent,
 }

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why something failed.
+/// A failure, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepError {
-    /// Which kind.
+    /// What decisions depend on.
     pub kind: ErrorKind,
-    /// In one sentence.
+    /// One sentence that names the worker, without a full stop.
     pub message: String,
     /// The last lines of output, where there was some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether another attempt cannot help until a person has acted.
+    /// Whether another attempt cannot help until an operator has acted.
     pub fn is_final(self) -> bool {
         matches!(
             self,

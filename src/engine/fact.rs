@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::StepError;
 
@@ -24,11 +24,11 @@ pub struct AttemptId(pub u64);
 pub struct Stamped {
     /// From 1, without gaps.
     pub seq: u64,
-    /// When it was learnt.
+    /// When the controller learnt it.
     pub at: Millis,
-    /// Which controller wrote it; goes up with each take-over, never down.
+    /// The controller that wrote it: raised with each process that takes the run up, never lowered.
     pub epoch: u64,
-    /// What.
+    /// What has happened.
     pub fact: Fact,
 }
 
@@ -53,9 +53,9 @@ pub enum Fact {
     /// One round of observation of these jobs: every enabled allocation of them is well, except the
     /// listed ones.
     Observed {
-        /// Which jobs were looked at, everywhere.
+        /// The jobs of the round, on all workers that have an enabled allocation.
         jobs: Vec<JobIx>,
-        /// What was not well, or could not be seen.
+        /// Allocations that were unhealthy, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
         /// So long ago the round began, in milliseconds: what it saw is as old as that.
         #[serde(default)]
@@ -68,125 +68,126 @@ pub enum Fact {
         /// From 0.
         wave: u32,
     },
-    /// A worker starts.
+    /// A worker begins its steps: from now on it counts against concurrency and budgets.
     WorkerAdmitted {
-        /// Which.
+        /// The first worker in line that all limits allow.
         target: TargetIx,
     },
     /// An effect that touches the world is about to be carried out.
     Issued {
-        /// Its number.
+        /// The number by which its outcome refers to it: one more than that of the attempt before.
         attempt: AttemptId,
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Index of the step in its lane's list.
-        step: u32,
-        /// What for, with everything that a repeat must do alike.
+        /// The step.
+        step: StepIx,
+        /// What is to be done, with everything that a repeat must do alike.
         intent: Intent,
     },
-    /// What came of it. Facts about attempts that are no longer awaited are kept and change nothing.
+    /// An attempt has ended. Facts about attempts that nobody waits for any more are kept and change nothing.
     Finished {
-        /// Which.
+        /// The attempt's number, from its `Issued`.
         attempt: AttemptId,
-        /// How.
+        /// What is known of it.
         outcome: Outcome,
     },
     /// A failed attempt will be followed by another.
     RetryScheduled {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// When.
+        /// The step.
+        step: StepIx,
+        /// When the next attempt may begin: now, the back-off and its jitter.
         due: Millis,
-        /// The reboot did not happen: its step is entered again, with the same boot id to compare.
+        /// The reboot step that is entered again, with the same boot id to compare, since the reboot did not
+        /// happen; `None`: only the failed step itself is.
         #[serde(rename = "rearm")]
-        reissue: Option<u32>,
+        reissue: Option<StepIx>,
     },
     /// A `pause` or `approve` step was reached.
     GateClosed {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// When it opens by itself; `None`: a person opens it.
+        /// The step.
+        step: StepIx,
+        /// When it opens by itself; `None`: an operator opens it.
         opens: Option<Millis>,
-        /// When waiting for a person ends in failure; `None`: never.
+        /// When waiting for an operator ends in failure; `None`: never.
         expires: Option<Millis>,
     },
     /// A timer that the engine asked for has fired.
     Due {
-        /// Which.
+        /// What was waited for.
         timer: Timer,
     },
-    /// A person has approved a gate.
+    /// An operator has approved a gate.
     Approved {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// Who.
+        /// The step.
+        step: StepIx,
+        /// The operator, `user@host`.
         by: String,
     },
     /// A step has failed for good and its `on_failure` says to ignore that.
     StepIgnored {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// Why it failed.
+        /// The step.
+        step: StepIx,
+        /// The error of its last attempt.
         error: StepError,
     },
     /// A step has failed for good.
     StepFailed {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// Why.
+        /// The step.
+        step: StepIx,
+        /// The error of its last attempt.
         error: StepError,
     },
-    /// It cannot be found out by looking whether a command ran: a person has to decide.
+    /// It cannot be found out by looking whether a command ran: an operator has to decide.
     InDoubt {
-        /// Which attempt.
+        /// The attempt whose answer was lost.
         attempt: AttemptId,
     },
     /// An attempt whose answer was lost is settled.
     InDoubtResolved {
-        /// Which attempt.
+        /// The attempt that was in doubt.
         attempt: AttemptId,
-        /// How.
+        /// What is taken for its outcome.
         how: Resolution,
     },
     /// All steps of a worker have ended well.
     WorkerSucceeded {
-        /// Which.
+        /// A worker that was active.
         target: TargetIx,
     },
     /// A worker has failed; it stays as it is, and down.
     WorkerFailed {
-        /// Which.
+        /// The worker, which enters the failure ledger.
         target: TargetIx,
-        /// The step, where it was one.
-        step: Option<u32>,
-        /// Why.
+        /// The step that failed; `None`: it failed before its first, as when preflight does not reach it.
+        step: Option<StepIx>,
+        /// The first error that made it fail.
         error: StepError,
     },
     /// A failed worker's steps are being undone.
     RevertStarted {
-        /// Which.
+        /// The worker, which stays active until the revert has ended.
         target: TargetIx,
     },
     /// A failed worker is as it was before the run.
     WorkerReverted {
-        /// Which.
+        /// The worker, which enters the failure ledger and is no longer down.
         target: TargetIx,
     },
     /// Undoing failed: the worker stays as it is, and listed.
     RevertStuck {
-        /// Which.
+        /// The worker, which enters the failure ledger.
         target: TargetIx,
-        /// Why.
+        /// The error of the last undo.
         error: StepError,
     },
     /// A wave's workers have all ended.
@@ -196,60 +197,60 @@ pub enum Fact {
         /// When the next may begin (now, when there is no soak).
         soak_until: Millis,
     },
-    /// Nobody is admitted until somebody resumes the run.
+    /// No worker is admitted until an operator resumes the run.
     Paused {
-        /// Who or what.
+        /// The operator, `user@host`, or what else paused it.
         by: String,
-        /// Why.
+        /// For the operator who finds it paused.
         reason: String,
     },
     /// A signal: steps in flight are finished, no further one is issued.
     Interrupted {
-        /// Which signal, or who.
+        /// The signal's name, or the operator who asked for the stop.
         by: String,
     },
-    /// A controller goes on with the run.
+    /// A controller continues the run.
     Resumed {
-        /// Who.
+        /// The operator, `user@host`.
         by: String,
         /// Nothing of an earlier controller is in flight any more: attempts without an outcome are
         /// in doubt.
         fresh_process: bool,
     },
-    /// The run cannot go on by itself.
+    /// The run cannot continue by itself.
     Halted {
-        /// Why.
+        /// What an operator has to settle before it can.
         reason: HaltReason,
     },
-    /// A person lets a failed worker continue at its failed step.
+    /// An operator lets a failed worker continue at its failed step.
     Retried {
-        /// Which.
+        /// The worker, which leaves the failure ledger and queues again.
         target: TargetIx,
-        /// Who.
+        /// The operator, `user@host`.
         by: String,
     },
-    /// A person takes a worker out of the failure ledger; it stays down.
+    /// An operator takes a worker out of the failure ledger; it stays down.
     Skipped {
-        /// Which.
+        /// A worker that had failed or had not started.
         target: TargetIx,
-        /// Who.
+        /// The operator, `user@host`.
         by: String,
     },
-    /// A person ends the run for good.
+    /// An operator ends the run for good.
     Aborted {
-        /// Who.
+        /// The operator, `user@host`.
         by: String,
         /// Workers that were started are reverted first.
         revert: bool,
     },
     /// A worker takes no further part in an aborted run.
     WorkerCancelled {
-        /// Which.
+        /// The worker, as it is: what was begun on it is not undone.
         target: TargetIx,
     },
     /// The last fact of a run.
     RunFinished {
-        /// How it ended.
+        /// What its workers come to.
         end: RunEnd,
     },
 }
@@ -267,12 +268,12 @@ pub enum Check {
     },
     /// It does not.
     Unreachable {
-        /// Why.
+        /// What kept it from being looked at, or what it lacks.
         error: StepError,
     },
-    /// A person has disabled it: it is left alone.
+    /// An operator has disabled it: it is left alone.
     LeftAlone {
-        /// Why.
+        /// For the operator: where it is disabled.
         reason: String,
     },
 }
@@ -301,7 +302,7 @@ pub enum Intent {
         /// It must have another boot id than this; `None`: any boot will do.
         not: Option<String>,
         /// The reboot step that is waited for.
-        reboot_step: Option<u32>,
+        reboot_step: Option<StepIx>,
         /// When that step's last attempt was issued.
         reboot_issued: Option<Millis>,
     },
@@ -328,17 +329,17 @@ impl Intent {
 pub enum Outcome {
     /// It was seen to be done.
     Ok {
-        /// What was seen.
+        /// How that is known.
         evidence: Evidence,
     },
     /// It is known not to be done.
     Failed {
-        /// Why.
+        /// What is wrong, and what the next attempt depends on.
         error: StepError,
     },
     /// It was sent, and the answer was lost.
     Unknown {
-        /// Why.
+        /// What became of the connection.
         why: String,
     },
     /// It took longer than its time-out.
@@ -351,18 +352,26 @@ pub enum Outcome {
     /// Nothing was done, and no worker is to blame: a build failed, a lock is held, the workspace has
     /// changed. The run pauses.
     NotDone {
-        /// Why.
+        /// Becomes the reason of the pause.
         reason: String,
     },
 }
 
-/// What was seen of a success.
+impl Outcome {
+    /// A success with a note of one line, without secrets.
+    pub fn noted(text: impl Into<String>) -> Self {
+        Self::Ok { evidence: Evidence::note(text) }
+    }
+}
+
+/// How a success is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "seen", rename_all = "snake_case")]
 pub enum Evidence {
-    /// In words.
-    Said {
-        /// One line for people.
+    /// A note for the log, and nothing that a decision reads.
+    #[serde(rename = "said")]
+    Note {
+        /// One line, without secrets.
         text: String,
     },
     /// A boot id.
@@ -376,7 +385,7 @@ pub enum Evidence {
     Disabled {
         /// The worker itself (`None`) or a job on it.
         own: Vec<Option<String>>,
-        /// Entries that a person had put there already.
+        /// Entries that an operator had put there already.
         others: Vec<Option<String>>,
     },
     /// A boot id other than B0 was seen.
@@ -393,17 +402,24 @@ pub enum Evidence {
     },
 }
 
+impl Evidence {
+    /// A note of one line, without secrets.
+    pub fn note(text: impl Into<String>) -> Self {
+        Self::Note { text: text.into() }
+    }
+}
+
 /// How an attempt in doubt was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// Repeating it does no harm: it is issued again.
     Repeat,
-    /// A person says: run it again.
+    /// The operator says: run it again.
     Rerun,
-    /// A person says: it was done.
+    /// The operator says: it was done.
     Done,
-    /// A person says: go on without it.
+    /// The operator says: continue without it.
     Skip,
 }
 
@@ -413,17 +429,17 @@ pub enum Resolution {
 pub enum Timer {
     /// The next attempt of a step.
     Retry {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
+        /// The step.
+        step: StepIx,
     },
-    /// A gate opens by itself, or its wait for a person expires.
+    /// A gate opens by itself, or its wait for an operator expires.
     Gate {
-        /// Whose.
+        /// The lane of the step: the run's own, or a worker's.
         lane: Lane,
-        /// Which step.
-        step: u32,
+        /// The step.
+        step: StepIx,
     },
     /// The soak after this wave is over.
     Soak {
@@ -434,31 +450,31 @@ pub enum Timer {
     Admission,
 }
 
-/// Why a run cannot go on by itself.
+/// Why a run cannot continue by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "halted", rename_all = "snake_case")]
 pub enum HaltReason {
     /// More workers failed than the plan allows.
     TooManyFailures {
-        /// How many.
+        /// Workers in the failure ledger.
         failed: u32,
-        /// How many are allowed.
+        /// `max_failures`, resolved.
         allowed: u32,
     },
     /// A step of `before` or `after` failed.
     LaneFailed {
-        /// Which list.
+        /// `before` or `after`.
         lane: Lane,
-        /// Which step.
-        step: u32,
-        /// Why.
+        /// The step.
+        step: StepIx,
+        /// The error of its last attempt.
         error: StepError,
     },
-    /// Nobody is active, and nobody can ever be admitted as things stand.
+    /// No worker is active, and none can ever be admitted as things stand.
     NobodyAdmissible {
         /// The first worker in line.
         target: TargetIx,
-        /// Why it cannot start, in words.
+        /// The limit that keeps it from starting.
         reason: String,
     },
 }
@@ -471,6 +487,6 @@ pub enum RunEnd {
     Succeeded,
     /// It went to its end, and some worker failed, was skipped, or was left disabled.
     Failed,
-    /// A person ended it.
+    /// An operator ended it.
     Aborted,
 }

@@ -21,8 +21,8 @@ impl Outcome {
     #[must_use]
     pub fn masked(self, mask: impl Fn(&str) -> String) -> Self {
         match self {
-            Self::Ok { evidence: Evidence::Said { text } } => {
-                Self::Ok { evidence: Evidence::Said { text: mask(&text) } }
+            Self::Ok { evidence: Evidence::Note { text } } => {
+                Self::Ok { evidence: Evidence::Note { text: mask(&text) } }
             }
             Self::Ok { evidence } => Self::Ok { evidence },
             Self::Failed { error } => Self::Failed { error: error.masked(mask) },
@@ -44,7 +44,7 @@ mod tests {
         let mut error = StepError::new(ErrorKind::Command, secret());
         error.output = Some(secret());
         let all = [
-            Outcome::Ok { evidence: Evidence::Said { text: secret() } },
+            Outcome::Ok { evidence: Evidence::Note { text: secret() } },
             Outcome::Failed { error },
             Outcome::Unknown { why: secret() },
             Outcome::TimedOut { after: 1, doing: secret() },

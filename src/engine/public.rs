@@ -15,19 +15,19 @@ use crate::graph::TargetIx;
 pub enum PublicRunState {
     /// A controller is at work.
     Running,
-    /// Only a person can go on: an approval, a decision about an attempt in doubt.
+    /// Only an operator can continue it: an approval, a decision about an attempt in doubt.
     Waiting,
-    /// Paused by a person, or because something has to be put right.
+    /// Paused by an operator, or because something has to be put right.
     Paused,
     /// The controller was stopped or is gone.
     Interrupted,
-    /// It cannot go on by itself, for example after too many failures.
+    /// It cannot continue by itself, for example after too many failures.
     Halted,
     /// All workers succeeded.
     Succeeded,
     /// It went to its end, and not all is well.
     Failed,
-    /// A person ended it.
+    /// An operator ended it.
     Aborted,
 }
 
@@ -67,7 +67,7 @@ impl PublicRunState {
         match status {
             RunStatus::Busy if orphaned => Self::Interrupted,
             RunStatus::Busy => Self::Running,
-            RunStatus::WaitsForPeople { .. } => Self::Waiting,
+            RunStatus::WaitsForOperator { .. } => Self::Waiting,
             RunStatus::Paused(_) => Self::Paused,
             RunStatus::Interrupted => Self::Interrupted,
             RunStatus::Halted(_) => Self::Halted,
@@ -101,7 +101,7 @@ pub enum PublicWorkerState {
     Running,
     /// A failed step waits for its next try.
     Retrying,
-    /// The answer of a step was lost, and is being looked for; maybe a person has to decide.
+    /// The answer of a step was lost, and is being looked for; maybe an operator has to decide.
     InDoubt,
     /// A `pause` or `approve` step.
     Waiting,
@@ -115,9 +115,9 @@ pub enum PublicWorkerState {
     Failed,
     /// Failed, and as it was before.
     Reverted,
-    /// Taken out by a person.
+    /// Taken out by an operator.
     Skipped,
-    /// A person had disabled it before: nothing was done to it.
+    /// An operator had disabled it before: nothing was done to it.
     LeftAlone,
     /// The run was aborted.
     Cancelled,
@@ -125,7 +125,7 @@ pub enum PublicWorkerState {
 
 impl PublicWorkerState {
     /// As in JSON, with spaces.
-    pub fn words(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",

@@ -11,12 +11,12 @@ use super::{Fact, Millis, RunState};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Control {
-    /// Admit nobody; active workers go on to their end.
+    /// Admit nobody; active workers continue to their end.
     Pause {
-        /// Why, where the person said so.
+        /// Why, where the operator said so.
         reason: Option<String>,
     },
-    /// Go on.
+    /// Admit workers again.
     Resume,
     /// As the first signal: finish the steps in flight, then stop.
     Stop,
@@ -25,7 +25,7 @@ pub enum Control {
         /// Revert the workers that were started.
         revert: bool,
     },
-    /// Open gates that wait for a person.
+    /// Open gates that wait for an operator.
     Approve {
         /// Only this worker's.
         host: Option<String>,
@@ -34,12 +34,12 @@ pub enum Control {
     },
     /// A failed worker continues at its failed step.
     Retry {
-        /// Which.
+        /// The worker, as in `workers.json`.
         host: String,
     },
     /// A failed worker is taken out of the failure ledger.
     Skip {
-        /// Which.
+        /// The worker, as in `workers.json`.
         host: String,
     },
 }
@@ -49,15 +49,15 @@ pub enum Control {
 pub struct Request {
     /// Its number in the journal.
     pub n: i64,
-    /// What.
+    /// What is asked for.
     pub verb: Control,
     /// Who asked, `user@host`.
     pub by: String,
-    /// When.
+    /// When it was asked.
     pub at: Millis,
 }
 
-/// The facts that a person's request comes down to.
+/// The facts that an operator's request comes down to.
 ///
 /// # Errors
 /// Why it cannot be done.
@@ -89,7 +89,7 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
                         (Some(host), Lane::Worker(target)) => graph.host(*target) == host,
                         (Some(_), _) => false,
                     };
-                    let id = &graph.steps(*lane)[*at as usize].id;
+                    let id = &graph.steps(*lane)[at.index()].id;
                     host_fits && step.as_ref().is_none_or(|step| step == id)
                 })
                 .map(|(lane, step)| Fact::Approved { lane, step, by: by.clone() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::run_state::RunState;
 use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
 use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
-use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx, TargetSet};
+use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
 use crate::policy::Verdict;
 
 /// Whether a controller still has something to wait for.
@@ -21,12 +21,12 @@ pub enum RunStatus {
     Interrupted,
     /// An operator or the run itself paused it.
     Paused(String),
-    /// Only operators can make it continue: gates to approve, attempts in doubt.
-    WaitsForPeople {
+    /// Only an operator can make it continue: gates to approve, attempts in doubt.
+    WaitsForOperator {
         /// Gates that wait for an approval.
-        gates: Vec<(Lane, u32)>,
+        gates: Vec<(Lane, StepIx)>,
         /// Attempts that an operator has to decide about.
-        undecided: Vec<(AttemptId, Lane, u32)>,
+        undecided: Vec<(AttemptId, Lane, StepIx)>,
     },
 }
 
@@ -47,11 +47,11 @@ impl RunState {
         for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
             match state.status() {
                 StepStatus::Gated(gate) if gate.opens.is_none() => {
-                    gates.push((lane, step.0));
+                    gates.push((lane, step));
                     timed |= gate.expires.is_some();
                 }
                 StepStatus::Gated(_) | StepStatus::BackingOff { .. } => timed = true,
-                StepStatus::InDoubt(attempt) => undecided.push((*attempt, lane, step.0)),
+                StepStatus::InDoubt(attempt) => undecided.push((*attempt, lane, step)),
                 _ => {}
             }
         }
@@ -70,14 +70,13 @@ impl RunState {
         if gates.is_empty() && undecided.is_empty() {
             RunStatus::Busy
         } else {
-            RunStatus::WaitsForPeople { gates, undecided }
+            RunStatus::WaitsForOperator { gates, undecided }
         }
     }
 
     /// Timers of facts that were replayed: a new process has set none yet.
     pub(super) fn ask_for_timers(&self, effects: &mut Vec<Effect>) {
         for (StepRef { lane, step }, state) in self.known.lanes.open_steps() {
-            let step = step.0;
             match state.status() {
                 StepStatus::BackingOff { due } => {
                     effects.push(Effect::Wake { at: *due, timer: Timer::Retry { lane, step } });
@@ -110,9 +109,9 @@ impl RunState {
     }
 
     /// Gates that wait for an operator.
-    pub fn closed_gates(&self) -> Vec<(Lane, u32)> {
+    pub fn closed_gates(&self) -> Vec<(Lane, StepIx)> {
         let closed = |(_, state): &(StepRef, &StepState)| state.status().approval().is_some();
-        self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step.0)).collect()
+        self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step)).collect()
     }
 
     /// The latest time of a fact; 0 before the first.
@@ -177,8 +176,8 @@ impl RunState {
             .then(|| self.known.admission.verdict(target, at, &self.known.conditions()))
     }
 
-    /// Each step of a lane in words: what it is doing.
-    pub fn step_words(&self, lane: Lane) -> Vec<&'static str> {
+    /// What each step of a lane is doing, in the order of the plan.
+    pub fn describe_steps(&self, lane: Lane) -> Vec<&'static str> {
         self.known.lanes.get(lane).steps().map(|(_, state)| state.status().describe()).collect()
     }
 }

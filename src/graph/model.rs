@@ -1,6 +1,7 @@
 //! The compiled graph: the selected workers in the order in which they are taken, their waves, and
 //! the DAG whose nodes are steps, barriers and gates.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +27,13 @@ impl StepIx {
     /// As an index into a list of steps.
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// The number, counted from 0.
+impl fmt::Display for StepIx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

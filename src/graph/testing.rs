@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{CompileOptions, RolloutGraph, compile};
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{
-    Amount, Budget, BudgetBound, Concurrency, Located, OnFailure, OnStepFailure, Order, Plan, Problems,
-    Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, When,
+    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, Located, OnFailure, OnStepFailure,
+    Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo, When,
 };
 
 pub(crate) fn located<T>(value: T) -> Located<T> {
@@ -37,6 +37,19 @@ pub(crate) fn step(id: &str, kind: StepKind, needs: &[usize]) -> Step {
         on_failure: OnStepFailure::Fail,
         span: 0..0,
     }
+}
+
+/// A command that takes its worker down and may not be repeated.
+pub(crate) fn command(id: &str) -> Step {
+    let command = CommandStep {
+        action: CommandSource::Command("true".to_owned()),
+        idempotent: false,
+        disturbs: true,
+        unless: None,
+        env: BTreeMap::new(),
+        undo: Undo::Unstated,
+    };
+    step(id, StepKind::Run(command), &[])
 }
 
 pub(crate) fn reboot() -> StepKind {

@@ -34,7 +34,7 @@ pub mod codes {
     pub const FENCED: &str = "maand::journal::fenced";
     /// The run has its last fact already.
     pub const FINISHED: &str = "maand::journal::finished";
-    /// Somebody else changed the run's facts: this controller must stop at once.
+    /// Another process changed the run's facts: this controller must stop at once.
     pub const CHANGED: &str = "maand::journal::changed";
     /// Network filesystems cannot carry the journal.
     pub const NETWORK: &str = "maand::journal::network_filesystem";

@@ -92,7 +92,7 @@ impl End {
 
 /// Moves a run's own notes from `before` to `after`, if its epoch and its newest fact are as its writer
 /// knows them. Within the caller's transaction, and before [`insert`]: the number of a fact that
-/// somebody else has appended is taken.
+/// another process has appended is taken.
 pub(super) fn advance(
     db: &Connection,
     n: i64,
@@ -166,7 +166,7 @@ impl Journal {
         Ok(Facts::new(self, id, &row, 0, Some(chain)))
     }
 
-    /// The facts after `seq` up to the newest of this moment, for somebody who has read the ones before
+    /// The facts after `seq` up to the newest of this moment, for a reader who has the ones before
     /// and follows. What is new is checked for gaps, and from its second fact on for damage.
     ///
     /// # Errors
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(state(vec![paused(), resumed()]), PublicRunState::Running);
         assert_eq!(state(vec![paused(), admitted()]), PublicRunState::Paused, "it was under way already");
         assert_eq!(state(vec![halted(), Fact::BeforeDone]), PublicRunState::Halted);
-        assert_eq!(state(vec![halted(), admitted()]), PublicRunState::Running, "somebody was retried");
+        assert_eq!(state(vec![halted(), admitted()]), PublicRunState::Running, "a worker was retried");
         assert_eq!(state(vec![halted(), Fact::RunFinished { end: RunEnd::Failed }]), PublicRunState::Failed);
     }
 }

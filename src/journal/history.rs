@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, params};
 
 use crate::engine::{AttemptId, Check, Evidence, Fact, Millis, Outcome};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::error::failed;
 use super::run::RunId;
@@ -82,7 +82,7 @@ impl Journal {
         let mut durations: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
         for id in self.finished_runs(RUNS_FOR_ESTIMATES)? {
             let kinds = self.run(&id)?.header.kinds;
-            let mut issued: HashMap<AttemptId, (Lane, u32, Millis)> = HashMap::new();
+            let mut issued: HashMap<AttemptId, (Lane, StepIx, Millis)> = HashMap::new();
             for stamped in self.read(&id)? {
                 let stamped = stamped?;
                 match stamped.fact {
@@ -98,7 +98,7 @@ impl Journal {
                             Lane::Worker(_) => &kinds.steps,
                             Lane::After => &kinds.after,
                         };
-                        if let Some(kind) = list.get(step as usize) {
+                        if let Some(kind) = list.get(step.index()) {
                             let samples = durations.entry(kind.clone()).or_default();
                             if samples.len() < SAMPLES {
                                 samples.push((stamped.at - since).max(0));
@@ -149,7 +149,7 @@ mod tests {
         let mut writer = journal.writer(&run, 1, 1).unwrap();
         let (target, by) = (TargetIx(0), || "me".to_owned());
         let error = StepError::new(ErrorKind::TimedOut, "too late".to_owned());
-        let failed = Fact::WorkerFailed { target, step: Some(0), error };
+        let failed = Fact::WorkerFailed { target, step: Some(StepIx(0)), error };
         let mut count = |fact: Fact| {
             writer.append(1, &[fact], None).unwrap();
             let run = &journal.runs().unwrap()[0];

@@ -1,11 +1,10 @@
-//! Who holds the run lock, and what somebody who wanted it is told.
+//! Who holds the run lock.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Millis;
-use crate::os::{Process, ProcessState, user_name};
-use crate::plan::Problem;
+use crate::os::{Process, user_name};
 
 /// The record in the lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +13,9 @@ pub struct Holder {
     pub run: Option<String>,
     /// `user@host`.
     pub who: String,
-    /// Since when, in milliseconds since 1970, UTC.
+    /// When it took the lock, in milliseconds since 1970, UTC.
     pub since: Millis,
-    /// Which process.
+    /// The process that holds the lock for as long as it lives.
     #[serde(flatten)]
     pub process: Process,
 }
@@ -29,8 +28,8 @@ impl Holder {
         Self { run, who: format!("{user}@{}", process.host), since, process }
     }
 
-    /// In words: who, which process, since when.
-    pub fn described(&self) -> String {
+    /// The operator, the process and since when it holds the lock, for a message.
+    pub fn describe(&self) -> String {
         let Process { pid, host, .. } = &self.process;
         if *pid == 0 {
             return "a process that has not said who it is".to_owned();
@@ -41,43 +40,5 @@ impl Holder {
         );
         let run = self.run.as_ref().map_or_else(String::new, |run| format!(" with run {run}"));
         format!("{} (process {pid} on {host}){run} since {since}", self.who)
-    }
-
-    /// The problem of somebody who wanted the lock.
-    pub fn problem(&self) -> Problem {
-        let name = self.run.as_deref().unwrap_or_default();
-        let (state, help) = match self.process.state() {
-            ProcessState::Alive => (
-                "",
-                format!(
-                    "wait until it has ended; `maand plan status {name}` shows how far it is, `maand plan pause \
-                     {name}` and `maand plan abort {name}` stop it"
-                ),
-            ),
-            ProcessState::Stopped => (
-                " and is stopped",
-                format!(
-                    "continue it with `kill -CONT {}`, or take the run over with `maand plan resume {name} \
-                     --take-over`",
-                    self.process.pid
-                ),
-            ),
-            ProcessState::Gone => (
-                " and is gone, but a process that it started still holds the lock",
-                format!("take the run over with `maand plan resume {name} --take-over`"),
-            ),
-            ProcessState::Elsewhere => (
-                "",
-                format!(
-                    "it is on another machine or in another container; when you have seen that it is dead: \
-                     `maand plan resume {name} --take-over`"
-                ),
-            ),
-        };
-        Problem::error(
-            "maand::lock::held",
-            format!("another operation is going on: {}{state}", self.described()),
-        )
-        .help(help)
     }
 }

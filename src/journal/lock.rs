@@ -5,11 +5,10 @@
 //! by the raised epoch at its next append.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::os::{self, LockFile, Process, ProcessState};
-use crate::plan::Problem;
 
 use super::holder::Holder;
 
@@ -17,12 +16,21 @@ use super::holder::Holder;
 pub const LOCK_FILE: &str = "plan.lock";
 
 /// Why the lock was not given.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody holds it; exit code 4. [`Holder::problem`] has the words.
+    /// Another process holds it.
+    #[error("another operation is under way: {}", .0.describe())]
     Held(Box<Holder>),
     /// The file cannot be opened or written.
-    Failed(Problem),
+    #[error("cannot {operation} {}: {source}", .path.display())]
+    Failed {
+        /// What was tried: `lock`, `replace` or `write`.
+        operation: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// Why it did not work.
+        source: io::Error,
+    },
 }
 
 /// The run lock of a bucket, for as long as it lives.
@@ -90,7 +98,7 @@ impl RunLock {
     }
 }
 
-/// Who holds the lock now; `None`: nobody.
+/// Who holds the lock now; `None`: it is free.
 pub fn holder_of(data_dir: &Path) -> Option<Holder> {
     let path = data_dir.join(LOCK_FILE);
     os::is_held(&path).then(|| os::record(&path).unwrap_or_else(unknown_holder))
@@ -100,16 +108,12 @@ pub fn holder_of(data_dir: &Path) -> Option<Holder> {
 fn unknown_holder() -> Holder {
     Holder {
         run: None,
-        who: "somebody".to_owned(),
+        who: "unknown".to_owned(),
         since: 0,
         process: Process { host: String::new(), pid: 0, started: None, pid_namespace: None },
     }
 }
 
-fn failed(path: &Path, what: &str, error: io::Error) -> LockError {
-    let folder = path.parent().unwrap_or(path).display();
-    LockError::Failed(
-        Problem::error("maand::lock::failed", format!("cannot {what} {}: {error}", path.display()))
-            .help(format!("see that {folder} is a folder that you may write to, with room on its disk")),
-    )
+fn failed(path: &Path, operation: &'static str, source: io::Error) -> LockError {
+    LockError::Failed { operation, path: path.to_path_buf(), source }
 }

@@ -75,7 +75,7 @@ impl Output {
         }
     }
 
-    /// What came after the first `from` bytes, for somebody who has seen those; what was left out of it is
+    /// What came after the first `from` bytes, for a reader who has seen those; what was left out of it is
     /// said.
     pub fn since(&self, from: u64) -> Vec<u8> {
         let skip = |part: &[u8], start: u64| -> usize {

@@ -92,7 +92,7 @@ pub struct StoredRun {
     pub epoch: u64,
     /// How many facts there are.
     pub last_seq: u64,
-    /// As of the newest fact; whether somebody carries it out is the run lock's to know.
+    /// As of the newest fact; whether a process carries it out is the run lock's to know.
     pub state: PublicRunState,
     /// What was fixed at the start.
     pub header: RunHeader,

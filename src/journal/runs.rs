@@ -11,7 +11,7 @@ use super::facts::{self, Chain};
 use super::run::{RunHeader, RunId, RunSummary, StoredRun};
 use super::{Journal, JournalError, Operation, failpoint, schema};
 
-/// So many runs are named to somebody who asked for one that does not exist.
+/// So many runs are named to an operator who asked for one that does not exist.
 const RUNS_SUGGESTED: usize = 5;
 
 impl Journal {

@@ -132,7 +132,7 @@ impl Journal {
         if (1..VERSION).contains(&version)
             && let Some(holder) = holder_of(data_dir)
         {
-            return Err(JournalError::OlderInUse { path: self.path.clone(), holder: holder.described() });
+            return Err(JournalError::OlderInUse { path: self.path.clone(), holder: holder.describe() });
         }
         let mode: String =
             self.db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;

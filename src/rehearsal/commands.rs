@@ -7,7 +7,7 @@ use super::judge::{Judge, promise};
 use super::verdict::Promise;
 use crate::bucket::Host;
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome, Stamped};
-use crate::graph::Lane;
+use crate::graph::{Lane, StepIx};
 use crate::plan::{CommandSource, CommandStep, StepKind, Undo, counted};
 use crate::sandbox::Event;
 
@@ -33,7 +33,7 @@ impl Judge<'_> {
                 continue;
             };
             let Some((lane, step, intent)) = issued.get(attempt) else { continue };
-            let step = &graph.steps(*lane)[*step as usize];
+            let step = &graph.steps(*lane)[step.index()];
             let here = match lane {
                 Lane::Worker(target) => self.host(*target).to_string(),
                 Lane::Before | Lane::After => "this machine".to_owned(),
@@ -49,7 +49,7 @@ impl Judge<'_> {
                 }
                 (StepKind::Local(_), _) => {
                     done += 1;
-                    if !matches!(evidence, Evidence::Said { text } if text.contains("not executed")
+                    if !matches!(evidence, Evidence::Note { text } if text.contains("not executed")
                         || text.contains("nothing to undo"))
                     {
                         broken.push(format!("`{}` ran on {here}", step.id));
@@ -81,7 +81,7 @@ impl Judge<'_> {
     }
 }
 
-type Issued<'a> = (AttemptId, (Lane, u32, &'a Intent));
+type Issued<'a> = (AttemptId, (Lane, StepIx, &'a Intent));
 
 fn issued(stamped: &Stamped) -> Option<Issued<'_>> {
     match &stamped.fact {

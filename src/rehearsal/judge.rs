@@ -272,7 +272,7 @@ impl<'a> Judge<'a> {
             let down = self.history.times_down(host);
             WorkerPart {
                 host: view.host.clone(),
-                state: view.state.words(),
+                state: view.state.describe(),
                 seconds: view.took().map(seconds),
                 reboots: self.told(host).map_or(0, Testimony::all_reboots),
                 down: down

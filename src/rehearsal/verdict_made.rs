@@ -86,7 +86,7 @@ pub(super) fn rolling() -> Plan {
 pub(super) fn noted(facts: &[Stamped], worker: u32, wanted: u32) -> Option<Millis> {
     let this = |fact: &&Stamped| {
         matches!(&fact.fact, Fact::Issued { lane: Lane::Worker(target), step, intent, .. }
-            if target.0 == worker && *step == wanted && !matches!(intent, Intent::ReadBootId))
+            if target.0 == worker && step.0 == wanted && !matches!(intent, Intent::ReadBootId))
     };
     facts.iter().find(this).map(|fact| fact.at)
 }
@@ -103,7 +103,7 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
     fleet.jobs = vec![job("api")];
     let graph = Arc::new(compiled(&plan, &fleet));
     let drains = |order: &AttemptSpec| {
-        let this = order.step == 0 && matches!(order.lane, Lane::Worker(_));
+        let this = order.step.0 == 0 && matches!(order.lane, Lane::Worker(_));
         this.then(|| Outcome::Ok { evidence: Shown::Disabled { own: vec![None], others: Vec::new() } })
     };
     let facts = play(Arc::clone(&graph), |order| fails(order).or_else(|| drains(order)));

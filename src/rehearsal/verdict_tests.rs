@@ -75,7 +75,7 @@ fn two_down_where_one_is_allowed() {
 #[test]
 fn a_worker_whose_turn_has_not_come_is_not_excused() {
     // The run halts at w2: w3 is not started, and yet down.
-    let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
+    let mut case = made(rolling(), |order| if order.step.0 == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
     case.fault("w2", FaultKind::NeverReturns);
     case.holds();
@@ -88,7 +88,7 @@ fn a_worker_whose_turn_has_not_come_is_not_excused() {
 fn a_failed_worker_takes_no_place_from_its_failure_on_but_not_before() {
     let mut plan = rolling();
     plan.rollout.max_failures = located(Amount::Count(1));
-    let mut case = made(plan, |order| if order.step == 4 { some_fail(order) } else { None });
+    let mut case = made(plan, |order| if order.step.0 == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
     case.fault("w2", FaultKind::NeverReturns);
     case.holds();
@@ -277,7 +277,7 @@ fn a_command_that_left_no_trace_or_was_executed() {
 fn a_command_on_this_machine_that_was_executed() {
     let mut plan = rolling();
     plan.after = vec![step("tell", command(StepKind::Local), &[])];
-    let said = |text: &str| Outcome::Ok { evidence: Shown::Said { text: text.into() } };
+    let said = |text: &str| Outcome::Ok { evidence: Shown::note(text) };
     let after =
         |text: &'static str| move |order: &AttemptSpec| (order.lane == Lane::After).then(|| said(text));
     made(plan.clone(), after("recorded and not executed: this fleet is a sandbox")).holds();
@@ -286,7 +286,7 @@ fn a_command_on_this_machine_that_was_executed() {
 
 #[test]
 fn a_run_that_failed_without_a_fault_is_not_well() {
-    let mut case = made(rolling(), |order| if order.step == 4 { some_fail(order) } else { None });
+    let mut case = made(rolling(), |order| if order.step.0 == 4 { some_fail(order) } else { None });
     case.exit = Some(1);
     let verdict = case.verdict();
     assert!(!verdict.all_held && !verdict.any_broken(), "{}", said(&verdict));

@@ -185,7 +185,7 @@ impl Reader {
         let Some(header) = &self.header else { return };
         let host = header.hosts.get(target.0 as usize).and_then(|host| Host::parse(host));
         let Some(host) = host else { return };
-        let (kind, id) = (header.kinds.steps.get(*step as usize), self.ids.get(*step as usize));
+        let (kind, id) = (header.kinds.steps.get(step.index()), self.ids.get(step.index()));
         for name in kind.into_iter().chain(id.filter(|id| Some(*id) != kind)) {
             sandbox.step_begins(&host, name);
         }

@@ -105,8 +105,12 @@ fn workers(text: &mut String, view: &RunView) {
     for worker in &shown {
         let pad = " ".repeat(width - worker.host.width());
         let took = worker.took().map_or_else(String::new, describe_elapsed);
-        let line =
-            format!("  {}{pad}  {:<10}  {took:>8}  {}", worker.host, worker.state.words(), details(worker));
+        let line = format!(
+            "  {}{pad}  {:<10}  {took:>8}  {}",
+            worker.host,
+            worker.state.describe(),
+            details(worker)
+        );
         let _ = writeln!(text, "{}", line.trim_end());
     }
     // Where the run as a whole stands still, the reason is said once, below.

@@ -1,7 +1,7 @@
 //! Which event, if any, a fact is to the public, and how it reads as one line.
 
 use crate::engine::{Check, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, Stamped};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{StepKind, counted};
 
 use super::event::{EVENT_SCHEMA, Event, EventLine, NotUsed, Scope};
@@ -16,8 +16,8 @@ pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
     Some(EventLine { schema: EVENT_SCHEMA, run: view.run.clone(), seq: stamped.seq, at, event })
 }
 
-fn scope(graph: &RolloutGraph, lane: Lane, step: u32) -> Scope {
-    let step = &graph.steps(lane)[step as usize];
+fn scope(graph: &RolloutGraph, lane: Lane, step: StepIx) -> Scope {
+    let step = &graph.steps(lane)[step.index()];
     let (list, host) = match lane {
         Lane::Before => ("before", None),
         Lane::Worker(target) => ("steps", Some(graph.host(target).to_owned())),
@@ -54,7 +54,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
             Event::RetryScheduled { scope: scope(graph, *lane, *step), due: Time(*due) }
         }
         Fact::GateClosed { lane, step, opens, expires } => {
-            let message = match &graph.steps(*lane)[*step as usize].kind {
+            let message = match &graph.steps(*lane)[step.index()].kind {
                 StepKind::Approve { message } => message.clone(),
                 _ => None,
             };
@@ -90,7 +90,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
             }
         }
         Fact::WorkerFailed { target, step, error } => {
-            let step = step.map(|step| graph.plan.steps[step as usize].id.clone());
+            let step = step.map(|step| graph.plan.steps[step.index()].id.clone());
             Event::WorkerFailed { host: host(target), step, error: error.into() }
         }
         Fact::RevertStarted { target } => Event::RevertStarted { host: host(target) },
@@ -163,7 +163,7 @@ fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
 fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
     let said = |text: &str| (text.to_owned(), None);
     match evidence {
-        Evidence::Said { text } => (text.clone(), None),
+        Evidence::Note { text } => (text.clone(), None),
         Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {

@@ -8,7 +8,7 @@ use crate::engine::{
     Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, PublicRunState, PublicWorkerState,
     RuleViolation, RunState, RunStatus, Stamped, Timer,
 };
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{StepKind, counted};
 
 use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
@@ -27,7 +27,7 @@ pub struct RunInfo {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Attempt {
     pub(super) lane: Lane,
-    pub(super) step: u32,
+    pub(super) step: StepIx,
     pub(super) intent: Intent,
     pub(super) attempt: u32,
     pub(super) since: Millis,
@@ -144,7 +144,7 @@ impl RunView {
             RunStatus::Halted(reason) => Some(describe_halt(reason, graph)),
             RunStatus::Interrupted => Some("stopped by a signal".to_owned()),
             RunStatus::Paused(reason) => Some(reason.clone()),
-            RunStatus::WaitsForPeople { gates, undecided } => {
+            RunStatus::WaitsForOperator { gates, undecided } => {
                 let gates = gates.iter().map(|(lane, step)| {
                     format!("{} waits for an approval", text::step_of(graph, *lane, *step))
                 });
@@ -315,9 +315,9 @@ impl RunView {
         }
     }
 
-    fn at_step(&mut self, lane: Lane, step: u32, attempt: Option<u32>, at: Millis) {
+    fn at_step(&mut self, lane: Lane, step: StepIx, attempt: Option<u32>, at: Millis) {
         let Lane::Worker(target) = lane else { return };
-        let id = &self.run_state.graph().plan.steps[step as usize].id;
+        let id = &self.run_state.graph().plan.steps[step.index()].id;
         let worker = &mut self.workers[target.0 as usize];
         if worker.step.as_ref() != Some(id) {
             worker.step = Some(id.clone());
@@ -329,7 +329,7 @@ impl RunView {
 
     /// The number of the attempt that is issued now, counted from 1. Reading the boot id is part of the attempt
     /// that follows it.
-    fn next_attempt(&mut self, lane: Lane, step: u32, intent: &Intent) -> u32 {
+    fn next_attempt(&mut self, lane: Lane, step: StepIx, intent: &Intent) -> u32 {
         let attempts = self.attempts.entry((lane, step)).or_default();
         let continues = matches!(intent, Intent::Reboot { .. }) && self.boot_id_read.remove(&(lane, step));
         if !continues {
@@ -345,8 +345,8 @@ enum Touched {
     All,
 }
 
-fn describe_gate(graph: &RolloutGraph, lane: Lane, step: u32, opens: Option<Millis>) -> String {
-    let step = &graph.steps(lane)[step as usize];
+fn describe_gate(graph: &RolloutGraph, lane: Lane, step: StepIx, opens: Option<Millis>) -> String {
+    let step = &graph.steps(lane)[step.index()];
     match (opens, &step.kind) {
         (Some(at), _) => format!("until {}", Time(at).to_second()),
         (None, StepKind::Approve { message: Some(message) }) => format!("approval: {message}"),
@@ -408,7 +408,7 @@ mod tests {
         for stamped in &facts {
             view.fold(stamped).unwrap();
             if let Fact::Issued { step, .. } = stamped.fact {
-                attempts.push((step, view.workers[0].attempt.unwrap()));
+                attempts.push((step.0, view.workers[0].attempt.unwrap()));
             }
         }
         assert_eq!(attempts, [(0, 1), (0, 1), (1, 1)]);

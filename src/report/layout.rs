@@ -73,9 +73,9 @@ fn active_row(at: Millis, worker: &WorkerView, hosts: usize, steps: usize) -> St
         (PublicWorkerState::Running, _, Some(error)) => {
             format!("last attempt: {}", text::one_line(&error.message))
         }
-        (state, Some(waits), _) => format!("{} {}", state.words(), text::one_line(waits)),
-        (state, None, Some(error)) => format!("{}: {}", state.words(), text::one_line(&error.message)),
-        (state, None, None) => state.words().to_owned(),
+        (state, Some(waits), _) => format!("{} {}", state.describe(), text::one_line(waits)),
+        (state, None, Some(error)) => format!("{}: {}", state.describe(), text::one_line(&error.message)),
+        (state, None, None) => state.describe().to_owned(),
     };
     let row =
         format!("  {}  {}  {span:>7}  {what}", padded(&worker.host, hosts), padded(&step_of(worker), steps));

@@ -95,13 +95,13 @@ pub(crate) fn play(
 
 fn well(spec: &AttemptSpec) -> Outcome {
     let AttemptSpec { attempt: AttemptId(_), lane: Lane::Worker(target), .. } = spec else {
-        return Outcome::Ok { evidence: Evidence::Said { text: "done".into() } };
+        return Outcome::Ok { evidence: Evidence::note("done") };
     };
     let evidence = match &spec.intent {
         Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
         Intent::Reboot { .. } => Evidence::Departed,
         Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
-        _ => Evidence::Said { text: "done".into() },
+        _ => Evidence::note("done"),
     };
     Outcome::Ok { evidence }
 }

@@ -1,13 +1,13 @@
 //! Small pieces of text that several reports share.
 
 use crate::engine::Outcome;
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, StepIx};
 
 use super::view::ErrorView;
 
 /// `w1: reboot`, `before: announce`.
-pub(super) fn step_of(graph: &RolloutGraph, lane: Lane, step: u32) -> String {
-    format!("{}: {}", lane_name(graph, lane), graph.steps(lane)[step as usize].id)
+pub(super) fn step_of(graph: &RolloutGraph, lane: Lane, step: StepIx) -> String {
+    format!("{}: {}", lane_name(graph, lane), graph.steps(lane)[step.index()].id)
 }
 
 /// The host, `before` or `after`.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{AttemptId, ErrorKind, PublicRunState, PublicWorkerState, RunState, StepError};
-use crate::graph::Lane;
+use crate::graph::{Lane, StepIx};
 
 use super::Time;
 use super::fold::Attempt;
@@ -58,11 +58,11 @@ pub struct RunView {
     pub(super) attempt: Option<Attempt>,
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) attempts: HashMap<(Lane, u32), u32>,
+    pub(super) attempts: HashMap<(Lane, StepIx), u32>,
     /// The next attempt of these steps continues the one that read the boot id.
     #[serde(skip)]
     #[schemars(skip)]
-    pub(super) boot_id_read: HashSet<(Lane, u32)>,
+    pub(super) boot_id_read: HashSet<(Lane, StepIx)>,
     /// The controller is known to be gone.
     #[serde(skip)]
     #[schemars(skip)]

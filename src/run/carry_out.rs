@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::controller::Ended;
 use crate::engine::{Fact, RunPhase, RunState, RunStatus};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{OutputWriter, RunId, RunLock};
 use crate::report::Reporter;
 use crate::runner::{RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
@@ -95,8 +95,8 @@ impl Run {
             Ended::Idle(status) => Left::Idle(status),
             Ended::ForcedStop(in_flight) => {
                 let graph = &self.stored.graph;
-                let name = |(lane, step): (Lane, u32)| {
-                    let id = &graph.steps(lane)[step as usize].id;
+                let name = |(lane, step): (Lane, StepIx)| {
+                    let id = &graph.steps(lane)[step.index()].id;
                     match lane {
                         Lane::Worker(target) => format!("`{id}` on {}", graph.host(target)),
                         Lane::Before | Lane::After => format!("`{id}` on this machine"),

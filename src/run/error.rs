@@ -27,8 +27,11 @@ pub enum RunError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Another process holds the run lock.
-    #[error("another operation is under way: {}", .0.described())]
+    #[error("another operation is under way: {}", .0.describe())]
     Locked(Box<Holder>),
+    /// The file of the run lock cannot be opened or written: nothing was touched.
+    #[error(transparent)]
+    LockFile(LockError),
     /// The bucket has a run that has not finished; there is at most one.
     #[error("run {0} of this bucket has not finished")]
     Unfinished(RunId),
@@ -125,7 +128,7 @@ impl From<LockError> for RunError {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Held(holder) => Self::Locked(holder),
-            LockError::Failed(problem) => Self::Setting(problem),
+            error @ LockError::Failed { .. } => Self::LockFile(error),
         }
     }
 }

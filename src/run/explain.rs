@@ -49,7 +49,7 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
         None => String::new(),
     };
     let lane = Lane::Worker(target);
-    let steps = graph.steps(lane).iter().zip(run.step_words(lane));
+    let steps = graph.steps(lane).iter().zip(run.describe_steps(lane));
     let steps = steps.map(|(step, stands)| (step.id.clone(), stands)).collect();
     Ok(Explanation { run: stored.id, host: host.to_owned(), state, why, steps })
 }

@@ -12,7 +12,7 @@ use crate::ssh::{
     UnknownWhy,
 };
 
-/// So much of a command's output goes into an error: what a person reads, not what a log keeps.
+/// So much of a command's output goes into an error: what an operator reads, not what a log keeps.
 const ERROR_LINES: usize = 20;
 
 /// A pause notices within this that it was given up.
@@ -145,7 +145,7 @@ impl ScriptError {
     /// As the outcome of an attempt: `doing` says what was under way.
     pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
         match self {
-            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", unknown_words(&why)) },
+            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", describe_unknown(&why)) },
             other => Outcome::Failed { error: other.into_error(host, doing) },
         }
     }
@@ -157,7 +157,7 @@ impl ScriptError {
             Self::NotRun(error) => error,
             Self::Exit { code, stdout, stderr } => command_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {
-                StepError::new(ErrorKind::Unknown, format!("{doing}: {}", unknown_words(&why)))
+                StepError::new(ErrorKind::Unknown, format!("{doing}: {}", describe_unknown(&why)))
             }
         }
     }
@@ -189,6 +189,6 @@ pub(super) fn last_lines(stdout: &Captured, stderr: &Captured) -> Option<String>
 }
 
 /// In words, what is not known.
-pub(super) fn unknown_words(why: &UnknownWhy) -> String {
+pub(super) fn describe_unknown(why: &UnknownWhy) -> String {
     why.to_string()
 }

@@ -15,8 +15,7 @@ use crate::os::process_group;
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 use crate::ssh::{Cancel, Captured, Stream};
 
-use super::access::{Access, ScriptError, command_error, last_lines, plain, unknown_words};
-use super::deployer::said;
+use super::access::{Access, ScriptError, command_error, describe_unknown, last_lines, plain};
 use super::mask::{MaskedStream, masked};
 use super::reboot::users_script;
 
@@ -40,7 +39,7 @@ impl Environment {
     pub(super) fn of(plan: &Plan, step: Option<&CommandStep>) -> Result<Self, StepError> {
         let mut all = Self { values: Vec::new(), secrets: Vec::new() };
         for (name, value) in &plan.vars {
-            all.values.push((name.replace('-', "_"), words(value)));
+            all.values.push((name.replace('-', "_"), env_text(value)));
         }
         for (name, value) in step.iter().flat_map(|step| &step.env) {
             let value = match value {
@@ -72,13 +71,13 @@ impl Environment {
     }
 }
 
-fn words(value: &VarValue) -> String {
+fn env_text(value: &VarValue) -> String {
     match value {
         VarValue::String(text) => text.clone(),
         VarValue::Integer(number) => number.to_string(),
         VarValue::Float(number) => number.to_string(),
         VarValue::Bool(yes) => yes.to_string(),
-        VarValue::List(items) => items.iter().map(words).collect::<Vec<_>>().join(","),
+        VarValue::List(items) => items.iter().map(env_text).collect::<Vec<_>>().join(","),
     }
 }
 
@@ -138,12 +137,12 @@ pub(super) fn on_worker(
         stream.end(&mut |bytes| sink(bytes));
     }
     let outcome = match plain(&access.host, ended) {
-        Ok(_) => said("exit code 0"),
+        Ok(_) => Outcome::noted("exit code 0"),
         Err(ScriptError::Exit { code, stdout, stderr }) => {
             Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
         }
         Err(ScriptError::Unknown(why)) => {
-            Outcome::Unknown { why: format!("the command: {}", unknown_words(&why)) }
+            Outcome::Unknown { why: format!("the command: {}", describe_unknown(&why)) }
         }
         Err(trouble) => trouble.into_outcome(&access.host, "the command"),
     };
@@ -173,7 +172,7 @@ pub(super) fn on_this_machine(
         }
     }
     let outcome = match spawn(folder, text, environment, until, cancel, sink) {
-        Ok(Ended { code: Some(0), .. }) => said("exit code 0"),
+        Ok(Ended { code: Some(0), .. }) => Outcome::noted("exit code 0"),
         Ok(Ended { code: Some(code), output }) => Outcome::Failed {
             error: StepError {
                 kind: ErrorKind::Command,

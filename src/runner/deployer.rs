@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, WorkerOutcome};
 use crate::controller::{Batch, Batches, Ticket};
-use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
+use crate::engine::{ErrorKind, Outcome, StepError};
 use crate::plan::Severity;
 
 /// Between two tries to get the catalog's lock, after the catalog itself has waited for it.
@@ -18,7 +18,7 @@ const LOCK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What can be done in one operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Kind {
+pub(super) struct DeployKind {
     pub(super) jobs: Option<Vec<JobName>>,
     pub(super) force: bool,
 }
@@ -37,7 +37,7 @@ pub(super) struct Deployer {
 
 #[derive(Default)]
 struct State {
-    batches: Batches<Kind, BTreeSet<Host>>,
+    batches: Batches<DeployKind, BTreeSet<Host>>,
     results: BTreeMap<Ticket, BTreeMap<Host, Outcome>>,
 }
 
@@ -58,7 +58,7 @@ impl Deployer {
         }
         loop {
             match self.catalog.build(call) {
-                Ok(()) => return said("built"),
+                Ok(()) => return Outcome::noted("built"),
                 Err(error) => match again(error, call) {
                     Some(outcome) => return outcome,
                     None => std::thread::sleep(LOCK_AGAIN),
@@ -68,7 +68,12 @@ impl Deployer {
     }
 
     /// Builds and deploys `hosts`, in one operation with others that want the same.
-    pub(super) fn deploy(&self, kind: Kind, hosts: BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
+    pub(super) fn deploy(
+        &self,
+        kind: DeployKind,
+        hosts: BTreeSet<Host>,
+        call: &Call,
+    ) -> BTreeMap<Host, Outcome> {
         let mut state = self.state();
         let ticket = state.batches.join(kind, hosts);
         let batch = loop {
@@ -108,7 +113,8 @@ impl Deployer {
             let own = hosts
                 .into_iter()
                 .map(|host| {
-                    let outcome = outcomes.get(&host).cloned().unwrap_or_else(|| said("nothing to do"));
+                    let outcome =
+                        outcomes.get(&host).cloned().unwrap_or_else(|| Outcome::noted("nothing to do"));
                     (host, outcome)
                 })
                 .collect();
@@ -118,7 +124,7 @@ impl Deployer {
         state.results.remove(&ticket).unwrap_or_default()
     }
 
-    fn lead(&self, kind: &Kind, hosts: &BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
+    fn lead(&self, kind: &DeployKind, hosts: &BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
         let same = |outcome: Outcome| hosts.iter().map(|host| (host.clone(), outcome.clone())).collect();
         if let Err(outcome) = (self.before)() {
             return same(outcome);
@@ -154,7 +160,7 @@ impl Deployer {
     }
 }
 
-/// `None`: try again; somebody else holds the lock and there is time left.
+/// `None`: try again; another process holds the lock and there is time left.
 fn again(error: CatalogError, call: &Call) -> Option<Outcome> {
     match error {
         CatalogError::Locked { .. } if Instant::now() < call.until && !call.cancel.is_cancelled() => None,
@@ -190,10 +196,6 @@ pub(super) fn refused(error: CatalogError) -> Outcome {
     }
 }
 
-pub(super) fn said(text: impl Into<String>) -> Outcome {
-    Outcome::Ok { evidence: Evidence::Said { text: text.into() } }
-}
-
 fn is_ok(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Ok { .. })
 }
@@ -201,7 +203,7 @@ fn is_ok(outcome: &Outcome) -> bool {
 /// What the catalog says of one worker, as the outcome of an attempt.
 pub(super) fn outcome_of(outcome: &WorkerOutcome) -> Outcome {
     match outcome {
-        WorkerOutcome::Ok { evidence } => said(evidence.clone()),
+        WorkerOutcome::Ok { evidence } => Outcome::noted(evidence.clone()),
         WorkerOutcome::Failed { error, output } => Outcome::Failed {
             error: StepError { kind: ErrorKind::Catalog, message: error.clone(), output: output.clone() },
         },
@@ -225,7 +227,7 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
     }
 }
 
-/// What is said of one worker, in words.
-pub(super) fn words_of(outcome: &WorkerOutcome) -> String {
+/// What the catalog says of one worker, in a line.
+pub(super) fn describe(outcome: &WorkerOutcome) -> String {
     outcome.message().to_owned()
 }

@@ -9,10 +9,10 @@ use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
 use crate::ssh::Cancel;
 
-use super::deployer::{Before, said};
+use super::deployer::Before;
 use super::workspace::workspace_hash;
 
-/// An operation of somebody else, or a deploy of another worker of this run, is waited for this long
+/// An operation of another process, or a deploy of another worker of this run, is waited for this long
 /// before the run is paused. One command of an upstream program may take minutes for a whole fleet.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
@@ -36,14 +36,14 @@ pub(super) struct DisabledEdits<'a> {
 
 impl DisabledEdits<'_> {
     /// Adds entries. One that is there already is ours where the record says so, as after a lost answer;
-    /// else it is a person's.
+    /// else it is an operator's.
     pub(super) fn disable(&self, entries: &[DisabledEntry]) -> Outcome {
         let change = match self.edit(&|file, lock, fence| file.disable(lock, entries, fence)) {
             Ok(change) => change,
             Err(outcome) => return outcome,
         };
         if !change.ambiguous.is_empty() {
-            return Outcome::Failed { error: in_doubt(&change.ambiguous, self.run) };
+            return Outcome::Failed { error: in_doubt(&change.ambiguous) };
         }
         Outcome::Ok {
             evidence: Evidence::Disabled {
@@ -60,13 +60,15 @@ impl DisabledEdits<'_> {
             Err(outcome) => return outcome,
         };
         if !change.ambiguous.is_empty() {
-            return Outcome::Failed { error: in_doubt(&change.ambiguous, self.run) };
+            return Outcome::Failed { error: in_doubt(&change.ambiguous) };
         }
         let gone = change.unchanged.len();
-        said(match (change.changed.len() + gone, gone) {
+        Outcome::noted(match (change.changed.len() + gone, gone) {
             (0, _) => "nothing of this run's own was disabled".to_owned(),
             (all, 0) => format!("{} enabled again", plural(all)),
-            (all, _) => format!("{} enabled again, {gone} of them by somebody else", plural(all)),
+            (all, _) => {
+                format!("{} enabled again, {gone} of them by another process or operator", plural(all))
+            }
         })
     }
 
@@ -111,9 +113,9 @@ fn edit_locked(
     Ok(change)
 }
 
-/// After a crash in the middle of an edit, and another change of the file since: nobody can tell whose
-/// these are. The safe side is that they are a person's.
-fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
+/// After a crash in the middle of an edit, and another change of the file since: it cannot be told whose
+/// these are. The safe side is that they are an operator's.
+fn in_doubt(entries: &[DisabledEntry]) -> StepError {
     let names: Vec<_> = entries
         .iter()
         .map(|entry| match entry {
@@ -122,9 +124,9 @@ fn in_doubt(entries: &[DisabledEntry], run: &str) -> StepError {
         })
         .collect();
     let message = format!(
-        "disabled.json was changed by somebody while this run was cut off in the middle of its own change: whether \
-         the run or a person has disabled {} cannot be told, so it stays. Unless a person wants it there, remove \
-         the entry, then `maand plan retry {run}`",
+        "disabled.json was changed while this run was cut off in the middle of its own change: whether the run or \
+         an operator has disabled {} cannot be told, so it stays. Unless it belongs there, remove the entry, then \
+         retry the worker",
         names.join(", ")
     );
     StepError::new(ErrorKind::Unknown, message)
@@ -143,10 +145,9 @@ pub(super) fn before_deploy(
         let hash = workspace_hash(&bucket.paths().workspace)
             .map_err(|error| Outcome::NotDone { reason: format!("the workspace cannot be read: {error}") })?;
         if hash != expected_hash {
-            let reason = format!(
-                "the workspace has changed since the run began; look at the difference, then `maand plan resume {run} --accept-changes`, or put it back and `maand plan resume {run}`"
-            );
-            return Err(Outcome::NotDone { reason });
+            let reason = "the workspace has changed since the run began: put it back, or resume with the change \
+                          accepted";
+            return Err(Outcome::NotDone { reason: reason.to_owned() });
         }
         if own(&entries).is_empty() {
             return Ok(());

@@ -93,7 +93,7 @@ impl StepExecutor {
 
     /// Carries out one attempt. Blocks until it has ended, one way or the other.
     pub fn execute(&self, order: &AttemptSpec, cancel: &Cancel, sink: &OutputSink) -> Outcome {
-        let step = &self.graph.steps(order.lane)[order.step as usize];
+        let step = &self.graph.steps(order.lane)[order.step.index()];
         if !self.lock.is_held() {
             let message = "another controller has taken this run over";
             return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };

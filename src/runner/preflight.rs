@@ -239,7 +239,7 @@ fn claimed(claim: &Claim) -> StepError {
     StepError::new(
         ErrorKind::Claimed,
         format!(
-            "run {} of {} (bucket {}) has claimed it since {}; when that run will never come back: `maand plan release --worker HOST`",
+            "run {} of {} (bucket {}) has claimed it since {}",
             claim.run, claim.who, claim.bucket, claim.since
         ),
     )

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::boot::{Look, LookError, LookFailure, Probe};
 use crate::engine::{ErrorKind, StepError};
 
-use super::access::{Access, ScriptError, command_error, connect_error, unknown_words};
+use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown};
 
 /// The script of a look, without sudo: nothing of it needs root, and a worker that is booting may not
 /// have sudo working yet.
@@ -41,7 +41,7 @@ pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
         }
         Err(ScriptError::NotRun(error)) => Err(strange(error)),
         Err(ScriptError::Unknown(why)) => {
-            let error = StepError::new(ErrorKind::Unreachable, unknown_words(&why));
+            let error = StepError::new(ErrorKind::Unreachable, describe_unknown(&why));
             Err(LookError { failure: LookFailure::Lost, error })
         }
         Err(ScriptError::Exit { code, stdout, stderr }) => {
@@ -56,7 +56,7 @@ fn read(text: &str) -> Option<Probe> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),
             ("nologin", _) => seen.unsettled = Some("logins are still off (nologin)".into()),
-            // systemctl(1): everything but these two is on its way up or down, or wants somebody to look.
+            // systemctl(1): everything but these two is on its way up or down, or wants an operator.
             ("systemd", "running" | "degraded" | "offline" | "unknown" | "") => {}
             ("systemd", state) => seen.unsettled = Some(format!("systemd is {state}")),
             _ => {}

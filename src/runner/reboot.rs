@@ -12,7 +12,7 @@ use crate::controller::reboot_outcome;
 use crate::engine::{ErrorKind, Millis, Outcome, StepError};
 use crate::ssh::{Script, Shell};
 
-use super::access::{Access, ScriptError, command_error, connect_error, last_lines, unknown_words};
+use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown, last_lines};
 use super::{clock, probe};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
@@ -140,7 +140,7 @@ fn compare(
     let lost = |why: String| CompareError::AnswerLost(StepError::new(ErrorKind::Unknown, why));
     let text = access.change(script, Instant::now() + EXCHANGE).map_err(|error| match error {
         ScriptError::Connect(error) => CompareError::NotReached(error.look_failure(), connect_error(&error)),
-        ScriptError::Unknown(why) => lost(unknown_words(&why)),
+        ScriptError::Unknown(why) => lost(describe_unknown(&why)),
         error => CompareError::Failed(error.into_error(&access.host, "the reboot script")),
     })?;
     let mut words = text.split_whitespace();

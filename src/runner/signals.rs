@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 
 use crate::os::signals::{Signal, listen};
 
-/// Sends the signal's name for each one that arrives, for as long as somebody receives. From then on
+/// Sends the signal's name for each one that arrives, for as long as there is a receiver. From then on
 /// neither signal ends the process by itself.
 ///
 /// # Errors

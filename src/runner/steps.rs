@@ -6,15 +6,16 @@ use std::time::Duration;
 use crate::boot::{LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
-use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
-use crate::graph::TargetIx;
+use crate::engine::{AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
+use crate::graph::{StepIx, TargetIx};
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
 };
-use crate::ssh::Cancel;
+use crate::ssh::{Cancel, Script};
 
+use super::access::Access;
 use super::command::{Environment, on_this_machine, on_worker};
-use super::deployer::{Kind, outcome_of, refused, said};
+use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::executor::{OutputSink, StepExecutor};
 use super::probe;
@@ -43,29 +44,58 @@ impl StepExecutor {
             cancel,
         };
         match (&order.intent, &step.kind) {
-            (Intent::ReadBootId, _) => self.read_boot_id(target, cancel),
+            (Intent::ReadBootId, StepKind::Reboot { .. }) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
             (Intent::UndoDeploy, _) => {
-                self.deploy(Kind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
                 self.job(JobAction::Start, target, jobs.as_ref(), timeout, cancel, sink)
             }
-            (Intent::UndoCommand, StepKind::Run(command)) => match &command.undo {
-                Undo::Command(text) => self.run(target, command, text, None, timeout, cancel, sink),
-                Undo::Unstated | Undo::Nothing => said("nothing to undo"),
-            },
-            (Intent::UndoCommand, StepKind::Local(command)) => match &command.undo {
-                Undo::Command(text) => self.local(command, text, None, timeout, cancel, sink),
-                Undo::Unstated | Undo::Nothing => said("nothing to undo"),
-            },
-            (Intent::Reboot { boot_id, generation }, StepKind::Reboot { .. }) => {
-                self.reboot(target, order.step, step, boot_id, *generation, cancel)
+            (Intent::UndoCommand, StepKind::Run(command @ CommandStep { undo: Undo::Command(text), .. })) => {
+                self.run(target, command, text, None, timeout, cancel, sink)
             }
-            (Intent::AwaitBoot { .. }, StepKind::WaitForSsh { settle, interval }) => {
-                self.wait(target, order, *settle, *interval, timeout, cancel)
+            (
+                Intent::UndoCommand,
+                StepKind::Local(command @ CommandStep { undo: Undo::Command(text), .. }),
+            ) => self.local(command, text, None, timeout, cancel, sink),
+            (Intent::Reboot { boot_id, generation }, StepKind::Reboot { command, down_within, unless }) => {
+                let access = self.access(target, cancel);
+                let unless =
+                    match unless.as_deref().map(|text| self.unless(&access, text, timeout)).transpose() {
+                        Ok(unless) => unless,
+                        Err(error) => return Outcome::Failed { error },
+                    };
+                let order = RebootOrder {
+                    boot_id,
+                    generation: *generation,
+                    receipt: &self.receipt(order.step),
+                    command: &reboot::command_for(&access.profile, command),
+                    unless,
+                    down_within: *down_within,
+                };
+                reboot(&access, &order)
             }
-            (_, StepKind::Disable { jobs }) => {
+            (
+                Intent::AwaitBoot { not, reboot_step, reboot_issued },
+                StepKind::WaitForSsh { settle, interval },
+            ) => {
+                let spec = ReturnSpec {
+                    not: not.clone(),
+                    down_within: reboot_step.map(|at| self.down_within(at)).unwrap_or_default(),
+                    ordered_before: reboot_issued.map(reboot::passed_since).unwrap_or_default(),
+                    grace_after_absence: Duration::ZERO,
+                    settle: *settle / self.bucket.settings().time_scale(),
+                    interval: *interval,
+                    timeout,
+                    seed: order.attempt.0,
+                };
+                let access = self.access(target, cancel);
+                wait(&access, spec, &|| {
+                    reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
+                })
+            }
+            (Intent::Do { .. }, StepKind::Disable { jobs }) => {
                 let entries = match self.jobs_here(target, jobs.as_ref()) {
                     None => vec![DisabledEntry::Worker(host.clone())],
                     Some(jobs) => {
@@ -74,18 +104,18 @@ impl StepExecutor {
                 };
                 drain.disable(&entries)
             }
-            (_, StepKind::Deploy { jobs, force }) => {
-                let kind = Kind { jobs: names(jobs.as_ref()), force: *force };
+            (Intent::Do { .. }, StepKind::Deploy { jobs, force }) => {
+                let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
                 self.deploy(kind, host, timeout, cancel, sink)
             }
-            (_, StepKind::Job { action, jobs }) => {
+            (Intent::Do { .. }, StepKind::Job { action, jobs }) => {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
             }
-            (_, StepKind::Run(command)) => match self.text(command) {
+            (Intent::Do { .. }, StepKind::Run(command)) => match self.text(command) {
                 Ok(text) => self.run(target, command, text, command.unless.as_deref(), timeout, cancel, sink),
                 Err(outcome) => outcome,
             },
-            (_, StepKind::Health { jobs, wait, scope }) => {
+            (Intent::Do { .. }, StepKind::Health { jobs, wait, scope }) => {
                 let here = matches!(scope, HealthScope::Worker).then(|| vec![host.clone()]);
                 let jobs = match here {
                     Some(_) => self.jobs_here(target, jobs.as_ref()),
@@ -93,8 +123,11 @@ impl StepExecutor {
                 };
                 self.health(jobs, here, *wait, timeout, cancel, sink)
             }
-            (_, StepKind::SyncCheck { repair }) => self.sync_check(host, *repair, timeout, cancel, sink),
-            _ => self.once(order, step, cancel, sink),
+            (Intent::Do { .. }, StepKind::SyncCheck { repair }) => {
+                self.sync_check(host, *repair, timeout, cancel, sink)
+            }
+            (Intent::Do { .. }, _) => self.once(order, step, cancel, sink),
+            _ => mismatch(order, step),
         }
     }
 
@@ -107,11 +140,14 @@ impl StepExecutor {
         sink: &OutputSink,
     ) -> Outcome {
         let timeout = Self::timeout(step);
+        if !matches!(order.intent, Intent::Do { .. }) {
+            return mismatch(order, step);
+        }
         match &step.kind {
             StepKind::Build => self.deployer.build(&self.call(timeout, cancel, Some(sink))),
             StepKind::Deploy { jobs, force } => {
                 let hosts = self.graph.target_indices().map(|target| self.host(target).clone()).collect();
-                let kind = Kind { jobs: names(jobs.as_ref()), force: *force };
+                let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
                 let call = self.call(timeout, cancel, Some(sink));
                 worst(self.deployer.deploy(kind, hosts, &call))
             }
@@ -122,11 +158,7 @@ impl StepExecutor {
             StepKind::Health { jobs, wait, .. } => {
                 self.health(names(jobs.as_ref()), None, *wait, timeout, cancel, sink)
             }
-            other => {
-                // Validation keeps such a plan from being run; an error is better than a panic.
-                let message = format!("`{}` has no meaning in {:?}", other.keyword(), order.lane);
-                Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
-            }
+            _ => mismatch(order, step),
         }
     }
 
@@ -136,9 +168,7 @@ impl StepExecutor {
         for tries in 0..READ_TRIES {
             match probe::probe(&access, PATIENT_LOOK) {
                 Ok(seen) => {
-                    return Outcome::Ok {
-                        evidence: crate::engine::Evidence::BootId { boot_id: seen.boot_id },
-                    };
+                    return Outcome::Ok { evidence: Evidence::BootId { boot_id: seen.boot_id } };
                 }
                 Err(LookError { failure, error }) => {
                     last = error;
@@ -154,78 +184,27 @@ impl StepExecutor {
         Outcome::Failed { error: last }
     }
 
-    fn reboot(
-        &self,
-        target: TargetIx,
-        at: u32,
-        step: &Step,
-        boot_id: &str,
-        generation: u32,
-        cancel: &Cancel,
-    ) -> Outcome {
-        let StepKind::Reboot { command, down_within, unless } = &step.kind else {
-            return said("not a reboot");
-        };
-        let access = self.access(target, cancel);
-        let environment = match Environment::of(&self.graph.plan, None) {
-            Ok(environment) => environment,
-            Err(error) => return Outcome::Failed { error },
-        };
-        let receipt = self.receipt(at);
-        let sudo = access.profile.use_sudo;
-        let unless = unless.as_ref().map(|text| {
-            reboot::users_script("unless", text, environment.values.clone(), sudo, Self::timeout(step))
-        });
-        let order = RebootOrder {
-            boot_id,
-            generation,
-            receipt: &receipt,
-            command: &reboot::command_for(&access.profile, command),
-            unless,
-            down_within: *down_within,
-        };
-        reboot(&access, &order)
+    /// The script that decides whether a reboot is needed.
+    fn unless(&self, access: &Access, text: &str, timeout: Duration) -> Result<Script, StepError> {
+        let environment = Environment::of(&self.graph.plan, None)?;
+        Ok(reboot::users_script("unless", text, environment.values, access.profile.use_sudo, timeout))
     }
 
-    fn receipt(&self, step: u32) -> String {
-        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step as usize].id)
+    /// Within which time the command of a reboot step takes its worker down.
+    fn down_within(&self, reboot: StepIx) -> Duration {
+        match &self.graph.plan.steps[reboot.index()].kind {
+            StepKind::Reboot { down_within, .. } => *down_within,
+            _ => Duration::ZERO,
+        }
     }
 
-    fn wait(
-        &self,
-        target: TargetIx,
-        order: &AttemptSpec,
-        settle: Duration,
-        interval: Duration,
-        timeout: Duration,
-        cancel: &Cancel,
-    ) -> Outcome {
-        let Intent::AwaitBoot { not, reboot_step, reboot_issued } = &order.intent else {
-            return said("not a wait");
-        };
-        let access = self.access(target, cancel);
-        let down_within = reboot_step
-            .and_then(|at| match &self.graph.plan.steps[at as usize].kind {
-                StepKind::Reboot { down_within, .. } => Some(*down_within),
-                _ => None,
-            })
-            .unwrap_or_default();
-        let spec = ReturnSpec {
-            not: not.clone(),
-            down_within,
-            ordered_before: reboot_issued.map(reboot::passed_since).unwrap_or_default(),
-            grace_after_absence: Duration::ZERO,
-            settle: settle / self.bucket.settings().time_scale(),
-            interval,
-            timeout,
-            seed: order.attempt.0,
-        };
-        wait(&access, spec, &|| reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at))))
+    fn receipt(&self, step: StepIx) -> String {
+        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step.index()].id)
     }
 
     fn deploy(
         &self,
-        kind: Kind,
+        kind: DeployKind,
         host: &Host,
         timeout: Duration,
         cancel: &Cancel,
@@ -247,7 +226,7 @@ impl StepExecutor {
     ) -> Outcome {
         let jobs = self.jobs_here(target, jobs);
         if jobs.as_ref().is_some_and(Vec::is_empty) {
-            return said("none of these jobs is on this worker");
+            return Outcome::noted("none of these jobs is on this worker");
         }
         let word = match action {
             JobAction::Start => "start",
@@ -297,7 +276,7 @@ impl StepExecutor {
         sink: &OutputSink,
     ) -> Outcome {
         if !self.bucket.settings().executes_local() {
-            return said("recorded and not executed: this fleet is a sandbox");
+            return Outcome::noted("recorded and not executed: this fleet is a sandbox");
         }
         match Environment::of(&self.graph.plan, Some(command)) {
             Ok(environment) => {
@@ -352,7 +331,7 @@ impl StepExecutor {
         };
         match checked {
             Outcome::Failed { .. } if repair => {
-                self.deploy(Kind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             Outcome::Failed { error } if error.kind == ErrorKind::Catalog => {
                 Outcome::Failed { error: StepError { kind: ErrorKind::OutOfSync, ..error } }
@@ -362,6 +341,13 @@ impl StepExecutor {
     }
 }
 
+/// The engine issues no such attempt, and validation keeps such a step from being run where it has no meaning.
+fn mismatch(order: &AttemptSpec, step: &Step) -> Outcome {
+    let message =
+        format!("{:?} has no meaning for `{}` in {:?}", order.intent, step.kind.keyword(), order.lane);
+    Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
+}
+
 fn names(jobs: Option<&Vec<Located<String>>>) -> Option<Vec<JobName>> {
     jobs.map(|jobs| jobs.iter().filter_map(|job| JobName::parse(&job.value)).collect())
 }
@@ -369,10 +355,10 @@ fn names(jobs: Option<&Vec<Located<String>>>) -> Option<Vec<JobName>> {
 /// Of several workers' outcomes the one that decides: the first that is not well.
 fn worst(outcomes: BTreeMap<Host, Outcome>) -> Outcome {
     let several = outcomes.len() > 1;
-    let mut well = said("nothing to do");
+    let mut well = Outcome::noted("nothing to do");
     for (host, outcome) in outcomes {
         match outcome {
-            Outcome::Ok { .. } if several => well = said("done"),
+            Outcome::Ok { .. } if several => well = Outcome::noted("done"),
             Outcome::Ok { evidence } => well = Outcome::Ok { evidence },
             Outcome::Failed { error } if several => {
                 let message = format!("{host}: {}", error.message);
@@ -389,7 +375,7 @@ fn of_report(report: &Report) -> Outcome {
     let all = report.workers.values().chain(report.allocations.iter().filter_map(|a| a.outcome.as_ref()));
     for outcome in all {
         match outcome_of(outcome) {
-            Outcome::Ok { evidence: crate::engine::Evidence::Said { text } } => {
+            Outcome::Ok { evidence: Evidence::Note { text } } => {
                 if !well.contains(&text) {
                     well.push(text);
                 }
@@ -397,30 +383,25 @@ fn of_report(report: &Report) -> Outcome {
             other => return other,
         }
     }
-    said(if well.is_empty() { "nothing to do".into() } else { well.join(", ") })
+    Outcome::noted(if well.is_empty() { "nothing to do".into() } else { well.join(", ") })
 }
 
 fn of_health(report: &HealthReport) -> Outcome {
     let mut sick = Vec::new();
     for (host, outcome) in &report.workers {
         if !outcome.is_ok() {
-            sick.push(format!("{host}: {}", super::deployer::words_of(outcome)));
+            sick.push(format!("{host}: {}", describe(outcome)));
         }
     }
     for health in &report.allocations {
         if !health.outcome.is_ok() {
-            sick.push(format!(
-                "{} on {}: {}",
-                health.job,
-                health.host,
-                super::deployer::words_of(&health.outcome)
-            ));
+            sick.push(format!("{} on {}: {}", health.job, health.host, describe(&health.outcome)));
         }
     }
     if sick.is_empty() {
         let probed = report.allocations.iter().filter(|health| !health.without_probes).count();
         let workers = report.workers.len();
-        return said(format!(
+        return Outcome::noted(format!(
             "{} {}, {} {} probes",
             counted(workers, "worker"),
             if workers == 1 { "answers" } else { "answer" },

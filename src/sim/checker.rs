@@ -11,21 +11,13 @@ mod tries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::world::{Entry, World};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, Resolution, RunEnd, Timer};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{JobAction, StepKind};
-
-/// A broken invariant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Its number among the twenty.
-    pub invariant: u8,
-    /// What was seen.
-    pub what: String,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -48,21 +40,21 @@ struct Book {
     reverting: bool,
     /// In the failure ledger.
     failed: bool,
-    /// Taken up again by a person.
+    /// Taken up again by an operator.
     retried: bool,
     left_alone: bool,
     /// For each reboot step the boot id that it was issued with, and whether it was found needless.
-    reboots: BTreeMap<u32, (String, bool)>,
-    gates: BTreeMap<u32, Option<Millis>>,
-    /// For each step how often it is known to have failed, since the start or a person's retry.
-    failures: BTreeMap<u32, u32>,
+    reboots: BTreeMap<StepIx, (String, bool)>,
+    gates: BTreeMap<StepIx, Option<Millis>>,
+    /// For each step how often it is known to have failed, since the start or an operator's retry.
+    failures: BTreeMap<StepIx, u32>,
     /// For each step when it may be tried again.
-    due: BTreeMap<u32, Millis>,
+    due: BTreeMap<StepIx, Millis>,
     /// For each reboot step the generation that it was issued with last, and whether a higher one is due.
-    generations: BTreeMap<u32, (u32, bool)>,
+    generations: BTreeMap<StepIx, (u32, bool)>,
     /// The step that failed for good first, and the one that was undone last.
-    broke_at: Option<u32>,
-    undone: Option<u32>,
+    broke_at: Option<StepIx>,
+    undone: Option<StepIx>,
 }
 
 impl Book {
@@ -91,8 +83,8 @@ pub(super) struct Checker {
     exclusive: bool,
     lanes: BTreeMap<Lane, Book>,
     /// Issued and not finished.
-    open: BTreeMap<AttemptId, (Lane, u32, Intent)>,
-    issued: BTreeMap<AttemptId, (Lane, u32, Intent)>,
+    open: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
+    issued: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
     down: BTreeSet<TargetIx>,
     /// From the issue of a reboot until the new boot was seen.
     away: BTreeSet<Lane>,
@@ -147,12 +139,12 @@ impl Checker {
             last_at: 0,
             observed: BTreeMap::new(),
             kept: promises::Promises::default(),
-            broken: numbers::differ(graph).map(|what| Violation { invariant: 1, what }),
+            broken: numbers::differ(graph).map(|what| Violation { invariant: Invariant::Limits, what }),
             most_down: 0,
         }
     }
 
-    pub(super) fn breaks(&mut self, invariant: u8, what: impl Into<String>) {
+    pub(super) fn breaks(&mut self, invariant: Invariant, what: impl Into<String>) {
         self.broken.get_or_insert_with(|| Violation { invariant, what: what.into() });
     }
 
@@ -165,24 +157,30 @@ impl Checker {
         self.graph.target(target).worker
     }
 
-    fn kind(&self, lane: Lane, step: u32) -> &StepKind {
-        &self.graph.steps(lane)[step as usize].kind
+    fn kind(&self, lane: Lane, step: StepIx) -> &StepKind {
+        &self.graph.steps(lane)[step.index()].kind
     }
 
     /// A fact is durable.
     pub(super) fn fact(&mut self, at: Millis, epoch: u64, fact: &Fact, world: &World) {
         if epoch < self.epoch {
-            self.breaks(11, format!("{fact:?} of epoch {epoch} is stored after one of {}", self.epoch));
+            self.breaks(
+                Invariant::OneController,
+                format!("{fact:?} of epoch {epoch} is stored after one of {}", self.epoch),
+            );
         }
         self.epoch = epoch;
         if self.secrets && serde_json::to_string(fact).is_ok_and(|text| text.contains(SECRET)) {
-            self.breaks(17, format!("a secret is stored: {fact:?}"));
+            self.breaks(Invariant::NoSecretStored, format!("a secret is stored: {fact:?}"));
         }
         if self.finished && !matches!(fact, Fact::Finished { .. }) {
-            self.breaks(14, format!("{fact:?} after the end"));
+            self.breaks(Invariant::LegalTransitions, format!("{fact:?} after the end"));
         }
         if at < self.last_at {
-            self.breaks(14, format!("{fact:?} at {at}, after a fact at {}", self.last_at));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("{fact:?} at {at}, after a fact at {}", self.last_at),
+            );
         }
         self.last_at = at;
         self.promises(at, fact, world);
@@ -212,7 +210,7 @@ impl Checker {
                 self.scheduled(at, *lane, *step, *due);
                 if let Some(reboot) = reissue {
                     let book = self.book(*lane);
-                    book.satisfied[*reboot as usize] = false;
+                    book.satisfied[reboot.index()] = false;
                     book.generations.entry(*reboot).or_default().1 = true;
                 }
             }
@@ -224,26 +222,29 @@ impl Checker {
             Fact::Due { timer: Timer::Gate { lane, step } } => {
                 let book = self.book(*lane);
                 if book.gates.get(step).copied().flatten().is_some_and(|opens| at >= opens) {
-                    book.satisfied[*step as usize] = true;
+                    book.satisfied[step.index()] = true;
                 }
             }
             Fact::Approved { lane, step, .. } | Fact::StepIgnored { lane, step, .. } => {
-                self.book(*lane).satisfied[*step as usize] = true;
+                self.book(*lane).satisfied[step.index()] = true;
             }
             Fact::InDoubtResolved { attempt, how: Resolution::Rerun } => {
-                // A person has decided: it is tried however often it was.
+                // An operator has decided: it is tried however often it was.
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
                     self.book(lane).failures.remove(&step);
                 }
             }
             Fact::InDoubtResolved { attempt, how: Resolution::Done | Resolution::Skip } => {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned() {
-                    self.book(lane).satisfied[step as usize] = true;
+                    self.book(lane).satisfied[step.index()] = true;
                 }
             }
             Fact::WorkerSucceeded { target } => {
                 if !self.book(Lane::Worker(*target)).satisfied.iter().all(|s| *s) {
-                    self.breaks(15, format!("{target:?} succeeded with steps that have not"));
+                    self.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("{target:?} succeeded with steps that have not"),
+                    );
                 }
                 self.moves(*target, &[Place::Active], Place::Succeeded);
                 self.down.remove(target);
@@ -254,7 +255,10 @@ impl Checker {
             }
             Fact::RevertStarted { target } => {
                 if self.book(Lane::Worker(*target)).place != Place::Active {
-                    self.breaks(14, format!("{target:?} is reverted and not active"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("{target:?} is reverted and not active"),
+                    );
                 }
                 self.book(Lane::Worker(*target)).reverting = true;
                 self.away.remove(&Lane::Worker(*target));
@@ -275,7 +279,7 @@ impl Checker {
             Fact::Resumed { fresh_process, .. } => {
                 self.paused = false;
                 for lane in [Lane::Before, Lane::After] {
-                    // Going on after a halt takes a failed step up again.
+                    // Continuing after a halt takes a failed step up again.
                     self.book(lane).failures.clear();
                     self.book(lane).due.clear();
                 }
@@ -308,7 +312,7 @@ impl Checker {
         let now = self.book(Lane::Worker(target)).place;
         // A retry of a worker is the same as its place in the queue, until it is admitted again.
         if !from.contains(&now) {
-            self.breaks(14, format!("{target:?} goes from {now:?} to {to:?}"));
+            self.breaks(Invariant::LegalTransitions, format!("{target:?} goes from {now:?} to {to:?}"));
         }
         self.book(Lane::Worker(target)).place = to;
     }
@@ -318,8 +322,11 @@ impl Checker {
             let target = TargetIx(at as u32);
             let worker = self.worker(target);
             match check {
-                Check::Ready { .. } if world.file.people().contains(Entry { worker, job: None }) => {
-                    self.breaks(8, format!("{target:?} is disabled by a person, and taken all the same"));
+                Check::Ready { .. } if world.file.others().contains(Entry { worker, job: None }) => {
+                    self.breaks(
+                        Invariant::OperatorsWorkers,
+                        format!("{target:?} is disabled by an operator, and taken all the same"),
+                    );
                 }
                 Check::Ready { .. } => {}
                 Check::Unreachable { .. } => {
@@ -341,7 +348,7 @@ impl Checker {
     fn wave_started(&mut self, at: Millis, wave: u32) {
         let soak = self.graph.plan.rollout.soak.as_millis() as Millis;
         if self.wave_ended_at.is_some_and(|ended| at < ended + soak) {
-            self.breaks(14, format!("wave {wave} begins within the soak"));
+            self.breaks(Invariant::LegalTransitions, format!("wave {wave} begins within the soak"));
         }
         if let Some(before) = wave.checked_sub(1) {
             self.all_ended(before);
@@ -355,7 +362,7 @@ impl Checker {
         for target in of_wave {
             let book = self.book(Lane::Worker(target));
             if matches!(book.place, Place::Queued | Place::Active) && !book.retried {
-                self.breaks(14, format!("wave {wave} ends before {target:?}"));
+                self.breaks(Invariant::LegalTransitions, format!("wave {wave} ends before {target:?}"));
             }
         }
     }
@@ -374,7 +381,10 @@ impl Checker {
         for one in graph.enabled_allocations().iter().filter(looked_at) {
             let well = !unavailable.contains(&(one.worker, one.job));
             if well && !world.is_well(one.worker, one.job) {
-                self.breaks(15, format!("{one:?} is said to be well, and is not"));
+                self.breaks(
+                    Invariant::UnknownIsNotSuccess,
+                    format!("{one:?} is said to be well, and is not"),
+                );
             }
         }
         for job in jobs {
@@ -388,33 +398,39 @@ impl Checker {
         if world.file.version() != self.file_version {
             self.file_version = world.file.version();
             if let Some(wrong) = world.file.wrong() {
-                self.breaks(7, wrong);
+                self.breaks(Invariant::OthersEntries, wrong);
             }
         }
     }
 
     fn file(&mut self, world: &World) {
         let file = &world.file;
-        if let Some(gone) = file.people().without(file.entries()).next() {
-            self.breaks(7, format!("the entry {gone:?} of a person is gone"));
+        if let Some(gone) = file.others().without(file.entries()).next() {
+            self.breaks(Invariant::OthersEntries, format!("the entry {gone:?} of an operator is gone"));
         }
     }
 
     fn run_ended(&mut self, end: RunEnd, world: &World) {
         self.finished = true;
-        let disabled = world.file.entries().without(world.file.people()).count();
+        let disabled = world.file.entries().without(world.file.others()).count();
         if disabled > 0 && end == RunEnd::Succeeded {
-            self.breaks(6, format!("{disabled} entries of the run are left, and it says that all is well"));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{disabled} entries of the run are left, and it says that all is well"),
+            );
         }
         let places: Vec<_> =
             self.lanes.iter().map(|(lane, book)| (*lane, book.place, book.left_alone)).collect();
         for (lane, place, left_alone) in places {
             let Lane::Worker(_) = lane else { continue };
             if place == Place::Active || (place == Place::Queued && end != RunEnd::Aborted) {
-                self.breaks(14, format!("the run ends and {lane:?} is {place:?}"));
+                self.breaks(Invariant::LegalTransitions, format!("the run ends and {lane:?} is {place:?}"));
             }
             if end == RunEnd::Succeeded && place != Place::Succeeded && !left_alone {
-                self.breaks(6, format!("the run says that all is well and {lane:?} is {place:?}"));
+                self.breaks(
+                    Invariant::NothingLeftDisabled,
+                    format!("the run says that all is well and {lane:?} is {place:?}"),
+                );
             }
         }
     }
@@ -426,6 +442,23 @@ pub(super) fn takes_down(kind: &StepKind) -> bool {
         StepKind::Disable { .. } | StepKind::Reboot { .. } => true,
         StepKind::Job { action, .. } => *action != JobAction::Start,
         StepKind::Run(command) => command.disturbs,
+        _ => false,
+    }
+}
+
+/// Steps that are an operation of the catalog on workers.
+fn uses_catalog(kind: &StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Deploy { .. } | StepKind::Job { .. } | StepKind::Health { .. } | StepKind::SyncCheck { .. }
+    )
+}
+
+/// Attempts that are an operation of the catalog on workers.
+fn by_catalog(kind: &StepKind, intent: &Intent) -> bool {
+    match intent {
+        Intent::UndoDeploy | Intent::UndoStop => true,
+        Intent::Do { .. } => uses_catalog(kind),
         _ => false,
     }
 }

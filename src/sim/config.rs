@@ -26,7 +26,7 @@ impl Shape {
 pub struct SimConfig {
     /// Fleet, plan, durations and faults are drawn from it.
     pub seed: u64,
-    /// Changes the draws of faults, crashes and people, and leaves fleet and plan as they are.
+    /// Changes the draws of faults, crashes and operators, and leaves fleet and plan as they are.
     pub salt: u64,
     /// How many workers the fleet has.
     pub workers: u32,
@@ -38,11 +38,11 @@ pub struct SimConfig {
     pub trouble: u32,
     /// How often the controller may die at random.
     pub crashes: u32,
-    /// A controller that dies may only have been stopped, and goes on when another has taken over.
+    /// A controller that dies may only have been stopped, and continues when another has taken over.
     pub stops: bool,
-    /// How often people interfere.
-    pub people: u32,
-    /// What people make sick gets well by itself after a while.
+    /// How often operators interfere.
+    pub operators: u32,
+    /// What they make sick gets well by itself after a while.
     pub recovers: bool,
     /// The catalog contacts every worker.
     pub exclusive: bool,
@@ -59,7 +59,7 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// A random run of a small fleet with faults, crashes and people.
+    /// A random run of a small fleet with faults, crashes and operators.
     pub fn random(seed: u64) -> Self {
         let mix = |shift: u32, n: u64| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) % n;
         Self {
@@ -71,7 +71,7 @@ impl SimConfig {
             trouble: 0,
             crashes: [0, 1, 2, 4][mix(28, 4) as usize],
             stops: mix(52, 2) == 0,
-            people: [0, 0, 3, 8][mix(36, 4) as usize],
+            operators: [0, 0, 3, 8][mix(36, 4) as usize],
             recovers: mix(58, 2) == 1,
             exclusive: mix(44, 4) == 0,
             crash_at: Vec::new(),
@@ -98,7 +98,7 @@ impl SimConfig {
             trouble: 0,
             crashes: 0,
             stops: false,
-            people: 0,
+            operators: 0,
             recovers: false,
             exclusive: false,
             crash_at: Vec::new(),
@@ -114,7 +114,7 @@ impl fmt::Display for SimConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "seed={},salt={},workers={},jobs={},faults={},crashes={},stops={},people={},exclusive={},without={},shape={:?}",
+            "seed={},salt={},workers={},jobs={},faults={},crashes={},stops={},operators={},exclusive={},without={},shape={:?}",
             self.seed,
             self.salt,
             self.workers,
@@ -122,7 +122,7 @@ impl fmt::Display for SimConfig {
             self.faults,
             self.crashes,
             u8::from(self.stops),
-            self.people,
+            self.operators,
             u8::from(self.exclusive),
             self.without,
             self.shape
@@ -170,12 +170,12 @@ impl std::str::FromStr for SimConfig {
                 "trouble" => config.trouble = number as u32,
                 "crashes" => config.crashes = number as u32,
                 "stops" => config.stops = number != 0,
-                "people" => config.people = number as u32,
+                "operators" => config.operators = number as u32,
                 "recovers" => config.recovers = number != 0,
                 "exclusive" => config.exclusive = number != 0,
                 "without" => config.without = number,
                 "crash_at" => config.crash_at.push(number),
-                _ => return Err(format!("no knob `{key}`")),
+                _ => return Err(format!("no setting `{key}`")),
             }
         }
         Ok(config)

@@ -2,10 +2,10 @@
 //! a commit and what it hands out. It decides nothing that the controller or the engine decides.
 
 mod calendar;
+mod dispatch;
 mod ledger;
 mod process;
 mod reject_illegal_facts;
-mod tell;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +18,13 @@ use smallvec::SmallVec;
 use super::checker::Checker;
 use super::config::SimConfig;
 use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Operation};
+use super::invariant::Invariant;
 use super::rng::{Rng, Stream};
 use super::world::World;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Batches, Controller, Output};
 use crate::engine::{AttemptId, AttemptMap, Fact, Millis, Options, Outcome, RunState, RunStatus};
-use crate::graph::{Lane, RolloutGraph, TargetSet};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetSet};
 
 pub(in crate::sim) use ledger::SimLedger;
 
@@ -33,7 +34,7 @@ const START: Millis = 1_772_438_400_000;
 const MOST_EVENTS: u64 = 50_000;
 /// And so many more for each worker and step.
 const MOST_EVENTS_OF_A_STEP: u64 = 200;
-/// A person at rest answers after so long.
+/// An operator answers a run at rest after so long.
 const REACTION: Millis = 60_000;
 
 /// Something that will happen. Small, as the calendar moves them about; what is big is boxed.
@@ -75,23 +76,23 @@ pub(super) enum Event {
     GoesDown {
         worker: WorkerIx,
         boot: u32,
-        step: Option<u32>,
+        step: Option<StepIx>,
     },
     ComesUp {
         worker: WorkerIx,
         boot: u32,
     },
-    Person,
-    /// Somebody adds to `disabled.json`.
-    PersonEdits,
-    /// Somebody who has saved half of `disabled.json` saves the rest.
-    Mends,
+    Interferes,
+    /// An operator adds to `disabled.json`.
+    OperatorEdits,
+    /// An operator who has saved half of `disabled.json` saves the rest.
+    SavesRest,
     /// What was sick on a worker is well again.
     Recovers {
         worker: WorkerIx,
     },
     Reacts,
-    /// A controller that was stopped goes on.
+    /// A controller that was stopped continues.
     Wakes(Box<StalledController>),
 }
 
@@ -133,7 +134,7 @@ pub(super) struct Sim {
     pub(super) graph: Arc<RolloutGraph>,
     /// What is stored with the run.
     engine_graph: Arc<RolloutGraph>,
-    /// What a person has made of the plan's file and of `workers.json` since.
+    /// What an operator has made of the plan's file and of `workers.json` since.
     pub(super) on_disk: Option<Arc<RolloutGraph>>,
     options: Options,
     pub(super) world: World,
@@ -164,7 +165,7 @@ pub(super) struct Sim {
     pub(super) ledger: SimLedger,
     pub(super) faults_left: u32,
     pub(super) faults: Rng,
-    pub(super) people: Rng,
+    pub(super) operators: Rng,
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
     pub(super) reactions: u32,
@@ -175,14 +176,14 @@ pub(super) struct Sim {
     /// How long the first in line waited, by the reason.
     pub(super) waits: Option<BTreeMap<&'static str, Millis>>,
     first_in_line: u32,
-    /// Nobody answers but for approvals: the run is over when it waits for a person.
+    /// Nobody answers but for approvals: the run is over when it waits for an operator.
     pub(super) stops_at_rest: bool,
     /// The step that had trouble last, and which.
-    pub(super) trouble_of: Option<((Lane, u32), InjectedFault)>,
-    /// Commands that a person said to run again.
-    pub(super) reran: BTreeSet<(Lane, u32)>,
+    pub(super) trouble_of: Option<((Lane, StepIx), InjectedFault)>,
+    /// Commands that an operator said to run again.
+    pub(super) reran: BTreeSet<(Lane, StepIx)>,
     /// How often `local` commands ran to their end.
-    pub(super) ran_here: BTreeMap<(Lane, u32), u32>,
+    pub(super) ran_here: BTreeMap<(Lane, StepIx), u32>,
 }
 
 impl Sim {
@@ -217,7 +218,7 @@ impl Sim {
             ),
             faults_left: config.faults,
             faults: Rng::new(seed ^ config.salt, Stream::Faults),
-            people: Rng::new(seed ^ config.salt, Stream::People),
+            operators: Rng::new(seed ^ config.salt, Stream::Operators),
             recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
             durations: Rng::new(seed, Stream::Durations),
             reactions: 0,
@@ -237,7 +238,7 @@ impl Sim {
         if sim.config.check {
             sim.world.file.keep_text();
         }
-        if sim.config.faults == 0 && sim.config.people == 0 && sim.config.trouble == 0 {
+        if sim.config.faults == 0 && sim.config.operators == 0 && sim.config.trouble == 0 {
             sim.checker.is_calm();
         }
         for host in &mut sim.world.hosts {
@@ -246,9 +247,9 @@ impl Sim {
         if sim.config.check {
             sim.draw_logins();
         }
-        for _ in 0..sim.config.people {
-            let after = sim.people.between(0, 3_600_000);
-            sim.push(after, Event::Person);
+        for _ in 0..sim.config.operators {
+            let after = sim.operators.between(0, 3_600_000);
+            sim.push(after, Event::Interferes);
         }
         sim.push(0, Event::Start);
         sim
@@ -274,7 +275,8 @@ impl Sim {
             self.now = at;
             self.events += 1;
             if self.events > self.most_events() {
-                self.checker.breaks(16, format!("no end after {} events", self.most_events()));
+                self.checker
+                    .breaks(Invariant::BoundedWaits, format!("no end after {} events", self.most_events()));
                 return;
             }
             if self.controller.is_some() && self.ledger.burns() {
@@ -332,7 +334,10 @@ impl Sim {
 
     fn stuck(&mut self) {
         let status = self.state().map(RunState::status);
-        self.checker.breaks(16, format!("nothing will happen any more, and the run is {status:?}"));
+        self.checker.breaks(
+            Invariant::BoundedWaits,
+            format!("nothing will happen any more, and the run is {status:?}"),
+        );
     }
 
     fn happens(&mut self, event: Event) {
@@ -358,9 +363,9 @@ impl Sim {
             Event::Looked(round) if round.process == self.process => self.looked(*round),
             Event::GoesDown { worker, boot, step } => self.goes_down(worker, boot, step),
             Event::ComesUp { worker, boot } => self.comes_up(worker, boot),
-            Event::Person => self.interferes(),
-            Event::PersonEdits => self.somebody_edits(),
-            Event::Mends => self.world.file.mended(),
+            Event::Interferes => self.interferes(),
+            Event::OperatorEdits => self.operator_edits(),
+            Event::SavesRest => self.world.file.saves_rest(),
             Event::Recovers { worker } => self.world.recovers(worker),
             Event::Wakes(sleeper) => self.wakes(*sleeper),
             Event::Reacts => {

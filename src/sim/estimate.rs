@@ -7,10 +7,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::admission_efficiency;
 use super::checker::takes_down;
 use super::config::SimConfig;
 use super::drive::Sim;
+use super::lower_bound::over_lower_bound;
 use crate::engine::{Fact, Intent, Millis, RunEnd, RunStatus};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 
@@ -46,7 +46,7 @@ pub struct Rate {
     pub per_100_000: u32,
     /// The share of runs that end with all workers well, 0 to 1.
     pub succeed: f64,
-    /// The share of runs that stop before their end and wait for a person, 0 to 1.
+    /// The share of runs that stop before their end and wait for an operator, 0 to 1.
     pub stop: f64,
     /// The mean number of workers that fail.
     pub failed_workers: f64,
@@ -111,7 +111,7 @@ pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimat
         zone_tag: zone_tag(graph).to_owned(),
         most_down_of_zone: BTreeMap::new(),
         waits_ms: middle.waits.clone(),
-        over_lower_bound: admission_efficiency::over_lower_bound(graph, &middle.journal),
+        over_lower_bound: over_lower_bound(graph, &middle.journal),
         rates: Vec::new(),
     };
     for run in &runs {
@@ -195,7 +195,7 @@ fn count_down(graph: &RolloutGraph, journal: &[(Millis, Fact)], answer: &mut Est
     for (_, fact) in journal {
         let (target, goes) = match fact {
             Fact::Issued { lane: Lane::Worker(target), step, intent, .. } => {
-                let disturbs = takes_down(&graph.plan.steps[*step as usize].kind);
+                let disturbs = takes_down(&graph.plan.steps[step.index()].kind);
                 (*target, disturbs && *intent != Intent::ReadBootId && !intent.is_undo())
             }
             Fact::WorkerSucceeded { target } | Fact::WorkerReverted { target } => (*target, false),

@@ -1,4 +1,4 @@
-//! What stands behind the effects: each intent is carried out in the made-up world as the design of
+//! What stands behind the effects: each intent is carried out in the synthetic world as the design of
 //! the engine says that real ones are. It must not look into the engine.
 
 mod deploys;
@@ -20,7 +20,7 @@ use super::world::boot_id;
 use crate::bucket::WorkerIx;
 use crate::controller::Input;
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::plan::{CommandStep, EnvValue, StepKind};
 
 /// What goes wrong with one request.
@@ -57,7 +57,7 @@ pub(super) struct Arrival {
 
 impl Arrival {
     pub(super) fn kind(&self) -> &StepKind {
-        &self.graph.steps(self.order.lane)[self.order.step as usize].kind
+        &self.graph.steps(self.order.lane)[self.order.step.index()].kind
     }
 
     /// On which worker; `None`: it is for none.
@@ -95,7 +95,7 @@ impl Sim {
         happens
     }
 
-    fn injected(&mut self, of: (Lane, u32)) -> InjectedFault {
+    fn injected(&mut self, of: (Lane, StepIx)) -> InjectedFault {
         if self.config.trouble > 0 && self.faults.below(100_000) < u64::from(self.config.trouble) {
             return InjectedFault::Fails;
         }
@@ -109,12 +109,12 @@ impl Sim {
         {
             return injected;
         }
-        let injected = self.drawn_fate();
+        let injected = self.drawn_fault();
         self.trouble_of = Some((of, injected));
         injected
     }
 
-    fn drawn_fate(&mut self) -> InjectedFault {
+    fn drawn_fault(&mut self) -> InjectedFault {
         match self.faults.below(12) {
             0..=1 => InjectedFault::RequestLost,
             2..=3 => InjectedFault::AnswerLost,
@@ -142,7 +142,7 @@ impl Sim {
         }
         if process == self.process {
             let order = &arrival.order;
-            let timeout = graph.steps(order.lane)[order.step as usize].timeout;
+            let timeout = graph.steps(order.lane)[order.step.index()].timeout;
             let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
             let attempt = order.attempt;
             let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, watch: None };
@@ -211,7 +211,7 @@ impl Sim {
             Some(flight) => self.heard(&flight, outcome),
             None => outcome,
         };
-        self.tell(Input::Finished { attempt, outcome });
+        self.commit_and_dispatch(Input::Finished { attempt, outcome });
     }
 
     pub(super) fn timed_out(&mut self, attempt: AttemptId) {
@@ -219,7 +219,7 @@ impl Sim {
         let Some(flight) = self.flights.remove(&attempt) else { return };
         let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
         let outcome = self.heard(&flight, outcome);
-        self.tell(Input::Finished { attempt, outcome });
+        self.commit_and_dispatch(Input::Finished { attempt, outcome });
     }
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
@@ -329,9 +329,9 @@ impl Sim {
             Some(Mutation::WritesInPlace) if own => self.world.file.truncate(),
             _ => {}
         }
-        if own && self.config.people > 0 && self.people.per_mille(150) {
+        if own && self.config.operators > 0 && self.operators.per_mille(150) {
             // Between our read and our rename.
-            self.push(1, Event::PersonEdits);
+            self.push(1, Event::OperatorEdits);
         }
         let takes = match (&arrival.order.intent, arrival.kind()) {
             _ if own => 2,

@@ -1,4 +1,4 @@
-//! Made-up fleets. It must not know plans.
+//! Synthetic fleets. It must not know plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::bucket::{
 
 pub(super) const ZONES: &[&str] = &["a", "b", "c"];
 
-/// `workers` hosts in up to three zones with up to `jobs` jobs, and a person's entry now and then.
+/// `workers` hosts in up to three zones with up to `jobs` jobs, and an operator's entry now and then.
 pub(super) fn random(rng: &mut Rng, workers: u32, jobs: u32) -> Fleet {
     let zones = 1 + rng.index(ZONES.len());
     let count = 1 + rng.index(jobs as usize);

@@ -26,7 +26,7 @@ pub enum Mutation {
     SettleIgnored,
     /// A fact is applied and never stored.
     FactLost,
-    /// A restarted controller goes on with what the old one had in memory.
+    /// A restarted controller continues with what the old one had in memory.
     MemoryTrusted,
     /// `enable` removes every entry of the worker.
     EnableRemovesOthers,
@@ -59,7 +59,7 @@ pub enum Mutation {
     SlowLoginRestarts,
     /// Timers that were set before a crash are not set again.
     TimersLost,
-    /// Workers that a person has disabled are taken as any other.
+    /// Workers that an operator has disabled are taken as any other.
     OthersCordonIgnored,
     /// Observations always say that all is well.
     ObservationsInvented,

@@ -1,38 +1,39 @@
 //! Operators and others: at random they interfere with the run, and in the end they answer what it waits for.
-//! They know what somebody at a terminal knows, and ask as `maand plan` does: a controller that lives by a
+//! They know what an operator at a terminal knows, and ask as `maand plan` does: a controller that lives by a
 //! request, else the journal itself.
 
 use std::sync::Arc;
 
 use super::drive::{Event, Sim};
+use super::invariant::Invariant;
 use super::world::Entry;
 use crate::bucket::WorkerIx;
 use crate::controller::{Input, apply_offline, offline_facts};
 use crate::engine::{Control, Fact, Resolution, RunState, RunStatus, WorkerState};
-use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
+use crate::graph::{CompileOptions, Lane, RolloutGraph, StepIx, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
-/// After so many answers at rest people give up and abort.
+/// After so many answers at rest operators give up and abort.
 const PATIENCE: u32 = 12;
 /// After so many more the run does not end.
 const MOST_REACTIONS: u32 = 60;
 
 fn name() -> String {
-    "a person".to_owned()
+    "an operator".to_owned()
 }
 
 impl Sim {
     fn any_target(&mut self) -> TargetIx {
-        TargetIx(self.people.index(self.graph.targets.len()) as u32)
+        TargetIx(self.operators.index(self.graph.targets.len()) as u32)
     }
 
     fn any_worker(&mut self) -> WorkerIx {
-        WorkerIx(self.people.index(self.world.hosts.len()) as u32)
+        WorkerIx(self.operators.index(self.world.hosts.len()) as u32)
     }
 
-    /// Somebody interferes.
+    /// An operator interferes.
     pub(super) fn interferes(&mut self) {
-        match self.people.below(18) {
+        match self.operators.below(18) {
             0..=1 => {
                 self.asks(Control::Pause { reason: Some("lunch".to_owned()) });
             }
@@ -41,8 +42,8 @@ impl Sim {
             }
             3 => self.signals(),
             4 => {
-                if self.people.per_mille(600) {
-                    let revert = self.people.coin();
+                if self.operators.per_mille(600) {
+                    let revert = self.operators.coin();
                     self.asks(Control::Abort { revert });
                 }
             }
@@ -59,29 +60,29 @@ impl Sim {
                 let boot = self.world.host(worker).boot();
                 self.goes_down(worker, boot, None);
             }
-            9 => self.somebody_edits(),
+            9 => self.operator_edits(),
             10 => self.world.file.checked_out(),
             14 => {
                 if self.world.file.half_written() {
-                    let after = self.people.between(1, 120_000);
-                    self.push(after, Event::Mends);
+                    let after = self.operators.between(1, 120_000);
+                    self.push(after, Event::SavesRest);
                 }
             }
             15 => self.on_disk = self.plan_edited(),
             16 => self.nonsense(),
             17 => {
-                // Somebody approves before the run waits for it alone.
+                // An operator approves before the run waits for it alone.
                 let gates = self.state().map(RunState::closed_gates).unwrap_or_default();
                 if let Some((lane, step)) = gates.first().copied()
                     && !self.asks(self.approval(lane, step))
                 {
                     let what = format!("step {step} of {lane:?} waits for an approval, and refuses one");
-                    self.checker.breaks(16, what);
+                    self.checker.breaks(Invariant::BoundedWaits, what);
                 }
             }
             11..=12 => {
                 let worker = self.any_worker();
-                let sick = self.people.coin();
+                let sick = self.operators.coin();
                 for alloc in &mut self.world.host_mut(worker).allocs {
                     alloc.sick = sick;
                 }
@@ -106,15 +107,16 @@ impl Sim {
         {
             return;
         }
-        self.tell(Input::Signal { name: "SIGTERM" });
+        self.commit_and_dispatch(Input::Signal { name: "SIGTERM" });
         let heard =
             self.ledger.facts()[count..].iter().any(|(_, fact)| matches!(fact, Fact::Interrupted { .. }));
         let lives = process == self.process && !self.is_leaving();
         if !heard && lives {
-            self.checker.breaks(20, "a signal has arrived, and nothing follows");
+            self.checker.breaks(Invariant::PauseAdmitsNobody, "a signal has arrived, and nothing follows");
         }
         if lives && self.signalled.replace(process) == Some(process) {
-            self.checker.breaks(20, "a second signal has arrived, and the process lives");
+            self.checker
+                .breaks(Invariant::PauseAdmitsNobody, "a second signal has arrived, and the process lives");
         }
     }
 
@@ -124,28 +126,28 @@ impl Sim {
     }
 
     /// The approval of one gate, as it is typed.
-    fn approval(&self, lane: Lane, step: u32) -> Control {
+    fn approval(&self, lane: Lane, step: StepIx) -> Control {
         let host = match lane {
             Lane::Worker(target) => Some(self.graph.host(target).to_owned()),
             Lane::Before | Lane::After => None,
         };
-        Control::Approve { host, step: Some(self.graph.steps(lane)[step as usize].id.clone()) }
+        Control::Approve { host, step: Some(self.graph.steps(lane)[step.index()].id.clone()) }
     }
 
-    /// Somebody approves what may not ask for it.
+    /// An operator approves what may not ask for it.
     fn nonsense(&mut self) {
         let lane = Lane::Worker(self.any_target());
-        let step = self.people.index(self.graph.plan.steps.len()) as u32;
+        let step = StepIx(self.operators.index(self.graph.plan.steps.len()) as u32);
         self.asks(self.approval(lane, step));
     }
 
-    /// Somebody takes a whole worker out.
-    pub(super) fn somebody_edits(&mut self) {
+    /// An operator takes a whole worker out.
+    pub(super) fn operator_edits(&mut self) {
         let worker = self.any_worker();
-        self.world.file.person_adds(Entry { worker, job: None });
+        self.world.file.operator_adds(Entry { worker, job: None });
     }
 
-    /// Somebody turns the order of the workers round and has another command for reboots.
+    /// An operator turns the order of the workers round and has another command for reboots.
     fn plan_edited(&self) -> Option<Arc<RolloutGraph>> {
         let mut plan = Plan::clone(&self.graph.plan);
         let rollout = &mut plan.rollout;
@@ -166,24 +168,27 @@ impl Sim {
             return true;
         }
         if self.controller.is_none() {
-            return self.asks_nobody(verb);
+            return self.asks_offline(verb);
         }
         let before = self.state().map(RunState::status);
         self.ledger.ask(verb.clone(), &name(), self.now);
         let process = self.process;
-        self.tell(Input::Requests);
+        self.commit_and_dispatch(Input::Requests);
         if process != self.process {
             // It died of it: the request waits for the next one.
             return true;
         }
         if self.ledger.is_asked() {
-            self.checker.breaks(16, format!("{verb:?} is answered by nobody"));
+            self.checker.breaks(Invariant::BoundedWaits, format!("{verb:?} is answered by nobody"));
         }
         let refused = self.ledger.refusal().is_some();
         if refused {
             let after = self.state().map(RunState::status);
             if before != after || self.ledger.facts().len() != count {
-                self.checker.breaks(14, format!("{verb:?} is refused, and changes {before:?} to {after:?}"));
+                self.checker.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{verb:?} is refused, and changes {before:?} to {after:?}"),
+                );
             }
             if self.config.check {
                 self.check_replay();
@@ -193,7 +198,7 @@ impl Sim {
     }
 
     /// No controller lives: the request is applied to the journal itself; an abort takes the run up.
-    fn asks_nobody(&mut self, verb: Control) -> bool {
+    fn asks_offline(&mut self, verb: Control) -> bool {
         let Ok(mut run) = self.replayed() else { return true };
         if matches!(run.status(), RunStatus::Finished(_)) {
             return true;
@@ -230,7 +235,7 @@ impl Sim {
         };
         let status = run.status();
         // Patience is for what does not continue, not for gates that were meant.
-        let patient = matches!(status, RunStatus::WaitsForPeople { .. });
+        let patient = matches!(status, RunStatus::WaitsForOperator { .. });
         if matches!(status, RunStatus::Finished(_))
             || (status == RunStatus::Busy && self.controller.is_some())
         {
@@ -245,24 +250,26 @@ impl Sim {
         let (is_aborted, undecided) = (run.is_aborted(), run.undecided());
         self.reactions += u32::from(!patient);
         if self.reactions > MOST_REACTIONS {
-            self.checker
-                .breaks(16, format!("operators answered {MOST_REACTIONS} times, and it is {status:?}"));
+            self.checker.breaks(
+                Invariant::BoundedWaits,
+                format!("operators answered {MOST_REACTIONS} times, and it is {status:?}"),
+            );
             return;
         }
         if self.reactions > PATIENCE && !is_aborted {
-            self.everybody_recovers();
-            let revert = self.people.coin();
+            self.all_recover();
+            let revert = self.operators.coin();
             self.asks(Control::Abort { revert });
             return;
         }
         match status {
-            RunStatus::WaitsForPeople { gates, .. } if !gates.is_empty() => {
+            RunStatus::WaitsForOperator { gates, .. } if !gates.is_empty() => {
                 let (lane, step) = gates[0];
                 self.asks(self.approval(lane, step));
                 self.resume_after_all(None);
             }
-            RunStatus::WaitsForPeople { undecided: doubts, .. } => {
-                let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.people.index(3)];
+            RunStatus::WaitsForOperator { undecided: doubts, .. } => {
+                let how = [Resolution::Rerun, Resolution::Done, Resolution::Skip][self.operators.index(3)];
                 for (_, lane, step) in doubts {
                     if how == Resolution::Rerun {
                         self.reran.insert((lane, step));
@@ -274,9 +281,9 @@ impl Sim {
                 self.resume_after_all(Some(how));
             }
             RunStatus::Halted(_) => {
-                self.everybody_recovers();
+                self.all_recover();
                 for host in failed {
-                    let retry = self.people.per_mille(700);
+                    let retry = self.operators.per_mille(700);
                     self.asks(if retry { Control::Retry { host } } else { Control::Skip { host } });
                 }
                 self.resume_after_all(None);
@@ -285,7 +292,7 @@ impl Sim {
         }
     }
 
-    fn everybody_recovers(&mut self) {
+    fn all_recover(&mut self) {
         for alloc in self.world.hosts.iter_mut().flat_map(|host| &mut host.allocs) {
             alloc.sick = false;
         }

@@ -201,7 +201,7 @@ pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
     let drains = rng.per_mille(650);
     let reboots = rng.per_mille(750);
     let wide = rng.per_mille(350);
-    // Side by side some go on while another fails.
+    // Side by side some continue while another fails.
     let most = if wide { 4 } else { 2 };
     let mut groups = vec![fillers(rng, most)];
     if drains {
@@ -424,6 +424,7 @@ fn may_go(steps: &[Step], at: usize) -> bool {
 }
 
 /// How many bits [`leave_out`] reads for this plan.
+#[cfg(debug_assertions)]
 pub(super) fn parts(plan: &Plan) -> u32 {
     (SETTINGS + plan.steps.len() as u32).min(64)
 }

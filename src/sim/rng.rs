@@ -15,7 +15,7 @@ pub(super) enum Stream {
     Plan = 2,
     Faults = 3,
     Crashes = 4,
-    People = 5,
+    Operators = 5,
     Durations = 6,
     Recoveries = 7,
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::checker::Violation;
 use super::config::{Shape, SimConfig};
 use super::drive::Sim;
+use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::rng::{Rng, Stream};
 use super::{fleets, plans};
@@ -70,7 +70,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:>10.3} s  {fact:?}", (at - start) as f64 / 1000.0)?;
         }
         if let Some(broken) = &self.broken {
-            writeln!(f, "invariant {} is broken: {}", broken.invariant, broken.what)?;
+            writeln!(f, "{broken}")?;
         }
         write!(
             f,
@@ -109,7 +109,7 @@ pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
     if config.check {
         let told = told(&sim.graph, &sim.ledger.facts());
         if let Err(what) = told {
-            sim.checker.breaks(17, what);
+            sim.checker.breaks(Invariant::NoSecretStored, what);
         }
     }
     let end = match sim.state().map(|run| run.status()) {
@@ -148,7 +148,7 @@ fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), Str
     if text.contains(SECRET) { Err("a report says a secret".to_owned()) } else { Ok(()) }
 }
 
-/// What a person needs to know of a plan to read a trace.
+/// What you need to know of a plan to read a trace.
 fn sketch(graph: &RolloutGraph) -> String {
     let plan = &graph.plan;
     let mut text = String::new();

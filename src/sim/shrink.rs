@@ -1,4 +1,4 @@
-//! Makes a failing run smaller: fewer workers, faults, crashes, people, steps and settings, as long as
+//! Makes a failing run smaller: fewer workers, faults, crashes, operators, steps and settings, as long as
 //! the same invariant breaks.
 
 use super::config::SimConfig;
@@ -57,9 +57,9 @@ fn candidates(config: &SimConfig) -> Vec<SimConfig> {
     }
     for count in [0, 1] {
         add(&|k| k.crashes = k.crashes.min(count));
-        add(&|k| k.people = k.people.min(count));
+        add(&|k| k.operators = k.operators.min(count));
     }
-    add(&|k| k.people /= 2);
+    add(&|k| k.operators /= 2);
     add(&|k| k.exclusive = false);
     add(&|k| k.stops = false);
     for at in 0..config.crash_at.len() {

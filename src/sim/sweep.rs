@@ -1,8 +1,8 @@
 //! Every place at which a controller can die, one after the other, and pairs of them: the end must be
 //! that of the undisturbed run.
 
-use super::checker::Violation;
 use super::config::SimConfig;
+use super::invariant::{Invariant, Violation};
 use super::run::{Report, run};
 
 /// How many runs were made.
@@ -45,7 +45,7 @@ fn disturbed(config: &SimConfig, crash_at: Vec<u64>, undisturbed: &Report) -> Re
     let Some(mut report) = run(&config) else { return Ok(undisturbed.clone()) };
     if report.broken.is_none() && report.end_state() != undisturbed.end_state() {
         let what = format!("it ends as\n{:?}\ninstead of\n{:?}", report.end_state(), undisturbed.end_state());
-        report.broken = Some(Violation { invariant: 9, what });
+        report.broken = Some(Violation { invariant: Invariant::ResumeReachesEnd, what });
     }
     if report.broken.is_some() { Err(Box::new(report)) } else { Ok(report) }
 }

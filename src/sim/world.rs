@@ -1,4 +1,4 @@
-//! The state of a made-up world: hosts that boot, jobs that run on them, `disabled.json`, and what was
+//! The state of a synthetic world: hosts that boot, jobs that run on them, `disabled.json`, and what was
 //! really done. It must not know the engine, nor decide anything.
 
 mod entries;
@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Millis};
-use crate::graph::RolloutGraph;
+use crate::graph::{RolloutGraph, StepIx};
 
 pub(super) use entries::Entry;
 pub(super) use file::File;
@@ -39,7 +39,7 @@ pub(super) struct SimHost {
     pub(super) boots: SmallVec<[Boot; 2]>,
     pub(super) allocs: SmallVec<[Alloc; 4]>,
     /// Receipts of reboot steps: the step and its generation.
-    pub(super) receipts: SmallVec<[(u32, u32); 1]>,
+    pub(super) receipts: SmallVec<[(StepIx, u32); 1]>,
     /// For each reboot step how often the run made the host go down.
     pub(super) run_reboots: Tally,
     /// For each command step how often it ran to its end.
@@ -68,10 +68,10 @@ pub(super) struct SimHost {
 
 /// For each step how often; a worker has few.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(SmallVec<[(u32, u32); 1]>);
+pub(super) struct Tally(SmallVec<[(StepIx, u32); 1]>);
 
 impl Tally {
-    pub(super) fn of(&mut self, step: u32) -> &mut u32 {
+    pub(super) fn of(&mut self, step: StepIx) -> &mut u32 {
         let at = self.0.iter().position(|(of, _)| *of == step).unwrap_or_else(|| {
             self.0.push((step, 0));
             self.0.len() - 1
@@ -81,7 +81,7 @@ impl Tally {
 
     /// By the step.
     pub(super) fn sorted(&self) -> BTreeMap<u32, u32> {
-        self.0.iter().copied().collect()
+        self.0.iter().map(|(step, count)| (step.0, *count)).collect()
     }
 }
 
@@ -105,12 +105,12 @@ impl SimHost {
     }
 
     /// Whether the receipt of this step, or of a later entry of it, is there.
-    pub(super) fn has_receipt(&self, step: u32, generation: u32) -> bool {
+    pub(super) fn has_receipt(&self, step: StepIx, generation: u32) -> bool {
         self.receipts.iter().any(|(of, entry)| *of == step && *entry >= generation)
     }
 
     /// `false`: the receipt is there already.
-    pub(super) fn takes_receipt(&mut self, step: u32, generation: u32) -> bool {
+    pub(super) fn takes_receipt(&mut self, step: StepIx, generation: u32) -> bool {
         let new = !self.receipts.contains(&(step, generation));
         if new {
             self.receipts.push((step, generation));
@@ -268,8 +268,8 @@ impl World {
             }
             let enabled = !self.covers(worker, alloc.job);
             self.set_running(worker, at, enabled);
-            let by_people = self.file.people().of_worker(worker);
-            if by_people.iter().any(|entry| entry.is_none_or(|of| of == alloc.job)) {
+            let by_others = self.file.others().of_worker(worker);
+            if by_others.iter().any(|entry| entry.is_none_or(|of| of == alloc.job)) {
                 self.host_mut(worker).allocs[at].by_run = false;
             }
         }
@@ -281,7 +281,7 @@ impl World {
         alloc.running = running;
     }
 
-    /// What a person sees at the end: for each host its boots and jobs, and the file.
+    /// What an operator sees at the end: for each host its boots and jobs, and the file.
     pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         for (w, host) in self.hosts.iter().enumerate() {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         document::print(&ExplainDocument { run: run.to_string(), host: &host, state, why: &why, steps })?;
         return Ok(Exit::Done);
     }
-    let mut text = format!("{host} in run {run}: {}\n", state.words());
+    let mut text = format!("{host} in run {run}: {}\n", state.describe());
     if !why.is_empty() {
         let _ = writeln!(text, "  {why}");
     }

@@ -13,7 +13,7 @@ use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::journal::Output;
 use crate::plan::{Problem, suggest};
 use crate::report::{Time, describe_elapsed, describe_outcome, purpose};
@@ -116,12 +116,12 @@ impl<'a> Filter<'a> {
         Ok(filter)
     }
 
-    fn fits(&self, graph: &RolloutGraph, lane: Lane, step: u32) -> bool {
+    fn fits(&self, graph: &RolloutGraph, lane: Lane, step: StepIx) -> bool {
         let worker = match lane {
             Lane::Worker(target) => Some(graph.host(target)),
             Lane::Before | Lane::After => None,
         };
-        let id = graph.steps(lane)[step as usize].id.as_str();
+        let id = graph.steps(lane)[step.index()].id.as_str();
         self.worker.is_none_or(|wanted| worker == Some(wanted)) && self.step.is_none_or(|wanted| id == wanted)
     }
 }
@@ -129,7 +129,7 @@ impl<'a> Filter<'a> {
 /// An attempt that was issued and has no outcome yet.
 struct Issued {
     lane: Lane,
-    step: u32,
+    step: StepIx,
     at: Millis,
     intent: Intent,
 }
@@ -150,7 +150,7 @@ impl Log<'_> {
         let mut text = String::new();
         for (attempt, issued) in &self.open {
             let graph = &self.run.graph;
-            let step = &graph.steps(issued.lane)[issued.step as usize].id;
+            let step = &graph.steps(issued.lane)[issued.step.index()].id;
             for (host, output) in self.run.output(*attempt)? {
                 let shown = self.shown.entry((*attempt, host.clone())).or_default();
                 let new = output.since(*shown);
@@ -200,7 +200,7 @@ impl Log<'_> {
         self.any = true;
         let outputs = self.run.output(attempt)?;
         let graph = &self.run.graph;
-        let step = &graph.steps(issued.lane)[issued.step as usize];
+        let step = &graph.steps(issued.lane)[issued.step.index()];
         let (list, host) = match issued.lane {
             Lane::Before => ("before", None),
             Lane::Worker(target) => ("steps", Some(graph.host(target))),

@@ -1,6 +1,6 @@
 //! What the command line says when an operation on a run fails: code, hint and exit code.
 
-use super::super::{CliError, Exit, engine};
+use super::super::{CliError, Exit, engine, journal_error};
 use crate::engine::{ErrorKind, RunEnd};
 use crate::journal::{JournalError, codes};
 use crate::plan::{Problem, Problems};
@@ -15,7 +15,8 @@ impl From<RunError> for CliError {
             RunError::Input(problems) => problems.into(),
             RunError::Setting(problem) => problem.into(),
             RunError::Journal(error) => error.into(),
-            RunError::Locked(holder) => Self::new(Exit::Locked, holder.problem()),
+            RunError::Locked(holder) => Self::new(Exit::Locked, journal_error::held(&holder)),
+            RunError::LockFile(error) => journal_error::lock_problem(&error).into(),
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),
             RunError::Stopped(error) => stopped(error),

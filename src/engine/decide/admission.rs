@@ -1,6 +1,6 @@
 //! The part of `decide` that is about the end of a wave and who starts next.
 //!
-//! Jobs with a budget are looked at again before somebody is admitted; the look itself is an effect
+//! Jobs with a budget are looked at again before a worker is admitted; the look itself is an effect
 //! without a place in the journal before it (it changes nothing), its result is a fact.
 
 use super::super::pending::RECHECK_JOBS_MS;
@@ -24,7 +24,7 @@ impl Decide<'_> {
         if run.hold.paused().is_some() {
             return None;
         }
-        // Time alone changes the answer only where somebody looks again, or a look grows old; with nobody
+        // Time alone changes the answer only where a worker is looked at again, or a look grows old; with nobody
         // active it is asked each time, for a halt must not be missed.
         if !nobody_active && self.pending.queue_was_checked(self.at) {
             return None;

@@ -38,7 +38,7 @@ impl Decide<'_> {
         let run = self.run;
         let plan_step = run.setup.step(at);
         let state = run.lanes.get(at.lane).step(at.step);
-        let (lane, step, error) = (at.lane, at.step.0, &ended.error);
+        let (lane, step, error) = (at.lane, at.step, &ended.error);
         let has_attempts = state.tries() < plan_step.retries.attempts;
         let recheck = ended.unknown && state.is_rechecked();
         if has_attempts && (recheck || !error.kind.is_final()) && !run.hold.is_aborted() {
@@ -49,7 +49,7 @@ impl Decide<'_> {
             };
             let due = self.at + delay;
             self.wake(due, Timer::Retry { lane, step });
-            let reissue = self.reboot_to_reissue(at, error.kind).map(|reboot| reboot.0);
+            let reissue = self.reboot_to_reissue(at, error.kind);
             return Fact::RetryScheduled { lane, step, due, reissue };
         }
         let error = error.clone();
@@ -74,7 +74,7 @@ impl Decide<'_> {
     /// A step has failed for good, and nothing is in flight beside it.
     pub(super) fn after_failed_step(&self, lane: Lane, step: StepIx) -> Option<Fact> {
         let error = self.run.lanes.get(lane).error().cloned()?;
-        let (on_failure, step) = (self.run.setup.graph.plan.rollout.on_failure, step.0);
+        let on_failure = self.run.setup.graph.plan.rollout.on_failure;
         match (lane, on_failure) {
             (Lane::Worker(target), OnFailure::Revert) => Some(Fact::RevertStarted { target }),
             (Lane::Worker(target), OnFailure::Halt) => {

@@ -83,7 +83,7 @@ impl Decide<'_> {
             }
             _ => return None,
         };
-        let (lane, step) = (at.lane, at.step.0);
+        let (lane, step) = (at.lane, at.step);
         if let Some(due) = opens.or(expires) {
             self.wake(due, Timer::Gate { lane, step });
         }
@@ -107,7 +107,7 @@ impl Decide<'_> {
                 let needed = reboot.filter(|(_, reboot)| reboot.is_needed());
                 Intent::AwaitBoot {
                     not: needed.and_then(|(_, reboot)| reboot.boot_id()).map(str::to_owned),
-                    reboot_step: needed.map(|(step, _)| step.0),
+                    reboot_step: needed.map(|(step, _)| step),
                     reboot_issued: needed.and_then(|(_, reboot)| reboot.issued_at()),
                 }
             }
@@ -123,7 +123,7 @@ impl Decide<'_> {
         }
         let message = "the reboot before it is not verified: a wait_for_ssh has to come between";
         let error = StepError::new(ErrorKind::Unverified, message);
-        Some(Fact::WorkerFailed { target, step: Some(at.step.0), error })
+        Some(Fact::WorkerFailed { target, step: Some(at.step), error })
     }
 
     fn has_pending_wait(&self, lane: Lane) -> bool {

@@ -94,7 +94,7 @@ impl<'a> Decide<'a> {
 
     fn issue(&mut self, at: StepRef, intent: Intent) -> Fact {
         let attempt = self.run.attempts.next();
-        let (lane, step) = (at.lane, at.step.0);
+        let (lane, step) = (at.lane, at.step);
         self.effects.push(Effect::Execute(AttemptSpec { attempt, lane, step, intent: intent.clone() }));
         Fact::Issued { attempt, lane, step, intent }
     }

@@ -227,9 +227,9 @@ fn check_evidence(
         (Intent::Do { .. }, Evidence::NotNeeded) => {
             matches!(kind, StepKind::Run(_) | StepKind::Local(_))
         }
-        (Intent::Do { .. }, Evidence::Said { .. }) => !matches!(kind, StepKind::Disable { .. }),
+        (Intent::Do { .. }, Evidence::Note { .. }) => !matches!(kind, StepKind::Disable { .. }),
         (Intent::Do { .. }, _) => false,
-        (_, evidence) => matches!(evidence, Evidence::Said { .. } | Evidence::NotNeeded),
+        (_, evidence) => matches!(evidence, Evidence::Note { .. } | Evidence::NotNeeded),
     };
     if fits { Ok(()) } else { Err(RuleViolation::new("a success is shown by what was seen", fact)) }
 }

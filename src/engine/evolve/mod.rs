@@ -46,7 +46,7 @@ impl Known {
             Fact::Finished { attempt, outcome } => self.finish(*attempt, outcome, fact, pending),
             Fact::RetryScheduled { lane, step, due, reissue } => {
                 let step = self.step_at(*lane, *step, fact)?;
-                self.schedule_retry(step, *due, reissue.map(StepIx), fact, pending)
+                self.schedule_retry(step, *due, *reissue, fact, pending)
             }
             Fact::GateClosed { lane, step, opens, expires } => {
                 let step = self.step_at(*lane, *step, fact)?;
@@ -71,9 +71,7 @@ impl Known {
             Fact::InDoubt { attempt } => self.doubt(*attempt, fact, pending),
             Fact::InDoubtResolved { attempt, how } => self.resolve(*attempt, *how, fact, pending),
             Fact::WorkerSucceeded { target } => self.succeed(at, *target, fact, pending),
-            Fact::WorkerFailed { target, step, error } => {
-                self.fail(*target, step.map(StepIx), error, fact, pending)
-            }
+            Fact::WorkerFailed { target, step, error } => self.fail(*target, *step, error, fact, pending),
             Fact::RevertStarted { target } => self.start_revert(*target, fact, pending),
             Fact::WorkerReverted { target } => self.finish_revert(*target, fact, pending),
             Fact::RevertStuck { target, error } => self.fail_revert(*target, error, fact, pending),
@@ -109,12 +107,12 @@ impl Known {
     }
 
     /// A step that a fact speaks of.
-    fn step_at(&self, lane: Lane, step: u32, fact: &Fact) -> Result<StepRef, RuleViolation> {
+    fn step_at(&self, lane: Lane, step: StepIx, fact: &Fact) -> Result<StepRef, RuleViolation> {
         if let Lane::Worker(target) = lane {
             self.worker(target, fact)?;
         }
         if self.lanes.get(lane).has_step(step) {
-            Ok(StepRef { lane, step: StepIx(step) })
+            Ok(StepRef { lane, step })
         } else {
             Err(RuleViolation::new("facts speak of steps of the plan", fact))
         }

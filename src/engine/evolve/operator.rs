@@ -35,7 +35,7 @@ impl Known {
             HaltReason::TooManyFailures { .. } if self.failures.is_exceeded() => return,
             HaltReason::TooManyFailures { .. } | HaltReason::NobodyAdmissible { .. } => {}
             HaltReason::LaneFailed { lane, step, .. } => {
-                self.lanes.get_mut(lane).reset_failed_step(StepIx(step));
+                self.lanes.get_mut(lane).reset_failed_step(step);
             }
         }
         if self.chart.handle(RunEvent::Unhalted(phase)) {

@@ -32,7 +32,7 @@ impl Known {
             Some(itself) if itself == at.step => {
                 self.lanes.get_mut(at.lane).step_mut(itself).void_receipt();
             }
-            Some(reboot) => self.reissue_reboot(self.step_at(at.lane, reboot.0, fact)?, fact)?,
+            Some(reboot) => self.reissue_reboot(self.step_at(at.lane, reboot, fact)?, fact)?,
             None => {}
         }
         self.set_status(at, StepStatus::BackingOff { due }, pending);
@@ -127,7 +127,8 @@ impl Known {
                     if opens.is_some_and(|opens| now >= opens) {
                         self.set_status(at, StepStatus::Done, pending);
                     } else if expires.is_some_and(|expires| now >= expires) {
-                        let error = StepError::new(ErrorKind::NotApproved, "nobody approved it in time");
+                        let error =
+                            StepError::new(ErrorKind::NotApproved, "timed out waiting for an approval");
                         let ended = Ended { attempt: AttemptId(0), error, unknown: false };
                         self.set_status(at, StepStatus::Ended(Box::new(ended)), pending);
                     } else {
@@ -140,11 +141,11 @@ impl Known {
         }
     }
 
-    fn find_step(&self, lane: Lane, step: u32) -> Option<(StepRef, &StepStatus)> {
+    fn find_step(&self, lane: Lane, step: StepIx) -> Option<(StepRef, &StepStatus)> {
         if matches!(lane, Lane::Worker(target) if !self.lanes.has(target)) {
             return None;
         }
-        let at = StepRef { lane, step: StepIx(step) };
+        let at = StepRef { lane, step };
         self.lanes.get(lane).has_step(step).then(|| (at, self.status(at)))
     }
 

@@ -8,9 +8,10 @@ use super::super::{
     Outcome, PublicWorkerState, RunState, StepError, Timer,
 };
 use crate::bucket::{JobIx, WorkerIx};
-use crate::graph::testing::{self, compiled, fleet, step};
+pub(super) use crate::graph::testing::command;
+use crate::graph::testing::{self, compiled, fleet};
 use crate::graph::{Lane, TargetIx};
-use crate::plan::{CommandSource, CommandStep, Concurrency, Plan, StepKind, Undo};
+use crate::plan::{Concurrency, Plan, StepKind};
 
 /// A run of workers `w1`, `w2`, ..., numbered from 1.
 pub(super) struct Case {
@@ -21,19 +22,6 @@ pub(super) struct Case {
     timers: Vec<(Millis, Timer)>,
     awaited: Vec<AttemptSpec>,
     observing: Option<Vec<JobIx>>,
-}
-
-/// A command that takes its worker down and may not be repeated.
-pub(super) fn command(id: &str) -> crate::plan::Step {
-    let command = CommandStep {
-        action: CommandSource::Command("true".to_owned()),
-        idempotent: false,
-        disturbs: true,
-        unless: None,
-        env: Default::default(),
-        undo: Undo::Unstated,
-    };
-    step(id, StepKind::Run(command), &[])
 }
 
 /// The step's command may be repeated.
@@ -157,7 +145,7 @@ impl Case {
     /// Steps in flight, by their ids.
     pub(super) fn in_flight(&self, worker: u32) -> Vec<&str> {
         let of = self.awaited.iter().filter(|attempt| attempt.lane == lane(worker));
-        of.map(|attempt| self.run.graph().plan.steps[attempt.step as usize].id.as_str()).collect()
+        of.map(|attempt| self.run.graph().plan.steps[attempt.step.index()].id.as_str()).collect()
     }
 
     #[track_caller]
@@ -243,7 +231,7 @@ pub(super) fn by() -> String {
 }
 
 pub(super) fn done() -> Outcome {
-    ok(Evidence::Said { text: "done".to_owned() })
+    ok(Evidence::note("done"))
 }
 
 pub(super) fn ok(evidence: Evidence) -> Outcome {

@@ -5,6 +5,7 @@ use crate::engine::PublicWorkerState::{
     Cancelled, Failed, Held, LeftAlone, Queued, Running, Skipped, Succeeded,
 };
 use crate::engine::{Check, Fact, RunEnd, RunStatus};
+use crate::graph::StepIx;
 use crate::graph::testing::located;
 use crate::plan::{Amount, Concurrency, Plan, StepKind, Undo};
 
@@ -135,8 +136,8 @@ fn a_refused_fact_changes_nothing() {
     case.refuses(Fact::WorkerAdmitted { target: target(1) });
     case.refuses(Fact::WorkerAdmitted { target: target(9) });
     case.refuses(Fact::WorkerSucceeded { target: target(2) });
-    case.refuses(Fact::Approved { lane: lane(2), step: 0, by: by() });
-    case.refuses(Fact::Approved { lane: lane(2), step: 7, by: by() });
+    case.refuses(Fact::Approved { lane: lane(2), step: StepIx(0), by: by() });
+    case.refuses(Fact::Approved { lane: lane(2), step: StepIx(7), by: by() });
     case.refuses(Fact::WaveStarted { wave: 1 });
     case.refuses(Fact::RunFinished { end: RunEnd::Succeeded });
     case.refuses(skipped(2));

@@ -21,7 +21,7 @@ fn a_new_process_asks_about_what_may_not_be_repeated() {
     let attempt = case.attempt(1);
     case.taken_over();
     assert_eq!((case.state(1), case.run().undecided()), (InDoubt, vec![attempt]));
-    assert!(matches!(case.run().status(), RunStatus::WaitsForPeople { .. }));
+    assert!(matches!(case.run().status(), RunStatus::WaitsForOperator { .. }));
     case.says(Fact::InDoubtResolved { attempt, how: Resolution::Done });
     assert_eq!(case.state(1), Succeeded);
 }

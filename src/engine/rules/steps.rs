@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::case::{Case, by, command, failed, idempotent, lane, lost, seconds};
 use crate::engine::PublicWorkerState::{Failed, Retrying, Running, Succeeded, Waiting};
 use crate::engine::{ErrorKind, Fact, Intent, Outcome, RunStatus};
+use crate::graph::StepIx;
 use crate::graph::testing::{located, step};
 use crate::plan::{Amount, OnStepFailure, Plan, StepKind};
 
@@ -94,9 +95,9 @@ fn approval(plan: &mut Plan) {
 fn an_approve_step_waits_for_an_operator() {
     let mut case = Case::new(1, approval);
     assert!(
-        matches!(case.run().status(), RunStatus::WaitsForPeople { gates, .. } if gates == [(lane(1), 0)])
+        matches!(case.run().status(), RunStatus::WaitsForOperator { gates, .. } if gates == [(lane(1), StepIx(0))])
     );
-    case.says(Fact::Approved { lane: lane(1), step: 0, by: by() });
+    case.says(Fact::Approved { lane: lane(1), step: StepIx(0), by: by() });
     assert_eq!(case.state(1), Succeeded);
 }
 

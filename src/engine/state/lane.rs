@@ -98,8 +98,8 @@ impl LaneState {
         self.in_flight == 0
     }
 
-    pub(in crate::engine) fn has_step(&self, step: u32) -> bool {
-        (step as usize) < self.steps.len()
+    pub(in crate::engine) fn has_step(&self, step: StepIx) -> bool {
+        step.index() < self.steps.len()
     }
 
     pub(in crate::engine) fn step(&self, step: StepIx) -> &StepState {

@@ -71,7 +71,7 @@ impl StepStatus {
             Self::InFlight(_) => "in progress",
             Self::Ended(_) => "failed, not decided yet",
             Self::Orphaned(_) => "answer lost",
-            Self::InDoubt(_) => "in doubt: a person has to decide",
+            Self::InDoubt(_) => "in doubt: an operator has to decide",
             Self::BackingOff { .. } => "waits for its next attempt",
             Self::Gated(gate) if gate.opens.is_none() => "waits for an approval",
             Self::Gated(_) => "waits",

@@ -3,22 +3,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::invariant::Invariant;
 use super::{Checker, Place, takes_down};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::StepKind;
 use crate::sim::exec::Arrival;
 use crate::sim::world::{Alloc, Entry, World, boot_number};
 
 impl Checker {
     /// What comes before a step has ended well; where a step is skipped, what came before that, too.
-    pub(super) fn needs(&mut self, lane: Lane, step: u32, what: &str) {
-        let mut todo = vec![step as usize];
+    pub(super) fn needs(&mut self, lane: Lane, step: StepIx, what: &str) {
+        let mut todo = vec![step.index()];
         let mut seen = BTreeSet::new();
         while let Some(at) = todo.pop() {
             for need in self.graph.steps(lane)[at].needs.clone() {
                 if !self.book(lane).satisfied[need] {
-                    self.breaks(4, format!("{what} {step} of {lane:?} before {need}"));
+                    self.breaks(Invariant::PlanOrder, format!("{what} {step} of {lane:?} before {need}"));
                 }
                 if !self.graph.applies(lane, need) && seen.insert(need) {
                     todo.push(need);
@@ -31,7 +32,7 @@ impl Checker {
         &mut self,
         attempt: AttemptId,
         lane: Lane,
-        step: u32,
+        step: StepIx,
         intent: &Intent,
         world: &World,
     ) {
@@ -40,31 +41,43 @@ impl Checker {
         let kind = self.kind(lane, step).clone();
         let (place, reverting, left_alone, satisfied) = {
             let book = self.book(lane);
-            (book.place, book.reverting, book.left_alone, book.satisfied[step as usize])
+            (book.place, book.reverting, book.left_alone, book.satisfied[step.index()])
         };
         if left_alone {
-            self.breaks(8, format!("{lane:?} is a person's, and is was_issued"));
+            self.breaks(Invariant::OperatorsWorkers, format!("{lane:?} is an operator's, and is issued"));
         }
         if intent.is_undo() != reverting {
-            self.breaks(14, format!("{intent:?} for {lane:?}, reverting: {reverting}"));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("{intent:?} for {lane:?}, reverting: {reverting}"),
+            );
         }
         if !intent.is_undo() {
             self.needs(lane, step, "step");
-            // A person's retry may enter a reboot again that nobody has seen.
+            // An operator's retry may enter a reboot again that nobody has seen.
             let again = self.book(lane).retried && self.book(lane).reboots.contains_key(&step);
             if again {
-                self.book(lane).satisfied[step as usize] = false;
+                self.book(lane).satisfied[step.index()] = false;
             }
             if satisfied && !again {
-                self.breaks(14, format!("step {step} of {lane:?} is issued and was done or skipped"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} of {lane:?} is issued and was done or skipped"),
+                );
             }
             if self.aborted {
-                self.breaks(14, format!("step {step} of {lane:?} is issued after an abort"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} of {lane:?} is issued after an abort"),
+                );
             }
         }
         if let Lane::Worker(target) = lane {
             if place != Place::Active {
-                self.breaks(14, format!("step {step} is issued and {lane:?} is {place:?}"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("step {step} is issued and {lane:?} is {place:?}"),
+                );
             }
             let enables =
                 matches!((&kind, intent), (StepKind::Enable, Intent::Do { .. }) | (_, Intent::UndoEnable));
@@ -78,7 +91,10 @@ impl Checker {
         if let Intent::Reboot { boot_id, .. } = intent {
             let known = self.book(lane).reboots.entry(step).or_insert_with(|| (boot_id.clone(), false));
             if known.0 != *boot_id {
-                self.breaks(2, format!("reboot {step} of {lane:?} is compared with another boot id"));
+                self.breaks(
+                    Invariant::OneReboot,
+                    format!("reboot {step} of {lane:?} is compared with another boot id"),
+                );
             }
         }
         if self.exclusive {
@@ -96,7 +112,10 @@ impl Checker {
         let reboots = self.book(Lane::Worker(target)).reboots.clone();
         for (step, (b0, needless)) in reboots {
             if !needless && boot_number(worker, &b0).is_none_or(|before| now <= before) {
-                self.breaks(5, format!("{target:?} is enabled and reboot {step} has not happened"));
+                self.breaks(
+                    Invariant::VerifiedBoot,
+                    format!("{target:?} is enabled and reboot {step} has not happened"),
+                );
             }
         }
     }
@@ -110,12 +129,15 @@ impl Checker {
                 .values()
                 .filter(|(l, s, i)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. }));
             if sent.count() > 1 && error.kind == ErrorKind::Unreachable {
-                self.book(lane).satisfied[step as usize] = true;
+                self.book(lane).satisfied[step.index()] = true;
             }
         }
         let Outcome::Ok { evidence } = outcome else { return };
         if !world.done.contains(&attempt) {
-            self.breaks(15, format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"));
+            self.breaks(
+                Invariant::UnknownIsNotSuccess,
+                format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"),
+            );
         }
         if let (Evidence::Back { boot_id }, Lane::Worker(target)) = (evidence, lane) {
             self.settled(target, step, boot_id, world);
@@ -125,7 +147,7 @@ impl Checker {
         {
             let worker = self.worker(target);
             if boot_number(worker, boot_id).is_none_or(|new| Some(new) <= boot_number(worker, before)) {
-                self.breaks(5, format!("{boot_id} of {target:?} is no new boot"));
+                self.breaks(Invariant::VerifiedBoot, format!("{boot_id} of {target:?} is no new boot"));
             }
         }
         let seen = matches!(
@@ -142,31 +164,37 @@ impl Checker {
             reboot.1 = true;
         }
         if intent != Intent::ReadBootId && !intent.is_undo() {
-            self.book(lane).satisfied[step as usize] = true;
+            self.book(lane).satisfied[step.index()] = true;
         }
     }
 
     /// The worker was up with that boot id for as long as it had to settle.
-    pub(super) fn settled(&mut self, target: TargetIx, step: u32, boot_id: &str, world: &World) {
+    pub(super) fn settled(&mut self, target: TargetIx, step: StepIx, boot_id: &str, world: &World) {
         let StepKind::WaitForSsh { settle, .. } = self.kind(Lane::Worker(target), step) else { return };
         let settle = settle.as_millis() as Millis;
         let worker = self.worker(target);
         let boot = boot_number(worker, boot_id).and_then(|boot| world.host(worker).boots.get(boot as usize));
         let until = boot.map(|boot| boot.down_at.unwrap_or(self.last_at) - boot.up_at);
         if until.is_none_or(|up| up < settle) {
-            self.breaks(5, format!("{target:?} is called back after {until:?} ms of {settle}"));
+            self.breaks(
+                Invariant::VerifiedBoot,
+                format!("{target:?} is called back after {until:?} ms of {settle}"),
+            );
         }
     }
 
     pub(super) fn reverted(&mut self, target: TargetIx, world: &World) {
         let worker = self.worker(target);
-        let (entries, people) = (world.file.entries(), world.file.people());
-        if entries.of_worker(worker).iter().any(|job| !people.contains(Entry { worker, job: *job })) {
-            self.breaks(6, format!("{target:?} is reverted and still disabled"));
+        let (entries, others) = (world.file.entries(), world.file.others());
+        if entries.of_worker(worker).iter().any(|job| !others.contains(Entry { worker, job: *job })) {
+            self.breaks(Invariant::NothingLeftDisabled, format!("{target:?} is reverted and still disabled"));
         }
         let stopped = |alloc: &&Alloc| alloc.by_run && !alloc.running && !world.covers(worker, alloc.job);
         if let Some(alloc) = world.host(worker).allocs.iter().find(stopped) {
-            self.breaks(6, format!("{target:?} is reverted and {:?} is as the run stopped it", alloc.job));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{target:?} is reverted and {:?} is as the run stopped it", alloc.job),
+            );
         }
     }
 
@@ -175,16 +203,19 @@ impl Checker {
         let order = &arrival.order;
         let stored = self.issued.get(&order.attempt);
         if stored != Some(&(order.lane, order.step, order.intent.clone())) {
-            self.breaks(3, format!("{order:?} is not what was stored"));
+            self.breaks(Invariant::IntentFirst, format!("{order:?} is not what was stored"));
         }
         if !Arc::ptr_eq(&arrival.graph, &self.graph) {
-            let planned = self.graph.steps(order.lane).get(order.step as usize).map(|step| &step.kind);
+            let planned = self.graph.steps(order.lane).get(order.step.index()).map(|step| &step.kind);
             let meant = match order.lane {
                 Lane::Worker(target) => Some(self.worker(target)),
                 Lane::Before | Lane::After => None,
             };
             if planned != Some(arrival.kind()) || meant != arrival.worker() {
-                self.breaks(12, format!("{:?} on {:?} is not the run's", arrival.kind(), arrival.worker()));
+                self.breaks(
+                    Invariant::StoredPlan,
+                    format!("{:?} on {:?} is not the run's", arrival.kind(), arrival.worker()),
+                );
             }
         }
     }

@@ -1,15 +1,15 @@
 //! Who is contacted, by which controller, and what is told of secrets.
 
-use super::Checker;
+use super::super::invariant::Invariant;
+use super::{Checker, by_catalog};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::Intent;
 use crate::graph::RolloutGraph;
 use crate::plan::{CommandStep, EnvValue, HealthScope, StepKind};
 use crate::sim::exec::Arrival;
 
 /// What a worker is contacted for.
 pub(in crate::sim) enum Contact<'a> {
-    /// A step of somebody's.
+    /// A step of a worker's.
     Step(&'a Arrival),
     /// A look at jobs.
     Look(&'a [JobIx]),
@@ -26,17 +26,7 @@ impl Checker {
         }
         let fits = match &what {
             Contact::Step(arrival) => {
-                let catalog = match (arrival.kind(), &arrival.order.intent) {
-                    (_, Intent::UndoDeploy | Intent::UndoStop) => true,
-                    (kind, Intent::Do { .. }) => matches!(
-                        kind,
-                        StepKind::Deploy { .. }
-                            | StepKind::Job { .. }
-                            | StepKind::Health { .. }
-                            | StepKind::SyncCheck { .. }
-                    ),
-                    _ => false,
-                };
+                let catalog = by_catalog(arrival.kind(), &arrival.order.intent);
                 (self.exclusive && catalog)
                     || matches!(arrival.kind(), StepKind::Health { scope: HealthScope::Fleet, .. })
             }
@@ -53,7 +43,10 @@ impl Checker {
                 Contact::Look(jobs) => format!("a look at {jobs:?}"),
                 Contact::Preflight => "preflight".to_owned(),
             };
-            self.breaks(18, format!("{worker:?} is not selected, and contacted for {why}"));
+            self.breaks(
+                Invariant::OnlySelectedContacted,
+                format!("{worker:?} is not selected, and contacted for {why}"),
+            );
         }
     }
 
@@ -66,7 +59,7 @@ impl Checker {
         };
         if epoch < *known {
             let what = format!("a controller of epoch {epoch} works on {worker:?}, which knows {known}");
-            self.breaks(11, what);
+            self.breaks(Invariant::OneController, what);
         } else {
             *known = epoch;
         }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Place, takes_down};
+use super::super::invariant::Invariant;
+use super::{Checker, Place, by_catalog, takes_down};
 use crate::bucket::WorkerIx;
 use crate::engine::{Intent, Millis};
 use crate::graph::{Lane, TargetIx};
@@ -13,32 +14,41 @@ impl Checker {
     pub(super) fn admitted(&mut self, at: Millis, target: TargetIx) {
         self.moves(target, &[Place::Queued], Place::Active);
         if self.paused || self.aborted {
-            self.breaks(20, format!("{target:?} is admitted while the run is paused"));
+            self.breaks(
+                Invariant::PauseAdmitsNobody,
+                format!("{target:?} is admitted while the run is paused"),
+            );
         }
         let wave = self.graph.target(target).wave;
         if self.wave.is_none_or(|open| wave > open) {
-            self.breaks(14, format!("{target:?} of wave {wave} is admitted in wave {:?}", self.wave));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("{target:?} of wave {wave} is admitted in wave {:?}", self.wave),
+            );
         }
         let failed = self.lanes.values().filter(|book| book.failed).count() as u32;
         let allowed = self.graph.numbers().max_failures.value;
         if failed > allowed {
-            self.breaks(13, format!("{target:?} is admitted after {failed} failures of {allowed}"));
+            self.breaks(
+                Invariant::FailureLimit,
+                format!("{target:?} is admitted after {failed} failures of {allowed}"),
+            );
         }
         let active = self.lanes.values().filter(|book| book.place == Place::Active).count() as u32;
         if let Some(limit) = &self.graph.numbers().concurrency
             && active > limit.value
         {
-            self.breaks(1, format!("{active} are active of {} with {target:?}", limit.value));
+            self.breaks(Invariant::Limits, format!("{active} are active of {} with {target:?}", limit.value));
         }
         if !self.window_is_open(at) {
-            self.breaks(1, format!("{target:?} is admitted while the window is closed"));
+            self.breaks(Invariant::Limits, format!("{target:?} is admitted while the window is closed"));
         }
         if self.goes_down_at_all(target) && !self.down.contains(&target) {
             self.fresh_budgets(at, target);
         }
         if self.goes_down_at_all(target) && self.is_away(target) && self.held_by_run(target) {
             self.breaks(
-                1,
+                Invariant::Limits,
                 format!("{target:?} was away, may be back, and goes beside what the run took down"),
             );
         }
@@ -106,7 +116,7 @@ impl Checker {
             }
         }
         for what in broken {
-            self.breaks(1, what);
+            self.breaks(Invariant::Limits, what);
         }
     }
 
@@ -134,28 +144,20 @@ impl Checker {
     /// With an engine that contacts everybody, an operation and a worker that is away exclude each
     /// other.
     pub(super) fn exclusion(&mut self, lane: Lane, kind: &StepKind, intent: &Intent) {
-        let contacts = |kind: &StepKind, intent: &Intent| match intent {
-            Intent::UndoDeploy | Intent::UndoStop => true,
-            Intent::Do { .. } => matches!(
-                kind,
-                StepKind::Deploy { .. }
-                    | StepKind::Job { .. }
-                    | StepKind::Health { .. }
-                    | StepKind::SyncCheck { .. }
-            ),
-            _ => false,
-        };
         let is_away = |lane: &Lane| {
             let place = self.lanes.get(lane).map(|book| book.place);
             self.away.contains(lane) && place == Some(Place::Active)
         };
         let away: Vec<Lane> = self.lanes.keys().filter(|lane| is_away(lane)).copied().collect();
-        let operating = self.open.values().any(|(l, s, i)| *l != lane && contacts(self.kind(*l, *s), i));
-        if contacts(kind, intent) && away.iter().any(|other| *other != lane) {
-            self.breaks(1, format!("{lane:?} contacts everybody while {away:?} may be away"));
+        let operating = self.open.values().any(|(l, s, i)| *l != lane && by_catalog(self.kind(*l, *s), i));
+        if by_catalog(kind, intent) && away.iter().any(|other| *other != lane) {
+            self.breaks(Invariant::Limits, format!("{lane:?} contacts everybody while {away:?} may be away"));
         }
         if matches!(intent, Intent::Reboot { .. }) && operating {
-            self.breaks(1, format!("{lane:?} goes away under an operation that contacts everybody"));
+            self.breaks(
+                Invariant::Limits,
+                format!("{lane:?} goes away under an operation that contacts everybody"),
+            );
         }
     }
 
@@ -183,7 +185,7 @@ impl Checker {
             }
         }
         for what in broken {
-            self.breaks(1, what);
+            self.breaks(Invariant::Limits, what);
         }
     }
 
@@ -203,11 +205,14 @@ impl Checker {
         }
         for (w, host) in world.hosts.iter().enumerate() {
             if let Some((step, count)) = host.run_reboots.sorted().into_iter().find(|(_, count)| *count > 1) {
-                self.breaks(2, format!("worker {w} was rebooted {count} times by step {step}"));
+                self.breaks(
+                    Invariant::OneReboot,
+                    format!("worker {w} was rebooted {count} times by step {step}"),
+                );
             }
         }
         for what in broken {
-            self.breaks(1, what);
+            self.breaks(Invariant::Limits, what);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the plan and people were promised besides limits: what a failure leads to, when a run stops,
+//! What the plan and operators were promised besides limits: what a failure leads to, when a run stops,
 //! halts and ends, and what an intent says. It must not look into the engine.
 
 mod ends;
@@ -8,12 +8,13 @@ mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Place};
+use super::super::invariant::Invariant;
+use super::{Checker, Place, uses_catalog};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     AttemptId, Check, ErrorKind, Fact, HaltReason, Intent, Millis, Outcome, Resolution, RunEnd,
 };
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind, Undo};
 use crate::sim::world::{Entry, World};
 
@@ -39,19 +40,19 @@ enum Last {
 #[derive(Default)]
 struct Told {
     /// Attempts that were spent, and lost answers that were not counted.
-    spent: BTreeMap<u32, (u32, u32)>,
-    last: BTreeMap<u32, Last>,
+    spent: BTreeMap<StepIx, (u32, u32)>,
+    last: BTreeMap<StepIx, Last>,
     /// Steps that may have changed something.
-    was_issued: BTreeSet<u32>,
-    failed: BTreeSet<u32>,
+    was_issued: BTreeSet<StepIx>,
+    failed: BTreeSet<StepIx>,
     /// When each reboot was issued last.
-    reboots: BTreeMap<u32, Millis>,
-    /// Waits that saw the old boot, and the reboots that a person's retry enters again.
-    enter: BTreeMap<u32, u32>,
+    reboots: BTreeMap<StepIx, Millis>,
+    /// Waits that saw the old boot, and the reboots that an operator's retry enters again.
+    enter: BTreeMap<StepIx, StepIx>,
     /// Steps whose B0 is known.
-    read: BTreeSet<u32>,
-    undo_issued: Vec<(u32, Intent)>,
-    undo_done: Vec<(u32, Intent)>,
+    read: BTreeSet<StepIx>,
+    undo_issued: Vec<(StepIx, Intent)>,
+    undo_done: Vec<(StepIx, Intent)>,
     undo_failures: u32,
     admitted_at: Millis,
 }
@@ -63,28 +64,28 @@ pub(super) struct Promises {
     interrupted: bool,
     aborted: Option<bool>,
     halted: bool,
-    /// More have failed than may: going on changes nothing as long as that is so.
+    /// More have failed than may: continuing changes nothing as long as that is so.
     too_many: bool,
-    halted_lane: Option<(Lane, u32)>,
+    halted_lane: Option<(Lane, StepIx)>,
     wave_open: bool,
     /// A step was not done and nobody is to blame: the next fact is a pause.
     pause_due: bool,
-    /// Attempts that a person has decided about.
+    /// Attempts that an operator has decided about.
     decided: BTreeSet<AttemptId>,
     durations: Vec<Millis>,
-    /// Operations that wait for somebody who is away, at the last rest.
-    pending: BTreeSet<(Lane, u32)>,
+    /// Operations that wait for a worker that is away, at the last rest.
+    pending: BTreeSet<(Lane, StepIx)>,
     /// The time before the last one at which something was stored.
     times: (Millis, Millis),
     /// Drawn delays by the whole delay: whose try, and what was drawn.
-    draws: BTreeMap<Millis, BTreeMap<(Lane, u32, u32), Millis>>,
-    /// Since when somebody could start.
+    draws: BTreeMap<Millis, BTreeMap<(Lane, StepIx, u32), Millis>>,
+    /// Since when a worker could start.
     startable_since: Option<Millis>,
     /// Workers on which something has succeeded.
     answered: BTreeSet<TargetIx>,
     /// Did not answer in preflight, and has not come to its end since: down, for all that is known.
     unreachable: BTreeSet<TargetIx>,
-    /// When something last happened that may let somebody start.
+    /// When something last happened that may let a worker start.
     moved_at: Millis,
     /// Nothing goes wrong in this run: why it must not halt or fail.
     calm: bool,
@@ -127,7 +128,7 @@ impl Checker {
         self.kept.calm = !spoils && plan.rollout.window.is_none();
     }
 
-    /// A person decides about an attempt.
+    /// An operator decides about an attempt.
     pub(in crate::sim) fn decides(&mut self, attempt: AttemptId) {
         self.kept.decided.insert(attempt);
     }
@@ -154,7 +155,7 @@ impl Checker {
     }
 
     /// The reboot that a wait is for: the last before it that was issued.
-    fn awaited(&mut self, lane: Lane, wait: u32) -> Option<(u32, Millis)> {
+    fn awaited(&mut self, lane: Lane, wait: StepIx) -> Option<(StepIx, Millis)> {
         self.told(lane).reboots.range(..wait).next_back().map(|(step, at)| (*step, *at))
     }
 
@@ -164,7 +165,10 @@ impl Checker {
             self.kept.times = (self.kept.times.1, at);
         }
         if std::mem::take(&mut self.kept.pause_due) && !matches!(fact, Fact::Paused { .. }) {
-            self.breaks(14, format!("a step was not done, and {fact:?} follows instead of a pause"));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("a step was not done, and {fact:?} follows instead of a pause"),
+            );
         }
         if self.kept.calm
             && matches!(
@@ -176,7 +180,7 @@ impl Checker {
                     | Fact::RunFinished { end: RunEnd::Failed | RunEnd::Aborted }
             )
         {
-            self.breaks(16, format!("nothing went wrong, and {fact:?}"));
+            self.breaks(Invariant::BoundedWaits, format!("nothing went wrong, and {fact:?}"));
         }
         if matches!(
             fact,
@@ -198,7 +202,7 @@ impl Checker {
             Fact::Finished { attempt, outcome } => self.heard_of(*attempt, outcome),
             Fact::GateClosed { lane, step, opens, expires } => {
                 self.may_begin(*lane, *step, false);
-                let plan_step = &self.graph.steps(*lane)[*step as usize];
+                let plan_step = &self.graph.steps(*lane)[step.index()];
                 let after = |duration: std::time::Duration| at + duration.as_millis() as Millis;
                 let wanted = match plan_step.kind {
                     StepKind::Pause { duration } => (Some(after(duration)), None),
@@ -206,15 +210,18 @@ impl Checker {
                 };
                 if wanted != (*opens, *expires) {
                     self.breaks(
-                        16,
+                        Invariant::BoundedWaits,
                         format!("gate {step} of {lane:?}: {:?}, not {wanted:?}", (opens, expires)),
                     );
                 }
             }
             Fact::Approved { lane, step, .. } => {
                 let waits = self.book(*lane).gates.get(step) == Some(&None);
-                if !waits || self.book(*lane).satisfied[*step as usize] {
-                    self.breaks(4, format!("step {step} of {lane:?} is approved and does not wait for it"));
+                if !waits || self.book(*lane).satisfied[step.index()] {
+                    self.breaks(
+                        Invariant::PlanOrder,
+                        format!("step {step} of {lane:?} is approved and does not wait for it"),
+                    );
                 }
             }
             Fact::RetryScheduled { lane, step, due, reissue } => {
@@ -227,21 +234,33 @@ impl Checker {
             Fact::WorkerFailed { target, error, .. } => {
                 let reverts = self.graph.plan.rollout.on_failure == OnFailure::Revert;
                 if self.book(Lane::Worker(*target)).broke_at.is_none() {
-                    self.breaks(16, format!("{target:?} fails, and no step of it has: {error:?}"));
+                    self.breaks(
+                        Invariant::BoundedWaits,
+                        format!("{target:?} fails, and no step of it has: {error:?}"),
+                    );
                 }
                 if reverts && error.kind != ErrorKind::Unverified {
-                    self.breaks(14, format!("{target:?} fails, and the plan says to revert"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("{target:?} fails, and the plan says to revert"),
+                    );
                 }
             }
             Fact::RevertStarted { target } => {
                 let broke = self.book(Lane::Worker(*target)).broke_at.is_some();
                 let by_plan = self.graph.plan.rollout.on_failure == OnFailure::Revert && broke;
                 if !self.kept.aborted.unwrap_or(by_plan) {
-                    self.breaks(14, format!("{target:?} is reverted, and nobody asked for that"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("{target:?} is reverted, and nobody asked for that"),
+                    );
                 }
             }
             Fact::WorkerCancelled { target } if self.kept.aborted != Some(false) => {
-                self.breaks(14, format!("{target:?} is cancelled after {:?}", self.kept.aborted));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{target:?} is cancelled after {:?}", self.kept.aborted),
+                );
             }
             Fact::RevertStuck { target, error } => self.stuck(*target, error.kind),
             Fact::WorkerReverted { target } => {
@@ -254,7 +273,10 @@ impl Checker {
                 if let Some((lane, step, _)) = self.issued.get(attempt).cloned()
                     && !in_doubt(self.kind(lane, step))
                 {
-                    self.breaks(15, format!("a person is asked about step {step} of {lane:?}"));
+                    self.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("an operator is asked about step {step} of {lane:?}"),
+                    );
                 }
             }
             Fact::InDoubtResolved { attempt, how } => {
@@ -266,16 +288,19 @@ impl Checker {
                     _ => by_person,
                 };
                 if !fits {
-                    self.breaks(15, format!("step {step} of {lane:?} is settled by nobody: {how:?}"));
+                    self.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("step {step} of {lane:?} is settled by nobody: {how:?}"),
+                    );
                 }
             }
             Fact::BeforeDone | Fact::WaveStarted { .. } => {
                 if !self.book(Lane::Before).satisfied.iter().all(|s| *s) {
-                    self.breaks(4, format!("{fact:?} before all of `before`"));
+                    self.breaks(Invariant::PlanOrder, format!("{fact:?} before all of `before`"));
                 }
                 self.kept.wave_open = matches!(fact, Fact::WaveStarted { .. });
                 if self.kept.wave_open && (self.paused || self.kept.interrupted) {
-                    self.breaks(20, format!("{fact:?} while the run is held"));
+                    self.breaks(Invariant::PauseAdmitsNobody, format!("{fact:?} while the run is held"));
                 }
             }
             Fact::WaveFinished { .. } => self.kept.wave_open = false,
@@ -319,7 +344,7 @@ impl Checker {
             }
             Fact::Aborted { revert, .. } => {
                 if self.kept.aborted.is_some() {
-                    self.breaks(14, "the run is aborted twice");
+                    self.breaks(Invariant::LegalTransitions, "the run is aborted twice");
                 }
                 self.kept.aborted.get_or_insert(*revert);
             }

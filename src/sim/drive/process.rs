@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::invariant::Invariant;
 use super::{Event, REACTION, Sim};
 use crate::controller::{Controller, Input};
 use crate::engine::{Check, ErrorKind, Fact, Millis, Resolution, RunPhase, RunState, RunStatus, StepError};
@@ -29,7 +30,10 @@ impl Sim {
             match self.replayed() {
                 Ok(run) => self.controller = Some(self.controller_of(run)),
                 Err(why) => {
-                    self.checker.breaks(14, format!("the journal cannot be replayed: {why}"));
+                    self.checker.breaks(
+                        Invariant::LegalTransitions,
+                        format!("the journal cannot be replayed: {why}"),
+                    );
                     return;
                 }
             }
@@ -41,14 +45,14 @@ impl Sim {
         } else if !self.is_finished() {
             first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
         }
-        self.tell(Input::Begin { facts: first, in_doubt });
+        self.commit_and_dispatch(Input::Begin { facts: first, in_doubt });
         let before = self.state().is_some_and(|run| run.phase() == RunPhase::Preflight);
         if before {
             let process = self.process;
             self.push(2_000, Event::Preflight { process });
         }
         if self.ledger.is_asked() {
-            self.tell(Input::Requests);
+            self.commit_and_dispatch(Input::Requests);
         }
     }
 
@@ -109,7 +113,7 @@ impl Sim {
         let broken = differs("replayed", self.replayed())
             .or_else(|| differs("replayed with a clock that was set back", self.replayed_set_back()));
         match broken {
-            Some(what) => self.checker.breaks(14, what),
+            Some(what) => self.checker.breaks(Invariant::LegalTransitions, what),
             None => {
                 if let Ok(stored) = self.replayed() {
                     self.reject_illegal_facts(stored);
@@ -134,8 +138,8 @@ impl Sim {
             }
             let entry = crate::sim::world::Entry { worker, job: None };
             let ignored = self.config.mutation == Some(Mutation::OthersCordonIgnored);
-            checks.push(if self.world.file.people().contains(entry) && !ignored {
-                Check::LeftAlone { reason: "a person has disabled it".to_owned() }
+            checks.push(if self.world.file.others().contains(entry) && !ignored {
+                Check::LeftAlone { reason: "an operator has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
                 Check::Ready {
                     boot_id: crate::sim::world::boot_id(worker, self.world.host(worker).boot()),
@@ -146,7 +150,7 @@ impl Sim {
             });
         }
         // What a process learns before its loop runs is told to it like the rest.
-        self.tell(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
+        self.commit_and_dispatch(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
     }
 
     /// A process that has nothing more to do ends; a run that waits for operators gets an answer after a while.
@@ -182,7 +186,10 @@ impl Sim {
         if let Ok(all) = again.apply(self.now, resumed)
             && (!all.effects.is_empty() || all.facts.len() > 1)
         {
-            self.checker.breaks(10, format!("the resume of a finished run does {:?}", all.effects));
+            self.checker.breaks(
+                Invariant::FinishedStaysFinished,
+                format!("the resume of a finished run does {:?}", all.effects),
+            );
         }
         for target in again.left_disabled() {
             self.checker.left(target, &self.world);
@@ -190,9 +197,12 @@ impl Sim {
         let left: Vec<_> =
             again.left_disabled().iter().map(|target| self.graph.target(*target).worker).collect();
         let file = &self.world.file;
-        let mut ours = file.entries().without(file.people());
+        let mut ours = file.entries().without(file.others());
         if let Some(entry) = ours.find(|entry| !left.contains(&entry.worker)) {
-            self.checker.breaks(6, format!("{entry:?} is left in the file, and nobody says so"));
+            self.checker.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{entry:?} is left in the file, and nobody says so"),
+            );
         }
     }
 }

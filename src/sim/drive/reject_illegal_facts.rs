@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
     AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
     WorkerState,
 };
-use crate::graph::{Lane, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 fn ok(attempt: AttemptId, evidence: Evidence) -> Fact {
     Fact::Finished { attempt, outcome: Outcome::Ok { evidence } }
 }
 
-fn said() -> Evidence {
-    Evidence::Said { text: "forged".to_owned() }
+fn note() -> Evidence {
+    Evidence::note("made up")
 }
 
 impl Sim {
     /// Attempts that this journal awaits.
-    fn awaited(&self) -> BTreeMap<AttemptId, (Lane, u32, Intent)> {
+    fn awaited(&self) -> BTreeMap<AttemptId, (Lane, StepIx, Intent)> {
         let mut awaited = BTreeMap::new();
         for (_, fact) in &self.ledger.shared.borrow().facts {
             match fact {
@@ -48,8 +49,8 @@ impl Sim {
             .filter(|(_, fact)| matches!(fact, Fact::Issued { .. }))
             .count() as u64;
         let never = AttemptId(issued + 7);
-        let by = || "a forger".to_owned();
-        let mut forged = vec![
+        let by = || "an attacker".to_owned();
+        let mut illegal = vec![
             Fact::RunStarted { workers: self.graph.targets.len() as u32, graph_hash: String::new(), seed: 0 },
             Fact::InDoubt { attempt: never },
             Fact::InDoubtResolved { attempt: never, how: Resolution::Done },
@@ -59,73 +60,73 @@ impl Sim {
         ];
         let finished = matches!(rollout.status(), crate::engine::RunStatus::Finished(_));
         if !finished {
-            forged.push(ok(never, said()));
-            forged.push(ok(AttemptId(0), said()));
+            illegal.push(ok(never, note()));
+            illegal.push(ok(AttemptId(0), note()));
         }
         if rollout.is_aborted() {
-            forged.push(Fact::Aborted { by: by(), revert: true });
+            illegal.push(Fact::Aborted { by: by(), revert: true });
         }
         if !rollout.active().is_empty() {
-            forged.push(Fact::RunFinished { end: RunEnd::Succeeded });
+            illegal.push(Fact::RunFinished { end: RunEnd::Succeeded });
         }
         for target in self.graph.target_indices() {
             let life = rollout.worker_state(target);
             if life != WorkerState::Queued {
-                forged.push(Fact::WorkerAdmitted { target });
+                illegal.push(Fact::WorkerAdmitted { target });
             }
             if life != WorkerState::Failed {
-                forged.push(Fact::Retried { target, by: by() });
+                illegal.push(Fact::Retried { target, by: by() });
             }
             if !matches!(life, WorkerState::Failed | WorkerState::Queued) {
-                forged.push(Fact::Skipped { target, by: by() });
+                illegal.push(Fact::Skipped { target, by: by() });
             }
             if life != WorkerState::Reverting {
-                forged.push(Fact::WorkerReverted { target });
+                illegal.push(Fact::WorkerReverted { target });
             }
             if !life.is_active() || awaited.values().any(|(lane, ..)| *lane == Lane::Worker(target)) {
-                forged.push(Fact::WorkerSucceeded { target });
+                illegal.push(Fact::WorkerSucceeded { target });
                 // One that has not started may be cancelled with the others.
                 if life != WorkerState::Queued {
-                    forged.push(Fact::WorkerCancelled { target });
+                    illegal.push(Fact::WorkerCancelled { target });
                 }
-                let error = StepError::new(ErrorKind::Command, "forged");
-                forged.push(Fact::WorkerFailed { target, step: None, error });
+                let error = StepError::new(ErrorKind::Command, "illegal");
+                illegal.push(Fact::WorkerFailed { target, step: None, error });
             }
         }
         for (attempt, (lane, step, intent)) in &awaited {
             let wrong = match intent {
-                Intent::ReadBootId => vec![said(), Evidence::BootId { boot_id: String::new() }],
+                Intent::ReadBootId => vec![note(), Evidence::BootId { boot_id: String::new() }],
                 Intent::Reboot { boot_id, .. } => {
                     vec![
-                        said(),
+                        note(),
                         Evidence::Rebooted { boot_id: boot_id.clone() },
                         Evidence::Back { boot_id: "new".to_owned() },
                     ]
                 }
                 Intent::AwaitBoot { not, .. } => {
                     let mut wrong =
-                        vec![said(), Evidence::Departed, Evidence::Back { boot_id: String::new() }];
+                        vec![note(), Evidence::Departed, Evidence::Back { boot_id: String::new() }];
                     wrong.extend(not.clone().map(|boot_id| Evidence::Back { boot_id }));
                     wrong
                 }
                 Intent::Do { .. } => vec![Evidence::Departed, Evidence::Back { boot_id: "new".to_owned() }],
                 _ => vec![Evidence::Departed],
             };
-            forged.extend(wrong.into_iter().map(|evidence| ok(*attempt, evidence)));
+            illegal.extend(wrong.into_iter().map(|evidence| ok(*attempt, evidence)));
             // Issued already.
             let (lane, step, intent) = (*lane, *step, intent.clone());
-            forged.push(Fact::Issued { attempt: AttemptId(issued + 1), lane, step, intent });
+            illegal.push(Fact::Issued { attempt: AttemptId(issued + 1), lane, step, intent });
         }
         let before = rollout.clone();
-        for fact in forged {
+        for fact in illegal {
             let taken = rollout.replay(self.now, &fact).is_ok();
             if taken {
-                self.checker.breaks(14, format!("{fact:?} cannot be, and is taken"));
+                self.checker.breaks(Invariant::LegalTransitions, format!("{fact:?} cannot be, and is taken"));
                 return;
             }
         }
         if before != rollout {
-            self.checker.breaks(14, "what is refused changes the state");
+            self.checker.breaks(Invariant::LegalTransitions, "what is refused changes the state");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Arrival, Event, Sim};
 use crate::controller::Batch;
-use crate::engine::{Evidence, Intent, Millis, Outcome};
+use crate::engine::{Intent, Millis, Outcome};
 use crate::plan::StepKind;
 use crate::sim::mutation::Mutation;
 
@@ -82,7 +82,7 @@ impl Sim {
             for ticket in others {
                 if let Some(arrival) = self.batches.withdraw(ticket) {
                     let text = "deployed".to_owned();
-                    self.tells(20, &arrival, Outcome::Ok { evidence: Evidence::Said { text } });
+                    self.tells(20, &arrival, Outcome::noted(text));
                 }
             }
         }

@@ -4,6 +4,7 @@ use super::Arrival;
 use crate::boot::{Answer, CompareMode};
 use crate::bucket::WorkerIx;
 use crate::engine::Intent;
+use crate::graph::StepIx;
 use crate::sim::drive::{Event, Sim};
 use crate::sim::mutation::Mutation;
 use crate::sim::world::boot_id;
@@ -57,7 +58,7 @@ impl Sim {
         Answer::Pending
     }
 
-    pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: u32, step: Option<u32>) {
+    pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: u32, step: Option<StepIx>) {
         if self.world.host(worker).boot() != boot || !self.world.host(worker).is_up() {
             return;
         }
@@ -69,7 +70,7 @@ impl Sim {
         }
         let host = self.world.host_mut(worker);
         if host.dies {
-            // For good, unless somebody goes there: after a day.
+            // For good, unless an operator goes there: after a day.
             host.dies = false;
             self.push(86_400_000, Event::ComesUp { worker, boot });
         } else {

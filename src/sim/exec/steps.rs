@@ -1,5 +1,6 @@
-//! What each kind of step does in the made-up world.
+//! What each kind of step does in the synthetic world.
 
+use super::super::invariant::Invariant;
 use super::Arrival;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{ErrorKind, Evidence, Intent, Outcome, StepError};
@@ -16,7 +17,7 @@ impl Sim {
         match (&arrival.order.intent, arrival.kind()) {
             (Intent::UndoEnable, _) | (_, StepKind::Enable) => {
                 match self.world.file.enable(worker, careless, read) {
-                    Some(()) => said("enabled"),
+                    Some(()) => Outcome::noted("enabled"),
                     None => no_file(),
                 }
             }
@@ -24,7 +25,7 @@ impl Sim {
             (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
                 self.job(worker, JobAction::Start, jobs.as_deref(), arrival)
             }
-            (Intent::UndoCommand, _) => said("undone"),
+            (Intent::UndoCommand, _) => Outcome::noted("undone"),
             (_, StepKind::Disable { jobs }) => {
                 let jobs = jobs.as_deref().map(|jobs| self.ixs(jobs));
                 disable(&mut self.world, worker, jobs, read)
@@ -52,19 +53,22 @@ impl Sim {
                 }
                 *ran += 1;
                 if *ran > 1 && !command.idempotent && !self.reran.contains(&(arrival.order.lane, step)) {
-                    self.checker.breaks(15, format!("step {step} ran twice on {worker:?}"));
+                    self.checker.breaks(
+                        Invariant::UnknownIsNotSuccess,
+                        format!("step {step} ran twice on {worker:?}"),
+                    );
                 }
-                said("ran")
+                Outcome::noted("ran")
             }
-            _ => said("done"),
+            _ => Outcome::noted("done"),
         }
     }
 
     /// A command of the controller's own machine. One of a controller that was replaced is not fenced.
     fn here(&mut self, arrival: &Arrival) -> Outcome {
-        let StepKind::Local(command) = arrival.kind() else { return said("done") };
+        let StepKind::Local(command) = arrival.kind() else { return Outcome::noted("done") };
         if arrival.epoch < self.epoch() {
-            return said("ran");
+            return Outcome::noted("ran");
         }
         let of = (arrival.order.lane, arrival.order.step);
         let ran = self.ran_here.entry(of).or_default();
@@ -73,9 +77,9 @@ impl Sim {
         }
         *ran += 1;
         if *ran > 1 && !command.idempotent && !self.reran.contains(&of) {
-            self.checker.breaks(15, format!("{of:?} ran twice here"));
+            self.checker.breaks(Invariant::UnknownIsNotSuccess, format!("{of:?} ran twice here"));
         }
-        said("ran")
+        Outcome::noted("ran")
     }
 
     pub(super) fn once(&mut self, arrival: &Arrival) -> Outcome {
@@ -92,7 +96,7 @@ impl Sim {
                 });
                 health(sick)
             }
-            _ => said("done"),
+            _ => Outcome::noted("done"),
         }
     }
 
@@ -120,7 +124,7 @@ impl Sim {
         self.reaches_all(arrival);
         let jobs = jobs.map(|jobs| self.ixs(jobs));
         self.world.deploy(worker, jobs.as_deref());
-        said("deployed")
+        Outcome::noted("deployed")
     }
 
     fn job(
@@ -139,12 +143,8 @@ impl Sim {
                 self.world.set_running(worker, at, action != JobAction::Stop);
             }
         }
-        said("job")
+        Outcome::noted("job")
     }
-}
-
-fn said(text: &str) -> Outcome {
-    Outcome::Ok { evidence: Evidence::Said { text: text.to_owned() } }
 }
 
 fn no_file() -> Outcome {
@@ -155,7 +155,7 @@ fn health(sick: bool) -> Outcome {
     if sick {
         Outcome::Failed { error: StepError::new(ErrorKind::Unhealthy, "a probe fails") }
     } else {
-        said("well")
+        Outcome::noted("well")
     }
 }
 

@@ -16,6 +16,7 @@ use crate::controller::{reboot_outcome, return_outcome};
 use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome, StepError};
 use crate::plan::StepKind;
 use crate::sim::drive::{Event, Sim};
+use crate::sim::invariant::Invariant;
 use crate::sim::world::boot_id;
 
 /// A login that takes no longer than this is over before anything else happens.
@@ -57,7 +58,7 @@ pub(super) struct Watch {
     /// When the wish is due, or the look that is under way began.
     due: Millis,
     /// It waits for its worker to come back.
-    parked: bool,
+    postponed: bool,
     /// The fault of the attempt has not met an exchange yet.
     fault_due: bool,
     /// By the simulator's own books: the boot that was seen well, and since when nothing spoke against it.
@@ -141,7 +142,7 @@ impl Sim {
             began: self.now,
             wish,
             due: self.now,
-            parked: false,
+            postponed: false,
             fault_due: true,
             well_since: None,
         };
@@ -161,7 +162,7 @@ impl Sim {
             return None;
         };
         let steps = arrival.graph.steps(arrival.order.lane);
-        let down_within = reboot_step.map(|step| match &steps[step as usize].kind {
+        let down_within = reboot_step.map(|step| match &steps[step.index()].kind {
             StepKind::Reboot { down_within, .. } => *down_within,
             _ => Duration::ZERO,
         });
@@ -172,7 +173,7 @@ impl Sim {
             grace_after_absence: Duration::ZERO,
             settle: *settle,
             interval: *interval,
-            timeout: steps[arrival.order.step as usize].timeout.unwrap_or(Duration::from_secs(600)),
+            timeout: steps[arrival.order.step.index()].timeout.unwrap_or(Duration::from_secs(600)),
             seed: arrival.order.attempt.0,
         });
         #[cfg(debug_assertions)]
@@ -200,7 +201,7 @@ impl Sim {
                 Turn::Heard(self.now + 50, RebootHeard::Unless(Ok(needless)))
             }
             Wish::Look { bound } => {
-                watch.parked = !self.world.host(worker).is_up();
+                watch.postponed = !self.world.host(worker).is_up();
                 self.looks_at(attempt, worker, bound, injected)
             }
         };
@@ -350,7 +351,7 @@ impl Sim {
                 None
             }
             Next::Done(end) => {
-                let timeout = request.graph.steps(request.order.lane)[request.order.step as usize].timeout;
+                let timeout = request.graph.steps(request.order.lane)[request.order.step.index()].timeout;
                 Some(return_outcome("the worker", end.map_error(error), timeout.unwrap_or_default()))
             }
         }
@@ -376,11 +377,14 @@ impl Sim {
         let lane = request.order.lane;
         match next {
             Next::Done(Return::Back { .. }) if !is_due => {
-                self.checker.breaks(5, format!("{lane:?} is called back after {well_for:?} ms"));
+                self.checker.breaks(
+                    Invariant::VerifiedBoot,
+                    format!("{lane:?} is called back after {well_for:?} ms"),
+                );
             }
             Next::LookAgain { .. } if is_due => {
                 let what = format!("{lane:?} has stayed well for {well_for:?} ms, and is not called back");
-                self.checker.breaks(16, what);
+                self.checker.breaks(Invariant::BoundedWaits, what);
             }
             _ => {}
         }
@@ -414,7 +418,7 @@ impl Sim {
     /// All looks up to now that found nobody.
     pub(super) fn catches_up(&mut self, attempt: AttemptId) {
         let Some((request, worker, mut watch)) = self.take_watch(attempt) else { return };
-        if !watch.parked {
+        if !watch.postponed {
             return self.put_back(attempt, watch);
         }
         let dark = self.world.host(worker).dark;
@@ -428,7 +432,7 @@ impl Sim {
                 return self.watch_ends(attempt, ends, &request, outcome);
             }
         }
-        watch.parked = false;
+        watch.postponed = false;
         let (process, due) = (self.process, watch.due);
         self.put_back(attempt, watch);
         self.push(due - self.now, Event::Watches { process, attempt });

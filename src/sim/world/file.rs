@@ -1,4 +1,4 @@
-//! `disabled.json` of a made-up bucket: what it says, whose each entry is, and, where runs are checked,
+//! `disabled.json` of a synthetic bucket: what it says, whose each entry is, and, where runs are checked,
 //! its text, which the very code of real edits changes. It must not know why something is edited.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::graph::RolloutGraph;
 
 use super::entries::{Entries, Entry};
 
-/// A key that people keep in the file and that no program knows.
+/// A key that operators keep in the file and that no program knows.
 const NOTE: &str = "note";
 
 /// The file.
@@ -20,15 +20,15 @@ pub(in crate::sim) struct File {
     graph: Arc<RolloutGraph>,
     /// What it says.
     entries: Entries,
-    /// What people have written into it.
-    people: Entries,
+    /// What operators have written into it.
+    others: Entries,
     /// The same in the order in which they wrote it.
     written: Vec<Entry>,
     /// What the run has written into it, as the edit itself recorded.
     marks: Entries,
-    /// Marks may be missing: somebody has checked an old one out.
+    /// Marks may be missing: an operator has checked an old one out.
     old: bool,
-    /// A person has left it half written; the text before that.
+    /// An operator has left it half written; the text before that.
     half: Option<Option<String>>,
     /// Its text is kept (and the entries are what the text says).
     kept: bool,
@@ -40,22 +40,22 @@ pub(in crate::sim) struct File {
 impl File {
     pub(super) fn new(graph: &Arc<RolloutGraph>) -> Self {
         let fleet = &graph.fleet;
-        let of_person = |(w, host): (usize, &str)| {
+        let of_operator = |(w, host): (usize, &str)| {
             let worker = WorkerIx(w as u32);
             fleet.disabled.workers.contains(host).then_some(Entry { worker, job: None })
         };
         let hosts = fleet.workers.iter().map(|worker| worker.host.as_str()).enumerate();
-        let written: Vec<Entry> = hosts.filter_map(of_person).collect();
+        let written: Vec<Entry> = hosts.filter_map(of_operator).collect();
         let nothing = Entries::new(fleet.workers.len());
-        let mut people = nothing.clone();
+        let mut others = nothing.clone();
         for entry in &written {
-            people.insert(*entry);
+            others.insert(*entry);
         }
         Self {
             graph: Arc::clone(graph),
-            entries: people.clone(),
+            entries: others.clone(),
             written,
-            people,
+            others,
             marks: nothing,
             old: false,
             half: None,
@@ -65,10 +65,10 @@ impl File {
         }
     }
 
-    /// From now on with its text: of people who have nothing to say there is none.
+    /// From now on with its text: an operator who has nothing to say has written none.
     pub(in crate::sim) fn keep_text(&mut self) {
         self.kept = true;
-        self.text = (!self.people.is_empty()).then(|| self.by_hand());
+        self.text = (!self.others.is_empty()).then(|| self.by_hand());
         self.version += 1;
     }
 
@@ -76,11 +76,11 @@ impl File {
         &self.entries
     }
 
-    pub(in crate::sim) fn people(&self) -> &Entries {
-        &self.people
+    pub(in crate::sim) fn others(&self) -> &Entries {
+        &self.others
     }
 
-    /// Entries that the run has put there and not taken away, whatever somebody made of the file.
+    /// Entries that the run has put there and not taken away, whatever others made of the file.
     pub(in crate::sim) fn marks(&self) -> &Entries {
         &self.marks
     }
@@ -183,19 +183,19 @@ impl File {
         self.graph.fleet.worker(worker).host.as_str()
     }
 
-    /// The file of people only, as they write it.
+    /// The file with operators' entries only, as they write it.
     fn by_hand(&self) -> String {
         let hosts: Vec<&str> = self.written.iter().map(|entry| self.host(entry.worker)).collect();
         format!("{{\n    \"workers\": {},\n    \"{NOTE}\": \"by hand\"\n}}\n", json!(hosts))
     }
 
-    /// A person adds a whole worker; `false`: it stands there already, or the file is not whole.
-    pub(in crate::sim) fn person_adds(&mut self, entry: Entry) -> bool {
-        // One of the run that somebody took out, and that is put in again, cannot be told from it.
+    /// An operator adds a whole worker; `false`: it stands there already, or the file is not whole.
+    pub(in crate::sim) fn operator_adds(&mut self, entry: Entry) -> bool {
+        // One of the run that an operator took out, and that is put in again, cannot be told from it.
         if self.half.is_some() || self.marks.contains(entry) || !self.entries.insert(entry) {
             return false;
         }
-        self.people.insert(entry);
+        self.others.insert(entry);
         self.written.push(entry);
         if self.kept {
             let mut root: Value =
@@ -220,15 +220,15 @@ impl File {
         if self.half.is_some() {
             return;
         }
-        self.entries.clone_from(&self.people);
+        self.entries.clone_from(&self.others);
         self.old = true;
         if self.kept {
-            self.text = (!self.people.is_empty()).then(|| self.by_hand());
+            self.text = (!self.others.is_empty()).then(|| self.by_hand());
             self.version += 1;
         }
     }
 
-    /// A person saves half a file; `false`: that is so already.
+    /// An operator saves half a file; `false`: that is so already.
     pub(in crate::sim) fn half_written(&mut self) -> bool {
         if self.half.is_some() {
             return false;
@@ -239,8 +239,8 @@ impl File {
         true
     }
 
-    /// The person saves the rest.
-    pub(in crate::sim) fn mended(&mut self) {
+    /// The operator saves the rest.
+    pub(in crate::sim) fn saves_rest(&mut self) {
         if let Some(text) = self.half.take() {
             self.text = text;
             self.version += 1;
@@ -278,10 +278,10 @@ impl File {
         let left: Vec<&str> =
             workers.iter().map(String::as_str).filter(|host| theirs.contains(host)).collect();
         if left != theirs {
-            return Some(format!("people wrote {theirs:?}, and disabled.json has {left:?}"));
+            return Some(format!("operators wrote {theirs:?}, and disabled.json has {left:?}"));
         }
         (!theirs.is_empty() && root.get(NOTE) != Some(&json!("by hand")))
-            .then(|| format!("a key of people's is gone: {text}"))
+            .then(|| format!("a key of operators' is gone: {text}"))
     }
 }
 

@@ -71,10 +71,9 @@ fn one_holder_at_a_time_and_it_is_named() {
     assert_eq!(holder.run.as_deref(), Some("one"));
     assert_eq!(holder.process.state(), ProcessState::Alive);
     assert_eq!(holder_of(dir.path()), Some(holder.clone()));
-    let problem = holder.problem();
-    assert!(problem.message.contains(&format!("process {}", std::process::id())), "{problem}");
-    assert!(problem.message.contains("since 2026-11-23 00:15:00 UTC"), "{problem}");
-    assert!(problem.help.unwrap().contains("maand plan status one"));
+    let described = holder.describe();
+    assert!(described.contains(&format!("process {}", std::process::id())), "{described}");
+    assert!(described.contains("since 2026-11-23 00:15:00 UTC"), "{described}");
     held(RunLock::take_over(dir.path(), &record("two"), true));
     assert!(lock.is_held());
     drop(lock);
@@ -103,7 +102,7 @@ fn a_stopped_holder_loses_the_lock_to_a_take_over() {
         holder_of(dir.path()).is_some_and(|holder| holder.process.state() == ProcessState::Stopped)
     });
     let holder = held(RunLock::acquire(dir.path(), &record("two")));
-    assert!(holder.problem().help.unwrap().contains("--take-over"));
+    assert_eq!(holder.process.state(), ProcessState::Stopped);
     let lock = RunLock::take_over(dir.path(), &record("two"), false).unwrap();
     assert!(lock.is_held());
     assert_eq!(held(RunLock::acquire(dir.path(), &record("three"))).run.as_deref(), Some("two"));
@@ -114,7 +113,7 @@ fn a_stopped_holder_loses_the_lock_to_a_take_over() {
 }
 
 #[test]
-fn a_holder_elsewhere_needs_a_persons_word() {
+fn a_holder_elsewhere_needs_the_operators_word() {
     let dir = assert_fs::TempDir::new().unwrap();
     let mut elsewhere = record("one");
     elsewhere.process.host = "another.example".into();

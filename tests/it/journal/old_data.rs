@@ -69,7 +69,7 @@ fn version_1_is_read_without_being_migrated() {
     assert_eq!(version_of(dir.path()), 1);
     assert_eq!(reader.durations().unwrap()["disable"], [0]);
 
-    // Somebody migrates it while it is being read.
+    // Another process migrates it while it is being read.
     Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     assert_eq!(version_of(dir.path()), 2);
     is_whole(&reader);

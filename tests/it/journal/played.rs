@@ -63,7 +63,7 @@ pub(crate) fn boot_id(worker: u32, boot: u32) -> String {
 /// What the world says; the second worker of `w2` never comes back.
 fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
     let Lane::Worker(target) = order.lane else {
-        return Outcome::Ok { evidence: Evidence::Said { text: "3 jobs are well".into() } };
+        return Outcome::Ok { evidence: Evidence::note("3 jobs are well") };
     };
     let evidence = match &order.intent {
         Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
@@ -77,10 +77,10 @@ fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
             return Outcome::Failed { error };
         }
         Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
-        _ if matches!(graph.plan.steps[order.step as usize].kind, StepKind::Disable { .. }) => {
+        _ if matches!(graph.plan.steps[order.step.index()].kind, StepKind::Disable { .. }) => {
             Evidence::Disabled { own: vec![None], others: vec![] }
         }
-        _ => Evidence::Said { text: "done".into() },
+        _ => Evidence::note("done"),
     };
     Outcome::Ok { evidence }
 }

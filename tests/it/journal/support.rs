@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maand::bucket::{Disabled, Fleet, Host, Worker};
 use maand::engine::{AttemptId, ErrorKind, Evidence, Fact, HaltReason, Intent, Outcome, RunEnd, StepError};
-use maand::graph::{Lane, TargetIx};
+use maand::graph::{Lane, StepIx, TargetIx};
 use maand::journal::{RunHeader, StepKinds};
 
 pub(crate) fn worker(host: &str) -> Worker {
@@ -69,7 +69,7 @@ pub(crate) fn some_facts() -> Vec<Fact> {
         Fact::Issued {
             attempt: AttemptId(1),
             lane: Lane::Worker(one),
-            step: 0,
+            step: StepIx(0),
             intent: Intent::Do { repeat: false },
         },
         Fact::Finished {
@@ -81,12 +81,12 @@ pub(crate) fn some_facts() -> Vec<Fact> {
         Fact::Issued {
             attempt: AttemptId(2),
             lane: Lane::Worker(two),
-            step: 1,
+            step: StepIx(1),
             intent: Intent::Reboot { boot_id: "b0".into(), generation: 1 },
         },
         Fact::Finished { attempt: AttemptId(2), outcome: Outcome::Failed { error: error() } },
-        Fact::StepFailed { lane: Lane::Worker(two), step: 1, error: error() },
-        Fact::WorkerFailed { target: two, step: Some(1), error: error() },
+        Fact::StepFailed { lane: Lane::Worker(two), step: StepIx(1), error: error() },
+        Fact::WorkerFailed { target: two, step: Some(StepIx(1)), error: error() },
         Fact::Halted { reason: HaltReason::TooManyFailures { failed: 1, allowed: 0 } },
         Fact::Skipped { target: two, by: "me@here".into() },
         Fact::RunFinished { end: RunEnd::Failed },

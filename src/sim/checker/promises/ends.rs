@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::super::invariant::Invariant;
 use super::*;
 
 impl Checker {
@@ -12,18 +13,21 @@ impl Checker {
             HaltReason::TooManyFailures { failed, allowed } => {
                 let (now, most) = (self.failed_now(), self.graph.numbers().max_failures.value);
                 if (*failed, *allowed) != (now, most) || now <= most {
-                    self.breaks(13, format!("{reason:?}, and {now} have failed of {most}"));
+                    self.breaks(
+                        Invariant::FailureLimit,
+                        format!("{reason:?}, and {now} have failed of {most}"),
+                    );
                 }
             }
             HaltReason::LaneFailed { lane, step, .. } => {
                 if !self.told(*lane).failed.contains(step) {
-                    self.breaks(14, format!("{reason:?}, and it has not failed"));
+                    self.breaks(Invariant::LegalTransitions, format!("{reason:?}, and it has not failed"));
                 }
                 self.kept.halted_lane = Some((*lane, *step));
             }
             HaltReason::NobodyAdmissible { .. } => {
                 if self.lanes.values().any(|book| book.place == Place::Active) {
-                    self.breaks(16, format!("{reason:?}, and somebody is active"));
+                    self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and a worker is active"));
                 }
                 let open = self.wave.unwrap_or(0);
                 let free = self.graph.target_indices().find(|target| {
@@ -32,13 +36,16 @@ impl Checker {
                         && !self.is_held_back(at, *target, world)
                 });
                 if let Some(free) = free {
-                    self.breaks(16, format!("{reason:?}, and nothing holds {free:?} back"));
+                    self.breaks(
+                        Invariant::BoundedWaits,
+                        format!("{reason:?}, and nothing holds {free:?} back"),
+                    );
                 }
             }
         }
     }
 
-    /// With nobody active: whether something that time does not mend keeps a worker from starting.
+    /// With nobody active: whether something that time does not fix keeps a worker from starting.
     pub(super) fn is_held_back(&self, at: Millis, target: TargetIx, world: &World) -> bool {
         let rollout = &self.graph.plan.rollout;
         if let Some(window) = &rollout.window {
@@ -85,24 +92,30 @@ impl Checker {
 
     pub(super) fn ends(&mut self, end: RunEnd, world: &World) {
         if (end == RunEnd::Aborted) != self.kept.aborted.is_some() {
-            self.breaks(14, format!("the run ends as {end:?}, aborted: {:?}", self.kept.aborted));
+            self.breaks(
+                Invariant::LegalTransitions,
+                format!("the run ends as {end:?}, aborted: {:?}", self.kept.aborted),
+            );
         }
         if end == RunEnd::Aborted {
             return;
         }
         let (now, most) = (self.failed_now(), self.graph.numbers().max_failures.value);
         if now > most {
-            self.breaks(13, format!("the run goes to its end with {now} failures of {most}"));
+            self.breaks(Invariant::FailureLimit, format!("the run ends with {now} failures of {most}"));
         }
         if !self.book(Lane::After).satisfied.iter().all(|s| *s) {
-            self.breaks(4, "the run ends before all of `after`");
+            self.breaks(Invariant::PlanOrder, "the run ends before all of `after`");
         }
         let well = |(lane, book): (&Lane, &crate::sim::checker::Book)| {
             !matches!(lane, Lane::Worker(_)) || book.place == Place::Succeeded || book.left_alone
         };
         let well = self.lanes.iter().all(well) && world.file.marks().is_empty();
         if well != (end == RunEnd::Succeeded) {
-            self.breaks(6, format!("the run ends as {end:?}, and all is well: {well}"));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("the run ends as {end:?}, and all is well: {well}"),
+            );
         }
     }
 
@@ -111,7 +124,10 @@ impl Checker {
         let worker = self.worker(target);
         let marked = !world.file.marks().of_worker(worker).is_empty();
         if self.book(Lane::Worker(target)).place == Place::Succeeded && !marked {
-            self.breaks(6, format!("{target:?} is said to be left disabled, and is not"));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{target:?} is said to be left disabled, and is not"),
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! When a step is tried again, when it is given up, and what of a failed worker is undone. It must not know
 //! other workers.
 
+use super::super::super::invariant::Invariant;
 use super::*;
 
 impl Checker {
@@ -8,11 +9,11 @@ impl Checker {
         &mut self,
         at: Millis,
         lane: Lane,
-        step: u32,
+        step: StepIx,
         due: Millis,
-        reissue: Option<u32>,
+        reissue: Option<StepIx>,
     ) {
-        let plan_step = self.graph.steps(lane)[step as usize].clone();
+        let plan_step = self.graph.steps(lane)[step.index()].clone();
         let itself = matches!(plan_step.kind, StepKind::Reboot { .. });
         let told = self.told(lane);
         let last = told.last.get(&step).copied();
@@ -24,17 +25,23 @@ impl Checker {
         };
         if reissue != wanted {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} after {last:?} enters {reissue:?}, not {wanted:?}"),
             );
         }
         if let Some(Last::Known(kind)) = last
             && is_final(kind)
         {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again after {kind:?}"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is tried again after {kind:?}"),
+            );
         }
         if spent >= plan_step.retries.attempts || self.kept.aborted.is_some() {
-            self.breaks(16, format!("step {step} of {lane:?} is tried again after {spent} attempts"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is tried again after {spent} attempts"),
+            );
         }
         let whole = whole_delay(&plan_step.retries, spent);
         let bounds = match last {
@@ -45,7 +52,7 @@ impl Checker {
         if !bounds.contains(&(due - at)) {
             let after = due - at;
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("step {step} of {lane:?} is tried {after} ms after try {spent}: {bounds:?}"),
             );
         }
@@ -55,25 +62,31 @@ impl Checker {
     }
 
     /// Workers that failed together do not come back together: delays of the same length differ.
-    fn drawn(&mut self, whole: Millis, whose: (Lane, u32, u32), delay: Millis) {
+    fn drawn(&mut self, whole: Millis, whose: (Lane, StepIx, u32), delay: Millis) {
         let draws = self.kept.draws.entry(whole).or_default();
         draws.insert(whose, delay);
         let all_alike = draws.values().all(|other| *other == delay);
         let count = draws.len();
         if count >= ENOUGH_DRAWS && all_alike {
-            self.breaks(16, format!("{count} retries after {whole} ms all wait for {delay} ms"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("{count} retries after {whole} ms all wait for {delay} ms"),
+            );
         }
     }
 
-    pub(super) fn given_up(&mut self, lane: Lane, step: u32, kind: ErrorKind, ignored: bool) {
-        let plan_step = &self.graph.steps(lane)[step as usize];
+    pub(super) fn given_up(&mut self, lane: Lane, step: StepIx, kind: ErrorKind, ignored: bool) {
+        let plan_step = &self.graph.steps(lane)[step.index()];
         let attempts = plan_step.retries.attempts;
         if ignored != (plan_step.on_failure == OnStepFailure::Ignore) {
-            self.breaks(4, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
+            self.breaks(Invariant::PlanOrder, format!("step {step} of {lane:?} failed, ignored: {ignored}"));
         }
         let spent = self.told(lane).spent.get(&step).map_or(0, |(spent, _)| *spent);
         if spent < attempts && !is_final(kind) && self.kept.aborted.is_none() {
-            self.breaks(16, format!("step {step} of {lane:?} is given up after {spent} tries of {attempts}"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("step {step} of {lane:?} is given up after {spent} tries of {attempts}"),
+            );
         }
         if !ignored {
             self.told(lane).failed.insert(step);
@@ -83,11 +96,11 @@ impl Checker {
     pub(super) fn stuck(&mut self, target: TargetIx, kind: ErrorKind) {
         let told = self.kept.lanes.entry(Lane::Worker(target)).or_default();
         let Some((step, last)) = told.undo_issued.last() else { return };
-        let attempts = self.graph.plan.steps[*step as usize].retries.attempts;
+        let attempts = self.graph.plan.steps[step.index()].retries.attempts;
         let tries = told.undo_failures;
         if *last != Intent::UndoCommand && !is_final(kind) && tries < attempts {
             self.breaks(
-                16,
+                Invariant::BoundedWaits,
                 format!("the revert of {target:?} is given up after {tries} tries of {attempts}"),
             );
         }
@@ -98,7 +111,7 @@ impl Checker {
         let graph = std::sync::Arc::clone(&self.graph);
         let told = self.told(Lane::Worker(target));
         let wanted = told.was_issued.iter().filter_map(|step| {
-            let intent = match &graph.plan.steps[*step as usize].kind {
+            let intent = match &graph.plan.steps[step.index()].kind {
                 StepKind::Disable { .. } => Intent::UndoDeploy,
                 StepKind::Job { action, .. } if *action == crate::plan::JobAction::Stop => Intent::UndoStop,
                 StepKind::Run(command) | StepKind::Local(command)
@@ -112,7 +125,10 @@ impl Checker {
         });
         let missing = wanted.filter(|undo| !told.undo_done.contains(undo)).collect::<Vec<_>>();
         if !missing.is_empty() {
-            self.breaks(6, format!("{target:?} is reverted without {missing:?}"));
+            self.breaks(
+                Invariant::NothingLeftDisabled,
+                format!("{target:?} is reverted without {missing:?}"),
+            );
         }
         self.verified(target, world);
     }

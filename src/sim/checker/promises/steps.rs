@@ -3,26 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use super::super::super::invariant::Invariant;
 use super::*;
 
 impl Checker {
     /// Steps that contact everybody and whose turn it is.
-    pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, u32)> {
+    pub(super) fn pending(&self, at: Millis) -> BTreeSet<(Lane, StepIx)> {
         let mut pending = BTreeSet::new();
         for (lane, book) in &self.lanes {
-            let goes_on = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
-            if !matches!(lane, Lane::Worker(_)) || !goes_on {
+            let continues = book.place == Place::Active && !book.reverting && book.broke_at.is_none();
+            if !matches!(lane, Lane::Worker(_)) || !continues {
                 continue;
             }
             for (index, step) in self.graph.steps(*lane).iter().enumerate() {
-                let contacts = matches!(
-                    step.kind,
-                    StepKind::Deploy { .. }
-                        | StepKind::Job { .. }
-                        | StepKind::Health { .. }
-                        | StepKind::SyncCheck { .. }
-                );
-                let step = index as u32;
+                let contacts = uses_catalog(&step.kind);
+                let step = StepIx(index as u32);
                 let open = self.open.values().any(|(l, s, _)| l == lane && *s == step);
                 let later = book.due.get(&step).is_some_and(|due| *due > at);
                 let tried = self.kept.lanes.get(lane).is_some_and(|told| told.last.contains_key(&step));
@@ -56,44 +51,59 @@ impl Checker {
         true
     }
 
-    pub(super) fn may_begin(&mut self, lane: Lane, step: u32, undo: bool) {
+    pub(super) fn may_begin(&mut self, lane: Lane, step: StepIx, undo: bool) {
         if self.kept.interrupted {
-            self.breaks(20, format!("step {step} of {lane:?} begins after a signal"));
+            self.breaks(
+                Invariant::PauseAdmitsNobody,
+                format!("step {step} of {lane:?} begins after a signal"),
+            );
         }
         let failed = self.failed_now();
         match lane {
             Lane::Worker(_) => {
                 if !undo && self.book(lane).broke_at.is_some() {
-                    self.breaks(14, format!("step {step} of {lane:?} begins beside one that has failed"));
+                    self.breaks(
+                        Invariant::LegalTransitions,
+                        format!("step {step} of {lane:?} begins beside one that has failed"),
+                    );
                 }
             }
             Lane::Before | Lane::After => {
                 if failed > self.graph.numbers().max_failures.value {
-                    self.breaks(13, format!("step {step} of {lane:?} begins after {failed} failures"));
+                    self.breaks(
+                        Invariant::FailureLimit,
+                        format!("step {step} of {lane:?} begins after {failed} failures"),
+                    );
                 }
                 let open =
                     |book: &crate::sim::checker::Book| matches!(book.place, Place::Queued | Place::Active);
                 let workers = self.lanes.iter().filter(|(lane, _)| matches!(lane, Lane::Worker(_)));
                 if lane == Lane::After && workers.clone().any(|(_, book)| open(book)) {
-                    self.breaks(4, format!("step {step} of `after` begins before all workers have ended"));
+                    self.breaks(
+                        Invariant::PlanOrder,
+                        format!("step {step} of `after` begins before all workers have ended"),
+                    );
                 }
             }
         }
     }
 
-    pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: u32, intent: &Intent) {
+    pub(super) fn may_issue(&mut self, at: Millis, lane: Lane, step: StepIx, intent: &Intent) {
         self.may_begin(lane, step, intent.is_undo());
         let was_issued = self.told(lane).was_issued.contains(&step);
         match intent {
             Intent::Do { repeat } if *repeat != was_issued => {
-                self.breaks(3, format!("step {step} of {lane:?} says repeat: {repeat}"));
+                self.breaks(Invariant::IntentFirst, format!("step {step} of {lane:?} says repeat: {repeat}"));
             }
             Intent::Reboot { .. } => {
                 if self.exclusive && !self.away.contains(&lane) && !self.kept.pending.is_empty() {
                     let now = self.pending(at);
                     let waits = self.kept.pending.iter().find(|one| one.0 != lane && now.contains(one));
                     if let Some(waits) = waits.copied() {
-                        self.breaks(16, format!("{lane:?} goes away, and {waits:?} waits already"));
+                        self.breaks(
+                            Invariant::BoundedWaits,
+                            format!("{lane:?} goes away, and {waits:?} waits already"),
+                        );
                     }
                 }
                 self.told(lane).enter.retain(|_, reboot| *reboot != step);
@@ -102,7 +112,7 @@ impl Checker {
             Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
                 if let Some(reboot) = self.told(lane).enter.remove(&step) {
                     self.breaks(
-                        16,
+                        Invariant::BoundedWaits,
                         format!("{lane:?} waits again, and reboot {reboot} was not entered again"),
                     );
                 }
@@ -113,26 +123,41 @@ impl Checker {
                 let said = (not.clone(), *reboot_step, *reboot_issued);
                 let wanted = awaited.map_or((None, None, None), |(b0, r, i)| (Some(b0), Some(r), Some(i)));
                 if said != wanted {
-                    self.breaks(5, format!("step {step} of {lane:?} waits for {said:?}, not {wanted:?}"));
+                    self.breaks(
+                        Invariant::VerifiedBoot,
+                        format!("step {step} of {lane:?} waits for {said:?}, not {wanted:?}"),
+                    );
                 }
             }
             Intent::ReadBootId if self.told(lane).read.contains(&step) => {
-                self.breaks(2, format!("the boot id of step {step}, {lane:?}, is read again"));
+                self.breaks(
+                    Invariant::OneReboot,
+                    format!("the boot id of step {step}, {lane:?}, is read again"),
+                );
             }
             _ => {}
         }
         if intent.is_undo() {
             if !was_issued {
-                self.breaks(14, format!("{intent:?} of step {step}, {lane:?}, which never ran"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{intent:?} of step {step}, {lane:?}, which never ran"),
+                );
             }
             let first = self.told(lane).undo_issued.is_empty();
             let broke_at = self.book(lane).broke_at.filter(|broke| self.has_undo(*broke));
             if first && broke_at.is_some_and(|broke| broke != step) {
-                self.breaks(14, format!("{lane:?}: {step} is undone before {broke_at:?}, which failed"));
+                self.breaks(
+                    Invariant::LegalTransitions,
+                    format!("{lane:?}: {step} is undone before {broke_at:?}, which failed"),
+                );
             }
             let again = self.told(lane).undo_issued.contains(&(step, Intent::UndoCommand));
             if *intent == Intent::UndoCommand && again {
-                self.breaks(15, format!("the undo command of step {step}, {lane:?}, is run again"));
+                self.breaks(
+                    Invariant::UnknownIsNotSuccess,
+                    format!("the undo command of step {step}, {lane:?}, is run again"),
+                );
             }
             self.told(lane).undo_issued.push((step, intent.clone()));
         } else if *intent != Intent::ReadBootId {
@@ -140,8 +165,8 @@ impl Checker {
         }
     }
 
-    pub(super) fn has_undo(&self, step: u32) -> bool {
-        match &self.graph.plan.steps[step as usize].kind {
+    pub(super) fn has_undo(&self, step: StepIx) -> bool {
+        match &self.graph.plan.steps[step.index()].kind {
             StepKind::Disable { .. } => true,
             StepKind::Job { action, .. } => *action == crate::plan::JobAction::Stop,
             StepKind::Run(command) | StepKind::Local(command) => matches!(command.undo, Undo::Command(_)),
@@ -175,8 +200,9 @@ impl Checker {
             }
             return;
         }
-        let sends =
-            |(l, s, i): &&(Lane, u32, Intent)| *l == lane && *s == step && matches!(i, Intent::Reboot { .. });
+        let sends = |(l, s, i): &&(Lane, StepIx, Intent)| {
+            *l == lane && *s == step && matches!(i, Intent::Reboot { .. })
+        };
         let reboots = matches!(intent, Intent::Reboot { .. });
         let looks_only =
             matches!(self.kind(lane, step), StepKind::WaitForSsh { .. } | StepKind::Health { .. });

@@ -1,8 +1,9 @@
-//! Who starts when: nobody before his turn, and somebody as soon as all limits let him. It must not know what
+//! When workers start: none before its turn, and each as soon as all limits let it. It must not know what
 //! workers do.
 
 use std::collections::BTreeSet;
 
+use super::super::super::invariant::Invariant;
 use super::*;
 
 impl Checker {
@@ -10,14 +11,14 @@ impl Checker {
     /// workers of this run took.
     pub(super) fn in_turn(&mut self, at: Millis, target: TargetIx) {
         if self.kept.interrupted {
-            self.breaks(20, format!("{target:?} is admitted after a signal"));
+            self.breaks(Invariant::PauseAdmitsNobody, format!("{target:?} is admitted after a signal"));
         }
         let rollout = &self.graph.plan.rollout;
         let bound = !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some();
         let windowed = rollout.window.is_some();
         let first = self.queued_open();
         if !bound && first.is_some_and(|first| first < target) {
-            self.breaks(14, format!("{target:?} is admitted before {first:?}"));
+            self.breaks(Invariant::LegalTransitions, format!("{target:?} is admitted before {first:?}"));
         }
         let idle = !self.lanes.values().any(|book| book.place == Place::Active);
         let median = self.median();
@@ -28,7 +29,10 @@ impl Checker {
             let roomy =
                 |t: &Millis| self.window_left(*t).is_some_and(|left| median.is_none_or(|m| m <= left));
             if let Some(missed) = late.into_iter().find(roomy) {
-                self.breaks(16, format!("{target:?} starts at {at}, and could have at {missed}: {median:?}"));
+                self.breaks(
+                    Invariant::BoundedWaits,
+                    format!("{target:?} starts at {at}, and could have at {missed}: {median:?}"),
+                );
             }
         }
         self.told(Lane::Worker(target)).admitted_at = at;
@@ -36,7 +40,7 @@ impl Checker {
             && let (Some(median), Some(left)) = (median, self.window_left(at))
             && left < median
         {
-            self.breaks(1, format!("{target:?} starts {left} ms before the window closes"));
+            self.breaks(Invariant::Limits, format!("{target:?} starts {left} ms before the window closes"));
         }
     }
 
@@ -54,7 +58,7 @@ impl Checker {
         (closes > at).then_some(closes - at)
     }
 
-    /// At rest: somebody who could start has started.
+    /// At rest: a worker that could start has started.
     pub(in crate::sim) fn rested(&mut self, now: Millis, world: &World) {
         if self.exclusive {
             let held =
@@ -66,7 +70,10 @@ impl Checker {
             (None, _) => self.kept.startable_since = None,
             (Some(_), None) => self.kept.startable_since = Some(now),
             (Some(target), Some(since)) if now - since > SOON => {
-                self.breaks(16, format!("{target:?} could start since {} ms, and does not", now - since));
+                self.breaks(
+                    Invariant::BoundedWaits,
+                    format!("{target:?} could start since {} ms, and does not", now - since),
+                );
             }
             _ => {}
         }
@@ -81,7 +88,10 @@ impl Checker {
         let active = self.lanes.values().filter(|book| book.place == Place::Active).count() as u32;
         let full = self.graph.numbers().concurrency.as_ref().is_some_and(|limit| active >= limit.value);
         if let (false, Some(target)) = (full, self.queued_open()) {
-            self.breaks(16, format!("{target:?} could start beside {active}, and does not"));
+            self.breaks(
+                Invariant::BoundedWaits,
+                format!("{target:?} could start beside {active}, and does not"),
+            );
         }
     }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::super::invariant::Invariant;
 use super::ledger::Gone;
 use super::{Event, Round, Sim, StalledController};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{ControllerError, Ended, Input, Output};
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome};
-use crate::graph::{RolloutGraph, TargetSet};
+use crate::graph::{RolloutGraph, StepIx, TargetSet};
 use crate::plan::StepKind;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -84,7 +85,7 @@ impl Sim {
     }
 
     /// Tells the controller something: it commits, and what it hands out is carried out.
-    pub(in crate::sim) fn tell(&mut self, input: Input) {
+    pub(in crate::sim) fn commit_and_dispatch(&mut self, input: Input) {
         if self.leaving {
             return;
         }
@@ -105,12 +106,15 @@ impl Sim {
                 return self.falls(outputs);
             }
             Err(ControllerError::Ledger(Gone::Fenced)) => {
-                return self.checker.breaks(11, "the newest controller is refused by its journal");
-            }
-            Err(ControllerError::Broken(why)) => {
                 return self
                     .checker
-                    .breaks(14, format!("the engine refuses a fact of the controller: {why}"));
+                    .breaks(Invariant::OneController, "the newest controller is refused by its journal");
+            }
+            Err(ControllerError::Broken(why)) => {
+                return self.checker.breaks(
+                    Invariant::LegalTransitions,
+                    format!("the engine refuses a fact of the controller: {why}"),
+                );
             }
         }
         let mut rest = outputs.drain(..);
@@ -141,7 +145,7 @@ impl Sim {
         if self.wakes_at == Some(at) {
             self.wakes_at = None;
         }
-        self.tell(Input::Tick);
+        self.commit_and_dispatch(Input::Tick);
         self.set_wake();
     }
 
@@ -169,8 +173,9 @@ impl Sim {
             _ => None,
         });
         let boot_id = "invented".to_owned();
-        let disables =
-            |lane, step: u32| matches!(self.graph.steps(lane)[step as usize].kind, StepKind::Disable { .. });
+        let disables = |lane, step: StepIx| {
+            matches!(self.graph.steps(lane)[step.index()].kind, StepKind::Disable { .. })
+        };
         match issued {
             Some((_, _, Intent::ReadBootId)) => Evidence::BootId { boot_id },
             Some((_, _, Intent::Reboot { .. })) => Evidence::Departed,
@@ -178,7 +183,7 @@ impl Sim {
             Some((lane, step, Intent::Do { .. })) if disables(lane, step) => {
                 Evidence::Disabled { own: vec![None], others: Vec::new() }
             }
-            _ => Evidence::Said { text: "done".to_owned() },
+            _ => Evidence::note("done"),
         }
     }
 
@@ -204,7 +209,7 @@ impl Sim {
             }
             Output::GiveUp => {}
             Output::End(Ended::Idle(_)) => self.leaving = true,
-            // It ends in the middle, and somebody resumes it.
+            // It ends in the middle, and an operator resumes it.
             Output::End(Ended::ForcedStop(_)) => self.crash(),
         }
     }
@@ -242,6 +247,6 @@ impl Sim {
             }
             unavailable.retain(|(worker, _)| !skipped[worker.0 as usize]);
         }
-        self.tell(Input::Observed { jobs, unavailable });
+        self.commit_and_dispatch(Input::Observed { jobs, unavailable });
     }
 }

@@ -1,0 +1,279 @@
+//! The rules of the loop as examples. Each rule says whether a loop keeps it: the real one does, and one with a
+//! fault that concerns the rule does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::LoopFault;
+use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output};
+use crate::bucket::{JobIx, WorkerIx};
+use crate::engine::{
+    AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, RunState, RunStatus, Timer,
+};
+use crate::graph::testing::{budget, command, compiled, fleet, plan, step, worker};
+use crate::graph::{Lane, StepIx, TargetIx};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Step, StepKind};
+
+fn pause(id: &str, seconds: u64) -> Step {
+    step(id, StepKind::Pause { duration: Duration::from_secs(seconds) }, &[])
+}
+
+/// A loop that has begun a run of some workers, all at once, each with one command.
+struct Case<L: Ledger> {
+    controller: Controller<L>,
+    now: Millis,
+    /// What was handed out last.
+    outputs: Vec<Output>,
+}
+
+impl Case<MemoryLedger> {
+    fn new(workers: u32, fault: Option<LoopFault>, edit: impl FnOnce(&mut Plan)) -> Self {
+        Self::begun(workers, MemoryLedger::default(), true, fault, edit).0
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.controller.ledger().facts.iter().map(|(_, fact)| fact)
+    }
+
+    fn ask(&mut self, n: i64, verb: Control) {
+        let request = Request { n, verb, by: "operator@desk".to_owned(), at: self.now };
+        self.controller.ledger_mut().requests.push(request);
+    }
+}
+
+impl<L: Ledger> Case<L> {
+    /// `false`: the ledger did not take the beginning.
+    fn begun(
+        workers: u32,
+        ledger: L,
+        interactive: bool,
+        fault: Option<LoopFault>,
+        edit: impl FnOnce(&mut Plan),
+    ) -> (Self, bool) {
+        let mut plan = plan();
+        plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Percent(100));
+        plan.steps = vec![command("upgrade")];
+        edit(&mut plan);
+        let hosts = (1..=workers).map(|at| worker(&format!("w{at}"), &["api"], &[]));
+        let graph = Arc::new(compiled(&plan, &fleet(hosts.collect(), &["api"])));
+        let run = RunState::new(graph, Options { exclusive_catalog: false, time_scale: 1 });
+        let controller = Controller::new(run, ledger, interactive).broken(fault);
+        let mut case = Self { controller, now: 0, outputs: Vec::new() };
+        let ready = |at| Check::Ready { boot_id: format!("boot-{at}"), state_dir: "/state".to_owned() };
+        let facts = vec![
+            Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 },
+            Fact::Preflight { checks: (1..=workers).map(ready).collect() },
+        ];
+        let taken = case.told(Input::Begin { facts, in_doubt: None }).is_ok();
+        (case, taken)
+    }
+
+    fn told(&mut self, input: Input) -> Result<(), ControllerError<L::Error>> {
+        self.outputs.clear();
+        self.controller.handle(self.now, input, &mut self.outputs)
+    }
+
+    fn succeeds(&mut self, attempt: u64) -> bool {
+        let (attempt, outcome) = (AttemptId(attempt), Outcome::noted("done"));
+        self.told(Input::Finished { attempt, outcome }).is_ok()
+    }
+
+    fn ended(&self) -> Option<&Ended> {
+        self.outputs.iter().find_map(|output| match output {
+            Output::End(ended) => Some(ended),
+            _ => None,
+        })
+    }
+}
+
+/// The real loop keeps the rule, and each of these does not.
+#[track_caller]
+fn only_broken_by(rule: impl Fn(Option<LoopFault>) -> bool, faults: &[LoopFault]) {
+    assert!(rule(None), "the loop does not keep its rule");
+    for fault in faults {
+        assert!(!rule(Some(*fault)), "{fault:?} is not noticed");
+    }
+}
+
+/// A ledger on a disk that is full from the first intent on.
+#[derive(Default)]
+struct FullDisk(MemoryLedger);
+
+impl Ledger for FullDisk {
+    type Error = &'static str;
+
+    fn append(&mut self, at: Millis, facts: Vec<Fact>, answers: Option<i64>) -> Result<(), Self::Error> {
+        if facts.iter().any(|fact| matches!(fact, Fact::Issued { .. })) {
+            return Err("the disk is full");
+        }
+        self.0.append(at, facts, answers).map_err(|never| match never {})
+    }
+
+    fn pending_requests(&mut self) -> Result<Vec<Request>, Self::Error> {
+        Ok(Vec::new())
+    }
+
+    fn refuse(&mut self, _: i64, _: Millis, _: &str) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_handed_out_that_is_not_durable() {
+    let rule = |fault| {
+        let (case, taken) = Case::begun(3, FullDisk::default(), true, fault, |_| {});
+        !taken && case.outputs.is_empty()
+    };
+    only_broken_by(rule, &[LoopFault::DispatchBeforeCommit]);
+}
+
+#[test]
+fn what_is_handed_out_was_stored_just_before() {
+    let case = Case::new(3, None, |_| {});
+    let executed = case.outputs.iter().filter_map(|output| match output {
+        Output::Execute(spec) => Some(spec.attempt),
+        _ => None,
+    });
+    let issued = case.facts().filter_map(|fact| match fact {
+        Fact::Issued { attempt, .. } => Some(*attempt),
+        _ => None,
+    });
+    let executed: Vec<_> = executed.collect();
+    assert_eq!(executed, issued.collect::<Vec<_>>());
+    assert_eq!(executed.len(), 3);
+}
+
+#[test]
+fn the_first_signal_is_stored_and_the_second_gives_all_up() {
+    let rule = |fault| {
+        let mut case = Case::new(2, fault, |_| {});
+        assert!(case.told(Input::Signal { name: "SIGINT" }).is_ok());
+        let heard = matches!(case.facts().last(), Some(Fact::Interrupted { by }) if by == "SIGINT");
+        assert_eq!(case.ended(), None, "attempts in flight are waited for");
+        let stored = case.facts().count();
+        assert!(case.told(Input::Signal { name: "SIGINT" }).is_ok());
+        let first = StepIx(0);
+        let in_flight = [0, 1].map(|target| (Lane::Worker(TargetIx(target)), first)).to_vec();
+        assert_eq!(case.outputs, [Output::GiveUp, Output::End(Ended::ForcedStop(in_flight))]);
+        assert_eq!(case.facts().count(), stored, "a resume looks: nothing is claimed about them");
+        heard
+    };
+    only_broken_by(rule, &[LoopFault::SignalIgnored]);
+}
+
+#[test]
+fn a_request_is_answered_once() {
+    let rule = |fault| {
+        let mut case = Case::new(1, fault, |_| {});
+        case.ask(1, Control::Pause { reason: Some("lunch".to_owned()) });
+        if case.told(Input::Requests).and_then(|()| case.told(Input::Requests)).is_err() {
+            return false;
+        }
+        let paused = case.facts().filter(|fact| matches!(fact, Fact::Paused { .. })).count();
+        paused == 1 && case.controller.ledger().requests.is_empty()
+    };
+    only_broken_by(rule, &[LoopFault::RequestAppliedTwice, LoopFault::RequestLost]);
+}
+
+#[test]
+fn a_request_that_cannot_be_carried_out_is_refused_with_the_reason() {
+    let mut case = Case::new(1, None, |_| {});
+    case.ask(7, Control::Retry { host: "w9".to_owned() });
+    case.ask(8, Control::Retry { host: "w1".to_owned() });
+    let before = case.controller.run().clone();
+    assert!(case.told(Input::Requests).is_ok());
+    let refused = &case.controller.ledger().refused;
+    assert_eq!(refused[0], (7, "w9 is no worker of this run".to_owned()));
+    assert_eq!(refused[1].0, 8, "it has not failed");
+    assert!(case.controller.ledger().requests.is_empty() && *case.controller.run() == before);
+}
+
+#[test]
+fn timers_fire_in_their_order_and_not_early() {
+    let rule = |fault| {
+        let mut case = Case::new(1, fault, |plan| plan.steps = vec![pause("long", 21), pause("short", 9)]);
+        if case.controller.next_wake() != Some(9_000) {
+            return false;
+        }
+        case.now = 8_999;
+        assert!(case.told(Input::Tick).is_ok());
+        assert!(!case.facts().any(|fact| matches!(fact, Fact::Due { .. })), "it is too early");
+        case.now = 30_000;
+        assert!(case.told(Input::Tick).is_ok());
+        let fired = case.facts().filter_map(|fact| match fact {
+            Fact::Due { timer: Timer::Gate { step, .. } } => Some(*step),
+            _ => None,
+        });
+        fired.collect::<Vec<_>>() == [StepIx(1), StepIx(0)]
+    };
+    only_broken_by(rule, &[LoopFault::TimerForgotten, LoopFault::AllTimersForgotten]);
+}
+
+#[test]
+fn the_loop_ends_when_nothing_is_left_to_wait_for() {
+    let rule = |fault| {
+        let mut case = Case::new(2, fault, |_| {});
+        let early = case.ended().is_some();
+        assert!(case.succeeds(1) && case.succeeds(2));
+        !early && matches!(case.ended(), Some(Ended::Idle(RunStatus::Finished(_))))
+    };
+    only_broken_by(rule, &[LoopFault::EndsEarly]);
+}
+
+#[test]
+fn an_approval_is_waited_for_only_where_an_operator_sits() {
+    let ended = |interactive| {
+        let (case, _) = Case::begun(1, MemoryLedger::default(), interactive, None, |plan| {
+            plan.steps = vec![step("approve", StepKind::Approve { message: None }, &[])];
+            plan.steps[0].timeout = None;
+        });
+        case.ended().cloned()
+    };
+    assert_eq!(ended(true), None);
+    assert!(matches!(ended(false), Some(Ended::Idle(RunStatus::WaitsForOperator { .. }))));
+}
+
+#[test]
+fn every_outcome_is_stored_and_told() {
+    let rule = |fault| {
+        let mut case = Case::new(4, fault, |_| {});
+        assert!((1..=3).all(|attempt| case.succeeds(attempt)));
+        case.facts().filter(|fact| matches!(fact, Fact::Finished { .. })).count() == 3
+    };
+    only_broken_by(rule, &[LoopFault::OutcomeDropped]);
+}
+
+#[test]
+fn a_stale_outcome_is_stored_and_changes_nothing() {
+    let mut case = Case::new(2, None, |_| {});
+    assert!(case.succeeds(1));
+    let (before, stored) = (case.controller.run().clone(), case.facts().count());
+    assert!(case.succeeds(1));
+    assert_eq!(case.facts().count(), stored + 1);
+    assert!(*case.controller.run() == before && case.outputs.is_empty());
+}
+
+#[test]
+fn a_worker_that_was_down_during_a_round_counts_as_not_seen() {
+    let rule = |fault| {
+        let two_down = BudgetBound::MaxUnavailable(Amount::Count(2));
+        let mut case = Case::new(4, fault, |plan| plan.rollout.budgets = vec![budget("api", two_down)]);
+        let seen = |unavailable| Input::Observed { jobs: vec![JobIx(0)], unavailable };
+        assert!(case.told(seen(Vec::new())).is_ok());
+        let active: Vec<TargetIx> = case.controller.run().active().iter().collect();
+        assert_eq!(active, [TargetIx(0), TargetIx(1)]);
+        // The look is too old for the next worker: another round begins, while w2 is down.
+        case.now = 60_000;
+        assert!(case.succeeds(1));
+        assert!(matches!(&case.outputs[..], [Output::Observe { skip, .. }] if skip.contains(TargetIx(1))));
+        // It is up again when the round ends, and was not looked at.
+        assert!(case.succeeds(2));
+        assert!(case.told(seen(Vec::new())).is_ok());
+        let last = case.facts().filter_map(|fact| match fact {
+            Fact::Observed { unavailable, .. } => Some(unavailable.clone()),
+            _ => None,
+        });
+        last.last() == Some(vec![(WorkerIx(1), JobIx(0))])
+    };
+    only_broken_by(rule, &[LoopFault::DisturbedCountAsSeen]);
+}
