@@ -109,7 +109,6 @@ fn leaves(tree: &UseTree, before: &[String], found: &mut Vec<(Vec<String>, Strin
             let path = if name.ident == "self" { before.to_vec() } else { with(name.ident.to_string()) };
             found.push((path, name.rename.to_string()));
         }
-        _ => {}
     }
 }
 
