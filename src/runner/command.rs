@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
+use crate::os::process_group;
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 use crate::ssh::{Cancel, Captured, Stream};
 
@@ -19,8 +20,8 @@ use super::deployer::said;
 use super::mask::{MaskedStream, masked};
 use super::reboot::users_script;
 
-/// So much of the end of a command's output is kept for its error, of which some lines are shown.
-const ERROR_BYTES: usize = 32 * 1024;
+/// A command that is given up gets this long to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// As much as a pipe holds: fewer, larger reads.
 const PIPE: usize = 64 * 1024;
@@ -220,7 +221,6 @@ fn spawn(
         .process_group(0)
         .spawn()
         .map_err(|error| broken("bash cannot be started", error))?;
-    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let kept = Arc::new(Mutex::new(Captured::default()));
     let streams: Vec<Box<dyn Read + Send>> = [
         child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
@@ -237,63 +237,25 @@ fn spawn(
                 let mut masked = MaskedStream::new(&environment.secrets);
                 while let Ok(read @ 1..) = stream.read(&mut buffer) {
                     masked.push(&buffer[..read], &mut |bytes| sink(bytes));
-                    keep(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &buffer[..read]);
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).keep_last(&buffer[..read]);
                 }
                 masked.end(&mut |bytes| sink(bytes));
             });
         }
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Ok(Some(status)),
-                Ok(None) => {}
-                Err(error) => break Err(broken("waiting for a command", error)),
-            }
+        let mut cut = false;
+        while !process_group::has_ended(&child) {
             if Instant::now() >= until || cancel.is_cancelled() {
-                end_group(group, &mut child);
-                break Ok(None);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        .inspect(|_| {
-            // A background process that kept the pipes would keep the readers: it ends with the step.
-            if let Some(group) = group {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-        })
-    })?;
-    let output = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Ended { code: status.and_then(|status| status.code()), output })
-}
-
-fn end_group(group: Option<rustix::process::Pid>, child: &mut std::process::Child) {
-    if let Some(group) = group {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
-        for _ in 0..100 {
-            if matches!(child.try_wait(), Ok(Some(_))) {
+                cut = true;
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-    let _ = child.wait();
-}
-
-/// Keeps the last part: errors come at the end. It is cut when it has grown to twice what is kept, so that a
-/// byte is moved once at most.
-fn keep(kept: &mut Captured, bytes: &[u8]) {
-    let bytes = if bytes.len() > ERROR_BYTES {
-        kept.dropped += (bytes.len() - ERROR_BYTES) as u64;
-        &bytes[bytes.len() - ERROR_BYTES..]
-    } else {
-        bytes
-    };
-    if kept.bytes.len() + bytes.len() > 2 * ERROR_BYTES {
-        let over = kept.bytes.len() + bytes.len() - ERROR_BYTES;
-        kept.bytes.drain(..over);
-        kept.dropped += over as u64;
-    }
-    kept.bytes.extend_from_slice(bytes);
+        // A background process that kept the pipes would keep the readers: it ends with the step.
+        let status = process_group::end(&mut child, if cut { GRACE } else { Duration::ZERO });
+        status.map(|status| (!cut).then_some(status)).map_err(|error| broken("waiting for a command", error))
+    })?;
+    let output = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Ended { code: status.and_then(|status| status.code()), output })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use ssh2::Channel;
 use super::frame::{Framed, KILL_AFTER, Mark, NotRun, Scanner, deadline_secs};
 use super::socket::TICK;
 use super::wire::{Wire, code, code_of};
-use super::{Cancel, Captured, OUTPUT_KEPT, OutputSink, Script, Stream, UnknownWhy};
+use super::{Cancel, Captured, OutputSink, Script, Stream, UnknownWhy};
 
 /// The worker ends the script at its deadline by itself; its trailer may take this much longer.
 const TRAILER_GRACE: Duration = Duration::from_millis(KILL_AFTER * 1000 + 1500);
@@ -167,7 +167,8 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
         for (stream, rest) in
             [(Stream::Stdout, self.scanner.rest()), (Stream::Stderr, self.stderr_scanner.rest())]
         {
-            keep(if stream == Stream::Stdout { &mut self.stdout } else { &mut self.stderr }, &rest);
+            let captured = if stream == Stream::Stdout { &mut self.stdout } else { &mut self.stderr };
+            keep(captured, &rest, self.script.users_own);
             if let Some(sink) = &mut self.sink
                 && !rest.is_empty()
             {
@@ -272,11 +273,12 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
     fn take(&mut self, stream: Stream, n: usize) {
         let chunk = std::mem::take(&mut self.buffer);
         let (stdout, stderr, sink) = (&mut self.stdout, &mut self.stderr, &mut self.sink);
+        let users_own = self.script.users_own;
         let mut pass = |bytes: &[u8]| {
             if bytes.is_empty() {
                 return;
             }
-            keep(if stream == Stream::Stdout { stdout } else { stderr }, bytes);
+            keep(if stream == Stream::Stdout { stdout } else { stderr }, bytes, users_own);
             if let Some(sink) = sink {
                 sink(stream, bytes);
             }
@@ -352,8 +354,6 @@ fn would_block(code: i32) -> bool {
     code == code::EAGAIN || code == code::BAD_USE
 }
 
-fn keep(captured: &mut Captured, bytes: &[u8]) {
-    let room = OUTPUT_KEPT.saturating_sub(captured.bytes.len()).min(bytes.len());
-    captured.bytes.extend_from_slice(&bytes[..room]);
-    captured.dropped += (bytes.len() - room) as u64;
+fn keep(captured: &mut Captured, bytes: &[u8], users_own: bool) {
+    if users_own { captured.keep_last(bytes) } else { captured.keep_first(bytes) }
 }

@@ -94,16 +94,41 @@ pub struct Script {
 /// Output of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// The first bytes, at most [`OUTPUT_KEPT`].
+    /// Of a script of ours the first bytes, at most [`OUTPUT_KEPT`]; of a command of the user's own the last ones,
+    /// at least [`OUTPUT_TAIL`] where there were so many: errors come at the end.
     pub bytes: Vec<u8>,
     /// How many more there were.
     pub dropped: u64,
 }
 
-/// So much of each stream is kept; the rest is drained and counted.
+/// So much of each stream of a script of ours is kept; the rest is drained and counted.
 pub const OUTPUT_KEPT: usize = 1024 * 1024;
 
+/// So much of the end of each stream of a user's own command is kept: what an error shows is a part of it, and
+/// hundreds of commands may print at once.
+pub const OUTPUT_TAIL: usize = 32 * 1024;
+
 impl Captured {
+    /// Keeps the beginning.
+    pub fn keep_first(&mut self, bytes: &[u8]) {
+        let room = OUTPUT_KEPT.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend_from_slice(&bytes[..room]);
+        self.dropped += (bytes.len() - room) as u64;
+    }
+
+    /// Keeps the end. It is cut when it has grown to twice what is kept, so that a byte is moved once at most.
+    pub fn keep_last(&mut self, bytes: &[u8]) {
+        let over = bytes.len().saturating_sub(OUTPUT_TAIL);
+        let bytes = &bytes[over..];
+        self.dropped += over as u64;
+        if self.bytes.len() + bytes.len() > 2 * OUTPUT_TAIL {
+            let over = self.bytes.len() + bytes.len() - OUTPUT_TAIL;
+            self.bytes.drain(..over);
+            self.dropped += over as u64;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// As text, invalid UTF-8 replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()

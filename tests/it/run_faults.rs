@@ -135,6 +135,24 @@ fn slow_shutdown_slow_boot_and_nologin_are_waited_for() {
 }
 
 #[test]
+fn a_worker_whose_login_takes_three_seconds_settles() {
+    let Some(bench) = RunBench::new(1) else { return };
+    bench.fleet.set(0, Fault::SlowLoginSecs(3));
+    let plan = bench.own_plan(
+        "version: 1
+name: slow
+steps:
+  - reboot: {down_within: 1m}
+  - wait_for_ssh: {settle: 4s}
+    timeout: 1m
+",
+    );
+    let boots = bench.boots();
+    bench.expect(0, &["plan", "apply", &plan, "--yes"]);
+    assert_eq!(bench.boots(), [boots[0] + 1]);
+}
+
+#[test]
 fn a_changed_host_key_stops_that_worker_at_once() {
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 1);

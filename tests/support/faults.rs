@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     BootSecs(u32),
     /// After a boot only root may log in for so long.
     NologinSecs(u32),
+    /// root's shell takes so long to begin.
+    SlowLoginSecs(u32),
     /// The next reboot is its last ([`super::Fleet::plug`] revives it).
     NeverBack,
     /// `reboot` answers, and nothing happens.
@@ -35,7 +37,7 @@ impl Fault {
         match self {
             Self::Healthy => {
                 let all = ["shutdown-secs", "boot-secs", "nologin-secs", "never-back", "ignore-reboot"];
-                for name in all.into_iter().chain(["new-host-key", "no-make", "sudo"]) {
+                for name in all.into_iter().chain(["new-host-key", "no-make", "sudo", "root/.bashrc"]) {
                     let _ = fs::remove_file(folder.join(name));
                 }
                 let sudo = folder.join("bin/sudo");
@@ -45,6 +47,7 @@ impl Fault {
             }
             Self::ShutdownSecs(secs) => put("shutdown-secs", secs.to_string()),
             Self::BootSecs(secs) => put("boot-secs", secs.to_string()),
+            Self::SlowLoginSecs(secs) => put("root/.bashrc", format!("sleep {secs}\n")),
             Self::NologinSecs(secs) => put("nologin-secs", secs.to_string()),
             Self::NeverBack => put("never-back", String::new()),
             Self::IgnoreReboot => put("ignore-reboot", String::new()),
