@@ -17,7 +17,7 @@ test-rules:
 
 # Some tests by a part of their names, for example: just test journal::
 test *FILTER:
-    cargo nextest run --locked "$@" || cargo test --locked -- "$@"
+    cargo test --locked "$@"
 
 # All tests, as in CI; installs what is missing where it may.
 test-all *FILTER:
@@ -97,6 +97,10 @@ bench-overhead WORKERS='5':
 # Memory while WORKERS are waited for at once (root on Linux).
 bench-waiting WORKERS='1000' SECONDS='20':
     benches/waiting.sh {{WORKERS}} {{SECONDS}}
+
+# What output costs the controller: WORKERS that print at once, GIB GiB from one command (root on Linux).
+bench-output WORKERS='500' GIB='4':
+    benches/output.sh {{WORKERS}} {{GIB}}
 
 # Time and memory of a rehearsal.
 bench-rehearsal WORKERS='50' CONCURRENCY='10' SPEED='2':

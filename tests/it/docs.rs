@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::layering::PURE;
@@ -188,6 +189,30 @@ fn recipes_that_are_named_exist_and_set_what_is_read() {
             assert!(!picks_nothing(filter.trim_end_matches("::")), "no test is called `{filter}`: {line}");
         }
     }
+}
+
+/// What else would be known to its author only.
+#[test]
+fn every_switch_of_a_test_and_every_script_has_a_recipe() {
+    let switches = ["MAAND_SIM_", "MAAND_UPDATE_", "UPDATE_", "MAAND_CRASH_SWEEP", "MAAND_TEST_WRITE_"];
+    let justfile = text(&root().join("justfile"));
+    let mut sources = Vec::new();
+    files(&root().join("src"), &["rs"], &mut sources);
+    files(&root().join("tests"), &["rs"], &mut sources);
+    sources.retain(|path| !path.ends_with("tests/it/docs.rs"));
+    let mut wanted = BTreeSet::new();
+    for source in &sources {
+        let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let is_switch = |word: &&str| switches.iter().any(|switch| word.starts_with(switch));
+        wanted.extend(text(source).split('"').filter(is_name).filter(is_switch).map(str::to_owned));
+    }
+    assert!(wanted.len() > 8, "{wanted:?}");
+    let mut scripts = Vec::new();
+    files(&root().join("benches"), &["sh"], &mut scripts);
+    scripts.retain(|script| fs::metadata(script).unwrap().permissions().mode() & 0o111 != 0);
+    wanted.extend(scripts.iter().map(|script| script.file_name().unwrap().to_str().unwrap().to_owned()));
+    wanted.retain(|name| !justfile.contains(name));
+    assert!(wanted.is_empty(), "no recipe for {wanted:?}");
 }
 
 #[test]
