@@ -56,19 +56,19 @@ sim-trace:
 
 # Prints the hash of each seed below COUNT, so that two versions can be compared with diff.
 sim-traces COUNT='6000':
-    MAAND_SIM_TRACES={{COUNT}} cargo test --locked --release --test it sim::traces -- --nocapture
+    MAAND_SIM_TRACES={{ COUNT }} cargo test --locked --release --test it sim::traces -- --nocapture
 
 # Replays what a failing seed has printed: just sim-replay 'seed=..,salt=..'
 sim-replay LINE:
-    MAAND_SIM_REPLAY='{{LINE}}' cargo test --locked --test it sim::replay -- --nocapture
+    MAAND_SIM_REPLAY='{{ LINE }}' cargo test --locked --test it sim::replay -- --nocapture
 
 # Fresh seeds for so many seconds, optimised.
 sim-long SECONDS='3600':
-    MAAND_SIM_SECONDS={{SECONDS}} cargo test --locked --release --test it sim::fresh -- --nocapture
+    MAAND_SIM_SECONDS={{ SECONDS }} cargo test --locked --release --test it sim::fresh -- --nocapture
 
 # RUNS seeds from SEED on.
 sim-seeds SEED RUNS='1000':
-    MAAND_SIM_SEED={{SEED}} MAAND_SIM_RUNS={{RUNS}} cargo test --locked --release --test it sim::fresh -- --nocapture
+    MAAND_SIM_SEED={{ SEED }} MAAND_SIM_RUNS={{ RUNS }} cargo test --locked --release --test it sim::fresh -- --nocapture
 
 # Every pair of crashes of a small run, not only a sample.
 sim-sweep:
@@ -76,7 +76,7 @@ sim-sweep:
 
 # How near admission comes to the shortest time, on COUNT fleets.
 sim-paces COUNT='1000':
-    MAAND_SIM_PACES={{COUNT}} cargo test --locked --release --test it sim::auto -- --nocapture
+    MAAND_SIM_PACES={{ COUNT }} cargo test --locked --release --test it sim::auto -- --nocapture
 
 # Kills the real binary at every durability point, and at pairs of them (root on Linux, long).
 crash-sweep:
@@ -88,27 +88,27 @@ write-old-journal:
 
 # One of the micro-benchmarks: catalog, graph, journal, plan, sim.
 bench NAME:
-    cargo bench --locked --bench {{NAME}}
+    cargo bench --locked --bench {{ NAME }}
 
 # What a plan adds to the time that WORKERS hosts need for their reboots (root on Linux).
 bench-overhead WORKERS='5':
-    benches/overhead.sh {{WORKERS}}
+    benches/overhead.sh {{ WORKERS }}
 
 # Memory while WORKERS are waited for at once (root on Linux).
 bench-waiting WORKERS='1000' SECONDS='20':
-    benches/waiting.sh {{WORKERS}} {{SECONDS}}
+    benches/waiting.sh {{ WORKERS }} {{ SECONDS }}
 
 # What output costs the controller: WORKERS that print at once, GIB GiB from one command (root on Linux).
 bench-output WORKERS='500' GIB='4':
-    benches/output.sh {{WORKERS}} {{GIB}}
+    benches/output.sh {{ WORKERS }} {{ GIB }}
 
 # Time and memory of a rehearsal.
 bench-rehearsal WORKERS='50' CONCURRENCY='10' SPEED='2':
-    benches/rehearsal.sh {{WORKERS}} {{CONCURRENCY}} {{SPEED}}
+    benches/rehearsal.sh {{ WORKERS }} {{ CONCURRENCY }} {{ SPEED }}
 
 # `maand run_command` against a bare libssh2 client and OpenSSH, on WORKERS servers (root on Linux).
 bench-run-command WORKERS='50' ROUNDS='5':
-    benches/run_command.sh {{WORKERS}} {{ROUNDS}}
+    benches/run_command.sh {{ WORKERS }} {{ ROUNDS }}
 
 # Random bytes as plans, until something breaks (needs cargo-fuzz and a nightly toolchain).
 fuzz *ARGS:
