@@ -120,6 +120,21 @@ pub enum RebootEnd<E> {
     Failed(E),
 }
 
+impl<E> RebootEnd<E> {
+    /// The same with another kind of error.
+    pub fn map_error<F>(self, map: impl Fn(E) -> F) -> RebootEnd<F> {
+        match self {
+            Self::Rebooted { boot_id } => RebootEnd::Rebooted { boot_id },
+            Self::Departed => RebootEnd::Departed,
+            Self::NotNeeded => RebootEnd::NotNeeded,
+            Self::NotRebooted => RebootEnd::NotRebooted,
+            Self::Unchanged(error) => RebootEnd::Unchanged(map(error)),
+            Self::Unanswered(error) => RebootEnd::Unanswered(map(error)),
+            Self::Failed(error) => RebootEnd::Failed(map(error)),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum State<E> {
     Comparing(CompareMode),

@@ -82,6 +82,25 @@ pub enum NotYet<E> {
     },
 }
 
+impl<E> Return<E> {
+    /// The same with another kind of error.
+    pub fn map_error<F>(self, map: impl Fn(E) -> F) -> Return<F> {
+        match self {
+            Self::Back { boot_id } => Return::Back { boot_id },
+            Self::NotRebooted { boot_id, since } => Return::NotRebooted { boot_id, since },
+            Self::CrashLoop { first, then } => Return::CrashLoop { first, then },
+            Self::Failed(error) => Return::Failed(map(error)),
+            Self::TimedOut { last } => Return::TimedOut {
+                last: last.map(|last| match last {
+                    NotYet::Unseen(error) => NotYet::Unseen(map(error)),
+                    NotYet::OldBoot { boot_id, since } => NotYet::OldBoot { boot_id, since },
+                    NotYet::Unsettled { why } => NotYet::Unsettled { why },
+                }),
+            },
+        }
+    }
+}
+
 /// Ways in which the watch can be broken on purpose, to show that the simulator's checks notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InjectedWatchFault {

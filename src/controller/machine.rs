@@ -178,18 +178,18 @@ impl<L: Ledger> Controller<L> {
         // Who was down during the round, and is not any more, was not looked at since.
         let graph = self.run.graph();
         let active = self.run.active();
-        let missed: Vec<WorkerIx> = self
-            .disturbed
-            .iter()
-            .filter(|target| !active.contains(*target))
-            .map(|target| graph.target(target).worker)
-            .collect();
-        if !missed.is_empty() && !self.is_broken(LoopFault::DisturbedCountAsSeen) {
-            let of_missed = graph
-                .enabled_allocations()
-                .iter()
-                .filter(|one| jobs.contains(&one.job) && missed.contains(&one.worker));
-            unavailable.extend(of_missed.map(|one| (one.worker, one.job)));
+        let before = unavailable.len();
+        if !self.is_broken(LoopFault::DisturbedCountAsSeen) {
+            let enabled = graph.enabled_allocations();
+            for target in self.disturbed.iter().filter(|target| !active.contains(*target)) {
+                let worker = graph.target(target).worker;
+                let first = enabled.partition_point(|one| one.worker < worker);
+                let of_worker = enabled[first..].iter().take_while(|one| one.worker == worker);
+                let asked = of_worker.filter(|one| jobs.contains(&one.job));
+                unavailable.extend(asked.map(|one| (one.worker, one.job)));
+            }
+        }
+        if unavailable.len() > before {
             unavailable.sort_unstable();
             unavailable.dedup();
         }

@@ -143,6 +143,8 @@ pub(super) struct Sim {
     pub(super) controller: Option<Controller<SimLedger>>,
     /// The controller has nothing more to do, and its process ends.
     leaving: bool,
+    /// The process that has heard a signal.
+    pub(super) signalled: Option<u32>,
     /// The tick of the controller that is noted.
     wakes_at: Option<Millis>,
     /// What the controller hands out; kept for its memory.
@@ -196,6 +198,7 @@ impl Sim {
             calendar: Calendar::default(),
             controller: None,
             leaving: false,
+            signalled: None,
             wakes_at: None,
             outputs: Vec::new(),
             process: 0,

@@ -109,8 +109,12 @@ impl Sim {
         self.tell(Input::Signal { name: "SIGTERM" });
         let heard =
             self.ledger.facts()[count..].iter().any(|(_, fact)| matches!(fact, Fact::Interrupted { .. }));
-        if !heard && process == self.process && !self.is_leaving() {
+        let lives = process == self.process && !self.is_leaving();
+        if !heard && lives {
             self.checker.breaks(20, "a signal has arrived, and nothing follows");
+        }
+        if lives && self.signalled.replace(process) == Some(process) {
+            self.checker.breaks(20, "a second signal has arrived, and the process lives");
         }
     }
 

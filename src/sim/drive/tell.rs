@@ -236,9 +236,11 @@ impl Sim {
         unavailable.sort();
         unavailable.dedup();
         if !skip.is_empty() {
-            let skipped: std::collections::BTreeSet<WorkerIx> =
-                skip.iter().map(|target| self.graph.target(target).worker).collect();
-            unavailable.retain(|(worker, _)| !skipped.contains(worker));
+            let mut skipped = vec![false; self.world.hosts.len()];
+            for target in skip.iter() {
+                skipped[self.graph.target(target).worker.0 as usize] = true;
+            }
+            unavailable.retain(|(worker, _)| !skipped[worker.0 as usize]);
         }
         self.tell(Input::Observed { jobs, unavailable });
     }

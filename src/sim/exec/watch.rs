@@ -26,8 +26,18 @@ const REFUSED_AFTER: Millis = 5;
 
 #[derive(Debug)]
 enum Machine {
-    Reboot(RebootMachine<StepError>),
-    Return(ReturnWatch<StepError>),
+    Reboot(RebootMachine<Why>),
+    Return(ReturnWatch<Why>),
+}
+
+/// Why nothing was seen: looks that fail are many, and their words are few.
+type Why = &'static str;
+
+const NO_ROUTE: Why = "no route to host";
+const LOST: Why = "the answer was lost";
+
+fn error(why: Why) -> StepError {
+    StepError::new(ErrorKind::Unreachable, why)
 }
 
 /// What the machine wants next.
@@ -62,8 +72,20 @@ fn since(moment: Millis, began: Millis) -> Duration {
     Duration::from_millis((moment - began).max(0) as u64)
 }
 
-fn unreached(failure: LookFailure) -> LookError<StepError> {
-    LookError { failure, error: StepError::new(ErrorKind::Unreachable, "no route to host") }
+fn unreached(failure: LookFailure) -> Look<Why> {
+    Err(LookError { failure, error: NO_ROUTE })
+}
+
+/// What became of a wish.
+enum Turn {
+    /// A look has ended.
+    Looked(Millis, Look<Why>),
+    /// The machine of a reboot hears something.
+    Heard(Millis, RebootHeard<Why>),
+    /// It is under way, or waits for the worker to come back.
+    UnderWay,
+    /// The attempt has its answer already.
+    Answered,
 }
 
 impl Sim {
@@ -130,7 +152,7 @@ impl Sim {
     }
 
     /// `None`: it is no wait.
-    fn return_watch(&self, arrival: &Arrival) -> Option<ReturnWatch<StepError>> {
+    fn return_watch(&self, arrival: &Arrival) -> Option<ReturnWatch<Why>> {
         let (
             Intent::AwaitBoot { not, reboot_step, reboot_issued },
             StepKind::WaitForSsh { settle, interval },
@@ -158,64 +180,98 @@ impl Sim {
         Some(watch)
     }
 
+    /// The watch is taken out of its flight while it is looked after.
+    fn take_watch(&mut self, attempt: AttemptId) -> Option<(Rc<Arrival>, WorkerIx, Box<Watch>)> {
+        let flight = self.flights.get_mut(&attempt)?;
+        let worker = flight.request.worker()?;
+        Some((Rc::clone(&flight.request), worker, flight.watch.take()?))
+    }
+
     /// What a watch wishes is due.
     pub(in crate::sim) fn watches(&mut self, attempt: AttemptId) {
-        let Some(flight) = self.flights.get_mut(&attempt) else { return };
-        let request = Rc::clone(&flight.request);
-        let (Some(watch), Some(worker)) = (&mut flight.watch, request.worker()) else { return };
+        let Some((request, worker, mut watch)) = self.take_watch(attempt) else { return };
         watch.due = self.now;
         let injected =
             if std::mem::take(&mut watch.fault_due) { request.injected } else { InjectedFault::Fine };
-        match watch.wish {
-            Wish::Compare(mode) => self.compares(attempt, &request, worker, mode, injected),
+        let turn = match watch.wish {
+            Wish::Compare(mode) => self.compares(&request, worker, mode, injected),
             Wish::AskUnless => {
                 let needless = self.world.host(worker).needless;
-                self.hears(attempt, self.now + 50, RebootHeard::Unless(Ok(needless)));
+                Turn::Heard(self.now + 50, RebootHeard::Unless(Ok(needless)))
             }
-            Wish::Look { bound } => self.looks_at(attempt, worker, bound, injected),
+            Wish::Look { bound } => {
+                watch.parked = !self.world.host(worker).is_up();
+                self.looks_at(attempt, worker, bound, injected)
+            }
+        };
+        self.proceeds(attempt, &request, watch, turn);
+    }
+
+    /// The machine is told what became of its wish, and the watch continues or ends.
+    fn proceeds(&mut self, attempt: AttemptId, request: &Rc<Arrival>, mut watch: Box<Watch>, turn: Turn) {
+        let (at, end) = match turn {
+            Turn::Looked(at, look) => (at, self.looked_at(request, &mut watch, at, look)),
+            Turn::Heard(at, heard) => (at, hears(request, &mut watch, at, heard)),
+            Turn::UnderWay => return self.put_back(attempt, watch),
+            Turn::Answered => return,
+        };
+        match end {
+            Some(outcome) => self.watch_ends(attempt, at, request, outcome),
+            None => {
+                let (process, due) = (self.process, watch.due);
+                self.put_back(attempt, watch);
+                self.push(due - self.now, Event::Watches { process, attempt });
+            }
+        }
+    }
+
+    fn put_back(&mut self, attempt: AttemptId, watch: Box<Watch>) {
+        if let Some(flight) = self.flights.get_mut(&attempt) {
+            flight.watch = Some(watch);
         }
     }
 
     fn compares(
         &mut self,
-        attempt: AttemptId,
         request: &Rc<Arrival>,
         worker: WorkerIx,
         mode: CompareMode,
         injected: InjectedFault,
-    ) {
-        let lost = || StepError::new(ErrorKind::Unknown, "the answer was lost");
+    ) -> Turn {
         let host = self.world.host(worker);
-        let refused = LookFailure::Refused;
         if injected == InjectedFault::RequestLost {
-            let heard = RebootHeard::Compared(Err(CompareError::AnswerLost(lost())));
-            return self.hears(attempt, self.now + 5_000, heard);
+            let heard = RebootHeard::Compared(Err(CompareError::AnswerLost(LOST)));
+            return Turn::Heard(self.now + 5_000, heard);
         }
         if injected == InjectedFault::Refused || !host.is_up() {
-            let failure = if host.is_up() || !host.dark { refused } else { LookFailure::NoAnswer };
-            let error = unreached(failure).error;
-            let heard = RebootHeard::Compared(Err(CompareError::NotReached(failure, error)));
-            return self.hears(attempt, self.now + REFUSED_AFTER, heard);
+            let dark = !host.is_up() && host.dark;
+            let failure = if dark { LookFailure::NoAnswer } else { LookFailure::Refused };
+            let heard = RebootHeard::Compared(Err(CompareError::NotReached(failure, NO_ROUTE)));
+            return Turn::Heard(self.now + REFUSED_AFTER, heard);
         }
         if self.is_fenced(request, Some(worker)) {
-            return;
+            return Turn::Answered;
         }
         let answer = self.compare_and_reboot(request, worker, mode);
         let (after, heard) = match injected {
-            InjectedFault::AnswerLost => (20, Err(CompareError::AnswerLost(lost()))),
-            InjectedFault::Hangs => (millis(EXCHANGE), Err(CompareError::AnswerLost(lost()))),
+            InjectedFault::AnswerLost => (20, Err(CompareError::AnswerLost(LOST))),
+            InjectedFault::Hangs => (millis(EXCHANGE), Err(CompareError::AnswerLost(LOST))),
             _ => (20, Ok(answer)),
         };
-        self.hears(attempt, self.now + after, RebootHeard::Compared(heard));
+        Turn::Heard(self.now + after, RebootHeard::Compared(heard))
     }
 
-    fn looks_at(&mut self, attempt: AttemptId, worker: WorkerIx, bound: Duration, injected: InjectedFault) {
+    fn looks_at(
+        &mut self,
+        attempt: AttemptId,
+        worker: WorkerIx,
+        bound: Duration,
+        injected: InjectedFault,
+    ) -> Turn {
         let host = self.world.host(worker);
         if !host.is_up() {
-            if let Some(watch) = self.flights.get_mut(&attempt).and_then(|flight| flight.watch.as_mut()) {
-                watch.parked = true;
-            }
-            return self.waits(worker, attempt);
+            self.waits(worker, attempt);
+            return Turn::UnderWay;
         }
         let failure = match injected {
             _ if host.refuses_at(self.now) => Some(LookFailure::Refused),
@@ -224,7 +280,7 @@ impl Sim {
             _ => None,
         };
         if let Some(failure) = failure {
-            return self.looked_at(attempt, self.now + 100, Err(unreached(failure)));
+            return Turn::Looked(self.now + 100, unreached(failure));
         }
         let (boot, mut login) = (host.boot(), host.login);
         // A machine that is busy takes several times as long for one login, now and then.
@@ -232,27 +288,25 @@ impl Sim {
             login *= self.durations.between(2, 6);
         }
         if login <= AT_ONCE {
-            let probe = self.probe(worker);
-            return self.looked_at(attempt, self.now + login, Ok(probe));
+            return Turn::Looked(self.now + login, Ok(self.probe(worker)));
         }
         let process = self.process;
         let takes = login.min(millis(bound));
         let seen = (login <= millis(bound)).then_some(boot);
         self.push(takes, Event::LookEnds { process, attempt, boot: seen });
+        Turn::UnderWay
     }
 
     /// A look that took its time has ended; `boot`: the login came to its end, if the worker still has it.
     pub(in crate::sim) fn look_ends(&mut self, attempt: AttemptId, boot: Option<u32>) {
-        let Some(worker) = self.flights.get(&attempt).and_then(|flight| flight.request.worker()) else {
-            return;
-        };
+        let Some((request, worker, watch)) = self.take_watch(attempt) else { return };
         let host = self.world.host(worker);
         let look = match boot {
             Some(boot) if host.is_up() && host.boot() == boot => Ok(self.probe(worker)),
-            Some(_) => Err(unreached(LookFailure::Lost)),
-            None => Err(unreached(LookFailure::CutShort)),
+            Some(_) => unreached(LookFailure::Lost),
+            None => unreached(LookFailure::CutShort),
         };
-        self.looked_at(attempt, self.now, look);
+        self.proceeds(attempt, &request, watch, Turn::Looked(self.now, look));
     }
 
     fn probe(&self, worker: WorkerIx) -> Probe {
@@ -262,100 +316,73 @@ impl Sim {
         Probe { boot_id: boot_id(worker, host.boot()), unsettled }
     }
 
-    /// A look at a worker has ended at `at`.
-    fn looked_at(&mut self, attempt: AttemptId, at: Millis, look: Look<StepError>) {
-        let Some(watch) = self.flights.get_mut(&attempt).and_then(|flight| flight.watch.as_mut()) else {
-            return;
-        };
+    /// A look at a worker has ended at `at`; answers with the end of the watch.
+    fn looked_at(
+        &mut self,
+        request: &Rc<Arrival>,
+        watch: &mut Watch,
+        at: Millis,
+        look: Look<Why>,
+    ) -> Option<Outcome> {
         let began = since(watch.due, watch.began);
-        let now = since(at, watch.began);
-        match &mut watch.machine {
-            Machine::Reboot(_) => self.hears(attempt, at, RebootHeard::Looked { began, look }),
-            Machine::Return(machine) => {
-                let seen_well = matches!(&look, Ok(probe) if probe.unsettled.is_none());
-                match &look {
-                    Ok(Probe { boot_id, unsettled: None }) => {
-                        if watch.well_since.as_ref().is_none_or(|(boot, _)| boot != boot_id) {
-                            watch.well_since = Some((boot_id.clone(), at));
-                        }
+        let Machine::Return(machine) = &mut watch.machine else {
+            return hears(request, watch, at, RebootHeard::Looked { began, look });
+        };
+        let seen_well = matches!(&look, Ok(probe) if probe.unsettled.is_none());
+        if self.config.check {
+            match &look {
+                Ok(Probe { boot_id, unsettled: None }) => {
+                    if watch.well_since.as_ref().is_none_or(|(boot, _)| boot != boot_id) {
+                        watch.well_since = Some((boot_id.clone(), at));
                     }
-                    Err(LookError { failure: LookFailure::CutShort | LookFailure::NoAnswer, .. }) => {}
-                    _ => watch.well_since = None,
                 }
-                let next = machine.next(began, now, look);
-                self.returned(attempt, at, seen_well, next);
+                Err(LookError { failure: LookFailure::CutShort | LookFailure::NoAnswer, .. }) => {}
+                _ => watch.well_since = None,
+            }
+        }
+        let next = machine.next(began, since(at, watch.began), look);
+        if self.config.check {
+            self.check_return(request, watch, at, seen_well, &next);
+        }
+        match next {
+            Next::LookAgain { pause, bound } => {
+                watch.wishes(at, pause, Wish::Look { bound });
+                None
+            }
+            Next::Done(end) => {
+                let timeout = request.graph.steps(request.order.lane)[request.order.step as usize].timeout;
+                Some(return_outcome("the worker", end.map_error(error), timeout.unwrap_or_default()))
             }
         }
     }
 
     /// What the watch of a return makes of a look is held against the simulator's own books.
-    fn returned(&mut self, attempt: AttemptId, at: Millis, seen_well: bool, next: Next<Return<StepError>>) {
-        let Some(flight) = self.flights.get_mut(&attempt) else { return };
-        let request = Rc::clone(&flight.request);
-        let Some(watch) = &mut flight.watch else { return };
-        if let (Intent::AwaitBoot { not, .. }, StepKind::WaitForSsh { settle, .. }) =
+    fn check_return(
+        &mut self,
+        request: &Arrival,
+        watch: &Watch,
+        at: Millis,
+        seen_well: bool,
+        next: &Next<Return<Why>>,
+    ) {
+        let (Intent::AwaitBoot { not, .. }, StepKind::WaitForSsh { settle, .. }) =
             (&request.order.intent, request.kind())
-            && self.config.check
-        {
-            let new = watch.well_since.as_ref().filter(|(boot, _)| Some(boot) != not.as_ref());
-            let well_for = new.map(|(_, since)| at - since);
-            let is_due = seen_well && well_for.is_some_and(|well| well >= millis(*settle));
-            match &next {
-                Next::Done(Return::Back { .. }) if !is_due => {
-                    let what = format!("{:?} is called back after {well_for:?} ms", request.order.lane);
-                    self.checker.breaks(5, what);
-                }
-                Next::LookAgain { .. } if is_due => {
-                    let what = format!(
-                        "{:?} has stayed well for {well_for:?} ms, and is not called back",
-                        request.order.lane
-                    );
-                    self.checker.breaks(16, what);
-                }
-                _ => {}
-            }
-        }
-        match next {
-            Next::LookAgain { pause, bound } => self.wishes(attempt, at, pause, Wish::Look { bound }),
-            Next::Done(end) => {
-                let timeout = request.graph.steps(request.order.lane)[request.order.step as usize].timeout;
-                let outcome = return_outcome("the worker", end, timeout.unwrap_or_default());
-                self.watch_ends(attempt, at, &request, outcome);
-            }
-        }
-    }
-
-    /// The machine of a reboot hears something at `at`.
-    fn hears(&mut self, attempt: AttemptId, at: Millis, heard: RebootHeard<StepError>) {
-        let Some(flight) = self.flights.get_mut(&attempt) else { return };
-        let request = Rc::clone(&flight.request);
-        let Some(watch) = &mut flight.watch else { return };
-        let Machine::Reboot(machine) = &mut watch.machine else { return };
-        match machine.next(since(at, watch.began), heard) {
-            RebootDo::Compare { pause, mode } => self.wishes(attempt, at, pause, Wish::Compare(mode)),
-            RebootDo::AskUnless => self.wishes(attempt, at, Duration::ZERO, Wish::AskUnless),
-            RebootDo::Look { pause, bound } => self.wishes(attempt, at, pause, Wish::Look { bound }),
-            RebootDo::Done(end) => {
-                let (Intent::Reboot { boot_id, .. }, StepKind::Reboot { command, down_within, .. }) =
-                    (&request.order.intent, request.kind())
-                else {
-                    return;
-                };
-                let outcome = reboot_outcome("the worker", boot_id, command, *down_within, end);
-                self.watch_ends(attempt, at, &request, outcome);
-            }
-        }
-    }
-
-    fn wishes(&mut self, attempt: AttemptId, at: Millis, pause: Duration, wish: Wish) {
-        let Some(watch) = self.flights.get_mut(&attempt).and_then(|flight| flight.watch.as_mut()) else {
+        else {
             return;
         };
-        watch.wish = wish;
-        watch.due = at + millis(pause).max(1);
-        let (process, due) = (self.process, watch.due);
-        if due >= self.now {
-            self.push(due - self.now, Event::Watches { process, attempt });
+        let new = watch.well_since.as_ref().filter(|(boot, _)| Some(boot) != not.as_ref());
+        let well_for = new.map(|(_, since)| at - since);
+        let is_due = seen_well && well_for.is_some_and(|well| well >= millis(*settle));
+        let lane = request.order.lane;
+        match next {
+            Next::Done(Return::Back { .. }) if !is_due => {
+                self.checker.breaks(5, format!("{lane:?} is called back after {well_for:?} ms"));
+            }
+            Next::LookAgain { .. } if is_due => {
+                let what = format!("{lane:?} has stayed well for {well_for:?} ms, and is not called back");
+                self.checker.breaks(16, what);
+            }
+            _ => {}
         }
     }
 
@@ -386,26 +413,51 @@ impl Sim {
 
     /// All looks up to now that found nobody.
     pub(super) fn catches_up(&mut self, attempt: AttemptId) {
-        let Some(flight) = self.flights.get(&attempt) else { return };
-        let Some(worker) = flight.request.worker() else { return };
+        let Some((request, worker, mut watch)) = self.take_watch(attempt) else { return };
+        if !watch.parked {
+            return self.put_back(attempt, watch);
+        }
         let dark = self.world.host(worker).dark;
         let failure = if dark { LookFailure::NoAnswer } else { LookFailure::Refused };
-        loop {
-            let Some(watch) = self.flights.get_mut(&attempt).and_then(|flight| flight.watch.as_mut()) else {
-                return;
-            };
-            let Wish::Look { bound } = watch.wish else { return };
-            if !watch.parked {
-                return;
-            }
-            if watch.due >= self.now {
-                watch.parked = false;
-                let (process, due) = (self.process, watch.due);
-                return self.push(due - self.now, Event::Watches { process, attempt });
-            }
-            let ends = watch.due + if dark { millis(bound) } else { REFUSED_AFTER };
+        while let Wish::Look { bound } = watch.wish
+            && watch.due < self.now
+        {
             // A look that was under way when the worker came back ends later, and is not told the future.
-            self.looked_at(attempt, ends, Err(unreached(failure)));
+            let ends = watch.due + if dark { millis(bound) } else { REFUSED_AFTER };
+            if let Some(outcome) = self.looked_at(&request, &mut watch, ends, unreached(failure)) {
+                return self.watch_ends(attempt, ends, &request, outcome);
+            }
+        }
+        watch.parked = false;
+        let (process, due) = (self.process, watch.due);
+        self.put_back(attempt, watch);
+        self.push(due - self.now, Event::Watches { process, attempt });
+    }
+}
+
+impl Watch {
+    fn wishes(&mut self, at: Millis, pause: Duration, wish: Wish) {
+        self.wish = wish;
+        self.due = at + millis(pause).max(1);
+    }
+}
+
+/// The machine of a reboot hears something at `at`; answers with the end of the watch.
+fn hears(request: &Arrival, watch: &mut Watch, at: Millis, heard: RebootHeard<Why>) -> Option<Outcome> {
+    let now = since(at, watch.began);
+    let Machine::Reboot(machine) = &mut watch.machine else { return None };
+    match machine.next(now, heard) {
+        RebootDo::Compare { pause, mode } => watch.wishes(at, pause, Wish::Compare(mode)),
+        RebootDo::AskUnless => watch.wishes(at, Duration::ZERO, Wish::AskUnless),
+        RebootDo::Look { pause, bound } => watch.wishes(at, pause, Wish::Look { bound }),
+        RebootDo::Done(end) => {
+            if let (Intent::Reboot { boot_id, .. }, StepKind::Reboot { command, down_within, .. }) =
+                (&request.order.intent, request.kind())
+            {
+                let end = end.map_error(error);
+                return Some(reboot_outcome("the worker", boot_id, command, *down_within, end));
+            }
         }
     }
+    None
 }
