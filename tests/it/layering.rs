@@ -214,7 +214,7 @@ fn library() -> BTreeMap<PathBuf, (String, Names)> {
         let file = file.unwrap_or_else(|| at.join("mod.rs"));
         let parts: Vec<&str> = module.iter().map(String::as_str).collect();
         let names = names(&text(&file), &parts);
-        left.extend(names.modules.iter().map(|inner| [&module[..], &[inner.clone()]].concat()));
+        left.extend(names.modules.iter().map(|inner| [&module[..], std::slice::from_ref(inner)].concat()));
         found.insert(file, (module[0].clone(), names));
     }
     found
