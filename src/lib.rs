@@ -33,7 +33,7 @@
 //! | [`rehearsal`] | a run on a throwaway fleet that may be broken, watched and judged from outside | run, sandbox |
 //! | [`cli`] | arguments, confirmation, exit codes; the only place that knows clap | all |
 //!
-//! `tests/it/layering.rs` reads the `use` lines and fails when a room uses one that it may not.
+//! `tests/it/layering.rs` reads the source and fails when a room uses one that it may not. `ARCHITECTURE.md` says more.
 
 pub mod boot;
 pub mod bucket;

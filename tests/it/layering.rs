@@ -1,10 +1,14 @@
-//! Reads the `use` lines of every room and fails when one uses a room that it may not, or when a
-//! pure room reaches for I/O, a clock or threads.
+//! Reads the source by its syntax, and fails when a room uses one that it may not, when a pure room reaches for
+//! I/O, a clock or threads, when a `mod.rs` does more than declare, and when a lint is silenced by `allow`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod syntax;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Each room and the rooms that it may name directly.
+use syntax::{Names, allows, names, other_items};
+
+/// Each room and the rooms that it may name.
 const ROOMS: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("boot", &[]),
@@ -61,132 +65,319 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
+    (
+        "cli",
+        &[
+            "os",
+            "boot",
+            "plan",
+            "bucket",
+            "graph",
+            "policy",
+            "engine",
+            "controller",
+            "journal",
+            "ssh",
+            "catalog",
+            "report",
+            "runner",
+            "sim",
+            "sandbox",
+            "run",
+            "rehearsal",
+        ],
+    ),
 ];
 
-/// Rooms that do no I/O, read no clock and start no thread, and what gives it away.
-const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
-const IMPURE: &[&str] = &[
-    "tokio",
-    "std::fs",
-    "std::net",
-    "std::process",
-    "std::thread",
-    "std::env",
-    "SystemTime::now",
-    "Instant::now",
-    "Timestamp::now",
-    "Zoned::now",
-    "rusqlite",
-    "ssh2::",
-    "rustix",
-    "russh",
-    "println!",
-    "eprintln!",
-    "std::io",
+/// Rooms that do no I/O, read no clock and start no thread.
+pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
+
+/// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
+const DATA: &[(&str, &[&str])] = &[
+    (
+        "bucket",
+        &[
+            "Allocation",
+            "Disabled",
+            "DisabledEntry",
+            "Fleet",
+            "HealthCheck",
+            "Host",
+            "Job",
+            "JobIx",
+            "JobName",
+            "Probe",
+            "Resources",
+            "RestartPolicy",
+            "Worker",
+            "WorkerIx",
+            "edited_disabled",
+        ],
+    ),
+    ("report", &["RunInfo", "RunView"]),
 ];
+
+/// Paths that a pure room must not name, nor anything below them.
+const IMPURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::os",
+    "std::process",
+    "std::sync::mpsc",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::time::*",
+    "indicatif",
+    "jiff::Timestamp::now",
+    "jiff::Zoned::now",
+    "jiff::tz::TimeZone::system",
+    "rusqlite",
+    "russh",
+    "rustix",
+    "signal_hook",
+    "ssh2",
+    "tempfile",
+    "tokio",
+    "tracing",
+    "uuid::Uuid::new_v4",
+];
+
+/// The same by their ends, wherever they come from (a `use` of everything in a module, for example).
+const IMPURE_ENDS: &[&str] =
+    &["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "TimeZone::system", "thread::spawn"];
+
+/// Macros that write somewhere.
+const IMPURE_MACROS: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The rooms that `room` names and may not use.
+fn misplaced(room: &str, names: &Names) -> Vec<String> {
+    let may = ROOMS.iter().find(|(known, _)| *known == room).map_or(&[][..], |(_, may)| may);
+    let wrong = |path: &&String| {
+        let Some(of_crate) = path.strip_prefix("crate::") else { return false };
+        let named = of_crate.split("::").next().unwrap_or_default();
+        let is_room = named == "*" || ROOMS.iter().any(|(known, _)| *known == named);
+        is_room && named != room && !may.contains(&named)
+    };
+    let wrong = names.paths.iter().filter(wrong);
+    wrong.map(|path| format!("room `{room}` may not use `{path}`")).collect()
+}
+
+/// What a pure room must not name.
+fn impure(room: &str, names: &Names) -> Vec<String> {
+    if !PURE.contains(&room) {
+        return Vec::new();
+    }
+    let is_data = |path: &str| {
+        DATA.iter().all(|(other, data)| {
+            let Some(rest) = path.strip_prefix(&format!("crate::{other}::")) else { return true };
+            data.contains(&rest.split("::").next().unwrap_or_default())
+        })
+    };
+    let wrong = |path: &&String| {
+        IMPURE.iter().any(|impure| is_below(path, impure))
+            || IMPURE_ENDS.iter().any(|end| **path == *end || path.ends_with(&format!("::{end}")))
+            || !is_data(path)
+    };
+    let macros = names.macros.iter().filter(|name| IMPURE_MACROS.contains(&name.as_str()));
+    let named = names.paths.iter().filter(wrong).chain(macros);
+    named.map(|name| format!("the pure room `{room}` names `{name}`")).collect()
+}
+
+fn without_a_rule(rooms: &[String]) -> Vec<&String> {
+    rooms.iter().filter(|room| !ROOMS.iter().any(|(known, _)| known == room)).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every file of the library that is compiled outside of tests, by following `mod` from `src/lib.rs`.
+fn library() -> BTreeMap<PathBuf, (String, Names)> {
+    let src = root().join("src");
+    let mut found = BTreeMap::new();
+    let mut left: Vec<Vec<String>> =
+        names(&text(&src.join("lib.rs")), &[]).modules.into_iter().map(|room| vec![room]).collect();
+    while let Some(module) = left.pop() {
+        let at = module.iter().fold(src.clone(), |folder, part| folder.join(part));
+        let file = Some(at.with_extension("rs")).filter(|file| file.is_file());
+        let file = file.unwrap_or_else(|| at.join("mod.rs"));
+        let parts: Vec<&str> = module.iter().map(String::as_str).collect();
+        let names = names(&text(&file), &parts);
+        left.extend(names.modules.iter().map(|inner| [&module[..], std::slice::from_ref(inner)].concat()));
+        found.insert(file, (module[0].clone(), names));
+    }
+    found
+}
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
         if path.is_dir() {
             rust_files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
 }
 
-/// The code of a file: comments cut off, and unit tests at its end left out (they may read files).
-fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
-}
-
-/// Every room that is named after `crate::`, in `use crate::{a::.., b::..}` too.
-fn rooms_named(code: &str) -> BTreeSet<String> {
-    let word = |text: &str| {
-        text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
-    };
-    let mut named = BTreeSet::new();
-    for after in code.split("crate::").skip(1) {
-        let Some(group) = after.strip_prefix('{') else {
-            named.insert(word(after));
-            continue;
-        };
-        let mut depth = 0;
-        named.insert(word(group));
-        for (at, c) in group.char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => {
-                    named.insert(word(&group[at + 1..]));
-                }
-                _ => {}
-            }
-        }
-    }
-    named
+#[track_caller]
+fn holds_everywhere(rule: impl Fn(&str, &Names) -> Vec<String>) {
+    let library = library();
+    assert!(library.len() > 200, "only {} files were found", library.len());
+    let wrong = library.iter().flat_map(|(file, (room, names))| {
+        let file = file.strip_prefix(root()).unwrap().display();
+        rule(room, names).into_iter().map(move |what| format!("{file}: {what}"))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn rooms_use_only_what_they_may() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let known: BTreeMap<_, _> = ROOMS.iter().map(|(room, may)| (*room, *may)).collect();
-    let mut wrong = Vec::new();
-    for (room, may) in ROOMS {
-        let folder = src.join(room);
-        if !folder.is_dir() {
-            continue;
-        }
-        let mut files = Vec::new();
-        rust_files(&folder, &mut files);
-        for file in files {
-            for named in rooms_named(&code(&file)) {
-                let allowed = named == *room || may.contains(&named.as_str());
-                if (known.contains_key(named.as_str()) || named == "cli") && !allowed {
-                    wrong.push(format!("{}: room `{room}` may not use `{named}`", file.display()));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn every_room_has_a_rule() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in std::fs::read_dir(src).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "cli" {
-            assert!(ROOMS.iter().any(|(room, _)| *room == name), "no rule for room `{name}`");
-        }
-    }
+    holds_everywhere(misplaced);
 }
 
 #[test]
 fn the_core_is_pure() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut wrong = Vec::new();
-    for room in PURE {
-        let mut files = Vec::new();
-        rust_files(&src.join(room), &mut files);
-        for file in files {
-            let code = code(&file);
-            for word in IMPURE.iter().filter(|word| code.contains(**word)) {
-                wrong.push(format!("{}: a pure room names `{word}`", file.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    holds_everywhere(impure);
 }
 
 #[test]
-fn the_reader_of_use_lines_sees_groups() {
-    let named = rooms_named("use crate::{plan::Plan, ssh::{Remote, Script}, bucket};\ncrate::cli::x();");
-    assert_eq!(named.into_iter().collect::<Vec<_>>(), ["bucket", "cli", "plan", "ssh"]);
+fn every_room_has_a_rule_and_every_rule_a_room() {
+    let rooms = names(&text(&root().join("src/lib.rs")), &[]).modules;
+    assert!(without_a_rule(&rooms).is_empty(), "no rule for {:?}", without_a_rule(&rooms));
+    for entry in std::fs::read_dir(root().join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.ends_with(".rs") || rooms.contains(&name), "src/{name} is no room of src/lib.rs");
+    }
+    for (room, may) in ROOMS {
+        assert!([room].into_iter().chain(*may).all(|room| rooms.iter().any(|known| known == room)), "{room}");
+    }
+}
+
+#[test]
+fn mod_files_only_declare() {
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    let mods = files.iter().filter(|file| file.ends_with("mod.rs") || file.ends_with("lib.rs"));
+    let wrong: Vec<_> = mods.filter(|file| other_items(&text(file)) > 0).collect();
+    assert!(wrong.is_empty(), "code belongs in a file with a name: {wrong:?}");
+}
+
+#[test]
+fn no_lint_is_silenced_by_allow() {
+    let mut files = Vec::new();
+    // A packaged source has no `fuzz`.
+    let folders = ["src", "tests", "benches", "examples", "fuzz"].map(|folder| root().join(folder));
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        rust_files(folder, &mut files);
+    }
+    let wrong: Vec<_> = files.iter().filter(|file| allows(&text(file)) > 0).collect();
+    assert!(wrong.is_empty(), "write `expect` with a reason: {wrong:?}");
+}
+
+/// Each source breaks the rule for rooms in its own way; the second text is what has to be named.
+#[test]
+fn a_room_that_reaches_too_far_is_noticed() {
+    for (source, named) in [
+        ("use crate::ssh::Remote;", "crate::ssh::Remote"),
+        ("use crate::{plan::Plan, ssh::{Remote, Script}};", "crate::ssh::Script"),
+        ("use crate::ssh as plan;", "crate::ssh"),
+        ("use crate::*;", "crate::*"),
+        ("use super::super::ssh::Remote;", "crate::ssh::Remote"),
+        ("fn f() { crate::cli::main(); }", "crate::cli::main"),
+        ("struct S { remote: Option<Box<dyn crate::ssh::Remote>> }", "crate::ssh::Remote"),
+        ("impl From<crate::ssh::NotRun> for X {}", "crate::ssh::NotRun"),
+        ("fn f() { format!(\"{}\", crate::ssh::visible(x)); }", "crate::ssh::visible"),
+        ("macro_rules! m { () => { use $crate::{plan::Plan, ssh::Remote}; } }", "crate::ssh::Remote"),
+        ("#[error(\"{}\", crate::ssh::visible(x))] struct E;", "crate::ssh::visible"),
+        ("mod inner { use super::super::super::ssh::Remote; }", "crate::ssh::Remote"),
+        ("#[cfg(debug_assertions)] use crate::ssh::Remote;", "crate::ssh::Remote"),
+        ("#[cfg(not(test))] mod inner { use crate::ssh::Remote; }", "crate::ssh::Remote"),
+    ] {
+        let wrong = misplaced("engine", &names(source, &["engine", "state"]));
+        assert!(wrong.iter().any(|what| what.ends_with(&format!("`{named}`"))), "{source}: {wrong:?}");
+    }
+}
+
+#[test]
+fn a_pure_room_that_is_not_is_noticed() {
+    for source in [
+        "use std::fs;",
+        "use std::{collections::BTreeMap, net::{IpAddr, TcpStream}};",
+        "use std::time::Instant;",
+        "use std::time::*;",
+        "fn f() { let now = std::time::SystemTime::now(); }",
+        "fn f() { let now: fn() -> Instant = Instant::now; }",
+        "use std::time as t; fn f() { t::Instant::now(); }",
+        "use jiff::Timestamp as T; fn f() { T::now(); }",
+        "fn f() { vec![std::env::var(\"HOME\")]; }",
+        "fn f() { std::thread::sleep(d); }",
+        "use std::{thread as work}; fn f() { work::sleep(d); }",
+        "use tokio::sync::mpsc;",
+        "fn f(db: &rusqlite::Connection) {}",
+        "fn f(session: ssh2::Session) {}",
+        "fn f() { rustix::process::getpid(); }",
+        "fn f() { println!(\"x\"); }",
+        "fn f() { if true { std::eprintln!(\"x\") } }",
+        "fn f() { assert!({ dbg!(true) }); }",
+        "use crate::bucket::Bucket;",
+        "use crate::bucket::{Fleet, lock};",
+        "use crate::bucket::*;",
+        "fn f() { crate::bucket::init(x); }",
+    ] {
+        assert!(!impure("engine", &names(source, &["engine", "state"])).is_empty(), "{source}");
+        assert!(impure("bucket", &names(source, &["bucket", "x"])).is_empty(), "not a pure room: {source}");
+    }
+}
+
+#[test]
+fn what_is_right_or_belongs_to_tests_is_not_noticed() {
+    for source in [
+        "use crate::{graph::Lane, bucket::{Fleet, JobIx}}; use std::{sync::Arc, time::Duration};",
+        "#[cfg(test)] mod tests { use std::fs; fn f() { println!(\"{}\", crate::cli::x()); } }",
+        "#[cfg(test)] use std::fs;",
+        "#[cfg(all(test, unix))] fn f() { std::thread::sleep(d); }",
+        "#[test] fn f() { std::fs::read(\"x\"); }",
+        "impl S { #[cfg(test)] fn f() { std::fs::read(\"x\"); } }",
+        "/// Unlike [`crate::ssh`], and `std::fs`.\nfn f() { let text = \"crate::cli std::fs println!\"; }",
+        "// use crate::ssh;\nfn net(fs: u32) { self.io.now(); own::thread(fs); }",
+        "use super::fs; fn f() { fs::read(); }",
+    ] {
+        let names = names(source, &["engine", "state"]);
+        let wrong = [misplaced("engine", &names), impure("engine", &names)].concat();
+        assert!(wrong.is_empty(), "{source}: {wrong:?}");
+    }
+}
+
+#[test]
+fn the_other_rules_notice_what_breaks_them() {
+    assert_eq!(without_a_rule(&["engine".into(), "attic".into()]), ["attic"]);
+
+    let declares = "//! Words.\nmod a;\n#[cfg(test)]\nmod b;\npub use a::*;\n";
+    assert_eq!(other_items(declares), 0);
+    for code in ["fn f() {}", "struct S;", "const N: u32 = 1;", "mod c { fn f() {} }", "thread_local!();"] {
+        assert_eq!(other_items(&format!("{declares}{code}")), 1, "{code}");
+    }
+
+    for silenced in [
+        "#![allow(dead_code)]",
+        "#[allow(clippy::all)] fn f() {}",
+        "#[cfg_attr(unix, allow(unused))] fn f() {}",
+        "#[cfg(test)] mod tests { fn f() { #[allow(unused)] let x = 1; } }",
+    ] {
+        assert_eq!(allows(silenced), 1, "{silenced}");
+    }
+    assert_eq!(allows("#[expect(dead_code, reason = \"why\")] fn allow() { allow(); }"), 0);
 }

@@ -6,6 +6,7 @@ mod bucket_read;
 mod catalog;
 mod catalog_faults;
 mod deny;
+mod docs;
 mod external;
 mod graph;
 mod journal;

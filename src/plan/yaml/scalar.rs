@@ -1,6 +1,6 @@
 //! The core schema of YAML 1.2: which plain scalars are numbers, truth values or nothing.
 //!
-//! `no`, `yes`, `on` and `off` are text here, as in YAML 1.2 (https://yaml.org/spec/1.2.2/#1032-tag-resolution).
+//! `no`, `yes`, `on` and `off` are text here, as in YAML 1.2 (<https://yaml.org/spec/1.2.2/#1032-tag-resolution>).
 
 use super::node::ScalarKind;
 

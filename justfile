@@ -1,0 +1,115 @@
+# Recipes for what else needs an environment variable or a script of its own. `just` is optional: each recipe is an
+# ordinary command that can be typed as it stands. `just --list` shows them all.
+
+set positional-arguments
+
+# Shows this list.
+default:
+    @just --list
+
+# Compiles everything, examples and benches too.
+check:
+    cargo check --locked --all-targets
+
+# What a change of a pure room needs: the rules of a run and their neighbours, in about a second once compiled.
+test-rules:
+    cargo test --locked --lib -- engine:: policy:: controller:: boot:: plan:: graph::
+
+# Some tests by a part of their names, for example: just test journal::
+test *FILTER:
+    cargo test --locked "$@"
+
+# All tests, as in CI; installs what is missing where it may.
+test-all *FILTER:
+    tests/run "$@"
+
+# Everything that has to hold before a change goes in.
+ci:
+    .ci/run
+
+# Format and lints.
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# The documentation of the library; broken links are errors.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# Writes the committed JSON schemas anew; look at the difference before you commit.
+update-schemas:
+    MAAND_UPDATE_SCHEMAS=1 cargo test --locked --lib schema
+    UPDATE_SCHEMA=1 cargo test --locked --test it plan::schema
+
+# Writes the snapshots (messages of plans, graphs, reports) anew; look at the difference before you commit.
+update-snapshots:
+    INSTA_UPDATE=always cargo test --locked --lib report::
+    INSTA_UPDATE=always cargo test --locked --test it -- plan::cases graph::
+
+# Writes what is expected of the bucket cases (tests/cases/bucket) anew.
+update-cases:
+    UPDATE_CASES=1 cargo test --locked --test it bucket_read
+
+# Prints the hash over the traces of the first seeds, which stands in tests/it/sim.rs.
+sim-trace:
+    cargo test --locked --test it sim::traces -- --nocapture
+
+# Prints the hash of each seed below COUNT, so that two versions can be compared with diff.
+sim-traces COUNT='6000':
+    MAAND_SIM_TRACES={{ COUNT }} cargo test --locked --release --test it sim::traces -- --nocapture
+
+# Replays what a failing seed has printed: just sim-replay 'seed=..,salt=..'
+sim-replay LINE:
+    MAAND_SIM_REPLAY='{{ LINE }}' cargo test --locked --test it sim::replay -- --nocapture
+
+# Fresh seeds for so many seconds, optimised.
+sim-long SECONDS='3600':
+    MAAND_SIM_SECONDS={{ SECONDS }} cargo test --locked --release --test it sim::fresh -- --nocapture
+
+# RUNS seeds from SEED on.
+sim-seeds SEED RUNS='1000':
+    MAAND_SIM_SEED={{ SEED }} MAAND_SIM_RUNS={{ RUNS }} cargo test --locked --release --test it sim::fresh -- --nocapture
+
+# Every pair of crashes of a small run, not only a sample.
+sim-sweep:
+    MAAND_SIM_SWEEP=1 cargo test --locked --release --test it sim::a_crash -- --nocapture
+
+# How near admission comes to the shortest time, on COUNT fleets.
+sim-paces COUNT='1000':
+    MAAND_SIM_PACES={{ COUNT }} cargo test --locked --release --test it sim::auto -- --nocapture
+
+# Kills the real binary at every durability point, and at pairs of them (root on Linux, long).
+crash-sweep:
+    MAAND_CRASH_SWEEP=full cargo test --locked --test it run_crash -- --nocapture
+
+# Writes a journal of the newest format as test data; only for a new format, under a new name.
+write-old-journal:
+    MAAND_TEST_WRITE_OLD_DATA=1 cargo test --locked --test it old_data
+
+# One of the micro-benchmarks: catalog, graph, journal, plan, sim.
+bench NAME:
+    cargo bench --locked --bench {{ NAME }}
+
+# What a plan adds to the time that WORKERS hosts need for their reboots (root on Linux).
+bench-overhead WORKERS='5':
+    benches/overhead.sh {{ WORKERS }}
+
+# Memory while WORKERS are waited for at once (root on Linux).
+bench-waiting WORKERS='1000' SECONDS='20':
+    benches/waiting.sh {{ WORKERS }} {{ SECONDS }}
+
+# What output costs the controller: WORKERS that print at once, GIB GiB from one command (root on Linux).
+bench-output WORKERS='500' GIB='4':
+    benches/output.sh {{ WORKERS }} {{ GIB }}
+
+# Time and memory of a rehearsal.
+bench-rehearsal WORKERS='50' CONCURRENCY='10' SPEED='2':
+    benches/rehearsal.sh {{ WORKERS }} {{ CONCURRENCY }} {{ SPEED }}
+
+# `maand run_command` against a bare libssh2 client and OpenSSH, on WORKERS servers (root on Linux).
+bench-run-command WORKERS='50' ROUNDS='5':
+    benches/run_command.sh {{ WORKERS }} {{ ROUNDS }}
+
+# Random bytes as plans, until something breaks (needs cargo-fuzz and a nightly toolchain).
+fuzz *ARGS:
+    cargo +nightly fuzz run plan -- "$@"
