@@ -50,7 +50,6 @@ pub enum Operation {
     Read,
     Write,
     Check,
-    Copy,
 }
 
 impl fmt::Display for Operation {
@@ -61,7 +60,6 @@ impl fmt::Display for Operation {
             Self::Read => "read",
             Self::Write => "write to",
             Self::Check => "check",
-            Self::Copy => "copy",
         })
     }
 }

@@ -106,17 +106,6 @@ impl Journal {
         if found == "ok" { Ok(()) } else { Err(JournalError::corrupt(&self.path, found)) }
     }
 
-    /// A copy that is whole and has no WAL.
-    ///
-    /// # Errors
-    /// `to` exists or cannot be written.
-    pub fn back_up(&self, to: &Path) -> Result<(), JournalError> {
-        self.db
-            .execute("VACUUM INTO ?1", [to.to_string_lossy()])
-            .map(drop)
-            .map_err(failed(&self.path, Operation::Copy))
-    }
-
     /// Another connection to the same file, for the same purpose, with a durability of its own.
     pub(super) fn connect_again(&self, durability: Durability) -> Result<Connection, JournalError> {
         let db = connect(&self.path, self.mode).map_err(failed(&self.path, Operation::Open))?;
