@@ -147,7 +147,7 @@ fn append_beside_output(bencher: divan::Bencher<'_, '_>) {
             let mut all = Output::default();
             while flooding.load(Ordering::Relaxed) {
                 all.push(&[b'x'; 65_536]);
-                output.write(AttemptId(7), "w1", &all).unwrap();
+                output.write(AttemptId(7), &[("w1", all.clone())]).unwrap();
             }
         });
         let mut writer = journal.writer(&run, 1, 1).unwrap();
@@ -166,7 +166,7 @@ fn output(bencher: divan::Bencher<'_, '_>, workers: u32) {
     output.push(&vec![b'x'; 1 << 20]);
     bencher.bench_local(|| {
         output.push(&[b'y'; 4096]);
-        writer.write(AttemptId(7), "w1", &output).unwrap();
+        writer.write(AttemptId(7), &[("w1", output.clone())]).unwrap();
     });
 }
 

@@ -22,7 +22,10 @@ pub enum Departure<E> {
     /// Nobody answers there any more. Whether it reboots is not known.
     Departed,
     /// It had its time, and the boot it was in still runs as far as anybody knows.
-    StillThere,
+    StillThere {
+        /// The last look has seen that boot. Otherwise the worker let nobody in, as one does that goes down.
+        seen: bool,
+    },
     /// Looking again cannot help.
     Failed(E),
 }
@@ -34,13 +37,15 @@ pub struct DepartureWatch {
     /// Counted from the beginning of the watch.
     within: Duration,
     gone: u32,
+    /// The last look has seen the boot of before.
+    seen: bool,
     patience: Patience,
 }
 
 impl DepartureWatch {
     /// `within` is counted from the beginning of the watch.
     pub fn new(before: String, within: Duration) -> Self {
-        Self { before, within, gone: 0, patience: Patience::default() }
+        Self { before, within, gone: 0, seen: false, patience: Patience::default() }
     }
 
     /// The bound of the first look.
@@ -50,6 +55,7 @@ impl DepartureWatch {
 
     /// A look that began at `began` has ended at `now`, both counted from the beginning of the watch.
     pub fn next<E>(&mut self, began: Duration, now: Duration, look: Look<E>) -> Next<Departure<E>> {
+        self.seen = look.is_ok();
         match look {
             Ok(probe) if probe.boot_id != self.before => {
                 return Next::Done(Departure::Rebooted { boot_id: probe.boot_id });
@@ -78,7 +84,7 @@ impl DepartureWatch {
             return Next::Done(Departure::Departed);
         }
         if now >= self.within {
-            return Next::Done(Departure::StillThere);
+            return Next::Done(Departure::StillThere { seen: self.seen });
         }
         let pause = LOOK_EVERY.max(self.patience.cost()).min(self.within - now);
         Next::LookAgain { pause, bound: self.patience.bound() }
@@ -140,7 +146,15 @@ mod tests {
             watch().next(s(5), s(5), up("b1")),
             Next::Done(Departure::Rebooted { boot_id: "b1".to_owned() })
         );
-        assert_eq!(watch().next(s(120), s(120), up(B0)), Next::Done(Departure::StillThere));
+        assert_eq!(watch().next(s(120), s(120), up(B0)), Next::Done(Departure::StillThere { seen: true }));
+    }
+
+    #[test]
+    fn one_that_lets_nobody_in_when_its_time_is_up_was_not_seen_to_stay() {
+        let mut watch = watch();
+        assert!(matches!(watch.next(s(1), s(1), up(B0)), Next::LookAgain { .. }));
+        let next = watch.next(s(120), s(120), fails(LookFailure::NoLogin));
+        assert_eq!(next, Next::Done(Departure::StillThere { seen: false }));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub enum Answer {
     Nothing,
 }
 
-/// Why the script gave no answer.
+/// Why the script, or the plan's `unless`, gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompareError<E> {
     /// There was no connection: nothing was sent.
@@ -88,7 +88,7 @@ pub enum RebootHeard<E> {
     /// The script's answer.
     Compared(Result<Answer, CompareError<E>>),
     /// Whether `unless` says that no reboot is needed.
-    Unless(Result<bool, E>),
+    Unless(Result<bool, CompareError<E>>),
     /// A look.
     Looked {
         /// When it began, counted from the beginning of the machine.
@@ -171,7 +171,13 @@ impl<E> RebootMachine<E> {
                 self.state = State::Comparing(CompareMode::Reboot);
                 RebootDo::Compare { pause: Duration::ZERO, mode: CompareMode::Reboot }
             }
-            RebootHeard::Unless(Err(error)) => RebootDo::Done(RebootEnd::Failed(error)),
+            // Nothing was sent yet that reboots: not known, and free to be asked again.
+            RebootHeard::Unless(Err(CompareError::AnswerLost(error))) => {
+                RebootDo::Done(RebootEnd::Unanswered(error))
+            }
+            RebootHeard::Unless(Err(CompareError::NotReached(_, error) | CompareError::Failed(error))) => {
+                RebootDo::Done(RebootEnd::Failed(error))
+            }
             RebootHeard::Looked { began, look } => self.looked(began, now, look),
         }
     }
@@ -232,7 +238,7 @@ impl<E> RebootMachine<E> {
                 Departure::Rebooted { boot_id } => RebootEnd::Rebooted { boot_id },
                 Departure::Departed => RebootEnd::Departed,
                 Departure::Failed(error) => RebootEnd::Failed(error),
-                Departure::StillThere => match lost.take() {
+                Departure::StillThere { .. } => match lost.take() {
                     Some(error) => RebootEnd::Unchanged(error),
                     None => RebootEnd::NotRebooted,
                 },

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use super::look::{Look, LookError, LookFailure, Next, Patience, Probe};
 
-/// Keys may be mounted late in a boot: a login that is refused for less than this is not yet an answer.
+/// Keys may be mounted late in a boot: in a plan's wait, a login that is refused for less than this is not yet an
+/// answer.
 pub const AUTH_REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// A worker that answers nothing for so long while it settles is away: so long a connection to one that is there
+/// may take.
+const UNHEARD_FOR: Duration = Duration::from_secs(10);
 
 /// What to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +27,10 @@ pub struct ReturnSpec {
     pub ordered_before: Duration,
     /// Seeing `not` within this after the worker was away proves nothing: its sshd may have been stopped first.
     pub grace_after_absence: Duration,
+    /// It was away when the watch began, as the watch before this one has seen.
+    pub away_at_first: bool,
+    /// A login that is refused for so long ends the watch.
+    pub auth_refused_for: Duration,
     /// It has to stay well for so long.
     pub settle: Duration,
     /// Between two looks, before jitter.
@@ -124,6 +133,8 @@ pub struct ReturnWatch<E> {
     settling: Option<(String, Option<Duration>)>,
     auth_refused_since: Option<Duration>,
     away_at: Option<Duration>,
+    /// When the first began of the looks in a row to which nothing answered.
+    unanswered_since: Option<Duration>,
     last: Option<NotYet<E>>,
     /// Always `None` in a release build.
     injected: Option<InjectedWatchFault>,
@@ -132,13 +143,15 @@ pub struct ReturnWatch<E> {
 impl<E> ReturnWatch<E> {
     /// A watch that begins now.
     pub fn new(spec: ReturnSpec) -> Self {
+        let away_at = spec.away_at_first.then_some(Duration::ZERO);
         Self {
             spec,
             looks: 0,
             patience: Patience::default(),
             settling: None,
             auth_refused_since: None,
-            away_at: None,
+            away_at,
+            unanswered_since: None,
             last: None,
             injected: None,
         }
@@ -166,11 +179,11 @@ impl<E> ReturnWatch<E> {
         let done = match look {
             Ok(probe) => {
                 self.patience.succeeded(now.saturating_sub(began));
-                self.auth_refused_since = None;
+                (self.auth_refused_since, self.unanswered_since) = (None, None);
                 // What was seen holds for the end of the look, not for its beginning.
                 self.saw(now, probe)
             }
-            Err(LookError { failure, error }) => self.saw_nothing(now, failure, error),
+            Err(LookError { failure, error }) => self.saw_nothing(began, now, failure, error),
         };
         if let Some(done) = done {
             return Next::Done(done);
@@ -191,7 +204,9 @@ impl<E> ReturnWatch<E> {
         let jittered = self.spec.interval.mul_f64(0.8 + 0.4 * (draw as f64 / (1u64 << 24) as f64));
         let pause = jittered.max(self.patience.cost());
         match &self.settling {
-            Some((_, Some(since))) => pause.min((*since + self.spec.settle).saturating_sub(now)),
+            Some((_, Some(since))) if *since + self.spec.settle > now => {
+                pause.min(*since + self.spec.settle - now)
+            }
             _ => pause,
         }
     }
@@ -232,11 +247,22 @@ impl<E> ReturnWatch<E> {
         None
     }
 
-    fn saw_nothing(&mut self, now: Duration, failure: LookFailure, error: E) -> Option<Return<E>> {
+    fn saw_nothing(
+        &mut self,
+        began: Duration,
+        now: Duration,
+        failure: LookFailure,
+        error: E,
+    ) -> Option<Return<E>> {
         self.patience.failed(failure);
+        if failure == LookFailure::NoAnswer {
+            self.unanswered_since.get_or_insert(began);
+        } else {
+            self.unanswered_since = None;
+        }
         if failure == LookFailure::AuthRefused {
             let since = *self.auth_refused_since.get_or_insert(now);
-            if now.saturating_sub(since) >= AUTH_REFUSED_FOR {
+            if now.saturating_sub(since) >= self.spec.auth_refused_for {
                 return Some(Return::Failed(error));
             }
         } else {
@@ -246,8 +272,11 @@ impl<E> ReturnWatch<E> {
             LookFailure::Final => return Some(Return::Failed(error)),
             // Our own bound came first: that is no evidence against the worker. If it has gone, the next look
             // that succeeds shows another boot.
-            LookFailure::CutShort | LookFailure::NoAnswer
-                if !self.is_broken(InjectedWatchFault::SlowLoginRestarts) => {}
+            LookFailure::CutShort if !self.is_broken(InjectedWatchFault::SlowLoginRestarts) => {}
+            // One packet may be lost; a worker that is not heard for as long as any connection takes is away.
+            LookFailure::NoAnswer
+                if self.unanswered_since.is_some_and(|since| now.saturating_sub(since) < UNHEARD_FOR)
+                    && !self.is_broken(InjectedWatchFault::SlowLoginRestarts) => {}
             // Settling begins anew, with the same boot.
             _ if !self.is_broken(InjectedWatchFault::SettleNeverRestarts) => {
                 if let Some((_, since)) = &mut self.settling {

@@ -121,13 +121,28 @@ impl<L: Ledger> Controller<L> {
                     self.apply(now, Fact::Due { timer }, outputs)?;
                 }
             }
-            Input::Requests => {
-                for request in self.ledger.pending_requests().map_err(ControllerError::Ledger)? {
-                    self.request(now, &request, outputs)?;
-                }
-            }
+            Input::Requests => self.take_requests(now, outputs)?,
         }
-        self.end_if_idle(outputs);
+        if self.idle_status().is_some() {
+            // Whoever asked while this process was busy or about to begin gets an answer before it ends, and
+            // may have given it something to do.
+            self.take_requests(now, outputs)?;
+        }
+        if let Some(status) = self.idle_status() {
+            self.ended = true;
+            outputs.push(Output::End(Ended::Idle(status)));
+        }
+        Ok(())
+    }
+
+    fn take_requests(
+        &mut self,
+        now: Millis,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), ControllerError<L::Error>> {
+        for request in self.ledger.pending_requests().map_err(ControllerError::Ledger)? {
+            self.request(now, &request, outputs)?;
+        }
         Ok(())
     }
 
@@ -241,10 +256,8 @@ impl<L: Ledger> Controller<L> {
         outputs.push(Output::End(Ended::ForcedStop(in_flight)));
     }
 
-    fn end_if_idle(&mut self, outputs: &mut Vec<Output>) {
-        if self.ended {
-            return;
-        }
+    /// The status of the run, where there is nothing more to do for this process.
+    fn idle_status(&self) -> Option<RunStatus> {
         let status = self.run.status();
         let idle = match &status {
             RunStatus::Busy => self.is_broken(LoopFault::EndsEarly) && self.in_flight.len() > 1,
@@ -253,10 +266,7 @@ impl<L: Ledger> Controller<L> {
                 true
             }
         };
-        if idle {
-            self.ended = true;
-            outputs.push(Output::End(Ended::Idle(status)));
-        }
+        (idle && !self.ended).then_some(status)
     }
 
     /// A fact of the controller's own: being refused is a bug.

@@ -176,6 +176,22 @@ fn a_request_is_answered_once() {
 }
 
 #[test]
+fn a_request_that_came_before_the_loop_is_taken_before_it_ends() {
+    let rule = |fault| {
+        let approve = Control::Approve { host: None, step: None };
+        let request = Request { n: 1, verb: approve, by: "operator@desk".to_owned(), at: 0 };
+        let ledger = MemoryLedger { requests: vec![request], ..MemoryLedger::default() };
+        let (case, _) = Case::begun(1, ledger, false, fault, |plan| {
+            plan.steps = vec![step("approve", StepKind::Approve { message: None }, &[]), command("upgrade")];
+            plan.steps[0].timeout = None;
+        });
+        let begun = case.outputs.iter().any(|output| matches!(output, Output::Execute(_)));
+        begun && case.ended().is_none() && case.controller.ledger().requests.is_empty()
+    };
+    only_broken_by(rule, &[LoopFault::RequestLost]);
+}
+
+#[test]
 fn a_request_that_cannot_be_carried_out_is_refused_with_the_reason() {
     let mut case = Case::new(1, None, |_| {});
     case.ask(7, Control::Retry { host: "w9".to_owned() });

@@ -29,6 +29,8 @@ pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
+#[cfg(test)]
+pub(crate) use run::example::header as example_header;
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};
 pub use store::{FILE, Journal, Mode};
 pub use writer::RunWriter;

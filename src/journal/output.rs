@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use crate::engine::AttemptId;
 
@@ -118,45 +118,29 @@ impl OutputWriter {
         Ok(Self { db, path: journal.path.clone(), n: journal.row(run)?.n })
     }
 
-    /// Stores all that `host` has written during an attempt so far, in place of what was stored of it.
-    /// `host` is the worker, or the name that the caller gives to this machine. Secrets are masked by
-    /// the caller.
+    /// Stores all that each host has written during an attempt so far, in place of what was stored of it, in
+    /// one transaction. A host is a worker, or the name that the caller gives to this machine. Secrets are
+    /// masked by the caller.
     ///
     /// # Errors
     /// The file cannot be written. A run can continue without its output.
-    pub fn write(&mut self, attempt: AttemptId, host: &str, output: &Output) -> Result<(), JournalError> {
-        self.db
-            .prepare_cached(
-                "INSERT OR REPLACE INTO output (run, attempt, host, total, head, tail)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .and_then(|mut statement| {
-                let (attempt, total) = (attempt.0 as i64, output.total as i64);
-                statement.execute(params![self.n, attempt, host, total, output.head(), output.tail()])
-            })
-            .map(drop)
-            .map_err(failed(&self.path, Operation::Write))
-    }
-
-    /// Adds to what is stored: for a caller that keeps no [`Output`] of its own.
-    ///
-    /// # Errors
-    /// As of [`OutputWriter::write`].
-    pub fn add(&mut self, attempt: AttemptId, host: &str, bytes: &[u8]) -> Result<(), JournalError> {
-        let found = self
-            .db
-            .prepare_cached(
-                "SELECT total, head, tail FROM output WHERE run = ?1 AND attempt = ?2 AND host = ?3",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row(params![self.n, attempt.0 as i64, host], |row| Output::of(row, 0))
-                    .optional()
-            })
-            .map_err(failed(&self.path, Operation::Read))?;
-        let mut output = found.unwrap_or_default();
-        output.push(bytes);
-        self.write(attempt, host, &output)
+    pub fn write(&mut self, attempt: AttemptId, outputs: &[(&str, Output)]) -> Result<(), JournalError> {
+        let failed = failed(&self.path, Operation::Write);
+        let transaction =
+            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        for (host, output) in outputs {
+            transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO output (run, attempt, host, total, head, tail)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )
+                .and_then(|mut statement| {
+                    let (attempt, total) = (attempt.0 as i64, output.total as i64);
+                    statement.execute(params![self.n, attempt, host, total, output.head(), output.tail()])
+                })
+                .map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
     }
 }
 

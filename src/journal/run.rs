@@ -129,7 +129,7 @@ pub(super) mod example {
     use crate::bucket::Disabled;
 
     /// Of a run without workers.
-    pub(in crate::journal) fn header() -> RunHeader {
+    pub(crate) fn header() -> RunHeader {
         let fleet = Fleet {
             bucket_id: "7d3c7f5e-0000-4000-8000-000000000000".into(),
             workers: Vec::new(),

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(writer.pending_requests().unwrap().len(), 1);
         writer.refuse_request(n, 6, "no").unwrap();
         let mut output = OutputWriter::open(&journal, &run).unwrap();
-        output.write(AttemptId(1), "w1", &Output::default()).unwrap();
+        output.write(AttemptId(1), &[("w1", Output::default())]).unwrap();
         assert_eq!(journal.read_after(&run, 1).unwrap().map(Result::unwrap).count(), 1);
         let damaged = journal.read(&run).unwrap_err();
         assert!(matches!(damaged, JournalError::Corrupt { .. }), "{damaged}");

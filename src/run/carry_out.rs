@@ -9,7 +9,7 @@ use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{OutputWriter, RunId, RunLock};
 use crate::report::Reporter;
-use crate::runner::{RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
+use crate::runner::{LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
@@ -75,7 +75,10 @@ impl Run {
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
-            writer: self.journal.writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())?,
+            writer: self
+                .journal
+                .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
+                .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?,
             output: OutputWriter::open(&self.journal, &self.stored.id)?,
             executor: Arc::clone(&executor),
             view,

@@ -51,6 +51,14 @@ impl Attempts {
         }
     }
 
+    /// None of those that wait begins: each has ended with nothing done.
+    pub(super) fn begin_no_more(&mut self) {
+        for spec in self.waiting.drain(..) {
+            let reason = "the run was interrupted before the step began".to_owned();
+            let _ = self.done.send(Message::Finished(spec.attempt, Outcome::NotDone { reason }));
+        }
+    }
+
     /// Tells all that are at work to give up; none of those that wait begins.
     pub(super) fn give_up(&mut self) {
         self.waiting.clear();
@@ -69,7 +77,8 @@ impl Attempts {
         let cancel = Cancel::new();
         self.at_work.insert(attempt, cancel.clone());
         let (executor, done) = (Arc::clone(&self.executor), self.done.clone());
-        let sink = self.output.sink(attempt);
+        let output = self.output.begin(attempt);
+        let sink = output.sink();
         let spawned = std::thread::Builder::new()
             .name(format!("attempt {}", attempt.0))
             .stack_size(STACK)
@@ -79,8 +88,7 @@ impl Attempts {
                 let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| Outcome::Unknown {
                     why: "a bug in maand ended the step (see the message above)".into(),
                 });
-                // Before the outcome, so that the output is let go when it is told.
-                drop(sink);
+                output.end();
                 let _ = done.send(Message::Finished(attempt, outcome));
             });
         if let Err(error) = spawned {

@@ -4,7 +4,7 @@
 //! and masked in everything that is kept or shown.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,18 +128,29 @@ pub(super) fn on_worker(
     script.lock = true;
     let (mut stdout, mut stderr) =
         (MaskedStream::new(&environment.secrets), MaskedStream::new(&environment.secrets));
-    let mut live = |stream: Stream, bytes: &[u8]| match stream {
-        Stream::Stdout => stdout.push(bytes, &mut |bytes| sink(bytes)),
-        Stream::Stderr => stderr.push(bytes, &mut |bytes| sink(bytes)),
+    // What is kept was masked before anything was left out: half a secret is not recognised.
+    let (mut kept_out, mut kept_err) = (Captured::default(), Captured::default());
+    let mut live = |stream: Stream, bytes: &[u8]| {
+        let (masked, kept) = match stream {
+            Stream::Stdout => (&mut stdout, &mut kept_out),
+            Stream::Stderr => (&mut stderr, &mut kept_err),
+        };
+        masked.push(bytes, &mut |bytes| {
+            kept.keep_last(bytes);
+            sink(bytes);
+        });
     };
     let ended = connection.run(&script, Some(&mut live));
-    for stream in [&mut stdout, &mut stderr] {
-        stream.end(&mut |bytes| sink(bytes));
+    for (masked, kept) in [(&mut stdout, &mut kept_out), (&mut stderr, &mut kept_err)] {
+        masked.end(&mut |bytes| {
+            kept.keep_last(bytes);
+            sink(bytes);
+        });
     }
     let outcome = match plain(&access.host, ended) {
         Ok(_) => Outcome::noted("exit code 0"),
-        Err(ScriptError::Exit { code, stdout, stderr }) => {
-            Outcome::Failed { error: command_error(&access.host, "the command", code, &stdout, &stderr) }
+        Err(ScriptError::Exit { code, .. }) => {
+            Outcome::Failed { error: command_error(&access.host, "the command", code, &kept_out, &kept_err) }
         }
         Err(ScriptError::Unknown(why)) => {
             Outcome::Unknown { why: format!("the command: {}", describe_unknown(&why)) }
@@ -162,28 +173,30 @@ pub(super) fn on_this_machine(
     let until = Instant::now() + timeout;
     if let Some(unless) = unless {
         match spawn(folder, unless, environment, until, cancel, &|_| {}) {
-            Ok(Ended { code: Some(0), .. }) => return Outcome::Ok { evidence: Evidence::NotNeeded },
-            Ok(Ended { code: Some(_), .. }) => {}
-            Ok(Ended { code: None, .. }) => {
-                let message = "`unless` was ended before its end";
+            Ok(Ended { how: How::Exit(0), .. }) => return Outcome::Ok { evidence: Evidence::NotNeeded },
+            Ok(Ended { how: How::Exit(_), .. }) => {}
+            Ok(Ended { how: how @ (How::Signal(_) | How::Cut), .. }) => {
+                let message = match how {
+                    How::Signal(signal) => format!("`unless` was ended by signal {signal}"),
+                    _ => "`unless` has not ended in time".to_owned(),
+                };
                 return Outcome::Failed { error: StepError::new(ErrorKind::Command, message) };
             }
             Err(error) => return Outcome::Failed { error },
         }
     }
     let outcome = match spawn(folder, text, environment, until, cancel, sink) {
-        Ok(Ended { code: Some(0), .. }) => Outcome::noted("exit code 0"),
-        Ok(Ended { code: Some(code), output }) => Outcome::Failed {
-            error: StepError {
-                kind: ErrorKind::Command,
-                message: format!("the command ended with exit code {code}"),
-                output: last_lines(&output, &Captured::default()),
-            },
-        },
-        Ok(Ended { code: None, .. }) if cancel.is_cancelled() => {
+        Ok(Ended { how: How::Exit(0), .. }) => Outcome::noted("exit code 0"),
+        Ok(Ended { how: How::Exit(code), output }) => {
+            failed(format!("the command ended with exit code {code}"), &output)
+        }
+        Ok(Ended { how: How::Signal(signal), output }) => {
+            failed(format!("the command was ended by signal {signal}"), &output)
+        }
+        Ok(Ended { how: How::Cut, .. }) if cancel.is_cancelled() => {
             Outcome::Unknown { why: "the command was given up".into() }
         }
-        Ok(Ended { code: None, .. }) => Outcome::TimedOut {
+        Ok(Ended { how: How::Cut, .. }) => Outcome::TimedOut {
             after: timeout.as_millis() as Millis,
             doing: "the command on this machine".into(),
         },
@@ -192,10 +205,24 @@ pub(super) fn on_this_machine(
     environment.mask_outcome(outcome)
 }
 
+fn failed(message: String, output: &Captured) -> Outcome {
+    let output = last_lines(output, &Captured::default());
+    Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
+}
+
+/// A command of this machine that is no more.
 struct Ended {
-    /// `None`: it was ended by us, or by a signal.
-    code: Option<i32>,
+    how: How,
+    /// Secrets are masked.
     output: Captured,
+}
+
+enum How {
+    Exit(i32),
+    /// By nobody of ours: it crashed, or the machine had no memory left.
+    Signal(i32),
+    /// By us: its time was up, or it was given up.
+    Cut,
 }
 
 fn spawn(
@@ -234,11 +261,15 @@ fn spawn(
             scope.spawn(move || {
                 let mut buffer = vec![0; PIPE];
                 let mut masked = MaskedStream::new(&environment.secrets);
+                // Masked before anything is left out: half a secret is not recognised.
+                let mut take = |bytes: &[u8]| {
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).keep_last(bytes);
+                    sink(bytes);
+                };
                 while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                    masked.push(&buffer[..read], &mut |bytes| sink(bytes));
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).keep_last(&buffer[..read]);
+                    masked.push(&buffer[..read], &mut take);
                 }
-                masked.end(&mut |bytes| sink(bytes));
+                masked.end(&mut take);
             });
         }
         let mut cut = false;
@@ -254,7 +285,14 @@ fn spawn(
         status.map(|status| (!cut).then_some(status)).map_err(|error| broken("waiting for a command", error))
     })?;
     let output = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Ended { code: status.and_then(|status| status.code()), output })
+    let how = match status {
+        None => How::Cut,
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => How::Exit(code),
+            (None, signal) => How::Signal(signal.unwrap_or_default()),
+        },
+    };
+    Ok(Ended { how, output })
 }
 
 #[cfg(test)]
@@ -281,6 +319,28 @@ mod tests {
         let Outcome::Failed { error } = run("echo token hunter22; exit 3", long) else { panic!() };
         assert_eq!(error.output.as_deref(), Some("token ****"));
         assert!(error.message.contains("exit code 3"));
+    }
+
+    #[test]
+    fn a_command_that_a_signal_ends_has_failed_and_was_in_time() {
+        let Outcome::Failed { error } = run("echo so far; kill -SEGV $$", Duration::from_secs(60)) else {
+            panic!()
+        };
+        assert_eq!(
+            (error.message.as_str(), error.output.as_deref()),
+            ("the command was ended by signal 11", Some("so far"))
+        );
+    }
+
+    #[test]
+    fn a_secret_at_which_the_output_is_cut_is_masked_all_the_same() {
+        for filler in 32_760..32_772 {
+            let text = format!(
+                "printf 'hunter22'; head -c {filler} /dev/zero | tr '\\0' x; printf '%040000d' 0; exit 1"
+            );
+            let Outcome::Failed { error } = run(&text, Duration::from_secs(60)) else { panic!() };
+            assert!(!error.output.unwrap().contains("ter22"), "{filler}");
+        }
     }
 
     #[test]

@@ -137,12 +137,9 @@ fn compare(
         ("DELAY", COMMAND_DELAY_S.to_owned()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
-    let lost = |why: String| CompareError::AnswerLost(StepError::new(ErrorKind::Unknown, why));
-    let text = access.change(script, Instant::now() + EXCHANGE).map_err(|error| match error {
-        ScriptError::Connect(error) => CompareError::NotReached(error.look_failure(), connect_error(&error)),
-        ScriptError::Unknown(why) => lost(describe_unknown(&why)),
-        error => CompareError::Failed(error.into_error(&access.host, "the reboot script")),
-    })?;
+    let text = access
+        .change(script, Instant::now() + EXCHANGE)
+        .map_err(|error| without_answer(access, error, "the reboot script"))?;
     let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
         (Some("ALREADY"), Some(boot_id)) if probe::is_boot_id(boot_id) => {
@@ -154,15 +151,28 @@ fn compare(
     }
 }
 
-fn is_needless(access: &Access, unless: &Script) -> Result<bool, StepError> {
+fn is_needless(access: &Access, unless: &Script) -> Result<bool, CompareError<StepError>> {
     match access.run(unless, Instant::now() + EXCHANGE) {
         Ok(_) => Ok(true),
         Err(ScriptError::Exit { code, stdout, stderr }) => {
             let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
-            if error.kind == ErrorKind::Command { Ok(false) } else { Err(error) }
+            if error.kind == ErrorKind::Command { Ok(false) } else { Err(CompareError::Failed(error)) }
         }
-        Err(error) => Err(error.into_error(&access.host, "`unless`")),
+        Err(error) => Err(without_answer(access, error, "`unless`")),
     }
+}
+
+/// A script that has not said how it ended.
+fn without_answer(access: &Access, error: ScriptError, what: &str) -> CompareError<StepError> {
+    match error {
+        ScriptError::Connect(error) => CompareError::NotReached(error.look_failure(), connect_error(&error)),
+        ScriptError::Unknown(why) => lost(describe_unknown(&why)),
+        error => CompareError::Failed(error.into_error(&access.host, what)),
+    }
+}
+
+fn lost(why: String) -> CompareError<StepError> {
+    CompareError::AnswerLost(StepError::new(ErrorKind::Unknown, why))
 }
 
 /// What the reboot command printed, as far as the worker can still tell.

@@ -119,6 +119,9 @@ impl RunLoop {
     /// was begun.
     pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
         let ended = self.until_the_end(first, in_doubt);
+        if ended.is_err() {
+            self.give_up();
+        }
         self.show();
         self.reporter.finish(self.clock.now(), &self.view);
         ended
@@ -163,7 +166,10 @@ impl RunLoop {
                 self.take(Input::Finished { attempt, outcome })
             }
             Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
-            Message::Signal(name) => self.take(Input::Signal { name }),
+            Message::Signal(name) => {
+                self.attempts.begin_no_more();
+                self.take(Input::Signal { name })
+            }
         }
     }
 

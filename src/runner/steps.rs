@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::boot::{LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
+use crate::boot::{AUTH_REFUSED_FOR, LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
@@ -85,6 +85,8 @@ impl StepExecutor {
                     down_within: reboot_step.map(|at| self.down_within(at)).unwrap_or_default(),
                     ordered_before: reboot_issued.map(reboot::passed_since).unwrap_or_default(),
                     grace_after_absence: Duration::ZERO,
+                    away_at_first: false,
+                    auth_refused_for: AUTH_REFUSED_FOR,
                     settle: *settle / self.bucket.settings().time_scale(),
                     interval: *interval,
                     timeout,

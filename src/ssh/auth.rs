@@ -32,7 +32,7 @@ pub(super) enum Failure {
     /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
     Dropped(String),
     /// The server said nothing for as long as this part of a login may take; that may pass, too.
-    Late(&'static str),
+    Late(String),
 }
 
 impl From<ConnectError> for Failure {
@@ -109,7 +109,7 @@ fn refused(wire: &Wire, hop: &Hop, stop: Stop, until: Instant, cancel: &Cancel) 
     let error = match stop {
         Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
         Stop::Deadline => {
-            return Err(Failure::Late("no answer to the authentication in time"));
+            return Err(Failure::Late("no answer to the authentication in time".to_owned()));
         }
         Stop::Failed(error) => error,
     };

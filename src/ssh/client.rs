@@ -65,7 +65,7 @@ impl Ssh2Remote {
                 Ok(done) => return Ok(done),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Dropped(why)) => ConnectError::Handshake { addr, why },
-                Err(Failure::Late(why)) => ConnectError::LoginTimedOut { addr, why: why.to_owned() },
+                Err(Failure::Late(why)) => ConnectError::LoginTimedOut { addr, why },
             };
             if !pause(jittered(delay), until, cancel) {
                 return Err(if cancel.is_cancelled() { ConnectError::Cancelled } else { error });
@@ -89,7 +89,7 @@ impl Ssh2Remote {
                     ConnectError::Jump { hop: hop.address(), source: Box::new(source) }.into()
                 }
                 Failure::Dropped(why) => Failure::Dropped(format!("jump host {}: {why}", hop.address())),
-                late @ Failure::Late(_) => late,
+                Failure::Late(why) => Failure::Late(format!("jump host {}: {why}", hop.address())),
             };
             let (wire, _pass) = self.log_in(hop, via.take(), until, cancel).map_err(named)?;
             via = Some(wire);
@@ -216,7 +216,7 @@ fn jittered(delay: Duration) -> Duration {
 fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<Channel, Failure> {
     let dropped = |stop| match stop {
         Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
-        Stop::Deadline => Failure::Late("no shell in time"),
+        Stop::Deadline => Failure::Late("no shell in time".to_owned()),
         Stop::Failed(error) => Failure::Dropped(format!("no shell: {}", error.message())),
     };
     let mut channel = open(wire, until, cancel).map_err(dropped)?;

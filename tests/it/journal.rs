@@ -129,19 +129,15 @@ fn output_is_kept_bounded_and_says_what_it_left_out() {
     let (mut small, mut big) = (Output::default(), Output::default());
     for piece in ["grüß", " dich\n"] {
         small.push(piece.as_bytes());
-        writer.write(attempt, "w1", &small).unwrap();
+        writer.write(attempt, &[("w1", small.clone())]).unwrap();
     }
-    writer.add(AttemptId(8), "w1", "grüß".as_bytes()).unwrap();
-    writer.add(AttemptId(8), "w1", b" dich\n").unwrap();
-    for attempt in [attempt, AttemptId(8)] {
-        assert_eq!(journal.read_output(&run, attempt).unwrap()[0].1.text(), "grüß dich\n");
-    }
+    assert_eq!(journal.read_output(&run, attempt).unwrap()[0].1.text(), "grüß dich\n");
     for _ in 0..64 {
         big.push(&[b'x'; 4096]);
-        writer.write(attempt, "w2", &big).unwrap();
+        writer.write(attempt, &[("w1", small.clone()), ("w2", big.clone())]).unwrap();
     }
     big.push(b"the end");
-    writer.write(attempt, "w2", &big).unwrap();
+    writer.write(attempt, &[("w1", small.clone()), ("w2", big.clone())]).unwrap();
     let outputs = journal.read_output(&run, attempt).unwrap();
     let (host, big) = &outputs[1];
     assert_eq!(host, "w2");
@@ -150,7 +146,7 @@ fn output_is_kept_bounded_and_says_what_it_left_out() {
     assert!(big.text().ends_with("xthe end"));
     assert!(big.text().contains(&format!("[... {} bytes were not kept ...]", big.left_out())));
     let late = OutputWriter::open(&Journal::open(dir.path(), Mode::ReadOnly).unwrap(), &run);
-    let refused = late.unwrap().write(attempt, "w3", big).unwrap_err();
+    let refused = late.unwrap().write(attempt, &[("w3", big.clone())]).unwrap_err();
     assert!(matches!(refused, JournalError::ReadOnly { .. }), "{refused}");
     journal.writer(&run, 1, 1).unwrap().append(5, &[Fact::BeforeDone], None).unwrap();
     assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 2);
@@ -166,7 +162,7 @@ fn output_is_written_in_a_thread_of_its_own_while_facts_are_appended() {
         let mut all = Output::default();
         for n in 0..200 {
             all.push(format!("line {n}\n").as_bytes());
-            output.write(AttemptId(1), "w1", &all).unwrap();
+            output.write(AttemptId(1), &[("w1", all.clone())]).unwrap();
         }
     });
     let mut writer = journal.writer(&run, 1, 1).unwrap();

@@ -12,6 +12,8 @@ fn spec() -> ReturnSpec {
         down_within: s(120),
         ordered_before: s(5),
         grace_after_absence: Duration::ZERO,
+        away_at_first: false,
+        auth_refused_for: AUTH_REFUSED_FOR,
         settle: s(10),
         interval: s(1),
         timeout: s(600),
@@ -83,6 +85,36 @@ fn a_refused_connection_makes_settling_begin_anew() {
 fn a_look_that_its_own_bound_cut_short_is_no_evidence_against_the_worker() {
     let looks = vec![(30, up("b1")), (35, fails(LookFailure::CutShort)), (40, up("b1"))];
     assert!(is_back(&after(spec(), looks)));
+}
+
+#[test]
+fn one_look_without_an_answer_is_no_evidence_and_ten_seconds_of_them_are() {
+    let silent = || fails(LookFailure::NoAnswer);
+    assert!(is_back(&after(spec(), vec![(30, up("b1")), (35, silent()), (40, up("b1"))])));
+    let silence = vec![(30, up("b1")), (31, silent()), (36, silent()), (41, silent()), (42, up("b1"))];
+    assert!(!is_back(&after(spec(), silence.clone())));
+    assert!(is_back(&after(spec(), [silence, vec![(52, up("b1"))]].concat())));
+    let mut watch: ReturnWatch<&str> = ReturnWatch::new(spec());
+    let _ = watch.next(s(30), s(30), up("b1"));
+    let _ = watch.next(s(31), s(41), silent());
+    assert!(!is_back(&watch.next(s(42), s(42), up("b1"))));
+}
+
+#[test]
+fn a_worker_that_was_away_at_first_gets_its_grace_before_its_old_boot_proves_anything() {
+    let spec = ReturnSpec { away_at_first: true, grace_after_absence: s(20), down_within: s(3), ..spec() };
+    assert!(matches!(after(spec.clone(), vec![(19, up("b0"))]), Next::LookAgain { .. }));
+    assert!(matches!(after(spec, vec![(20, up("b0"))]), Next::Done(Return::NotRebooted { .. })));
+}
+
+#[test]
+fn looks_after_the_settle_time_keep_their_pause() {
+    let mut watch: ReturnWatch<&str> = ReturnWatch::new(spec());
+    let _ = watch.next(s(30), s(30), up("b1"));
+    for at in [39, 41, 50] {
+        let next = watch.next(s(at), s(at + 2), fails(LookFailure::CutShort));
+        assert!(matches!(next, Next::LookAgain { pause, .. } if pause >= s(1) * 4 / 5), "{at}: {next:?}");
+    }
 }
 
 #[test]

@@ -192,7 +192,8 @@ impl After<'_> {
     /// long as `within`; then `same` says what that means.
     fn watch(&self, within: Duration, same: impl Fn(&str) -> CommandOutcome) -> CommandOutcome {
         // Without the boot id of before every boot is the one that was asked for.
-        let Some(before) = &self.before else { return self.returns(None, &same) };
+        let Some(before) = &self.before else { return self.returns(None, Duration::ZERO, &same) };
+        let stays_until = self.sent.elapsed() + within;
         let began = Instant::now();
         let mut watch = DepartureWatch::new(before.clone(), within);
         let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
@@ -205,26 +206,40 @@ impl After<'_> {
             match watch.next(looked, began.elapsed(), look) {
                 Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
                 Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
-                Next::Done(Departure::StillThere) => return same(before),
+                Next::Done(Departure::StillThere { seen: true }) => return same(before),
                 Next::Done(Departure::Failed(why)) => return CommandOutcome::NotBack { why },
                 Next::Done(Departure::Departed) => {
                     self.shared.observer.note(self.host, "the worker has gone away; waiting for it");
-                    return self.returns(Some(before.clone()), &same);
+                    return self.returns(Some(before.clone()), stays_until, &same);
+                }
+                // It lets nobody in: a shutdown that is due closes the logins minutes before it begins.
+                Next::Done(Departure::StillThere { seen: false }) => {
+                    self.shared.observer.note(self.host, "the worker lets nobody in; waiting for it");
+                    return self.returns(Some(before.clone()), stays_until, &same);
                 }
             }
         }
     }
 
-    /// Until it answers, with another boot id than `not`. One that is back with the same boot id is looked at
-    /// on: it may have been sshd alone that was stopped first.
-    fn returns(&self, not: Option<String>, same: &dyn Fn(&str) -> CommandOutcome) -> CommandOutcome {
+    /// Until it answers, with another boot id than `not`. One that answers with that one is looked at on, until
+    /// `stays_until` (from when the command was sent) and for [`STAYS_FOR`] after it was away: it may have been
+    /// sshd alone that was stopped first, or a network that lost some packets before the shutdown.
+    fn returns(
+        &self,
+        not: Option<String>,
+        stays_until: Duration,
+        same: &dyn Fn(&str) -> CommandOutcome,
+    ) -> CommandOutcome {
         let back_within = self.shared.request.back_within;
         let (began, passed) = (Instant::now(), self.sent.elapsed());
         let mut watch = ReturnWatch::new(ReturnSpec {
             not,
-            down_within: Duration::ZERO,
+            down_within: stays_until,
             ordered_before: passed,
             grace_after_absence: STAYS_FOR,
+            away_at_first: true,
+            // It is waited for as long as the operator said, whatever keeps it from letting us in.
+            auth_refused_for: back_within,
             settle: Duration::ZERO,
             interval: PROBE_INTERVAL,
             timeout: back_within.saturating_sub(passed),
@@ -269,7 +284,7 @@ impl After<'_> {
                 .watch(STAYS_FOR.min(self.shared.request.back_within), |_| there("and has not rebooted"));
         }
         // The boot id of before is not known, but the time of the boot is to be had.
-        match self.returns(None, &|_| there("again")) {
+        match self.returns(None, Duration::ZERO, &|_| there("again")) {
             CommandOutcome::Rebooted { .. } if !self.booted_since() => there("again"),
             outcome => outcome,
         }

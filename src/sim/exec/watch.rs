@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::{Arrival, InjectedFault};
 use crate::boot::{
-    CompareError, CompareMode, EXCHANGE, Look, LookError, LookFailure, Next, Probe, RebootDo, RebootHeard,
-    RebootMachine, RebootSpec, Return, ReturnSpec, ReturnWatch,
+    AUTH_REFUSED_FOR, CompareError, CompareMode, EXCHANGE, Look, LookError, LookFailure, Next, Probe,
+    RebootDo, RebootHeard, RebootMachine, RebootSpec, Return, ReturnSpec, ReturnWatch,
 };
 use crate::bucket::WorkerIx;
 use crate::controller::{reboot_outcome, return_outcome};
@@ -171,6 +171,8 @@ impl Sim {
             down_within: down_within.unwrap_or_default(),
             ordered_before: reboot_issued.map(|at| since(self.now, at)).unwrap_or_default(),
             grace_after_absence: Duration::ZERO,
+            away_at_first: false,
+            auth_refused_for: AUTH_REFUSED_FOR,
             settle: *settle,
             interval: *interval,
             timeout: steps[arrival.order.step.index()].timeout.unwrap_or(Duration::from_secs(600)),

@@ -112,7 +112,7 @@ fn write() {
     let (run, _) = journal.create_run(&header(3), &[started()]).unwrap();
     let mut output = Output::default();
     output.push(b"shutdown: permission denied\n");
-    OutputWriter::open(&journal, &run).unwrap().write(AttemptId(2), "w2", &output).unwrap();
+    OutputWriter::open(&journal, &run).unwrap().write(AttemptId(2), &[("w2", output)]).unwrap();
     journal.request(&run, &Control::Pause { reason: None }, "me@here", 6).unwrap();
     journal.writer(&run, 1, 1).unwrap().append(7, &some_facts(), None).unwrap();
     drop(journal);

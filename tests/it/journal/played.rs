@@ -9,7 +9,7 @@ use maand::engine::{
     AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, Options, Outcome, RunState, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile};
-use maand::journal::{Journal, Mode, OutputWriter, RunHeader, RunId, StepKinds};
+use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunId, StepKinds};
 use maand::plan::{Source, StepKind, parse};
 
 use super::support::{header, worker};
@@ -131,7 +131,9 @@ pub(crate) fn stored(hosts: &[&str]) -> (assert_fs::TempDir, RunId) {
         at += 1000;
         for fact in &facts {
             if let Fact::Finished { attempt, outcome: Outcome::Failed { .. } } = fact {
-                output.add(*attempt, "w2", b"ssh: connect to host w2: refused\n").unwrap();
+                let mut printed = Output::default();
+                printed.push(b"ssh: connect to host w2: refused\n");
+                output.write(*attempt, &[("w2", printed)]).unwrap();
             }
         }
         writer.append(at, &facts, None).unwrap();

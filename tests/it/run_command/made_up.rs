@@ -30,6 +30,7 @@ enum Does {
 enum Shows {
     Id(&'static str),
     Refuses,
+    LetsNobodyIn,
     OtherKey,
 }
 
@@ -140,6 +141,9 @@ impl Remote for World {
                     self.cancel.cancel();
                 }
                 Err(ConnectError::Refused { addr: host.to_string() })
+            }
+            Some(Shows::LetsNobodyIn) => {
+                Err(ConnectError::NoLogin { addr: host.to_string(), message: "System is going down.".into() })
             }
             Some(Shows::OtherKey) => Err(ConnectError::HostKeyChanged {
                 host: host.to_string(),
@@ -309,4 +313,25 @@ fn an_interrupted_wait_says_what_is_unknown() {
     let results = world.run(&world.request("reboot", 1));
     assert!(matches!(&results[0].outcome, CommandOutcome::Unknown { why } if why.contains("interrupted")));
     assert!(matches!(&results[1].outcome, CommandOutcome::NotStarted { why } if why.contains("interrupted")));
+}
+
+#[test]
+fn a_worker_that_was_not_reached_for_a_moment_before_it_went_down_has_rebooted() {
+    use Shows::{Id, Refuses};
+    let shows = [Id(A), Refuses, Refuses, Id(A), Id(A), Refuses, Id(B)];
+    for command in ["reboot", "apt-get install -y linux-image && reboot"] {
+        let world = World::with(&[("h1", Does::Exits(0), &shows)]);
+        let outcome = world.run(&world.request(command, 1)).remove(0).outcome;
+        assert_eq!(outcome, CommandOutcome::Rebooted { boot_id: B.to_owned() }, "{command}");
+    }
+}
+
+#[test]
+fn a_worker_that_lets_nobody_in_before_a_shutdown_that_is_due_is_waited_for() {
+    let mut shows = vec![Shows::Id(A)];
+    shows.extend(std::iter::repeat_n(Shows::LetsNobodyIn, 32));
+    shows.push(Shows::Id(B));
+    let world = World::with(&[("h1", Does::Exits(0), &shows)]);
+    let outcome = world.run(&world.request("shutdown -r +1", 1)).remove(0).outcome;
+    assert_eq!(outcome, CommandOutcome::Rebooted { boot_id: B.to_owned() });
 }
