@@ -215,8 +215,8 @@ impl After<'_> {
         }
     }
 
-    /// Until it answers, with another boot id than `not`. One that is back with the same boot id is looked at
-    /// on: it may have been sshd alone that was stopped first.
+    /// Watches until the worker answers with another boot id than `not`. One that answers with the same boot id is
+    /// looked at again: sshd may have been stopped first, before the rest of it.
     fn returns(&self, not: Option<String>, same: &dyn Fn(&str) -> CommandOutcome) -> CommandOutcome {
         let back_within = self.shared.request.back_within;
         let (began, passed) = (Instant::now(), self.sent.elapsed());
@@ -268,7 +268,7 @@ impl After<'_> {
             return self
                 .watch(STAYS_FOR.min(self.shared.request.back_within), |_| there("and has not rebooted"));
         }
-        // The boot id of before is not known, but the time of the boot is to be had.
+        // The boot id from before is not known, but the worker can tell how long it has been up.
         match self.returns(None, &|_| there("again")) {
             CommandOutcome::Rebooted { .. } if !self.booted_since() => there("again"),
             outcome => outcome,
