@@ -16,7 +16,7 @@ const GONE_AFTER_FAILURES: u32 = 2;
 pub enum Departure<E> {
     /// Another boot id than that of before.
     Rebooted {
-        /// It.
+        /// The boot id that was seen.
         boot_id: String,
     },
     /// Nobody answers there any more. Whether it reboots is not known.

@@ -47,9 +47,9 @@ pub enum LookFailure {
 /// A look that has shown nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookError<E> {
-    /// Which kind.
+    /// Its kind.
     pub failure: LookFailure,
-    /// What whoever looked says of it.
+    /// The error of whoever looked.
     pub error: E,
 }
 
@@ -62,9 +62,9 @@ pub type Look<E> = Result<Probe, LookError<E>>;
 pub enum Next<T> {
     /// Look again.
     LookAgain {
-        /// After so long.
+        /// How long to wait before the look.
         pause: Duration,
-        /// For at most so long.
+        /// The most that the look may take.
         bound: Duration,
     },
     /// There is nothing more to see.
@@ -99,7 +99,7 @@ impl Patience {
         self.login.unwrap_or_default()
     }
 
-    /// A look has succeeded in so long.
+    /// A look has succeeded, and took this long.
     pub fn succeeded(&mut self, took: Duration) {
         self.login = Some(self.login.map_or(took, |longest| longest.max(took)));
         (self.unanswered, self.cut_short) = (0, 0);

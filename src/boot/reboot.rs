@@ -38,7 +38,7 @@ pub enum CompareMode {
 pub enum Answer {
     /// The boot id is another one already.
     Already {
-        /// It.
+        /// The boot id that the worker has.
         boot_id: String,
     },
     /// The receipt is there: the command was started, by us or by an earlier controller.
@@ -64,7 +64,7 @@ pub enum CompareError<E> {
 pub enum RebootDo<E> {
     /// Run the script on the worker, within [`EXCHANGE`].
     Compare {
-        /// After so long.
+        /// How long to wait before it.
         pause: Duration,
         /// What it is to do.
         mode: CompareMode,
@@ -73,9 +73,9 @@ pub enum RebootDo<E> {
     AskUnless,
     /// Look at the worker.
     Look {
-        /// After so long.
+        /// How long to wait before the look.
         pause: Duration,
-        /// For at most so long.
+        /// The most that the look may take.
         bound: Duration,
     },
     /// There is nothing more to do.
@@ -103,7 +103,7 @@ pub enum RebootHeard<E> {
 pub enum RebootEnd<E> {
     /// Another boot id was seen.
     Rebooted {
-        /// It.
+        /// The boot id that was seen.
         boot_id: String,
     },
     /// The worker has gone away: only a watch of its return can tell whether it reboots.

@@ -23,7 +23,7 @@ pub struct ReturnSpec {
     pub not: Option<String>,
     /// Seeing `not` for longer than this since the reboot was ordered means that there was no reboot.
     pub down_within: Duration,
-    /// The reboot was ordered so long before the watch began.
+    /// How long before the beginning of the watch the reboot was ordered.
     pub ordered_before: Duration,
     /// Seeing `not` within this after the worker was away proves nothing: its sshd may have been stopped first.
     pub grace_after_absence: Duration,
@@ -31,11 +31,11 @@ pub struct ReturnSpec {
     pub away_at_first: bool,
     /// A login that is refused for so long ends the watch.
     pub auth_refused_for: Duration,
-    /// It has to stay well for so long.
+    /// How long it has to stay well.
     pub settle: Duration,
     /// Between two looks, before jitter.
     pub interval: Duration,
-    /// For the whole of it, from the beginning of the watch.
+    /// The most that the whole watch may take, from its beginning.
     pub timeout: Duration,
     /// Draws the jitter.
     pub seed: u64,
@@ -79,9 +79,9 @@ pub enum NotYet<E> {
     Unseen(E),
     /// It has the boot id that it was to lose.
     OldBoot {
-        /// It.
+        /// The boot id from before the reboot.
         boot_id: String,
-        /// So long after the reboot was ordered.
+        /// How long ago the reboot was ordered.
         since: Duration,
     },
     /// It is not done booting.

@@ -133,8 +133,9 @@ impl DisabledFile {
     }
 
     /// Removes the owner's own entries of this worker; what else is there stays. A job's key goes
-    /// with its last host, as an empty list means the whole job. A file that then is, byte for byte,
-    /// what remains of one that we made goes, too: where there was none, there is none again.
+    /// with its last host, as an empty list means the whole job. A file in which, byte for
+    /// byte, nothing remains but the frame that we write ourselves is removed: where there was none, there is none
+    /// again.
     pub fn enable(
         &self,
         lock: &Guard,

@@ -37,7 +37,7 @@ fn the_files_own_formatting_is_kept() {
 }
 
 #[test]
-fn a_whole_job_stays_a_persons() {
+fn a_whole_job_that_an_operator_disabled_stays() {
     for text in [
         "{\"jobs\": {\"api\": {}}}",
         "{\"jobs\": {\"api\": {\"allocations\": []}}}",
@@ -57,7 +57,7 @@ fn with_our_last_host_the_job_goes() {
 }
 
 #[test]
-fn what_a_person_added_as_well_stays_once() {
+fn what_an_operator_added_as_well_stays_once() {
     let (after, _) = edit("{\"workers\": [\"h\", \"x\", \"h\"]}", &[worker("h")], Wish::Absent);
     assert_eq!(after, "{\"workers\": [\"h\", \"x\"]}");
     let text = "{\"jobs\": {\"api\": {\"allocations\": [\"h\", \"h\"]}}}";

@@ -25,7 +25,7 @@ impl Document for BuildDocument {
     const NAME: &'static str = "build";
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let operation = Operation::open(context, None, true, OnSignal::End)?;
     operation.catalog.build(&operation.call).map_err(catalog_error)?;

@@ -48,7 +48,7 @@ impl Filter {
         among(&self.jobs, job) && among(&self.workers, host) && !(self.active && disabled)
     }
 
-    /// A name that is nowhere is a slip of the fingers, not an empty table.
+    /// A name that does not exist is a typing error, and is reported instead of an empty table.
     fn check(&self, jobs: &BTreeSet<&str>, hosts: &BTreeSet<&str>) -> Result<(), Problem> {
         for (what, asked, known) in [("job", &self.jobs, jobs), ("worker", &self.workers, hosts)] {
             if let Some(name) = asked.iter().find(|name| !known.contains(name.trim())) {
@@ -60,7 +60,7 @@ impl Filter {
     }
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let (fleet, warnings) = bucket.load()?;

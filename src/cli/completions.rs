@@ -13,7 +13,7 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &CompletionsArgs) -> Result<Exit, CliError> {
     // Made in memory first: the generator panics when its writer fails, and ours may be a closed pipe.
     let mut script = Vec::new();

@@ -57,7 +57,7 @@ impl Document for DeployDocument<'_> {
     const NAME: &'static str = "deploy";
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError> {
     let request = DeployRequest {
         jobs: operate::jobs(&args.jobs)?,

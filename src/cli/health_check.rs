@@ -26,7 +26,7 @@ pub struct HealthArgs {
     wait: bool,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError> {
     let request = HealthRequest {
         jobs: operate::jobs(&args.jobs)?,

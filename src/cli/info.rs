@@ -80,7 +80,7 @@ impl Document for InfoDocument<'_> {
     const NAME: &'static str = "info";
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let (fleet, warnings) = bucket.load()?;

@@ -38,7 +38,7 @@ impl Document for InitDocument<'_> {
     const NAME: &'static str = "init";
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: InitArgs, context: &Context) -> Result<Exit, CliError> {
     let dir = args.dir.or_else(|| context.bucket.clone()).unwrap_or_else(|| PathBuf::from("."));
     let done = bucket::init(&dir)?;

@@ -38,8 +38,10 @@ fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
     signals::listen(&Signal::ENDING, move |_| {
         let mut stderr = std::io::stderr().lock();
         let Some(Stage { cancel, meaning }) = stages.next() else {
-            let _ =
-                writeln!(stderr, "\nmaand: stopped at once; what became of what was under way is not known");
+            let _ = writeln!(
+                stderr,
+                "\nmaand: stopped at once; the outcome of what was in progress is not known"
+            );
             std::process::exit(i32::from(Exit::Resumable as u8));
         };
         cancel.cancel();

@@ -15,7 +15,7 @@ pub struct ManArgs {
     dir: PathBuf,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ManArgs, context: &Context) -> Result<Exit, CliError> {
     std::fs::create_dir_all(&args.dir)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir))

@@ -125,7 +125,7 @@ const DEFAULT_TIMEOUT: u64 = 3600;
 /// A `command.sh` is not larger than this.
 const COMMAND_LIMIT: u64 = 1 << 20;
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliError> {
     let world = OpenBucket::open(context)?;
     let command = command(&args, &world)?;

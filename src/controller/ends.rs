@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::boot::{NotYet, RebootEnd, Return};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 
-/// The outcome of a `wait_for_ssh` on `host` that was bound to `timeout`.
+/// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
 pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> Outcome {
     let error = match end {
         Return::Back { boot_id } => return Outcome::Ok { evidence: Evidence::Back { boot_id } },

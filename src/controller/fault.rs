@@ -1,5 +1,5 @@
-//! Ways in which the loop can be broken on purpose, to show that the simulator's checks notice. Not in release
-//! builds.
+//! Ways in which the loop can be broken on purpose, to show that the simulator's checks notice. A release build
+//! cannot choose one, and never asks for one.
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

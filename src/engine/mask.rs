@@ -1,5 +1,5 @@
-//! What is told of an attempt, without secrets. It must not know which values are secret, nor where
-//! they are from.
+//! Masks secrets in what is reported of an attempt. It must not know which values are secret, nor where they
+//! come from.
 
 use super::{Evidence, Outcome, StepError};
 

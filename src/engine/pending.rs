@@ -1,4 +1,4 @@
-//! What this process has on its mind: what to look at next, and what it has asked for already. It is no part
+//! What this process still has to do: what to look at next, and what it has asked for already. It is no part
 //! of what is known of the run; another process that reads the same facts begins with an empty one.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,7 +11,7 @@ use crate::policy::{Admission, Conditions, Pick, Queue};
 /// within this time, and a fleet is not flooded with probes.
 pub(super) const RECHECK_JOBS_MS: Millis = 10_000;
 
-/// The thoughts of one process.
+/// The work that is pending in one process.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     /// Lanes to look at, the most urgent first.

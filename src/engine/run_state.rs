@@ -24,7 +24,7 @@ pub struct Decision {
     pub effects: Vec<Effect>,
 }
 
-/// A run in this process: what the facts say, and what the process has on its mind besides.
+/// A run in this process: what the facts say, and what this process still has to do.
 ///
 /// Two are equal when their facts say the same, whatever the processes have asked for already: after each
 /// [`RunState::apply`] the state equals that of a replay of all facts, over the same graph (the same [`Arc`]).
@@ -64,7 +64,7 @@ impl RunState {
     /// [`ApplyError::Refused`]: the fact may not follow, and the state is as it was.
     /// [`ApplyError::Broken`]: a consequence may not, which is a bug; the state must not be used any more.
     pub fn apply(&mut self, at: Millis, fact: Fact) -> Result<Decision, ApplyError> {
-        // A clock that was set back does not make the past: durations stay at least 0.
+        // A clock that was set back does not turn time back: no duration is negative.
         let at = at.max(self.known.last_at);
         self.known.evolve(at, &fact, &mut self.pending).map_err(ApplyError::Refused)?;
         let mut decision = Decision::default();

@@ -83,7 +83,7 @@ pub enum JournalError {
     /// The folder or the empty file cannot be made.
     #[error("cannot create {}: {source}", path.display())]
     Create { path: PathBuf, source: io::Error },
-    /// The file or its folder does not let itself be written.
+    /// The file or its folder is not writable.
     #[error("cannot {operation} {}: the file or its folder cannot be opened for writing ({source})", path.display())]
     ReadOnly { operation: Operation, path: PathBuf, source: rusqlite::Error },
     /// Another process keeps SQLite's lock.

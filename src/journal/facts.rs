@@ -90,9 +90,9 @@ impl End {
     }
 }
 
-/// Moves a run's own notes from `before` to `after`, if its epoch and its newest fact are as its writer
-/// knows them. Within the caller's transaction, and before [`insert`]: the number of a fact that
-/// another process has appended is taken.
+/// Updates the row of a run from `before` to `after`, if its epoch and its newest fact are as its writer knows them.
+/// Within the caller's transaction, and before [`insert`], for which the number of a fact that another process has
+/// appended would be taken.
 pub(super) fn advance(
     db: &Connection,
     n: i64,

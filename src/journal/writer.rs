@@ -1,4 +1,4 @@
-//! The one who appends to a run.
+//! Appends facts to a run.
 //!
 //! A run has one controller, so its writer keeps in memory where the run's facts end, and the database
 //! only compares: an append costs what its facts cost, whatever the fleet's size and however many facts

@@ -1,5 +1,4 @@
-//! What the rest of the program asks of a kind of step, in one table: a new kind is a new row here, and
-//! nothing else has to classify it.
+//! What the rest of the program asks of a kind of step, in one table: a new kind is a new row here.
 
 use std::time::Duration;
 

@@ -124,8 +124,8 @@ impl Admission {
 
     /// Whether this worker may start now (`now_ms`: milliseconds since 1970, UTC).
     ///
-    /// What binds all comes first (failures, pause), then the wave, the window, the places, and
-    /// at last the worker's own domain and budgets. A wait for a budget is said before a wait for an
+    /// What applies to all workers comes first (failures, pause), then the wave, the window, the places, and
+    /// at last the worker's own domain and budgets. A wait for a budget is reported before a wait for an
     /// observation when no observation could help.
     pub fn verdict(&self, target: TargetIx, now_ms: i64, conditions: &Conditions) -> Verdict {
         if let Some(verdict) = self.stopped(conditions) {
@@ -329,9 +329,10 @@ impl Admission {
         })
     }
 
-    /// Queued workers among these have a verdict of their own, which their like need not share: their
-    /// own allocation was seen unhealthy, and so counts already. Those that came back and were not looked at since
-    /// count as well, and are not among these: who of them is queued was put back, and is asked about alone.
+    /// Targets of which an allocation was seen unhealthy. A queued one among them has a verdict of its own, which
+    /// workers with the same constraint need not share: its own allocation counts as missing already. Targets that
+    /// came back and were not looked at since count as well, but are not returned: one of them that is queued was
+    /// put back, and is asked about alone.
     pub(super) fn unhealthy_targets(&self) -> impl Iterator<Item = TargetIx> + '_ {
         let workers = self.jobs.iter().flat_map(|job| job.unhealthy.iter());
         workers.filter_map(|worker| {

@@ -1,5 +1,5 @@
-//! Whom to start next out of a long queue, at the cost of the number of different constraints in it and not
-//! of its length.
+//! Which worker of a long queue to start next. The cost depends on the number of different constraints in the
+//! queue, not on its length.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

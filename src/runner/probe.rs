@@ -21,7 +21,8 @@ exit 0
 /// After the login the script itself gets at least this: what it runs is `cat` and `systemctl`.
 const SCRIPT: Duration = Duration::from_secs(20);
 
-/// Looks once, for at most `bound`, over a fresh, fully authenticated connection.
+/// Looks once, over a fresh, fully authenticated connection: at most `bound` for the login and at most
+/// [`SCRIPT`] for the script.
 pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
     let until = Instant::now() + bound;
     let mut script = access.script("look", LOOK, SCRIPT);

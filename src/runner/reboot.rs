@@ -19,8 +19,7 @@ use super::{clock, probe};
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
 
-/// What the worker does. `B0`, `GENERATION`, `RECEIPT`, `COMMAND` come in as environment.
-///
+/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -62,7 +61,7 @@ pub(super) struct RebootOrder<'a> {
     pub(super) down_within: Duration,
 }
 
-/// Carries it out.
+/// Carries out one attempt of a reboot step.
 pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
     let began = Instant::now();
     let (mut machine, mut wish) = RebootMachine::start(RebootSpec {

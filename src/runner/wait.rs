@@ -13,7 +13,8 @@ use super::access::Access;
 use super::probe::probe;
 use super::reboot::with_output;
 
-/// Waits. What the reboot command printed is asked for with `output` when there was no reboot.
+/// Waits until the worker is back, as `spec` says. `output` is called when there was no reboot, and returns what the
+/// reboot command printed.
 pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Option<String>) -> Outcome {
     let began = Instant::now();
     let timeout = spec.timeout;

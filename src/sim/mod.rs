@@ -10,7 +10,8 @@
 //! journal and the real workers refuse an older epoch, and store the plan), 17 (output that is kept
 //! beside the journal). 19 is a comparison of two runs.
 //!
-//! What only tests need (broken engines, shrinking, sweeps) is not part of a release build.
+//! Shrinking and sweeps, which only tests need, are not part of a release build. The names of deliberately broken
+//! programs (`Mutation`) are, but nothing in it can break the loop or the watch of a return.
 
 #[cfg(debug_assertions)]
 mod admission_efficiency;

@@ -1,5 +1,6 @@
-//! Deliberately broken engines, which show that the invariants can fail. Most are made by giving the
-//! engine another plan than the one that the checker looks at, or by a driver that breaks its word.
+//! Deliberately broken programs, which show that each invariant can be violated and that the checker notices. Some
+//! give the engine another plan than the one that the checker looks at; the others break the loop, the watch of a
+//! return, the stored journal or the simulated world.
 
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ pub enum Mutation {
     AppendUnfenced,
     /// A resume compiles what is on disk now.
     PlanReadAgain,
-    /// What a command has said is stored as it was said.
+    /// The output of a command is stored without masking its secrets.
     SecretsTold,
     /// Operations of the catalog reach workers that are not selected.
     OthersContacted,

@@ -258,7 +258,7 @@ fn a_deploy_that_is_killed_is_completed_and_repeats_nothing() {
 }
 
 #[test]
-fn two_deploys_and_a_person_at_the_same_time() {
+fn two_deploys_and_an_operator_at_the_same_time() {
     let Some(bench) = Bench::new(1) else { return };
     bench.job("api", "1.0.0", json!({}));
     bench.write(

@@ -39,7 +39,7 @@ mod upstream_guide;
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !holds() {
-        assert!(std::time::Instant::now() < end, "in vain: {what}");
+        assert!(std::time::Instant::now() < end, "timed out waiting for: {what}");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

@@ -221,9 +221,9 @@ impl After<'_> {
         }
     }
 
-    /// Until it answers, with another boot id than `not`. One that answers with that one is looked at on, until
-    /// `stays_until` (from when the command was sent) and for [`STAYS_FOR`] after it was away: it may have been
-    /// sshd alone that was stopped first, or a network that lost some packets before the shutdown.
+    /// Watches until the worker answers with another boot id than `not`. One that answers with the same boot id is
+    /// looked at again, until `stays_until` (from when the command was sent) and for [`STAYS_FOR`] after it was
+    /// away: sshd may have been stopped first, or the network lost some packets before the shutdown.
     fn returns(
         &self,
         not: Option<String>,
@@ -283,7 +283,7 @@ impl After<'_> {
             return self
                 .watch(STAYS_FOR.min(self.shared.request.back_within), |_| there("and has not rebooted"));
         }
-        // The boot id of before is not known, but the time of the boot is to be had.
+        // The boot id from before is not known, but the worker can tell how long it has been up.
         match self.returns(None, Duration::ZERO, &|_| there("again")) {
             CommandOutcome::Rebooted { .. } if !self.booted_since() => there("again"),
             outcome => outcome,

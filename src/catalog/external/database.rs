@@ -87,7 +87,7 @@ impl Snapshot {
         }
     }
 
-    /// As others see the allocations.
+    /// The allocations as callers of the catalog see them.
     pub(super) fn allocations(&self) -> Vec<CatalogAllocation> {
         let seen = self.rows.iter().map(|((job, host), row)| CatalogAllocation {
             job: job.clone(),

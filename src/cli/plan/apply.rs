@@ -35,7 +35,7 @@ pub struct ApplyArgs {
     consent: Consent,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?.only(args.workers.clone());
     let prepared = Run::prepare(&site(context)?, &request, &|_, _| {})?;

@@ -52,7 +52,7 @@ impl Document for ExplainDocument<'_> {
     const VERSION: u32 = 2;
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let Explanation { run, host, state, why, steps } = explain(&bucket, args.run.as_deref(), &args.worker)?;

@@ -23,7 +23,7 @@ pub struct ListArgs {
     limit: usize,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
     let all = runs(&Bucket::find(context.bucket.as_deref())?)?;
     let shown = &all[..all.len().min(args.limit)];

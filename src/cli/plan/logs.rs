@@ -40,7 +40,7 @@ pub struct LogsArgs {
     follow: bool,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let run = RunReader::open(&bucket, args.run.as_deref())?;

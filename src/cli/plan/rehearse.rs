@@ -46,7 +46,7 @@ pub struct RehearseArgs {
     set: Vec<(String, String)>,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = plan::parse(&read_plan(&args.plan)?, &args.set)?;
     let signals = Signals::listen()?;

@@ -14,7 +14,7 @@ pub struct ReleaseArgs {
     worker: String,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ReleaseArgs, context: &Context) -> Result<Exit, CliError> {
     let (host, cleared) = release(&site(context)?, &args.worker)?;
     if cleared {

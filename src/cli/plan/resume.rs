@@ -39,7 +39,7 @@ enum InDoubt {
     Skip,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
     let resume = Resume {
         run: args.run.clone(),

@@ -81,7 +81,7 @@ struct Shown<'a> {
     forecast: &'a Forecast,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, args.workers.as_deref(), context)?;

@@ -45,7 +45,7 @@ pub struct SimulateArgs {
     durations: Option<String>,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, args.workers.as_deref(), context)?;

@@ -27,7 +27,7 @@ pub struct StatusArgs {
     watch: bool,
 }
 
-/// Carries it out.
+/// Runs the command.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let run = RunReader::open(&bucket, args.run.as_deref())?;

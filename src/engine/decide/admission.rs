@@ -64,8 +64,8 @@ impl Decide<'_> {
             }
             Reason::Budget { .. } | Reason::Spread { .. } if self.peers_may_get_well(reason) => {
                 let patient = self.at - self.pending.blocked_since(self.at) < ADMISSION_PATIENCE_MS;
-                // Workers that all wait for operators free nothing by themselves: looking on for ever
-                // would hide that somebody is asked for.
+                // Workers that all wait for operators free nothing by themselves: looking again for ever
+                // would hide that an operator is needed.
                 if patient || !self.run.attempts.are_settled() {
                     self.ask_again(self.at + RECHECK_JOBS_MS);
                     return None;

@@ -56,7 +56,7 @@ impl Machine {
     fn queued(event: &WorkerEvent) -> Outcome<State> {
         match event {
             WorkerEvent::Admitted => Transition(State::stepping()),
-            // Unreachable in preflight, or left alone.
+            // In preflight: it was not reached, or it is left alone.
             WorkerEvent::Failed => Transition(State::failed()),
             WorkerEvent::Skipped => Transition(State::skipped()),
             WorkerEvent::Cancelled => Transition(State::cancelled()),

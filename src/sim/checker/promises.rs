@@ -282,15 +282,15 @@ impl Checker {
             Fact::InDoubtResolved { attempt, how } => {
                 let Some((lane, step, _)) = self.issued.get(attempt).cloned() else { return };
                 let was_issued = self.told(lane).was_issued.contains(&step);
-                let by_person = self.kept.decided.contains(attempt);
+                let by_operator = self.kept.decided.contains(attempt);
                 let fits = match how {
                     Resolution::Repeat => !was_issued || !in_doubt(self.kind(lane, step)),
-                    _ => by_person,
+                    _ => by_operator,
                 };
                 if !fits {
                     self.breaks(
                         Invariant::UnknownIsNotSuccess,
-                        format!("step {step} of {lane:?} is settled by nobody: {how:?}"),
+                        format!("no operator has resolved step {step} of {lane:?} like this: {how:?}"),
                     );
                 }
             }

@@ -20,7 +20,7 @@ use crate::sim::invariant::Invariant;
 use crate::sim::world::boot_id;
 
 /// A login that takes no longer than this is over before anything else happens.
-const AT_ONCE: Millis = 200;
+const INSTANT_LOGIN: Millis = 200;
 
 /// Until a connection is refused.
 const REFUSED_AFTER: Millis = 5;
@@ -290,7 +290,7 @@ impl Sim {
         if self.config.check && self.durations.per_mille(60) {
             login *= self.durations.between(2, 6);
         }
-        if login <= AT_ONCE {
+        if login <= INSTANT_LOGIN {
             return Turn::Looked(self.now + login, Ok(self.probe(worker)));
         }
         let process = self.process;

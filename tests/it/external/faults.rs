@@ -115,7 +115,7 @@ fn a_worker_that_never_returns_fails_and_the_others_are_told_why() {
 }
 
 #[test]
-fn a_person_who_deploys_by_hand_is_noticed() {
+fn an_operator_who_deploys_by_hand_is_noticed() {
     let Some(bench) = External::new(2) else { return };
     let plan = bench.own_plan(
         "version: 1
