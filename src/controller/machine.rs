@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     ApplyError, AttemptId, Effect, Fact, Millis, Outcome, Request, Resolution, RuleViolation, RunState,
-    RunStatus, facts_of,
+    RunStatus, describe_refusal, facts_of,
 };
 use crate::graph::{Lane, StepIx, TargetSet};
 
@@ -231,7 +231,7 @@ impl<L: Ledger> Controller<L> {
                     if let Err(why) = self.try_apply(now, fact, answers, outputs)?
                         && at == 0
                     {
-                        refused = Some(why.to_string());
+                        refused = Some(describe_refusal(&self.run, request, &why));
                         break;
                     }
                     if let Some(again) = again {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::LoopFault;
-use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output};
+use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output, offline_facts};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
     AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, RunState, RunStatus, Timer,
@@ -196,12 +196,28 @@ fn a_request_that_cannot_be_carried_out_is_refused_with_the_reason() {
     let mut case = Case::new(1, None, |_| {});
     case.ask(7, Control::Retry { host: "w9".to_owned() });
     case.ask(8, Control::Retry { host: "w1".to_owned() });
+    case.ask(9, Control::Skip { host: "w1".to_owned() });
     let before = case.controller.run().clone();
     assert!(case.told(Input::Requests).is_ok());
     let refused = &case.controller.ledger().refused;
     assert_eq!(refused[0], (7, "w9 is no worker of this run".to_owned()));
-    assert_eq!(refused[1].0, 8, "it has not failed");
+    assert_eq!(refused[1], (8, "w1 has not failed: it is running".to_owned()));
+    let only = "only a worker that has failed or is queued can be skipped; w1 is running";
+    assert_eq!(refused[2], (9, only.to_owned()));
     assert!(case.controller.ledger().requests.is_empty() && *case.controller.run() == before);
+}
+
+#[test]
+fn what_comes_after_an_abort_is_refused_in_words() {
+    let mut case = Case::new(1, None, |_| {});
+    case.ask(1, Control::Abort { revert: false });
+    case.ask(2, Control::Abort { revert: false });
+    assert!(case.told(Input::Requests).is_ok());
+    assert_eq!(case.controller.ledger().refused, [(2, "the run is being aborted already".to_owned())]);
+    assert!(case.succeeds(1));
+    let mut run = case.controller.run().clone();
+    let refused = offline_facts(&mut run, 9, &Control::Pause { reason: None }, "me").unwrap_err();
+    assert_eq!(refused, "the run was aborted, and has ended");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Requests of operators while no controller carries the run out.
 
-use crate::engine::{Control, Fact, Millis, Request, RunState, facts_of};
+use crate::engine::{Control, Fact, Millis, Request, RunState, describe_refusal, facts_of};
 
 use super::ledger::Ledger;
 
@@ -13,7 +13,7 @@ pub fn offline_facts(run: &mut RunState, now: Millis, verb: &Control, by: &str) 
     let request = Request { n: 0, verb: verb.clone(), by: by.to_owned(), at: now };
     let facts = facts_of(run, &request)?;
     for fact in &facts {
-        run.replay(now, fact).map_err(|why| why.to_string())?;
+        run.replay(now, fact).map_err(|why| describe_refusal(run, &request, &why))?;
     }
     Ok(facts)
 }

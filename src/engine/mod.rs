@@ -29,7 +29,7 @@ pub use effect::*;
 pub use error::{ErrorKind, StepError};
 pub use fact::*;
 pub use public::{PublicRunState, PublicWorkerState};
-pub use request::{Control, Request, facts_of};
+pub use request::{Control, Request, describe_refusal, facts_of};
 pub use rule_violation::{ApplyError, RuleViolation};
 pub use run_state::{Decision, RunState};
 pub use state::{Options, RunPhase, WorkerState};

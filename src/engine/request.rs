@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::Lane;
 
-use super::{Fact, Millis, RunState};
+use super::{Fact, Millis, PublicWorkerState, RuleViolation, RunEnd, RunState, RunStatus};
 
 /// What an operator asks of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,41 @@ pub struct Request {
     pub by: String,
     /// When it was asked.
     pub at: Millis,
+}
+
+/// Why a request was refused, in words for the operator who asked.
+pub fn describe_refusal(rollout: &RunState, request: &Request, why: &RuleViolation) -> String {
+    if let RunStatus::Finished(end) = rollout.status() {
+        return match end {
+            RunEnd::Succeeded => "the run has ended: it succeeded".to_owned(),
+            RunEnd::Failed => "the run has ended: it failed".to_owned(),
+            RunEnd::Aborted => "the run was aborted, and has ended".to_owned(),
+        };
+    }
+    let state = |host: &str| {
+        let graph = rollout.graph();
+        let target = graph.target_indices().find(|target| graph.host(*target) == host)?;
+        Some(rollout.public_worker_state(target))
+    };
+    match &request.verb {
+        Control::Retry { host } => match state(host) {
+            Some(state) if state != PublicWorkerState::Failed => {
+                format!("{host} has not failed: it is {}", state.describe())
+            }
+            _ => why.rule.to_owned(),
+        },
+        Control::Skip { host } => match state(host) {
+            Some(state) if !matches!(state, PublicWorkerState::Failed | PublicWorkerState::Queued) => {
+                format!(
+                    "only a worker that has failed or is queued can be skipped; {host} is {}",
+                    state.describe()
+                )
+            }
+            _ => why.rule.to_owned(),
+        },
+        Control::Abort { .. } => "the run is being aborted already".to_owned(),
+        _ => why.rule.to_owned(),
+    }
 }
 
 /// The facts that an operator's request comes down to.
