@@ -80,13 +80,22 @@ fn normal(word: &str) -> String {
     word.trim().to_lowercase().replace('-', "_")
 }
 
-/// `` `a`, `b` or `c` ``.
+/// `` `a`, `b` or `c` ``, to choose from.
 pub fn one_of<'c>(words: impl IntoIterator<Item = &'c str>) -> String {
+    listed(words, "or")
+}
+
+/// `` `a`, `b` and `c` ``, all that there are.
+pub fn all_of<'c>(words: impl IntoIterator<Item = &'c str>) -> String {
+    listed(words, "and")
+}
+
+fn listed<'c>(words: impl IntoIterator<Item = &'c str>, conjunction: &str) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match words.split_last() {
         None => String::new(),
         Some((only, [])) => only.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {conjunction} {last}", rest.join(", ")),
     }
 }
 
@@ -119,5 +128,6 @@ mod tests {
     fn words_are_listed() {
         assert_eq!(one_of(["a"]), "`a`");
         assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
+        assert_eq!(all_of(["a", "b", "c"]), "`a`, `b` and `c`");
     }
 }

@@ -122,6 +122,10 @@ impl RunLoop {
         if ended.is_err() {
             self.give_up();
         }
+        if !matches!(ended, Ok(Ended::Idle(_))) {
+            // Attempts are left without an answer, and nobody runs it from here on.
+            self.view.set_orphaned(true);
+        }
         self.show();
         self.reporter.finish(self.clock.now(), &self.view);
         ended

@@ -1,6 +1,6 @@
 //! `maand plan logs`: what the steps of a run wrote, attempt by attempt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -106,9 +106,12 @@ impl<'a> Filter<'a> {
         if let Some(step) = filter.step {
             let lists = [Lane::Before, Lane::After].map(|lane| graph.steps(lane));
             let all = lists.into_iter().flatten().chain(&graph.plan.steps);
-            let ids: Vec<_> = all.map(|step| step.id.as_str()).collect();
+            let mut ids: Vec<_> = all.map(|step| step.id.as_str()).collect();
             if !ids.contains(&step) {
-                let help = format!("its steps are {}", suggest::one_of(ids));
+                // A list may have a step with the id of one in another list.
+                let mut seen = BTreeSet::new();
+                ids.retain(|id| seen.insert(*id));
+                let help = format!("its steps are {}", suggest::all_of(ids));
                 let message = format!("`{step}` is not a step of this run's plan");
                 return Err(Problem::error("maand::run::unknown_step", message).help(help));
             }

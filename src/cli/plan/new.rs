@@ -80,9 +80,8 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
         ));
     }
     let (template_name, template) = args.from.get();
-    let text = renamed(template, template_name, &name);
-    write(&path, &text)?;
     let shown = path.display().to_string();
+    write(&path, &renamed(template, template_name, &name, &shown))?;
     if context.json {
         document::print(&NewDocument { file: &shown, from: template_name })?;
     } else if !context.quiet {
@@ -104,8 +103,8 @@ fn path_of(name: &str) -> PathBuf {
     }
 }
 
-/// The template with the new name, and with the schema where it can be found from anywhere.
-fn renamed(template: &str, from: &str, name: &str) -> String {
+/// The template with the new name, commands with the new file, and the schema where it can be found from anywhere.
+fn renamed(template: &str, from: &str, name: &str, file: &str) -> String {
     let lines = template.lines().map(|line| {
         if line.starts_with("# yaml-language-server:") {
             "# For completion in an editor: `maand plan schema > plan.v1.schema.json`, then\n\
@@ -113,6 +112,8 @@ fn renamed(template: &str, from: &str, name: &str) -> String {
                 .to_owned()
         } else if line == format!("name: {from}") {
             format!("name: {name}")
+        } else if line.starts_with("#   maand ") {
+            line.replace(&format!(" {from}.yaml"), &format!(" {file}"))
         } else {
             line.to_owned()
         }
@@ -149,4 +150,19 @@ fn write(path: &Path, text: &str) -> Result<(), Problem> {
         return Err(failed(&error.to_string(), "is the disk full?".to_owned()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_a_new_plan_name_the_new_file() {
+        for template in Template::value_variants() {
+            let (from, text) = template.get();
+            let text = renamed(text, from, "mine", "plans/mine.yaml");
+            let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("#   maand ")).collect();
+            assert!(commands.iter().all(|line| line.contains(" plans/mine.yaml")), "{commands:?}");
+        }
+    }
 }

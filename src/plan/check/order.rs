@@ -7,7 +7,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::super::decode::DraftStep;
-use super::super::suggest::{one_of, suggest};
+use super::super::suggest::{all_of, suggest};
 use super::super::yaml::shorten;
 use super::super::{Problem, Problems, Source, code};
 use super::Needs;
@@ -96,7 +96,7 @@ fn unknown(source: &Source, steps: &[DraftStep], need: &super::super::Located<St
     let ids = || steps.iter().map(|step| step.id.as_str());
     let help = match suggest(&need.value, ids()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if steps.len() <= 12 => format!("the ids of this list are {}", one_of(ids())),
+        None if steps.len() <= 12 => format!("the ids of this list are {}", all_of(ids())),
         None => "write the `id` of a step of this list; without `id` it is the step's kind".to_owned(),
     };
     Problem::error(code::UNKNOWN_NEED, format!("no step of this list has the id `{}`", shorten(&need.value)))

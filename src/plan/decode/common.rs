@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::suggest::{one_of, suggest};
+use super::super::suggest::{all_of, one_of, suggest};
 use super::super::yaml::{Key, Node, Scalar, ScalarKind, Value, shorten};
 use super::super::{Located, Problem, Problems, Source, code};
 use super::keys::BELONGS;
@@ -121,7 +121,7 @@ impl Decoder<'_> {
                 format!("`{name}` belongs below `{section}:`; indent it there")
             }
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, _) => format!("known here: {}", one_of(keys.iter().copied())),
+            (None, _) => format!("known here: {}", all_of(keys.iter().copied())),
         };
         let message = if what == "the plan" {
             format!("a plan has no key `{name}`")

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::super::suggest::{one_of, suggest};
+use super::super::suggest::{all_of, one_of, suggest};
 use super::super::yaml::{Key, Node, Value, shorten};
 use super::super::{Located, OnStepFailure, Retries, StepKind, When, code};
 use super::common::Decoder;
@@ -263,7 +263,7 @@ impl Decoder<'_> {
                             "did you mean `{near}`? It is an option of `{kind}`: `{kind}: {{{near}: ...}}`"
                         )
                     }
-                    (None, None) => format!("beside its kind a step has {}", one_of(COMMON.iter().copied())),
+                    (None, None) => format!("beside its kind a step has {}", all_of(COMMON.iter().copied())),
                 };
                 let message = format!("a step has no key `{}`", shorten(name));
                 self.error(code::UNKNOWN_KEY, message, key.span.clone(), "unknown key", help);
@@ -288,7 +288,7 @@ impl Decoder<'_> {
                 "shell" | "command" | "exec" | "script" => "did you mean `run: {command: ...}`?".to_owned(),
                 "wait" | "sleep" => "did you mean `pause: 30s` or `wait_for_ssh`?".to_owned(),
                 "drain" => "did you mean `disable`, followed by `deploy`?".to_owned(),
-                _ => format!("the kinds of steps are {}", one_of(KINDS.iter().copied())),
+                _ => format!("the kinds of steps are {}", all_of(KINDS.iter().copied())),
             },
         };
         self.error(

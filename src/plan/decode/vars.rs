@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::super::suggest::{did_you_mean, one_of};
+use super::super::suggest::{all_of, did_you_mean};
 use super::super::yaml::{self, MAX_BYTES, Node, Scalar, ScalarKind, Value, shorten};
 use super::super::{Problem, Problems, Source, VarValue, code};
 use super::names::is_variable_name;
@@ -88,7 +88,7 @@ impl Variables {
                         .at(&shown, 0..name.len(), "unknown variable")
                         .help(did_you_mean(name, known.iter().copied(), || match known.as_slice() {
                             [] => "it has no `vars:` at all".to_owned(),
-                            known => format!("it has {}", one_of(known.iter().copied())),
+                            known => format!("it has {}", all_of(known.iter().copied())),
                         }));
                 problems.push(problem);
             }
