@@ -16,6 +16,5 @@ pub use look::{FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Pati
 pub use reboot::{
     Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,
 };
-#[cfg(debug_assertions)]
 pub use return_watch::InjectedWatchFault;
 pub use return_watch::{AUTH_REFUSED_FOR, NotYet, Return, ReturnSpec, ReturnWatch};

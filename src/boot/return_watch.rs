@@ -158,7 +158,7 @@ impl<E> ReturnWatch<E> {
     }
 
     /// Breaks the watch on purpose.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     #[must_use]
     pub fn broken(mut self, fault: Option<InjectedWatchFault>) -> Self {
         self.injected = fault;
@@ -166,7 +166,7 @@ impl<E> ReturnWatch<E> {
     }
 
     fn is_broken(&self, fault: InjectedWatchFault) -> bool {
-        cfg!(debug_assertions) && self.injected == Some(fault)
+        cfg!(any(test, debug_assertions)) && self.injected == Some(fault)
     }
 
     /// The bound of the next look.

@@ -57,7 +57,7 @@ impl<L: Ledger> Controller<L> {
     }
 
     /// Breaks the loop on purpose.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     #[must_use]
     pub fn broken(mut self, fault: Option<LoopFault>) -> Self {
         self.fault = fault;
@@ -65,7 +65,7 @@ impl<L: Ledger> Controller<L> {
     }
 
     fn is_broken(&self, fault: LoopFault) -> bool {
-        cfg!(debug_assertions) && self.fault == Some(fault)
+        cfg!(any(test, debug_assertions)) && self.fault == Some(fault)
     }
 
     /// The state of the run.

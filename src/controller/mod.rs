@@ -19,7 +19,6 @@ mod timers;
 
 pub use batches::{Batch, Batches, Ticket};
 pub use ends::{reboot_outcome, return_outcome};
-#[cfg(debug_assertions)]
 pub use fault::LoopFault;
 pub use io::{ControllerError, Ended, Input, Output};
 pub use ledger::{Ledger, MemoryLedger};

@@ -40,7 +40,6 @@ pub use admission_efficiency::admission_efficiency;
 pub use config::{Shape, SimConfig};
 pub use estimate::{Estimate, EstimateOptions, Rate, WaveTime, estimate};
 pub use invariant::{Invariant, Violation};
-#[cfg(debug_assertions)]
 pub use mutation::Mutation;
 pub use run::{Report, graph, run, run_on};
 #[cfg(debug_assertions)]
