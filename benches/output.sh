@@ -60,7 +60,7 @@ compare() { # NAME STEP PIPE
 interrupt() { # NAME STEP
   plan "$1" 1 127.79.0.1 "$2"
   start "$1"
-  until grep -q '"step_started"' "$dir/events"; do sleep 0.05; done
+  until grep -q '"attempt_started"' "$dir/events"; do sleep 0.05; done
   sleep 3
   began=$(now)
   kill -INT "$run"
