@@ -8,7 +8,8 @@ use super::fault::LoopFault;
 use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output, offline_facts};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, RunState, RunStatus, Timer,
+    AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, Resolution, RunState, RunStatus,
+    Timer,
 };
 use crate::graph::testing::{budget, command, compiled, fleet, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
@@ -273,6 +274,22 @@ fn every_outcome_is_stored_and_told() {
         case.facts().filter(|fact| matches!(fact, Fact::Finished { .. })).count() == 3
     };
     only_broken_by(rule, &[LoopFault::OutcomeDropped]);
+}
+
+#[test]
+fn what_an_operator_says_of_attempts_in_doubt_holds_for_all_of_them() {
+    let crashed = Case::new(3, None, |_| {});
+    let run = crashed.controller.run().clone();
+    let mut case = Case {
+        controller: Controller::new(run, MemoryLedger::default(), false),
+        now: 1,
+        outputs: Vec::new(),
+    };
+    let resumed = vec![Fact::Resumed { by: "me".to_owned(), fresh_process: true }];
+    assert!(case.told(Input::Begin { facts: resumed, in_doubt: Some(Resolution::Done) }).is_ok());
+    let resolved = case.facts().filter(|fact| matches!(fact, Fact::InDoubtResolved { .. })).count();
+    assert_eq!((resolved, case.controller.run().undecided().len()), (3, 0));
+    assert!(matches!(case.ended(), Some(Ended::Idle(RunStatus::Finished(_)))));
 }
 
 #[test]

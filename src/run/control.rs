@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::controller::offline_facts;
+use crate::controller::{apply_offline, offline_facts};
 use crate::engine::{Control, Fact, Options};
 use crate::journal::{Journal, RequestState, RunId, holder_of};
-use crate::runner::now;
+use crate::runner::{StoredFacts, now};
 
 use super::site::pick;
 use super::stored::Stored;
@@ -47,16 +47,17 @@ impl Run {
         let lock = site.lock(Some(&id))?;
         let mut stored = Stored::load(&journal, id)?;
         let mut state = stored.replay(Options::default())?;
-        let aborts = matches!(verb, Control::Abort { .. });
         let at = now();
-        let mut facts = offline_facts(&mut state, at, &verb, by).map_err(RunError::Refused)?;
-        if aborts {
+        if matches!(verb, Control::Abort { .. }) {
+            let mut facts = offline_facts(&mut state, at, &verb, by).map_err(RunError::Refused)?;
             stored.epoch = journal.raise_epoch(&stored.id)?;
             facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true });
             let run = Self::continued(site, journal, lock, stored, facts)?;
             return Ok(Controlled::ToCarryOut(Box::new(run)));
         }
-        journal.writer(&stored.id, stored.epoch, stored.last_seq())?.append(at, &facts, None)?;
+        let writer = journal.writer(&stored.id, stored.epoch, stored.last_seq())?;
+        apply_offline(&mut state, &mut StoredFacts::new(writer), at, &verb, by)?
+            .map_err(RunError::Refused)?;
         Ok(Controlled::Recorded(stored.id))
     }
 }

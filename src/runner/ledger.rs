@@ -6,13 +6,14 @@ use crate::journal::{JournalError, RunWriter};
 
 /// Appends to the journal, and remembers what was appended until it is shown.
 #[derive(Debug)]
-pub(super) struct StoredFacts {
+pub struct StoredFacts {
     writer: RunWriter,
     stamped: Vec<Stamped>,
 }
 
 impl StoredFacts {
-    pub(super) fn new(writer: RunWriter) -> Self {
+    /// Over what appends to the run.
+    pub fn new(writer: RunWriter) -> Self {
         Self { writer, stamped: Vec::new() }
     }
 

@@ -25,6 +25,7 @@ mod workspace;
 
 pub use clock::now;
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
+pub use ledger::StoredFacts;
 pub use preflight::{Claim, release_claim};
 pub use run_loop::{LoopError, RunLoop, RunLoopParts};
 pub use signals::watch as watch_signals;
