@@ -208,13 +208,13 @@ impl After<'_> {
                 Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
                 Next::Done(Departure::StillThere { seen: true }) => return same(before),
                 Next::Done(Departure::Failed(why)) => return CommandOutcome::NotBack { why },
-                Next::Done(Departure::Departed) => {
-                    self.shared.observer.note(self.host, "the worker has gone away; waiting for it");
-                    return self.returns(Some(before.clone()), stays_until, &same);
-                }
-                // It lets nobody in: a shutdown that is due closes the logins minutes before it begins.
-                Next::Done(Departure::StillThere { seen: false }) => {
-                    self.shared.observer.note(self.host, "the worker lets nobody in; waiting for it");
+                Next::Done(gone @ (Departure::Departed | Departure::StillThere { seen: false })) => {
+                    let what = match gone {
+                        Departure::Departed => "the worker has gone away; waiting for it",
+                        // A shutdown that is due closes the logins minutes before it begins.
+                        _ => "the worker lets nobody in; waiting for it",
+                    };
+                    self.shared.observer.note(self.host, what);
                     return self.returns(Some(before.clone()), stays_until, &same);
                 }
             }
