@@ -99,8 +99,12 @@ fn helps(command: &mut Command, found: &mut String) {
 fn every_command_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec![root.join("README.md")];
-    sources(&root.join("src/cli"), &mut paths);
-    let read = |path: &PathBuf| (path.display().to_string(), std::fs::read_to_string(path).unwrap());
+    sources(&root.join("src"), &mut paths);
+    // Comments are for readers of the code; what clap takes from them is in `--help`.
+    let printed = |text: &str| {
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    };
+    let read = |path: &PathBuf| (path.display().to_string(), printed(&std::fs::read_to_string(path).unwrap()));
     let mut texts: Vec<(String, String)> = paths.iter().map(read).collect();
     let mut help = String::new();
     helps(&mut Cli::command(), &mut help);

@@ -17,7 +17,7 @@ pub const OUTPUT_HEAD: usize = 32 << 10;
 pub const OUTPUT_TAIL: usize = 32 << 10;
 
 /// What one worker wrote during one attempt: its beginning, its end, and how much it was. However much
-/// is pushed, it takes less than `OUTPUT_HEAD + 4 * OUTPUT_TAIL` bytes of memory.
+/// is pushed, it takes at most `2 * (OUTPUT_HEAD + OUTPUT_TAIL)` bytes of memory.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     total: u64,
@@ -38,6 +38,10 @@ impl Output {
         if self.tail.len() + rest.len() > 2 * OUTPUT_TAIL {
             let kept = OUTPUT_TAIL - rest.len();
             self.tail.drain(..self.tail.len() - kept);
+        }
+        if self.tail.len() + rest.len() > OUTPUT_TAIL {
+            // Not twice what is needed, which is how a vector grows by itself.
+            self.tail.reserve_exact(2 * OUTPUT_TAIL - self.tail.len());
         }
         self.tail.extend_from_slice(rest);
     }
@@ -199,7 +203,7 @@ mod tests {
         output.push(b"the end");
         assert_eq!(output.total(), total + 7);
         assert!(output.head.capacity() <= 2 * OUTPUT_HEAD, "{}", output.head.capacity());
-        assert!(output.tail.capacity() <= 4 * OUTPUT_TAIL, "{}", output.tail.capacity());
+        assert!(output.tail.capacity() <= 2 * OUTPUT_TAIL, "{}", output.tail.capacity());
         assert!(output.tail().ends_with(b"xthe end"));
         assert_eq!(output.left_out(), total + 7 - (OUTPUT_HEAD + OUTPUT_TAIL) as u64);
     }

@@ -107,7 +107,7 @@ pub const OUTPUT_KEPT: usize = 1024 * 1024;
 
 /// So much of the end of each stream of a user's own command is kept: what an error shows is a part of it, and
 /// hundreds of commands may print at once.
-pub const OUTPUT_TAIL: usize = 32 * 1024;
+pub const OUTPUT_TAIL: usize = 8 * 1024;
 
 impl Captured {
     /// Keeps the beginning.
