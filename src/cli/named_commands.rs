@@ -104,7 +104,8 @@ fn every_command_that_is_named_exists() {
     let printed = |text: &str| {
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
-    let read = |path: &PathBuf| (path.display().to_string(), printed(&std::fs::read_to_string(path).unwrap()));
+    let read =
+        |path: &PathBuf| (path.display().to_string(), printed(&std::fs::read_to_string(path).unwrap()));
     let mut texts: Vec<(String, String)> = paths.iter().map(read).collect();
     let mut help = String::new();
     helps(&mut Cli::command(), &mut help);
