@@ -47,6 +47,8 @@ pub enum ErrorKind {
     Claimed,
     /// A newer controller has taken over. Final at once.
     Fenced,
+    /// The worker knows facts of the run that the journal does not have. Final at once.
+    JournalBehind,
     /// The reboot command was accepted, and the worker neither went away nor changed its boot id.
     NotRebooted,
     /// The boot id changed again while settling. Final at once.
@@ -80,6 +82,7 @@ impl ErrorKind {
                 | Self::SudoWantsPassword
                 | Self::Claimed
                 | Self::Fenced
+                | Self::JournalBehind
                 | Self::SameHost
                 | Self::Unverified
                 | Self::NotApproved

@@ -21,6 +21,7 @@ mod run_loop;
 mod signals;
 mod steps;
 mod wait;
+mod witness;
 mod workspace;
 
 pub use clock::now;

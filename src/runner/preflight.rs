@@ -219,7 +219,7 @@ pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result
         host: host.clone(),
         state_dir: state_dir(&profile),
         profile,
-        fence: Fence { run: String::new(), epoch: 0 },
+        fence: Fence { run: String::new(), epoch: 0, mark: String::new() },
         cancel: Cancel::new(),
     };
     release(&access, true)

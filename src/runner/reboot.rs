@@ -19,7 +19,8 @@ use super::{clock, probe};
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
 
-/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
+/// The script that the worker runs. B0 is read once for an order, so a receipt of it for another boot id is from an
+/// order that took effect and was forgotten. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -29,7 +30,10 @@ mkdir -p "$MAAND_STATE_DIR" || exit 92
 receipt="$MAAND_STATE_DIR/$RECEIPT"
 if [ -f "$receipt" ]; then
   read -r generation boot < "$receipt" || generation=
-  if [ "$boot" = "$B0" ] && [ "${generation:-0}" -ge "$GENERATION" ]; then echo PENDING; exit 0; fi
+  if [ "${generation:-0}" -ge "$GENERATION" ]; then
+    if [ "$boot" = "$B0" ]; then echo PENDING; else echo "TOOK_EFFECT $boot"; fi
+    exit 0
+  fi
 fi
 if [ "$MODE" = look ]; then echo NONE; exit 0; fi
 find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
@@ -146,6 +150,14 @@ fn compare(
         }
         (Some("ACK" | "PENDING"), _) => Ok(Answer::Pending),
         (Some("NONE"), _) => Ok(Answer::Nothing),
+        (Some("TOOK_EFFECT"), Some(boot_id)) => {
+            let message = format!(
+                "{} was rebooted by this very step (its boot id was {}), which the journal does not have: facts were lost",
+                access.host,
+                crate::ssh::visible(boot_id.as_bytes())
+            );
+            Err(CompareError::Failed(StepError::new(ErrorKind::JournalBehind, message)))
+        }
         _ => Err(lost(format!("the worker answered `{}`", text.trim()))),
     }
 }

@@ -36,13 +36,11 @@ impl StepExecutor {
     ) -> Outcome {
         let timeout = Self::timeout(step);
         let host = self.host(target);
-        let drain = DisabledEdits {
-            bucket: &self.bucket,
-            lock: &self.lock,
-            own: &self.own,
-            run: &self.fence.run,
-            cancel,
-        };
+        if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
+            return Outcome::Failed { error };
+        }
+        let drain =
+            DisabledEdits { bucket: &self.bucket, lock: &self.lock, own: &self.own, run: &self.run, cancel };
         match (&order.intent, &step.kind) {
             (Intent::ReadBootId, StepKind::Reboot { .. }) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
@@ -201,7 +199,7 @@ impl StepExecutor {
     }
 
     fn receipt(&self, step: StepIx) -> String {
-        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step.index()].id)
+        reboot::receipt_name(&self.run, &self.graph.plan.steps[step.index()].id)
     }
 
     fn deploy(

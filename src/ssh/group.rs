@@ -56,17 +56,18 @@ pub const FENCED: i32 = 97;
 
 /// Shell text for the head of a script that changes a worker: with `MAAND_RUN` and `MAAND_EPOCH` in its
 /// environment it refuses (exit code [`FENCED`]) when the worker has already heard from a higher epoch
-/// of the same run, and else notes its own in `$MAAND_STATE_DIR/epoch`. The script must hold the lock.
+/// of the same run, and else notes its own in `$MAAND_STATE_DIR/epoch`, with the mark of the newest fact that the
+/// sender's journal has (`MAAND_MARK`): run, epoch, number, hash. The script must hold the lock.
 pub fn fence_snippet() -> &'static str {
     r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EPOCH:-}" ]; then
-  maand_run= maand_epoch=
-  [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch <"$MAAND_STATE_DIR/epoch"
+  maand_run= maand_epoch= maand_mark=
+  [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch maand_mark <"$MAAND_STATE_DIR/epoch"
   if [ "$maand_run" = "$MAAND_RUN" ] && [ "$maand_epoch" -gt "$MAAND_EPOCH" ]; then
     echo "maand: this run was taken over (epoch $maand_epoch, this is $MAAND_EPOCH)" >&2
     exit 97
   fi
-  if [ "$maand_run $maand_epoch" != "$MAAND_RUN $MAAND_EPOCH" ]; then
-    (umask 077; printf '%s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" >"$MAAND_STATE_DIR/epoch.new") &&
+  if [ "$maand_run $maand_epoch $maand_mark" != "$MAAND_RUN $MAAND_EPOCH ${MAAND_MARK:-}" ]; then
+    (umask 077; printf '%s %s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" "${MAAND_MARK:-}" >"$MAAND_STATE_DIR/epoch.new") &&
       mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || exit 98
   fi
 fi

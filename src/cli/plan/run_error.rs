@@ -90,6 +90,12 @@ fn stopped(error: LoopError) -> CliError {
             };
             CliError::new(exit, Problem::from(error))
         }
+        LoopError::FactsLost(why) => {
+            let help = "the journal (data/plan.db) was put back from an older copy, or the bucket was copied while a \
+                        run was unfinished. Put the newest one back and resume. Where it is lost, look at the \
+                        workers by hand, and end the run with:\n  maand plan abort";
+            CliError::new(Exit::Resumable, Problem::error("maand::journal::facts_lost", why).help(help))
+        }
         LoopError::Broken(why) => {
             let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
                         the journal; please report it with `maand plan logs`";
