@@ -11,8 +11,8 @@ mod look;
 mod reboot;
 mod return_watch;
 
-pub use departure::{Departure, DepartureWatch, LOOK_EVERY};
-pub use look::{FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
+pub use departure::{COMMAND_FAILED_GRACE, Departure, DepartureWatch, LOOK_EVERY};
+pub use look::{CommandState, FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
 pub use reboot::{
     Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,
 };

@@ -17,6 +17,7 @@ mod output;
 mod preflight;
 mod probe;
 mod reboot;
+mod reboot_command;
 mod run_loop;
 mod signals;
 mod steps;

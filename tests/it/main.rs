@@ -26,6 +26,7 @@ mod run_faults;
 mod run_journal;
 mod run_library;
 mod run_output;
+mod run_reboot;
 mod sandbox;
 mod sim;
 mod ssh;

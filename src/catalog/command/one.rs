@@ -153,7 +153,7 @@ impl After<'_> {
             .connect(self.host, Instant::now() + bound, self.shared.cancel)
             .map_err(|error| LookError { failure: error.look_failure(), error: error.to_string() })?;
         let boot_id = read_boot_id(connection.as_mut(), &self.profile).map_err(lost)?;
-        Ok(Probe { boot_id, unsettled: None })
+        Ok(Probe::settled(boot_id))
     }
 
     /// Waits between two probes; `false` when the wait was interrupted.
@@ -206,9 +206,9 @@ impl After<'_> {
             match watch.next(looked, began.elapsed(), look) {
                 Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
                 Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
-                Next::Done(Departure::StillThere { seen: true }) => return same(before),
+                Next::Done(Departure::StillThere { seen: true, .. }) => return same(before),
                 Next::Done(Departure::Failed(why)) => return CommandOutcome::NotBack { why },
-                Next::Done(gone @ (Departure::Departed | Departure::StillThere { seen: false })) => {
+                Next::Done(gone @ (Departure::Departed | Departure::StillThere { seen: false, .. })) => {
                     let what = match gone {
                         Departure::Departed => "the worker has gone away; waiting for it",
                         // A shutdown that is due closes the logins minutes before it begins.
