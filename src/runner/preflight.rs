@@ -15,6 +15,7 @@ use crate::plan::{StepKind, Tool};
 use crate::ssh::{Cancel, HostProfile, Remote};
 
 use super::access::Access;
+use super::attempts::fit_to_keep;
 use super::executor::StepExecutor;
 use super::{probe, reboot_command};
 
@@ -128,7 +129,7 @@ impl StepExecutor {
             Ok(said) => read(&access, &said),
             Err(trouble) => {
                 let error = trouble.into_error(&access.host, "preflight");
-                (Check::Unreachable { error }, None)
+                (Check::Unreachable { error: error.masked(fit_to_keep) }, None)
             }
         }
     }
@@ -256,7 +257,9 @@ fn read_claim(line: &str) -> Option<Claim> {
 }
 
 fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
-    let unreachable = |kind, message: String| Check::Unreachable { error: StepError::new(kind, message) };
+    let unreachable = |kind, message: String| Check::Unreachable {
+        error: StepError::new(kind, message).masked(fit_to_keep),
+    };
     let mut found: BTreeMap<&str, &str> = BTreeMap::new();
     let mut missing = Vec::new();
     let mut claim = None;

@@ -20,7 +20,6 @@ mod route;
 mod settings;
 mod socket;
 mod sudo;
-mod visible;
 mod wire;
 
 pub use client::Ssh2Remote;
@@ -30,7 +29,7 @@ pub use group::{FENCED, Group, end_group, fence_snippet};
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};
 pub use sudo::SUDO_FOR_ROOT;
-pub use visible::visible;
 
 pub use crate::bucket::HostKeyCheck;
 pub use crate::os::quote;
+pub use crate::plan::visible;
