@@ -73,11 +73,12 @@ pub fn reboot_outcome(
             };
             Outcome::Failed { error: StepError::new(ErrorKind::NotRebooted, message) }
         }
-        RebootEnd::Unchanged(error) => Outcome::Unknown {
-            why: format!("the reboot command was sent, {}, and the boot id is as before", error.message),
-        },
+        RebootEnd::Unchanged(error) => Outcome::unknown(format!(
+            "the reboot command was sent, {}, and the boot id is as before",
+            error.message
+        )),
         RebootEnd::Unanswered(error) => {
-            Outcome::Unknown { why: format!("looking before the reboot: {}", error.message) }
+            Outcome::unknown(format!("looking before the reboot: {}", error.message))
         }
         RebootEnd::Failed(error) => Outcome::Failed { error },
     }

@@ -341,6 +341,10 @@ pub enum Outcome {
     Unknown {
         /// What became of the connection.
         why: String,
+        /// The boot in which the worker was seen afterwards, where that is another one than the step began in: the
+        /// worker has booted by itself, and what the step had begun is not running any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
     },
     /// It took longer than its time-out.
     TimedOut {
@@ -361,6 +365,23 @@ impl Outcome {
     /// A success with a note of one line, without secrets.
     pub fn noted(text: impl Into<String>) -> Self {
         Self::Ok { evidence: Evidence::note(text) }
+    }
+
+    /// The boot in which the worker was seen.
+    pub fn boot_seen(&self) -> Option<&str> {
+        match self {
+            Self::Ok {
+                evidence:
+                    Evidence::BootId { boot_id } | Evidence::Rebooted { boot_id } | Evidence::Back { boot_id },
+            } => Some(boot_id),
+            Self::Unknown { boot_id, .. } => boot_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// It was sent, and nothing more is known than `why`.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown { why: why.into(), boot_id: None }
     }
 }
 

@@ -26,7 +26,7 @@ impl Outcome {
             }
             Self::Ok { evidence } => Self::Ok { evidence },
             Self::Failed { error } => Self::Failed { error: error.masked(mask) },
-            Self::Unknown { why } => Self::Unknown { why: mask(&why) },
+            Self::Unknown { why, boot_id } => Self::Unknown { why: mask(&why), boot_id },
             Self::TimedOut { after, doing } => Self::TimedOut { after, doing: mask(&doing) },
             Self::NotDone { reason } => Self::NotDone { reason: mask(&reason) },
         }
@@ -46,7 +46,7 @@ mod tests {
         let all = [
             Outcome::Ok { evidence: Evidence::Note { text: secret() } },
             Outcome::Failed { error },
-            Outcome::Unknown { why: secret() },
+            Outcome::unknown(secret()),
             Outcome::TimedOut { after: 1, doing: secret() },
             Outcome::NotDone { reason: secret() },
         ];

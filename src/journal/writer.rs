@@ -214,7 +214,7 @@ mod tests {
         writer.append(5, &[Fact::RunFinished { end: RunEnd::Aborted }], None).unwrap();
         let finished = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
         assert!(matches!(finished, JournalError::Finished { .. }), "{finished}");
-        let outcome = Outcome::Unknown { why: "late".into() };
+        let outcome = Outcome::unknown("late");
         writer.append(7, &[Fact::Finished { attempt: AttemptId(9), outcome }], None).unwrap();
         let run = &journal.runs().unwrap()[0];
         assert_eq!((run.finished_at, run.last_at), (Some(5), 7));

@@ -164,7 +164,21 @@ fn details(worker: &WorkerView) -> String {
         (None, _) => String::new(),
     };
     let waits = worker.waits_for.clone().unwrap_or_default();
-    let parts = [step, waits, boots];
+    let unplanned = match worker.unplanned_boots.as_slice() {
+        [] => String::new(),
+        [.., last] => {
+            let (before, after) = text::short_boot_ids(&last.before, &last.boot_id);
+            let more = match worker.unplanned_boots.len() {
+                1 => String::new(),
+                times => format!(", {times} times"),
+            };
+            format!(
+                "booted by itself{more} (boot {before} -> {after}, seen at {}), not by this run",
+                last.seen_at.to_second()
+            )
+        }
+    };
+    let parts = [step, waits, boots, unplanned];
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 

@@ -11,7 +11,7 @@ use crate::engine::{
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{StepKind, counted};
 
-use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
+use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, UnplannedBoot, WorkerView};
 use super::{Time, text};
 
 /// What a view needs to know besides the graph and the facts.
@@ -47,6 +47,7 @@ impl RunView {
                 step_since: None,
                 boot_id_before: None,
                 boot_id_after: None,
+                unplanned_boots: Vec::new(),
                 error: None,
                 waits_for: None,
                 started_at: None,
@@ -74,6 +75,7 @@ impl RunView {
             attempt: None,
             attempts: HashMap::new(),
             boot_id_read: HashSet::new(),
+            last_boot_ids: vec![None; total as usize],
             orphaned: false,
         }
     }
@@ -206,7 +208,7 @@ impl RunView {
             }
             Fact::Finished { attempt, outcome } => {
                 self.attempt = self.open_attempts.remove(attempt);
-                self.note_outcome(outcome)
+                self.note_outcome(outcome, at)
             }
             Fact::RetryScheduled { lane, step, .. } => {
                 self.at_step(*lane, *step, None, at);
@@ -269,9 +271,12 @@ impl RunView {
     }
 
     fn note_preflight(&mut self, checks: &[Check]) -> Touched {
-        for (worker, check) in self.workers.iter_mut().zip(checks) {
+        for (at, (worker, check)) in self.workers.iter_mut().zip(checks).enumerate() {
             match check {
-                Check::Ready { boot_id, .. } => worker.boot_id_before = Some(boot_id.clone()),
+                Check::Ready { boot_id, .. } => {
+                    worker.boot_id_before = Some(boot_id.clone());
+                    self.last_boot_ids[at] = Some(boot_id.clone());
+                }
                 Check::Unreachable { error } => worker.error = Some(error.into()),
                 Check::LeftAlone { reason } => worker.waits_for = Some(reason.clone()),
             }
@@ -279,9 +284,17 @@ impl RunView {
         Touched::All
     }
 
-    fn note_outcome(&mut self, outcome: &Outcome) -> Touched {
+    fn note_outcome(&mut self, outcome: &Outcome, at: Millis) -> Touched {
         let Some(attempt) = &self.attempt else { return Touched::None };
         let lane = attempt.lane;
+        if let Lane::Worker(target) = lane
+            && let Some(boot_id) = outcome.boot_seen()
+        {
+            let ordered = matches!(outcome, Outcome::Ok { evidence: Evidence::Rebooted { .. } })
+                || matches!(attempt.intent, Intent::AwaitBoot { not: Some(_), .. });
+            self.note_boot(target, boot_id, ordered, at);
+        }
+        let Some(attempt) = &self.attempt else { return Touched::None };
         if let (Lane::Worker(target), Outcome::Ok { evidence }) = (lane, outcome) {
             let worker = &mut self.workers[target.0 as usize];
             match evidence {
@@ -307,6 +320,16 @@ impl RunView {
             self.note_error(lane, error);
         }
         Touched::Lane(lane)
+    }
+
+    /// A boot was seen; `ordered`: the run has made it, if it is a new one.
+    fn note_boot(&mut self, target: TargetIx, boot_id: &str, ordered: bool, at: Millis) {
+        let index = target.0 as usize;
+        let last = self.last_boot_ids[index].replace(boot_id.to_owned());
+        if let Some(before) = last.filter(|before| before != boot_id && !ordered) {
+            let boot = UnplannedBoot { before, boot_id: boot_id.to_owned(), seen_at: Time(at) };
+            self.workers[index].unplanned_boots.push(boot);
+        }
     }
 
     fn note_error(&mut self, lane: Lane, error: ErrorView) {
@@ -399,6 +422,36 @@ mod tests {
         assert_eq!((two.boot_id_before.clone(), two.boot_id_after.clone()), (Some(boot_id(1, 0)), None));
         assert_eq!(two.error.as_ref().unwrap().kind, "timed_out");
         assert_eq!((three.state, three.started_at), (PublicWorkerState::Queued, None));
+    }
+
+    #[test]
+    fn boots_that_no_reboot_step_has_made_are_kept() {
+        let (mut facts, mut view) = rolled(2, |_| None);
+        // The first worker is in another boot than at preflight when its reboot begins.
+        for stamped in &mut facts {
+            if let Fact::Finished {
+                outcome: Outcome::Ok { evidence: Evidence::BootId { boot_id: id } }, ..
+            } = &mut stamped.fact
+                && *id == boot_id(0, 0)
+            {
+                *id = boot_id(0, 7);
+            }
+            if let Fact::Issued {
+                intent: Intent::Reboot { boot_id: id, .. } | Intent::AwaitBoot { not: Some(id), .. },
+                ..
+            } = &mut stamped.fact
+                && *id == boot_id(0, 0)
+            {
+                *id = boot_id(0, 7);
+            }
+        }
+        facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+        let boots = &view.workers[0].unplanned_boots;
+        assert_eq!(boots.len(), 1, "the boot of the reboot step is none: {boots:?}");
+        assert_eq!((&boots[0].before, &boots[0].boot_id), (&boot_id(0, 0), &boot_id(0, 7)));
+        assert!(view.workers[1].unplanned_boots.is_empty());
+        let text = crate::report::closing(0, &view, None);
+        assert!(text.contains("booted by itself") && text.contains("not by this run"), "{text}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     match outcome {
         Outcome::Ok { .. } => None,
         Outcome::Failed { error } => Some(error.into()),
-        Outcome::Unknown { why } => Some(plain("unknown", format!("the answer was lost: {why}"))),
+        Outcome::Unknown { why, .. } => Some(plain("unknown", format!("the answer was lost: {why}"))),
         Outcome::TimedOut { after, doing } => {
             let span = super::describe_span(*after);
             Some(plain("timed_out", format!("timed out after {span} waiting for {doing}")))

@@ -63,6 +63,10 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) boot_id_read: HashSet<(Lane, StepIx)>,
+    /// The boot id that was seen last on each worker.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) last_boot_ids: Vec<Option<String>>,
     /// The controller is known to be gone.
     #[serde(skip)]
     #[schemars(skip)]
@@ -88,6 +92,9 @@ pub struct WorkerView {
     pub boot_id_before: Option<String>,
     /// The boot id that was seen after the reboot.
     pub boot_id_after: Option<String>,
+    /// Boots that were seen and that no reboot step has made: the worker has booted by itself, or by somebody else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unplanned_boots: Vec<UnplannedBoot>,
     /// Why the last attempt failed, or the worker did.
     pub error: Option<ErrorView>,
     /// What it waits for, in one sentence.
@@ -98,11 +105,29 @@ pub struct WorkerView {
     pub finished_at: Option<Time>,
 }
 
+impl RunView {
+    /// The boot id that was seen last on each worker, in the order of the workers.
+    pub fn last_boot_ids(&self) -> &[Option<String>] {
+        &self.last_boot_ids
+    }
+}
+
 impl WorkerView {
     /// Milliseconds from its admission to its end.
     pub fn took(&self) -> Option<i64> {
         Some(self.finished_at?.0 - self.started_at?.0)
     }
+}
+
+/// A boot that no reboot step has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UnplannedBoot {
+    /// The boot id that was seen before.
+    pub before: String,
+    /// The boot id that was seen then.
+    pub boot_id: String,
+    /// When it was first seen; the boot itself was earlier.
+    pub seen_at: Time,
 }
 
 /// An error of a worker.

@@ -8,7 +8,7 @@ use crate::controller::Ended;
 use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
-use crate::report::Reporter;
+use crate::report::{Reporter, RunView};
 use crate::runner::{LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
 use crate::ssh::Cancel;
 
@@ -70,7 +70,7 @@ impl Run {
             .journal
             .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
             .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?;
-        let executor = self.executor(&state, &writer.mark())?;
+        let executor = self.executor(&state, &view, &writer.mark())?;
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -113,7 +113,12 @@ impl Run {
     }
 
     /// What stands behind the effects; `mark`: where the run's facts end.
-    fn executor(&self, state: &RunState, mark: &Mark) -> Result<Arc<StepExecutor>, JournalError> {
+    fn executor(
+        &self,
+        state: &RunState,
+        view: &RunView,
+        mark: &Mark,
+    ) -> Result<Arc<StepExecutor>, JournalError> {
         let resumed = self.stored.epoch > 1;
         Ok(Arc::new(StepExecutor::new(StepExecutorParts {
             run: self.stored.id.to_string(),
@@ -123,6 +128,7 @@ impl Run {
             scripts: self.stored.header.scripts.clone(),
             workspace_hash: self.workspace_hash.clone(),
             state_dirs: self.stored.state_dirs(),
+            boot_ids: boot_ids(view),
             own: own_entries(&self.stored.graph, state),
             ..looker(&self.bucket, &self.stored.graph, &self.connected, &self.lock)
         })))
@@ -149,8 +155,15 @@ pub(super) fn looker(
         workspace_hash: String::new(),
         scripts: std::collections::BTreeMap::new(),
         state_dirs: HashMap::new(),
+        boot_ids: HashMap::new(),
         own: BTreeSet::new(),
     }
+}
+
+/// The boot ids that the run has seen last.
+fn boot_ids(view: &RunView) -> HashMap<TargetIx, String> {
+    let seen = view.graph().target_indices().zip(view.last_boot_ids());
+    seen.filter_map(|(target, boot_id)| Some((target, boot_id.clone()?))).collect()
 }
 
 /// The entries of `disabled.json` that the run has made so far.

@@ -146,7 +146,7 @@ impl ScriptError {
     /// As the outcome of an attempt: `doing` says what was under way.
     pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
         match self {
-            Self::Unknown(why) => Outcome::Unknown { why: format!("{doing}: {}", describe_unknown(&why)) },
+            Self::Unknown(why) => Outcome::unknown(format!("{doing}: {}", describe_unknown(&why))),
             other => Outcome::Failed { error: other.into_error(host, doing) },
         }
     }

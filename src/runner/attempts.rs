@@ -94,8 +94,8 @@ impl Attempts {
             .spawn(move || {
                 // A panic in a step is a bug of ours; what the step did is not known.
                 let work = std::panic::AssertUnwindSafe(|| executor.execute(&spec, &cancel, &sink));
-                let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| Outcome::Unknown {
-                    why: "a bug in maand ended the step (see the message above)".into(),
+                let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+                    Outcome::unknown("a bug in maand ended the step (see the message above)")
                 });
                 output.end();
                 let _ = done.send(Message::Finished(attempt, outcome.masked(fit_to_keep)));

@@ -153,7 +153,7 @@ pub(super) fn on_worker(
             Outcome::Failed { error: command_error(&access.host, "the command", code, &kept_out, &kept_err) }
         }
         Err(ScriptError::Unknown(why)) => {
-            Outcome::Unknown { why: format!("the command: {}", describe_unknown(&why)) }
+            Outcome::unknown(format!("the command: {}", describe_unknown(&why)))
         }
         Err(trouble) => trouble.into_outcome(&access.host, "the command"),
     };
@@ -194,7 +194,7 @@ pub(super) fn on_this_machine(
             failed(format!("the command was ended by signal {signal}"), &output)
         }
         Ok(Ended { how: How::Cut, .. }) if cancel.is_cancelled() => {
-            Outcome::Unknown { why: "the command was given up".into() }
+            Outcome::unknown("the command was given up")
         }
         Ok(Ended { how: How::Cut, .. }) => Outcome::TimedOut {
             after: timeout.as_millis() as Millis,

@@ -83,7 +83,7 @@ impl Deployer {
             if call.cancel.is_cancelled()
                 && let Some(hosts) = state.batches.withdraw(ticket)
             {
-                let outcome = Outcome::Unknown { why: "given up before the deploy began".into() };
+                let outcome = Outcome::unknown("given up before the deploy began");
                 return hosts.into_iter().map(|host| (host, outcome.clone())).collect();
             }
             if let Some(batch) = state.batches.lead(ticket) {
@@ -104,7 +104,7 @@ impl Deployer {
         let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
         let outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
             let why = "a bug in maand ended the deploy (see the message above)".to_owned();
-            all.iter().map(|host| (host.clone(), Outcome::Unknown { why: why.clone() })).collect()
+            all.iter().map(|host| (host.clone(), Outcome::unknown(why.clone()))).collect()
         });
 
         let mut state = self.state();
@@ -191,7 +191,7 @@ pub(super) fn refused(error: CatalogError) -> Outcome {
         CatalogError::NotBuilt { .. } | CatalogError::UpstreamsBucket { .. } | CatalogError::BadTarget(_) => {
             Outcome::NotDone { reason: error.to_string() }
         }
-        CatalogError::Cancelled(why) => Outcome::Unknown { why },
+        CatalogError::Cancelled(why) => Outcome::unknown(why),
         CatalogError::Broken(why) => Outcome::NotDone { reason: why.to_string() },
     }
 }
@@ -213,7 +213,7 @@ pub(super) fn outcome_of(outcome: &WorkerOutcome) -> Outcome {
         WorkerOutcome::Unreachable { error } => {
             Outcome::Failed { error: StepError::new(ErrorKind::Unreachable, error.clone()) }
         }
-        WorkerOutcome::Unknown { why } => Outcome::Unknown { why: why.clone() },
+        WorkerOutcome::Unknown { why } => Outcome::unknown(why.clone()),
     }
 }
 
@@ -222,7 +222,7 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
         Outcome::Failed { error } => Outcome::Failed {
             error: StepError { message: format!("job `{job}`: {}", error.message), ..error },
         },
-        Outcome::Unknown { why } => Outcome::Unknown { why: format!("job `{job}`: {why}") },
+        Outcome::Unknown { why, .. } => Outcome::unknown(format!("job `{job}`: {why}")),
         other => other,
     }
 }

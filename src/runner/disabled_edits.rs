@@ -88,7 +88,7 @@ fn edit_locked(
     edit: Edit<'_>,
 ) -> Result<DisabledChange, Outcome> {
     let who = format!("maand plan, run {run}");
-    let given_up = || Outcome::Unknown { why: "given up before the edit".into() };
+    let given_up = || Outcome::unknown("given up before the edit");
     let guard =
         lock::acquire(&bucket.paths().catalog_lock, &who, LOCK_WAIT, cancelled).map_err(
             |error| match error {

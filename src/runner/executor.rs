@@ -17,6 +17,7 @@ use crate::plan::{Located, Step};
 use crate::ssh::{Cancel, Remote};
 
 use super::access::Access;
+use super::boot_guard::BootIds;
 use super::deployer::Deployer;
 use super::witness::Witnesses;
 
@@ -53,6 +54,8 @@ pub struct StepExecutorParts {
     pub lock: Arc<RunLock>,
     /// For each target the folder on the worker for claims and receipts, as preflight fixed it.
     pub state_dirs: HashMap<TargetIx, String>,
+    /// The boot ids that the run has seen last.
+    pub boot_ids: HashMap<TargetIx, String>,
     /// Entries of `disabled.json` that are the run's own already.
     pub own: BTreeSet<DisabledEntry>,
 }
@@ -66,6 +69,7 @@ pub struct StepExecutor {
     fence: Mutex<Fence>,
     pub(super) run: String,
     pub(super) witnesses: Witnesses,
+    pub(super) boot_ids: BootIds,
     pub(super) scripts: BTreeMap<String, String>,
     pub(super) lock: Arc<RunLock>,
     state_dirs: Mutex<HashMap<TargetIx, String>>,
@@ -88,6 +92,7 @@ impl StepExecutor {
             deployer: Deployer::new(Arc::clone(&parts.catalog), before),
             fence: Mutex::new(Fence { run: parts.run.clone(), epoch: parts.epoch, mark: parts.mark }),
             witnesses: Witnesses::new(parts.marks),
+            boot_ids: Mutex::new(parts.boot_ids),
             run: parts.run,
             state_dirs: Mutex::new(parts.state_dirs),
             bucket: parts.bucket,
@@ -117,7 +122,9 @@ impl StepExecutor {
             return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };
         }
         match order.lane {
-            Lane::Worker(target) => self.on_worker(order, target, step, cancel, sink),
+            Lane::Worker(target) => self.with_looks(target, step, cancel, sink, |cancel, sink| {
+                self.on_worker(order, target, step, cancel, sink)
+            }),
             Lane::Before | Lane::After => self.once(order, step, cancel, sink),
         }
     }

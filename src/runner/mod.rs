@@ -6,6 +6,7 @@
 
 mod access;
 mod attempts;
+mod boot_guard;
 mod clock;
 mod command;
 mod deployer;

@@ -200,6 +200,8 @@ impl StepExecutor {
         for (at, error) in ready.into_iter().zip(done) {
             if let Some(error) = error {
                 checks[at] = Check::Unreachable { error };
+            } else if let Check::Ready { boot_id, .. } = &checks[at] {
+                self.remember_boot(TargetIx(at as u32), boot_id);
             }
         }
     }

@@ -126,7 +126,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
 }
 
 fn given_up(why: &str) -> Outcome {
-    Outcome::Unknown { why: why.to_owned() }
+    Outcome::unknown(why.to_owned())
 }
 
 /// A reboot that did not happen is told with what its command printed.

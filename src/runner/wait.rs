@@ -22,12 +22,12 @@ pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Optio
     let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
     loop {
         if !access.pause(pause) {
-            return Outcome::Unknown { why: "given up while waiting for SSH".into() };
+            return Outcome::unknown("given up while waiting for SSH");
         }
         let looked = began.elapsed();
         let look = probe(access, bound);
         if access.cancel.is_cancelled() {
-            return Outcome::Unknown { why: "given up while waiting for SSH".into() };
+            return Outcome::unknown("given up while waiting for SSH");
         }
         match watch.next(looked, began.elapsed(), look) {
             Next::LookAgain { pause: next_pause, bound: next_bound } => {

@@ -183,7 +183,7 @@ impl Sim {
             return;
         }
         let outcome = match arrival.injected {
-            InjectedFault::AnswerLost => Outcome::Unknown { why: "the answer was lost".to_owned() },
+            InjectedFault::AnswerLost => Outcome::unknown("the answer was lost"),
             _ => outcome,
         };
         if arrival.injected == InjectedFault::Twice {
@@ -271,7 +271,7 @@ impl Sim {
             InjectedFault::RequestLost | InjectedFault::Refused if watch => {}
             InjectedFault::RequestLost => {
                 let why = "the connection was cut".to_owned();
-                self.tells(5_000, &arrival, Outcome::Unknown { why });
+                self.tells(5_000, &arrival, Outcome::unknown(why));
                 return;
             }
             InjectedFault::Fails => {

@@ -62,7 +62,7 @@ fn the_list_tells_how_runs_and_workers_ended() {
     assert_eq!(journal.unfinished().unwrap(), None);
     let over = writer.append(9, &[Fact::BeforeDone], None).unwrap_err();
     assert!(matches!(over, JournalError::Finished { .. }), "{over}");
-    let late = Fact::Finished { attempt: AttemptId(9), outcome: Outcome::Unknown { why: "late".into() } };
+    let late = Fact::Finished { attempt: AttemptId(9), outcome: Outcome::unknown("late") };
     writer.append(20, &[late], None).unwrap();
     assert_eq!(journal.runs().unwrap()[0].finished_at, Some(9));
     assert!(matches!(journal.raise_epoch(&first), Err(JournalError::Finished { .. })));

@@ -90,3 +90,81 @@ fn a_shared_boot_id_matters_where_something_is_rebooted() {
     let (_, stderr) = bench.expect(0, &["plan", "apply", &harmless, "--yes"]);
     assert!(stderr.contains("have the same boot id"), "{stderr}");
 }
+
+/// A machine that is reset: everything on it is gone at once, and it boots.
+fn reset(bench: &RunBench) {
+    let pid = bench.fleet.pid(0).unwrap();
+    fs::write(bench.fleet.disk(0).join("reboot"), "").unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+fn has_begun(bench: &RunBench) -> bool {
+    bench
+        .fleet
+        .pid(0)
+        .is_some_and(|pid| std::path::Path::new(&format!("/proc/{pid}/root/run/begun")).exists())
+}
+
+const LONG_STEP: &str = "version: 1\nname: own\nsteps:\n  - run: {command: touch /run/begun; sleep 900, disturbs: false}\n    \
+                         timeout: 20m\n";
+
+#[track_caller]
+fn booted_by_itself(bench: &RunBench, child: std::process::Child, boots: &[usize]) {
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(5), "{stdout}{stderr}");
+    assert!(stdout.contains("has booted by itself meanwhile"), "{stdout}{stderr}");
+    let status = bench.status();
+    let boots_seen = &status["workers"][0]["unplanned_boots"];
+    assert_eq!(boots_seen.as_array().map(Vec::len), Some(1), "{status:#}");
+    assert_eq!(boots_seen[0]["boot_id"], bench.fleet.boot_id(0));
+    assert_eq!(bench.boots(), [boots[0] + 1]);
+}
+
+#[test]
+fn a_machine_that_is_reset_in_the_middle_of_a_step_is_named() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    let child = bench.spawn(&["plan", "apply", &bench.own_plan(LONG_STEP), "--yes"]);
+    crate::wait_until("the step has begun", || has_begun(&bench));
+    reset(&bench);
+    booted_by_itself(&bench, child, &boots);
+}
+
+/// As a NAT or a load balancer: what ends behind it does not end before it.
+#[test]
+fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    let real = bench.host(0);
+    let listener = (2..250)
+        .find_map(|n| std::net::TcpListener::bind((format!("127.0.77.{n}"), bench.fleet.port())).ok());
+    let listener = listener.unwrap();
+    let front = listener.local_addr().unwrap();
+    let back: std::net::SocketAddr = format!("{real}:{}", bench.fleet.port()).parse().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = std::net::TcpStream::connect(back) else { continue };
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                let kept = client.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    // The end of one side is not told to the other one.
+                    std::mem::forget(kept);
+                });
+            }
+        }
+    });
+    let workers = fs::read_to_string(bench.path("workspace/workers.json")).unwrap();
+    bench.write("workspace/workers.json", &workers.replace(&real, &front.ip().to_string()));
+    bench.expect(0, &["build"]);
+    let began = Instant::now();
+    let child = bench.spawn(&["plan", "apply", &bench.own_plan(LONG_STEP), "--yes"]);
+    crate::wait_until("the step has begun", || has_begun(&bench));
+    reset(&bench);
+    booted_by_itself(&bench, child, &boots);
+    assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
+}

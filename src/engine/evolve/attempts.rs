@@ -140,7 +140,7 @@ impl Known {
                 return self.succeed_step(at, &Evidence::Departed);
             }
             Outcome::Failed { error } => (error.clone(), false),
-            Outcome::Unknown { why } => (StepError::new(ErrorKind::Unknown, why.clone()), true),
+            Outcome::Unknown { why, .. } => (StepError::new(ErrorKind::Unknown, why.clone()), true),
             Outcome::TimedOut { after, doing } => {
                 let seconds = *after as f64 / 1000.0;
                 let message = format!("{doing}: no end within {seconds} s");

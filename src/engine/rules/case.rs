@@ -243,7 +243,7 @@ pub(super) fn failed(kind: ErrorKind) -> Outcome {
 }
 
 pub(super) fn lost() -> Outcome {
-    Outcome::Unknown { why: "the connection broke".to_owned() }
+    Outcome::unknown("the connection broke")
 }
 
 pub(super) fn seconds(seconds: u64) -> Duration {

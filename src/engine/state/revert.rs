@@ -58,7 +58,7 @@ impl Revert {
                 return;
             }
             Outcome::Failed { error } => error.clone(),
-            Outcome::Unknown { why } | Outcome::NotDone { reason: why } => {
+            Outcome::Unknown { why, .. } | Outcome::NotDone { reason: why } => {
                 StepError::new(ErrorKind::Unknown, why.clone())
             }
             Outcome::TimedOut { doing, .. } => StepError::new(ErrorKind::TimedOut, doing.clone()),
