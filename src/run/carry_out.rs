@@ -90,11 +90,15 @@ impl Run {
             run_loop.watch_signals().map_err(RunError::Signals)?;
         }
         let ended = run_loop.run(first, self.in_doubt).map_err(RunError::Stopped)?;
+        let (failures, _) = run_loop.state().failures();
         if matches!(ended, Ended::Idle(RunStatus::Finished(_))) {
             let all: Vec<TargetIx> = self.stored.graph.target_indices().collect();
-            executor.release(&all, &Cancel::new());
+            let release = executor.release(&all, &Cancel::new());
+            // It was said that the run has ended: another one may begin while workers that do not answer are waited
+            // for. Claims of a run that has ended count for nothing.
+            drop((run_loop, executor, self.lock));
+            release();
         }
-        let (failures, _) = run_loop.state().failures();
         let left = match ended {
             Ended::Idle(status) => Left::Idle(status),
             Ended::ForcedStop(in_flight) => {

@@ -206,14 +206,15 @@ impl StepExecutor {
         }
     }
 
-    /// Takes this run's claims away, as far as the workers can be reached.
-    pub fn release(&self, targets: &[TargetIx], cancel: &Cancel) {
-        parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
-            let access = self.access(targets[at], cancel);
-            // A worker that cannot be reached keeps the claim of a finished run, which counts for
-            // nothing.
-            let _ = release(&access, false);
-        });
+    /// What takes this run's claims away, as far as the workers can be reached; it holds nothing of the run.
+    pub fn release(&self, targets: &[TargetIx], cancel: &Cancel) -> impl FnOnce() + use<> {
+        let workers: Vec<Access> = targets.iter().map(|target| self.access(*target, cancel)).collect();
+        move || {
+            parallel_map(0..workers.len(), SIDE_BY_SIDE, |at| {
+                // A worker that cannot be reached keeps the claim of a finished run, which counts for nothing.
+                let _ = release(&workers[at], false);
+            });
+        }
     }
 }
 
