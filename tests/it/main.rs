@@ -29,6 +29,7 @@ mod sandbox;
 mod sim;
 mod ssh;
 mod ssh_faults;
+mod ssh_hostile;
 mod ssh_hosts;
 mod ssh_world;
 #[path = "../support/mod.rs"]

@@ -12,8 +12,8 @@ use super::reboot_intent::RebootIntent;
 use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
-    Cancel, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, SUDO_FOR_ROOT, Script, Shell,
-    Stream, UnknownWhy, describe_sudo_refusal,
+    Cancel, Completion, ConnectError, Connection, HostProfile, Remote, SUDO_FOR_ROOT, Script, Shell, Stream,
+    UnknownWhy,
 };
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
@@ -70,10 +70,9 @@ impl Shared<'_> {
         drop(connection);
         let after = After { shared: self, host, profile, before, sent };
         match completion {
-            Completion::NotRun { reason: NotRun::Sudo, stderr } => {
-                CommandOutcome::NotRun { why: describe_sudo_refusal(host.as_str(), &stderr) }
+            Completion::NotRun { reason, stderr } => {
+                CommandOutcome::NotRun { why: reason.describe(host.as_str(), &stderr) }
             }
-            Completion::NotRun { reason, .. } => CommandOutcome::NotRun { why: reason.to_string() },
             Completion::Exited { code: 0, .. } => match self.reboot_intent {
                 RebootIntent::None => CommandOutcome::Succeeded,
                 RebootIntent::Possible => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Succeeded),
