@@ -139,7 +139,12 @@ if [ "$g" != $$ ]; then
   set -- "$1" "$2" "$3" ${s##*) }
 fi
 set +f
-[ "$3" != 1 ] || printf "%s %s\n" "$g" "${23}" >"$2/group" || exit 98
+[ "$3" != 1 ] || printf "%s %s\n" "$g" "${23}" >"$2/group" || {
+  # Not every shell says why; a program does.
+  cat /proc/self/stat >"$2/try"
+  rm -f "$2/try"
+  exit 98
+}
 MAAND_STATE_DIR=$2
 export MAAND_STATE_DIR
 set -- "echo $1 begin $g ${23}"

@@ -288,11 +288,13 @@ fn refusal_error(hop: &Hop, text: &str, status: i32, lives: bool) -> Failure {
 
 fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Cancel) -> Result<(), Refusal> {
     let mut said = [Vec::new(), Vec::new()];
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 4096];
     loop {
+        let mut progress = false;
         for (id, said) in said.iter_mut().enumerate() {
             match channel.stream(i32::from(id == 1)).read(&mut buffer) {
                 Ok(n) => {
+                    progress |= n > 0;
                     wire.delivered(n);
                     said.extend_from_slice(&buffer[..n]);
                 }
@@ -326,6 +328,10 @@ fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Canc
         }
         let left = until.checked_duration_since(Instant::now());
         let left = left.ok_or(Refusal::Stop(Stop::Deadline))?;
+        if progress {
+            // Of a long packet there may be more, of which no socket tells.
+            continue;
+        }
         wire.wait(left.min(TICK));
     }
 }

@@ -68,7 +68,11 @@ pub(super) const FENCE: &str = r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EP
   fi
   if [ "$maand_run $maand_epoch" != "$MAAND_RUN $MAAND_EPOCH" ]; then
     (umask 077; printf '%s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" >"$MAAND_STATE_DIR/epoch.new") &&
-      mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || exit 98
+      mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || {
+      cat /proc/self/stat >"$MAAND_STATE_DIR/try"
+      rm -f "$MAAND_STATE_DIR/try"
+      exit 98
+    }
   fi
   unset maand_run maand_epoch
 fi
