@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::look::{Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience};
+use super::look::{CommandState, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience};
 
 /// Between two looks: a shutdown takes seconds, and being late here is late for the whole worker.
 pub const LOOK_EVERY: Duration = Duration::from_millis(700);
@@ -10,6 +10,10 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(700);
 /// So many looks in a row that find nobody mean that the worker has gone; one alone may be a busy sshd. Gone is
 /// not taken for a reboot, so that being wrong costs time, not safety.
 const GONE_AFTER_FAILURES: u32 = 2;
+
+/// A command that has failed may have been ended by the very shutdown that it asked for; a worker that is still there
+/// so much later does not go down.
+pub const COMMAND_FAILED_GRACE: Duration = Duration::from_secs(5);
 
 /// How the watch has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Departure<E> {
     StillThere {
         /// The last look has seen that boot. Otherwise the worker let nobody in, as one does that goes down.
         seen: bool,
+        /// What was known last of the command that was to take it down.
+        command: Option<CommandState>,
     },
     /// Looking again cannot help.
     Failed(E),
@@ -39,13 +45,24 @@ pub struct DepartureWatch {
     gone: u32,
     /// The last look has seen the boot of before.
     seen: bool,
+    command: Option<CommandState>,
+    /// When the command was first seen to have failed.
+    failed_at: Option<Duration>,
     patience: Patience,
 }
 
 impl DepartureWatch {
     /// `within` is counted from the beginning of the watch.
     pub fn new(before: String, within: Duration) -> Self {
-        Self { before, within, gone: 0, seen: false, patience: Patience::default() }
+        Self {
+            before,
+            within,
+            gone: 0,
+            seen: false,
+            command: None,
+            failed_at: None,
+            patience: Patience::default(),
+        }
     }
 
     /// The bound of the first look.
@@ -60,9 +77,12 @@ impl DepartureWatch {
             Ok(probe) if probe.boot_id != self.before => {
                 return Next::Done(Departure::Rebooted { boot_id: probe.boot_id });
             }
-            Ok(_) => {
+            Ok(probe) => {
                 self.patience.succeeded(now.saturating_sub(began));
                 self.gone = 0;
+                if probe.command.is_some() {
+                    self.command = probe.command;
+                }
             }
             Err(LookError { failure, error }) => {
                 self.patience.failed(failure);
@@ -83,8 +103,12 @@ impl DepartureWatch {
         if self.gone >= GONE_AFTER_FAILURES {
             return Next::Done(Departure::Departed);
         }
-        if now >= self.within {
-            return Next::Done(Departure::StillThere { seen: self.seen });
+        if self.command.as_ref().is_some_and(CommandState::has_failed) {
+            self.failed_at.get_or_insert(now);
+        }
+        let failed = self.failed_at.is_some_and(|at| now >= at + COMMAND_FAILED_GRACE) && self.seen;
+        if now >= self.within || failed {
+            return Next::Done(Departure::StillThere { seen: self.seen, command: self.command.take() });
         }
         let pause = LOOK_EVERY.max(self.patience.cost()).min(self.within - now);
         Next::LookAgain { pause, bound: self.patience.bound() }
@@ -103,7 +127,7 @@ mod tests {
     }
 
     fn up(boot_id: &str) -> Look<&'static str> {
-        Ok(Probe { boot_id: boot_id.to_owned(), unsettled: None })
+        Ok(Probe::settled(boot_id))
     }
 
     fn fails(failure: LookFailure) -> Look<&'static str> {
@@ -146,7 +170,10 @@ mod tests {
             watch().next(s(5), s(5), up("b1")),
             Next::Done(Departure::Rebooted { boot_id: "b1".to_owned() })
         );
-        assert_eq!(watch().next(s(120), s(120), up(B0)), Next::Done(Departure::StillThere { seen: true }));
+        assert_eq!(
+            watch().next(s(120), s(120), up(B0)),
+            Next::Done(Departure::StillThere { seen: true, command: None })
+        );
     }
 
     #[test]
@@ -154,7 +181,35 @@ mod tests {
         let mut watch = watch();
         assert!(matches!(watch.next(s(1), s(1), up(B0)), Next::LookAgain { .. }));
         let next = watch.next(s(120), s(120), fails(LookFailure::NoLogin));
-        assert_eq!(next, Next::Done(Departure::StillThere { seen: false }));
+        assert_eq!(next, Next::Done(Departure::StillThere { seen: false, command: None }));
+    }
+
+    #[test]
+    fn a_command_that_has_failed_costs_seconds_and_not_the_whole_time() {
+        let knows =
+            |command| Ok::<_, LookError<&str>>(Probe { command: Some(command), ..Probe::settled(B0) });
+        let mut watch = watch();
+        let failed = || knows(CommandState::Ended(127));
+        assert!(matches!(watch.next(s(1), s(1), failed()), Next::LookAgain { .. }));
+        // It may have been ended by the shutdown that it asked for.
+        assert!(matches!(watch.next(s(5), s(5), fails(LookFailure::NoLogin)), Next::LookAgain { .. }));
+        let end = Departure::StillThere { seen: true, command: Some(CommandState::Ended(127)) };
+        assert_eq!(watch.next(s(6), s(6), failed()), Next::Done(end));
+    }
+
+    #[test]
+    fn one_that_has_succeeded_or_still_runs_gets_all_of_its_time() {
+        for command in
+            [CommandState::Ended(0), CommandState::Running, CommandState::Scheduled("04:00".into())]
+        {
+            let mut watch = watch();
+            let look =
+                || Ok::<_, LookError<&str>>(Probe { command: Some(command.clone()), ..Probe::settled(B0) });
+            assert!(matches!(watch.next(s(1), s(1), look()), Next::LookAgain { .. }));
+            assert!(matches!(watch.next(s(119), s(119), look()), Next::LookAgain { .. }));
+            let end = Departure::StillThere { seen: true, command: Some(command.clone()) };
+            assert_eq!(watch.next(s(120), s(120), look()), Next::Done(end));
+        }
     }
 
     #[test]

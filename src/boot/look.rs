@@ -21,6 +21,33 @@ pub struct Probe {
     pub boot_id: String,
     /// Why the worker is not done booting (or is going down), if so.
     pub unsettled: Option<String>,
+    /// What is known of the reboot command that was started there, where that was asked.
+    pub command: Option<CommandState>,
+}
+
+impl Probe {
+    /// A worker that is done booting.
+    pub fn settled(boot_id: impl Into<String>) -> Self {
+        Self { boot_id: boot_id.into(), unsettled: None, command: None }
+    }
+}
+
+/// What a worker knows of a reboot command that was started there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandState {
+    /// It, or a process that it has started, still runs, and may take the worker down at any time.
+    Running,
+    /// The system has a shutdown scheduled, as `shutdown -r +10` leaves it: when and which, as the system says it.
+    Scheduled(String),
+    /// It has ended with this exit code, and nothing of it is left.
+    Ended(i32),
+}
+
+impl CommandState {
+    /// It has failed, and nothing is left that may still take the worker down.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Self::Ended(code) if *code != 0)
+    }
 }
 
 /// What kind of failure a look has met.

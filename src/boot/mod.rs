@@ -10,11 +10,13 @@ mod departure;
 mod look;
 mod reboot;
 mod return_watch;
+mod soft;
 
-pub use departure::{Departure, DepartureWatch, LOOK_EVERY};
-pub use look::{FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
+pub use departure::{COMMAND_FAILED_GRACE, Departure, DepartureWatch, LOOK_EVERY};
+pub use look::{CommandState, FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
 pub use reboot::{
     Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,
 };
 pub use return_watch::InjectedWatchFault;
 pub use return_watch::{AUTH_REFUSED_FOR, NotYet, Return, ReturnSpec, ReturnWatch};
+pub use soft::soft_reboot_note;

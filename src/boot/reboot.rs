@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::departure::{Departure, DepartureWatch, LOOK_EVERY};
-use super::look::{Look, LookFailure, Next};
+use super::look::{CommandState, Look, LookFailure, Next};
 
 /// The bound of one exchange with the worker, connecting included.
 pub const EXCHANGE: Duration = Duration::from_secs(30);
@@ -111,7 +111,10 @@ pub enum RebootEnd<E> {
     /// `unless` says that none is needed.
     NotNeeded,
     /// It accepted the command and did not go down.
-    NotRebooted,
+    NotRebooted {
+        /// What was known last of the command.
+        command: Option<CommandState>,
+    },
     /// The command was sent, the answer was lost, and the boot id is as before.
     Unchanged(E),
     /// The answer was lost before the command was sent.
@@ -127,7 +130,7 @@ impl<E> RebootEnd<E> {
             Self::Rebooted { boot_id } => RebootEnd::Rebooted { boot_id },
             Self::Departed => RebootEnd::Departed,
             Self::NotNeeded => RebootEnd::NotNeeded,
-            Self::NotRebooted => RebootEnd::NotRebooted,
+            Self::NotRebooted { command } => RebootEnd::NotRebooted { command },
             Self::Unchanged(error) => RebootEnd::Unchanged(map(error)),
             Self::Unanswered(error) => RebootEnd::Unanswered(map(error)),
             Self::Failed(error) => RebootEnd::Failed(map(error)),
@@ -238,9 +241,10 @@ impl<E> RebootMachine<E> {
                 Departure::Rebooted { boot_id } => RebootEnd::Rebooted { boot_id },
                 Departure::Departed => RebootEnd::Departed,
                 Departure::Failed(error) => RebootEnd::Failed(error),
-                Departure::StillThere { .. } => match lost.take() {
-                    Some(error) => RebootEnd::Unchanged(error),
-                    None => RebootEnd::NotRebooted,
+                Departure::StillThere { command, .. } => match lost.take() {
+                    // The worker knows what became of the command, whatever answer was lost.
+                    Some(error) if command.is_none() => RebootEnd::Unchanged(error),
+                    _ => RebootEnd::NotRebooted { command },
                 },
             }),
         }
@@ -272,7 +276,7 @@ mod tests {
     }
 
     fn sees(boot_id: &str) -> RebootHeard<&'static str> {
-        let look = Ok(Probe { boot_id: boot_id.to_owned(), unsettled: None });
+        let look = Ok(Probe::settled(boot_id));
         RebootHeard::Looked { began: NOW, look }
     }
 
@@ -299,7 +303,7 @@ mod tests {
         assert!(matches!(next, RebootDo::Look { .. }));
         assert!(matches!(machine.next(NOW, sees("b0")), RebootDo::Look { .. }));
         let late = Duration::from_secs(121);
-        let look = Ok(Probe { boot_id: "b0".to_owned(), unsettled: None });
+        let look = Ok(Probe::settled("b0"));
         let end = machine.next(late, RebootHeard::Looked { began: late, look });
         assert_eq!(end, RebootDo::Done(RebootEnd::Unchanged("cut")));
     }

@@ -212,7 +212,7 @@ impl<E> ReturnWatch<E> {
     }
 
     fn saw(&mut self, now: Duration, probe: Probe) -> Option<Return<E>> {
-        let Probe { boot_id, unsettled } = probe;
+        let Probe { boot_id, unsettled, .. } = probe;
         let is_old = self.spec.not.as_deref() == Some(boot_id.as_str());
         if is_old && !self.is_broken(InjectedWatchFault::OldBootTaken) {
             let since = self.spec.ordered_before + now;

@@ -36,6 +36,9 @@ pub struct Fence {
     pub run: String,
     /// Goes up with each take-over.
     pub epoch: u64,
+    /// The number and the hash of the run's newest fact, as the journal writes them. A worker keeps them, so that a
+    /// journal that was put back from an older copy is recognised.
+    pub mark: String,
 }
 
 /// What happened to one worker in an operation.

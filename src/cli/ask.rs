@@ -7,6 +7,7 @@ use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::CliError;
+use crate::plan::{on_screen, visible_line};
 
 /// `--yes` of every command that touches workers.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -29,7 +30,7 @@ impl Consent {
             ));
         }
         let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{} [y/N] ", on_screen(question)).and_then(|()| stderr.flush());
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer).unwrap_or(0);
         if read == 0 {
@@ -49,7 +50,8 @@ pub(super) fn passphrase(key: &Path) -> Option<String> {
     let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
     let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "Passphrase of {}: ", key.display()).and_then(|()| stderr.flush());
+    let _ = write!(stderr, "Passphrase of {}: ", visible_line(&key.display().to_string()))
+        .and_then(|()| stderr.flush());
     tcsetattr(&stdin, OptionalActions::Flush, &hidden).ok()?;
     let mut answer = String::new();
     let read = stdin.lock().read_line(&mut answer);

@@ -131,6 +131,12 @@ fn help(error: &JournalError) -> String {
         JournalError::Changed { run, .. } => format!(
             "this one stops here and does nothing more; `maand plan resume {run}` continues from what is recorded"
         ),
+        JournalError::Replaced { path, .. } => format!(
+            "nothing more was begun. Put the journal that this run was writing back as {} (with its -wal and -shm); \
+             if it is lost, look at the workers by hand before anything is applied: workspace/disabled.json names \
+             those that are still disabled",
+            path.display()
+        ),
         JournalError::NetworkFilesystem { .. } => {
             "locks and syncs do not work reliably there, and a run could be lost or carried out twice; keep \
              the bucket on a local disk of the machine that runs maand"

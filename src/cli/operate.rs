@@ -17,7 +17,7 @@ use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
-use crate::plan::{Problem, Problems};
+use crate::plan::{Problem, Problems, on_screen};
 use crate::ssh::{self, Cancel};
 
 /// The bound of an operation without one of its own: a day, so that every wait has an end.
@@ -93,7 +93,7 @@ impl Operation {
 
 /// Writes a line to standard error; that it cannot be written is ignored.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", on_screen(line));
 }
 
 /// Shows lines as they come, as upstream does: `host | line` on standard error.

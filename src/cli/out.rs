@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::document::unwritable;
 use super::{CliError, Exit};
-use crate::plan::Problem;
+use crate::plan::{Problem, json_on_screen, on_screen};
 use crate::report::wrapped;
 
 /// Writes `text` to standard output.
@@ -17,6 +17,7 @@ use crate::report::wrapped;
 /// # Errors
 /// When it cannot be written for another reason, such as a full disk.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let text = on_screen(text);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -38,18 +39,19 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 pub(super) fn print_json(what: &str, value: &impl Serialize) -> Result<(), CliError> {
     // By way of a value, so that keys are in the order in which they always were.
     let value = serde_json::to_value(value).map_err(|error| unwritable(what, &error))?;
-    print(&format!("{value:#}\n"))
+    print(&json_on_screen(&format!("{value:#}\n")))
 }
 
 /// Some lines for the operator, on standard error; that it cannot be written is ignored.
 pub(super) fn note(text: &str) {
     let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", on_screen(&text));
 }
 
 /// Writes diagnostics to standard error; that it cannot be written is ignored.
 pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
-    let _ = io::stderr().lock().write_all(render(diagnostic, colors, utf8_locale(), width()).as_bytes());
+    let text = render(diagnostic, colors, utf8_locale(), width());
+    let _ = io::stderr().lock().write_all(on_screen(&text).as_bytes());
 }
 
 /// A diagnostic as text.

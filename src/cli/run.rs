@@ -1,12 +1,13 @@
 //! Parses the command line, dispatches, shows errors, and turns all of it into an exit code.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use super::args::{ColorChoice, Command};
 use super::{Cli, CliError, Context, Exit, out};
+use crate::plan::on_screen;
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -19,7 +20,10 @@ pub fn main() -> ExitCode {
         }
         None => {}
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let context = Context::from(&cli.global);
     let exit = match dispatch(cli.command, &context) {
         Ok(exit) => exit,
@@ -29,6 +33,19 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// A command line that clap does not take, or a question for help or the version. An error repeats what was typed.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let text = error.render();
+        let colors = colors_on_stderr(ColorChoice::Auto);
+        let text = if colors { text.ansi().to_string() } else { text.to_string() };
+        let _ = std::io::stderr().lock().write_all(on_screen(&text).as_bytes());
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {

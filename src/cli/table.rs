@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::plan::visible_line;
+
 /// Rows under a heading.
 pub(super) struct Table {
     heading: Vec<String>,
@@ -18,7 +20,7 @@ impl Table {
     /// Adds a row with as many cells as the heading has. Control characters are made visible.
     pub(super) fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.heading.len());
-        self.rows.push(cells.into_iter().map(|cell| visible(&cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| visible_line(&cell)).collect());
     }
 
     /// The text, with a line feed at the end of each line and no space before it.
@@ -50,10 +52,6 @@ pub(super) fn or_dash(text: impl Into<String>) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +62,6 @@ mod tests {
         table.row(vec!["日本".into(), "1".into()]);
         table.row(vec!["a\u{1b}[2J".into(), "2".into()]);
         table.row(vec!["é".into(), or_dash("")]);
-        assert_eq!(table.render(), "NAME   N\n日本   1\na\u{fffd}[2J  2\né      -\n");
+        assert_eq!(table.render(), "NAME      N\n日本      1\na\\x1b[2J  2\né         -\n");
     }
 }

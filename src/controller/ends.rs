@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::boot::{NotYet, RebootEnd, Return};
+use crate::boot::{CommandState, NotYet, RebootEnd, Return, soft_reboot_note};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 
 /// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
@@ -53,10 +53,25 @@ pub fn reboot_outcome(
         RebootEnd::Rebooted { boot_id } => Outcome::Ok { evidence: Evidence::Rebooted { boot_id } },
         RebootEnd::Departed => Outcome::Ok { evidence: Evidence::Departed },
         RebootEnd::NotNeeded => Outcome::Ok { evidence: Evidence::NotNeeded },
-        RebootEnd::NotRebooted => {
-            let message = format!(
-                "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down"
-            );
+        RebootEnd::NotRebooted { command: state } => {
+            let message = match state {
+                Some(CommandState::Ended(code)) if code != 0 => format!(
+                    "`{command}` ended with exit code {code}, and {host} still has the boot id {before}: it did not go \
+                     down"
+                ),
+                Some(CommandState::Running) => format!(
+                    "{host} still has the boot id {before} {within:?} after `{command}`, which still runs there and may \
+                     take it down later: a retry waits for it and starts no second one"
+                ),
+                Some(CommandState::Scheduled(what)) => format!(
+                    "{host} still has the boot id {before} {within:?} after `{command}`, and has a shutdown scheduled \
+                     ({what}): a retry waits for it and starts no second one; `shutdown -c` on the worker cancels it"
+                ),
+                _ => format!(
+                    "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down{}",
+                    soft_reboot_note(command)
+                ),
+            };
             Outcome::Failed { error: StepError::new(ErrorKind::NotRebooted, message) }
         }
         RebootEnd::Unchanged(error) => Outcome::Unknown {

@@ -47,6 +47,10 @@ pub enum ErrorKind {
     Claimed,
     /// A newer controller has taken over. Final at once.
     Fenced,
+    /// The worker knows facts of the run that the journal does not have. Final at once.
+    JournalBehind,
+    /// A reboot command of another run still runs on the worker, or a shutdown is scheduled there.
+    RebootPending,
     /// The reboot command was accepted, and the worker neither went away nor changed its boot id.
     NotRebooted,
     /// The boot id changed again while settling. Final at once.
@@ -80,6 +84,7 @@ impl ErrorKind {
                 | Self::SudoWantsPassword
                 | Self::Claimed
                 | Self::Fenced
+                | Self::JournalBehind
                 | Self::SameHost
                 | Self::Unverified
                 | Self::NotApproved

@@ -137,6 +137,10 @@ pub enum JournalError {
         "run {run} was changed by another process: its newest fact is number {found}, not the number {known} that this process knows"
     )]
     Changed { run: RunId, found: u64, known: u64 },
+    /// The file under its name is not the one that was opened: what is written here is lost, and somebody else may
+    /// continue from what is there now.
+    #[error("{} was {how} while it was in use", path.display())]
+    Replaced { path: PathBuf, how: &'static str },
     /// Locks and syncs of network filesystems cannot be relied on.
     #[error("{} is on {filesystem}, a filesystem that is shared with other machines", folder.display())]
     NetworkFilesystem { folder: PathBuf, filesystem: String },
@@ -170,7 +174,7 @@ impl JournalError {
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } => codes::UNKNOWN_RUN,
             Self::Fenced { .. } => codes::FENCED,
             Self::Finished { .. } => codes::FINISHED,
-            Self::Changed { .. } => codes::CHANGED,
+            Self::Changed { .. } | Self::Replaced { .. } => codes::CHANGED,
             Self::NetworkFilesystem { .. } => codes::NETWORK,
             Self::OldSqlite { .. }
             | Self::UnsafeSettings { .. }

@@ -53,12 +53,51 @@ impl Chain {
     }
 }
 
+/// A place in a run's list of facts: the number of one, and the hash over it and all before it. Whoever knows the
+/// mark of a fact has seen a journal that had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    seq: u64,
+    chain: Chain,
+}
+
+/// As workers keep it: the number, a blank, the hash in hexadecimal digits.
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.seq, hex::encode(self.chain.0))
+    }
+}
+
+/// The marks of all facts that a run has at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Marks(Vec<Chain>);
+
+impl Marks {
+    /// Whether the run has this fact, and the same ones before it. `seq` and `chain` as a [`Mark`] is written.
+    pub fn include(&self, seq: &str, chain: &str) -> bool {
+        let at = seq.parse::<usize>().ok().and_then(|seq| seq.checked_sub(1));
+        let own = at.and_then(|at| self.0.get(at));
+        own.is_some_and(|own| hex::encode(own.0) == chain)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Where a run's list of facts ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) seq: u64,
     pub(super) chain: Chain,
     pub(super) state: PublicRunState,
+}
+
+impl End {
+    pub(super) fn mark(&self) -> Mark {
+        Mark { seq: self.seq, chain: self.chain }
+    }
 }
 
 /// A fact with what is stored of it.
@@ -176,6 +215,19 @@ impl Journal {
             return self.read(id);
         }
         Ok(Facts::new(self, id, &self.row(id)?, seq, None))
+    }
+
+    /// The marks of a run's facts, which are compared with what workers have kept.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`], or the file cannot be read.
+    pub fn marks(&self, id: &RunId) -> Result<Marks, JournalError> {
+        let failed = failed(&self.path, Operation::Read);
+        let row = self.row(id)?;
+        let mut statement =
+            self.db.prepare("SELECT chain FROM fact WHERE run = ?1 ORDER BY seq").map_err(failed)?;
+        let rows = statement.query_map([row.n], |row| row.get(0).map(Chain::stored)).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map(Marks).map_err(failed)
     }
 }
 

@@ -23,7 +23,7 @@ mod writer;
 
 pub use control::RequestState;
 pub use error::{JournalError, Operation, codes};
-pub use facts::Facts;
+pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::Holder;

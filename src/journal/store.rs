@@ -1,6 +1,7 @@
 //! Opening the file: whose it is, how it syncs, which version it has.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,7 +37,32 @@ pub enum Mode {
 pub struct Journal {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
+    pub(super) file: FileIdentity,
     mode: Mode,
+}
+
+/// Which file was opened, whatever is under its name now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(Self { device: file.dev(), inode: file.ino() })
+    }
+
+    /// Whether `path` still names it.
+    pub(super) fn check(self, path: &Path) -> Result<(), JournalError> {
+        let how = match Self::of(path) {
+            Ok(now) if now == self => return Ok(()),
+            Ok(_) => "replaced by another file",
+            Err(_) => "deleted or moved away",
+        };
+        Err(JournalError::Replaced { path: path.to_owned(), how })
+    }
 }
 
 impl Journal {
@@ -57,9 +83,12 @@ impl Journal {
         if rusqlite::version_number() < OLDEST_SQLITE.0 {
             return Err(JournalError::OldSqlite { linked: rusqlite::version(), needed: OLDEST_SQLITE.1 });
         }
+        let unreadable = |source| JournalError::Create { path: path.clone(), source };
+        let file = FileIdentity::of(&path).map_err(unreadable)?;
         let db = connect(&path, mode).map_err(failed(&path, Operation::Open))?;
         let version = check_owner(&db, &path)?;
-        let mut journal = Self { db, path, mode };
+        file.check(&path)?;
+        let mut journal = Self { db, path, file, mode };
         if mode == Mode::ReadWrite {
             journal.prepare_writer(data_dir, version)?;
         }

@@ -11,9 +11,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::engine::{Fact, Millis, Request, Stamped};
 
 use super::error::failed;
-use super::facts::{self, End};
+use super::facts::{self, End, Mark};
 use super::run::RunId;
-use super::store::Durability;
+use super::store::{Durability, FileIdentity};
 use super::{Journal, JournalError, Operation, failpoint, runs};
 
 /// Appends to one run, under one epoch, through a connection of its own.
@@ -21,6 +21,7 @@ use super::{Journal, JournalError, Operation, failpoint, runs};
 pub struct RunWriter {
     db: Connection,
     path: PathBuf,
+    file: FileIdentity,
     id: RunId,
     n: i64,
     epoch: u64,
@@ -35,8 +36,9 @@ impl Journal {
     pub fn writer(&self, id: &RunId, epoch: u64, last_seq: u64) -> Result<RunWriter, JournalError> {
         let db = self.connect_again(Durability::EachCommit)?;
         let row = self.row(id)?;
-        let mut writer =
-            RunWriter { db, path: self.path.clone(), id: id.clone(), n: row.n, epoch, end: row.end };
+        self.file.check(&self.path)?;
+        let (path, file, id) = (self.path.clone(), self.file, id.clone());
+        let mut writer = RunWriter { db, path, file, id, n: row.n, epoch, end: row.end };
         if (row.epoch, row.end.seq) != (epoch, last_seq) {
             writer.end.seq = last_seq;
             return Err(writer.stale());
@@ -52,8 +54,9 @@ impl RunWriter {
     /// # Errors
     /// [`JournalError::Fenced`] when a newer controller has taken over; [`JournalError::Finished`] after
     /// the run's last fact (but for [`Fact::Finished`]: an answer that comes late is kept);
-    /// [`JournalError::Changed`] when the newest fact is not the one that this writer knows; others when
-    /// the file cannot be written. After any of them nothing may be dispatched.
+    /// [`JournalError::Changed`] when the newest fact is not the one that this writer knows;
+    /// [`JournalError::Replaced`] when the file was deleted or another one is in its place; others when the file
+    /// cannot be written. After any of them nothing may be dispatched.
     pub fn append(
         &mut self,
         at: Millis,
@@ -85,7 +88,14 @@ impl RunWriter {
         }
         failpoint::commit(transaction).map_err(failed)?;
         self.end = end;
+        // Afterwards, so that no effect follows from facts which nobody will find.
+        self.file.check(&self.path)?;
         Ok(new.into_iter().map(|new| new.stamped).collect())
+    }
+
+    /// Where the run's facts end.
+    pub fn mark(&self) -> Mark {
+        self.end.mark()
     }
 
     /// Requests that nobody has dealt with, oldest first. Each is to be settled by passing its number
@@ -93,8 +103,9 @@ impl RunWriter {
     /// [`RunWriter::refuse_request`]; until then it comes again.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or is no longer under its name.
     pub fn pending_requests(&self) -> Result<Vec<Request>, JournalError> {
+        self.file.check(&self.path)?;
         let failed = failed(&self.path, Operation::Read);
         let mut statement = self
             .db

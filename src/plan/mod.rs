@@ -12,6 +12,7 @@ mod problem;
 mod schema;
 pub mod suggest;
 mod traits;
+mod visible;
 mod words;
 mod yaml;
 
@@ -21,5 +22,6 @@ pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
 pub use schema::schema;
 pub use traits::{StepTraits, Tool};
+pub use visible::{json_on_screen, on_screen, visible, visible_line, visible_within};
 pub use words::{counted, duration};
 pub use yaml::{MAX_BYTES, source_from_bytes};

@@ -3,35 +3,63 @@
 //! A [`Problem`] is a [`miette::Diagnostic`] with its own source, so that problems of several files can be
 //! shown together in one [`Problems`] report.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::visible::{masked_in_place, visible, visible_line};
+
 /// A named text that problems point into; cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     // One pointer: a problem carries its source, and results with a problem in them stay small.
-    inner: Arc<(String, String)>,
+    inner: Arc<Text>,
 }
+
+#[derive(Debug)]
+struct Text {
+    name: String,
+    text: String,
+    /// What is shown of it, in as many bytes; `None`: the text itself.
+    shown: OnceLock<Option<String>>,
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner) || (self.name(), self.text()) == (other.name(), other.text())
+    }
+}
+
+impl Eq for Source {}
 
 impl Source {
     /// `name` is what messages show (usually the path as it was typed).
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { inner: Arc::new((name.into(), text.into())) }
+        Self { inner: Arc::new(Text { name: name.into(), text: text.into(), shown: OnceLock::new() }) }
     }
 
     /// The name as messages show it.
     pub fn name(&self) -> &str {
-        &self.inner.0
+        &self.inner.name
     }
 
     /// The whole text.
     pub fn text(&self) -> &str {
-        &self.inner.1
+        &self.inner.text
+    }
+
+    /// The whole text as it may be shown, with the same offsets.
+    fn shown(&self) -> &str {
+        let shown = self.inner.shown.get_or_init(|| match masked_in_place(self.text()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(shown),
+        });
+        shown.as_deref().unwrap_or(self.text())
     }
 
     /// Line and column of a byte offset, both counted from 1; the column counts characters.
@@ -109,8 +137,8 @@ impl SourceCode for Source {
         let (line, column) = self.line_column(from);
         let _ = inside;
         Ok(Box::new(miette::MietteSpanContents::new_named(
-            self.name().to_owned(),
-            &self.text().as_bytes()[from..to],
+            visible_line(self.name()),
+            &self.shown().as_bytes()[from..to],
             (from, to - from).into(),
             line - 1,
             column - 1,
@@ -176,6 +204,7 @@ impl Problem {
     }
 
     fn new(code: &'static str, severity: Severity, message: String) -> Self {
+        let message = visible(message.as_bytes());
         Self { code, severity, message, help: None, source: None, labels: Vec::new() }
     }
 
@@ -184,7 +213,7 @@ impl Problem {
     /// are cut to it.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.labels.push((source.clamp(&span), label.into()));
+        self.labels.push((source.clamp(&span), visible(label.into().as_bytes())));
         self.source = Some(source.clone());
         self
     }
@@ -199,7 +228,7 @@ impl Problem {
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(visible(help.into().as_bytes()));
         self
     }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::engine::{Millis, Stamped};
+use crate::plan::json_on_screen;
 
 use super::{Reporter, RunView, event_of};
 
@@ -22,9 +23,8 @@ impl<W: Write + Send> JsonLines<W> {
 
     fn write(&mut self, value: &impl Serialize) {
         let Some(out) = &mut self.out else { return };
-        let written = serde_json::to_vec(value).map_err(std::io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            out.write_all(&line)?;
+        let written = serde_json::to_string(value).map_err(std::io::Error::from).and_then(|line| {
+            writeln!(out, "{}", json_on_screen(&line))?;
             out.flush()
         });
         if written.is_err() {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::engine::{Millis, Stamped};
+use crate::plan::on_screen;
 
 use super::{Hint, Reporter, RunView, closing, event_of, text};
 
@@ -29,7 +30,7 @@ impl<W: Write + Send> Plain<W> {
 
     fn write(&mut self, text: &str) {
         if let Some(out) = &mut self.out
-            && out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err()
+            && out.write_all(on_screen(text).as_bytes()).and_then(|()| out.flush()).is_err()
         {
             self.out = None;
         }

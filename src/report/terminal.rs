@@ -5,6 +5,7 @@ use std::io::Write;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::engine::{Fact, Millis, Stamped};
+use crate::plan::on_screen;
 
 use super::layout::cut;
 use super::screen::{self, Screen};
@@ -75,12 +76,14 @@ impl Terminal {
     fn draw(&mut self, at: Millis, view: &RunView) {
         let (width, height) = self.size.get();
         self.drawn = at;
-        self.bar.set_message(rows(at, view, width, height.min(60), self.color).join("\n"));
+        self.bar.set_message(
+            on_screen(&rows(at, view, width, height.min(60), self.color).join("\n")).into_owned(),
+        );
     }
 
     fn scroll_by(&self, text: &str) {
         let (width, _) = self.size.get();
-        for line in text.lines() {
+        for line in on_screen(text).lines() {
             self.bar.println(cut(line, width));
         }
     }
@@ -110,7 +113,7 @@ impl Reporter for Terminal {
 
     fn finish(&mut self, at: Millis, view: &RunView) {
         // Not cut, and not through the bar, which fills lines up with spaces: an operator copies from this.
-        let text = closing(at, view, self.hint);
+        let text = on_screen(&closing(at, view, self.hint)).into_owned();
         if matches!(self.size, Size::OfStdout) {
             self.bar.finish_and_clear();
             let mut out = std::io::stdout().lock();

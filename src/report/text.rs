@@ -2,6 +2,7 @@
 
 use crate::engine::Outcome;
 use crate::graph::{Lane, RolloutGraph, StepIx};
+use crate::plan::visible_line;
 
 use super::view::ErrorView;
 
@@ -58,5 +59,5 @@ pub(super) fn short_boot_ids<'a>(before: &'a str, after: &'a str) -> (&'a str, &
 /// The first line, without control characters; what is printed in a row of its own.
 pub(super) fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    visible_line(line)
 }

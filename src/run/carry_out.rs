@@ -7,7 +7,7 @@ use crate::bucket::{Bucket, DisabledEntry, JobName};
 use crate::controller::Ended;
 use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::journal::{OutputWriter, RunId, RunLock};
+use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::Reporter;
 use crate::runner::{LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
 use crate::ssh::Cancel;
@@ -66,7 +66,11 @@ impl Run {
     pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
-        let executor = self.executor(&state);
+        let writer = self
+            .journal
+            .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
+            .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?;
+        let executor = self.executor(&state, &writer.mark())?;
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -75,10 +79,7 @@ impl Run {
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
-            writer: self
-                .journal
-                .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
-                .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?,
+            writer,
             output: OutputWriter::open(&self.journal, &self.stored.id)?,
             executor: Arc::clone(&executor),
             view,
@@ -111,16 +112,20 @@ impl Run {
         Ok(RunResult { run: self.stored.id, left, failures })
     }
 
-    fn executor(&self, state: &RunState) -> Arc<StepExecutor> {
-        Arc::new(StepExecutor::new(StepExecutorParts {
+    /// What stands behind the effects; `mark`: where the run's facts end.
+    fn executor(&self, state: &RunState, mark: &Mark) -> Result<Arc<StepExecutor>, JournalError> {
+        let resumed = self.stored.epoch > 1;
+        Ok(Arc::new(StepExecutor::new(StepExecutorParts {
             run: self.stored.id.to_string(),
             epoch: self.stored.epoch,
+            mark: mark.to_string(),
+            marks: resumed.then(|| self.journal.marks(&self.stored.id)).transpose()?,
             scripts: self.stored.header.scripts.clone(),
             workspace_hash: self.workspace_hash.clone(),
             state_dirs: self.stored.state_dirs(),
             own: own_entries(&self.stored.graph, state),
             ..looker(&self.bucket, &self.stored.graph, &self.connected, &self.lock)
-        }))
+        })))
     }
 }
 
@@ -139,6 +144,8 @@ pub(super) fn looker(
         lock: Arc::clone(lock),
         run: String::new(),
         epoch: 0,
+        mark: String::new(),
+        marks: None,
         workspace_hash: String::new(),
         scripts: std::collections::BTreeMap::new(),
         state_dirs: HashMap::new(),

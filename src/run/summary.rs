@@ -1,8 +1,10 @@
 //! What an operator is shown before anything is touched.
 
+use std::collections::BTreeMap;
+
 use crate::engine::Check;
 use crate::graph::RolloutGraph;
-use crate::plan::Problems;
+use crate::plan::{Problem, Problems};
 use crate::policy::Limits;
 
 /// What a plan will do on a bucket, in figures.
@@ -39,6 +41,8 @@ impl Summary {
         checks: &[Check],
         contacts_every_worker: bool,
     ) -> Self {
+        let mut warnings = graph.warnings.clone();
+        warnings.extend(shared_boot_ids(graph, checks));
         let mut left_alone = Vec::new();
         let mut unreachable = Vec::new();
         for (target, check) in graph.target_indices().zip(checks) {
@@ -61,7 +65,26 @@ impl Summary {
             left_alone,
             unreachable,
             contacts_every_worker,
-            warnings: graph.warnings.clone(),
+            warnings,
         }
     }
+}
+
+/// Of plans that reboot nothing: the check of a worker refuses it for others.
+fn shared_boot_ids(graph: &RolloutGraph, checks: &[Check]) -> Problems {
+    let mut sharing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (target, check) in graph.target_indices().zip(checks) {
+        if let Check::Ready { boot_id, .. } = check {
+            sharing.entry(boot_id).or_default().push(graph.host(target));
+        }
+    }
+    let mut problems = Problems::new();
+    for (boot_id, hosts) in sharing.iter().filter(|(_, hosts)| hosts.len() > 1) {
+        let message = format!("{} have the same boot id ({boot_id})", hosts.join(", "));
+        problems.push(Problem::warning("maand::run::same_host", message).help(
+            "containers on one host are fine in a plan that reboots nothing; where these are two names for one \
+             machine, leave one of them out of workers.json",
+        ));
+    }
+    problems
 }

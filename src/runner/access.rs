@@ -55,6 +55,7 @@ impl Access {
             env: vec![
                 ("MAAND_RUN".into(), self.fence.run.clone()),
                 ("MAAND_EPOCH".into(), self.fence.epoch.to_string()),
+                ("MAAND_MARK".into(), self.fence.mark.clone()),
                 ("BOOT_ID_FILE".into(), path(&self.profile.boot_id)),
                 ("NOLOGIN_FILE".into(), path(&self.profile.nologin)),
                 ("LOOK_AT_SYSTEMD".into(), if self.profile.sandbox { "no" } else { "yes" }.into()),

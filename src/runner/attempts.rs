@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
+use crate::plan::visible_within;
 use crate::ssh::Cancel;
 
 use super::executor::StepExecutor;
@@ -17,6 +18,14 @@ const AT_ONCE: usize = 1024;
 
 /// A step's thread does little itself: it waits. (libssh2 wants some.)
 const STACK: usize = 512 * 1024;
+
+/// Of what others have said, an outcome keeps so many bytes of each text.
+const TEXT_KEPT: usize = 16 * 1024;
+
+/// Text that a worker, a library or a file may have written, as facts keep it and everything else shows it.
+pub(super) fn fit_to_keep(text: &str) -> String {
+    visible_within(text, TEXT_KEPT)
+}
 
 /// Carries attempts out.
 pub(super) struct Attempts {
@@ -89,7 +98,7 @@ impl Attempts {
                     why: "a bug in maand ended the step (see the message above)".into(),
                 });
                 output.end();
-                let _ = done.send(Message::Finished(attempt, outcome));
+                let _ = done.send(Message::Finished(attempt, outcome.masked(fit_to_keep)));
             });
         if let Err(error) = spawned {
             let message = format!("this machine has no thread for the step: {error}");

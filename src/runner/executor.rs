@@ -12,12 +12,13 @@ use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Fence, HealthRequest};
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::journal::RunLock;
+use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
 use crate::ssh::{Cancel, Remote};
 
 use super::access::Access;
 use super::deployer::Deployer;
+use super::witness::Witnesses;
 
 /// A step without a time-out of its own (only `pause` and `approve` can be without one) never gets here;
 /// the bound keeps a mistake from waiting for ever.
@@ -40,6 +41,10 @@ pub struct StepExecutorParts {
     pub run: String,
     /// This controller's epoch.
     pub epoch: u64,
+    /// Where the run's facts end when it begins, as the journal writes a mark.
+    pub mark: String,
+    /// The run's facts from before this process, for a process that resumes it.
+    pub marks: Option<Marks>,
     /// The workspace when the run began, or as last accepted.
     pub workspace_hash: String,
     /// Contents of the plan's script files when the run began.
@@ -58,7 +63,9 @@ pub struct StepExecutor {
     pub(super) graph: Arc<RolloutGraph>,
     pub(super) remote: Arc<dyn Remote>,
     pub(super) catalog: Arc<dyn Catalog>,
-    pub(super) fence: Fence,
+    fence: Mutex<Fence>,
+    pub(super) run: String,
+    pub(super) witnesses: Witnesses,
     pub(super) scripts: BTreeMap<String, String>,
     pub(super) lock: Arc<RunLock>,
     state_dirs: Mutex<HashMap<TargetIx, String>>,
@@ -79,7 +86,9 @@ impl StepExecutor {
         );
         Self {
             deployer: Deployer::new(Arc::clone(&parts.catalog), before),
-            fence: Fence { run: parts.run, epoch: parts.epoch },
+            fence: Mutex::new(Fence { run: parts.run.clone(), epoch: parts.epoch, mark: parts.mark }),
+            witnesses: Witnesses::new(parts.marks),
+            run: parts.run,
             state_dirs: Mutex::new(parts.state_dirs),
             bucket: parts.bucket,
             graph: parts.graph,
@@ -89,6 +98,15 @@ impl StepExecutor {
             lock: parts.lock,
             own,
         }
+    }
+
+    /// Tells where the run's facts end now. Whatever begins after this was announced by them.
+    pub(super) fn set_mark(&self, mark: &Mark) {
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner).mark = mark.to_string();
+    }
+
+    fn fence(&self) -> Fence {
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Carries out one attempt. Blocks until it has ended, one way or the other.
@@ -168,7 +186,7 @@ impl StepExecutor {
             host,
             profile,
             state_dir,
-            fence: self.fence.clone(),
+            fence: self.fence(),
             cancel: cancel.clone(),
         }
     }
@@ -184,7 +202,7 @@ impl StepExecutor {
                     sink(host, format!("{line}\n").as_bytes());
                 }
             }),
-            fence: Some(self.fence.clone()),
+            fence: Some(self.fence()),
         }
     }
 

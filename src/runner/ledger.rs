@@ -2,7 +2,7 @@
 
 use crate::controller::Ledger;
 use crate::engine::{Fact, Millis, Request, Stamped};
-use crate::journal::{JournalError, RunWriter};
+use crate::journal::{JournalError, Mark, RunWriter};
 
 /// Appends to the journal, and remembers what was appended until it is shown.
 #[derive(Debug)]
@@ -15,6 +15,11 @@ impl StoredFacts {
     /// Over what appends to the run.
     pub fn new(writer: RunWriter) -> Self {
         Self { writer, stamped: Vec::new() }
+    }
+
+    /// Where the run's facts end.
+    pub(super) fn mark(&self) -> Mark {
+        self.writer.mark()
     }
 
     /// What has become durable since this was asked last.

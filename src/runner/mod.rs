@@ -17,10 +17,12 @@ mod output;
 mod preflight;
 mod probe;
 mod reboot;
+mod reboot_command;
 mod run_loop;
 mod signals;
 mod steps;
 mod wait;
+mod witness;
 mod workspace;
 
 pub use clock::now;

@@ -15,8 +15,9 @@ use crate::plan::{StepKind, Tool};
 use crate::ssh::{Cancel, HostProfile, Remote};
 
 use super::access::Access;
+use super::attempts::fit_to_keep;
 use super::executor::StepExecutor;
-use super::probe;
+use super::{probe, reboot_command};
 
 /// For one worker, connecting included: patient, since a fleet's slowest host decides.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +34,7 @@ for tool in $TOOLS; do
 done
 if [ -f "$MAAND_STATE_DIR/claim" ]; then printf 'claim '; head -c 2000 "$MAAND_STATE_DIR/claim" | tr '\n' ' '; echo; fi
 echo "boot_id $first"
+MAAND_ANY
 echo "again $(cat "$BOOT_ID_FILE" 2>/dev/null)"
 "#;
 
@@ -120,13 +122,14 @@ impl StepExecutor {
 
     fn look_at(&self, target: TargetIx, tools: &str, cancel: &Cancel) -> (Check, Option<Claim>) {
         let access = self.access(target, cancel);
-        let mut script = access.script("preflight", LOOK, PATIENCE);
+        let text = format!("{}{}", reboot_command::FUNCTIONS, LOOK.replace("MAAND_ANY", reboot_command::ANY));
+        let mut script = access.script("preflight", &text, PATIENCE);
         script.env.push(("TOOLS".into(), tools.into()));
         match access.run(&script, Instant::now() + PATIENCE) {
             Ok(said) => read(&access, &said),
             Err(trouble) => {
                 let error = trouble.into_error(&access.host, "preflight");
-                (Check::Unreachable { error }, None)
+                (Check::Unreachable { error: error.masked(fit_to_keep) }, None)
             }
         }
     }
@@ -142,20 +145,24 @@ impl StepExecutor {
         tools.into_iter().map(Tool::name).collect::<Vec<_>>().join(" ")
     }
 
-    /// Two names for one host, or the controller itself: both would be down when one is rebooted.
+    /// Two names for one host, or the controller itself: both would be down when one is rebooted, and which of two that
+    /// share a kernel has come back could not be told. Where nothing is rebooted containers on one host are fine.
     fn find_same_hosts(&self, checks: &mut [Check]) {
+        if !self.graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. })) {
+            return;
+        }
         let own = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let mut seen: HashMap<String, usize> = HashMap::new();
-        let reboots = self.graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. }));
         for (at, check) in checks.iter_mut().enumerate() {
             let Check::Ready { boot_id, .. } = check else { continue };
             let host = self.host(TargetIx(at as u32));
             let message = match seen.get(boot_id) {
                 Some(other) => Some(format!(
-                    "{host} and {} are one host: both have the boot id {boot_id}",
+                    "{host} and {} are one host, or containers on one: both have the boot id {boot_id}, and a \
+                     reboot of one would take both down",
                     self.host(TargetIx(*other as u32))
                 )),
-                None if reboots && *boot_id == own.trim() => {
+                None if *boot_id == own.trim() => {
                     Some(format!("{host} is this machine: rebooting it would end the run"))
                 }
                 None => None,
@@ -219,7 +226,7 @@ pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result
         host: host.clone(),
         state_dir: state_dir(&profile),
         profile,
-        fence: Fence { run: String::new(), epoch: 0 },
+        fence: Fence { run: String::new(), epoch: 0, mark: String::new() },
         cancel: Cancel::new(),
     };
     release(&access, true)
@@ -250,7 +257,9 @@ fn read_claim(line: &str) -> Option<Claim> {
 }
 
 fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
-    let unreachable = |kind, message: String| Check::Unreachable { error: StepError::new(kind, message) };
+    let unreachable = |kind, message: String| Check::Unreachable {
+        error: StepError::new(kind, message).masked(fit_to_keep),
+    };
     let mut found: BTreeMap<&str, &str> = BTreeMap::new();
     let mut missing = Vec::new();
     let mut claim = None;
@@ -268,7 +277,10 @@ fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
     let (first, again) = (found.get("boot_id").copied(), found.get("again").copied());
     let check = match (first, again) {
         (Some(first), Some(again)) if probe::is_boot_id(first) && first == again => {
-            if missing.is_empty() {
+            if let Some(pending) = reboot_command::pending(said) {
+                let message = format!("{host} may go down at any time: {pending}");
+                unreachable(ErrorKind::RebootPending, message)
+            } else if missing.is_empty() {
                 Check::Ready { boot_id: first.to_owned(), state_dir: access.state_dir.clone() }
             } else {
                 let message = format!("{host} lacks {}: install it there", missing.join(", "));

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::boot::{Look, LookError, LookFailure, Probe};
+use crate::boot::{CommandState, Look, LookError, LookFailure, Probe};
 use crate::engine::{ErrorKind, StepError};
 
-use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown};
+use crate::ssh::Connection;
+
+use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown, plain};
+use super::reboot_command;
 
 /// The script of a look, without sudo: nothing of it needs root, and a worker that is booting may not
 /// have sudo working yet.
@@ -24,12 +27,36 @@ const SCRIPT: Duration = Duration::from_secs(20);
 /// Looks once, over a fresh, fully authenticated connection: at most `bound` for the login and at most
 /// [`SCRIPT`] for the script.
 pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
+    look(access, bound, &|_| None)
+}
+
+/// As [`probe`], of a worker that was told to go down: what it knows of the command, too. That may be root's to know, so
+/// it is asked apart; without an answer nothing is known.
+pub(super) fn probe_departure(access: &Access, bound: Duration, receipt: &str) -> Look<StepError> {
+    let text = format!("{}{}", reboot_command::FUNCTIONS, reboot_command::STATE);
+    let mut script = access.script("how the reboot command stands", &text, SCRIPT);
+    script.env.push(("RECEIPT".into(), receipt.to_owned()));
+    look(access, bound, &|connection| {
+        let said = plain(&access.host, connection.run(&script, None)).ok()?;
+        reboot_command::state(said.trim())
+    })
+}
+
+/// Asks a connection that has shown a boot.
+type Ask<'a> = &'a dyn Fn(&mut dyn Connection) -> Option<CommandState>;
+
+fn look(access: &Access, bound: Duration, ask: Ask<'_>) -> Look<StepError> {
     let until = Instant::now() + bound;
     let mut script = access.script("look", LOOK, SCRIPT);
     script.sudo = false;
     let strange = |error| LookError { failure: LookFailure::Strange, error };
-    match access.run(&script, until) {
-        Ok(text) => read(&text).ok_or_else(|| {
+    let looked = access.connect(until).map_err(ScriptError::Connect).and_then(|mut connection| {
+        let text = plain(&access.host, connection.run(&script, None))?;
+        let seen = read(&text).map(|probe| Probe { command: ask(connection.as_mut()), ..probe });
+        Ok((seen, text))
+    });
+    match looked {
+        Ok((seen, text)) => seen.ok_or_else(|| {
             let message = format!("{} has no readable boot id: `{}`", access.host, text.trim());
             strange(StepError::new(ErrorKind::BootIdUnreadable, message))
         }),
@@ -52,7 +79,7 @@ pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
 }
 
 fn read(text: &str) -> Option<Probe> {
-    let mut seen = Probe { boot_id: String::new(), unsettled: None };
+    let mut seen = Probe::settled("");
     for line in text.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),

@@ -13,13 +13,16 @@ use crate::engine::{ErrorKind, Millis, Outcome, StepError};
 use crate::ssh::{Script, Shell};
 
 use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown, last_lines};
-use super::{clock, probe};
+use super::{clock, probe, reboot_command};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
 
-/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
+/// The script that the worker runs. A command of an earlier attempt that is still at work is adopted: it gets its time
+/// again, and no second one is started beside it. B0 is read once for an order, so a receipt of it for another boot id
+/// is from an order that took effect and was forgotten. The command has a shell of its own, since it may say `exit`.
+/// `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -27,24 +30,41 @@ now=$(cat "$BOOT_ID_FILE") || exit 91
 if [ "$now" != "$B0" ]; then echo "ALREADY $now"; exit 0; fi
 mkdir -p "$MAAND_STATE_DIR" || exit 92
 receipt="$MAAND_STATE_DIR/$RECEIPT"
+pending=
 if [ -f "$receipt" ]; then
   read -r generation boot < "$receipt" || generation=
-  if [ "$boot" = "$B0" ] && [ "${generation:-0}" -ge "$GENERATION" ]; then echo PENDING; exit 0; fi
+  if [ "${generation:-0}" -ge "$GENERATION" ]; then
+    if [ "$boot" = "$B0" ]; then echo PENDING; else echo "TOOK_EFFECT $boot"; fi
+    exit 0
+  fi
+  if [ "$boot" = "$B0" ]; then
+    if maand_command_runs "$receipt.pid" || maand_scheduled >/dev/null; then pending=yes; fi
+  fi
 fi
+if [ "$pending" = yes ] && [ "$MODE" = look ]; then echo PENDING; exit 0; fi
 if [ "$MODE" = look ]; then echo NONE; exit 0; fi
+for other in "$MAAND_STATE_DIR"/reboot-*.pid; do
+  if [ "$other" != "$receipt.pid" ] && maand_command_runs "$other"; then echo "OTHER ${other##*/}"; exit 0; fi
+done
 find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
 printf '%s %s\n' "$GENERATION" "$B0" > "$receipt.new" || exit 92
 sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
+if [ "$pending" = yes ]; then echo PENDING; exit 0; fi
 start='sleep "$DELAY" 2>/dev/null || sleep 1
-eval "$SUDO_FOR_ROOT$COMMAND"
+( eval "$SUDO_FOR_ROOT$COMMAND" )
 echo "[exit code $?]"'
 export COMMAND DELAY SUDO_FOR_ROOT
 if command -v setsid >/dev/null 2>&1; then
   setsid sh -c "$start" > "$receipt.out" 2>&1 < /dev/null 9>&- &
 else
   ( trap '' HUP; exec sh -c "$start" ) > "$receipt.out" 2>&1 < /dev/null 9>&- &
+fi
+pid=$!
+if { read -r stat <"/proc/$pid/stat"; } 2>/dev/null; then
+  set -f; set -- ${stat##*) }
+  printf '%s %s %s\n' "$pid" "${20}" "$B0" > "$receipt.pid"
 fi
 echo ACK
 "#;
@@ -86,7 +106,10 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
                     return given_up("given up while waiting for the worker to go down");
                 }
                 let looked = began.elapsed();
-                RebootHeard::Looked { began: looked, look: probe::probe(access, bound) }
+                RebootHeard::Looked {
+                    began: looked,
+                    look: probe::probe_departure(access, bound, order.receipt),
+                }
             }
             RebootDo::Done(end) => {
                 let (host, within) = (access.host.as_str(), order.down_within);
@@ -121,7 +144,8 @@ fn compare(
     order: &RebootOrder<'_>,
     mode: CompareMode,
 ) -> Result<Answer, CompareError<StepError>> {
-    let mut script = access.script("reboot", COMPARE_AND_REBOOT, EXCHANGE);
+    let text = format!("{}{COMPARE_AND_REBOOT}", reboot_command::FUNCTIONS);
+    let mut script = access.script("reboot", &text, EXCHANGE);
     let mode = match mode {
         CompareMode::Look => "look",
         CompareMode::Reboot => "reboot",
@@ -146,6 +170,23 @@ fn compare(
         }
         (Some("ACK" | "PENDING"), _) => Ok(Answer::Pending),
         (Some("NONE"), _) => Ok(Answer::Nothing),
+        (Some("TOOK_EFFECT"), Some(boot_id)) => {
+            let message = format!(
+                "{} was rebooted by this very step (its boot id was {}), which the journal does not have: facts were lost",
+                access.host,
+                crate::ssh::visible(boot_id.as_bytes())
+            );
+            Err(CompareError::Failed(StepError::new(ErrorKind::JournalBehind, message)))
+        }
+        (Some("OTHER"), Some(name)) => {
+            let host = &access.host;
+            let name = crate::ssh::visible(name.trim_end_matches(".pid").as_bytes());
+            let message = format!(
+                "an earlier reboot command still runs on {host} ({name}) and may take it down at any time: nothing was \
+                 sent; wait for it, or end it there"
+            );
+            Err(CompareError::Failed(StepError::new(ErrorKind::RebootPending, message)))
+        }
         _ => Err(lost(format!("the worker answered `{}`", text.trim()))),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Controller, ControllerError, Ended, Input, Output};
-use crate::engine::{AttemptId, Fact, Millis, Outcome, Resolution, RuleViolation, RunState};
+use crate::engine::{AttemptId, ErrorKind, Fact, Millis, Outcome, Resolution, RuleViolation, RunState};
 use crate::graph::TargetSet;
 use crate::journal::{JournalError, OutputWriter, RunWriter};
 use crate::report::{Reporter, RunView};
@@ -39,6 +39,9 @@ pub enum LoopError {
     /// The journal did not take what follows. Nothing more was begun.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A worker knows facts of the run that the journal does not have. Nothing more was begun.
+    #[error("{0}")]
+    FactsLost(String),
     /// A rule of our own is broken, which is a bug. Nothing more was begun, and the run can be resumed.
     #[error("the engine refused its own fact: {0}")]
     Broken(RuleViolation),
@@ -167,6 +170,12 @@ impl RunLoop {
         match message {
             Message::Finished(attempt, outcome) => {
                 self.attempts.ended(attempt);
+                if let Outcome::Failed { error } = &outcome
+                    && error.kind == ErrorKind::JournalBehind
+                {
+                    // Not recorded: it would be built upon facts that are not the run's.
+                    return Err(LoopError::FactsLost(error.message.clone()));
+                }
                 self.take(Input::Finished { attempt, outcome })
             }
             Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
@@ -187,6 +196,7 @@ impl RunLoop {
             self.reporter.fact(&stamped, &self.view);
         }
         taken?;
+        self.executor.set_mark(&self.controller.ledger().mark());
         let mut ended = None;
         for output in outputs {
             match output {

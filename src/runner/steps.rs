@@ -36,13 +36,11 @@ impl StepExecutor {
     ) -> Outcome {
         let timeout = Self::timeout(step);
         let host = self.host(target);
-        let drain = DisabledEdits {
-            bucket: &self.bucket,
-            lock: &self.lock,
-            own: &self.own,
-            run: &self.fence.run,
-            cancel,
-        };
+        if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
+            return Outcome::Failed { error };
+        }
+        let drain =
+            DisabledEdits { bucket: &self.bucket, lock: &self.lock, own: &self.own, run: &self.run, cancel };
         match (&order.intent, &step.kind) {
             (Intent::ReadBootId, StepKind::Reboot { .. }) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
@@ -93,9 +91,18 @@ impl StepExecutor {
                     seed: order.attempt.0,
                 };
                 let access = self.access(target, cancel);
-                wait(&access, spec, &|| {
+                let outcome = wait(&access, spec, &|| {
                     reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
-                })
+                });
+                match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
+                    (Outcome::Failed { mut error }, Some(StepKind::Reboot { command, .. }))
+                        if error.kind == ErrorKind::NotRebooted =>
+                    {
+                        error.message.push_str(crate::boot::soft_reboot_note(command));
+                        Outcome::Failed { error }
+                    }
+                    (outcome, _) => outcome,
+                }
             }
             (Intent::Do { .. }, StepKind::Disable { jobs }) => {
                 let entries = match self.jobs_here(target, jobs.as_ref()) {
@@ -201,7 +208,7 @@ impl StepExecutor {
     }
 
     fn receipt(&self, step: StepIx) -> String {
-        reboot::receipt_name(&self.fence.run, &self.graph.plan.steps[step.index()].id)
+        reboot::receipt_name(&self.run, &self.graph.plan.steps[step.index()].id)
     }
 
     fn deploy(

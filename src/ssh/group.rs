@@ -58,22 +58,23 @@ pub(super) const NO_STATE: i32 = 98;
 
 /// What every script with the lock does before it begins: with `MAAND_RUN` and `MAAND_EPOCH` in its environment it
 /// refuses when the worker has already heard from a higher epoch of the same run, and else notes its own in
-/// `$MAAND_STATE_DIR/epoch`.
+/// `$MAAND_STATE_DIR/epoch`, with the mark of the newest fact that the sender's journal has (`MAAND_MARK`): run, epoch,
+/// number, hash.
 pub(super) const FENCE: &str = r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EPOCH:-}" ]; then
-  maand_run= maand_epoch=
-  [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch <"$MAAND_STATE_DIR/epoch"
+  maand_run= maand_epoch= maand_mark=
+  [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch maand_mark <"$MAAND_STATE_DIR/epoch"
   if [ "$maand_run" = "$MAAND_RUN" ] && [ "$maand_epoch" -gt "$MAAND_EPOCH" ]; then
     echo "maand: this run was taken over (epoch $maand_epoch, this is $MAAND_EPOCH)" >&2
     exit 97
   fi
-  if [ "$maand_run $maand_epoch" != "$MAAND_RUN $MAAND_EPOCH" ]; then
-    (umask 077; printf '%s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" >"$MAAND_STATE_DIR/epoch.new") &&
+  if [ "$maand_run $maand_epoch $maand_mark" != "$MAAND_RUN $MAAND_EPOCH ${MAAND_MARK:-}" ]; then
+    (umask 077; printf '%s %s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" "${MAAND_MARK:-}" >"$MAAND_STATE_DIR/epoch.new") &&
       mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || {
       cat /proc/self/stat >"$MAAND_STATE_DIR/try"
       rm -f "$MAAND_STATE_DIR/try"
       exit 98
     }
   fi
-  unset maand_run maand_epoch
+  unset maand_run maand_epoch maand_mark
 fi
 "#;

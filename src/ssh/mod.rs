@@ -22,7 +22,6 @@ mod route;
 mod settings;
 mod socket;
 mod sudo;
-mod visible;
 mod wire;
 
 pub use client::Ssh2Remote;
@@ -32,7 +31,7 @@ pub use group::{Group, end_group};
 pub use remote::*;
 pub use settings::{AskPassphrase, Deadlines, Endpoint, Notice, Profiles, Settings, Show};
 pub use sudo::SUDO_FOR_ROOT;
-pub use visible::visible;
 
 pub use crate::bucket::HostKeyCheck;
 pub use crate::os::quote;
+pub use crate::plan::visible;

@@ -260,18 +260,112 @@ fn is_gcm(cipher: &str) -> bool {
     cipher.contains("-gcm@")
 }
 
-/// Algorithms with readable lengths come first, the others as libssh2 has them.
-pub(super) fn prefer_readable_lengths(session: &Session) -> Result<(), ssh2::Error> {
-    let rank = |name: &str| match name {
+/// Ciphers and MACs with readable lengths come first, the others stay as they are.
+pub(super) fn readable_first(names: &mut [&str]) {
+    names.sort_by_key(|name| match *name {
         name if is_gcm(name) || name.contains("-etm@") => 0,
         // Readable together with such a MAC.
         name if name.contains("-ctr") => 1,
         _ => 2,
-    };
+    });
+}
+
+/// Offers those first.
+pub(super) fn prefer_readable_lengths(session: &Session) -> Result<(), ssh2::Error> {
     for kind in [MethodType::CryptCs, MethodType::CryptSc, MethodType::MacCs, MethodType::MacSc] {
         let mut names = session.supported_algs(kind)?;
-        names.sort_by_key(|name| rank(name));
+        readable_first(&mut names);
         session.method_pref(kind, &names.join(","))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged_in() -> Budget {
+        let mut budget = Budget::new();
+        budget.logged_in();
+        budget
+    }
+
+    #[test]
+    fn what_comes_out_of_a_channel_costs_nothing() {
+        let mut budget = logged_in();
+        for _ in 0..10 * UNASKED.packets {
+            budget.settle();
+            budget.took(40, true);
+            budget.delivered(1);
+        }
+        assert_eq!(budget.exceeded(), None);
+    }
+
+    #[test]
+    fn packets_and_their_bytes_have_a_bound_each() {
+        for (packets, bytes) in [(UNASKED.packets + 2, 40), (UNASKED.bytes / 30_000 + 2, 30_000)] {
+            let mut budget = logged_in();
+            for _ in 0..packets {
+                budget.settle();
+                budget.took(bytes, true);
+            }
+            assert!(budget.exceeded().is_some(), "{packets} of {bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_granted() {
+        let mut budget = logged_in();
+        for _ in 0..10_000 {
+            budget.grant(PER_CHANNEL);
+            for _ in 0..6 {
+                budget.settle();
+                budget.took(60, true);
+            }
+        }
+        assert_eq!(budget.exceeded(), None);
+        // A gigabyte that the server has taken, with a new window for each 16 KiB.
+        let mut budget = logged_in();
+        for _ in 0..64 * 1024 {
+            budget.sent(16 * 1024);
+            budget.settle();
+            budget.took(60, true);
+        }
+        assert_eq!(budget.exceeded(), None);
+    }
+
+    #[test]
+    fn before_the_login_everything_counts() {
+        let mut budget = Budget::new();
+        budget.took(BEFORE_LOGIN, true);
+        assert_eq!(budget.exceeded(), None);
+        budget.took(1, false);
+        assert!(budget.exceeded().unwrap().contains("before the login"));
+    }
+
+    #[test]
+    fn lines_and_packets_are_cut_where_they_end() {
+        let session = Session::new().unwrap();
+        let (mut packets, mut budget) = (Packets::default(), Budget::new());
+        let mut rest: &[u8] = b"hello\r\n\rSSH-2.0-x\r\n\0\0\0\x0c\x0a\x02abcdefghij\0\0";
+        let mut pieces = Vec::new();
+        loop {
+            let n = packets.next(rest, &session, &mut budget);
+            if n == 0 {
+                break;
+            }
+            packets.passed(&rest[..n], &mut budget);
+            pieces.push(&rest[..n]);
+            rest = &rest[n..];
+        }
+        assert_eq!(pieces, [b"hello\r\n".as_slice(), b"\rSSH-2.0-x\r\n", b"\0\0\0\x0c\x0a\x02abcdefghij"]);
+        assert_eq!(rest, b"\0\0");
+    }
+
+    #[test]
+    fn readable_lengths_come_first() {
+        let mut names = ["chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-gcm@openssh.com"];
+        readable_first(&mut names);
+        assert_eq!(names, ["aes256-gcm@openssh.com", "aes128-ctr", "chacha20-poly1305@openssh.com"]);
+    }
 }

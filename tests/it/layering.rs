@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
-    ("ssh", &["boot", "os", "bucket"]),
+    ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["engine", "graph", "policy", "plan", "bucket"]),
     (

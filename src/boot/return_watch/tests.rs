@@ -22,11 +22,11 @@ fn spec() -> ReturnSpec {
 }
 
 fn up(boot_id: &str) -> Look<&'static str> {
-    Ok(Probe { boot_id: boot_id.to_owned(), unsettled: None })
+    Ok(Probe::settled(boot_id))
 }
 
 fn booting(boot_id: &str) -> Look<&'static str> {
-    Ok(Probe { boot_id: boot_id.to_owned(), unsettled: Some("systemd is starting".to_owned()) })
+    Ok(Probe { unsettled: Some("systemd is starting".to_owned()), ..Probe::settled(boot_id) })
 }
 
 fn fails(failure: LookFailure) -> Look<&'static str> {

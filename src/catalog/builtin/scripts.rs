@@ -70,6 +70,7 @@ pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Opti
     if let Some(fence) = fence {
         env.push(("MAAND_RUN".to_owned(), fence.run.clone()));
         env.push(("MAAND_EPOCH".to_owned(), fence.epoch.to_string()));
+        env.push(("MAAND_MARK".to_owned(), fence.mark.clone()));
     }
     let lock = task != Task::Show;
     Script {

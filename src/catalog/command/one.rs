@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::boot::{
     Departure, DepartureWatch, Look, LookError, LookFailure, Next, NotYet, Probe, Return, ReturnSpec,
-    ReturnWatch,
+    ReturnWatch, soft_reboot_note,
 };
 
 use super::lines::Lines;
@@ -152,7 +152,7 @@ impl After<'_> {
             .connect(self.host, Instant::now() + bound, self.shared.cancel)
             .map_err(|error| LookError { failure: error.look_failure(), error: error.to_string() })?;
         let boot_id = read_boot_id(connection.as_mut(), &self.profile).map_err(lost)?;
-        Ok(Probe { boot_id, unsettled: None })
+        Ok(Probe::settled(boot_id))
     }
 
     /// Waits between two probes; `false` when the wait was interrupted.
@@ -176,7 +176,10 @@ impl After<'_> {
     fn comes_back(&self) -> CommandOutcome {
         let within = GONE_WITHIN.min(self.shared.request.back_within).saturating_sub(self.sent.elapsed());
         self.watch(within, |id| CommandOutcome::NotRebooted {
-            why: format!("the worker answers with the same boot id {id}: it has not gone down"),
+            why: format!(
+                "the worker answers with the same boot id {id}: it has not gone down{}",
+                soft_reboot_note(&self.shared.request.command)
+            ),
         })
     }
 
@@ -205,9 +208,9 @@ impl After<'_> {
             match watch.next(looked, began.elapsed(), look) {
                 Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
                 Next::Done(Departure::Rebooted { boot_id }) => return CommandOutcome::Rebooted { boot_id },
-                Next::Done(Departure::StillThere { seen: true }) => return same(before),
+                Next::Done(Departure::StillThere { seen: true, .. }) => return same(before),
                 Next::Done(Departure::Failed(why)) => return CommandOutcome::NotBack { why },
-                Next::Done(gone @ (Departure::Departed | Departure::StillThere { seen: false })) => {
+                Next::Done(gone @ (Departure::Departed | Departure::StillThere { seen: false, .. })) => {
                     let what = match gone {
                         Departure::Departed => "the worker has gone away; waiting for it",
                         // A shutdown that is due closes the logins minutes before it begins.

@@ -189,7 +189,7 @@ fn two_commands_never_run_at_once() {
     let now = snapshot(7, &["api"], &["h1", "h2"]);
     let made = Made::new(script, &now);
     made.prepare("same", &now);
-    let fence = Some(crate::catalog::Fence { run: "r".into(), epoch: 1 });
+    let fence = Some(crate::catalog::Fence { run: "r".into(), epoch: 1, mark: "1 00".into() });
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

@@ -15,7 +15,7 @@ use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::journal::Output;
-use crate::plan::{Problem, suggest};
+use crate::plan::{Problem, suggest, visible};
 use crate::report::{Time, describe_elapsed, describe_outcome, purpose};
 use crate::run::RunReader;
 use crate::runner::watch_signals;
@@ -248,7 +248,7 @@ impl Log<'_> {
 
 fn write_lines(text: &mut String, head: &str, bytes: &[u8]) {
     for line in String::from_utf8_lossy(bytes).lines() {
-        let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        let line = visible(line.as_bytes());
         let _ = writeln!(text, "{head}| {line}");
     }
 }

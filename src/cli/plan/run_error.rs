@@ -90,6 +90,12 @@ fn stopped(error: LoopError) -> CliError {
             };
             CliError::new(exit, Problem::from(error))
         }
+        LoopError::FactsLost(why) => {
+            let help = "the journal (data/plan.db) was put back from an older copy, or the bucket was copied while a \
+                        run was unfinished. Put the newest one back and resume. Where it is lost, look at the \
+                        workers by hand, and end the run with:\n  maand plan abort";
+            CliError::new(Exit::Resumable, Problem::error("maand::journal::facts_lost", why).help(help))
+        }
         LoopError::Broken(why) => {
             let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
                         the journal; please report it with `maand plan logs`";
@@ -128,6 +134,7 @@ fn code_of(kind: ErrorKind) -> &'static str {
         ErrorKind::SudoWantsPassword => "maand::ssh::sudo_wants_password",
         ErrorKind::MissingTool => "maand::run::missing_tool",
         ErrorKind::SameHost => "maand::run::same_host",
+        ErrorKind::RebootPending => "maand::run::reboot_pending",
         ErrorKind::Claimed => "maand::run::claimed",
         ErrorKind::BootIdUnreadable => "maand::run::boot_id",
         _ => "maand::ssh::unreachable",
@@ -148,6 +155,9 @@ fn help_of(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::SudoWantsPassword => "give the SSH user NOPASSWD in sudoers, or set use_sudo = false",
         ErrorKind::MissingTool => "install it there with the system's package manager",
+        ErrorKind::RebootPending => {
+            "wait for it, or end it on the worker (`shutdown -c` cancels what is scheduled)"
+        }
         ErrorKind::SameHost => "leave one of the two out of workers.json, or out of the plan's targets",
         ErrorKind::Claimed => {
             "wait for that run; if nothing will ever resume it: `maand plan release --worker HOST`"

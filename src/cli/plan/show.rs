@@ -12,6 +12,7 @@ use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::run::differences;
 
+mod commands;
 mod describe;
 mod json;
 mod text;

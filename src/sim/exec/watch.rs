@@ -316,7 +316,7 @@ impl Sim {
         let host = self.world.host(worker);
         let starting = host.boots.last().is_some_and(|boot| self.now < boot.up_at + host.starting);
         let unsettled = (starting && host.boot() > 0).then(|| "systemd is starting".to_owned());
-        Probe { boot_id: boot_id(worker, host.boot()), unsettled }
+        Probe { unsettled, ..Probe::settled(boot_id(worker, host.boot())) }
     }
 
     /// A look at a worker has ended at `at`; answers with the end of the watch.
@@ -334,7 +334,7 @@ impl Sim {
         let seen_well = matches!(&look, Ok(probe) if probe.unsettled.is_none());
         if self.config.check {
             match &look {
-                Ok(Probe { boot_id, unsettled: None }) => {
+                Ok(Probe { boot_id, unsettled: None, .. }) => {
                     if watch.well_since.as_ref().is_none_or(|(boot, _)| boot != boot_id) {
                         watch.well_since = Some((boot_id.clone(), at));
                     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Amount, BudgetBound, StepKind, WaveSize};
+use crate::plan::{Amount, BudgetBound, StepKind, WaveSize, visible_line};
 
 /// 5,400 seconds are "1h30m", as in a plan; days are used from two on.
 pub(super) fn duration(duration: Duration) -> String {
@@ -106,7 +106,7 @@ fn first_line(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = lines.next().unwrap_or_default();
     let cut = line.chars().count() > SHOWN || lines.next().is_some();
-    let shown: String = line.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown = visible_line(&line.chars().take(SHOWN).collect::<String>());
     if cut { format!("{shown}...") } else { shown }
 }
 

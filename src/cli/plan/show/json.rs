@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
+use super::commands::{CommandJson, EnvJson, commands, env};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -141,6 +142,10 @@ struct StepJson<'a> {
     ignores_failure: bool,
     /// It takes its worker down.
     disturbs: bool,
+    /// What it executes of the plan's own text, in full.
+    commands: Vec<CommandJson<'a>>,
+    /// Variables that its command gets besides the plan's.
+    env: Vec<EnvJson<'a>>,
     /// Number of workers that the step applies to; for steps done once: 1.
     applies_to: u32,
 }
@@ -291,6 +296,8 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
                 attempts: step.retries.attempts,
                 retry_delay_ms: millis(step.retries.delay),
                 backoff: step.retries.backoff,
+                commands: commands(step),
+                env: env(step),
                 ignores_failure: step.on_failure == OnStepFailure::Ignore,
                 disturbs,
                 applies_to,

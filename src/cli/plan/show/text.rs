@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Shown;
+use super::commands;
 use super::describe::{bound, describe_halt, details, duration, wave};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
-use crate::plan::{HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted};
+use crate::plan::{
+    HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, visible_within,
+};
 use crate::policy;
 
 /// Of more waves than this the first and the last are shown.
@@ -28,6 +31,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "Before, once", &graph.plan.before, graph, None);
     steps(&mut text, "Steps of a worker", &graph.plan.steps, graph, Some(()));
     steps(&mut text, "After, once", &graph.plan.after, graph, None);
+    commands::section(&mut text, graph);
     jobs(&mut text, graph);
     beyond(&mut text, graph);
     time(&mut text, shown);
@@ -37,11 +41,11 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
 
 fn head(text: &mut String, graph: &RolloutGraph) {
     let plan = &graph.plan;
-    let _ = write!(text, "Plan {}", plan.name);
+    let _ = writeln!(text, "Plan {}", plan.name);
     if let Some(description) = &plan.description {
-        let _ = write!(text, ": {}", description.trim().replace('\n', " "));
+        let _ = writeln!(text, "  about    {}", prose(description));
     }
-    let _ = writeln!(text, "\n  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
+    let _ = writeln!(text, "  file     {}\n  graph    {}", plan.source.name(), &graph.hash()[..16]);
     if graph.fleet.synthetic {
         let all = counted(graph.fleet.workers.len(), "worker");
         let _ = writeln!(
@@ -49,6 +53,12 @@ fn head(text: &mut String, graph: &RolloutGraph) {
             "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
         );
     }
+}
+
+/// A description as one paragraph. With blanks and line feeds of its own it could draw rows that look like ours.
+fn prose(description: &str) -> String {
+    const SHOWN: usize = 500;
+    visible_within(&description.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
 }
 
 fn workers(text: &mut String, graph: &RolloutGraph) {

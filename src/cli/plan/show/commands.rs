@@ -1,0 +1,110 @@
+//! Every command of a plan in full: whoever reviews a plan approves what it executes.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::graph::RolloutGraph;
+use crate::plan::{CommandSource, EnvValue, Step, StepKind, Undo, visible};
+
+/// One text that a shell gets.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct CommandJson<'a> {
+    /// `command`, `script` (a file's path), `unless` or `undo`.
+    part: &'static str,
+    text: &'a str,
+}
+
+/// A variable of a command's environment, beside those of `vars`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EnvJson<'a> {
+    name: &'a str,
+    /// The variable of this machine that a secret is read from; `null`: the value is in the plan.
+    from_env: Option<&'a str>,
+}
+
+/// What a step executes of the plan's own text.
+pub(super) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
+    let text = |part, text| CommandJson { part, text };
+    let mut found = Vec::new();
+    match &step.kind {
+        StepKind::Reboot { command, unless, .. } => {
+            found.push(text("command", command.as_str()));
+            found.extend(unless.as_deref().map(|unless| text("unless", unless)));
+        }
+        StepKind::Run(command) | StepKind::Local(command) => {
+            found.push(match &command.action {
+                CommandSource::Command(command) => text("command", command),
+                CommandSource::Script(path) => text("script", &path.value),
+            });
+            found.extend(command.unless.as_deref().map(|unless| text("unless", unless)));
+            if let Undo::Command(undo) = &command.undo {
+                found.push(text("undo", undo));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The variables that a step's command gets.
+pub(super) fn env(step: &Step) -> Vec<EnvJson<'_>> {
+    let (StepKind::Run(command) | StepKind::Local(command)) = &step.kind else { return Vec::new() };
+    let from = |value| match value {
+        &EnvValue::Plain(_) => None,
+        EnvValue::FromEnv(name) => Some(name.as_str()),
+    };
+    command.env.iter().map(|(name, value)| EnvJson { name, from_env: from(value) }).collect()
+}
+
+/// All commands of a plan, each line behind a bar.
+pub(super) fn section(text: &mut String, graph: &RolloutGraph) {
+    let plan = &graph.plan;
+    let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
+    let steps = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (list, step)));
+    let shown: Vec<_> = steps.filter(|(_, step)| !commands(step).is_empty()).collect();
+    if shown.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nCommands");
+    for (list, step) in shown {
+        let _ = writeln!(text, "  {} ({list}, {})", step.id, step.kind.keyword());
+        for command in commands(step) {
+            // Escaped before it is cut into lines: what a terminal takes for a line is only a line feed here.
+            let escaped = visible(command.text.as_bytes());
+            for (at, line) in escaped.trim_end_matches('\n').split('\n').enumerate() {
+                let part = if at == 0 { command.part } else { "" };
+                let _ = writeln!(text, "    {part:<8}| {line}");
+            }
+        }
+        for variable in env(step) {
+            let from =
+                variable.from_env.map(|from| format!(", from {from} of this machine")).unwrap_or_default();
+            let _ = writeln!(text, "    {:<8}| {}{from}", "env", variable.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{compiled, fleet, worker};
+
+    #[test]
+    fn nothing_of_a_command_is_left_out_and_nothing_forges_a_row() {
+        let source = crate::plan::Source::new(
+            "p.yaml",
+            "version: 1\nname: p\nsteps:\n  - run:\n      command: \"one\\nSteps of a worker\\r   2  health\\e[2Jx\"\n      \
+             unless: test -e /done\n      undo: rm -f /done\n      env: {TOKEN: {from_env: MY_TOKEN}, LEVEL: '3'}\n",
+        );
+        let plan = std::sync::Arc::new(crate::plan::parse(&source, &[]).unwrap());
+        let graph = compiled(&plan, &fleet(vec![worker("w1", &[], &[])], &[]));
+        let mut text = String::new();
+        section(&mut text, &graph);
+        let expected = "\nCommands\n  run (steps, run)\n    command | one\n            | Steps of a worker\\r   2  \
+                        health\\x1b[2Jx\n    unless  | test -e /done\n    undo    | rm -f /done\n    env     | LEVEL\n    \
+                        env     | TOKEN, from MY_TOKEN of this machine\n";
+        assert_eq!(text, expected);
+    }
+}

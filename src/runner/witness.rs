@@ -1,0 +1,96 @@
+//! Workers as witnesses of the journal: each keeps the mark of the newest fact that it has heard of (see
+//! `FENCE` in `src/ssh/group.rs`).
+//!
+//! A process that resumes a run compares it with the facts that it has read, once per worker and before it changes
+//! anything there. A worker that knows another fact has seen a journal that is not this one: it was put back from an
+//! older copy, or the bucket was copied and the run was continued in both. To continue would do again what was done.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::boot::EXCHANGE;
+use crate::bucket::Host;
+use crate::engine::{ErrorKind, Intent, StepError};
+use crate::graph::TargetIx;
+use crate::journal::Marks;
+use crate::plan::Step;
+use crate::ssh::Cancel;
+
+use super::access::ScriptError;
+use super::executor::StepExecutor;
+
+/// Run, epoch, number and hash of the newest fact that the worker has heard of.
+const READ_MARK: &str = r#"[ ! -f "$MAAND_STATE_DIR/epoch" ] || head -c 300 "$MAAND_STATE_DIR/epoch""#;
+
+/// Facts from before this process, and who has been asked about them.
+#[derive(Debug)]
+pub(super) struct Witnesses {
+    /// `None`: this process has begun the run, and nobody can know more.
+    marks: Option<Marks>,
+    agree: Mutex<BTreeSet<Host>>,
+}
+
+impl Witnesses {
+    pub(super) fn new(marks: Option<Marks>) -> Self {
+        Self { marks, agree: Mutex::default() }
+    }
+
+    fn agrees(&self, host: &Host) -> bool {
+        self.agree.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    fn remember(&self, host: &Host) {
+        self.agree.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone());
+    }
+}
+
+impl StepExecutor {
+    /// Asks a worker, before this process changes anything there for the first time, whether the journal has the
+    /// newest fact that the worker has heard of.
+    ///
+    /// # Errors
+    /// [`ErrorKind::JournalBehind`] where it has not; else why the worker cannot be asked.
+    pub(super) fn journal_knows(
+        &self,
+        target: TargetIx,
+        intent: &Intent,
+        step: &Step,
+        cancel: &Cancel,
+    ) -> Result<(), StepError> {
+        let Some(marks) = &self.witnesses.marks else { return Ok(()) };
+        let host = self.host(target);
+        let changes = match (intent, &step.kind) {
+            (Intent::ReadBootId | Intent::AwaitBoot { .. }, _) => false,
+            (_, kind) => kind.traits().reaches_worker && kind.traits().touches,
+        };
+        if !changes || self.witnesses.agrees(host) {
+            return Ok(());
+        }
+        let access = self.access(target, cancel);
+        let kept = match access
+            .run(&access.script("read the mark", READ_MARK, EXCHANGE), Instant::now() + EXCHANGE)
+        {
+            Ok(kept) => kept,
+            // A worker on its way down or up is not there to be asked; its receipt says whether it was rebooted.
+            Err(ScriptError::Connect(_)) if matches!(intent, Intent::Reboot { .. }) => return Ok(()),
+            Err(error) => return Err(error.into_error(host, "reading the mark")),
+        };
+        let mut words = kept.split_whitespace();
+        if let (Some(run), Some(_epoch), Some(seq), Some(chain)) =
+            (words.next(), words.next(), words.next(), words.next())
+            && run == self.run
+            && !marks.include(seq, chain)
+        {
+            let message = format!(
+                "{host} has heard of a fact of this run that the journal does not have (number {}; the journal ends at \
+                 {}): facts were lost",
+                crate::ssh::visible(seq.as_bytes()),
+                marks.count()
+            );
+            return Err(StepError::new(ErrorKind::JournalBehind, message));
+        }
+        self.witnesses.remember(host);
+        Ok(())
+    }
+}
