@@ -24,16 +24,17 @@ fn main() {
 /// Why a libssh2 with this header is refused.
 pub(crate) fn refusal(header: &str) -> Option<String> {
     let value = |name: &str| {
-        let line = header.lines().find_map(|line| line.strip_prefix("#define")?.trim().strip_prefix(name))?;
-        line.starts_with(char::is_whitespace).then(|| line.trim().trim_matches('"').to_owned())
+        header.lines().find_map(|line| {
+            let value = line.strip_prefix("#define")?.trim_start().strip_prefix(name)?;
+            value.starts_with(char::is_whitespace).then(|| value.trim().trim_matches('"').to_owned())
+        })
     };
     let number =
         value("LIBSSH2_VERSION_NUM").and_then(|text| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok());
     if number.is_some_and(|number| number >= FLOOR.0) {
         return None;
     }
-    let version =
-        value("LIBSSH2_VERSION").map_or_else(|| "of an unknown version".to_owned(), |version| version);
+    let version = value("LIBSSH2_VERSION").unwrap_or_else(|| "of an unknown version".to_owned());
     Some(format!(
         "the libssh2 of this system ({version}) is older than {} and has the hole CVE-2026-55200; build without \
          LIBSSH2_SYS_USE_PKG_CONFIG, which takes the copy that libssh2-sys brings along",

@@ -170,9 +170,9 @@ pub enum Completion {
 
 /// A duration as one reads it: `0.3 s`, `2.5 s`, `48 s`, `2 min 55 s`.
 pub(super) fn humane(time: Duration) -> String {
-    // Rounded first, or 59.97 s would be 60 s.
+    // Rounded first: 9.96 s are 10 s, and 119.6 s are 2 min.
     let tenths = (time.as_millis() + 50) / 100;
-    let whole = (tenths + 5) / 10;
+    let whole = (time.as_millis() + 500) / 1000;
     match (tenths, whole) {
         (0..100, _) if tenths % 10 != 0 => format!("{}.{} s", tenths / 10, tenths % 10),
         (_, 0..120) => format!("{whole} s"),
