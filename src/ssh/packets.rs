@@ -11,7 +11,7 @@ use ssh2::{MethodType, Session};
 /// Bytes before the login is complete: banners, key exchange, certificates, replies to keys that were offered.
 const BEFORE_LOGIN: u64 = 1024 * 1024;
 /// What may come after it that is not output: replies, keepalives, new keys.
-const UNASKED: Cost = Cost { packets: 16 * 1024, bytes: 8 * 1024 * 1024 };
+const UNASKED: Cost = Cost { packets: 8 * 1024, bytes: 8 * 1024 * 1024 };
 /// The same where packets cannot be counted: the shortest costs libssh2 four times its length.
 const UNASKED_OPAQUE: u64 = 5 * 1024 * 1024;
 /// A keepalive each second, if a server is so minded.
