@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::boot::{CommandState, NotYet, RebootEnd, Return};
+use crate::boot::{CommandState, NotYet, RebootEnd, Return, soft_reboot_note};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 
 /// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
@@ -68,7 +68,8 @@ pub fn reboot_outcome(
                      ({what}): a retry waits for it and starts no second one; `shutdown -c` on the worker cancels it"
                 ),
                 _ => format!(
-                    "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down"
+                    "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down{}",
+                    soft_reboot_note(command)
                 ),
             };
             Outcome::Failed { error: StepError::new(ErrorKind::NotRebooted, message) }

@@ -94,7 +94,6 @@ impl Access {
     /// As [`Access::run`] for a script that changes the worker: a newer controller's epoch refuses it,
     /// and it holds the worker's lock.
     pub(super) fn change(&self, mut script: Script, until: Instant) -> Result<String, ScriptError> {
-        script.text = format!("{}{}", crate::ssh::fence_snippet(), script.text);
         script.lock = true;
         self.run(&script, until)
     }
@@ -103,16 +102,15 @@ impl Access {
 /// `Ok` with standard output for exit code 0.
 pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, ScriptError> {
     match completion {
-        Completion::NotRun { reason: NotRun::Sudo, stderr } => {
-            let message = crate::ssh::describe_sudo_refusal(host.as_str(), &stderr);
-            Err(ScriptError::NotRun(StepError::new(ErrorKind::SudoWantsPassword, message)))
-        }
-        Completion::NotRun { reason, .. } => {
+        Completion::NotRun { reason, stderr } => {
             let kind = match reason {
+                NotRun::Sudo => ErrorKind::SudoWantsPassword,
                 NotRun::NoShell | NotRun::NoFlock => ErrorKind::MissingTool,
+                NotRun::Fenced => ErrorKind::Fenced,
+                NotRun::NoChannel => ErrorKind::Unreachable,
                 _ => ErrorKind::Command,
             };
-            Err(ScriptError::NotRun(StepError::new(kind, format!("{host}: {reason}"))))
+            Err(ScriptError::NotRun(StepError::new(kind, reason.describe(host.as_str(), &stderr))))
         }
         Completion::Exited { code: 0, stdout, .. } => Ok(stdout.text()),
         Completion::Exited { code, stdout, stderr } => Err(ScriptError::Exit { code, stdout, stderr }),
@@ -133,6 +131,7 @@ pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
         ConnectError::HostKeyUnknown { .. } => ErrorKind::HostKeyUnknown,
         ConnectError::AuthRefused { .. } | ConnectError::KeyFile { .. } => ErrorKind::AuthRefused,
         ConnectError::NoLogin { .. } => ErrorKind::NoLogin,
+        ConnectError::NotExecuted { .. } => ErrorKind::Command,
         ConnectError::Jump { source, .. } => kind_of(source),
     }
 }
@@ -156,7 +155,7 @@ impl ScriptError {
         match self {
             Self::Connect(error) => connect_error(&error),
             Self::NotRun(error) => error,
-            Self::Exit { code, stdout, stderr } => command_error(host, doing, code, &stdout, &stderr),
+            Self::Exit { code, stdout, stderr } => own_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {
                 StepError::new(ErrorKind::Unknown, format!("{doing}: {}", describe_unknown(&why)))
             }
@@ -164,20 +163,36 @@ impl ScriptError {
     }
 }
 
-/// The error of a command that ended with a code other than 0; recognises a worker that has heard from
-/// a newer controller.
+/// Exit codes of our own scripts (`reboot.rs`, `preflight.rs`), which run no command of the user's themselves: the
+/// boot id cannot be read, and nothing can be written in the state folder.
+mod own {
+    pub(super) const NO_BOOT_ID: i32 = 91;
+    pub(super) const NO_STATE: i32 = 92;
+}
+
+/// The error of a script of ours that ended with a code other than 0.
+fn own_error(host: &Host, doing: &str, code: i32, stdout: &Captured, stderr: &Captured) -> StepError {
+    match code {
+        own::NO_STATE => StepError::new(ErrorKind::Command, NotRun::NoState.describe(host.as_str(), stderr)),
+        own::NO_BOOT_ID => {
+            let said = last_lines(&Captured::default(), stderr).unwrap_or_default();
+            let message = format!("the boot id of {host} cannot be read: {said}");
+            StepError::new(ErrorKind::BootIdUnreadable, message)
+        }
+        code => command_error(host, doing, code, stdout, stderr),
+    }
+}
+
+/// The error of a command that ended with a code other than 0, whichever it is: a command of the user's may end with
+/// any.
 pub(super) fn command_error(
-    host: &Host,
+    _host: &Host,
     doing: &str,
     code: i32,
     stdout: &Captured,
     stderr: &Captured,
 ) -> StepError {
     let output = last_lines(stdout, stderr);
-    if code == crate::ssh::FENCED {
-        let message = format!("{host} refused: a newer controller has taken this run over");
-        return StepError { kind: ErrorKind::Fenced, message, output };
-    }
     StepError { kind: ErrorKind::Command, message: format!("{doing} ended with exit code {code}"), output }
 }
 

@@ -116,9 +116,8 @@ pub(super) fn on_worker(
             }
         }
     }
-    // The user's text stays as it is, so the fence is asked just before it.
-    let mut fence =
-        access.script("fence", crate::ssh::fence_snippet(), until.saturating_duration_since(Instant::now()));
+    // The user's text knows nothing of the run, so the fence is asked just before it.
+    let mut fence = access.script("fence", ":", until.saturating_duration_since(Instant::now()));
     fence.lock = true;
     if let Err(trouble) = plain(&access.host, connection.run(&fence, None)) {
         return Outcome::Failed { error: trouble.into_error(&access.host, "the fence") };

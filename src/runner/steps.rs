@@ -91,9 +91,18 @@ impl StepExecutor {
                     seed: order.attempt.0,
                 };
                 let access = self.access(target, cancel);
-                wait(&access, spec, &|| {
+                let outcome = wait(&access, spec, &|| {
                     reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
-                })
+                });
+                match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
+                    (Outcome::Failed { mut error }, Some(StepKind::Reboot { command, .. }))
+                        if error.kind == ErrorKind::NotRebooted =>
+                    {
+                        error.message.push_str(crate::boot::soft_reboot_note(command));
+                        Outcome::Failed { error }
+                    }
+                    (outcome, _) => outcome,
+                }
             }
             (Intent::Do { .. }, StepKind::Disable { jobs }) => {
                 let entries = match self.jobs_here(target, jobs.as_ref()) {

@@ -1,5 +1,5 @@
 //! Workers as witnesses of the journal: each keeps the mark of the newest fact that it has heard of (see
-//! [`crate::ssh::fence_snippet`]).
+//! `FENCE` in `src/ssh/group.rs`).
 //!
 //! A process that resumes a run compares it with the facts that it has read, once per worker and before it changes
 //! anything there. A worker that knows another fact has seen a journal that is not this one: it was put back from an

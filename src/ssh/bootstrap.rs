@@ -5,10 +5,19 @@
 
 use super::quote;
 
+/// What the login shell executes, whichever it is: one line of plain words, which csh, fish, rc and others read as sh
+/// does (csh ends a quoted word at a line end and takes the rest for commands of its own). It becomes an `sh` that
+/// reads the rest. Without `exec`, which a restricted shell refuses.
+pub(super) const COMMAND: &str = r#"sh -c 'echo maand-ready-1; IFS= read -r l; eval "$l"'"#;
+
+/// The line that it reads: the lines after it, up to one with a dot, are what is executed.
+const LOADER: &str =
+    r#"n=$(printf "\nx"); n=${n%x}; t=; while IFS= read -r l && [ "$l" != . ]; do t=$t$l$n; done; eval "$t""#;
+
 /// Decides on sudo, then becomes the wrapper. `$1` wrapper, `$2` runner; `$3` is added: `sh`, or where
 /// there is no `setsid`, `bash`: that can give a job a group of its own without a terminal, and most `sh`
 /// cannot.
-const STAGE: &str = r#"printf "maand-ready-1\n"
+const STAGE: &str = r#"unset l n t
 IFS=" " read -r v s t || exit 1
 [ "$v" = maand1 ] || exit 1
 i=sh
@@ -101,7 +110,7 @@ done
 [ -z "$w" ] || kill "$w" 2>/dev/null
 end exit "$c""#;
 
-/// Reads the body, records its group, says that it begins, and is the script from there on.
+/// Reads the body, records its group, and is the body from there on, which says when the script begins.
 /// `$1` bytes of body, `$2` begin token, `$3` state folder, `$4` lock, `$5` the body is ASCII. bash can read
 /// so many characters at once, and of ASCII these are bytes in any locale; else `read` takes byte by byte,
 /// as what follows is not its own: for a short body that costs less than another process.
@@ -130,17 +139,21 @@ if [ "$g" != $$ ]; then
   set -- "$1" "$2" "$3" ${s##*) }
 fi
 set +f
-[ "$3" = 1 ] && printf "%s %s\n" "$g" "${23}" >"$2/group"
+[ "$3" != 1 ] || printf "%s %s\n" "$g" "${23}" >"$2/group" || {
+  # Not every shell says why; a program does.
+  cat /proc/self/stat >"$2/try"
+  rm -f "$2/try"
+  exit 98
+}
 MAAND_STATE_DIR=$2
 export MAAND_STATE_DIR
-printf "%s begin %s %s\n" "$1" "$g" "${23}"
-eval "set --; unset b s l g
+set -- "echo $1 begin $g ${23}"
+eval "unset b s l g
 $b""##;
 
-/// The command that is executed, for every script the same.
+/// What is sent first, for every script the same.
 pub(super) fn bootstrap() -> String {
-    let part = |text: &str| quote(text);
-    format!("exec sh -c {} maand {} {}", part(STAGE), part(WRAPPER), part(RUNNER))
+    format!("{LOADER}\nset -- {} {}\n{STAGE}\n.\n", quote(WRAPPER), quote(RUNNER))
 }
 
 #[cfg(test)]
@@ -149,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_bootstrap_is_sound_shell() {
-        for text in [STAGE, WRAPPER, RUNNER, &bootstrap()] {
+        for text in [COMMAND, LOADER, STAGE, WRAPPER, RUNNER] {
             for shell in ["sh", "bash"] {
                 let checked = std::process::Command::new(shell).args(["-n", "-c", text]).status();
                 assert!(checked.unwrap().success(), "{shell}: {text}");

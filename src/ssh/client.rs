@@ -11,7 +11,8 @@ use ssh2::{Channel, MethodType};
 use super::HostKeyCheck;
 use super::auth::{self, Failure, Passphrases};
 use super::connection::{Ssh2Connection, open};
-use super::frame::READY;
+use super::exchange::CHATTER;
+use super::frame::is_ready;
 use super::handshake_limiter::{HandshakeLimiters, Pass};
 use super::known_hosts::{self, Known, Verdict, fingerprint};
 use super::route::{Hop, Route, route};
@@ -55,7 +56,12 @@ impl Ssh2Remote {
     }
 
     /// Along the whole route, hop by hop.
-    fn dial(&self, host: &Host, until: Instant, cancel: &Cancel) -> Result<(Wire, Channel), ConnectError> {
+    pub(super) fn dial(
+        &self,
+        host: &Host,
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Result<(Wire, Channel), ConnectError> {
         let endpoint = self.inner.settings.endpoints.get(host).cloned().unwrap_or_default();
         let Route { jumps, target } = route(&self.inner.settings, host.as_str(), &endpoint)?;
         let mut delay = RETRY.0;
@@ -128,7 +134,9 @@ impl Ssh2Remote {
         let handshake_until = self.by(deadlines.handshake, until);
         let wire = self.handshake(hop, socket, handshake_until, cancel)?;
         let auth_until = self.by(deadlines.auth, until);
-        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel)?;
+        auth::authenticate(&wire, hop, settings, &self.inner.passphrases, auth_until, cancel)
+            .map_err(|failure| flooded(&wire, hop, failure))?;
+        wire.logged_in();
         Ok((wire, pass))
     }
 
@@ -136,7 +144,7 @@ impl Ssh2Remote {
     fn handshake(&self, hop: &Hop, socket: Socket, until: Instant, cancel: &Cancel) -> Result<Wire, Failure> {
         let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
         let known = self.known(hop)?;
-        let wire = Wire::new(socket).map_err(|error| failed(error.message().to_owned()))?;
+        let wire = Wire::new(socket).map_err(failed)?;
         let supported = wire.session.supported_algs(MethodType::HostKey).unwrap_or_default();
         if let Some(order) = known.preference(&supported) {
             wire.session
@@ -144,6 +152,7 @@ impl Ssh2Remote {
                 .map_err(|error| failed(error.message().to_owned()))?;
         }
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
+            Stop::Failed(_) if wire.flood().is_some() => failed(wire.flood().unwrap_or_default()),
             Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
             Stop::Deadline => Failure::Final(ConnectError::LoginTimedOut {
                 addr: hop.address(),
@@ -211,22 +220,34 @@ fn jittered(delay: Duration) -> Duration {
     delay / 2 + delay / 512 * random
 }
 
+/// A server that sends too much is not tried again.
+fn flooded(wire: &Wire, hop: &Hop, failure: Failure) -> Failure {
+    match wire.flood() {
+        Some(why) => ConnectError::Handshake { addr: hop.address(), why }.into(),
+        None => failure,
+    }
+}
+
 /// A shell that has said its first word: only then is it certain that logins work. sshd itself, PAM and
 /// a login shell such as nologin(8) all refuse as late as this.
 fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<Channel, Failure> {
     let dropped = |stop| match stop {
         Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
-        Stop::Deadline => Failure::Late("no shell in time".to_owned()),
+        Stop::Deadline => Failure::Late(
+            "logged in, and the shell has not got to our command; do its startup files wait for something?"
+                .into(),
+        ),
         Stop::Failed(error) => Failure::Dropped(format!("no shell: {}", error.message())),
     };
+    let dropped = |stop| flooded(wire, hop, dropped(stop));
     let mut channel = open(wire, until, cancel).map_err(dropped)?;
     match await_ready(wire, &mut channel, until, cancel) {
         Ok(()) => Ok(channel),
         Err(refusal) => {
-            wire.socket.shut_down();
+            wire.shut_down();
             Err(match refusal {
                 Refusal::Stop(stop) => dropped(stop),
-                Refusal::Said { text, status } => refusal_error(hop, &text, status),
+                Refusal::Said { text, status, lives } => refusal_error(hop, &text, status, lives),
             })
         }
     }
@@ -234,32 +255,49 @@ fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Resul
 
 enum Refusal {
     Stop(Stop),
-    Said { text: String, status: i32 },
+    /// What came instead, with which exit status, and whether the server `lives` on.
+    Said {
+        text: String,
+        status: i32,
+        lives: bool,
+    },
 }
 
 /// sshd's own exit status when `/etc/nologin` is there (`session.c`, do_nologin).
 const NOLOGIN_STATUS: i32 = 254;
 
-fn refusal_error(hop: &Hop, text: &str, status: i32) -> Failure {
+/// What a login shell says of itself, at most.
+const SAID: usize = 400;
+
+fn refusal_error(hop: &Hop, text: &str, status: i32, lives: bool) -> Failure {
     let addr = hop.address();
     let text = super::visible(text.trim().as_bytes());
     if status == NOLOGIN_STATUS || auth::speaks_of_nologin(&text) {
         return ConnectError::NoLogin { addr, message: text }.into();
     }
-    if text.is_empty() && status == 0 {
+    if text.is_empty() && status == 0 && !lives {
         return Failure::Dropped("the shell was gone before it said a word".into());
     }
-    let why = format!("the login shell ended with exit code {status}: {text}");
-    ConnectError::AuthRefused { user: hop.user.clone(), addr, why }.into()
+    // The reason is what it said last.
+    let from = text.char_indices().rev().nth(SAID).map_or(0, |(at, _)| at);
+    let said =
+        if text.is_empty() { "without a word".to_owned() } else { format!("and said: {}", &text[from..]) };
+    let why = format!("the login shell ended with exit code {status} {said}");
+    ConnectError::NotExecuted { user: hop.user.clone(), addr, why }.into()
 }
 
 fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Cancel) -> Result<(), Refusal> {
     let mut said = [Vec::new(), Vec::new()];
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 4096];
     loop {
+        let mut progress = false;
         for (id, said) in said.iter_mut().enumerate() {
             match channel.stream(i32::from(id == 1)).read(&mut buffer) {
-                Ok(n) => said.extend_from_slice(&buffer[..n]),
+                Ok(n) => {
+                    progress |= n > 0;
+                    wire.delivered(n);
+                    said.extend_from_slice(&buffer[..n]);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     let error =
@@ -267,26 +305,34 @@ fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Canc
                     return Err(Refusal::Stop(Stop::Failed(error)));
                 }
             }
-            // A login script's chatter has a bound, too.
-            let excess = said.len().saturating_sub(16 * 1024);
-            said.drain(..excess);
         }
-        if said[0].windows(READY.len()).any(|window| window == READY.as_bytes()) {
+        if is_ready(&said[0]) {
             return Ok(());
+        }
+        for said in &mut said {
+            let excess = said.len().saturating_sub(CHATTER);
+            said.drain(..excess);
         }
         if channel.eof() {
             // The status comes after the end of the output, with the close.
             let _ = wire
                 .drive(until.min(Instant::now() + Duration::from_secs(1)), cancel, |_| channel.wait_close());
+            let killed = channel.exit_signal().is_ok_and(|signal| signal.exit_signal.is_some());
+            let status = channel.exit_status().unwrap_or(0);
+            let lives = !killed && !wire.socket.is_closed();
             let text = String::from_utf8_lossy(&said.concat()).into_owned();
-            return Err(Refusal::Said { text, status: channel.exit_status().unwrap_or(0) });
+            return Err(Refusal::Said { text, status, lives });
         }
         if cancel.is_cancelled() {
             return Err(Refusal::Stop(Stop::Cancelled));
         }
         let left = until.checked_duration_since(Instant::now());
         let left = left.ok_or(Refusal::Stop(Stop::Deadline))?;
-        wire.socket.wait(wire.wants_to_write(), left.min(TICK));
+        if progress {
+            // Of a long packet there may be more, of which no socket tells.
+            continue;
+        }
+        wire.wait(left.min(TICK));
     }
 }
 

@@ -6,17 +6,22 @@ use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
-use super::bootstrap::bootstrap;
+use super::bootstrap::COMMAND;
 use super::client::Inner;
-use super::exchange::{End, Exchange, Payload};
+use super::exchange::{End, Exchange, Opened, Payload};
 use super::frame::{self, NotRun};
 use super::group::{Group, end_group};
-use super::wire::{Stop, Wire};
-use super::{Cancel, Captured, Completion, Connection, OutputSink, Script, UnknownWhy};
+use super::socket::pause;
+use super::wire::{Stop, Wire, code, code_of};
+use super::{Cancel, Captured, Completion, ConnectError, Connection, OutputSink, Script, UnknownWhy};
 use crate::bucket::Host;
 
 /// Opening a channel takes a round trip; the worker that needs longer is gone.
 const OPEN_WITHIN: Duration = Duration::from_secs(15);
+/// The channel before is not quite closed yet, on a server that allows one at a time (`MaxSessions`).
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// Between two tries in that time.
+const CLOSE_STEP: Duration = Duration::from_millis(50);
 /// For ending a script's group over a fresh connection, all in all.
 const END_GROUP_WITHIN: Duration = Duration::from_secs(4);
 
@@ -32,13 +37,13 @@ pub(super) struct Ssh2Connection {
 
 /// A channel on which the bootstrap runs.
 pub(super) fn open(wire: &Wire, until: Instant, cancel: &Cancel) -> Result<Channel, Stop> {
+    wire.opens_channel();
     let mut channel = wire.drive(until, cancel, |session| session.channel_session())?;
-    let command = bootstrap();
-    match wire.drive(until, cancel, |_| channel.exec(&command)) {
+    match wire.drive(until, cancel, |_| channel.exec(COMMAND)) {
         Ok(()) => Ok(channel),
         Err(stop) => {
             // The caller drops the wire; a channel must not be freed on a live socket.
-            wire.socket.shut_down();
+            wire.shut_down();
             Err(stop)
         }
     }
@@ -51,10 +56,36 @@ impl Ssh2Connection {
 
     fn give_up(&mut self) {
         if let Some(wire) = &self.wire {
-            wire.socket.shut_down();
+            wire.shut_down();
         }
         self.first = None;
         self.wire = None;
+    }
+
+    /// A channel for the next script: the one that the login has left, another one, or, where the server allows no
+    /// other or the connection has been lost meanwhile, the one of another login. Nothing has been sent yet.
+    fn channel(&mut self, until: Instant) -> Result<Opened, ConnectError> {
+        if let Some(channel) = self.first.take() {
+            return Ok(Opened { channel, ready: true });
+        }
+        let closed_by = Instant::now() + CLOSE_WITHIN;
+        while let Some(wire) = &self.wire {
+            match open(wire, until, &self.cancel) {
+                Ok(channel) => return Ok(Opened { channel, ready: false }),
+                Err(Stop::Cancelled) => return Err(ConnectError::Cancelled),
+                Err(Stop::Failed(error)) if code_of(&error) == code::CHANNEL_FAILURE => {
+                    if !pause(CLOSE_STEP, closed_by.min(until), &self.cancel) {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        self.give_up();
+        let remote = super::Ssh2Remote::from_inner(Arc::clone(&self.inner));
+        let (wire, channel) = remote.dial(&self.host, until, &self.cancel)?;
+        self.wire = Some(wire);
+        Ok(Opened { channel, ready: true })
     }
 
     fn exchange(
@@ -73,29 +104,35 @@ impl Ssh2Connection {
                 return Completion::NotRun { reason: NotRun::BadScript, stderr };
             }
         };
+        if self.wire.is_none() {
+            return unknown(UnknownWhy::ConnectionLost("the connection was given up before".into()));
+        }
+        let opened = match self.channel(Instant::now() + script.deadline.min(OPEN_WITHIN)) {
+            Ok(opened) => opened,
+            Err(ConnectError::Cancelled) => {
+                self.give_up();
+                return unknown(UnknownWhy::Cancelled);
+            }
+            Err(error) => {
+                self.give_up();
+                let stderr = Captured { bytes: error.to_string().into_bytes(), dropped: 0 };
+                return Completion::NotRun { reason: NotRun::NoChannel, stderr };
+            }
+        };
         let Some(wire) = &self.wire else {
             return unknown(UnknownWhy::ConnectionLost("the connection was given up before".into()));
         };
-        let until = Instant::now() + script.deadline.min(OPEN_WITHIN);
-        let channel = match self.first.take().map_or_else(|| open(wire, until, &self.cancel), Ok) {
-            Ok(channel) => channel,
-            Err(stop) => {
-                self.give_up();
-                return unknown(match stop {
-                    Stop::Cancelled => UnknownWhy::Cancelled,
-                    Stop::Deadline => UnknownWhy::ConnectionLost("no channel was opened in time".into()),
-                    Stop::Failed(error) => UnknownWhy::ConnectionLost(error.message().to_owned()),
-                });
-            }
-        };
-        let mut exchange = Exchange::new(wire, channel, &framed, script, payload, sink, &self.cancel);
+        let mut exchange = Exchange::new(wire, opened, &framed, script, payload, sink, &self.cancel);
         let end = exchange.run();
-        let (group, stdout, stderr) = exchange.finish(end.is_known());
+        let clean = end.is_clean();
+        let (group, stdout, stderr) = exchange.finish(clean);
+        if !clean {
+            self.give_up();
+        }
         match end {
             End::Exited(code) => Completion::Exited { code, stdout, stderr },
             End::NotRun(reason) => Completion::NotRun { reason, stderr },
             End::Unknown(why) => {
-                self.give_up();
                 if why_we_left(&why)
                     && let Some((group, started)) = group
                 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
-use super::frame::{Framed, KILL_AFTER, Mark, NotRun, Scanner, deadline_secs};
+use super::frame::{Framed, KILL_AFTER, Mark, NotRun, Scanner, deadline_secs, is_ready};
 use super::socket::TICK;
 use super::wire::{Wire, code, code_of};
 use super::{Cancel, Captured, OutputSink, Script, Stream, UnknownWhy};
@@ -17,6 +17,8 @@ const TRAILER_GRACE: Duration = Duration::from_millis(KILL_AFTER * 1000 + 1500);
 const SIGNAL_GRACE: Duration = Duration::from_secs(1);
 /// For the end of standard error, once standard output has ended.
 const STDERR_GRACE: Duration = Duration::from_secs(2);
+/// So much of what startup files print is kept.
+pub(super) const CHATTER: usize = 16 * 1024;
 /// One packet of SSH carries at most 32 KiB of data.
 const CHUNK: usize = 32 * 1024;
 
@@ -24,6 +26,12 @@ const CHUNK: usize = 32 * 1024;
 pub(super) struct Payload<'a> {
     pub(super) from: &'a mut dyn Read,
     pub(super) left: u64,
+}
+
+/// A channel, and whether what runs on it has said so.
+pub(super) struct Opened {
+    pub(super) channel: Channel,
+    pub(super) ready: bool,
 }
 
 /// How a conversation ended.
@@ -34,14 +42,17 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) fn is_known(&self) -> bool {
-        !matches!(self, Self::Unknown(_))
+    /// Whether the session can be used for another script.
+    pub(super) fn is_clean(&self) -> bool {
+        !matches!(self, Self::Unknown(_) | Self::NotRun(NotRun::NoChannel | NotRun::NotExecuted))
     }
 }
 
 /// What is being sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
+    /// A startup file of the login shell may read what comes too early.
+    AwaitReady,
     Header,
     AwaitGo,
     Body,
@@ -65,6 +76,8 @@ pub(super) struct Exchange<'a, 'p, 's> {
     stderr_ended: bool,
     ended_at: Option<Instant>,
     sending: Sending,
+    /// What startup files have printed.
+    chatter: Vec<u8>,
     outgoing: Vec<u8>,
     sent: usize,
     group: Option<(u32, u64)>,
@@ -79,21 +92,16 @@ pub(super) struct Exchange<'a, 'p, 's> {
 impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
     pub(super) fn new(
         wire: &'a Wire,
-        channel: Channel,
+        opened: Opened,
         framed: &'a Framed,
         script: &'a Script,
         payload: Option<Payload<'p>>,
         sink: Option<OutputSink<'s>>,
         cancel: &'a Cancel,
     ) -> Self {
-        let mut outgoing = framed.header.clone();
-        // With a lock the body waits for it: a script whose sender has gone meanwhile never starts.
-        if !script.lock {
-            outgoing.extend_from_slice(&framed.body);
-        }
-        Self {
+        let mut exchange = Self {
             wire,
-            channel,
+            channel: opened.channel,
             framed,
             script,
             payload,
@@ -103,8 +111,9 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
             stderr_scanner: Scanner::for_stderr(framed),
             stderr_ended: false,
             ended_at: None,
-            sending: if script.lock { Sending::Header } else { Sending::Body },
-            outgoing,
+            sending: Sending::AwaitReady,
+            chatter: Vec::new(),
+            outgoing: Vec::new(),
             sent: 0,
             group: None,
             end: None,
@@ -113,11 +122,37 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
             buffer: vec![0; CHUNK],
             heard: Instant::now(),
             signalled: None,
+        };
+        if opened.ready {
+            exchange.begin();
         }
+        exchange
+    }
+
+    fn begin(&mut self) {
+        self.chatter = Vec::new();
+        self.outgoing = self.framed.header.clone();
+        // With a lock the body waits for it: a script whose sender has gone meanwhile never starts.
+        if !self.script.lock {
+            self.outgoing.extend_from_slice(&self.framed.body);
+        }
+        self.sending = if self.script.lock { Sending::Header } else { Sending::Body };
     }
 
     /// To the trailer, or to the first bound that is passed.
     pub(super) fn run(&mut self) -> End {
+        match self.converse() {
+            // Nothing was sent, so nothing is unknown.
+            End::Unknown(why) if self.sending == Sending::AwaitReady && why != UnknownWhy::Cancelled => {
+                let reason = if self.channel.eof() { NotRun::NotExecuted } else { NotRun::NoChannel };
+                self.stderr.keep_first(&std::mem::take(&mut self.chatter));
+                End::NotRun(reason)
+            }
+            end => end,
+        }
+    }
+
+    fn converse(&mut self) -> End {
         let worker_ends_it = Duration::from_secs(deadline_secs(self.script));
         let started = Instant::now();
         let too_late = started.checked_add(worker_ends_it + TRAILER_GRACE);
@@ -132,7 +167,7 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
                 if over && let Some(end) = self.end.take() {
                     return end;
                 }
-                self.wire.socket.wait(false, TICK);
+                self.wire.wait(TICK);
                 continue;
             }
             let progress = match (wrote, read) {
@@ -158,11 +193,12 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
             if let Some(why) = self.ended_without_trailer(now) {
                 return self.lost(why);
             }
-            self.wire.socket.wait(self.wire.wants_to_write(), TICK);
+            self.wire.wait(TICK);
         }
     }
 
     fn lost(&mut self, why: String) -> End {
+        let why = self.wire.flood().unwrap_or(why);
         for (stream, rest) in
             [(Stream::Stdout, self.scanner.rest()), (Stream::Stderr, self.stderr_scanner.rest())]
         {
@@ -193,6 +229,9 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
     fn send(&mut self) -> Result<bool, String> {
         let mut progress = false;
         loop {
+            if !self.wire.flush() {
+                return Ok(progress);
+            }
             if self.sent < self.outgoing.len() {
                 match self.channel.write(&self.outgoing[self.sent..]) {
                     Ok(0) => return Ok(progress),
@@ -220,7 +259,9 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
                     Err(error) if would_block(code_of(&error)) => return Ok(progress),
                     Err(error) => return Err(error.message().to_owned()),
                 },
-                Sending::AwaitGo | Sending::AwaitBegin | Sending::Nothing => return Ok(progress),
+                Sending::AwaitReady | Sending::AwaitGo | Sending::AwaitBegin | Sending::Nothing => {
+                    return Ok(progress);
+                }
             }
         }
     }
@@ -257,6 +298,7 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
                     Ok(0) => break,
                     Ok(n) => {
                         progress = true;
+                        self.wire.delivered(n);
                         self.take(stream, n);
                     }
                     Err(error) => {
@@ -283,6 +325,14 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
             }
         };
         match stream {
+            Stream::Stdout if self.sending == Sending::AwaitReady => {
+                self.chatter.extend_from_slice(&chunk[..n]);
+                if is_ready(&self.chatter) {
+                    self.begin();
+                }
+                let excess = self.chatter.len().saturating_sub(CHATTER);
+                self.chatter.drain(..excess);
+            }
             Stream::Stdout => {
                 for mark in self.scanner.feed(&chunk[..n], &mut pass) {
                     self.heed(mark);
@@ -314,7 +364,7 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
                 self.end = Some(match how.as_str() {
                     "exit" if began => End::Exited(code),
                     "deadline" => End::Unknown(UnknownWhy::Deadline(self.script.deadline)),
-                    how => match NotRun::from_mark(how).filter(|_| !began) {
+                    how => match NotRun::from_mark(how, code).filter(|_| !began) {
                         Some(reason) => End::NotRun(reason),
                         None => End::Unknown(UnknownWhy::ConnectionLost(format!(
                             "the wrapper on the worker ended early ({how} {code})"
@@ -338,8 +388,9 @@ impl<'a, 'p, 's> Exchange<'a, 'p, 's> {
         if reusable {
             // Once and without waiting: what is left behind on the worker may hold its end open.
             let _ = self.channel.close();
+            self.wire.flush();
         } else {
-            self.wire.socket.shut_down();
+            self.wire.shut_down();
         }
         (self.group, self.stdout, self.stderr)
     }

@@ -1,16 +1,18 @@
-//! What is said on a channel: the fixed bootstrap that is executed, the header and body on standard
+//! What is said on a channel: the fixed command that is executed, the bootstrap, header and body on standard
 //! input, and the marks on standard output.
 //!
 //! Values never go into shell text: the bootstrap is the same for every script. The order is
 //!
 //! ```text
-//! worker:  maand-ready-1
-//! we:      maand1 <sudo 0|1> <end token>
+//! worker:  maand-ready-1                                      (nothing is said before: a login script may read)
+//! we:      the bootstrap's text, up to a line with a dot
+//!          maand1 <sudo 0|1> <end token>
 //!          <begin token> <end token> <sh|bash> <lock 0|1> <deadline s> <bytes of body> <user's own 0|1>
 //!          <ASCII 0|1>, all in one line
 //!          <state folder>
 //! worker:  <begin token> go                                   (with a lock: it is held)
-//! we:      the body: exports, the script, and a line `#<begin token>` as proof that all of it came
+//! we:      the body: exports, with a lock the fence, a line that says `begin`, the script, and a line
+//!          `#<begin token>` as proof that all of it came
 //! worker:  <begin token> begin <process group> <start time of its leader>
 //! we:      the payload, if any
 //! worker:  the script's output, then on a line of its own
@@ -18,15 +20,27 @@
 //!          and just before it `<end token> err 0` on standard error, so that both are read to their end
 //! ```
 //!
+//! So it is always known whose exit code one is: after `begin` the script's, whatever its number, and before it ours.
+//!
 //! What comes before `begin` (a login script's chatter) is not the script's output. The last mark is led in
 //! by a record separator (0x1e) and a newline of its own, so that output without a final newline comes back
 //! as it was, and a line that ends is handed on at once.
 
+use super::bootstrap::bootstrap;
+use super::group::{FENCE, FENCED, NO_STATE};
 use super::quote;
 use super::{Captured, HostProfile, Script, Shell};
 
-/// Printed by the bootstrap as soon as it runs: the login has worked.
-pub(super) const READY: &str = "maand-ready-1\n";
+/// Printed as soon as what we asked for is executed: the login has worked.
+const READY: &[u8] = b"maand-ready-1\n";
+
+/// Whether that was said, after whatever startup files have printed.
+pub(super) fn is_ready(said: &[u8]) -> bool {
+    find(said, READY).is_some()
+}
+
+/// The line between what is ours and the script; it says `begin`. The runner has left in `$1` how.
+const BEGIN: &str = "eval \"$1\"; set --\n";
 
 /// After a script's deadline the worker sends SIGTERM to its group, and SIGKILL this many seconds
 /// later.
@@ -53,35 +67,83 @@ pub enum NotRun {
     /// Not a script that can be sent: NUL in it, or a name that is no variable's.
     #[error("the script cannot be sent")]
     BadScript,
+    /// A newer controller has taken the run over: the worker has heard from it.
+    #[error("a newer controller has taken this run over")]
+    Fenced,
+    /// What goes before the script ended, with this exit code.
+    #[error("it ended with exit code {0} before the command began")]
+    Early(i32),
+    /// No shell was to be had for it: the channel was refused, or the connection was gone already.
+    #[error("no channel for the command was opened")]
+    NoChannel,
+    /// The server ended the channel and had not executed what it was asked to.
+    #[error(
+        "logged in, and the command was not executed: look for ForceCommand, `command=` and startup files there"
+    )]
+    NotExecuted,
 }
 
 impl NotRun {
-    /// By the word in the end mark.
-    pub(super) fn from_mark(word: &str) -> Option<Self> {
-        Some(match word {
-            "sudo" => Self::Sudo,
-            "noshell" => Self::NoShell,
-            "nostate" => Self::NoState,
-            "noflock" => Self::NoFlock,
-            "locked" => Self::Locked,
+    /// By the word in the end mark, and the code behind it.
+    pub(super) fn from_mark(word: &str, code: i32) -> Option<Self> {
+        Some(match (word, code) {
+            ("sudo", _) => Self::Sudo,
+            ("noshell", _) => Self::NoShell,
+            ("nostate", _) | ("exit", NO_STATE) => Self::NoState,
+            ("noflock", _) => Self::NoFlock,
+            ("locked", _) => Self::Locked,
+            ("exit", FENCED) => Self::Fenced,
+            ("exit", code) => Self::Early(code),
             _ => return None,
         })
     }
+
+    /// What to tell the operator; `stderr` is what was printed about it on `host`.
+    pub fn describe(self, host: &str, stderr: &Captured) -> String {
+        let printed = super::visible(&stderr.bytes);
+        let printed = printed.trim();
+        let last = printed.lines().last().map_or_else(String::new, |line| format!(": {}", line.trim()));
+        match self {
+            Self::Sudo => sudo_refusal(host, printed),
+            Self::NoState if printed.contains("No space left") || printed.contains("quota exceeded") => {
+                format!("the disk of {host} is full{last}; make room there")
+            }
+            Self::NoState if printed.contains("Read-only file system") => {
+                format!(
+                    "the state folder on {host} is on a read-only file system{last}; mount it for writing"
+                )
+            }
+            Self::NoFlock => {
+                format!("not installed on {host}: flock (util-linux); install it there and try again")
+            }
+            Self::Fenced => format!("{host} refused: {self}"),
+            reason => format!("{host}: {reason}{last}"),
+        }
+    }
 }
 
-/// What to tell the operator when sudo refused on `host`; `stderr` is what it printed.
-pub fn describe_sudo_refusal(host: &str, stderr: &Captured) -> String {
-    let printed = super::visible(&stderr.bytes);
-    let printed = printed.trim();
-    if printed.contains("password") {
+/// The words of sudo are those of `sudo(8)` in English; others are shown as they are.
+fn sudo_refusal(host: &str, printed: &str) -> String {
+    let because = |words: &str| printed.contains(words);
+    if because("must have a tty") {
+        format!(
+            "sudo on {host} wants a terminal: {printed}; take `requiretty` out of sudoers there \
+             (`Defaults:USER !requiretty`), or set `use_sudo = false` in maand.conf"
+        )
+    } else if because("password") {
         format!(
             "sudo on {host} wants a password: {printed}; give the user NOPASSWD in sudoers there, \
              or set `use_sudo = false` in maand.conf"
         )
-    } else if printed.contains("not found") {
+    } else if because("not found") {
         format!(
             "sudo is not installed on {host}: {printed}; install it, log in as root (`ssh_user`), or set \
              `use_sudo = false` in maand.conf"
+        )
+    } else if because("not allowed") || because("may not") || because("not in the sudoers") {
+        format!(
+            "sudo on {host} does not allow it: {printed}; the user needs `ALL=(ALL) NOPASSWD: ALL` in sudoers \
+             there, or set `use_sudo = false` in maand.conf"
         )
     } else {
         format!("sudo on {host} refused: {printed}")
@@ -140,6 +202,10 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, Ba
     if script.text.contains('\0') {
         return Err(BadScript::NulInText);
     }
+    if script.lock {
+        body.push_str(FENCE);
+    }
+    body.push_str(BEGIN);
     body.push_str(&script.text);
     body.push_str(&format!("\n#{begin}\n"));
     let sudo = script.sudo && profile.use_sudo;
@@ -151,7 +217,8 @@ pub(super) fn frame(script: &Script, profile: &HostProfile) -> Result<Framed, Ba
         Shell::Bash => "bash",
     };
     let header = format!(
-        "maand1 {} {end}\n{begin} {end} {shell} {} {} {} {} {}\n{state}\n",
+        "{}maand1 {} {end}\n{begin} {end} {shell} {} {} {} {} {}\n{state}\n",
+        bootstrap(),
         u8::from(sudo),
         u8::from(script.lock),
         watchdog_secs(script),

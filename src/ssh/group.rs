@@ -51,15 +51,16 @@ pub fn end_group(remote: &dyn Remote, host: &Host, group: Group, sudo: bool, wit
     matches!(connection.run(&script, None), Completion::Exited { code: 0, .. })
 }
 
-/// Exit code of [`fence_snippet`] when a newer controller has taken over this run.
-pub const FENCED: i32 = 97;
+/// What the worker says, before a script begins, when a newer controller has taken over its run.
+pub(super) const FENCED: i32 = 97;
+/// And when nothing can be written in the state folder.
+pub(super) const NO_STATE: i32 = 98;
 
-/// Shell text for the head of a script that changes a worker: with `MAAND_RUN` and `MAAND_EPOCH` in its
-/// environment it refuses (exit code [`FENCED`]) when the worker has already heard from a higher epoch
-/// of the same run, and else notes its own in `$MAAND_STATE_DIR/epoch`, with the mark of the newest fact that the
-/// sender's journal has (`MAAND_MARK`): run, epoch, number, hash. The script must hold the lock.
-pub fn fence_snippet() -> &'static str {
-    r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EPOCH:-}" ]; then
+/// What every script with the lock does before it begins: with `MAAND_RUN` and `MAAND_EPOCH` in its environment it
+/// refuses when the worker has already heard from a higher epoch of the same run, and else notes its own in
+/// `$MAAND_STATE_DIR/epoch`, with the mark of the newest fact that the sender's journal has (`MAAND_MARK`): run, epoch,
+/// number, hash.
+pub(super) const FENCE: &str = r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EPOCH:-}" ]; then
   maand_run= maand_epoch= maand_mark=
   [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch maand_mark <"$MAAND_STATE_DIR/epoch"
   if [ "$maand_run" = "$MAAND_RUN" ] && [ "$maand_epoch" -gt "$MAAND_EPOCH" ]; then
@@ -68,8 +69,12 @@ pub fn fence_snippet() -> &'static str {
   fi
   if [ "$maand_run $maand_epoch $maand_mark" != "$MAAND_RUN $MAAND_EPOCH ${MAAND_MARK:-}" ]; then
     (umask 077; printf '%s %s %s\n' "$MAAND_RUN" "$MAAND_EPOCH" "${MAAND_MARK:-}" >"$MAAND_STATE_DIR/epoch.new") &&
-      mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || exit 98
+      mv -f "$MAAND_STATE_DIR/epoch.new" "$MAAND_STATE_DIR/epoch" || {
+      cat /proc/self/stat >"$MAAND_STATE_DIR/try"
+      rm -f "$MAAND_STATE_DIR/try"
+      exit 98
+    }
   fi
+  unset maand_run maand_epoch maand_mark
 fi
-"#
-}
+"#;

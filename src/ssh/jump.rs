@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use ssh2::Channel;
 
-use super::socket::{Socket, wait_any};
+use super::socket::Socket;
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
 
@@ -27,6 +27,7 @@ pub(super) fn tunnel(
 ) -> Result<Socket, ConnectError> {
     let addr = super::socket::address(host, port);
     let unreachable = |why: String| ConnectError::Unreachable { addr: addr.clone(), why };
+    wire.opens_channel();
     let channel = wire
         .drive(until, cancel, |session| session.channel_direct_tcpip(host, port, None))
         .map_err(|stop| match stop {
@@ -44,7 +45,7 @@ pub(super) fn tunnel(
             let mut pump = Pump { wire, channel, local: theirs, up: Way::default(), down: Way::default() };
             // Either end being gone is the normal end of a pump; the session behind it notices.
             let _ = pump.run();
-            pump.wire.socket.shut_down();
+            pump.wire.shut_down();
         })
         .map_err(io_error)?;
     Socket::tunnel(ours).map_err(io_error)
@@ -76,8 +77,9 @@ struct Pump {
 impl Pump {
     fn run(&mut self) -> io::Result<()> {
         loop {
-            let mut progress = self.fill_up()? | self.fill_down()?;
-            progress |= self.write_up()? | self.write_down()?;
+            // To write may be to read, for libssh2: what has come is taken out after it.
+            let mut progress = self.write_up()? | self.write_down()?;
+            progress |= self.fill_up()? | self.fill_down()?;
             let done = |way: &Way| way.closed && way.is_empty();
             if done(&self.up) || done(&self.down) {
                 return Ok(());
@@ -92,9 +94,9 @@ impl Pump {
         let mut local = PollFlags::empty();
         local.set(PollFlags::IN, self.up.is_empty() && !self.up.closed);
         local.set(PollFlags::OUT, !self.down.is_empty());
-        let mut remote = PollFlags::IN;
-        remote.set(PollFlags::OUT, self.wire.wants_to_write());
-        wait_any(&mut [PollFd::new(&self.local, local), PollFd::new(&self.wire.socket, remote)], WAKE);
+        // To write is to read, too: the other side opens its window by a packet.
+        let reads = (self.down.is_empty() && !self.down.closed) || !self.up.is_empty();
+        self.wire.wait_with(&[PollFd::new(&self.local, local)], reads, WAKE);
     }
 
     fn fill_up(&mut self) -> io::Result<bool> {
@@ -111,6 +113,7 @@ impl Pump {
         let ended = self.channel.eof();
         let (channel, wire) = (&mut self.channel, &self.wire);
         let got = fill(&mut self.down, |buffer| channel.read(buffer).map_err(|error| passing(wire, error)))?;
+        wire.delivered(self.down.held.len());
         // Zero bytes are the end only when the channel says so.
         self.down.closed &= ended || self.channel.eof();
         Ok(got)
@@ -118,6 +121,9 @@ impl Pump {
 
     fn write_up(&mut self) -> io::Result<bool> {
         let (channel, wire) = (&mut self.channel, &self.wire);
+        if !wire.flush() {
+            return Ok(false);
+        }
         drain(&mut self.up, |bytes| channel.write(bytes).map_err(|error| passing(wire, error)))
     }
 
@@ -128,7 +134,7 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.wire.socket.shut_down();
+        self.wire.shut_down();
     }
 }
 

@@ -168,6 +168,19 @@ pub enum Completion {
     },
 }
 
+/// A duration as one reads it: `0.3 s`, `2.5 s`, `48 s`, `2 min 55 s`.
+pub(super) fn humane(time: Duration) -> String {
+    // Rounded first: 9.96 s are 10 s, and 119.6 s are 2 min.
+    let tenths = (time.as_millis() + 50) / 100;
+    let whole = (time.as_millis() + 500) / 1000;
+    match (tenths, whole) {
+        (0..100, _) if tenths % 10 != 0 => format!("{}.{} s", tenths / 10, tenths % 10),
+        (_, 0..120) => format!("{whole} s"),
+        _ if whole % 60 == 0 => format!("{} min", whole / 60),
+        _ => format!("{} min {} s", whole / 60, whole % 60),
+    }
+}
+
 /// Why nothing more is known of a script that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownWhy {
@@ -175,10 +188,10 @@ pub enum UnknownWhy {
     #[error("the connection was lost ({0})")]
     ConnectionLost(String),
     /// The whole took longer than its deadline.
-    #[error("no end within {0:?}")]
+    #[error("no end within {}", humane(*.0))]
     Deadline(Duration),
     /// Nothing was heard for this long.
-    #[error("nothing was heard for {0:?}")]
+    #[error("nothing was heard for {}", humane(*.0))]
     Silence(Duration),
     /// We gave it up.
     #[error("it was given up")]
@@ -211,7 +224,7 @@ pub enum ConnectError {
         source: ConfigError,
     },
     /// No answer to the TCP connect.
-    #[error("no answer from {addr} within {after:?}")]
+    #[error("no answer from {addr} within {}", humane(*after))]
     TimedOut {
         /// Address and port.
         addr: String,
@@ -268,6 +281,19 @@ pub enum ConnectError {
         /// What was tried.
         why: String,
     },
+    /// The login has worked, and something else than our command was executed.
+    #[error(
+        "logged in as {user}@{addr}, and the command was not executed: {why} (look at the user's login shell and \
+         startup files there, and for ForceCommand or `command=`)"
+    )]
+    NotExecuted {
+        /// The user that the login was for.
+        user: String,
+        /// Address and port.
+        addr: String,
+        /// What happened instead.
+        why: String,
+    },
     /// The key file cannot be used (missing, readable by others, passphrase).
     #[error("key file {path}: {why}")]
     KeyFile {
@@ -305,7 +331,8 @@ impl ConnectError {
             Self::Refused { .. } | Self::Unreachable { .. } => LookFailure::Refused,
             Self::TimedOut { .. } => LookFailure::NoAnswer,
             Self::LoginTimedOut { .. } => LookFailure::CutShort,
-            Self::AuthRefused { .. } => LookFailure::AuthRefused,
+            // A shell may refuse as long as its home or its directory service is not there yet.
+            Self::AuthRefused { .. } | Self::NotExecuted { .. } => LookFailure::AuthRefused,
             Self::NoLogin { .. } => LookFailure::NoLogin,
             Self::Jump { source, .. } => source.look_failure(),
             // Given up, too: the one who gave it up does not ask.
@@ -361,4 +388,21 @@ pub trait Connection: Send {
 
     /// `false` after an [`Completion::Unknown`]: nothing more can be run on it.
     fn is_usable(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_for_people() {
+        let of = |seconds| humane(Duration::from_secs_f64(seconds));
+        assert_eq!([of(0.3), of(1.0), of(2.49), of(9.96)], ["0.3 s", "1 s", "2.5 s", "10 s"]);
+        assert_eq!(
+            [of(59.97), of(119.4), of(120.0), of(175.481_667_53)],
+            ["60 s", "119 s", "2 min", "2 min 55 s"]
+        );
+        let why = UnknownWhy::Deadline(Duration::from_secs_f64(175.481_667_53));
+        assert_eq!(why.to_string(), "no end within 2 min 55 s");
+    }
 }

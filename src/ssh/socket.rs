@@ -1,11 +1,10 @@
-//! Sockets: bounded connects that can be cancelled, keepalive, and one handle that can be polled and
-//! shut down while libssh2 uses it.
+//! Sockets: bounded connects that can be cancelled, and keepalive.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,14 +27,14 @@ enum Kind {
     Tunnel(UnixStream),
 }
 
-/// A socket that libssh2 and we share: one descriptor, closed with the last handle.
-#[derive(Clone, Debug)]
-pub(super) struct Socket(Arc<Kind>);
+/// The network's end of a connection.
+#[derive(Debug)]
+pub(super) struct Socket(Kind);
 
 impl Socket {
     pub(super) fn tunnel(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(Arc::new(Kind::Tunnel(stream))))
+        Ok(Self(Kind::Tunnel(stream)))
     }
 
     /// Ends the connection for all its users; nothing blocks on it from then on.
@@ -51,27 +50,14 @@ impl Socket {
             Err(errno) => !matches!(errno, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
         }
     }
-
-    /// Waits until it can be read (or written, where asked for), at most `timeout`.
-    pub(super) fn wait(&self, write: bool, timeout: Duration) {
-        let mut flags = PollFlags::IN;
-        flags.set(PollFlags::OUT, write);
-        wait_any(&mut [PollFd::new(self, flags)], timeout);
-    }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &*self.0 {
+        match &self.0 {
             Kind::Tcp(stream) => stream.as_fd(),
             Kind::Tunnel(stream) => stream.as_fd(),
         }
-    }
-}
-
-impl AsRawFd for Socket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
     }
 }
 
@@ -102,7 +88,7 @@ pub(super) fn connect(
     let mut last = None;
     for candidate in resolve(host, port, within, until, cancel)? {
         match connect_one(candidate, until, cancel) {
-            Ok(stream) => return Ok(Socket(Arc::new(Kind::Tcp(stream)))),
+            Ok(stream) => return Ok(Socket(Kind::Tcp(stream))),
             Err(Failure::Cancelled) => return Err(ConnectError::Cancelled),
             Err(Failure::Late) => return Err(ConnectError::TimedOut { addr, after: within }),
             Err(Failure::System(error)) => last = Some(error),
@@ -191,7 +177,10 @@ fn resolve(
                 return Err(ConnectError::Cancelled);
             }
             Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() >= until => {
-                return Err(unreachable(format!("no answer about the name within {within:?}")));
+                return Err(unreachable(format!(
+                    "no answer about the name within {}",
+                    super::remote::humane(within)
+                )));
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }

@@ -1,11 +1,15 @@
 //! One SSH session in non-blocking mode: every libssh2 call is driven to its end under a deadline and
-//! a [`Cancel`], by one thread.
+//! a [`Cancel`], by one thread. None lasts longer than it takes to read what the [`Relay`] has handed over.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
-use ssh2::{BlockDirections, ErrorCode, Session};
+use rustix::event::PollFd;
+use ssh2::{ErrorCode, Session};
 
 use super::Cancel;
+use super::packets::{self, PER_CHANNEL};
+use super::relay::Relay;
 use super::socket::{Socket, TICK};
 
 /// libssh2's `LIBSSH2_ERROR_*` that we act on (`libssh2.h`).
@@ -15,6 +19,7 @@ pub(super) mod code {
     pub(in crate::ssh) const SOCKET_DISCONNECT: i32 = -13;
     pub(in crate::ssh) const FILE: i32 = -16;
     pub(in crate::ssh) const PUBLICKEY_UNVERIFIED: i32 = -19;
+    pub(in crate::ssh) const CHANNEL_FAILURE: i32 = -21;
     pub(in crate::ssh) const EAGAIN: i32 = -37;
     pub(in crate::ssh) const BAD_USE: i32 = -39;
     pub(in crate::ssh) const BANNER_RECV: i32 = -2;
@@ -41,14 +46,22 @@ pub(super) fn code_of(error: &ssh2::Error) -> i32 {
 pub(super) struct Wire {
     pub(super) session: Session,
     pub(super) socket: Socket,
+    relay: RefCell<Relay>,
+    /// Why it was ended: the server sent too much.
+    flood: RefCell<Option<String>>,
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket) -> Result<Self, ssh2::Error> {
-        let mut session = Session::new()?;
-        session.set_tcp_stream(socket.clone());
+    /// # Errors
+    /// In words: no memory, no more descriptors.
+    pub(super) fn new(socket: Socket) -> Result<Self, String> {
+        let words = |error: ssh2::Error| error.message().to_owned();
+        let mut session = Session::new().map_err(words)?;
+        packets::prefer_readable_lengths(&session).map_err(words)?;
+        let relay = Relay::new().map_err(|error| error.to_string())?;
+        session.set_tcp_stream(relay.inner());
         session.set_blocking(false);
-        Ok(Self { session, socket })
+        Ok(Self { session, socket, relay: RefCell::new(relay), flood: RefCell::default() })
     }
 
     /// Calls `op` until it no longer would block.
@@ -62,27 +75,80 @@ impl Wire {
         loop {
             match op(&mut session) {
                 Err(error) if code_of(&error) == code::EAGAIN => {}
-                done => return done.map_err(Stop::Failed),
+                done => {
+                    // What it has said goes out even when nobody waits next.
+                    self.flush();
+                    return done.map_err(Stop::Failed);
+                }
             }
             if cancel.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
             let left = until.checked_duration_since(Instant::now()).ok_or(Stop::Deadline)?;
-            self.socket.wait(self.wants_to_write(), left.min(TICK));
+            self.wait(left.min(TICK));
         }
     }
 
-    /// Whether libssh2 has something to send that did not fit.
-    pub(super) fn wants_to_write(&self) -> bool {
-        matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both)
+    /// Waits until libssh2 may get on, at most `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) {
+        self.wait_with(&[], true, timeout);
+    }
+
+    /// As [`Wire::wait`], or until one of `others` is ready. Without `reads` nothing is read now: who cannot pass
+    /// it on takes no more.
+    pub(super) fn wait_with(&self, others: &[PollFd<'_>], reads: bool, timeout: Duration) {
+        let mut relay = self.relay.borrow_mut();
+        if !relay.pump(&self.socket, &self.session, reads) {
+            relay.wait(&self.socket, others, reads, timeout);
+            relay.pump(&self.socket, &self.session, reads);
+        }
+        if let Some(why) = relay.budget.exceeded() {
+            self.flood.borrow_mut().get_or_insert(why);
+            relay.shut_down();
+            self.socket.shut_down();
+        }
+    }
+
+    /// Sends what libssh2 has said, as far as that goes at once; `true` when it may say more.
+    pub(super) fn flush(&self) -> bool {
+        let mut relay = self.relay.borrow_mut();
+        relay.pump_out(&self.socket);
+        relay.has_room()
+    }
+
+    /// Output is expected from here on.
+    pub(super) fn logged_in(&self) {
+        self.relay.borrow_mut().budget.logged_in();
+    }
+
+    /// A channel is asked for.
+    pub(super) fn opens_channel(&self) {
+        self.relay.borrow_mut().budget.grant(PER_CHANNEL);
+    }
+
+    /// So many bytes came out of a channel.
+    pub(super) fn delivered(&self, bytes: usize) {
+        self.relay.borrow_mut().budget.delivered(bytes);
+    }
+
+    /// Why we have ended the connection, if the server sent too much.
+    pub(super) fn flood(&self) -> Option<String> {
+        self.flood.borrow().clone()
+    }
+
+    /// Ends the connection for all its users; nothing blocks on it from then on.
+    pub(super) fn shut_down(&self) {
+        self.relay.borrow_mut().shut_down();
+        self.socket.shut_down();
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // First the goodbye, once and without waiting, then the socket: freeing a session or a channel
+        // First the goodbye, once and without waiting, then the sockets: freeing a session or a channel
         // on a live socket talks to the server.
         let _ = self.session.disconnect(None, "done", None);
-        self.socket.shut_down();
+        self.flush();
+        self.shut_down();
     }
 }

@@ -32,7 +32,9 @@ mod sandbox;
 mod sim;
 mod ssh;
 mod ssh_faults;
+mod ssh_hostile;
 mod ssh_hosts;
+mod ssh_shells;
 mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;

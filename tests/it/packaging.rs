@@ -136,3 +136,25 @@ fn the_plan_that_the_readme_shows_is_right() {
     let output = maand(&["plan", "validate", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[path = "../../build.rs"]
+#[expect(dead_code, reason = "its main is for cargo")]
+mod build_script;
+
+#[test]
+fn a_libssh2_of_the_system_has_to_be_new_enough() {
+    let header = |version: &str, number: &str| {
+        format!(
+            "#define LIBSSH2_VERSION_MAJOR 1\n#define LIBSSH2_VERSION                             \"{version}\"\n\
+             #define LIBSSH2_VERSION_NUM                         {number}\n"
+        )
+    };
+    let refusal = |version, number| build_script::refusal(&header(version, number));
+    let old = refusal("1.11.1", "0x010b01").unwrap();
+    assert!(old.contains("1.11.1") && old.contains("CVE-2026-55200"), "{old}");
+    assert!(old.contains("LIBSSH2_SYS_USE_PKG_CONFIG"), "{old}");
+    assert!(refusal("1.10.0", "0x010a00").is_some());
+    assert_eq!(refusal("1.11.2", "0x010b02"), None);
+    assert_eq!(refusal("1.12.0", "0x010c00"), None);
+    assert!(build_script::refusal("").is_some(), "one that cannot be read is not known to be new enough");
+}

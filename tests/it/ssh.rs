@@ -253,7 +253,7 @@ fn fifty_megabytes_arrive_whole() {
     // One that ends early is not passed off as whole.
     let text = "cat >/root/part; touch /root/whole";
     let why = unknown(connection.run_with_payload(&script(text), &mut Pattern(1000), 2000));
-    assert!(matches!(why, UnknownWhy::ConnectionLost(why) if why.contains("ended early")));
+    assert!(matches!(&why, UnknownWhy::ConnectionLost(why) if why.contains("ended early")), "{why:?}");
 }
 
 #[test]

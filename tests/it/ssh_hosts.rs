@@ -292,7 +292,7 @@ fn a_forced_command_or_shell_that_is_none_is_a_refusal() {
     let agent = Settings { user: Some("agent".into()), ..fleet.settings() };
     let error = refused(agent, &fleet.host(0));
     assert!(
-        matches!(&error, ConnectError::AuthRefused { why, .. } if why.contains("no shell for you")),
+        matches!(&error, ConnectError::NotExecuted { why, .. } if why.contains("no shell for you")),
         "{error}"
     );
 }

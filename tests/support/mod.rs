@@ -15,6 +15,7 @@
 //! Everything ends with the [`Fleet`], and also when the test process is killed.
 
 mod faults;
+pub(crate) mod hostile;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

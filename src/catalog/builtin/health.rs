@@ -188,7 +188,7 @@ fn once(
             ];
             match wire.run(host, script, false) {
                 Ok(ran) if ran.code == 0 => Ok(()),
-                Ok(ran) => Err(ran.failure("the ssh probe")),
+                Ok(ran) => Err(ran.users_failure("the ssh probe")),
                 // It only looks, so that not to know is to have failed.
                 Err(WorkerOutcome::Unknown { why }) => Err(failed(why)),
                 Err(outcome) => Err(outcome),

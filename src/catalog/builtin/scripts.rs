@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::state::{State, WorkerJson};
 use crate::bucket::{Host, JobName};
 use crate::catalog::Fence;
-use crate::ssh::{HostProfile, Script, Shell, fence_snippet};
+use crate::ssh::{HostProfile, Script, Shell};
 
 const COMMON: &str = include_str!("scripts/common.sh");
 
@@ -37,8 +37,6 @@ pub(crate) mod code {
     pub(crate) const NO_TOOL: i32 = 101;
     /// `make` ended with an error.
     pub(crate) const MAKE_FAILED: i32 = 102;
-    /// A newer controller has taken over.
-    pub(crate) const FENCED: i32 = crate::ssh::FENCED;
     /// The tar stream could not be unpacked.
     pub(crate) const NOT_UNPACKED: i32 = 104;
     /// A file could not be written, moved or removed.
@@ -75,13 +73,11 @@ pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Opti
         env.push(("MAAND_MARK".to_owned(), fence.mark.clone()));
     }
     let lock = task != Task::Show;
-    // The epoch is kept beside the lock, so only a script that holds it may look.
-    let head = if lock { fence_snippet() } else { "" };
     Script {
         what: what.to_owned(),
         shell: Shell::Sh,
         sudo: profile.use_sudo,
-        text: format!("{head}\n{COMMON}\n{text}"),
+        text: format!("{COMMON}\n{text}"),
         env,
         deadline,
         watchdog: true,

@@ -12,8 +12,7 @@ use super::scripts::{self, Task, code};
 use crate::bucket::Host;
 use crate::catalog::{Call, WorkerOutcome};
 use crate::ssh::{
-    Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Stream, UnknownWhy,
-    describe_sudo_refusal,
+    Captured, Completion, ConnectError, Connection, HostProfile, Remote, Script, Stream, UnknownWhy,
 };
 
 /// Workers that are talked to at the same time: each has a thread of its own meanwhile.
@@ -131,7 +130,7 @@ impl<'a> Wire<'a> {
         }
         match completion {
             Completion::NotRun { reason, stderr } => {
-                Err(WorkerOutcome::Failed { error: describe_not_run(host, reason, &stderr), output: None })
+                Err(WorkerOutcome::Failed { error: reason.describe(host.as_str(), &stderr), output: None })
             }
             Completion::Exited { code, stdout, stderr } => Ok(Ran { code, stdout, stderr }),
             Completion::Unknown { why, stdout, stderr } => {
@@ -182,7 +181,17 @@ impl Ran {
         (!tail.is_empty()).then_some(tail)
     }
 
-    /// The outcome for a code other than 0.
+    /// The outcome for a code other than 0 of a command of the user's, which may be any.
+    pub(crate) fn users_failure(&self, what: &str) -> WorkerOutcome {
+        let stderr = self.stderr.text();
+        let error = match stderr.trim() {
+            "" => format!("{what} ended with {}", self.code),
+            said => format!("{what} ended with {}: {}", self.code, last_line(said)),
+        };
+        WorkerOutcome::Failed { error, output: self.tail() }
+    }
+
+    /// The outcome for a code other than 0 of a script of ours.
     pub(crate) fn failure(&self, what: &str) -> WorkerOutcome {
         let stderr = self.stderr.text();
         let said = stderr.lines().rev().find_map(|line| line.strip_prefix("maand: ")).unwrap_or_default();
@@ -193,29 +202,10 @@ impl Ran {
             code::NOT_UNPACKED | code::FILES if disk_full => {
                 format!("the disk of the worker is full: {said}; make room there and deploy again")
             }
-            code::MAKE_FAILED | code::FENCED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => {
-                said.to_owned()
-            }
-            other if stderr.trim().is_empty() => format!("{what} ended with {other}"),
-            other => format!("{what} ended with {other}: {}", last_line(&stderr)),
+            code::MAKE_FAILED | code::NOT_UNPACKED | code::FILES if !said.is_empty() => said.to_owned(),
+            _ => return self.users_failure(what),
         };
         WorkerOutcome::Failed { error, output: self.tail() }
-    }
-}
-
-/// Why the worker did not run a script at all; nothing has happened then.
-fn describe_not_run(host: &Host, reason: NotRun, stderr: &Captured) -> String {
-    let printed = last_line(&stderr.text());
-    let printed = if printed.is_empty() { printed } else { format!(": {printed}") };
-    match reason {
-        NotRun::Sudo => describe_sudo_refusal(host.as_str(), stderr),
-        NotRun::NoFlock => {
-            "not installed here: flock (util-linux); install it on the worker and deploy again".to_owned()
-        }
-        NotRun::NoState if printed.contains("No space left") => {
-            format!("the disk of the worker is full{printed}; make room there and deploy again")
-        }
-        reason => format!("{reason}{printed}"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::boot::{
     Departure, DepartureWatch, Look, LookError, LookFailure, Next, NotYet, Probe, Return, ReturnSpec,
-    ReturnWatch,
+    ReturnWatch, soft_reboot_note,
 };
 
 use super::lines::Lines;
@@ -12,8 +12,8 @@ use super::reboot_intent::RebootIntent;
 use super::{CommandOutcome, CommandRequest, Observer};
 use crate::bucket::Host;
 use crate::ssh::{
-    Cancel, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, SUDO_FOR_ROOT, Script, Shell,
-    Stream, UnknownWhy, describe_sudo_refusal,
+    Cancel, Completion, ConnectError, Connection, HostProfile, Remote, SUDO_FOR_ROOT, Script, Shell, Stream,
+    UnknownWhy,
 };
 
 /// The bound of a connection before the command: a worker that does not answer by then is not up.
@@ -70,10 +70,9 @@ impl Shared<'_> {
         drop(connection);
         let after = After { shared: self, host, profile, before, sent };
         match completion {
-            Completion::NotRun { reason: NotRun::Sudo, stderr } => {
-                CommandOutcome::NotRun { why: describe_sudo_refusal(host.as_str(), &stderr) }
+            Completion::NotRun { reason, stderr } => {
+                CommandOutcome::NotRun { why: reason.describe(host.as_str(), &stderr) }
             }
-            Completion::NotRun { reason, .. } => CommandOutcome::NotRun { why: reason.to_string() },
             Completion::Exited { code: 0, .. } => match self.reboot_intent {
                 RebootIntent::None => CommandOutcome::Succeeded,
                 RebootIntent::Possible => after.stays_or_comes_back(STAYS_FOR, CommandOutcome::Succeeded),
@@ -177,7 +176,10 @@ impl After<'_> {
     fn comes_back(&self) -> CommandOutcome {
         let within = GONE_WITHIN.min(self.shared.request.back_within).saturating_sub(self.sent.elapsed());
         self.watch(within, |id| CommandOutcome::NotRebooted {
-            why: format!("the worker answers with the same boot id {id}: it has not gone down"),
+            why: format!(
+                "the worker answers with the same boot id {id}: it has not gone down{}",
+                soft_reboot_note(&self.shared.request.command)
+            ),
         })
     }
 

@@ -12,7 +12,7 @@ use super::database::{Row, Snapshot};
 use crate::bucket::{Host, JobName};
 use crate::catalog::Call;
 use crate::os::parallel_map;
-use crate::ssh::{Completion, Remote, Script, Shell, fence_snippet};
+use crate::ssh::{Completion, Remote, Script, Shell};
 
 /// Workers that are worked on side by side.
 const PARALLEL: usize = 64;
@@ -112,7 +112,7 @@ fn run(
         what: format!("make {target} of {job}"),
         shell: Shell::Sh,
         sudo: profile.use_sudo,
-        text: format!("{}\n{RUN}", fence_snippet()),
+        text: RUN.to_owned(),
         env,
         deadline: WITHIN.min(call.until.saturating_duration_since(Instant::now())),
         watchdog: true,
@@ -127,7 +127,7 @@ fn run(
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Err(format!("ended with {code}: {last}"))
         }
-        Completion::NotRun { reason, stderr } => Err(format!("{reason}: {}", stderr.text().trim())),
+        Completion::NotRun { reason, stderr } => Err(reason.describe(host.as_str(), &stderr)),
         Completion::Unknown { why, .. } => Err(format!("how it ended is not known: {why}")),
     }
 }

@@ -100,8 +100,9 @@ fn check_worker(remote: &dyn Remote, snapshot: &Snapshot, host: &Host, call: &Ca
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             WorkerSync::Differs(format!("worker.json could not be read ({code}): {last}"))
         }
-        Completion::NotRun { reason, .. } => {
-            WorkerSync::Differs(format!("worker.json could not be read: {reason}"))
+        Completion::NotRun { reason, stderr } => {
+            let why = reason.describe(host.as_str(), &stderr);
+            WorkerSync::Differs(format!("worker.json could not be read: {why}"))
         }
         Completion::Unknown { why, .. } => WorkerSync::Down { why: why.to_string(), is_final: false },
     }
