@@ -1,16 +1,31 @@
 //! What an operator can do next about a run, with the command that does it.
 
-use crate::report::Suggestion;
+use crate::report::{Hint, Suggestion};
+use crate::run::Engine;
 
-/// A suggestion of a report, as the command line says it.
-pub(super) fn hint(suggestion: &Suggestion<'_>) -> String {
+/// How suggestions of a report are said for a bucket with this engine.
+pub(super) fn hint(engine: Engine) -> Hint {
+    match engine {
+        Engine::Builtin => |suggestion| words(suggestion, Engine::Builtin),
+        Engine::External => |suggestion| words(suggestion, Engine::External),
+    }
+}
+
+fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
     match suggestion {
         Suggestion::ReadLogs { run, host } => format!("more: maand plan logs {run} --worker {host}"),
         Suggestion::EnableByHand { hosts } => {
             let hosts = hosts.join(",");
+            let commands = match engine {
+                Engine::Builtin => format!(
+                    "maand build && maand deploy --workers {hosts} && maand health_check --workers {hosts} --wait"
+                ),
+                // The upstream program deploys to all workers, and has no such flag.
+                Engine::External => "maand build && maand deploy && maand health_check --wait".to_owned(),
+            };
             format!(
                 "When a worker is healthy, remove its entries from workspace/disabled.json, then:\n  \
-                 maand build && maand deploy --workers {hosts} && maand health_check --workers {hosts} --wait"
+                 {commands}"
             )
         }
         Suggestion::RetryToEnable => {
@@ -55,7 +70,7 @@ mod tests {
         let facts = play(graph, some_fail);
         facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
         view.refresh(facts.last().unwrap().at);
-        let text = closing(facts.last().unwrap().at, &view, Some(hint));
+        let text = closing(facts.last().unwrap().at, &view, Some(hint(Engine::Builtin)));
         let commands: Vec<_> = text.lines().filter(|line| line.contains("maand ")).collect();
         let expected = [
             "    more: maand plan logs R --worker w2",

@@ -21,8 +21,30 @@ impl Engine {
     }
 }
 
+/// The workers that a plan drains and that have the only enabled allocation of a job, with these jobs.
+fn only_allocations(graph: &RolloutGraph) -> Option<String> {
+    let fleet = &graph.fleet;
+    if !graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Disable { .. })) {
+        return None;
+    }
+    let enabled: Vec<_> = fleet.allocations().into_iter().filter(|allocation| !allocation.disabled).collect();
+    let targets: Vec<_> = graph.target_indices().map(|target| graph.target(target).worker).collect();
+    let only = enabled.iter().filter(|one| {
+        targets.contains(&one.worker) && enabled.iter().filter(|other| other.job == one.job).count() == 1
+    });
+    let words: Vec<String> =
+        only.map(|one| format!("{} on {}", fleet.job(one.job).name, fleet.worker(one.worker).host)).collect();
+    match words.as_slice() {
+        [] => None,
+        [first @ .., _, _] if first.len() > 3 => {
+            Some(format!("{} and {} more", words[..3].join(", "), words.len() - 3))
+        }
+        words => Some(words.join(", ")),
+    }
+}
+
 /// What a plan on this bucket cannot expect of the upstream program; nothing with the built-in engine.
-pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Problems {
+pub(super) fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Problems {
     let mut problems = Problems::new();
     if engine == Engine::Builtin || graph.fleet.synthetic {
         return problems;
@@ -53,6 +75,12 @@ pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Pro
         ids(&|step| matches!(step.kind, StepKind::Deploy { .. })),
         "the upstream program cannot deploy to one worker only: each of these deploys to the whole bucket, and fails while any worker of it is down",
         "what is pending anywhere in the bucket is deployed as well; workers that reboot and deploys wait for each other",
+    );
+    warn(
+        "maand::external::only_allocation",
+        only_allocations(graph),
+        "the only enabled allocation of the job: while it is disabled the upstream program drops the job's ports, and a deploy fails in every template that names one",
+        "a stop that was seen counts as done, and the run goes on; nobody serves the job until the worker is back",
     );
     warn(
         "maand::external::forced_deploy",

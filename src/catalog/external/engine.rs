@@ -1,6 +1,7 @@
 //! [`External`]: the catalog of a bucket that belongs to an installed upstream program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use super::identity::{self, Program};
 use super::judge::{self, Deploy};
 use super::session::{LastSeen, UpstreamSession};
 use super::sync::{self, WorkerSync};
-use super::{health, job, start};
+use super::watch::Beside;
+use super::{health, job, start, verify};
+use crate::bucket::lock::Guard;
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
@@ -24,6 +27,28 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long jobs may take to start that no deploy can start.
 const START_ANYWAY: Duration = Duration::from_secs(60);
 
+/// A deploy that is not through by then is looked into: it may be waiting for a worker that is gone.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Between two looks into one deploy.
+const LOOK_INTO: Duration = Duration::from_secs(15);
+
+/// Who does not answer by then keeps a deploy waiting.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A wait that is worth to be told of.
+const LONG: Duration = Duration::from_secs(5);
+
+/// What a deploy that has failed waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    /// Workers that do not answer.
+    WhenUp,
+    /// Jobs that are disabled everywhere: what needs their values cannot be deployed.
+    WhenEnabled,
+}
+
 /// The catalog that the upstream program keeps.
 pub struct External {
     pub(super) bucket: Arc<Bucket>,
@@ -32,12 +57,20 @@ pub struct External {
     /// Those of `workers.json`, to know them in output.
     pub(super) workers: Vec<Host>,
     pub(super) left: Mutex<LastSeen>,
+    /// The catalog's lock, where the caller holds it.
+    pub(super) lent: Option<Arc<Guard>>,
 }
 
 impl External {
     /// That of this bucket, driven by `program`, with workers reached by `remote`.
     pub fn new(bucket: Arc<Bucket>, remote: Arc<dyn Remote>, program: Program, workers: Vec<Host>) -> Self {
-        Self { bucket, remote, program, workers, left: Mutex::default() }
+        Self { bucket, remote, program, workers, left: Mutex::default(), lent: None }
+    }
+
+    /// Works under the catalog's lock that the caller holds already, instead of waiting for it.
+    #[must_use]
+    pub fn under(self, lock: Arc<Guard>) -> Self {
+        Self { lent: Some(lock), ..self }
     }
 
     /// What the database says; `None`: there is none yet. A database of another bucket is refused.
@@ -78,7 +111,7 @@ impl External {
         UpstreamSession::take(self, what, call)
     }
 
-    /// Workers of the bucket that do not answer.
+    /// Workers of the bucket that do not answer, and whether waiting for them is hopeless.
     fn down(&self, snapshot: &Snapshot, call: &Call) -> (BTreeMap<Host, String>, bool) {
         let hosts = snapshot.workers.keys().cloned().collect();
         let mut hopeless = false;
@@ -94,11 +127,7 @@ impl External {
 
     /// Brings `worker.json` everywhere up to date without restarting anything. An error says why that
     /// could not be done; then nothing was broken.
-    pub(super) fn repair(
-        &self,
-        session: &mut UpstreamSession<'_>,
-        snapshot: &Snapshot,
-    ) -> Result<Snapshot, String> {
+    fn repair(&self, session: &mut UpstreamSession<'_>, snapshot: &Snapshot) -> Result<Snapshot, String> {
         let candidates = sync::candidates(snapshot);
         let error = |error: CatalogError| error.describe();
         let nothing = || {
@@ -161,12 +190,40 @@ impl External {
         Ok(())
     }
 
+    /// Whether a deploy that an operator has typed, and that says that it went well, has brought its files to the
+    /// workers. What cannot be seen is not held against it.
+    ///
+    /// # Errors
+    /// What is missing or may be, and the command that puts it right.
+    pub fn check_deployed(
+        &self,
+        in_scope: &dyn Fn(&JobName) -> bool,
+        beside: &Beside,
+        call: &Call,
+    ) -> Result<(), Problem> {
+        let Ok(Some(snapshot)) = self.snapshot() else { return Ok(()) };
+        let missing = verify::missing(self.remote.as_ref(), &snapshot, in_scope, call);
+        let jobs: BTreeSet<JobName> = missing.values().flatten().cloned().collect();
+        let hosts = missing.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        const CODE: &str = "maand::external::files_missing";
+        match (jobs.is_empty(), &beside.harmful) {
+            (true, None) => Ok(()),
+            (true, Some(why)) => Err(Problem::error(CODE, why.clone()).help(judge::AFTER_OVERLAP)),
+            (false, why) => {
+                let message =
+                    format!("the deploy says that it went well, and files of its jobs are gone on {hosts}");
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                Err(Problem::error(CODE, format!("{message}{why}")).help(verify::repair(&jobs)))
+            }
+        }
+    }
+
     fn deploy_once(
         &self,
         session: &mut UpstreamSession<'_>,
         request: &DeployRequest,
         call: &Call,
-    ) -> Result<(Report, bool), CatalogError> {
+    ) -> Result<(Report, Again), CatalogError> {
         let before = session.built()?;
         let jobs = request
             .jobs
@@ -181,20 +238,52 @@ impl External {
         }
         let started = start::before_deploy(&before);
         let started = start::make(self.remote.as_ref(), &before, "start", started, call);
-        let (ended, after) = session.run(&args)?;
+        let (ran, noticed) = self.looked_into(&before, call, || session.run(&args));
+        let (ended, after) = ran?;
         let Some(after) = after else {
             let why = "upstream's database has vanished during the deploy".to_owned();
             let workers = judge::all(request, &before, &WorkerOutcome::Unknown { why });
-            return Ok((Report { workers, allocations: Vec::new() }, false));
+            return Ok((Report { workers, allocations: Vec::new() }, Again::No));
         };
-        let (down, hopeless) = if ended.succeeded() || ended.was_cut() {
+        let (down, hopeless) = if ended.succeeded() || call.cancel.is_cancelled() {
             (BTreeMap::new(), false)
         } else {
-            self.down(&after, call)
+            // Also when its time is up: who it was waiting for is to blame, and not whose turn it was.
+            self.down(&after, &Call { until: Instant::now() + ANSWERS_WITHIN, ..call.clone() })
         };
-        let deploy = Deploy { request, before: &before, after: &after, ended: &ended, down: &down };
+        let deploy = Deploy {
+            request,
+            before: &before,
+            after: &after,
+            ended: &ended,
+            down: &down,
+            missing: &BTreeMap::new(),
+        };
+        let committed = deploy.committed() && !ended.was_cut();
+        let again = match () {
+            () if judge::waits_for_workers(&deploy) && !hopeless => Again::WhenUp,
+            () if judge::waits_for_jobs(&deploy) => Again::WhenEnabled,
+            () => Again::No,
+        };
+        let missing = if committed {
+            verify::missing(self.remote.as_ref(), &after, &|job| deploy.in_scope(job), call)
+        } else {
+            BTreeMap::new()
+        };
+        for (host, jobs) in &missing {
+            let line = format!("note: files that were deployed are not there: {}", verify::repair(jobs));
+            (call.output)(Some(host), &line);
+        }
+        // One that has come back since was in the way all the same.
+        let mut named = down.clone();
+        if !ended.succeeded() && !committed {
+            for (host, why) in noticed {
+                named.entry(host).or_insert(why);
+            }
+        }
+        let deploy = Deploy { down: &named, missing: &missing, ..deploy };
         let report = Report { workers: deploy.workers(), allocations: Vec::new() };
-        if deploy.committed() {
+        if committed {
             // These began with the files of then, and a start of what runs brings no new ones.
             let changed = |key: &(JobName, Host), row: &Row| {
                 after
@@ -204,12 +293,44 @@ impl External {
             };
             let changed = started.into_iter().filter(|(key, row)| changed(key, row)).collect();
             start::make(self.remote.as_ref(), &after, "restart", changed, call);
-        }
-        let again = judge::waits_for_workers(&deploy) && !hopeless;
-        if deploy.committed() && !deploy.overlapped() && !ended.was_cut() {
-            self.leave_in_sync(session, request, &after, call);
+            if deploy.overlap().is_none() {
+                self.leave_in_sync(session, request, &after, call);
+            }
         }
         Ok((report, again))
+    }
+
+    /// Does `work`, and looks meanwhile whether a worker keeps it waiting, which that program does not say.
+    /// Also answers with the workers that did not answer then.
+    fn looked_into<T>(
+        &self,
+        snapshot: &Snapshot,
+        call: &Call,
+        work: impl FnOnce() -> T,
+    ) -> (T, BTreeMap<Host, String>) {
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(move || {
+                let mut seen = BTreeMap::new();
+                let mut pause = QUIET;
+                while is_done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                    pause = LOOK_INTO;
+                    let call = Call { until: Instant::now() + ANSWERS_WITHIN, ..call.clone() };
+                    for (host, why) in self.down(snapshot, &call).0 {
+                        if seen.insert(host.clone(), why.clone()).is_none() {
+                            let line = format!(
+                                "note: it does not answer, and the upstream program deploys to no worker while a worker is down: {why}"
+                            );
+                            (call.output)(Some(&host), &line);
+                        }
+                    }
+                }
+                seen
+            });
+            let made = work();
+            drop(done);
+            (made, looks.join().unwrap_or_default())
+        })
     }
 
     /// After a deploy that rolled nothing out `job` commands would refuse to work. Where all that was
@@ -247,6 +368,26 @@ impl External {
         }
     }
 
+    /// Waits until `disabled.json` has changed: another worker may have been enabled. `false`: there is no
+    /// time left.
+    fn wait_for_an_edit(&self, call: &Call) -> bool {
+        let path = &self.bucket.paths().disabled_json;
+        let before = std::fs::read(path).ok();
+        (call.output)(
+            None,
+            "note: waiting until another worker is enabled: the upstream program has no values of jobs that are disabled everywhere, and files that need them cannot be made",
+        );
+        loop {
+            if call.cancel.is_cancelled() || Instant::now() + LOOK_AGAIN >= call.until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            if std::fs::read(path).ok() != before {
+                return true;
+            }
+        }
+    }
+
     /// Waits until the workers that failed a deploy answer; `false`: there is no time left.
     fn wait_for_workers(&self, call: &Call) -> bool {
         let Ok(Some(snapshot)) = self.snapshot() else { return false };
@@ -275,6 +416,36 @@ impl External {
     }
 }
 
+/// What an operation has waited for, and how long.
+#[derive(Default)]
+struct Waits(Vec<(&'static str, Duration)>);
+
+impl Waits {
+    fn during<T>(&mut self, what: &'static str, wait: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = wait();
+        match self.0.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, so_far)) => *so_far += began.elapsed(),
+            None => self.0.push((what, began.elapsed())),
+        }
+        done
+    }
+
+    /// Those that took long.
+    fn words(&self) -> impl Iterator<Item = String> {
+        let long = self.0.iter().filter(|(_, took)| *took >= LONG);
+        long.map(|(what, took)| format!("waited {} for {what}", seconds(*took)))
+    }
+}
+
+/// `1m 24s`.
+fn seconds(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m {seconds}s"),
+    }
+}
+
 impl Catalog for External {
     fn capabilities(&self) -> Capabilities {
         Capabilities { contacts_every_worker: true }
@@ -297,21 +468,38 @@ impl Catalog for External {
     }
 
     fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError> {
+        let mut waits = Waits::default();
         loop {
-            let mut session = self.session("deploy", call)?;
+            let mut session =
+                waits.during("another command in this bucket", || self.session("deploy", call))?;
+            let began = Instant::now();
             let (mut report, again) = self.deploy_once(&mut session, request, call)?;
-            let external_changes = session.external_changes();
+            let took = began.elapsed();
+            let mut notes = session.external_changes();
             // Others may use the program meanwhile.
             drop(session);
-            if again && self.wait_for_workers(call) {
-                continue;
+            match again {
+                Again::No => {}
+                Again::WhenUp if waits.during("workers that were down", || self.wait_for_workers(call)) => {
+                    continue;
+                }
+                Again::WhenUp => self.start_anyway(&mut report, call),
+                Again::WhenEnabled => {
+                    self.start_anyway(&mut report, call);
+                    if waits.during("jobs that were disabled everywhere", || self.wait_for_an_edit(call)) {
+                        self.build(call)?;
+                        continue;
+                    }
+                }
             }
-            if again {
-                self.start_anyway(&mut report, call);
-            }
+            notes.extend(waits.words());
             for outcome in report.workers.values_mut() {
                 if let WorkerOutcome::Ok { evidence } = outcome {
-                    external_changes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
+                    if evidence == judge::NOTHING && took >= LONG {
+                        evidence
+                            .push_str(&format!("; the upstream program took {} to see that", seconds(took)));
+                    }
+                    notes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
                 }
             }
             return Ok(report);

@@ -24,7 +24,10 @@ mod sync;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod watch;
 
 pub use database::{KNOWN_SCHEMA, SchemaVersion, read_version};
 pub use engine::External;
 pub use identity::{DEPTH, Program, refuse_nested};
+pub use watch::{Beside, Watch};
