@@ -63,6 +63,17 @@ mod tests {
     use crate::report::{RunInfo, RunView, closing};
 
     #[test]
+    fn what_is_typed_to_the_upstream_program_has_none_of_our_flags() {
+        let hosts = ["w1".to_owned(), "w2".to_owned()];
+        let said = |engine| hint(engine)(&Suggestion::EnableByHand { hosts: &hosts });
+        assert!(
+            said(Engine::Builtin)
+                .contains("maand deploy --workers w1,w2 && maand health_check --workers w1,w2")
+        );
+        assert!(said(Engine::External).contains("maand build && maand deploy && maand health_check --wait"));
+    }
+
+    #[test]
     fn a_halted_run_says_how_to_continue() {
         let hosts = (1..=3).map(|n| worker(&format!("w{n}"), &[], &[])).collect();
         let graph = Arc::new(compiled(&plan(), &fleet(hosts, &[])));

@@ -32,6 +32,9 @@ use crate::ssh::Cancel;
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
 
+/// As long as for the lock.
+const OTHERS_WAIT: Duration = Duration::from_secs(5);
+
 /// Between two looks for other commands.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -121,6 +124,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
         let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
         let who = crate::ssh::visible(format!("maand {}", words.join(" ")).as_bytes());
         let guard = take_lock(paths, &who, &Cancel::new())?;
+        wait_for_others(&program.path, &paths.root)?;
         // The command keeps the lock for as long as it lives, also when we do not. There is no other
         // thread here yet that could start something.
         fcntl_setfd(guard.as_fd(), FdFlags::empty()).map_err(|error| broken(&error.into()))?;
@@ -158,6 +162,21 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
 /// deployed, since that would run jobs' hooks.
 fn acts(args: &[OsString]) -> bool {
     matches!(args.get(1).and_then(|word| word.to_str()), Some("start" | "stop" | "restart" | "run"))
+}
+
+/// A command that was started past our lock is given a moment to end, as the lock's holder is.
+fn wait_for_others(program: &Path, root: &Path) -> Result<(), CliError> {
+    let until = Instant::now() + OTHERS_WAIT;
+    while let Some(other) = external::at_work(program, root) {
+        if Instant::now() >= until {
+            let message = format!("{other}, started by hand, is at work in this bucket");
+            let problem = Problem::error("maand::locked", message)
+                .help("two commands of the upstream program at once destroy each other's work: wait for its end, then try again");
+            return Err(CliError::new(Exit::Locked, problem));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// The jobs that a `deploy` was for; empty: all.

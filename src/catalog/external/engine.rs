@@ -316,7 +316,11 @@ impl External {
                 while is_done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                     pause = LOOK_INTO;
                     let call = Call { until: Instant::now() + ANSWERS_WITHIN, ..call.clone() };
-                    for (host, why) in self.down(snapshot, &call).0 {
+                    let down = self.down(snapshot, &call).0;
+                    if call.cancel.is_cancelled() {
+                        break;
+                    }
+                    for (host, why) in down {
                         if seen.insert(host.clone(), why.clone()).is_none() {
                             let line = format!(
                                 "note: it does not answer, and the upstream program deploys to no worker while a worker is down: {why}"
@@ -469,6 +473,7 @@ impl Catalog for External {
 
     fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError> {
         let mut waits = Waits::default();
+        let mut started = false;
         loop {
             let mut session =
                 waits.during("another command in this bucket", || self.session("deploy", call))?;
@@ -485,7 +490,10 @@ impl Catalog for External {
                 }
                 Again::WhenUp => self.start_anyway(&mut report, call),
                 Again::WhenEnabled => {
-                    self.start_anyway(&mut report, call);
+                    // What runs meanwhile is better than nothing, and is started once.
+                    if !std::mem::replace(&mut started, true) {
+                        self.start_anyway(&mut report, call);
+                    }
                     if waits.during("jobs that were disabled everywhere", || self.wait_for_an_edit(call)) {
                         self.build(call)?;
                         continue;

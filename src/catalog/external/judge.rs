@@ -132,6 +132,15 @@ impl Deploy<'_> {
         self.request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
     }
 
+    /// For whom a deploy has failed that did its part for this worker.
+    fn failed_for(&self) -> String {
+        let jobs: Vec<&str> = self.after.disabled_everywhere().iter().map(|job| job.as_str()).collect();
+        match jobs.is_empty() || !self.ended.unrendered {
+            true => "the deploy failed for others".to_owned(),
+            false => format!("the rest failed, as {} is disabled on all workers", jobs.join(", ")),
+        }
+    }
+
     fn evidence(&self, host: &Host) -> String {
         let (mut started, mut changed, mut stopped) = (0, 0, 0);
         for ((job, on), row) in &self.after.rows {
@@ -153,9 +162,9 @@ impl Deploy<'_> {
         }
         match words.as_slice() {
             [] if self.ended.succeeded() => NOTHING.to_owned(),
-            [] => "nothing to do here; the deploy failed for others".to_owned(),
+            [] => format!("nothing to do here; {}", self.failed_for()),
             words if self.ended.succeeded() => words.join(", "),
-            words => format!("{}; the deploy failed for others", words.join(", ")),
+            words => format!("{}; {}", words.join(", "), self.failed_for()),
         }
     }
 }
@@ -343,6 +352,12 @@ mod tests {
         case.ended.jobs_failed = true;
         let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!("{:?}", case.outcome()) };
         assert_eq!(evidence, "2 stopped; the deploy failed for others");
+        case.ended.unrendered = true;
+        for snapshot in [&mut case.before, &mut case.after] {
+            row(snapshot, "db", "h2").disabled = true;
+        }
+        let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!("{:?}", case.outcome()) };
+        assert_eq!(evidence, "2 stopped; the rest failed, as db is disabled on all workers");
     }
 
     #[test]

@@ -7,6 +7,11 @@ use std::path::Path;
 
 use super::identity::{NAME, has_mark};
 
+/// A command of `program` or another build of it that works in `folder` now, in words.
+pub fn at_work(program: &Path, folder: &Path) -> Option<String> {
+    Others::new(program, folder).at_work(None).map(|other| other.words)
+}
+
 /// A file, whatever its name is here or in another container.
 type FileId = (u64, u64);
 

@@ -59,6 +59,8 @@ pub(super) struct Ended {
     pub(super) tail: VecDeque<String>,
     /// The last lines of each worker, without rsync's and python's, of both streams.
     pub(super) of_workers: BTreeMap<Host, VecDeque<String>>,
+    /// The last lines that are of no worker.
+    pub(super) own_words: VecDeque<String>,
     /// The first part of standard output.
     pub(super) stdout: String,
     /// It said that jobs have failed: a deploy does so when it has come to its end and committed.
@@ -102,10 +104,12 @@ impl Ended {
         }
     }
 
-    /// The last lines of one worker, for a report: of its jobs' own words if there are any.
+    /// The last lines about one worker, for a report: what its jobs have said, else the program itself.
     pub(super) fn output_of(&self, host: &Host) -> Option<String> {
-        let own = self.of_workers.get(host).filter(|lines| !lines.is_empty());
-        own.map_or_else(|| self.output(), |lines| Some(lines.iter().cloned().collect::<Vec<_>>().join("\n")))
+        let own = self.of_workers.get(host);
+        let lines = [own, Some(&self.own_words), Some(&self.tail)].into_iter().flatten();
+        let lines = lines.into_iter().find(|lines| !lines.is_empty())?;
+        Some(lines.iter().cloned().collect::<Vec<_>>().join("\n"))
     }
 
     /// The last lines, for a report.
@@ -187,8 +191,8 @@ pub(super) fn run(
         (None, signal) => How::Signal(signal.unwrap_or(0)),
     });
     let stdout = String::from_utf8_lossy(&streams[0].kept).into_owned();
-    let Heard { tail, of_workers, jobs_failed, unrendered, .. } = heard;
-    Ok(Ended { how, tail, of_workers, stdout, jobs_failed, unrendered, beside })
+    let Heard { tail, of_workers, own_words, jobs_failed, unrendered, .. } = heard;
+    Ok(Ended { how, tail, of_workers, own_words, stdout, jobs_failed, unrendered, beside })
 }
 
 /// What was printed, as far as it is kept.
@@ -196,6 +200,7 @@ pub(super) fn run(
 struct Heard {
     tail: VecDeque<String>,
     of_workers: BTreeMap<Host, VecDeque<String>>,
+    own_words: VecDeque<String>,
     /// Workers whose python is telling where it was when make failed, which make has said better.
     traces: BTreeSet<Host>,
     jobs_failed: bool,
@@ -208,6 +213,7 @@ impl Heard {
         let Some(host) = host else {
             self.jobs_failed |= line.ends_with(JOBS_FAILED);
             self.unrendered |= line.contains(NO_VALUE);
+            keep(&mut self.own_words, line);
             return;
         };
         if text.starts_with("Traceback (most recent call last)") {
@@ -237,6 +243,7 @@ fn of_rsync(text: &str) -> bool {
         || begins.iter().any(|begin| text.starts_with(begin))
         || (text.starts_with("sent ") && text.ends_with(" bytes/sec"))
         || text.starts_with("deleting jobs/")
+        || text.starts_with("cannot delete non-empty directory: jobs/")
         || (text.starts_with("jobs/") && !text.contains(' '))
         || matches!(
             text,

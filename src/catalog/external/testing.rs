@@ -50,6 +50,7 @@ pub(super) fn ended(how: How, last: &str) -> Ended {
         how,
         tail: VecDeque::from([last.to_owned()]),
         of_workers: BTreeMap::new(),
+        own_words: VecDeque::new(),
         stdout: String::new(),
         jobs_failed: false,
         unrendered: false,

@@ -165,7 +165,7 @@ fn a_deploy_by_hand_during_ours_takes_its_files_away_and_is_no_success() {
         let repair = "maand deploy --sync-only --force --jobs web";
         assert!(stdout.contains(repair), "{second:?}: {stdout}{stderr}");
         bench.expect(0, &repair.split(' ').skip(1).collect::<Vec<_>>());
-        bench.expect(0, &["plan", "retry"]);
+        bench.expect(0, &["plan", "retry", "--worker", &bench.host(0)]);
         let (stdout, stderr) = bench.expect(0, &["plan", "resume"]);
         for i in 0..2 {
             assert!(bench.is_up(i) && bench.on_worker(i, "jobs/web/Makefile").exists(), "{stdout}{stderr}");

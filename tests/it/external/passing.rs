@@ -63,6 +63,20 @@ fn a_typed_deploy_whose_files_another_command_has_taken_away_is_no_success() {
 }
 
 #[test]
+fn a_command_that_was_started_past_the_lock_is_not_disturbed() {
+    let Some(bench) = External::new(1) else { return };
+    bench.hold("checked");
+    let theirs = bench.upstream_spawn(&["deploy", "--force"]);
+    bench.wait_for_phase("checked", 1);
+    let (_, stderr) = bench.expect(4, &["build"]);
+    assert!(stderr.contains(&format!("`maand deploy` (process {})", theirs.id())), "{stderr}");
+    bench.release("checked");
+    let (code, _, stderr) = end(theirs);
+    assert_eq!(code, Some(0), "{stderr}");
+    bench.assert_no_overlap();
+}
+
+#[test]
 fn what_only_looks_or_scaffolds_runs_no_hooks() {
     let Some(bench) = External::new(2) else { return };
     bench.hooked();
