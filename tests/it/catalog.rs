@@ -231,11 +231,8 @@ fn files_and_manifests_are_taken_as_the_upstream_program_takes_them() {
         fs::set_permissions(bench.path("workspace/jobs/api").join(name), mode).unwrap();
     }
     let (_, stderr) = bench.expect(0, &["build"]);
-    assert!(
-        stderr.contains("maand::bucket::earlier_key") && stderr.contains("update_parallel_count"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("maand::bucket::selector_case") && stderr.contains("`App`"), "{stderr}");
+    assert!(stderr.contains("`update_parallel_count` is now called `max_concurrent_upgrades`"), "{stderr}");
+    assert!(stderr.contains("the selector `App` matches no worker"), "{stderr}");
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api start"]);
     assert_eq!(lines(&bench.on_worker(0, "jobs/api/data/first")), ["0.0.0"]);
     let mode = |name: &str| {

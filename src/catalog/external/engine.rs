@@ -372,23 +372,31 @@ impl External {
         }
     }
 
-    /// Waits until `disabled.json` has changed: another worker may have been enabled. `false`: there is no
-    /// time left.
-    fn wait_for_an_edit(&self, call: &Call) -> bool {
-        let path = &self.bucket.paths().disabled_json;
-        let before = std::fs::read(path).ok();
+    /// Waits until the workspace enables one of the jobs again that the database has disabled everywhere. `false`:
+    /// there is no time left.
+    fn wait_for_jobs(&self, call: &Call) -> bool {
+        let Ok(Some(snapshot)) = self.snapshot() else { return false };
+        let jobs = snapshot.disabled_everywhere();
+        let names = jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(", ");
         (call.output)(
             None,
-            "note: waiting until another worker is enabled: the upstream program has no values of jobs that are disabled everywhere, and files that need them cannot be made",
+            &format!(
+                "note: waiting for {names}: the upstream program has no values of a job that is disabled on all workers, and files that need them cannot be made"
+            ),
         );
         loop {
+            // In the middle of an edit it may not be readable.
+            let enabled = self.bucket.load().is_ok_and(|(fleet, _)| {
+                let enabled = fleet.allocations().into_iter().filter(|allocation| !allocation.disabled);
+                enabled.into_iter().any(|allocation| jobs.contains(&fleet.job(allocation.job).name))
+            });
+            if enabled {
+                return true;
+            }
             if call.cancel.is_cancelled() || Instant::now() + LOOK_AGAIN >= call.until {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(100));
-            if std::fs::read(path).ok() != before {
-                return true;
-            }
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -494,7 +502,7 @@ impl Catalog for External {
                     if !std::mem::replace(&mut started, true) {
                         self.start_anyway(&mut report, call);
                     }
-                    if waits.during("jobs that were disabled everywhere", || self.wait_for_an_edit(call)) {
+                    if waits.during("jobs that were disabled everywhere", || self.wait_for_jobs(call)) {
                         self.build(call)?;
                         continue;
                     }

@@ -150,10 +150,15 @@ fn info_and_show_tell_what_there_is_to_know_and_leave_no_trace() {
     let (stdout, stderr) = bench.expect(0, &["plan", "show", &plan]);
     let said = format!("{stdout}{stderr}");
     assert!(said.contains("maand::external::fleet_wide_deploy"), "{said}");
+    assert!(!said.contains("maand::external::started_twice"), "one at a time: {said}");
     bench.expect(0, &["plan", "validate", &plan]);
     let all = bench.json(0, &["cat", "allocations"]);
     assert!(all.to_string().contains(&bench.host(1)), "{all}");
     bench.json(0, &["info"]);
+    let plan = bench.plan_with("rolling-reboot.yaml", &[("concurrency: 1 ", "concurrency: 2 ")]);
+    let (stdout, stderr) = bench.expect(0, &["plan", "show", &plan]);
+    let said = format!("{stdout}{stderr}");
+    assert!(said.contains("maand::external::started_twice") && said.contains("web: where one"), "{said}");
     assert_eq!(bench.database(), before);
     assert_eq!(bench.ran().len(), begun, "{:?}", &bench.ran()[begun..]);
     assert!(fs::read_dir(bench.path("data")).unwrap().flatten().all(|entry| {
