@@ -42,7 +42,9 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
             )
         }
         Suggestion::Retry { run, host } => {
-            format!("Fix {host} and continue at its failed step: maand plan retry {run} --worker {host}")
+            format!(
+                "Fix the cause and let {host} continue at its failed step: maand plan retry {run} --worker {host}"
+            )
         }
         Suggestion::Skip { run, host } => {
             format!("Or continue without it: maand plan skip {run} --worker {host}")
@@ -85,7 +87,7 @@ mod tests {
         let commands: Vec<_> = text.lines().filter(|line| line.contains("maand ")).collect();
         let expected = [
             "    more: maand plan logs R --worker w2",
-            "Fix w2 and continue at its failed step: maand plan retry R --worker w2",
+            "Fix the cause and let w2 continue at its failed step: maand plan retry R --worker w2",
             "Or continue without it: maand plan skip R --worker w2",
             "Then: maand plan resume R",
             "Or end it for good: maand plan abort R",

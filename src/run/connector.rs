@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
-use crate::catalog::external::{self, Program};
+use crate::catalog::external::{self, Program, Say};
 use crate::catalog::{Builtin, Catalog, External, MAKE_TIMEOUT};
 use crate::graph::RolloutGraph;
 use crate::plan::{Problem, Problems, Severity};
@@ -26,6 +26,8 @@ pub struct Connector {
     pub ask_passphrase: Option<AskPassphrase>,
     /// Told of host keys that were stored, or could not be.
     pub show: Option<Show>,
+    /// Told at once of what an operation of the upstream program waits for.
+    pub say: Option<Say>,
 }
 
 /// The way to the workers of one bucket: the transport and its engine. Nothing is connected yet.
@@ -101,7 +103,8 @@ impl Connector {
     ) -> Result<External, Problem> {
         external::refuse_nested()?;
         let workers = fleet.workers.iter().map(|worker| worker.host.clone()).collect();
-        Ok(External::new(Arc::clone(bucket), Arc::clone(remote), self.program()?, workers))
+        let external = External::new(Arc::clone(bucket), Arc::clone(remote), self.program()?, workers);
+        Ok(external.telling(self.say.clone()))
     }
 
     /// The upstream program.

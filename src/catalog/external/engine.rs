@@ -59,12 +59,34 @@ pub struct External {
     pub(super) left: Mutex<LastSeen>,
     /// The catalog's lock, where the caller holds it.
     pub(super) lent: Option<Arc<Guard>>,
+    /// Told at once of what an operation waits for.
+    say: Option<Say>,
 }
+
+/// Takes a line for the operator.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl External {
     /// That of this bucket, driven by `program`, with workers reached by `remote`.
     pub fn new(bucket: Arc<Bucket>, remote: Arc<dyn Remote>, program: Program, workers: Vec<Host>) -> Self {
-        Self { bucket, remote, program, workers, left: Mutex::default(), lent: None }
+        Self { bucket, remote, program, workers, left: Mutex::default(), lent: None, say: None }
+    }
+
+    /// Tells `say`, besides the output of each operation, at once of what that waits for.
+    #[must_use]
+    pub fn telling(self, say: Option<Say>) -> Self {
+        Self { say, ..self }
+    }
+
+    /// A note in the output of an operation, and for who looks on.
+    pub(super) fn note(&self, host: Option<&Host>, words: &str, call: &Call) {
+        (call.output)(host, &format!("note: {words}"));
+        if let Some(say) = &self.say {
+            match host {
+                Some(host) => say(&format!("{host}: {words}")),
+                None => say(words),
+            }
+        }
     }
 
     /// Works under the catalog's lock that the caller holds already, instead of waiting for it.
@@ -322,10 +344,10 @@ impl External {
                     }
                     for (host, why) in down {
                         if seen.insert(host.clone(), why.clone()).is_none() {
-                            let line = format!(
-                                "note: it does not answer, and the upstream program deploys to no worker while a worker is down: {why}"
+                            let words = format!(
+                                "it does not answer, and the upstream program deploys to no worker while a worker is down: {why}"
                             );
-                            (call.output)(Some(&host), &line);
+                            self.note(Some(&host), &words, &call);
                         }
                     }
                 }
@@ -378,12 +400,10 @@ impl External {
         let Ok(Some(snapshot)) = self.snapshot() else { return false };
         let jobs = snapshot.disabled_everywhere();
         let names = jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(", ");
-        (call.output)(
-            None,
-            &format!(
-                "note: waiting for {names}: the upstream program has no values of a job that is disabled on all workers, and files that need them cannot be made"
-            ),
+        let words = format!(
+            "waiting for {names}: the upstream program has no values of a job that is disabled on all workers, and files that need them cannot be made"
         );
+        self.note(None, &words, call);
         loop {
             // In the middle of an edit it may not be readable.
             let enabled = self.bucket.load().is_ok_and(|(fleet, _)| {
@@ -414,10 +434,10 @@ impl External {
             }
             let names = down.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             if said != names {
-                let line = format!(
-                    "note: waiting for {names}: the upstream program deploys to no worker while a worker is down"
+                let words = format!(
+                    "waiting for {names}: the upstream program deploys to no worker while a worker is down"
                 );
-                (call.output)(None, &line);
+                self.note(None, &words, call);
                 said = names;
             }
             let until = Instant::now() + LOOK_AGAIN;

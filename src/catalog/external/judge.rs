@@ -61,7 +61,7 @@ impl Deploy<'_> {
     fn worker(&self, host: &Host) -> WorkerOutcome {
         if self.ended.was_cut() {
             return WorkerOutcome::Unknown {
-                why: format!("{}{}", self.ended.describe("deploy"), self.others_down()),
+                why: format!("{}{}", self.others_down(), self.ended.describe("deploy")),
             };
         }
         if let Some(jobs) = self.missing.get(host) {
@@ -86,7 +86,7 @@ impl Deploy<'_> {
             return WorkerOutcome::Unreachable { error: why.clone() };
         }
         if !self.committed() {
-            return self.failed(host, format!("{}{}", self.ended.describe("deploy"), self.others_down()));
+            return self.failed(host, format!("{}{}", self.others_down(), self.ended.describe("deploy")));
         }
         let mine = || self.after.rows.iter().filter(|((job, on), _)| on == host && self.in_scope(job));
         let pending: Vec<&str> = mine()
@@ -107,20 +107,21 @@ impl Deploy<'_> {
                 format!(
                     "not deployed: {}: {}{}",
                     jobs.join(", "),
-                    self.ended.describe("deploy"),
-                    self.others_down()
+                    self.others_down(),
+                    self.ended.describe("deploy")
                 ),
             ),
         }
     }
 
+    /// First of all who is to blame, where that is another worker.
     fn others_down(&self) -> String {
         if self.down.is_empty() {
             return String::new();
         }
         // The program contacts all of them.
         let names: Vec<String> = self.down.iter().map(|(host, why)| format!("{host} ({why})")).collect();
-        format!("; does not answer, which fails it for every worker: {}", names.join(", "))
+        format!("a worker that does not answer fails it for every worker: {}; ", names.join(", "))
     }
 
     fn failed(&self, host: &Host, error: String) -> WorkerOutcome {

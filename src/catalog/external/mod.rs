@@ -31,7 +31,7 @@ mod verify;
 mod watch;
 
 pub use database::{KNOWN_SCHEMA, SchemaVersion, read_version};
-pub use engine::External;
+pub use engine::{External, Say};
 pub use identity::{DEPTH, Program, refuse_nested};
 pub use others::at_work;
 pub use watch::{Beside, Watch};

@@ -146,7 +146,7 @@ impl<'e> UpstreamSession<'e> {
             process::run(&self.engine.program, self.folder(), &args, lock.guard(), &known, self.call)?;
         let Beside { harmful, other } = &ended.beside;
         if let Some(words) = harmful.as_ref().or(other.as_ref()) {
-            (self.call.output)(None, &format!("note: `maand {}`: {words}", args.join(" ")));
+            self.engine.note(None, &format!("`maand {}`: {words}", args.join(" ")), self.call);
         }
         Ok(ended)
     }
@@ -156,7 +156,7 @@ impl<'e> UpstreamSession<'e> {
     }
 
     fn note(&mut self, words: String) {
-        (self.call.output)(None, &format!("note: {words}"));
+        self.engine.note(None, &words, self.call);
         self.left.external_changes.push(words);
     }
 

@@ -87,11 +87,17 @@ fn a_worker_unplugged_in_the_middle_holds_up_deploys_until_it_is_back() {
     wait_until("a deploy has failed", || {
         bench.ran().iter().any(|ran| ran.command == "deploy" && ran.code == Some(1))
     });
+    wait_until("it is said who is waited for", || {
+        let logs = bench.maand(&["plan", "logs"]);
+        String::from_utf8_lossy(&logs.stdout).contains("note: waiting for")
+    });
     // ... and is tried again once it is back. The job there is one that comes up with its host.
     bench.fleet.plug(2);
     bench.fleet.sh_ok(2, "touch /run/web.up");
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let why = format!("waiting for {}: the upstream program deploys to no worker", bench.host(2));
+    assert!(stderr.contains(&why), "said at once, and not only in the log: {stderr}");
     assert_eq!(bench.boots(), [boots[0] + 1, boots[1] + 1, boots[2] + 2]);
     assert!((0..3).all(|i| bench.is_up(i)) && bench.disabled().is_empty(), "{stdout}{stderr}");
     bench.assert_no_overlap();
