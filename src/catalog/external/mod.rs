@@ -13,6 +13,7 @@
 //! them; this room knows that and nothing of runs. It never writes to the program's database.
 
 mod database;
+mod deploy;
 mod engine;
 mod health;
 mod identity;
