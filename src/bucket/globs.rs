@@ -1,21 +1,36 @@
-//! `restart_globs` of a job: patterns for paths below its folder.
+//! `restart_globs` of a job: patterns for paths below its folder, as the upstream program reads them.
 
 use globset::{Glob, GlobBuilder, GlobSet};
 
 /// One set of these patterns. `*`, `?` and `[a-z]` stay within a part of a path, `**` crosses parts; a
-/// pattern without a slash is for the last part of a path.
+/// pattern without a slash is for the last part of a path, and one that ends with a slash for all below a folder.
 ///
 /// # Errors
-/// The first that is no pattern.
-pub fn path_globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
+/// The first that is no pattern, in words.
+pub fn path_globs(patterns: &[String]) -> Result<GlobSet, String> {
     let globs = patterns.iter().map(|pattern| path_glob(pattern)).collect::<Result<Vec<_>, _>>()?;
-    GlobSet::new(globs)
+    GlobSet::new(globs).map_err(|error| error.kind().to_string())
 }
 
-pub(super) fn path_glob(pattern: &str) -> Result<Glob, globset::Error> {
+pub(super) fn path_glob(pattern: &str) -> Result<Glob, String> {
+    let pattern = pattern.trim();
+    if pattern.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    // Those of Go's path.Match that are read otherwise here.
+    for class in pattern.split('[').skip(1) {
+        match class.strip_prefix('^').unwrap_or(class).chars().next() {
+            Some(']' | '-') => return Err("a bracket or a dash comes first in `[..]`".to_owned()),
+            Some('!') => return Err("`[^..]` is what says `none of these`, not `[!..]`".to_owned()),
+            _ => {}
+        }
+    }
     let anywhere = if pattern.contains('/') { "" } else { "**/" };
-    let pattern = format!("{anywhere}{}", pattern.trim_start_matches('/'));
-    GlobBuilder::new(&pattern).literal_separator(true).build()
+    let below = if pattern.ends_with('/') { "**" } else { "" };
+    // Braces are themselves there.
+    let pattern = pattern.trim_start_matches('/').replace('{', "[{]").replace('}', "[}]");
+    let pattern = format!("{anywhere}{pattern}{below}");
+    GlobBuilder::new(&pattern).literal_separator(true).build().map_err(|error| error.kind().to_string())
 }
 
 #[cfg(test)]
@@ -41,11 +56,19 @@ mod tests {
             ("a/*/b", "a/x/b", true),
             ("conf.[a-c]", "x/conf.b", true),
             ("conf.[a-c]", "x/conf.d", false),
+            ("conf.[^a-c]", "x/conf.d", true),
+            ("conf/", "conf/x/y", true),
+            ("conf/", "x/conf/y", false),
+            (" *.conf ", "a.conf", true),
+            ("{a,b}", "a", false),
+            ("{a,b}", "{a,b}", true),
         ] {
             let found = path_globs(&[glob.to_owned()]).unwrap().is_match(path);
             assert_eq!(found, expected, "{glob} {path}");
         }
-        assert!(path_globs(&["*.conf".to_owned(), "[".to_owned()]).is_err());
+        for bad in ["[", "", "  ", "a[]", "[]a]", "[-a]", "[^]", "[^-a]", "[!a]", "a\\"] {
+            assert!(path_globs(&["*.conf".to_owned(), bad.to_owned()]).is_err(), "{bad}");
+        }
         assert!(!path_globs(&[]).unwrap().is_match("a"));
     }
 }

@@ -45,7 +45,7 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
     let made = init.made;
     let bucket = Bucket::open(&root)?;
     let key = &bucket.settings().ssh_key;
-    secrets::check_secrets(&paths.secrets, key)?;
+    secrets::check_secrets(&paths.secrets, key).into_result()?;
     let public = read_text(&public_path(key), "", SMALL_LIMIT).ok().flatten();
     Ok(Initialised {
         bucket_id: bucket.bucket_id()?.to_owned(),

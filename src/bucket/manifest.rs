@@ -25,6 +25,12 @@ const KNOWN: &[&str] = &[
     "deploy_parallel_count",
 ];
 
+/// Names of before, which the upstream program does not know any more.
+const EARLIER: [(&str, &str); 2] = [
+    ("update_parallel_count", "max_concurrent_upgrades"),
+    ("deploy_parallel_count", "max_concurrent_starts"),
+];
+
 /// A job and the places of what is checked against other files.
 pub(super) struct Placed {
     pub(super) job: Job,
@@ -46,17 +52,10 @@ pub(super) fn read(doc: &mut Doc<'_>, name: &JobName) -> Option<Placed> {
         job: Job {
             name: name.clone(),
             version: version(doc, &fields),
-            selectors: BTreeSet::from([name.as_str().to_lowercase()]),
-            max_concurrent_starts: batch(doc, &fields, "max_concurrent_starts", "deploy_parallel_count", 0),
-            max_concurrent_upgrades: batch(
-                doc,
-                &fields,
-                "max_concurrent_upgrades",
-                "update_parallel_count",
-                1,
-            )
-            .max(1),
-            min_allocations_count: batch(doc, &fields, "min_allocations_count", "", 0),
+            selectors: BTreeSet::from([name.as_str().to_owned()]),
+            max_concurrent_starts: batch(doc, &fields, "max_concurrent_starts", 0),
+            max_concurrent_upgrades: batch(doc, &fields, "max_concurrent_upgrades", 1).max(1),
+            min_allocations_count: batch(doc, &fields, "min_allocations_count", 0),
             restart_policy: RestartPolicy::Always,
             restart_globs: Vec::new(),
             resources: Resources::default(),
@@ -73,7 +72,30 @@ pub(super) fn read(doc: &mut Doc<'_>, name: &JobName) -> Option<Placed> {
         let selectors = doc.texts(node, "`selectors`");
         if !selectors.is_empty() {
             placed.selectors = Some(node.span.clone());
-            placed.job.selectors = selectors.into_iter().map(|(label, _)| label.to_lowercase()).collect();
+            // Labels of workers are brought to lower case, and selectors are compared as they are written.
+            for (label, span) in &selectors {
+                if *label != label.to_lowercase() {
+                    doc.warn(
+                        "maand::bucket::selector_case",
+                        format!("the selector `{label}` matches no worker: labels are in lower case"),
+                        span,
+                        "compared as it is written",
+                        "write it in lower case",
+                    );
+                }
+            }
+            placed.job.selectors = selectors.into_iter().map(|(label, _)| label.to_owned()).collect();
+        }
+    }
+    for (earlier, key) in EARLIER {
+        if let Some(old) = fields.member(earlier) {
+            doc.warn(
+                "maand::bucket::earlier_key",
+                format!("`{earlier}` is now called `{key}`"),
+                &old.key_span,
+                "ignored, as the upstream program does",
+                format!("rename it to `{key}`"),
+            );
         }
     }
     restart(doc, &fields, &mut placed.job);
@@ -129,19 +151,8 @@ fn is_version(text: &str) -> bool {
 }
 
 /// One of the batch sizes; upstream's earlier name of the key is taken with a warning.
-fn batch(doc: &mut Doc<'_>, fields: &Fields<'_>, key: &str, earlier: &str, default: u32) -> u32 {
-    let member = fields.member(key).or_else(|| {
-        let old = fields.member(earlier)?;
-        doc.warn(
-            "maand::bucket::earlier_key",
-            format!("`{earlier}` is now called `{key}`"),
-            &old.key_span,
-            "still taken",
-            format!("rename it to `{key}`"),
-        );
-        Some(old)
-    });
-    let Some(member) = member else { return default };
+fn batch(doc: &mut Doc<'_>, fields: &Fields<'_>, key: &str, default: u32) -> u32 {
+    let Some(member) = fields.member(key) else { return default };
     let what = format!("`{}`", member.key);
     doc.integer(&member.value, &what, 0..=1_000_000).map_or(default, |value| value as u32)
 }
@@ -169,7 +180,7 @@ fn restart(doc: &mut Doc<'_>, fields: &Fields<'_>, job: &mut Job) {
                 Ok(_) => job.restart_globs.push(glob.to_owned()),
                 Err(error) => doc.error(
                     "maand::bucket::bad_value",
-                    format!("`{glob}` is no pattern for paths: {}", error.kind()),
+                    format!("`{glob}` is no pattern for paths: {error}"),
                     &span,
                     "this",
                     "such as \"*.conf\" or \"conf/**\"; write \"[[]\" for a bracket itself",

@@ -35,7 +35,7 @@ pub use fleet::*;
 pub use globs::path_globs;
 pub use init::{Initialised, init};
 pub use open::{Bucket, Paths};
-pub use secrets::{check_secrets, new_key};
+pub use secrets::new_key;
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
 pub use upstream::{database_uri, read_upstream};

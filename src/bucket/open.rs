@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::conf;
 use super::fields::Doc;
 use super::files::{SMALL_LIMIT, read_text};
+use super::secrets::check_secrets;
 use super::settings::{Settings, is_bucket_id};
 use super::upstream::read_upstream;
 use crate::plan::{Problem, Problems, Source};
@@ -155,6 +156,11 @@ impl Bucket {
     /// What is ambiguous in `maand.conf` and yet accepted.
     pub fn warnings(&self) -> &Problems {
         &self.warnings
+    }
+
+    /// What others than their owner can do with its secrets; see [`check_secrets`].
+    pub fn secrets_problems(&self) -> Problems {
+        check_secrets(&self.paths.secrets, &self.settings.ssh_key)
     }
 
     /// The id that names this bucket on its workers.

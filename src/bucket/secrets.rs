@@ -45,24 +45,31 @@ pub(super) fn generate(comment: &str) -> io::Result<KeyPair> {
     })
 }
 
-/// Refuses secrets that others than their owner can read. What is missing is not its business.
-pub fn check_secrets(folder: &Path, key: &Path) -> Result<(), Problems> {
+/// What others than their owner can do with a bucket's secrets: as OpenSSH's client does, a key that they can read is
+/// refused, and a folder that they can look into is not. One that they can write to is, as the host keys are in
+/// it. What is missing is not its business.
+pub(super) fn check_secrets(folder: &Path, key: &Path) -> Problems {
     let mut problems = Problems::new();
-    for (path, good) in [(folder, "700"), (key, "600")] {
-        let Ok(meta) = fs::metadata(path) else { continue };
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let name = shown(path);
-            problems.push(
-                Problem::error(
-                    "maand::bucket::secrets_readable",
-                    format!("{name} is open to others (mode {mode:o})"),
-                )
-                .help(format!("run `chmod {good} {name}`; if others have read it, make a new key")),
-            );
-        }
+    let mode = |path: &Path| fs::metadata(path).ok().map(|meta| meta.permissions().mode() & 0o777);
+    const CODE: &str = "maand::bucket::secrets_readable";
+    if let Some(mode) = mode(folder).filter(|mode| mode & 0o077 != 0) {
+        let name = shown(folder);
+        let message = format!("{name} is open to others (mode {mode:o})");
+        let problem = match mode & 0o022 {
+            0 => Problem::warning(CODE, message).help(format!("run `chmod 700 {name}`")),
+            _ => Problem::error(CODE, format!("{message}: they can put other keys into it"))
+                .help(format!("run `chmod 700 {name}`, and see whether everything in it is yours")),
+        };
+        problems.push(problem);
     }
-    problems.into_result().map(drop)
+    if let Some(mode) = mode(key).filter(|mode| mode & 0o077 != 0) {
+        let name = shown(key);
+        problems.push(
+            Problem::error(CODE, format!("{name} is open to others (mode {mode:o})"))
+                .help(format!("run `chmod 600 {name}`; if others have read it, make a new key")),
+        );
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -82,14 +89,27 @@ mod tests {
     fn what_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (folder, key) = (dir.path().join("secrets"), dir.path().join("secrets/worker.key"));
-        assert!(check_secrets(&folder, &key).is_ok());
+        assert!(check_secrets(&folder, &key).is_empty());
         fs::create_dir(&folder).unwrap();
         fs::write(&key, "x").unwrap();
-        for (folder_mode, key_mode, wrong) in [(0o700, 0o600, 0), (0o750, 0o600, 1), (0o755, 0o644, 2)] {
+        let modes = [
+            (0o700, 0o600, (0, false)),
+            // As upstream's `init` makes it.
+            (0o755, 0o600, (1, false)),
+            (0o755, 0o400, (1, false)),
+            (0o775, 0o600, (1, true)),
+            (0o700, 0o640, (1, true)),
+            (0o755, 0o644, (2, true)),
+        ];
+        for (folder_mode, key_mode, wrong) in modes {
             fs::set_permissions(&key, fs::Permissions::from_mode(key_mode)).unwrap();
             fs::set_permissions(&folder, fs::Permissions::from_mode(folder_mode)).unwrap();
-            let count = check_secrets(&folder, &key).map_or_else(|p| p.iter().count(), |()| 0);
-            assert_eq!(count, wrong);
+            let problems = check_secrets(&folder, &key);
+            assert_eq!(
+                (problems.iter().count(), problems.has_errors()),
+                wrong,
+                "{folder_mode:o} {key_mode:o}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::plan::counted;
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Build first
-    #[arg(long)]
+    #[arg(short, long)]
     build: bool,
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
@@ -27,7 +27,7 @@ pub struct DeployArgs {
     #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
     workers: Vec<String>,
     /// Only show what would be done; contacts no worker and waits for no lock
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
     /// Also deploy what has not changed; forget removed workers that cannot be reached
     #[arg(long)]

@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::open_bucket::{OpenBucket, connector};
 use super::{CliError, Context, Exit};
 use crate::bucket::Bucket;
+use crate::bucket::lock::Guard;
 use crate::catalog::external::Program;
 use crate::catalog::{Catalog, CatalogError, External};
 use crate::plan::Problem;
+use crate::run::Engine;
 
 /// The engine of a bucket: as `--engine` says, else the one that its files belong to.
 pub(super) fn of(world: &OpenBucket, context: &Context) -> Result<Arc<dyn Catalog>, CliError> {
@@ -22,6 +24,18 @@ pub(super) fn with_make_timeout(
     timeout: Option<Duration>,
 ) -> Result<Arc<dyn Catalog>, CliError> {
     Ok(connector(context).catalog(&world.bucket, &world.fleet, &world.remote, timeout)?)
+}
+
+/// As [`of`], for a part of an operation that holds the bucket's lock.
+pub(super) fn under(
+    world: &OpenBucket,
+    context: &Context,
+    lock: &Arc<Guard>,
+) -> Result<Arc<dyn Catalog>, CliError> {
+    match context.engine_for(&world.bucket) {
+        Engine::External => Ok(Arc::new(upstream(world, context)?.under(Arc::clone(lock)))),
+        Engine::Builtin => of(world, context),
+    }
 }
 
 /// The external engine of a bucket.

@@ -85,6 +85,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
     let (fleet, warnings) = bucket.load()?;
     context.warn(&warnings);
+    context.warn(&bucket.secrets_problems());
     let settings = bucket.settings();
     let paths = bucket.paths();
     let (engine, built, upstream) = match context.engine_for(&bucket) {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
 
@@ -54,9 +54,9 @@ fn spelled_out(command: &str) -> Vec<Vec<String>> {
 }
 
 /// Why clap does not know a command; `None`: it does. Arguments may be missing, as a text may name only the verb.
-fn refused(words: &[String]) -> Option<String> {
+fn refused(program: &Command, words: &[String]) -> Option<String> {
     let line = std::iter::once("maand").chain(words.iter().map(String::as_str));
-    let error = Cli::command().try_get_matches_from(line).err()?;
+    let error = program.clone().try_get_matches_from(line).err()?;
     let named_only = matches!(
         error.kind(),
         ErrorKind::MissingRequiredArgument
@@ -68,14 +68,43 @@ fn refused(words: &[String]) -> Option<String> {
     (!named_only).then(|| error.to_string())
 }
 
-/// The commands of a text of which clap knows nothing, and how many were looked at.
+/// The commands of the upstream program that our texts may name, with the flags that it has.
+fn upstream() -> Command {
+    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let value = |name: &'static str| Arg::new(name).long(name);
+    let job = |name: &'static str| {
+        Command::new(name).arg(Arg::new("job")).arg(value("allocations")).arg(flag("health_check"))
+    };
+    let deploy = Command::new("deploy")
+        .args([value("jobs"), flag("build").short('b'), flag("dry-run").short('n')])
+        .args([flag("force"), flag("sync-only")]);
+    Command::new("maand").subcommands([
+        Command::new("init"),
+        Command::new("build"),
+        Command::new("info"),
+        deploy,
+        Command::new("health_check").args([value("jobs"), flag("wait"), flag("verbose")]),
+        Command::new("job").subcommands([
+            job("start"),
+            job("stop"),
+            job("restart"),
+            job("status"),
+            job("run").arg(value("target")),
+        ]),
+    ])
+}
+
+/// The commands of a text of which clap knows nothing, and how many were looked at. What is said by the room that
+/// drives the upstream program is typed to that one.
 fn unknown(name: &str, text: &str) -> (Vec<String>, usize) {
+    let program = if name.contains("catalog/external") { upstream() } else { Cli::command() };
+
     // A literal that continues on the next line is one line.
     let text = text.split("\\\n").map(str::trim_start).collect::<String>();
     let all: Vec<_> = text.lines().flat_map(commands).flat_map(|command| spelled_out(&command)).collect();
     // Of the upstream program, whatever that knows.
     let ours = |words: &&Vec<String>| words.first().is_some_and(|word| word != FILLER);
-    let wrong = all.iter().filter(ours).filter_map(|words| Some((words, refused(words)?)));
+    let wrong = all.iter().filter(ours).filter_map(|words| Some((words, refused(&program, words)?)));
     (wrong.map(|(words, why)| format!("{name}: maand {}: {why}", words.join(" "))).collect(), all.len())
 }
 
@@ -132,4 +161,7 @@ fn a_command_that_does_not_exist_is_found() {
     ] {
         assert_eq!(unknown("text", text).0.len(), count, "{text}");
     }
+    let upstreams =
+        "`maand deploy --workers h1`, `maand deploy --sync-only --force --jobs a`, `maand plan list`";
+    assert_eq!(unknown("src/catalog/external/judge.rs", upstreams).0.len(), 2);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
 use crate::bucket::{Bucket, Fleet, Host, Paths, Worker};
+use crate::catalog::external::Say;
 use crate::plan::Problem;
 use crate::run::Connector;
 use crate::ssh::{Cancel, Notice, Remote, visible};
@@ -104,6 +105,10 @@ pub(super) fn connector(context: &Context) -> Connector {
         upstream_program: context.maand_bin.clone(),
         ask_passphrase: Some(Arc::new(|key: &Path| ask::passphrase(key))),
         show: Some(Arc::new(move |notice: &Notice| show(notice, quiet))),
+        say: (!quiet).then(|| {
+            let say: Say = Arc::new(|words| operate::say(&format!("maand: {}", visible(words.as_bytes()))));
+            say
+        }),
     }
 }
 

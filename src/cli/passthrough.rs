@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -19,7 +20,8 @@ use rustix::process::{self, Pid, kill_process};
 use super::args::{ColorChoice, OutputFormat};
 use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
-use crate::bucket::Paths;
+use crate::bucket::{JobName, Paths};
+use crate::catalog::external::{Beside, Watch};
 use crate::catalog::{Call, CatalogError, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
@@ -29,6 +31,12 @@ use crate::ssh::Cancel;
 
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// As long as for the lock.
+const OTHERS_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two looks for other commands.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Ours on every bucket. `run_command` is a superset of upstream's with the same flags: it needs no
 /// catalog, and a worker that it reboots keeps its place until it is back.
@@ -107,7 +115,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     external::refuse_nested()?;
     let program = super::engine::program(context)?;
     let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
-    if command == "job" && !asks_for_help {
+    if command == "job" && !asks_for_help && acts(args) {
         prepare_job(context)?;
     }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
@@ -116,6 +124,7 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
         let words: Vec<_> = args.iter().take(2).map(|arg| arg.to_string_lossy()).collect();
         let who = crate::ssh::visible(format!("maand {}", words.join(" ")).as_bytes());
         let guard = take_lock(paths, &who, &Cancel::new())?;
+        wait_for_others(&program.path, &paths.root)?;
         // The command keeps the lock for as long as it lives, also when we do not. There is no other
         // thread here yet that could start something.
         fcntl_setfd(guard.as_fd(), FdFlags::empty()).map_err(|error| broken(&error.into()))?;
@@ -123,7 +132,12 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     };
     let mut process = Command::new(&program.path);
     process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
-    let status = wait(&mut process).map_err(|error| {
+    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
+    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
+    // A build before it deletes tmp/ once more.
+    let replaces = u8::from(deploys) + u8::from(has(&["--build", "-b"]));
+    let mut watch = deploys.then(|| Watch::begin(&program.path, &paths.root, replaces));
+    let (status, child) = wait(&mut process, watch.as_mut()).map_err(|error| {
         let message = format!("{} cannot be started: {error}", program.path.display());
         CliError::new(
             Exit::Failed,
@@ -131,13 +145,66 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
                 .help("name another upstream program with --maand-bin or MAAND_BIN"),
         )
     })?;
+    let beside = watch.map(|watch| watch.end(child));
     // What its hooks may have left running keeps no lock.
     if let Some(lock) = lock {
         lock.release();
     }
+    if let Some(beside) = beside.filter(|_| status.success()) {
+        check_deployed(context, &jobs(args), &beside)?;
+    }
     // As shells say it: 128 and the signal.
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Whether a `job` command changes something on workers. Before one that only looks or scaffolds nothing is
+/// deployed, since that would run jobs' hooks.
+fn acts(args: &[OsString]) -> bool {
+    matches!(args.get(1).and_then(|word| word.to_str()), Some("start" | "stop" | "restart" | "run"))
+}
+
+/// A command that was started past our lock is given a moment to end, as the lock's holder is.
+fn wait_for_others(program: &Path, root: &Path) -> Result<(), CliError> {
+    let until = Instant::now() + OTHERS_WAIT;
+    while let Some(other) = external::at_work(program, root) {
+        if Instant::now() >= until {
+            let message = format!("{other}, started by hand, is at work in this bucket");
+            let problem = Problem::error("maand::locked", message)
+                .help("two commands of the upstream program at once destroy each other's work: wait for its end, then try again");
+            return Err(CliError::new(Exit::Locked, problem));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// The jobs that a `deploy` was for; empty: all.
+fn jobs(args: &[OsString]) -> Vec<String> {
+    let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let given = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--jobs") {
+        Some("") => words.get(at + 1).map(ToString::to_string),
+        Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+        None => None,
+    });
+    let given = given.unwrap_or_default();
+    given.split(',').map(str::trim).filter(|job| !job.is_empty()).map(str::to_owned).collect()
+}
+
+/// A deploy that says that it went well, and whose files another command has taken away, has not.
+fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result<(), CliError> {
+    let quiet = Context { quiet: true, ..context.clone() };
+    let Ok(world) = OpenBucket::open(&quiet) else { return Ok(()) };
+    let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
+    let call = Call {
+        stopping: Cancel::new(),
+        cancel: Cancel::new(),
+        until: Instant::now() + PREPARE_WITHIN,
+        output: super::operate::printer(context),
+        fence: None,
+    };
+    let in_scope = |job: &JobName| jobs.is_empty() || jobs.iter().any(|name| name == job.as_str());
+    engine.check_deployed(&in_scope, beside, &call).map_err(|problem| CliError::new(Exit::Failed, problem))
 }
 
 /// After a deploy that rolled nothing out the upstream program's `job` would refuse to work. What keeps
@@ -161,10 +228,29 @@ fn prepare_job(context: &Context) -> Result<(), CliError> {
 
 /// Starts it in our process group, so that Ctrl-C reaches it as if it had been typed there, and waits for
 /// its end; signals that only we get are passed on.
-fn wait(command: &mut Command) -> std::io::Result<ExitStatus> {
+///
+/// What else is at work meanwhile is looked for; also answers with the process.
+fn wait(command: &mut Command, watch: Option<&mut Watch>) -> std::io::Result<(ExitStatus, u32)> {
     let asking = [Signal::Interrupt, Signal::Quit, Signal::Terminate, Signal::Hangup];
     let mut signals = Signals::of(&[&asking[..], &[Signal::Child]].concat())?;
     let mut child = command.spawn()?;
+    let number = child.id();
+    let (done, is_done) = channel::<()>();
+    std::thread::scope(|scope| {
+        if let Some(watch) = watch {
+            scope.spawn(move || {
+                while is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    watch.look(number);
+                }
+            });
+        }
+        let status = until_its_end(&mut child, &mut signals);
+        drop(done);
+        Ok((status?, number))
+    })
+}
+
+fn until_its_end(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -172,11 +258,11 @@ fn wait(command: &mut Command) -> std::io::Result<ExitStatus> {
         match signals.next() {
             None | Some(Signal::Child) => {}
             // From a terminal they go to the whole group.
-            Some(Signal::Interrupt) if !on_terminal() => pass_on(&child, process::Signal::INT),
-            Some(Signal::Quit) if !on_terminal() => pass_on(&child, process::Signal::QUIT),
+            Some(Signal::Interrupt) if !on_terminal() => pass_on(child, process::Signal::INT),
+            Some(Signal::Quit) if !on_terminal() => pass_on(child, process::Signal::QUIT),
             Some(Signal::Interrupt | Signal::Quit) => {}
-            Some(Signal::Terminate) => pass_on(&child, process::Signal::TERM),
-            Some(Signal::Hangup) => pass_on(&child, process::Signal::HUP),
+            Some(Signal::Terminate) => pass_on(child, process::Signal::TERM),
+            Some(Signal::Hangup) => pass_on(child, process::Signal::HUP),
         }
     }
 }

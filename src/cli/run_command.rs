@@ -15,6 +15,7 @@ use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, interrupt, out};
 use crate::bucket::Host;
+use crate::bucket::lock::Guard;
 use crate::catalog::command::{
     BACK_WITHIN, CommandOutcome, CommandRequest, CommandResult, Observer, run_command,
 };
@@ -139,8 +140,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
     let _ = args.yes;
     let cancel = Cancel::new();
     interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
-    let health = if args.health_check { Some(Health::new(&world, context, &cancel)?) } else { None };
-    let lock = world.lock("maand run_command", &cancel)?;
+    let lock = Arc::new(world.lock("maand run_command", &cancel)?);
+    let health = args.health_check.then(|| Health::new(&world, context, &lock, &cancel)).transpose()?;
     let request = CommandRequest {
         bucket_id: world.fleet.bucket_id.clone(),
         concurrency: args.concurrency as usize,
@@ -216,8 +217,13 @@ struct Health {
 
 impl Health {
     /// An engine that cannot do it says so before anything is run.
-    fn new(world: &OpenBucket, context: &Context, cancel: &Cancel) -> Result<Self, CliError> {
-        let catalog = engine::of(world, context)?;
+    fn new(
+        world: &OpenBucket,
+        context: &Context,
+        lock: &Arc<Guard>,
+        cancel: &Cancel,
+    ) -> Result<Self, CliError> {
+        let catalog = engine::under(world, context, lock)?;
         catalog.allocations().map_err(super::engine::catalog_error)?;
         let call = Call {
             stopping: Cancel::new(),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
-use crate::catalog::external::{self, Program};
+use crate::catalog::external::{self, Program, Say};
 use crate::catalog::{Builtin, Catalog, External, MAKE_TIMEOUT};
-use crate::plan::Problem;
+use crate::graph::RolloutGraph;
+use crate::plan::{Problem, Problems, Severity};
 use crate::ssh::{self, AskPassphrase, Endpoint, HostProfile, Remote, Show, Ssh2Remote};
 
-use super::{Engine, RunError};
+use super::{Engine, RunError, engine_choice};
 
 /// What is needed besides the bucket's own files to reach its workers and to deploy to them. The default asks for no
 /// passphrase and reports no host keys.
@@ -25,6 +26,8 @@ pub struct Connector {
     pub ask_passphrase: Option<AskPassphrase>,
     /// Told of host keys that were stored, or could not be.
     pub show: Option<Show>,
+    /// Told at once of what an operation of the upstream program waits for.
+    pub say: Option<Say>,
 }
 
 /// The way to the workers of one bucket: the transport and its engine. Nothing is connected yet.
@@ -39,12 +42,31 @@ impl Connector {
         self.engine.unwrap_or_else(|| Engine::of(bucket))
     }
 
+    /// What keeps a compiled plan from being carried out on its bucket, or is doubtful about it there, as far as files
+    /// tell. [`crate::run::Run::prepare`] refuses what is an error here.
+    pub fn problems(&self, graph: &RolloutGraph, bucket: &Bucket) -> Problems {
+        let engine = self.engine_for(bucket);
+        let mut problems = engine_choice::differences(graph, bucket, engine);
+        if graph.fleet.synthetic {
+            return problems;
+        }
+        problems.extend(bucket.secrets_problems());
+        if engine == Engine::External
+            && let Err(mut problem) = self.program()
+        {
+            // Who looks at a plan may be on another machine than who applies it.
+            problem.severity = Severity::Warning;
+            problems.push(problem);
+        }
+        problems
+    }
+
     /// The transport to these workers, as `maand.conf`, `workers.json` and this user's own files say.
     ///
     /// # Errors
     /// The bucket's secrets are open to others, or the bucket has no id yet.
     pub fn transport(&self, bucket: &Bucket, workers: &[Worker]) -> Result<Arc<dyn Remote>, RunError> {
-        bucket::check_secrets(&bucket.paths().secrets, &bucket.settings().ssh_key)?;
+        bucket.secrets_problems().into_result()?;
         Ok(Arc::new(Ssh2Remote::new(self.settings(bucket, bucket.bucket_id()?, workers))))
     }
 
@@ -81,7 +103,8 @@ impl Connector {
     ) -> Result<External, Problem> {
         external::refuse_nested()?;
         let workers = fleet.workers.iter().map(|worker| worker.host.clone()).collect();
-        Ok(External::new(Arc::clone(bucket), Arc::clone(remote), self.program()?, workers))
+        let external = External::new(Arc::clone(bucket), Arc::clone(remote), self.program()?, workers);
+        Ok(external.telling(self.say.clone()))
     }
 
     /// The upstream program.

@@ -1,9 +1,12 @@
 //! Which engine builds and deploys for a bucket, and what a plan cannot expect of the upstream program.
 
-use crate::bucket::Bucket;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{CatalogError, external};
 use crate::graph::RolloutGraph;
 use crate::plan::{HealthScope, Problem, Problems, Step, StepKind};
+use crate::policy::Limits;
 
 /// The engine that builds and deploys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +24,59 @@ impl Engine {
     }
 }
 
+/// How many enabled allocations each job has on workers of a plan that drains them, and on others; and for one on
+/// such a worker, where it is.
+fn drained(graph: &RolloutGraph) -> BTreeMap<&JobName, (usize, usize, Option<&Host>)> {
+    let fleet = &graph.fleet;
+    let mut jobs = BTreeMap::new();
+    if !graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Disable { .. })) {
+        return BTreeMap::new();
+    }
+    let targets: BTreeSet<_> = graph.target_indices().map(|target| graph.target(target).worker).collect();
+    for allocation in fleet.allocations().into_iter().filter(|allocation| !allocation.disabled) {
+        let (here, elsewhere, host): &mut (usize, usize, Option<&Host>) =
+            jobs.entry(&fleet.job(allocation.job).name).or_default();
+        if targets.contains(&allocation.worker) {
+            *here += 1;
+            *host = Some(&fleet.worker(allocation.worker).host);
+        } else {
+            *elsewhere += 1;
+        }
+    }
+    jobs
+}
+
+/// Jobs whose only enabled allocation is on a worker that the plan drains, with that worker.
+fn only_allocations(graph: &RolloutGraph) -> Option<String> {
+    let only = drained(graph).into_iter().filter_map(|(job, seen)| match seen {
+        (1, 0, Some(host)) => Some(format!("{job} on {host}")),
+        _ => None,
+    });
+    shortened(only.collect())
+}
+
+/// Jobs with probes on several workers of a plan that drains more than one at a time.
+fn started_twice(graph: &RolloutGraph) -> Option<String> {
+    if Limits::resolve(graph).concurrency == Some(1) {
+        return None;
+    }
+    let checked: BTreeSet<&JobName> =
+        graph.fleet.jobs.iter().filter(|job| job.health_check.is_some()).map(|job| &job.name).collect();
+    let several = drained(graph).into_iter().filter(|(job, (here, _, _))| *here > 1 && checked.contains(job));
+    shortened(several.map(|(job, _)| job.to_string()).collect())
+}
+
+/// The first few of them.
+fn shortened(words: Vec<String>) -> Option<String> {
+    match words.len() {
+        0 => None,
+        1..=4 => Some(words.join(", ")),
+        all => Some(format!("{} and {} more", words[..3].join(", "), all - 3)),
+    }
+}
+
 /// What a plan on this bucket cannot expect of the upstream program; nothing with the built-in engine.
-pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Problems {
+pub(super) fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Problems {
     let mut problems = Problems::new();
     if engine == Engine::Builtin || graph.fleet.synthetic {
         return problems;
@@ -53,6 +107,18 @@ pub fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine) -> Pro
         ids(&|step| matches!(step.kind, StepKind::Deploy { .. })),
         "the upstream program cannot deploy to one worker only: each of these deploys to the whole bucket, and fails while any worker of it is down",
         "what is pending anywhere in the bucket is deployed as well; workers that reboot and deploys wait for each other",
+    );
+    warn(
+        "maand::external::only_allocation",
+        only_allocations(graph),
+        "the only enabled allocation of the job: while it is disabled the upstream program drops the job's ports, and a deploy fails in every template that names one",
+        "a stop that was seen counts as done, and the run goes on; nobody serves the job until the worker is back",
+    );
+    warn(
+        "maand::external::started_twice",
+        started_twice(graph),
+        "where one of the workers is enabled again while another one is still disabled, these are started over SSH, once more by the deploy, and restarted if a template has changed their files",
+        "with `concurrency: 1` they are started once",
     );
     warn(
         "maand::external::forced_deploy",

@@ -41,7 +41,7 @@ pub use carry_out::{Left, RunOptions, RunResult};
 pub use changes::Change;
 pub use connector::Connector;
 pub use control::Controlled;
-pub use engine_choice::{Engine, differences};
+pub use engine_choice::Engine;
 pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
 pub use list::{ListedRun, runs};

@@ -12,7 +12,6 @@ use crate::runner::{StepExecutor, now};
 
 use super::carry_out::looker;
 use super::connector::Connected;
-use super::engine_choice::differences;
 use super::header::{Inputs, workers_sha256, workspace_hash};
 use super::preflight::{look, refuse_bad_start};
 use super::site::{holder, this_operator};
@@ -159,9 +158,8 @@ fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunE
     graph.warnings.extend(warnings);
     let feasibility = policy::feasibility(&graph).into_result()?;
     graph.warnings.extend(feasibility);
-    let engine = site.connector.engine_for(&site.bucket);
-    let differences = differences(&graph, &site.bucket, engine).into_result()?;
-    graph.warnings.extend(differences);
+    let problems = site.connector.problems(&graph, &site.bucket).into_result()?;
+    graph.warnings.extend(problems);
     Ok(graph)
 }
 

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, WorkerOutcome};
 use crate::controller::{Batch, Batches, Ticket};
-use crate::engine::{ErrorKind, Outcome, StepError};
+use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::plan::Severity;
 
 /// Between two tries to get the catalog's lock, after the catalog itself has waited for it.
 const LOCK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A wait for another worker's deploy that is worth to be told of: the step's own time says nothing of it.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What can be done in one operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,9 +38,15 @@ pub(super) struct Deployer {
     changed: Condvar,
 }
 
+/// Workers to be deployed to.
+struct Asked {
+    hosts: BTreeSet<Host>,
+    since: Instant,
+}
+
 #[derive(Default)]
 struct State {
-    batches: Batches<DeployKind, BTreeSet<Host>>,
+    batches: Batches<DeployKind, Asked>,
     results: BTreeMap<Ticket, BTreeMap<Host, Outcome>>,
 }
 
@@ -75,13 +84,13 @@ impl Deployer {
         call: &Call,
     ) -> BTreeMap<Host, Outcome> {
         let mut state = self.state();
-        let ticket = state.batches.join(kind, hosts);
+        let ticket = state.batches.join(kind, Asked { hosts, since: Instant::now() });
         let batch = loop {
             if let Some(done) = state.results.remove(&ticket) {
                 return done;
             }
             if call.cancel.is_cancelled()
-                && let Some(hosts) = state.batches.withdraw(ticket)
+                && let Some(Asked { hosts, .. }) = state.batches.withdraw(ticket)
             {
                 let outcome = Outcome::unknown("given up before the deploy began");
                 return hosts.into_iter().map(|host| (host, outcome.clone())).collect();
@@ -99,7 +108,8 @@ impl Deployer {
         drop(state);
 
         let Batch { kind, served } = batch;
-        let all: BTreeSet<Host> = served.iter().flat_map(|(_, hosts)| hosts).cloned().collect();
+        let began = Instant::now();
+        let all: BTreeSet<Host> = served.iter().flat_map(|(_, asked)| &asked.hosts).cloned().collect();
         // A panic here must not leave the others waiting for a leader that is gone.
         let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
         let outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
@@ -109,13 +119,14 @@ impl Deployer {
 
         let mut state = self.state();
         state.batches.ended();
-        for (ticket, hosts) in served {
+        for (ticket, Asked { hosts, since }) in served {
+            let waited = began.saturating_duration_since(since);
             let own = hosts
                 .into_iter()
                 .map(|host| {
                     let outcome =
                         outcomes.get(&host).cloned().unwrap_or_else(|| Outcome::noted("nothing to do"));
-                    (host, outcome)
+                    (host, after_waiting(outcome, waited))
                 })
                 .collect();
             state.results.insert(ticket, own);
@@ -157,6 +168,16 @@ impl Deployer {
                 },
             }
         }
+    }
+}
+
+/// Says of a success how long it has waited for its turn.
+fn after_waiting(outcome: Outcome, waited: Duration) -> Outcome {
+    match outcome {
+        Outcome::Ok { evidence: Evidence::Note { text } } if waited >= LONG => {
+            Outcome::noted(format!("{text}; waited {}s for the deploy of another worker", waited.as_secs()))
+        }
+        outcome => outcome,
     }
 }
 

@@ -168,7 +168,7 @@ fn a_job_is_started_restarted_stopped_and_started_again() {
     assert!(!bench.on_worker(0, "worker.json").exists());
     let report = bench.json(0, &["deploy"]);
     assert_eq!(actions(&report), ["api start", "api start"]);
-    assert_eq!(lines(&bench.on_worker(0, "jobs/api/data/log")), ["start 1.0.0 -1.0.0"]);
+    assert_eq!(lines(&bench.on_worker(0, "jobs/api/data/log")), ["start 1.0.0 0.0.0-1.0.0"]);
     assert_eq!(bench.update_seq(0), 1);
     // Nothing to do: nothing is done, and job control works as before.
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api skip", "api skip"]);
@@ -185,7 +185,7 @@ fn a_job_is_started_restarted_stopped_and_started_again() {
     bench.build_and_deploy();
     assert_eq!(
         lines(&bench.on_worker(1, "jobs/api/data/log")),
-        ["start 1.0.0 -1.0.0", "restart 1.1.0 1.0.0-1.1.0"]
+        ["start 1.0.0 0.0.0-1.0.0", "restart 1.1.0 1.0.0-1.1.0"]
     );
     assert!(bench.on_worker(0, "jobs/api/logs").exists() && bench.on_worker(0, "jobs/api/conf/a").exists());
     // Drained and back: pattern A of upstream's guide.
@@ -214,6 +214,32 @@ fn a_job_is_started_restarted_stopped_and_started_again() {
         !bench.on_worker(0, "jobs/api/Makefile").exists() && bench.on_worker(0, "jobs/api/logs").exists()
     );
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api skip"]);
+}
+
+#[test]
+fn files_and_manifests_are_taken_as_the_upstream_program_takes_them() {
+    let Some(bench) = Bench::new(1) else { return };
+    bench.job("api", "1.0.0", json!({"update_parallel_count": 5}));
+    bench.job("nowhere", "1.0.0", json!({"selectors": ["App"]}));
+    // A script without the executable bit, as from a checkout that has lost it, and a private file.
+    bench.write("workspace/jobs/api/run.sh", "#!/bin/sh\necho \"$CURRENT_VERSION\" > data/first\n");
+    bench
+        .write("workspace/jobs/api/Makefile", "start:\n\t@mkdir -p data; ./run.sh\nstop restart:\n\t@true\n");
+    bench.write("workspace/jobs/api/token", "secret");
+    for (name, mode) in [("run.sh", 0o644), ("token", 0o600)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(bench.path("workspace/jobs/api").join(name), mode).unwrap();
+    }
+    let (_, stderr) = bench.expect(0, &["build"]);
+    assert!(stderr.contains("`update_parallel_count` is now called `max_concurrent_upgrades`"), "{stderr}");
+    assert!(stderr.contains("the selector `App` matches no worker"), "{stderr}");
+    assert_eq!(actions(&bench.json(0, &["deploy"])), ["api start"]);
+    assert_eq!(lines(&bench.on_worker(0, "jobs/api/data/first")), ["0.0.0"]);
+    let mode = |name: &str| {
+        let meta = fs::metadata(bench.on_worker(0, "jobs/api").join(name)).unwrap();
+        std::os::unix::fs::MetadataExt::mode(&meta) & 0o777
+    };
+    assert_eq!([mode("run.sh"), mode("Makefile"), mode("token")], [0o755, 0o755, 0o700]);
 }
 
 #[test]

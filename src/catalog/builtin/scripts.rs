@@ -89,12 +89,15 @@ pub(crate) fn script(task: Task, host: &Host, profile: &HostProfile, fence: Opti
     }
 }
 
+/// The version of what has never run, as in the upstream program.
+const NO_VERSION: &str = "0.0.0";
+
 /// The environment of a job's Makefile, and which job it is.
 pub(crate) fn job_env(state: &State, job: &JobName, current_version: Option<&str>) -> Vec<(String, String)> {
     let mut env = vec![
         ("MAAND_JOB".to_owned(), job.to_string()),
         ("BUCKET_ID".to_owned(), state.bucket_id.clone()),
-        ("CURRENT_VERSION".to_owned(), current_version.unwrap_or_default().to_owned()),
+        ("CURRENT_VERSION".to_owned(), current_version.unwrap_or(NO_VERSION).to_owned()),
     ];
     if let Some(row) = state.jobs.get(job) {
         env.push(("NEW_VERSION".to_owned(), row.job.version.clone()));

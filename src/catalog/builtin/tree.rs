@@ -1,7 +1,7 @@
 //! The files of a job with their content: its hash, and the tar stream that carries them.
 //!
 //! Which files there are says [`crate::bucket::walk`]. Owners and times are left out and modes are brought to
-//! four, so that two checkouts of one commit have one hash.
+//! two, so that two checkouts of one commit have one hash.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 pub(crate) struct Entry {
     /// What it is.
     pub(crate) kind: Kind,
-    /// 0644, 0755, 0600 or 0700.
+    /// 0755, or 0700 for what is private in the workspace.
     pub(crate) mode: u32,
 }
 
@@ -57,6 +57,11 @@ impl FileError {
     fn at(path: &Path) -> impl Fn(io::Error) -> Self {
         move |why| Self { path: path.to_owned(), why }
     }
+}
+
+/// Who may read a file may run it: the upstream program gives every file of a job 0755, and Makefiles rely on it.
+fn runnable(mode: u32) -> u32 {
+    mode | (mode & 0o444) >> 2
 }
 
 impl Tree {
@@ -86,7 +91,7 @@ impl Tree {
                     }
                 },
             };
-            entries.insert(path, Entry { kind, mode });
+            entries.insert(path, Entry { kind, mode: runnable(mode) });
         }
         problems.into_result()?;
         Ok(Self(entries))
@@ -265,12 +270,18 @@ mod tests {
     }
 
     #[test]
-    fn executable_and_private_bits_count() {
+    fn every_file_can_be_run_and_what_is_private_stays_so() {
         let dir = folder(&[("run", "x")]);
-        let before = Tree::read(dir.path()).unwrap().hash("");
-        fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
-        let after = Tree::read(dir.path()).unwrap().hash("");
-        assert_ne!(before, after);
+        let read = |mode| {
+            fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(mode)).unwrap();
+            let tree = Tree::read(dir.path()).unwrap();
+            (tree.0["run"].mode, tree.hash(""))
+        };
+        let (plain, private) = (read(0o644), read(0o600));
+        assert_eq!((plain.0, private.0), (0o755, 0o700));
+        assert_eq!(read(0o755), plain);
+        assert_eq!(read(0o700), private);
+        assert_ne!(plain.1, private.1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What is assumed about it (schema version 1): of one allocation `current_hash` is what was last
 //! staged, `previous_hash` what was last promoted (empty: it has to be started, as a new or a
-//! re-enabled one), `current_version` the version that was promoted, `new_version` that of the last build.
+//! re-enabled one), `previous_files` the MD5 sums of what was promoted, `current_version` the version that was promoted, `new_version` that of the last build.
 //! So an allocation is as the last deploy wanted it when both pairs are equal. A disabled one keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::verify;
 use crate::bucket::{Host, JobName, read_upstream};
 use crate::catalog::{BrokenCatalog, CatalogAllocation, CatalogError};
 use crate::plan::{Problem, Problems};
@@ -42,6 +43,8 @@ pub(super) struct Snapshot {
     pub(super) rows: BTreeMap<(JobName, Host), Row>,
     /// Jobs with probes or a hook that checks health; `None`: the database does not tell.
     pub(super) checked: Option<BTreeSet<String>>,
+    /// Jobs with a hook that runs whenever their files are staged, by a dry run, too.
+    pub(super) hooked: BTreeSet<String>,
 }
 
 /// One allocation.
@@ -54,6 +57,8 @@ pub(super) struct Row {
     pub(super) current_version: Option<String>,
     pub(super) new_version: Option<String>,
     pub(super) deployment_seq: u32,
+    /// MD5 sums of some files of the job as they were last promoted; empty where that is not known.
+    pub(super) files: BTreeMap<String, String>,
 }
 
 impl Row {
@@ -106,6 +111,14 @@ impl Snapshot {
     /// Whether a deploy looks at the job's health, as far as can be known.
     pub(super) fn is_checked(&self, job: &JobName) -> bool {
         self.checked.as_ref().is_none_or(|checked| checked.contains(job.as_str()))
+    }
+
+    /// Jobs that are disabled on all their workers.
+    pub(super) fn disabled_everywhere(&self) -> BTreeSet<&JobName> {
+        let here = self.rows.iter().filter(|(_, row)| !row.removed);
+        let (disabled, enabled): (Vec<_>, Vec<_>) = here.partition(|(_, row)| row.disabled);
+        let enabled: BTreeSet<&JobName> = enabled.into_iter().map(|((job, _), _)| job).collect();
+        disabled.into_iter().map(|((job, _), _)| job).filter(|job| !enabled.contains(job)).collect()
     }
 
     /// Jobs with an enabled allocation on any of these workers.
@@ -207,10 +220,38 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             current_version: text(7)?,
             new_version: text(8)?,
             deployment_seq: u32::try_from(seq).unwrap_or(0),
+            files: BTreeMap::new(),
         };
         snapshot.rows.insert((job, host), found);
     }
+    // Builds of before have no such column.
+    let _ = promoted_files(connection, &mut snapshot);
+    snapshot.hooked = hooked(connection).unwrap_or_default();
     Ok(Ok(snapshot))
+}
+
+fn promoted_files(connection: &Connection, snapshot: &mut Snapshot) -> rusqlite::Result<()> {
+    let mut rows = connection.prepare(
+        "SELECT a.job, a.worker_ip, h.previous_files FROM allocations a
+         JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = (JobName::parse(&row.get::<_, String>(0)?), Host::parse(&row.get::<_, String>(1)?));
+        let text = row.get::<_, Option<String>>(2)?.unwrap_or_default();
+        let (Some(job), Some(host)) = key else { continue };
+        let Some(found) = snapshot.rows.get_mut(&(job, host)) else { continue };
+        let mut all: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
+        all.retain(|name, _| verify::FILES.contains(&name.as_str()));
+        found.files = all;
+    }
+    Ok(())
+}
+
+/// Jobs with a hook that runs whenever their files are staged, by a dry run, too.
+fn hooked(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let query = "SELECT job FROM job_commands WHERE executed_on LIKE '%pre_deploy%'";
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Jobs whose health a deploy looks at. Not every build has these columns.

@@ -1,28 +1,23 @@
 //! [`External`]: the catalog of a bucket that belongs to an installed upstream program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use super::database::{Row, Snapshot};
+use super::database::Snapshot;
 use super::identity::{self, Program};
-use super::judge::{self, Deploy};
+use super::judge;
 use super::session::{LastSeen, UpstreamSession};
 use super::sync::{self, WorkerSync};
-use super::{health, job, start};
+use super::watch::Beside;
+use super::{deploy, health, job, verify};
+use crate::bucket::lock::Guard;
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
-    HealthReport, HealthRequest, JobRequest, Report, WorkerOutcome,
+    HealthReport, HealthRequest, JobRequest, Report,
 };
 use crate::plan::{Problem, Problems, Severity};
 use crate::ssh::Remote;
-
-/// Between two looks at workers that a deploy waits for.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// How long jobs may take to start that no deploy can start.
-const START_ANYWAY: Duration = Duration::from_secs(60);
 
 /// The catalog that the upstream program keeps.
 pub struct External {
@@ -32,12 +27,42 @@ pub struct External {
     /// Those of `workers.json`, to know them in output.
     pub(super) workers: Vec<Host>,
     pub(super) left: Mutex<LastSeen>,
+    /// The catalog's lock, where the caller holds it.
+    pub(super) lent: Option<Arc<Guard>>,
+    /// Told at once of what an operation waits for.
+    say: Option<Say>,
 }
+
+/// Takes a line for the operator.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl External {
     /// That of this bucket, driven by `program`, with workers reached by `remote`.
     pub fn new(bucket: Arc<Bucket>, remote: Arc<dyn Remote>, program: Program, workers: Vec<Host>) -> Self {
-        Self { bucket, remote, program, workers, left: Mutex::default() }
+        Self { bucket, remote, program, workers, left: Mutex::default(), lent: None, say: None }
+    }
+
+    /// Tells `say`, besides the output of each operation, at once of what that waits for.
+    #[must_use]
+    pub fn telling(self, say: Option<Say>) -> Self {
+        Self { say, ..self }
+    }
+
+    /// A note in the output of an operation, and for who looks on.
+    pub(super) fn note(&self, host: Option<&Host>, words: &str, call: &Call) {
+        (call.output)(host, &format!("note: {words}"));
+        if let Some(say) = &self.say {
+            match host {
+                Some(host) => say(&format!("{host}: {words}")),
+                None => say(words),
+            }
+        }
+    }
+
+    /// Works under the catalog's lock that the caller holds already, instead of waiting for it.
+    #[must_use]
+    pub fn under(self, lock: Arc<Guard>) -> Self {
+        Self { lent: Some(lock), ..self }
     }
 
     /// What the database says; `None`: there is none yet. A database of another bucket is refused.
@@ -78,8 +103,8 @@ impl External {
         UpstreamSession::take(self, what, call)
     }
 
-    /// Workers of the bucket that do not answer.
-    fn down(&self, snapshot: &Snapshot, call: &Call) -> (BTreeMap<Host, String>, bool) {
+    /// Workers of the bucket that do not answer, and whether waiting for them is hopeless.
+    pub(super) fn down(&self, snapshot: &Snapshot, call: &Call) -> (BTreeMap<Host, String>, bool) {
         let hosts = snapshot.workers.keys().cloned().collect();
         let mut hopeless = false;
         let mut down = BTreeMap::new();
@@ -94,11 +119,7 @@ impl External {
 
     /// Brings `worker.json` everywhere up to date without restarting anything. An error says why that
     /// could not be done; then nothing was broken.
-    pub(super) fn repair(
-        &self,
-        session: &mut UpstreamSession<'_>,
-        snapshot: &Snapshot,
-    ) -> Result<Snapshot, String> {
+    fn repair(&self, session: &mut UpstreamSession<'_>, snapshot: &Snapshot) -> Result<Snapshot, String> {
         let candidates = sync::candidates(snapshot);
         let error = |error: CatalogError| error.describe();
         let nothing = || {
@@ -161,115 +182,30 @@ impl External {
         Ok(())
     }
 
-    fn deploy_once(
+    /// Whether a deploy that an operator has typed, and that says that it went well, has brought its files to the
+    /// workers. What cannot be seen is not held against it.
+    ///
+    /// # Errors
+    /// What is missing or may be, and the command that puts it right.
+    pub fn check_deployed(
         &self,
-        session: &mut UpstreamSession<'_>,
-        request: &DeployRequest,
+        in_scope: &dyn Fn(&JobName) -> bool,
+        beside: &Beside,
         call: &Call,
-    ) -> Result<(Report, bool), CatalogError> {
-        let before = session.built()?;
-        let jobs = request
-            .jobs
-            .as_ref()
-            .map(|jobs| jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(","));
-        let mut args = vec!["deploy"];
-        if let Some(jobs) = &jobs {
-            args.extend(["--jobs", jobs]);
-        }
-        if request.force {
-            args.push("--force");
-        }
-        let started = start::before_deploy(&before);
-        let started = start::make(self.remote.as_ref(), &before, "start", started, call);
-        let (ended, after) = session.run(&args)?;
-        let Some(after) = after else {
-            let why = "upstream's database has vanished during the deploy".to_owned();
-            let workers = judge::all(request, &before, &WorkerOutcome::Unknown { why });
-            return Ok((Report { workers, allocations: Vec::new() }, false));
-        };
-        let (down, hopeless) = if ended.succeeded() || ended.was_cut() {
-            (BTreeMap::new(), false)
-        } else {
-            self.down(&after, call)
-        };
-        let deploy = Deploy { request, before: &before, after: &after, ended: &ended, down: &down };
-        let report = Report { workers: deploy.workers(), allocations: Vec::new() };
-        if deploy.committed() {
-            // These began with the files of then, and a start of what runs brings no new ones.
-            let changed = |key: &(JobName, Host), row: &Row| {
-                after
-                    .rows
-                    .get(key)
-                    .is_some_and(|now| now.is_promoted() && now.current_hash != row.current_hash)
-            };
-            let changed = started.into_iter().filter(|(key, row)| changed(key, row)).collect();
-            start::make(self.remote.as_ref(), &after, "restart", changed, call);
-        }
-        let again = judge::waits_for_workers(&deploy) && !hopeless;
-        if deploy.committed() && !deploy.overlapped() && !ended.was_cut() {
-            self.leave_in_sync(session, request, &after, call);
-        }
-        Ok((report, again))
-    }
-
-    /// After a deploy that rolled nothing out `job` commands would refuse to work. Where all that was
-    /// asked for is disabled the next deploy puts that right, or the next `job`.
-    fn leave_in_sync(
-        &self,
-        session: &mut UpstreamSession<'_>,
-        request: &DeployRequest,
-        after: &Snapshot,
-        call: &Call,
-    ) {
-        if after.enabled_jobs(request.workers.as_deref()).is_empty() {
-            return;
-        }
-        let hosts = request.workers.clone().unwrap_or_else(|| after.workers.keys().cloned().collect());
-        if let Err(why) = self.in_sync(session, after, hosts, call) {
-            (call.output)(None, &format!("note: `maand job` will not work until the next deploy: {why}"));
-        }
-    }
-
-    /// Nothing can be deployed while a worker is dead: what was enabled again on the others is started all
-    /// the same. It stays a failure, as the catalog knows nothing of it.
-    fn start_anyway(&self, report: &mut Report, call: &Call) {
-        let Ok(Some(snapshot)) = self.snapshot() else { return };
-        let failed = |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Failed { .. });
-        let hosts: Vec<Host> =
-            report.workers.iter().filter(|(_, one)| failed(one)).map(|(host, _)| host.clone()).collect();
-        // The step's time is up, and this is what there is to save.
-        let call = Call { until: Instant::now() + START_ANYWAY, ..call.clone() };
-        let pending = start::on_workers(&snapshot, &hosts);
-        for ((job, host), _) in start::make(self.remote.as_ref(), &snapshot, "start", pending, &call) {
-            if let Some(WorkerOutcome::Failed { error, .. }) = report.workers.get_mut(&host) {
-                error.push_str(&format!("; {job} was started over SSH (catalog pending)"));
-            }
-        }
-    }
-
-    /// Waits until the workers that failed a deploy answer; `false`: there is no time left.
-    fn wait_for_workers(&self, call: &Call) -> bool {
-        let Ok(Some(snapshot)) = self.snapshot() else { return false };
-        let mut said = String::new();
-        loop {
-            let (down, hopeless) = self.down(&snapshot, call);
-            if down.is_empty() {
-                return true;
-            }
-            if hopeless || call.cancel.is_cancelled() || Instant::now() + LOOK_AGAIN >= call.until {
-                return false;
-            }
-            let names = down.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            if said != names {
-                let line = format!(
-                    "note: waiting for {names}: the upstream program deploys to no worker while a worker is down"
-                );
-                (call.output)(None, &line);
-                said = names;
-            }
-            let until = Instant::now() + LOOK_AGAIN;
-            while Instant::now() < until && !call.cancel.is_cancelled() {
-                std::thread::sleep(Duration::from_millis(50));
+    ) -> Result<(), Problem> {
+        let Ok(Some(snapshot)) = self.snapshot() else { return Ok(()) };
+        let missing = verify::missing(self.remote.as_ref(), &snapshot, in_scope, call);
+        let jobs: BTreeSet<JobName> = missing.values().flatten().cloned().collect();
+        let hosts = missing.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        const CODE: &str = "maand::external::files_missing";
+        match (jobs.is_empty(), &beside.harmful) {
+            (true, None) => Ok(()),
+            (true, Some(why)) => Err(Problem::error(CODE, why.clone()).help(judge::AFTER_OVERLAP)),
+            (false, why) => {
+                let message =
+                    format!("the deploy says that it went well, and files of its jobs are gone on {hosts}");
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                Err(Problem::error(CODE, format!("{message}{why}")).help(verify::repair(&jobs)))
             }
         }
     }
@@ -297,25 +233,7 @@ impl Catalog for External {
     }
 
     fn deploy(&self, request: &DeployRequest, call: &Call) -> Result<Report, CatalogError> {
-        loop {
-            let mut session = self.session("deploy", call)?;
-            let (mut report, again) = self.deploy_once(&mut session, request, call)?;
-            let external_changes = session.external_changes();
-            // Others may use the program meanwhile.
-            drop(session);
-            if again && self.wait_for_workers(call) {
-                continue;
-            }
-            if again {
-                self.start_anyway(&mut report, call);
-            }
-            for outcome in report.workers.values_mut() {
-                if let WorkerOutcome::Ok { evidence } = outcome {
-                    external_changes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
-                }
-            }
-            return Ok(report);
-        }
+        deploy::deploy(self, request, call)
     }
 
     fn pending(&self, request: &DeployRequest) -> Result<Vec<AllocationReport>, CatalogError> {

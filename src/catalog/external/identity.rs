@@ -13,7 +13,7 @@ use crate::plan::Problem;
 pub const DEPTH: &str = "MAAND_EXTERNAL_DEPTH";
 
 /// The upstream program has the same name as this one.
-const NAME: &str = "maand";
+pub(super) const NAME: &str = "maand";
 /// In every build of this program, and in no other: copies know each other by it.
 const MARK: &[u8] = b"maand-mark:plans-applies-resumes:7b1f0e62-2c0e-4d1c-9a55-8f3d1a6f2e90";
 /// Read at once while looking for the mark.
@@ -126,7 +126,7 @@ fn usable(place: &Path) -> Result<(), &'static str> {
 
 /// Whether the mark is in the file. Only compiled programs are searched: a script that mentions it is
 /// no copy of us.
-fn has_mark(place: &Path) -> bool {
+pub(super) fn has_mark(place: &Path) -> bool {
     let Ok(mut file) = File::open(place) else { return false };
     let mut buffer = Vec::with_capacity(CHUNK + MARK.len());
     loop {

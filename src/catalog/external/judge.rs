@@ -10,10 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::database::{Row, Snapshot};
 use super::process::{Ended, How};
+use super::verify::{self, Missing};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Action, AllocationReport, DeployRequest, WorkerOutcome};
 
+/// The evidence of a deploy that found everything as it should be.
+pub(super) const NOTHING: &str = "nothing to do";
+
+/// What to do where two deploys were at work at the same time, and nothing is missing yet.
+pub(super) const AFTER_OVERLAP: &str =
+    "wait for its end, and run `maand deploy --force`: it may yet lose the files of its jobs on every worker";
+
 /// A deploy with what was seen around it.
+#[derive(Clone, Copy)]
 pub(super) struct Deploy<'a> {
     pub(super) request: &'a DeployRequest,
     pub(super) before: &'a Snapshot,
@@ -21,17 +30,23 @@ pub(super) struct Deploy<'a> {
     pub(super) ended: &'a Ended,
     /// Workers of the bucket that do not answer us, with why.
     pub(super) down: &'a BTreeMap<Host, String>,
+    /// What was promoted, and is not on the workers.
+    pub(super) missing: &'a Missing,
 }
 
 impl Deploy<'_> {
     /// Whether it got to its end, so that its database tells what it did.
     pub(super) fn committed(&self) -> bool {
-        self.ended.succeeded() || self.before.rows != self.after.rows
+        self.ended.succeeded() || self.ended.jobs_failed || self.before.rows != self.after.rows
     }
 
-    /// Whether another process deployed at the same time: each deploy raises the number by one.
-    pub(super) fn overlapped(&self) -> bool {
-        self.after.update_seq > self.before.update_seq + 1
+    /// What shows that another process deployed at the same time, or took the staged files away. Each deploy
+    /// raises the number by one, unless it finds the database locked.
+    pub(super) fn overlap(&self) -> Option<String> {
+        let (before, after) = (self.before.update_seq, self.after.update_seq);
+        let counted = (after > before + 1)
+            .then(|| format!("another process deployed at the same time (update_seq {before} -> {after})"));
+        self.ended.beside.harmful.clone().or(counted)
     }
 
     /// The outcome of each worker that was asked for.
@@ -45,19 +60,33 @@ impl Deploy<'_> {
 
     fn worker(&self, host: &Host) -> WorkerOutcome {
         if self.ended.was_cut() {
-            return WorkerOutcome::Unknown { why: self.ended.describe("deploy") };
+            return WorkerOutcome::Unknown {
+                why: format!("{}{}", self.others_down(), self.ended.describe("deploy")),
+            };
         }
-        if self.overlapped() {
-            return self.failed(format!(
-                "another process deployed at the same time (update_seq {} -> {}): files may be missing on the workers, which `maand deploy --force` puts right",
-                self.before.update_seq, self.after.update_seq
-            ));
+        if let Some(jobs) = self.missing.get(host) {
+            let why = self.overlap().map_or_else(String::new, |why| format!("; {why}"));
+            let names = jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>().join(", ");
+            return self.failed(
+                host,
+                format!("files of {names} that were deployed are not there: {}{why}", verify::repair(jobs)),
+            );
+        }
+        if let Some(why) = self.overlap() {
+            let jobs: BTreeSet<JobName> = self.missing.values().flatten().cloned().collect();
+            let then = if jobs.is_empty() {
+                AFTER_OVERLAP.to_owned()
+            } else {
+                let hosts = self.missing.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                format!("files of jobs are gone on {hosts}: {}", verify::repair(&jobs))
+            };
+            return self.failed(host, format!("{why}: {then}"));
         }
         if let Some(why) = self.down.get(host) {
             return WorkerOutcome::Unreachable { error: why.clone() };
         }
         if !self.committed() {
-            return self.failed(format!("{}{}", self.ended.describe("deploy"), self.others_down()));
+            return self.failed(host, format!("{}{}", self.others_down(), self.ended.describe("deploy")));
         }
         let mine = || self.after.rows.iter().filter(|((job, on), _)| on == host && self.in_scope(job));
         let pending: Vec<&str> = mine()
@@ -66,33 +95,51 @@ impl Deploy<'_> {
             .collect();
         match pending.as_slice() {
             [] => WorkerOutcome::Ok { evidence: self.evidence(host) },
-            jobs if self.ended.succeeded() => self.failed(format!(
-                "the upstream program says that it deployed, and its database that {} is not",
-                jobs.join(", ")
-            )),
-            jobs => self.failed(format!(
-                "not deployed: {}: {}{}",
-                jobs.join(", "),
-                self.ended.describe("deploy"),
-                self.others_down()
-            )),
+            jobs if self.ended.succeeded() => self.failed(
+                host,
+                format!(
+                    "the upstream program says that it deployed, and its database that {} is not",
+                    jobs.join(", ")
+                ),
+            ),
+            jobs => self.failed(
+                host,
+                format!(
+                    "not deployed: {}: {}{}",
+                    jobs.join(", "),
+                    self.others_down(),
+                    self.ended.describe("deploy")
+                ),
+            ),
         }
     }
 
+    /// First of all who is to blame, where that is another worker.
     fn others_down(&self) -> String {
         if self.down.is_empty() {
             return String::new();
         }
+        // The program contacts all of them.
         let names: Vec<String> = self.down.iter().map(|(host, why)| format!("{host} ({why})")).collect();
-        format!("; does not answer, which fails it for every worker: {}", names.join(", "))
+        format!("a worker that does not answer fails it for every worker: {}; ", names.join(", "))
     }
 
-    fn failed(&self, error: String) -> WorkerOutcome {
-        WorkerOutcome::Failed { error, output: self.ended.output() }
+    fn failed(&self, host: &Host, error: String) -> WorkerOutcome {
+        WorkerOutcome::Failed { error, output: self.ended.output_of(host) }
     }
 
-    fn in_scope(&self, job: &JobName) -> bool {
+    /// Whether the deploy was for this job, too.
+    pub(super) fn in_scope(&self, job: &JobName) -> bool {
         self.request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
+    }
+
+    /// For whom a deploy has failed that did its part for this worker.
+    fn failed_for(&self) -> String {
+        let jobs: Vec<&str> = self.after.disabled_everywhere().iter().map(|job| job.as_str()).collect();
+        match jobs.is_empty() || !self.ended.unrendered {
+            true => "the deploy failed for others".to_owned(),
+            false => format!("the rest failed, as {} is disabled on all workers", jobs.join(", ")),
+        }
     }
 
     fn evidence(&self, host: &Host) -> String {
@@ -115,10 +162,10 @@ impl Deploy<'_> {
             }
         }
         match words.as_slice() {
-            [] if self.ended.succeeded() => "nothing to do".to_owned(),
-            [] => "nothing to do here; the deploy failed for others".to_owned(),
+            [] if self.ended.succeeded() => NOTHING.to_owned(),
+            [] => format!("nothing to do here; {}", self.failed_for()),
             words if self.ended.succeeded() => words.join(", "),
-            words => format!("{}; the deploy failed for others", words.join(", ")),
+            words => format!("{}; {}", words.join(", "), self.failed_for()),
         }
     }
 }
@@ -162,6 +209,21 @@ pub(super) fn waits_for_workers(deploy: &Deploy<'_>) -> bool {
     matches!(deploy.ended.how, How::Exit(code) if code != 0) && !deploy.committed() && !deploy.down.is_empty()
 }
 
+/// Whether what was asked for has to be started, and waits for a job that is disabled everywhere: that program
+/// drops the ports of such a job, and cannot render a template that names one.
+pub(super) fn waits_for_jobs(deploy: &Deploy<'_>) -> bool {
+    let hosts = deploy.request.workers.as_deref();
+    let asked = |host: &Host| hosts.is_none_or(|hosts| hosts.contains(host));
+    let waits = |((job, host), row): (&(JobName, Host), &Row)| {
+        !row.disabled && !row.removed && !row.was_started() && asked(host) && deploy.in_scope(job)
+    };
+    deploy.ended.unrendered
+        && deploy.committed()
+        && deploy.overlap().is_none()
+        && !deploy.after.disabled_everywhere().is_empty()
+        && deploy.after.rows.iter().any(waits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{ended, host, row, snapshot};
@@ -172,6 +234,7 @@ mod tests {
         after: Snapshot,
         ended: Ended,
         down: BTreeMap<Host, String>,
+        missing: Missing,
         request: DeployRequest,
     }
 
@@ -186,13 +249,14 @@ mod tests {
                 after,
                 ended: ended(How::Exit(code), "sad"),
                 down: BTreeMap::new(),
+                missing: Missing::new(),
                 request: DeployRequest { workers: Some(vec![host("h1")]), ..DeployRequest::default() },
             }
         }
 
         fn outcome(&self) -> WorkerOutcome {
-            let Self { before, after, ended, down, request } = self;
-            let workers = Deploy { request, before, after, ended, down }.workers();
+            let Self { before, after, ended, down, missing, request } = self;
+            let workers = Deploy { request, before, after, ended, down, missing }.workers();
             assert_eq!(workers.len(), 1);
             workers[&host("h1")].clone()
         }
@@ -258,6 +322,43 @@ mod tests {
         let mut case = Case::new(0);
         case.after.update_seq += 1;
         assert!(case.error().contains("another process deployed at the same time"));
+        // One that finds the database locked has raised nothing.
+        let mut case = Case::new(0);
+        case.ended.beside.harmful = Some("`maand deploy` (process 7) ran".into());
+        assert!(
+            case.error().starts_with("`maand deploy` (process 7) ran: wait for its end"),
+            "{}",
+            case.error()
+        );
+        let api = BTreeSet::from([JobName::parse("api").unwrap()]);
+        case.missing.insert(host("h2"), api.clone());
+        let repair = "`maand deploy --sync-only --force --jobs api`";
+        assert!(case.error().contains(&format!("gone on h2: {repair}")), "{}", case.error());
+        // Nothing has shown it but what is not there.
+        case.ended.beside.harmful = None;
+        assert!(case.outcome().is_ok(), "it has its own files");
+        case.missing.insert(host("h1"), api);
+        assert!(case.error().contains(&format!("api that were deployed are not there: {repair}")));
+    }
+
+    #[test]
+    fn a_deploy_that_only_disables_has_done_its_part_when_it_came_to_its_end() {
+        let mut case = Case::new(1);
+        for job in ["api", "db"] {
+            for snapshot in [&mut case.before, &mut case.after] {
+                row(snapshot, job, "h1").disabled = true;
+            }
+        }
+        assert!(case.error().contains("ended with 1"), "it may have died before or in the stops");
+        case.ended.jobs_failed = true;
+        let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!("{:?}", case.outcome()) };
+        assert_eq!(evidence, "2 stopped; the deploy failed for others");
+        case.ended.unrendered = true;
+        for snapshot in [&mut case.before, &mut case.after] {
+            row(snapshot, "db", "h2").disabled = true;
+        }
+        let WorkerOutcome::Ok { evidence } = case.outcome() else { panic!("{:?}", case.outcome()) };
+        assert_eq!(evidence, "2 stopped; the rest failed, as db is disabled on all workers");
     }
 
     #[test]

@@ -6,10 +6,14 @@
 //! data/maand.db before and after, worker.json over SSH --judge--------+--> outcome of each worker
 //! ```
 //!
+//! While a command runs, other ones and the staging folder are watched; after a deploy the files on the workers are
+//! verified.
+//!
 //! That program has no lock, contacts every worker in every command, and its exit code belongs to none of
 //! them; this room knows that and nothing of runs. It never writes to the program's database.
 
 mod database;
+mod deploy;
 mod engine;
 mod health;
 mod identity;
@@ -24,7 +28,11 @@ mod sync;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod watch;
 
 pub use database::{KNOWN_SCHEMA, SchemaVersion, read_version};
-pub use engine::External;
+pub use engine::{External, Say};
 pub use identity::{DEPTH, Program, refuse_nested};
+pub use others::at_work;
+pub use watch::{Beside, Watch};

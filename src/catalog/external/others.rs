@@ -1,33 +1,103 @@
 //! Commands of the upstream program that an operator has started directly, past our lock.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A process of this program at work in this folder or below it: `` `maand deploy` (process 7) ``. Those
-/// of other users can only be seen by root.
-pub(super) fn at_work(program: &Path, folder: &Path) -> Option<String> {
-    let ours = fs::metadata(program).ok().map(|meta| (meta.dev(), meta.ino()))?;
-    let folder = fs::canonicalize(folder).ok()?;
-    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let process = entry.path();
-        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
-        if number == std::process::id() || !fs::read_link(process.join("cwd")).ok()?.starts_with(&folder) {
-            return None;
+use super::identity::{NAME, has_mark};
+
+/// A command of `program` or another build of it that works in `folder` now, in words.
+pub fn at_work(program: &Path, folder: &Path) -> Option<String> {
+    Others::new(program, folder).at_work(None).map(|other| other.words)
+}
+
+/// A file, whatever its name is here or in another container.
+type FileId = (u64, u64);
+
+/// Parents that are followed: none is that deep.
+const DEEPEST: usize = 64;
+
+/// A command of the upstream program that was found at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Other {
+    /// For the operator: `` `maand deploy` (process 7) ``.
+    pub(super) words: String,
+    /// It stages files in `tmp/`, which it empties first, and last.
+    pub(super) deploys: bool,
+}
+
+/// Looks for them in one bucket.
+pub(super) struct Others {
+    program: Option<FileId>,
+    ourselves: Option<FileId>,
+    folder: Option<FileId>,
+    /// Files of the same name: whether they are the upstream program.
+    known: HashMap<FileId, bool>,
+}
+
+impl Others {
+    /// Of `program` and of other builds of it, in `folder`.
+    pub(super) fn new(program: &Path, folder: &Path) -> Self {
+        let id = |path: &Path| fs::metadata(path).ok().map(id);
+        Self {
+            program: id(program),
+            ourselves: id(Path::new("/proc/self/exe")),
+            folder: id(folder),
+            known: HashMap::new(),
         }
-        let line = fs::read(process.join("cmdline")).ok()?;
-        let args: Vec<String> = line
-            .split(|byte| *byte == 0)
-            .filter(|arg| !arg.is_empty())
-            .map(|arg| String::from_utf8_lossy(arg).into_owned())
-            .collect();
-        let same = |path: &Path| fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == ours);
-        let here = |arg: &String| same(Path::new(arg)) || same(&folder.join(arg));
-        // A script runs as `interpreter script args`.
-        let at = if same(&process.join("exe")) { 0 } else { args.iter().take(3).position(here)? };
-        let said = args.get(at + 1).filter(|word| is_command(word))?;
-        Some(format!("`maand {said}` (process {number})"))
-    })
+    }
+
+    /// One of them; not `own`, a process of ours, nor what that has started. Those of other users can only be
+    /// seen by root.
+    pub(super) fn at_work(&mut self, own: Option<u32>) -> Option<Other> {
+        let folder = self.folder?;
+        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+            let process = entry.path();
+            let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+            // The upstream program takes the folder in which it is started for the bucket.
+            if number == std::process::id() || id(fs::metadata(process.join("cwd")).ok()?) != folder {
+                return None;
+            }
+            let line = fs::read(process.join("cmdline")).ok()?;
+            let args: Vec<String> = line
+                .split(|byte| *byte == 0)
+                .filter(|arg| !arg.is_empty())
+                .map(|arg| String::from_utf8_lossy(arg).into_owned())
+                .collect();
+            let at = if self.is_upstream(&process) { 0 } else { self.script(&process, &args)? };
+            let said = args.get(at + 1).filter(|word| is_command(word))?;
+            if own.is_some_and(|own| descends(number, own)) {
+                return None;
+            }
+            let words = format!("`maand {said}` (process {number})");
+            Some(Other { words, deploys: said == "deploy" })
+        })
+    }
+
+    /// Whether the process is the program, or another one of its name that is not us.
+    fn is_upstream(&mut self, process: &Path) -> bool {
+        let exe = process.join("exe");
+        let Some(found) = fs::metadata(&exe).ok().map(id) else { return false };
+        if Some(found) == self.program || Some(found) == self.ourselves {
+            return Some(found) == self.program;
+        }
+        if fs::read_link(&exe).is_ok_and(|path| path.file_name().is_none_or(|name| name != NAME)) {
+            return false;
+        }
+        *self.known.entry(found).or_insert_with(|| !has_mark(&exe))
+    }
+
+    /// A script runs as `interpreter script args`: where the program is among the first arguments.
+    fn script(&self, process: &Path, args: &[String]) -> Option<usize> {
+        let cwd = process.join("cwd");
+        let same = |path: &Path| fs::metadata(path).is_ok_and(|meta| Some(id(meta)) == self.program);
+        args.iter().take(3).position(|arg| same(&cwd.join(arg)))
+    }
+}
+
+fn id(meta: Metadata) -> FileId {
+    (meta.dev(), meta.ino())
 }
 
 /// Commands that only print something disturb nothing.
@@ -35,39 +105,73 @@ fn is_command(word: &str) -> bool {
     !word.starts_with('-') && !matches!(word, "cat" | "logs" | "help" | "info" | "completion")
 }
 
+/// Whether a process is `ancestor`, or below it.
+fn descends(process: u32, ancestor: u32) -> bool {
+    std::iter::successors(Some(process), |number| parent(*number))
+        .take(DEEPEST)
+        .any(|number| number == ancestor)
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in brackets, may have anything in it.
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok().filter(|number| *number > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
     use super::*;
 
+    fn start(program: &Path, folder: &Path, word: &str) -> Child {
+        Command::new(program).arg(word).current_dir(folder).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn end(mut child: Child) {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    /// Between fork and exec it is still us.
+    #[track_caller]
+    fn wait_for(others: &mut Others, own: Option<u32>, expected: &str) -> Other {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            match others.at_work(own) {
+                Some(other) if other.words == expected => return other,
+                _ => assert!(Instant::now() < limit, "{expected} is not seen"),
+            }
+        }
+    }
+
     #[test]
     fn one_that_was_started_by_hand_is_seen_where_it_works() {
         let (bucket, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let program = elsewhere.path().join("maand");
+        let program = elsewhere.path().join("upstream");
         fs::write(&program, "#!/bin/sh\nread line\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let start = |folder: &Path, word: &str| {
-            let mut command = Command::new(&program);
-            command.arg(word).current_dir(folder).stdin(Stdio::piped()).spawn().unwrap()
-        };
-        assert_eq!(at_work(&program, bucket.path()), None);
-        let mut others = vec![start(elsewhere.path(), "deploy"), start(bucket.path(), "cat")];
-        let mut deploy = start(bucket.path(), "deploy");
-        let limit = Instant::now() + Duration::from_secs(60);
-        let expected = Some(format!("`maand deploy` (process {})", deploy.id()));
-        // Between fork and exec it is still us.
-        while at_work(&program, bucket.path()) != expected {
-            assert!(Instant::now() < limit, "not seen");
-        }
-        drop(deploy.stdin.take());
-        deploy.wait().unwrap();
-        assert_eq!(at_work(&program, bucket.path()), None, "neither `cat` nor another folder's count");
-        for other in &mut others {
-            drop(other.stdin.take());
-            other.wait().unwrap();
-        }
+        let mut others = Others::new(&program, bucket.path());
+        assert_eq!(others.at_work(None), None);
+        let harmless = [start(&program, elsewhere.path(), "deploy"), start(&program, bucket.path(), "cat")];
+        let deploy = start(&program, bucket.path(), "deploy");
+        let words = format!("`maand deploy` (process {})", deploy.id());
+        assert!(wait_for(&mut others, None, &words).deploys);
+        assert_eq!(others.at_work(Some(deploy.id())), None, "its own command is no other");
+        assert_eq!(others.at_work(Some(std::process::id())), None, "nor what that has started");
+        end(deploy);
+        assert_eq!(others.at_work(None), None, "neither `cat` nor another folder's count");
+        // Another build of it, which the operator has first on PATH.
+        let copy = elsewhere.path().join(NAME);
+        fs::copy("/bin/cat", &copy).unwrap();
+        fs::create_dir(bucket.path().join("jobs")).unwrap();
+        std::os::unix::fs::symlink("/dev/stdin", bucket.path().join("build")).unwrap();
+        let build = start(&copy, bucket.path(), "build");
+        let words = format!("`maand build` (process {})", build.id());
+        assert!(!wait_for(&mut others, None, &words).deploys);
+        end(build);
+        harmless.into_iter().for_each(end);
     }
 }

@@ -5,7 +5,7 @@
 //! (and is not ended by a closed pipe) when this program is killed. The lock file is its descriptor 3
 //! and that of all that it starts: whatever happens to us, the lock lives as long as the command.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::identity::{DEPTH, Program};
+use super::watch::{Beside, Watch};
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::{BrokenCatalog, Call, CatalogError};
@@ -56,9 +57,24 @@ pub(super) struct Ended {
     pub(super) how: How,
     /// The last lines of both streams.
     pub(super) tail: VecDeque<String>,
+    /// The last lines of each worker, without rsync's and python's, of both streams.
+    pub(super) of_workers: BTreeMap<Host, VecDeque<String>>,
+    /// The last lines that are of no worker.
+    pub(super) own_words: VecDeque<String>,
     /// The first part of standard output.
     pub(super) stdout: String,
+    /// It said that jobs have failed: a deploy does so when it has come to its end and committed.
+    pub(super) jobs_failed: bool,
+    /// A template could not be rendered, as a value that it names is not there.
+    pub(super) unrendered: bool,
+    /// What else was at work meanwhile.
+    pub(super) beside: Beside,
 }
+
+/// What the program prints on a line of its own before it lists the jobs that have failed.
+const JOBS_FAILED: &str = "deploy failed:";
+/// In what it prints of a template that needs a value that is not there.
+const NO_VALUE: &str = "error calling get: key not found";
 
 impl Ended {
     pub(super) fn succeeded(&self) -> bool {
@@ -88,6 +104,14 @@ impl Ended {
         }
     }
 
+    /// The last lines about one worker, for a report: what its jobs have said, else the program itself.
+    pub(super) fn output_of(&self, host: &Host) -> Option<String> {
+        let own = self.of_workers.get(host);
+        let lines = [own, Some(&self.own_words), Some(&self.tail)].into_iter().flatten();
+        let lines = lines.into_iter().find(|lines| !lines.is_empty())?;
+        Some(lines.iter().cloned().collect::<Vec<_>>().join("\n"))
+    }
+
     /// The last lines, for a report.
     pub(super) fn output(&self) -> Option<String> {
         (!self.tail.is_empty()).then(|| self.tail.iter().cloned().collect::<Vec<_>>().join("\n"))
@@ -108,6 +132,8 @@ pub(super) fn run(
     hosts: &dyn Fn(&Host) -> bool,
     call: &Call,
 ) -> Result<Ended, CatalogError> {
+    let deploys = args.first().is_some_and(|word| word == "deploy");
+    let mut watch = Watch::begin(&program.path, folder, u8::from(deploys));
     if call.cancel.is_cancelled() || Instant::now() >= call.until {
         return Err(CatalogError::Cancelled("not begun: cancelled or out of time".to_owned()));
     }
@@ -129,19 +155,17 @@ pub(super) fn run(
         .process_group(0)
         .spawn()
         .map_err(broken)?;
-    let show = |tail: &mut VecDeque<String>, line: &str| {
+    let mut heard = Heard::default();
+    let mut show = |line: &str| {
         let (host, text) = split(line, hosts);
         (call.output)(host.as_ref(), text);
-        tail.push_back(line.to_owned());
-        while tail.len() > TAIL_LINES || tail.iter().map(String::len).sum::<usize>() > TAIL_BYTES {
-            tail.pop_front();
-        }
+        heard.take(line, host, text);
     };
-    let mut tail = VecDeque::new();
     let mut given_up = None;
     while !process_group::has_ended(&child) {
+        watch.look(child.id());
         for stream in &mut streams {
-            stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
+            stream.take(&mut show).map_err(broken)?;
         }
         let flood = streams.iter().any(|stream| stream.read > MOST_OUTPUT);
         given_up = match () {
@@ -155,18 +179,76 @@ pub(super) fn run(
         }
         std::thread::sleep(TICK);
     }
+    let beside = watch.end(child.id());
     // Also after its own end: what it left behind in its group must not overlap the next command.
     let status = process_group::end(&mut child, GRACE).map_err(broken)?;
     for stream in &mut streams {
-        stream.take(&mut |line| show(&mut tail, line)).map_err(broken)?;
-        stream.finish(&mut |line| show(&mut tail, line));
+        stream.take(&mut show).map_err(broken)?;
+        stream.finish(&mut show);
     }
     let how = given_up.unwrap_or_else(|| match (status.code(), status.signal()) {
         (Some(code), _) => How::Exit(code),
         (None, signal) => How::Signal(signal.unwrap_or(0)),
     });
     let stdout = String::from_utf8_lossy(&streams[0].kept).into_owned();
-    Ok(Ended { how, tail, stdout })
+    let Heard { tail, of_workers, own_words, jobs_failed, unrendered, .. } = heard;
+    Ok(Ended { how, tail, of_workers, own_words, stdout, jobs_failed, unrendered, beside })
+}
+
+/// What was printed, as far as it is kept.
+#[derive(Default)]
+struct Heard {
+    tail: VecDeque<String>,
+    of_workers: BTreeMap<Host, VecDeque<String>>,
+    own_words: VecDeque<String>,
+    /// Workers whose python is telling where it was when make failed, which make has said better.
+    traces: BTreeSet<Host>,
+    jobs_failed: bool,
+    unrendered: bool,
+}
+
+impl Heard {
+    fn take(&mut self, line: &str, host: Option<Host>, text: &str) {
+        keep(&mut self.tail, line);
+        let Some(host) = host else {
+            self.jobs_failed |= line.ends_with(JOBS_FAILED);
+            self.unrendered |= line.contains(NO_VALUE);
+            keep(&mut self.own_words, line);
+            return;
+        };
+        if text.starts_with("Traceback (most recent call last)") {
+            self.traces.insert(host);
+        } else if self.traces.contains(&host) && !text.starts_with(' ') {
+            // Its last line, which says how make ended.
+            self.traces.remove(&host);
+        } else if !self.traces.contains(&host) && !of_rsync(text) {
+            keep(self.of_workers.entry(host).or_default(), text);
+        }
+    }
+}
+
+fn keep(tail: &mut VecDeque<String>, line: &str) {
+    tail.push_back(line.to_owned());
+    while tail.len() > TAIL_LINES || tail.iter().map(String::len).sum::<usize>() > TAIL_BYTES {
+        tail.pop_front();
+    }
+}
+
+/// What `rsync --verbose` prints where nothing is wrong, but for the names of files.
+fn of_rsync(text: &str) -> bool {
+    let begins =
+        ["building file list", "sending incremental file list", "created directory ", "total size is "];
+    let text = text.trim();
+    text.is_empty()
+        || begins.iter().any(|begin| text.starts_with(begin))
+        || (text.starts_with("sent ") && text.ends_with(" bytes/sec"))
+        || text.starts_with("deleting jobs/")
+        || text.starts_with("cannot delete non-empty directory: jobs/")
+        || (text.starts_with("jobs/") && !text.contains(' '))
+        || matches!(
+            text,
+            "worker.json" | "jobs.json" | "./" | "bin/" | "bin/runner.py" | "bin/worker.py" | "jobs/"
+        )
 }
 
 impl Program {

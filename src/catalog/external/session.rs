@@ -2,13 +2,14 @@
 //! each other's work. So there is one at a time, of this process and of all others that ask.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::database::Snapshot;
 use super::engine::External;
-use super::others;
+use super::others::Others;
 use super::process::{self, Ended};
+use super::watch::Beside;
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::locking::{self, WAIT};
@@ -31,7 +32,24 @@ pub(super) struct UpstreamSession<'e> {
     call: &'e Call,
     left: MutexGuard<'e, LastSeen>,
     /// Until it is given back.
-    lock: Option<Guard>,
+    lock: Option<Held>,
+}
+
+/// The catalog's lock.
+enum Held {
+    /// For this session.
+    Own(Guard),
+    /// By an operation of which this session is a part.
+    Lent(Arc<Guard>),
+}
+
+impl Held {
+    fn guard(&self) -> &Guard {
+        match self {
+            Self::Own(guard) => guard,
+            Self::Lent(guard) => guard,
+        }
+    }
 }
 
 impl<'e> UpstreamSession<'e> {
@@ -40,7 +58,10 @@ impl<'e> UpstreamSession<'e> {
         // A step of a run waits as long as it may, since what it waits for is bounded itself.
         let until = if call.fence.is_some() { call.until } else { call.until.min(Instant::now() + WAIT) };
         let left = own_turn(&engine.left, until, call)?;
-        let lock = locking::take_until(&engine.bucket, what, call, until)?;
+        let lock = match &engine.lent {
+            Some(guard) => Held::Lent(Arc::clone(guard)),
+            None => Held::Own(locking::take_until(&engine.bucket, what, call, until)?),
+        };
         let mut session = Self { engine, call, left, lock: Some(lock) };
         session.wait_for_others()?;
         Ok(session)
@@ -49,7 +70,9 @@ impl<'e> UpstreamSession<'e> {
     /// An operator may have typed the program's own name: its command knows no lock, so it is waited for.
     fn wait_for_others(&mut self) -> Result<(), CatalogError> {
         let mut said = false;
-        while let Some(other) = others::at_work(&self.engine.program.path, &self.engine.bucket.paths().root) {
+        let mut others = Others::new(&self.engine.program.path, self.folder());
+        while let Some(other) = others.at_work(None) {
+            let other = other.words;
             if !said {
                 said = true;
                 self.note(format!("{other} was started by hand; waiting for its end"));
@@ -119,7 +142,13 @@ impl<'e> UpstreamSession<'e> {
             return Err(BrokenCatalog::LockGivenBack.into());
         };
         let known = |host: &Host| hosts.contains(host);
-        process::run(&self.engine.program, self.folder(), &args, lock, &known, self.call)
+        let ended =
+            process::run(&self.engine.program, self.folder(), &args, lock.guard(), &known, self.call)?;
+        let Beside { harmful, other } = &ended.beside;
+        if let Some(words) = harmful.as_ref().or(other.as_ref()) {
+            self.engine.note(None, &format!("`maand {}`: {words}", args.join(" ")), self.call);
+        }
+        Ok(ended)
     }
 
     fn folder(&self) -> &'e std::path::Path {
@@ -127,7 +156,7 @@ impl<'e> UpstreamSession<'e> {
     }
 
     fn note(&mut self, words: String) {
-        (self.call.output)(None, &format!("note: {words}"));
+        self.engine.note(None, &words, self.call);
         self.left.external_changes.push(words);
     }
 
@@ -141,7 +170,7 @@ impl Drop for UpstreamSession<'_> {
     fn drop(&mut self) {
         // The commands have ended; something that a job's hook left running must not keep the lock. A
         // panic may have come between: then only the end of all that runs frees it.
-        if let Some(lock) = self.lock.take().filter(|_| !std::thread::panicking()) {
+        if let Some(Held::Own(lock)) = self.lock.take().filter(|_| !std::thread::panicking()) {
             lock.release();
         }
     }

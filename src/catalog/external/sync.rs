@@ -131,7 +131,8 @@ fn compare(text: &str, snapshot: &Snapshot, id: &str) -> WorkerSync {
 }
 
 /// Jobs of which nothing is pending by the database, so that one of them may be able to carry the number
-/// to the workers: whatever is pending would be promoted without being started.
+/// to the workers: whatever is pending would be promoted without being started. Where there are some without
+/// hooks, only those: what a job runs before it is deployed is run for this, too.
 pub(super) fn candidates(snapshot: &Snapshot) -> Vec<JobName> {
     let mut jobs: BTreeMap<&JobName, (bool, bool)> = BTreeMap::new();
     for ((job, _), row) in &snapshot.rows {
@@ -146,7 +147,11 @@ pub(super) fn candidates(snapshot: &Snapshot) -> Vec<JobName> {
         .map(|(job, (_, enabled))| (!enabled, job))
         .collect();
     names.sort();
-    names.into_iter().filter(|(disabled, _)| !disabled).map(|(_, job)| job.clone()).collect()
+    let names: Vec<JobName> =
+        names.into_iter().filter(|(disabled, _)| !disabled).map(|(_, job)| job.clone()).collect();
+    let (hooked, quiet): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|job| snapshot.hooked.contains(job.as_str()));
+    if quiet.is_empty() { hooked } else { quiet }
 }
 
 /// Which of `jobs` a dry run says nothing is to do for: `job "x": skip`, or lines below `deploy required`

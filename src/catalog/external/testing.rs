@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::database::{Row, Snapshot};
 use super::process::{Ended, How};
+use super::watch::Beside;
 use super::{External, Program};
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::Call;
@@ -45,7 +46,16 @@ pub(super) fn row<'s>(snapshot: &'s mut Snapshot, job: &str, on: &str) -> &'s mu
 }
 
 pub(super) fn ended(how: How, last: &str) -> Ended {
-    Ended { how, tail: VecDeque::from([last.to_owned()]), stdout: String::new() }
+    Ended {
+        how,
+        tail: VecDeque::from([last.to_owned()]),
+        of_workers: BTreeMap::new(),
+        own_words: VecDeque::new(),
+        stdout: String::new(),
+        jobs_failed: false,
+        unrendered: false,
+        beside: Beside::default(),
+    }
 }
 
 /// Writes a database as the upstream program has it; `view`: with `cat_deployments`.

@@ -99,6 +99,72 @@ fn a_deploy_that_failed_because_a_worker_is_down_is_repeated_when_it_is_back() {
 }
 
 #[test]
+fn a_worker_that_keeps_a_deploy_waiting_is_named_at_once_and_blamed() {
+    let now = snapshot(7, &["api"], &["h1", "h2"]);
+    let made = Made::new(
+        "while [ ! -e go ]; do sleep 0.02; done; cp 8 data/maand.db; echo 'h1 | is innocent'; exit 1",
+        &now,
+    );
+    made.prepare("8", &snapshot(8, &["api"], &["h1", "h2"]));
+    made.workers.json.lock().unwrap().remove(&host("h2"));
+    let report = std::thread::scope(|scope| {
+        let deploy = scope.spawn(|| made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap());
+        let named =
+            |lines: &[String]| lines.iter().any(|line| line.starts_with("<h2> note: it does not answer"));
+        while !named(&made.lines.lock().unwrap()) {
+            assert!(!deploy.is_finished());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // It is back before the deploy ends, which has failed because of it all the same.
+        made.workers.agree(&snapshot(8, &["api"], &["h1", "h2"]));
+        fs::write(made.folder.path().join("go"), "").unwrap();
+        deploy.join().unwrap()
+    });
+    assert!(error(&report, "h1").contains("fails it for every worker: h2 (connection to h2:22 refused)"));
+    // One that does not end at all is no fault of whose turn it is.
+    let made = Made::new("sleep 1000", &now);
+    made.workers.json.lock().unwrap().remove(&host("h2"));
+    let report = made.engine.deploy(&asked(&["h1"]), &made.call(Duration::from_millis(500))).unwrap();
+    let WorkerOutcome::Unknown { why } = &report.workers[&host("h1")] else { panic!("{report:?}") };
+    assert!(why.contains("did not end in time") && why.contains("h2 (connection to h2:22 refused)"), "{why}");
+}
+
+#[test]
+fn the_excerpt_of_a_worker_is_what_its_own_job_has_said() {
+    let now = snapshot(7, &["api", "db"], &["h1", "h2"]);
+    let mut changed = now.clone();
+    changed.update_seq = 8;
+    row(&mut changed, "api", "h1").current_hash = Some("new".into());
+    // As a real build of it prints: the failed job first, and then another one's rsync.
+    let script = r#"cp 8 data/maand.db; cat <<'END' >&2; exit 1
+api@h1 | building file list ... done
+api@h1 | worker.json
+api@h1 | jobs/api/Makefile
+api@h1 | sent 1,007 bytes  received 53 bytes  2,120.00 bytes/sec
+api@h1 ! the port is taken
+api@h1 ! make: *** [Makefile:7: restart] Error 7
+api@h1 ! Traceback (most recent call last):
+api@h1 !   File "/opt/worker/b/bin/runner.py", line 73, in <module>
+api@h1 !     main()
+api@h1 ! subprocess.CalledProcessError: Command '['make', '-s']' returned non-zero exit status 2.
+api@h1 | trying
+db@h1 | building file list ... done
+db@h1 | 
+db@h1 | total size is 5,943  speedup is 9.57
+db@h2 | building file list ... done
+deploy failed:
+job api: restart updated allocations: worker h1: command execution failed (exit 1)
+END"#;
+    let made = Made::new(script, &now);
+    made.prepare("8", &changed);
+    let report = made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap();
+    let WorkerOutcome::Failed { error, output } = &report.workers[&host("h1")] else { panic!("{report:?}") };
+    assert!(error.starts_with("not deployed: api: ") && error.ends_with("failed (exit 1)"), "{error}");
+    let expected = "the port is taken\nmake: *** [Makefile:7: restart] Error 7\ntrying";
+    assert_eq!(output.as_deref(), Some(expected));
+}
+
+#[test]
 fn a_worker_that_stays_down_is_named_when_time_is_up() {
     let made = Made::new("cp 8 data/maand.db; exit 1", &snapshot(7, &["api"], &["h1", "h2"]));
     made.prepare("8", &snapshot(8, &["api"], &["h1", "h2"]));

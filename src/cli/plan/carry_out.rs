@@ -6,10 +6,11 @@ use std::io::{IsTerminal, stdin, stdout};
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
+use crate::bucket::Bucket;
 use crate::engine::{RunEnd, RunStatus};
 use crate::plan::Problem;
-use crate::report::{JsonLines, Plain, Reporter, Terminal};
-use crate::run::{Left, Run, RunOptions, RunResult, Site};
+use crate::report::{Hint, JsonLines, Plain, Reporter, Terminal};
+use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site};
 
 /// The bucket of `-C`, or the nearest one.
 pub(super) fn site(context: &Context) -> Result<Site, CliError> {
@@ -52,10 +53,16 @@ pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
     if context.json {
         Box::new(JsonLines::new(stdout()))
     } else if is_live(context) {
-        Box::new(Terminal::stdout(context.colors).with_hints(hint))
+        Box::new(Terminal::stdout(context.colors).with_hints(hints(context)))
     } else {
-        Box::new(Plain::new(stdout(), context.quiet).with_hints(hint))
+        Box::new(Plain::new(stdout(), context.quiet).with_hints(hints(context)))
     }
+}
+
+/// How suggestions are said for the bucket of `-C`, or the nearest one.
+pub(super) fn hints(context: &Context) -> Hint {
+    let bucket = Bucket::find_if_any(context.bucket.as_deref()).ok().flatten();
+    hint(bucket.map_or(Engine::Builtin, |bucket| context.engine_for(&bucket)))
 }
 
 /// Standard output is a terminal that can show more than lines.

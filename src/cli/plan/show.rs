@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
 use crate::bucket::{Bucket, Fleet};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
-use crate::run::differences;
 
 mod commands;
 mod describe;
@@ -55,8 +55,8 @@ pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
     let plan = Plan { warnings: Problems::new(), ..plan.clone() };
     match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {
         Ok(graph) => {
-            let differences = differences(&graph, &bucket, context.engine_for(&bucket));
-            with(with(with(warnings, policy::feasibility(&graph)), differences), graph.warnings)
+            let problems = connector(context).problems(&graph, &bucket);
+            with(with(with(warnings, policy::feasibility(&graph)), problems), graph.warnings)
         }
         Err(problems) => with(warnings, problems),
     }
@@ -92,7 +92,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     graph.warnings = with(warnings, graph.warnings);
     let mut feasibility = policy::feasibility(&graph);
     if let Some(bucket) = &bucket {
-        feasibility.extend(differences(&graph, bucket, context.engine_for(bucket)));
+        feasibility.extend(connector(context).problems(&graph, bucket));
     }
     let forecast = Forecast::of(&graph);
     let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast };

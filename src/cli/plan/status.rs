@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::super::hint::hint;
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::reporter;
+use super::carry_out::{hints, reporter};
 use crate::bucket::Bucket;
 use crate::report::status_text;
 use crate::run::RunReader;
@@ -38,7 +37,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     if context.json {
         out::print_json("the view", &view)?;
     } else {
-        out::print(&status_text(now(), &view, Some(hint)))?;
+        out::print(&status_text(now(), &view, Some(hints(context))))?;
     }
     Ok(Exit::Done)
 }

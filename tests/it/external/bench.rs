@@ -48,6 +48,9 @@ impl External {
         }
         // Upstream keeps the bucket's id in its database only.
         bench.lay_out("");
+        // As upstream's `init` makes it.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(bench.path("secrets"), mode).unwrap();
         bench.write("stand-in/bucket_id", BUCKET_ID);
         bench.write("stand-in/port", &bench.fleet.upstream_port().to_string());
         bench.job("web", "1.0.0", web_manifest());
@@ -119,6 +122,34 @@ impl External {
     /// What found another command running when it began.
     pub(crate) fn overlaps(&self) -> Vec<Value> {
         self.log().into_iter().filter(|line| line["event"] == "beside").collect()
+    }
+
+    /// How often the hooks of a job have run.
+    pub(crate) fn hooks(&self) -> usize {
+        self.log().iter().filter(|line| line["event"] == "hook").count()
+    }
+
+    /// Gives `web` a hook that runs before a deploy.
+    pub(crate) fn hooked(&self) {
+        let mut manifest = web_manifest();
+        manifest["commands"]["command_seed"]["executed_on"] = serde_json::json!(["pre_deploy"]);
+        self.job("web", "1.0.0", manifest);
+        self.write("workspace/jobs/web/Makefile", MAKEFILE);
+    }
+
+    /// A job `solo` on this worker only, with a template of its port.
+    pub(crate) fn solo(&self, i: usize, template: &str) {
+        let host = |at: usize| serde_json::json!({"host": self.host(at), "labels": if at == i { vec!["app", "solo"] } else { vec!["app"] }});
+        let workers: Vec<Value> = (0..self.fleet.len()).map(host).collect();
+        self.write("workspace/workers.json", &Value::from(workers).to_string());
+        self.job(
+            "solo",
+            "1.0.0",
+            serde_json::json!({"selectors": ["solo"], "resources": {"ports": {"solo_port": 4711}}}),
+        );
+        self.write("workspace/jobs/solo/Makefile", &MAKEFILE.replace("web.up", "solo.up"));
+        let text = "port={{ get \"maand/bucket\" \"solo_port\" }}\n";
+        self.write(&format!("workspace/jobs/solo/{template}"), text);
     }
 
     /// No two commands of upstream's ever ran at once in this bucket.

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::bench::External;
 use crate::run_faults::{end, plan_with, worker};
 use crate::support::wait_until;
@@ -85,11 +87,17 @@ fn a_worker_unplugged_in_the_middle_holds_up_deploys_until_it_is_back() {
     wait_until("a deploy has failed", || {
         bench.ran().iter().any(|ran| ran.command == "deploy" && ran.code == Some(1))
     });
+    wait_until("it is said who is waited for", || {
+        let logs = bench.maand(&["plan", "logs"]);
+        String::from_utf8_lossy(&logs.stdout).contains("note: waiting for")
+    });
     // ... and is tried again once it is back. The job there is one that comes up with its host.
     bench.fleet.plug(2);
     bench.fleet.sh_ok(2, "touch /run/web.up");
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let why = format!("waiting for {}: the upstream program deploys to no worker", bench.host(2));
+    assert!(stderr.contains(&why), "said at once, and not only in the log: {stderr}");
     assert_eq!(bench.boots(), [boots[0] + 1, boots[1] + 1, boots[2] + 2]);
     assert!((0..3).all(|i| bench.is_up(i)) && bench.disabled().is_empty(), "{stdout}{stderr}");
     bench.assert_no_overlap();
@@ -140,6 +148,80 @@ steps:
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(format!("{stdout}{stderr}").contains("another process deployed"), "{stdout}{stderr}");
     assert!((0..2).all(|i| bench.is_up(i)));
+    bench.assert_no_overlap();
+}
+
+#[test]
+fn a_deploy_by_hand_during_ours_takes_its_files_away_and_is_no_success() {
+    let Some(bench) = External::new(2) else { return };
+    for second in [&["deploy"][..], &["deploy", "--dry-run"], &["build"]] {
+        // Rolled out by the first deploy, which drains the other worker.
+        bench.write("workspace/jobs/web/version", &second.join(" "));
+        let plan = bench
+            .own_plan("version: 1\nname: own\nsteps:\n  - disable\n  - deploy\n  - enable\n  - deploy\n");
+        let before = bench.reached("rolled-out");
+        bench.hold("rolled-out");
+        let ours = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+        bench.wait_for_phase("rolled-out", before);
+        bench.upstream_ends(1, second);
+        bench.release("rolled-out");
+        let (code, stdout, stderr) = end(ours);
+        assert!(!bench.on_worker(1, "jobs/web/Makefile").exists());
+        assert_eq!(code, Some(1), "{second:?}: {stdout}{stderr}");
+        let repair = "maand deploy --sync-only --force --jobs web";
+        assert!(stdout.contains(repair), "{second:?}: {stdout}{stderr}");
+        bench.expect(0, &repair.split(' ').skip(1).collect::<Vec<_>>());
+        bench.expect(0, &["plan", "retry", "--worker", &bench.host(0)]);
+        let (stdout, stderr) = bench.expect(0, &["plan", "resume"]);
+        for i in 0..2 {
+            assert!(bench.is_up(i) && bench.on_worker(i, "jobs/web/Makefile").exists(), "{stdout}{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_with_the_only_allocation_of_a_job_is_rolled() {
+    let Some(bench) = External::new(2) else { return };
+    bench.solo(1, "solo.conf.tpl");
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    let plan = plan_with(&bench, 0, "20s", "60s");
+    let (stdout, stderr) = bench.expect(0, &["plan", "show", &plan]);
+    let said = format!("{stdout}{stderr}");
+    assert!(said.contains("maand::external::only_allocation"), "{said}");
+    assert!(said.contains(&format!("solo on {}", bench.host(1))), "{said}");
+    let boots = bench.boots();
+    let (stdout, stderr) = bench.expect(0, &["plan", "apply", &plan, "--yes"]);
+    bench.assert_rebooted_once(&boots, "the only allocation");
+    // The second stop is of the deploy that brings the first worker back.
+    let done = bench.done(1, "solo");
+    assert_eq!((done.first().unwrap().as_str(), done.last().unwrap().as_str()), ("start", "start"));
+    assert_eq!(done.iter().filter(|what| *what != "stop").count(), 2, "{done:?} {stdout}{stderr}");
+    assert!((0..2).all(|i| bench.is_up(i)));
+    assert!(bench.fleet.sh_ok(1, "ls /run").contains("solo.up"));
+    bench.assert_no_overlap();
+}
+
+#[test]
+fn what_needs_a_job_that_is_disabled_everywhere_is_started_and_deployed_when_that_is_back() {
+    let Some(bench) = External::new(2) else { return };
+    // `web` cannot be rendered while `solo`, which only the other worker has, is disabled.
+    bench.solo(1, "unused");
+    let text = "peer={{ get \"maand/bucket\" \"solo_port\" }}\n";
+    bench.write("workspace/jobs/web/peer.tpl", text);
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    bench.write("workspace/disabled.json", &json!({"workers": [bench.host(0), bench.host(1)]}).to_string());
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ends(1, &["deploy"]);
+    bench.write("workspace/disabled.json", &json!({"workers": [bench.host(1)]}).to_string());
+    let plan = bench.own_plan("version: 1\nname: own\nsteps:\n  - deploy: {}\n    timeout: 60s\n");
+    let ours = bench.spawn(&["plan", "apply", &plan, "--workers", &bench.host(0), "--yes"]);
+    wait_until("web is started", || bench.is_up(0));
+    bench.write("workspace/disabled.json", "{}");
+    let (code, stdout, stderr) = end(ours);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(std::fs::read_to_string(bench.on_worker(0, "jobs/web/peer")).unwrap(), "peer=4711\n");
     bench.assert_no_overlap();
 }
 

@@ -124,6 +124,51 @@ fn a_newer_schema_and_a_broken_database_are_refused_in_words() {
 }
 
 #[test]
+fn what_apply_refuses_of_secrets_is_said_by_all_that_look() {
+    let dir = bucket();
+    let bin = program().display().to_string();
+    let plan = dir.path().join("plan.yaml").display().to_string();
+    let looks = [&["plan", "validate", &plan][..], &["plan", "show", &plan], &["info"]];
+    let apply = ["plan", "apply", &plan, "--yes"];
+    let code = "maand::bucket::secrets_readable";
+    // What of it is said, and whether it is refused: OpenSSH's client minds the key, not the folder.
+    for (folder, key, said, refused) in [
+        (0o700, 0o600, false, false),
+        (0o755, 0o600, true, false),
+        (0o755, 0o644, true, true),
+        (0o777, 0o600, true, true),
+    ] {
+        for (path, mode) in [("secrets/worker.key", key), ("secrets", folder)] {
+            fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        for arguments in looks.iter().chain([&&apply[..]]) {
+            let arguments = [&["--maand-bin", &bin][..], arguments].concat();
+            let (exit, text) = maand(dir.path(), None, &arguments);
+            // Nothing answers at the worker's address, so that `apply` says its warnings only when it is refused.
+            let applies = arguments.contains(&"apply");
+            assert_eq!(
+                text.contains(code),
+                if applies { refused } else { said },
+                "{folder:o} {key:o} {arguments:?} {text}"
+            );
+            if applies {
+                assert_eq!(exit == Some(3), refused, "{folder:o} {key:o} {text}");
+            } else if arguments.contains(&"info") || !refused {
+                assert_eq!(exit, Some(0), "{text}");
+            } else {
+                assert_eq!(exit, Some(3), "{arguments:?} {text}");
+            }
+        }
+    }
+    // Without the program, too.
+    let empty = tempfile::tempdir().unwrap();
+    for arguments in &looks[..2] {
+        let (exit, text) = maand(dir.path(), Some(empty.path()), arguments);
+        assert!(text.contains("maand::external::no_program"), "{exit:?} {text}");
+    }
+}
+
+#[test]
 fn the_builtin_engine_is_refused_on_such_a_bucket() {
     let dir = bucket();
     for arguments in [&["build"][..], &["deploy"]] {

@@ -9,27 +9,39 @@ use super::bench::External;
 use crate::run_faults::end;
 
 #[test]
-fn two_commands_at_once_are_noticed_and_the_files_of_jobs_are_lost() {
+fn of_two_commands_at_once_one_dies_and_the_other_loses_the_files_of_its_jobs() {
     let Some(bench) = External::new(2) else { return };
     bench.assert_no_overlap();
-    bench.write("workspace/jobs/web/version", "2");
-    bench.upstream_ok(&["build"]);
-    bench.hold("rolled-out");
-    let first = bench.upstream_spawn(&["deploy"]);
-    bench.wait_for_phase("rolled-out", 1);
-    assert!(bench.on_worker(0, "jobs/web/Makefile").exists());
-    let (stdout, _) = bench.upstream_ok(&["deploy", "--dry-run"]);
-    assert!(stdout.contains("deployment required"), "nothing of the first can be seen yet: {stdout}");
-    bench.release("rolled-out");
-    let (code, _, stderr) = end(first);
-    assert_eq!(code, Some(0), "{stderr}");
-    for i in 0..2 {
-        assert!(!bench.on_worker(i, "jobs/web/Makefile").exists());
-        assert!(bench.on_worker(i, "jobs/web/data/log").exists());
+    for (done, second) in [&["deploy"][..], &["deploy", "--dry-run"], &["build"]].into_iter().enumerate() {
+        bench.write("workspace/jobs/web/version", &done.to_string());
+        bench.upstream_ok(&["build"]);
+        let (seq, before) = (bench.database_seq(), bench.reached("rolled-out"));
+        bench.hold("rolled-out");
+        let first = bench.upstream_spawn(&["deploy"]);
+        bench.wait_for_phase("rolled-out", before);
+        assert!(bench.on_worker(0, "jobs/web/Makefile").exists());
+        let (_, stderr) = bench.upstream_ends(1, second);
+        assert!(stderr.contains("database is locked"), "{stderr}");
+        assert!(!bench.path("tmp").exists(), "{second:?}");
+        bench.release("rolled-out");
+        let (code, _, stderr) = end(first);
+        assert_eq!(code, Some(0), "{stderr}");
+        for i in 0..2 {
+            assert!(!bench.on_worker(i, "jobs/web/Makefile").exists(), "{second:?}");
+            assert!(bench.on_worker(i, "jobs/web/data/log").exists());
+        }
+        assert_eq!(bench.database_seq(), seq + 1, "only one of them is counted");
+        let overlaps = bench.overlaps();
+        assert_eq!(overlaps.len(), done + 1, "{overlaps:?}");
+        assert_eq!(overlaps[done]["others"][0]["args"], json!(["deploy"]));
+        // Nothing is to do, as the database sees it; this brings them back, and restarts nothing.
+        bench.upstream_ok(&["deploy"]);
+        assert!(!bench.on_worker(0, "jobs/web/Makefile").exists());
+        let before = bench.done(0, "web");
+        bench.upstream_ok(&["deploy", "--sync-only", "--force", "--jobs", "web"]);
+        assert!((0..2).all(|i| bench.on_worker(i, "jobs/web/Makefile").exists()));
+        assert_eq!(bench.done(0, "web"), before);
     }
-    let overlaps = bench.overlaps();
-    assert_eq!(overlaps.len(), 1, "{overlaps:?}");
-    assert_eq!(overlaps[0]["others"][0]["args"], json!(["deploy"]));
     let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.assert_no_overlap()));
     assert!(failed.is_err(), "a run with an overlap must fail its test");
 }
@@ -131,6 +143,45 @@ fn nothing_starts_while_something_of_the_same_job_is_disabled() {
     bench.fleet.sh_ok(0, &runner);
     bench.upstream_ok(&["deploy"]);
     assert_eq!(bench.done(0, "web").iter().rev().take(2).collect::<Vec<_>>(), ["start", "start"]);
+}
+
+#[test]
+fn a_job_that_is_disabled_everywhere_is_stopped_and_cannot_be_rendered() {
+    let Some(bench) = External::new(2) else { return };
+    bench.solo(1, "solo.conf.tpl");
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    let rendered = fs::read_to_string(bench.on_worker(1, "jobs/solo/solo.conf")).unwrap();
+    assert_eq!(rendered, "port=4711\n");
+    bench.write("workspace/disabled.json", &json!({"workers": [bench.host(1)]}).to_string());
+    bench.upstream_ok(&["build"]);
+    // Every time again, and it is stopped every time.
+    for _ in 0..2 {
+        let (_, stderr) = bench.upstream_ends(1, &["deploy"]);
+        assert!(stderr.contains("deploy failed:\nexecute template solo.conf.tpl: "), "{stderr}");
+        assert!(stderr.contains("key not found or deleted"), "{stderr}");
+        assert_eq!(bench.done(1, "solo").last().unwrap(), "stop");
+    }
+    bench.write("workspace/disabled.json", "{}");
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    assert_eq!(bench.done(1, "solo"), ["start", "stop", "stop", "start"]);
+    bench.assert_no_overlap();
+}
+
+#[test]
+fn a_dry_run_runs_the_hooks_that_come_before_a_deploy() {
+    let Some(bench) = External::new(1) else { return };
+    bench.hooked();
+    bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    assert_eq!(bench.hooks(), 1);
+    bench.upstream_ok(&["deploy", "--dry-run"]);
+    assert_eq!(bench.hooks(), 2);
+    bench.upstream_ok(&["job", "status", "web"]);
+    bench.upstream_ok(&["job", "create", "new"]);
+    assert_eq!(bench.hooks(), 2);
+    bench.assert_no_overlap();
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! `build`: the workspace into the database. It contacts no worker, and deletes `tmp/` first.
+//! `build`: the workspace into the database. It contacts no worker, never raises `update_seq`, and deletes
+//! `tmp/` at its end, whether it went well or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -14,8 +15,16 @@ use super::{Bucket, Result, text};
 /// The whole command; an error changes nothing in the database.
 pub(crate) fn build(bucket: &Bucket) -> Result<()> {
     let mut connection = catalog::open(bucket)?;
-    clear(bucket)?;
+    let done = into_database(bucket, &mut connection);
+    // What keeps it from that is not told.
+    let _ = clear(bucket);
+    done
+}
+
+fn into_database(bucket: &Bucket, connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction().map_err(db)?;
+    // As in a deploy: what has read does not wait.
+    catalog::identity(&transaction)?;
     let labels = workers(&transaction, &read(&bucket.path("workspace/workers.json"))?)?;
     let jobs = jobs(bucket, &transaction)?;
     allocations(&transaction, &labels, &jobs)?;
@@ -29,6 +38,10 @@ pub(crate) fn build(bucket: &Bucket) -> Result<()> {
 /// Deletes `tmp/`, whether or not it is in use.
 pub(crate) fn clear(bucket: &Bucket) -> Result<()> {
     match fs::remove_dir_all(bucket.path("tmp")) {
+        // Another command has made something in it meanwhile.
+        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+            Err("unexpected error: unlinkat ./tmp: directory not empty".to_owned())
+        }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(text("tmp")(&error)),
         _ => Ok(()),
     }
@@ -79,7 +92,7 @@ fn workers(tx: &Transaction<'_>, all: &Value) -> Result<BTreeMap<String, BTreeSe
 
 /// The manifest of each job; its files go to the database.
 fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>> {
-    tx.execute_batch("DELETE FROM job; DELETE FROM job_files;").map_err(db)?;
+    tx.execute_batch("DELETE FROM job; DELETE FROM job_files; DELETE FROM job_commands;").map_err(db)?;
     let mut jobs = BTreeMap::new();
     let folder = bucket.path("workspace/jobs");
     let entries = fs::read_dir(&folder).map(|all| all.flatten().collect::<Vec<_>>()).unwrap_or_default();
@@ -89,6 +102,12 @@ fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>
         let version = manifest["version"].as_str().unwrap_or("0.0.0");
         tx.execute("INSERT INTO job VALUES (?, ?, ?)", params![name, version, manifest.to_string()])
             .map_err(db)?;
+        for (command, of) in manifest["commands"].as_object().into_iter().flatten() {
+            for event in strings(&of["executed_on"]) {
+                tx.execute("INSERT INTO job_commands VALUES (?, ?, ?)", params![name, command, event])
+                    .map_err(db)?;
+            }
+        }
         let mut files = Vec::new();
         walk(&entry.path(), "", &mut files)?;
         for (path, content) in files {

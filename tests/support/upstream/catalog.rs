@@ -1,6 +1,7 @@
 //! The database `data/maand.db`: its tables and views as they were seen, and queries on them.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
@@ -16,9 +17,10 @@ CREATE TABLE IF NOT EXISTS worker_labels (worker_id TEXT, label TEXT);
 CREATE TABLE IF NOT EXISTS allocations (alloc_id TEXT, worker_ip TEXT, job TEXT, disabled INT, removed INT,
   deployment_seq INT, new_version TEXT, PRIMARY KEY (worker_ip, job));
 CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, version TEXT, manifest TEXT);
+CREATE TABLE IF NOT EXISTS job_commands (job TEXT, name TEXT, executed_on TEXT);
 CREATE TABLE IF NOT EXISTS job_files (job TEXT, path TEXT, content BLOB);
 CREATE TABLE IF NOT EXISTS hash (namespace TEXT, key TEXT, current_hash TEXT, previous_hash TEXT,
-  current_version TEXT, PRIMARY KEY (namespace, key));
+  current_files TEXT, previous_files TEXT, current_version TEXT, PRIMARY KEY (namespace, key));
 CREATE TABLE IF NOT EXISTS schema_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
 INSERT OR IGNORE INTO schema_version VALUES (1, 1);
 CREATE VIEW IF NOT EXISTS cat_allocations AS
@@ -59,9 +61,13 @@ fn connect(path: &std::path::Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the database, with a bucket id from `stand-in/bucket_id` where a test wants a certain one.
+/// Makes the folders, all of them with mode 0755, and the database, with a bucket id from
+/// `stand-in/bucket_id` where a test wants a certain one.
 pub(crate) fn init(bucket: &Bucket) -> Result<()> {
-    std::fs::create_dir_all(bucket.path("data")).map_err(|error| text("data")(&error))?;
+    for name in ["data", "workspace/jobs", "logs", "tmp", "secrets"] {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(bucket.path(name));
+        made.map_err(|error| text(name)(&error))?;
+    }
     let connection = connect(&bucket.path("data/maand.db"))?;
     connection.execute_batch(SCHEMA).map_err(db)?;
     let there: i64 = connection.query_row("SELECT count(*) FROM bucket", [], |row| row.get(0)).map_err(db)?;

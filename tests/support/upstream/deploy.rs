@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::catalog::{self, Allocation, db};
 use super::remote::{self, Remote};
-use super::{Arguments, Bucket, Result, build, log, operate, text};
+use super::{Arguments, Bucket, Result, build, log, operate, template, text};
 
 struct Deploy<'d> {
     bucket: &'d Bucket,
@@ -32,51 +33,63 @@ pub(crate) fn deploy(bucket: &Bucket, arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments.jobs.iter().find(|job| !known.contains_key(*job)) {
         return Err(format!("jobs not in this bucket: [{unknown}]"));
     }
+    // Before anything that could show that another one is at work: whoever was staging there has lost it.
     build::clear(bucket)?;
+    let done = cleared(bucket, arguments, &mut connection);
+    let _ = build::clear(bucket);
+    done
+}
+
+fn cleared(bucket: &Bucket, arguments: &Arguments, connection: &mut Connection) -> Result<()> {
     let remote = Remote::new(bucket)?;
-    let workers = catalog::workers(&connection)?;
+    let workers = catalog::workers(connection)?;
     let hosts = workers.iter().map(|(host, _)| host.clone()).collect();
     if arguments.dry_run {
-        let (id, update_seq) = catalog::identity(&connection)?;
+        let (id, update_seq) = catalog::identity(connection)?;
         let deploy = Deploy { bucket, arguments, remote, id, update_seq, hosts };
-        let done = deploy.dry_run(&connection);
-        build::clear(bucket)?;
-        return done;
+        return deploy.dry_run(&connection.transaction().map_err(db)?);
     }
-    connection.execute("UPDATE bucket SET update_seq = update_seq + 1", []).map_err(db)?;
-    let (id, update_seq) = catalog::identity(&connection)?;
+    // It reads before it writes, so that it does not wait for another command's transaction: `locked`, at once.
+    let raising = connection.transaction().map_err(db)?;
+    let (id, update_seq) = catalog::identity(&raising)?;
+    let update_seq = update_seq + 1;
+    raising.execute("UPDATE bucket SET update_seq = ?", [update_seq]).map_err(db)?;
+    raising.commit().map_err(db)?;
     let deploy = Deploy { bucket, arguments, remote, id, update_seq, hosts };
     let transaction = connection.transaction().map_err(db)?;
     let done = deploy.roll_out(&transaction, &workers);
     // A job that failed does not take back the others; whatever ends the whole before its jobs does.
-    let done = match done {
+    match done {
         Ok(failures) => {
             bucket.log.phase("deployed")?;
             transaction.commit().map_err(db)?;
             if failures.is_empty() { Ok(()) } else { Err(format!("deploy failed:\n{}", failures.join("\n"))) }
         }
         Err(error) => Err(error),
-    };
-    build::clear(bucket)?;
-    done
+    }
 }
 
 impl Deploy<'_> {
     fn roll_out(&self, tx: &Connection, workers: &[(String, String)]) -> Result<Vec<String>> {
         let tools = "for tool in make bash tar python3; do command -v $tool >/dev/null || exit 9; done";
-        remote::each(&self.hosts, |host| self.remote.run(host, tools, &[]))?;
+        remote::each(&self.hosts, |host| self.remote.run(host, "", tools, &[]))?;
         self.bucket.log.phase("checked")?;
         self.stop(tx)?;
         self.bucket.log.phase("stopped")?;
         self.stage_workers(tx, workers)?;
         let mut failures = Vec::new();
         let mut deployed = Vec::new();
+        let mut to_do = Vec::new();
         for (job, manifest) in self.jobs(tx)? {
-            self.plan(tx, &job)?;
-            if !self.arguments.force && !self.has_something_to_do(tx, &job)? {
+            if let Err(error) = self.plan(tx, &job, &manifest) {
+                failures.push(error);
+            } else if self.arguments.force || self.has_something_to_do(tx, &job)? {
+                to_do.push((job, manifest));
+            } else {
                 log::err(&format!("deploy: skip job {job:?} (already promoted on all allocations)"));
-                continue;
             }
+        }
+        for (job, manifest) in to_do {
             match self.roll_out_job(tx, &job, &manifest) {
                 Ok(()) => deployed.push(job),
                 Err(error) => failures.push(format!("job {job}: {error}")),
@@ -85,6 +98,11 @@ impl Deploy<'_> {
         self.bucket.log.phase("rolled-out")?;
         for job in deployed {
             let hosts = self.hosts_of(tx, &job, Allocation::active)?;
+            // Makes their folders again where they are gone; the job's files are not looked for.
+            self.stage_workers(
+                tx,
+                &workers.iter().filter(|(host, _)| hosts.contains(host)).cloned().collect::<Vec<_>>(),
+            )?;
             remote::each(&hosts, |host| self.remote.sync(self.bucket, host, &self.id, Some(&job)))?;
         }
         Ok(failures)
@@ -114,16 +132,21 @@ impl Deploy<'_> {
             }
             let there = self.hosts.contains(&allocation.host);
             if there {
+                let what = if allocation.removed { "removed" } else { "disabled" };
+                log::err(&format!(
+                    "deploy: stop {what} allocation {} on {}",
+                    allocation.job, allocation.host
+                ));
                 let arguments = format!("stop --jobs {}", allocation.job);
                 self.remote
-                    .python(&allocation.host, &self.id, "runner", &arguments, "")
+                    .python(&allocation.host, &allocation.job, &self.id, "runner", &arguments, "")
                     .map_err(|error| format!("worker {} job {}: {error}", allocation.host, allocation.job))?;
             }
             jobs.insert(allocation.job.clone());
             if allocation.removed {
                 if there {
-                    // Nothing of it is staged yet: its files go.
-                    self.remote.sync(self.bucket, &allocation.host, &self.id, Some(&allocation.job))?;
+                    let gone = format!("rm -rf /opt/worker/{}/jobs/{}", self.id, allocation.job);
+                    self.remote.run(&allocation.host, &allocation.job, &gone, &[])?;
                 }
                 tx.execute("DELETE FROM hash WHERE key = ?", [&allocation.id]).map_err(db)?;
             }
@@ -168,18 +191,51 @@ impl Deploy<'_> {
         Ok(())
     }
 
-    /// Notes what the allocations of a job should have.
-    fn plan(&self, tx: &Connection, job: &str) -> Result<()> {
-        let hash = content_hash(tx, job)?;
+    /// Runs the hooks before a deploy, stages a job, and notes what its allocations should have: also those
+    /// that are disabled, whose files can differ from what they are when it is enabled.
+    fn plan(&self, tx: &Connection, job: &str, manifest: &Value) -> Result<()> {
+        for (command, of) in manifest["commands"].as_object().into_iter().flatten() {
+            if of["executed_on"].as_array().is_some_and(|on| on.contains(&"pre_deploy".into())) {
+                self.bucket.log.hook(job, command)?;
+            }
+        }
         for one in catalog::allocations(tx)?.iter().filter(|one| one.job == job && !one.removed) {
+            let files = self.stage_job(tx, job, &one.host)?;
+            let hash = Sha256::digest(files.to_string());
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
             tx.execute(
-                "INSERT INTO hash VALUES (?1 || '_allocation', ?2, ?3, NULL, '0.0.0')
-                 ON CONFLICT (namespace, key) DO UPDATE SET current_hash = ?3",
-                params![job, one.id, hash],
+                "INSERT INTO hash VALUES (?1 || '_allocation', ?2, ?3, NULL, ?4, NULL, '0.0.0')
+                 ON CONFLICT (namespace, key) DO UPDATE SET current_hash = ?3, current_files = ?4",
+                params![job, one.id, hash, files.to_string()],
             )
             .map_err(db)?;
         }
         Ok(())
+    }
+
+    /// Writes the files of a job for a worker, and answers with their MD5 sums.
+    fn stage_job(&self, tx: &Connection, job: &str, host: &str) -> Result<Value> {
+        let folder = self.bucket.path("tmp/workers").join(host).join("jobs").join(job);
+        let mut names = Vec::new();
+        for (path, content) in catalog::files(tx, job)? {
+            let (name, content) = match path.strip_suffix(".tpl") {
+                None => (path.as_str(), content),
+                Some(name) => {
+                    let rendered = template::render(tx, &path, &String::from_utf8_lossy(&content))?;
+                    (name, rendered.into_bytes())
+                }
+            };
+            write(&folder.join(name), &content)?;
+            names.push(name.to_owned());
+        }
+        let sums = Command::new("md5sum").args(&names).current_dir(&folder).output();
+        let sums = sums.map_err(|error| text("md5sum")(&error))?;
+        let sums = String::from_utf8_lossy(&sums.stdout).into_owned();
+        let sums = sums.lines().filter_map(|line| line.split_once("  "));
+        Ok(sums
+            .map(|(sum, name)| (name.to_owned(), Value::from(sum)))
+            .collect::<serde_json::Map<_, _>>()
+            .into())
     }
 
     fn has_something_to_do(&self, tx: &Connection, job: &str) -> Result<bool> {
@@ -190,10 +246,7 @@ impl Deploy<'_> {
     fn roll_out_job(&self, tx: &Connection, job: &str, manifest: &Value) -> Result<()> {
         let present = self.hosts_of(tx, job, |one| !one.removed)?;
         for host in &present {
-            let folder = self.bucket.path("tmp/workers").join(host).join("jobs").join(job);
-            for (path, content) in catalog::files(tx, job)? {
-                write(&folder.join(path), &content)?;
-            }
+            self.stage_job(tx, job, host)?;
         }
         self.bucket.log.phase("staged")?;
         let active = self.hosts_of(tx, job, Allocation::active)?;
@@ -206,7 +259,7 @@ impl Deploy<'_> {
             self.start_and_restart(tx, job, manifest)?;
         }
         tx.execute(
-            "UPDATE hash SET previous_hash = current_hash, current_version =
+            "UPDATE hash SET previous_hash = current_hash, previous_files = current_files, current_version =
                (SELECT ifnull(new_version, '0.0.0') FROM allocations a WHERE a.alloc_id = hash.key)
              WHERE key IN (SELECT alloc_id FROM allocations WHERE job = ? AND removed = 0)",
             [job],
@@ -251,23 +304,23 @@ impl Deploy<'_> {
             let env = one.map_or_else(String::new, |one| {
                 format!("CURRENT_VERSION={} NEW_VERSION={}", one.current_version, one.new_version)
             });
-            self.remote.python(host, &self.id, "runner", &format!("{target} --jobs {job}"), &env)
+            self.remote.python(host, job, &self.id, "runner", &format!("{target} --jobs {job}"), &env)
         })
     }
 
-    /// Stages as a deploy does, and says what that would do.
-    fn dry_run(&self, connection: &Connection) -> Result<()> {
-        self.stage_workers(connection, &catalog::workers(connection)?)?;
+    /// Stages as a deploy does, hooks and all, and says what that would do; what it wrote into the database
+    /// is taken back.
+    fn dry_run(&self, tx: &Transaction<'_>) -> Result<()> {
+        self.stage_workers(tx, &catalog::workers(tx)?)?;
         self.bucket.log.phase("dry-run")?;
-        let allocations = catalog::allocations(connection)?;
         let mut required = false;
         let mut lines = vec!["deployment sequence 0:".to_owned()];
-        for (job, _) in self.jobs(connection)? {
-            let hash = content_hash(connection, &job)?;
-            let own: Vec<String> = allocations
+        for (job, manifest) in self.jobs(tx)? {
+            self.plan(tx, &job, &manifest)?;
+            let own: Vec<String> = catalog::allocations(tx)?
                 .iter()
                 .filter(|one| one.job == job && !one.removed)
-                .map(|one| format!("    {}  {}", one.host, self.would_do(one, &hash)))
+                .map(|one| format!("    {}  {}", one.host, self.would_do(one)))
                 .collect();
             if own.iter().all(|line| line.contains("  skip")) {
                 lines.push(format!("  job {job:?}: skip (already promoted on all allocations)"));
@@ -283,7 +336,8 @@ impl Deploy<'_> {
         Ok(())
     }
 
-    fn would_do(&self, one: &Allocation, hash: &str) -> String {
+    fn would_do(&self, one: &Allocation) -> String {
+        let hash = one.current_hash.as_deref().unwrap_or_default();
         let changed = one.previous_hash.as_deref() != Some(hash) || one.current_version != one.new_version;
         let previous = one.previous_hash.as_deref().unwrap_or_default();
         match (one.active(), previous.is_empty()) {
@@ -298,16 +352,6 @@ impl Deploy<'_> {
             (true, false) => format!("skip   hash={hash}"),
         }
     }
-}
-
-fn content_hash(connection: &Connection, job: &str) -> Result<String> {
-    let mut hasher = Sha256::new();
-    for (path, content) in catalog::files(connection, job)? {
-        hasher.update(path.as_bytes());
-        hasher.update((content.len() as u64).to_be_bytes());
-        hasher.update(content);
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {

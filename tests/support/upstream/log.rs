@@ -67,6 +67,11 @@ impl Log {
         Ok(())
     }
 
+    /// Notes that a job's hook has run.
+    pub(crate) fn hook(&self, job: &str, command: &str) -> Result<()> {
+        self.write(json!({"event": "hook", "job": job, "command": command}))
+    }
+
     fn write(&self, mut line: Value) -> Result<()> {
         line["pid"] = self.pid.into();
         let line = format!("{line}\n");

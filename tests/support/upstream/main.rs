@@ -1,7 +1,10 @@
 //! A stand-in for the upstream program, written from what was observed of a real build of it: its
 //! commands, exit codes and streams, its database, and above all what goes wrong with it. It has no
-//! lock; a second `build` or `deploy` destroys the staging folder of the first; one worker that is down
-//! fails a deploy for all; every deploy raises `update_seq` and few of them tell the workers.
+//! lock; a second `build` or `deploy` destroys the staging folder of the first, and only then notices that
+//! the database is locked, so that the first one deletes the files of its job on every worker and reports
+//! success; one worker that is down fails a deploy for all; every deploy that finds the database free raises
+//! `update_seq`, and few of them tell the workers; a template cannot be rendered where it names a port of a
+//! job that is disabled everywhere.
 //!
 //! It is an example target, so that `cargo test` builds it and `cargo install` leaves it out. It uses
 //! nothing of this package, and the `ssh` client of OpenSSH as upstream does. The port is 22, whatever
@@ -18,6 +21,7 @@ mod deploy;
 mod log;
 mod operate;
 mod remote;
+mod template;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -118,6 +122,7 @@ fn run(bucket: &Bucket, arguments: &Arguments) -> Result<()> {
         ["job", target @ ("start" | "stop" | "restart" | "status"), job] => {
             operate::job(bucket, target, job, arguments)
         }
+        ["job", "create", job] => operate::create(bucket, job),
         ["cat", table] => operate::cat(bucket, table),
         ["info"] => operate::info(bucket),
         ["gc"] => operate::gc(bucket),

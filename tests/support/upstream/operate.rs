@@ -1,5 +1,6 @@
 //! `job`, `health_check`, `cat`, `info` and `gc`.
 
+use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub(crate) fn job(bucket: &Bucket, target: &str, job: &str, arguments: &Argument
     let hosts: Vec<String> = workers.iter().map(|(host, _)| host.clone()).collect();
     remote::each(&hosts, |host| {
         let worker_id = workers.iter().find(|one| one.0 == host).map_or("", |one| one.1.as_str());
-        remote.python(host, &id, "worker", &format!("{worker_id} {update_seq}"), "")
+        remote.python(host, "", &id, "worker", &format!("{worker_id} {update_seq}"), "")
     })?;
     bucket.log.phase("in-sync")?;
     let meant = |one: &&Allocation| {
@@ -41,7 +42,7 @@ pub(crate) fn job(bucket: &Bucket, target: &str, job: &str, arguments: &Argument
     let at_once = manifest["max_concurrent_upgrades"].as_u64().unwrap_or(1).max(1);
     for batch in hosts.chunks(at_once as usize) {
         remote::each(batch, |host| {
-            remote.python(host, &id, "runner", &format!("{target} --jobs {job}"), "")
+            remote.python(host, job, &id, "runner", &format!("{target} --jobs {job}"), "")
         })?;
     }
     Ok(())
@@ -89,7 +90,9 @@ pub(crate) fn health(
         all.into_iter().filter(|one| one.job == job && one.active()).map(|one| one.host).collect();
     let attempts = check["wait"]["attempts"].as_u64().unwrap_or(30);
     let done = retried(if wait { attempts } else { 1 }, || {
-        remote::each(&hosts, |host| probes.iter().try_for_each(|probe| look(remote, host, probe, manifest)))
+        remote::each(&hosts, |host| {
+            probes.iter().try_for_each(|probe| look(remote, host, job, probe, manifest))
+        })
     });
     match done {
         Ok(()) => log::out(&format!("health check passed: {job}")),
@@ -110,9 +113,9 @@ fn retried(attempts: u64, mut work: impl FnMut() -> Result<()>) -> Result<()> {
     }
 }
 
-fn look(remote: &Remote, host: &str, probe: &Value, manifest: &Value) -> Result<()> {
+fn look(remote: &Remote, host: &str, job: &str, probe: &Value, manifest: &Value) -> Result<()> {
     match probe["type"].as_str() {
-        Some("ssh") => remote.run(host, probe["command"].as_str().unwrap_or("false"), &[]),
+        Some("ssh") => remote.run(host, job, probe["command"].as_str().unwrap_or("false"), &[]),
         Some("tcp") => {
             let port = &manifest["resources"]["ports"][probe["port"].as_str().unwrap_or_default()];
             let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
@@ -157,6 +160,18 @@ pub(crate) fn cat(bucket: &Bucket, table: &str) -> Result<()> {
     log::out(head);
     rows.iter().for_each(|row| log::out(row));
     Ok(())
+}
+
+/// A folder with a manifest and a Makefile.
+pub(crate) fn create(bucket: &Bucket, job: &str) -> Result<()> {
+    let folder = bucket.path("workspace/jobs").join(job);
+    if folder.exists() {
+        return Err(format!("job directory already exists: {job}"));
+    }
+    let made = fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("manifest.json"), r#"{"version": "1.0", "selectors": []}"#))
+        .and_then(|()| fs::write(folder.join("Makefile"), "start:\nstop:\nrestart:\n"));
+    made.map_err(|error| text(job)(&error))
 }
 
 pub(crate) fn info(bucket: &Bucket) -> Result<()> {

@@ -13,7 +13,11 @@ pub(crate) const RUNNER: &str = r#"# runner.py BUCKET TARGET --jobs A,B
 for job in $(echo "$4" | tr , ' '); do
   folder=/opt/worker/$1/jobs/$job
   [ -d "$folder" ] || continue
-  make -C "$folder" "$2" || exit 1
+  make -s -C "$folder" "$2" && continue
+  echo 'Traceback (most recent call last):' >&2
+  echo '  File "runner.py", line 23, in run_job' >&2
+  echo "subprocess.CalledProcessError: Command '['make', '-s', '-C', '$folder', '$2']' returned non-zero exit status 2." >&2
+  exit 1
 done
 "#;
 
@@ -76,8 +80,9 @@ impl Remote {
         })
     }
 
-    /// Runs a script there, with `input` as its standard input. Its output comes on our standard error.
-    pub(crate) fn run(&self, host: &str, script: &str, input: &[u8]) -> Result<()> {
+    /// Runs a script there, for this job if there is one, with `input` as its standard input. Its output
+    /// comes on our standard error.
+    pub(crate) fn run(&self, host: &str, job: &str, script: &str, input: &[u8]) -> Result<()> {
         let quoted = format!("'{}'", script.replace('\'', r"'\''"));
         let shell = if self.sudo { "sudo -n -E bash -c" } else { "bash -c" };
         let mut child = Command::new("ssh")
@@ -95,8 +100,8 @@ impl Remote {
             .map_err(|error| text("ssh")(&error))?;
         std::thread::scope(|scope| {
             let (out, err) = (child.stdout.take(), child.stderr.take());
-            scope.spawn(move || show(host, out));
-            scope.spawn(move || show(host, err));
+            scope.spawn(move || show(host, job, '|', out));
+            scope.spawn(move || show(host, job, '!', err));
             if let Some(mut pipe) = child.stdin.take() {
                 // A worker that has gone does not read it; the exit code says so.
                 let _ = pipe.write_all(input);
@@ -109,28 +114,52 @@ impl Remote {
     pub(crate) fn python(
         &self,
         host: &str,
+        job: &str,
         bucket_id: &str,
         name: &str,
         arguments: &str,
         env: &str,
     ) -> Result<()> {
         let script = format!("{env} python3 /opt/worker/{bucket_id}/bin/{name}.py {bucket_id} {arguments}");
-        self.run(host, &script, &[])
+        self.run(host, job, &script, &[])
     }
 
-    /// Brings what is in `tmp/workers/HOST` to the worker: the bucket's own files, and those of one job.
-    /// A staging folder that has gone meanwhile is taken for an empty one.
+    /// Brings what is in `tmp/workers/HOST` to the worker: the bucket's own files, and those of one job,
+    /// which are none where its folder has gone meanwhile. Without the worker's own folder it fails.
     pub(crate) fn sync(&self, bucket: &Bucket, host: &str, bucket_id: &str, job: Option<&str>) -> Result<()> {
         let staged = bucket.path("tmp/workers").join(host);
+        if !staged.is_dir() {
+            let staged = staged.display();
+            log::err(&tagged(
+                host,
+                job.unwrap_or_default(),
+                '!',
+                &format!("rsync: [sender] change_dir \"{staged}\" failed: No such file or directory (2)"),
+            ));
+            return Err("rsync failed: command execution failed (exit 23)".to_owned());
+        }
         let mut tar = tar::Builder::new(Vec::new());
         let job_folder = job.map(|job| format!("jobs/{job}"));
         for name in ["worker.json", "jobs.json", "bin"].into_iter().chain(job_folder.as_deref()) {
             add(&mut tar, &staged.join(name), name).map_err(|error| text("sync")(&error))?;
         }
         let stream = tar.into_inner().map_err(|error| text("sync")(&error))?;
-        let script = format!("D=/opt/worker/{bucket_id} JOB={}\n{SYNC}", job.unwrap_or_default());
-        self.run(host, &script, &stream)
+        let job = job.unwrap_or_default();
+        let script = format!("D=/opt/worker/{bucket_id} JOB={job}\n{SYNC}");
+        self.run(host, job, &script, &stream)?;
+        for line in
+            ["building file list ... done", "", "sent 611 bytes  received 15 bytes  1,252.00 bytes/sec"]
+        {
+            log::err(&tagged(host, job, '|', line));
+        }
+        log::err(&tagged(host, job, '|', &format!("total size is {}  speedup is 9.49", stream.len())));
+        Ok(())
     }
+}
+
+/// A line of output as upstream shows it.
+fn tagged(host: &str, job: &str, stream: char, line: &str) -> String {
+    if job.is_empty() { format!("{host} {stream} {line}") } else { format!("{job}@{host} {stream} {line}") }
 }
 
 fn add(tar: &mut tar::Builder<Vec<u8>>, path: &Path, name: &str) -> std::io::Result<()> {
@@ -142,11 +171,11 @@ fn add(tar: &mut tar::Builder<Vec<u8>>, path: &Path, name: &str) -> std::io::Res
     }
 }
 
-fn show(host: &str, stream: Option<impl Read>) {
+fn show(host: &str, job: &str, mark: char, stream: Option<impl Read>) {
     let Some(stream) = stream else { return };
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { break };
-        log::err(&format!("{host} | {line}"));
+        log::err(&tagged(host, job, mark, &line));
     }
 }
 
