@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ssh2::{Channel, MethodType};
+use ssh2::Channel;
 
 use super::HostKeyCheck;
+use super::algorithms;
 use super::auth::{self, Failure, Passphrases};
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
@@ -137,12 +138,7 @@ impl Ssh2Remote {
         let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
         let known = self.known(hop)?;
         let wire = Wire::new(socket).map_err(|error| failed(error.message().to_owned()))?;
-        let supported = wire.session.supported_algs(MethodType::HostKey).unwrap_or_default();
-        if let Some(order) = known.preference(&supported) {
-            wire.session
-                .method_pref(MethodType::HostKey, &order)
-                .map_err(|error| failed(error.message().to_owned()))?;
-        }
+        algorithms::prefer(&wire.session, &known).map_err(|error| failed(error.message().to_owned()))?;
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
             Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
             Stop::Deadline => Failure::Final(ConnectError::LoginTimedOut {

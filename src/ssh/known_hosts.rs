@@ -98,17 +98,17 @@ impl Known {
         }
     }
 
-    /// Key types to ask for, the stored ones first; `None`: as libssh2 likes.
-    pub(super) fn preference(&self, supported: &[&str]) -> Option<String> {
-        let stored = |algorithm: &&str| {
-            let kind = match *algorithm {
-                "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa",
-                other => other,
-            };
-            self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
-        };
-        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(stored);
-        (!first.is_empty()).then(|| [first, then].concat().join(","))
+    /// Whether a key of this type is known.
+    pub(super) fn has(&self, kind: &str) -> bool {
+        self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
+    }
+
+    /// What one file with this text says.
+    #[cfg(test)]
+    pub(super) fn of(name: &str, text: &str) -> Self {
+        let mut known = Self::default();
+        known.add(name, text, Path::new("kh"));
+        known
     }
 }
 
@@ -185,9 +185,7 @@ mod tests {
     }
 
     fn known(name: &str, text: &str) -> Known {
-        let mut known = Known::default();
-        known.add(name, text, Path::new("kh"));
-        known
+        Known::of(name, text)
     }
 
     #[test]
@@ -238,14 +236,6 @@ mod tests {
         {
             assert!(matches!(known("h", &line).verdict(&key), Verdict::Changed(_)), "{line}");
         }
-    }
-
-    #[test]
-    fn stored_types_are_asked_for_first() {
-        let text = format!("h ssh-rsa {}\n", Base64::encode_string(&blob("ssh-rsa", b"x")));
-        let order = known("h", &text).preference(&["ssh-ed25519", "rsa-sha2-512", "ssh-rsa"]);
-        assert_eq!(order.as_deref(), Some("rsa-sha2-512,ssh-rsa,ssh-ed25519"));
-        assert_eq!(known("h", "").preference(&["ssh-ed25519"]), None);
     }
 
     #[test]

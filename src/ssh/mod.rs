@@ -3,6 +3,7 @@
 //! This room knows the transport and the quoting. It must not know jobs, plans or what a script is
 //! for; it never retries a script by itself.
 
+mod algorithms;
 mod auth;
 mod bootstrap;
 mod client;

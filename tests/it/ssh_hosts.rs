@@ -16,12 +16,12 @@ use maand::ssh::{
 use crate::ssh::{connect, exited, script};
 use crate::support::{Fault, Fleet, Options, PATIENCE, PORT, keygen};
 
-fn attempt(settings: Settings, host: &Host) -> Result<Box<dyn Connection>, ConnectError> {
+pub(crate) fn attempt(settings: Settings, host: &Host) -> Result<Box<dyn Connection>, ConnectError> {
     Ssh2Remote::new(settings).connect(host, Instant::now() + PATIENCE, &Cancel::new())
 }
 
 #[track_caller]
-fn refused(settings: Settings, host: &Host) -> ConnectError {
+pub(crate) fn refused(settings: Settings, host: &Host) -> ConnectError {
     attempt(settings, host).err().expect("it must not connect")
 }
 
