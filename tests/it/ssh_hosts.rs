@@ -91,10 +91,7 @@ fn strict_demands_that_the_key_is_known() {
     attempt(with_users(), &fleet.host(0)).unwrap();
     fs::write(&users, format!("@revoked {line}{line}")).unwrap();
     let error = refused(with_users(), &fleet.host(0));
-    assert!(
-        matches!(&error, ConnectError::HostKeyChanged { known, .. } if known.contains("revoked")),
-        "{error}"
-    );
+    assert!(matches!(&error, ConnectError::HostKeyRefused { why, .. } if why.contains("revoked")), "{error}");
 }
 
 #[test]
