@@ -64,10 +64,9 @@ pub(super) fn offered(
     };
     if matches!(kind, MethodType::HostKey) {
         offer.retain(|algorithm| known.has_authority() || !is_certificate(algorithm));
-        if stated.as_ref().is_none_or(|stated| stated.value.starts_with(['+', '-'])) {
-            // Types that are known first: the server may have others, too. An order that is stated stays.
-            offer.sort_by_key(|algorithm| (!is_certificate(algorithm), !known.has(key_type(algorithm))));
-        }
+        // Types that are known first: the server may have others, too, and which of the admitted ones it
+        // shows is of no matter for safety.
+        offer.sort_by_key(|algorithm| (!is_certificate(algorithm), !known.has(key_type(algorithm))));
     }
     match stated {
         Some(stated) if offer.is_empty() => Err(format!(
@@ -180,7 +179,10 @@ mod tests {
         let found = offer(MethodType::HostKey, &known, &Algorithms::default()).unwrap();
         assert_eq!(found[..2], ["rsa-sha2-512", "rsa-sha2-256"]);
         assert!(found.contains(&"ssh-ed25519"), "{found:?}");
-        let known = Known::of("h", "h ssh-rsa AAAAB3NzaC1yc2E=\n@cert-authority h ssh-ed25519 AAAA\n");
+        let known = Known::of(
+            "h",
+            "h ssh-rsa AAAAB3NzaC1yc2E=\n@cert-authority h ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\n",
+        );
         let found = offer(MethodType::HostKey, &known, &Algorithms::default()).unwrap();
         assert_eq!(found[0], "rsa-sha2-512-cert-v01@openssh.com");
         assert!(found.contains(&"ssh-ed25519-cert-v01@openssh.com"), "{found:?}");
@@ -201,6 +203,10 @@ mod tests {
         assert!(error.contains("Ciphers at config:3") && error.contains("aes256-ctr"), "{error}");
         let stated = Algorithms { host_key: stated("ssh-ed25519*"), ..Algorithms::default() };
         assert_eq!(offer(MethodType::HostKey, &known, &stated).unwrap(), ["ssh-ed25519"]);
+        let known = Known::of("h", "h ssh-rsa AAAAB3NzaC1yc2E=\n");
+        let stated =
+            Algorithms { host_key: self::stated("ssh-ed25519,rsa-sha2-256"), ..Algorithms::default() };
+        assert_eq!(offer(MethodType::HostKey, &known, &stated).unwrap(), ["rsa-sha2-256", "ssh-ed25519"]);
     }
 
     #[test]

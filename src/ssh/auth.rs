@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::agent::Agent;
-use super::algorithms::{admits, is_certificate, signatures_of};
+use super::agent::{Agent, NoLogin};
+use super::algorithms::{admits, signatures_of};
 use super::identity::{Identity, Private, Public, key_file};
 use super::route::{Hop, Key, Origin};
 use super::settings::{AskPassphrase, Settings};
@@ -161,12 +161,12 @@ impl Login<'_> {
         self.notes.extend(bad);
         for certificate in &certificates {
             let what = format!("the certificate of {}", key.path.display());
-            if self.try_one(key, &what, identity.private.as_ref(), Some(certificate))? {
+            if self.try_one(key, &what, &identity, Some(certificate))? {
                 return Ok(true);
             }
         }
         let what = key.path.display().to_string();
-        self.try_one(key, &what, identity.private.as_ref(), identity.public.as_ref())
+        self.try_one(key, &what, &identity, identity.public.as_ref())
     }
 
     /// A key, or one of its certificates: by the agent where that has it and the file needs a passphrase.
@@ -174,17 +174,22 @@ impl Login<'_> {
         &mut self,
         key: &Key,
         what: &str,
-        private: Option<&Private>,
+        identity: &Identity,
         public: Option<&Public>,
     ) -> Result<bool, Failure> {
+        let private = identity.private.as_ref();
         if let Some(public) = public {
             if self.offered.contains(&public.blob) || !self.may_offer(public.kind(), what) {
                 return Ok(false);
             }
             let locked = private
                 .is_none_or(|private| private.is_encrypted && self.passphrases.given(&key.path).is_none());
-            if locked && self.agent_has(&public.blob) {
-                return self.by_agent(&public.blob, what);
+            let signer = [Some(public), identity.public.as_ref()].into_iter().flatten();
+            if locked
+                && !is_hardware_key(public.kind())
+                && let Some(signer) = signer.into_iter().find(|signer| self.agent_has(&signer.blob))
+            {
+                return self.by_agent(&public.blob, &signer.blob, what);
             }
         }
         let Some(private) = private else {
@@ -280,11 +285,22 @@ impl Login<'_> {
         false
     }
 
-    fn by_agent(&mut self, blob: &[u8], what: &str) -> Result<bool, Failure> {
+    fn by_agent(&mut self, blob: &[u8], signer: &[u8], what: &str) -> Result<bool, Failure> {
         self.offered.push(blob.to_vec());
         let (wire, user, until, cancel) = (self.wire, &self.hop.user, self.until, self.cancel);
         let Some(agent) = self.agent() else { return Ok(false) };
-        let attempt = agent.log_in(wire, user, blob, until, cancel);
+        let attempt = match agent.log_in(wire, user, blob, signer, until, cancel) {
+            Ok(()) => Ok(()),
+            Err(NoLogin::Stop(stop)) => Err(stop),
+            Err(NoLogin::Agent(_)) if cancel.is_cancelled() => return Err(ConnectError::Cancelled.into()),
+            Err(NoLogin::Agent(why)) if Instant::now() >= until => {
+                return Err(Failure::Late(format!("the SSH agent, for {what}: {why}")));
+            }
+            Err(NoLogin::Agent(why)) => {
+                self.notes.push(format!("{what} (the SSH agent: {why})"));
+                return Ok(false);
+            }
+        };
         match self.judge(attempt)? {
             Offer::Accepted => Ok(true),
             Offer::Refused => Ok(self.was_refused(what)),
@@ -309,12 +325,7 @@ impl Login<'_> {
                 self.notes.push(format!("{what} (keys on security tokens are not supported)"));
                 continue;
             }
-            // libssh2 asks an agent for signatures by SHA-1 there (`agent.c`, agent_sign).
-            if is_certificate(&kind) && kind.starts_with("ssh-rsa") {
-                self.notes.push(format!("{what} (name its key file: an agent cannot sign for it here)"));
-                continue;
-            }
-            if self.by_agent(&blob, &what)? {
+            if self.by_agent(&blob, &blob, &what)? {
                 return Ok(true);
             }
         }

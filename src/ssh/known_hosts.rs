@@ -115,6 +115,10 @@ impl Known {
                 continue;
             }
             let Ok(blob) = Base64::decode_vec(key) else { continue };
+            // A key of SSH 1, or a line that is cut, is none. One that is revoked counts in any case.
+            if mark != Mark::Revoked && blob_kind(&blob).as_deref() != Some(kind) {
+                continue;
+            }
             let exact = speaks_of(hosts, &names.exact);
             if exact || names.bare.as_ref().is_some_and(|bare| speaks_of(hosts, bare)) {
                 let noted = format!("{}:{}", file.display(), number + 1);
@@ -265,6 +269,11 @@ mod tests {
         assert_eq!(verdict("w1.example", "*.example"), Verdict::Known);
         assert_eq!(verdict("w1.example", "*.example,!w1.example"), Verdict::New);
         assert_eq!(verdict("10.0.0.1", "# 10.0.0.1"), Verdict::New);
+        for line in
+            ["10.0.0.1 1024 3355 12345678", "10.0.0.1 ssh-rsa AAAAC3NzaC1lZDI1NTE5", "10.0.0.1 ssh-rsa"]
+        {
+            assert_eq!(known("10.0.0.1", line).verdict(&key), Verdict::New, "{line}");
+        }
     }
 
     #[test]

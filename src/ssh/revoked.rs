@@ -7,6 +7,8 @@ use base64ct::{Base64, Encoding};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::certificate::HostCertificate;
+
 const MAGIC: &[u8] = b"SSHKRL\n\0";
 
 /// What was shown.
@@ -37,6 +39,11 @@ pub(super) fn find(file: &Path, shown: &Shown<'_>) -> Result<Option<String>, Str
         }
         let key = line.split_ascii_whitespace().nth(1).and_then(|word| Base64::decode_vec(word).ok());
         let key = key.ok_or_else(|| format!("line {} is no public key", number + 1))?;
+        // A certificate stands for the key in it.
+        let key = match HostCertificate::parse(&key) {
+            Some(Ok(certificate)) => certificate.key,
+            _ => key,
+        };
         if shown.keys.contains(&key.as_slice()) {
             return Ok(Some(format!("{}:{}", file.display(), number + 1)));
         }

@@ -25,6 +25,12 @@ pub(crate) fn refused(settings: Settings, host: &Host) -> ConnectError {
     attempt(settings, host).err().expect("it must not connect")
 }
 
+/// Whatever the umask is: one that others can write would be refused.
+pub(crate) fn write_config(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// What a script on that connection says its host's name is.
 fn name_behind(settings: Settings, host: &str) -> Result<String, ConnectError> {
     let mut connection = attempt(settings, &Host::parse(host).unwrap())?;
@@ -183,7 +189,7 @@ fn two_jump_hosts_are_each_verified() {
         fleet.host(0),
         fleet.host(1),
     );
-    fs::write(&config, text).unwrap();
+    write_config(&config, &text);
     let settings = || Settings { ssh_config: Some(config.clone()), port: None, ..fleet.settings() };
     assert_eq!(name_behind(settings(), "inner").unwrap(), "w3 root");
     let stored = fs::read_to_string(fleet.folder().join("known_hosts")).unwrap();
@@ -233,8 +239,9 @@ fn the_users_config_is_honoured_where_the_bucket_is_silent() {
          Match all\n  User nobody-at-all\n",
         fleet.host(1),
     );
-    fs::write(home.join(".ssh/config"), text).unwrap();
-    fs::write(home.join(".ssh/more"), "Host w*\n  User agent\n  UserKnownHostsFile ~/.ssh/theirs\n").unwrap();
+    write_config(&home.join(".ssh/config"), &text);
+    let more = "Host w*\n  User agent\n  UserKnownHostsFile ~/.ssh/theirs\n";
+    write_config(&home.join(".ssh/more"), more);
     let settings = || Settings {
         ssh_config: Some(home.join(".ssh/config")),
         home: home.clone(),
@@ -258,7 +265,7 @@ fn the_users_config_is_honoured_where_the_bucket_is_silent() {
     fs::write(home.join(".ssh/theirs"), format!("[{}]:{PORT} {key}", fleet.host(1))).unwrap();
     assert_eq!(name_behind(strict(), "w9").unwrap(), "w2 agent");
     // An error in it has its line.
-    fs::write(home.join(".ssh/more"), "Port many\n").unwrap();
+    write_config(&home.join(".ssh/more"), "Port many\n");
     let error = name_behind(settings(), "w9").unwrap_err();
     assert!(error.to_string().contains("more:1"), "{error}");
 }

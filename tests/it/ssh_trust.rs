@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use maand::ssh::{ConnectError, HostKeyCheck, Settings};
+use base64ct::Encoding;
+use maand::ssh::{Cancel, ConnectError, Deadlines, HostKeyCheck, Remote, Settings, Ssh2Remote};
 
-use crate::ssh_hosts::{attempt, refused};
+use crate::ssh_hosts::{attempt, refused, write_config};
 use crate::support::{Fleet, PORT, keygen, wait_until};
 
 fn run(program: &str, args: &[&str]) -> String {
@@ -134,8 +136,7 @@ fn without_a_common_algorithm_both_sides_are_said() {
 /// The fleet's settings, and an ssh config of this text.
 fn with_config(fleet: &Fleet, text: &str) -> Settings {
     let file = fleet.folder().join("ssh_config");
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    write_config(&file, text);
     Settings { ssh_config: Some(file), home: fleet.folder().into(), ..fleet.settings() }
 }
 
@@ -155,7 +156,7 @@ fn an_authority_vouches_for_hosts() {
     let trusted = format!("@cert-authority * {}", line(&ca));
 
     // A host without a certificate does not get in by the authority's line, nor by being new.
-    note(&[trusted.clone()]);
+    note(std::slice::from_ref(&trusted));
     let error = refused(fleet.settings(), &host);
     assert!(
         matches!(&error, ConnectError::HostKeyUnknown { why, .. } if why.contains("known_hosts:1")),
@@ -184,7 +185,7 @@ fn an_authority_vouches_for_hosts() {
         note(&[trusted.clone(), format!("@revoked * {key}"), format!("[{host}]:{PORT} {host_key}")]);
         said(fleet.settings(), "revoked at");
     }
-    note(&[trusted.clone()]);
+    note(std::slice::from_ref(&trusted));
     for revoked in [line(&ca), host_key.clone()] {
         fs::write(fleet.folder().join("revoked"), format!("# gone\n{revoked}\n")).unwrap();
         said(with_config(&fleet, "RevokedHostKeys ~/revoked\n"), "revoked:2");
@@ -276,7 +277,7 @@ fn files_and_settings_of_the_ssh_config_decide_about_unknown_keys() {
     assert!(matches!(refused(settings, &host), ConnectError::HostKeyUnknown { .. }));
     // The system's file counts as well.
     let system = fleet.folder().join("system");
-    fs::write(&system, "StrictHostKeyChecking yes\n").unwrap();
+    write_config(&system, "StrictHostKeyChecking yes\n");
     let settings = Settings { system_ssh_config: Some(system), ..fleet.settings() };
     assert!(matches!(refused(settings, &host), ConnectError::HostKeyUnknown { .. }));
     attempt(with_config(&fleet, "StrictHostKeyChecking off\n"), &host).unwrap();
@@ -311,6 +312,7 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_file(&self.socket);
     }
 }
 
@@ -349,6 +351,40 @@ fn an_agent_with_many_keys_does_not_hide_the_right_one() {
     let text = "IdentityFile ~/named.pub\nPubkeyAcceptedAlgorithms rsa-sha2-512\nIdentitiesOnly yes\n";
     let error = refused(settings(text), &host);
     assert!(error.to_string().contains("PubkeyAcceptedAlgorithms at"), "{error}");
+}
+
+#[test]
+fn an_agent_that_asks_somebody_does_not_hold_us() {
+    use std::io::{Read, Write};
+    let Some(fleet) = Fleet::start(1) else { return };
+    // It has the key, and never signs: it waits for a confirmation that nobody gives.
+    let socket = fleet.folder().join("agent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let blob = base64ct::Base64::decode_vec(line(&fleet.key()).split(' ').nth(1).unwrap()).unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 5];
+            stream.read_exact(&mut request).unwrap();
+            if request[4] == 11 {
+                let length = u32::try_from(blob.len()).unwrap();
+                let mut answer = vec![12, 0, 0, 0, 1];
+                answer.extend(length.to_be_bytes());
+                answer.extend(&blob);
+                answer.extend([0; 4]);
+                stream.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).unwrap();
+                stream.write_all(&answer).unwrap();
+            }
+            kept.push(stream);
+        }
+    });
+    let deadlines = Deadlines { auth: Duration::from_millis(700), ..Deadlines::default() };
+    let settings = Settings { key: None, agent: Some(socket), deadlines, ..fleet.settings() };
+    let remote = Ssh2Remote::new(settings);
+    let until = Instant::now() + Duration::from_secs(2);
+    let error = remote.connect(&fleet.host(0), until, &Cancel::new()).err().unwrap();
+    assert!(matches!(&error, ConnectError::LoginTimedOut { why, .. } if why.contains("agent")), "{error}");
 }
 
 #[test]
@@ -417,6 +453,20 @@ fn certificates_of_users_get_in_by_file_and_by_agent() {
     sign(&key, "20200101:20210101");
     let error = refused(settings("IdentityFile ~/ed25519\n"), &host);
     assert!(error.to_string().contains("expired"), "{error}");
+    // In a file, while the key is in the agent.
+    for kind in ["rsa", "ecdsa"] {
+        fs::rename(path(&format!("{kind}-cert.pub")), path("certificate")).unwrap();
+        let agent = Agent::start(&fleet, &[&path(kind)]);
+        let text = format!("IdentityFile ~/{kind}.pub\nCertificateFile ~/certificate\nIdentitiesOnly yes\n");
+        attempt(Settings { agent: Some(agent.socket.clone()), ..settings(&text) }, &host).unwrap();
+        fs::rename(path("certificate"), path(&format!("{kind}-cert.pub"))).unwrap();
+    }
+    // RSA by SHA-2, too.
+    {
+        let agent = Agent::start(&fleet, &[&path("rsa")]);
+        attempt(Settings { agent: Some(agent.socket.clone()), ..settings("IdentityFile none\n") }, &host)
+            .unwrap();
+    }
     // From an agent, with and without a name for it.
     sign(&key, "+1h");
     let agent = Agent::start(&fleet, &[&key]);
