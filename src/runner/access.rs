@@ -128,6 +128,7 @@ pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
         }
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
         ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
+        ConnectError::HostKeyRefused { passes: true, .. } => ErrorKind::Handshake,
         ConnectError::HostKeyChanged { .. } | ConnectError::HostKeyRefused { .. } => {
             ErrorKind::HostKeyChanged
         }

@@ -49,7 +49,7 @@ pub(super) enum NoLogin {
 impl Agent {
     /// Asks it for its keys.
     pub(super) fn open(socket: &Path) -> io::Result<Self> {
-        Ok(Self { socket: socket.to_owned(), keys: list(socket)? })
+        Ok(Self { socket: socket.to_owned(), keys: list(socket, LIST_WITHIN)? })
     }
 
     pub(super) fn has(&self, blob: &[u8]) -> bool {
@@ -244,19 +244,19 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(bytes)
 }
 
-fn list(socket: &Path) -> io::Result<Vec<Vec<u8>>> {
+fn list(socket: &Path, within: Duration) -> io::Result<Vec<Vec<u8>>> {
     let bridge = Bridge {
         socket: socket.to_owned(),
         blob: Vec::new(),
         signer: Vec::new(),
-        until: Instant::now() + LIST_WITHIN,
+        until: Instant::now() + within,
         cancel: Cancel::new(),
     };
     let mut stream = UnixStream::connect(socket)?;
     stream.set_nonblocking(true)?;
     let late = |error: io::Error| match error.kind() {
         io::ErrorKind::TimedOut => {
-            io::Error::new(error.kind(), format!("it does not answer within {LIST_WITHIN:?}"))
+            io::Error::new(error.kind(), format!("it does not answer within {within:?}"))
         }
         _ => error,
     };
@@ -298,8 +298,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("agent");
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert_eq!(list(&socket).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let within = Duration::from_millis(300);
+        assert_eq!(list(&socket, within).unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(listener);
-        assert!(list(&socket).is_err());
+        assert!(list(&socket, within).is_err());
     }
 }

@@ -196,7 +196,7 @@ impl Login<'_> {
             self.notes.push(format!("{what} (its private half is neither there nor in an SSH agent)"));
             return Ok(false);
         };
-        if is_hardware_key(public.map_or("", Public::kind)) || private.text.contains("sk-ssh-") {
+        if is_hardware_key(public.map_or("", Public::kind)) {
             self.notes.push(format!("{what} (keys on security tokens are not supported)"));
             return Ok(false);
         }

@@ -17,6 +17,20 @@ use super::config::{Stated, matches_pattern};
 use super::known_hosts::fingerprint;
 use super::revoked;
 
+/// Why a certificate is not good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub(super) why: String,
+    /// Only now: its time has not come or is over, and the host may get another one.
+    pub(super) passes: bool,
+}
+
+impl From<String> for Bad {
+    fn from(why: String) -> Self {
+        Self { why, passes: false }
+    }
+}
+
 /// A certificate of a host, not yet to be trusted.
 pub(super) struct HostCertificate<'a> {
     certificate: Certificate,
@@ -70,35 +84,38 @@ impl<'a> HostCertificate<'a> {
         host: &str,
         now: SystemTime,
         algorithms: Option<&Stated<String>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Bad> {
         self.signature(algorithms)?;
         if !self.certificate.cert_type().is_host() {
-            return Err("is not a host certificate, but a user's".into());
+            return Err("is not a host certificate, but a user's".to_owned().into());
+        }
+        self.names(host)?;
+        if let Some((name, _)) = self.certificate.critical_options().iter().next() {
+            let name = super::visible(name.as_bytes());
+            return Err(format!("has a critical option that is not known: {name}").into());
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let passes = |why| Err(Bad { why, passes: true });
         if now < self.certificate.valid_after() {
-            return Err(format!("is not valid before {}", date(self.certificate.valid_after())));
+            return passes(format!("is not valid before {}", date(self.certificate.valid_after())));
         }
         if now >= self.certificate.valid_before() {
-            return Err(format!("has expired at {}", date(self.certificate.valid_before())));
-        }
-        let principals = self.certificate.valid_principals();
-        let host = host.to_ascii_lowercase();
-        if !principals.iter().any(|name| matches_pattern(&name.to_ascii_lowercase(), &host)) {
-            let names: Vec<_> =
-                principals.iter().take(8).map(|name| super::visible(name.as_bytes())).collect();
-            return Err(match names.is_empty() {
-                true => "names no host at all".into(),
-                false => format!("is not for `{host}`, but for: {}", names.join(", ")),
-            });
-        }
-        if let Some((name, _)) = self.certificate.critical_options().iter().next() {
-            return Err(format!(
-                "has a critical option that is not known: {}",
-                super::visible(name.as_bytes())
-            ));
+            return passes(format!("has expired at {}", date(self.certificate.valid_before())));
         }
         Ok(())
+    }
+
+    fn names(&self, host: &str) -> Result<(), String> {
+        let principals = self.certificate.valid_principals();
+        let host = host.to_ascii_lowercase();
+        if principals.iter().any(|name| matches_pattern(&name.to_ascii_lowercase(), &host)) {
+            return Ok(());
+        }
+        let names: Vec<_> = principals.iter().take(8).map(|name| super::visible(name.as_bytes())).collect();
+        Err(match names.is_empty() {
+            true => "names no host at all".into(),
+            false => format!("is not for `{host}`, but for: {}", names.join(", ")),
+        })
     }
 
     fn signature(&self, algorithms: Option<&Stated<String>>) -> Result<(), String> {
@@ -178,7 +195,8 @@ mod tests {
     }
 
     fn check(bytes: &[u8], host: &str) -> Result<(), String> {
-        HostCertificate::parse(bytes).unwrap()?.check(host, SystemTime::now(), None)
+        let checked = HostCertificate::parse(bytes).unwrap()?.check(host, SystemTime::now(), None);
+        checked.map_err(|bad| if bad.passes { format!("{}, today", bad.why) } else { bad.why })
     }
 
     #[test]
@@ -211,6 +229,7 @@ mod tests {
         let why = |more: &[&str]| check(&made(&["ed25519"], more), "w1").unwrap_err();
         assert!(why(&["-n", "w1"]).contains("user's"));
         assert!(why(&["-h", "-n", "w1", "-V", "20200101:20210101"]).contains("expired at 2021"));
+        assert!(why(&["-h", "-n", "w1", "-V", "20200101:20210101"]).ends_with("today"));
         assert!(why(&["-h", "-n", "w1", "-V", "+1d:+2d"]).contains("not valid before"));
         assert!(why(&["-h"]).contains("no host"));
         let critical = why(&["-h", "-n", "w1", "-O", "critical:strange=1"]);

@@ -167,6 +167,9 @@ pub enum BadLine {
     /// `%x` where x means nothing.
     #[error("`{0}` means nothing there")]
     Token(String),
+    /// `~name/`.
+    #[error("`{0}`: only `~/` is understood; write the folder itself")]
+    Home(String),
     /// `${NAME}` without such a variable.
     #[error("the environment has no variable `{0}`")]
     Variable(String),
@@ -330,7 +333,7 @@ impl Reader<'_> {
         let value = tokens::environment(value)?;
         match whose {
             Whose::User => {
-                let path = tokens::tilde(&value, self.question.home);
+                let path = tokens::tilde(&value, self.question.home)?;
                 Ok(self.question.home.join(".ssh").join(path))
             }
             Whose::System if value.starts_with('~') => Err(BadLine::IncludeHome(value)),

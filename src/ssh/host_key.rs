@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use russh::keys::ssh_key::PublicKey;
 
-use super::certificate::HostCertificate;
+use super::certificate::{Bad, HostCertificate};
 use super::known_hosts::{self, Known, Verdict, fingerprint};
 use super::revoked::{self, Shown};
 use super::route::Hop;
@@ -24,6 +24,7 @@ pub(super) fn check(hop: &Hop, settings: &Settings, known: &Known, shown: &[u8])
         host: hop.names.exact.clone(),
         shown: fingerprint(shown),
         why,
+        passes: false,
     };
     match HostCertificate::parse(shown) {
         None => check_key(hop, settings, known, shown),
@@ -43,17 +44,26 @@ pub(super) fn check(hop: &Hop, settings: &Settings, known: &Known, shown: &[u8])
                 return check_key(hop, settings, known, &certificate.key);
             };
             check_length(hop, &certificate.key).map_err(refused)?;
-            certificate
-                .check(&hop.principal, SystemTime::now(), hop.algorithms.authority.as_ref())
-                .map_err(|why| refused(format!("{} at {place} {why}", certificate.describe())))
+            certificate.check(&hop.principal, SystemTime::now(), hop.algorithms.authority.as_ref()).map_err(
+                |Bad { why, passes }| ConnectError::HostKeyRefused {
+                    host: hop.names.exact.clone(),
+                    shown: fingerprint(shown),
+                    why: format!("{} at {place} {why}", certificate.describe()),
+                    passes,
+                },
+            )
         }
     }
 }
 
 fn check_key(hop: &Hop, settings: &Settings, known: &Known, shown: &[u8]) -> Result<(), ConnectError> {
     let host = hop.names.exact.clone();
-    let refused =
-        |why: String| ConnectError::HostKeyRefused { host: host.clone(), shown: fingerprint(shown), why };
+    let refused = |why: String| ConnectError::HostKeyRefused {
+        host: host.clone(),
+        shown: fingerprint(shown),
+        why,
+        passes: false,
+    };
     let judged = |verdict: Verdict| match verdict {
         Verdict::Known => Ok(false),
         Verdict::New => Ok(true),

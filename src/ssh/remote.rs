@@ -260,7 +260,7 @@ pub enum ConnectError {
         /// What demands that it is known.
         why: String,
     },
-    /// The key is revoked, or its certificate is not good: final, nothing is sent.
+    /// The key is revoked, or its certificate is not good; nothing is sent.
     #[error("host key of {host} is refused ({shown}): {why}; nothing was sent")]
     HostKeyRefused {
         /// Name in known_hosts.
@@ -269,6 +269,9 @@ pub enum ConnectError {
         shown: String,
         /// What is wrong with it, and where that is said.
         why: String,
+        /// Only its time is not right: the host may get another certificate (after a boot, by a service
+        /// that starts after sshd). Else it is final.
+        passes: bool,
     },
     /// Our key was refused.
     #[error("{user}@{addr} refused the authentication: {why}")]
@@ -331,7 +334,7 @@ impl ConnectError {
             Self::Config { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyUnknown { .. }
-            | Self::HostKeyRefused { .. }
+            | Self::HostKeyRefused { passes: false, .. }
             | Self::KeyFile { .. } => true,
             Self::Jump { source, .. } => source.is_final(),
             _ => false,

@@ -279,7 +279,7 @@ mod tests {
             gone.local_addr().unwrap()
         };
         let (_fd, _queued, deaf) = deaf();
-        let until = || Instant::now() + Duration::from_secs(3);
+        let until = || Instant::now() + Duration::from_secs(1);
         let stream = connect_any(&[closed, deaf, there], until(), &Cancel::new()).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), there);
         let failures = connect_any(&[closed, deaf], until(), &Cancel::new()).unwrap_err().unwrap();

@@ -69,12 +69,15 @@ pub(super) fn environment(text: &str) -> Result<String, BadLine> {
     Ok(expanded)
 }
 
-/// `~/` at the beginning.
-pub(super) fn tilde(text: &str, home: &Path) -> PathBuf {
-    match text.strip_prefix("~/") {
-        Some(rest) => home.join(rest),
-        None if text == "~" => home.to_owned(),
-        None => text.into(),
+/// `~/` at the beginning; the homes of others are not looked up.
+pub(super) fn tilde(text: &str, home: &Path) -> Result<PathBuf, BadLine> {
+    match text.strip_prefix('~') {
+        None => Ok(text.into()),
+        Some("") => Ok(home.to_owned()),
+        Some(rest) => match rest.strip_prefix('/') {
+            Some(rest) => Ok(home.join(rest)),
+            None => Err(BadLine::Home(text.to_owned())),
+        },
     }
 }
 
@@ -107,7 +110,7 @@ impl Tokens<'_> {
     /// A path of the user's, with all that may stand in one.
     pub(in crate::ssh) fn path(&self, text: &str) -> Result<PathBuf, BadLine> {
         let text = environment(text)?;
-        let text = tilde(&text, self.home);
+        let text = tilde(&text, self.home)?;
         expand(&text.to_string_lossy(), |token| self.value(token)).map(PathBuf::from)
     }
 
@@ -137,6 +140,7 @@ mod tests {
         assert_eq!(path("~/.ssh/%r@%h:%p-%n-%u%%").unwrap(), "/home/me/.ssh/agent@10.0.0.1:22-w1-me%");
         assert_eq!(path("%d/%k").unwrap(), "/home/me/w1");
         assert_eq!(path("%C").unwrap().len(), 40);
+        assert!(matches!(path("~other/.ssh/id"), Err(BadLine::Home(_))));
         assert!(matches!(path("%x"), Err(BadLine::Token(token)) if token == "%x"));
         assert!(matches!(path("a%"), Err(BadLine::Token(_))));
         assert!(matches!(path("${NO_SUCH_VARIABLE_HERE}"), Err(BadLine::Variable(_))));
