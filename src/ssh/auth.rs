@@ -4,47 +4,16 @@
 //! A server hangs up after some refused keys (`MaxAuthTries`, 6 by default), so that those which are named
 //! come first, and what the server would refuse for certain is not offered.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::agent::{Agent, NoLogin};
 use super::algorithms::{admits, signatures_of};
 use super::identity::{Identity, Private, Public, key_file};
+use super::remembered::Passphrases;
 use super::route::{Hop, Key, Origin};
-use super::settings::{AskPassphrase, Settings};
+use super::settings::Settings;
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
-
-/// What is remembered of logins.
-#[derive(Default)]
-pub(super) struct Passphrases {
-    /// Those that the operator has given, so that each is asked for once.
-    given: Mutex<HashMap<PathBuf, Option<String>>>,
-    /// After how many refused keys an address hung up.
-    hung_up: Mutex<HashMap<String, usize>>,
-}
-
-impl Passphrases {
-    fn of(&self, key: &Path, ask: Option<&AskPassphrase>) -> Option<String> {
-        // The lock is held while the operator types: one question, all threads wait for the one answer.
-        let mut known = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key.to_owned()).or_insert_with(|| ask.and_then(|ask| ask(key))).clone()
-    }
-
-    /// The one that was given already.
-    fn given(&self, key: &Path) -> Option<String> {
-        let known = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).cloned().flatten()
-    }
-
-    /// Whether it has hung up after as many refused keys before: then it is not by chance.
-    fn hangs_up_again(&self, address: &str, after: usize) -> bool {
-        let mut known = self.hung_up.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(address.to_owned(), after) == Some(after)
-    }
-}
 
 /// A step of a login that did not work.
 pub(super) enum Failure {
@@ -126,7 +95,12 @@ impl Login<'_> {
         if self.agent.is_none() {
             let agent = self.hop.agent.as_deref().map(|socket| (socket, Agent::open(socket)));
             self.agent = Some(match agent {
-                Some((_, Ok(agent))) => Some(agent),
+                Some((socket, Ok(agent))) => {
+                    if agent.keys.is_empty() {
+                        self.notes.push(format!("the SSH agent at {} has no keys", socket.display()));
+                    }
+                    Some(agent)
+                }
                 Some((socket, Err(error))) => {
                     self.notes.push(format!("the SSH agent at {}: {error}", socket.display()));
                     None

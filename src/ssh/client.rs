@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use ssh2::Channel;
 
 use super::algorithms;
-use super::auth::{self, Failure, Passphrases};
+use super::auth::{self, Failure};
 use super::connection::{Ssh2Connection, open};
 use super::frame::READY;
 use super::handshake_limiter::{HandshakeLimiters, Pass};
 use super::host_key;
 use super::kexinit;
+use super::remembered::Passphrases;
 use super::route::{Hop, Route, route};
 use super::settings::Settings;
 use super::socket::{Socket, TICK, connect, pause};

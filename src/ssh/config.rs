@@ -6,20 +6,24 @@
 //! error: whether it applies cannot be told.
 
 mod criteria;
+mod error;
 mod include;
 mod keywords;
 mod line;
 mod pattern;
 mod tokens;
+mod values;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use criteria::{Applies, Known};
+pub use error::{BadLine, ConfigError};
 use keywords::Say;
 use line::split_line;
 pub(super) use pattern::matches_pattern;
 pub(super) use tokens::{Tokens, host_name};
+use values::take;
 
 /// A value, and the file and line where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,119 +91,6 @@ pub(super) struct Algorithms {
 
 /// Files in files in files end here, as in OpenSSH.
 const INCLUDE_DEPTH: usize = 16;
-
-/// Why the ssh config cannot be used for a host.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is there and cannot be read.
-    #[error("ssh config: {file}: {why}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// What the system says.
-        why: String,
-    },
-    /// Somebody else could have written it; ssh does not read it either.
-    #[error("ssh config: {file}: bad owner or permissions (owner {owner}, mode {mode:03o}); {repair}")]
-    Unsafe {
-        /// The file.
-        file: String,
-        /// Whose it is: a user's number.
-        owner: u32,
-        /// Its permissions.
-        mode: u32,
-        /// What to do.
-        repair: &'static str,
-    },
-    /// A line that applies to the host is wrong.
-    #[error("ssh config: {place}: {line}")]
-    Line {
-        /// File and line number.
-        place: String,
-        /// What is wrong with it.
-        line: BadLine,
-    },
-    /// Only ProxyJump is supported.
-    #[error("the ssh config has a ProxyCommand for it ({0}), which is not supported; use ProxyJump")]
-    ProxyCommand(String),
-    /// A jump host that cannot be parsed.
-    #[error("`{0}` is not a jump host ([user@]host[:port])")]
-    JumpHost(String),
-    /// Jump hosts of jump hosts have no end.
-    #[error("its jump hosts lead through each other for ever")]
-    JumpLoop,
-}
-
-/// What is wrong with a line of an ssh config.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadLine {
-    /// A keyword without its value.
-    #[error("{0} has no value")]
-    NoValue(String),
-    /// Text after a keyword's one value.
-    #[error("{0} has more than one value")]
-    MoreValues(String),
-    /// Not a number from 1 to 65535.
-    #[error("`{0}` is not a port")]
-    Port(String),
-    /// Not a value of that keyword.
-    #[error("`{value}` is not a value of {keyword} ({known})")]
-    Value {
-        /// The keyword.
-        keyword: String,
-        /// What is written.
-        value: String,
-        /// What could be.
-        known: &'static str,
-    },
-    /// A quoted value without an end.
-    #[error("a quote is not closed")]
-    OpenQuote,
-    /// Files that include each other.
-    #[error("files include each other too deeply")]
-    IncludeDepth,
-    /// Only a file of the user may say `~`.
-    #[error("`{0}`: only a user's file may include from a home folder")]
-    IncludeHome(String),
-    /// A keyword that OpenSSH does not know either.
-    #[error("there is no keyword `{0}` (ssh says the same; IgnoreUnknown permits it)")]
-    Keyword(String),
-    /// `%x` where x means nothing.
-    #[error("`{0}` means nothing there")]
-    Token(String),
-    /// `~name/`.
-    #[error("`{0}`: only `~/` is understood; write the folder itself")]
-    Home(String),
-    /// `${NAME}` without such a variable.
-    #[error("the environment has no variable `{0}`")]
-    Variable(String),
-    /// A value that cannot be followed here.
-    #[error("`{keyword} {value}` is not supported: {why}")]
-    Refused {
-        /// The keyword.
-        keyword: String,
-        /// What is written.
-        value: String,
-        /// Why not.
-        why: &'static str,
-    },
-    /// A `Match` line that is wrong.
-    #[error("Match: {0}")]
-    Match(String),
-    /// It stands below a `Match` that is not decided here.
-    #[error(
-        "it cannot be told whether `{keyword}` applies: it stands below `Match {criterion}` ({place}), which \
-             is not looked at here; move it out of that block"
-    )]
-    Undecided {
-        /// The keyword.
-        keyword: String,
-        /// The criterion of the `Match`.
-        criterion: String,
-        /// Where that is.
-        place: String,
-    },
-}
 
 /// Whom the config is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -369,120 +260,6 @@ impl Reader<'_> {
         }
         self.found = found;
         Ok(())
-    }
-}
-
-fn take(keyword: &str, values: Vec<String>, place: &str, found: &mut HostConfig) -> Result<(), BadLine> {
-    let all = || match values.is_empty() {
-        true => Err(BadLine::NoValue(keyword.to_owned())),
-        false => Ok(values.clone()),
-    };
-    let one = || match values.as_slice() {
-        [] => Err(BadLine::NoValue(keyword.to_owned())),
-        [value] if value.is_empty() => Err(BadLine::NoValue(keyword.to_owned())),
-        [value] => Ok(value.clone()),
-        _ => Err(BadLine::MoreValues(keyword.to_owned())),
-    };
-    let flag = || {
-        let value = one()?;
-        match value.to_ascii_lowercase().as_str() {
-            "yes" | "true" => Ok(true),
-            "no" | "false" => Ok(false),
-            _ => Err(BadLine::Value { keyword: keyword.to_owned(), value, known: "yes, no" }),
-        }
-    };
-    match keyword {
-        "hostname" => set(&mut found.host_name, stated(one()?, place)),
-        "user" => set(&mut found.user, one()?),
-        "tag" => set(&mut found.tag, one()?),
-        "port" => {
-            let port = one()?;
-            let number = port.parse().ok().filter(|number| *number != 0).ok_or(BadLine::Port(port))?;
-            set(&mut found.port, number);
-        }
-        "addressfamily" => {
-            let value = one()?;
-            let family = match value.to_ascii_lowercase().as_str() {
-                "any" => Family::Any,
-                "inet" => Family::V4,
-                "inet6" => Family::V6,
-                _ => {
-                    let known = "any, inet, inet6";
-                    return Err(BadLine::Value { keyword: keyword.to_owned(), value, known });
-                }
-            };
-            set(&mut found.address_family, family);
-        }
-        "identityfile" | "identityfile2" => add(&mut found.identity_files, stated(one()?, place)),
-        "certificatefile" => add(&mut found.certificate_files, stated(one()?, place)),
-        "identitiesonly" => set(&mut found.identities_only, flag()?),
-        "identityagent" => set(&mut found.identity_agent, stated(one()?, place)),
-        "proxyjump" if found.proxy_command.is_none() => set(&mut found.proxy_jump, stated(one()?, place)),
-        "proxycommand" if found.proxy_jump.is_none() => set(&mut found.proxy_command, stated(one()?, place)),
-        "proxyjump" | "proxycommand" => {}
-        "userknownhostsfile" => set(&mut found.user_known_hosts, stated(all()?, place)),
-        "globalknownhostsfile" => set(&mut found.global_known_hosts, stated(all()?, place)),
-        "revokedhostkeys" => set(&mut found.revoked_host_keys, stated(one()?, place)),
-        "hostkeyalias" => set(&mut found.host_key_alias, one()?),
-        "stricthostkeychecking" => {
-            let value = one()?;
-            let checking = match value.to_ascii_lowercase().as_str() {
-                "yes" | "true" => Checking::Yes,
-                "accept-new" => Checking::AcceptNew,
-                "no" | "false" | "off" => Checking::Off,
-                "ask" => Checking::Ask,
-                _ => {
-                    let known = "yes, no, off, accept-new, ask";
-                    return Err(BadLine::Value { keyword: keyword.to_owned(), value, known });
-                }
-            };
-            set(&mut found.host_key_checking, stated(checking, place));
-        }
-        "requiredrsasize" => {
-            let value = one()?;
-            let known = "a number of bits";
-            let bits = value.parse();
-            let bits = bits.map_err(|_| BadLine::Value { keyword: keyword.to_owned(), value, known })?;
-            set(&mut found.required_rsa_size, bits);
-        }
-        "kexalgorithms" => set(&mut found.algorithms.kex, stated(one()?, place)),
-        "hostkeyalgorithms" => set(&mut found.algorithms.host_key, stated(one()?, place)),
-        "ciphers" => set(&mut found.algorithms.ciphers, stated(one()?, place)),
-        "macs" => set(&mut found.algorithms.macs, stated(one()?, place)),
-        "casignaturealgorithms" => set(&mut found.algorithms.authority, stated(one()?, place)),
-        "pubkeyacceptedalgorithms" | "pubkeyacceptedkeytypes" => {
-            set(&mut found.algorithms.public_key, stated(one()?, place));
-        }
-        "ignoreunknown" => {
-            let patterns = values.iter().flat_map(|value| value.split(','));
-            if found.ignore_unknown.is_empty() {
-                found.ignore_unknown = patterns.map(str::to_ascii_lowercase).collect();
-            }
-        }
-        // The others are those with values that are refused.
-        _ => {
-            let value = values.join(" ");
-            if found.seen.insert(keyword.to_owned())
-                && let Some(refusal) = keywords::refusal(keyword, &value)
-            {
-                return Err(refusal);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn stated<T>(value: T, place: &str) -> Stated<T> {
-    Stated { value, place: place.to_owned() }
-}
-
-fn set<T>(slot: &mut Option<T>, value: T) {
-    slot.get_or_insert(value);
-}
-
-fn add(list: &mut Vec<Stated<String>>, value: Stated<String>) {
-    if !list.iter().any(|known| known.value == value.value) {
-        list.push(value);
     }
 }
 

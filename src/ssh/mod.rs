@@ -21,6 +21,7 @@ mod jump;
 mod kexinit;
 mod known_hosts;
 mod private_key;
+mod remembered;
 mod remote;
 mod revoked;
 mod route;

@@ -30,6 +30,7 @@ mod sim;
 mod ssh;
 mod ssh_faults;
 mod ssh_hosts;
+mod ssh_identity;
 mod ssh_trust;
 mod ssh_world;
 #[path = "../support/mod.rs"]
