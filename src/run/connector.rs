@@ -139,6 +139,7 @@ impl Connector {
             let mut settings = ssh::Settings::of_this_user(paths.known_hosts.clone(), profiles);
             if !conf.ssh_config {
                 settings.ssh_config = None;
+                settings.system_ssh_config = None;
             }
             settings
         };

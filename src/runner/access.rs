@@ -127,7 +127,10 @@ pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
         }
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
         ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
-        ConnectError::HostKeyChanged { .. } => ErrorKind::HostKeyChanged,
+        ConnectError::HostKeyRefused { passes: true, .. } => ErrorKind::Handshake,
+        ConnectError::HostKeyChanged { .. } | ConnectError::HostKeyRefused { .. } => {
+            ErrorKind::HostKeyChanged
+        }
         ConnectError::HostKeyUnknown { .. } => ErrorKind::HostKeyUnknown,
         ConnectError::AuthRefused { .. } | ConnectError::KeyFile { .. } => ErrorKind::AuthRefused,
         ConnectError::NoLogin { .. } => ErrorKind::NoLogin,

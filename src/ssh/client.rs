@@ -2,21 +2,22 @@
 //! and retries a handshake that the server dropped.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ssh2::{Channel, MethodType};
+use ssh2::Channel;
 
-use super::HostKeyCheck;
-use super::auth::{self, Failure, Passphrases};
+use super::algorithms;
+use super::auth::{self, Failure};
 use super::connection::{Ssh2Connection, open};
 use super::exchange::CHATTER;
 use super::frame::is_ready;
 use super::handshake_limiter::{HandshakeLimiters, Pass};
-use super::known_hosts::{self, Known, Verdict, fingerprint};
+use super::host_key;
+use super::kexinit;
+use super::remembered::Passphrases;
 use super::route::{Hop, Route, route};
-use super::settings::{Notice, Settings};
+use super::settings::Settings;
 use super::socket::{Socket, TICK, connect, pause};
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError, Connection, HostProfile, Remote};
@@ -129,7 +130,7 @@ impl Ssh2Remote {
             Some(wire) => {
                 super::jump::tunnel(wire, &hop.host, hop.port, self.by(deadlines.connect, until), cancel)?
             }
-            None => connect(&hop.host, hop.port, deadlines.connect, until, cancel)?,
+            None => connect(&hop.host, hop.port, hop.family, deadlines.connect, until, cancel)?,
         };
         let handshake_until = self.by(deadlines.handshake, until);
         let wire = self.handshake(hop, socket, handshake_until, cancel)?;
@@ -143,14 +144,9 @@ impl Ssh2Remote {
     /// The handshake with a verified host key: nothing else is sent before that.
     fn handshake(&self, hop: &Hop, socket: Socket, until: Instant, cancel: &Cancel) -> Result<Wire, Failure> {
         let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
-        let known = self.known(hop)?;
+        let known = host_key::known(hop)?;
         let wire = Wire::new(socket).map_err(failed)?;
-        let supported = wire.session.supported_algs(MethodType::HostKey).unwrap_or_default();
-        if let Some(order) = known.preference(&supported) {
-            wire.session
-                .method_pref(MethodType::HostKey, &order)
-                .map_err(|error| failed(error.message().to_owned()))?;
-        }
+        algorithms::prefer(&wire.session, &known, &hop.algorithms).map_err(failed)?;
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
             Stop::Failed(_) if wire.flood().is_some() => failed(wire.flood().unwrap_or_default()),
             Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
@@ -164,54 +160,18 @@ impl Ssh2Remote {
                 | code::SOCKET_SEND
                 | code::BANNER_RECV
                 | code::KEY_EXCHANGE => Failure::Dropped(error.message().to_owned()),
+                code::KEX_FAILURE => match kexinit::mismatch(&wire, &known, hop, until) {
+                    Some(why) => failed(why),
+                    None => Failure::Dropped(error.message().to_owned()),
+                },
                 _ => failed(error.message().to_owned()),
             },
         })?;
         let shown = wire.session.host_key().map(|(blob, _)| blob.to_vec());
         let Some(shown) = shown else { return Err(failed("it showed no host key".into())) };
-        self.check_key(hop, &known, &shown)?;
+        host_key::check(hop, &self.inner.settings, &known, &shown)?;
         Ok(wire)
     }
-
-    fn known(&self, hop: &Hop) -> Result<Known, ConnectError> {
-        Known::read(&hop.known_name(), hop.known_hosts.iter().map(std::path::PathBuf::as_path))
-            .map_err(|why| ConnectError::Handshake { addr: hop.address(), why })
-    }
-
-    fn check_key(&self, hop: &Hop, known: &Known, shown: &[u8]) -> Result<(), ConnectError> {
-        let host = hop.known_name();
-        let settings = &self.inner.settings;
-        let changed = |known: String| ConnectError::HostKeyChanged {
-            host: host.clone(),
-            known,
-            shown: fingerprint(shown),
-        };
-        match known.verdict(shown) {
-            Verdict::Known => return Ok(()),
-            Verdict::Changed(known) => return Err(changed(known)),
-            Verdict::New if settings.host_key_check == HostKeyCheck::Strict => {
-                return Err(ConnectError::HostKeyUnknown { host, shown: fingerprint(shown) });
-            }
-            Verdict::New => {}
-        }
-        let file = settings.known_hosts.clone();
-        let fingerprint = fingerprint(shown);
-        let notice = match store_key(&file, &host, shown) {
-            Ok(Verdict::New) => Notice::HostKeyStored { host, fingerprint, file },
-            Ok(Verdict::Known) => return Ok(()),
-            Ok(Verdict::Changed(known)) => return Err(changed(known)),
-            Err(why) => Notice::HostKeyNotStored { host, fingerprint, file, why },
-        };
-        tracing::info!(?notice, "host key");
-        if let Some(show) = &settings.show {
-            show(&notice);
-        }
-        Ok(())
-    }
-}
-
-fn store_key(file: &Path, host: &str, shown: &[u8]) -> Result<Verdict, String> {
-    known_hosts::store(file, host, shown).map_err(|error| error.to_string())
 }
 
 /// Half of it, and up to half more at random, so that those who were dropped together come back apart.

@@ -1,5 +1,5 @@
 //! Known host keys: OpenSSH's file format (`sshd(8)`, SSH_KNOWN_HOSTS FILE FORMAT) with hashed names,
-//! patterns, `[host]:port` and `@revoked`; and storing a new key under a lock.
+//! patterns, `[host]:port`, `@cert-authority` and `@revoked`; and storing a new key under a lock.
 //!
 //! A line is taken apart here and only its field of names by `ssh-key`: its reader takes a line with two
 //! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor does
@@ -20,13 +20,26 @@ use sha2::{Digest, Sha256};
 
 use super::config::matches_pattern;
 
+/// What a line says of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// It is the host's.
+    Plain,
+    /// `@cert-authority`: it signs certificates of such hosts.
+    Authority,
+    /// `@revoked`: whoever shows it, or a certificate of it or by it, is not the host.
+    Revoked,
+}
+
 /// One line that speaks of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    revoked: bool,
+    mark: Mark,
     kind: String,
     blob: Vec<u8>,
     noted: String,
+    /// By its name with the port; else by its name alone, although the port is not 22.
+    exact: bool,
 }
 
 /// What the files say of one host.
@@ -41,23 +54,44 @@ pub(super) enum Verdict {
     Known,
     /// No key is known for the host.
     New,
-    /// Another one is known, or this one is revoked: where and what.
+    /// Another one is known: which and where.
     Changed(String),
+    /// This one is revoked: where.
+    Revoked(String),
 }
 
-/// The name under which a host is noted: the port is part of it unless it is 22.
-pub(super) fn name_of(host: &str, port: u16) -> String {
-    let host = host.to_ascii_lowercase();
-    if port == 22 { host } else { format!("[{host}]:{port}") }
+/// The names under which a host is noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// The port is part of it unless it is 22.
+    pub(super) exact: String,
+    /// Without the port; only looked for when nothing else is known, as OpenSSH does.
+    pub(super) bare: Option<String>,
+}
+
+impl Names {
+    /// Of a host at a port.
+    pub(super) fn of(host: &str, port: u16) -> Self {
+        let host = host.to_ascii_lowercase();
+        if port == 22 {
+            return Self { exact: host, bare: None };
+        }
+        Self { exact: format!("[{host}]:{port}"), bare: Some(host) }
+    }
+
+    /// HostKeyAlias: a name and nothing else.
+    pub(super) fn alias(name: &str) -> Self {
+        Self { exact: name.to_ascii_lowercase(), bare: None }
+    }
 }
 
 impl Known {
     /// Reads the files; one that is not there says nothing, one that cannot be read is an error.
-    pub(super) fn read<'a>(name: &str, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
+    pub(super) fn read<'a>(names: &Names, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
         let mut known = Self::default();
         for file in files {
             match std::fs::read(file) {
-                Ok(bytes) => known.add(name, &String::from_utf8_lossy(&bytes), file),
+                Ok(bytes) => known.add(names, &String::from_utf8_lossy(&bytes), file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("{}: {error}", file.display())),
             }
@@ -65,50 +99,84 @@ impl Known {
         Ok(known)
     }
 
-    fn add(&mut self, name: &str, text: &str, file: &Path) {
+    fn add(&mut self, names: &Names, text: &str, file: &Path) {
         for (number, line) in text.lines().enumerate() {
             let mut words = line.split_ascii_whitespace().peekable();
-            let marker = words.next_if(|word| word.starts_with('@'));
-            let (Some(names), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else {
+            let mark = match words.next_if(|word| word.starts_with('@')) {
+                None => Mark::Plain,
+                Some("@cert-authority") => Mark::Authority,
+                Some("@revoked") => Mark::Revoked,
+                Some(_) => continue,
+            };
+            let (Some(hosts), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else {
                 continue;
             };
-            // Certificates are not offered by libssh2, so an authority's key says nothing here.
-            if names.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
+            if hosts.starts_with('#') {
                 continue;
             }
             let Ok(blob) = Base64::decode_vec(key) else { continue };
-            if speaks_of(names, name) {
+            // A key of SSH 1, or a line that is cut, is none. One that is revoked counts in any case.
+            if mark != Mark::Revoked && blob_kind(&blob).as_deref() != Some(kind) {
+                continue;
+            }
+            let exact = speaks_of(hosts, &names.exact);
+            if exact || names.bare.as_ref().is_some_and(|bare| speaks_of(hosts, bare)) {
                 let noted = format!("{}:{}", file.display(), number + 1);
-                self.entries.push(Entry { revoked: marker.is_some(), kind: kind.into(), blob, noted });
+                self.entries.push(Entry { mark, kind: kind.into(), blob, noted, exact });
             }
         }
     }
 
+    fn with(&self, mark: Mark) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.mark == mark)
+    }
+
+    /// Of a key, not of a certificate.
     pub(super) fn verdict(&self, shown: &[u8]) -> Verdict {
-        if let Some(entry) = self.entries.iter().find(|entry| entry.revoked && entry.blob == shown) {
-            return Verdict::Changed(format!("revoked at {}", entry.noted));
+        if let Some(place) = self.revoked(shown) {
+            return Verdict::Revoked(place);
         }
-        let mut good = self.entries.iter().filter(|entry| !entry.revoked).peekable();
-        match good.peek() {
+        if self.with(Mark::Plain).any(|entry| entry.exact && entry.blob == shown) {
+            return Verdict::Known;
+        }
+        match self.with(Mark::Plain).find(|entry| entry.exact) {
+            Some(other) => Verdict::Changed(format!("{} ({})", fingerprint(&other.blob), other.noted)),
+            None if self.with(Mark::Plain).any(|entry| entry.blob == shown) => Verdict::Known,
             None => Verdict::New,
-            Some(first) => {
-                let other = format!("{} ({})", fingerprint(&first.blob), first.noted);
-                if good.any(|entry| entry.blob == shown) { Verdict::Known } else { Verdict::Changed(other) }
-            }
         }
     }
 
-    /// Key types to ask for, the stored ones first; `None`: as libssh2 likes.
-    pub(super) fn preference(&self, supported: &[&str]) -> Option<String> {
-        let stored = |algorithm: &&str| {
-            let kind = match *algorithm {
-                "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa",
-                other => other,
-            };
-            self.entries.iter().any(|entry| !entry.revoked && entry.kind == kind)
-        };
-        let (first, then): (Vec<_>, Vec<_>) = supported.iter().copied().partition(stored);
-        (!first.is_empty()).then(|| [first, then].concat().join(","))
+    /// Where a key is revoked.
+    pub(super) fn revoked(&self, blob: &[u8]) -> Option<String> {
+        self.with(Mark::Revoked).find(|entry| entry.blob == blob).map(|entry| entry.noted.clone())
+    }
+
+    /// Where a key is the one of an authority for this host.
+    pub(super) fn authority(&self, blob: &[u8]) -> Option<&str> {
+        self.with(Mark::Authority).find(|entry| entry.blob == blob).map(|entry| entry.noted.as_str())
+    }
+
+    /// Whether there is an authority for this host.
+    pub(super) fn has_authority(&self) -> bool {
+        self.any_authority().is_some()
+    }
+
+    /// Where one is noted.
+    pub(super) fn any_authority(&self) -> Option<&str> {
+        self.with(Mark::Authority).next().map(|entry| entry.noted.as_str())
+    }
+
+    /// Whether a key of this type is known.
+    pub(super) fn has(&self, kind: &str) -> bool {
+        self.with(Mark::Plain).any(|entry| entry.kind == kind)
+    }
+
+    /// What one file with this text says.
+    #[cfg(test)]
+    pub(super) fn of(name: &str, text: &str) -> Self {
+        let mut known = Self::default();
+        known.add(&Names { exact: name.into(), bare: None }, text, Path::new("kh"));
+        known
     }
 }
 
@@ -140,19 +208,19 @@ fn speaks_of(names: &str, name: &str) -> bool {
 
 /// Stores a new key, unless another of us was faster: the file is read again under its lock, and what
 /// it says then is the verdict ([`Verdict::New`]: it was stored now).
-pub(super) fn store(file: &Path, name: &str, shown: &[u8]) -> io::Result<Verdict> {
+pub(super) fn store(file: &Path, names: &Names, shown: &[u8]) -> io::Result<Verdict> {
     let mut handle = open_private(file)?;
     flock(&handle, FlockOperation::LockExclusive)?;
     let mut text = Vec::new();
     handle.seek(SeekFrom::Start(0))?;
     handle.read_to_end(&mut text)?;
     let mut known = Known::default();
-    known.add(name, &String::from_utf8_lossy(&text), file);
+    known.add(names, &String::from_utf8_lossy(&text), file);
     let verdict = known.verdict(shown);
     if verdict == Verdict::New {
         let kind = blob_kind(shown).ok_or_else(|| io::Error::other("the key shown is malformed"))?;
         let newline = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
-        let line = format!("{newline}{name} {kind} {}\n", Base64::encode_string(shown));
+        let line = format!("{newline}{} {kind} {}\n", names.exact, Base64::encode_string(shown));
         handle.write_all(line.as_bytes())?;
         handle.sync_data()?;
     }
@@ -169,7 +237,7 @@ fn open_private(file: &Path) -> io::Result<File> {
 }
 
 /// A public key blob begins with its type as an SSH string (RFC 4253, 6.6).
-fn blob_kind(mut blob: &[u8]) -> Option<String> {
+pub(super) fn blob_kind(mut blob: &[u8]) -> Option<String> {
     String::decode(&mut blob).ok().filter(|kind| !kind.is_empty() && kind.is_ascii())
 }
 
@@ -185,9 +253,7 @@ mod tests {
     }
 
     fn known(name: &str, text: &str) -> Known {
-        let mut known = Known::default();
-        known.add(name, text, Path::new("kh"));
-        known
+        Known::of(name, text)
     }
 
     #[test]
@@ -203,6 +269,11 @@ mod tests {
         assert_eq!(verdict("w1.example", "*.example"), Verdict::Known);
         assert_eq!(verdict("w1.example", "*.example,!w1.example"), Verdict::New);
         assert_eq!(verdict("10.0.0.1", "# 10.0.0.1"), Verdict::New);
+        for line in
+            ["10.0.0.1 1024 3355 12345678", "10.0.0.1 ssh-rsa AAAAC3NzaC1lZDI1NTE5", "10.0.0.1 ssh-rsa"]
+        {
+            assert_eq!(known("10.0.0.1", line).verdict(&key), Verdict::New, "{line}");
+        }
     }
 
     #[test]
@@ -215,7 +286,7 @@ mod tests {
         assert!(matches!(known("[127.0.0.1]:2222", line).verdict(b"other"), Verdict::Changed(_)));
         assert_eq!(known("127.0.0.1", line).verdict(&key), Verdict::New);
         let revoked = format!("@revoked {line}");
-        assert!(matches!(known("[127.0.0.1]:2222", &revoked).verdict(&key), Verdict::Changed(_)));
+        assert!(matches!(known("[127.0.0.1]:2222", &revoked).verdict(&key), Verdict::Revoked(_)));
     }
 
     #[test]
@@ -225,9 +296,30 @@ mod tests {
         let text = format!("h ssh-ed25519 {k}\n");
         assert!(matches!(known("h", &text).verdict(&two), Verdict::Changed(why) if why.contains("kh:1")));
         let text = format!("@revoked h ssh-ed25519 {k}\nh ssh-ed25519 {k}\n");
-        assert_eq!(known("h", &text).verdict(&one), Verdict::Changed("revoked at kh:1".into()));
+        assert_eq!(known("h", &text).verdict(&one), Verdict::Revoked("kh:1".into()));
         let text = format!("@cert-authority h ssh-ed25519 {k}\n");
         assert_eq!(known("h", &text).verdict(&two), Verdict::New);
+    }
+
+    #[test]
+    fn a_name_without_the_port_counts_when_none_with_it_is_known() {
+        let (one, two) = (blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two"));
+        let (k1, k2) = (Base64::encode_string(&one), Base64::encode_string(&two));
+        let known = |text: &str| {
+            let mut known = Known::default();
+            known.add(&Names::of("W1.example", 2222), text, Path::new("kh"));
+            known
+        };
+        let bare = format!("w1.example ssh-ed25519 {k1}\n");
+        assert_eq!(known(&bare).verdict(&one), Verdict::Known);
+        assert_eq!(known(&bare).verdict(&two), Verdict::New);
+        let both = format!("{bare}[w1.example]:2222 ssh-ed25519 {k2}\n");
+        assert!(matches!(known(&both).verdict(&one), Verdict::Changed(why) if why.contains("kh:2")));
+        assert_eq!(known(&both).verdict(&two), Verdict::Known);
+        assert!(matches!(known(&format!("@revoked {bare}")).verdict(&one), Verdict::Revoked(_)));
+        assert!(known(&format!("@cert-authority *.example ssh-ed25519 {k1}\n")).authority(&one).is_some());
+        assert_eq!(Names::of("w1", 22), Names { exact: "w1".into(), bare: None });
+        assert_eq!(Names::of("::1", 2222).exact, "[::1]:2222");
     }
 
     #[test]
@@ -236,16 +328,8 @@ mod tests {
         let k = Base64::encode_string(&key);
         for line in [format!("@revoked\th  ssh-ed25519\t{k}"), format!("  @revoked h ssh-ed25519 {k}  note")]
         {
-            assert!(matches!(known("h", &line).verdict(&key), Verdict::Changed(_)), "{line}");
+            assert!(matches!(known("h", &line).verdict(&key), Verdict::Revoked(_)), "{line}");
         }
-    }
-
-    #[test]
-    fn stored_types_are_asked_for_first() {
-        let text = format!("h ssh-rsa {}\n", Base64::encode_string(&blob("ssh-rsa", b"x")));
-        let order = known("h", &text).preference(&["ssh-ed25519", "rsa-sha2-512", "ssh-rsa"]);
-        assert_eq!(order.as_deref(), Some("rsa-sha2-512,ssh-rsa,ssh-ed25519"));
-        assert_eq!(known("h", "").preference(&["ssh-ed25519"]), None);
     }
 
     #[test]
@@ -254,9 +338,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("known_hosts");
         let (one, two) = (blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two"));
-        assert_eq!(store(&file, "[h]:2222", &one).unwrap(), Verdict::New);
-        assert_eq!(store(&file, "[h]:2222", &one).unwrap(), Verdict::Known);
-        assert!(matches!(store(&file, "[h]:2222", &two).unwrap(), Verdict::Changed(_)));
+        assert_eq!(store(&file, &Names::of("h", 2222), &one).unwrap(), Verdict::New);
+        assert_eq!(store(&file, &Names::of("h", 2222), &one).unwrap(), Verdict::Known);
+        assert!(matches!(store(&file, &Names::of("h", 2222), &two).unwrap(), Verdict::Changed(_)));
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -3,8 +3,11 @@
 //! This room knows the transport and the quoting. It must not know jobs, plans or what a script is
 //! for; it never retries a script by itself.
 
+mod agent;
+mod algorithms;
 mod auth;
 mod bootstrap;
+mod certificate;
 mod client;
 mod config;
 mod connection;
@@ -12,12 +15,17 @@ mod exchange;
 mod frame;
 mod group;
 mod handshake_limiter;
+mod host_key;
+mod identity;
 mod jump;
+mod kexinit;
 mod known_hosts;
 mod packets;
 mod private_key;
 mod relay;
+mod remembered;
 mod remote;
+mod revoked;
 mod route;
 mod settings;
 mod socket;

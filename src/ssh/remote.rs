@@ -260,16 +260,31 @@ pub enum ConnectError {
         /// `SHA256:...` of what was shown.
         shown: String,
     },
-    /// `host_key_check = "strict"` and the key is not known.
+    /// Only keys that are known are accepted, and this one is not.
     #[error(
-        "host key of {host} is not known ({shown}), and host_key_check is \"strict\": compare it with the \
-         worker's own and add it to secrets/known_hosts (`ssh-keyscan` prints such lines)"
+        "host key of {host} is not known ({shown}), and {why}: compare it with the worker's own and add it to \
+         secrets/known_hosts (`ssh-keyscan` prints such lines)"
     )]
     HostKeyUnknown {
         /// Name in known_hosts.
         host: String,
         /// `SHA256:...` of what was shown.
         shown: String,
+        /// What demands that it is known.
+        why: String,
+    },
+    /// The key is revoked, or its certificate is not good; nothing is sent.
+    #[error("host key of {host} is refused ({shown}): {why}; nothing was sent")]
+    HostKeyRefused {
+        /// Name in known_hosts.
+        host: String,
+        /// `SHA256:...` of what was shown.
+        shown: String,
+        /// What is wrong with it, and where that is said.
+        why: String,
+        /// Only its time is not right: the host may get another certificate (after a boot, by a service
+        /// that starts after sshd). Else it is final.
+        passes: bool,
     },
     /// Our key was refused.
     #[error("{user}@{addr} refused the authentication: {why}")]
@@ -346,6 +361,7 @@ impl ConnectError {
             Self::Config { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyUnknown { .. }
+            | Self::HostKeyRefused { passes: false, .. }
             | Self::KeyFile { .. } => true,
             Self::Jump { source, .. } => source.is_final(),
             _ => false,

@@ -68,16 +68,23 @@ pub struct Settings {
     pub default_user: String,
     /// The bucket's key file.
     pub key: Option<PathBuf>,
-    /// Whether an SSH agent is asked after the key files.
-    pub agent: bool,
+    /// Tried after it where the ssh config names none (`~/.ssh/id_*`); they do not have to be there.
+    pub default_identities: Vec<PathBuf>,
+    /// The socket of an SSH agent, that is asked after the key files.
+    pub agent: Option<PathBuf>,
     /// `secrets/known_hosts`: looked at first, and where new keys are stored.
     pub known_hosts: PathBuf,
-    /// Looked at after it, never written (`~/.ssh/known_hosts`).
+    /// Looked at after it, never written (`~/.ssh/known_hosts`); UserKnownHostsFile is instead of it.
     pub more_known_hosts: Vec<PathBuf>,
+    /// Looked at after these, never written (`/etc/ssh/ssh_known_hosts`); GlobalKnownHostsFile is instead
+    /// of it.
+    pub global_known_hosts: Vec<PathBuf>,
     /// What to do about a key that is not known.
     pub host_key_check: HostKeyCheck,
     /// The user's `~/.ssh/config`; it does not have to be there.
     pub ssh_config: Option<PathBuf>,
+    /// The system's (`/etc/ssh/ssh_config`), read after it.
+    pub system_ssh_config: Option<PathBuf>,
     /// The user's home, for `~`.
     pub home: PathBuf,
     /// The user's name here: what a jump host is logged in to with, where no user is stated.
@@ -97,17 +104,25 @@ pub struct Settings {
 /// sshd's `MaxStartups` begins to drop at 10 (`sshd_config(5)`); others may be logging in, too.
 const HANDSHAKES: usize = 8;
 
+/// In OpenSSH's order (`ssh_config(5)`, IdentityFile).
+const DEFAULT_IDENTITIES: [&str; 5] = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
+
 impl Settings {
-    /// With the defaults, for this user's home, name, `~/.ssh/config` and `~/.ssh/known_hosts`.
+    /// With the defaults, for this user's home and name, and the files that `ssh` would look at.
     pub fn of_this_user(known_hosts: PathBuf, profiles: Profiles) -> Self {
         let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
         Self {
             ssh_config: Some(home.join(".ssh/config")),
-            more_known_hosts: vec![home.join(".ssh/known_hosts")],
+            system_ssh_config: Some("/etc/ssh/ssh_config".into()),
+            default_identities: DEFAULT_IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
+            more_known_hosts: ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name)).into(),
+            global_known_hosts: ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
+                .map(PathBuf::from)
+                .into(),
             local_user: crate::os::user_name().unwrap_or_else(|| {
                 if rustix::process::geteuid().is_root() { "root".into() } else { "agent".into() }
             }),
-            agent: std::env::var_os("SSH_AUTH_SOCK").is_some(),
+            agent: std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
             home,
             ..Self::bare(known_hosts, profiles)
         }
@@ -121,11 +136,14 @@ impl Settings {
             user: None,
             default_user: "agent".into(),
             key: None,
-            agent: false,
+            default_identities: Vec::new(),
+            agent: None,
             known_hosts,
             more_known_hosts: Vec::new(),
+            global_known_hosts: Vec::new(),
             host_key_check: HostKeyCheck::AcceptNew,
             ssh_config: None,
+            system_ssh_config: None,
             home: PathBuf::from("/"),
             local_user: "root".into(),
             deadlines: Deadlines::default(),

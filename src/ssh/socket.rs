@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, sockopt};
 
+use super::config::Family;
 use super::{Cancel, ConnectError};
 
 /// Unanswered data ends a connection after this long (`TCP_USER_TIMEOUT`, in ms). Keepalives below
@@ -40,6 +41,14 @@ impl Socket {
     /// Ends the connection for all its users; nothing blocks on it from then on.
     pub(super) fn shut_down(&self) {
         let _ = shutdown(self, Shutdown::Both);
+    }
+
+    /// The address at the other end; `None`: it is behind a jump host.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.peer_addr().ok(),
+            Kind::Tunnel(_) => None,
+        }
     }
 
     /// Whether the other side has closed it, and all that it had sent was read.
@@ -75,33 +84,64 @@ pub(super) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// A TCP connection with keepalive, before `until`.
+/// A TCP connection with keepalive, before `until`, to whichever address of the name answers.
 pub(super) fn connect(
     host: &str,
     port: u16,
+    family: Family,
     within: Duration,
     until: Instant,
     cancel: &Cancel,
 ) -> Result<Socket, ConnectError> {
     let addr = address(host, port);
     let until = until.min(Instant::now() + within);
-    let mut last = None;
-    for candidate in resolve(host, port, within, until, cancel)? {
-        match connect_one(candidate, until, cancel) {
-            Ok(stream) => return Ok(Socket(Kind::Tcp(stream))),
-            Err(Failure::Cancelled) => return Err(ConnectError::Cancelled),
-            Err(Failure::Late) => return Err(ConnectError::TimedOut { addr, after: within }),
-            Err(Failure::System(error)) => last = Some(error),
+    let mut candidates = resolve(host, port, within, until, cancel)?;
+    candidates.retain(|candidate| match family {
+        Family::Any => true,
+        Family::V4 => candidate.is_ipv4(),
+        Family::V6 => candidate.is_ipv6(),
+    });
+    let failures = match connect_any(&candidates, until, cancel) {
+        Ok(stream) => return Ok(Socket(Kind::Tcp(stream))),
+        Err(failures) => failures.ok_or(ConnectError::Cancelled)?,
+    };
+    let all = |kind| !failures.is_empty() && failures.iter().all(|(_, error)| error.kind() == kind);
+    let late = |(_, error): &(_, io::Error)| error.kind() == io::ErrorKind::TimedOut;
+    Err(match failures.as_slice() {
+        [] if family != Family::Any => {
+            let why = "the name has no address of the AddressFamily that the ssh config asks for".into();
+            ConnectError::Unreachable { addr, why }
+        }
+        [] => ConnectError::Unreachable { addr, why: "the name has no address".into() },
+        _ if all(io::ErrorKind::ConnectionRefused) => ConnectError::Refused { addr },
+        failures if failures.iter().any(late) => ConnectError::TimedOut { addr, after: within },
+        [(_, error)] => ConnectError::Unreachable { addr, why: error.to_string() },
+        failures => {
+            let each = failures.iter().map(|(to, error)| format!("{}: {error}", to.ip()));
+            ConnectError::Unreachable { addr, why: each.collect::<Vec<_>>().join(", ") }
+        }
+    })
+}
+
+/// One address after the other; one that does not answer leaves the others their share of the time. The
+/// errors of all, `None`: cancelled.
+fn connect_any(
+    candidates: &[SocketAddr],
+    until: Instant,
+    cancel: &Cancel,
+) -> Result<TcpStream, Option<Vec<(SocketAddr, io::Error)>>> {
+    let mut failures = Vec::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX);
+        let share = until.saturating_duration_since(Instant::now()) / others;
+        match connect_one(*candidate, Instant::now() + share, cancel) {
+            Ok(stream) => return Ok(stream),
+            Err(Failure::Cancelled) => return Err(None),
+            Err(Failure::Late) => failures.push((*candidate, io::ErrorKind::TimedOut.into())),
+            Err(Failure::System(error)) => failures.push((*candidate, error)),
         }
     }
-    Err(match last {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => ConnectError::Refused { addr },
-        Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-            ConnectError::TimedOut { addr, after: within }
-        }
-        Some(error) => ConnectError::Unreachable { addr, why: error.to_string() },
-        None => ConnectError::Unreachable { addr, why: "the name has no address".into() },
-    })
+    Err(Some(failures))
 }
 
 enum Failure {
@@ -199,5 +239,43 @@ pub(super) fn pause(time: Duration, until: Instant, cancel: &Cancel) -> bool {
             return true;
         }
         std::thread::sleep(TICK.min(end - now).min(until - now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    /// A port that takes no more connections: whoever comes gets no answer.
+    fn deaf() -> (rustix::fd::OwnedFd, Vec<TcpStream>, SocketAddr) {
+        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&fd, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        rustix::net::listen(&fd, 0).unwrap();
+        let to = SocketAddr::try_from(rustix::net::getsockname(&fd).unwrap()).unwrap();
+        let within = Duration::from_millis(200);
+        let queued = (0..8).map_while(|_| TcpStream::connect_timeout(&to, within).ok()).collect();
+        (fd, queued, to)
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let there = listener.local_addr().unwrap();
+        let closed = {
+            let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            gone.local_addr().unwrap()
+        };
+        let (_fd, _queued, deaf) = deaf();
+        let until = || Instant::now() + Duration::from_secs(1);
+        let stream = connect_any(&[closed, deaf, there], until(), &Cancel::new()).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+        let failures = connect_any(&[closed, deaf], until(), &Cancel::new()).unwrap_err().unwrap();
+        let kinds: Vec<_> = failures.iter().map(|(_, error)| error.kind()).collect();
+        assert_eq!(kinds, [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut]);
+        let cancel = Cancel::new();
+        cancel.cancel();
+        assert!(connect_any(&[deaf], until(), &cancel).unwrap_err().is_none());
     }
 }

@@ -15,6 +15,7 @@ use super::socket::{Socket, TICK};
 /// libssh2's `LIBSSH2_ERROR_*` that we act on (`libssh2.h`).
 pub(super) mod code {
     pub(in crate::ssh) const SOCKET_SEND: i32 = -7;
+    pub(in crate::ssh) const KEX_FAILURE: i32 = -5;
     pub(in crate::ssh) const KEY_EXCHANGE: i32 = -8;
     pub(in crate::ssh) const SOCKET_DISCONNECT: i32 = -13;
     pub(in crate::ssh) const FILE: i32 = -16;

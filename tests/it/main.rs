@@ -34,7 +34,9 @@ mod ssh;
 mod ssh_faults;
 mod ssh_hostile;
 mod ssh_hosts;
+mod ssh_identity;
 mod ssh_shells;
+mod ssh_trust;
 mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;

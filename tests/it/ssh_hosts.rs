@@ -16,13 +16,19 @@ use maand::ssh::{
 use crate::ssh::{connect, exited, script};
 use crate::support::{Fault, Fleet, Options, PATIENCE, PORT, keygen};
 
-fn attempt(settings: Settings, host: &Host) -> Result<Box<dyn Connection>, ConnectError> {
+pub(crate) fn attempt(settings: Settings, host: &Host) -> Result<Box<dyn Connection>, ConnectError> {
     Ssh2Remote::new(settings).connect(host, Instant::now() + PATIENCE, &Cancel::new())
 }
 
 #[track_caller]
-fn refused(settings: Settings, host: &Host) -> ConnectError {
+pub(crate) fn refused(settings: Settings, host: &Host) -> ConnectError {
     attempt(settings, host).err().expect("it must not connect")
+}
+
+/// Whatever the umask is: one that others can write would be refused.
+pub(crate) fn write_config(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// What a script on that connection says its host's name is.
@@ -91,10 +97,7 @@ fn strict_demands_that_the_key_is_known() {
     attempt(with_users(), &fleet.host(0)).unwrap();
     fs::write(&users, format!("@revoked {line}{line}")).unwrap();
     let error = refused(with_users(), &fleet.host(0));
-    assert!(
-        matches!(&error, ConnectError::HostKeyChanged { known, .. } if known.contains("revoked")),
-        "{error}"
-    );
+    assert!(matches!(&error, ConnectError::HostKeyRefused { why, .. } if why.contains("revoked")), "{error}");
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn two_jump_hosts_are_each_verified() {
         fleet.host(0),
         fleet.host(1),
     );
-    fs::write(&config, text).unwrap();
+    write_config(&config, &text);
     let settings = || Settings { ssh_config: Some(config.clone()), port: None, ..fleet.settings() };
     assert_eq!(name_behind(settings(), "inner").unwrap(), "w3 root");
     let stored = fs::read_to_string(fleet.folder().join("known_hosts")).unwrap();
@@ -236,8 +239,9 @@ fn the_users_config_is_honoured_where_the_bucket_is_silent() {
          Match all\n  User nobody-at-all\n",
         fleet.host(1),
     );
-    fs::write(home.join(".ssh/config"), text).unwrap();
-    fs::write(home.join(".ssh/more"), "Host w*\n  User agent\n  UserKnownHostsFile ~/.ssh/theirs\n").unwrap();
+    write_config(&home.join(".ssh/config"), &text);
+    let more = "Host w*\n  User agent\n  UserKnownHostsFile ~/.ssh/theirs\n";
+    write_config(&home.join(".ssh/more"), more);
     let settings = || Settings {
         ssh_config: Some(home.join(".ssh/config")),
         home: home.clone(),
@@ -261,7 +265,7 @@ fn the_users_config_is_honoured_where_the_bucket_is_silent() {
     fs::write(home.join(".ssh/theirs"), format!("[{}]:{PORT} {key}", fleet.host(1))).unwrap();
     assert_eq!(name_behind(strict(), "w9").unwrap(), "w2 agent");
     // An error in it has its line.
-    fs::write(home.join(".ssh/more"), "Port many\n").unwrap();
+    write_config(&home.join(".ssh/more"), "Port many\n");
     let error = name_behind(settings(), "w9").unwrap_err();
     assert!(error.to_string().contains("more:1"), "{error}");
 }

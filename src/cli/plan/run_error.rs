@@ -144,11 +144,12 @@ fn code_of(kind: ErrorKind) -> &'static str {
 fn help_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::HostKeyChanged => {
-            "somebody may be intercepting the connection, or the host was reinstalled; if it was, remove its line \
-             from secrets/known_hosts"
+            "somebody may be intercepting the connection, or the host was reinstalled (if it was, remove its line \
+             from secrets/known_hosts), or its certificate is not good any more (renew it there)"
         }
         ErrorKind::HostKeyUnknown => {
-            "add its key to secrets/known_hosts, or set host_key_check = \"accept-new\""
+            "add its key to secrets/known_hosts, or permit first keys (host_key_check = \"accept-new\", and \
+             StrictHostKeyChecking in the ssh config)"
         }
         ErrorKind::AuthRefused => {
             "add the public key of this bucket to the authorized_keys of that user on the worker"
