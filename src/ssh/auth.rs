@@ -13,6 +13,7 @@ use super::route::{Hop, Key};
 use super::settings::{AskPassphrase, Settings};
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
+use crate::os::open;
 
 /// Passphrases that the operator has given, so that each is asked for once.
 #[derive(Default)]
@@ -184,6 +185,9 @@ struct Usable {
     passphrase: Option<String>,
 }
 
+/// Bytes of a private key's file; the largest RSA keys have 13 KiB.
+const KEY_LIMIT: u64 = 64 * 1024;
+
 /// `Ok(None)`: the key is not there and does not have to be.
 fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<Option<Usable>, ConnectError> {
     let metadata = match fs::metadata(&key.path) {
@@ -195,7 +199,7 @@ fn usable(key: &Key, settings: &Settings, passphrases: &Passphrases) -> Result<O
         let why = format!("it can be read by others (mode {mode:03o}); do `chmod 600` on it");
         return Err(key_file(key, &why));
     }
-    let text = fs::read_to_string(&key.path).map_err(|error| key_file(key, &error.to_string()))?;
+    let text = open::read_text(&key.path, KEY_LIMIT).map_err(|error| key_file(key, &error.to_string()))?;
     let Outside { is_encrypted, public_line } = inspect(&text);
     if !is_encrypted {
         return Ok(Some(Usable { text, public_line, passphrase: None }));

@@ -10,6 +10,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::os::open;
+
 /// What the file says about one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HostConfig {
@@ -79,6 +81,9 @@ pub(super) fn read(file: &Path, home: &Path, host: &str) -> Result<HostConfig, C
     Ok(found)
 }
 
+/// Bytes of a file of settings that are read.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
 fn read_into(
     file: &Path,
     home: &Path,
@@ -87,7 +92,7 @@ fn read_into(
     depth: usize,
     found: &mut HostConfig,
 ) -> Result<(), ConfigError> {
-    let text = match std::fs::read(file) {
+    let text = match open::plain(file).and_then(|opened| open::read_all(&opened, CONFIG_LIMIT)) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {

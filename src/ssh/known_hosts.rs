@@ -5,9 +5,8 @@
 //! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor does
 //! it say whether a name matches.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
@@ -19,6 +18,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::config::matches_pattern;
+use crate::os::open;
 
 /// One line that speaks of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub(super) enum Verdict {
     Changed(String),
 }
 
+/// Bytes of a file of known hosts that are read: a few hundred thousand of them.
+const KNOWN_LIMIT: u64 = 64 << 20;
+
 /// The name under which a host is noted: the port is part of it unless it is 22.
 pub(super) fn name_of(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
@@ -56,7 +59,7 @@ impl Known {
     pub(super) fn read<'a>(name: &str, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
         let mut known = Self::default();
         for file in files {
-            match std::fs::read(file) {
+            match open::plain(file).and_then(|opened| open::read_all(&opened, KNOWN_LIMIT)) {
                 Ok(bytes) => known.add(name, &String::from_utf8_lossy(&bytes), file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("{}: {error}", file.display())),
@@ -160,9 +163,7 @@ pub(super) fn store(file: &Path, name: &str, shown: &[u8]) -> io::Result<Verdict
 }
 
 fn open_private(file: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    options.open(file).map_err(|error| {
+    file.parent().map_or(Ok(()), open::check_own_folder).and_then(|()| open::own(file)).map_err(|error| {
         let path: PathBuf = file.into();
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     })

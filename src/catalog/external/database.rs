@@ -20,12 +20,8 @@ pub const KNOWN_SCHEMA: i64 = 1;
 /// The version of a job that states none.
 const NO_VERSION: &str = "0.0.0";
 
-/// With the view; its columns are promised to its users.
-const FROM_VIEW: &str = "SELECT d.alloc_id, d.worker_ip, d.job, d.disabled, d.removed, d.current_hash, \
-     d.previous_hash, d.current_version, d.new_version, a.deployment_seq \
-     FROM cat_deployments d LEFT JOIN allocations a ON a.worker_ip = d.worker_ip AND a.job = d.job";
-/// Without it: builds before the view have the same tables.
-const FROM_TABLES: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, h.current_hash, \
+/// The tables behind the view `cat_deployments`, in its terms: a view may come with a checkout and is not used.
+const ALLOCATIONS: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, h.current_hash, \
      h.previous_hash, h.current_version, a.new_version, a.deployment_seq \
      FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id";
 
@@ -77,7 +73,7 @@ impl Row {
 impl Snapshot {
     /// Reads it; `None`: there is no database yet.
     pub(super) fn read(db: &Path) -> Result<Option<Self>, CatalogError> {
-        if !db.exists() {
+        if db.symlink_metadata().is_err() {
             return Ok(None);
         }
         match read_upstream(db, load) {
@@ -138,12 +134,13 @@ pub fn read_version(db: &Path) -> Result<Option<SchemaVersion>, CatalogError> {
 type Loaded = Result<Snapshot, Box<Problem>>;
 
 fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
-    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")?;
+    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
     let names: BTreeSet<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let has = |name: &str| names.contains(name);
-    let missing: Vec<&str> =
-        ["schema_version", "bucket", "worker", "allocations"].into_iter().filter(|name| !has(name)).collect();
-    let query = if has("cat_deployments") { FROM_VIEW } else { FROM_TABLES };
+    let missing: Vec<&str> = ["schema_version", "bucket", "worker", "allocations", "hash"]
+        .into_iter()
+        .filter(|name| !has(name))
+        .collect();
     let schema: i64 = if has("schema_version") {
         connection.query_row("SELECT ifnull(max(version), 0) FROM schema_version", [], |row| row.get(0))?
     } else {
@@ -158,8 +155,8 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             .help("use a newer version of this program, or the upstream program that belongs to that schema; nothing was touched"),
         )));
     }
-    if !missing.is_empty() || !(has("cat_deployments") || has("hash")) {
-        let what = if missing.is_empty() { "cat_deployments".to_owned() } else { missing.join(", ") };
+    if !missing.is_empty() {
+        let what = missing.join(", ");
         return Ok(Err(Box::new(
             Problem::error(
                 "maand::external::schema",
@@ -187,7 +184,7 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         }
     }
     snapshot.checked = checked(connection).ok();
-    let mut rows = connection.prepare(query)?;
+    let mut rows = connection.prepare(ALLOCATIONS)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let text = |at: usize| -> rusqlite::Result<Option<String>> {
