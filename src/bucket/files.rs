@@ -8,11 +8,13 @@ use crate::os::open;
 use crate::plan::{Problem, Source};
 
 /// `workers.json`: 100,000 workers with tags need some 20 MB.
-pub(super) const WORKERS_LIMIT: u64 = 48 << 20;
+pub(super) const WORKERS_LIMIT: u64 = 24 << 20;
 /// `disabled.json`.
 pub(super) const DISABLED_LIMIT: u64 = 16 << 20;
-/// A manifest, or one of the TOML files: they are written by hand.
+/// A manifest: it is written by hand.
 pub(super) const SMALL_LIMIT: u64 = 1 << 20;
+/// One of the TOML files, of which a byte can take 250 in memory. `bucket.jobs.conf` has some 50 for each job.
+pub(super) const CONF_LIMIT: u64 = 256 << 10;
 
 /// The text of a file of the bucket in `root`, out of which no link may lead; `None`: there is none. Never reads
 /// more than `limit` bytes.

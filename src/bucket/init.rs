@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fields::Doc;
-use super::files::{SMALL_LIMIT, read_text};
+use super::files::{CONF_LIMIT, SMALL_LIMIT, read_text};
 use super::open::{Bucket, Paths, shown};
 use super::secrets;
 use super::settings::Settings;
@@ -58,7 +58,7 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
 
 /// The settings as they are; `None`: there is no `maand.conf` yet.
 fn settings(paths: &Paths) -> Result<Option<Settings>, Problems> {
-    let Some(source) = read_text(&paths.maand_conf, &paths.root, &shown(&paths.maand_conf), SMALL_LIMIT)?
+    let Some(source) = read_text(&paths.maand_conf, &paths.root, &shown(&paths.maand_conf), CONF_LIMIT)?
     else {
         return Ok(None);
     };

@@ -11,7 +11,7 @@ use super::check::{self, Checked};
 use super::conf;
 use super::disabled;
 use super::fields::Doc;
-use super::files::{DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
+use super::files::{CONF_LIMIT, DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
 use super::fleet::{Fleet, JobName};
 use super::manifest;
 use super::open::{Bucket, shown};
@@ -62,7 +62,7 @@ impl Bucket {
         }
         let places: Vec<_> =
             workers.iter().map(|(source, placed)| (source.clone(), placed.span.clone())).collect();
-        let mut build = check::all(&fleet, &jobs, &places);
+        let mut build = check::some(check::all(&fleet, &jobs, &places));
         if !strict {
             build.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
         }
@@ -199,7 +199,7 @@ impl Bucket {
             resources.memory_reserved_mb = resources.memory_max_mb;
             resources.cpu_reserved_mhz = resources.cpu_max_mhz;
         }
-        let source = match self.read(&self.paths().workspace.join(name), SMALL_LIMIT) {
+        let source = match self.read(&self.paths().workspace.join(name), CONF_LIMIT) {
             Ok(Some(source)) => source,
             Ok(None) => return,
             Err(problem) => return problems.push(problem),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::conf;
 use super::fields::Doc;
-use super::files::{SMALL_LIMIT, WORKERS_LIMIT, read_text};
+use super::files::{CONF_LIMIT, SMALL_LIMIT, WORKERS_LIMIT, read_text};
 use super::fleet::JobName;
 use super::settings::{Settings, is_bucket_id};
 use super::upstream::read_upstream;
@@ -117,7 +117,7 @@ impl Bucket {
         };
         let paths = Paths::of(&root);
         let name = shown(&paths.maand_conf);
-        let Some(source) = read_text(&paths.maand_conf, &root, &name, SMALL_LIMIT)? else {
+        let Some(source) = read_text(&paths.maand_conf, &root, &name, CONF_LIMIT)? else {
             return Err(Problem::error(
                 "maand::bucket::not_found",
                 format!("{} is no bucket: it has no maand.conf", shown(&root)),
@@ -184,7 +184,7 @@ impl Bucket {
 
     /// The ports that a build may hand out, from `workspace/bucket.conf`.
     pub fn port_range(&self) -> Result<RangeInclusive<u16>, Problems> {
-        let Some(source) = self.read(&self.paths.bucket_conf, SMALL_LIMIT)? else {
+        let Some(source) = self.read(&self.paths.bucket_conf, CONF_LIMIT)? else {
             return Ok(conf::DEFAULT_PORTS);
         };
         let mut doc = Doc::new(&source);

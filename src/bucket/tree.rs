@@ -77,7 +77,7 @@ impl Walk<'_> {
             self.problems.push(Problem::error("maand::bucket::job_file", message).help(help));
             return;
         }
-        let message = format!("{}/{path} {why}", self.name);
+        let message = format!("{} {why}", [self.name, path].join("/").trim_end_matches('/'));
         self.problems.push(Problem::error("maand::bucket::job_file", message).help(help));
     }
 

@@ -146,6 +146,9 @@ pub fn confine(connection: &mut Connection, steps: u32) -> rusqlite::Result<()> 
     bound_steps(connection, steps)
 }
 
+/// More tables than this has no database of ours.
+const MAX_TABLES: usize = 50;
+
 /// What in the schema is none of a program that makes plain tables, and these triggers, only: a view, a table of
 /// a module, a computed column, another trigger. `triggers` are the texts that made them.
 ///
@@ -170,6 +173,9 @@ pub fn intruder(connection: &Connection, triggers: &[&str]) -> rusqlite::Result<
             return Ok(Some(format!("the {kind} `{name}`")));
         }
         if kind == "table" {
+            if tables.len() == MAX_TABLES {
+                return Ok(Some(format!("the table `{name}`, one of more than {MAX_TABLES},")));
+            }
             tables.push(name);
         }
     }

@@ -9,6 +9,7 @@ mod deny;
 mod docs;
 mod external;
 mod graph;
+mod hostile;
 mod journal;
 mod layering;
 mod operator_controls;

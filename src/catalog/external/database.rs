@@ -25,6 +25,9 @@ const ALLOCATIONS: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.
      h.previous_hash, h.current_version, a.new_version, a.deployment_seq \
      FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id";
 
+/// More allocations than this are refused: a file that came with a checkout may have any number.
+const MAX_ALLOCATIONS: usize = 100_000;
+
 /// One look at the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
@@ -179,7 +182,9 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     let mut workers = connection.prepare("SELECT worker_ip, ifnull(worker_id, '') FROM worker")?;
     let mut workers = workers.query([])?;
     while let Some(row) = workers.next()? {
-        if let Some(host) = Host::parse(&row.get::<_, String>(0)?) {
+        if let Some(host) = Host::parse(&row.get::<_, String>(0)?)
+            && snapshot.workers.len() < MAX_ALLOCATIONS
+        {
             snapshot.workers.insert(host, row.get(1)?);
         }
     }
@@ -205,6 +210,12 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             new_version: text(8)?,
             deployment_seq: u32::try_from(seq).unwrap_or(0),
         };
+        if snapshot.rows.len() == MAX_ALLOCATIONS {
+            let message = format!("data/maand.db has more than {MAX_ALLOCATIONS} allocations");
+            let problem = Problem::error("maand::external::too_many", message)
+                .help("no upstream program has made that; if it has, use it without this one");
+            return Ok(Err(Box::new(problem)));
+        }
         snapshot.rows.insert((job, host), found);
     }
     Ok(Ok(snapshot))
