@@ -30,8 +30,9 @@ impl<'c> Reading<'c> {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled"));
         }
         self.bytes += bytes;
-        if Instant::now() >= self.next {
-            self.next = Instant::now() + PAUSE;
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + PAUSE;
             (self.call.output)(None, &format!("reading the files of {job}: {} MiB so far", self.bytes >> 20));
         }
         Ok(())
@@ -50,5 +51,36 @@ impl<'c> Reading<'c> {
 
     fn is_cancelled(&self) -> bool {
         self.call.stopping.is_cancelled() || self.call.cancel.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::ssh::Cancel;
+
+    #[test]
+    fn long_reading_is_said_and_can_be_cancelled() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines = said.clone();
+        let call = Call {
+            stopping: Cancel::new(),
+            cancel: Cancel::new(),
+            until: Instant::now() + PAUSE,
+            output: Arc::new(move |_, line| lines.lock().unwrap().push(line.to_owned())),
+            fence: None,
+        };
+        let mut reading = Reading::new(&call);
+        reading.more("api", 3 << 20).unwrap();
+        assert!(said.lock().unwrap().is_empty() && reading.check().is_ok());
+        reading.next = Instant::now();
+        reading.more("api", 4 << 20).unwrap();
+        reading.more("api", 1).unwrap();
+        assert_eq!(*said.lock().unwrap(), ["reading the files of api: 7 MiB so far"]);
+        call.stopping.cancel();
+        assert_eq!(reading.more("api", 1).unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert!(matches!(reading.check(), Err(CatalogError::Cancelled(_))));
     }
 }

@@ -301,6 +301,36 @@ mod tests {
     }
 
     #[test]
+    fn a_spool_is_not_written_where_a_link_leads() {
+        let dir = folder(&[("Makefile", "start:\n")]);
+        let (outer, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), outer.path().join("tmp")).unwrap();
+        let tree = read(dir.path()).unwrap();
+        assert!(Spool::new(&tree, dir.path(), "abc", &outer.path().join("tmp")).is_err());
+        Spool::new(&tree, dir.path(), "abc", &outer.path().join("made")).unwrap();
+        assert_eq!(fs::metadata(outer.path().join("made")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_pipe_that_came_after_the_look_does_not_hang() {
+        let dir = folder(&[("Makefile", "start:\n")]);
+        let tree = read(dir.path()).unwrap();
+        fs::remove_file(dir.path().join("Makefile")).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("Makefile"),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        assert!(
+            tree.write_tar(dir.path(), "abc", Vec::new()).unwrap_err().to_string().contains("named pipe")
+        );
+    }
+
+    #[test]
     fn a_file_that_changed_after_the_hash_is_not_sent() {
         let dir = folder(&[("Makefile", "start:\n")]);
         let tree = read(dir.path()).unwrap();

@@ -25,8 +25,8 @@ const ALLOCATIONS: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.
      h.previous_hash, h.current_version, a.new_version, a.deployment_seq \
      FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id";
 
-/// More allocations than this are refused: a file that came with a checkout may have any number.
-const MAX_ALLOCATIONS: usize = 100_000;
+/// More workers or allocations than this are refused: a file that came with a checkout may have any number.
+const MAX_ROWS: usize = 100_000;
 
 /// One look at the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -182,9 +182,10 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     let mut workers = connection.prepare("SELECT worker_ip, ifnull(worker_id, '') FROM worker")?;
     let mut workers = workers.query([])?;
     while let Some(row) = workers.next()? {
-        if let Some(host) = Host::parse(&row.get::<_, String>(0)?)
-            && snapshot.workers.len() < MAX_ALLOCATIONS
-        {
+        if snapshot.workers.len() == MAX_ROWS {
+            return Ok(Err(too_many("workers")));
+        }
+        if let Some(host) = Host::parse(&row.get::<_, String>(0)?) {
             snapshot.workers.insert(host, row.get(1)?);
         }
     }
@@ -210,20 +211,26 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             new_version: text(8)?,
             deployment_seq: u32::try_from(seq).unwrap_or(0),
         };
-        if snapshot.rows.len() == MAX_ALLOCATIONS {
-            let message = format!("data/maand.db has more than {MAX_ALLOCATIONS} allocations");
-            let problem = Problem::error("maand::external::too_many", message)
-                .help("no upstream program has made that; if it has, use it without this one");
-            return Ok(Err(Box::new(problem)));
+        if snapshot.rows.len() == MAX_ROWS {
+            return Ok(Err(too_many("allocations")));
         }
         snapshot.rows.insert((job, host), found);
     }
     Ok(Ok(snapshot))
 }
 
+fn too_many(what: &str) -> Box<Problem> {
+    let message = format!("data/maand.db has more than {MAX_ROWS} {what}");
+    let help = "if the upstream program has made that, use it without this one";
+    Box::new(Problem::error("maand::external::too_many", message).help(help))
+}
+
 /// Jobs whose health a deploy looks at. Not every build has these columns.
 fn checked(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     let query = "SELECT name FROM job WHERE ifnull(health_check, '') NOT IN ('', 'null', '{}')
-         UNION SELECT job FROM job_commands WHERE executed_on LIKE '%health_check%'";
-    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+         UNION SELECT job FROM job_commands WHERE executed_on LIKE '%health_check%' LIMIT 100001";
+    let names: BTreeSet<String> =
+        connection.prepare(query)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // So many are not told.
+    if names.len() > MAX_ROWS { Err(rusqlite::Error::QueryReturnedMoreThanOneRow) } else { Ok(names) }
 }
