@@ -14,8 +14,8 @@ use std::ops::Range;
 /// Deeper nesting is refused: no file of a bucket needs more than six levels.
 const MAX_DEPTH: usize = 64;
 
-/// More values than this are refused: each takes some 80 bytes, whatever it is. It is enough for 60,000 workers with
-/// labels and tags.
+/// More values and keys than this are refused: each takes some 70 bytes, whatever it is. It is enough for 40,000 workers
+/// with labels and tags.
 const MAX_VALUES: usize = 400_000;
 
 /// A value and the bytes of the text that it came from.
@@ -135,10 +135,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return Err(self.error_here(format!("nested deeper than {MAX_DEPTH} levels"), None));
         }
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(self.error_here(format!("more than {MAX_VALUES} values"), None));
-        }
+        self.count()?;
         let start = self.at;
         let value = match self.peek() {
             Some(b'{') => self.object(depth)?,
@@ -149,6 +146,14 @@ impl Reader<'_> {
             _ => return Err(self.unexpected("a value")),
         };
         Ok(Node { span: start..self.at, value })
+    }
+
+    fn count(&mut self) -> Result<(), SyntaxError> {
+        self.values += 1;
+        if self.values <= MAX_VALUES {
+            return Ok(());
+        }
+        Err(self.error_here(format!("more than {MAX_VALUES} values and keys"), None))
     }
 
     fn word(&mut self) -> Result<Json, SyntaxError> {
@@ -331,6 +336,7 @@ impl Reader<'_> {
             if self.peek() != Some(b'"') {
                 return Err(self.unexpected("a key in double quotes"));
             }
+            self.count()?;
             let start = self.at;
             let key = self.string()?.into();
             let key_span = start..self.at;

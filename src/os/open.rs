@@ -66,11 +66,21 @@ fn open_looked_at(path: &Path, flags: OFlags, root: Option<&Path>) -> io::Result
     // The very file that was looked at, whatever the path leads to by now.
     let itself = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()));
     if let Some(root) = root
-        && !fs::read_link(&itself)?.starts_with(root.canonicalize()?)
+        && !fs::read_link(&itself).map_err(without_proc)?.starts_with(root.canonicalize()?)
     {
         return Err(leads_out());
     }
-    File::open(itself)
+    File::open(itself).map_err(without_proc)
+}
+
+/// Not to be taken for a file that is not there: it was looked at.
+fn without_proc(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            io::Error::other("/proc is not mounted, and files cannot be opened safely without it")
+        }
+        _ => error,
+    }
 }
 
 /// Whether `path` is inside of the folder `root` once all links are followed; what is not there is where its

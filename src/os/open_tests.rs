@@ -17,7 +17,12 @@ fn hostile(folder: &Path) -> Vec<PathBuf> {
     symlink("nowhere", at("dangling")).unwrap();
     symlink("/dev/zero", at("zero")).unwrap();
     fs::hard_link(at("precious"), at("second")).unwrap();
-    ["pipe", "socket", "folder", "link", "dangling", "zero", "second"].map(at).into()
+    let mut all = vec!["pipe", "socket", "folder", "link", "dangling", "zero", "second"];
+    // Only root can make one, and not everywhere.
+    if mknodat(CWD, at("device"), Kind::CharacterDevice, Mode::RUSR, rustix::fs::makedev(1, 5)).is_ok() {
+        all.push("device");
+    }
+    all.into_iter().map(at).collect()
 }
 
 #[test]

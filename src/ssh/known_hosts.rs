@@ -261,4 +261,14 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
+
+    #[test]
+    fn no_key_is_added_to_a_file_that_a_link_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, precious) = (folder.path().join("known_hosts"), folder.path().join("precious"));
+        std::fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &file).unwrap();
+        assert!(store(&file, "h", &blob("ssh-ed25519", b"one")).is_err());
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    }
 }
