@@ -59,6 +59,19 @@ pub(super) fn all(fleet: &Fleet, jobs: &[Checked], workers: &[(Source, Range<usi
     found
 }
 
+/// Problems of the files together that are listed.
+const MAX_PROBLEMS: usize = 100;
+
+/// The first of them, and how many more there are.
+pub(super) fn some(mut found: Vec<Problem>) -> Vec<Problem> {
+    if found.len() > MAX_PROBLEMS {
+        let message = format!("the workspace has {} more problems", found.len() - MAX_PROBLEMS);
+        found.truncate(MAX_PROBLEMS);
+        found.push(Problem::error("maand::bucket::more_problems", message));
+    }
+    found
+}
+
 fn runs_on(job: &Job, worker: &Worker) -> bool {
     job.selectors.is_subset(&worker.labels)
 }

@@ -19,9 +19,9 @@ use super::lock::Guard;
 use super::open::{Bucket, shown};
 use super::record::{Pending, Record};
 use crate::bucket::Host;
-use crate::os::disk;
 use crate::os::exchange::{self, Exchange};
 use crate::os::hash::{sha256, sha256_of_file};
+use crate::os::{disk, open};
 use crate::plan::{Problem, Problems, Source};
 
 /// How often an edit is made again because another writer was faster. No operator is that fast; a
@@ -93,6 +93,8 @@ impl From<Problem> for DisabledError {
 #[derive(Clone, Debug)]
 pub struct DisabledFile {
     path: PathBuf,
+    /// The bucket's folder.
+    root: PathBuf,
     record: PathBuf,
     owner: String,
     own: BTreeSet<DisabledEntry>,
@@ -104,7 +106,7 @@ impl DisabledFile {
     pub fn of(bucket: &Bucket, owner: &str, own: BTreeSet<DisabledEntry>) -> Self {
         let paths = bucket.paths();
         let (path, record) = (paths.disabled_json.clone(), paths.disabled_record.clone());
-        Self { path, record, owner: owner.to_owned(), own }
+        Self { path, root: paths.root.clone(), record, owner: owner.to_owned(), own }
     }
 
     /// Adds the entries that are not there yet. `lock` is the bucket's (`Paths::catalog_lock`).
@@ -180,7 +182,9 @@ impl DisabledFile {
         if !lock.is_current() {
             return Err(DisabledError::LockLost);
         }
-        // A link (a workspace that is put together from several places) stays a link.
+        // A link (a workspace that is put together from several places) stays a link; none leads us to
+        // a file outside of the bucket.
+        open::check_below(&self.path, &self.root).map_err(|source| unwritable(&self.path, source))?;
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut record = Record::load(&self.record, &self.owner, &self.own)?;
         exchange::return_aside(&path).map_err(|source| unwritable(&path, source))?;
@@ -232,7 +236,7 @@ impl DisabledFile {
         let failed = |source: io::Error| unwritable(path, source);
         let made = record.made.clone();
         for _ in 0..TRIES {
-            let base = read_whole(path, entries, wish)?;
+            let base = read_whole(path, &self.root, entries, wish)?;
             let mut edited = edit::apply(base.as_ref(), entries, wish)?;
             if !edited.changed.contains(&true) {
                 return Ok(edited);
@@ -310,7 +314,7 @@ impl DisabledFile {
             None if now == pending.before => {}
             // Another writer has changed the file since, and the evidence with it.
             Some(_) | None => {
-                let source = read_text(path, &shown(path), DISABLED_LIMIT);
+                let source = read_text(path, &self.root, &shown(path), DISABLED_LIMIT);
                 record.is_unclear(&pending, &|entry| match &source {
                     Ok(source) => is_there(source.as_ref(), entry),
                     Err(_) => true,
@@ -331,8 +335,13 @@ fn is_there(source: Option<&Source>, entry: &DisabledEntry) -> bool {
 }
 
 /// The file as it is; one that cannot be used is looked at twice.
-fn read_whole(path: &Path, entries: &[DisabledEntry], wish: Wish) -> Result<Option<Source>, Problems> {
-    let read = || read_text(path, &shown(path), DISABLED_LIMIT);
+fn read_whole(
+    path: &Path,
+    root: &Path,
+    entries: &[DisabledEntry],
+    wish: Wish,
+) -> Result<Option<Source>, Problems> {
+    let read = || read_text(path, root, &shown(path), DISABLED_LIMIT);
     match read() {
         Ok(source) if edit::apply(source.as_ref(), entries, wish).is_ok() => return Ok(source),
         Ok(_) | Err(_) => std::thread::sleep(HALF_WRITTEN),

@@ -11,6 +11,9 @@ use crate::plan::{Problem, Problems, Source};
 /// Maximum number of problems that are kept of one file: more are not read, and hostile input has millions.
 const MAX_PROBLEMS: usize = 100;
 
+/// Keys of one object that are looked at for slips of the fingers.
+const MAX_NEAR_MISSES: usize = 1000;
+
 /// One file that is being read, and what is wrong with it.
 pub(super) struct Doc<'a> {
     pub(super) source: &'a Source,
@@ -122,7 +125,7 @@ impl<'a> Doc<'a> {
             return None;
         };
         self.no_duplicates(members, what);
-        for member in members {
+        for member in members.iter().take(MAX_NEAR_MISSES) {
             if let Some(near) = near_miss(&member.key, known) {
                 self.warn(
                     "maand::bucket::unknown_key",
@@ -263,10 +266,13 @@ pub(super) fn near_miss<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     }
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_', ' '], "");
     let key = plain(key);
+    let allowed = |candidate: &str| candidate.len().min(8) / 4;
     known
         .iter()
+        // Cheaply first: hostile files have many keys. Separators do not count.
+        .filter(|candidate| plain(candidate).len().abs_diff(key.len()) <= allowed(candidate))
         .map(|candidate| (distance(&key, &plain(candidate)), *candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().min(8) / 4)
+        .filter(|(distance, candidate)| *distance <= allowed(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

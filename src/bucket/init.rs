@@ -1,16 +1,16 @@
 //! Making a bucket, or completing one: what is there stays as it is, what is missing is added.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fields::Doc;
-use super::files::{SMALL_LIMIT, read_text};
+use super::files::{CONF_LIMIT, SMALL_LIMIT, read_text};
 use super::open::{Bucket, Paths, shown};
 use super::secrets;
 use super::settings::Settings;
-use crate::os::disk;
+use crate::os::{disk, open};
 use crate::plan::{Problem, Problems};
 
 /// What [`init`] did.
@@ -46,11 +46,11 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
     let bucket = Bucket::open(&root)?;
     let key = &bucket.settings().ssh_key;
     secrets::check_secrets(&paths.secrets, key).into_result()?;
-    let public = read_text(&public_path(key), "", SMALL_LIMIT).ok().flatten();
+    let public = open::read_text(&public_path(key), SMALL_LIMIT).ok();
     Ok(Initialised {
         bucket_id: bucket.bucket_id()?.to_owned(),
         made,
-        public_key: public.map(|source| source.text().trim().to_owned()),
+        public_key: public.map(|text| text.trim().to_owned()),
         ssh_user: bucket.settings().ssh_user.clone(),
         root,
     })
@@ -58,7 +58,8 @@ pub fn init(folder: &Path) -> Result<Initialised, Problems> {
 
 /// The settings as they are; `None`: there is no `maand.conf` yet.
 fn settings(paths: &Paths) -> Result<Option<Settings>, Problems> {
-    let Some(source) = read_text(&paths.maand_conf, &shown(&paths.maand_conf), SMALL_LIMIT)? else {
+    let Some(source) = read_text(&paths.maand_conf, &paths.root, &shown(&paths.maand_conf), CONF_LIMIT)?
+    else {
         return Ok(None);
     };
     let mut doc = Doc::new(&source);
@@ -85,15 +86,11 @@ impl Init<'_> {
         // Before any secret is there: it must never be committed.
         self.folder(&paths.root, 0o755)?;
         self.ignore()?;
-        for (folder, mode) in [
-            (&paths.workspace, 0o755),
-            (&paths.jobs, 0o755),
-            (&paths.secrets, 0o700),
-            (&paths.data, 0o700),
-            (&paths.tmp, 0o755),
-            (&paths.logs, 0o755),
-        ] {
-            self.folder(folder, mode)?;
+        for folder in [&paths.workspace, &paths.jobs, &paths.logs] {
+            self.folder(folder, 0o755)?;
+        }
+        for folder in [&paths.secrets, &paths.data, &paths.tmp] {
+            self.folder(folder, 0o700)?;
         }
         self.file(&paths.workers_json, "[]\n", 0o644)?;
         self.file(&paths.bucket_conf, BUCKET_CONF, 0o644)?;
@@ -122,11 +119,13 @@ impl Init<'_> {
     }
 
     fn folder(&mut self, path: &Path, mode: u32) -> Step {
+        let failed = |error| (path.to_path_buf(), error);
         if path.is_dir() {
-            return Ok(());
+            return open::check_below(path, &self.paths.root).map_err(failed);
         }
         let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-        made.map_err(|error| (path.to_path_buf(), error))?;
+        // Whatever the umask is.
+        made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode))).map_err(failed)?;
         self.note(path);
         Ok(())
     }
@@ -145,13 +144,19 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// What is copied into the bucket must have been in it.
+    fn read(&self, path: &Path) -> io::Result<String> {
+        open::check_below(path, &self.paths.root)?;
+        open::read_text(path, SMALL_LIMIT)
+    }
+
     fn ignore(&mut self) -> Step {
         let path = self.paths.root.join(".gitignore");
         let failed = |error| (path.clone(), error);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(failed(error)),
+        let text = if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            String::new()
+        } else {
+            self.read(&path).map_err(failed)?
         };
         let has = |name: &str| {
             let plain = |line: &str| line.trim().trim_start_matches('/').trim_end_matches('/').to_owned();
@@ -171,7 +176,7 @@ impl Init<'_> {
     fn add_id(&mut self, id: &str) -> Step {
         let path = &self.paths.maand_conf;
         let failed = |error| (path.clone(), error);
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let text = self.read(path).map_err(failed)?;
         let (mark, rest) = match text.strip_prefix('\u{feff}') {
             Some(rest) => ("\u{feff}", rest),
             None => ("", text.as_str()),

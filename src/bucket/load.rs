@@ -4,19 +4,26 @@
 //! of what only a build refuses; [`Bucket::load_for_build`] refuses both.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::check::{self, Checked};
 use super::conf;
 use super::disabled;
 use super::fields::Doc;
-use super::files::{DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
+use super::files::{CONF_LIMIT, DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
 use super::fleet::{Fleet, JobName};
 use super::manifest;
 use super::open::{Bucket, shown};
 use super::tree::{self, JobFile, JobFileKind};
 use super::workers;
+use crate::os::open;
 use crate::plan::{Problem, Problems, Severity, Source};
+
+/// More folders than this below `workspace/jobs` are refused.
+const MAX_JOBS: usize = 5_000;
+/// What to do about a link out of the bucket.
+const LINKS: &str = "put a folder there, or let the link lead to a place inside of the bucket";
 
 impl Bucket {
     /// One snapshot of the workspace with the warnings, or everything that is wrong with it.
@@ -55,7 +62,7 @@ impl Bucket {
         }
         let places: Vec<_> =
             workers.iter().map(|(source, placed)| (source.clone(), placed.span.clone())).collect();
-        let mut build = check::all(&fleet, &jobs, &places);
+        let mut build = check::some(check::all(&fleet, &jobs, &places));
         if !strict {
             build.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
         }
@@ -85,22 +92,48 @@ impl Bucket {
     /// The jobs by name: each folder below `workspace/jobs` that has a manifest.
     fn jobs(&self, problems: &mut Problems) -> Vec<Checked> {
         let folder = &self.paths().jobs;
+        let refused = |path: &Path, why: &dyn std::fmt::Display, help: &str| {
+            let message = format!("{} cannot be read: {why}", shown(path));
+            Problem::error("maand::bucket::unreadable", message).help(help)
+        };
+        if let Err(error) = open::check_below(folder, &self.paths().root) {
+            problems.push(refused(folder, &error, LINKS));
+            return Vec::new();
+        }
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                let message = format!("{} cannot be read: {error}", shown(folder));
-                problems
-                    .push(Problem::error("maand::bucket::unreadable", message).help("check its permissions"));
+                problems.push(refused(folder, &error, "check its permissions"));
                 return Vec::new();
             }
         };
-        let mut names: Vec<String> = entries
-            .flatten()
-            .filter(|entry| entry.path().is_dir())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    problems.push(refused(folder, &error, "try again"));
+                    return Vec::new();
+                }
+            };
+            if !entry.path().is_dir() || entry.file_name().as_bytes().starts_with(b".") {
+                continue;
+            }
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                problems.push(refused(&entry.path(), &"its name is not UTF-8 text", "rename the folder"));
+                continue;
+            };
+            if names.len() == MAX_JOBS {
+                let why = format!("it has more than {MAX_JOBS} folders");
+                problems.push(refused(folder, &why, "a bucket cannot have so many jobs"));
+                return Vec::new();
+            }
+            match open::check_below(&entry.path(), &self.paths().root) {
+                Ok(()) => names.push(name),
+                Err(error) => problems.push(refused(&entry.path(), &error, LINKS)),
+            }
+        }
         names.sort();
         names.iter().filter_map(|name| self.job(&folder.join(name), name, problems)).collect()
     }
@@ -166,7 +199,7 @@ impl Bucket {
             resources.memory_reserved_mb = resources.memory_max_mb;
             resources.cpu_reserved_mhz = resources.cpu_max_mhz;
         }
-        let source = match self.read(&self.paths().workspace.join(name), SMALL_LIMIT) {
+        let source = match self.read(&self.paths().workspace.join(name), CONF_LIMIT) {
             Ok(Some(source)) => source,
             Ok(None) => return,
             Err(problem) => return problems.push(problem),

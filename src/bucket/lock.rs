@@ -3,7 +3,6 @@
 //! Built on [`LockFile`]; what is here is who holds it, in words.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::os::{self, LockFile, Process, ProcessState};
+use crate::os::{self, LockFile, Process, ProcessState, open};
 
 /// A held lock; dropping it gives it back.
 pub type Guard = LockFile;
@@ -67,9 +66,9 @@ pub enum LockError {
     #[error("cancelled")]
     Cancelled,
     /// The lock file cannot be used.
-    #[error("lock file {}: {source}", .path.display())]
+    #[error("{} cannot be used: {source}", .path.display())]
     Io {
-        /// The lock file.
+        /// The lock file, or its folder.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -85,7 +84,7 @@ pub fn acquire(
 ) -> Result<Guard, LockError> {
     let io_error = |source| LockError::Io { path: path.to_path_buf(), source };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(io_error)?;
+        open::own_folder(folder).map_err(|source| LockError::Io { path: folder.to_path_buf(), source })?;
     }
     match LockFile::take_within(path, || Holder::ourselves(who), wait, cancelled).map_err(io_error)? {
         Some(lock) => Ok(lock),
@@ -102,6 +101,8 @@ pub fn holder(path: &Path) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NEVER: &dyn Fn() -> bool = &|| false;

@@ -230,8 +230,15 @@ fn bounds(doc: &mut Doc<'_>, fields: &Fields<'_>, key: &str, unit: Unit) -> (f64
     (min, if max > 0.0 { max } else { min })
 }
 
+/// `MAAND_PORT_<NAME>`: how a Makefile knows a port. Upper-cased, with `_` for what cannot be in a variable's name.
+pub fn port_variable(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("MAAND_PORT_{}", name.chars().map(plain).collect::<String>())
+}
+
 fn ports(doc: &mut Doc<'_>, node: &Node, placed: &mut Placed) {
     let Some(fields) = doc.object(node, "`ports`", &[]) else { return };
+    let mut variables = BTreeMap::new();
     for member in fields.iter() {
         let name = member.key.as_ref();
         let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -262,6 +269,14 @@ fn ports(doc: &mut Doc<'_>, node: &Node, placed: &mut Placed) {
                 None
             }
         };
+        let variable = port_variable(name);
+        if let Some(other) = variables.get(&variable) {
+            let message =
+                format!("the ports `{other}` and `{name}` are both {variable} to the job's Makefile");
+            let help = "rename one of them: the variable has large letters, and `_` for `-`";
+            doc.error("maand::bucket::port_names", message, &member.key_span, "the same variable", help);
+        }
+        variables.insert(variable, name.to_owned());
         placed.ports.insert(name.to_owned(), member.key_span.clone());
         placed.job.resources.ports.insert(name.to_owned(), port.flatten());
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::conf;
 use super::fields::Doc;
-use super::files::{SMALL_LIMIT, read_text};
+use super::files::{CONF_LIMIT, SMALL_LIMIT, WORKERS_LIMIT, read_text};
+use super::fleet::JobName;
 use super::secrets::check_secrets;
 use super::settings::{Settings, is_bucket_id};
 use super::upstream::read_upstream;
@@ -106,8 +107,7 @@ impl Bucket {
             return Self::open(folder).map(Some);
         }
         let Ok(here) = std::env::current_dir() else { return Ok(None) };
-        let nearest = here.ancestors().find(|folder| folder.join("maand.conf").is_file());
-        nearest.map(Self::open).transpose()
+        bucket_around(&here).map(Self::open).transpose()
     }
 
     /// Opens the bucket in this folder: reads `maand.conf`, nothing else.
@@ -118,7 +118,7 @@ impl Bucket {
         };
         let paths = Paths::of(&root);
         let name = shown(&paths.maand_conf);
-        let Some(source) = read_text(&paths.maand_conf, &name, SMALL_LIMIT)? else {
+        let Some(source) = read_text(&paths.maand_conf, &root, &name, CONF_LIMIT)? else {
             return Err(Problem::error(
                 "maand::bucket::not_found",
                 format!("{} is no bucket: it has no maand.conf", shown(&root)),
@@ -130,7 +130,7 @@ impl Bucket {
         let mut settings = Settings::read(&mut doc, &root);
         let problems = doc.finish();
         if settings.bucket_id.is_none() {
-            settings.bucket_id = upstream_bucket_id(&paths.upstream_db);
+            settings.bucket_id = upstream_bucket_id(&paths.upstream_db).ok().flatten();
         }
         if !problems.has_errors() {
             return Ok(Self { paths, settings, warnings: problems });
@@ -167,7 +167,10 @@ impl Bucket {
     pub fn bucket_id(&self) -> Result<&str, Problem> {
         self.settings.bucket_id.as_deref().ok_or_else(|| {
             if self.is_upstream() {
-                let message = format!("the id of this bucket cannot be read from {}", shown(&self.paths.upstream_db));
+                let why = upstream_bucket_id(&self.paths.upstream_db).err();
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                let name = shown(&self.paths.upstream_db);
+                let message = format!("the id of this bucket cannot be read from {name}{why}");
                 return Problem::error("maand::bucket::upstream_db", message).help(
                     "look at it with the upstream program (`maand info`); if it is damaged, take it from a backup: the workers know the id in it",
                 );
@@ -181,12 +184,13 @@ impl Bucket {
 
     /// Whether the bucket belongs to an installed upstream program.
     pub fn is_upstream(&self) -> bool {
-        self.paths.upstream_db.exists()
+        // Whatever stands there: what cannot be used is an error, and never another engine.
+        self.paths.upstream_db.symlink_metadata().is_ok()
     }
 
     /// The ports that a build may hand out, from `workspace/bucket.conf`.
     pub fn port_range(&self) -> Result<RangeInclusive<u16>, Problems> {
-        let Some(source) = self.read(&self.paths.bucket_conf, SMALL_LIMIT)? else {
+        let Some(source) = self.read(&self.paths.bucket_conf, CONF_LIMIT)? else {
             return Ok(conf::DEFAULT_PORTS);
         };
         let mut doc = Doc::new(&source);
@@ -194,10 +198,43 @@ impl Bucket {
         doc.finish().into_result().map(|_| range)
     }
 
+    /// A job's manifest as the place of a problem; its name alone, where it cannot be read.
+    pub fn manifest(&self, job: &JobName) -> Source {
+        let path = self.paths.jobs.join(job.as_str()).join("manifest.json");
+        let shown = path.strip_prefix(&self.paths.root).unwrap_or(&path).display().to_string();
+        match read_text(&path, &self.paths.root, &shown, SMALL_LIMIT) {
+            Ok(Some(source)) => source,
+            Ok(None) | Err(_) => Source::new(shown, ""),
+        }
+    }
+
+    /// The text of `workers.json`; `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn workers_text(&self) -> Result<Option<Source>, Problem> {
+        self.read(&self.paths.workers_json, WORKERS_LIMIT)
+    }
+
+    /// The command of `command.sh`; `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or has more than `limit` bytes.
+    pub fn command_text(&self, limit: u64) -> Result<Option<Source>, Problem> {
+        self.read(&self.paths.command_sh, limit)
+    }
+
     /// A file of this bucket, under the name that operators know it by.
     pub(super) fn read(&self, path: &Path, limit: u64) -> Result<Option<Source>, Problem> {
-        read_text(path, &shown(path), limit)
+        read_text(path, &self.paths.root, &shown(path), limit)
     }
+}
+
+/// The nearest folder with a `maand.conf`, from this one upwards. Whatever stands there under that name counts: one
+/// that cannot be used must not make another bucket be taken.
+pub fn bucket_around(here: &Path) -> Option<&Path> {
+    here.ancestors()
+        .find(|folder| folder.join("maand.conf").symlink_metadata().is_ok_and(|meta| !meta.is_dir()))
 }
 
 /// A path as it would be typed: relative to the current folder where it is below it.
@@ -210,14 +247,14 @@ pub(super) fn shown(path: &Path) -> String {
     }
 }
 
-/// The id in upstream's database; `None` when there is none or it cannot be read.
-fn upstream_bucket_id(db: &Path) -> Option<String> {
-    if !db.is_file() {
-        return None;
+/// The id in upstream's database; `None` when there is no database, or no id in it.
+fn upstream_bucket_id(db: &Path) -> rusqlite::Result<Option<String>> {
+    if db.symlink_metadata().is_err() {
+        return Ok(None);
     }
     let read = |connection: &rusqlite::Connection| {
         connection.query_row("SELECT bucket_id FROM bucket LIMIT 1", [], |row| row.get(0))
     };
-    let id: String = read_upstream(db, read).ok()?;
-    is_bucket_id(&id).then_some(id)
+    let id: String = read_upstream(db, read)?;
+    Ok(is_bucket_id(&id).then_some(id))
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::edit::DisabledEntry;
-use super::files::{DISABLED_LIMIT, read_text};
+use super::files::DISABLED_LIMIT;
 use super::open::shown;
-use crate::os::disk;
+use crate::os::{disk, open};
 use crate::plan::Problem;
 
 /// The form of the record that this program writes.
@@ -61,10 +61,9 @@ impl Record {
                  it: then the run's journal says so, as far as it goes, and other entries count as the operators'",
             )
         };
-        let name = shown(path);
-        let text = read_text(path, &name, DISABLED_LIMIT).map_err(|problem| unusable(&problem))?;
+        let text = open::read_own(path, DISABLED_LIMIT).map_err(|error| unusable(&error))?;
         let found: Option<Self> = match text {
-            Some(text) => Some(serde_json::from_str(text.text()).map_err(|error| unusable(&error))?),
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| unusable(&error))?),
             None => None,
         };
         if found.as_ref().is_some_and(|found| found.version > VERSION) {

@@ -6,13 +6,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use crate::os::open;
 use crate::plan::{Problem, Problems};
 
 /// More entries than this in one job are refused: it is some other folder by mistake.
 const MAX_ENTRIES: usize = 100_000;
+/// So many bytes, too: all of them are read at each build and sent to each worker.
+const MAX_BYTES: u64 = 16 << 30;
+/// And a file with larger holes: it has no bytes that anybody wrote, and may have terabytes of none.
+const MAX_HOLES: u64 = 64 << 20;
+/// Problems of one job that are listed.
+const MAX_PROBLEMS: usize = 50;
 /// So deep, too.
 const MAX_DEPTH: usize = 64;
 /// What belongs to the worker at the top of a job's folder, whatever it is here: no deploy reads, moves
@@ -47,7 +54,7 @@ pub enum JobFileKind {
 /// The tree of a job sorted by path, folders before what is in them. All that cannot be sent is
 /// reported together; `name` is the folder as messages show it.
 pub fn walk(folder: &Path, name: &str) -> Result<Vec<JobFile>, Problems> {
-    let mut walk = Walk { found: Vec::new(), problems: Problems::new(), name };
+    let mut walk = Walk { found: Vec::new(), bytes: 0, refused: 0, problems: Problems::new(), name };
     walk.folder(folder, "", 0);
     walk.found.sort();
     if walk.problems.has_errors() { Err(walk.problems) } else { Ok(walk.found) }
@@ -55,20 +62,47 @@ pub fn walk(folder: &Path, name: &str) -> Result<Vec<JobFile>, Problems> {
 
 struct Walk<'a> {
     found: Vec<JobFile>,
+    bytes: u64,
+    refused: usize,
     problems: Problems,
     name: &'a str,
 }
 
 impl Walk<'_> {
+    /// Notes a problem; after the last that is listed the walk ends.
     fn refuse(&mut self, path: &str, why: &str, help: &str) {
-        let message = format!("{}/{path} {why}", self.name);
+        self.refused += 1;
+        if self.is_over() {
+            let message = format!("{} has more that cannot be sent; it is not listed", self.name);
+            self.problems.push(Problem::error("maand::bucket::job_file", message).help(help));
+            return;
+        }
+        let message = format!("{} {why}", [self.name, path].join("/").trim_end_matches('/'));
         self.problems.push(Problem::error("maand::bucket::job_file", message).help(help));
     }
 
+    /// Whether enough is wrong: looking on would cost time and tell nothing.
+    fn is_over(&self) -> bool {
+        self.refused > MAX_PROBLEMS
+    }
+
+    /// All that is wrong is that there is too much of it.
+    fn refuse_all(&mut self, why: &str) {
+        self.refuse("", why, "is this the right folder for a job?");
+        self.refused = MAX_PROBLEMS + 1;
+    }
+
+    fn add(&mut self, path: String, kind: JobFileKind, mode: u32) {
+        if self.found.len() == MAX_ENTRIES {
+            return self.refuse_all(&format!("has more than {MAX_ENTRIES} files and folders"));
+        }
+        self.found.push(JobFile { path, kind, mode });
+    }
+
     fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) {
-        if depth > MAX_DEPTH || self.found.len() > MAX_ENTRIES {
-            let help = "is this the right folder for a job?";
-            return self.refuse(prefix, "holds too much to be a part of a job", help);
+        if depth > MAX_DEPTH {
+            let why = format!("is more than {MAX_DEPTH} folders deep");
+            return self.refuse(prefix, &why, "is this the right folder for a job?");
         }
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -77,8 +111,8 @@ impl Walk<'_> {
             }
         };
         for entry in entries {
-            if self.found.len() > MAX_ENTRIES {
-                break;
+            if self.is_over() {
+                return;
             }
             match entry {
                 Ok(entry) => self.entry(&entry, prefix, depth),
@@ -106,19 +140,35 @@ impl Walk<'_> {
         }
         let mode = plain_mode(meta.permissions().mode(), kind.is_dir());
         if kind.is_dir() {
-            self.found.push(JobFile { path: path.clone(), kind: JobFileKind::Folder, mode });
+            self.add(path.clone(), JobFileKind::Folder, mode);
             self.folder(&entry.path(), &format!("{path}/"), depth + 1);
         } else if kind.is_file() {
-            self.found.push(JobFile { path, kind: JobFileKind::File, mode });
+            self.file(&path, &entry.path(), &meta);
+            self.add(path, JobFileKind::File, mode);
         } else if kind.is_symlink() {
             match fs::read_link(entry.path()).ok().and_then(|target| target.to_str().map(str::to_owned)) {
-                Some(target) => {
-                    self.found.push(JobFile { path, kind: JobFileKind::Link { target }, mode: 0o777 });
-                }
+                Some(target) => self.add(path, JobFileKind::Link { target }, 0o777),
                 None => self.refuse(&path, "is a link whose target cannot be read as text", "remove it"),
             }
         } else {
             self.refuse(&path, "is neither a file nor a folder nor a link", "remove it");
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// The size of a file must be that of something that was written.
+    fn file(&mut self, path: &str, full: &Path, meta: &fs::Metadata) {
+        self.bytes = self.bytes.saturating_add(meta.len());
+        // Compressed files have few blocks, too, so only the holes themselves tell.
+        let unwritten = meta.len().saturating_sub(meta.blocks().saturating_mul(512));
+        if unwritten > MAX_HOLES
+            && open::plain_no_link(full).is_ok_and(|file| open::has_holes(&file, MAX_HOLES))
+        {
+            let why = format!("is a sparse file: most of its {} bytes are holes", meta.len());
+            self.refuse(path, &why, "remove it, or make it on the worker");
+        } else if self.bytes > MAX_BYTES {
+            self.refuse_all(&format!("has more than {} GiB of files", MAX_BYTES >> 30));
         }
     }
 }

@@ -8,19 +8,19 @@
 //! a process has it open, its own files are there and are used.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::fields::Doc;
 use super::files::WORKERS_LIMIT;
 use super::json::Json;
 use super::open::{Bucket, shown};
+use crate::os::{open, sqlite};
 use crate::plan::{Problem, Problems};
 
 /// How long one read waits for a writer: a moment. Upstream's own writers wait for 5 s.
@@ -29,6 +29,11 @@ const BUSY: Duration = Duration::from_millis(500);
 const TRIES: u32 = 10;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Steps of SQLite's machine that a read may take for each byte of the file, besides the least and up to the most: a
+/// file that came with a checkout may have any schema. Of a real one a read takes less than one for two bytes.
+const STEPS_PER_BYTE: u64 = 2;
+const LEAST_STEPS: u64 = 1_000_000;
+const MOST_STEPS: u64 = 20_000_000;
 /// Offset and value in a database's header that say "WAL" (<https://sqlite.org/fileformat2.html>, 1.3).
 const READ_VERSION: usize = 19;
 const WAL: u8 = 2;
@@ -44,6 +49,7 @@ pub fn read_upstream<T>(db: &Path, read: impl Fn(&Connection) -> rusqlite::Resul
         if tries > 0 {
             std::thread::sleep(PAUSE);
         }
+        sqlite::check_foreign(db).map_err(|error| failure(ffi::SQLITE_CANTOPEN, &error.to_string()))?;
         let Ok(before) = FileStamps::at(db) else { return once(db, false, &read) };
         let unused = before.wal_mode && !before.in_use;
         result = once(db, unused, &read);
@@ -54,13 +60,14 @@ pub fn read_upstream<T>(db: &Path, read: impl Fn(&Connection) -> rusqlite::Resul
             return result;
         }
         if !undisturbed && result.is_ok() {
-            result = Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-                Some("it changes all the time".to_owned()),
-            ));
+            result = Err(failure(ffi::SQLITE_BUSY, "it changes all the time"));
         }
     }
     result
+}
+
+fn failure(code: i32, why: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(why.to_owned()))
 }
 
 fn once<T>(
@@ -71,11 +78,17 @@ fn once<T>(
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let uri = database_uri(db, if immutable { "mode=ro&immutable=1" } else { "mode=ro" });
-    let connection = Connection::open_with_flags(uri, flags)?;
+    let size = db.symlink_metadata().map_or(0, |meta| meta.len());
+    let steps = size.saturating_mul(STEPS_PER_BYTE).clamp(LEAST_STEPS, MOST_STEPS);
+    let mut connection = Connection::open_with_flags(uri, flags)?;
+    sqlite::confine(&mut connection, u32::try_from(steps).unwrap_or(u32::MAX))?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     let transaction = connection.unchecked_transaction()?;
-    let found = read(&transaction)?;
+    let found = read(&transaction).map_err(|error| {
+        let why = "reading it takes too long: it is not as the upstream program makes it";
+        if sqlite::is_bounded(&error) { failure(ffi::SQLITE_INTERRUPT, why) } else { error }
+    })?;
     transaction.rollback()?;
     Ok(found)
 }
@@ -106,16 +119,12 @@ struct FileStamps {
 
 impl FileStamps {
     fn at(db: &Path) -> io::Result<Self> {
-        let mut file = File::open(db)?;
+        let mut file = open::plain_no_link(db)?;
         let meta = file.metadata()?;
         let mut header = [0; READ_VERSION + 1];
         // A new database has no header yet.
         let wal_mode = file.read_exact(&mut header).is_ok() && header[READ_VERSION] == WAL;
-        let beside = |end: &str| {
-            let mut name = db.as_os_str().to_owned();
-            name.push(end);
-            Path::new(&name).exists()
-        };
+        let beside = |end: &str| sqlite::beside(db, end).exists();
         Ok(Self {
             file: (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()),
             wal_mode,

@@ -68,6 +68,14 @@ pub enum BrokenCatalog {
         /// The journal mode that SQLite chose instead.
         mode: String,
     },
+    /// Somebody else may have put the catalog's file there: a link, another user's file, or the like.
+    #[error("{} cannot be used: {source} (move away what maand has not made itself)", path.display())]
+    NotOurs {
+        /// The catalog's file.
+        path: PathBuf,
+        /// What it is.
+        source: io::Error,
+    },
     /// A database of another program.
     #[error("{} is not a catalog of maand", path.display())]
     Foreign {

@@ -98,6 +98,11 @@ fn help(error: &JournalError) -> String {
              workspace/disabled.json names those that are still disabled",
             path.display()
         ),
+        JournalError::NotOurs { path, .. } => format!(
+            "files there must be plain ones of yours, made by maand itself: look at {} with `ls -la`, and move \
+             away what somebody else has put there",
+            folder(path)
+        ),
         JournalError::Foreign { path, .. } => {
             format!("move {} away; a new one is made by the next `maand plan apply`", path.display())
         }

@@ -177,16 +177,10 @@ fn command(args: &RunCommandArgs, world: &OpenBucket) -> Result<String, CliError
         Problem::error("maand::run_command::no_command", format!("{}: {why}", path.display()))
             .help("give a command, such as `maand run_command \"uptime\"`, or write it into that file")
     };
-    let size = match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(missing("no command was given, and this file is not there".to_owned()).into());
-        }
-        found => found.map_err(|error| missing(error.to_string()))?.len(),
+    let Some(source) = world.bucket.command_text(COMMAND_LIMIT)? else {
+        return Err(missing("no command was given, and this file is not there".to_owned()).into());
     };
-    if size > COMMAND_LIMIT {
-        return Err(missing(format!("it is larger than {COMMAND_LIMIT} bytes")).into());
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| missing(error.to_string()))?;
+    let text = source.text().to_owned();
     if text.trim().is_empty() || text.contains('\0') {
         return Err(missing("there is no command in it".to_owned()).into());
     }

@@ -83,6 +83,9 @@ pub enum JournalError {
     /// The folder or the empty file cannot be made.
     #[error("cannot create {}: {source}", path.display())]
     Create { path: PathBuf, source: io::Error },
+    /// Somebody else may have put it there: a link, another user's file, or the like.
+    #[error("{} cannot be used: {source}", path.display())]
+    NotOurs { path: PathBuf, source: io::Error },
     /// The file or its folder is not writable.
     #[error("cannot {operation} {}: the file or its folder cannot be opened for writing ({source})", path.display())]
     ReadOnly { operation: Operation, path: PathBuf, source: rusqlite::Error },
@@ -168,7 +171,7 @@ impl JournalError {
             Self::Busy { .. } | Self::OlderInUse { .. } => codes::BUSY,
             Self::Corrupt { .. } => codes::CORRUPT,
             Self::NewerFormat { .. } | Self::NewerHeader { .. } | Self::NewerFact { .. } => codes::NEWER,
-            Self::Foreign { .. } => codes::FOREIGN,
+            Self::Foreign { .. } | Self::NotOurs { .. } => codes::FOREIGN,
             Self::Io { .. } | Self::UnknownSpace { .. } => codes::IO,
             Self::NoJournal { .. } | Self::NoRun => codes::NONE,
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } => codes::UNKNOWN_RUN,

@@ -68,6 +68,10 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE run DROP COLUMN header;",
 ];
 
+/// The triggers that these have made, as SQLite keeps them.
+pub(super) const TRIGGERS: &[&str] = &["CREATE TRIGGER fact_is_append_only BEFORE UPDATE ON fact \
+     BEGIN SELECT RAISE (ABORT, 'facts are never changed'); END"];
+
 /// The version that this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{Mode as FileMode, OFlags};
 
-use crate::os::disk;
+use crate::os::{disk, open, sqlite};
 
 use super::error::failed;
-use super::schema::{APPLICATION_ID, VERSION, migrate};
+use super::schema::{APPLICATION_ID, TRIGGERS, VERSION, migrate};
 use super::{JournalError, Operation, holder_of};
 
 /// The journal's name in the bucket's `data` folder.
@@ -22,6 +21,9 @@ const OLDEST_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 
 /// Writers hold the lock for milliseconds; a slow disk may need seconds for one sync.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// To read the schema, of which a file that came with a checkout may have any.
+const SCHEMA_STEPS: u32 = 2_000_000;
 
 /// How a journal is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +76,12 @@ impl Journal {
         let path = data_dir.join(FILE);
         if mode == Mode::ReadWrite {
             create(data_dir, &path).map_err(|source| JournalError::Create { path: path.clone(), source })?;
-        } else if !path.exists() {
+        } else if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Err(JournalError::NoJournal { path });
         }
+        open::check_own_folder(data_dir)
+            .map_err(|source| JournalError::NotOurs { path: data_dir.to_owned(), source })?;
+        sqlite::check_own(&path).map_err(|source| JournalError::NotOurs { path: path.clone(), source })?;
         if let Some(filesystem) = disk::network_filesystem(data_dir).ok().flatten() {
             return Err(JournalError::NetworkFilesystem { folder: data_dir.to_owned(), filesystem });
         }
@@ -85,8 +90,11 @@ impl Journal {
         }
         let unreadable = |source| JournalError::Create { path: path.clone(), source };
         let file = FileIdentity::of(&path).map_err(unreadable)?;
-        let db = connect(&path, mode).map_err(failed(&path, Operation::Open))?;
+        let mut db = connect(&path, mode).map_err(failed(&path, Operation::Open))?;
+        let check = failed(&path, Operation::Read);
+        sqlite::bound_steps(&mut db, SCHEMA_STEPS).map_err(check)?;
         let version = check_owner(&db, &path)?;
+        sqlite::unbound_steps(&mut db).map_err(check)?;
         file.check(&path)?;
         let mut journal = Self { db, path, file, mode };
         if mode == Mode::ReadWrite {
@@ -176,14 +184,11 @@ pub(super) enum Durability {
 /// Makes the folder and the empty file, for the owner's eyes only: plans and output may be private.
 /// SQLite gives its WAL the same mode.
 fn create(data_dir: &Path, path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(data_dir)?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, FileMode::RUSR | FileMode::WUSR) {
-        // The name itself must survive a power cut.
-        Ok(_file) => std::fs::File::open(data_dir)?.sync_all(),
-        Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    open::own_folder(data_dir)?;
+    let is_new = path.symlink_metadata().is_err();
+    open::own(path)?;
+    // The name itself must survive a power cut.
+    if is_new { disk::sync_folder_of(path) } else { Ok(()) }
 }
 
 fn connect(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
@@ -196,6 +201,7 @@ fn connect(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
         opened => opened?,
     };
     db.busy_timeout(BUSY)?;
+    sqlite::distrust(&db)?;
     if mode == Mode::ReadOnly {
         db.pragma_update(None, "query_only", true)?;
     }
@@ -213,6 +219,10 @@ fn check_owner(db: &Connection, path: &Path) -> Result<i64, JournalError> {
     let path = path.to_owned();
     if !fresh && application != APPLICATION_ID {
         return Err(JournalError::Foreign { path, what: "a database of another program", source: None });
+    }
+    if let Some(what) = sqlite::intruder(db, TRIGGERS).map_err(failed)? {
+        let why = format!("{what} in it is none of maand's");
+        return Err(JournalError::NotOurs { path, source: io::Error::new(io::ErrorKind::InvalidData, why) });
     }
     if version > VERSION {
         return Err(JournalError::NewerFormat { path, found: version, known: VERSION });

@@ -39,6 +39,7 @@ pub fn write_beside(path: &Path, name: &str, text: &str) -> io::Result<PathBuf> 
     let beside = path.with_file_name(name);
     let _ = fs::remove_file(&beside);
     let mut file = File::create_new(&beside)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     if let Ok(meta) = fs::metadata(path) {
         file.set_permissions(Permissions::from_mode(meta.mode() & 0o7777))?;

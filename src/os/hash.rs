@@ -1,10 +1,11 @@
 //! SHA-256 in lower-case hex.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use super::open;
 
 /// Of bytes.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
@@ -14,22 +15,33 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
 /// Of what a file holds; `None`: there is none.
 ///
 /// # Errors
-/// It cannot be read, or is not a regular file.
+/// It cannot be read, or is not a plain file; a link is none.
 pub fn sha256_of_file(path: &Path) -> io::Result<Option<String>> {
-    let mut file = match File::open(path) {
+    sha256_watched(path, &mut |_| Ok(()))
+}
+
+/// As [`sha256_of_file`]; `each` is told of the bytes of each piece and ends it with its error.
+///
+/// # Errors
+/// As of [`sha256_of_file`]; or that of `each`.
+pub fn sha256_watched(
+    path: &Path,
+    each: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<Option<String>> {
+    let mut file = match open::plain_no_link(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(Some(hex::encode(hasher.finalize()))),
-            Ok(read) => hasher.update(&buffer[..read]),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                each(read as u64)?;
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -4,10 +4,10 @@
 //! those who look and is never what decides. A lock file that was replaced under its holder is noticed by its
 //! inode.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::open;
 
 /// A record is never longer than this.
 const RECORD_LIMIT: u64 = 64 * 1024;
@@ -40,7 +42,7 @@ impl LockFile {
     /// # Errors
     /// The file cannot be used.
     pub fn take(path: &Path, record: &impl Serialize) -> io::Result<Option<Self>> {
-        let file = open(path)?;
+        let file = open::own(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
@@ -90,7 +92,7 @@ impl LockFile {
         let mut fresh = path.as_os_str().to_owned();
         fresh.push(format!(".{}", std::process::id()));
         let fresh = PathBuf::from(fresh);
-        let file = open(&fresh)?;
+        let file = open::own(&fresh)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut lock = Self { file, path: fresh };
         lock.write(record)?;
@@ -101,7 +103,7 @@ impl LockFile {
 
     /// Whether the file at the lock's path is still this one, so that the lock means something.
     pub fn is_current(&self) -> bool {
-        match (self.file.metadata(), fs::metadata(&self.path)) {
+        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
             (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
             _ => false,
         }
@@ -152,7 +154,7 @@ impl Drop for LockFile {
 
 /// Whether the lock is held. Writes nothing, and never waits.
 pub fn is_held(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = open::plain_no_link(path) else { return false };
     // Given back when `file` is closed, at once.
     flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }
@@ -160,12 +162,8 @@ pub fn is_held(path: &Path) -> bool {
 /// The record in a lock file, whether or not it is held.
 pub fn record<R: DeserializeOwned>(path: &Path) -> Option<R> {
     let mut text = String::new();
-    File::open(path).ok()?.take(RECORD_LIMIT).read_to_string(&mut text).ok()?;
+    open::plain_no_link(path).ok()?.take(RECORD_LIMIT).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 #[cfg(test)]
@@ -205,6 +203,16 @@ mod tests {
         assert_eq!(record::<String>(&path).as_deref(), Some("b"));
         assert!(take(&path, "c").is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_lock_is_refused_and_its_target_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("l"), dir.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert!(LockFile::take(&path, &"a").is_err() && !is_held(&path) && record::<String>(&path).is_none());
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What this program asks of the operating system, each thing once: locks between processes, the state
-//! of a process, the end of a process group, durable files, exchanging two files, hashes of files, death
-//! on demand, signals, words of a shell, and a bounded number of threads.
+//! What this program asks of the operating system, each thing once: opening files that somebody else may have
+//! put there, databases, locks between processes, the state of a process, the end of a process group, durable
+//! files, exchanging two files, hashes of files, death on demand, signals, words of a shell, and a bounded number
+//! of threads.
 //!
 //! The lowest room: it uses no other one and must not know what a bucket, a run or a worker is. Pure
 //! rooms may not use it.
@@ -10,11 +11,13 @@ pub mod exchange;
 pub mod failpoint;
 pub mod hash;
 mod lock_file;
+pub mod open;
 mod parallel;
 mod process;
 pub mod process_group;
 mod quote;
 pub mod signals;
+pub mod sqlite;
 
 pub use lock_file::{LockFile, is_held, record};
 pub use parallel::parallel_map;

@@ -6,6 +6,8 @@ use crate::journal::RunHeader;
 
 use super::RunError;
 use crate::os::hash::sha256;
+use crate::os::open;
+use crate::plan::MAX_BYTES;
 
 use super::header::{workers_sha256, workspace_hash};
 
@@ -26,7 +28,9 @@ pub enum Change {
 pub(super) fn changes(bucket: &Bucket, header: &RunHeader) -> Result<(Vec<Change>, String), RunError> {
     let mut changes = Vec::new();
     // A plan that came from standard input, or that is gone, cannot be compared.
-    if let Ok(text) = std::fs::read(&header.plan_file)
+    let text =
+        open::plain(header.plan_file.as_ref()).and_then(|file| open::read_all(&file, MAX_BYTES as u64));
+    if let Ok(text) = text
         && sha256(&text) != header.plan_sha256
     {
         changes.push(Change::PlanFile(header.plan_file.clone()));

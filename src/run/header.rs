@@ -10,7 +10,7 @@ use crate::engine::Millis;
 use crate::graph::RolloutGraph;
 use crate::journal::{RunHeader, StepKinds};
 use crate::os::hash::sha256;
-use crate::plan::Step;
+use crate::plan::{Problems, Source, Step};
 use crate::runner;
 
 use super::RunError;
@@ -68,11 +68,8 @@ fn seed(at: Millis, pid: u32) -> u64 {
 
 /// SHA-256 of `workers.json`, in hexadecimal.
 pub(super) fn workers_sha256(bucket: &Bucket) -> Result<String, RunError> {
-    let path = &bucket.paths().workers_json;
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(sha256(&bytes)),
-        Err(source) => Err(RunError::Unreadable { path: path.clone(), source }),
-    }
+    let source = bucket.workers_text().map_err(Problems::from)?;
+    Ok(sha256(source.as_ref().map_or("", Source::text)))
 }
 
 /// The hash of the workspace less `disabled.json`, in hexadecimal.

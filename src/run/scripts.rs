@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use crate::os::open;
 use crate::plan::{CommandSource, Located, Plan, Problem, Problems, StepKind};
 
 /// A script may have at most this many bytes: all of it is kept in the run's header.
@@ -44,15 +45,77 @@ fn read_script(path: &Located<String>, folders: &[PathBuf]) -> Result<String, St
     let mut last = "there is no such file".to_owned();
     for folder in folders {
         let file = folder.join(&path.value);
-        match std::fs::metadata(&file) {
-            Ok(meta) if !meta.is_file() => last = format!("{} is not a file", file.display()),
-            Ok(meta) if meta.len() > SCRIPT_LIMIT => {
-                last = format!("{} has more than {SCRIPT_LIMIT} bytes", file.display());
+        match open::plain(&file).and_then(|opened| open::read_all(&opened, SCRIPT_LIMIT)) {
+            Ok(_) if is_led_out(&file, folder, folders) => {
+                last = format!(
+                    "{}: a link leads out of the folder of the plan and of the bucket",
+                    file.display()
+                );
             }
-            Ok(_) => return std::fs::read_to_string(&file).map_err(|error| error.to_string()),
+            Ok(bytes) => return String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => last = error.to_string(),
+            Err(error) => last = format!("{}: {error}", file.display()),
         }
     }
     Err(last)
+}
+
+/// Whether links lead to a file outside of all `folders`: it would be shown, stored and sent to workers. A path that
+/// says so itself may.
+fn is_led_out(file: &Path, folder: &Path, folders: &[PathBuf]) -> bool {
+    let real = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize();
+    let Ok(found) = file.canonicalize() else { return true };
+    if folders.iter().any(|folder| real(folder).is_ok_and(|folder| found.starts_with(folder))) {
+        return false;
+    }
+    let mut said = real(folder).unwrap_or_default();
+    for part in file.strip_prefix(folder).unwrap_or(file).components() {
+        match part {
+            Component::ParentDir => {
+                said.pop();
+            }
+            Component::CurDir => {}
+            part => said.push(part),
+        }
+    }
+    found != said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_do_not_lead_to_files_that_are_none_of_the_plans() {
+        let outer = tempfile::tempdir().unwrap();
+        let at = |name: &str| outer.path().join(name);
+        for folder in ["plans", "scripts", "bucket"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("s.sh"), folder).unwrap();
+        }
+        symlink("../scripts/s.sh", at("plans/out.sh")).unwrap();
+        symlink("../bucket/s.sh", at("plans/in.sh")).unwrap();
+        symlink("../scripts", at("plans/folder")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("plans/pipe.sh"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
+        let folders = [at("plans"), at("bucket")];
+        let read = |path: &str| read_script(&Located { value: path.to_owned(), span: 0..0 }, &folders);
+        assert_eq!(read("s.sh").unwrap(), "plans");
+        assert_eq!(read("../scripts/s.sh").unwrap(), "scripts");
+        assert_eq!(read("in.sh").unwrap(), "bucket");
+        for path in ["out.sh", "folder/s.sh"] {
+            assert!(read(path).unwrap_err().contains("leads out"), "{path}");
+        }
+        assert!(read("pipe.sh").unwrap_err().contains("named pipe"));
+        assert!(read("none.sh").unwrap_err().contains("no such file"));
+    }
 }

@@ -2,11 +2,13 @@
 //! not get other code by accident while a run is under way.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use crate::os::open;
 
 /// SHA-256 in hex over paths, modes and contents below `workspace`, in the order of names. Hidden files
 /// at its top (an editor's, git's) do not count, nor does `disabled.json`.
@@ -51,9 +53,26 @@ fn add(hasher: &mut Sha256, folder: &Path, name: &str) -> io::Result<()> {
         field(fs::read_link(&path)?.to_string_lossy().as_bytes());
     } else {
         field(if meta.permissions().mode() & 0o111 == 0 { b"file" } else { b"exec" });
-        field(&fs::read(&path).map_err(|error| named(&path, &error))?);
+        add_content(hasher, &path).map_err(|error| named(&path, &error))?;
     }
     Ok(())
+}
+
+/// Its length and its bytes, piece by piece: it may be larger than the memory.
+fn add_content(hasher: &mut Sha256, path: &Path) -> io::Result<()> {
+    let file = open::plain_no_link(path)?;
+    let length = file.metadata()?.len();
+    hasher.update(length.to_le_bytes());
+    let mut content = BufReader::with_capacity(64 * 1024, file.take(length));
+    loop {
+        let piece = content.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        hasher.update(piece);
+        let read = piece.len();
+        content.consume(read);
+    }
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {

@@ -1,11 +1,13 @@
 //! What a sandbox is asked for, and the folder that it lives in.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SandboxError;
 use super::mirror::Blueprint;
-use crate::os::{self, LockFile};
+use crate::os::{self, LockFile, open};
 
 /// Marks a folder as a sandbox's, so that a later one may empty it.
 const MARK: &str = ".maand-sandbox";
@@ -60,6 +62,8 @@ impl Folder {
             None => {
                 let made = tempfile::Builder::new()
                     .prefix("maand-sandbox-")
+                    // Commands run in it: it is nobody else's, whatever the umask is.
+                    .permissions(Permissions::from_mode(0o700))
                     .tempdir()
                     .map_err(SandboxError::folder("make", &std::env::temp_dir()))?;
                 Self { path: made.keep(), found: false, kept: false }
@@ -106,20 +110,25 @@ fn empty(path: &Path) -> Result<bool, SandboxError> {
     let mut entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(path).map_err(SandboxError::folder("make", path))?;
+            open::own_folder(path).map_err(SandboxError::folder("make", path))?;
             return Ok(false);
         }
         Err(error) => return Err(SandboxError::folder("use", path)(error)),
     };
-    if entries.next().is_none() {
-        return Ok(true);
-    }
-    if !path.join(MARK).is_file() {
+    let is_empty = entries.next().is_none();
+    if !is_empty && !path.join(MARK).is_file() {
         return Err(SandboxError::NotASandbox(path.to_owned()));
     }
     if let Some(holder) = holder(path) {
         return Err(SandboxError::InUse { path: path.to_owned(), holder });
     }
+    // Before anything is in it: nobody else may look on, or put something there.
+    path.canonicalize()
+        .and_then(|path| {
+            open::check_own_folder(&path)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o700))
+        })
+        .map_err(SandboxError::folder("use", path))?;
     clear(path).map_err(SandboxError::folder("empty", path))?;
     Ok(true)
 }

@@ -12,6 +12,7 @@ use russh::keys::ssh_key::{Certificate, PublicKey};
 use super::ConnectError;
 use super::private_key::{Outside, inspect};
 use super::route::{Key, Origin};
+use crate::os::open;
 
 /// Longer files are not key files.
 const LONGEST: u64 = 1024 * 1024;
@@ -120,11 +121,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// A small ordinary file; opening anything else may block.
 fn read(path: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
-        return Err(io::Error::other("it is not a key file"));
-    }
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = open::plain(path).and_then(|file| open::read_all(&file, LONGEST))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 pub(super) fn key_file(path: &Path, why: &str) -> ConnectError {

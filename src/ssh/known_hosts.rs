@@ -5,9 +5,8 @@
 //! spaces or a tab between the fields for an error, and a `@revoked` that is overlooked is a hole. Nor does
 //! it say whether a name matches.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
@@ -19,6 +18,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::config::matches_pattern;
+use crate::os::open;
 
 /// What a line says of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,9 @@ pub(super) enum Verdict {
     Revoked(String),
 }
 
+/// Bytes of a file of known hosts that are read: a few hundred thousand of them.
+const KNOWN_LIMIT: u64 = 64 << 20;
+
 /// The names under which a host is noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
@@ -90,7 +93,7 @@ impl Known {
     pub(super) fn read<'a>(names: &Names, files: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
         let mut known = Self::default();
         for file in files {
-            match std::fs::read(file) {
+            match open::plain(file).and_then(|opened| open::read_all(&opened, KNOWN_LIMIT)) {
                 Ok(bytes) => known.add(names, &String::from_utf8_lossy(&bytes), file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("{}: {error}", file.display())),
@@ -228,9 +231,7 @@ pub(super) fn store(file: &Path, names: &Names, shown: &[u8]) -> io::Result<Verd
 }
 
 fn open_private(file: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    options.open(file).map_err(|error| {
+    file.parent().map_or(Ok(()), open::check_own_folder).and_then(|()| open::own(file)).map_err(|error| {
         let path: PathBuf = file.into();
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     })
@@ -343,5 +344,15 @@ mod tests {
         assert!(matches!(store(&file, &Names::of("h", 2222), &two).unwrap(), Verdict::Changed(_)));
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_key_is_added_to_a_file_that_a_link_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, precious) = (folder.path().join("known_hosts"), folder.path().join("precious"));
+        std::fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &file).unwrap();
+        assert!(store(&file, &Names::of("h", 22), &blob("ssh-ed25519", b"one")).is_err());
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
     }
 }

@@ -8,6 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::certificate::HostCertificate;
+use crate::os::open;
 
 const MAGIC: &[u8] = b"SSHKRL\n\0";
 
@@ -25,9 +26,14 @@ pub(super) struct Certificate<'a> {
     pub(super) id: &'a str,
 }
 
+/// Bytes of a list of revoked keys that are read.
+const LONGEST: u64 = 64 << 20;
+
 /// Where something of it is revoked, `None`: nothing is. What cannot be read or understood is an error.
 pub(super) fn find(file: &Path, shown: &Shown<'_>) -> Result<Option<String>, String> {
-    let bytes = std::fs::read(file).map_err(|error| error.to_string())?;
+    let bytes = open::plain(file)
+        .and_then(|file| open::read_all(&file, LONGEST))
+        .map_err(|error| error.to_string())?;
     if bytes.starts_with(MAGIC) {
         let found = in_list(&bytes, shown).ok_or("this key revocation list is malformed or too new")?;
         return Ok(found.then(|| file.display().to_string()));

@@ -9,6 +9,7 @@ mod deny;
 mod docs;
 mod external;
 mod graph;
+mod hostile;
 mod hostile_text;
 mod journal;
 mod layering;

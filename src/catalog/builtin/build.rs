@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::deployment_seq;
 use super::ports::{self, Ports};
+use super::reading::Reading;
 use super::state::{AllocationKey, AllocationRow, JobRow, State, WorkerRow};
 use super::tree::Tree;
 use crate::bucket::{Bucket, Fleet, Job, JobName, Probe};
@@ -25,7 +26,7 @@ pub(crate) struct Built {
 }
 
 /// Reads and checks the workspace; `old` is what the catalog had.
-pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError> {
+pub(crate) fn build(bucket: &Bucket, old: &State, reading: &mut Reading<'_>) -> Result<Built, CatalogError> {
     refuse_upstream(bucket)?;
     let (fleet, warnings) = bucket.load_for_build().map_err(CatalogError::Invalid)?;
     let mut problems = warnings;
@@ -47,7 +48,7 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
                     "maand::catalog::out_of_ports",
                     format!("no port is left for `{}` of job {}", out.name, out.job),
                 )
-                .in_file(&manifest(bucket, &out.job))
+                .in_file(&bucket.manifest(&out.job))
                 .help(format!(
                     "ports {} to {} are all taken: widen port_min and port_max in workspace/bucket.conf",
                     range.start(),
@@ -59,7 +60,7 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
     });
     let mut trees = Vec::new();
     for job in &fleet.jobs {
-        match read_tree(bucket, &job.name) {
+        match read_tree(bucket, &job.name, reading) {
             Ok(tree) => trees.push(tree),
             Err(unreadable) => {
                 trees.push(Tree::default());
@@ -67,6 +68,7 @@ pub(crate) fn build(bucket: &Bucket, old: &State) -> Result<Built, CatalogError>
             }
         }
     }
+    reading.check()?;
     problems.sort();
     let warnings = problems.into_result().map_err(CatalogError::Invalid)?;
     let hashed: Vec<(String, Tree)> = fleet
@@ -88,8 +90,8 @@ pub(crate) fn refuse_upstream(bucket: &Bucket) -> Result<(), CatalogError> {
 }
 
 /// The files of a job as they are now.
-pub(crate) fn read_tree(bucket: &Bucket, job: &JobName) -> Result<Tree, Problems> {
-    Tree::read(&bucket.paths().jobs.join(job.as_str()))
+pub(crate) fn read_tree(bucket: &Bucket, job: &JobName, reading: &mut Reading<'_>) -> Result<Tree, Problems> {
+    Tree::read(&bucket.paths().jobs.join(job.as_str()), &mut |bytes| reading.more(job.as_str(), bytes))
 }
 
 /// What of a job's ports goes into its content hash.
@@ -181,7 +183,7 @@ fn unsupported(bucket: &Bucket, job: &Job, problems: &mut Problems) {
                 "maand::catalog::unsupported",
                 format!("job {} uses {feature}, which the built-in engine does not do", job.name),
             )
-            .in_file(&manifest(bucket, &job.name))
+            .in_file(&bucket.manifest(&job.name))
             .help("use an installed upstream maand with --engine external, or take it out of the job"),
         );
     };
@@ -192,13 +194,6 @@ fn unsupported(bucket: &Bucket, job: &Job, problems: &mut Problems) {
     }
 }
 
-fn manifest(bucket: &Bucket, job: &JobName) -> Source {
-    let path = bucket.paths().jobs.join(job.as_str()).join("manifest.json");
-    let shown = path.strip_prefix(&bucket.paths().root).unwrap_or(&path).display().to_string();
-    // Read only to show a place; where it cannot be read the name alone is shown.
-    Source::new(shown, std::fs::read_to_string(&path).unwrap_or_default())
-}
-
 fn circular(bucket: &Bucket, circle: &[JobName]) -> Problem {
     let names: Vec<_> = circle.iter().chain(circle.first()).map(JobName::as_str).collect();
     let problem = Problem::error(
@@ -207,7 +202,7 @@ fn circular(bucket: &Bucket, circle: &[JobName]) -> Problem {
     )
     .help("take one of these demands out: no order of deployment fits all of them");
     match circle.first() {
-        Some(first) => problem.in_file(&manifest(bucket, first)),
+        Some(first) => problem.in_file(&bucket.manifest(first)),
         None => problem,
     }
 }

@@ -12,6 +12,7 @@ use super::build::{ports_text, read_tree};
 use super::deploy_execution::DeployExecution;
 use super::engine::Builtin;
 use super::planning::{self, DeployPlan, Planned};
+use super::reading::Reading;
 use super::state::{AllocationKey, State};
 use super::tree::Tree;
 use super::wire::Wire;
@@ -29,7 +30,10 @@ pub(crate) fn deploy(engine: &Builtin, request: &DeployRequest, call: &Call) -> 
     if plan.is_empty() {
         return Ok(report(plan, &BTreeMap::new(), &BTreeMap::new()));
     }
-    let trees = trees_to_send(engine, &state, &plan)?;
+    let mut reading = Reading::new(call);
+    let trees = trees_to_send(engine, &state, &plan, &mut reading);
+    reading.check()?;
+    let trees = trees?;
     let wire = Wire::new(engine.remote.as_ref(), call);
     if let Some(why) = wire.stopped() {
         return Err(CatalogError::Cancelled(format!("{why} before anything was sent")));
@@ -67,13 +71,14 @@ fn trees_to_send(
     engine: &Builtin,
     state: &State,
     plan: &DeployPlan,
+    reading: &mut Reading<'_>,
 ) -> Result<BTreeMap<JobName, Tree>, CatalogError> {
     let jobs: BTreeSet<&JobName> = plan.work().filter(|p| !is_stop(p.action)).map(|p| &p.job).collect();
     let mut problems = Problems::new();
     let mut trees = BTreeMap::new();
     for job in jobs {
         let Some(row) = state.jobs.get(job) else { continue };
-        match read_tree(&engine.bucket, job) {
+        match read_tree(&engine.bucket, job, reading) {
             Err(unreadable) => problems.extend(unreadable),
             Ok(tree) if tree.hash(&ports_text(Some(&row.ports))) != row.hash => problems.push(
                 Problem::error(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::reading::Reading;
 use super::state::State;
 use super::store::Store;
 use super::{build, deploy, health, job, planning, sync};
@@ -50,7 +51,7 @@ impl Builtin {
 
     /// The catalog for writing; an error where nothing was built yet. The caller holds the lock.
     pub(super) fn write_state(&self) -> Result<(Store, State), CatalogError> {
-        if !self.bucket.paths().catalog_db.exists() {
+        if self.bucket.paths().catalog_db.symlink_metadata().is_err() {
             return Err(self.not_built());
         }
         let store = Store::open(&self.bucket.paths().catalog_db)?;
@@ -119,9 +120,9 @@ impl Catalog for Builtin {
         let _lock = crate::catalog::locking::take(&self.bucket, "build", call)?;
         let paths = self.bucket.paths();
         // The workspace is checked before a data folder is made.
-        let exists = paths.catalog_db.exists();
+        let exists = paths.catalog_db.symlink_metadata().is_ok();
         let old = if exists { Store::open(&paths.catalog_db)?.load()? } else { State::default() };
-        let built = build::build(&self.bucket, &old)?;
+        let built = build::build(&self.bucket, &old, &mut Reading::new(call))?;
         for warning in built.warnings.iter() {
             let place = warning.place().map(|(file, line, column)| format!(" ({file}:{line}:{column})"));
             (call.output)(None, &format!("warning: {warning}{}", place.unwrap_or_default()));

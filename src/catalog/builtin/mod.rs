@@ -19,6 +19,7 @@ mod order;
 mod planning;
 mod ports;
 mod probe;
+mod reading;
 mod rows;
 mod scripts;
 mod state;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::state::{State, WorkerJson};
-use crate::bucket::{Host, JobName};
+use crate::bucket::{Host, JobName, port_variable};
 use crate::catalog::Fence;
 use crate::ssh::{HostProfile, Script, Shell};
 
@@ -106,12 +106,6 @@ pub(crate) fn job_env(state: &State, job: &JobName, current_version: Option<&str
     env
 }
 
-/// `MAAND_PORT_<NAME>`, upper-cased, with `_` for what cannot be in a variable's name.
-fn port_variable(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    format!("MAAND_PORT_{}", name.chars().map(plain).collect::<String>())
-}
-
 /// How a worker's `worker.json` compares with what was last confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Agreement {
@@ -182,6 +176,10 @@ mod tests {
         child.wait().unwrap().code()
     }
 
+    fn read(folder: &Path) -> Result<Tree, crate::plan::Problems> {
+        Tree::read(folder, &mut |_| Ok(()))
+    }
+
     fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Tree, Vec<u8>, String) {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
@@ -189,7 +187,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let tree = Tree::read(dir.path()).unwrap();
+        let tree = read(dir.path()).unwrap();
         let hash = tree.hash("");
         let mut bytes = Vec::new();
         tree.write_tar(dir.path(), &hash, &mut bytes).unwrap();
@@ -213,7 +211,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let job = dir.path().join("worker/jobs/api");
             assert_eq!(run(dir.path(), put, &old_bytes, &old_hash, None), Some(0));
-            assert_eq!(Tree::read(&job).unwrap(), old);
+            assert_eq!(read(&job).unwrap(), old);
             for kept in crate::bucket::WORKERS_OWN {
                 fs::create_dir(job.join(kept)).unwrap();
                 fs::write(job.join(kept).join("mine"), "mine").unwrap();
@@ -221,7 +219,7 @@ mod tests {
             let ended = run(dir.path(), put, &new_bytes, &new_hash, Some(n));
             // What every script does first.
             assert_eq!(run(dir.path(), "roll_forward", b"", &new_hash, None), Some(0));
-            let there = Tree::read(&job).unwrap();
+            let there = read(&job).unwrap();
             let note = fs::read_to_string(dir.path().join("worker/.maand/tree/api")).unwrap();
             assert!(
                 there == old && note.trim() == old_hash || there == new && note.trim() == new_hash,
@@ -233,7 +231,7 @@ mod tests {
             }
             // And the next deploy gets through in any case.
             assert_eq!(run(dir.path(), put, &new_bytes, &new_hash, None), Some(0));
-            assert_eq!(Tree::read(&job).unwrap(), new);
+            assert_eq!(read(&job).unwrap(), new);
             if ended == Some(0) {
                 break;
             }
@@ -254,7 +252,7 @@ mod tests {
                 Some(code::NOT_UNPACKED),
                 "{cut}"
             );
-            assert_eq!(Tree::read(&dir.path().join("worker/jobs/api")).unwrap(), old);
+            assert_eq!(read(&dir.path().join("worker/jobs/api")).unwrap(), old);
         }
         assert!(!dir.path().join("worker/.maand/stage/api").exists());
     }

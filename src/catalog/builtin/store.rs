@@ -5,6 +5,7 @@
 //! not this module.
 
 use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::state::{AllocationKey, State};
 use super::tree::Tree;
 use crate::bucket::{Host, database_uri};
 use crate::catalog::{BrokenCatalog, CatalogError};
+use crate::os::{open, sqlite};
 
 /// `maac`: says that a SQLite file is a catalog of ours.
 const APPLICATION_ID: i32 = 0x6d61_6163;
@@ -27,6 +29,8 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// Before it a WAL can be corrupted by two connections that write at the wrong moment
 /// (<https://www.sqlite.org/wal.html>, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// To read the schema, of which a file that came with a checkout may have any.
+const SCHEMA_STEPS: u32 = 2_000_000;
 /// How long another reader or writer of the file is waited for; saves take milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -43,9 +47,12 @@ impl Store {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(BrokenCatalog::OldSqlite.into());
         }
+        let made = path.parent().map_or(Ok(()), open::own_folder).and_then(|()| open::own(path));
+        made.and_then(|_| sqlite::check_own(path)).map_err(|error| not_ours(path, error))?;
         let connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
         let mut store = Self { connection, path: path.to_owned() };
+        store.check_schema()?;
         let mode: String =
             store.connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(failed)?;
         if mode != "wal" {
@@ -58,29 +65,47 @@ impl Store {
 
     /// Opens it for reading; `None` where there is none yet. Never writes.
     pub(crate) fn open_read_only(path: &Path) -> Result<Option<Self>, CatalogError> {
-        if !path.exists() {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Ok(None);
         }
+        path.parent()
+            .map_or(Ok(()), open::check_own_folder)
+            .and_then(|()| sqlite::check_own(path))
+            .map_err(|error| not_ours(path, error))?;
         let open = |name: &Path, flags| -> Result<Self, rusqlite::Error> {
             let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(name, flags)?;
             connection.busy_timeout(BUSY)?;
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            // Opens the file at last.
+            connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
             Ok(Self { connection, path: path.to_owned() })
         };
-        let store = match open(path, OpenFlags::empty()) {
+        let mut store = match open(path, OpenFlags::empty()) {
             // On a read-only file system there can be no -shm file; where there is no log either,
             // the file itself is all there is.
-            Err(error) if cannot_open(&error) && !wal_of(path).exists() => {
+            Err(error) if cannot_open(&error) && !sqlite::beside(path, "-wal").exists() => {
                 open(&database_uri(path, "immutable=1"), OpenFlags::SQLITE_OPEN_URI)
             }
             other => other,
         }
         .map_err(|error| broken(path, error))?;
+        store.check_schema()?;
         match store.version()? {
             0 => Ok(None),
             _ => Ok(Some(store)),
         }
+    }
+
+    /// Refuses a schema that is none of ours: the file may have come with a checkout.
+    fn check_schema(&mut self) -> Result<(), CatalogError> {
+        let failed = |error: rusqlite::Error| broken(&self.path, error);
+        sqlite::distrust(&self.connection).map_err(failed)?;
+        sqlite::bound_steps(&mut self.connection, SCHEMA_STEPS).map_err(failed)?;
+        if let Some(what) = sqlite::intruder(&self.connection, &[]).map_err(failed)? {
+            let why = format!("{what} in it is none of maand's");
+            return Err(not_ours(&self.path, io::Error::new(ErrorKind::InvalidData, why)));
+        }
+        sqlite::unbound_steps(&mut self.connection).map_err(failed)
     }
 
     fn version(&self) -> Result<i32, CatalogError> {
@@ -293,10 +318,8 @@ fn cannot_open(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
-fn wal_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
+fn not_ours(path: &Path, source: io::Error) -> CatalogError {
+    BrokenCatalog::NotOurs { path: path.to_owned(), source }.into()
 }
 
 fn broken(path: &Path, source: rusqlite::Error) -> CatalogError {

@@ -4,7 +4,7 @@
 //! two, so that two checkouts of one commit have one hash.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bucket::{self, JobFile, JobFileKind};
-use crate::os::hash::sha256_of_file;
+use crate::os::hash::sha256_watched;
+use crate::os::open;
 use crate::plan::{Problem, Problems};
 
 /// The last entry of every stream. A stream that ends between two entries is a whole archive to
@@ -65,11 +66,11 @@ fn runnable(mode: u32) -> u32 {
 }
 
 impl Tree {
-    /// Reads a job's folder.
+    /// Reads a job's folder; `each` is told of the bytes of each piece that was read, and ends it with its error.
     ///
     /// # Errors
     /// All that cannot be sent to a worker.
-    pub(crate) fn read(folder: &Path) -> Result<Self, Problems> {
+    pub(crate) fn read(folder: &Path, each: &mut dyn FnMut(u64) -> io::Result<()>) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut entries = BTreeMap::new();
         for JobFile { path, kind, mode } in bucket::walk(folder, &folder.display().to_string())? {
@@ -81,12 +82,16 @@ impl Tree {
             let kind = match kind {
                 JobFileKind::Folder => Kind::Folder,
                 JobFileKind::Link { target } => Kind::Link(target),
-                JobFileKind::File => match file_hash(&folder.join(&path)) {
+                JobFileKind::File => match file_hash(&folder.join(&path), each) {
                     Ok(digest) => Kind::File(digest),
                     Err(error) => {
                         let problem = Problem::error("maand::catalog::job_files", error.to_string())
                             .help("make it readable, or move it out of the job's folder");
                         problems.push(problem);
+                        // The rest would end in the same way.
+                        if error.why.kind() == io::ErrorKind::Interrupted {
+                            return Err(problems);
+                        }
                         continue;
                     }
                 },
@@ -160,7 +165,7 @@ impl Tree {
                     tar.append_link(&mut header, path, target).map_err(&failed)?;
                 }
                 Kind::File(digest) => {
-                    let file = File::open(&full).map_err(&failed)?;
+                    let file = open::plain_no_link(&full).map_err(&failed)?;
                     let size = file.metadata().map_err(&failed)?.len();
                     header.set_size(size);
                     let mut reader =
@@ -192,7 +197,7 @@ impl Spool {
     /// Writes `tree` into a nameless file in `scratch`.
     pub(crate) fn new(tree: &Tree, folder: &Path, hash: &str, scratch: &Path) -> Result<Self, FileError> {
         let failed = FileError::at(scratch);
-        fs::create_dir_all(scratch).map_err(&failed)?;
+        open::own_folder(scratch).map_err(&failed)?;
         let mut file = tempfile::tempfile_in(scratch).map_err(&failed)?;
         tree.write_tar(folder, hash, io::BufWriter::new(&mut file))?;
         let length = file.seek(SeekFrom::End(0)).map_err(&failed)?;
@@ -234,16 +239,21 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-fn file_hash(path: &Path) -> Result<String, FileError> {
-    let there = sha256_of_file(path).map_err(FileError::at(path))?;
+fn file_hash(path: &Path, each: &mut dyn FnMut(u64) -> io::Result<()>) -> Result<String, FileError> {
+    let there = sha256_watched(path, each).map_err(FileError::at(path))?;
     there.ok_or_else(|| FileError::at(path)(io::ErrorKind::NotFound.into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    fn read(folder: &Path) -> Result<Tree, Problems> {
+        Tree::read(folder, &mut |_| Ok(()))
+    }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -260,11 +270,11 @@ mod tests {
         let one = folder(&[("Makefile", "start:\n"), ("conf/a", "1"), ("data/x", "1")]);
         let two = folder(&[("conf/a", "1"), ("Makefile", "start:\n"), ("logs/y", "2")]);
         fs::set_permissions(two.path().join("conf/a"), fs::Permissions::from_mode(0o664)).unwrap();
-        let (one, two) = (Tree::read(one.path()).unwrap(), Tree::read(two.path()).unwrap());
+        let (one, two) = (read(one.path()).unwrap(), read(two.path()).unwrap());
         assert_eq!(one.hash(""), two.hash(""));
         assert_ne!(one.hash(""), one.hash("port"));
         let other = folder(&[("Makefile", "start:\n"), ("conf/a", "2")]);
-        let other = Tree::read(other.path()).unwrap();
+        let other = read(other.path()).unwrap();
         assert_ne!(one.hash(""), other.hash(""));
         assert_eq!(other.changed_since(&one), ["conf/a"]);
     }
@@ -272,15 +282,15 @@ mod tests {
     #[test]
     fn every_file_can_be_run_and_what_is_private_stays_so() {
         let dir = folder(&[("run", "x")]);
-        let read = |mode| {
+        let with_mode = |mode| {
             fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(mode)).unwrap();
-            let tree = Tree::read(dir.path()).unwrap();
+            let tree = read(dir.path()).unwrap();
             (tree.0["run"].mode, tree.hash(""))
         };
-        let (plain, private) = (read(0o644), read(0o600));
+        let (plain, private) = (with_mode(0o644), with_mode(0o600));
         assert_eq!((plain.0, private.0), (0o755, 0o700));
-        assert_eq!(read(0o755), plain);
-        assert_eq!(read(0o700), private);
+        assert_eq!(with_mode(0o755), plain);
+        assert_eq!(with_mode(0o700), private);
         assert_ne!(plain.1, private.1);
     }
 
@@ -288,7 +298,7 @@ mod tests {
     fn a_stream_can_be_unpacked_and_ends_with_the_end_entry() {
         let dir = folder(&[("Makefile", "start:\n"), ("a/b/c", "deep")]);
         std::os::unix::fs::symlink("a/b", dir.path().join("link")).unwrap();
-        let tree = Tree::read(dir.path()).unwrap();
+        let tree = read(dir.path()).unwrap();
         let scratch = tempfile::tempdir().unwrap();
         let spool = Spool::new(&tree, dir.path(), "abc", scratch.path()).unwrap();
         let mut bytes = Vec::new();
@@ -298,13 +308,43 @@ mod tests {
         tar::Archive::new(&bytes[..]).unpack(out.path()).unwrap();
         assert_eq!(fs::read_to_string(out.path().join(END_ENTRY)).unwrap(), "abc");
         fs::remove_file(out.path().join(END_ENTRY)).unwrap();
-        assert_eq!(Tree::read(out.path()).unwrap(), tree);
+        assert_eq!(read(out.path()).unwrap(), tree);
+    }
+
+    #[test]
+    fn a_spool_is_not_written_where_a_link_leads() {
+        let dir = folder(&[("Makefile", "start:\n")]);
+        let (outer, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), outer.path().join("tmp")).unwrap();
+        let tree = read(dir.path()).unwrap();
+        assert!(Spool::new(&tree, dir.path(), "abc", &outer.path().join("tmp")).is_err());
+        Spool::new(&tree, dir.path(), "abc", &outer.path().join("made")).unwrap();
+        assert_eq!(fs::metadata(outer.path().join("made")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_pipe_that_came_after_the_look_does_not_hang() {
+        let dir = folder(&[("Makefile", "start:\n")]);
+        let tree = read(dir.path()).unwrap();
+        fs::remove_file(dir.path().join("Makefile")).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("Makefile"),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        assert!(
+            tree.write_tar(dir.path(), "abc", Vec::new()).unwrap_err().to_string().contains("named pipe")
+        );
     }
 
     #[test]
     fn a_file_that_changed_after_the_hash_is_not_sent() {
         let dir = folder(&[("Makefile", "start:\n")]);
-        let tree = Tree::read(dir.path()).unwrap();
+        let tree = read(dir.path()).unwrap();
         fs::write(dir.path().join("Makefile"), "stop:\n").unwrap();
         assert!(tree.write_tar(dir.path(), "abc", Vec::new()).is_err());
     }

@@ -21,14 +21,13 @@ pub const KNOWN_SCHEMA: i64 = 1;
 /// The version of a job that states none.
 const NO_VERSION: &str = "0.0.0";
 
-/// With the view; its columns are promised to its users.
-const FROM_VIEW: &str = "SELECT d.alloc_id, d.worker_ip, d.job, d.disabled, d.removed, d.current_hash, \
-     d.previous_hash, d.current_version, d.new_version, a.deployment_seq \
-     FROM cat_deployments d LEFT JOIN allocations a ON a.worker_ip = d.worker_ip AND a.job = d.job";
-/// Without it: builds before the view have the same tables.
-const FROM_TABLES: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, h.current_hash, \
+/// The tables behind the view `cat_deployments`, in its terms: a view may come with a checkout and is not used.
+const ALLOCATIONS: &str = "SELECT a.alloc_id, a.worker_ip, a.job, a.disabled, a.removed, h.current_hash, \
      h.previous_hash, h.current_version, a.new_version, a.deployment_seq \
      FROM allocations a LEFT JOIN hash h ON h.namespace = a.job || '_allocation' AND h.key = a.alloc_id";
+
+/// More workers or allocations than this are refused: a file that came with a checkout may have any number.
+const MAX_ROWS: usize = 100_000;
 
 /// One look at the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl Row {
 impl Snapshot {
     /// Reads it; `None`: there is no database yet.
     pub(super) fn read(db: &Path) -> Result<Option<Self>, CatalogError> {
-        if !db.exists() {
+        if db.symlink_metadata().is_err() {
             return Ok(None);
         }
         match read_upstream(db, load) {
@@ -151,12 +150,13 @@ pub fn read_version(db: &Path) -> Result<Option<SchemaVersion>, CatalogError> {
 type Loaded = Result<Snapshot, Box<Problem>>;
 
 fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
-    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")?;
+    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
     let names: BTreeSet<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let has = |name: &str| names.contains(name);
-    let missing: Vec<&str> =
-        ["schema_version", "bucket", "worker", "allocations"].into_iter().filter(|name| !has(name)).collect();
-    let query = if has("cat_deployments") { FROM_VIEW } else { FROM_TABLES };
+    let missing: Vec<&str> = ["schema_version", "bucket", "worker", "allocations", "hash"]
+        .into_iter()
+        .filter(|name| !has(name))
+        .collect();
     let schema: i64 = if has("schema_version") {
         connection.query_row("SELECT ifnull(max(version), 0) FROM schema_version", [], |row| row.get(0))?
     } else {
@@ -171,8 +171,8 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             .help("use a newer version of this program, or the upstream program that belongs to that schema; nothing was touched"),
         )));
     }
-    if !missing.is_empty() || !(has("cat_deployments") || has("hash")) {
-        let what = if missing.is_empty() { "cat_deployments".to_owned() } else { missing.join(", ") };
+    if !missing.is_empty() {
+        let what = missing.join(", ");
         return Ok(Err(Box::new(
             Problem::error(
                 "maand::external::schema",
@@ -195,12 +195,15 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     let mut workers = connection.prepare("SELECT worker_ip, ifnull(worker_id, '') FROM worker")?;
     let mut workers = workers.query([])?;
     while let Some(row) = workers.next()? {
+        if snapshot.workers.len() == MAX_ROWS {
+            return Ok(Err(too_many("workers")));
+        }
         if let Some(host) = Host::parse(&row.get::<_, String>(0)?) {
             snapshot.workers.insert(host, row.get(1)?);
         }
     }
     snapshot.checked = checked(connection).ok();
-    let mut rows = connection.prepare(query)?;
+    let mut rows = connection.prepare(ALLOCATIONS)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let text = |at: usize| -> rusqlite::Result<Option<String>> {
@@ -222,6 +225,9 @@ fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             deployment_seq: u32::try_from(seq).unwrap_or(0),
             files: BTreeMap::new(),
         };
+        if snapshot.rows.len() == MAX_ROWS {
+            return Ok(Err(too_many("allocations")));
+        }
         snapshot.rows.insert((job, host), found);
     }
     // Builds of before have no such column.
@@ -254,9 +260,18 @@ fn hooked(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
+fn too_many(what: &str) -> Box<Problem> {
+    let message = format!("data/maand.db has more than {MAX_ROWS} {what}");
+    let help = "if the upstream program has made that, use it without this one";
+    Box::new(Problem::error("maand::external::too_many", message).help(help))
+}
+
 /// Jobs whose health a deploy looks at. Not every build has these columns.
 fn checked(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     let query = "SELECT name FROM job WHERE ifnull(health_check, '') NOT IN ('', 'null', '{}')
-         UNION SELECT job FROM job_commands WHERE executed_on LIKE '%health_check%'";
-    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+         UNION SELECT job FROM job_commands WHERE executed_on LIKE '%health_check%' LIMIT 100001";
+    let names: BTreeSet<String> =
+        connection.prepare(query)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // So many are not told.
+    if names.len() > MAX_ROWS { Err(rusqlite::Error::QueryReturnedMoreThanOneRow) } else { Ok(names) }
 }

@@ -6,9 +6,10 @@
 //! and that of all that it starts: whatever happens to us, the lock lives as long as the command.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -255,7 +256,7 @@ impl Program {
     /// What it answers to `--version`, within a moment; `None`: nothing useful (no build until June 2026
     /// knows the flag).
     pub fn version(&self) -> Option<String> {
-        let folder = tempfile::tempdir().ok()?;
+        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().ok()?;
         let mut stdout = Stream::new().ok()?;
         let mut child = Command::new(&self.path)
             .arg("--version")

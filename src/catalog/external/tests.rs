@@ -359,7 +359,7 @@ fn a_database_of_another_kind_is_refused_before_anything_is_run() {
     fs::remove_file(path).unwrap();
     rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE bucket (bucket_id TEXT)").unwrap();
     let error = made.engine.deploy(&asked(&["h1"]), &made.call(LONG)).unwrap_err();
-    assert!(words(error).contains("schema_version, worker, allocations is missing"));
+    assert!(words(error).contains("schema_version, worker, allocations, hash is missing"));
     fs::write(made.folder.path().join("workspace/workers.json"), r#"[{"host": "h1", "labels": ["Worker"]}]"#)
         .unwrap();
     let error = made.engine.build(&made.call(LONG)).unwrap_err();

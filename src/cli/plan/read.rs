@@ -1,8 +1,8 @@
 //! Reads plan files and `--set`; never more of a file than a plan may have.
 
-use std::fs::File;
 use std::io::{self, Read};
 
+use crate::os::open;
 use crate::plan::{MAX_BYTES, Problem, Source, source_from_bytes};
 
 /// Reads the plan at `path`; `-` is standard input.
@@ -13,7 +13,7 @@ pub(in crate::cli) fn read_plan(path: &str) -> Result<Source, Problem> {
     let (name, bytes) = if path == "-" {
         ("<stdin>", read_bounded(io::stdin().lock()))
     } else {
-        (path, File::open(path).and_then(read_bounded))
+        (path, open::named_by_user(path.as_ref()).and_then(read_bounded))
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
     source_from_bytes(name, &bytes)
@@ -31,6 +31,7 @@ fn unreadable(name: &str, error: &io::Error) -> Problem {
         io::ErrorKind::NotFound => "check the path; `maand plan new NAME` writes a plan to start from",
         io::ErrorKind::PermissionDenied => "check the permissions of the file and of the folders above it",
         io::ErrorKind::IsADirectory => "name the plan file, not its folder",
+        io::ErrorKind::InvalidInput => "name a plain file; `-` reads standard input",
         _ => "check the path",
     };
     // The text of the error without its number: "No such file or directory (os error 2)".

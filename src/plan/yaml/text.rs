@@ -38,7 +38,7 @@ pub fn source_from_bytes(name: &str, bytes: &[u8]) -> Result<Source, Problem> {
 
 /// The problem of a text that is too large.
 pub(super) fn too_large(name: &str) -> Problem {
-    let message = format!("the plan is larger than {MAX_BYTES} bytes (1 MiB)");
+    let message = format!("the plan {name} is larger than {MAX_BYTES} bytes (1 MiB)");
     Problem::error(code::TOO_LARGE, message).in_file(&Source::new(name, "")).help(
         "check the path; a plan holds a few steps, and long scripts go into files of their own \
              (`run: {script: file}`)",

@@ -8,6 +8,10 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobBuilder;
 
 use super::ConfigError;
+use crate::os::open;
+
+/// Bytes of a file of settings that are read.
+const LONGEST: u64 = 4 << 20;
 
 /// Reads a file as OpenSSH does: `None` when it is not there, nothing from a folder. With `checked`, one
 /// that belongs to somebody else, or that others can write, is an error (`readconf.c`, SSHCONF_CHECKPERM).
@@ -34,7 +38,8 @@ pub(super) fn read(file: &Path, checked: bool) -> Result<Option<String>, ConfigE
     if metadata.is_dir() {
         return Ok(Some(String::new()));
     }
-    fs::read(file).map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned())).map_err(unreadable)
+    let bytes = open::plain(file).and_then(|file| open::read_all(&file, LONGEST)).map_err(unreadable)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// The paths that a pattern of glob(7) means, in their order; a name without wildcards means itself.

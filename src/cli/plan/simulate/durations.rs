@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::super::{CliError, Context};
 use crate::bucket::Bucket;
 use crate::journal::{Journal, Mode};
+use crate::os::open;
 use crate::plan::{self, Plan, Problem, Problems, StepKind};
 
 /// What a duration can be given for: the kinds of steps that take time of their own, and a boot.
@@ -109,6 +110,9 @@ fn learnt(plan: &Plan, context: &Context) -> BTreeMap<String, Vec<i64>> {
     history
 }
 
+/// Bytes of a file of durations: it has a line for each kind of step.
+const DURATIONS_LIMIT: u64 = 64 * 1024;
+
 fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
     let wrong = |why: String| {
         Problem::error(
@@ -117,7 +121,8 @@ fn read(path: &str) -> Result<BTreeMap<String, Vec<i64>>, Problems> {
         )
         .help("write a JSON object of kinds of steps and durations: {\"deploy\": \"20s\", \"boot\": \"90s\"}")
     };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let read = open::named_by_user(path.as_ref()).and_then(|file| open::read_all(&file, DURATIONS_LIMIT));
+    let bytes = read.map_err(|error| wrong(error.to_string()))?;
     let read: BTreeMap<String, String> =
         serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     let mut durations = BTreeMap::new();
