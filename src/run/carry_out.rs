@@ -1,6 +1,7 @@
 //! Carries a run out: the only file of this room that builds the controller and what stands behind it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, DisabledEntry, JobName};
@@ -9,7 +10,9 @@ use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{OutputWriter, RunId, RunLock};
 use crate::report::Reporter;
-use crate::runner::{LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
+use crate::runner::{
+    LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, end_commands_of, now,
+};
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
@@ -22,15 +25,20 @@ pub struct RunOptions {
     /// An operator watches: the process waits while gates are closed. Else it ends, and the run can be resumed after
     /// an approval.
     pub interactive: bool,
-    /// SIGINT and SIGTERM are for the run: the first lets the steps in flight finish, the second stops at once.
-    /// They no longer end the process by themselves then.
+    /// SIGINT, SIGTERM and SIGHUP are for the run: the first lets the steps in flight finish, the second stops at
+    /// once (a terminal that closes says so once, however many signals that makes). They no longer end the process
+    /// by themselves then.
     pub stop_on_signals: bool,
+    /// A program that calls [`crate::os::guard_command`] when [`crate::os::COMMAND_GUARD`] is its first argument, as
+    /// `maand` does: with it, commands of `local` steps end when this process does, whatever ends it. `None`: those
+    /// of a process that is killed are ended when the run is resumed.
+    pub command_guard: Option<PathBuf>,
 }
 
 impl RunOptions {
     /// Not interactive; signals are left alone.
     pub fn new(reporter: impl Reporter + 'static) -> Self {
-        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false }
+        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false, command_guard: None }
     }
 }
 
@@ -66,7 +74,11 @@ impl Run {
     pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
-        let executor = self.executor(&state);
+        let executor = self.executor(&state, options.command_guard);
+        let left = end_commands_of(self.stored.id.as_str(), &self.bucket.paths().data);
+        if !left.is_empty() {
+            return Err(RunError::LeftRunning { run: self.stored.id, left });
+        }
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -111,7 +123,7 @@ impl Run {
         Ok(RunResult { run: self.stored.id, left, failures })
     }
 
-    fn executor(&self, state: &RunState) -> Arc<StepExecutor> {
+    fn executor(&self, state: &RunState, command_guard: Option<PathBuf>) -> Arc<StepExecutor> {
         Arc::new(StepExecutor::new(StepExecutorParts {
             run: self.stored.id.to_string(),
             epoch: self.stored.epoch,
@@ -119,6 +131,7 @@ impl Run {
             workspace_hash: self.workspace_hash.clone(),
             state_dirs: self.stored.state_dirs(),
             own: own_entries(&self.stored.graph, state),
+            command_guard,
             ..looker(&self.bucket, &self.stored.graph, &self.connected, &self.lock)
         }))
     }
@@ -143,6 +156,7 @@ pub(super) fn looker(
         scripts: std::collections::BTreeMap::new(),
         state_dirs: HashMap::new(),
         own: BTreeSet::new(),
+        command_guard: None,
     }
 }
 

@@ -12,14 +12,20 @@ use crate::controller::reboot_outcome;
 use crate::engine::{ErrorKind, Millis, Outcome, StepError};
 use crate::ssh::{Script, Shell};
 
-use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown, last_lines};
+use super::access::{Access, ScriptError, connect_error, describe_unknown, last_lines};
+use super::command::Sink;
+use super::environment::Environment;
+use super::mask::Secrets;
+use super::unless::{self, Needless, NoAnswer};
 use super::{clock, probe};
+use crate::os::quote;
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
 
-/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
+/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE`, `COMMAND` and `ENVIRONMENT` (the
+/// exports for the command) are environment variables.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -38,9 +44,11 @@ sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 start='sleep "$DELAY" 2>/dev/null || sleep 1
-eval "$SUDO_FOR_ROOT$COMMAND"
+COMMAND=$SUDO_FOR_ROOT$COMMAND
+unset B0 GENERATION RECEIPT MODE DELAY SUDO_FOR_ROOT BOOT_ID_FILE NOLOGIN_FILE LOOK_AT_SYSTEMD MAAND_EPOCH
+eval "unset COMMAND ENVIRONMENT; $ENVIRONMENT$COMMAND"
 echo "[exit code $?]"'
-export COMMAND DELAY SUDO_FOR_ROOT
+export COMMAND DELAY SUDO_FOR_ROOT ENVIRONMENT
 if command -v setsid >/dev/null 2>&1; then
   setsid sh -c "$start" > "$receipt.out" 2>&1 < /dev/null 9>&- &
 else
@@ -56,13 +64,15 @@ pub(super) struct RebootOrder<'a> {
     /// Name of the receipt below the state folder: one for each (run, step).
     pub(super) receipt: &'a str,
     pub(super) command: &'a str,
+    /// For the command, and for `unless`, which has it already.
+    pub(super) environment: &'a Environment,
     /// Exit 0: not needed.
     pub(super) unless: Option<Script>,
     pub(super) down_within: Duration,
 }
 
-/// Carries out one attempt of a reboot step.
-pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
+/// Carries out one attempt of a reboot step. What `unless` prints and says goes to `sink`.
+pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>, sink: Sink<'_>) -> Outcome {
     let began = Instant::now();
     let (mut machine, mut wish) = RebootMachine::start(RebootSpec {
         before: order.boot_id.to_owned(),
@@ -78,7 +88,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
                 RebootHeard::Compared(compare(access, order, mode))
             }
             RebootDo::AskUnless => RebootHeard::Unless(match &order.unless {
-                Some(unless) => is_needless(access, unless),
+                Some(unless) => is_needless(access, unless, &order.environment.secrets, sink),
                 None => Ok(false),
             }),
             RebootDo::Look { pause, bound } => {
@@ -131,6 +141,7 @@ fn compare(
         ("GENERATION", order.generation.to_string()),
         ("RECEIPT", order.receipt.to_owned()),
         ("COMMAND", order.command.to_owned()),
+        ("ENVIRONMENT", exports(&order.environment.values)),
         ("MODE", mode.to_owned()),
         ("SUDO_FOR_ROOT", crate::ssh::SUDO_FOR_ROOT.to_owned()),
         ("DELAY", COMMAND_DELAY_S.to_owned()),
@@ -150,14 +161,25 @@ fn compare(
     }
 }
 
-fn is_needless(access: &Access, unless: &Script) -> Result<bool, CompareError<StepError>> {
-    match access.run(unless, Instant::now() + EXCHANGE) {
-        Ok(_) => Ok(true),
-        Err(ScriptError::Exit { code, stdout, stderr }) => {
-            let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
-            if error.kind == ErrorKind::Command { Ok(false) } else { Err(CompareError::Failed(error)) }
-        }
-        Err(error) => Err(without_answer(access, error, "`unless`")),
+/// Shell text that sets these variables.
+fn exports(values: &[(String, String)]) -> String {
+    values.iter().map(|(name, value)| format!("export {name}={}; ", quote(value))).collect()
+}
+
+fn is_needless(
+    access: &Access,
+    unless: &Script,
+    secrets: &Secrets,
+    sink: Sink<'_>,
+) -> Result<bool, CompareError<StepError>> {
+    let answer = match access.connect(Instant::now() + EXCHANGE) {
+        Ok(mut connection) => unless::on_worker(access, connection.as_mut(), unless, secrets, sink),
+        Err(error) => Err(NoAnswer::Script(ScriptError::Connect(error))),
+    };
+    match answer {
+        Ok(Needless(needless)) => Ok(needless),
+        Err(NoAnswer::CannotTell(error)) => Err(CompareError::Failed(error)),
+        Err(NoAnswer::Script(error)) => Err(without_answer(access, error, "`unless`")),
     }
 }
 

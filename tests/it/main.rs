@@ -24,6 +24,7 @@ mod run_crash;
 mod run_edit;
 mod run_faults;
 mod run_library;
+mod run_local;
 mod run_output;
 mod sandbox;
 mod sim;
