@@ -5,8 +5,9 @@
 //! thing to it. It must not know what the command is for.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -85,6 +86,7 @@ pub fn guard_command(arguments: &[OsString]) -> io::Result<()> {
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
     let controller = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let environment = receive_environment(&controller)?;
     controller.set_nonblocking(true)?;
     let [asked, changed] = [&[SIGTERM, SIGINT, SIGHUP][..], &[SIGCHLD]].map(wakes);
     let (asked, changed) = (asked?, changed?);
@@ -93,7 +95,8 @@ pub fn guard_command(arguments: &[OsString]) -> io::Result<()> {
     }
     let mut guard = Guard { controller, leader: None };
     guard.tell(&Said::Begun);
-    let started = Command::new(program).args(arguments).stdin(Stdio::null()).process_group(0).spawn();
+    let started =
+        Command::new(program).args(arguments).envs(environment).stdin(Stdio::null()).process_group(0).spawn();
     // Ours would keep the pipes open.
     let nothing = std::fs::File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&nothing)?;
@@ -116,6 +119,34 @@ pub fn guard_command(arguments: &[OsString]) -> io::Result<()> {
         let _ = is_woken(&changed);
     }
     Ok(())
+}
+
+/// Hands the command's environment to its guard: it is not the guard's own, which must start whatever is in it
+/// (`LD_LIBRARY_PATH`).
+pub(super) fn send_environment(mut guard: &UnixStream, values: &[(String, String)]) -> io::Result<()> {
+    let mut bytes: Vec<u8> = Vec::new();
+    for (name, value) in values {
+        bytes.extend_from_slice(format!("{name}={value}\0").as_bytes());
+    }
+    // No entry is empty.
+    bytes.push(0);
+    guard.write_all(&bytes)
+}
+
+fn receive_environment(controller: &UnixStream) -> io::Result<Vec<(OsString, OsString)>> {
+    let mut from = io::BufReader::new(controller);
+    let mut values = Vec::new();
+    loop {
+        let mut entry = Vec::new();
+        from.read_until(0, &mut entry)?;
+        if entry.pop() != Some(0) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(at) = entry.iter().position(|byte| *byte == b'=') else { return Ok(values) };
+        let value = entry.split_off(at + 1);
+        entry.truncate(at);
+        values.push((OsString::from_vec(entry), OsString::from_vec(value)));
+    }
 }
 
 /// A socket that has something to read after one of these signals.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, getpid};
 
-use super::command_guard::{COMMAND_GUARD, GRACE, Said, is_guard};
+use super::command_guard::{COMMAND_GUARD, GRACE, Said, is_guard, send_environment};
 use super::descendants::{Listed, descendants_of, kill_all, marked};
 use super::{limits, process_group};
 
@@ -94,7 +94,7 @@ impl LocalCommand<'_> {
     ) -> io::Result<CommandEnd> {
         let mut starts = 0;
         loop {
-            let started = self.start().and_then(|running| running.to_its_end(until, given_up, sink));
+            let started = self.start().and_then(|running| running.follow(until, given_up, sink));
             match started {
                 Ok(Some(CommandEnd::Lost)) => {
                     let _ = kill_all(|| self.left_behind(), Some(GRACE));
@@ -122,15 +122,11 @@ impl LocalCommand<'_> {
         let (mut command, guard) = match self.guard {
             Some(program) => {
                 let (ours, theirs) = UnixStream::pair()?;
-                ours.set_nonblocking(true)?;
                 let mut command = Command::new(program);
                 let soft =
                     limits::inherited_open_files().map_or_else(|| "-".to_owned(), |soft| soft.to_string());
-                command
-                    .arg(COMMAND_GUARD)
-                    .arg(soft)
-                    .arg(self.program)
-                    .stdin(Stdio::from(OwnedFd::from(theirs)));
+                command.arg0("maand").arg(COMMAND_GUARD).arg(soft).arg(self.program);
+                command.stdin(Stdio::from(OwnedFd::from(theirs)));
                 (command, Some(ours))
             }
             None => {
@@ -139,14 +135,23 @@ impl LocalCommand<'_> {
                 (command, None)
             }
         };
+        if guard.is_none() {
+            command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        }
         let mut child = command
             .args(&self.arguments)
             .current_dir(self.folder)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env(MARK, self.mark)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        // With it goes our copy of the guard's end of the socket.
+        drop(command);
+        if let Some(guard) = &guard {
+            // A guard that is gone by now is noticed when it is listened to.
+            let _ = send_environment(guard, self.environment);
+            guard.set_nonblocking(true)?;
+        }
         let streams = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
         // Ours alone, as the other ends are the command's.
         for stream in streams.iter().flatten() {
@@ -179,7 +184,7 @@ enum Heard {
 
 impl Running {
     /// `None`: a signal has ended the guard before it could begin.
-    fn to_its_end(
+    fn follow(
         mut self,
         until: Instant,
         given_up: &dyn Fn() -> bool,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
-use crate::os::{CommandEnd, LocalCommand, OutputStream, end_marked, quote};
+use crate::os::{CommandEnd, LocalCommand, OutputStream, end_marked, limits, quote};
 use crate::plan::{Interpreter, interpreter};
 use crate::ssh::{Cancel, Captured, Connection, Script, Stream, UnknownWhy};
 
@@ -195,12 +195,9 @@ pub(super) fn on_this_machine(
     let run = |command| unmasked_on_this_machine(machine, command, environment, until, cancel, sink);
     let outcome = match command.unless.map(|text| CommandText { text, is_script: false, unless: None }) {
         None => Ok(()),
-        Some(unless) => match run(unless) {
-            Err(error) => Err(Outcome::Failed { error }),
-            Ok(ended) => unless::on_this_machine(&ended, sink),
-        },
+        Some(unless) => run(unless).and_then(|ended| unless::on_this_machine(&ended, sink)),
     }
-    .and_then(|()| run(command).map_err(|error| Outcome::Failed { error }));
+    .and_then(|()| run(command));
     let outcome = match outcome {
         Err(outcome) => outcome,
         Ok(Ended { how: CommandEnd::Exit(0), .. }) => Outcome::noted("exit code 0"),
@@ -245,9 +242,14 @@ fn unmasked_on_this_machine(
     until: Instant,
     cancel: &Cancel,
     sink: Sink<'_>,
-) -> Result<Ended, StepError> {
+) -> Result<Ended, Outcome> {
     let broken = |what: &str, error: std::io::Error| {
-        StepError::new(ErrorKind::Controller, format!("{what} on this machine: {error}"))
+        let message = format!("{what} on this machine: {error}");
+        if limits::is_exhaustion(&error) {
+            // Until the end of the step's time, and no worker is to blame: the run pauses.
+            return Outcome::NotDone { reason: message };
+        }
+        Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
     };
     let by = command.interpreter();
     let in_file = command.is_script || command.text.len() > LONGEST_ARGUMENT;

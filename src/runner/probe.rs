@@ -24,11 +24,17 @@ const SCRIPT: Duration = Duration::from_secs(20);
 /// Looks once, over a fresh, fully authenticated connection: at most `bound` for the login and at most
 /// [`SCRIPT`] for the script.
 pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
-    let until = Instant::now() + bound;
     let mut script = access.script("look", LOOK, SCRIPT);
     script.sudo = false;
     let strange = |error| LookError { failure: LookFailure::Strange, error };
-    match access.run(&script, until) {
+    let looked = loop {
+        match access.run(&script, Instant::now() + bound) {
+            // This machine could not look, which is no look at the worker.
+            Err(ScriptError::Connect(error)) if error.is_exhausted() && !access.cancel.is_cancelled() => {}
+            looked => break looked,
+        }
+    };
+    match looked {
         Ok(text) => read(&text).ok_or_else(|| {
             let message = format!("{} has no readable boot id: `{}`", access.host, text.trim());
             strange(StepError::new(ErrorKind::BootIdUnreadable, message))

@@ -18,14 +18,13 @@ use super::environment::Environment;
 use super::mask::Secrets;
 use super::unless::{self, Needless, NoAnswer};
 use super::{clock, probe};
-use crate::os::quote;
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
 const COMMAND_DELAY_S: &str = "0.5";
 
-/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE`, `COMMAND` and `ENVIRONMENT` (the
-/// exports for the command) are environment variables.
+/// The script that the worker runs. `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment
+/// variables; those of the command itself are `MAAND_VALUE_1` to `MAAND_VALUE_$VALUES`, each `NAME=value`.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -44,11 +43,16 @@ sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 start='sleep "$DELAY" 2>/dev/null || sleep 1
-COMMAND=$SUDO_FOR_ROOT$COMMAND
-unset B0 GENERATION RECEIPT MODE DELAY SUDO_FOR_ROOT BOOT_ID_FILE NOLOGIN_FILE LOOK_AT_SYSTEMD MAAND_EPOCH
-eval "unset COMMAND ENVIRONMENT; $ENVIRONMENT$COMMAND"
+set -- "$SUDO_FOR_ROOT$COMMAND" "$VALUES"
+unset B0 GENERATION RECEIPT MODE COMMAND VALUES DELAY SUDO_FOR_ROOT
+unset BOOT_ID_FILE NOLOGIN_FILE LOOK_AT_SYSTEMD MAAND_EPOCH
+while [ "$2" -gt 0 ]; do
+  eval "export \"\$MAAND_VALUE_$2\"; unset MAAND_VALUE_$2"
+  set -- "$1" "$(($2 - 1))"
+done
+eval "shift 2; $1"
 echo "[exit code $?]"'
-export COMMAND DELAY SUDO_FOR_ROOT ENVIRONMENT
+export COMMAND DELAY SUDO_FOR_ROOT
 if command -v setsid >/dev/null 2>&1; then
   setsid sh -c "$start" > "$receipt.out" 2>&1 < /dev/null 9>&- &
 else
@@ -141,12 +145,16 @@ fn compare(
         ("GENERATION", order.generation.to_string()),
         ("RECEIPT", order.receipt.to_owned()),
         ("COMMAND", order.command.to_owned()),
-        ("ENVIRONMENT", exports(&order.environment.values)),
+        ("VALUES", order.environment.values.len().to_string()),
         ("MODE", mode.to_owned()),
         ("SUDO_FOR_ROOT", crate::ssh::SUDO_FOR_ROOT.to_owned()),
         ("DELAY", COMMAND_DELAY_S.to_owned()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
+    let values = (1..).zip(&order.environment.values);
+    script
+        .env
+        .extend(values.map(|(n, (name, value))| (format!("MAAND_VALUE_{n}"), format!("{name}={value}"))));
     let text = access
         .change(script, Instant::now() + EXCHANGE)
         .map_err(|error| without_answer(access, error, "the reboot script"))?;
@@ -159,11 +167,6 @@ fn compare(
         (Some("NONE"), _) => Ok(Answer::Nothing),
         _ => Err(lost(format!("the worker answered `{}`", text.trim()))),
     }
-}
-
-/// Shell text that sets these variables.
-fn exports(values: &[(String, String)]) -> String {
-    values.iter().map(|(name, value)| format!("export {name}={}; ", quote(value))).collect()
 }
 
 fn is_needless(

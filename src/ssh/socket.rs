@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, sockopt};
 
 use super::{Cancel, ConnectError};
+use crate::os::limits;
 
 /// Unanswered data ends a connection after this long (`TCP_USER_TIMEOUT`, in ms). Keepalives below
 /// count as data, so a half-open connection is noticed within 20 s.
@@ -113,6 +114,7 @@ pub(super) fn connect(
         Some(error) if error.kind() == io::ErrorKind::TimedOut => {
             ConnectError::TimedOut { addr, after: within }
         }
+        Some(error) if limits::is_exhaustion(&error) => ConnectError::Exhausted { why: error.to_string() },
         Some(error) => ConnectError::Unreachable { addr, why: error.to_string() },
         None => ConnectError::Unreachable { addr, why: "the name has no address".into() },
     })
@@ -180,7 +182,7 @@ fn resolve(
             // There is no listener any more when the connect was given up.
             let _ = tell.send(found);
         })
-        .map_err(|error| unreachable(error.to_string()))?;
+        .map_err(|error| ConnectError::Exhausted { why: error.to_string() })?;
     loop {
         match hear.recv_timeout(TICK) {
             Ok(found) => return found.map_err(|error: io::Error| unreachable(error.to_string())),

@@ -17,7 +17,7 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 /// The numbers that a plan's commands have written into a file, once there are so many.
-fn pids(file: &Path, count: usize) -> Vec<u32> {
+pub(crate) fn pids(file: &Path, count: usize) -> Vec<u32> {
     let read = || -> Vec<u32> {
         let text = fs::read_to_string(file).unwrap_or_default();
         text.lines().filter_map(|line| line.trim().parse().ok()).collect()
@@ -26,9 +26,14 @@ fn pids(file: &Path, count: usize) -> Vec<u32> {
     read()
 }
 
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     state.is_some_and(|state| state.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z")))
+}
+
+pub(crate) fn parent_of(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// One step on this machine: it writes numbers of processes into `pids`.
@@ -98,8 +103,7 @@ echo $$ >> pids
 exec sleep 600";
     // Whatever has killed the controller has killed the guard as well.
     let (mut child, ours) = started(&bench, command, 1);
-    let stat = fs::read_to_string(format!("/proc/{}/stat", ours[0])).unwrap();
-    let guard: u32 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let guard = parent_of(ours[0]);
     signal(child.id(), Signal::STOP);
     signal(guard, Signal::KILL);
     child.kill().unwrap();
@@ -142,4 +146,31 @@ steps:
     wait_until("the daemon has ended", || !is_alive(daemon));
     let (logs, _) = bench.expect(0, &["plan", "logs"]);
     assert_eq!(logs.matches("| up").count(), 2, "{logs}");
+}
+
+#[test]
+fn the_environment_of_a_command_is_not_that_of_its_guard() {
+    let Some(bench) = RunBench::new(1) else { return };
+    // As much as a plan may give it.
+    let large = "x".repeat(64 * 1024);
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: large\nsteps:\n  - id: large\n    local:\n      command: printf %s \"$A$B$C\" | wc -c\n      \
+         env: {{A: {large}, B: {large}, C: {large}}}\n  - id: there\n    run:\n      \
+         command: printf %s \"$A$B$C\" | wc -c\n      disturbs: false\n      env: {{A: {large}, B: {large}, C: {large}}}\n"
+    ));
+    bench.expect(0, &["plan", "apply", &plan, "--yes"]);
+    let (logs, _) = bench.expect(0, &["plan", "logs"]);
+    assert_eq!(logs.matches("| 196608").count(), 2, "{logs}");
+    // Libraries with which no program can be started.
+    for name in ["libc.so.6", "libssl.so.3", "libcrypto.so.3", "libgcc_s.so.1"] {
+        bench.write(&format!("nowhere/{name}"), "no library");
+    }
+    let nowhere = bench.path("nowhere");
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: odd\nsteps:\n  - local: {{command: echo, env: {{LD_LIBRARY_PATH: {}}}}}\n",
+        nowhere.display()
+    ));
+    let (stdout, _) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
+    // The end of the shell, not that of a guard.
+    assert!(stdout.contains("exit code 127"), "{stdout}");
 }
