@@ -1,5 +1,6 @@
 //! Parses the command line, dispatches, shows errors, and turns all of it into an exit code.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -7,11 +8,17 @@ use clap::Parser;
 
 use super::args::{ColorChoice, Command};
 use super::{Cli, CliError, Context, Exit, out};
+use crate::os;
 use crate::plan::on_screen;
 
 /// The whole program.
 pub fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some((first, command)) = args.split_first()
+        && first == os::COMMAND_GUARD
+    {
+        return command_guard(command);
+    }
     match super::passthrough::run(&args) {
         Some(Ok(code)) => return ExitCode::from(code),
         Some(Err(error)) => {
@@ -20,6 +27,8 @@ pub fn main() -> ExitCode {
         }
         None => {}
     }
+    // Not for the upstream program, which knows what it needs.
+    os::limits::raise_open_files();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -46,6 +55,17 @@ fn refuse(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+/// What a command on this machine runs under; it never gets to the command line's parser.
+fn command_guard(command: &[OsString]) -> ExitCode {
+    match os::guard_command(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            super::operate::say(&format!("maand: {} is not for typing: {error}", os::COMMAND_GUARD));
+            ExitCode::from(Exit::Usage as u8)
+        }
+    }
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {

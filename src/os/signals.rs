@@ -47,7 +47,7 @@ impl Signal {
 
 static LEFT_TO_PARENT: AtomicBool = AtomicBool::new(false);
 
-/// From now on SIGINT does nothing here: our parent takes the terminal's signals, which reach both of
+/// From now on SIGINT and SIGHUP do nothing here: our parent takes the terminal's signals, which reach both of
 /// us, and hands on what is meant for us as SIGTERM. Else one Ctrl-C would count twice.
 pub fn leave_interrupts_to_parent() {
     LEFT_TO_PARENT.store(true, Ordering::Relaxed);
@@ -63,7 +63,9 @@ impl Signals {
     /// # Errors
     /// The system refuses to tell us.
     pub fn of(signals: &[Signal]) -> io::Result<Self> {
-        signal_hook::iterator::Signals::new(signals.iter().map(|signal| signal.number())).map(Self)
+        // Under nohup(1) the end of the terminal is not to be heard.
+        let heard = signals.iter().filter(|signal| **signal != Signal::Hangup || !is_ignored(SIGHUP));
+        signal_hook::iterator::Signals::new(heard.map(|signal| signal.number())).map(Self)
     }
 }
 
@@ -73,13 +75,25 @@ impl Iterator for Signals {
     fn next(&mut self) -> Option<Signal> {
         self.0.forever().find_map(|number| {
             let (signal, _) = NUMBERS.into_iter().find(|(_, known)| *known == number)?;
-            let left = signal == Signal::Interrupt && LEFT_TO_PARENT.load(Ordering::Relaxed);
+            let of_terminal = matches!(signal, Signal::Interrupt | Signal::Hangup);
+            let left = of_terminal && LEFT_TO_PARENT.load(Ordering::Relaxed);
             (!left).then_some(signal)
         })
     }
 }
 
+/// Whether this process ignores a signal, by `SigIgn` of proc_pid_status(5).
+fn is_ignored(number: c_int) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (number - 1)) != 0
+}
+
 /// Calls `each` for each of these signals that arrives, on a thread of its own, until it breaks off.
+///
+/// A SIGHUP that comes after another one of [`Signal::ENDING`] is not told: a terminal that closes makes several of
+/// them, and the end of a session a SIGTERM as well, but nobody has asked twice.
 ///
 /// # Errors
 /// As [`Signals::of`]; or no thread can be started.
@@ -88,7 +102,16 @@ pub fn listen(
     mut each: impl FnMut(Signal) -> ControlFlow<()> + Send + 'static,
 ) -> io::Result<()> {
     let mut arriving = Signals::of(signals)?;
-    let serve = move || while arriving.next().is_some_and(|signal| each(signal).is_continue()) {};
+    let serve = move || {
+        let mut asked = false;
+        for signal in &mut arriving {
+            let again = signal == Signal::Hangup && asked;
+            asked |= Signal::ENDING.contains(&signal);
+            if !again && each(signal).is_break() {
+                return;
+            }
+        }
+    };
     std::thread::Builder::new().name("signals".into()).spawn(serve).map(drop)
 }
 
@@ -111,14 +134,17 @@ mod tests {
     fn each_signal_is_a_call() {
         let (sender, arrived) = channel();
         // Nothing else in this test program uses it.
-        listen(&[Signal::Hangup], move |signal| match sender.send(signal) {
+        listen(&[Signal::Hangup, Signal::Quit], move |signal| match sender.send(signal) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         })
         .unwrap();
-        for _ in 0..2 {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
-            assert_eq!(arrived.recv_timeout(Duration::from_secs(60)).unwrap().name(), "SIGHUP");
-        }
+        let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        send(rustix::process::Signal::HUP);
+        assert_eq!(arrived.recv_timeout(Duration::from_secs(60)).unwrap().name(), "SIGHUP");
+        // The second one is not told.
+        send(rustix::process::Signal::HUP);
+        send(rustix::process::Signal::QUIT);
+        assert_eq!(arrived.recv_timeout(Duration::from_secs(60)).unwrap().name(), "SIGQUIT");
     }
 }

@@ -46,7 +46,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         }
         Fact::Issued { attempt, lane, step, intent } => Event::AttemptStarted {
             scope: scope(graph, *lane, *step),
-            attempt: view.open_attempts.get(attempt).map_or(1, |attempt| attempt.attempt),
+            attempt: view.attempt_number(*attempt),
             purpose: is_special(intent).then(|| purpose(intent)),
         },
         Fact::Finished { outcome, .. } => return finished(stamped.at, outcome, view),

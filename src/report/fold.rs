@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::{
-    Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, PublicRunState, PublicWorkerState,
-    RuleViolation, RunState, RunStatus, Stamped, Timer,
+    AttemptId, Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, PublicRunState,
+    PublicWorkerState, RuleViolation, RunState, RunStatus, Stamped, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{StepKind, counted};
@@ -34,6 +34,11 @@ pub(super) struct Attempt {
 }
 
 impl RunView {
+    /// The how manieth attempt of its step an attempt is that has not ended, counted from 1.
+    pub fn attempt_number(&self, attempt: AttemptId) -> u32 {
+        self.open_attempts.get(&attempt).map_or(1, |attempt| attempt.attempt)
+    }
+
     /// A run of which no fact is known yet.
     pub fn new(info: RunInfo, graph: Arc<RolloutGraph>) -> Self {
         let workers: Vec<_> = graph

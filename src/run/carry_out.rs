@@ -1,6 +1,7 @@
 //! Carries a run out: the only file of this room that builds the controller and what stands behind it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, DisabledEntry, JobName};
@@ -9,7 +10,9 @@ use crate::engine::{Fact, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::{Reporter, RunView};
-use crate::runner::{LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, now};
+use crate::runner::{
+    LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, end_commands_of, now,
+};
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
@@ -22,15 +25,20 @@ pub struct RunOptions {
     /// An operator watches: the process waits while gates are closed. Else it ends, and the run can be resumed after
     /// an approval.
     pub interactive: bool,
-    /// SIGINT and SIGTERM are for the run: the first lets the steps in flight finish, the second stops at once.
-    /// They no longer end the process by themselves then.
+    /// SIGINT, SIGTERM and SIGHUP are for the run: the first lets the steps in flight finish, the second stops at
+    /// once (a terminal that closes says so once, however many signals that makes). They no longer end the process
+    /// by themselves then.
     pub stop_on_signals: bool,
+    /// A program that calls [`crate::os::guard_command`] when [`crate::os::COMMAND_GUARD`] is its first argument, as
+    /// `maand` does: with it, commands of `local` steps end when this process does, whatever ends it. `None`: those
+    /// of a process that is killed are ended when the run is resumed.
+    pub command_guard: Option<PathBuf>,
 }
 
 impl RunOptions {
     /// Not interactive; signals are left alone.
     pub fn new(reporter: impl Reporter + 'static) -> Self {
-        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false }
+        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false, command_guard: None }
     }
 }
 
@@ -70,7 +78,11 @@ impl Run {
             .journal
             .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
             .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?;
-        let executor = self.executor(&state, &view, &writer.mark())?;
+        let left = end_commands_of(self.stored.id.as_str(), &self.bucket.paths().data);
+        if !left.is_empty() {
+            return Err(RunError::LeftRunning { run: self.stored.id, left });
+        }
+        let executor = self.executor(&state, &view, &writer.mark(), options.command_guard.clone())?;
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -122,6 +134,7 @@ impl Run {
         state: &RunState,
         view: &RunView,
         mark: &Mark,
+        command_guard: Option<PathBuf>,
     ) -> Result<Arc<StepExecutor>, JournalError> {
         let resumed = self.stored.epoch > 1;
         Ok(Arc::new(StepExecutor::new(StepExecutorParts {
@@ -134,6 +147,7 @@ impl Run {
             state_dirs: self.stored.state_dirs(),
             boot_ids: boot_ids(view),
             own: own_entries(&self.stored.graph, state),
+            command_guard,
             ..looker(&self.bucket, &self.stored.graph, &self.connected, &self.lock)
         })))
     }
@@ -161,6 +175,7 @@ pub(super) fn looker(
         state_dirs: HashMap::new(),
         boot_ids: HashMap::new(),
         own: BTreeSet::new(),
+        command_guard: None,
     }
 }
 

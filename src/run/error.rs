@@ -116,7 +116,15 @@ pub enum RunError {
     /// The worker could not be reached.
     #[error("{}", .0.message)]
     Unreachable(StepError),
-    /// SIGINT and SIGTERM cannot be watched.
+    /// Commands on this machine that an earlier controller of the run has started are still there: nothing was begun.
+    #[error("run {run} has commands on this machine that do not end: {}", .left.join(", "))]
+    LeftRunning {
+        /// The run's name.
+        run: RunId,
+        /// Each with its number and name.
+        left: Vec<String>,
+    },
+    /// SIGINT, SIGTERM and SIGHUP cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(#[source] io::Error),
     /// The controller had to stop: the journal cannot be written, another controller has the run now, or the engine has a bug. The run is as the journal has it.

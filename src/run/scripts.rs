@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::os::open;
-use crate::plan::{CommandSource, Located, Plan, Problem, Problems, StepKind};
+use crate::plan::{CommandSource, Located, Plan, Problem, Problems, ScriptError, StepKind, script_text};
 
 /// A script may have at most this many bytes: all of it is kept in the run's header.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
@@ -33,7 +33,7 @@ pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<Strin
                     format!("the script `{}` cannot be used: {why}", path.value),
                 )
                 .at(&plan.source, path.span.clone(), "named here")
-                .help("its path is relative to the plan file, or to the bucket's folder"),
+                .help(help(&why)),
             ),
         }
     }
@@ -41,20 +41,52 @@ pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<Strin
     Ok(scripts)
 }
 
-fn read_script(path: &Located<String>, folders: &[PathBuf]) -> Result<String, String> {
-    let mut last = "there is no such file".to_owned();
+/// Why a script cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("there is no such file")]
+    Missing,
+    #[error("{}: a link leads out of the folder of the plan and of the bucket", .0.display())]
+    LedOut(PathBuf),
+    #[error("{} has more than {SCRIPT_LIMIT} bytes", .0.display())]
+    TooLarge(PathBuf),
+    #[error("{}: {error}", file.display())]
+    Unreadable { file: PathBuf, error: std::io::Error },
+    #[error("{0}")]
+    NoScript(#[from] ScriptError),
+}
+
+fn help(why: &Unusable) -> &'static str {
+    match why {
+        Unusable::NoScript(ScriptError::MixedLineEnds { .. } | ScriptError::OnlyCr) => {
+            "an editor has left it half converted; `sed -i 's/\\r$//' FILE` leaves LF alone"
+        }
+        Unusable::NoScript(ScriptError::NoInterpreter(_)) => {
+            "write `#!/bin/bash` or `#!/usr/bin/env python3`, or leave the line out: then bash runs it"
+        }
+        Unusable::NoScript(ScriptError::NotUtf8(_) | ScriptError::Nul(_)) => {
+            "a script is text in UTF-8; a program of another kind has to be on the machine already"
+        }
+        Unusable::NoScript(ScriptError::Empty) => "write what it has to do, or remove the step",
+        Unusable::TooLarge(_) => {
+            "larger data belongs in a job's folder, which a deploy brings to the workers"
+        }
+        Unusable::Missing | Unusable::LedOut(_) | Unusable::Unreadable { .. } => {
+            "its path is relative to the plan file, or to the bucket's folder"
+        }
+    }
+}
+
+fn read_script(path: &Located<String>, folders: &[PathBuf]) -> Result<String, Unusable> {
+    let mut last = Unusable::Missing;
     for folder in folders {
         let file = folder.join(&path.value);
         match open::plain(&file).and_then(|opened| open::read_all(&opened, SCRIPT_LIMIT)) {
-            Ok(_) if is_led_out(&file, folder, folders) => {
-                last = format!(
-                    "{}: a link leads out of the folder of the plan and of the bucket",
-                    file.display()
-                );
-            }
-            Ok(bytes) => return String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()),
+            Ok(_) if is_led_out(&file, folder, folders) => last = Unusable::LedOut(file),
+            Ok(bytes) => return Ok(script_text(&bytes)?),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => last = format!("{}: {error}", file.display()),
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => last = Unusable::TooLarge(file),
+            Err(error) => last = Unusable::Unreadable { file, error },
         }
     }
     Err(last)
@@ -113,9 +145,9 @@ mod tests {
         assert_eq!(read("../scripts/s.sh").unwrap(), "scripts");
         assert_eq!(read("in.sh").unwrap(), "bucket");
         for path in ["out.sh", "folder/s.sh"] {
-            assert!(read(path).unwrap_err().contains("leads out"), "{path}");
+            assert!(read(path).unwrap_err().to_string().contains("leads out"), "{path}");
         }
-        assert!(read("pipe.sh").unwrap_err().contains("named pipe"));
-        assert!(read("none.sh").unwrap_err().contains("no such file"));
+        assert!(read("pipe.sh").unwrap_err().to_string().contains("named pipe"));
+        assert!(read("none.sh").unwrap_err().to_string().contains("no such file"));
     }
 }

@@ -135,6 +135,7 @@ pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
         ConnectError::AuthRefused { .. } | ConnectError::KeyFile { .. } => ErrorKind::AuthRefused,
         ConnectError::NoLogin { .. } => ErrorKind::NoLogin,
         ConnectError::NotExecuted { .. } => ErrorKind::Command,
+        ConnectError::Exhausted { .. } => ErrorKind::Controller,
         ConnectError::Jump { source, .. } => kind_of(source),
     }
 }
@@ -149,6 +150,8 @@ impl ScriptError {
     pub(super) fn into_outcome(self, host: &Host, doing: &str) -> Outcome {
         match self {
             Self::Unknown(why) => Outcome::unknown(format!("{doing}: {}", describe_unknown(&why))),
+            // No worker is to blame: the run pauses.
+            Self::Connect(error) if error.is_exhausted() => Outcome::NotDone { reason: error.to_string() },
             other => Outcome::Failed { error: other.into_error(host, doing) },
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, Outcome};
+use crate::os::limits;
 use crate::plan::visible_within;
 use crate::ssh::Cancel;
 
@@ -27,42 +28,73 @@ pub(super) fn fit_to_keep(text: &str) -> String {
     visible_within(text, TEXT_KEPT)
 }
 
+/// Descriptors of this process that are not for attempts: the journal, its lock, the terminal, a round of
+/// observation, files that are open for a moment.
+const RESERVED: u64 = 128;
+
+/// Descriptors that one attempt may need at once: sockets to a worker and to jump hosts before it, or the pipes of a
+/// command, and a file for a moment.
+const PER_ATTEMPT: u64 = 8;
+
+/// So many attempts at once as there are descriptors for. Beyond that they wait, and whoever runs out all the same
+/// waits as well: neither says anything about a worker.
+fn at_once() -> usize {
+    let for_attempts =
+        limits::open_files().map_or(u64::MAX, |soft| soft.saturating_sub(RESERVED) / PER_ATTEMPT);
+    usize::try_from(for_attempts).unwrap_or(AT_ONCE).clamp(4, AT_ONCE)
+}
+
 /// Carries attempts out.
 pub(super) struct Attempts {
     executor: Arc<StepExecutor>,
     output: OutputStore,
     done: Sender<Message>,
     at_work: BTreeMap<AttemptId, Cancel>,
-    waiting: VecDeque<AttemptSpec>,
+    waiting: VecDeque<(AttemptSpec, u32)>,
+    at_most: usize,
 }
 
 impl Attempts {
     pub(super) fn new(executor: Arc<StepExecutor>, output: OutputStore, done: Sender<Message>) -> Self {
-        Self { executor, output, done, at_work: BTreeMap::new(), waiting: VecDeque::new() }
+        Self {
+            executor,
+            output,
+            done,
+            at_work: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            at_most: at_once(),
+        }
     }
 
-    /// Begins an attempt, or lets it wait for its turn.
-    pub(super) fn begin(&mut self, spec: AttemptSpec) {
-        if self.at_work.len() < AT_ONCE {
-            self.spawn(spec);
-        } else {
-            self.waiting.push_back(spec);
-        }
+    /// Begins an attempt, the `number`th of its step, or lets it wait for its turn.
+    pub(super) fn begin(&mut self, spec: AttemptSpec, number: u32) {
+        self.waiting.push_back((spec, number));
+        self.begin_waiting();
     }
 
     /// An attempt has ended: the next one begins.
     pub(super) fn ended(&mut self, attempt: AttemptId) {
         self.at_work.remove(&attempt);
-        while self.at_work.len() < AT_ONCE
-            && let Some(next) = self.waiting.pop_front()
+        self.begin_waiting();
+    }
+
+    /// Begins those for which there is room. A machine that has no thread for one has no fault of a worker: it is
+    /// asked again, in a while or when another attempt has ended.
+    pub(super) fn begin_waiting(&mut self) {
+        while self.at_work.len() < self.at_most
+            && let Some((next, number)) = self.waiting.pop_front()
         {
-            self.spawn(next);
+            if let Err(error) = self.spawn(next.clone(), number) {
+                tracing::warn!(%error, "this machine has no thread for a step; trying again");
+                self.waiting.push_front((next, number));
+                break;
+            }
         }
     }
 
     /// None of those that wait begins: each has ended with nothing done.
     pub(super) fn begin_no_more(&mut self) {
-        for spec in self.waiting.drain(..) {
+        for (spec, _) in self.waiting.drain(..) {
             let reason = "the run was interrupted before the step began".to_owned();
             let _ = self.done.send(Message::Finished(spec.attempt, Outcome::NotDone { reason }));
         }
@@ -81,29 +113,26 @@ impl Attempts {
         self.at_work.is_empty()
     }
 
-    fn spawn(&mut self, spec: AttemptSpec) {
+    fn spawn(&mut self, spec: AttemptSpec, number: u32) -> std::io::Result<()> {
         let attempt = spec.attempt;
         let cancel = Cancel::new();
-        self.at_work.insert(attempt, cancel.clone());
+        let of_thread = cancel.clone();
         let (executor, done) = (Arc::clone(&self.executor), self.done.clone());
         let output = self.output.begin(attempt);
         let sink = output.sink();
-        let spawned = std::thread::Builder::new()
-            .name(format!("attempt {}", attempt.0))
-            .stack_size(STACK)
-            .spawn(move || {
+        std::thread::Builder::new().name(format!("attempt {}", attempt.0)).stack_size(STACK).spawn(
+            move || {
                 // A panic in a step is a bug of ours; what the step did is not known.
-                let work = std::panic::AssertUnwindSafe(|| executor.execute(&spec, &cancel, &sink));
+                let work =
+                    std::panic::AssertUnwindSafe(|| executor.execute(&spec, number, &of_thread, &sink));
                 let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| {
                     Outcome::unknown("a bug in maand ended the step (see the message above)")
                 });
                 output.end();
                 let _ = done.send(Message::Finished(attempt, outcome.masked(fit_to_keep)));
-            });
-        if let Err(error) = spawned {
-            let message = format!("this machine has no thread for the step: {error}");
-            let error = StepError::new(ErrorKind::Controller, message);
-            let _ = self.done.send(Message::Finished(attempt, Outcome::Failed { error }));
-        }
+            },
+        )?;
+        self.at_work.insert(attempt, cancel);
+        Ok(())
     }
 }

@@ -3,117 +3,133 @@
 //! Values go in as environment, never pasted into shell text. Secrets are read when the command runs
 //! and masked in everything that is kept or shown.
 
-use std::io::Read;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
-use crate::os::process_group;
-use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
-use crate::ssh::{Cancel, Captured, Stream};
+use crate::os::{CommandEnd, LocalCommand, OutputStream, end_marked, limits, quote};
+use crate::plan::{Interpreter, interpreter};
+use crate::ssh::{Cancel, Captured, Connection, Script, Stream, UnknownWhy};
 
-use super::access::{Access, ScriptError, command_error, describe_unknown, last_lines, plain};
-use super::mask::{MaskedStream, masked};
+use super::access::{Access, ScriptError, describe_unknown, last_lines, plain};
+use super::environment::Environment;
+use super::mask::{MaskedStream, Secrets};
 use super::reboot::users_script;
+use super::unless::{self, Needless};
 
-/// A command that is given up gets this long to end by itself.
-const GRACE: Duration = Duration::from_secs(2);
+/// A longer text is given to a shell in a file: the system takes 128 KiB as one argument (`MAX_ARG_STRLEN`).
+const LONGEST_ARGUMENT: usize = 64 * 1024;
 
-/// As much as a pipe holds: fewer, larger reads.
-const PIPE: usize = 64 * 1024;
-
-/// The environment of a command: the plan's variables, then its own `env`.
-pub(super) struct Environment {
-    pub(super) values: Vec<(String, String)>,
-    secrets: Vec<String>,
+/// What is to be run.
+#[derive(Clone, Copy)]
+pub(super) struct CommandText<'a> {
+    /// Shell text, or a script that may name another interpreter.
+    pub(super) text: &'a str,
+    /// Its first line may name who runs it.
+    pub(super) is_script: bool,
+    /// Exit code 0: it is not needed.
+    pub(super) unless: Option<&'a str>,
 }
 
-impl Environment {
-    /// Reads secrets from the environment of this process.
-    ///
-    /// # Errors
-    /// The name of a variable that is not set.
-    pub(super) fn of(plan: &Plan, step: Option<&CommandStep>) -> Result<Self, StepError> {
-        let mut all = Self { values: Vec::new(), secrets: Vec::new() };
-        for (name, value) in &plan.vars {
-            all.values.push((name.replace('-', "_"), env_text(value)));
-        }
-        for (name, value) in step.iter().flat_map(|step| &step.env) {
-            let value = match value {
-                EnvValue::Plain(value) => value.clone(),
-                EnvValue::FromEnv(from) => {
-                    let secret = std::env::var(from).map_err(|_| {
-                        let message = format!(
-                            "the environment variable {from} is not set here: `env: {name}` is read from it"
-                        );
-                        StepError::new(ErrorKind::Controller, message)
-                    })?;
-                    all.secrets.push(secret.clone());
-                    secret
-                }
-            };
-            all.values.retain(|(other, _)| other != name);
-            all.values.push((name.clone(), value));
-        }
-        Ok(all)
-    }
-
-    /// `text` without secrets.
-    pub(super) fn mask(&self, text: &str) -> String {
-        masked(text, &self.secrets)
-    }
-
-    fn mask_outcome(&self, outcome: Outcome) -> Outcome {
-        outcome.masked(|text| self.mask(text))
-    }
-}
-
-fn env_text(value: &VarValue) -> String {
-    match value {
-        VarValue::String(text) => text.clone(),
-        VarValue::Integer(number) => number.to_string(),
-        VarValue::Float(number) => number.to_string(),
-        VarValue::Bool(yes) => yes.to_string(),
-        VarValue::List(items) => items.iter().map(env_text).collect::<Vec<_>>().join(","),
+impl CommandText<'_> {
+    fn interpreter(&self) -> Option<Interpreter<'_>> {
+        interpreter(self.text).filter(|_| self.is_script)
     }
 }
 
 /// Takes output as it comes.
 pub(super) type Sink<'a> = &'a (dyn Fn(&[u8]) + Sync);
 
+/// The output of a command: masked, given on, and its end kept.
+pub(super) struct Live<'a> {
+    streams: [(MaskedStream<'a>, Captured); 2],
+    sink: Sink<'a>,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(secrets: &'a Secrets, sink: Sink<'a>) -> Self {
+        let stream = || (MaskedStream::new(secrets), Captured::default());
+        Self { streams: [stream(), stream()], sink }
+    }
+
+    pub(super) fn push(&mut self, at: usize, bytes: &[u8]) {
+        let ((masked, kept), sink) = (&mut self.streams[at], self.sink);
+        // What is kept was masked before anything was left out: half a secret is not recognised.
+        masked.push(bytes, &mut |bytes| {
+            kept.keep_last(bytes);
+            sink(bytes);
+        });
+    }
+
+    /// The last lines of both streams, errors last.
+    pub(super) fn end(mut self) -> Option<String> {
+        let sink = self.sink;
+        for (masked, kept) in &mut self.streams {
+            masked.end(&mut |bytes| {
+                kept.keep_last(bytes);
+                sink(bytes);
+            });
+        }
+        let [(_, stdout), (_, stderr)] = &self.streams;
+        last_lines(stdout, stderr)
+    }
+}
+
+/// Runs a script of the user's own; its output goes to `live`. Its exit code is its own affair.
+pub(super) fn run_script(
+    access: &Access,
+    connection: &mut dyn Connection,
+    script: &Script,
+    live: &mut Live<'_>,
+) -> Result<i32, ScriptError> {
+    let mut take = |stream: Stream, bytes: &[u8]| live.push(usize::from(stream == Stream::Stderr), bytes);
+    match plain(&access.host, connection.run(script, Some(&mut take))) {
+        Ok(_) => Ok(0),
+        Err(ScriptError::Exit { code, .. }) => Ok(code),
+        Err(error) => Err(error),
+    }
+}
+
+fn failed(message: String, output: Option<String>) -> Outcome {
+    Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
+}
+
 /// Runs a command on a worker, unless its `unless` says that there is nothing to do.
 pub(super) fn on_worker(
     access: &Access,
-    text: &str,
-    unless: Option<&str>,
+    command: CommandText<'_>,
+    environment: &Environment,
+    timeout: Duration,
+    sink: Sink<'_>,
+) -> Outcome {
+    environment.mask_outcome(unmasked_on_worker(access, command, environment, timeout, sink))
+}
+
+fn unmasked_on_worker(
+    access: &Access,
+    command: CommandText<'_>,
     environment: &Environment,
     timeout: Duration,
     sink: Sink<'_>,
 ) -> Outcome {
     let until = Instant::now() + timeout;
+    let left = || until.saturating_duration_since(Instant::now());
     let sudo = access.profile.use_sudo;
     let mut connection = match access.connect(until) {
         Ok(connection) => connection,
         Err(error) => return ScriptError::Connect(error).into_outcome(&access.host, "connecting"),
     };
-    if let Some(unless) = unless {
-        let left = until.saturating_duration_since(Instant::now());
-        let script = users_script("unless", unless, environment.values.clone(), sudo, left);
-        match plain(&access.host, connection.run(&script, None)) {
-            Ok(_) => return Outcome::Ok { evidence: Evidence::NotNeeded },
-            Err(ScriptError::Exit { code, stdout, stderr }) => {
-                let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
-                if error.kind != ErrorKind::Command {
-                    return environment.mask_outcome(Outcome::Failed { error });
-                }
-            }
-            Err(trouble) => {
-                // Nothing of the command itself was sent.
-                return Outcome::Failed { error: trouble.into_error(&access.host, "`unless`") };
-            }
+    if let Some(text) = command.unless {
+        let script = users_script("unless", text, environment.values.clone(), sudo, left());
+        match unless::on_worker(access, connection.as_mut(), &script, &environment.secrets, sink) {
+            Ok(Needless(true)) => return Outcome::Ok { evidence: Evidence::NotNeeded },
+            Ok(Needless(false)) => {}
+            // Nothing of the command itself was sent.
+            Err(error) => return Outcome::Failed { error: error.into_error(&access.host) },
         }
     }
     // The user's text knows nothing of the run, so the fence is asked just before it.
@@ -122,176 +138,167 @@ pub(super) fn on_worker(
     if let Err(trouble) = plain(&access.host, connection.run(&fence, None)) {
         return Outcome::Failed { error: trouble.into_error(&access.host, "the fence") };
     }
-    let left = until.saturating_duration_since(Instant::now());
-    let mut script = users_script("run", text, environment.values.clone(), sudo, left);
+    let text = command.interpreter().map(|by| with_interpreter(command.text, by));
+    let text = text.as_deref().unwrap_or(command.text);
+    let mut script = users_script("run", text, environment.values.clone(), sudo, left());
     script.lock = true;
-    let (mut stdout, mut stderr) =
-        (MaskedStream::new(&environment.secrets), MaskedStream::new(&environment.secrets));
-    // What is kept was masked before anything was left out: half a secret is not recognised.
-    let (mut kept_out, mut kept_err) = (Captured::default(), Captured::default());
-    let mut live = |stream: Stream, bytes: &[u8]| {
-        let (masked, kept) = match stream {
-            Stream::Stdout => (&mut stdout, &mut kept_out),
-            Stream::Stderr => (&mut stderr, &mut kept_err),
-        };
-        masked.push(bytes, &mut |bytes| {
-            kept.keep_last(bytes);
-            sink(bytes);
-        });
-    };
-    let ended = connection.run(&script, Some(&mut live));
-    for (masked, kept) in [(&mut stdout, &mut kept_out), (&mut stderr, &mut kept_err)] {
-        masked.end(&mut |bytes| {
-            kept.keep_last(bytes);
-            sink(bytes);
-        });
-    }
-    let outcome = match plain(&access.host, ended) {
-        Ok(_) => Outcome::noted("exit code 0"),
-        Err(ScriptError::Exit { code, .. }) => {
-            Outcome::Failed { error: command_error(&access.host, "the command", code, &kept_out, &kept_err) }
+    let mut live = Live::new(&environment.secrets, sink);
+    let ended = run_script(access, connection.as_mut(), &script, &mut live);
+    let output = live.end();
+    match ended {
+        Ok(0) => Outcome::noted("exit code 0"),
+        Ok(code) => failed(format!("the command ended with exit code {code}"), output),
+        Err(ScriptError::Unknown(UnknownWhy::Deadline(_))) if left().is_zero() => {
+            Outcome::unknown(format!("the command: no end within {}", crate::plan::duration(timeout)))
         }
         Err(ScriptError::Unknown(why)) => {
             Outcome::unknown(format!("the command: {}", describe_unknown(&why)))
         }
         Err(trouble) => trouble.into_outcome(&access.host, "the command"),
-    };
-    environment.mask_outcome(outcome)
+    }
 }
 
-/// Runs a command on this machine, in `folder`, in a process group of its own.
+/// Shell text that runs a script by its interpreter, as execve(2) would: from a file, which only its user can read
+/// and which is gone afterwards. One worker runs one script at a time, so that the name is always the same.
+fn with_interpreter(text: &str, by: Interpreter<'_>) -> String {
+    let argument = by.argument.map(|argument| format!("{} ", quote(argument))).unwrap_or_default();
+    format!(
+        r#"maand_script=$MAAND_STATE_DIR/script
+trap 'rm -f -- "$maand_script"' EXIT
+(umask 077 && rm -f -- "$maand_script" && printf %s {text} >"$maand_script") || exit 126
+{program} {argument}"$maand_script""#,
+        text = quote(text),
+        program = quote(by.program),
+    )
+}
+
+/// How a command of this machine is kept within bounds.
+pub(super) struct ThisMachine<'a> {
+    /// Where it runs: the bucket's folder.
+    pub(super) folder: &'a Path,
+    /// See [`LocalCommand::guard`].
+    pub(super) guard: Option<&'a Path>,
+    /// See [`LocalCommand::mark`].
+    pub(super) mark: String,
+}
+
+/// Runs a command on this machine, unless its `unless` says that there is nothing to do.
 pub(super) fn on_this_machine(
-    folder: &Path,
-    text: &str,
-    unless: Option<&str>,
+    machine: &ThisMachine<'_>,
+    command: CommandText<'_>,
     environment: &Environment,
     timeout: Duration,
     cancel: &Cancel,
     sink: Sink<'_>,
 ) -> Outcome {
     let until = Instant::now() + timeout;
-    if let Some(unless) = unless {
-        match spawn(folder, unless, environment, until, cancel, &|_| {}) {
-            Ok(Ended { how: How::Exit(0), .. }) => return Outcome::Ok { evidence: Evidence::NotNeeded },
-            Ok(Ended { how: How::Exit(_), .. }) => {}
-            Ok(Ended { how: how @ (How::Signal(_) | How::Cut), .. }) => {
-                let message = match how {
-                    How::Signal(signal) => format!("`unless` was ended by signal {signal}"),
-                    _ => "`unless` has not ended in time".to_owned(),
-                };
-                return Outcome::Failed { error: StepError::new(ErrorKind::Command, message) };
-            }
-            Err(error) => return Outcome::Failed { error },
-        }
+    let run = |command| unmasked_on_this_machine(machine, command, environment, until, cancel, sink);
+    let outcome = match command.unless.map(|text| CommandText { text, is_script: false, unless: None }) {
+        None => Ok(()),
+        Some(unless) => run(unless).and_then(|ended| unless::on_this_machine(&ended, sink)),
     }
-    let outcome = match spawn(folder, text, environment, until, cancel, sink) {
-        Ok(Ended { how: How::Exit(0), .. }) => Outcome::noted("exit code 0"),
-        Ok(Ended { how: How::Exit(code), output }) => {
-            failed(format!("the command ended with exit code {code}"), &output)
+    .and_then(|()| run(command));
+    let outcome = match outcome {
+        Err(outcome) => outcome,
+        Ok(Ended { how: CommandEnd::Exit(0), .. }) => Outcome::noted("exit code 0"),
+        Ok(Ended { how: CommandEnd::Exit(code), output }) => {
+            failed(format!("the command ended with exit code {code}"), output)
         }
-        Ok(Ended { how: How::Signal(signal), output }) => {
-            failed(format!("the command was ended by signal {signal}"), &output)
+        Ok(Ended { how: CommandEnd::Signal(signal), output }) => {
+            failed(format!("the command was ended by signal {signal}"), output)
         }
-        Ok(Ended { how: How::Cut, .. }) if cancel.is_cancelled() => {
-            Outcome::unknown("the command was given up")
+        Ok(Ended { how: CommandEnd::Lost, .. }) => Outcome::unknown(
+            "something has killed the process that watched over the command, and so the command",
+        ),
+        Ok(Ended { how: CommandEnd::Cut(left), .. }) => {
+            let left = match left.as_slice() {
+                [] => String::new(),
+                left => format!("; still there, and not ours to end: {}", left.join(", ")),
+            };
+            if cancel.is_cancelled() {
+                Outcome::unknown(format!("the command was given up{left}"))
+            } else {
+                Outcome::TimedOut {
+                    after: timeout.as_millis() as Millis,
+                    doing: format!("the command on this machine{left}"),
+                }
+            }
         }
-        Ok(Ended { how: How::Cut, .. }) => Outcome::TimedOut {
-            after: timeout.as_millis() as Millis,
-            doing: "the command on this machine".into(),
-        },
-        Err(error) => Outcome::Failed { error },
     };
     environment.mask_outcome(outcome)
 }
 
-fn failed(message: String, output: &Captured) -> Outcome {
-    let output = last_lines(output, &Captured::default());
-    Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
-}
-
 /// A command of this machine that is no more.
-struct Ended {
-    how: How,
-    /// Secrets are masked.
-    output: Captured,
+pub(super) struct Ended {
+    pub(super) how: CommandEnd,
+    /// The last lines of its output. Secrets are masked.
+    pub(super) output: Option<String>,
 }
 
-enum How {
-    Exit(i32),
-    /// By nobody of ours: it crashed, or the machine had no memory left.
-    Signal(i32),
-    /// By us: its time was up, or it was given up.
-    Cut,
-}
-
-fn spawn(
-    folder: &Path,
-    text: &str,
+fn unmasked_on_this_machine(
+    machine: &ThisMachine<'_>,
+    command: CommandText<'_>,
     environment: &Environment,
     until: Instant,
     cancel: &Cancel,
     sink: Sink<'_>,
-) -> Result<Ended, StepError> {
+) -> Result<Ended, Outcome> {
     let broken = |what: &str, error: std::io::Error| {
-        StepError::new(ErrorKind::Controller, format!("{what} on this machine: {error}"))
-    };
-    let mut child = Command::new("bash")
-        .arg("-c")
-        .arg(text)
-        .current_dir(folder)
-        .envs(environment.values.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| broken("bash cannot be started", error))?;
-    let kept = Arc::new(Mutex::new(Captured::default()));
-    let streams: Vec<Box<dyn Read + Send>> = [
-        child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-        child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let status = std::thread::scope(|scope| {
-        for mut stream in streams {
-            let kept = Arc::clone(&kept);
-            scope.spawn(move || {
-                let mut buffer = vec![0; PIPE];
-                let mut masked = MaskedStream::new(&environment.secrets);
-                // Masked before anything is left out: half a secret is not recognised.
-                let mut take = |bytes: &[u8]| {
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).keep_last(bytes);
-                    sink(bytes);
-                };
-                while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                    masked.push(&buffer[..read], &mut take);
-                }
-                masked.end(&mut take);
-            });
+        let message = format!("{what} on this machine: {error}");
+        if limits::is_exhaustion(&error) {
+            // Until the end of the step's time, and no worker is to blame: the run pauses.
+            return Outcome::NotDone { reason: message };
         }
-        let mut cut = false;
-        while !process_group::has_ended(&child) {
-            if Instant::now() >= until || cancel.is_cancelled() {
-                cut = true;
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // A background process that kept the pipes would keep the readers: it ends with the step.
-        let status = process_group::end(&mut child, if cut { GRACE } else { Duration::ZERO });
-        status.map(|status| (!cut).then_some(status)).map_err(|error| broken("waiting for a command", error))
-    })?;
-    let output = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
-    let how = match status {
-        None => How::Cut,
-        Some(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => How::Exit(code),
-            (None, signal) => How::Signal(signal.unwrap_or_default()),
-        },
+        Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
     };
-    Ok(Ended { how, output })
+    let by = command.interpreter();
+    let in_file = command.is_script || command.text.len() > LONGEST_ARGUMENT;
+    let file = in_file.then(|| script_file(command.text)).transpose();
+    let file = file.map_err(|error| broken("a script cannot be written", error))?;
+    let arguments: Vec<OsString> = match &file {
+        None => vec!["-c".into(), command.text.into()],
+        Some(file) => {
+            let argument = by.and_then(|by| by.argument).map(OsString::from);
+            argument.into_iter().chain([file.path().into()]).collect()
+        }
+    };
+    let program = by.map_or("bash", |by| by.program);
+    let local = LocalCommand {
+        guard: machine.guard,
+        mark: &machine.mark,
+        program,
+        arguments,
+        folder: machine.folder,
+        environment: &environment.values,
+    };
+    let mut live = Live::new(&environment.secrets, sink);
+    let how = local
+        .run(until, &|| cancel.is_cancelled(), &mut |stream, bytes| {
+            live.push(usize::from(stream == OutputStream::Stderr), bytes);
+        })
+        .map_err(|error| broken(&format!("{program} cannot be started"), error))?;
+    Ok(Ended { how, output: live.end() })
+}
+
+/// The beginning of the marks of a run's commands on this machine. A copy of a bucket has runs of the same names.
+pub(super) fn mark_of(run: &str, data: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let (device, inode) = std::fs::metadata(data).map_or((0, 0), |data| (data.dev(), data.ino()));
+    format!("{run}@{device}:{inode}/")
+}
+
+/// Ends the commands on this machine that an earlier controller of this run has left: it may be stopped, or whatever
+/// killed it has killed their guards, too. Answers with those of their processes that are not ours to end.
+pub fn end_commands_of(run: &str, data: &Path) -> Vec<String> {
+    let mark = mark_of(run, data);
+    end_marked(|value| value.starts_with(&mark))
+}
+
+/// A file that only its user can read, gone when it is dropped.
+fn script_file(text: &str) -> std::io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix("maand-script-").tempfile()?;
+    file.write_all(text.as_bytes())?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -299,16 +306,25 @@ mod tests {
     use super::*;
 
     fn environment(secrets: &[&str]) -> Environment {
-        Environment {
-            values: vec![("GREETING".into(), "it's $HOME".into())],
-            secrets: secrets.iter().map(|s| (*s).to_owned()).collect(),
-        }
+        Environment { values: vec![("GREETING".into(), "it's $HOME".into())], secrets: Secrets::of(secrets) }
+    }
+
+    fn command(text: &str) -> CommandText<'_> {
+        CommandText { text, is_script: false, unless: None }
+    }
+
+    fn on(folder: &Path, command: CommandText<'_>, cancel: &Cancel, timeout: Duration) -> (Outcome, String) {
+        let machine = ThisMachine { folder, guard: None, mark: "test".to_owned() };
+        let log = std::sync::Mutex::new(String::new());
+        let sink = |bytes: &[u8]| log.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        let environment = environment(&["hunter22"]);
+        let outcome = on_this_machine(&machine, command, &environment, timeout, cancel, &sink);
+        (outcome, log.into_inner().unwrap())
     }
 
     fn run(text: &str, timeout: Duration) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
-        let environment = environment(&["hunter22"]);
-        on_this_machine(folder.path(), text, None, &environment, timeout, &Cancel::new(), &|_| {})
+        on(folder.path(), command(text), &Cancel::new(), timeout).0
     }
 
     #[test]
@@ -347,13 +363,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let marker = folder.path().join("pid");
         let text = format!("sleep 1000 & echo $! > {}; wait", marker.display());
-        let environment = environment(&[]);
         let cancel = Cancel::new();
         let outcome = std::thread::scope(|scope| {
-            let run = scope.spawn(|| {
-                let hour = Duration::from_secs(3600);
-                on_this_machine(folder.path(), &text, None, &environment, hour, &cancel, &|_| {})
-            });
+            let run = scope.spawn(|| on(folder.path(), command(&text), &cancel, Duration::from_secs(3600)).0);
             while !std::fs::read_to_string(&marker).is_ok_and(|pid| pid.ends_with('\n')) {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -375,22 +387,60 @@ mod tests {
     }
 
     #[test]
-    fn unless_decides() {
+    fn unless_decides_or_cannot_tell_and_is_in_the_log() {
         let folder = tempfile::tempdir().unwrap();
-        let environment = environment(&[]);
         let with = |unless| {
-            let minute = Duration::from_secs(60);
-            on_this_machine(
-                folder.path(),
-                "false",
-                Some(unless),
-                &environment,
-                minute,
-                &Cancel::new(),
-                &|_| {},
-            )
+            let command = CommandText { text: "exit 9", is_script: false, unless: Some(unless) };
+            on(folder.path(), command, &Cancel::new(), Duration::from_secs(60))
         };
-        assert_eq!(with("true"), Outcome::Ok { evidence: Evidence::NotNeeded });
-        assert!(matches!(with("false"), Outcome::Failed { .. }));
+        let (outcome, log) = with("echo seen hunter22; true");
+        assert_eq!(outcome, Outcome::Ok { evidence: Evidence::NotNeeded });
+        assert_eq!(log, "seen ****\n`unless` ended with exit code 0: nothing to do\n");
+        let (outcome, log) = with("echo no >&2; false");
+        let Outcome::Failed { error } = outcome else { panic!() };
+        assert!(error.message.contains("exit code 9"), "{error:?}");
+        assert_eq!(log, "no\n`unless` ended with exit code 1: it is needed\n");
+        for (unless, why) in [
+            ("/etc/passwd", "126"),
+            ("no-such-command --at-all", "127"),
+            ("kill -KILL $$", "signal 9"),
+            ("sh -c 'kill -TERM $$'; exit $?", "143"),
+        ] {
+            let (outcome, log) = with(unless);
+            let Outcome::Failed { error } = outcome else { panic!("{unless}") };
+            assert!(
+                error.message.contains("cannot tell") && error.message.contains(why),
+                "{unless}: {error:?}"
+            );
+            assert!(!error.message.contains("exit code 9") && log.contains("cannot tell"), "{log}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_run_by_its_interpreter_and_of_any_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |text: &str| {
+            let command = CommandText { text, is_script: true, unless: None };
+            on(folder.path(), command, &Cancel::new(), Duration::from_secs(60))
+        };
+        assert_eq!(with("#!/usr/bin/env -S awk -f\nBEGIN { print \"awk\" }\n").1, "awk\n");
+        let (outcome, log) = with("#!/bin/bash -e\nfalse\necho half way\n");
+        assert!(matches!(outcome, Outcome::Failed { .. }) && log.is_empty(), "{outcome:?} {log}");
+        let (outcome, _) = with("#!/nowhere/interpreter\necho\n");
+        let Outcome::Failed { error } = outcome else { panic!() };
+        assert!(error.message.contains("/nowhere/interpreter cannot be started"), "{error:?}");
+        // As large as a script may be, and far beyond what an argument may be.
+        let filler = "# filler\n".repeat(1024 * 1024 / 9 - 10);
+        assert_eq!(with(&format!("echo first\n{filler}echo last")).1, "first\nlast\n");
+        let long = format!("echo first\n{filler}echo last");
+        assert_eq!(
+            on(folder.path(), command(&long), &Cancel::new(), Duration::from_secs(60)).1,
+            "first\nlast\n"
+        );
+        // In a command a first line is a comment.
+        assert_eq!(
+            on(folder.path(), command("#!/bin/false\necho hi"), &Cancel::new(), Duration::from_secs(60)).1,
+            "hi\n"
+        );
     }
 }

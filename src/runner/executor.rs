@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Fence, HealthRequest};
-use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
@@ -18,7 +18,9 @@ use crate::ssh::{Cancel, Remote};
 
 use super::access::Access;
 use super::boot_guard::BootIds;
+use super::command::{ThisMachine, mark_of};
 use super::deployer::Deployer;
+use super::environment::Place;
 use super::witness::Witnesses;
 
 /// A step without a time-out of its own (only `pause` and `approve` can be without one) never gets here;
@@ -58,6 +60,9 @@ pub struct StepExecutorParts {
     pub boot_ids: HashMap<TargetIx, String>,
     /// Entries of `disabled.json` that are the run's own already.
     pub own: BTreeSet<DisabledEntry>,
+    /// The program that becomes the guard of commands on this machine, so that they end with this process; `None`:
+    /// they may outlive it when it is killed, until the run is resumed.
+    pub command_guard: Option<PathBuf>,
 }
 
 /// What stands behind the effects of a run.
@@ -75,6 +80,7 @@ pub struct StepExecutor {
     state_dirs: Mutex<HashMap<TargetIx, String>>,
     pub(super) own: Arc<Mutex<BTreeSet<DisabledEntry>>>,
     pub(super) deployer: Deployer,
+    pub(super) command_guard: Option<PathBuf>,
 }
 
 impl StepExecutor {
@@ -102,6 +108,7 @@ impl StepExecutor {
             scripts: parts.scripts,
             lock: parts.lock,
             own,
+            command_guard: parts.command_guard,
         }
     }
 
@@ -114,18 +121,19 @@ impl StepExecutor {
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Carries out one attempt. Blocks until it has ended, one way or the other.
-    pub fn execute(&self, order: &AttemptSpec, cancel: &Cancel, sink: &OutputSink) -> Outcome {
+    /// Carries out one attempt, the `number`th of its step. Blocks until it has ended, one way or the other.
+    pub fn execute(&self, order: &AttemptSpec, number: u32, cancel: &Cancel, sink: &OutputSink) -> Outcome {
         let step = &self.graph.steps(order.lane)[order.step.index()];
         if !self.lock.is_held() {
             let message = "another controller has taken this run over";
             return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };
         }
+        let place = Place::of(&self.graph, &self.run, order, number);
         match order.lane {
             Lane::Worker(target) => self.with_looks(target, step, cancel, sink, |cancel, sink| {
-                self.on_worker(order, target, step, cancel, sink)
+                self.on_worker(order, target, step, &place, cancel, sink)
             }),
-            Lane::Before | Lane::After => self.once(order, step, cancel, sink),
+            Lane::Before | Lane::After => self.once(order, step, &place, cancel, sink),
         }
     }
 
@@ -230,8 +238,13 @@ impl StepExecutor {
         })
     }
 
-    /// The bucket's folder, where `local` commands run.
-    pub(super) fn folder(&self) -> PathBuf {
-        self.bucket.paths().root.clone()
+    /// Where and how a command of this attempt runs on this machine.
+    pub(super) fn this_machine(&self, attempt: AttemptId) -> ThisMachine<'_> {
+        let paths = self.bucket.paths();
+        ThisMachine {
+            folder: &paths.root,
+            guard: self.command_guard.as_deref(),
+            mark: format!("{}{}", mark_of(&self.run, &paths.data), attempt.0),
+        }
     }
 }

@@ -46,11 +46,17 @@ pub(super) fn probe_departure(access: &Access, bound: Duration, receipt: &str) -
 type Ask<'a> = &'a dyn Fn(&mut dyn Connection) -> Option<CommandState>;
 
 fn look(access: &Access, bound: Duration, ask: Ask<'_>) -> Look<StepError> {
-    let until = Instant::now() + bound;
     let mut script = access.script("look", LOOK, SCRIPT);
     script.sudo = false;
     let strange = |error| LookError { failure: LookFailure::Strange, error };
-    let looked = access.connect(until).map_err(ScriptError::Connect).and_then(|mut connection| {
+    let connected = loop {
+        match access.connect(Instant::now() + bound) {
+            // This machine could not look, which is no look at the worker.
+            Err(error) if error.is_exhausted() && !access.cancel.is_cancelled() => {}
+            connected => break connected,
+        }
+    };
+    let looked = connected.map_err(ScriptError::Connect).and_then(|mut connection| {
         let text = plain(&access.host, connection.run(&script, None))?;
         let seen = read(&text).map(|probe| Probe { command: ask(connection.as_mut()), ..probe });
         Ok((seen, text))

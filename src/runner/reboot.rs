@@ -12,7 +12,11 @@ use crate::controller::reboot_outcome;
 use crate::engine::{ErrorKind, Millis, Outcome, StepError};
 use crate::ssh::{Script, Shell};
 
-use super::access::{Access, ScriptError, command_error, connect_error, describe_unknown, last_lines};
+use super::access::{Access, ScriptError, connect_error, describe_unknown, last_lines};
+use super::command::Sink;
+use super::environment::Environment;
+use super::mask::Secrets;
+use super::unless::{self, Needless, NoAnswer};
 use super::{clock, probe, reboot_command};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
@@ -22,7 +26,8 @@ const COMMAND_DELAY_S: &str = "0.5";
 /// The script that the worker runs. A command of an earlier attempt that is still at work is adopted: it gets its time
 /// again, and no second one is started beside it. B0 is read once for an order, so a receipt of it for another boot id
 /// is from an order that took effect and was forgotten. The command has a shell of its own, since it may say `exit`.
-/// `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables.
+/// `B0`, `GENERATION`, `RECEIPT`, `MODE` and `COMMAND` are environment variables; those of the command itself are
+/// `MAAND_VALUE_1` to `MAAND_VALUE_$VALUES`, each `NAME=value`.
 const COMPARE_AND_REBOOT: &str = r#"
 set -u
 umask 077
@@ -53,7 +58,14 @@ mv "$receipt.new" "$receipt" || exit 92
 sync "$MAAND_STATE_DIR" 2>/dev/null || sync
 if [ "$pending" = yes ]; then echo PENDING; exit 0; fi
 start='sleep "$DELAY" 2>/dev/null || sleep 1
-( eval "$SUDO_FOR_ROOT$COMMAND" )
+set -- "$SUDO_FOR_ROOT$COMMAND" "$VALUES"
+unset B0 GENERATION RECEIPT MODE COMMAND VALUES DELAY SUDO_FOR_ROOT
+unset BOOT_ID_FILE NOLOGIN_FILE LOOK_AT_SYSTEMD MAAND_EPOCH MAAND_MARK
+while [ "$2" -gt 0 ]; do
+  eval "export \"\$MAAND_VALUE_$2\"; unset MAAND_VALUE_$2"
+  set -- "$1" "$(($2 - 1))"
+done
+( eval "shift 2; $1" )
 echo "[exit code $?]"'
 export COMMAND DELAY SUDO_FOR_ROOT
 if command -v setsid >/dev/null 2>&1; then
@@ -76,13 +88,15 @@ pub(super) struct RebootOrder<'a> {
     /// Name of the receipt below the state folder: one for each (run, step).
     pub(super) receipt: &'a str,
     pub(super) command: &'a str,
+    /// For the command, and for `unless`, which has it already.
+    pub(super) environment: &'a Environment,
     /// Exit 0: not needed.
     pub(super) unless: Option<Script>,
     pub(super) down_within: Duration,
 }
 
-/// Carries out one attempt of a reboot step.
-pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
+/// Carries out one attempt of a reboot step. What `unless` prints and says goes to `sink`.
+pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>, sink: Sink<'_>) -> Outcome {
     let began = Instant::now();
     let (mut machine, mut wish) = RebootMachine::start(RebootSpec {
         before: order.boot_id.to_owned(),
@@ -98,7 +112,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>) -> Outcome {
                 RebootHeard::Compared(compare(access, order, mode))
             }
             RebootDo::AskUnless => RebootHeard::Unless(match &order.unless {
-                Some(unless) => is_needless(access, unless),
+                Some(unless) => is_needless(access, unless, &order.environment.secrets, sink),
                 None => Ok(false),
             }),
             RebootDo::Look { pause, bound } => {
@@ -155,11 +169,16 @@ fn compare(
         ("GENERATION", order.generation.to_string()),
         ("RECEIPT", order.receipt.to_owned()),
         ("COMMAND", order.command.to_owned()),
+        ("VALUES", order.environment.values.len().to_string()),
         ("MODE", mode.to_owned()),
         ("SUDO_FOR_ROOT", crate::ssh::SUDO_FOR_ROOT.to_owned()),
         ("DELAY", COMMAND_DELAY_S.to_owned()),
     ];
     script.env.extend(env.map(|(name, value)| (name.to_owned(), value)));
+    let values = (1..).zip(&order.environment.values);
+    script
+        .env
+        .extend(values.map(|(n, (name, value))| (format!("MAAND_VALUE_{n}"), format!("{name}={value}"))));
     let text = access
         .change(script, Instant::now() + EXCHANGE)
         .map_err(|error| without_answer(access, error, "the reboot script"))?;
@@ -191,14 +210,20 @@ fn compare(
     }
 }
 
-fn is_needless(access: &Access, unless: &Script) -> Result<bool, CompareError<StepError>> {
-    match access.run(unless, Instant::now() + EXCHANGE) {
-        Ok(_) => Ok(true),
-        Err(ScriptError::Exit { code, stdout, stderr }) => {
-            let error = command_error(&access.host, "`unless`", code, &stdout, &stderr);
-            if error.kind == ErrorKind::Command { Ok(false) } else { Err(CompareError::Failed(error)) }
-        }
-        Err(error) => Err(without_answer(access, error, "`unless`")),
+fn is_needless(
+    access: &Access,
+    unless: &Script,
+    secrets: &Secrets,
+    sink: Sink<'_>,
+) -> Result<bool, CompareError<StepError>> {
+    let answer = match access.connect(Instant::now() + EXCHANGE) {
+        Ok(mut connection) => unless::on_worker(access, connection.as_mut(), unless, secrets, sink),
+        Err(error) => Err(NoAnswer::Script(ScriptError::Connect(error))),
+    };
+    match answer {
+        Ok(Needless(needless)) => Ok(needless),
+        Err(NoAnswer::CannotTell(error)) => Err(CompareError::Failed(error)),
+        Err(NoAnswer::Script(error)) => Err(without_answer(access, error, "`unless`")),
     }
 }
 

@@ -143,6 +143,7 @@ impl RunLoop {
             }
             if ended.is_none() && looked_at.is_none_or(|at| at.elapsed() >= REQUESTS_EVERY) {
                 looked_at = Some(Instant::now());
+                self.attempts.begin_waiting();
                 ended = self.take(Input::Requests)?;
                 self.show();
                 self.reporter.tick(self.clock.now(), &self.view);
@@ -200,7 +201,10 @@ impl RunLoop {
         let mut ended = None;
         for output in outputs {
             match output {
-                Output::Execute(spec) => self.attempts.begin(spec),
+                Output::Execute(spec) => {
+                    let number = self.view.attempt_number(spec.attempt);
+                    self.attempts.begin(spec, number);
+                }
                 Output::Observe { jobs, skip } => self.observe(jobs, &skip),
                 Output::GiveUp => self.give_up(),
                 Output::End(end) => ended = Some(end),

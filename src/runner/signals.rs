@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM as messages to whoever follows or carries out a run.
+//! SIGINT, SIGTERM and SIGHUP as messages to whoever follows or carries out a run.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::Sender;
@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use crate::os::signals::{Signal, listen};
 
 /// Sends the signal's name for each one that arrives, for as long as there is a receiver. From then on
-/// neither signal ends the process by itself.
+/// none of them ends the process by itself.
 ///
 /// # Errors
 /// The system refuses to tell us.
@@ -14,7 +14,7 @@ pub fn watch<M: Send + 'static>(
     to: Sender<M>,
     message: impl Fn(&'static str) -> M + Send + 'static,
 ) -> std::io::Result<()> {
-    listen(&[Signal::Interrupt, Signal::Terminate], move |signal| match to.send(message(signal.name())) {
+    listen(&Signal::ENDING, move |signal| match to.send(message(signal.name())) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     })

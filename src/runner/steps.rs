@@ -6,17 +6,17 @@ use std::time::Duration;
 use crate::boot::{AUTH_REFUSED_FOR, LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
-use crate::engine::{AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
 use crate::graph::{StepIx, TargetIx};
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
 };
-use crate::ssh::{Cancel, Script};
+use crate::ssh::Cancel;
 
-use super::access::Access;
-use super::command::{Environment, on_this_machine, on_worker};
+use super::command::{CommandText, on_this_machine, on_worker};
 use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
+use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
 use super::probe;
 use super::reboot::{self, RebootOrder, reboot};
@@ -31,6 +31,7 @@ impl StepExecutor {
         order: &AttemptSpec,
         target: TargetIx,
         step: &Step,
+        place: &Place,
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
@@ -51,28 +52,36 @@ impl StepExecutor {
                 self.job(JobAction::Start, target, jobs.as_ref(), timeout, cancel, sink)
             }
             (Intent::UndoCommand, StepKind::Run(command @ CommandStep { undo: Undo::Command(text), .. })) => {
-                self.run(target, command, text, None, timeout, cancel, sink)
+                let undo = CommandText { text, is_script: false, unless: None };
+                self.run(target, command, undo, place, timeout, cancel, sink)
             }
             (
                 Intent::UndoCommand,
                 StepKind::Local(command @ CommandStep { undo: Undo::Command(text), .. }),
-            ) => self.local(command, text, None, timeout, cancel, sink),
+            ) => {
+                let undo = CommandText { text, is_script: false, unless: None };
+                self.local(order.attempt, command, undo, place, timeout, cancel, sink)
+            }
             (Intent::Reboot { boot_id, generation }, StepKind::Reboot { command, down_within, unless }) => {
                 let access = self.access(target, cancel);
-                let unless =
-                    match unless.as_deref().map(|text| self.unless(&access, text, timeout)).transpose() {
-                        Ok(unless) => unless,
-                        Err(error) => return Outcome::Failed { error },
-                    };
+                let environment = match Environment::of(&self.graph.plan, None, place) {
+                    Ok(environment) => environment,
+                    Err(error) => return Outcome::Failed { error },
+                };
+                let sudo = access.profile.use_sudo;
+                let script = |text: &str| {
+                    reboot::users_script("unless", text, environment.values.clone(), sudo, timeout)
+                };
                 let order = RebootOrder {
                     boot_id,
                     generation: *generation,
                     receipt: &self.receipt(order.step),
                     command: &reboot::command_for(&access.profile, command),
-                    unless,
+                    environment: &environment,
+                    unless: unless.as_deref().map(script),
                     down_within: *down_within,
                 };
-                reboot(&access, &order)
+                reboot(&access, &order, &|bytes| sink(Some(host), bytes))
             }
             (
                 Intent::AwaitBoot { not, reboot_step, reboot_issued },
@@ -121,7 +130,7 @@ impl StepExecutor {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
             }
             (Intent::Do { .. }, StepKind::Run(command)) => match self.text(command) {
-                Ok(text) => self.run(target, command, text, command.unless.as_deref(), timeout, cancel, sink),
+                Ok(text) => self.run(target, command, text, place, timeout, cancel, sink),
                 Err(outcome) => outcome,
             },
             (Intent::Do { .. }, StepKind::Health { jobs, wait, scope }) => {
@@ -135,7 +144,7 @@ impl StepExecutor {
             (Intent::Do { .. }, StepKind::SyncCheck { repair }) => {
                 self.sync_check(host, *repair, timeout, cancel, sink)
             }
-            (Intent::Do { .. }, _) => self.once(order, step, cancel, sink),
+            (Intent::Do { .. }, _) => self.once(order, step, place, cancel, sink),
             _ => mismatch(order, step),
         }
     }
@@ -145,6 +154,7 @@ impl StepExecutor {
         &self,
         order: &AttemptSpec,
         step: &Step,
+        place: &Place,
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
@@ -161,7 +171,7 @@ impl StepExecutor {
                 worst(self.deployer.deploy(kind, hosts, &call))
             }
             StepKind::Local(command) => match self.text(command) {
-                Ok(text) => self.local(command, text, command.unless.as_deref(), timeout, cancel, sink),
+                Ok(text) => self.local(order.attempt, command, text, place, timeout, cancel, sink),
                 Err(outcome) => outcome,
             },
             StepKind::Health { jobs, wait, .. } => {
@@ -191,12 +201,6 @@ impl StepExecutor {
             }
         }
         Outcome::Failed { error: last }
-    }
-
-    /// The script that decides whether a reboot is needed.
-    fn unless(&self, access: &Access, text: &str, timeout: Duration) -> Result<Script, StepError> {
-        let environment = Environment::of(&self.graph.plan, None)?;
-        Ok(reboot::users_script("unless", text, environment.values, access.profile.use_sudo, timeout))
     }
 
     /// Within which time the command of a reboot step takes its worker down.
@@ -258,28 +262,30 @@ impl StepExecutor {
         &self,
         target: TargetIx,
         command: &CommandStep,
-        text: &str,
-        unless: Option<&str>,
+        text: CommandText<'_>,
+        place: &Place,
         timeout: Duration,
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        match Environment::of(&self.graph.plan, Some(command)) {
+        match Environment::of(&self.graph.plan, Some(command), place) {
             Ok(environment) => {
                 let access = self.access(target, cancel);
                 let host = self.host(target);
                 let live = |bytes: &[u8]| sink(Some(host), bytes);
-                on_worker(&access, text, unless, &environment, timeout, &live)
+                on_worker(&access, text, &environment, timeout, &live)
             }
             Err(error) => Outcome::Failed { error },
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of them belong to one call, and it has two callers")]
     fn local(
         &self,
+        attempt: AttemptId,
         command: &CommandStep,
-        text: &str,
-        unless: Option<&str>,
+        text: CommandText<'_>,
+        place: &Place,
         timeout: Duration,
         cancel: &Cancel,
         sink: &OutputSink,
@@ -287,24 +293,26 @@ impl StepExecutor {
         if !self.bucket.settings().executes_local() {
             return Outcome::noted("recorded and not executed: this fleet is a sandbox");
         }
-        match Environment::of(&self.graph.plan, Some(command)) {
+        match Environment::of(&self.graph.plan, Some(command), place) {
             Ok(environment) => {
                 let live = |bytes: &[u8]| sink(None, bytes);
-                on_this_machine(&self.folder(), text, unless, &environment, timeout, cancel, &live)
+                on_this_machine(&self.this_machine(attempt), text, &environment, timeout, cancel, &live)
             }
             Err(error) => Outcome::Failed { error },
         }
     }
 
     /// The text of a command: the plan's own, or that of its script when the run began.
-    fn text<'a>(&'a self, command: &'a CommandStep) -> Result<&'a str, Outcome> {
+    fn text<'a>(&'a self, command: &'a CommandStep) -> Result<CommandText<'a>, Outcome> {
+        let unless = command.unless.as_deref();
         match &command.action {
-            CommandSource::Command(text) => Ok(text),
+            CommandSource::Command(text) => Ok(CommandText { text, is_script: false, unless }),
             CommandSource::Script(path) => {
-                self.scripts.get(&path.value).map(String::as_str).ok_or_else(|| {
+                let text = self.scripts.get(&path.value).ok_or_else(|| {
                     let message = format!("the run has no copy of the script {}", path.value);
                     Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
-                })
+                })?;
+                Ok(CommandText { text, is_script: true, unless })
             }
         }
     }

@@ -11,15 +11,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, setsid, wait, waitid,
+    WaitId, WaitIdOptions, WaitOptions, getpid, set_child_subreaper, setsid, wait, waitid,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::os::descendants::{descendants_of, kill_all};
 
 /// The name of the hidden subcommand that becomes a guard.
 pub const GUARD_COMMAND: &str = "__guard";
@@ -87,7 +87,7 @@ pub fn guard_main() -> io::Result<()> {
         .stack_size(64 * 1024)
         .spawn(move || reap(&reaper.0, &reaper.1))?;
     let served = serve(&socket, &shared);
-    end_descendants();
+    let _ = kill_all(|| descendants_of(getpid()), None);
     served
 }
 
@@ -193,58 +193,4 @@ fn tell(socket: &OwnedFd, ended: &Ended) {
         // A sandbox that is gone needs no answer; its closed socket ends us.
         let _ = rustix::net::send(socket, &text, SendFlags::NOSIGNAL);
     }
-}
-
-/// Kills every descendant, again and again until there is none: one may fork while we look.
-fn end_descendants() {
-    loop {
-        let descendants = descendants_of(getpid());
-        if descendants.is_empty() {
-            return;
-        }
-        for (pid, parent) in descendants {
-            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            // Still the one that was listed, not a stranger with its number.
-            if status_of(pid).is_some_and(|(now, _)| now == parent) {
-                let _ = pidfd_send_signal(handle, Signal::KILL);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Every living descendant of a process with its parent; zombies are left out.
-pub(super) fn descendants_of(ancestor: Pid) -> Vec<(Pid, i32)> {
-    let mut parents = HashMap::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    for entry in entries.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        if let Some((pid, (parent, state))) = pid.and_then(|pid| Some((pid, status_of(pid)?))) {
-            parents.insert(pid.as_raw_nonzero().get(), (pid, parent, state));
-        }
-    }
-    let belongs = |mut number: i32| {
-        // A chain is never longer than there are processes; a process cannot be its own ancestor.
-        for _ in 0..parents.len() {
-            match parents.get(&number) {
-                Some((_, parent, _)) if *parent == ancestor.as_raw_nonzero().get() => return true,
-                Some((_, parent, _)) => number = *parent,
-                None => return false,
-            }
-        }
-        false
-    };
-    parents
-        .iter()
-        .filter(|(number, (_, _, state))| !matches!(*state, 'Z' | 'X') && belongs(**number))
-        .map(|(_, (pid, parent, _))| (*pid, *parent))
-        .collect()
-}
-
-/// Parent and state of a process, from `/proc/PID/stat`; the name in it may contain anything.
-fn status_of(pid: Pid) -> Option<(i32, char)> {
-    let text = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((fields.next()?.parse().ok()?, state))
 }

@@ -22,6 +22,7 @@ use super::socket::{Socket, TICK, connect, pause};
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError, Connection, HostProfile, Remote};
 use crate::bucket::Host;
+use crate::os::limits;
 
 /// Real SSH; cheap to clone.
 #[derive(Clone)]
@@ -44,6 +45,9 @@ impl Inner {
 
 /// Pauses between tries of a dropped handshake grow from the first to the second, with jitter.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// What this machine has run out of comes back when something else has ended.
+const EXHAUSTED: Duration = Duration::from_millis(400);
 
 impl Ssh2Remote {
     /// Nothing is read or connected yet.
@@ -306,7 +310,21 @@ impl Remote for Ssh2Remote {
         if cancel.is_cancelled() {
             return Err(ConnectError::Cancelled);
         }
-        let (wire, first) = self.dial(host, until, cancel)?;
+        let (wire, first) = loop {
+            let error = match self.dial(host, until, cancel) {
+                Ok(dialled) => break dialled,
+                Err(ConnectError::Cancelled) => return Err(ConnectError::Cancelled),
+                Err(error) if error.is_exhausted() => error,
+                // Deep in a library (a resolver, OpenSSL) or in a file of keys, and told as something else.
+                Err(error) if limits::out_of_descriptors() => {
+                    ConnectError::Exhausted { why: error.to_string() }
+                }
+                Err(error) => return Err(error),
+            };
+            if !pause(jittered(EXHAUSTED), until, cancel) {
+                return Err(if cancel.is_cancelled() { ConnectError::Cancelled } else { error });
+            }
+        };
         let inner = Arc::clone(&self.inner);
         Ok(Box::new(Ssh2Connection::new(wire, first, inner, host.clone(), cancel.clone())))
     }

@@ -333,12 +333,28 @@ pub enum ConnectError {
         /// Its error.
         source: Box<ConnectError>,
     },
+    /// This machine has no descriptor, port or thread left, and had none until the end of the time: it says
+    /// nothing about the worker.
+    #[error("this machine has run out of what a connection needs: {why}")]
+    Exhausted {
+        /// What was missing.
+        why: String,
+    },
     /// We gave it up.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl ConnectError {
+    /// Whether this machine is to blame, and waiting helps.
+    pub fn is_exhausted(&self) -> bool {
+        match self {
+            Self::Exhausted { .. } => true,
+            Self::Jump { source, .. } => source.is_exhausted(),
+            _ => false,
+        }
+    }
+
     /// What it says about a worker that is watched while it goes down or comes back.
     pub fn look_failure(&self) -> LookFailure {
         match self {
@@ -348,6 +364,8 @@ impl ConnectError {
             Self::LoginTimedOut { .. } => LookFailure::CutShort,
             // A shell may refuse as long as its home or its directory service is not there yet.
             Self::AuthRefused { .. } | Self::NotExecuted { .. } => LookFailure::AuthRefused,
+            // It was not looked at, which is no evidence of anything.
+            Self::Exhausted { .. } => LookFailure::Strange,
             Self::NoLogin { .. } => LookFailure::NoLogin,
             Self::Jump { source, .. } => source.look_failure(),
             // Given up, too: the one who gave it up does not ask.

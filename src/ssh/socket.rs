@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType, r
 
 use super::config::Family;
 use super::{Cancel, ConnectError};
+use crate::os::limits;
 
 /// Unanswered data ends a connection after this long (`TCP_USER_TIMEOUT`, in ms). Keepalives below
 /// count as data, so a half-open connection is noticed within 20 s.
@@ -107,6 +108,9 @@ pub(super) fn connect(
     };
     let all = |kind| !failures.is_empty() && failures.iter().all(|(_, error)| error.kind() == kind);
     let late = |(_, error): &(_, io::Error)| error.kind() == io::ErrorKind::TimedOut;
+    if let Some((_, error)) = failures.iter().find(|(_, error)| limits::is_exhaustion(error)) {
+        return Err(ConnectError::Exhausted { why: error.to_string() });
+    }
     Err(match failures.as_slice() {
         [] if family != Family::Any => {
             let why = "the name has no address of the AddressFamily that the ssh config asks for".into();
@@ -206,7 +210,7 @@ fn resolve(
             // There is no listener any more when the connect was given up.
             let _ = tell.send(found);
         })
-        .map_err(|error| unreachable(error.to_string()))?;
+        .map_err(|error| ConnectError::Exhausted { why: error.to_string() })?;
     loop {
         match hear.recv_timeout(TICK) {
             Ok(found) => return found.map_err(|error: io::Error| unreachable(error.to_string())),

@@ -20,7 +20,7 @@ use super::watch::{Beside, Watch};
 use crate::bucket::Host;
 use crate::bucket::lock::Guard;
 use crate::catalog::{BrokenCatalog, Call, CatalogError};
-use crate::os::process_group;
+use crate::os::{limits, process_group};
 use crate::ssh::visible;
 
 /// Between two looks at a command that runs.
@@ -143,9 +143,11 @@ pub(super) fn run(
     let mut streams = [Stream::new().map_err(broken)?, Stream::new().map_err(broken)?];
     let held = lock.as_fd().try_clone_to_owned().map_err(broken)?;
     // The shell puts the lock from standard input, where it gets there without any other child of ours
-    // inheriting it, to 3, and becomes the program.
+    // inheriting it, to 3, gives the limit of open files back that we were started with, and becomes the program.
+    let soft = limits::inherited_open_files().map_or_else(String::new, |soft| soft.to_string());
     let mut child = Command::new("/bin/sh")
-        .args(["-c", r#"exec 3<&0 </dev/null; exec "$0" "$@""#])
+        .args(["-c", r#"exec 3<&0 </dev/null; [ -z "$0" ] || ulimit -S -n "$0"; exec "$@""#])
+        .arg(soft)
         .arg(&program.path)
         .args(args)
         .current_dir(folder)

@@ -23,6 +23,8 @@ pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
         reporter: reporter(context),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
+        // The file itself, also when another version has been put in its place meanwhile.
+        command_guard: Some("/proc/self/exe".into()),
     };
     let result = run.carry_out(options)?;
     if let Left::ForcedStop { in_doubt: undecided } = &result.left {

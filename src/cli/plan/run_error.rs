@@ -72,6 +72,11 @@ impl From<RunError> for CliError {
                 let help = "the claim is a file on the worker: it can be cleared when the worker answers";
                 Self::new(Exit::Failed, problem("maand::ssh::unreachable").help(help))
             }
+            RunError::LeftRunning { .. } => {
+                let help = "end them, or wait for their end, and resume again: nothing runs beside what an earlier \
+                            controller has left";
+                Self::new(Exit::Locked, problem("maand::run::left_running").help(help))
+            }
             RunError::Signals(_) => {
                 let help = "`maand plan resume` continues the run";
                 Self::new(Exit::Resumable, problem("maand::run::signals").help(help))

@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
+use crate::bucket::Bucket;
 use crate::plan::{self, Problem, ProblemJson, Problems};
+use crate::run::read_scripts;
 
 /// Arguments of `maand plan validate`.
 #[derive(Debug, Args)]
@@ -88,6 +90,12 @@ fn check(path: &str, set: &[(String, String)], context: &Context) -> Problems {
         Ok(plan) => {
             let mut problems = plan.warnings.clone();
             problems.extend(super::show::check_against_bucket(&plan, context));
+            let bucket = Bucket::find_if_any(context.bucket.as_deref()).ok().flatten();
+            if let Err(scripts) =
+                read_scripts(&plan, bucket.as_ref().map(|bucket| bucket.paths().root.as_path()))
+            {
+                problems.extend(scripts);
+            }
             problems.sort();
             problems
         }

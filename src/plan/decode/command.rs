@@ -5,14 +5,38 @@ use std::collections::BTreeMap;
 use super::super::yaml::{Node, Value, shorten};
 use super::super::{CommandSource, CommandStep, EnvValue, Located, Undo, code};
 use super::common::{Decoder, Fields};
-use super::names::is_variable_name;
+use super::names::{MOST_OF_A_VALUE, MOST_OF_ALL_VALUES, VALUE_HELP, is_variable_name, reserved};
 
 impl Decoder<'_> {
     /// Shell text: variables reach it as environment and are never put in.
     pub(super) fn command(&mut self, node: &Node, key: &str) -> Option<String> {
         let text = self.plain_text(node, key, "command: systemctl restart ntp")?;
+        if text.value.contains('\0') {
+            let help = "no shell takes it; to print one, write `printf '\\000'`";
+            self.error(
+                code::CONTROL_CHARACTER,
+                format!("`{key}` has a NUL byte in it"),
+                text.span,
+                "in here",
+                help,
+            );
+            return None;
+        }
         self.vars.used_by_command(&text.value);
-        Some(text.value)
+        // Written as escapes; a shell would take the carriage return for a part of the last word of each line.
+        Some(text.value.replace("\r\n", "\n"))
+    }
+
+    /// As [`Decoder::command`], of a `reboot`: it travels as one variable of an environment.
+    pub(super) fn reboot_command(&mut self, node: &Node, key: &str) -> Option<String> {
+        let text = self.command(node, key)?;
+        if text.len() > MOST_OF_A_VALUE {
+            let message = format!("`{key}` of a reboot is larger than {MOST_OF_A_VALUE} bytes");
+            let help = "do what comes before the reboot in a step `run: {script: file}`";
+            self.error(code::TOO_LARGE, message, node.span.clone(), "too large", help);
+            return None;
+        }
+        Some(text)
     }
 
     /// Reads the options of `kind` (`run` or `local`).
@@ -76,6 +100,7 @@ impl Decoder<'_> {
         };
         let mut env = BTreeMap::new();
         let mut fine = true;
+        let mut bytes = 0;
         for (key, value) in entries {
             if !is_variable_name(&key.text) {
                 let message =
@@ -85,10 +110,27 @@ impl Decoder<'_> {
                 fine = false;
                 continue;
             }
+            if let Some(why) = reserved(&key.text) {
+                let message = format!("`env` cannot set `{}`", key.text);
+                let help = format!("{why}; choose another name");
+                self.error(code::BAD_ENV, message, key.span.clone(), "reserved", help);
+                fine = false;
+                continue;
+            }
+            let span = value.span.clone();
             let value = match &value.value {
                 Value::Map(_) => self.secret(value),
                 _ => self.env_text(value, &key.text).map(EnvValue::Plain),
             };
+            if let Some(EnvValue::Plain(text)) = &value {
+                bytes += text.len();
+                if text.len() > MOST_OF_A_VALUE || bytes > MOST_OF_ALL_VALUES || text.contains('\0') {
+                    let message = format!("`env: {}` cannot become a variable of an environment", key.text);
+                    let help = VALUE_HELP;
+                    self.error(code::BAD_ENV, message, span, "too large, or with a NUL byte", help);
+                    fine = false;
+                }
+            }
             match value {
                 Some(value) => drop(env.insert(key.text.clone(), value)),
                 None => fine = false,

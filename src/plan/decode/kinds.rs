@@ -43,7 +43,7 @@ impl Decoder<'_> {
             "restart" => StepKind::Job { action: JobAction::Restart, jobs: self.jobs_option(fields) },
             "reboot" => StepKind::Reboot {
                 command: get("command")
-                    .and_then(|node| self.command(node, "command"))
+                    .and_then(|node| self.reboot_command(node, "command"))
                     .unwrap_or_else(|| REBOOT_COMMAND.to_owned()),
                 down_within: get("down_within")
                     .and_then(|node| self.duration(node, "down_within", false))

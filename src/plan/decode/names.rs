@@ -26,6 +26,31 @@ pub(super) fn is_variable_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Why a plan cannot set this variable, if so: each command finds it set by this program, or its shell does not let
+/// it be set.
+pub(super) fn reserved(name: &str) -> Option<&'static str> {
+    match name {
+        "BUCKET_ID" | "WORKER_IP" => Some("it says where a command runs, and is set for each"),
+        "UID" | "EUID" | "PPID" | "BASHOPTS" | "SHELLOPTS" | "BASH_VERSINFO" => {
+            Some("bash does not let it be set")
+        }
+        _ if name.starts_with("MAAND_") => {
+            Some("names that begin with MAAND_ say where a command stands, and are set for each")
+        }
+        _ => None,
+    }
+}
+
+/// A value that becomes a variable of the environment has at most this many bytes; the system takes twice as much.
+pub(super) const MOST_OF_A_VALUE: usize = 64 * 1024;
+
+/// All of them together have at most this many; the system takes 2 MiB, with all that is there already.
+pub(super) const MOST_OF_ALL_VALUES: usize = 256 * 1024;
+
+/// What to do about a value that is too large, or has a NUL byte.
+pub(super) const VALUE_HELP: &str =
+    "a value has at most 64 KiB, all together 256 KiB, and no NUL byte; larger data belongs in a file";
+
 /// Tags with the values of each.
 type Tags = Vec<(Located<String>, Vec<Located<String>>)>;
 

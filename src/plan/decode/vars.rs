@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::suggest::{all_of, did_you_mean};
 use super::super::yaml::{self, MAX_BYTES, Node, Scalar, ScalarKind, Value, shorten};
 use super::super::{Problem, Problems, Source, VarValue, code};
-use super::names::is_variable_name;
+use super::names::{MOST_OF_A_VALUE, MOST_OF_ALL_VALUES, VALUE_HELP, is_variable_name, reserved};
 
 /// All variables of a plan.
 #[derive(Default)]
@@ -49,6 +49,7 @@ impl Variables {
                 &[]
             }
         };
+        let mut bytes = 0;
         for (key, value) in entries {
             if !is_variable_name(&key.text) {
                 let message = format!("`{}` cannot be the name of a variable", shorten(&key.text));
@@ -56,6 +57,14 @@ impl Variables {
                     .at(source, key.span.clone(), "not a name")
                     .help("names are letters, digits and _, and do not begin with a digit: they become environment \
                            variables of commands");
+                problems.push(problem);
+                variables.broken.push(key.text.clone());
+                continue;
+            }
+            if let Some(why) = reserved(&key.text) {
+                let problem = Problem::error(code::BAD_VARIABLE, format!("`vars` cannot set `{}`", key.text))
+                    .at(source, key.span.clone(), "reserved")
+                    .help(format!("{why}; choose another name"));
                 problems.push(problem);
                 variables.broken.push(key.text.clone());
                 continue;
@@ -69,6 +78,21 @@ impl Variables {
                 }),
             };
             let value = value.filter(|value| usable(&key.text, value, source, problems));
+            bytes += value.as_ref().map_or(0, weight);
+            let fits = |value: &Node| weight(value) <= MOST_OF_A_VALUE && bytes <= MOST_OF_ALL_VALUES;
+            let bad = match &value {
+                Some(value) if !fits(value) => Some((code::TOO_LARGE, "is too large")),
+                Some(value) if has_nul(value) => Some((code::BAD_VARIABLE, "has a NUL byte in it")),
+                _ => None,
+            };
+            if let Some((code, why)) = bad {
+                let message = format!("the variable `{}` {why}: it becomes one of an environment", key.text);
+                let problem =
+                    Problem::error(code, message).at(source, key.span.clone(), "this one").help(VALUE_HELP);
+                problems.push(problem);
+                variables.broken.push(key.text.clone());
+                continue;
+            }
             match value {
                 Some(node) => variables.items.push(Variable {
                     name: key.text.clone(),
@@ -328,6 +352,14 @@ fn overridden(name: &str, text: &str, declared: &Node, problems: &mut Problems) 
         problems.push(problem);
     }
     found
+}
+
+fn has_nul(node: &Node) -> bool {
+    match &node.value {
+        Value::List(items) => items.iter().any(has_nul),
+        Value::Scalar(scalar) => scalar.text.contains('\0'),
+        Value::Map(_) | Value::Unusable => false,
+    }
 }
 
 fn value_of(node: &Node) -> VarValue {

@@ -23,7 +23,10 @@ pub(super) struct Plan {
     description: Option<Text>,
     /// Variables: texts, numbers, truth values and lists of them. `${name}` stands for one in any text;
     /// commands get them as environment variables. `--set name=value` overrides.
-    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
+    #[schemars(extend("propertyNames" = {
+        "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+        "not": { "pattern": "^(MAAND_.*|BUCKET_ID|WORKER_IP|UID|EUID|PPID|BASHOPTS|SHELLOPTS|BASH_VERSINFO)$" }
+    }))]
     vars: Option<BTreeMap<String, VariableValue>>,
     /// The workers to operate on. Default: every worker of the bucket.
     targets: Option<Targets>,

@@ -220,7 +220,10 @@ pub(super) struct Command {
     /// A command that decides whether there is anything to do; exit code 0: there is not.
     unless: Option<Shell>,
     /// Environment beside the variables of the plan.
-    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" }))]
+    #[schemars(extend("propertyNames" = {
+        "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+        "not": { "pattern": "^(MAAND_.*|BUCKET_ID|WORKER_IP|UID|EUID|PPID|BASHOPTS|SHELLOPTS|BASH_VERSINFO)$" }
+    }))]
     env: Option<BTreeMap<String, EnvValue>>,
     /// A command that undoes it, or none: there is nothing to undo.
     undo: Option<Shell>,

@@ -1,0 +1,64 @@
+//! How many files this process may have open, and what it means when there is no more of anything.
+
+use std::io;
+use std::sync::OnceLock;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+static INHERITED: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises the soft limit of open files to the hard one. It is often 1,024, for the sake of programs that use
+/// select(2); a controller of a thousand workers needs more. Commands get [`inherited_open_files`] back.
+pub fn raise_open_files() {
+    let limit = *INHERITED.get_or_init(|| getrlimit(Resource::Nofile));
+    // Where it is refused, the lower limit does: whoever runs out of it waits.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// The soft limit of open files that this process was started with, where it was raised since; `None`: it was not,
+/// or there is none.
+pub fn inherited_open_files() -> Option<u64> {
+    INHERITED.get().and_then(|limit| limit.current)
+}
+
+/// Sets the soft limit of open files, for this process and those that it starts.
+pub fn lower_open_files(soft: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), ..limit });
+}
+
+/// The soft limit of open files as it is now; `None`: there is none.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Whether the error says that this machine has no more descriptors, processes, threads or memory at the moment. It
+/// passes when something else ends, and says nothing about whom the work was for.
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS];
+    // EAGAIN of fork(2) and clone(2); of a read or write it is `WouldBlock` too, and nobody asks about those.
+    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// Whether this process, or the machine, has no descriptor left right now.
+pub fn out_of_descriptors() -> bool {
+    // Two: a library may have needed more than the one that is free again by now.
+    let one = || std::fs::File::open("/dev/null");
+    matches!((one(), one()), (Err(error), _) | (_, Err(error)) if is_exhaustion(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_stays() {
+        for (errno, exhausted) in
+            [(Errno::MFILE, true), (Errno::NFILE, true), (Errno::AGAIN, true), (Errno::NOENT, false)]
+        {
+            assert_eq!(is_exhaustion(&io::Error::from(errno)), exhausted, "{errno}");
+        }
+        assert!(!out_of_descriptors());
+    }
+}

@@ -1,0 +1,127 @@
+//! What a command of a plan finds in its environment: the plan's variables, its own `env`, and where it stands.
+
+use crate::bucket::Fleet;
+use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
+use crate::graph::{Lane, RolloutGraph};
+use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
+
+use super::mask::{Secrets, masked};
+
+/// Where a command stands: `MAAND_HOST`, `MAAND_STEP` and others, as the README documents them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    values: Vec<(String, String)>,
+}
+
+impl Place {
+    /// Of an attempt, the `number`th of its step, as the report counts them.
+    pub(super) fn of(graph: &RolloutGraph, run: &str, order: &AttemptSpec, number: u32) -> Self {
+        let list = match order.lane {
+            Lane::Before => "before",
+            Lane::Worker(_) => "steps",
+            Lane::After => "after",
+        };
+        let mut values = vec![
+            ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
+            ("MAAND_RUN".to_owned(), run.to_owned()),
+            ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
+            ("MAAND_LIST".to_owned(), list.to_owned()),
+            ("MAAND_STEP".to_owned(), graph.steps(order.lane)[order.step.index()].id.clone()),
+            ("MAAND_ATTEMPT".to_owned(), number.to_string()),
+        ];
+        if let Lane::Worker(target) = order.lane {
+            values.extend(of_worker(&graph.fleet, graph.target(target).worker));
+        }
+        Self { values }
+    }
+}
+
+fn of_worker(fleet: &Fleet, worker: crate::bucket::WorkerIx) -> Vec<(String, String)> {
+    let worker = fleet.worker(worker);
+    let labels: Vec<&str> = worker.labels.iter().map(String::as_str).collect();
+    let tags: Vec<String> = worker.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut values = vec![
+        ("WORKER_IP".to_owned(), worker.host.to_string()),
+        ("MAAND_HOST".to_owned(), worker.host.to_string()),
+        ("MAAND_LABELS".to_owned(), labels.join(",")),
+        ("MAAND_TAGS".to_owned(), tags.join(",")),
+    ];
+    let name = |key: &str| -> String {
+        let name = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+        format!("MAAND_TAG_{}", name.collect::<String>())
+    };
+    for (key, value) in &worker.tags {
+        // Two tags of one name would be one variable with the value of either: `MAAND_TAGS` has both.
+        if worker.tags.keys().filter(|other| name(other) == name(key)).count() == 1 {
+            values.push((name(key), value.clone()));
+        }
+    }
+    values
+}
+
+/// The environment of a command. No name is in it twice.
+pub(super) struct Environment {
+    pub(super) values: Vec<(String, String)>,
+    pub(super) secrets: Secrets,
+}
+
+impl Environment {
+    /// Reads secrets from the environment of this process.
+    ///
+    /// # Errors
+    /// The name of a variable that is not set, or is not text.
+    pub(super) fn of(plan: &Plan, step: Option<&CommandStep>, place: &Place) -> Result<Self, StepError> {
+        let mut values: Vec<(String, String)> = Vec::new();
+        let mut secrets = Vec::new();
+        let mut set = |name: &str, value: String| {
+            values.retain(|(other, _)| other != name);
+            values.push((name.to_owned(), value));
+        };
+        for (name, value) in &plan.vars {
+            set(name, env_text(value));
+        }
+        for (name, value) in step.iter().flat_map(|step| &step.env) {
+            let value = match value {
+                EnvValue::Plain(value) => value.clone(),
+                EnvValue::FromEnv(from) => {
+                    let secret = std::env::var(from).map_err(|error| {
+                        let what = match error {
+                            std::env::VarError::NotPresent => "is not set here",
+                            std::env::VarError::NotUnicode(_) => "is not UTF-8 text",
+                        };
+                        let message =
+                            format!("the environment variable {from} {what}: `env: {name}` is read from it");
+                        StepError::new(ErrorKind::Controller, message)
+                    })?;
+                    secrets.push(secret.clone());
+                    secret
+                }
+            };
+            set(name, value);
+        }
+        // Validation keeps a plan from having any of these itself.
+        for (name, value) in &place.values {
+            set(name, value.clone());
+        }
+        Ok(Self { values, secrets: Secrets::of(&secrets) })
+    }
+
+    /// `text` without secrets.
+    pub(super) fn mask(&self, text: &str) -> String {
+        masked(text, &self.secrets)
+    }
+
+    pub(super) fn mask_outcome(&self, outcome: Outcome) -> Outcome {
+        outcome.masked(|text| self.mask(text))
+    }
+}
+
+fn env_text(value: &VarValue) -> String {
+    match value {
+        VarValue::String(text) => text.clone(),
+        VarValue::Integer(number) => number.to_string(),
+        VarValue::Float(number) => number.to_string(),
+        VarValue::Bool(yes) => yes.to_string(),
+        VarValue::List(items) => items.iter().map(env_text).collect::<Vec<_>>().join(","),
+    }
+}
