@@ -174,9 +174,9 @@ pub(super) fn humane(time: Duration) -> String {
     let tenths = (time.as_millis() + 50) / 100;
     let whole = (time.as_millis() + 500) / 1000;
     match (tenths, whole) {
-        (0..100, _) if tenths % 10 != 0 => format!("{}.{} s", tenths / 10, tenths % 10),
+        (0..100, _) if !tenths.is_multiple_of(10) => format!("{}.{} s", tenths / 10, tenths % 10),
         (_, 0..120) => format!("{whole} s"),
-        _ if whole % 60 == 0 => format!("{} min", whole / 60),
+        _ if whole.is_multiple_of(60) => format!("{} min", whole / 60),
         _ => format!("{} min {} s", whole / 60, whole % 60),
     }
 }

@@ -138,7 +138,7 @@ fn the_plan_that_the_readme_shows_is_right() {
 }
 
 #[path = "../../build.rs"]
-#[expect(dead_code, reason = "its main is for cargo")]
+#[expect(dead_code, clippy::print_stdout, reason = "its main is for cargo")]
 mod build_script;
 
 #[test]

@@ -50,8 +50,15 @@ pub(crate) fn server(
 
 enum Keys {
     Plain,
-    Gcm { seal: LessSafeKey, seal_iv: [u8; 12], open: LessSafeKey, open_iv: [u8; 12] },
+    Gcm(Box<GcmKeys>),
     ChaCha { seal: SealingKey, open: OpeningKey },
+}
+
+struct GcmKeys {
+    seal: LessSafeKey,
+    seal_iv: [u8; 12],
+    open: LessSafeKey,
+    open_iv: [u8; 12],
 }
 
 /// One connection.
@@ -172,7 +179,12 @@ impl Session {
                 let key =
                     |letter| LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &derived(letter)[..32]).unwrap());
                 let iv = |letter| derived(letter)[..12].try_into().unwrap();
-                Keys::Gcm { seal: key(b'D'), seal_iv: iv(b'B'), open: key(b'C'), open_iv: iv(b'A') }
+                Keys::Gcm(Box::new(GcmKeys {
+                    seal: key(b'D'),
+                    seal_iv: iv(b'B'),
+                    open: key(b'C'),
+                    open_iv: iv(b'A'),
+                }))
             }
             Cipher::ChaCha => {
                 let key = |letter| <[u8; 64]>::try_from(&derived(letter)[..64]).unwrap();
@@ -227,10 +239,11 @@ impl Session {
                 self.input.read_exact(&mut body)?;
                 body
             }
-            Keys::Gcm { open, open_iv, .. } => {
+            Keys::Gcm(keys) => {
                 let mut body = vec![0; u32::from_be_bytes(length) as usize + 16];
                 self.input.read_exact(&mut body)?;
-                open.open_in_place(next_nonce(open_iv), Aad::from(length), &mut body).unwrap();
+                let nonce = next_nonce(&mut keys.open_iv);
+                keys.open.open_in_place(nonce, Aad::from(length), &mut body).unwrap();
                 body.truncate(body.len() - 16);
                 body
             }
@@ -260,7 +273,7 @@ impl Session {
     fn sealed(&mut self, payload: &[u8]) -> Vec<u8> {
         let block = match self.keys {
             Keys::Plain | Keys::ChaCha { .. } => 8,
-            Keys::Gcm { .. } => 16,
+            Keys::Gcm(_) => 16,
         };
         let beside = if matches!(self.keys, Keys::Plain) { 5 } else { 1 };
         let padding = block - (payload.len() + beside) % block;
@@ -271,9 +284,9 @@ impl Session {
         self.sent = self.sent.wrapping_add(1);
         match &mut self.keys {
             Keys::Plain => [&length[..], &body].concat(),
-            Keys::Gcm { seal, seal_iv, .. } => {
-                let nonce = next_nonce(seal_iv);
-                let tag = seal.seal_in_place_separate_tag(nonce, Aad::from(length), &mut body).unwrap();
+            Keys::Gcm(keys) => {
+                let nonce = next_nonce(&mut keys.seal_iv);
+                let tag = keys.seal.seal_in_place_separate_tag(nonce, Aad::from(length), &mut body).unwrap();
                 [&length[..], &body, tag.as_ref()].concat()
             }
             Keys::ChaCha { seal, .. } => {
