@@ -35,7 +35,7 @@ pub use fleet::*;
 pub use globs::path_globs;
 pub use init::{Initialised, init};
 pub use manifest::port_variable;
-pub use open::{Bucket, Paths, bucket_around};
+pub use open::{Bucket, Paths, bucket_around, is_strangers};
 pub use secrets::new_key;
 pub use settings::{HostKeyCheck, Settings};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};

@@ -10,6 +10,7 @@ use super::fleet::JobName;
 use super::secrets::check_secrets;
 use super::settings::{Settings, is_bucket_id};
 use super::upstream::read_upstream;
+use crate::os::open;
 use crate::plan::{Problem, Problems, Source};
 
 /// Where the files of a bucket are.
@@ -107,7 +108,15 @@ impl Bucket {
             return Self::open(folder).map(Some);
         }
         let Ok(here) = std::env::current_dir() else { return Ok(None) };
-        bucket_around(&here).map(Self::open).transpose()
+        let Some(nearest) = bucket_around(&here) else { return Ok(None) };
+        if is_strangers(nearest, &here) {
+            let message =
+                format!("the bucket around this folder, {}, belongs to another user", nearest.display());
+            return Err(Problem::error("maand::bucket::not_yours", message)
+                .help(format!("if you mean it, name it: -C {}", nearest.display()))
+                .into());
+        }
+        Self::open(nearest).map(Some)
     }
 
     /// Opens the bucket in this folder: reads `maand.conf`, nothing else.
@@ -235,6 +244,12 @@ impl Bucket {
 pub fn bucket_around(here: &Path) -> Option<&Path> {
     here.ancestors()
         .find(|folder| folder.join("maand.conf").symlink_metadata().is_ok_and(|meta| !meta.is_dir()))
+}
+
+/// Whether a bucket that was found above `here` was put there by another user: in a folder such as /tmp anybody can. Who
+/// is in a bucket, or names it, means it.
+pub fn is_strangers(bucket: &Path, here: &Path) -> bool {
+    bucket != here && !open::is_ours(&bucket.join("maand.conf"))
 }
 
 /// A path as it would be typed: relative to the current folder where it is below it.

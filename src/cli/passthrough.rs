@@ -20,7 +20,7 @@ use rustix::process::{self, Pid, kill_process};
 use super::args::{ColorChoice, OutputFormat};
 use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
-use crate::bucket::{JobName, Paths, bucket_around};
+use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
 use crate::catalog::external::{Beside, Watch};
 use crate::catalog::{Call, CatalogError, external};
 use crate::os::signals::{Signal, Signals};
@@ -289,7 +289,7 @@ fn root(named: Option<&Path>) -> Option<PathBuf> {
         return std::path::absolute(named).ok();
     }
     let here = std::env::current_dir().ok()?;
-    bucket_around(&here).map(Path::to_path_buf)
+    bucket_around(&here).filter(|bucket| !is_strangers(bucket, &here)).map(Path::to_path_buf)
 }
 
 /// Takes our flags out. `None`: something about them is wrong, which clap will say better.

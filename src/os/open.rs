@@ -279,6 +279,11 @@ fn check_owner(meta: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this user, or root, has put there what stands at the path itself; false for nothing.
+pub fn is_ours(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| is_trusted(meta.uid()))
+}
+
 /// This user, root, and who has become root by sudo: as git decides whose a repository may be.
 fn is_trusted(owner: u32) -> bool {
     let us = rustix::process::geteuid();

@@ -93,7 +93,6 @@ pub struct WorkerView {
     /// The boot id that was seen after the reboot.
     pub boot_id_after: Option<String>,
     /// Boots that were seen and that no reboot step has made: the worker has booted by itself, or by somebody else.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unplanned_boots: Vec<UnplannedBoot>,
     /// Why the last attempt failed, or the worker did.
     pub error: Option<ErrorView>,

@@ -122,3 +122,27 @@ fn what_another_user_owns_is_refused() {
         world.run(command).refused(place, "chmod o-w");
     }
 }
+
+#[test]
+fn a_bucket_of_another_user_above_is_not_taken_for_ours() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    fs::create_dir(world.at("inner")).unwrap();
+    let inner = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_maand"))
+            .args(arguments)
+            .current_dir(world.at("inner"))
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(inner(&["info"]).0, 0);
+    chown(world.at("maand.conf"), Some(Uid::from_raw(65_533)), None).unwrap();
+    let (code, text) = inner(&["info"]);
+    assert!(code != 0 && text.contains("another user") && text.contains("-C "), "{text}");
+    // Who names it, or is in it, means it.
+    assert_eq!(inner(&["-C", "..", "info"]).0, 0);
+    assert_eq!(world.run(&["info"]).ended("inside").code, 0);
+}
