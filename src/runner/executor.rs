@@ -114,7 +114,9 @@ impl StepExecutor {
 
     /// Tells where the run's facts end now. Whatever begins after this was announced by them.
     pub(super) fn set_mark(&self, mark: &Mark) {
-        self.fence.lock().unwrap_or_else(PoisonError::into_inner).mark = mark.to_string();
+        let mark = mark.to_string();
+        self.witnesses.sends(&mark);
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner).mark = mark;
     }
 
     fn fence(&self) -> Fence {

@@ -5,7 +5,7 @@
 //! anything there. A worker that knows another fact has seen a journal that is not this one: it was put back from an
 //! older copy, or the bucket was copied and the run was continued in both. To continue would do again what was done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -28,12 +28,25 @@ const READ_MARK: &str = r#"[ ! -f "$MAAND_STATE_DIR/epoch" ] || head -c 300 "$MA
 pub(super) struct Witnesses {
     /// `None`: this process has begun the run, and nobody can know more.
     marks: Option<Marks>,
+    /// Marks that this process may have sent itself.
+    own: Mutex<HashSet<String>>,
     agree: Mutex<BTreeSet<Host>>,
 }
 
 impl Witnesses {
     pub(super) fn new(marks: Option<Marks>) -> Self {
-        Self { marks, agree: Mutex::default() }
+        Self { marks, own: Mutex::default(), agree: Mutex::default() }
+    }
+
+    /// Scripts carry this mark from now on.
+    pub(super) fn sends(&self, mark: &str) {
+        if self.marks.is_some() {
+            self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(mark.to_owned());
+        }
+    }
+
+    fn has_sent(&self, seq: &str, chain: &str) -> bool {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&format!("{seq} {chain}"))
     }
 
     fn agrees(&self, host: &Host) -> bool {
@@ -81,6 +94,7 @@ impl StepExecutor {
             (words.next(), words.next(), words.next(), words.next())
             && run == self.run
             && !marks.include(seq, chain)
+            && !self.witnesses.has_sent(seq, chain)
         {
             let message = format!(
                 "{host} has heard of a fact of this run that the journal does not have (number {}; the journal ends at \

@@ -7,6 +7,7 @@ use ssh2::{MethodType, Session};
 
 use super::config::{Algorithms, Stated, matches_pattern};
 use super::known_hosts::Known;
+use super::packets::readable_first;
 
 /// The lists of an SSH_MSG_KEXINIT that decide something, in its order (RFC 4253, 7.1).
 pub(super) const LISTS: [(MethodType, &str); 6] = [
@@ -57,7 +58,11 @@ pub(super) fn offered(
         MethodType::CryptCs | MethodType::CryptSc => (&stated.ciphers, "Ciphers"),
         _ => (&stated.macs, "MACs"),
     };
-    let usual: Vec<_> = supported.iter().copied().filter(|algorithm| !is_weak(algorithm)).collect();
+    let mut usual: Vec<_> = supported.iter().copied().filter(|algorithm| !is_weak(algorithm)).collect();
+    if !matches!(kind, MethodType::Kex | MethodType::HostKey) {
+        // Packets of a hostile server are counted exactly where their lengths can be read.
+        readable_first(&mut usual);
+    }
     let mut offer = match stated {
         Some(stated) => select(&stated.value, &usual, &supported),
         None => usual,

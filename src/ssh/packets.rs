@@ -270,16 +270,6 @@ pub(super) fn readable_first(names: &mut [&str]) {
     });
 }
 
-/// Offers those first.
-pub(super) fn prefer_readable_lengths(session: &Session) -> Result<(), ssh2::Error> {
-    for kind in [MethodType::CryptCs, MethodType::CryptSc, MethodType::MacCs, MethodType::MacSc] {
-        let mut names = session.supported_algs(kind)?;
-        readable_first(&mut names);
-        session.method_pref(kind, &names.join(","))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use rustix::event::PollFd;
 use ssh2::{ErrorCode, Session};
 
 use super::Cancel;
-use super::packets::{self, PER_CHANNEL};
+use super::packets::PER_CHANNEL;
 use super::relay::Relay;
 use super::socket::{Socket, TICK};
 
@@ -58,7 +58,6 @@ impl Wire {
     pub(super) fn new(socket: Socket) -> Result<Self, String> {
         let words = |error: ssh2::Error| error.message().to_owned();
         let mut session = Session::new().map_err(words)?;
-        packets::prefer_readable_lengths(&session).map_err(words)?;
         let relay = Relay::new().map_err(|error| error.to_string())?;
         session.set_tcp_stream(relay.inner());
         session.set_blocking(false);

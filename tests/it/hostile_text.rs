@@ -51,7 +51,6 @@ fn what_a_worker_prints_is_text_wherever_it_is_shown() {
     ] {
         shows_text_only(&bench, arguments);
     }
-    let plan = plan.replace("own.yaml", "own.yaml");
     shows_text_only(&bench, &["plan", "apply", &plan, "--yes", "--output", "json"]);
 }
 
