@@ -1,5 +1,6 @@
 //! How many files this process may have open, and what it means when there is no more of anything.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::OnceLock;
 
@@ -39,6 +40,23 @@ pub fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS];
     // EAGAIN of fork(2) and clone(2); of a read or write it is `WouldBlock` too, and nobody asks about those.
     error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+thread_local! {
+    static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Remembers for this thread that one of its calls has met [`is_exhaustion`]: by the time an error of many layers is
+/// judged, it may be words.
+pub fn note_exhaustion(error: &io::Error) {
+    if is_exhaustion(error) {
+        EXHAUSTED.set(true);
+    }
+}
+
+/// Whether a call of this thread has met it since this was asked last.
+pub fn take_exhaustion() -> bool {
+    EXHAUSTED.take()
 }
 
 /// Whether this process, or the machine, has no descriptor left right now.

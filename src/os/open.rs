@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::limits;
+
 /// Opens a plain file for reading, wherever links lead.
 ///
 /// # Errors
@@ -55,6 +57,10 @@ pub fn plain_no_link(path: &Path) -> io::Result<File> {
 }
 
 fn open_looked_at(path: &Path, flags: OFlags, root: Option<&Path>) -> io::Result<File> {
+    try_open(path, flags, root).inspect_err(limits::note_exhaustion)
+}
+
+fn try_open(path: &Path, flags: OFlags, root: Option<&Path>) -> io::Result<File> {
     let handle = File::from(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())?);
     let meta = handle.metadata()?;
     // null(4) stands for an empty file in settings of ssh.
@@ -184,6 +190,10 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
 /// # Errors
 /// Somebody else may have put it there (see the module), or it cannot be opened.
 pub fn own(path: &Path) -> io::Result<File> {
+    try_own(path).inspect_err(limits::note_exhaustion)
+}
+
+fn try_own(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     // Twice, for one that vanishes or comes between the two.

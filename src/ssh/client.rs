@@ -311,12 +311,13 @@ impl Remote for Ssh2Remote {
             return Err(ConnectError::Cancelled);
         }
         let (wire, first) = loop {
+            limits::take_exhaustion();
             let error = match self.dial(host, until, cancel) {
                 Ok(dialled) => break dialled,
                 Err(ConnectError::Cancelled) => return Err(ConnectError::Cancelled),
                 Err(error) if error.is_exhausted() => error,
                 // Deep in a library (a resolver, OpenSSL) or in a file of keys, and told as something else.
-                Err(error) if limits::out_of_descriptors() => {
+                Err(error) if limits::take_exhaustion() || limits::out_of_descriptors() => {
                     ConnectError::Exhausted { why: error.to_string() }
                 }
                 Err(error) => return Err(error),

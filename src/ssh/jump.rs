@@ -11,6 +11,7 @@ use ssh2::Channel;
 use super::socket::Socket;
 use super::wire::{Stop, Wire, code, code_of};
 use super::{Cancel, ConnectError};
+use crate::os::limits;
 
 /// At most so much is held in each direction.
 const HELD: usize = 32 * 1024;
@@ -35,7 +36,10 @@ pub(super) fn tunnel(
             Stop::Deadline => unreachable("the jump host did not get there in time".into()),
             Stop::Failed(error) => unreachable(format!("the jump host says: {}", error.message())),
         })?;
-    let io_error = |error: io::Error| unreachable(error.to_string());
+    let io_error = |error: io::Error| {
+        limits::note_exhaustion(&error);
+        unreachable(error.to_string())
+    };
     let (ours, theirs) = UnixStream::pair().map_err(io_error)?;
     theirs.set_nonblocking(true).map_err(io_error)?;
     std::thread::Builder::new()

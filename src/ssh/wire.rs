@@ -11,6 +11,7 @@ use super::Cancel;
 use super::packets::PER_CHANNEL;
 use super::relay::Relay;
 use super::socket::{Socket, TICK};
+use crate::os::limits;
 
 /// libssh2's `LIBSSH2_ERROR_*` that we act on (`libssh2.h`).
 pub(super) mod code {
@@ -58,7 +59,7 @@ impl Wire {
     pub(super) fn new(socket: Socket) -> Result<Self, String> {
         let words = |error: ssh2::Error| error.message().to_owned();
         let mut session = Session::new().map_err(words)?;
-        let relay = Relay::new().map_err(|error| error.to_string())?;
+        let relay = Relay::new().inspect_err(limits::note_exhaustion).map_err(|error| error.to_string())?;
         session.set_tcp_stream(relay.inner());
         session.set_blocking(false);
         Ok(Self { session, socket, relay: RefCell::new(relay), flood: RefCell::default() })
