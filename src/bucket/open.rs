@@ -167,7 +167,7 @@ impl Bucket {
         &self.warnings
     }
 
-    /// What others than their owner can do with its secrets; see [`check_secrets`].
+    /// What others than their owner can do with its secrets; as `src/bucket/secrets.rs` judges it.
     pub fn secrets_problems(&self) -> Problems {
         check_secrets(&self.paths.secrets, &self.settings.ssh_key)
     }

@@ -21,7 +21,7 @@ use super::{clock, probe, reboot_command};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
-const COMMAND_DELAY_S: &str = "0.5";
+const COMMAND_DELAY_S: &str = "0.2";
 
 /// The script that the worker runs. A command of an earlier attempt that is still at work is adopted: it gets its time
 /// again, and no second one is started beside it. B0 is read once for an order, so a receipt of it for another boot id
