@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::boot::{Look, LookError, LookFailure, Next, ReturnSpec, ReturnWatch};
+use crate::boot::{Next, ReturnSpec, ReturnWatch};
 use crate::controller::return_outcome;
 use crate::engine::Outcome;
 
@@ -13,24 +13,15 @@ use super::access::Access;
 use super::probe::probe;
 use super::reboot::with_output;
 
-/// While its port is closed a worker is looked at this often: a refusal is one packet, and being late here is late for
-/// all workers behind it.
-const CLOSED_PORT_EVERY: Duration = Duration::from_millis(200);
-
-/// A refusal that took longer had more in it than that, such as the login at a jump host.
-const CHEAP: Duration = Duration::from_millis(30);
-
 /// Waits until the worker is back, as `spec` says. `output` is called when there was no reboot, and returns what the
 /// reboot command printed.
 pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Option<String>) -> Outcome {
     let began = Instant::now();
     let timeout = spec.timeout;
     let mut watch = ReturnWatch::new(spec);
-    let (mut due, mut bound) = (began, watch.bound());
-    let mut closed = false;
+    let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
     loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if !access.pause(if closed { left.min(CLOSED_PORT_EVERY) } else { left }) {
+        if !access.pause(pause) {
             return Outcome::unknown("given up while waiting for SSH");
         }
         let looked = began.elapsed();
@@ -38,21 +29,13 @@ pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Optio
         if access.cancel.is_cancelled() {
             return Outcome::unknown("given up while waiting for SSH");
         }
-        closed = is_refusal(&look) && began.elapsed() - looked < CHEAP;
-        if closed && Instant::now() < due {
-            continue;
-        }
         match watch.next(looked, began.elapsed(), look) {
-            Next::LookAgain { pause, bound: next_bound } => {
-                (due, bound) = (Instant::now() + pause, next_bound);
+            Next::LookAgain { pause: next_pause, bound: next_bound } => {
+                (pause, bound) = (next_pause, next_bound);
             }
             Next::Done(end) => {
                 return with_output(return_outcome(access.host.as_str(), end, timeout), output);
             }
         }
     }
-}
-
-fn is_refusal<E>(look: &Look<E>) -> bool {
-    matches!(look, Err(LookError { failure: LookFailure::Refused, .. }))
 }
