@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::boot::EXCHANGE;
 use crate::bucket::Host;
@@ -22,6 +22,10 @@ use super::executor::StepExecutor;
 
 /// Run, epoch, number and hash of the newest fact that the worker has heard of.
 const READ_MARK: &str = r#"[ ! -f "$MAAND_STATE_DIR/epoch" ] || head -c 300 "$MAAND_STATE_DIR/epoch""#;
+
+/// A connection that breaks while it is asked is no answer.
+const TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// Facts from before this process, and who has been asked about them.
 #[derive(Debug)]
@@ -81,13 +85,17 @@ impl StepExecutor {
             return Ok(());
         }
         let access = self.access(target, cancel);
-        let kept = match access
-            .run(&access.script("read the mark", READ_MARK, EXCHANGE), Instant::now() + EXCHANGE)
-        {
-            Ok(kept) => kept,
-            // A worker on its way down or up is not there to be asked; its receipt says whether it was rebooted.
-            Err(ScriptError::Connect(_)) if matches!(intent, Intent::Reboot { .. }) => return Ok(()),
-            Err(error) => return Err(error.into_error(host, "reading the mark")),
+        let script = access.script("read the mark", READ_MARK, EXCHANGE);
+        let mut tries = 1;
+        let kept = loop {
+            match access.run(&script, Instant::now() + EXCHANGE) {
+                Ok(kept) => break kept,
+                // A worker on its way down or up cannot be asked; its receipt says whether it was rebooted.
+                Err(_) if matches!(intent, Intent::Reboot { .. }) => return Ok(()),
+                // Nothing of the step was sent, so a connection that breaks costs no attempt.
+                Err(ScriptError::Unknown(_)) if tries < TRIES && access.pause(BETWEEN_TRIES) => tries += 1,
+                Err(error) => return Err(error.into_error(host, "reading the mark")),
+            }
         };
         let mut words = kept.split_whitespace();
         if let (Some(run), Some(_epoch), Some(seq), Some(chain)) =
