@@ -1,11 +1,11 @@
 //! Looks beside a step: has the worker booted by itself (a panic, a reset, a power cut) while the step waits for it?
 //!
-//! Where the worker itself is asked, a reboot cuts the connection. A NAT, a jump host or a load balancer keeps it open, and
-//! the step would wait for its whole time-out. So a connection that is silent gets a second one beside it from time to
+//! Where the worker itself is asked, a reboot cuts the connection. A NAT, a jump host or a load balancer keeps it open,
+//! and the step would wait for its whole time-out. So a connection that is silent gets a second one beside it from time to
 //! time that reads the boot id, and so does a step whose answer was lost.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After a lost answer a worker that boots is looked for so long: what it shows decides whether an operator is asked.
 const LOST_LOOK_WITHIN: Duration = Duration::from_secs(60);
 
-/// How soon the watch notices that the step has ended.
-const TICK: Duration = Duration::from_millis(50);
+/// Most of the time it waits.
+const STACK: usize = 512 * 1024;
 
 /// The boot ids that this run has seen last.
 pub(super) type BootIds = Mutex<HashMap<TargetIx, String>>;
@@ -61,40 +61,45 @@ impl StepExecutor {
         sink: &OutputSink,
         work: impl FnOnce(&Cancel, &OutputSink) -> Outcome,
     ) -> Outcome {
-        let (cut, ended) = (Cancel::new(), AtomicBool::new(false));
         let heard = Arc::new(Mutex::new(Instant::now()));
         let (noted, inner) = (Arc::clone(&heard), Arc::clone(sink));
         let listening: OutputSink = Arc::new(move |host, bytes| {
             *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             inner(host, bytes);
         });
-        // One operation of the catalog may serve many workers: it is not cut for one of them.
-        let may_cut = !step.kind.traits().catalog_operation || !matches!(step.kind, StepKind::Deploy { .. });
+        // The step may be cut by what is seen, and a look by the end of the step: neither waits for the other.
+        let (cut, looks) = (cancel.part(), cancel.part());
+        let (done, ended) = channel::<()>();
         let (outcome, seen) = std::thread::scope(|scope| {
-            let watch = scope.spawn(|| {
+            // One operation of the catalog may serve many workers: it is not cut for one of them.
+            let is_shared = matches!(step.kind, StepKind::Deploy { .. });
+            let (heard, cut, looks_of_thread) = (&heard, &cut, &looks);
+            let watch = move || {
+                let pause = LOOK_EVERY / self.bucket.settings().time_scale();
                 let mut looked = Instant::now();
-                while !ended.load(Ordering::Acquire) {
-                    std::thread::sleep(TICK);
-                    if cancel.is_cancelled() {
-                        cut.cancel();
-                    }
+                loop {
                     let silent_since = *heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    let pause = LOOK_EVERY / self.bucket.settings().time_scale();
-                    if !may_cut || silent_since.max(looked).elapsed() < pause {
-                        continue;
+                    let left = pause.saturating_sub(silent_since.max(looked).elapsed());
+                    if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                        return None;
                     }
-                    let seen = self.another_boot(target, before, cancel);
-                    looked = Instant::now();
-                    if seen.is_some() {
-                        cut.cancel();
-                        return seen;
+                    if left.is_zero() {
+                        let seen = self.another_boot(target, before, looks_of_thread);
+                        looked = Instant::now();
+                        if seen.is_some() {
+                            cut.cancel();
+                            return seen;
+                        }
                     }
                 }
-                None
-            });
-            let outcome = work(&cut, &listening);
-            ended.store(true, Ordering::Release);
-            (outcome, watch.join().unwrap_or_default())
+            };
+            let thread = std::thread::Builder::new().name("boot guard".into()).stack_size(STACK);
+            // Without a thread there is no look: the step ends at its time-out.
+            let watching = if is_shared { None } else { thread.spawn_scoped(scope, watch).ok() };
+            let outcome = work(cut, &listening);
+            drop(done);
+            looks.cancel();
+            (outcome, watching.and_then(|watching| watching.join().unwrap_or_default()))
         });
         let was_lost = matches!(outcome, Outcome::Unknown { .. } | Outcome::TimedOut { .. });
         if !was_lost || cancel.is_cancelled() {

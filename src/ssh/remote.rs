@@ -15,7 +15,11 @@ use crate::bucket::Host;
 
 /// Ends what is under way on a connection, from any thread; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    /// Whatever ends these ends this one as well.
+    above: Vec<Arc<AtomicBool>>,
+}
 
 impl Cancel {
     /// Not cancelled.
@@ -25,12 +29,19 @@ impl Cancel {
 
     /// Asks for the end; each wait ends within 200 ms.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// A part of this one: it ends with it, and can be ended alone.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let above = self.above.iter().chain([&self.asked]).map(Arc::clone).collect();
+        Self { asked: Arc::default(), above }
     }
 
     /// Whether the end was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        std::iter::once(&self.asked).chain(&self.above).any(|asked| asked.load(Ordering::SeqCst))
     }
 }
 
@@ -438,5 +449,17 @@ mod tests {
         );
         let why = UnknownWhy::Deadline(Duration::from_secs_f64(175.481_667_53));
         assert_eq!(why.to_string(), "no end within 2 min 55 s");
+    }
+
+    #[test]
+    fn a_part_ends_with_the_whole_and_alone() {
+        let whole = Cancel::new();
+        let (one, other) = (whole.part(), whole.part());
+        let inner = one.part();
+        one.cancel();
+        assert!(one.is_cancelled() && inner.is_cancelled());
+        assert!(!other.is_cancelled() && !whole.is_cancelled());
+        whole.cancel();
+        assert!(other.is_cancelled() && other.clone().part().is_cancelled());
     }
 }

@@ -168,3 +168,26 @@ fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
     booted_by_itself(&bench, child, &boots);
     assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
 }
+
+/// The worker takes no further connection while its step runs: the look beside it hangs, and does not hold up the step's
+/// end.
+#[test]
+fn a_look_that_hangs_delays_nothing() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - run: {command: touch /run/begun; sleep 33, disturbs: false}\n    timeout: 20m\n",
+    );
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    crate::wait_until("the step has begun", || has_begun(&bench));
+    // sshd itself, not its sessions: whoever connects now gets no banner.
+    let sshd = rustix::process::Pid::from_raw(bench.fleet.pid(0).unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(sshd, rustix::process::Signal::STOP).unwrap();
+    let began = Instant::now();
+    crate::wait_until("the run has succeeded", || bench.status()["state"] == "succeeded");
+    let took = began.elapsed();
+    rustix::process::kill_process(sshd, rustix::process::Signal::CONT).unwrap();
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    // The look begins after 30 s and may take 15 s; the step ends after 33.
+    assert!(took < Duration::from_secs(42), "{took:?}");
+}
