@@ -21,7 +21,7 @@ use super::args::{ColorChoice, OutputFormat};
 use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
-use crate::catalog::external::{Beside, Watch};
+use crate::catalog::external::{Beside, External, Watch};
 use crate::catalog::{Call, CatalogError, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
@@ -191,11 +191,12 @@ fn jobs(args: &[OsString]) -> Vec<String> {
     given.split(',').map(str::trim).filter(|job| !job.is_empty()).map(str::to_owned).collect()
 }
 
-/// A deploy that says that it went well, and whose files another command has taken away, has not.
-fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result<(), CliError> {
+/// The engine of the bucket, for what a handed-over command needs besides; `None`: it cannot be had, which that command
+/// says itself.
+fn quietly(context: &Context) -> Option<(External, Call)> {
     let quiet = Context { quiet: true, ..context.clone() };
-    let Ok(world) = OpenBucket::open(&quiet) else { return Ok(()) };
-    let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
+    let world = OpenBucket::open(&quiet).ok()?;
+    let engine = super::engine::upstream(&world, context).ok()?;
     let call = Call {
         stopping: Cancel::new(),
         cancel: Cancel::new(),
@@ -203,6 +204,12 @@ fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result
         output: super::operate::printer(context),
         fence: None,
     };
+    Some((engine, call))
+}
+
+/// A deploy that says that it went well, and whose files another command has taken away, has not.
+fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result<(), CliError> {
+    let Some((engine, call)) = quietly(context) else { return Ok(()) };
     let in_scope = |job: &JobName| jobs.is_empty() || jobs.iter().any(|name| name == job.as_str());
     engine.check_deployed(&in_scope, beside, &call).map_err(|problem| CliError::new(Exit::Failed, problem))
 }
@@ -210,16 +217,7 @@ fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result
 /// After a deploy that rolled nothing out the upstream program's `job` would refuse to work. What keeps
 /// us from helping is left for that program to judge, but not that another operation is under way.
 fn prepare_job(context: &Context) -> Result<(), CliError> {
-    let quiet = Context { quiet: true, ..context.clone() };
-    let Ok(world) = OpenBucket::open(&quiet) else { return Ok(()) };
-    let Ok(engine) = super::engine::upstream(&world, context) else { return Ok(()) };
-    let call = Call {
-        stopping: Cancel::new(),
-        cancel: Cancel::new(),
-        until: Instant::now() + PREPARE_WITHIN,
-        output: super::operate::printer(context),
-        fence: None,
-    };
+    let Some((engine, call)) = quietly(context) else { return Ok(()) };
     match engine.prepare_job(&call) {
         Err(error @ CatalogError::Locked { .. }) => Err(super::engine::catalog_error(error)),
         Err(_) | Ok(()) => Ok(()),

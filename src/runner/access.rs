@@ -185,19 +185,13 @@ fn own_error(host: &Host, doing: &str, code: i32, stdout: &Captured, stderr: &Ca
             let message = format!("the boot id of {host} cannot be read: {said}");
             StepError::new(ErrorKind::BootIdUnreadable, message)
         }
-        code => command_error(host, doing, code, stdout, stderr),
+        code => command_error(doing, code, stdout, stderr),
     }
 }
 
 /// The error of a command that ended with a code other than 0, whichever it is: a command of the user's may end with
 /// any.
-pub(super) fn command_error(
-    _host: &Host,
-    doing: &str,
-    code: i32,
-    stdout: &Captured,
-    stderr: &Captured,
-) -> StepError {
+pub(super) fn command_error(doing: &str, code: i32, stdout: &Captured, stderr: &Captured) -> StepError {
     let output = last_lines(stdout, stderr);
     StepError { kind: ErrorKind::Command, message: format!("{doing} ended with exit code {code}"), output }
 }

@@ -79,7 +79,7 @@ fn look(access: &Access, bound: Duration, ask: Ask<'_>) -> Look<StepError> {
             Err(LookError { failure: LookFailure::Lost, error })
         }
         Err(ScriptError::Exit { code, stdout, stderr }) => {
-            Err(strange(command_error(&access.host, "looking", code, &stdout, &stderr)))
+            Err(strange(command_error("looking", code, &stdout, &stderr)))
         }
     }
 }
