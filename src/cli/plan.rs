@@ -4,6 +4,7 @@ mod apply;
 mod carry_out;
 mod control;
 mod explain;
+mod left_behind;
 mod list;
 mod logs;
 mod new;

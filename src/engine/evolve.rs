@@ -24,7 +24,9 @@ impl Known {
         fact: &Fact,
         pending: &mut Pending,
     ) -> Result<(), RuleViolation> {
-        if self.end.is_some() && !matches!(fact, Fact::Finished { .. }) {
+        let after_the_end =
+            matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. } | Fact::Skipped { .. });
+        if self.end.is_some() && !after_the_end {
             return Err(RuleViolation::new("nothing follows the end of a run", fact));
         }
         match fact {
@@ -94,6 +96,7 @@ impl Known {
                 Ok(())
             }
             Fact::Retried { target, .. } => self.retry(*target, fact, pending),
+            Fact::Reopened { targets, enabled, .. } => self.reopen(targets, enabled, fact, pending),
             Fact::Skipped { target, .. } => self.skip(*target, fact, pending),
             Fact::Aborted { revert, .. } => self.abort(*revert, fact, pending),
             Fact::WorkerCancelled { target } => self.cancel(*target, fact, pending),

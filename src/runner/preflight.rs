@@ -177,11 +177,32 @@ impl StepExecutor {
     /// Writes this run's claim on every target that is ready; those where that fails are no longer.
     /// Claims of the runs in `stale` are replaced.
     pub fn claim(&self, checks: &mut [Check], claim: &Claim, stale: &[String], cancel: &Cancel) {
+        let ready: Vec<TargetIx> = (0..checks.len())
+            .filter(|at| matches!(checks[*at], Check::Ready { .. }))
+            .map(|at| TargetIx(at as u32))
+            .collect();
+        for (target, error) in ready.iter().zip(self.claim_each(&ready, claim, stale, cancel)) {
+            let check = &mut checks[target.0 as usize];
+            if let Some(error) = error {
+                *check = Check::Unreachable { error };
+            } else if let Check::Ready { boot_id, .. } = check {
+                self.remember_boot(*target, boot_id);
+            }
+        }
+    }
+
+    /// Writes this run's claim on each of these; the answers say, in order, why it is not there. Claims of the runs in
+    /// `stale` are replaced.
+    pub fn claim_each(
+        &self,
+        targets: &[TargetIx],
+        claim: &Claim,
+        stale: &[String],
+        cancel: &Cancel,
+    ) -> Vec<Option<StepError>> {
         let text = serde_json::to_string(claim).unwrap_or_default();
-        let ready: Vec<usize> =
-            (0..checks.len()).filter(|at| matches!(checks[*at], Check::Ready { .. })).collect();
-        let done = parallel_map(0..ready.len(), SIDE_BY_SIDE, |at| {
-            let access = self.access(TargetIx(ready[at] as u32), cancel);
+        parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
+            let access = self.access(targets[at], cancel);
             let mut script = access.script("claim", CLAIM, PATIENCE);
             script.env.push(("CLAIM".into(), text.clone()));
             script.env.push(("STALE".into(), stale.join(" ")));
@@ -196,14 +217,7 @@ impl StepExecutor {
                 }),
                 Err(trouble) => Some(trouble.into_error(&access.host, "claiming")),
             }
-        });
-        for (at, error) in ready.into_iter().zip(done) {
-            if let Some(error) = error {
-                checks[at] = Check::Unreachable { error };
-            } else if let Check::Ready { boot_id, .. } = &checks[at] {
-                self.remember_boot(TargetIx(at as u32), boot_id);
-            }
-        }
+        })
     }
 
     /// What takes this run's claims away, as far as the workers can be reached; it holds nothing of the run.

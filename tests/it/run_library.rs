@@ -99,7 +99,7 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let pause = Control::Pause { reason: Some("lunch".to_owned()) };
     match Run::control(&site, None, pause, "bob@web").unwrap() {
         Controlled::Taken(run) => assert_eq!(run, id),
-        Controlled::Recorded(_) | Controlled::ToCarryOut(_) => panic!("a controller is at work"),
+        Controlled::Recorded { .. } | Controlled::ToCarryOut(_) => panic!("a controller is at work"),
     }
     let result = controller.join().unwrap().unwrap();
     assert!(matches!(&result.left, Left::Idle(RunStatus::Paused(_))), "{result:?}");
@@ -120,7 +120,7 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished(run)) if run == id));
     let again = Control::Pause { reason: Some("dinner".to_owned()) };
     let control = Run::control(&site, None, again, "bob@web");
-    assert!(matches!(control, Ok(Controlled::Recorded(_)) | Err(RunError::Refused(_))));
+    assert!(matches!(control, Ok(Controlled::Recorded { .. }) | Err(RunError::Refused(_))));
     let resume = || Resume { by: "bob@web".to_owned(), ..Resume::default() };
     let run = Run::resume(&site, resume()).unwrap();
     assert!(run.changes().is_empty());

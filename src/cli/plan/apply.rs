@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::super::ask::Consent;
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::{carry_out, site};
+use super::carry_out::{LeaveDrained, carry_out, site};
+use super::left_behind::retry_command;
 use super::read::{parse_set, read_plan};
 use super::show::describe_halt;
 use crate::catalog::{AllocationReport, action_name};
@@ -32,6 +33,8 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
     #[command(flatten)]
+    leave: LeaveDrained,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -44,9 +47,10 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     }
     if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
-        return Ok(Exit::Usage);
+        return Ok(Exit::Declined);
     }
-    carry_out(prepared.start(&run::Consent::of_this_operator())?, context)
+    let run = prepared.start(&run::Consent::of_this_operator())?;
+    carry_out(run, args.leave, context).map(|(_, exit)| exit)
 }
 
 fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
@@ -66,6 +70,12 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     let _ = writeln!(text, "  {}", describe_halt(summary.max_failures, &summary.max_failures.to_string()));
     for reason in &summary.left_alone {
         let _ = writeln!(text, "  {reason}");
+    }
+    for left in &summary.left_behind {
+        let _ = writeln!(text, "  {}", left.describe());
+        if left.can_be_retried {
+            let _ = writeln!(text, "    take it up again with:\n      {}", retry_command(left));
+        }
     }
     for (host, why) in &summary.unreachable {
         let _ = writeln!(text, "  counts as failed: {host}: {why}");
