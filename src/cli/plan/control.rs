@@ -6,6 +6,7 @@ use clap::Args;
 use super::super::ask::Consent;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
+use super::reboots_left;
 use crate::engine::{Control, RunEnd, RunStatus};
 use crate::journal::RunId;
 use crate::run::{Controlled, Left, Run, RunReader, this_operator};
@@ -112,13 +113,28 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
     let asked = verb.clone();
+    // Nobody waits any more for a reboot of whom this concerns.
+    let left = |run: &RunId| match &asked {
+        Control::Abort { .. } => reboots_left::warn(run, None, context),
+        Control::Skip { hosts } => reboots_left::warn(run, Some(hosts), context),
+        _ => {}
+    };
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
             let requested = describe_taken(&asked, &run);
             out::note(&format!("{requested} Follow it with:\n  maand plan status --watch"));
+            left(&run);
         }
-        Controlled::Recorded { run, ended } => out::note(&describe_recorded(&asked, &run, ended)),
-        Controlled::ToCarryOut(run) => return abort_here(*run, context),
+        Controlled::Recorded { run, ended } => {
+            out::note(&describe_recorded(&asked, &run, ended));
+            left(&run);
+        }
+        Controlled::ToCarryOut(run) => {
+            let id = run.id().clone();
+            let exit = abort_here(*run, context);
+            left(&id);
+            return exit;
+        }
     }
     Ok(Exit::Done)
 }
