@@ -1,12 +1,17 @@
 //! Ctrl-C, SIGTERM and SIGHUP: each asks for more than the one before, and says so; the last ends at once.
 
-use std::io::Write;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
+use super::operate::say;
 use super::{CliError, Exit};
 use crate::os::signals::{self, Signal};
 use crate::plan::Problem;
+use crate::report;
 use crate::ssh::Cancel;
+
+/// A terminal that takes nothing does not keep a process that is to end at once.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What one signal asks for.
 pub(super) struct Stage {
@@ -36,17 +41,14 @@ pub(super) fn on_signal(stages: Vec<Stage>) -> Result<(), CliError> {
 fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
     let mut stages = stages.into_iter().peekable();
     signals::listen(&Signal::ENDING, move |_| {
-        let mut stderr = std::io::stderr().lock();
         let Some(Stage { cancel, meaning }) = stages.next() else {
-            let _ = writeln!(
-                stderr,
-                "\nmaand: stopped at once; the outcome of what was in progress is not known"
-            );
+            say("\nmaand: stopped at once; the outcome of what was in progress is not known");
+            report::drain_within(LAST_WORDS);
             std::process::exit(i32::from(Exit::Resumable as u8));
         };
         cancel.cancel();
         let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
-        let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");
+        say(&format!("\nmaand: {meaning} (again: {next})"));
         ControlFlow::Continue(())
     })
 }
