@@ -103,6 +103,7 @@ mod tests {
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
+        kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod health_check;
 mod hint;
+mod hosts;
 mod info;
 mod init;
 mod interrupt;

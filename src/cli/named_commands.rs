@@ -154,7 +154,7 @@ fn a_command_that_does_not_exist_is_found() {
     for (text, count) in [
         ("see `maand plan stauts`", 1),
         ("Continue with: maand plan resume {run} --in-dobut done (or rerun)", 1),
-        ("  maand biuld && maand deploy --worker {hosts}", 2),
+        ("  maand biuld && maand deploy --wrokers {hosts}", 2),
         ("    \"see `maand plan \\\n       lgos {run}`\"", 1),
         ("`maand plan pause|stop|abort`", 1),
         ("`maand cat {what}s`, a bug in maand is shown by `maand plan logs RUN --worker HOST`", 0),

@@ -21,7 +21,7 @@ mod validate;
 #[cfg(test)]
 pub(super) use {
     explain::ExplainDocument, list::ListDocument, logs::AttemptDocument, new::NewDocument,
-    simulate::SimulateDocument, validate::ValidateDocument,
+    release::ReleaseDocument, simulate::SimulateDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;

@@ -22,7 +22,7 @@ pub fn main() -> ExitCode {
     match super::passthrough::run(&args) {
         Some(Ok(code)) => return ExitCode::from(code),
         Some(Err(error)) => {
-            out::diagnose(error.report.as_ref(), colors_on_stderr(ColorChoice::Auto));
+            out::diagnose(error.diagnostic(), colors_on_stderr(ColorChoice::Auto));
             return ExitCode::from(error.exit as u8);
         }
         None => {}
@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
     let exit = match dispatch(cli.command, &context) {
         Ok(exit) => exit,
         Err(error) => {
-            out::diagnose(error.report.as_ref(), context.colors);
+            out::diagnose(error.diagnostic(), context.colors);
             error.exit
         }
     };

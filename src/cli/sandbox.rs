@@ -30,7 +30,7 @@ pub enum SandboxCommand {
 #[derive(Debug, Args)]
 pub struct Up {
     /// How many workers
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, alias = "worker", default_value_t = 3, value_name = "N")]
     workers: usize,
     /// Folder for all of it, kept afterwards [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]

@@ -11,6 +11,7 @@ use crate::report::RunView;
 use crate::runner::now;
 
 use super::RunError;
+use super::site::pick;
 use super::stored::{compile_stored, empty_view, fold};
 
 /// A stored run, open for reading.
@@ -38,6 +39,17 @@ impl RunReader {
         let header = journal.run(&id)?.header;
         let graph = compile_stored(&header)?;
         Ok(Self { data, journal, id, header, graph })
+    }
+
+    /// Opens the run that an operator who acts on one means: as [`RunReader::open`], but `None` is the unfinished
+    /// one where there is one.
+    ///
+    /// # Errors
+    /// As [`RunReader::open`].
+    pub fn to_act_on(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
+        let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+        let id = pick(&journal, name)?;
+        Self::open(bucket, Some(id.as_str()))
     }
 
     /// The process that carries the run out now, if one does.

@@ -43,7 +43,7 @@ pub struct ApproveArgs {
     #[command(flatten)]
     run: RunArg,
     /// Only the gate of this worker
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST")]
     worker: Option<String>,
     /// Only this step
     #[arg(long, value_name = "ID")]
@@ -56,7 +56,7 @@ pub struct WorkerArgs {
     #[command(flatten)]
     run: RunArg,
     /// The failed worker
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST")]
     worker: String,
 }
 

@@ -24,7 +24,8 @@ pub struct RehearseArgs {
     #[arg(value_name = "PLAN")]
     plan: String,
     /// Number of throwaway workers [default: the bucket's workers, or 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
+    #[arg(long, alias = "worker", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
     workers: Option<u32>,
     /// Inject a fault, such as worker-2:never_returns; may be repeated
     #[arg(long, value_name = "HOST:KIND[@STEP]")]
