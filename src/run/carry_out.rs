@@ -16,6 +16,7 @@ use crate::runner::{
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
+use super::stored::{empty_view, fold};
 use super::{Run, RunError};
 
 /// How a process takes part in the run that it carries out.
@@ -71,7 +72,7 @@ impl Run {
     /// # Errors
     /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was
     /// dispatched. Before the first step also what keeps a stored run from being read.
-    pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
+    pub fn carry_out(mut self, mut options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
         let writer = self
@@ -88,6 +89,7 @@ impl Run {
         if state.phase() == RunPhase::Preflight && !aborted {
             first.push(self.preflight(&executor)?);
         }
+        self.report_start(options.reporter.as_mut())?;
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
@@ -126,6 +128,19 @@ impl Run {
             }
         };
         Ok(RunResult { run: self.stored.id, left, failures })
+    }
+
+    /// Whoever follows a run from its start hears of the start too, which was recorded before there was a loop.
+    fn report_start(&self, reporter: &mut dyn Reporter) -> Result<(), RunError> {
+        if self.stored.epoch > 1 {
+            return Ok(());
+        }
+        let mut view = empty_view(&self.stored.id, &self.stored.header, &self.stored.graph);
+        for stamped in &self.stored.facts {
+            fold(&mut view, &self.stored.id, stamped)?;
+            reporter.fact(stamped, &view);
+        }
+        Ok(())
     }
 
     /// What stands behind the effects; `mark`: where the run's facts end.
