@@ -7,20 +7,21 @@ use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::CliError;
+use super::environment::Environment;
 use crate::plan::{on_screen, visible_line};
 
 /// `--yes` of every command that touches workers.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct Consent {
-    /// Do not ask; required where there is no terminal
-    #[arg(short, long, env = "MAAND_YES", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0)]
+    /// Do not ask; required where there is no terminal [env: MAAND_YES]
+    #[arg(short, long)]
     yes: bool,
 }
 
 impl Consent {
     /// Asks `question`, in which the operator consents to `what`, a verb; `Ok(false)`: the answer was no.
     pub(super) fn ask(self, question: &str, what: &str) -> Result<bool, CliError> {
-        if self.yes {
+        if self.yes || Environment::of_process().switch("MAAND_YES")? {
             return Ok(true);
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {

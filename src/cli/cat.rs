@@ -33,9 +33,11 @@ pub enum CatCommand {
 pub struct Filter {
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only on these workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Only enabled ones
     #[arg(long)]

@@ -23,9 +23,11 @@ pub struct DeployArgs {
     build: bool,
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only on these workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Only show what would be done; contacts no worker and waits for no lock
     #[arg(short = 'n', long)]

@@ -18,9 +18,11 @@ use crate::plan::counted;
 pub struct HealthArgs {
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only these workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Retry until everything is healthy: 30 times, 1 s apart, or as the manifest says
     #[arg(long)]
@@ -105,6 +107,7 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     for line in &report.allocations {
         match (&line.outcome, line.without_probes) {
+            (WorkerOutcome::Ok { .. }, _) if context.quiet => {}
             (WorkerOutcome::Ok { .. }, true) => {
                 row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes")
             }

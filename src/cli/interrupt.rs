@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
+use super::out::{self, Manner};
 use super::{CliError, Exit};
 use crate::os::signals::{self, Signal};
 use crate::plan::Problem;
@@ -17,8 +18,8 @@ pub(super) struct Stage {
 }
 
 /// As [`on_signal`] with one stage.
-pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliError> {
-    on_signal(vec![Stage { cancel: cancel.clone(), meaning }])
+pub(super) fn listen(cancel: &Cancel, meaning: &'static str, manner: Manner) -> Result<(), CliError> {
+    on_signal(vec![Stage { cancel: cancel.clone(), meaning }], manner)
 }
 
 /// Each signal carries out the next stage, after saying what it means on standard error. At the one after
@@ -26,24 +27,28 @@ pub(super) fn listen(cancel: &Cancel, meaning: &'static str) -> Result<(), CliEr
 ///
 /// # Errors
 /// When signals cannot be listened to; then they end the program as they do by default.
-pub(super) fn on_signal(stages: Vec<Stage>) -> Result<(), CliError> {
-    spawn(stages).map_err(|error| {
+pub(super) fn on_signal(stages: Vec<Stage>, manner: Manner) -> Result<(), CliError> {
+    spawn(stages, manner).map_err(|error| {
         let message = format!("signals cannot be listened to: {error}");
         CliError::new(Exit::Failed, Problem::error("maand::signals", message).help("try again"))
     })
 }
 
-fn spawn(stages: Vec<Stage>) -> std::io::Result<()> {
+fn spawn(stages: Vec<Stage>, manner: Manner) -> std::io::Result<()> {
     let mut stages = stages.into_iter().peekable();
     signals::listen(&Signal::ENDING, move |_| {
-        let mut stderr = std::io::stderr().lock();
         let Some(Stage { cancel, meaning }) = stages.next() else {
-            let _ = writeln!(
-                stderr,
-                "\nmaand: stopped at once; the outcome of what was in progress is not known"
-            );
+            let message = "stopped at once; the outcome of what was in progress is not known";
+            if manner.json {
+                let problem =
+                    Problem::error("maand::interrupted", message).help("look at the workers by hand");
+                out::fail(&CliError::new(Exit::Resumable, problem), manner);
+            } else {
+                let _ = writeln!(std::io::stderr().lock(), "\nmaand: {message}");
+            }
             std::process::exit(i32::from(Exit::Resumable as u8));
         };
+        let mut stderr = std::io::stderr().lock();
         cancel.cancel();
         let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
         let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");

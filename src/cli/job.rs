@@ -35,9 +35,11 @@ pub enum JobCommand {
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The job
+    #[arg(add = crate::cli::complete::jobs())]
     job: String,
     /// Only on these workers; disabled ones too
     #[arg(long, visible_aliases = ["workers", "worker"], value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     allocations: Vec<HostPattern>,
     /// Then wait until the job's probes pass
     #[arg(long = "health_check", alias = "health-check")]
@@ -119,7 +121,10 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
             health: health.as_ref().map(HealthDocument::of),
         })?;
     } else {
-        out::print(&table(&report))?;
+        // `status` asks for its lines.
+        if !context.quiet || !ok || target == "status" {
+            out::print(&table(&report))?;
+        }
         operate::print_bad_workers(&report);
         operate::print_outputs(&report, context);
         if let Some(health) = &health {

@@ -67,7 +67,7 @@ impl Operation {
             }
             OnSignal::End => (cancel.clone(), vec![end]),
         };
-        interrupt::on_signal(stages)?;
+        interrupt::on_signal(stages, context.manner())?;
         let output = printer(context);
         let call = Call { stopping, cancel, until: Instant::now() + LONGEST, output, fence: None };
         Ok(Self { catalog, call, fleet, interrupted })
@@ -315,8 +315,11 @@ pub(super) fn print_outputs(report: &Report, context: &Context) {
 
 /// Prints a report as tables.
 pub(super) fn print_report(report: &Report, context: &Context) -> Result<(), CliError> {
-    let shown: Vec<&AllocationReport> =
-        report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
+    let is_shown = |line: &&AllocationReport| match &line.outcome {
+        Some(outcome) => !context.quiet || !outcome.is_ok(),
+        None => false,
+    };
+    let shown: Vec<&AllocationReport> = report.allocations.iter().filter(is_shown).collect();
     if !shown.is_empty() {
         out::print(&allocations_table(shown, false))?;
     }

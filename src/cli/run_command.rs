@@ -33,6 +33,7 @@ pub struct RunCommandArgs {
     /// Run it on these workers [default: all]
     #[arg(short, long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
     #[arg(conflicts_with = "labels")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Run it on the workers with any of these labels
     #[arg(short, long, value_delimiter = ',', value_name = "LABEL,..")]
@@ -142,7 +143,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
     // Accepted, and without a meaning: see its help.
     let _ = args.yes;
     let cancel = Cancel::new();
-    interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
+    let meaning = "interrupted: no further worker is started, and what runs is ended";
+    interrupt::listen(&cancel, meaning, context.manner())?;
     let lock = Arc::new(world.lock("maand run_command", &cancel)?);
     let health = args.health_check.then(|| Health::new(&world, context, &lock, &cancel)).transpose()?;
     let request = CommandRequest {

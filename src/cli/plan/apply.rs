@@ -25,10 +25,11 @@ const WORKERS_SHOWN: usize = 8;
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Only these of the plan's workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]

@@ -2,7 +2,10 @@
 //! it, facts that this process records.
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
 use crate::engine::Control;
@@ -13,7 +16,7 @@ use crate::run::{Controlled, Run, this_operator};
 #[derive(Debug, Args)]
 pub(super) struct RunArg {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
 }
 
@@ -43,10 +46,10 @@ pub struct ApproveArgs {
     #[command(flatten)]
     run: RunArg,
     /// Only the gate of this worker
-    #[arg(long, visible_alias = "workers", value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST", add = crate::cli::complete::hosts())]
     worker: Option<String>,
     /// Only this step
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
 }
 
@@ -56,7 +59,7 @@ pub struct WorkerArgs {
     #[command(flatten)]
     run: RunArg,
     /// The failed worker
-    #[arg(long, visible_alias = "workers", value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST", add = crate::cli::complete::hosts())]
     worker: String,
 }
 
@@ -88,6 +91,9 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
     let asked = verb.clone();
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
+        Controlled::Taken(run) if context.json => print_json(&asked, &run, true)?,
+        Controlled::Recorded(run) if context.json => print_json(&asked, &run, false)?,
+        Controlled::Taken(_) | Controlled::Recorded(_) if context.quiet => {}
         Controlled::Taken(run) => {
             let requested = describe(&asked, &run);
             out::note(&format!("{requested} Follow it with: maand plan status {run} --watch"));
@@ -101,6 +107,35 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
         Controlled::ToCarryOut(run) => return carry_out(*run, context),
     }
     Ok(Exit::Done)
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct RequestDocument {
+    /// The run's name.
+    run: String,
+    /// What was asked for: `pause`, `abort`, `approve`, `retry` or `skip`.
+    request: &'static str,
+    /// A controller is at work on the run and has taken it; otherwise it is recorded, and `maand plan resume` goes by
+    /// it.
+    taken: bool,
+}
+
+impl Document for RequestDocument {
+    const NAME: &'static str = "plan-request";
+}
+
+fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> {
+    let request = match verb {
+        Control::Pause { .. } => "pause",
+        Control::Resume => "resume",
+        Control::Stop => "stop",
+        Control::Abort { .. } => "abort",
+        Control::Approve { .. } => "approve",
+        Control::Retry { .. } => "retry",
+        Control::Skip { .. } => "skip",
+    };
+    document::print(&RequestDocument { run: run.to_string(), request, taken })
 }
 
 /// What follows from a request that was taken or recorded.

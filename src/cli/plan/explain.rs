@@ -17,11 +17,12 @@ use crate::run::{Explanation, RunReader, explain};
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
     /// The workers
     #[arg(long = "worker", visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
     #[arg(required = true)]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
 }
 

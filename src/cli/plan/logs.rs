@@ -28,13 +28,14 @@ const POLL: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The run; the beginning or the end of its name will do [default: the newest]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
     /// Only the steps of these workers
     #[arg(long = "worker", visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Only this step
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
     /// Also show what running steps write, until the run ends or no controller is running it any more
     #[arg(long)]

@@ -17,6 +17,7 @@ pub struct ReleaseArgs {
     /// The workers
     #[arg(long = "worker", visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
     #[arg(required = true)]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
 }
 

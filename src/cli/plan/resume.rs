@@ -4,15 +4,16 @@ use clap::{Args, ValueEnum};
 
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
+use crate::bucket::Bucket;
 use crate::engine::{Resolution, RunEnd};
 use crate::plan::Problem;
-use crate::run::{Change, Resume, Run, RunError, TakeOver};
+use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
 
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
     /// What to do with commands that may or may not have run
     #[arg(long, value_enum, value_name = "HOW")]
@@ -62,7 +63,13 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             carry_out(run, context)
         }
         Err(RunError::Finished { run, end }) => {
-            out::note(&format!("Run {run} has already finished ({}); nothing was done.", describe(end)));
+            if context.json {
+                let bucket = Bucket::find(context.bucket.as_deref())?;
+                let (view, _) = RunReader::open(&bucket, Some(run.as_str()))?.view()?;
+                out::print_json("the view", &view)?;
+            } else if !context.quiet {
+                out::note(&format!("Run {run} has already finished ({}); nothing was done.", describe(end)));
+            }
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
         Err(error) => {

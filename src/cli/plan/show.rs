@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::super::annotations;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
@@ -27,13 +28,14 @@ const MOST_MADE_UP: u32 = 1_000_000;
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Text, JSON for programs, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these of the plan's workers, or a number: a made-up fleet of that size
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
@@ -104,9 +106,15 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         Format::Dot => graph::dot(&graph),
         Format::Mermaid => graph::mermaid(&graph),
     })?;
+    if context.json && format == Format::Json && feasibility.has_errors() {
+        // The document has them, and there is no other beside it.
+        annotations::write(feasibility.iter(), context.annotations);
+        return Ok(Exit::Invalid);
+    }
     if feasibility.has_errors() {
         return Err(feasibility.into());
     }
+    annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)
 }
 

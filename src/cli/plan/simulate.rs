@@ -23,10 +23,11 @@ use crate::sim::{Estimate, EstimateOptions, estimate};
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Only these of the plan's workers, or a number: a made-up fleet of that size
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
     workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
