@@ -10,6 +10,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DisabledEntry;
+
 /// The address of a worker as written in `workers.json`; `[A-Za-z0-9][A-Za-z0-9._:-]*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -246,6 +248,14 @@ pub struct Disabled {
 }
 
 impl Disabled {
+    /// Whether this very thing is disabled, by an entry of its own or by one that covers it.
+    pub fn has(&self, entry: &DisabledEntry) -> bool {
+        match entry {
+            DisabledEntry::Worker(host) => self.workers.contains(host.as_str()),
+            DisabledEntry::Allocation(job, host) => self.covers(job, host),
+        }
+    }
+
     /// Whether the allocation of `job` on `host` is disabled.
     pub fn covers(&self, job: &JobName, host: &Host) -> bool {
         self.workers.contains(host.as_str())

@@ -218,7 +218,7 @@ pub(super) fn steps() -> ArgValueCompleter {
                 let id = known.iter().map(|run| run.run.id.as_str()).find(|id| word == *id)?;
                 Some(id.to_owned())
             });
-            let Ok(run) = RunReader::to_act_on(&bucket, named.as_deref()) else { return Vec::new() };
+            let Ok(run) = RunReader::open_unfinished(&bucket, named.as_deref()) else { return Vec::new() };
             step_ids(&run.graph.plan)
         });
         beginning(current, found)

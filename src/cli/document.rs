@@ -57,7 +57,7 @@ pub(super) struct ErrorDocument<'a> {
     /// Always `error`.
     r#type: &'static str,
     /// The exit code: 1 something failed, 2 wrong command line, 3 invalid plan or bucket, 4 locked, 5 stopped and
-    /// resumable, 70 a bug in maand.
+    /// resumable, 6 the answer was no, 70 a bug in maand.
     exit_code: u8,
     /// Each thing that is wrong, and warnings that belong to it.
     problems: Vec<ProblemJson<'a>>,

@@ -22,6 +22,8 @@ pub enum Exit {
     Locked = 4,
     /// Stopped before the end; can be resumed.
     Resumable = 5,
+    /// The answer to a question was no: nothing was touched.
+    Declined = 6,
     /// A bug in maand.
     Bug = 70,
 }

@@ -142,6 +142,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "maand plan resume",
         &[
             ("Continue after a Ctrl-C or a crash", "maand plan resume"),
+            ("Failed workers continue at their failed steps", "maand plan resume --retry"),
             ("It was seen that the command did run", "maand plan resume --in-doubt done"),
         ],
     ),
@@ -178,6 +179,7 @@ pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
     ("3", "Invalid plan, bucket or configuration; nothing was touched."),
     ("4", "Another operation holds the lock."),
     ("5", "Stopped before the end; it can be resumed."),
+    ("6", "The answer to a question was no; nothing was touched."),
     ("70", "A bug in maand."),
 ];
 

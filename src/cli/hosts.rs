@@ -135,6 +135,8 @@ pub(super) enum Whose {
     Plan,
     /// Those of a stored run.
     Run,
+    /// Those of a stored run that have failed.
+    Failed,
 }
 
 /// The hosts that the items mean, each once and in the order of `known`; no item at all means nobody.
@@ -187,6 +189,34 @@ pub(super) fn of_fleet(items: &[HostPattern], fleet: &Fleet) -> Result<Vec<Strin
 /// As [`choose`].
 pub(super) fn of_run(items: &[HostPattern], graph: &RolloutGraph) -> Result<Vec<String>, CliError> {
     Ok(owned(choose(items, &targets(graph), Whose::Run)?))
+}
+
+/// Those of a run that have failed; a host that is named is left for the run to judge.
+///
+/// # Errors
+/// As [`choose`], of patterns.
+pub(super) fn of_failed(
+    items: &[HostPattern],
+    graph: &RolloutGraph,
+    failed: &[&str],
+) -> Result<Vec<String>, CliError> {
+    let all = targets(graph);
+    let (mut hosts, patterns) = told_apart(items, &all)?;
+    let failed: Vec<Known<'_>> = all.into_iter().filter(|worker| failed.contains(&worker.host)).collect();
+    if !patterns.is_empty() {
+        hosts.extend(owned(choose(&patterns, &failed, Whose::Failed)?));
+    }
+    let mut seen = BTreeSet::new();
+    hosts.retain(|host| seen.insert(host.clone()));
+    Ok(hosts)
+}
+
+/// The hosts of a list without patterns, which is left for others to judge.
+///
+/// # Errors
+/// It names nothing.
+pub(super) fn as_typed(items: &[HostPattern]) -> Result<Vec<String>, CliError> {
+    Ok(told_apart(items, &[])?.0)
 }
 
 /// The hosts to which `--workers` narrows a plan; `None`: it was not given. Patterns mean workers that the plan
@@ -255,6 +285,7 @@ fn nobody(item: &HostPattern, known: &[Known<'_>], whose: Whose) -> Problem {
         Whose::Bucket => ("", "`maand cat workers` shows them with their labels"),
         Whose::Plan => (" that the plan selects", "`maand plan show` says whom the plan selects"),
         Whose::Run => (" of this run", "`maand plan status` shows its workers"),
+        Whose::Failed => (" that has failed in this run", "`maand plan status` shows its workers"),
     };
     match item.meaning() {
         Meaning::Label(label) => {
@@ -278,7 +309,9 @@ fn nobody(item: &HostPattern, known: &[Known<'_>], whose: Whose) -> Problem {
                 Whose::Plan => {
                     ("maand::unknown_worker", format!("`{host}` is not a worker that the plan selects"))
                 }
-                Whose::Run => ("maand::run::unknown_worker", format!("`{host}` is not a worker of this run")),
+                Whose::Run | Whose::Failed => {
+                    ("maand::run::unknown_worker", format!("`{host}` is not a worker of this run"))
+                }
             };
             let is_label = known.iter().any(|worker| worker.labels.contains(&host.to_lowercase()));
             let help = match suggest(host, known.iter().map(|worker| worker.host)) {

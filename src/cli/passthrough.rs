@@ -23,7 +23,7 @@ use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
 use crate::catalog::external::{Beside, External, Watch};
-use crate::catalog::{Call, CatalogError, external};
+use crate::catalog::{Call, CatalogError, Cuts, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::run::Engine;
@@ -107,6 +107,11 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     if command == "job" && !asks_for_help && acts(args) {
         prepare_job(context)?;
     }
+    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
+    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
+    if deploys && let Some((engine, call)) = quietly(context) {
+        engine.before_deploy(&call).map_err(|problem| CliError::new(Exit::Failed, problem))?;
+    }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
     } else {
@@ -121,8 +126,6 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     };
     let mut process = Command::new(&program.path);
     process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
-    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
-    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
     // A build before it deletes tmp/ once more.
     let replaces = u8::from(deploys) + u8::from(has(&["--build", "-b"]));
     let mut watch = deploys.then(|| Watch::begin(&program.path, &paths.root, replaces));
@@ -192,6 +195,7 @@ fn quietly(context: &Context) -> Option<(External, Call)> {
         until: Instant::now() + PREPARE_WITHIN,
         output: super::operate::printer(context),
         fence: None,
+        cuts: Cuts::default(),
     };
     Some((engine, call))
 }

@@ -57,7 +57,14 @@ fn run(args: &[OsString], environment: Environment<'_>, manner: Manner) -> u8 {
     if context.verbose > 0 {
         super::verbose::begin(&context);
     }
-    let exit = dispatch(cli.command, &context).unwrap_or_else(|error| out::fail(&error, context.manner()));
+    let done = match dispatch(cli.command, &context) {
+        Ok(Exit::Declined) if context.json => {
+            let problem = Problem::error("maand::declined", "the answer was no").help("nothing was touched");
+            Err(CliError::new(Exit::Declined, problem))
+        }
+        done => done,
+    };
+    let exit = done.unwrap_or_else(|error| out::fail(&error, context.manner()));
     if context.verbose > 0 {
         super::verbose::end(exit, began.elapsed());
     }

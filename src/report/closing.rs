@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::Millis;
+use crate::engine::{AttemptId, Millis};
+use crate::graph::Lane;
 use crate::plan::counted;
 
 use super::view::{RunView, WorkerView};
@@ -18,6 +19,8 @@ const LISTED: usize = 200;
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
 const OUTPUT_LINES: usize = 10;
+/// At most this many workers are named in a command.
+const NAMED: usize = 4;
 
 /// The closing report of a run; the view has to be refreshed. `hint` says what an operator can do next; `None`: that
 /// is left out.
@@ -38,8 +41,8 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     );
     let _ = writeln!(text, "{}.", describe_counts(view));
     if let Some(hint) = hint {
-        for suggestion in next_steps(view) {
-            let _ = writeln!(text, "{}", hint(&suggestion));
+        for step in next_steps(view, hint) {
+            let _ = writeln!(text, "{step}");
         }
     }
     text
@@ -178,7 +181,12 @@ fn details(worker: &WorkerView) -> String {
             )
         }
     };
-    let parts = [step, waits, boots, unplanned];
+    let retries = match worker.retries {
+        0 => String::new(),
+        1 => "had failed, and was retried".to_owned(),
+        times => format!("had failed, and was retried {times} times"),
+    };
+    let parts = [step, waits, boots, unplanned, retries];
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 
@@ -197,8 +205,8 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
             }
         }
         if let Some(hint) = hint {
-            let suggestion = Suggestion::ReadLogs { run: &view.run, host: &worker.host };
-            let _ = writeln!(text, "    {}", hint(&suggestion));
+            let suggestion = Suggestion::ReadLogs { run: view.typed_name(), host: &worker.host };
+            let _ = writeln!(text, "    {}", hint(&suggestion).replace('\n', "\n    "));
         }
         text.push('\n');
     }
@@ -215,45 +223,59 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
         let _ = writeln!(text, "  {host}");
     }
     if let Some(hint) = hint {
-        let suggestion = if view.state.is_final() {
-            Suggestion::EnableByHand { hosts: &view.left_disabled }
-        } else if view.state == PublicRunState::Halted {
-            Suggestion::RetryToEnable
-        } else {
-            Suggestion::ResumeToEnable { run: &view.run }
-        };
-        let _ = writeln!(text, "{}", hint(&suggestion));
+        let run = view.typed_name();
+        let left = view.run_state.left_disabled().into_iter();
+        let by_hand: Vec<&str> =
+            left.filter(|at| !view.is_retryable(*at)).map(|at| view.graph().host(at)).collect();
+        if !view.state.is_final() && view.counts.failed == 0 {
+            let _ = writeln!(text, "{}", hint(&Suggestion::ResumeToEnable { run }));
+        } else if view.state.is_final() && !by_hand.is_empty() {
+            let _ = writeln!(text, "{}", hint(&Suggestion::EnableByHand { hosts: &by_hand }));
+        }
     }
     text.push('\n');
 }
 
-/// What an operator can do next about the run as a whole, in the order in which it is done.
-fn next_steps(view: &RunView) -> Vec<Suggestion<'_>> {
-    let run = view.run.as_str();
-    match view.state {
+/// What an operator can do next about the run as a whole, said in the order in which it is done.
+fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
+    let run = view.typed_name();
+    let failed = (view.graph().target_indices())
+        .filter(|at| view.worker(*at).state == PublicWorkerState::Failed && view.is_retryable(*at))
+        .count();
+    let retry = Suggestion::Retry { run, workers: failed as u32 };
+    let has_failed = failed > 0;
+    let steps = match view.state {
         PublicRunState::Interrupted | PublicRunState::Paused => vec![Suggestion::Resume { run }],
         PublicRunState::Waiting => {
             let gates = !view.run_state.closed_gates().is_empty();
             let approve = gates.then_some(Suggestion::Approve { run });
-            let then = if view.run_state.undecided().is_empty() {
-                Suggestion::ThenResume { run }
-            } else {
-                Suggestion::ResolveInDoubt { run }
-            };
-            approve.into_iter().chain([then]).collect()
+            let undecided = view.run_state.undecided();
+            if !undecided.is_empty() {
+                let host = |(_, lane): &(AttemptId, Lane)| match lane {
+                    Lane::Worker(target) => Some(view.graph().host(*target)),
+                    Lane::Before | Lane::After => None,
+                };
+                let hosts: Option<Vec<&str>> = undecided.iter().map(host).collect();
+                let hosts = hosts.filter(|hosts| hosts.len() <= NAMED).unwrap_or_default();
+                let resolve = Suggestion::ResolveInDoubt { run, hosts: &hosts };
+                return approve.iter().chain([&resolve]).map(hint).collect();
+            }
+            approve.into_iter().chain([Suggestion::ThenResume { run }]).collect()
         }
-        PublicRunState::Halted => {
-            let failed = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Failed);
-            let one = failed.map(|worker| worker.host.as_str());
-            let either = one.map(|host| [Suggestion::Retry { run, host }, Suggestion::Skip { run, host }]);
-            let rest = [Suggestion::ThenResume { run }, Suggestion::Abort { run }];
-            either.into_iter().flatten().chain(rest).collect()
+        PublicRunState::Halted if has_failed => {
+            vec![retry, Suggestion::Skip { run }, Suggestion::Abort { run }]
         }
+        PublicRunState::Halted if view.counts.failed > 0 => {
+            vec![Suggestion::Skip { run }, Suggestion::Abort { run }]
+        }
+        PublicRunState::Halted => vec![Suggestion::Resume { run }, Suggestion::Abort { run }],
+        PublicRunState::Failed if has_failed => vec![retry],
         PublicRunState::Running
         | PublicRunState::Succeeded
         | PublicRunState::Failed
         | PublicRunState::Aborted => Vec::new(),
-    }
+    };
+    steps.iter().map(hint).collect()
 }
 
 #[cfg(test)]

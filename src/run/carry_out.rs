@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::bucket::{Bucket, DisabledEntry, JobName};
+use crate::bucket::Bucket;
 use crate::controller::Ended;
-use crate::engine::{Fact, RunPhase, RunState, RunStatus};
+use crate::engine::{Fact, RunEnd, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::{Reporter, RunView};
@@ -16,7 +16,9 @@ use crate::runner::{
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
+use super::left_behind::{LeftBehind, left_behind};
 use super::stored::{empty_view, fold};
+use super::take_up::own_entries;
 use super::{Run, RunError};
 
 /// How a process takes part in the run that it carries out.
@@ -64,6 +66,8 @@ pub struct RunResult {
     pub left: Left,
     /// Number of workers in the failure ledger.
     pub failures: u32,
+    /// What earlier runs have disabled of the selected workers and left so, where this run has come to a good end.
+    pub left_behind: Vec<LeftBehind>,
 }
 
 impl Run {
@@ -84,6 +88,8 @@ impl Run {
             return Err(RunError::LeftRunning { run: self.stored.id, left });
         }
         let executor = self.executor(&state, &view, &writer.mark(), options.command_guard.clone())?;
+        self.forget_enabled(&state)?;
+        self.claim_again(&state, &executor)?;
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -127,7 +133,15 @@ impl Run {
                 Left::ForcedStop { in_doubt: in_flight.into_iter().map(name).collect() }
             }
         };
-        Ok(RunResult { run: self.stored.id, left, failures })
+        let left_behind = if left == Left::Idle(RunStatus::Finished(RunEnd::Succeeded)) {
+            let graph = &self.stored.graph;
+            let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+            let (fleet, _) = self.bucket.load()?;
+            left_behind(&self.journal, &fleet.disabled, &hosts, Some(&self.stored.id))?
+        } else {
+            Vec::new()
+        };
+        Ok(RunResult { run: self.stored.id, left, failures, left_behind })
     }
 
     /// Whoever follows a run from its start hears of the start too, which was recorded before there was a loop.
@@ -198,19 +212,4 @@ pub(super) fn looker(
 fn boot_ids(view: &RunView) -> HashMap<TargetIx, String> {
     let seen = view.graph().target_indices().zip(view.last_boot_ids());
     seen.filter_map(|(target, boot_id)| Some((target, boot_id.clone()?))).collect()
-}
-
-/// The entries of `disabled.json` that the run has made so far.
-fn own_entries(graph: &RolloutGraph, state: &RunState) -> BTreeSet<DisabledEntry> {
-    let mut own = BTreeSet::new();
-    for target in graph.target_indices() {
-        let host = &graph.fleet.worker(graph.target(target).worker).host;
-        for entry in state.own_disabled(target) {
-            own.extend(match entry {
-                None => Some(DisabledEntry::Worker(host.clone())),
-                Some(job) => JobName::parse(job).map(|job| DisabledEntry::Allocation(job, host.clone())),
-            });
-        }
-    }
-    own
 }

@@ -42,6 +42,8 @@ pub enum RunError {
         run: RunId,
         /// How it ended.
         end: RunEnd,
+        /// So many of its workers have failed, and can be retried.
+        failed: usize,
     },
     /// More workers have failed than the plan allows: one has to be retried or skipped first.
     #[error("run {run} has halted: {} failed (max_failures: {allowed})", counted(*.failed as usize, "worker"))]

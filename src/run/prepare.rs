@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Action, AllocationReport, DeployRequest};
-use crate::engine::{Check, Fact};
+use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
 use crate::plan::{self, Plan, Source, StepKind};
@@ -13,6 +13,7 @@ use crate::runner::{StepExecutor, now};
 use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
+use super::left_behind::left_behind;
 use super::preflight::{look, refuse_bad_start};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
@@ -111,12 +112,14 @@ impl Run {
             workers_sha256: workers_sha256(bucket)?,
         };
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
-        let checks = look(&executor, &graph, &journal, None, progress)?;
+        let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+        let left_behind = left_behind(&journal, &graph.fleet.disabled, &hosts, None)?;
+        let checks = look(&executor, &graph, &journal, None, &left_behind, progress)?;
         let limits = Limits::resolve(&graph);
         refuse_bad_start(&graph, &limits, &checks)?;
         let pending = pending_changes(&graph, &connected)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;
-        let summary = Summary::new(&graph, &limits, &checks, contacts_every_worker);
+        let summary = Summary::new(&graph, &limits, &checks, left_behind, contacts_every_worker);
         let site = site.clone();
         Ok(Prepared { summary, checks, pending, site, connected, journal, lock, graph, inputs })
     }
@@ -149,7 +152,7 @@ impl Prepared {
             workspace_hash,
             first: Vec::new(),
             checks: Some(self.checks),
-            in_doubt: None,
+            in_doubt: DoubtAnswers::default(),
             changes: Vec::new(),
         })
     }

@@ -41,14 +41,12 @@ impl RunReader {
         Ok(Self { data, journal, id, header, graph })
     }
 
-    /// Opens the run that an operator who acts on one means: as [`RunReader::open`], but `None` is the unfinished
-    /// one where there is one.
+    /// As [`Self::open`]; `None` means the unfinished run, if there is one.
     ///
     /// # Errors
-    /// As [`RunReader::open`].
-    pub fn to_act_on(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
-        let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
-        let id = pick(&journal, name)?;
+    /// There is no such run, or this program cannot read it.
+    pub fn open_unfinished(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
+        let id = pick(&Journal::open(&bucket.paths().data, Mode::ReadOnly)?, name)?;
         Self::open(bucket, Some(id.as_str()))
     }
 
@@ -82,6 +80,7 @@ impl RunReader {
             self.fold(&mut view, &stamped)?;
         }
         view.set_orphaned(self.controller().is_none());
+        view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
         view.refresh(now());
         Ok((view, last))
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Controller, ControllerError, Ended, Input, Output};
-use crate::engine::{AttemptId, ErrorKind, Fact, Millis, Outcome, Resolution, RuleViolation, RunState};
+use crate::engine::{AttemptId, DoubtAnswers, ErrorKind, Fact, Millis, Outcome, RuleViolation, RunState};
 use crate::graph::TargetSet;
 use crate::journal::{JournalError, OutputWriter, RunWriter};
 use crate::report::{Reporter, RunView};
@@ -120,7 +120,7 @@ impl RunLoop {
     /// # Errors
     /// The journal cannot be written, this controller was replaced, or a rule of our own is broken: nothing more
     /// was begun.
-    pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+    pub fn run(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
         let ended = self.until_the_end(first, in_doubt);
         if ended.is_err() {
             self.give_up();
@@ -134,7 +134,7 @@ impl RunLoop {
         ended
     }
 
-    fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+    fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
         let mut ended = self.take(Input::Begin { facts: first, in_doubt })?;
         let mut looked_at = None::<Instant>;
         loop {
@@ -193,6 +193,10 @@ impl RunLoop {
         let now = self.clock.now();
         let taken = self.controller.handle(now, input, &mut outputs);
         for stamped in self.controller.ledger_mut().take_stamped() {
+            if matches!(stamped.fact, Fact::RunFinished { .. }) {
+                // Before that is said. An observation may outlive it, and looks only.
+                self.executor.lock.give_back();
+            }
             self.view.fold(&stamped).map_err(LoopError::Broken)?;
             self.reporter.fact(&stamped, &self.view);
         }

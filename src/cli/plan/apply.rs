@@ -8,7 +8,8 @@ use clap::Args;
 use super::super::ask::Consent;
 use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::{carry_out, site};
+use super::carry_out::{LeaveDrained, carry_out, site};
+use super::left_behind::retry_command;
 use super::read::{parse_set, read_plan};
 use super::show::describe_halt;
 use crate::catalog::{AllocationReport, action_name};
@@ -35,6 +36,8 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
     #[command(flatten)]
+    leave: LeaveDrained,
+    #[command(flatten)]
     consent: Consent,
 }
 
@@ -49,9 +52,10 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     }
     if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
-        return Ok(Exit::Usage);
+        return Ok(Exit::Declined);
     }
-    carry_out(prepared.start(&run::Consent::of_this_operator())?, context)
+    let run = prepared.start(&run::Consent::of_this_operator())?;
+    carry_out(run, args.leave, context).map(|(_, exit)| exit)
 }
 
 /// The hosts that `--workers` means; the fleet is looked at only where there are any.
@@ -80,6 +84,12 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     let _ = writeln!(text, "  {}", describe_halt(summary.max_failures, &summary.max_failures.to_string()));
     for reason in &summary.left_alone {
         let _ = writeln!(text, "  {reason}");
+    }
+    for left in &summary.left_behind {
+        let _ = writeln!(text, "  {}", left.describe());
+        if left.can_be_retried {
+            let _ = writeln!(text, "    take it up again with:\n      {}", retry_command(left));
+        }
     }
     for (host, why) in &summary.unreachable {
         let _ = writeln!(text, "  counts as failed: {host}: {why}");

@@ -4,10 +4,13 @@
 use std::io::{IsTerminal, stdin, stdout};
 use std::sync::Arc;
 
+use clap::Args;
+
 use super::super::args::Annotations;
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
+use super::left_behind;
 use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{RunEnd, RunStatus};
@@ -20,8 +23,20 @@ pub(super) fn site(context: &Context) -> Result<Site, CliError> {
     Ok(Site::find(context.bucket.as_deref(), connector(context))?)
 }
 
-/// Carries a run out and shows it.
-pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
+/// Whether workers may stay disabled that earlier runs have left so.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct LeaveDrained {
+    /// Exit with 0 although workers of the plan stay disabled that an earlier run has left so
+    #[arg(long)]
+    leave_drained: bool,
+}
+
+/// Carries a run out and shows it; how it was left, and the exit code that says so.
+pub(super) fn carry_out(
+    run: Run,
+    leave: LeaveDrained,
+    context: &Context,
+) -> Result<(RunResult, Exit), CliError> {
     let options = RunOptions {
         reporter: for_run(&run, context),
         interactive: stdin().is_terminal() && !context.json,
@@ -35,13 +50,14 @@ pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
             if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
         let problem =
             Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"))
-                .help(format!(
-                    "`maand plan resume {}` looks at the workers before it does anything",
-                    result.run
-                ));
+                .help("this looks at the workers before it does anything:\n  maand plan resume");
         out::diagnose(&problem, context.colors);
     }
-    Ok(exit_of(&result))
+    if !leave.leave_drained && !result.left_behind.is_empty() {
+        return Err(CliError::new(Exit::Failed, left_behind::problems(&result.left_behind)));
+    }
+    let exit = exit_of(&result);
+    Ok((result, exit))
 }
 
 fn exit_of(result: &RunResult) -> Exit {

@@ -58,7 +58,7 @@ impl Document for ExplainDocument<'_> {
 /// Runs the command.
 pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
-    let run = RunReader::to_act_on(&bucket, args.run.as_deref())?;
+    let run = RunReader::open_unfinished(&bucket, args.run.as_deref())?;
     let hosts = hosts::of_run(&args.workers, &run.graph)?;
     for (at, host) in hosts.iter().enumerate() {
         let explanation = explain(&bucket, Some(run.id.as_str()), host)?;
