@@ -55,7 +55,7 @@ impl Filter {
             let message = format!("there is no job `{name}`");
             return Err(Problem::error("maand::cat::unknown", message).help(help).into());
         }
-        let hosts = hosts::choose(&self.workers, known, Whose::Bucket)?.into_iter().collect();
+        let hosts = hosts::choose(&self.workers, known, Whose::Shown)?.into_iter().collect();
         Ok(Shown { jobs: named, hosts, all_hosts: self.workers.is_empty(), active: self.active })
     }
 }

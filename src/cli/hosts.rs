@@ -131,6 +131,8 @@ impl<'w> From<&'w Worker> for Known<'w> {
 pub(super) enum Whose {
     /// The bucket's.
     Bucket,
+    /// The bucket's, of which some are shown.
+    Shown,
     /// Those that a plan selects.
     Plan,
     /// Those of a stored run.
@@ -282,12 +284,24 @@ fn owned(hosts: Vec<&str>) -> Vec<String> {
 /// What is said of an item that means nobody.
 fn nobody(item: &HostPattern, known: &[Known<'_>], whose: Whose) -> Problem {
     let (of, list) = match whose {
-        Whose::Bucket => ("", "`maand cat workers` shows them with their labels"),
+        Whose::Bucket | Whose::Shown => ("", "`maand cat workers` shows them with their labels"),
         Whose::Plan => (" that the plan selects", "`maand plan show` says whom the plan selects"),
         Whose::Run => (" of this run", "`maand plan status` shows its workers"),
         Whose::Failed => (" that has failed in this run", "`maand plan status` shows its workers"),
     };
+    let code = match whose {
+        Whose::Bucket | Whose::Plan => "maand::unknown_worker",
+        Whose::Shown => "maand::cat::unknown",
+        Whose::Run | Whose::Failed => "maand::run::unknown_worker",
+    };
     match item.meaning() {
+        meaning if known.is_empty() => {
+            let what = match meaning {
+                Meaning::Label(label) => format!("with the label `{label}`"),
+                Meaning::Host(host) => format!("`{host}`"),
+            };
+            Problem::error(code, format!("there is no worker {what}: there is none{of} at all")).help(list)
+        }
         Meaning::Label(label) => {
             let labels: BTreeSet<&str> =
                 known.iter().flat_map(|worker| worker.labels.iter().map(String::as_str)).collect();
@@ -301,17 +315,13 @@ fn nobody(item: &HostPattern, known: &[Known<'_>], whose: Whose) -> Problem {
         Meaning::Host(host) if is_wild(host) => {
             let near = alike(host, known);
             let help = format!("there are, for example, {}; {list}", some(near.into_iter()));
-            Problem::error("maand::unknown_worker", format!("no worker{of} matches `{host}`")).help(help)
+            Problem::error(code, format!("no worker{of} matches `{host}`")).help(help)
         }
         Meaning::Host(host) => {
-            let (code, message) = match whose {
-                Whose::Bucket => ("maand::unknown_worker", format!("there is no worker `{host}`")),
-                Whose::Plan => {
-                    ("maand::unknown_worker", format!("`{host}` is not a worker that the plan selects"))
-                }
-                Whose::Run | Whose::Failed => {
-                    ("maand::run::unknown_worker", format!("`{host}` is not a worker of this run"))
-                }
+            let message = match whose {
+                Whose::Bucket | Whose::Shown => format!("there is no worker `{host}`"),
+                Whose::Plan => format!("`{host}` is not a worker that the plan selects"),
+                Whose::Run | Whose::Failed => format!("`{host}` is not a worker of this run"),
             };
             let is_label = known.iter().any(|worker| worker.labels.contains(&host.to_lowercase()));
             let help = match suggest(host, known.iter().map(|worker| worker.host)) {
@@ -443,5 +453,9 @@ mod tests {
             assert_eq!(choose(&items, &[], Whose::Bucket).unwrap_err().exit, super::super::Exit::Usage);
         }
         assert!(choose(&[], &[], Whose::Bucket).unwrap().is_empty());
+        let error = choose(&[HostPattern::label("api")], &[], Whose::Failed).unwrap_err();
+        let message =
+            "there is no worker with the label `api`: there is none that has failed in this run at all";
+        assert_eq!(error.problems()[0].message, message);
     }
 }
