@@ -4,10 +4,10 @@
 //! (`packages/core/src/command.ts`). Everything that could end a line or a property is escaped, so that foreign text
 //! in a message is never a command of its own.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::args::Annotations;
+use super::operate::say;
 use crate::plan::{Problem, Severity, visible_line};
 
 /// A place in a file that an annotation is shown at.
@@ -31,19 +31,15 @@ pub(super) fn write<'p>(problems: impl IntoIterator<Item = &'p Problem>, wanted:
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        print(&github(severity, place.as_ref(), problem.code, &format!("{problem}{help}")));
+        say(&github(severity, place.as_ref(), problem.code, &format!("{problem}{help}")));
     }
 }
 
 /// Writes one error that is no problem of an input, if any are wanted.
 pub(super) fn write_error(place: Option<&Place<'_>>, title: &str, message: &str, wanted: Annotations) {
     if wanted == Annotations::Github {
-        print(&github("error", place, title, message));
+        say(&github("error", place, title, message));
     }
-}
-
-fn print(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn github(severity: &str, place: Option<&Place<'_>>, title: &str, message: &str) -> String {

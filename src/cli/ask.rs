@@ -9,6 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use super::CliError;
 use super::environment::Environment;
 use crate::plan::{on_screen, visible_line};
+use crate::report;
 
 /// `--yes` of every command that touches workers.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -45,6 +46,7 @@ impl Consent {
 }
 
 fn answer_to(question: &str) -> bool {
+    report::drain();
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{} [y/N] ", on_screen(question)).and_then(|()| stderr.flush());
     let mut answer = String::new();
@@ -64,6 +66,7 @@ pub(super) fn passphrase(key: &Path) -> Option<String> {
     let before = tcgetattr(&stdin).ok()?;
     let mut hidden = before.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
+    report::drain();
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "Passphrase of {}: ", visible_line(&key.display().to_string()))
         .and_then(|()| stderr.flush());

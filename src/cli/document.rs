@@ -72,8 +72,13 @@ impl Document for ErrorDocument<'_> {
 /// # Errors
 /// As [`out::print`].
 pub(super) fn print_error(error: &CliError) -> Result<(), CliError> {
+    out::print(&error_line(error)?)
+}
+
+/// An error in one line.
+pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
     let problems = error.problems().into_iter().map(Problem::to_json).collect();
-    out::print(&line(&ErrorDocument { r#type: "error", exit_code: error.exit as u8, problems })?)
+    line(&ErrorDocument { r#type: "error", exit_code: error.exit as u8, problems })
 }
 
 #[cfg(test)]

@@ -2,12 +2,18 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
-use super::out::{self, Manner};
-use super::{CliError, Exit};
+use super::operate::say;
+use super::out::Manner;
+use super::{CliError, Exit, document};
 use crate::os::signals::{self, Signal};
 use crate::plan::Problem;
+use crate::report::{self, BackgroundWriter};
 use crate::ssh::Cancel;
+
+/// A terminal that takes nothing does not keep a process that is to end at once.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What one signal asks for.
 pub(super) struct Stage {
@@ -39,19 +45,17 @@ fn spawn(stages: Vec<Stage>, manner: Manner) -> std::io::Result<()> {
     signals::listen(&Signal::ENDING, move |_| {
         let Some(Stage { cancel, meaning }) = stages.next() else {
             let message = "stopped at once; the outcome of what was in progress is not known";
-            if manner.json {
-                let problem =
-                    Problem::error("maand::interrupted", message).help("look at the workers by hand");
-                out::fail(&CliError::new(Exit::Resumable, problem), manner);
-            } else {
-                let _ = writeln!(std::io::stderr().lock(), "\nmaand: {message}");
+            let problem = Problem::error("maand::interrupted", message).help("look at the workers by hand");
+            match document::error_line(&CliError::new(Exit::Resumable, problem)) {
+                Ok(line) if manner.json => drop(write!(BackgroundWriter::json_stdout(), "{line}")),
+                _ => say(&format!("\nmaand: {message}")),
             }
+            report::drain_within(LAST_WORDS);
             std::process::exit(i32::from(Exit::Resumable as u8));
         };
-        let mut stderr = std::io::stderr().lock();
         cancel.cancel();
         let next = if stages.peek().is_some() { "end what runs" } else { "end at once" };
-        let _ = writeln!(stderr, "\nmaand: {meaning} (again: {next})");
+        say(&format!("\nmaand: {meaning} (again: {next})"));
         ControlFlow::Continue(())
     })
 }

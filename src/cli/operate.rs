@@ -20,6 +20,7 @@ use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Fleet, Host, JobName};
 use crate::catalog::{AllocationReport, Call, Catalog, Cuts, Output, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems, on_screen};
+use crate::report::BackgroundWriter;
 use crate::ssh::{self, Cancel};
 
 /// The bound of an operation without one of its own: a day, so that every wait has an end.
@@ -118,9 +119,9 @@ impl Operation {
     }
 }
 
-/// Writes a line to standard error; that it cannot be written is ignored.
+/// Writes a line to standard error, without waiting for who reads it; that it cannot be written is ignored.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", on_screen(line));
+    let _ = writeln!(BackgroundWriter::stderr(), "{}", on_screen(line));
 }
 
 /// Shows lines as they come, as upstream does: `host | line` on standard error.

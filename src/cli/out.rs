@@ -11,7 +11,7 @@ use super::args::Annotations;
 use super::document::{self, unwritable};
 use super::{CliError, Exit};
 use crate::plan::{Problem, json_on_screen, on_screen};
-use crate::report::wrapped;
+use crate::report::{self, wrapped};
 
 /// Writes `text` to standard output.
 ///
@@ -21,6 +21,7 @@ use crate::report::wrapped;
 /// When it cannot be written for another reason, such as a full disk.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let text = on_screen(text);
+    report::drain();
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -69,12 +70,14 @@ pub(super) fn fail(error: &CliError, manner: Manner) -> Exit {
 /// Some lines for the operator, on standard error; that it cannot be written is ignored.
 pub(super) fn note(text: &str) {
     let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
+    report::drain();
     let _ = writeln!(io::stderr().lock(), "{}", on_screen(&text));
 }
 
 /// Writes diagnostics to standard error; that it cannot be written is ignored.
 pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
     let text = render(diagnostic, colors, utf8_locale(), width());
+    report::drain();
     let _ = io::stderr().lock().write_all(on_screen(&text).as_bytes());
 }
 

@@ -24,6 +24,7 @@ use super::{CliError, Context, Exit};
 use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
 use crate::catalog::external::{Beside, External, Watch};
 use crate::catalog::{Call, CatalogError, Cuts, external};
+use crate::os::limits;
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::run::Engine;
@@ -32,6 +33,9 @@ use crate::ssh::Cancel;
 
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// A machine that has no process for that program has one soon, or says that it has none.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 /// As long as for the lock.
 const OTHERS_WAIT: Duration = Duration::from_secs(5);
@@ -224,16 +228,18 @@ fn prepare_job(context: &Context) -> Result<(), CliError> {
 fn wait(command: &mut Command, watch: Option<&mut Watch>) -> std::io::Result<(ExitStatus, u32)> {
     let asking = [Signal::Interrupt, Signal::Quit, Signal::Terminate, Signal::Hangup];
     let mut signals = Signals::of(&[&asking[..], &[Signal::Child]].concat())?;
-    let mut child = command.spawn()?;
+    let mut child = limits::when_there_is_room(Instant::now() + ROOM_WITHIN, &|| false, || command.spawn())?;
     let number = child.id();
     let (done, is_done) = channel::<()>();
     std::thread::scope(|scope| {
         if let Some(watch) = watch {
-            scope.spawn(move || {
+            let looks = move || {
                 while is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     watch.look(number);
                 }
-            });
+            };
+            // Without a thread nobody looks; what was deployed is compared all the same.
+            let _ = std::thread::Builder::new().name("looks".into()).spawn_scoped(scope, looks);
         }
         let status = until_its_end(&mut child, &mut signals);
         drop(done);

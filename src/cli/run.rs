@@ -15,9 +15,16 @@ use super::out::Manner;
 use super::{Cli, CliError, Context, Exit, annotations, help, out};
 use crate::os;
 use crate::plan::{Problem, on_screen};
+use crate::report;
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    let code = carry_out();
+    report::drain();
+    code
+}
+
+fn carry_out() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     if let Some((first, command)) = args.split_first()
         && first == os::COMMAND_GUARD

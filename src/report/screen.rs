@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::TermLike;
 use unicode_width::UnicodeWidthChar;
 
+use super::BackgroundWriter;
+
 /// The terminal itself echoes `^C` where the cursor stands, behind the last row; were that row full, the
 /// echo would wrap, and the rows could not be cleared any more. Room for two of them and the cursor.
 const FREE_COLUMNS: u16 = 5;
@@ -42,9 +44,8 @@ struct State {
 impl Screen {
     pub(super) fn stdout() -> Self {
         Self::new(size, |text| {
-            let mut out = std::io::stdout().lock();
             // A terminal that has gone away stops nothing: the run continues.
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            let _ = BackgroundWriter::stdout().write_all(text.as_bytes());
         })
     }
 

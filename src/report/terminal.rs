@@ -9,10 +9,13 @@ use crate::plan::on_screen;
 
 use super::layout::cut;
 use super::screen::{self, Screen};
-use super::{Hint, Reporter, RunView, closing, event_of, rows, text, wrapped};
+use super::{BackgroundWriter, Hint, Reporter, RunView, closing, event_of, rows, text, wrapped};
 
 /// Draws at most this often per second.
 const HERTZ: u8 = 10;
+
+/// A terminal that is so far behind, in bytes, gets no more lines until it has caught up.
+const FAR_BEHIND: usize = 256 * 1024;
 
 /// Draws the live view on a terminal. Callers use [`super::Plain`] where there is none, or where
 /// `NO_COLOR` comes with `TERM=dumb`.
@@ -24,6 +27,10 @@ pub struct Terminal {
     color: bool,
     drawn: Millis,
     hint: Option<Hint>,
+    /// What stands before a terminal that takes nothing; `None`: nothing does.
+    writer: Option<BackgroundWriter>,
+    /// Lines that were left out since the terminal has fallen behind.
+    left_out: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +70,8 @@ impl Terminal {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
-        Self { bar, size, color, drawn: 0, hint: None }
+        let writer = matches!(size, Size::OfStdout).then(BackgroundWriter::stdout);
+        Self { bar, size, color, drawn: 0, hint: None, writer, left_out: 0 }
     }
 
     /// Also says in the closing report what an operator can do next.
@@ -74,6 +82,10 @@ impl Terminal {
     }
 
     fn draw(&mut self, at: Millis, view: &RunView) {
+        // Of a terminal that has not taken the last drawing yet only the newest state is of interest, later.
+        if self.writer.as_ref().is_some_and(|writer| !writer.is_idle()) {
+            return;
+        }
         let (width, height) = self.size.get();
         self.drawn = at;
         self.bar.set_message(
@@ -81,8 +93,15 @@ impl Terminal {
         );
     }
 
-    fn scroll_by(&self, text: &str) {
+    fn scroll_by(&mut self, text: &str) {
+        if self.writer.as_ref().is_some_and(|writer| writer.waiting() > FAR_BEHIND) {
+            self.left_out += 1;
+            return;
+        }
         let (width, _) = self.size.get();
+        if self.left_out > 0 {
+            self.bar.println(format!("({} lines are left out)", std::mem::take(&mut self.left_out)));
+        }
         for line in on_screen(text).lines() {
             self.bar.println(cut(line, width));
         }
@@ -114,11 +133,10 @@ impl Reporter for Terminal {
     fn finish(&mut self, at: Millis, view: &RunView) {
         // Not cut, and not through the bar, which fills lines up with spaces: an operator copies from this.
         let text = on_screen(&closing(at, view, self.hint)).into_owned();
-        if matches!(self.size, Size::OfStdout) {
+        if let Some(writer) = &mut self.writer {
             self.bar.finish_and_clear();
-            let mut out = std::io::stdout().lock();
             let text = wrapped(&text, self.size.get().0);
-            let _ = writeln!(out, "\n{text}").and_then(|()| out.flush());
+            let _ = writeln!(writer, "\n{text}");
         } else {
             self.bar.set_message("");
             self.bar.println(text);

@@ -85,6 +85,8 @@ pub struct RunLoop {
     receiver: Receiver<Message>,
     clock: Clock,
     observing: Cancel,
+    /// A round of observation for which there was no thread yet.
+    unobserved: Option<(Vec<JobIx>, TargetSet)>,
 }
 
 impl RunLoop {
@@ -103,6 +105,7 @@ impl RunLoop {
             receiver,
             clock,
             observing: Cancel::new(),
+            unobserved: None,
         }
     }
 
@@ -144,6 +147,9 @@ impl RunLoop {
             if ended.is_none() && looked_at.is_none_or(|at| at.elapsed() >= REQUESTS_EVERY) {
                 looked_at = Some(Instant::now());
                 self.attempts.begin_waiting();
+                if let Some((jobs, skip)) = self.unobserved.take() {
+                    self.observe(jobs, skip);
+                }
                 ended = self.take(Input::Requests)?;
                 self.show();
                 self.reporter.tick(self.clock.now(), &self.view);
@@ -209,7 +215,7 @@ impl RunLoop {
                     let number = self.view.attempt_number(spec.attempt);
                     self.attempts.begin(spec, number);
                 }
-                Output::Observe { jobs, skip } => self.observe(jobs, &skip),
+                Output::Observe { jobs, skip } => self.observe(jobs, skip),
                 Output::GiveUp => self.give_up(),
                 Output::End(end) => ended = Some(end),
             }
@@ -235,24 +241,20 @@ impl RunLoop {
         }
     }
 
-    fn observe(&mut self, jobs: Vec<JobIx>, skip: &TargetSet) {
+    /// Looks at the jobs, on a thread of its own. A machine that has none for it is asked again: what was not looked at
+    /// is no fault of a worker.
+    fn observe(&mut self, jobs: Vec<JobIx>, skip: TargetSet) {
         let graph = self.controller.run().graph();
-        let skip: BTreeSet<WorkerIx> = skip.iter().map(|target| graph.target(target).worker).collect();
-        let unseen: Vec<(WorkerIx, JobIx)> = graph
-            .enabled_allocations()
-            .iter()
-            .filter(|one| jobs.contains(&one.job) && !skip.contains(&one.worker))
-            .map(|one| (one.worker, one.job))
-            .collect();
+        let skipped: BTreeSet<WorkerIx> = skip.iter().map(|target| graph.target(target).worker).collect();
         let (executor, sender) = (Arc::clone(&self.executor), self.sender.clone());
         let (cancel, of_thread) = (self.observing.clone(), jobs.clone());
         let spawned = std::thread::Builder::new().name("observe".into()).spawn(move || {
-            let unavailable = executor.observe(&of_thread, &skip, &cancel);
+            let unavailable = executor.observe(&of_thread, &skipped, &cancel);
             let _ = sender.send(Message::Observed { jobs: of_thread, unavailable });
         });
-        if spawned.is_err() {
-            // What was not looked at is not well; the engine asks again.
-            let _ = self.sender.send(Message::Observed { jobs, unavailable: unseen });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "this machine has no thread to look at jobs; trying again");
+            self.unobserved = Some((jobs, skip));
         }
     }
 

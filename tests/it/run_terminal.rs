@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use maand::engine::Fact;
 use maand::journal::{Journal, Mode};
@@ -29,6 +30,7 @@ steps:
 struct Terminal {
     script: Child,
     keyboard: ChildStdin,
+    screen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Terminal {
@@ -45,13 +47,21 @@ impl Terminal {
             .spawn()
             .unwrap();
         let keyboard = script.stdin.take().unwrap();
-        let mut screen = script.stdout.take().unwrap();
+        let mut shown = script.stdout.take().unwrap();
+        let screen = Arc::new(Mutex::new(Vec::new()));
         // Read, so that nothing waits for it.
+        let of_thread = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while matches!(screen.read(&mut buffer), Ok(1..)) {}
+            while let Ok(read @ 1..) = shown.read(&mut buffer) {
+                of_thread.lock().unwrap().extend_from_slice(&buffer[..read]);
+            }
         });
-        Self { script, keyboard }
+        Self { script, keyboard, screen }
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).contains(text)
     }
 
     fn types(&mut self, keys: &[u8]) {
@@ -140,6 +150,32 @@ fn a_run_that_is_stopped_at_its_terminal_continues_with_fg() {
     assert!(bench.path("next").exists());
     assert_eq!(bench.status()["state"], "succeeded");
     assert_eq!(terminal.script.wait().unwrap().code(), Some(0));
+}
+
+/// Ctrl-S, or a multiplexer that is scrolled back: nobody takes what is written.
+#[test]
+fn a_terminal_that_is_stopped_holds_no_run_up() {
+    let Some(bench) = RunBench::new(1) else { return };
+    for flags in ["", "--output json"] {
+        for file in ["go", "next"] {
+            let _ = fs::remove_file(bench.path(file));
+        }
+        let line = format!("exec \"$MAAND\" plan apply own.yaml --yes {flags}");
+        let (mut terminal, _, controller) = start(&bench, &line);
+        terminal.types(b"\x13");
+        bench.write("go", "");
+        wait_until("the next step is done", || bench.path("next").exists());
+        wait_until("the run is done", || bench.status()["state"] == "succeeded");
+        // Another process may have it: all that is left is to be shown.
+        bench.expect(0, &["plan", "resume"]);
+        assert!(
+            is_alive(controller) && !terminal.shows("succeeded"),
+            "{flags}: the terminal was not stopped"
+        );
+        terminal.types(b"\x11");
+        assert_eq!(terminal.script.wait().unwrap().code(), Some(0), "{flags}");
+        wait_until("all of it is shown", || terminal.shows("succeeded"));
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{RunEnd, RunStatus};
 use crate::plan::Problem;
-use crate::report::{Hint, JsonLines, Plain, Reporter, Terminal};
+use crate::report::{BackgroundWriter, Hint, JsonLines, Plain, Reporter, Terminal};
 use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site};
 
 /// The bucket of `-C`, or the nearest one.
@@ -84,11 +84,11 @@ fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
 /// How a run is shown.
 pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
     if context.json {
-        Box::new(JsonLines::new(stdout()))
+        Box::new(JsonLines::new(BackgroundWriter::json_stdout()))
     } else if is_live(context) {
         Box::new(Terminal::stdout(context.colors).with_hints(hints(context)))
     } else {
-        Box::new(Plain::new(stdout(), context.quiet).with_hints(hints(context)))
+        Box::new(Plain::new(BackgroundWriter::stdout(), context.quiet).with_hints(hints(context)))
     }
 }
 
