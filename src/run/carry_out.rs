@@ -17,6 +17,7 @@ use crate::ssh::Cancel;
 
 use super::connector::Connected;
 use super::left_behind::{LeftBehind, left_behind};
+use super::stored::{empty_view, fold};
 use super::take_up::own_entries;
 use super::{Run, RunError};
 
@@ -75,7 +76,7 @@ impl Run {
     /// # Errors
     /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was
     /// dispatched. Before the first step also what keeps a stored run from being read.
-    pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
+    pub fn carry_out(mut self, mut options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
         let writer = self
@@ -94,6 +95,7 @@ impl Run {
         if state.phase() == RunPhase::Preflight && !aborted {
             first.push(self.preflight(&executor)?);
         }
+        self.report_start(options.reporter.as_mut())?;
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
@@ -140,6 +142,19 @@ impl Run {
             Vec::new()
         };
         Ok(RunResult { run: self.stored.id, left, failures, left_behind })
+    }
+
+    /// Whoever follows a run from its start hears of the start too, which was recorded before there was a loop.
+    fn report_start(&self, reporter: &mut dyn Reporter) -> Result<(), RunError> {
+        if self.stored.epoch > 1 {
+            return Ok(());
+        }
+        let mut view = empty_view(&self.stored.id, &self.stored.header, &self.stored.graph);
+        for stamped in &self.stored.facts {
+            fold(&mut view, &self.stored.id, stamped)?;
+            reporter.fact(stamped, &view);
+        }
+        Ok(())
     }
 
     /// What stands behind the effects; `mark`: where the run's facts end.

@@ -18,6 +18,14 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// As it is written: `builtin` or `external`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::External => "external",
+        }
+    }
+
     /// The one that a bucket's files belong to: upstream's program where there is its database.
     pub fn of(bucket: &Bucket) -> Self {
         if bucket.is_upstream() { Self::External } else { Self::Builtin }

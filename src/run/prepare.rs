@@ -39,6 +39,11 @@ impl RunRequest {
         Ok(Self { plan, overrides, workers: None })
     }
 
+    /// The plan that was parsed.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
     /// Narrows the plan's workers to these hosts; `None`: all of them.
     #[must_use]
     pub fn only(self, workers: Option<Vec<String>>) -> Self {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bucket::Bucket;
 use crate::engine::{Check, DoubtAnswers, Fact, Options};
+use crate::graph::RolloutGraph;
 use crate::journal::{Journal, RunId, RunLock};
 
 use super::connector::Connected;
@@ -58,6 +59,11 @@ impl Run {
     /// What has changed on disk since it began; it continues with what it began with.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// What was compiled when it began.
+    pub fn graph(&self) -> &Arc<RolloutGraph> {
+        &self.stored.graph
     }
 
     pub(super) fn options(&self) -> Options {

@@ -33,6 +33,7 @@ mod sudo;
 mod wire;
 
 pub use client::Ssh2Remote;
+pub(crate) use config::matches_pattern;
 pub use config::{BadLine, ConfigError};
 pub use frame::NotRun;
 pub use group::{Group, end_group};

@@ -2,13 +2,16 @@
 //! its end.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::super::args::Annotations;
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::left_behind;
+use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{RunEnd, RunStatus};
 use crate::plan::Problem;
@@ -35,7 +38,7 @@ pub(super) fn carry_out(
     context: &Context,
 ) -> Result<(RunResult, Exit), CliError> {
     let options = RunOptions {
-        reporter: reporter(context),
+        reporter: for_run(&run, context),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
         // The file itself, also when another version has been put in its place meanwhile.
@@ -63,6 +66,18 @@ fn exit_of(result: &RunResult) -> Exit {
         Left::Idle(RunStatus::Finished(_) | RunStatus::Halted(_)) => Exit::Failed,
         _ if result.failures > 0 => Exit::Failed,
         Left::Idle(_) | Left::ForcedStop { .. } => Exit::Resumable,
+    }
+}
+
+/// How a run that this process carries out is shown.
+fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
+    let mut shown = reporter(context);
+    if context.quiet && !context.json {
+        shown = Box::new(OnlyTrouble(shown));
+    }
+    match context.annotations {
+        Annotations::None => shown,
+        wanted => Box::new(Annotated { inner: shown, wanted, plan: Arc::clone(&run.graph().plan) }),
     }
 }
 

@@ -2,12 +2,16 @@
 //! it, facts that this process records.
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::ask::Consent;
+use super::super::document::{self, Document};
+use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::reboots_left;
-use crate::engine::{Control, RunEnd, RunStatus};
+use crate::engine::{Control, PublicWorkerState, RunEnd, RunStatus};
 use crate::journal::RunId;
 use crate::run::{Controlled, Left, Run, RunReader, this_operator};
 
@@ -15,7 +19,7 @@ use crate::run::{Controlled, Left, Run, RunReader, this_operator};
 #[derive(Debug, Args)]
 pub(super) struct RunArg {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
 }
 
@@ -47,10 +51,10 @@ pub struct ApproveArgs {
     #[command(flatten)]
     run: RunArg,
     /// Only the gate of this worker
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST", add = crate::cli::complete::hosts())]
     worker: Option<String>,
     /// Only this step
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
 }
 
@@ -59,9 +63,10 @@ pub struct ApproveArgs {
 pub struct WorkerArgs {
     #[command(flatten)]
     run: RunArg,
-    /// The workers
-    #[arg(long, visible_alias = "worker", value_name = "HOSTS", value_delimiter = ',', required = true)]
-    workers: Vec<String>,
+    /// The failed workers
+    #[arg(long, visible_alias = "worker", value_name = "HOST,..", value_delimiter = ',', required = true)]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
 }
 
 /// `maand plan pause`.
@@ -88,7 +93,7 @@ pub(super) fn abort(args: &AbortArgs, context: &Context) -> Result<Exit, CliErro
         } else if !view.left_disabled.is_empty() {
             question += &format!("; {} will stay disabled", view.left_disabled.join(", "));
         }
-        if !args.consent.ask_on_terminal(&format!("{question}?")) {
+        if !args.consent.ask_on_terminal(&format!("{question}?"))? {
             out::note("The run is as it was.");
             return Ok(Exit::Declined);
         }
@@ -103,12 +108,30 @@ pub(super) fn approve(args: ApproveArgs, context: &Context) -> Result<Exit, CliE
 
 /// `maand plan retry`.
 pub(super) fn retry(args: WorkerArgs, context: &Context) -> Result<Exit, CliError> {
-    ask(&args.run, Control::Retry { hosts: args.workers }, context)
+    let hosts = failed(&args.workers, args.run.run.as_deref(), context)?;
+    ask(&args.run, Control::Retry { hosts }, context)
 }
 
 /// `maand plan skip`.
 pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError> {
-    ask(&args.run, Control::Skip { hosts: args.workers }, context)
+    let hosts = failed(&args.workers, args.run.run.as_deref(), context)?;
+    ask(&args.run, Control::Skip { hosts }, context)
+}
+
+/// The workers of a run that a list means: patterns mean failed ones. The run is only looked at where there are any.
+pub(super) fn failed(
+    items: &[HostPattern],
+    run: Option<&str>,
+    context: &Context,
+) -> Result<Vec<String>, CliError> {
+    if !items.iter().any(HostPattern::is_pattern) {
+        return hosts::as_typed(items);
+    }
+    let run = RunReader::open_unfinished(&site(context)?.bucket, run)?;
+    let (view, _) = run.view()?;
+    let failed = view.workers.iter().filter(|worker| worker.state == PublicWorkerState::Failed);
+    let failed: Vec<&str> = failed.map(|worker| worker.host.as_str()).collect();
+    hosts::of_failed(items, &run.graph, &failed)
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
@@ -121,12 +144,20 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     };
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
-            let requested = describe_taken(&asked, &run);
-            out::note(&format!("{requested} Follow it with:\n  maand plan status --watch"));
+            if context.json {
+                print_json(&asked, &run, true)?;
+            } else if !context.quiet {
+                let requested = describe_taken(&asked, &run);
+                out::note(&format!("{requested} Follow it with:\n  maand plan status --watch"));
+            }
             left(&run);
         }
         Controlled::Recorded { run, ended } => {
-            out::note(&describe_recorded(&asked, &run, ended));
+            if context.json {
+                print_json(&asked, &run, false)?;
+            } else if !context.quiet {
+                out::note(&describe_recorded(&asked, &run, ended));
+            }
             left(&run);
         }
         Controlled::ToCarryOut(run) => {
@@ -137,6 +168,35 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
         }
     }
     Ok(Exit::Done)
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct RequestDocument {
+    /// The run's name.
+    run: String,
+    /// What was asked for: `pause`, `abort`, `approve`, `retry` or `skip`.
+    request: &'static str,
+    /// A controller is at work on the run and has taken it; otherwise it is recorded, and `maand plan resume` goes by
+    /// it.
+    taken: bool,
+}
+
+impl Document for RequestDocument {
+    const NAME: &'static str = "plan-request";
+}
+
+fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> {
+    let request = match verb {
+        Control::Pause { .. } => "pause",
+        Control::Resume => "resume",
+        Control::Stop => "stop",
+        Control::Abort { .. } => "abort",
+        Control::Approve { .. } => "approve",
+        Control::Retry { .. } => "retry",
+        Control::Skip { .. } => "skip",
+    };
+    document::print(&RequestDocument { run: run.to_string(), request, taken })
 }
 
 /// This process ends the run, as no other carries it out: it has done what was asked when the run has ended.

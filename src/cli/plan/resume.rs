@@ -2,24 +2,29 @@
 
 use clap::Args;
 
+use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
+use super::control::failed;
+use crate::bucket::Bucket;
 use crate::engine::{Control, Resolution, RunEnd};
 use crate::plan::Problem;
-use crate::run::{Change, Resume, Run, RunError, TakeOver};
+use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
 
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
     /// Retry failed workers first, all of them or these; a run that has ended is taken up again for that
-    #[arg(long, value_name = "HOSTS", num_args = 0..=1, value_delimiter = ',')]
-    retry: Option<Vec<String>>,
+    #[arg(long, value_name = "HOST,..", num_args = 0..=1, value_delimiter = ',')]
+    #[arg(add = crate::cli::complete::hosts())]
+    retry: Option<Vec<HostPattern>>,
     /// Continue without failed workers, all of them or these
-    #[arg(long, value_name = "HOSTS", num_args = 0..=1, value_delimiter = ',')]
-    skip: Option<Vec<String>>,
+    #[arg(long, value_name = "HOST,..", num_args = 0..=1, value_delimiter = ',')]
+    #[arg(add = crate::cli::complete::hosts())]
+    skip: Option<Vec<HostPattern>>,
     /// What to do with commands that may or may not have run: `rerun` them, count them as `done`, or `skip` them;
     /// for one worker as in `w3=done`
     #[arg(long, value_name = "[HOST=]HOW", value_delimiter = ',', value_parser = parse_in_doubt)]
@@ -63,9 +68,13 @@ fn parse_in_doubt(text: &str) -> Result<InDoubt, String> {
 
 /// Runs the command.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
-    let hosts = |list: &[String]| list.iter().filter(|host| !host.is_empty()).cloned().collect();
-    let retry = args.retry.as_ref().map(|list| Control::Retry { hosts: hosts(list) });
-    let skip = args.skip.as_ref().map(|list| Control::Skip { hosts: hosts(list) });
+    // Without a list: all that have failed.
+    let hosts = |list: &Vec<HostPattern>| match list.as_slice() {
+        [] => Ok(Vec::new()),
+        items => failed(items, args.run.as_deref(), context),
+    };
+    let retry = args.retry.as_ref().map(hosts).transpose()?.map(|hosts| Control::Retry { hosts });
+    let skip = args.skip.as_ref().map(hosts).transpose()?.map(|hosts| Control::Skip { hosts });
     let of_all = args.in_doubt.iter().rfind(|answer| answer.host.is_none());
     let of_one = |answer: &InDoubt| Some((answer.host.clone()?, answer.how));
     let resume = Resume {
@@ -87,13 +96,21 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             show_changes(run.changes(), context);
             carry_out(run, args.leave, context).map(|(_, exit)| exit)
         }
+        Err(RunError::Finished { run, end, .. }) if context.json => {
+            let bucket = Bucket::find(context.bucket.as_deref())?;
+            let (view, _) = RunReader::open(&bucket, Some(run.as_str()))?.view()?;
+            out::print_json("the view", &view)?;
+            Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
+        }
         Err(RunError::Finished { run, end, failed }) => {
             let mut note = format!("Run {run} has already finished ({}); nothing was done.", describe(end));
             if failed > 0 && end == RunEnd::Failed {
                 note +=
                     "\nFix the cause, and take it up again at the failed steps:\n  maand plan resume --retry";
             }
-            out::note(&note);
+            if !context.quiet || end != RunEnd::Succeeded {
+                out::note(&note);
+            }
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
         Err(RunError::WorkspaceChanged { run, changes }) => {
