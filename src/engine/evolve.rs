@@ -152,7 +152,18 @@ impl Known {
     /// Brings the chart of a lane in line with what its steps are doing.
     fn settle(&mut self, lane: Lane, pending: &mut Pending) {
         self.lanes.get_mut(lane).settle(self.hold.is_interrupted());
+        self.note_return(lane);
         pending.look_at(lane);
+    }
+
+    /// Keeps note of who is being enabled, for those who take turns with it.
+    fn note_return(&mut self, lane: Lane) {
+        if let Lane::Worker(target) = lane
+            && self.setup.has_turns()
+        {
+            let (edit, deploy) = self.returns(target);
+            self.exclusion.returns(target, edit, deploy);
+        }
     }
 }
 
