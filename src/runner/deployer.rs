@@ -310,3 +310,6 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
 pub(super) fn describe(outcome: &WorkerOutcome) -> String {
     outcome.message().to_owned()
 }
+
+#[cfg(test)]
+mod tests;
