@@ -1,7 +1,6 @@
 //! What every operation on workers needs: the bucket, its fleet, the transport, the lock, and which
 //! workers were asked for.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +45,8 @@ impl OpenBucket {
     /// that carry any one of `labels` (all, where that is empty).
     pub(super) fn select(&self, hosts: &[String], labels: &[String]) -> Result<Vec<Host>, CliError> {
         operate::not_blank(hosts, "worker")?;
-        let asked: Vec<&str> = hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty()).collect();
+        let asked = hosts.iter().map(|host| Host::bare(host.trim())).filter(|host| !host.is_empty());
+        let asked: Vec<&str> = asked.collect();
         let known = |host: &&str| self.fleet.workers.iter().any(|worker| worker.host.as_str() == *host);
         if let Some(unknown) = asked.iter().find(|host| !known(host)) {
             return Err(Problem::error("maand::unknown_worker", format!("there is no worker `{unknown}`"))
@@ -125,5 +125,5 @@ fn show(notice: &Notice, quiet: bool) {
             )
         }
     };
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text.as_bytes()));
+    operate::say(&visible(text.as_bytes()));
 }

@@ -26,6 +26,7 @@ mod run_controller;
 mod run_crash;
 mod run_edit;
 mod run_faults;
+mod run_ipv6;
 mod run_journal;
 mod run_library;
 mod run_local;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Host};
 use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::journal::Output;
@@ -92,7 +92,7 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(args: &'a LogsArgs, graph: &RolloutGraph) -> Result<Self, Problem> {
-        let filter = Self { worker: args.worker.as_deref(), step: args.step.as_deref() };
+        let filter = Self { worker: args.worker.as_deref().map(Host::bare), step: args.step.as_deref() };
         if let Some(worker) = filter.worker {
             let hosts: Vec<_> = graph.target_indices().map(|target| graph.host(target)).collect();
             if !hosts.contains(&worker) {
