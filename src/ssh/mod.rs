@@ -7,6 +7,7 @@ mod agent;
 mod algorithms;
 mod auth;
 mod bootstrap;
+mod budget;
 mod certificate;
 mod client;
 mod config;
