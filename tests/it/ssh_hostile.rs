@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maand::bucket::Host;
-use maand::ssh::{Cancel, ConnectError, Endpoint, HostProfile, Remote, Settings, Ssh2Remote, UnknownWhy};
+use maand::ssh::{
+    Cancel, ConnectError, Endpoint, HostProfile, Remote, Settings, Ssh2Remote, UnknownWhy,
+};
 
 use crate::ssh::{script, unknown};
 use crate::support::hostile::{Cipher, Session, data, kexinit, listen, server, string};
@@ -206,6 +208,27 @@ fn a_flood_of_what_nobody_asked_for_ends_the_connection() {
         let UnknownWhy::ConnectionLost(words) = &why else { panic!("{cipher:?}, {name}: {why:?}") };
         assert!(words.contains("nobody had asked for"), "{cipher:?}, {name}: {words}");
     });
+}
+
+#[test]
+fn short_lines_are_output_where_packets_cannot_be_counted() {
+    const LINES: usize = 200_000;
+    let folder = tempfile::tempdir().unwrap();
+    keygen(&folder.path().join("worker.key"), "worker");
+    let act = |session: &mut Session| {
+        session.receive_only(94)?;
+        session.stop_listening();
+        let many = vec![data(session.channel, 0, b"x\n"); 200];
+        (0..LINES / many.len()).try_for_each(|_| session.send_many(&many))?;
+        // Of it, and that nothing more comes.
+        session.send_many(&[[vec![96], session.channel.to_be_bytes().to_vec()].concat()])
+    };
+    let (settings, host) = settings(folder.path(), server(Cipher::ChaCha, act));
+    let mut connection =
+        Ssh2Remote::new(settings).connect(&host, Instant::now() + PATIENCE, &Cancel::new()).unwrap();
+    // All of it has been read, up to the end.
+    let why = unknown(connection.run(&script("sleep 1000"), None));
+    assert!(why.to_string().contains("ended without a trailer"), "{why}");
 }
 
 /// The most memory that `maand run_command` has needed with this server as its only worker, in MiB.
