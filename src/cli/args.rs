@@ -47,6 +47,9 @@ pub struct Global {
     /// Print only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Ring the terminal's bell when a run ends
+    #[arg(long, global = true, env = "MAAND_BELL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub bell: bool,
 }
 
 impl ValueEnum for Engine {
@@ -65,8 +68,12 @@ impl ValueEnum for Engine {
 /// The format of standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
+    /// For reading; a run is shown live on a terminal
     #[default]
     Text,
+    /// The same, a run line by line also on a terminal; with -q one line per worker
+    Plain,
+    /// For programs
     Json,
 }
 

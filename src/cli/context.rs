@@ -1,5 +1,6 @@
 //! The global flags, resolved once.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::args::{Global, OutputFormat};
@@ -18,8 +19,14 @@ pub struct Context {
     pub maand_bin: Option<PathBuf>,
     /// `--output json`: only JSON goes to standard output.
     pub json: bool,
+    /// `--output plain`: a run is shown line by line, also on a terminal.
+    pub plain: bool,
     /// Whether messages on standard error get colours.
     pub colors: bool,
+    /// Whether the live view, which is on standard output, gets colours.
+    pub live_colors: bool,
+    /// `--bell`.
+    pub bell: bool,
     /// `-v` count.
     pub verbose: u8,
     /// `-q`.
@@ -47,7 +54,10 @@ impl From<&Global> for Context {
             engine: global.engine,
             maand_bin: global.maand_bin.clone(),
             json: global.output == OutputFormat::Json,
+            plain: global.output == OutputFormat::Plain,
             colors: super::run::colors_on_stderr(global.color),
+            live_colors: super::run::colors(global.color, std::io::stdout().is_terminal()),
+            bell: global.bell,
             verbose: global.verbose,
             quiet: global.quiet,
         }

@@ -8,6 +8,7 @@ mod args;
 mod ask;
 mod build;
 mod cat;
+mod checking;
 mod completions;
 mod context;
 mod deploy;

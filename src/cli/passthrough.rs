@@ -104,7 +104,11 @@ pub(super) fn run(args: &[OsString]) -> Option<Result<u8, CliError>> {
         engine: cut.engine,
         maand_bin: cut.maand_bin,
         json: false,
+        // The upstream program shows nothing live.
+        plain: true,
         colors: super::run::colors_on_stderr(cut.color),
+        live_colors: false,
+        bell: false,
         verbose: cut.verbose,
         quiet: cut.quiet,
     };
@@ -254,7 +258,8 @@ fn until_its_end(child: &mut Child, signals: &mut Signals) -> std::io::Result<Ex
             return Ok(status);
         }
         match signals.next() {
-            None | Some(Signal::Child) => {}
+            // The system stops both at Ctrl-Z: nobody listens for it here.
+            None | Some(Signal::Child | Signal::Suspend) => {}
             // From a terminal they go to the whole group.
             Some(Signal::Interrupt) if !on_terminal() => pass_on(child, process::Signal::INT),
             Some(Signal::Quit) if !on_terminal() => pass_on(child, process::Signal::QUIT),
@@ -319,6 +324,8 @@ fn cut(args: &[OsString]) -> Option<Cut> {
             }
             b"--color" => cut.color = ColorChoice::from_str(value()?.to_str()?, false).ok()?,
             b"-q" | b"--quiet" => cut.quiet = true,
+            // No command of the upstream program is long enough for it.
+            b"--bell" => {}
             b"-v" | b"-vv" => cut.verbose += 1,
             // The other program has a flag of this name.
             b"--verbose" if !in_command => cut.verbose += 1,

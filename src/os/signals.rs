@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 
 /// A signal that is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,17 @@ pub enum Signal {
     Hangup,
     /// SIGCHLD: a child has ended, or was stopped.
     Child,
+    /// SIGTSTP: Ctrl-Z.
+    Suspend,
 }
 
-const NUMBERS: [(Signal, c_int); 5] = [
+const NUMBERS: [(Signal, c_int); 6] = [
     (Signal::Interrupt, SIGINT),
     (Signal::Quit, SIGQUIT),
     (Signal::Terminate, SIGTERM),
     (Signal::Hangup, SIGHUP),
     (Signal::Child, SIGCHLD),
+    (Signal::Suspend, SIGTSTP),
 ];
 
 impl Signal {
@@ -63,8 +66,9 @@ impl Signals {
     /// # Errors
     /// The system refuses to tell us.
     pub fn of(signals: &[Signal]) -> io::Result<Self> {
-        // Under nohup(1) the end of the terminal is not to be heard.
-        let heard = signals.iter().filter(|signal| **signal != Signal::Hangup || !is_ignored(SIGHUP));
+        // Under nohup(1) the end of the terminal is not to be heard, and where Ctrl-Z does nothing it stays so.
+        let kept = |signal: Signal| matches!(signal, Signal::Hangup | Signal::Suspend);
+        let heard = signals.iter().filter(|signal| !kept(**signal) || !is_ignored(signal.number()));
         signal_hook::iterator::Signals::new(heard.map(|signal| signal.number())).map(Self)
     }
 }
@@ -80,6 +84,18 @@ impl Iterator for Signals {
             (!left).then_some(signal)
         })
     }
+}
+
+/// Stops this process until it is continued, as SIGTSTP does by default; for whoever listens for
+/// [`Signal::Suspend`]. That it cannot be stopped changes nothing.
+pub fn suspend() {
+    let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+}
+
+/// What Ctrl-C at the terminal does: SIGINT for this process and those that it shares a foreground with.
+pub fn interrupt() {
+    // Somebody who may not be signalled hears nothing.
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::INT);
 }
 
 /// Whether this process ignores a signal, by `SigIgn` of proc_pid_status(5).
@@ -127,7 +143,10 @@ mod tests {
         for (at, (signal, number)) in NUMBERS.into_iter().enumerate() {
             assert_eq!((signal as usize, signal.number()), (at, number));
         }
-        assert_eq!(NUMBERS.map(|(s, _)| s.name()), ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGCHLD"]);
+        assert_eq!(
+            NUMBERS.map(|(s, _)| s.name()),
+            ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGTSTP"]
+        );
     }
 
     #[test]

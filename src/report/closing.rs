@@ -37,6 +37,9 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
         describe_state(view.state)
     );
     let _ = writeln!(text, "{}.", describe_counts(view));
+    if let Some(waits) = &view.waits_for {
+        let _ = writeln!(text, "Now: {waits}.");
+    }
     if let Some(hint) = hint {
         for suggestion in next_steps(view) {
             let _ = writeln!(text, "{}", hint(&suggestion));
@@ -76,7 +79,7 @@ fn describe_counts(view: &RunView) -> String {
     let parts = [
         (c.succeeded, "succeeded"),
         (c.active, "under way"),
-        (c.queued, "queued"),
+        (c.queued, if view.state.is_final() { "never started" } else { "queued" }),
         (c.failed, "failed"),
         (c.reverted, "reverted"),
         (c.skipped, "skipped"),
@@ -114,10 +117,7 @@ fn workers(text: &mut String, view: &RunView) {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     // Where the run as a whole stands still, the reason is said once, below.
-    let still = !matches!(
-        view.state,
-        PublicRunState::Running | PublicRunState::Waiting | PublicRunState::Interrupted
-    );
+    let still = view.stands_still().is_some() || view.state.is_final();
     let waiting = if still { Vec::new() } else { waiting(view) };
     for (why, hosts) in waiting.iter().take(REASONS) {
         let others = match hosts.len() - 1 {
@@ -163,7 +163,9 @@ fn details(worker: &WorkerView) -> String {
         (Some(step), _) => step.clone(),
         (None, _) => String::new(),
     };
-    let waits = worker.waits_for.clone().unwrap_or_default();
+    // That it is held stands before, and why below.
+    let held = worker.state == PublicWorkerState::Held;
+    let waits = worker.waits_for.clone().filter(|_| !held).unwrap_or_default();
     let unplanned = match worker.unplanned_boots.as_slice() {
         [] => String::new(),
         [.., last] => {

@@ -8,13 +8,19 @@
 
 mod closing;
 mod derive;
+mod display;
 mod event;
 mod fold;
 mod json;
+mod keyboard;
 mod layout;
+mod outlook;
+mod phase;
 mod plain;
+mod progress;
+mod region;
 mod reporter;
-mod screen;
+mod row;
 mod suggestion;
 mod terminal;
 #[cfg(test)]
@@ -22,6 +28,8 @@ pub(crate) mod testing;
 mod text;
 mod time;
 mod view;
+mod waits;
+mod window;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
@@ -30,11 +38,12 @@ pub use derive::{describe_outcome, event_of, purpose};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
 pub use fold::RunInfo;
 pub use json::JsonLines;
-pub use layout::rows;
-pub use plain::Plain;
+pub use outlook::Outlook;
+pub use phase::WaitPhase;
+pub use plain::{Lines, Plain};
 pub use reporter::Reporter;
 pub use suggestion::{Hint, Suggestion};
-pub use terminal::Terminal;
+pub use terminal::{Controls, Terminal};
 pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::wrapped;

@@ -45,6 +45,7 @@ pub use engine_choice::Engine;
 pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
 pub use list::{ListedRun, runs};
+pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
 pub use reader::RunReader;
 pub use ready::Run;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bucket::Bucket;
 use crate::engine::{Check, Fact, Options, Resolution};
+use crate::graph::RolloutGraph;
 use crate::journal::{Journal, RunId, RunLock};
 
 use super::connector::Connected;
@@ -53,6 +54,11 @@ impl Run {
     /// The run's name.
     pub fn id(&self) -> &RunId {
         &self.stored.id
+    }
+
+    /// What is carried out.
+    pub fn graph(&self) -> &Arc<RolloutGraph> {
+        &self.stored.graph
     }
 
     /// What has changed on disk since it began; it continues with what it began with.

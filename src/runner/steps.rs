@@ -35,7 +35,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let timeout = Self::timeout(step);
+        let (attempt, timeout) = (order.attempt, Self::timeout(step));
         let host = self.host(target);
         if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
             return Outcome::Failed { error };
@@ -46,7 +46,7 @@ impl StepExecutor {
             (Intent::ReadBootId, StepKind::Reboot { .. }) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
             (Intent::UndoDeploy, _) => {
-                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(attempt, DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
                 self.job(JobAction::Start, target, jobs.as_ref(), timeout, cancel, sink)
@@ -100,7 +100,7 @@ impl StepExecutor {
                     seed: order.attempt.0,
                 };
                 let access = self.access(target, cancel);
-                let outcome = wait(&access, spec, &|| {
+                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &|| {
                     reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
                 });
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
@@ -124,7 +124,7 @@ impl StepExecutor {
             }
             (Intent::Do { .. }, StepKind::Deploy { jobs, force }) => {
                 let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
-                self.deploy(kind, host, timeout, cancel, sink)
+                self.deploy(attempt, kind, host, timeout, cancel, sink)
             }
             (Intent::Do { .. }, StepKind::Job { action, jobs }) => {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
@@ -142,7 +142,7 @@ impl StepExecutor {
                 self.health(jobs, here, *wait, timeout, cancel, sink)
             }
             (Intent::Do { .. }, StepKind::SyncCheck { repair }) => {
-                self.sync_check(host, *repair, timeout, cancel, sink)
+                self.sync_check(attempt, host, *repair, timeout, cancel, sink)
             }
             (Intent::Do { .. }, _) => self.once(order, step, place, cancel, sink),
             _ => mismatch(order, step),
@@ -163,12 +163,16 @@ impl StepExecutor {
             return mismatch(order, step);
         }
         match &step.kind {
-            StepKind::Build => self.deployer.build(&self.call(timeout, cancel, Some(sink))),
+            StepKind::Build => {
+                let call = self.call(timeout, cancel, Some(sink));
+                self.deployer.build(&call, &|phase| self.tell(order.attempt, phase))
+            }
             StepKind::Deploy { jobs, force } => {
                 let hosts = self.graph.target_indices().map(|target| self.host(target).clone()).collect();
                 let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
                 let call = self.call(timeout, cancel, Some(sink));
-                worst(self.deployer.deploy(kind, hosts, &call))
+                let tell = |phase| self.tell(order.attempt, phase);
+                worst(self.deployer.deploy(kind, hosts, &call, &tell))
             }
             StepKind::Local(command) => match self.text(command) {
                 Ok(text) => self.local(order.attempt, command, text, place, timeout, cancel, sink),
@@ -217,6 +221,7 @@ impl StepExecutor {
 
     fn deploy(
         &self,
+        attempt: AttemptId,
         kind: DeployKind,
         host: &Host,
         timeout: Duration,
@@ -225,7 +230,7 @@ impl StepExecutor {
     ) -> Outcome {
         let call = self.call(timeout, cancel, Some(sink));
         let hosts = BTreeSet::from([host.clone()]);
-        worst(self.deployer.deploy(kind, hosts, &call))
+        worst(self.deployer.deploy(kind, hosts, &call, &|phase| self.tell(attempt, phase)))
     }
 
     fn job(
@@ -335,6 +340,7 @@ impl StepExecutor {
 
     fn sync_check(
         &self,
+        attempt: AttemptId,
         host: &Host,
         repair: bool,
         timeout: Duration,
@@ -348,7 +354,7 @@ impl StepExecutor {
         };
         match checked {
             Outcome::Failed { .. } if repair => {
-                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(attempt, DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             Outcome::Failed { error } if error.kind == ErrorKind::Catalog => {
                 Outcome::Failed { error: StepError { kind: ErrorKind::OutOfSync, ..error } }

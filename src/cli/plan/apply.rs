@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::super::ask::Consent;
+use super::super::checking::Checking;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
 use super::read::{parse_set, read_plan};
@@ -38,7 +39,9 @@ pub struct ApplyArgs {
 /// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?.only(args.workers.clone());
-    let prepared = Run::prepare(&site(context)?, &request, &|_, _| {})?;
+    let checking = Checking::new(context);
+    let prepared = Run::prepare(&site(context)?, &request, &|looked| checking.tell(looked))?;
+    drop(checking);
     if !context.quiet {
         out::note(describe(&prepared.summary, &prepared.pending).trim_end());
     }

@@ -2,15 +2,20 @@
 //! its end.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::sync::Arc;
 
+use super::super::checking::Checking;
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
+use super::expect::expect_soon;
 use crate::bucket::Bucket;
-use crate::engine::{RunEnd, RunStatus};
+use crate::engine::{Control, RunEnd, RunStatus};
+use crate::graph::RolloutGraph;
+use crate::os::signals;
 use crate::plan::Problem;
-use crate::report::{Hint, JsonLines, Plain, Reporter, Terminal};
-use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site};
+use crate::report::{Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
+use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, this_operator};
 
 /// The bucket of `-C`, or the nearest one.
 pub(super) fn site(context: &Context) -> Result<Site, CliError> {
@@ -19,8 +24,10 @@ pub(super) fn site(context: &Context) -> Result<Site, CliError> {
 
 /// Carries a run out and shows it.
 pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
+    let checking = Checking::new(context);
     let options = RunOptions {
-        reporter: reporter(context),
+        reporter: reporter(context, run.graph()),
+        progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
         // The file itself, also when another version has been put in its place meanwhile.
@@ -50,15 +57,42 @@ fn exit_of(result: &RunResult) -> Exit {
     }
 }
 
-/// How a run is shown.
-pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
+/// How a run of this graph is shown.
+pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn Reporter> {
+    let lines = match (context.plain, context.quiet) {
+        (_, false) => Lines::All,
+        (true, true) => Lines::Workers,
+        (false, true) => Lines::None,
+    };
     if context.json {
         Box::new(JsonLines::new(stdout()))
     } else if is_live(context) {
-        Box::new(Terminal::stdout(context.colors).with_hints(hints(context)))
+        let terminal = Terminal::stdout(context.live_colors)
+            .with_hints(hints(context))
+            .with_outlook(expect_soon(graph, context))
+            .with_controls(controls(context))
+            .with_bell(context.bell);
+        Box::new(terminal)
     } else {
-        Box::new(Plain::new(stdout(), context.quiet).with_hints(hints(context)))
+        Box::new(
+            Plain::new(stdout(), lines).with_hints(hints(context)).with_bell(context.bell && is_terminal()),
+        )
     }
+}
+
+/// What keys do: they ask as another terminal would, and quit as Ctrl-C does.
+fn controls(context: &Context) -> Controls {
+    let context = context.clone();
+    let pause = move |run: &str, pauses: bool| {
+        let verb = if pauses { Control::Pause { reason: None } } else { Control::Resume };
+        let site = site(&context).map_err(|error| error.report.to_string())?;
+        match Run::control(&site, Some(run), verb, &this_operator()) {
+            // The event of it is shown.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    Controls { pause: Arc::new(pause), quit: Arc::new(signals::interrupt) }
 }
 
 /// How suggestions are said for the bucket of `-C`, or the nearest one.
@@ -70,5 +104,9 @@ pub(super) fn hints(context: &Context) -> Hint {
 /// Standard output is a terminal that can show more than lines.
 fn is_live(context: &Context) -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    stdout().is_terminal() && !dumb && !context.quiet && !context.json
+    is_terminal() && !dumb && !context.quiet && !context.json && !context.plain
+}
+
+fn is_terminal() -> bool {
+    stdout().is_terminal()
 }
