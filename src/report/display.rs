@@ -123,7 +123,8 @@ impl Display {
         self.show(&[], |_, _| Vec::new());
         self.give_back();
         let bell = if bell { "\x07" } else { "" };
-        lock(&self.screen).write(&format!("{}{bell}", on_screen(text)));
+        let text = on_screen(text).replace('\n', "\r\n");
+        lock(&self.screen).write(&format!("{text}{bell}"));
     }
 
     fn give_back(&self) {

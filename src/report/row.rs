@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn what_others_have_said_is_text_and_colours_are_ours() {
         let row = Row::new("w1  \x1b[2Jboo\nm", Style::Bad);
-        assert_eq!(row.text, "w1  \\x1b[2Jboo\\nm");
-        assert_eq!(row.painted(true), "\x1b[31mw1  \\x1b[2Jboo\\nm\x1b[0m");
+        assert_eq!(row.text, "w1  \\x1b[2Jboo m");
+        assert_eq!(row.painted(true), "\x1b[31mw1  \\x1b[2Jboo m\x1b[0m");
         assert_eq!(row.painted(false), row.text);
     }
 }
