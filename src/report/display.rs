@@ -94,8 +94,9 @@ impl Display {
         let (columns, lines) = (screen.size)();
         // The last column stays free: behind it some terminals wrap at once, and others later.
         let width = columns.saturating_sub(1).max(1);
-        let above: Vec<Row> =
-            self.above.drain(..).chain(above.iter().cloned()).map(|row| row.cut(width)).collect();
+        // What stays is broken between words and never cut: it is not drawn again.
+        let above = self.above.drain(..).chain(above.iter().cloned()).flat_map(|row| row.wrapped(width));
+        let above: Vec<Row> = above.collect();
         let is_ours = (screen.is_ours)();
         let rows = if is_ours {
             lock(&self.modes).silence();

@@ -51,11 +51,11 @@ pub(super) fn rows(
 }
 
 /// Where every worker stands that was started and has not ended, and the run as a whole: what a key asks for.
-pub(super) fn status(at: Millis, view: &RunView, outlook: Option<&Outlook>) -> Vec<Row> {
+pub(super) fn status(at: Millis, view: &RunView, outlook: Option<&Outlook>, width: usize) -> Vec<Row> {
     let mut rows = failed(view, FAILURES);
     let all: Vec<_> = active_targets(view);
     let listed = &all[..all.len().min(STATUS)];
-    rows.extend(listed_rows(at, view, outlook, listed, usize::MAX));
+    rows.extend(listed_rows(at, view, outlook, listed, width));
     if all.len() > listed.len() {
         rows.push(Row::new(&format!("  and {} more", all.len() - listed.len()), Style::Plain));
     }

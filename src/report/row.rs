@@ -2,6 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::wrapped;
 use crate::plan::visible_line;
 
 /// What a colour stands for.
@@ -41,6 +42,12 @@ impl Row {
     #[must_use]
     pub(super) fn cut(self, width: usize) -> Self {
         Self { text: cut(&self.text, width), ..self }
+    }
+
+    /// The same in lines of `width` columns; a word that is longer stays whole.
+    pub(super) fn wrapped(self, width: usize) -> Vec<Self> {
+        let lines = wrapped(&self.text, width);
+        lines.lines().map(|line| Self { text: line.to_owned(), ..self }).collect()
     }
 
     pub(super) fn painted(&self, color: bool) -> String {
@@ -95,6 +102,15 @@ mod tests {
         assert_eq!(cut("日本語", 4), "日…");
         assert_eq!(padded("日本", 6), "日本  ");
         assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn what_stays_is_wrapped_and_not_cut() {
+        let row = Row::new("w1  FAILED: it has not come back within 5m", Style::Bad);
+        let lines = row.wrapped(24);
+        let texts: Vec<_> = lines.iter().map(|row| row.text.as_str()).collect();
+        assert_eq!(texts, ["w1  FAILED: it has not", "  come back within 5m"]);
+        assert!(lines.iter().all(|row| row.style == Style::Bad));
     }
 
     #[test]

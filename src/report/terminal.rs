@@ -107,7 +107,10 @@ impl Terminal {
         let Some((_, keys)) = &self.keys else { return above };
         for key in keys.try_iter() {
             match (key, &self.controls) {
-                (Key::Status, _) => above.extend(status(at, view, self.outlook.get())),
+                (Key::Status, _) => {
+                    let columns = self.display.columns();
+                    above.extend(status(at, view, self.outlook.get(), columns));
+                }
                 (Key::Help, _) | (_, None) => above.extend(note(
                     "keys: s or Enter shows where every worker stands, p pauses the run or continues it, q stops it \
                      after the steps in flight (again: at once), h shows this; Ctrl-Z suspends",

@@ -73,7 +73,10 @@ fn lines_have_the_colour_of_what_they_say() {
         plain.fact(stamped, &view);
     }
     let raw = screen.raw().split_off(before);
-    assert!(raw.contains("w2  FAILED") && !["\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"].iter().any(|c| raw.contains(c)));
+    assert!(
+        raw.contains("w2  FAILED")
+            && !["\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"].iter().any(|c| raw.contains(c))
+    );
 }
 
 #[test]
@@ -90,7 +93,10 @@ fn the_bell_rings_once_and_only_when_it_was_asked_for() {
 fn hostile_words_of_a_worker_are_text() {
     let (facts, mut view) = rolled(2, |spec| {
         some_fail(spec).map(|_| crate::engine::Outcome::Failed {
-            error: crate::engine::StepError::new(crate::engine::ErrorKind::Controller, "\x1b]2;owned\x07\x1b[2J"),
+            error: crate::engine::StepError::new(
+                crate::engine::ErrorKind::Controller,
+                "\x1b]2;owned\x07\x1b[2J",
+            ),
         })
     });
     let screen = VirtualTerminal::new(80, 24);
