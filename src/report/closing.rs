@@ -12,8 +12,10 @@ use super::view::{RunView, WorkerView};
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
-/// More workers than this are summed up when they ended alike and well.
+/// At most this many workers are listed.
 const LISTED: usize = 200;
+/// Of more workers than this those that ended well are one line: a terminal has 24.
+const EACH: usize = 12;
 /// At most this many different reasons to wait are shown.
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
@@ -95,15 +97,12 @@ fn describe_counts(view: &RunView) -> String {
 }
 
 fn workers(text: &mut String, view: &RunView) {
-    let shown: Vec<_> = view
-        .workers
-        .iter()
-        .filter(|worker| {
-            worker.state != PublicWorkerState::Queued
-                && (view.workers.len() <= LISTED || worker.state != PublicWorkerState::Succeeded)
-        })
-        .take(LISTED)
-        .collect();
+    let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
+    let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
+        let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
+        is_well && view.workers.len() > EACH
+    });
+    shown.truncate(LISTED);
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
     for worker in &shown {
         let pad = " ".repeat(width - worker.host.width());
@@ -115,6 +114,11 @@ fn workers(text: &mut String, view: &RunView) {
             details(worker)
         );
         let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let times = well.iter().filter_map(|worker| worker.took());
+    if let (Some(least), Some(most)) = (times.clone().min(), times.max()) {
+        let (least, most) = (describe_elapsed(least), describe_elapsed(most));
+        let _ = writeln!(text, "  {} succeeded, each in {least} to {most}", counted(well.len(), "worker"));
     }
     // Where the run as a whole stands still, the reason is said once, below.
     let still = view.stands_still().is_some() || view.state.is_final();
@@ -130,7 +134,7 @@ fn workers(text: &mut String, view: &RunView) {
         let more = waiting[REASONS..].iter().map(|(_, hosts)| hosts.len()).sum();
         let _ = writeln!(text, "  and {} with other reasons to wait", counted(more, "worker"));
     }
-    if !shown.is_empty() || !waiting.is_empty() {
+    if !shown.is_empty() || !well.is_empty() || !waiting.is_empty() {
         text.push('\n');
     }
 }
@@ -262,6 +266,20 @@ fn next_steps(view: &RunView) -> Vec<Suggestion<'_>> {
 mod tests {
     use super::*;
     use crate::report::testing::{rolled_with, some_fail};
+
+    #[test]
+    fn the_report_of_many_workers_fits_a_terminal_of_24_lines() {
+        for (workers, k) in [(3, 1), (30, 10), (300, 100)] {
+            let (facts, mut view) = rolled_with(workers, k, |_| None);
+            facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+            let at = facts.last().unwrap().at;
+            view.refresh(at);
+            let text = closing(at, &view, None);
+            assert!(text.lines().count() < 24, "{text}");
+            assert_eq!(text.contains("workers succeeded, each in "), workers > EACH, "{text}");
+            assert!(text.contains(&format!("{workers} workers: {workers} succeeded")), "{text}");
+        }
+    }
 
     #[test]
     fn workers_with_the_same_reason_to_wait_are_one_line() {

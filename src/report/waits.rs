@@ -19,7 +19,7 @@ impl RunView {
             PublicWorkerState::Held => {
                 Some(format!("held: {}", self.stands_still().unwrap_or("the run is being stopped")))
             }
-            PublicWorkerState::InDoubt if self.run_state.is_in_flight(lane) => {
+            PublicWorkerState::InDoubt if self.orphaned && self.run_state.is_in_flight(lane) => {
                 Some("not known whether it was carried out: a resume looks".to_owned())
             }
             PublicWorkerState::InDoubt
