@@ -132,7 +132,7 @@ fn pressed(modes: &Mutex<Modes>) -> Vec<Key> {
         return Vec::new();
     }
     let mut bytes = [0; 64];
-    match rustix::io::read(&input, &mut bytes) {
+    match rustix::io::read(input, &mut bytes) {
         // The end of it: a terminal that has closed is a signal as well.
         Ok(0) | Err(_) => {
             drop(modes);

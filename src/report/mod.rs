@@ -43,7 +43,7 @@ pub use phase::WaitPhase;
 pub use plain::{Lines, Plain};
 pub use reporter::Reporter;
 pub use suggestion::{Hint, Suggestion};
-pub use terminal::{Controls, Terminal};
+pub use terminal::{Controls, Pause, Terminal};
 pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::wrapped;

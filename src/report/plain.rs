@@ -144,7 +144,7 @@ mod tests {
     fn one_line_per_worker_and_what_needs_an_operator() {
         let text = shown(Lines::Workers);
         let (lines, _) = text.split_once("\n\n").unwrap();
-        let what: Vec<_> = lines.lines().map(|line| line.splitn(3, "  ").nth(1).unwrap()).collect();
+        let what: Vec<_> = lines.lines().map(|line| line.split("  ").nth(1).unwrap()).collect();
         assert_eq!(what, ["w1", "w2", "run"], "{lines}");
         assert!(lines.contains("w1  succeeded in") && lines.contains("w2  FAILED"), "{lines}");
     }

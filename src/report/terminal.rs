@@ -16,12 +16,15 @@ use super::{Hint, PublicRunState, Reporter, RunView, closing, event_of, text, wr
 /// Draws at most this often per second.
 const HERTZ: Millis = 10;
 
+/// See [`Controls::pause`].
+pub type Pause = dyn Fn(&str, bool) -> Result<(), String> + Send + Sync;
+
 /// What keys do besides showing something.
 #[derive(Clone)]
 pub struct Controls {
     /// Pauses the run of this name (`true`), or lets a paused one continue. It may take a while, and is called from
     /// a thread of its own. The error is shown.
-    pub pause: Arc<dyn Fn(&str, bool) -> Result<(), String> + Send + Sync>,
+    pub pause: Arc<Pause>,
     /// Does what the first Ctrl-C does.
     pub quit: Arc<dyn Fn() + Send + Sync>,
 }
