@@ -35,7 +35,10 @@ impl Looking {
         };
         (!self.waiting.is_empty()).then(|| {
             let answered = self.workers - self.waiting.len();
-            format!("checking {}: {answered} answered; waiting for {names}{more}", counted(self.workers, "worker"))
+            format!(
+                "checking {}: {answered} answered; waiting for {names}{more}",
+                counted(self.workers, "worker")
+            )
         })
     }
 }
@@ -133,11 +136,7 @@ mod tests {
 
     #[test]
     fn it_says_how_many_have_answered_and_who_is_waited_for() {
-        let context_free = Checking {
-            looking: Arc::default(),
-            over: Arc::default(),
-            shows: None,
-        };
+        let context_free = Checking { looking: Arc::default(), over: Arc::default(), shows: None };
         let said = || described(&context_free.looking);
         assert_eq!(said(), None, "it has not begun");
         let hosts = ["w1", "w2", "w3", "w4", "w5"];
