@@ -127,7 +127,9 @@ impl Reader<'_> {
         };
         match self.text[self.at..].chars().next() {
             None => self.error_here(format!("the file ends where {wanted} should stand"), help),
-            Some(found) => self.error_here(format!("expected {wanted}, found {found:?}"), help),
+            Some(found) => {
+                self.error_here(format!("expected {wanted}, found `{}`", found.escape_default()), help)
+            }
         }
     }
 

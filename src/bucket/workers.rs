@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::fields::Doc;
 use super::fleet::{Host, Worker};
-use super::json::Node;
+use super::json::{Node, quoted};
 use super::settings::is_user;
 use super::units::Unit;
 use crate::plan::Problem;
@@ -116,7 +116,7 @@ fn host(doc: &mut Doc<'_>, node: &Node) -> Option<Host> {
     if host.is_none() {
         doc.error(
             "maand::bucket::invalid_host",
-            format!("{:?} is no host name", text.chars().take(80).collect::<String>()),
+            format!("{} is no host name", quoted(&text.chars().take(80).collect::<String>())),
             &node.span,
             "this",
             "an address or a name: letters, digits, `.`, `_`, `:` and `-`, starting with a letter or digit",

@@ -11,9 +11,13 @@ pub(super) fn hint(engine: Engine) -> Hint {
     }
 }
 
+/// Each command stands on a line of its own, to be copied. An open run is not named: a bucket has one at most.
 fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
     match suggestion {
-        Suggestion::ReadLogs { run, host } => format!("more: maand plan logs {run} --worker {host}"),
+        Suggestion::ReadLogs { run, host } => {
+            let run = run.map_or_else(String::new, |run| format!("{run} "));
+            format!("maand plan logs {run}--worker {host}")
+        }
         Suggestion::EnableByHand { hosts } => {
             let hosts = hosts.join(",");
             let commands = match engine {
@@ -32,26 +36,26 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
             "`maand plan retry` continues and enables them again; after `maand plan skip` they stay disabled."
                 .to_owned()
         }
-        Suggestion::ResumeToEnable { run } => {
-            format!("The run enables them again when it continues:\n  maand plan resume {run}")
+        Suggestion::ResumeToEnable { .. } => {
+            "The run enables them again when it continues:\n  maand plan resume".to_owned()
         }
-        Suggestion::Approve { run } => format!("Approve with: maand plan approve {run}"),
-        Suggestion::ResolveInDoubt { run } => {
+        Suggestion::Approve { .. } => "Approve with:\n  maand plan approve".to_owned(),
+        Suggestion::ResolveInDoubt { .. } => "See whether it ran, and continue with one of:\n  \
+             maand plan resume --in-doubt done     # it ran\n  \
+             maand plan resume --in-doubt rerun    # it did not, or may run again\n  \
+             maand plan resume --in-doubt skip     # continue without it"
+            .to_owned(),
+        Suggestion::Retry { host, .. } => {
             format!(
-                "See whether it ran, and continue with: maand plan resume {run} --in-doubt done (or rerun, or skip)"
+                "Fix the cause and let {host} continue at its failed step:\n  maand plan retry --worker {host}"
             )
         }
-        Suggestion::Retry { run, host } => {
-            format!(
-                "Fix the cause and let {host} continue at its failed step: maand plan retry {run} --worker {host}"
-            )
+        Suggestion::Skip { host, .. } => {
+            format!("Or continue without it:\n  maand plan skip --worker {host}")
         }
-        Suggestion::Skip { run, host } => {
-            format!("Or continue without it: maand plan skip {run} --worker {host}")
-        }
-        Suggestion::Resume { run } => format!("Continue with: maand plan resume {run}"),
-        Suggestion::ThenResume { run } => format!("Then: maand plan resume {run}"),
-        Suggestion::Abort { run } => format!("Or end it for good: maand plan abort {run}"),
+        Suggestion::Resume { .. } => "Continue with:\n  maand plan resume".to_owned(),
+        Suggestion::ThenResume { .. } => "Then:\n  maand plan resume".to_owned(),
+        Suggestion::Abort { .. } => "Or end it for good:\n  maand plan abort".to_owned(),
     }
 }
 
@@ -86,11 +90,11 @@ mod tests {
         let text = closing(facts.last().unwrap().at, &view, Some(hint(Engine::Builtin)));
         let commands: Vec<_> = text.lines().filter(|line| line.contains("maand ")).collect();
         let expected = [
-            "    more: maand plan logs R --worker w2",
-            "Fix the cause and let w2 continue at its failed step: maand plan retry R --worker w2",
-            "Or continue without it: maand plan skip R --worker w2",
-            "Then: maand plan resume R",
-            "Or end it for good: maand plan abort R",
+            "    maand plan logs --worker w2",
+            "  maand plan retry --worker w2",
+            "  maand plan skip --worker w2",
+            "  maand plan resume",
+            "  maand plan abort",
         ];
         assert_eq!(commands, expected, "{text}");
     }

@@ -74,15 +74,15 @@ pub fn describe_refusal(rollout: &RunState, request: &Request, why: &RuleViolati
     match &request.verb {
         Control::Retry { host } => match state(host) {
             Some(state) if state != PublicWorkerState::Failed => {
-                format!("{host} has not failed: it is {}", state.describe())
+                format!("{host} has not failed: it {}", state.predicate())
             }
             _ => why.rule.to_owned(),
         },
         Control::Skip { host } => match state(host) {
             Some(state) if !matches!(state, PublicWorkerState::Failed | PublicWorkerState::Queued) => {
                 format!(
-                    "only a worker that has failed or is queued can be skipped; {host} is {}",
-                    state.describe()
+                    "only a worker that has failed or is queued can be skipped; {host} {}",
+                    state.predicate()
                 )
             }
             _ => why.rule.to_owned(),
@@ -107,7 +107,8 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
     };
     Ok(match &request.verb {
         Control::Pause { reason } => {
-            vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
+            let given = reason.clone().filter(|reason| !reason.trim().is_empty());
+            vec![Fact::Paused { reason: given.unwrap_or_else(|| format!("paused by {by}")), by }]
         }
         Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
         Control::Stop => vec![Fact::Interrupted { by }],

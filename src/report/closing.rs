@@ -6,11 +6,11 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::Millis;
-use crate::plan::counted;
+use crate::plan::{StepKind, counted};
 
 use super::view::{RunView, WorkerView};
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
-use crate::engine::{PublicRunState, PublicWorkerState};
+use crate::engine::{HaltReason, PublicRunState, PublicWorkerState, RunStatus};
 
 /// More workers than this are summed up when they ended alike and well.
 const LISTED: usize = 200;
@@ -26,16 +26,14 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     workers(&mut text, view);
     failures(&mut text, view, hint);
     left_disabled(&mut text, view, hint);
-    let until = view.finished_at.map_or(at, |time| time.0);
-    let span = describe_span(until - view.started_at.0);
-    let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-    let _ = writeln!(
-        text,
-        "Run {} (plan {}) {} after {span}{reason}.",
-        view.run,
-        view.plan,
-        describe_state(view.state)
-    );
+    let span = describe_span(view.lasted(at));
+    let (state, reason) = match &view.reason {
+        // What it halted for is no longer so.
+        _ if may_unhalt(view) => ("had halted", "; it can be continued".to_owned()),
+        Some(reason) => (describe_state(view.state), describe_reason(view.state, reason)),
+        None => (describe_state(view.state), String::new()),
+    };
+    let _ = writeln!(text, "Run {} (plan {}) {state} after {span}{reason}.", view.run, view.plan);
     let _ = writeln!(text, "{}.", describe_counts(view));
     if let Some(hint) = hint {
         for suggestion in next_steps(view) {
@@ -49,10 +47,10 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
 pub fn status_text(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     let wave = view.wave.map_or_else(String::new, |wave| format!(", wave {wave} of {}", view.waves));
     format!(
-        "Run {} of plan {} is {}{wave}; started {}.\n\n{}",
+        "Run {} of plan {} {}{wave}; started {}.\n\n{}",
         view.run,
         view.plan,
-        view.state.as_str(),
+        describe_state(view.state),
         view.started_at.to_second(),
         closing(at, view, hint)
     )
@@ -69,6 +67,21 @@ fn describe_state(state: PublicRunState) -> &'static str {
         PublicRunState::Failed => "failed",
         PublicRunState::Aborted => "was aborted",
     }
+}
+
+/// Behind the state and the time: `: 2 workers failed`. Whoever paused it is named once.
+fn describe_reason(state: PublicRunState, reason: &str) -> String {
+    match reason.strip_prefix("paused by ") {
+        Some(by) if state == PublicRunState::Paused => format!(", by {by}"),
+        _ if reason.trim().is_empty() => String::new(),
+        _ => format!(": {}", reason.trim_end_matches('.')),
+    }
+}
+
+/// It halted for failures, and an operator has done something about them since: it continues as soon as it is resumed.
+fn may_unhalt(view: &RunView) -> bool {
+    let failures = matches!(view.run_state.status(), RunStatus::Halted(HaltReason::TooManyFailures { .. }));
+    view.state == PublicRunState::Halted && failures && view.counts.failures <= view.counts.failures_allowed
 }
 
 fn describe_counts(view: &RunView) -> String {
@@ -109,9 +122,12 @@ fn workers(text: &mut String, view: &RunView) {
             "  {}{pad}  {:<10}  {took:>8}  {}",
             worker.host,
             worker.state.describe(),
-            details(worker)
+            details(worker, view)
         );
         let _ = writeln!(text, "{}", line.trim_end());
+    }
+    if shown.iter().any(|worker| worker.state == PublicWorkerState::Held) {
+        text.push_str("  (held: stopped between two steps; it continues when the run does)\n");
     }
     // Where the run as a whole stands still, the reason is said once, below.
     let still = !matches!(
@@ -149,16 +165,21 @@ fn waiting(view: &RunView) -> Vec<(&str, Vec<&str>)> {
     reasons
 }
 
-fn details(worker: &WorkerView) -> String {
+fn details(worker: &WorkerView, view: &RunView) -> String {
+    let reboots = view.graph().plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. }));
     let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
         (Some(before), Some(after)) => {
             let (before, after) = text::short_boot_ids(before, after);
             format!("boot {before} -> {after}")
         }
-        (Some(before), None) => format!("boot {}", text::short_boot_id(before)),
+        // Where nothing is rebooted it tells nothing.
+        (Some(before), None) if reboots => format!("boot {}", text::short_boot_id(before)),
         _ => String::new(),
     };
     let step = match (&worker.step, worker.attempt) {
+        (Some(step), _) if worker.state == PublicWorkerState::Cancelled => {
+            format!("stopped at {step}; what was done until then stays")
+        }
         (Some(step), Some(attempt)) if attempt > 1 => format!("{step}, attempt {attempt}"),
         (Some(step), _) => step.clone(),
         (None, _) => String::new(),
@@ -197,7 +218,8 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
             }
         }
         if let Some(hint) = hint {
-            let suggestion = Suggestion::ReadLogs { run: &view.run, host: &worker.host };
+            let run = view.state.is_final().then_some(view.run.as_str());
+            let suggestion = Suggestion::ReadLogs { run, host: &worker.host };
             let _ = writeln!(text, "    {}", hint(&suggestion));
         }
         text.push('\n');
@@ -215,9 +237,14 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
         let _ = writeln!(text, "  {host}");
     }
     if let Some(hint) = hint {
-        let suggestion = if view.state.is_final() {
+        let given_up = |host: &String| {
+            view.workers
+                .iter()
+                .any(|worker| worker.host == *host && worker.state == PublicWorkerState::Skipped)
+        };
+        let suggestion = if view.state.is_final() || view.left_disabled.iter().all(given_up) {
             Suggestion::EnableByHand { hosts: &view.left_disabled }
-        } else if view.state == PublicRunState::Halted {
+        } else if view.state == PublicRunState::Halted && !may_unhalt(view) {
             Suggestion::RetryToEnable
         } else {
             Suggestion::ResumeToEnable { run: &view.run }
@@ -243,7 +270,13 @@ fn next_steps(view: &RunView) -> Vec<Suggestion<'_>> {
             approve.into_iter().chain([then]).collect()
         }
         PublicRunState::Halted => {
+            let of_workers =
+                !matches!(view.run_state.status(), RunStatus::Halted(HaltReason::LaneFailed { .. }));
             let failed = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Failed);
+            let failed = failed.filter(|_| of_workers && !may_unhalt(view));
+            if failed.is_none() {
+                return vec![Suggestion::Resume { run }, Suggestion::Abort { run }];
+            }
             let one = failed.map(|worker| worker.host.as_str());
             let either = one.map(|host| [Suggestion::Retry { run, host }, Suggestion::Skip { run, host }]);
             let rest = [Suggestion::ThenResume { run }, Suggestion::Abort { run }];

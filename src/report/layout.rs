@@ -94,7 +94,7 @@ fn waiting(view: &RunView) -> Option<String> {
     Some(format!("{queued} queued{}", text::one_line(&why)))
 }
 
-/// `[######......] 3/12  wave 1/3  1 failed  2m 05s  about 6m left`
+/// `[######......] 3/12  wave 1/3  1 failed  2m5s  about 6m left`
 fn bar(at: Millis, view: &RunView, width: usize) -> String {
     let counts = &view.counts;
     let (ended, total) = (counts.ended(), counts.total.max(1));

@@ -22,6 +22,8 @@ pub(crate) mod testing;
 mod text;
 mod time;
 mod view;
+#[cfg(test)]
+mod word_tests;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
@@ -37,4 +39,4 @@ pub use suggestion::{Hint, Suggestion};
 pub use terminal::Terminal;
 pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
-pub use wrap::wrapped;
+pub use wrap::{word_separator, wrapped};

@@ -5,8 +5,8 @@
 pub enum Suggestion<'a> {
     /// Read what the steps of a worker wrote.
     ReadLogs {
-        /// The run's name.
-        run: &'a str,
+        /// The run's name; `None`: it is the one that is open.
+        run: Option<&'a str>,
         /// The worker that failed.
         host: &'a str,
     },

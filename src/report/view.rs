@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::engine::{AttemptId, ErrorKind, PublicRunState, PublicWorkerState, RunState, StepError};
+use crate::engine::{AttemptId, ErrorKind, Millis, PublicRunState, PublicWorkerState, RunState, StepError};
 use crate::graph::{Lane, StepIx};
 
 use super::Time;
@@ -49,6 +49,7 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) run_state: RunState,
+    /// Those without an answer: under way, or lost.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) open_attempts: HashMap<AttemptId, Attempt>,
@@ -105,6 +106,16 @@ pub struct WorkerView {
 }
 
 impl RunView {
+    /// Milliseconds from its start to its end; of one that nobody carries out, to the last thing that happened.
+    pub fn lasted(&self, now: Millis) -> Millis {
+        let until = match (self.finished_at, self.state) {
+            (Some(end), _) => end.0,
+            (None, PublicRunState::Running) => now,
+            (None, _) => self.run_state.last_at(),
+        };
+        until - self.started_at.0
+    }
+
     /// The boot id that was seen last on each worker, in the order of the workers.
     pub fn last_boot_ids(&self) -> &[Option<String>] {
         &self.last_boot_ids

@@ -13,7 +13,7 @@ use crate::runner::{StepExecutor, now};
 use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
-use super::preflight::{look, refuse_bad_start};
+use super::preflight::{look, refuse_bad_start, refuse_for_nobody};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::{Run, RunError, Site, Summary, read_scripts};
@@ -108,6 +108,7 @@ impl Run {
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
         let checks = look(&executor, &graph, &journal, None, progress)?;
         let limits = Limits::resolve(&graph);
+        refuse_for_nobody(&checks)?;
         refuse_bad_start(&graph, &limits, &checks)?;
         let pending = pending_changes(&graph, &connected)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;

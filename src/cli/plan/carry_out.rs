@@ -9,6 +9,7 @@ use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
 use crate::engine::{RunEnd, RunStatus};
 use crate::plan::Problem;
+use crate::rehearsal::is_rehearsed;
 use crate::report::{Hint, JsonLines, Plain, Reporter, Terminal};
 use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site};
 
@@ -31,11 +32,9 @@ pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
         let what =
             if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
         let problem =
-            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"))
-                .help(format!(
-                    "`maand plan resume {}` looks at the workers before it does anything",
-                    result.run
-                ));
+            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"));
+        let help = "this looks at the workers before it does anything, and continues:\n  maand plan resume";
+        let problem = if is_rehearsed() { problem } else { problem.help(help) };
         out::diagnose(&problem, context.colors);
     }
     Ok(exit_of(&result))
@@ -55,9 +54,11 @@ pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
     if context.json {
         Box::new(JsonLines::new(stdout()))
     } else if is_live(context) {
-        Box::new(Terminal::stdout(context.colors).with_hints(hints(context)))
+        let terminal = Terminal::stdout(context.colors);
+        Box::new(if is_rehearsed() { terminal } else { terminal.with_hints(hints(context)) })
     } else {
-        Box::new(Plain::new(stdout(), context.quiet).with_hints(hints(context)))
+        let plain = Plain::new(stdout(), context.quiet);
+        Box::new(if is_rehearsed() { plain } else { plain.with_hints(hints(context)) })
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
 use crate::engine::Control;
 use crate::journal::RunId;
+use crate::rehearsal::is_rehearsed;
 use crate::run::{Controlled, Run, this_operator};
 
 /// Which run a request is about.
@@ -89,21 +90,42 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
     let asked = verb.clone();
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
-            let requested = describe(&asked, &run);
-            out::note(&format!("{requested} Follow it with: maand plan status {run} --watch"));
+            out::note(&format!("{}\nFollow it with:\n  maand plan status --watch", describe(&asked, &run)));
         }
-        Controlled::Recorded(run) => {
-            let requested = describe(&asked, &run);
-            out::note(&format!(
-                "{requested} No controller is running it; continue it with: maand plan resume {run}"
-            ));
-        }
+        Controlled::Recorded(run) => note_recorded(&asked, &run),
         Controlled::ToCarryOut(run) => return carry_out(*run, context),
     }
     Ok(Exit::Done)
 }
 
-/// What follows from a request that was taken or recorded.
+/// Of a request that no controller has taken: what it changes, and that nothing happens before the run is resumed.
+fn note_recorded(verb: &Control, run: &RunId) {
+    // The fleet of a rehearsal is resumed by the rehearsal.
+    if is_rehearsed() {
+        return;
+    }
+    let (what, then) = match verb {
+        Control::Pause { .. } => (
+            format!("Noted: nothing carries run {run} out, so no worker is started."),
+            "This ends the pause, and continues",
+        ),
+        Control::Approve { .. } => {
+            (format!("Approved, in run {run}. Nothing carries it out now."), "Continue with")
+        }
+        Control::Retry { host } => (
+            format!("Noted: {host} is to continue at its failed step. Nothing carries run {run} out now."),
+            "Continue with",
+        ),
+        Control::Skip { host } => (
+            format!("Skipped: run {run} continues without {host}. Nothing carries it out now."),
+            "Continue with",
+        ),
+        Control::Resume | Control::Stop | Control::Abort { .. } => (describe(verb, run), "Continue with"),
+    };
+    out::note(&format!("{what}\n{then}:\n  maand plan resume"));
+}
+
+/// What follows from a request that a controller has taken.
 fn describe(verb: &Control, run: &RunId) -> String {
     match verb {
         Control::Pause { .. } => format!("Pause requested: run {run} starts no more workers."),
@@ -115,7 +137,7 @@ fn describe(verb: &Control, run: &RunId) -> String {
         Control::Retry { host } => {
             format!("Retry requested: {host} continues at its failed step in run {run}.")
         }
-        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed in run {run}."),
+        Control::Skip { host } => format!("Skipped: run {run} continues without {host}."),
         Control::Resume => format!("Resume requested: run {run} continues."),
         Control::Stop => format!("Stop requested: run {run} finishes the steps in flight and stops."),
     }

@@ -32,7 +32,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     host: &'a str,
     /// Where the worker stands.
     state: PublicWorkerState,
-    /// What it waits for, or why it failed; empty: it is under way, or done.
+    /// What it waits for, what it is at, or how it ended.
     why: &'a str,
     /// Its steps, in the order of the plan.
     steps: Vec<StepJson<'a>>,
@@ -68,6 +68,6 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
     for (id, is) in steps {
         let _ = writeln!(text, "  {id:<20} {is}");
     }
-    out::print(&text)?;
+    out::print_wrapped(&text)?;
     Ok(Exit::Done)
 }

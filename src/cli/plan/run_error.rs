@@ -20,10 +20,11 @@ impl From<RunError> for CliError {
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),
             RunError::Stopped(error) => stopped(error),
-            RunError::Unfinished(run) => {
-                let help = format!(
-                    "continue it: `maand plan resume {run}`; or end it for good: `maand plan abort {run}`"
-                );
+            RunError::AllLeftAlone { .. } => problem("maand::run::all_left_alone")
+                .help("take their entries out of workspace/disabled.json, or choose other workers")
+                .into(),
+            RunError::Unfinished(_) => {
+                let help = "continue it:\n  maand plan resume\nor end it for good:\n  maand plan abort";
                 Self::new(Exit::Locked, problem("maand::run::unfinished").help(help))
             }
             RunError::Finished { run, end } => {
@@ -31,15 +32,14 @@ impl From<RunError> for CliError {
                 let help = format!("`maand plan status {run}` shows how it ended");
                 Self::new(exit, problem(codes::FINISHED).help(help))
             }
-            RunError::Halted { run, .. } => {
-                let help = format!(
-                    "fix a failed worker, then `maand plan retry {run} --worker HOST`; or continue without it: \
-                     `maand plan skip {run} --worker HOST`; then `maand plan resume {run}`"
-                );
+            RunError::Halted { .. } => {
+                let help = "fix a failed worker and let it continue:\n  maand plan retry --worker HOST\n\
+                            or continue without it:\n  maand plan skip --worker HOST\n\
+                            then:\n  maand plan resume";
                 Self::new(Exit::Failed, problem("maand::run::halted").help(help))
             }
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
-                .help("undo the change, or continue with it: `maand plan resume --accept-changes`")
+                .help("undo the change, or continue with it:\n  maand plan resume --accept-changes")
                 .into(),
             RunError::Unreadable { .. } => {
                 problem("maand::bucket::unreadable").help("check its permissions").into()
@@ -55,11 +55,8 @@ impl From<RunError> for CliError {
             RunError::Refused(_) => problem("maand::run::refused")
                 .help("`maand plan status` shows where the run and its workers stand")
                 .into(),
-            RunError::NoAnswer(run) => {
-                let help = format!(
-                    "it takes the request when it wakes up; if it never will: \
-                     `maand plan resume {run} --take-over`"
-                );
+            RunError::NoAnswer(_) => {
+                let help = "it takes the request when it wakes up; if it never will:\n  maand plan resume --take-over";
                 Self::new(Exit::Locked, problem("maand::run::no_answer").help(help))
             }
             RunError::UnknownWorker { run, .. } => problem("maand::run::unknown_worker")
@@ -104,7 +101,10 @@ fn stopped(error: LoopError) -> CliError {
         LoopError::Broken(why) => {
             let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
                         the journal; please report it with `maand plan logs`";
-            let problem = Problem::error("maand::bug", format!("the engine refused its own fact: {why}"));
+            let problem = Problem::error(
+                "maand::bug",
+                format!("the engine refused its own fact: {why}: {}", why.detail),
+            );
             CliError::new(Exit::Bug, problem.help(help))
         }
     }

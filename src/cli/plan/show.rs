@@ -84,6 +84,13 @@ struct Shown<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
+    if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
+        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        return Err(CliError::usage(
+            format!("`--format {name}` and `--output json` ask for two formats"),
+            "leave one of them out",
+        ));
+    }
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, args.workers.as_deref(), context)?;
     let fleet = Arc::new(fleet);
@@ -135,12 +142,11 @@ pub(super) fn choose_fleet(
         return Ok(Chosen { fleet, options, warnings, bucket: None });
     }
     let hosts = workers.map(|list| list.split(',').map(|host| host.trim().to_owned()).collect::<Vec<_>>());
-    let bucket = Bucket::find(context.bucket.as_deref()).map_err(|mut problems| {
-        let message = "there is no bucket to show this plan for";
-        let help = "give its folder with `-C DIR`, or look at the plan with a made-up fleet: `--workers 10`";
-        problems.push(Problem::error("maand::bucket::needed", message).help(help));
-        problems
-    })?;
+    let Some(bucket) = Bucket::find_if_any(context.bucket.as_deref())? else {
+        let message = "a plan is shown for the workers of a bucket, and there is none here";
+        let help = "name its folder with `-C DIR`, or make a fleet up: `--workers 10`";
+        return Err(Problem::error("maand::bucket::needed", message).help(help).into());
+    };
     let (fleet, warnings) = bucket.load()?;
     Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings, bucket: Some(bucket) })
 }

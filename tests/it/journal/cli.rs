@@ -53,14 +53,14 @@ fn a_halted_run_is_shown_with_everything_that_an_operator_needs() {
 
     let status = text(&maand(dir.path(), &["plan", "status"]));
     for said in [
-        "is halted",
+        "has halted",
         "w1  succeeded",
         &format!("boot {} -> {}", boot_id(0, 0), boot_id(0, 1)),
         "w2 at step wait_for_ssh: w2 has not come back within 15m [timed_out]",
         "| ssh: connect to host w2: Connection timed out",
         "Left disabled by this run",
-        &format!("maand plan retry {run} --worker w2"),
-        &format!("maand plan resume {run}"),
+        "maand plan retry --worker w2\n",
+        "  maand plan resume\n",
     ] {
         assert!(status.contains(said), "`{said}` is missing in\n{status}");
     }
