@@ -386,7 +386,7 @@ mod tests {
     fn mistakes_are_underlined_where_they_are() {
         let cases = [
             ("", 0..0, "empty"),
-            ("[1,]", 3..4, "found ']'"),
+            ("[1,]", 3..4, "found `]`"),
             ("{\"a\" 1}", 5..6, "expected `:`"),
             ("{a: 1}", 1..2, "a key in double quotes"),
             ("[1 2]", 3..4, "`,` or `]`"),

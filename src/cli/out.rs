@@ -167,7 +167,7 @@ mod tests {
     fn a_frame_begins_with_what_is_wrong() {
         let source = Source::new("p.yaml", "steps:\r\n  - run: sleep 20\r\n  - deploy\r\n");
         let problem = |message: &str| {
-            Problem::error("maand::test", message).at(&source, 16..24, "here").help("write something else")
+            Problem::error("maand::test", message).at(&source, 17..25, "here").help("write something else")
         };
         let mut both = Problems::from(problem("the first"));
         both.push(problem("the second"));
@@ -182,14 +182,14 @@ mod tests {
     #[test]
     fn neither_names_nor_commands_are_broken() {
         let help = "when deploy-2 has failed: `maand plan resume 20261130-0158-ba98`, or end it for good:\n  \
-                    maand plan abort 20261130-0158-ba98 --in-a-long-line";
+                    maand plan abort 20261130-0158-ba98 --revert";
         let problem = Problem::error("maand::test", "step deploy-2 of worker-2 has failed").help(help);
         for width in 40..80 {
             let text = render(&problem, false, true, width);
             for whole in [
                 "deploy-2 has",
                 "`maand plan resume 20261130-0158-ba98`",
-                "maand plan abort 20261130-0158-ba98 --in-a-long-line\n",
+                "maand plan abort 20261130-0158-ba98 --revert\n",
             ] {
                 assert!(text.contains(whole), "{width}: {text}");
             }

@@ -147,7 +147,7 @@ impl PublicWorkerState {
     pub fn predicate(self) -> &'static str {
         match self {
             Self::Queued => "is queued",
-            Self::Running => "is under way",
+            Self::Running => "is running",
             Self::Retrying => "waits for its next attempt",
             Self::InDoubt => "is in doubt",
             Self::Waiting => "waits",

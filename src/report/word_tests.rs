@@ -116,7 +116,9 @@ fn a_halt_whose_failure_was_skipped_is_continued_and_nothing_is_said_before() {
     then(&mut view, at, Fact::Skipped { target: TargetIx(1), by: "anna@vm".to_owned() });
     let said = closing(at, &view, Some(HINT));
     assert!(
-        said.contains(" had halted after ") && said.contains("; it can be continued.\n") && !said.contains("max_failures: 0)."),
+        said.contains(" had halted after ")
+            && said.contains("; it can be continued.\n")
+            && !said.contains("max_failures: 0)."),
         "{said}"
     );
     assert!(said.ends_with("\nresume\nabort\n") && !said.contains("then resume"), "{said}");

@@ -80,7 +80,10 @@ pub(super) fn deploy(
         for outcome in report.workers.values_mut() {
             if let WorkerOutcome::Ok { evidence } = outcome {
                 if evidence == judge::NOTHING && took >= LONG {
-                    evidence.push_str(&format!("; the upstream program took {} to see that", duration(Duration::from_secs(took.as_secs()))));
+                    evidence.push_str(&format!(
+                        "; the upstream program took {} to see that",
+                        duration(Duration::from_secs(took.as_secs()))
+                    ));
                 }
                 notes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
             }
