@@ -99,7 +99,7 @@ fn what_an_earlier_sandbox_has_left_is_not_removed() {
 fn a_fault_that_does_not_exist_leaves_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let said = refused(folder.path(), &["sandbox", "up", "--dir", "fleet", "--fault", "nobody:nothing"], 3);
-    assert!(said.contains("nobody"), "{said}");
+    assert!(said.contains("is not a kind of fault"), "{said}");
     assert!(!folder.path().join("fleet").exists());
 }
 

@@ -147,7 +147,7 @@ fn what_can_not_be_rehearsed_is_said_before_anything_starts() {
             &["HOST:KIND", "no worker `worker-7`"],
         ),
         (&plan, &["--workers", "501"], 2, &["500"]),
-        (&plan, &["--speed", "0"], 3, &["the speed cannot be 0"]),
+        (&plan, &["--speed", "0"], 2, &["the speed cannot be 0"]),
         (&outside, &[], 3, &["../evil.sh", "not below the plan's folder"]),
         (&missing, &[], 3, &["no/such.sh", "missing.yaml", "there is no such file"]),
         (&broken, &[], 3, &["broken.yaml", "steps"]),
