@@ -55,8 +55,8 @@ pub struct Global {
     /// Print nothing when all went well, except what was asked for [env: MAAND_QUIET]
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Ring the terminal's bell when a run ends
-    #[arg(long, global = true, env = "MAAND_BELL", value_parser = clap::builder::FalseyValueParser::new())]
+    /// Ring the terminal's bell when a run ends [env: MAAND_BELL]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub bell: bool,
 }
 

@@ -21,6 +21,7 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("MAAND_ANNOTATIONS", "Annotations for logs of CI systems, as --annotations"),
     ("MAAND_VERBOSE", "1: as --verbose"),
     ("MAAND_QUIET", "1: as --quiet"),
+    ("MAAND_BELL", "1: as --bell"),
     ("MAAND_YES", "1: as --yes, of commands that ask"),
 ];
 

@@ -13,14 +13,14 @@ pub(super) fn hint(engine: Engine) -> Hint {
 
 /// Each command stands on a line of its own, to be copied. An open run is not named: a bucket has one at most.
 fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
-    let typed = |verb: &str, run: &Option<&str>, rest: &str| {
+    let typed = |command: &str, run: &Option<&str>, rest: &str| {
         let run = run.map_or_else(String::new, |run| format!(" {run}"));
         let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
-        format!("\n  maand plan {verb}{run}{rest}")
+        format!("\n  {command}{run}{rest}")
     };
     match suggestion {
         Suggestion::ReadLogs { run, host } => {
-            format!("the whole output:{}", typed("logs", run, &format!("--worker {host}")))
+            format!("the whole output:{}", typed("maand plan logs", run, &format!("--worker {host}")))
         }
         Suggestion::EnableByHand { hosts } => {
             let hosts = hosts.join(",");
@@ -37,40 +37,40 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
             )
         }
         Suggestion::ResumeToEnable { run } => {
-            format!("The run enables them again when it continues:{}", typed("resume", run, ""))
+            format!("The run enables them again when it continues:{}", typed("maand plan resume", run, ""))
         }
-        Suggestion::Approve { run } => format!("Approve with:{}", typed("approve", run, "")),
+        Suggestion::Approve { run } => format!("Approve with:{}", typed("maand plan approve", run, "")),
         Suggestion::ResolveInDoubt { run, hosts } => {
             let each: Vec<_> = hosts.iter().map(|host| format!("{host}=done")).collect();
             let how = if each.is_empty() { "done".to_owned() } else { each.join(",") };
             format!(
                 "See whether it ran, and continue with the answer: done, rerun or skip:{}",
-                typed("resume", run, &format!("--in-doubt {how}"))
+                typed("maand plan resume", run, &format!("--in-doubt {how}"))
             )
         }
         Suggestion::Retry { run, workers } => {
             let who = if *workers == 1 { "the worker" } else { "the workers" };
             format!(
                 "Fix the cause, and let {who} continue at the failed step:{}",
-                typed("resume", run, "--retry")
+                typed("maand plan resume", run, "--retry")
             )
         }
         Suggestion::RetrySkipped { run, hosts } => {
             let hosts = hosts.join(",");
             format!(
                 "When it is fixed, take up what was skipped:{}",
-                typed("resume", run, &format!("--retry {hosts}"))
+                typed("maand plan resume", run, &format!("--retry {hosts}"))
             )
         }
         Suggestion::Skip { run } => {
             format!(
                 "Or leave them as they are, and continue with the others:{}",
-                typed("resume", run, "--skip")
+                typed("maand plan resume", run, "--skip")
             )
         }
-        Suggestion::Resume { run } => format!("Continue with:{}", typed("resume", run, "")),
-        Suggestion::ThenResume { run } => format!("Then:{}", typed("resume", run, "")),
-        Suggestion::Abort { run } => format!("Or end it for good:{}", typed("abort", run, "")),
+        Suggestion::Resume { run } => format!("Continue with:{}", typed("maand plan resume", run, "")),
+        Suggestion::ThenResume { run } => format!("Then:{}", typed("maand plan resume", run, "")),
+        Suggestion::Abort { run } => format!("Or end it for good:{}", typed("maand plan abort", run, "")),
     }
 }
 

@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn a_time_to_come_says_how_far_off_it_is() {
         let now = 1_795_392_900_000;
-        assert_eq!(describe_due(now + 500_001, now), "00:23:20Z (8m 21s left)");
+        assert_eq!(describe_due(now + 500_001, now), "00:23:20Z (8m21s left)");
         assert_eq!(describe_due(now, now), "00:15:00Z");
         assert_eq!(describe_due(now - 61_000, now), "2026-11-23T00:13:59Z");
-        assert_eq!(describe_due(now + 90_000_000, now), "2026-11-24T01:15:00Z (1d 01h left)");
+        assert_eq!(describe_due(now + 90_000_000, now), "2026-11-24T01:15:00Z (1d1h left)");
     }
 }

@@ -182,9 +182,9 @@ mod tests {
         assert_eq!(view.soak_until.unwrap().0, at + 600_000);
         let run = view.waits_for.clone().unwrap();
         assert!(run.starts_with("wave 1 is done, soaking until "), "{run}");
-        assert!(run.ends_with("(10m 00s left), then wave 2 begins"), "{run}");
+        assert!(run.ends_with("(10m left), then wave 2 begins"), "{run}");
         assert!(waits(&view, 2).starts_with("waits for wave 2: wave 1 is done, soaking until "));
-        assert!(closing(at, &view, None).contains("(10m 00s left), then wave 2 begins"));
+        assert!(closing(at, &view, None).contains("(10m left), then wave 2 begins"));
         view.refresh(at + 600_000 - 1);
         assert!(view.waits_for.as_ref().unwrap().contains("(1s left)"), "{:?}", view.waits_for);
     }
@@ -226,7 +226,7 @@ mod tests {
         let (facts, mut view) = rolled_as(1, |plan| plan.steps.insert(0, step("rest", pause, &[])));
         until(&facts, &mut view, |fact| matches!(fact, Fact::GateClosed { .. }));
         assert!(waits(&view, 0).starts_with("waits until "), "{}", waits(&view, 0));
-        assert!(waits(&view, 0).ends_with("Z (1m 30s left)"), "{}", waits(&view, 0));
+        assert!(waits(&view, 0).ends_with("Z (1m30s left)"), "{}", waits(&view, 0));
         let approve = StepKind::Approve { message: Some("is it well?".into()) };
         let (facts, mut view) = rolled_as(2, |plan| {
             let mut ask = step("ask", approve, &[]);

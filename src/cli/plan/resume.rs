@@ -118,7 +118,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             show_changes(&changes, context);
             let error = RunError::WorkspaceChanged { run, changes };
             let help = format!(
-                "undo the change, or continue with it:\n  maand plan resume{} --accept-changes",
+                "undo the change, or continue with it:\n  maand plan resume {}--accept-changes",
                 typed(args)
             );
             let problem = Problem::error("maand::run::workspace_changed", error.to_string()).help(help);
@@ -128,16 +128,16 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
     }
 }
 
-/// What was asked of the run, to be typed again.
+/// What was asked of the run, to be typed again; a blank behind each word.
 fn typed(args: &ResumeArgs) -> String {
-    let mut text = args.run.as_ref().map_or_else(String::new, |run| format!(" {run}"));
+    let mut text = args.run.as_ref().map_or_else(String::new, |run| format!("{run} "));
     for (option, hosts) in [("--retry", &args.retry), ("--skip", &args.skip)] {
         if let Some(hosts) = hosts {
             let hosts = hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>().join(",");
             // A pattern is not for the shell.
             let plain = |c: char| c.is_ascii_alphanumeric() || ".,:-_".contains(c);
             let hosts = if hosts.chars().all(plain) { hosts } else { quote(&hosts) };
-            text += &format!(" {option}{}{hosts}", if hosts.is_empty() { "" } else { " " });
+            text += &format!("{option} {hosts}{}", if hosts.is_empty() { "" } else { " " });
         }
     }
     for InDoubt { host, how } in &args.in_doubt {
@@ -147,7 +147,7 @@ fn typed(args: &ResumeArgs) -> String {
             Resolution::Done => "done",
             Resolution::Skip | Resolution::Repeat => "skip",
         };
-        text += &format!(" --in-doubt {host}{how}");
+        text += &format!("--in-doubt {host}{how} ");
     }
     text
 }

@@ -24,10 +24,11 @@ impl From<RunError> for CliError {
                 .help("take their entries out of workspace/disabled.json, or choose other workers")
                 .into(),
             RunError::Unfinished { halted, .. } => {
-                let retry = if halted { " --retry" } else { "" };
-                let help = format!(
-                    "continue it:\n  maand plan resume{retry}\nor end it for good:\n  maand plan abort"
-                );
+                let help = if halted {
+                    "continue it:\n  maand plan resume --retry\nor end it for good:\n  maand plan abort"
+                } else {
+                    "continue it:\n  maand plan resume\nor end it for good:\n  maand plan abort"
+                };
                 Self::new(Exit::Locked, problem("maand::run::unfinished").help(help))
             }
             RunError::Finished { run, end, .. } => {
