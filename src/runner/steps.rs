@@ -35,7 +35,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let timeout = Self::timeout(step);
+        let timeout = self.timeout(step);
         let host = self.host(target);
         if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
             return Outcome::Failed { error };
@@ -79,7 +79,7 @@ impl StepExecutor {
                     command: &reboot::command_for(&access.profile, command),
                     environment: &environment,
                     unless: unless.as_deref().map(script),
-                    down_within: *down_within,
+                    down_within: self.bucket.settings().timeout(*down_within),
                 };
                 reboot(&access, &order, &|bytes| sink(Some(host), bytes))
             }
@@ -158,7 +158,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let timeout = Self::timeout(step);
+        let timeout = self.timeout(step);
         if !matches!(order.intent, Intent::Do { .. }) {
             return mismatch(order, step);
         }
@@ -206,7 +206,7 @@ impl StepExecutor {
     /// Within which time the command of a reboot step takes its worker down.
     fn down_within(&self, reboot: StepIx) -> Duration {
         match &self.graph.plan.steps[reboot.index()].kind {
-            StepKind::Reboot { down_within, .. } => *down_within,
+            StepKind::Reboot { down_within, .. } => self.bucket.settings().timeout(*down_within),
             _ => Duration::ZERO,
         }
     }
