@@ -76,10 +76,11 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let sandbox = Sandbox::start(options)?;
     let faults =
         up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
-    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
-        let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
+    let of_a_run = |fault: &&Fault| fault.at_step.is_some() || fault.kind.waits_for_run();
+    if let Some(fault) = faults.iter().find(of_a_run) {
+        let message = format!("`{fault}` waits for a step, and a sandbox does not know which step has begun");
         return Err(Problem::error("maand::sandbox::fault", message)
-            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault HOST:KIND@STEP")
+            .help("name another kind without a step, or rehearse the plan: maand plan rehearse PLAN --fault HOST:KIND@STEP")
             .into());
     }
     if let Err(error) = deploy_jobs(&sandbox, &connector(context), &signals.cancel) {
@@ -201,7 +202,8 @@ impl Signals {
         Ok(Self { cancel, came })
     }
 
-    fn wait(&self) {
+    /// Until the next of them.
+    pub(super) fn wait(&self) {
         let _ = self.came.recv();
     }
 }

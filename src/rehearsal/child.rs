@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, test_kill_process};
 
@@ -26,6 +26,10 @@ const REHEARSAL: &str = "MAAND_REHEARSAL";
 
 /// Between two looks at a child, and so the longest that a signal takes to be handed on.
 const POLL: Duration = Duration::from_millis(20);
+
+/// What is in flight when a signal comes is finished within this; then the run stops at once. Nobody needs the rest of a
+/// throwaway fleet.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// A run whose fleet is gone gets this long to give up what it has in flight.
 const FORCED_STOP_GRACE: Duration = Duration::from_secs(3);
@@ -62,7 +66,8 @@ pub fn follow_parent(end: fn() -> !) {
     let _ = std::thread::Builder::new().name("life line".into()).spawn(watch);
 }
 
-/// Runs the program to its end; signals that come meanwhile are handed on.
+/// Runs the program to its end; signals that come meanwhile are handed on. After the first one it ends within a bounded
+/// time.
 ///
 /// # Errors
 /// It cannot be started.
@@ -85,13 +90,16 @@ pub(super) fn run(
     // Nothing is ever written to it; it closes when this process ends, or here.
     let life_line = child.stdin.take();
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let mut stop_at: Option<Instant> = None;
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
         }
-        if signals.recv_timeout(POLL).is_ok() {
+        let is_asked = signals.recv_timeout(POLL).is_ok();
+        if is_asked || stop_at.is_some_and(|at| Instant::now() >= at) {
             // Not waited for yet, so the number is still the child's.
             let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+            stop_at = (is_asked && stop_at.is_none()).then(|| Instant::now() + FINISH_WITHIN);
         }
     };
     drop(life_line);

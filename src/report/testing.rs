@@ -67,11 +67,11 @@ pub(crate) fn play(
         .collect();
     let mut run = RunState::new(graph, Options::default());
     let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
-    let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
+    let mut todo = VecDeque::from([(START, started), (START, Fact::Preflight { checks })]);
     let mut stamped: Vec<Stamped> = Vec::new();
     let mut at = START;
-    while let Some(fact) = todo.pop_front() {
-        at += 1500;
+    while let Some((due, fact)) = todo.pop_front() {
+        at = due.max(at + 1500);
         let decision = run.apply(at, fact).unwrap();
         for fact in decision.facts {
             stamped.push(Stamped { seq: stamped.len() as u64 + 1, at, epoch: 1, fact });
@@ -80,11 +80,11 @@ pub(crate) fn play(
             match effect {
                 Effect::Execute(spec) => {
                     let outcome = fails(&spec).unwrap_or_else(|| well(&spec));
-                    todo.push_back(Fact::Finished { attempt: spec.attempt, outcome });
+                    todo.push_back((at, Fact::Finished { attempt: spec.attempt, outcome }));
                 }
-                Effect::Wake { timer, .. } => todo.push_back(Fact::Due { timer }),
+                Effect::Wake { at: due, timer } => todo.push_back((due, Fact::Due { timer })),
                 Effect::Observe { jobs } => {
-                    todo.push_back(Fact::Observed { jobs, unavailable: Vec::new(), took: 0 })
+                    todo.push_back((at, Fact::Observed { jobs, unavailable: Vec::new(), took: 0 }))
                 }
             }
         }
