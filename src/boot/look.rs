@@ -23,12 +23,14 @@ pub struct Probe {
     pub unsettled: Option<String>,
     /// What is known of the reboot command that was started there, where that was asked.
     pub command: Option<CommandState>,
+    /// How long its kernel has been running, where it says that.
+    pub up_for: Option<Duration>,
 }
 
 impl Probe {
     /// A worker that is done booting.
     pub fn settled(boot_id: impl Into<String>) -> Self {
-        Self { boot_id: boot_id.into(), unsettled: None, command: None }
+        Self { boot_id: boot_id.into(), unsettled: None, command: None, up_for: None }
     }
 }
 

@@ -11,6 +11,7 @@ mod look;
 mod reboot;
 mod return_watch;
 mod soft;
+mod step_guard;
 
 pub use departure::{COMMAND_FAILED_GRACE, Departure, DepartureWatch, LOOK_EVERY};
 pub use look::{CommandState, FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
@@ -20,3 +21,4 @@ pub use reboot::{
 pub use return_watch::InjectedWatchFault;
 pub use return_watch::{AUTH_REFUSED_FOR, NotYet, Return, ReturnPhase, ReturnSpec, ReturnWatch};
 pub use soft::soft_reboot_note;
+pub use step_guard::{LOST_LOOK_WITHIN, LostAnswer, StepGuard};

@@ -196,7 +196,8 @@ impl<E> RebootMachine<E> {
                 self.state = State::AskingUnless;
                 RebootDo::AskUnless
             }
-            // The command begins just now: connecting to a busy worker takes nothing off its time to go down.
+            // The command begins just now: connecting to a busy worker takes nothing off its time to go down. One that an
+            // earlier controller or attempt has started gets all of it, too: how far it is, nobody knows.
             Ok(Answer::Pending | Answer::Nothing) => self.watch(now, self.spec.down_within, None),
             // A repeat after a crash may find the worker on its way down or up: what an earlier controller sent
             // is at work. It is tried again for as long as one that goes down is waited for.
@@ -306,6 +307,18 @@ mod tests {
         let look = Ok(Probe::settled("b0"));
         let end = machine.next(late, RebootHeard::Looked { began: late, look });
         assert_eq!(end, RebootDo::Done(RebootEnd::Unchanged("cut")));
+    }
+
+    /// After a crash nobody knows how far the command is.
+    #[test]
+    fn one_whose_receipt_is_there_gets_the_whole_of_its_time() {
+        let mut machine = machine(false);
+        let at = Duration::from_secs;
+        let _ = machine.next(at(100), compared(Ok(Answer::Pending)));
+        let looks = |seconds| RebootHeard::Looked { began: at(seconds), look: Ok(Probe::settled("b0")) };
+        assert!(matches!(machine.next(at(219), looks(219)), RebootDo::Look { .. }));
+        let end = machine.next(at(220), looks(220));
+        assert_eq!(end, RebootDo::Done(RebootEnd::NotRebooted { command: None }));
     }
 
     #[test]

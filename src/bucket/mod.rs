@@ -37,6 +37,6 @@ pub use init::{Initialised, init};
 pub use manifest::port_variable;
 pub use open::{Bucket, Paths, bucket_around, is_strangers};
 pub use secrets::new_key;
-pub use settings::{HostKeyCheck, Settings};
+pub use settings::{HostKeyCheck, Settings, shorter_timeout};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
 pub use upstream::{database_uri, read_upstream};

@@ -52,6 +52,8 @@ pub struct Settings {
     pub host_root: Option<String>,
     /// With `sandbox`: the factor by which settle times, soaks and pauses are shorter; else 1.
     time_scale: u32,
+    timeout_scale: u32,
+    shortest_timeout: Duration,
     /// With `sandbox`: text of a plan's own is executed.
     execute: bool,
     stated: BTreeSet<String>,
@@ -72,12 +74,19 @@ const KNOWN: &[&str] = &[
     "sandbox",
     "host_root",
     "hurry",
+    "hurry_timeouts",
+    "shortest_timeout",
     "execute",
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
     "log_format",
 ];
+
+/// A time-out that is `scale` times shorter, but not below `shortest`, nor longer than it was.
+pub fn shorter_timeout(planned: Duration, scale: u32, shortest: Duration) -> Duration {
+    planned.min((planned / scale.max(1)).max(shortest))
+}
 
 impl Settings {
     /// Whether the file itself has this key, so that it wins over `~/.ssh/config`.
@@ -88,6 +97,16 @@ impl Settings {
     /// How many times shorter settle times, soaks and pauses are: 1 for workers that are real.
     pub fn time_scale(&self) -> u32 {
         if self.sandbox { self.time_scale } else { 1 }
+    }
+
+    /// A time-out of a plan as it counts here: as it is written for workers that are real. Machines of a sandbox boot
+    /// sooner, and so are given up sooner, but not before a busy machine has had the time that it needs.
+    pub fn timeout(&self, planned: Duration) -> Duration {
+        if self.sandbox {
+            shorter_timeout(planned, self.timeout_scale, self.shortest_timeout)
+        } else {
+            planned
+        }
     }
 
     /// Whether commands of a plan may be executed on this machine: always, but for a sandbox, whose
@@ -138,6 +157,8 @@ impl Settings {
             sandbox: false,
             host_root: None,
             time_scale: 1,
+            timeout_scale: 1,
+            shortest_timeout: Duration::ZERO,
             execute: false,
             stated: BTreeSet::new(),
         }
@@ -224,6 +245,16 @@ impl Settings {
             "hurry" => {
                 if let Some(times) = entry.number(doc, 1..=1000) {
                     self.time_scale = times as u32;
+                }
+            }
+            "hurry_timeouts" => {
+                if let Some(times) = entry.number(doc, 1..=100_000) {
+                    self.timeout_scale = times as u32;
+                }
+            }
+            "shortest_timeout" => {
+                if let Some(seconds) = entry.number(doc, 1..=3600) {
+                    self.shortest_timeout = Duration::from_secs(seconds.unsigned_abs());
                 }
             }
             "execute" => self.execute = entry.flag(doc).unwrap_or(false),
@@ -313,5 +344,17 @@ mod tests {
         assert!(problems.is_empty());
         let root = Host::parse("127.0.0.2").and_then(|host| settings.root_of(&host));
         assert_eq!(root, Some(PathBuf::from("/b/hosts/127.0.0.2")));
+    }
+
+    #[test]
+    fn only_the_time_outs_of_a_sandbox_are_shorter() {
+        let s = Duration::from_secs;
+        let mut settings = Settings::defaults(Path::new("/b"));
+        (settings.timeout_scale, settings.shortest_timeout) = (40, s(20));
+        assert_eq!(settings.timeout(s(900)), s(900));
+        settings.sandbox = true;
+        assert_eq!(settings.timeout(s(3600)), s(90));
+        assert_eq!(settings.timeout(s(120)), s(20));
+        assert_eq!(settings.timeout(s(5)), s(5), "what is short stays as it is");
     }
 }

@@ -104,11 +104,12 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
 fn faults(asked: &[String], sandbox: &Sandbox) -> Result<Vec<Fault>, CliError> {
     let faults =
         asked.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
-    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
-        let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
+    let of_a_run = |fault: &&Fault| fault.at_step.is_some() || fault.kind.waits_for_run();
+    if let Some(fault) = faults.iter().find(of_a_run) {
+        let message = format!("`{fault}` waits for a step, and a sandbox does not know which step has begun");
         return Err(Problem::error("maand::sandbox::fault", message)
             .help(
-                "leave the step out, or rehearse the plan:\n  maand plan rehearse PLAN --fault HOST:KIND@STEP",
+                "name another kind without a step, or rehearse the plan:\n  maand plan rehearse PLAN --fault HOST:KIND@STEP",
             )
             .into());
     }
@@ -217,7 +218,8 @@ impl Signals {
         Ok(Self { cancel, came })
     }
 
-    fn wait(&self) {
+    /// Until the next of them.
+    pub(super) fn wait(&self) {
         let _ = self.came.recv();
     }
 }

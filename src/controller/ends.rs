@@ -45,6 +45,16 @@ fn old_boot(host: &str, boot_id: &str, since: Duration) -> StepError {
     )
 }
 
+/// The outcome of a step on `host`, which was seen in another boot than the step began in.
+pub fn booted_by_itself(host: &str, boot_id: String) -> Outcome {
+    Outcome::Unknown {
+        why: format!(
+            "{host} has booted by itself meanwhile: what the step had begun there is not running any more"
+        ),
+        boot_id: Some(boot_id),
+    }
+}
+
 /// The outcome of a reboot step on `host`, whose `command` was to take it down `within`.
 pub fn reboot_outcome(
     host: &str,

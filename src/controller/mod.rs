@@ -18,7 +18,7 @@ mod offline;
 mod timers;
 
 pub use batches::{Batch, Batches, Ticket};
-pub use ends::{reboot_outcome, return_outcome};
+pub use ends::{booted_by_itself, reboot_outcome, return_outcome};
 pub use fault::LoopFault;
 pub use io::{ControllerError, Ended, Input, Output};
 pub use ledger::{Ledger, MemoryLedger};

@@ -2,21 +2,65 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::bucket::shorter_timeout;
+use crate::plan::{Plan, StepKind};
+use crate::sandbox::BOOT_TIME;
 
 use super::{RehearsalError, TIME_SCALE};
+
+/// What a boot of [`BOOT_TIME`] stands for: time-outs are shorter in the same measure.
+const REAL_BOOT: Duration = Duration::from_secs(60);
+
+/// The shortest time-out with a handful of workers.
+const SHORTEST: Duration = Duration::from_secs(20);
+
+/// A late reboot comes so long after its time: a few looks.
+const LATER: Duration = Duration::from_secs(5);
+
+/// Time-outs of a rehearsal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// So many times shorter,
+    scale: u32,
+    /// but no shorter than this, which a busy machine needs to do what is asked.
+    shortest: Duration,
+}
+
+impl Timeouts {
+    pub(super) fn of(speed: f64, workers: usize) -> Self {
+        let scale = (REAL_BOOT.div_duration_f64(BOOT_TIME) * speed).round().clamp(1.0, 20_000.0);
+        let of_all = Duration::from_millis(200 * workers as u64);
+        Self { scale: scale as u32, shortest: SHORTEST + of_all }
+    }
+
+    /// How long a reboot command is at work that outlives the time which this plan gives it.
+    pub(super) fn late(self, plan: &Plan) -> Duration {
+        let within = plan.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Reboot { down_within, .. } => Some(*down_within),
+            _ => None,
+        });
+        let longest = within.max().unwrap_or(REAL_BOOT);
+        shorter_timeout(longest, self.scale, self.shortest) + LATER
+    }
+}
 
 /// Writes all that; returns the plan's path.
 pub(super) fn prepare(
     bucket: &Path,
     plan: &Plan,
+    timeouts: Timeouts,
     scripts: &BTreeMap<String, String>,
 ) -> Result<PathBuf, RehearsalError> {
     let conf = bucket.join("maand.conf");
     let settings = std::fs::read_to_string(&conf).unwrap_or_default();
-    let ours =
-        format!("# Settle times, soaks and pauses are this many times shorter.\nhurry = {TIME_SCALE}\n");
+    let ours = format!(
+        "# Settle times, soaks and pauses are this many times shorter, time-outs this many times, and not below the last.\n\
+         hurry = {TIME_SCALE}\nhurry_timeouts = {}\nshortest_timeout = {}\n",
+        timeouts.scale,
+        timeouts.shortest.as_secs()
+    );
     write(&conf, &(settings + &ours))?;
     let place = place_of(plan.source.name(), bucket);
     for (path, text) in scripts {
@@ -47,4 +91,21 @@ fn open_now(plan: &Plan, now: jiff::Timestamp) -> String {
     let (open, close) = ((hour + 23) % 24, (hour + 12) % 24);
     let open = format!(r#"{{timezone: UTC, open: "{open:02}:00", close: "{close:02}:00"}}"#);
     format!("{}{open}\n{}", &text[..window.span.start], &text[window.span.end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{plan, reboot, step};
+
+    #[test]
+    fn time_outs_are_shorter_as_boots_are_and_not_too_short() {
+        let usual = Timeouts::of(2.0, 5);
+        assert_eq!((usual.scale, usual.shortest), (40, Duration::from_secs(21)));
+        assert_eq!(Timeouts::of(0.01, 5).scale, 1);
+        assert_eq!(Timeouts::of(2.0, 500).shortest, Duration::from_secs(120), "more workers need more");
+        let mut plan = plan();
+        plan.steps = vec![step("reboot", reboot(), &[])];
+        assert_eq!(usual.late(&plan), Duration::from_secs(26), "two minutes are the shortest time here");
+    }
 }

@@ -1,7 +1,7 @@
 //! A rehearsal from its checks to its verdict.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -13,6 +13,7 @@ use crate::run::{Connector, read_scripts};
 use crate::sandbox::{Fault, Sandbox, SandboxOptions};
 use crate::ssh::Cancel;
 
+use super::bucket::Timeouts;
 use super::controllers::Controllers;
 use super::verdict::Verdict;
 use super::watcher::Watcher;
@@ -25,6 +26,20 @@ pub struct Rehearsal {
     options: RehearsalOptions,
     faults: Vec<Fault>,
     scripts: BTreeMap<String, String>,
+}
+
+/// A rehearsal that has come to a verdict. Its fleet and its journal are there until this is dropped.
+pub struct Rehearsed {
+    /// The verdict.
+    pub verdict: Verdict,
+    sandbox: Arc<Sandbox>,
+}
+
+impl Rehearsed {
+    /// The bucket of the throwaway fleet, with the run's journal.
+    pub fn bucket_dir(&self) -> PathBuf {
+        self.sandbox.bucket_dir()
+    }
 }
 
 impl Rehearsal {
@@ -58,7 +73,7 @@ impl Rehearsal {
         all.into_iter().filter_map(|(difference, holds)| holds.then_some(difference)).collect()
     }
 
-    /// Starts the fleet, carries the run out, ends the fleet, and judges. `cancel` ends the set-up; each message of
+    /// Starts the fleet, carries the run out, and judges. `cancel` ends the set-up; each message of
     /// `signals` is handed on to the process that carries the run out. `show` is told how far it is.
     ///
     /// # Errors
@@ -68,12 +83,14 @@ impl Rehearsal {
         cancel: &Cancel,
         signals: &Receiver<Signal>,
         show: &mut dyn FnMut(Stage),
-    ) -> Result<Verdict, RehearsalError> {
+    ) -> Result<Rehearsed, RehearsalError> {
         let mut options = SandboxOptions::new(self.likeness.blueprint.clone());
         options.execute = self.options.execute;
         options.speed = self.options.speed;
+        let timeouts = Timeouts::of(self.options.speed, self.likeness.hosts.len());
+        options.late = timeouts.late(&self.plan);
         let sandbox = Sandbox::start(options)?;
-        let plan_file = bucket::prepare(&sandbox.bucket_dir(), &self.plan, &self.scripts)?;
+        let plan_file = bucket::prepare(&sandbox.bucket_dir(), &self.plan, timeouts, &self.scripts)?;
         deploy_jobs(&sandbox, &Connector::default(), cancel)
             .map_err(|error| if cancel.is_cancelled() { RehearsalError::Interrupted } else { error })?;
         show(Stage::Ready);
@@ -87,7 +104,8 @@ impl Rehearsal {
         if seen.run.is_none() && cancel.is_cancelled() {
             return Err(RehearsalError::Interrupted);
         }
-        Verdict::of(&sandbox, &seen, &self.faults, &carried, self.options.execute)
+        let verdict = Verdict::of(&sandbox, &seen, &self.faults, &carried, self.options.execute)?;
+        Ok(Rehearsed { verdict, sandbox })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, getppid, test_kill_process};
 
@@ -26,6 +26,10 @@ const REHEARSAL: &str = "MAAND_REHEARSAL";
 
 /// Between two looks at a child, and so the longest that a signal takes to be handed on.
 const POLL: Duration = Duration::from_millis(20);
+
+/// What is in flight when a signal comes is finished within this; then the run stops at once. Nobody needs the rest of a
+/// throwaway fleet.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// A run whose fleet is gone gets this long to give up what it has in flight.
 const FORCED_STOP_GRACE: Duration = Duration::from_secs(3);
@@ -82,7 +86,8 @@ fn letter(signal: Signal) -> u8 {
     signal.name().as_bytes().get("SIG".len()).copied().unwrap_or_default()
 }
 
-/// Runs the program to its end; signals that come meanwhile are handed on.
+/// Runs the program to its end; signals that come meanwhile are handed on. After the first one it ends within a bounded
+/// time.
 ///
 /// # Errors
 /// It cannot be started.
@@ -104,13 +109,17 @@ pub(super) fn run(
     let mut child = command.spawn().map_err(failed)?;
     // A letter for each signal is written to it; it closes when this process ends, or here.
     let mut life_line = child.stdin.take();
+    let mut stop_at: Option<Instant> = None;
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
         }
-        if let (Ok(signal), Some(line)) = (signals.recv_timeout(POLL), &mut life_line) {
+        let asked = signals.recv_timeout(POLL).ok();
+        let overdue = stop_at.is_some_and(|at| Instant::now() >= at).then_some(Signal::Terminate);
+        if let (Some(signal), Some(line)) = (asked.or(overdue), &mut life_line) {
             // A child that has just ended does not read it any more.
             let _ = line.write_all(&[letter(signal)]);
+            stop_at = (asked.is_some() && stop_at.is_none()).then(|| Instant::now() + FINISH_WITHIN);
         }
     };
     drop(life_line);

@@ -45,6 +45,8 @@ impl<'a> Judge<'a> {
         ];
         promises.extend(self.drained_first());
         promises.extend(self.host_key());
+        promises.extend(self.one_command());
+        promises.extend(self.unplanned_boots());
         promises.push(self.journal());
         promises.push(self.exit_code());
         if !self.case.execute {

@@ -12,11 +12,13 @@
 //! | `controllers`, `child` | the processes that carry the run out, and are killed |
 //! | `watcher` | what is seen from outside, all the time |
 //! | `history` | what the workers have written down, put in order |
-//! | `judge`, `reports`, `commands` | each promise held against that |
+//! | `judge`, `reports`, `commands`, `boots` | each promise held against that |
+//! | `refusal` | the same for a plan that was refused because of a fault |
 //! | [`Verdict`] | all of it |
 //!
 //! This room must not know how a verdict or a run is shown.
 
+mod boots;
 mod bucket;
 mod carry_out;
 mod child;
@@ -28,11 +30,12 @@ mod history;
 mod judge;
 mod likeness;
 mod options;
+mod refusal;
 mod reports;
 mod verdict;
 mod watcher;
 
-pub use carry_out::Rehearsal;
+pub use carry_out::{Rehearsal, Rehearsed};
 pub use child::{follow_parent, is_rehearsed};
 pub use controllers::Replacement;
 pub use deploy::deploy_jobs;

@@ -10,6 +10,7 @@ use super::RehearsalError;
 use super::controllers::Carried;
 use super::history::{Evidence, evidence};
 use super::judge::Judge;
+use super::refusal::refusal;
 use super::watcher::Seen;
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, Mode, RunHeader};
@@ -18,7 +19,7 @@ use crate::run::{RunError, compile_stored};
 use crate::sandbox::{Event, Fault, Sandbox};
 
 /// Name and version of the verdict's JSON; new fields may come, none goes or changes its meaning.
-const SCHEMA: &str = "maand/verdict/v1";
+pub(super) const SCHEMA: &str = "maand/verdict/v1";
 
 /// The last line of a rehearsal's JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -105,13 +106,15 @@ impl Verdict {
         carried: &Carried,
         execute: bool,
     ) -> Result<Self, RehearsalError> {
-        let run = seen.run.as_ref().ok_or(RehearsalError::NoRun)?;
+        let evidence = evidence(sandbox);
+        let Some(run) = seen.run.as_ref() else {
+            return refusal(&evidence, seen, faults, carried).ok_or(RehearsalError::NoRun);
+        };
         let header = Journal::open(&sandbox.bucket_dir().join("data"), Mode::ReadOnly)
             .and_then(|journal| journal.run(run))
             .map_err(RunError::Journal)?
             .header;
         let graph = compile_stored(&header)?;
-        let evidence = evidence(sandbox);
         Ok(Self::judge(&Case {
             evidence: &evidence,
             seen,
@@ -144,7 +147,7 @@ impl Verdict {
             run_exit_code: case.run_exit,
             most_down_at_once: judge.most_down().0,
             faults: case.faults.iter().map(ToString::to_string).collect(),
-            faults_that_never_happened: never_happened(case),
+            faults_that_never_happened: never_happened(case.faults, case.evidence),
             controllers_killed: case.kills,
             promises,
             workers: judge.workers(),
@@ -158,14 +161,14 @@ impl Verdict {
 }
 
 /// The faults of which no worker's log says that they happened.
-fn never_happened(case: &Case<'_>) -> Vec<String> {
+pub(super) fn never_happened(faults: &[Fault], evidence: &Evidence) -> Vec<String> {
     let happened = |wanted: &String| {
-        let entries = case.evidence.values().flat_map(|told| &told.log);
+        let entries = evidence.values().flat_map(|told| &told.log);
         entries
             .into_iter()
             .any(|entry| matches!(&entry.event, Event::FaultHappened { fault } if fault == wanted))
     };
-    case.faults.iter().map(ToString::to_string).filter(|fault| !happened(fault)).collect()
+    faults.iter().map(ToString::to_string).filter(|fault| !happened(fault)).collect()
 }
 
 #[cfg(test)]

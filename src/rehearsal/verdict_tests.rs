@@ -7,12 +7,12 @@ use super::super::history::Testimony;
 use super::super::watcher::Look;
 use super::*;
 use crate::bucket::Disabled;
-use crate::engine::{AttemptSpec, Evidence as Shown, Fact, Outcome};
-use crate::graph::Lane;
+use crate::engine::{AttemptSpec, Evidence as Shown, Fact, Millis, Outcome};
 use crate::graph::testing::{budget, located, spread, step};
+use crate::graph::{Lane, TargetIx};
 use crate::plan::{Amount, BudgetBound, Concurrency, StepKind};
 use crate::report::testing::{START, boot_id, some_fail};
-use crate::sandbox::{Event, FaultKind};
+use crate::sandbox::{Boot, Event, FaultKind, ITSELF, LogEntry};
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::made::*;
@@ -52,6 +52,100 @@ fn a_worker_that_was_told_twice_and_did_not_come_back() {
     let broken: Vec<_> = verdict.promises.iter().filter(|promise| !promise.held).map(|p| p.name).collect();
     // The journal had not noted the second time.
     assert_eq!(broken, ["reboots", "intent_first"]);
+}
+
+#[test]
+fn a_reboot_command_beside_another() {
+    let mut case = well();
+    let begun = |at| entry(at, Event::CommandBegun { by: "reboot".into() });
+    let at = case.at(0, 3);
+    let before_it_goes = case.told("w1").log.iter().position(|one| one.event == Event::WentDown).unwrap();
+    case.told("w1").log.insert(before_it_goes, begun(at + 12));
+    case.holds();
+    case.told("w1").log.insert(before_it_goes, begun(at + 11));
+    case.breaks("one_command", "w1 had two at work");
+    // One that has ended is at work no more.
+    case.told("w1").log.insert(before_it_goes + 1, entry(at + 11, Event::CommandEnded));
+    case.holds();
+}
+
+/// The command of the first worker ends like this at first; while it was under way the worker booted by itself.
+fn booted_in_a_step(outcome: Outcome) -> Made {
+    let first = std::cell::Cell::new(Some(outcome));
+    let this = |order: &AttemptSpec| order.step.0 == 2 && matches!(order.lane, Lane::Worker(TargetIx(0)));
+    // The reboot step finds it in that boot.
+    let reads = |order: &AttemptSpec| {
+        let first_worker = matches!(order.lane, Lane::Worker(TargetIx(0)));
+        first_worker && order.intent == crate::engine::Intent::ReadBootId
+    };
+    let now = || Outcome::Ok { evidence: Shown::BootId { boot_id: boot_id(0, 7) } };
+    let mut case = made(rolling(), |order| if this(order) { first.take() } else { reads(order).then(now) });
+    let at = case.at(0, 2);
+    let told = case.told("w1");
+    told.boots.insert(1, Boot { at: time(at + 3), boot_id: boot_id(0, 7) });
+    let place = told.log.iter().position(|one| millis_of(one) > at).unwrap();
+    for (n, event) in [
+        Event::RebootAsked { by: ITSELF.into(), obeyed: true },
+        Event::WentDown,
+        Event::Booted { boot_id: boot_id(0, 7) },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        told.log.insert(place + n, entry(at + 1 + n as i64, event));
+    }
+    case.fault("w1", FaultKind::RebootsItself);
+    case
+}
+
+fn millis_of(entry: &LogEntry) -> Millis {
+    entry.at.as_millisecond()
+}
+
+#[test]
+fn a_worker_that_booted_by_itself_in_a_step() {
+    let unknown = |boot_id| Outcome::Unknown { why: "lost".into(), boot_id };
+    booted_in_a_step(unknown(Some(boot_id(0, 7)))).holds();
+    booted_in_a_step(unknown(None)).breaks("unplanned_boots", "`s2` does not say that w1 has booted");
+    let late = Outcome::TimedOut { after: 1000, doing: "it".into() };
+    let said = said(&booted_in_a_step(late).verdict());
+    assert!(said.contains("`s2` noticed a boot of w1 only at its time-out"), "{said}");
+}
+
+#[test]
+fn a_boot_that_never_was() {
+    let outcome = Outcome::Unknown { why: "lost".into(), boot_id: Some(boot_id(0, 7)) };
+    let first = std::cell::Cell::new(Some(outcome));
+    let case = made(rolling(), |order| if order.step.0 == 2 { first.take() } else { None });
+    case.breaks("unplanned_boots", "w1 is said to have booted by itself, and has not");
+}
+
+/// Too many workers were unusable: the plan was refused.
+fn refused(case: &Made) -> Option<Verdict> {
+    let carried = Carried { exit: case.exit, kills: 0 };
+    super::super::refusal::refusal(&case.evidence, &case.seen, &case.faults, &carried)
+}
+
+#[test]
+fn a_plan_that_is_refused_leaves_the_workers_as_they_were() {
+    let mut case = well();
+    for told in case.evidence.values_mut() {
+        told.log.truncate(2);
+    }
+    case.seen.looks.truncate(1);
+    case.exit = Some(1);
+    assert!(refused(&case).is_none(), "without a fault it is no rehearsal of one");
+    case.fault("w2", FaultKind::Refuses);
+    let verdict = refused(&case).unwrap();
+    assert!(
+        verdict.all_held && verdict.promises[0].what.contains("all 3 workers were left as found"),
+        "{verdict:?}"
+    );
+    case.told("w3").log.push(stopped(START + 5));
+    let verdict = refused(&case).unwrap();
+    assert!(!verdict.all_held && verdict.promises[0].what.contains("w3 was touched"), "{verdict:?}");
+    case.exit = Some(2);
+    assert!(refused(&case).is_none(), "the plan itself was wrong");
 }
 
 #[test]

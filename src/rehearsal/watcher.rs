@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::bucket::{Bucket, Disabled, Host};
 use crate::engine::{Fact, Millis, Stamped};
-use crate::graph::Lane;
+use crate::graph::{Lane, TargetIx};
 use crate::journal::{Journal, Mode, RunHeader, RunId};
 use crate::runner::now;
 use crate::sandbox::{Fault, Sandbox};
@@ -179,12 +179,18 @@ impl Reader {
         }
     }
 
-    /// Wakes the faults that wait for a step.
+    /// Wakes the faults that wait for a step, or for a worker's end.
     fn begins(&self, fact: &Fact, sandbox: &Sandbox) {
-        let Fact::Issued { lane: Lane::Worker(target), step, .. } = fact else { return };
         let Some(header) = &self.header else { return };
-        let host = header.hosts.get(target.0 as usize).and_then(|host| Host::parse(host));
-        let Some(host) = host else { return };
+        let host = |target: &TargetIx| header.hosts.get(target.0 as usize).and_then(|host| Host::parse(host));
+        if let Fact::WorkerSucceeded { target } = fact
+            && let Some(host) = host(target)
+        {
+            sandbox.worker_is_done(&host);
+        }
+        let Fact::Issued { lane: Lane::Worker(target), step, .. } = fact else { return };
+        sandbox.run_begins();
+        let Some(host) = host(target) else { return };
         let (kind, id) = (header.kinds.steps.get(step.index()), self.ids.get(step.index()));
         for name in kind.into_iter().chain(id.filter(|id| Some(*id) != kind)) {
             sandbox.step_begins(&host, name);

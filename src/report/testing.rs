@@ -1,6 +1,6 @@
 //! Whole runs without workers, and a terminal in memory, for the tests of this room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
@@ -66,13 +66,12 @@ pub(crate) fn play(
         .collect();
     let mut run = RunState::new(graph, Options::default());
     let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
-    let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
+    let mut todo = VecDeque::from([(START, started), (START, Fact::Preflight { checks })]);
     let mut stamped: Vec<Stamped> = Vec::new();
     // No timer comes before it is due.
-    let mut timers = HashMap::new();
     let mut at = START;
-    while let Some(fact) = todo.pop_front() {
-        at = (at + 1500).max(timers.get(&format!("{fact:?}")).copied().unwrap_or(0));
+    while let Some((due, fact)) = todo.pop_front() {
+        at = due.max(at + 1500);
         let decision = run.apply(at, fact).unwrap();
         for fact in decision.facts {
             stamped.push(Stamped { seq: stamped.len() as u64 + 1, at, epoch: 1, fact });
@@ -81,15 +80,11 @@ pub(crate) fn play(
             match effect {
                 Effect::Execute(spec) => {
                     let outcome = fails(&spec).unwrap_or_else(|| well(&spec));
-                    todo.push_back(Fact::Finished { attempt: spec.attempt, outcome });
+                    todo.push_back((at, Fact::Finished { attempt: spec.attempt, outcome }));
                 }
-                Effect::Wake { timer, at } => {
-                    let due = Fact::Due { timer };
-                    timers.insert(format!("{due:?}"), at);
-                    todo.push_back(due);
-                }
+                Effect::Wake { at: due, timer } => todo.push_back((due, Fact::Due { timer })),
                 Effect::Observe { jobs } => {
-                    todo.push_back(Fact::Observed { jobs, unavailable: Vec::new(), took: 0 })
+                    todo.push_back((at, Fact::Observed { jobs, unavailable: Vec::new(), took: 0 }))
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::Check;
 use crate::graph::RolloutGraph;
-use crate::plan::{Problem, Problems};
+use crate::plan::{HealthScope, Plan, Problem, Problems, StepKind};
 use crate::policy::Limits;
 
 use super::LeftBehind;
@@ -34,6 +34,8 @@ pub struct Summary {
     pub unreachable: Vec<(String, String)>,
     /// A deploy contacts every worker of the bucket, as the upstream program does it.
     pub contacts_every_worker: bool,
+    /// The ids of steps that look at workers which are not selected, too.
+    pub of_the_whole_fleet: Vec<String>,
     /// Warnings about the plan and the bucket.
     pub warnings: Problems,
 }
@@ -73,9 +75,17 @@ impl Summary {
             left_behind,
             unreachable,
             contacts_every_worker,
+            of_the_whole_fleet: of_the_whole_fleet(&graph.plan),
             warnings,
         }
     }
+}
+
+fn of_the_whole_fleet(plan: &Plan) -> Vec<String> {
+    let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
+    let of_fleet =
+        steps.filter(|step| matches!(step.kind, StepKind::Health { scope: HealthScope::Fleet, .. }));
+    of_fleet.map(|step| step.id.clone()).collect()
 }
 
 /// Of plans that reboot nothing: the check of a worker refuses it for others.

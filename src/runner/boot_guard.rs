@@ -1,15 +1,13 @@
-//! Looks beside a step: has the worker booted by itself (a panic, a reset, a power cut) while the step waits for it?
-//!
-//! Where the worker itself is asked, a reboot cuts the connection. A NAT, a jump host or a load balancer keeps it open,
-//! and the step would wait for its whole time-out. So a connection that is silent gets a second one beside it from time to
-//! time that reads the boot id, and so does a step whose answer was lost.
+//! Looks beside a step, so that a worker that boots by itself in its middle is noticed. When to look, and what a look
+//! means, is decided by [`crate::boot::StepGuard`]; this file carries the looks out.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::boot::PATIENT_LOOK;
+use crate::boot::{LOST_LOOK_WITHIN, Next, PATIENT_LOOK, StepGuard};
+use crate::controller::booted_by_itself;
 use crate::engine::Outcome;
 use crate::graph::TargetIx;
 use crate::plan::{Step, StepKind};
@@ -17,12 +15,6 @@ use crate::ssh::Cancel;
 
 use super::executor::{OutputSink, StepExecutor};
 use super::probe;
-
-/// After so much silence, and again after as much.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-
-/// After a lost answer a worker that boots is looked for so long: what it shows decides whether an operator is asked.
-const LOST_LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two tries to end an operation that is for all workers.
 const CUT_AGAIN: Duration = Duration::from_secs(1);
@@ -44,9 +36,8 @@ impl StepExecutor {
         sink: &OutputSink,
         work: impl FnOnce(&Cancel, &OutputSink) -> Outcome,
     ) -> Outcome {
-        let before = self.boot_id(target).filter(|_| waits_for_the_worker(&step.kind));
-        let outcome = match &before {
-            Some(before) => self.guarded(target, step, before, cancel, sink, work),
+        let outcome = match self.guard_of(target).filter(|_| waits_for_the_worker(&step.kind)) {
+            Some(guard) => self.guarded(target, step, guard, cancel, sink, work),
             None => work(cancel, sink),
         };
         if let Some(boot_id) = outcome.boot_seen() {
@@ -59,12 +50,13 @@ impl StepExecutor {
         &self,
         target: TargetIx,
         step: &Step,
-        before: &str,
+        mut guard: StepGuard,
         cancel: &Cancel,
         sink: &OutputSink,
         work: impl FnOnce(&Cancel, &OutputSink) -> Outcome,
     ) -> Outcome {
-        let heard = Arc::new(Mutex::new(Instant::now()));
+        let began = Instant::now();
+        let heard = Arc::new(Mutex::new(Duration::ZERO));
         let (noted, inner) = (Arc::clone(&heard), Arc::clone(sink));
         // One operation of the catalog may serve many workers: it is not cut for one of them, and what it says of
         // others shows nothing of this one.
@@ -72,33 +64,33 @@ impl StepExecutor {
         let own = self.host(target).clone();
         let listening: OutputSink = Arc::new(move |host, bytes| {
             if !is_shared || host == Some(&own) {
-                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = began.elapsed();
             }
             inner(host, bytes);
         });
         // The step may be cut by what is seen, and a look by the end of the step: neither waits for the other.
         let (cut, looks) = (cancel.part(), cancel.part());
         let (done, ended) = channel::<()>();
-        let (outcome, seen) = std::thread::scope(|scope| {
-            let (heard, cut, looks_of_thread) = (&heard, &cut, &looks);
+        let every = guard.every();
+        let (mut outcome, seen) = std::thread::scope(|scope| {
+            let (heard, cut, looks_of_thread, guard) = (&heard, &cut, &looks, &mut guard);
             let watch = move || {
-                let pause = LOOK_EVERY / self.bucket.settings().time_scale();
-                let mut looked = Instant::now();
                 loop {
-                    let silent_since = *heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    let left = pause.saturating_sub(silent_since.max(looked).elapsed());
+                    let due = guard.due(*heard.lock().unwrap_or_else(PoisonError::into_inner));
+                    let left = due.saturating_sub(began.elapsed());
                     if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
                         return None;
                     }
                     if left.is_zero() {
-                        let seen = self.another_boot(target, before, looks_of_thread);
-                        looked = Instant::now();
+                        let asked = began.elapsed();
+                        let look = probe::probe(&self.access(target, looks_of_thread), PATIENT_LOOK);
+                        let seen = guard.saw(asked, began.elapsed(), look);
                         if seen.is_some() && !is_shared {
                             cut.cancel();
                             return seen;
                         }
                         if seen.is_some() {
-                            while !self.deployer.cut(self.host(target), pause)
+                            while !self.deployer.cut(self.host(target), every)
                                 && ended.recv_timeout(CUT_AGAIN) == Err(RecvTimeoutError::Timeout)
                             {
                             }
@@ -115,44 +107,49 @@ impl StepExecutor {
             looks.cancel();
             (outcome, watching.and_then(|watching| watching.join().unwrap_or_default()))
         });
+        if let (Some(_), Outcome::Failed { error }) = (&seen, &mut outcome) {
+            // It was cut before it had begun.
+            error.message = format!("{} has booted by itself: {}", self.host(target), error.message);
+        }
         let was_lost = matches!(outcome, Outcome::Unknown { .. } | Outcome::TimedOut { .. });
         if !was_lost || cancel.is_cancelled() {
             return outcome;
         }
-        match seen.or_else(|| self.look_after_a_lost_answer(target, before, cancel)) {
-            Some(boot_id) => Outcome::Unknown {
-                why: format!(
-                    "{} has booted by itself meanwhile: what the step had begun there is not running any more",
-                    self.host(target)
-                ),
-                boot_id: Some(boot_id),
-            },
+        match seen.or_else(|| self.look_after_a_lost_answer(target, guard, began.elapsed(), cancel)) {
+            Some(boot_id) => booted_by_itself(self.host(target).as_str(), boot_id),
             None => outcome,
         }
     }
 
-    /// Another boot than `before`, where the worker shows one now.
-    fn another_boot(&self, target: TargetIx, before: &str, cancel: &Cancel) -> Option<String> {
-        let look = probe::probe(&self.access(target, cancel), PATIENT_LOOK).ok()?;
-        (look.boot_id != before).then_some(look.boot_id)
-    }
-
     /// Until the worker answers, for a machine that boots is not there at first.
-    fn look_after_a_lost_answer(&self, target: TargetIx, before: &str, cancel: &Cancel) -> Option<String> {
-        let access = self.access(target, cancel);
-        let until = Instant::now() + LOST_LOOK_WITHIN / self.bucket.settings().time_scale();
+    fn look_after_a_lost_answer(
+        &self,
+        target: TargetIx,
+        guard: StepGuard,
+        after: Duration,
+        cancel: &Cancel,
+    ) -> Option<String> {
+        let within = self.bucket.settings().timeout(LOST_LOOK_WITHIN);
+        let (access, lost, since) = (self.access(target, cancel), guard.lost(after, within), Instant::now());
+        let mut bound = PATIENT_LOOK;
         loop {
-            if let Ok(look) = probe::probe(&access, PATIENT_LOOK) {
-                return (look.boot_id != before).then_some(look.boot_id);
-            }
-            if Instant::now() >= until || !access.pause(Duration::from_secs(1)) {
-                return None;
+            let asked = since.elapsed();
+            let look = probe::probe(&access, bound);
+            match lost.next(asked, since.elapsed(), look) {
+                Next::Done(seen) => return seen,
+                Next::LookAgain { pause, bound: next } => {
+                    bound = next;
+                    if !access.pause(pause) {
+                        return None;
+                    }
+                }
             }
         }
     }
 
-    fn boot_id(&self, target: TargetIx) -> Option<String> {
-        self.boot_ids.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned()
+    fn guard_of(&self, target: TargetIx) -> Option<StepGuard> {
+        let known = self.boot_ids.lock().unwrap_or_else(PoisonError::into_inner).get(&target).cloned();
+        known.map(|before| StepGuard::new(before, self.bucket.settings().time_scale()))
     }
 
     pub(super) fn remember_boot(&self, target: TargetIx, boot_id: &str) {

@@ -209,8 +209,8 @@ impl StepExecutor {
         &self.graph.fleet.worker(self.graph.target(target).worker).host
     }
 
-    pub(super) fn timeout(step: &Step) -> Duration {
-        step.timeout.unwrap_or(NO_TIMEOUT)
+    pub(super) fn timeout(&self, step: &Step) -> Duration {
+        self.bucket.settings().timeout(step.timeout.unwrap_or(NO_TIMEOUT))
     }
 
     pub(super) fn access(&self, target: TargetIx, cancel: &Cancel) -> Access {

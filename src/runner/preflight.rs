@@ -127,7 +127,7 @@ impl StepExecutor {
         let mut script = access.script("preflight", &text, PATIENCE);
         script.env.push(("TOOLS".into(), tools.into()));
         match access.run(&script, Instant::now() + PATIENCE) {
-            Ok(said) => read(&access, &said),
+            Ok(said) => read(&access.host, &access.state_dir, &said),
             Err(trouble) => {
                 let error = trouble.into_error(&access.host, "preflight");
                 (Check::Unreachable { error: error.masked(fit_to_keep) }, None)
@@ -287,7 +287,7 @@ fn read_claim(line: &str) -> Option<Claim> {
     serde_json::from_str(line.strip_prefix("claim ")?.trim()).ok()
 }
 
-fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
+fn read(host: &Host, state_dir: &str, said: &str) -> (Check, Option<Claim>) {
     let unreachable = |kind, message: String| Check::Unreachable {
         error: StepError::new(kind, message).masked(fit_to_keep),
     };
@@ -304,7 +304,6 @@ fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
             None => {}
         }
     }
-    let host = &access.host;
     let (first, again) = (found.get("boot_id").copied(), found.get("again").copied());
     let check = match (first, again) {
         (Some(first), Some(again)) if probe::is_boot_id(first) && first == again => {
@@ -312,7 +311,7 @@ fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
                 let message = format!("{host} may go down at any time: {pending}");
                 unreachable(ErrorKind::RebootPending, message)
             } else if missing.is_empty() {
-                Check::Ready { boot_id: first.to_owned(), state_dir: access.state_dir.clone() }
+                Check::Ready { boot_id: first.to_owned(), state_dir: state_dir.to_owned() }
             } else {
                 let message = format!("{host} lacks {}: install it there", missing.join(", "));
                 unreachable(ErrorKind::MissingTool, message)
@@ -328,4 +327,65 @@ fn read(access: &Access, said: &str) -> (Check, Option<Claim>) {
         ),
     };
     (check, claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3e1a9df5-9c6d-4c86-b1a8-3f2f4a7e0c11";
+    const OTHER: &str = "99999999-9c6d-4c86-b1a8-3f2f4a7e0c11";
+
+    fn looked(said: &str) -> (Check, Option<Claim>) {
+        read(&Host::parse("w1").unwrap(), "/var/lib/maand", said)
+    }
+
+    #[track_caller]
+    fn refused(said: &str, kind: ErrorKind, words: &str) {
+        match looked(said).0 {
+            Check::Unreachable { error } => {
+                assert_eq!(error.kind, kind, "{said}");
+                assert!(error.message.contains(words), "{}", error.message);
+            }
+            other => panic!("{said}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_worker_is_ready_with_a_boot_id_that_is_the_same_when_read_twice() {
+        let ready = Check::Ready { boot_id: ID.to_owned(), state_dir: "/var/lib/maand".to_owned() };
+        assert_eq!(looked(&format!("boot_id {ID}\nagain {ID}\n")), (ready, None));
+        refused(&format!("boot_id {ID}\nagain {OTHER}\n"), ErrorKind::BootIdUnreadable, "no stable boot id");
+        refused("boot_id x\nagain x\n", ErrorKind::BootIdUnreadable, "read `x`");
+        refused(&format!("boot_id {ID}\n"), ErrorKind::BootIdUnreadable, "then ``");
+    }
+
+    #[test]
+    fn all_tools_that_are_missing_are_named_together() {
+        let said = format!("missing make\nmissing tar\nboot_id {ID}\nagain {ID}\n");
+        refused(&said, ErrorKind::MissingTool, "w1 lacks make, tar");
+    }
+
+    #[test]
+    fn a_command_that_may_take_the_worker_down_keeps_it_out() {
+        let said = format!("boot_id {ID}\nruns reboot-r1-reboot.pid\nagain {ID}\n");
+        refused(&said, ErrorKind::RebootPending, "still runs there (reboot-r1-reboot)");
+        let said = format!("boot_id {ID}\nscheduled 1764457200000000 reboot\nagain {ID}\n");
+        refused(&said, ErrorKind::RebootPending, "reboot at 2025-11-29");
+    }
+
+    #[test]
+    fn a_claim_says_whose_it_is() {
+        let claim = Claim {
+            run: "r7".to_owned(),
+            epoch: 3,
+            who: "ann@desk".to_owned(),
+            since: "2025-11-29T23:00:00Z".to_owned(),
+            bucket: "/srv/bucket".to_owned(),
+        };
+        let json = serde_json::to_string(&claim).unwrap();
+        assert_eq!(looked(&format!("claim {json}\nboot_id {ID}\nagain {ID}\n")).1, Some(claim.clone()));
+        let error = claimed(&claim);
+        assert!(error.kind.is_final() && error.message.contains("run r7 of ann@desk"), "{}", error.message);
+    }
 }

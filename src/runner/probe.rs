@@ -14,6 +14,7 @@ use super::reboot_command;
 /// have sudo working yet.
 const LOOK: &str = r#"
 printf 'boot_id '; cat "$BOOT_ID_FILE" || echo
+{ read -r maand_up maand_idle <"${BOOT_ID_FILE%/sys/kernel/random/boot_id}/uptime"; } 2>/dev/null && echo "up $maand_up"
 [ -e "$NOLOGIN_FILE" ] && echo nologin
 if [ "$LOOK_AT_SYSTEMD" = yes ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
   printf 'systemd '; systemctl is-system-running 2>/dev/null || :
@@ -89,6 +90,10 @@ fn read(text: &str) -> Option<Probe> {
     for line in text.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("boot_id", id) => seen.boot_id = id.trim().to_owned(),
+            ("up", seconds) => {
+                let seconds = seconds.trim().parse().ok();
+                seen.up_for = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            }
             ("nologin", _) => seen.unsettled = Some("logins are still off (nologin)".into()),
             // systemctl(1): everything but these two is on its way up or down, or wants an operator.
             ("systemd", "running" | "degraded" | "offline" | "unknown" | "") => {}
@@ -116,8 +121,11 @@ mod tests {
 
     #[test]
     fn a_look_is_read() {
-        let seen = read(&format!("boot_id {ID}\nnologin\n")).unwrap();
-        assert_eq!(seen.boot_id, ID);
+        let seen = read(&format!("boot_id {ID}\nup 350735.47\nnologin\n")).unwrap();
+        assert_eq!((seen.boot_id.as_str(), seen.up_for), (ID, Some(Duration::from_millis(350_735_470))));
+        for odd in ["-1", "NaN", "1e99", "soon", ""] {
+            assert_eq!(read(&format!("boot_id {ID}\nup {odd}\n")).unwrap().up_for, None, "{odd}");
+        }
         assert!(seen.unsettled.unwrap().contains("nologin"));
         assert_eq!(read(&format!("boot_id {ID}\nsystemd degraded\n")).unwrap().unsettled, None);
         assert!(read(&format!("boot_id {ID}\nsystemd starting\n")).unwrap().unsettled.is_some());

@@ -51,7 +51,8 @@ if [ "$MODE" = look ]; then echo NONE; exit 0; fi
 for other in "$MAAND_STATE_DIR"/reboot-*.pid; do
   if [ "$other" != "$receipt.pid" ] && maand_command_runs "$other"; then echo "OTHER ${other##*/}"; exit 0; fi
 done
-find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" -exec rm -f {} + 2>/dev/null
+find "$MAAND_STATE_DIR" -maxdepth 1 -name 'reboot-*' -mtime +30 ! -name "$RECEIPT*" \
+  ! -exec grep -qsF -e "$B0" {} ';' -exec rm -f {} + 2>/dev/null
 printf '%s %s\n' "$GENERATION" "$B0" > "$receipt.new" || exit 92
 sync "$receipt.new" 2>/dev/null || sync
 mv "$receipt.new" "$receipt" || exit 92

@@ -36,7 +36,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let (attempt, timeout) = (order.attempt, Self::timeout(step));
+        let (attempt, timeout) = (order.attempt, self.timeout(step));
         let host = self.host(target);
         if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
             return Outcome::Failed { error };
@@ -80,7 +80,7 @@ impl StepExecutor {
                     command: &reboot::command_for(&access.profile, command),
                     environment: &environment,
                     unless: unless.as_deref().map(script),
-                    down_within: *down_within,
+                    down_within: self.bucket.settings().timeout(*down_within),
                 };
                 reboot(&access, &order, &|bytes| sink(Some(host), bytes))
             }
@@ -160,7 +160,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let timeout = Self::timeout(step);
+        let timeout = self.timeout(step);
         if !matches!(order.intent, Intent::Do { .. }) {
             return mismatch(order, step);
         }
@@ -228,7 +228,7 @@ impl StepExecutor {
     /// Within which time the command of a reboot step takes its worker down.
     fn down_within(&self, reboot: StepIx) -> Duration {
         match &self.graph.plan.steps[reboot.index()].kind {
-            StepKind::Reboot { down_within, .. } => *down_within,
+            StepKind::Reboot { down_within, .. } => self.bucket.settings().timeout(*down_within),
             _ => Duration::ZERO,
         }
     }

@@ -10,7 +10,7 @@ use tokio::net::unix::pipe;
 
 use super::frame::{HEADER_MAX, Header, READY};
 use super::spawner::Running;
-use super::worker::{Event, Worker};
+use super::worker::{Control, Event, Worker};
 use super::{Fault, FaultKind};
 
 /// The name of the stand-in that reboots a worker; a script that names it is one that reboots.
@@ -122,8 +122,12 @@ async fn talk(
         }
     };
     worker.ask_scout().await;
-    let pending =
-        worker.pending(&[FaultKind::CutsBeforeCommand, FaultKind::CutsAfterCommand, FaultKind::Hangs]);
+    let pending = worker.pending(&[
+        FaultKind::CutsBeforeCommand,
+        FaultKind::CutsAfterCommand,
+        FaultKind::Hangs,
+        FaultKind::RebootsItself,
+    ]);
     let users_own = header.users_own && !worker.common.execute;
     let mut body = String::new();
     if pending.is_some() || users_own {
@@ -145,6 +149,10 @@ async fn talk(
     {
         Some(Fault { kind: FaultKind::CutsBeforeCommand, .. }) => return Outcome::Cut,
         Some(Fault { kind: FaultKind::Hangs, .. }) => return Outcome::Hang,
+        Some(Fault { kind: FaultKind::RebootsItself, .. }) => {
+            let _ = worker.control.send(Control::Reset);
+            return Outcome::Hang;
+        }
         Some(_) => mute.store(true, Ordering::Relaxed),
         None => {}
     }
@@ -165,6 +173,8 @@ async fn talk(
 /// maybe in its environment).
 fn strikes(fault: &Fault, header: &Header, body: &str) -> bool {
     match fault.at_step {
+        // Whether it may begin at all is asked before a command, and is not its middle.
+        Some(_) if fault.kind == FaultKind::RebootsItself && header.script(body).trim() == ":" => false,
         Some(_) => header.lock || header.users_own,
         None => body.contains(REBOOTS),
     }

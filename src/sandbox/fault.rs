@@ -17,6 +17,18 @@ pub enum FaultKind {
     ReturnsLate,
     /// Some time after the next reboot it reboots again by itself.
     RebootsTwice,
+    /// It boots by itself once, as a panic or a power cut makes it: with a step in the middle of a command of that step,
+    /// without one as soon as the run has begun any step.
+    RebootsItself,
+    /// It boots by itself once it has ended well.
+    RebootsWhenDone,
+    /// The reboot command is at work for longer than the plan gives it, and then the worker goes down.
+    RebootsLate,
+    /// What stands before it (a NAT, a jump host, a load balancer) keeps connections up while the machine is gone, and
+    /// takes new ones that nobody answers.
+    KeepsConnections,
+    /// Each login takes longer than a first look.
+    SlowLogins,
     /// The reboot command says yes and nothing happens.
     AcceptsAndNeverReboots,
     /// The reboot command fails.
@@ -50,6 +62,11 @@ impl FaultKind {
         (Self::NeverReturns, "never_returns"),
         (Self::ReturnsLate, "returns_late"),
         (Self::RebootsTwice, "reboots_twice"),
+        (Self::RebootsItself, "reboots_itself"),
+        (Self::RebootsWhenDone, "reboots_when_done"),
+        (Self::RebootsLate, "reboots_late"),
+        (Self::KeepsConnections, "keeps_connections"),
+        (Self::SlowLogins, "slow_logins"),
         (Self::AcceptsAndNeverReboots, "accepts_and_never_reboots"),
         (Self::RebootFails, "reboot_fails"),
         (Self::Refuses, "refuses"),
@@ -74,6 +91,9 @@ impl FaultKind {
         !matches!(
             self,
             Self::Refuses
+                | Self::RebootsLate
+                | Self::KeepsConnections
+                | Self::SlowLogins
                 | Self::RebootFails
                 | Self::AcceptsAndNeverReboots
                 | Self::HealthFlaps
@@ -83,11 +103,47 @@ impl FaultKind {
         )
     }
 
+    /// What happens, in one sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::NeverReturns => "The next reboot takes the worker down for good.",
+            Self::ReturnsLate => "The next reboot takes eight times as long.",
+            Self::RebootsTwice => "Some time after the next reboot it reboots again by itself.",
+            Self::RebootsItself => {
+                "It reboots by itself: in the middle of a command of the step, or once the run has begun any step."
+            }
+            Self::RebootsWhenDone => "It reboots by itself once it has succeeded.",
+            Self::RebootsLate => "The reboot command is at work for longer than `down_within`.",
+            Self::KeepsConnections => {
+                "Connections stay up while the machine is gone, as behind a NAT or a jump host."
+            }
+            Self::SlowLogins => "Each login takes three seconds.",
+            Self::AcceptsAndNeverReboots => "The reboot command succeeds, and nothing happens.",
+            Self::RebootFails => "The reboot command fails.",
+            Self::Refuses => "Its port is closed.",
+            Self::CutsBeforeCommand => "The connection is cut before a command has begun.",
+            Self::CutsAfterCommand => "A command is executed, and the connection is cut before its answer.",
+            Self::Hangs => "A command is neither begun nor answered.",
+            Self::ChangesHostKey => "It shows another host key.",
+            Self::Nologin => "It lets nobody log in for three times as long as a boot takes.",
+            Self::HealthFlaps => "Every second look at its health is bad.",
+            Self::HealthNeverWell => "Its health is never good.",
+            Self::DeployFails => "`make` fails.",
+            Self::SudoPassword => "`sudo` wants a password.",
+        }
+    }
+
+    /// Whether only a run can say when it happens.
+    pub fn waits_for_run(self) -> bool {
+        matches!(self, Self::RebootsItself | Self::RebootsWhenDone)
+    }
+
     /// Whether it is a file that the stand-ins on the worker look for.
     pub(super) fn is_flag(self) -> bool {
         matches!(
             self,
             Self::RebootFails
+                | Self::RebootsLate
                 | Self::HealthFlaps
                 | Self::HealthNeverWell
                 | Self::DeployFails

@@ -83,10 +83,10 @@ impl Root {
         self.0.join("etc/fault").join(kind.name())
     }
 
-    /// Puts a fault's file there or takes it away.
-    pub(super) fn set_flag(&self, kind: FaultKind, on: bool) -> io::Result<()> {
-        if on {
-            return std::fs::write(self.flag(kind), "");
+    /// Puts a fault's file there, with a number of seconds in it, or takes it away.
+    pub(super) fn set_flag(&self, kind: FaultKind, seconds: Option<u64>) -> io::Result<()> {
+        if let Some(seconds) = seconds {
+            return std::fs::write(self.flag(kind), seconds.to_string());
         }
         match std::fs::remove_file(self.flag(kind)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -181,10 +181,13 @@ const TELL: &str = r#"tell() {
 }
 "#;
 
-const SANDBOX_REBOOT: &str = r#"if [ -e "$root/etc/fault/reboot_fails" ]; then
+const SANDBOX_REBOOT: &str = r#"tell "command begins $*"
+if [ -e "$root/etc/fault/reboot_fails" ]; then
+  tell "command ends"
   echo "Failed to start reboot.target: a fault of the sandbox" >&2
   exit 1
 fi
+[ ! -e "$root/etc/fault/reboots_late" ] || sleep "$(cat "$root/etc/fault/reboots_late")"
 tell "reboot $*"
 "#;
 
@@ -366,9 +369,9 @@ mod tests {
             run(&root, "make -C api start && demo-probe api && make -C api restart && demo-probe api").0,
             0
         );
-        root.set_flag(FaultKind::HealthNeverWell, true).unwrap();
+        root.set_flag(FaultKind::HealthNeverWell, Some(1)).unwrap();
         assert_eq!(run(&root, "demo-probe api").0, 1);
-        root.set_flag(FaultKind::HealthNeverWell, false).unwrap();
+        root.set_flag(FaultKind::HealthNeverWell, None).unwrap();
         assert_eq!(run(&root, "make -C api status && make -C api stop").0, 0);
         assert_eq!(run(&root, "make -C api status").0, 2);
     }
@@ -405,7 +408,7 @@ mod tests {
     fn sudo_gives_nothing_and_may_want_a_password() {
         let (_folder, root) = root();
         assert_eq!(run(&root, "sudo -n -E sh -c 'echo here'"), (0, "here\n".into()));
-        root.set_flag(FaultKind::SudoPassword, true).unwrap();
+        root.set_flag(FaultKind::SudoPassword, Some(1)).unwrap();
         let (code, text) = run(&root, "sudo -n true");
         assert_eq!((code, text.as_str()), (1, "sudo: a password is required\n"));
     }
@@ -415,8 +418,8 @@ mod tests {
         let (_folder, root) = root();
         let mut open = requests(&root);
         assert_eq!(run(&root, "sudo shutdown -r now").0, 0);
-        let mut line = [0; 64];
+        let mut line = [0; 128];
         let length = std::io::Read::read(&mut open, &mut line).unwrap();
-        assert_eq!(&line[..length], b"reboot shutdown -r now\n");
+        assert_eq!(&line[..length], b"command begins shutdown -r now\nreboot shutdown -r now\n");
     }
 }

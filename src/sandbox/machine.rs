@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::files::START_JOBS;
@@ -25,6 +25,8 @@ const NOLOGIN: u32 = 3;
 /// From the reboot command to the end of everything: long enough for its caller to hear of its success,
 /// as a real machine needs a moment, too.
 const DOWN_AFTER: Duration = Duration::from_millis(200);
+/// Longer than a first look at a worker waits for its login.
+const SLOW_LOGIN: Duration = Duration::from_secs(3);
 /// After how many boot times the second of two reboots comes.
 const SECOND_REBOOT: f64 = 0.5;
 
@@ -76,6 +78,8 @@ impl Up {
 /// Why a worker goes down.
 enum Down {
     Reboot,
+    /// Without a word.
+    Reset,
     Stop,
 }
 
@@ -93,7 +97,11 @@ pub(super) async fn live(
         if matches!(down, Down::Reboot) {
             sleeps_until_stopped(&worker, Some(DOWN_AFTER)).await;
         }
-        listener = None;
+        let keeps = matches!(down, Down::Reboot | Down::Reset)
+            && worker.take(&[FaultKind::KeepsConnections]).is_some();
+        if !keeps {
+            listener = None;
+        }
         worker.cut_all();
         if let Some(guard) = worker.set_guard(None) {
             guard.power_off().await;
@@ -109,7 +117,11 @@ pub(super) async fn live(
             pause *= LATE;
         }
         let never = worker.take(&[FaultKind::NeverReturns]).is_some();
-        if sleeps_until_stopped(&worker, (!never).then_some(pause)).await {
+        let stopped = tokio::select! {
+            stopped = sleeps_until_stopped(&worker, (!never).then_some(pause)) => stopped,
+            () = answers_nobody(&worker, listener.as_ref()) => true,
+        };
+        if stopped {
             return;
         }
         up = match boot(&worker, true).await {
@@ -119,6 +131,16 @@ pub(super) async fn live(
                 return;
             }
         };
+    }
+}
+
+/// What stands before a worker that is away accepts connections, and nothing more.
+async fn answers_nobody(worker: &Worker, listener: Option<&TcpListener>) {
+    loop {
+        match accept(listener).await.and_then(TcpStream::into_std) {
+            Ok(stream) => worker.keep(stream),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 
@@ -182,6 +204,10 @@ async fn serve(
                 Some(Control::Nologin) => {
                     let _ = up.nobody_logs_in(worker);
                 }
+                Some(Control::Reset) => {
+                    worker.note(Event::RebootAsked { by: ITSELF.into(), obeyed: true });
+                    return Down::Reset;
+                }
             },
             () = at(up.reboots_at) => {
                 up.reboots_at = None;
@@ -222,6 +248,13 @@ fn request(worker: &Worker, line: io::Result<Option<String>>) -> Option<String> 
         note_job(worker, text);
         return None;
     }
+    if let Some(text) = line.strip_prefix("command ") {
+        worker.note(match text.strip_prefix("begins") {
+            Some(by) => Event::CommandBegun { by: by.trim().to_owned() },
+            None => Event::CommandEnded,
+        });
+        return None;
+    }
     line.strip_prefix("reboot").map(|by| by.trim().to_owned())
 }
 
@@ -248,12 +281,31 @@ fn obeys(worker: &Worker, by: String) -> bool {
 fn connect(worker: &Arc<Worker>, stream: TcpStream) {
     let Ok(stream) = stream.into_std() else { return };
     let Ok(twin) = stream.try_clone() else { return };
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let id = worker.connected(twin);
+    let Ok(mut stream) = TcpStream::from_std(stream) else { return };
+    let _ = stream.set_nodelay(true);
+    let keeps = worker.pending(&[FaultKind::KeepsConnections]).is_some();
+    let (flow, stops) = oneshot::channel();
+    let id = worker.connected(twin, keeps.then_some(flow));
     let worker = Arc::clone(worker);
     tokio::spawn(async move {
         worker.ask_scout().await;
-        server::serve(&worker, id, stream).await;
+        if worker.pending(&[FaultKind::SlowLogins]).is_some() {
+            tokio::time::sleep(SLOW_LOGIN).await;
+        }
+        if keeps {
+            let (mut near, far) = tokio::io::duplex(64 * 1024);
+            let pass = async {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut stream, &mut near) => {}
+                    // The machine has gone: nothing goes over it any more, and nobody is told.
+                    _ = stops => {}
+                }
+                drop(near);
+            };
+            tokio::join!(server::serve(&worker, id, far), pass);
+        } else {
+            server::serve(&worker, id, stream).await;
+        }
         worker.disconnected(id);
     });
 }

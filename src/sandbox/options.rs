@@ -14,6 +14,9 @@ const MARK: &str = ".maand-sandbox";
 
 /// How long a boot takes at speed 1.
 pub const BOOT_TIME: Duration = Duration::from_secs(3);
+/// How long a reboot command is at work that is late, where no plan says what late is.
+const LATE: Duration = Duration::from_secs(180);
+
 /// How many workers a sandbox can have: each has an address of its own, a process, and files.
 pub const WORKERS_MAX: usize = 500;
 
@@ -28,6 +31,8 @@ pub struct SandboxOptions {
     pub execute: bool,
     /// Divides [`BOOT_TIME`]; greater than 0.
     pub speed: f64,
+    /// How long a reboot command is at work that a fault makes late.
+    pub late: Duration,
     /// Our own binary, which is executed again as a guard; `None`: the running program.
     pub program: Option<PathBuf>,
 }
@@ -35,7 +40,7 @@ pub struct SandboxOptions {
 impl SandboxOptions {
     /// A demo sandbox in a fresh folder.
     pub fn new(blueprint: Blueprint) -> Self {
-        Self { blueprint, dir: None, execute: false, speed: 1.0, program: None }
+        Self { blueprint, dir: None, execute: false, speed: 1.0, late: LATE, program: None }
     }
 
     /// How long a boot takes.

@@ -11,14 +11,17 @@ use russh::server::{
     Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::exec;
 use super::worker::Worker;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(worker: &Arc<Worker>, id: u64, stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
+pub(super) async fn serve(
+    worker: &Arc<Worker>,
+    id: u64,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
     let handler = Connection { worker: Arc::clone(worker), id, channels: HashMap::new() };
     if let Ok(session) = russh::server::run_stream(Arc::new(config(worker.key())), stream, handler).await {
         let _ = session.await;

@@ -13,7 +13,7 @@ use super::bucket::{self, Facts};
 use super::files::{Root, demo_probe};
 use super::options::{Folder, hold};
 use super::worker::{Boot, Common, Control, LogEntry, Scout, Worker};
-use super::{Fault, SandboxError, SandboxOptions, WORKERS_MAX, keys, machine};
+use super::{Fault, FaultKind, SandboxError, SandboxOptions, WORKERS_MAX, keys, machine};
 use crate::bucket::Host;
 use crate::os::LockFile;
 
@@ -65,6 +65,7 @@ impl Sandbox {
         let common = Arc::new(Common {
             execute: options.execute,
             boot_time,
+            late: options.late,
             program,
             client_key: client_key.public_key().clone(),
             demo_texts: options.blueprint.jobs.iter().map(|job| demo_probe(job.name.as_str())).collect(),
@@ -180,6 +181,20 @@ impl Sandbox {
     pub fn step_begins(&self, host: &Host, step: &str) {
         if let Some(worker) = self.worker(host) {
             worker.step_begins(step);
+        }
+    }
+
+    /// The run has begun a step: faults that wait for no certain one may happen.
+    pub fn run_begins(&self) {
+        for worker in &self.workers {
+            worker.boots_by_itself(FaultKind::RebootsItself);
+        }
+    }
+
+    /// A worker has ended well.
+    pub fn worker_is_done(&self, host: &Host) {
+        if let Some(worker) = self.worker(host) {
+            worker.boots_by_itself(FaultKind::RebootsWhenDone);
         }
     }
 

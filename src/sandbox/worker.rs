@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use russh::keys::{PrivateKey, PublicKey};
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::files::Root;
 use super::spawner::Guard;
@@ -33,6 +33,8 @@ pub(super) struct Common {
     pub(super) execute: bool,
     /// From the port's closing to its opening again.
     pub(super) boot_time: Duration,
+    /// How long a reboot command is at work that is to be late.
+    pub(super) late: Duration,
     /// Our own binary.
     pub(super) program: PathBuf,
     /// Who may log in.
@@ -85,6 +87,13 @@ pub enum Event {
         /// Whether it reboots.
         obeyed: bool,
     },
+    /// A reboot command has begun; what came of it is told by what follows.
+    CommandBegun {
+        /// The command.
+        by: String,
+    },
+    /// A reboot command has ended, and takes nothing down any more.
+    CommandEnded,
     /// A job was started, by a deploy or by a boot.
     JobStarted {
         /// Its name.
@@ -131,13 +140,25 @@ pub(super) enum Control {
     Refuse(bool),
     /// Logins are refused for a while.
     Nologin,
+    /// It goes down by itself, at once.
+    Reset,
+}
+
+/// An open connection.
+struct Link {
+    /// The socket's twin.
+    stream: TcpStream,
+    /// Of one behind a path that keeps it up: dropping this stops what goes over it.
+    flow: Option<oneshot::Sender<()>>,
 }
 
 /// What changes.
 struct Live {
     key: PrivateKey,
     guard: Option<Arc<Guard>>,
-    connections: HashMap<u64, TcpStream>,
+    connections: HashMap<u64, Link>,
+    /// Those that stay up although nobody is behind them any more.
+    kept: Vec<TcpStream>,
     next_connection: u64,
     boots: Vec<Boot>,
     log: VecDeque<LogEntry>,
@@ -174,6 +195,7 @@ impl Worker {
             key,
             guard: None,
             connections: HashMap::new(),
+            kept: Vec::new(),
             next_connection: 0,
             boots: Vec::new(),
             log: VecDeque::new(),
@@ -237,11 +259,11 @@ impl Worker {
     }
 
     /// Remembers a connection, so that it can be cut.
-    pub(super) fn connected(&self, stream: TcpStream) -> u64 {
+    pub(super) fn connected(&self, stream: TcpStream, flow: Option<oneshot::Sender<()>>) -> u64 {
         let mut live = self.live();
         live.next_connection += 1;
         let id = live.next_connection;
-        live.connections.insert(id, stream);
+        live.connections.insert(id, Link { stream, flow });
         id
     }
 
@@ -251,21 +273,32 @@ impl Worker {
 
     /// Cuts one connection.
     pub(super) fn cut(&self, id: u64) {
-        if let Some(stream) = self.live().connections.remove(&id) {
-            let _ = stream.shutdown(Shutdown::Both);
+        if let Some(link) = self.live().connections.remove(&id) {
+            let _ = link.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Cuts all.
+    /// A connection that nobody answers.
+    pub(super) fn keep(&self, stream: TcpStream) {
+        self.live().kept.push(stream);
+    }
+
+    /// Cuts all, but for those that the path keeps up.
     pub(super) fn cut_all(&self) {
-        for (_, stream) in self.live().connections.drain() {
-            let _ = stream.shutdown(Shutdown::Both);
+        let mut live = self.live();
+        let links: Vec<Link> = live.connections.drain().map(|(_, link)| link).collect();
+        for link in links {
+            if link.flow.is_some() {
+                live.kept.push(link.stream);
+                continue;
+            }
+            let _ = link.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Asks for a fault; without a step it is awake at once.
+    /// Asks for a fault; without a step it is awake at once, unless the run has to say when.
     pub(super) fn inject(&self, fault: Fault) {
-        let awake = fault.at_step.is_none();
+        let awake = fault.at_step.is_none() && !fault.kind.waits_for_run();
         self.live().faults.push((fault.clone(), awake));
         if awake {
             self.wakes(&fault);
@@ -286,6 +319,19 @@ impl Worker {
         }
     }
 
+    /// The moment has come for faults of this kind that wait for no step: the worker boots by itself.
+    pub(super) fn boots_by_itself(&self, kind: FaultKind) {
+        let waits = |(fault, awake): &mut (Fault, bool)| {
+            let is_due = !*awake && fault.kind == kind && fault.at_step.is_none();
+            *awake |= is_due;
+            is_due
+        };
+        let is_due = self.live().faults.iter_mut().any(waits);
+        if is_due && self.take(&[kind]).is_some() {
+            let _ = self.control.send(Control::Reset);
+        }
+    }
+
     /// Where a fault waits for its step: asks first whether that has begun. A probe that only looks at
     /// the journal now and then would be too late for what the step does at once.
     pub(super) async fn ask_scout(self: &Arc<Self>) {
@@ -302,7 +348,7 @@ impl Worker {
         let faults = std::mem::take(&mut self.live().faults);
         for (fault, _) in faults {
             if fault.kind.is_flag() {
-                let _ = self.root.set_flag(fault.kind, false);
+                let _ = self.root.set_flag(fault.kind, None);
             }
             if fault.kind == FaultKind::Refuses {
                 let _ = self.control.send(Control::Refuse(false));
@@ -316,13 +362,14 @@ impl Worker {
         let lasts = || self.note(Event::FaultHappened { fault: fault.to_string() });
         match kind {
             _ if kind.is_flag() => {
-                let _ = self.root.set_flag(kind, true);
+                let _ = self.root.set_flag(kind, Some(self.common.late.as_secs().max(1)));
                 lasts();
             }
             FaultKind::Refuses => {
                 let _ = self.control.send(Control::Refuse(true));
                 lasts();
             }
+            FaultKind::SlowLogins => lasts(),
             FaultKind::Nologin if at_step => {
                 let _ = self.control.send(Control::Nologin);
                 self.take(&[kind]);

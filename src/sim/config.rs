@@ -44,6 +44,10 @@ pub struct SimConfig {
     pub operators: u32,
     /// What they make sick gets well by itself after a while.
     pub recovers: bool,
+    /// How often machines boot by themselves: in the middle of a step, between two, when they have ended or not begun.
+    pub resets: u32,
+    /// Some paths to workers keep connections up while the machine behind them is gone.
+    pub holds: bool,
     /// The catalog contacts every worker.
     pub exclusive: bool,
     /// Places, counted from 1, at which the controller dies.
@@ -73,6 +77,8 @@ impl SimConfig {
             stops: mix(52, 2) == 0,
             operators: [0, 0, 3, 8][mix(36, 4) as usize],
             recovers: mix(58, 2) == 1,
+            resets: [0, 0, 1, 4][mix(12, 4) as usize],
+            holds: mix(16, 3) == 1,
             exclusive: mix(44, 4) == 0,
             crash_at: Vec::new(),
             without: 0,
@@ -100,6 +106,8 @@ impl SimConfig {
             stops: false,
             operators: 0,
             recovers: false,
+            resets: 0,
+            holds: false,
             exclusive: false,
             crash_at: Vec::new(),
             without: 0,
@@ -132,6 +140,12 @@ impl fmt::Display for SimConfig {
         }
         if self.recovers {
             write!(f, ",recovers=1")?;
+        }
+        if self.resets > 0 {
+            write!(f, ",resets={}", self.resets)?;
+        }
+        if self.holds {
+            write!(f, ",holds=1")?;
         }
         for point in &self.crash_at {
             write!(f, ",crash_at={point}")?;
@@ -172,6 +186,8 @@ impl std::str::FromStr for SimConfig {
                 "stops" => config.stops = number != 0,
                 "operators" => config.operators = number as u32,
                 "recovers" => config.recovers = number != 0,
+                "resets" => config.resets = number as u32,
+                "holds" => config.holds = number != 0,
                 "exclusive" => config.exclusive = number != 0,
                 "without" => config.without = number,
                 "crash_at" => config.crash_at.push(number),

@@ -45,7 +45,8 @@ pub(super) enum Event {
         process: u32,
     },
     Arrives(Rc<Arrival>),
-    Works(Rc<Arrival>),
+    /// The work of a request, which began in this boot of its worker, comes to its end.
+    Works(Rc<Arrival>, Option<u32>),
     Answers(Box<Answer>),
     /// The first attempt with this time-out is due.
     Deadline {
@@ -62,6 +63,20 @@ pub(super) enum Event {
         attempt: AttemptId,
         boot: Option<u32>,
     },
+    /// A look beside a step begins.
+    GuardLooks {
+        process: u32,
+        attempt: AttemptId,
+    },
+    /// A look beside a step has ended, after so long: the boot that was logged in to.
+    GuardLooked {
+        process: u32,
+        attempt: AttemptId,
+        boot: Option<u32>,
+        took: Millis,
+    },
+    /// A machine boots by itself.
+    Resets,
     /// An operation of the catalog has ended.
     OperationEnds(Box<Operation>),
     /// A timer of the controller is due.
@@ -168,6 +183,11 @@ pub(super) struct Sim {
     pub(super) operators: Rng,
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
+    pub(super) machines: Rng,
+    /// Machines may boot by themselves so often in the middle of a step.
+    pub(super) resets_left: u32,
+    /// The boot of each worker that the run has seen last.
+    pub(super) boots_seen: Vec<Option<u32>>,
     pub(super) reactions: u32,
     /// How often the run was taken up again after its end.
     pub(super) reopened: u32,
@@ -223,6 +243,9 @@ impl Sim {
             operators: Rng::new(seed ^ config.salt, Stream::Operators),
             recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
             durations: Rng::new(seed, Stream::Durations),
+            machines: Rng::new(seed ^ config.salt, Stream::Machines),
+            resets_left: config.resets.div_ceil(2),
+            boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,
             reacting: false,
             reopened: 0,
@@ -241,7 +264,8 @@ impl Sim {
         if sim.config.check {
             sim.world.file.keep_text();
         }
-        if sim.config.faults == 0 && sim.config.operators == 0 && sim.config.trouble == 0 {
+        let config = &sim.config;
+        if config.faults + config.operators + config.trouble + config.resets == 0 {
             sim.checker.is_calm();
         }
         for host in &mut sim.world.hosts {
@@ -249,6 +273,15 @@ impl Sim {
         }
         if sim.config.check {
             sim.draw_logins();
+        }
+        if sim.config.holds {
+            for host in &mut sim.world.hosts {
+                host.holds = sim.machines.coin();
+            }
+        }
+        for _ in 0..sim.config.resets / 2 {
+            let after = sim.machines.between(0, 1_200_000);
+            sim.push(after, Event::Resets);
         }
         for _ in 0..sim.config.operators {
             let after = sim.operators.between(0, 3_600_000);
@@ -351,7 +384,7 @@ impl Sim {
             Event::Start => self.start(),
             Event::Preflight { process } if process == self.process => self.preflight(),
             Event::Arrives(arrival) => self.arrives(arrival),
-            Event::Works(arrival) => self.works(&arrival),
+            Event::Works(arrival, boot) => self.works(&arrival, boot),
             Event::Answers(answer) if answer.process == self.process => {
                 self.answered(answer.attempt, answer.outcome);
             }
@@ -360,6 +393,11 @@ impl Sim {
             Event::LookEnds { process, attempt, boot } if process == self.process => {
                 self.look_ends(attempt, boot);
             }
+            Event::GuardLooks { process, attempt } if process == self.process => self.guard_looks(attempt),
+            Event::GuardLooked { process, attempt, boot, took } if process == self.process => {
+                self.guard_looked(attempt, boot, took);
+            }
+            Event::Resets => self.resets(),
             Event::OperationEnds(operation) => self.operation_ends(*operation),
             Event::Ticks { process, at } if process == self.process => self.ticks(at),
             Event::Looks(look) if look.0 == self.process => {

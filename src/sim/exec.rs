@@ -2,6 +2,7 @@
 //! the engine says that real ones are. It must not look into the engine.
 
 mod deploys;
+mod guard;
 mod reboot;
 mod steps;
 mod watch;
@@ -10,13 +11,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub(super) use deploys::{Batched, DeployKind, Operation};
+use guard::AtWork;
 use watch::Watch;
 
 use super::checker::Contact;
 use super::drive::{Answer, Event, Sim};
 use super::mutation::Mutation;
 use super::plans::SECRET;
-use super::world::boot_id;
+use super::world::{boot_id, boot_number};
 use crate::bucket::WorkerIx;
 use crate::controller::Input;
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
@@ -85,6 +87,8 @@ pub(super) struct Flight {
     sent_at: Millis,
     /// Of a reboot or a wait: the very machine of real runs.
     watch: Option<Box<Watch>>,
+    /// Of any other step: what is at work on its worker.
+    at_work: Option<Box<AtWork>>,
 }
 
 impl Sim {
@@ -145,7 +149,8 @@ impl Sim {
             let timeout = graph.steps(order.lane)[order.step.index()].timeout;
             let timeout = timeout.map_or(600_000, |timeout| timeout.as_millis() as Millis);
             let attempt = order.attempt;
-            let flight = Flight { request: Rc::clone(&arrival), sent_at: self.now, watch: None };
+            let flight =
+                Flight { request: Rc::clone(&arrival), sent_at: self.now, watch: None, at_work: None };
             self.flights.insert(attempt, flight);
             self.bound(attempt, timeout);
         }
@@ -205,21 +210,33 @@ impl Sim {
     }
 
     pub(super) fn answered(&mut self, attempt: AttemptId, outcome: Outcome) {
+        let Some(outcome) = self.looks_first(attempt, outcome) else { return };
         // A second answer finds no flight, and is told to the engine all the same: it has to cope.
-        let flight = self.flights.remove(&attempt);
-        let outcome = match flight {
-            Some(flight) => self.heard(&flight, outcome),
-            None => outcome,
-        };
+        match self.flights.remove(&attempt) {
+            Some(flight) => {
+                let outcome = self.heard(&flight, outcome);
+                self.finishes(attempt, &flight, outcome);
+            }
+            None => self.commit_and_dispatch(Input::Finished { attempt, outcome }),
+        }
+    }
+
+    /// The controller hears how an attempt has ended.
+    fn finishes(&mut self, attempt: AttemptId, flight: &Flight, outcome: Outcome) {
+        if let (Some(worker), Some(id)) = (flight.request.worker(), outcome.boot_seen()) {
+            self.boots_seen[worker.0 as usize] = boot_number(worker, id);
+        }
         self.commit_and_dispatch(Input::Finished { attempt, outcome });
     }
 
     pub(super) fn timed_out(&mut self, attempt: AttemptId) {
         self.catches_up(attempt);
+        let Some(sent_at) = self.flights.get(&attempt).map(|flight| flight.sent_at) else { return };
+        let outcome = Outcome::TimedOut { after: self.now - sent_at, doing: "it".to_owned() };
+        let Some(outcome) = self.looks_first(attempt, outcome) else { return };
         let Some(flight) = self.flights.remove(&attempt) else { return };
-        let outcome = Outcome::TimedOut { after: self.now - flight.sent_at, doing: "it".to_owned() };
         let outcome = self.heard(&flight, outcome);
-        self.commit_and_dispatch(Input::Finished { attempt, outcome });
+        self.finishes(attempt, &flight, outcome);
     }
 
     /// A command that was given a secret says it in all that it says; the controller masks that.
@@ -333,11 +350,15 @@ impl Sim {
             // Between our read and our rename.
             self.push(1, Event::OperatorEdits);
         }
-        let takes = match (&arrival.order.intent, arrival.kind()) {
+        let mut takes = match (&arrival.order.intent, arrival.kind()) {
             _ if own => 2,
             (_, StepKind::Health { .. }) => self.takes("health", 300, 3_000),
             (_, kind) => self.takes(kind.keyword(), 500, 6_000),
         };
+        if self.config.resets > 0 && !own && self.machines.per_mille(200) {
+            // Looks beside a step meet only those that take a while.
+            takes += self.machines.between(20_000, 120_000);
+        }
         let after = match worker.filter(|_| !own) {
             Some(worker) => {
                 let host = self.world.host_mut(worker);
@@ -347,17 +368,21 @@ impl Sim {
             }
             None => takes,
         };
-        self.push(after, Event::Works(arrival));
+        let boot = worker.filter(|_| !local).and_then(|worker| self.begins_work(&arrival, worker, after));
+        self.push(after, Event::Works(arrival, boot));
     }
 
-    /// The effect happens, and the answer goes off.
-    pub(super) fn works(&mut self, arrival: &Arrival) {
+    /// The effect happens, and the answer goes off, unless the worker is in another boot than it began in.
+    pub(super) fn works(&mut self, arrival: &Arrival, boot: Option<u32>) {
         let worker = arrival.worker();
         let own = arrival.is_own();
         if own && (!self.is_awaited(arrival) || self.is_fenced(arrival, None)) {
             return;
         }
         let local = own || matches!(arrival.kind(), StepKind::Local(_));
+        if let Some(worker) = worker.filter(|worker| !local && self.has_died(*worker, boot)) {
+            return self.dies_with_worker(worker, arrival);
+        }
         if worker.filter(|_| !local).is_some_and(|worker| !self.world.host(worker).is_up()) {
             let error = StepError::new(ErrorKind::Unreachable, "no route to host");
             self.answer(arrival, Outcome::Failed { error });

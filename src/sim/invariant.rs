@@ -1,4 +1,4 @@
-//! The twenty things that every run keeps, whatever fails: what the simulator checks after every fact.
+//! The twenty-one things that every run keeps, whatever fails: what the simulator checks after every fact.
 
 use std::fmt;
 
@@ -45,10 +45,12 @@ pub enum Invariant {
     SameSeedSameTrace,
     /// A paused run admits no worker.
     PauseAdmitsNobody,
+    /// Machines that boot by themselves are noticed and named.
+    UnplannedBoots,
 }
 
 impl Invariant {
-    /// Its number, from 1 to 20, by which design and commit messages name it.
+    /// Its number, from 1 to 21, by which design and commit messages name it.
     pub fn number(self) -> u8 {
         self as u8 + 1
     }
@@ -94,6 +96,9 @@ impl Invariant {
             }
             Self::SameSeedSameTrace => "the same seed gives the same trace",
             Self::PauseAdmitsNobody => "a paused run admits no worker, and active workers reach a safe state",
+            Self::UnplannedBoots => {
+                "a worker that boots by itself in the middle of a step is noticed soon, and each boot that is seen and that the run has not made is named, no other one"
+            }
         }
     }
 }
@@ -130,6 +135,7 @@ mod tests {
             (Invariant::ResumeReachesEnd, 9),
             (Invariant::LegalTransitions, 14),
             (Invariant::PauseAdmitsNobody, 20),
+            (Invariant::UnplannedBoots, 21),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

@@ -80,6 +80,12 @@ pub enum Mutation {
     EditsBlindly,
     /// `disabled.json` is written in place.
     WritesInPlace,
+    /// A worker starts a second reboot command beside one that is still at work.
+    LateCommandForgotten,
+    /// Nobody looks at a worker beside its step, or after a lost answer.
+    ResetsUnnoticed,
+    /// A step is taken to have begun in the boot that was seen last, whenever the worker has booted since.
+    OldBootsTrusted,
 }
 
 impl Mutation {
@@ -123,6 +129,9 @@ impl Mutation {
         Self::OthersContacted,
         Self::EditsBlindly,
         Self::WritesInPlace,
+        Self::LateCommandForgotten,
+        Self::ResetsUnnoticed,
+        Self::OldBootsTrusted,
     ];
 
     /// The fault of the controller's loop, for the process with this number.

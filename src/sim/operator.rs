@@ -102,6 +102,13 @@ impl Sim {
         }
     }
 
+    /// A machine boots by itself, whoever it is and whatever it does.
+    pub(super) fn resets(&mut self) {
+        let worker = WorkerIx(self.machines.index(self.world.hosts.len()) as u32);
+        let boot = self.world.host(worker).boot();
+        self.goes_down(worker, boot, None);
+    }
+
     /// The first signal is stored; after the second the process ends.
     fn signals(&mut self) {
         let (process, count) = (self.process, self.ledger.facts().len());

@@ -18,6 +18,7 @@ pub(super) enum Stream {
     Operators = 5,
     Durations = 6,
     Recoveries = 7,
+    Machines = 8,
 }
 
 impl Rng {

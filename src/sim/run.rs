@@ -1,5 +1,6 @@
 //! One simulated run from its config, and what came of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use super::drive::Sim;
 use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::rng::{Rng, Stream};
+use super::world::{World, boot_number};
 use super::{fleets, plans};
-use crate::engine::{Fact, Millis, RunEnd, RunStatus, Stamped, WorkerState};
-use crate::graph::{CompileOptions, RolloutGraph, compile};
+use crate::engine::{AttemptId, Check, Fact, Intent, Millis, RunEnd, RunStatus, Stamped, WorkerState};
+use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::policy::feasibility;
 use crate::report::{RunInfo, RunView};
 
@@ -107,9 +109,13 @@ pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
     let started = sim.now;
     sim.run();
     if config.check {
-        let told = told(&sim.graph, &sim.ledger.facts());
-        if let Err(what) = told {
-            sim.checker.breaks(Invariant::NoSecretStored, what);
+        match told(&sim.graph, &sim.ledger.facts()) {
+            Ok(view) => {
+                if let Some(what) = reported_boots(&view, &sim.ledger.facts(), &sim.world) {
+                    sim.checker.breaks(Invariant::UnplannedBoots, what);
+                }
+            }
+            Err(what) => sim.checker.breaks(Invariant::NoSecretStored, what),
         }
     }
     let end = match sim.state().map(|run| run.status()) {
@@ -136,7 +142,7 @@ pub fn run_on(config: &SimConfig, graph: &Arc<RolloutGraph>) -> Report {
 }
 
 /// What reports make of the facts: they can be read, and say no secret.
-fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), String> {
+fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<RunView, String> {
     let info = RunInfo { run: "simulated".to_owned(), started_at: journal.first().map_or(0, |(at, _)| *at) };
     let mut view = RunView::new(info, Arc::clone(graph));
     for (seq, (at, fact)) in (1..).zip(journal) {
@@ -145,7 +151,68 @@ fn told(graph: &Arc<RolloutGraph>, journal: &[(Millis, Fact)]) -> Result<(), Str
     }
     view.refresh(journal.last().map_or(0, |(at, _)| *at));
     let text = serde_json::to_string(&view).map_err(|error| error.to_string())?;
-    if text.contains(SECRET) { Err("a report says a secret".to_owned()) } else { Ok(()) }
+    if text.contains(SECRET) { Err("a report says a secret".to_owned()) } else { Ok(view) }
+}
+
+/// Whether the report names the boots that machines have made by themselves, as far as any step or look has seen them, and
+/// no other ones; `Some`: how it does not.
+fn reported_boots(view: &RunView, journal: &[(Millis, Fact)], world: &World) -> Option<String> {
+    let graph = &world.graph;
+    let mut last: BTreeMap<TargetIx, u32> = BTreeMap::new();
+    let mut wanted: BTreeSet<(TargetIx, u32)> = BTreeSet::new();
+    let number = |target: TargetIx, id: &str| boot_number(graph.target(target).worker, id);
+    // Which boots between two, the later one included, a reboot step has made.
+    let by_run = |target: TargetIx, from: u32, to: u32| {
+        let boots = &world.host(graph.target(target).worker).boots;
+        (from..to).filter(|boot| boots.get(*boot as usize).is_some_and(|boot| boot.ended_by_run)).count()
+    };
+    let mut issued: BTreeMap<AttemptId, (Lane, &Intent)> = BTreeMap::new();
+    for (_, fact) in journal {
+        match fact {
+            Fact::Preflight { checks } => {
+                for (target, check) in graph.target_indices().zip(checks) {
+                    if let Check::Ready { boot_id, .. } = check {
+                        last.extend(number(target, boot_id).map(|boot| (target, boot)));
+                    }
+                }
+            }
+            Fact::Issued { attempt, lane, intent, .. } => {
+                issued.insert(*attempt, (*lane, intent));
+            }
+            Fact::Finished { attempt, outcome } => {
+                // An answer that comes twice has been told.
+                let Some((Lane::Worker(target), intent)) = issued.remove(attempt) else { continue };
+                let Some(seen) = outcome.boot_seen().and_then(|id| number(target, id)) else { continue };
+                let before = last.insert(target, seen);
+                // Another boot than B0 is what a reboot step and the wait behind it are for, whoever has made it.
+                let is_for_boots =
+                    matches!(intent, Intent::Reboot { .. } | Intent::AwaitBoot { not: Some(_), .. });
+                if let Some(before) = before.filter(|before| *before < seen && !is_for_boots)
+                    && by_run(target, before, seen) == 0
+                {
+                    wanted.insert((target, seen));
+                }
+            }
+            _ => {}
+        }
+    }
+    for target in graph.target_indices() {
+        let host = graph.host(target);
+        for named in &view.worker(target).unplanned_boots {
+            let (before, seen) = (number(target, &named.before)?, number(target, &named.boot_id)?);
+            if seen <= before || by_run(target, before, seen) == (seen - before) as usize {
+                return Some(format!(
+                    "{host} is said to have booted by itself ({before} to {seen}): the run has made that boot"
+                ));
+            }
+            wanted.remove(&(target, seen));
+        }
+    }
+    let (target, boot) = wanted.first()?;
+    Some(format!(
+        "{} was seen in boot {boot}, which it has made itself, and nobody says so",
+        graph.host(*target)
+    ))
 }
 
 /// What you need to know of a plan to read a trace.

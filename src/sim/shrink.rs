@@ -58,7 +58,9 @@ fn candidates(config: &SimConfig) -> Vec<SimConfig> {
     for count in [0, 1] {
         add(&|k| k.crashes = k.crashes.min(count));
         add(&|k| k.operators = k.operators.min(count));
+        add(&|k| k.resets = k.resets.min(count));
     }
+    add(&|k| k.holds = false);
     add(&|k| k.operators /= 2);
     add(&|k| k.exclusive = false);
     add(&|k| k.stops = false);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::boot::CommandState;
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{AttemptId, Millis};
 use crate::graph::{RolloutGraph, StepIx};
@@ -21,6 +22,27 @@ pub(super) use file::File;
 pub(super) struct Boot {
     pub(super) up_at: Millis,
     pub(super) down_at: Option<Millis>,
+    /// A reboot step has ended it.
+    pub(super) ended_by_run: bool,
+}
+
+/// A reboot command that was started on a host. It ends with the boot that it was started in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RebootCommand {
+    pub(super) step: StepIx,
+    pub(super) boot: u32,
+    pub(super) does: Does,
+}
+
+/// What a reboot command does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Does {
+    /// It runs until it takes its host down.
+    TakesDown,
+    /// It has left a shutdown to the system, and has ended.
+    Schedules,
+    /// It ends then, with that exit code, and nothing else happens.
+    Ends(Millis, i32),
 }
 
 /// One allocation on a host.
@@ -40,6 +62,8 @@ pub(super) struct SimHost {
     pub(super) allocs: SmallVec<[Alloc; 4]>,
     /// Receipts of reboot steps: the step and its generation.
     pub(super) receipts: SmallVec<[(StepIx, u32); 1]>,
+    /// The reboot command that was started last.
+    pub(super) command: Option<Box<RebootCommand>>,
     /// For each reboot step how often the run made the host go down.
     pub(super) run_reboots: Tally,
     /// For each command step how often it ran to its end.
@@ -58,6 +82,8 @@ pub(super) struct SimHost {
     pub(super) starting: Millis,
     /// While it is down nothing answers; else connections are refused.
     pub(super) dark: bool,
+    /// What stands before it accepts connections while it is down, and keeps those up that there are.
+    pub(super) holds: bool,
     /// Between these its sshd is not there although the host is.
     pub(super) refuses: (Millis, Millis),
     /// Mutating scripts hold a lock: the next one starts then.
@@ -98,6 +124,24 @@ impl SimHost {
     /// Whether a job runs on it, and its probes pass, as far as the host is up.
     fn serves(&self, job: JobIx) -> bool {
         self.allocs.iter().any(|alloc| alloc.job == job && alloc.running && !alloc.sick)
+    }
+
+    /// How the reboot command stands that was started in this boot.
+    pub(super) fn command_state(&self, now: Millis) -> Option<CommandState> {
+        let command = self.command.as_deref().filter(|command| command.boot == self.boot())?;
+        Some(match command.does {
+            Does::TakesDown => CommandState::Running,
+            Does::Schedules => CommandState::Scheduled("reboot".to_owned()),
+            Does::Ends(at, _) if now < at => CommandState::Running,
+            Does::Ends(_, code) => CommandState::Ended(code),
+        })
+    }
+
+    /// Whether a reboot command of this step may still take the host down.
+    pub(super) fn is_told_to_reboot(&self, step: StepIx, now: Millis) -> bool {
+        let of_step = self.command.as_deref().is_some_and(|command| command.step == step);
+        let at_work = |state| matches!(state, CommandState::Running | CommandState::Scheduled(_));
+        of_step && self.command_state(now).is_some_and(at_work)
     }
 
     pub(super) fn boot(&self) -> u32 {
@@ -149,9 +193,10 @@ impl World {
     pub(super) fn new(graph: &Arc<RolloutGraph>, start: Millis) -> Self {
         let fleet = &graph.fleet;
         let host = SimHost {
-            boots: smallvec![Boot { up_at: start - 86_400_000, down_at: None }],
+            boots: smallvec![Boot { up_at: start - 86_400_000, down_at: None, ended_by_run: false }],
             allocs: SmallVec::new(),
             receipts: SmallVec::new(),
+            command: None,
             run_reboots: Tally::default(),
             ran: Tally::default(),
             deaf: 0,
@@ -161,6 +206,7 @@ impl World {
             login: 50,
             starting: 0,
             dark: false,
+            holds: false,
             refuses: (0, 0),
             busy_until: 0,
             epoch: 0,
@@ -235,6 +281,7 @@ impl World {
         let host = self.host_mut(worker);
         if let Some(boot) = host.boots.last_mut() {
             boot.down_at = Some(at);
+            boot.ended_by_run = by_run;
         }
         for alloc in &mut host.allocs {
             alloc.by_run |= by_run && alloc.running;
@@ -244,7 +291,7 @@ impl World {
     /// The host is back; what runs at boot runs again.
     pub(super) fn comes_up(&mut self, at: Millis, worker: WorkerIx) {
         let host = self.host_mut(worker);
-        host.boots.push(Boot { up_at: at, down_at: None });
+        host.boots.push(Boot { up_at: at, down_at: None, ended_by_run: false });
         for alloc in &mut host.allocs {
             if alloc.running {
                 alloc.by_run = false;

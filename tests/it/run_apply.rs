@@ -41,6 +41,8 @@ fn pattern_a_drains_reboots_and_enables_one_after_the_other() {
     watcher.assert_nothing_seen("pattern A");
     let view = view_of(&stdout);
     assert_eq!(view["state"], "succeeded", "{stderr}");
+    // Before it begins it says what looks at more than the workers of the plan.
+    assert!(stderr.contains("  of the whole fleet: health"), "{stderr}");
     bench.assert_rebooted_once(&boots, "pattern A");
     let text = std::fs::read_to_string(bench.path("workspace/disabled.json")).unwrap();
     assert_eq!(text, theirs);

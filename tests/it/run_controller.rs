@@ -36,6 +36,26 @@ fn changes_between_crash_and_resume_are_said_and_the_run_uses_what_it_began_with
     assert_eq!(fs::read_to_string(bench.on_worker(1, "jobs/web/notes")).unwrap(), "pending work\n");
 }
 
+/// Half of a fleet must not get other files by accident.
+#[test]
+fn a_workspace_that_changes_in_the_middle_pauses_the_run() {
+    let Some(bench) = RunBench::new(2) else { return };
+    let plan = plan(&bench, 0);
+    let boots = bench.boots();
+    let child = apply_until_reboot(&bench, &plan);
+    bench.write("workspace/jobs/web/notes", "by accident\n");
+    let (code, stdout, stderr) = end(child);
+    assert_eq!(code, Some(5), "{stdout}{stderr}");
+    assert_eq!(bench.status()["state"], "paused");
+    assert!(stdout.contains("the workspace has changed since the run began"), "{stdout}");
+    assert!((0..2).all(|i| !bench.on_worker(i, "jobs/web/notes").exists()));
+    let (_, stderr) = bench.expect(3, &["plan", "resume"]);
+    assert!(stderr.contains("maand::run::workspace_changed"), "{stderr}");
+    bench.expect(0, &["plan", "resume", "--accept-changes"]);
+    bench.assert_rebooted_once(&boots, "after the resume");
+    assert_eq!(fs::read_to_string(bench.on_worker(1, "jobs/web/notes")).unwrap(), "by accident\n");
+}
+
 #[test]
 fn a_second_apply_is_told_who_is_at_work() {
     let Some(bench) = RunBench::new(1) else { return };

@@ -113,6 +113,32 @@ fn health_that_fails_after_a_reboot_without_drain_says_what_starts_the_jobs() {
     bench.expect(0, &["health_check"]);
 }
 
+#[test]
+fn the_machine_of_the_controller_is_not_rebooted() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let own = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    fs::write(bench.fleet.disk(0).join("boot_id"), own).unwrap();
+    let (_, stderr) = bench.expect(1, &["plan", "apply", &plan(&bench, "reboot", 9), "--yes"]);
+    assert!(stderr.contains("maand::run::same_host") && stderr.contains("is this machine"), "{stderr}");
+    assert_eq!(bench.requests(), [0]);
+}
+
+/// What may still tell something about the boot that runs is kept, however old it is.
+#[test]
+fn receipts_go_after_thirty_days_when_their_boot_is_over() {
+    let Some(bench) = RunBench::new(1) else { return };
+    bench.expect(0, &["plan", "apply", &plan(&bench, "reboot", 60), "--yes"]);
+    let state = bench.fleet.sh_ok(0, "dirname $(find /root/.maand -name 'reboot-*' -type f | head -n 1)");
+    let make = "for r in old of_this_boot recent; do echo 1 another-boot >reboot-$r; done; \
+                echo 1 $(cat /proc/sys/kernel/random/boot_id) >reboot-of_this_boot; \
+                touch -d '40 days ago' reboot-old reboot-of_this_boot";
+    bench.fleet.sh_ok(0, &format!("cd {} && {make}", state.trim()));
+    bench.expect(0, &["plan", "apply", &plan(&bench, "reboot", 60), "--yes"]);
+    let left = bench.fleet.sh_ok(0, &format!("ls {}", state.trim()));
+    let is_left = |name: &str| left.lines().any(|line| line.trim() == format!("reboot-{name}"));
+    assert!(!is_left("old") && is_left("of_this_boot") && is_left("recent"), "{left}");
+}
+
 /// A machine that is reset: everything on it is gone at once, and it boots.
 fn reset(bench: &RunBench) {
     let pid = bench.fleet.pid(0).unwrap();

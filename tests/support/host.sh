@@ -44,6 +44,7 @@ if [ "${2:-}" = inside ]; then
   mount --bind "$d/bin" /usr/local/sbin
   [ ! -e "$d/no-make" ] || mount --bind "$d/nothing" "$(readlink -f "$(command -v make)")"
   mount --bind "$d/boot_id" /proc/sys/kernel/random/boot_id
+  mount --bind "$d/uptime" /proc/uptime
   if [ -s "$d/nologin-secs" ]; then
     echo 'System is booting up. Unprivileged users are not permitted to log in yet.' >/run/nologin
     (exec 3<&-; sleep "$(cat "$d/nologin-secs")"; rm -f /run/nologin) >/dev/null 2>&1 &
@@ -78,6 +79,8 @@ while [ ! -e "$d/over" ]; do
   if [ -e "$d/unplugged" ]; then nap 0.05; continue; fi
   rm -f "$d/reboot"
   cat /proc/sys/kernel/random/uuid >"$d/boot_id"
+  # It has booted just now, whenever it is asked.
+  echo "0.00 0.00" >"$d/uptime"
   : >"$d/sshd.log"
   unshare --mount --pid --uts --fork --kill-child=KILL --mount-proc --propagation private \
     bash "$template" "$d" inside </dev/null >>"$d/sshd.log" 2>&1 &

@@ -100,6 +100,9 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     if summary.contacts_every_worker {
         let _ = writeln!(text, "  deploys contact every worker of the bucket (external engine)");
     }
+    if !summary.of_the_whole_fleet.is_empty() {
+        let _ = writeln!(text, "  of the whole fleet: {}", summary.of_the_whole_fleet.join(", "));
+    }
     if !pending.is_empty() {
         let _ = writeln!(text, "  its deploys also carry out what is pending in the workspace:");
         for change in pending.iter().take(PENDING_SHOWN) {

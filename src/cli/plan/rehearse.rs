@@ -10,6 +10,7 @@ use crate::plan;
 use crate::rehearsal::{
     self, Difference, Likeness, Rehearsal, RehearsalOptions, Replacement, Stage, TIME_SCALE, Verdict,
 };
+use crate::sandbox::FaultKind;
 
 mod error;
 mod text;
@@ -21,13 +22,13 @@ const WORKERS_MAX: u32 = crate::sandbox::WORKERS_MAX as u32;
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
-    plan: String,
+    #[arg(value_name = "PLAN", required_unless_present = "fault", add = crate::cli::complete::plan_files())]
+    plan: Option<String>,
     /// Number of throwaway workers [default: the bucket's workers, or 3]
     #[arg(long, alias = "worker", value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
     workers: Option<u32>,
-    /// Inject a fault, such as worker-2:never_returns; may be repeated
+    /// Inject a fault, such as worker-2:never_returns; may be repeated; `list` shows all kinds
     #[arg(long, value_name = "HOST:KIND[@STEP]", add = crate::cli::complete::faults())]
     fault: Vec<String>,
     /// Kill the controller at its Nth commit, and resume
@@ -39,6 +40,9 @@ pub struct RehearseArgs {
     /// paths, over the network or to processes reaches this machine. Without it they are only recorded.
     #[arg(long)]
     execute: bool,
+    /// Leave the fleet and the journal up afterwards, to look at, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
     /// Divide the simulated boot time of three seconds by this
     #[arg(long, default_value_t = 2.0, value_name = "FACTOR")]
     speed: f64,
@@ -49,10 +53,13 @@ pub struct RehearseArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliError> {
-    let plan = plan::parse(&read_plan(&args.plan)?, &args.set)?;
+    let Some(file) = &args.plan else {
+        return if args.fault == ["list"] { list_faults() } else { Err(no_plan()) };
+    };
+    let plan = plan::parse(&read_plan(file)?, &args.set)?;
     let signals = Signals::listen()?;
     let likeness = Likeness::choose(&plan, args.workers, context.bucket.as_deref())?;
-    let heading = format!("Rehearsal of {}: {}.", args.plan, text::likeness(&likeness));
+    let heading = format!("Rehearsal of {file}: {}.", text::likeness(&likeness));
     let rehearsal = Rehearsal::new(plan, likeness, options(args, context))?;
     note(context, &heading);
     let mut show = |stage: Stage| match stage {
@@ -76,17 +83,37 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
             note(context, &format!("\nThe controller was not killed: the run ended before its commit {at}."));
         }
     };
-    let verdict = rehearsal.carry_out(&signals.cancel, &signals.came, &mut show)?;
+    let rehearsed = rehearsal.carry_out(&signals.cancel, &signals.came, &mut show)?;
+    let verdict = &rehearsed.verdict;
+    let keeps = args.keep && !signals.cancel.is_cancelled();
     if context.json {
-        out::print(&format!("{}\n", json(&verdict)?))?;
+        out::print(&format!("{}\n", json(verdict)?))?;
     } else if !context.quiet || !verdict.all_held {
-        out::print_wrapped(&text::render(&verdict))?;
+        out::print_wrapped(&text::render(verdict, keeps))?;
+    }
+    if keeps {
+        out::note(&text::kept(&rehearsed.bucket_dir()));
+        signals.wait();
     }
     Ok(match () {
         () if verdict.all_held => Exit::Done,
         () if verdict.interrupted && !verdict.any_broken() => Exit::Resumable,
         () => Exit::Failed,
     })
+}
+
+/// The kinds of faults, one a line.
+fn list_faults() -> Result<Exit, CliError> {
+    let line = |(kind, name): &(FaultKind, &str)| format!("  {name:<26} {}\n", kind.describe());
+    let lines: String = FaultKind::ALL.iter().map(line).collect();
+    out::print(&format!(
+        "Faults, each for a worker, and from a step of the plan on if one is named: --fault HOST:KIND[@STEP]\n\n{lines}"
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn no_plan() -> CliError {
+    CliError::usage("there is no plan to rehearse".to_owned(), "maand plan rehearse PLAN --fault HOST:KIND")
 }
 
 /// Where a rehearsal has started this process: leaves the terminal's signals to it, and ends with it.

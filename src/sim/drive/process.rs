@@ -141,6 +141,7 @@ impl Sim {
             checks.push(if self.world.file.others().contains(entry) && !ignored {
                 Check::LeftAlone { reason: "an operator has disabled it".to_owned() }
             } else if self.world.host(worker).is_up() {
+                self.boots_seen[worker.0 as usize] = Some(self.world.host(worker).boot());
                 Check::Ready {
                     boot_id: crate::sim::world::boot_id(worker, self.world.host(worker).boot()),
                     state_dir: "/var/lib/maand".to_owned(),

@@ -36,7 +36,8 @@ pub(in crate::sim) type Batched = Rc<Arrival>;
 #[derive(Debug)]
 pub(in crate::sim) struct Operation {
     process: u32,
-    served: Vec<Rc<Arrival>>,
+    /// Each with the boot of its worker that it began in.
+    served: Vec<(Rc<Arrival>, Option<u32>)>,
 }
 
 impl Sim {
@@ -67,12 +68,18 @@ impl Sim {
             self.world.host_mut(worker).busy_until = ends;
         }
         let process = served.first().map_or(self.process, |arrival| arrival.process);
+        let begins = |arrival: Rc<Arrival>| {
+            let boot =
+                arrival.worker().and_then(|worker| self.begins_work(&arrival, worker, ends - self.now));
+            (arrival, boot)
+        };
+        let served = served.into_iter().map(begins).collect();
         self.push(ends - self.now, Event::OperationEnds(Box::new(Operation { process, served })));
     }
 
     pub(in crate::sim) fn operation_ends(&mut self, operation: Operation) {
-        for arrival in &operation.served {
-            self.works(arrival);
+        for (arrival, boot) in &operation.served {
+            self.works(arrival, *boot);
         }
         if operation.process != self.process {
             return;

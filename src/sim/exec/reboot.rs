@@ -6,8 +6,9 @@ use crate::bucket::WorkerIx;
 use crate::engine::Intent;
 use crate::graph::StepIx;
 use crate::sim::drive::{Event, Sim};
+use crate::sim::invariant::Invariant;
 use crate::sim::mutation::Mutation;
-use crate::sim::world::boot_id;
+use crate::sim::world::{Does, RebootCommand, boot_id};
 
 impl Sim {
     /// The script on the worker: compare, receipt, reboot.
@@ -24,38 +25,61 @@ impl Sim {
         if boot_id(worker, boot) != *before && !fresh {
             return Answer::Already { boot_id: boot_id(worker, boot) };
         }
+        let at_work = self.world.host(worker).is_told_to_reboot(order.step, self.now);
         if mode == CompareMode::Look {
-            let there = self.world.host(worker).has_receipt(order.step, *generation);
+            let there = at_work || self.world.host(worker).has_receipt(order.step, *generation);
             return if there { Answer::Pending } else { Answer::Nothing };
         }
-        if fresh || self.world.host_mut(worker).takes_receipt(order.step, *generation) {
-            let step = Some(order.step);
-            if self.fault(150) {
-                let host = self.world.host_mut(worker);
-                match self.faults.below(5) {
-                    0 => host.deaf += 1,
-                    1 => host.dies = true,
-                    2 => host.loops = true,
-                    // It looks as if it went away, and only its sshd did.
-                    3 => {
-                        host.deaf += 1;
-                        host.refuses = (self.now, self.now + 5_000);
-                    }
-                    _ => {
-                        let after = self.faults.between(60_000, 400_000);
-                        self.push(after, Event::GoesDown { worker, boot, step });
-                        return Answer::Pending;
-                    }
-                }
+        let is_new = fresh || self.world.host_mut(worker).takes_receipt(order.step, *generation);
+        // One of an earlier attempt is adopted.
+        let is_forgotten = self.config.mutation == Some(Mutation::LateCommandForgotten);
+        if is_new && (!at_work || is_forgotten) {
+            if at_work {
+                let what = format!(
+                    "a reboot command of step {} is started on {worker:?} beside another",
+                    order.step
+                );
+                self.checker.breaks(Invariant::OneReboot, what);
             }
-            let host = self.world.host_mut(worker);
-            if host.deaf > 0 {
-                host.deaf -= 1;
-            } else {
-                self.push(1_000, Event::GoesDown { worker, boot, step });
-            }
+            self.starts_command(worker, order.step);
         }
         Answer::Pending
+    }
+
+    fn starts_command(&mut self, worker: WorkerIx, of: StepIx) {
+        let (boot, now) = (self.world.host(worker).boot(), self.now);
+        let mut after = Some(1_000);
+        let mut does = Does::TakesDown;
+        if self.fault(150) {
+            let host = self.world.host_mut(worker);
+            match self.faults.below(7) {
+                0 => host.deaf += 1,
+                1 => host.dies = true,
+                2 => host.loops = true,
+                // It looks as if it went away, and only its sshd did.
+                3 => {
+                    host.deaf += 1;
+                    host.refuses = (now, now + 5_000);
+                }
+                4 => (after, does) = (None, Does::Ends(now + 200, 1)),
+                // It, or what it has left to the system, may outlive the time that it has.
+                kind => {
+                    after = Some(self.faults.between(60_000, 400_000));
+                    does = if kind == 5 { Does::TakesDown } else { Does::Schedules };
+                }
+            }
+        }
+        let host = self.world.host_mut(worker);
+        if host.deaf > 0 {
+            host.deaf -= 1;
+            (after, does) = (None, Does::Ends(now + 1_000, 0));
+        }
+        if self.config.check {
+            host.command = Some(Box::new(RebootCommand { step: of, boot, does }));
+        }
+        if let Some(after) = after {
+            self.push(after, Event::GoesDown { worker, boot, step: Some(of) });
+        }
     }
 
     pub(in crate::sim) fn goes_down(&mut self, worker: WorkerIx, boot: u32, step: Option<StepIx>) {
@@ -77,6 +101,7 @@ impl Sim {
             let after = self.takes("boot", 15_000, 90_000);
             self.push(after, Event::ComesUp { worker, boot });
         }
+        self.breaks_connections(worker);
     }
 
     pub(in crate::sim) fn comes_up(&mut self, worker: WorkerIx, boot: u32) {

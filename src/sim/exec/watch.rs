@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::{Arrival, InjectedFault};
 use crate::boot::{
-    AUTH_REFUSED_FOR, CompareError, CompareMode, EXCHANGE, Look, LookError, LookFailure, Next, Probe,
-    RebootDo, RebootHeard, RebootMachine, RebootSpec, Return, ReturnSpec, ReturnWatch,
+    AUTH_REFUSED_FOR, Answer, COMMAND_FAILED_GRACE, CommandState, CompareError, CompareMode, EXCHANGE,
+    LOOK_EVERY, Look, LookError, LookFailure, Next, Probe, RebootDo, RebootHeard, RebootMachine, RebootSpec,
+    Return, ReturnSpec, ReturnWatch,
 };
 use crate::bucket::WorkerIx;
 use crate::controller::{reboot_outcome, return_outcome};
@@ -17,10 +18,13 @@ use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome, StepError};
 use crate::plan::StepKind;
 use crate::sim::drive::{Event, Sim};
 use crate::sim::invariant::Invariant;
-use crate::sim::world::boot_id;
+use crate::sim::world::{SimHost, boot_id};
 
 /// A login that takes no longer than this is over before anything else happens.
 const INSTANT_LOGIN: Millis = 200;
+
+/// So many looks are taken of a worker whose reboot command has failed, some of which find its port closed.
+const LOOKS_OF_A_FAILURE: Millis = 4;
 
 /// Until a connection is refused.
 const REFUSED_AFTER: Millis = 5;
@@ -61,6 +65,8 @@ pub(super) struct Watch {
     postponed: bool,
     /// The fault of the attempt has not met an exchange yet.
     fault_due: bool,
+    /// When the worker was heard to have started the reboot command.
+    told_at: Option<Millis>,
     /// By the simulator's own books: the boot that was seen well, and since when nothing spoke against it.
     well_since: Option<(String, Millis)>,
 }
@@ -144,6 +150,7 @@ impl Sim {
             due: self.now,
             postponed: false,
             fault_due: true,
+            told_at: None,
             well_since: None,
         };
         if let Some(flight) = self.flights.get_mut(&attempt) {
@@ -212,6 +219,9 @@ impl Sim {
 
     /// The machine is told what became of its wish, and the watch continues or ends.
     fn proceeds(&mut self, attempt: AttemptId, request: &Rc<Arrival>, mut watch: Box<Watch>, turn: Turn) {
+        if let Turn::Heard(at, RebootHeard::Compared(Ok(Answer::Pending))) = &turn {
+            watch.told_at = Some(*at);
+        }
         let (at, end) = match turn {
             Turn::Looked(at, look) => (at, self.looked_at(request, &mut watch, at, look)),
             Turn::Heard(at, heard) => (at, hears(request, &mut watch, at, heard)),
@@ -219,7 +229,12 @@ impl Sim {
             Turn::Answered => return,
         };
         match end {
-            Some(outcome) => self.watch_ends(attempt, at, request, outcome),
+            Some(outcome) => {
+                if self.config.check {
+                    self.check_departure(request, &watch, at, &outcome);
+                }
+                self.watch_ends(attempt, at, request, outcome);
+            }
             None => {
                 let (process, due) = (self.process, watch.due);
                 self.put_back(attempt, watch);
@@ -247,10 +262,10 @@ impl Sim {
             return Turn::Heard(self.now + 5_000, heard);
         }
         if injected == InjectedFault::Refused || !host.is_up() {
-            let dark = !host.is_up() && host.dark;
-            let failure = if dark { LookFailure::NoAnswer } else { LookFailure::Refused };
+            let (failure, takes) =
+                if host.is_up() { (LookFailure::Refused, REFUSED_AFTER) } else { away(host, EXCHANGE) };
             let heard = RebootHeard::Compared(Err(CompareError::NotReached(failure, NO_ROUTE)));
-            return Turn::Heard(self.now + REFUSED_AFTER, heard);
+            return Turn::Heard(self.now + takes, heard);
         }
         if self.is_fenced(request, Some(worker)) {
             return Turn::Answered;
@@ -316,7 +331,8 @@ impl Sim {
         let host = self.world.host(worker);
         let starting = host.boots.last().is_some_and(|boot| self.now < boot.up_at + host.starting);
         let unsettled = (starting && host.boot() > 0).then(|| "systemd is starting".to_owned());
-        Probe { unsettled, ..Probe::settled(boot_id(worker, host.boot())) }
+        let command = host.command_state(self.now);
+        Probe { unsettled, command, ..Probe::settled(boot_id(worker, host.boot())) }
     }
 
     /// A look at a worker has ended at `at`; answers with the end of the watch.
@@ -392,6 +408,28 @@ impl Sim {
         }
     }
 
+    /// A reboot command that is at work gets its time, and one that has failed costs seconds.
+    fn check_departure(&mut self, request: &Arrival, watch: &Watch, at: Millis, outcome: &Outcome) {
+        let (StepKind::Reboot { down_within, .. }, Outcome::Failed { error }, Some(worker)) =
+            (request.kind(), outcome, request.worker())
+        else {
+            return;
+        };
+        let Some(told_at) = watch.told_at.filter(|_| error.kind == ErrorKind::NotRebooted) else { return };
+        let host = self.world.host(worker);
+        let (took, within) = (at - told_at, millis(*down_within));
+        let failed = matches!(host.command_state(at), Some(CommandState::Ended(code)) if code != 0);
+        // Settled by a look that has seen it, and another one after the grace; logins vary.
+        let soon = millis(COMMAND_FAILED_GRACE) + LOOKS_OF_A_FAILURE * (millis(LOOK_EVERY) + 6 * host.login);
+        let what = match failed {
+            true if took > soon.min(within) + millis(EXCHANGE) => "and it had failed at once",
+            false if took < within => "and it was at work",
+            _ => return,
+        };
+        let what = format!("{worker:?} was given up {took} ms after the reboot command, {what}");
+        self.checker.breaks(Invariant::BoundedWaits, what);
+    }
+
     fn watch_ends(&mut self, attempt: AttemptId, at: Millis, request: &Rc<Arrival>, outcome: Outcome) {
         if let Some(flight) = self.flights.get_mut(&attempt) {
             flight.watch = None;
@@ -423,13 +461,12 @@ impl Sim {
         if !watch.postponed {
             return self.put_back(attempt, watch);
         }
-        let dark = self.world.host(worker).dark;
-        let failure = if dark { LookFailure::NoAnswer } else { LookFailure::Refused };
         while let Wish::Look { bound } = watch.wish
             && watch.due < self.now
         {
             // A look that was under way when the worker came back ends later, and is not told the future.
-            let ends = watch.due + if dark { millis(bound) } else { REFUSED_AFTER };
+            let (failure, takes) = away(self.world.host(worker), bound);
+            let ends = watch.due + takes;
             if let Some(outcome) = self.looked_at(&request, &mut watch, ends, unreached(failure)) {
                 return self.watch_ends(attempt, ends, &request, outcome);
             }
@@ -438,6 +475,15 @@ impl Sim {
         let (process, due) = (self.process, watch.due);
         self.put_back(attempt, watch);
         self.push(due - self.now, Event::Watches { process, attempt });
+    }
+}
+
+/// What a look at a worker that is down comes to, and how long it takes.
+fn away(host: &SimHost, bound: Duration) -> (LookFailure, Millis) {
+    match () {
+        () if host.holds => (LookFailure::CutShort, millis(bound)),
+        () if host.dark => (LookFailure::NoAnswer, millis(bound)),
+        () => (LookFailure::Refused, REFUSED_AFTER),
     }
 }
 

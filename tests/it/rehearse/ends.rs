@@ -60,6 +60,44 @@ fn a_second_signal_stops_at_once() {
     });
 }
 
+/// Nobody needs the rest of a throwaway fleet: what is in flight gets seconds.
+#[test]
+fn one_signal_ends_it_soon_whatever_is_in_flight() {
+    let stage = Stage::new();
+    let mut child = stage.begun(&shipped("rolling-reboot.yaml"), &["--fault", "worker-1:never_returns"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("wait_for_ssh: started")));
+    signal(&child, Signal::TERM);
+    let asked = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    // The step's own time-out is a quarter of an hour.
+    assert!(asked.elapsed().as_secs() < 120);
+    stage.assert_empty();
+}
+
+#[test]
+fn a_fleet_that_is_kept_is_there_until_the_signal() {
+    let stage = Stage::new();
+    let mut command = stage.command(&shipped("ssh-only.yaml"), &["--keep", "--workers", "1"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let place =
+        lines.map(|line| line.trim().to_owned()).find_map(|line| Some(line.strip_prefix("cd ")?.to_owned()));
+    let place = place.expect("it says where the fleet is");
+    let maand = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maand"));
+        let output = command.arg("-C").arg(&place).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(maand(&["plan", "status"]).contains("succeeded"));
+    maand(&["run_command", "true"]);
+    assert!(child.try_wait().unwrap().is_none());
+    signal(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    stage.assert_empty();
+}
+
 #[test]
 fn a_signal_while_the_fleet_is_made_leaves_nothing() {
     let stage = Stage::new();

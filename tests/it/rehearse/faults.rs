@@ -15,10 +15,15 @@ enum Ends {
 use Ends::{Failed, Well};
 
 /// The first of two workers has the fault; with a step where it would come too early without.
-const FAULTS: [(&str, Ends); 19] = [
+const FAULTS: [(&str, Ends); 24] = [
     ("never_returns", Failed("refused")),
     ("returns_late", Well),
     ("reboots_twice", Well),
+    ("reboots_itself@deploy", Well),
+    ("reboots_when_done", Well),
+    ("reboots_late", Well),
+    ("keeps_connections", Well),
+    ("slow_logins", Well),
     ("accepts_and_never_reboots", Failed("not_rebooted")),
     ("reboot_fails", Failed("not_rebooted")),
     ("refuses@disable", Failed("unreachable")),
@@ -47,6 +52,7 @@ steps:
     timeout: 25s
   - reboot: {down_within: 12s}
     timeout: 60s
+    retries: {attempts: 2, delay: 1s}
   - wait_for_ssh: {settle: 1s}
     timeout: 40s
   - enable
@@ -91,6 +97,69 @@ fn a_fault_is_reported_with_its_worker_and_the_promises_hold() {
             }
         }
     });
+}
+
+/// What `name` promises, and how it was held.
+fn promise<'v>(verdict: &'v serde_json::Value, name: &str) -> &'v str {
+    let promises = verdict["promises"].as_array().unwrap();
+    let promise = promises.iter().find(|promise| promise["name"] == name);
+    promise.unwrap_or_else(|| panic!("no promise {name}: {verdict:#}"))["what"].as_str().unwrap()
+}
+
+/// A command that is not answered any more, as its machine has gone, whether the connection breaks or not.
+#[test]
+fn a_machine_that_boots_in_the_middle_of_a_command_is_noticed_and_named() {
+    let plan = "version: 1\nname: long\nsteps:\n  - run: {command: upgrade --all, undo: none, idempotent: true}\n    \
+                timeout: 20m\n";
+    side_by_side(&[&[][..], &["--fault", "1:keeps_connections"]], 2, |more| {
+        let stage = Stage::new();
+        let plan = stage.write("long.yaml", plan);
+        let fault = ["--output", "json", "--workers", "1", "--fault", "1:reboots_itself@run"];
+        let (verdict, view) = held(&stage.run(&plan, &[&fault[..], more].concat()));
+        assert_eq!(verdict["faults_that_never_happened"], serde_json::json!([]));
+        assert_eq!(promise(&verdict, "unplanned_boots").split(' ').next(), Some("1"));
+        assert_eq!(view["workers"][0]["unplanned_boots"].as_array().map(Vec::len), Some(1), "{view:#}");
+    });
+}
+
+/// Its turn comes when it is back: the boot is met by the look before its own reboot.
+#[test]
+fn a_worker_that_boots_before_its_turn_is_named() {
+    let stage = Stage::new();
+    let plan = stage.write("impatient.yaml", IMPATIENT);
+    let more = ["--output", "json", "--workers", "2", "--fault", "2:reboots_itself"];
+    let (verdict, view) = held(&stage.run(&plan, &more));
+    assert_eq!(view["state"], "succeeded", "{view:#}");
+    assert_eq!(promise(&verdict, "unplanned_boots").split(' ').next(), Some("1"));
+    let boots = |worker: usize| view["workers"][worker]["unplanned_boots"].as_array().map(Vec::len);
+    assert_eq!((boots(0), boots(1)), (Some(0), Some(1)), "{view:#}");
+}
+
+/// Without a step they make a worker unusable from the start: the plan is refused, and that is judged.
+#[test]
+fn a_plan_that_is_refused_has_a_verdict() {
+    side_by_side(&["refuses", "sudo_password"], 2, |kind| {
+        let stage = Stage::new();
+        let asked = format!("2:{kind}");
+        let output = stage.run(&shipped("rolling-reboot.yaml"), &["--output", "json", "--fault", &asked]);
+        let (verdict, _) = held(&output);
+        assert_eq!(verdict["run_exit_code"], 1, "{verdict:#}");
+        assert!(promise(&verdict, "untouched").contains("all 3 workers were left as found"), "{verdict:#}");
+        assert!(text(&output.stderr).contains("worker-2"), "{}", text(&output.stderr));
+    });
+}
+
+#[test]
+fn the_kinds_are_listed() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand"))
+        .args(["plan", "rehearse", "--fault", "list"])
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for (kind, name) in FaultKind::ALL {
+        assert!(said.contains(name) && said.contains(kind.describe()), "{name}: {said}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A rehearsal as text: what it is made of, and its verdict.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use crate::os::quote;
 use crate::plan::counted;
 use crate::rehearsal::{Down, Likeness, Verdict};
 use crate::report::describe_elapsed;
@@ -21,8 +23,17 @@ pub(super) fn likeness(likeness: &Likeness) -> String {
     format!("{} on this machine, over real SSH", counted(count, "throwaway worker"))
 }
 
-/// The verdict as text.
-pub(super) fn render(verdict: &Verdict) -> String {
+/// Where the fleet is, and how to look at what the run has done.
+pub(super) fn kept(bucket: &Path) -> String {
+    let bucket = quote(&bucket.to_string_lossy());
+    format!(
+        "\nThe fleet is up, and the run's journal is there. Type in another terminal:\n\n  cd {bucket}\n  maand plan status\n  \
+         maand plan logs\n  less ../hosts/*/var/log/sandbox.jsonl\n\nCtrl-C ends it."
+    )
+}
+
+/// The verdict as text; `kept`: the fleet is left up.
+pub(super) fn render(verdict: &Verdict, kept: bool) -> String {
     let mut text = String::from("\nWhat each worker went through\n");
     for worker in verdict.workers.iter().take(WORKERS_SHOWN) {
         let took = worker.seconds.map_or_else(|| "-".to_owned(), time);
@@ -49,7 +60,8 @@ pub(super) fn render(verdict: &Verdict) -> String {
         .run_exit_code
         .map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
     let _ = writeln!(text, "\nThe run itself ended {exit}.");
-    let _ = writeln!(text, "{} Nothing of the fleet is left.", conclusion(verdict));
+    let left = if kept { "" } else { " Nothing of the fleet is left." };
+    let _ = writeln!(text, "{}{left}", conclusion(verdict));
     text
 }
 
@@ -117,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_worker_is_one_line_with_the_times_in_which_it_was_down() {
-        let text = render(&verdict());
+        let text = render(&verdict(), false);
         let line = text.lines().find(|line| line.contains("w1")).unwrap_or_default();
         assert!(line.ends_with("1 reboot   down from 1.0s to 2.5s, 3.0s to the end"), "{line}");
         let mut many = verdict();
         many.workers =
             std::iter::repeat_with(|| verdict().workers.remove(0)).take(WORKERS_SHOWN + 2).collect();
-        assert!(render(&many).contains("\n  and 2 more\n"));
+        assert!(render(&many, false).contains("\n  and 2 more\n"));
     }
 
     #[test]
@@ -131,7 +143,7 @@ mod tests {
         let text = |change: fn(&mut Verdict)| {
             let mut verdict = verdict();
             change(&mut verdict);
-            render(&verdict)
+            render(&verdict, false)
         };
         assert!(text(|_| {}).contains("Every promise was kept. Nothing of the fleet is left."));
         let broken = text(|verdict| {
