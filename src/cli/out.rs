@@ -135,3 +135,23 @@ fn utf8_locale() -> bool {
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         .is_some_and(|value| value.to_ascii_lowercase().replace('-', "").contains("utf8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_code_are_not_broken_at_hyphens() {
+        let help =
+            "the ids of its steps are `disable`, `deploy-before-it`, `reboot`, `wait_for_ssh` and `deploy-2`";
+        let problem =
+            Problem::error("maand::test", "there is no step `deploy-before-them` in `rolling-reboot`");
+        let problem = problem.help(help);
+        for width in 40..120 {
+            let text = render(&problem, false, true, width);
+            for word in ["`deploy-before-it`", "`deploy-2`", "`deploy-before-them`", "`rolling-reboot`"] {
+                assert!(text.contains(word), "{width}: {word} in\n{text}");
+            }
+        }
+    }
+}
