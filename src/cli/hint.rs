@@ -54,6 +54,13 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
                 typed("resume", run, "--retry")
             )
         }
+        Suggestion::RetrySkipped { run, hosts } => {
+            let hosts = hosts.join(",");
+            format!(
+                "When it is fixed, take up what was skipped:{}",
+                typed("resume", run, &format!("--retry {hosts}"))
+            )
+        }
         Suggestion::Skip { run } => {
             format!(
                 "Or leave them as they are, and continue with the others:{}",

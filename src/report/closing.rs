@@ -1,6 +1,7 @@
 //! The report at the end: each worker with its time and boot ids, failures with their last lines of
 //! output, which workers are left disabled, and what an operator can do next.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
@@ -9,7 +10,8 @@ use crate::engine::{AttemptId, Millis};
 use crate::graph::Lane;
 use crate::plan::counted;
 
-use super::view::{RunView, WorkerView};
+use super::view::{ErrorView, RunView, WorkerView};
+use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
@@ -19,7 +21,9 @@ const LISTED: usize = 200;
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
 const OUTPUT_LINES: usize = 10;
-/// At most this many workers are named in a command.
+/// Lists of workers are broken at this column, also where no terminal says how wide it is.
+const COLUMNS: usize = 78;
+/// At most this many workers are named in a command, or beside what went wrong with them.
 const NAMED: usize = 4;
 
 /// The closing report of a run; the view has to be refreshed. `hint` says what an operator can do next; `None`: that
@@ -190,14 +194,38 @@ fn details(worker: &WorkerView) -> String {
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 
+/// What went wrong, once for all workers on which the same did.
 fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
     let failed = |worker: &&WorkerView| {
         !matches!(worker.state, PublicWorkerState::Queued | PublicWorkerState::Succeeded)
     };
+    let mut alike: Vec<(&WorkerView, &ErrorView, Vec<&str>)> = Vec::new();
+    let mut known: HashMap<[String; 4], usize> = HashMap::new();
     for worker in view.workers.iter().filter(failed) {
         let Some(error) = &worker.error else { continue };
+        // Messages name their worker.
+        let general = |text: &str| text.replace(&worker.host, "{host}");
+        let key = [
+            worker.step.clone().unwrap_or_default(),
+            error.kind.clone(),
+            general(&error.message),
+            general(error.output.as_deref().unwrap_or_default()),
+        ];
+        match known.get(&key) {
+            Some(at) => alike[*at].2.push(&worker.host),
+            None => {
+                known.insert(key, alike.len());
+                alike.push((worker, error, vec![&worker.host]));
+            }
+        }
+    }
+    for (worker, error, hosts) in &alike {
         let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
-        let _ = writeln!(text, "{}{at}: {} [{}]", worker.host, text::one_line(&error.message), error.kind);
+        let mut who = hosts[..hosts.len().min(NAMED)].join(", ");
+        if hosts.len() > NAMED {
+            let _ = write!(who, " and {}", counted(hosts.len() - NAMED, "other"));
+        }
+        let _ = writeln!(text, "{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
         if let Some(output) = &error.output {
             let lines: Vec<_> = output.lines().collect();
             for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
@@ -219,9 +247,7 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
         return;
     }
     let _ = writeln!(text, "Left disabled by this run in workspace/disabled.json:");
-    for host in &view.left_disabled {
-        let _ = writeln!(text, "  {host}");
-    }
+    let _ = writeln!(text, "{}", wrapped(&format!("  {}", view.left_disabled.join(", ")), COLUMNS));
     if let Some(hint) = hint {
         let run = view.typed_name();
         let left = view.run_state.left_disabled().into_iter();
@@ -270,10 +296,13 @@ fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
         }
         PublicRunState::Halted => vec![Suggestion::Resume { run }, Suggestion::Abort { run }],
         PublicRunState::Failed if has_failed => vec![retry],
-        PublicRunState::Running
-        | PublicRunState::Succeeded
-        | PublicRunState::Failed
-        | PublicRunState::Aborted => Vec::new(),
+        PublicRunState::Failed => {
+            let left = view.run_state.left_disabled().into_iter().filter(|at| view.is_retryable(*at));
+            let hosts: Vec<&str> = left.map(|at| view.graph().host(at)).collect();
+            let skipped = (!hosts.is_empty()).then_some(Suggestion::RetrySkipped { run, hosts: &hosts });
+            return skipped.iter().map(hint).collect();
+        }
+        PublicRunState::Running | PublicRunState::Succeeded | PublicRunState::Aborted => Vec::new(),
     };
     steps.iter().map(hint).collect()
 }
@@ -281,6 +310,7 @@ fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
     use crate::report::testing::{rolled_with, some_fail};
 
     #[test]
@@ -298,5 +328,26 @@ mod tests {
         let lines: Vec<_> = text.lines().filter(|line| line.contains("places are taken")).collect();
         assert_eq!(lines.len(), 1, "{text}");
         assert!(lines[0].contains(&format!("and {} others  ", queued - 1)), "{text}");
+    }
+
+    #[test]
+    fn what_went_wrong_alike_on_many_workers_is_said_once_and_fits_a_screen() {
+        let waits = |spec: &AttemptSpec| matches!(spec.intent, Intent::AwaitBoot { .. });
+        let fails = |spec: &AttemptSpec| {
+            let Lane::Worker(target) = spec.lane else { return None };
+            let message = format!("w{} has not come back within 5m", target.0 + 1);
+            let error = StepError::new(ErrorKind::TimedOut, message);
+            waits(spec).then_some(Outcome::Failed { error })
+        };
+        let (facts, mut view) = rolled_with(300, 300, fails);
+        facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+        view.refresh(facts.last().unwrap().at);
+        assert_eq!(view.counts.failed, 300);
+        let mut text = String::new();
+        failures(&mut text, &view, None);
+        assert_eq!(
+            text,
+            "w1, w2, w3, w4 and 296 others at step wait_for_ssh: w1 has not come back within 5m [timed_out]\n\n"
+        );
     }
 }

@@ -170,7 +170,7 @@ fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
         Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {
-            said("an operator had disabled it before")
+            said("it was disabled before")
         }
         Evidence::Disabled { .. } => said("disabled"),
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),

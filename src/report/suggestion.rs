@@ -40,6 +40,13 @@ pub enum Suggestion<'a> {
         /// So many have failed.
         workers: u32,
     },
+    /// Take up workers after all that were skipped.
+    RetrySkipped {
+        /// The run's name.
+        run: Option<&'a str>,
+        /// The workers.
+        hosts: &'a [&'a str],
+    },
     /// Continue without the failed workers.
     Skip {
         /// The run's name.

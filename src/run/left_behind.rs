@@ -36,17 +36,16 @@ pub struct LeftBehind {
 }
 
 impl LeftBehind {
-    /// `w3: disabled by run 20261130-0153-9d20 of plan patch, failed at `upgrade``.
+    /// What is disabled, by whom: `w3, by run 20261130-0153-9d20 of plan patch, failed at `upgrade``.
     pub fn describe(&self) -> String {
         let Self { host, run, plan, .. } = self;
-        let what =
-            if self.jobs.is_empty() { String::new() } else { format!("{} on it ", self.jobs.join(", ")) };
+        let what = if self.jobs.is_empty() { String::new() } else { format!("{} on ", self.jobs.join(", ")) };
         let how = match (self.state, &self.step) {
             (PublicRunState::Aborted, _) => ", which was aborted".to_owned(),
             (_, Some(step)) => format!(", {} at `{step}`", self.worker.describe()),
             (_, None) => format!(", {}", self.worker.describe()),
         };
-        format!("{host}: {what}disabled by run {run} of plan {plan}{how}")
+        format!("{what}{host}, by run {run} of plan {plan}{how}")
     }
 }
 

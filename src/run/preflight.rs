@@ -106,7 +106,7 @@ fn left_alone(graph: &RolloutGraph, target: TargetIx, left_behind: &[LeftBehind]
         let earlier = left_behind.iter().find(|left| left.host == host);
         earlier.map_or_else(
             || format!("{host} was disabled in disabled.json before the run: it is left alone"),
-            LeftBehind::describe,
+            |left| format!("it is left alone, as it is still disabled: {}", left.describe()),
         )
     })
 }

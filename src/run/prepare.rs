@@ -17,6 +17,7 @@ use super::left_behind::left_behind;
 use super::preflight::{look, refuse_bad_start};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
+use super::take_up::unfinished;
 use super::{Run, RunError, Site, Summary, read_scripts};
 
 /// A plan that is to be carried out.
@@ -98,8 +99,8 @@ impl Run {
         let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
-        if let Some(unfinished) = journal.unfinished()? {
-            return Err(RunError::Unfinished(unfinished));
+        if let Some(other) = journal.unfinished()? {
+            return Err(unfinished(&journal, other)?);
         }
         let steps = request.plan.steps.len() as u64;
         journal.check_space(Journal::space_for(graph.targets.len() as u64, steps))?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::bucket::{Bucket, Disabled, DisabledEntry, DisabledFile, JobName, lock};
 use crate::controller::offline_facts;
-use crate::engine::{Control, ErrorKind, Fact, Millis, PublicWorkerState, RunState, RunStatus};
+use crate::engine::{
+    Control, ErrorKind, Fact, Millis, PublicRunState, PublicWorkerState, RunState, RunStatus,
+};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::journal::{Journal, RunId};
 use crate::runner::StepExecutor;
@@ -39,7 +41,7 @@ pub(super) fn facts_of_request(
         return Ok(facts);
     }
     if let Some(other) = journal.unfinished()?.filter(|other| other != run) {
-        return Err(RunError::Unfinished(other));
+        return Err(unfinished(journal, other)?);
     }
     let (fleet, _) = bucket.load()?;
     for fact in &mut facts {
@@ -50,6 +52,12 @@ pub(super) fn facts_of_request(
         state.replay(at, fact).map_err(|why| RunError::Refused(why.to_string()))?;
     }
     Ok(facts)
+}
+
+/// That a bucket has a run which has not finished.
+pub(super) fn unfinished(journal: &Journal, run: RunId) -> Result<RunError, RunError> {
+    let halted = journal.run(&run)?.state == PublicRunState::Halted;
+    Ok(RunError::Unfinished { run, halted })
 }
 
 /// Workers whose entries of this run are gone from `disabled.json`. While the run was at its end that is not for it

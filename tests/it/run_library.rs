@@ -131,7 +131,7 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let waiting = explain(&site.bucket, None, &bench.host(1)).unwrap();
     assert!(waiting.why.contains("paused"), "{waiting:?}");
     // A second one is refused, and without a controller a request is recorded at once.
-    assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished(run)) if run == id));
+    assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished { run, .. }) if run == id));
     let again = Control::Pause { reason: Some("dinner".to_owned()) };
     let control = Run::control(&site, None, again, "bob@web");
     assert!(matches!(control, Ok(Controlled::Recorded { .. }) | Err(RunError::Refused(_))));

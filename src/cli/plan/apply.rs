@@ -86,7 +86,7 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
         let _ = writeln!(text, "  {reason}");
     }
     for left in &summary.left_behind {
-        let _ = writeln!(text, "  {}", left.describe());
+        let _ = writeln!(text, "  still disabled: {}", left.describe());
         if left.can_be_retried {
             let _ = writeln!(text, "    take it up again with:\n      {}", retry_command(left));
         }

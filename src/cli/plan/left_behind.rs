@@ -18,7 +18,7 @@ pub(super) fn problems(left_behind: &[LeftBehind]) -> Problems {
             "remove its entry from workspace/disabled.json and deploy; or, if that is meant,".to_owned()
         };
         problems.push(
-            Problem::error("maand::run::left_behind", format!("{}; it still is", left.describe()))
+            Problem::error("maand::run::left_behind", format!("still disabled: {}", left.describe()))
                 .help(format!("{way_on} pass --leave-drained")),
         );
     }

@@ -113,13 +113,39 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             }
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
-        Err(error) => {
-            if let RunError::WorkspaceChanged { changes, .. } = &error {
-                show_changes(changes, context);
-            }
-            Err(error.into())
+        Err(RunError::WorkspaceChanged { run, changes }) => {
+            show_changes(&changes, context);
+            let error = RunError::WorkspaceChanged { run, changes };
+            let help = format!(
+                "undo the change, or continue with it:\n  maand plan resume{} --accept-changes",
+                typed(args)
+            );
+            let problem = Problem::error("maand::run::workspace_changed", error.to_string()).help(help);
+            Err(CliError::new(Exit::Invalid, problem))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What was asked of the run, to be typed again.
+fn typed(args: &ResumeArgs) -> String {
+    let mut text = args.run.as_ref().map_or_else(String::new, |run| format!(" {run}"));
+    for (option, hosts) in [("--retry", &args.retry), ("--skip", &args.skip)] {
+        if let Some(hosts) = hosts {
+            let hosts = hosts.join(",");
+            text += &format!(" {option}{}{hosts}", if hosts.is_empty() { "" } else { " " });
         }
     }
+    for InDoubt { host, how } in &args.in_doubt {
+        let host = host.as_ref().map_or_else(String::new, |host| format!("{host}="));
+        let how = match how {
+            Resolution::Rerun => "rerun",
+            Resolution::Done => "done",
+            Resolution::Skip | Resolution::Repeat => "skip",
+        };
+        text += &format!(" --in-doubt {host}{how}");
+    }
+    text
 }
 
 fn describe(end: RunEnd) -> &'static str {

@@ -20,9 +20,10 @@ impl From<RunError> for CliError {
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),
             RunError::Stopped(error) => stopped(error),
-            RunError::Unfinished(run) => {
+            RunError::Unfinished { halted, .. } => {
+                let retry = if halted { " --retry" } else { "" };
                 let help = format!(
-                    "continue it:\n  maand plan resume {run}\nor end it for good:\n  maand plan abort {run}"
+                    "continue it:\n  maand plan resume{retry}\nor end it for good:\n  maand plan abort"
                 );
                 Self::new(Exit::Locked, problem("maand::run::unfinished").help(help))
             }

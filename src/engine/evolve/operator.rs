@@ -129,7 +129,7 @@ impl Known {
                 Some("its steps are partly undone, and have to be put right by hand")
             }
             WorkerState::Skipped if lane.presence() == Presence::LeftAlone => {
-                Some("an operator had disabled it before the run")
+                Some("it was disabled before the run, and takes no part")
             }
             WorkerState::Failed | WorkerState::Skipped => None,
             _ => Some("it has not failed"),
