@@ -8,6 +8,7 @@ use super::carry_out::{LeaveDrained, carry_out, site};
 use super::control::failed;
 use crate::bucket::Bucket;
 use crate::engine::{Control, Resolution, RunEnd};
+use crate::os::quote;
 use crate::plan::Problem;
 use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
 
@@ -132,7 +133,10 @@ fn typed(args: &ResumeArgs) -> String {
     let mut text = args.run.as_ref().map_or_else(String::new, |run| format!(" {run}"));
     for (option, hosts) in [("--retry", &args.retry), ("--skip", &args.skip)] {
         if let Some(hosts) = hosts {
-            let hosts = hosts.join(",");
+            let hosts = hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>().join(",");
+            // A pattern is not for the shell.
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".,:-_".contains(c);
+            let hosts = if hosts.chars().all(plain) { hosts } else { quote(&hosts) };
             text += &format!(" {option}{}{hosts}", if hosts.is_empty() { "" } else { " " });
         }
     }
