@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use maand::plan::{Source, counted};
-use maand::report::Plain;
+use maand::report::{Lines, Plain};
 use maand::run::{
-    Connector, Consent, Left, Prepared, Run, RunError, RunOptions, RunRequest, RunResult, Site,
+    Connector, Consent, Left, Looked, Prepared, Run, RunError, RunOptions, RunRequest, RunResult, Site,
 };
 
 const PLAN: &str = include_str!("../plans/rolling-reboot.yaml");
@@ -60,7 +60,11 @@ fn reboot(arguments: &Arguments) -> Result<ExitCode, RunError> {
     };
     let site = Site::find(Some(&arguments.bucket), Connector::default())?;
     let request = RunRequest::new(&source, Vec::new())?;
-    let prepared = Run::prepare(&site, &request, &|host, _| eprintln!("looked at {host}"))?;
+    let prepared = Run::prepare(&site, &request, &|looked| {
+        if let Looked::Ends(host, _) = looked {
+            eprintln!("looked at {host}");
+        }
+    })?;
     print(&prepared);
     if !arguments.yes {
         println!("Nothing was touched; --yes carries it out.");
@@ -70,7 +74,7 @@ fn reboot(arguments: &Arguments) -> Result<ExitCode, RunError> {
     println!("run {}", run.id());
     let result = run.carry_out(RunOptions {
         stop_on_signals: true,
-        ..RunOptions::new(Plain::new(std::io::stdout(), false))
+        ..RunOptions::new(Plain::new(std::io::stdout(), Lines::All))
     })?;
     Ok(end(&result))
 }

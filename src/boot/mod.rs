@@ -18,5 +18,5 @@ pub use reboot::{
     Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,
 };
 pub use return_watch::InjectedWatchFault;
-pub use return_watch::{AUTH_REFUSED_FOR, NotYet, Return, ReturnSpec, ReturnWatch};
+pub use return_watch::{AUTH_REFUSED_FOR, NotYet, Return, ReturnPhase, ReturnSpec, ReturnWatch};
 pub use soft::soft_reboot_note;

@@ -116,6 +116,29 @@ impl<E> Return<E> {
     }
 }
 
+/// How far a watch has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReturnPhase {
+    /// It still has the boot that it is to lose.
+    GoingDown,
+    /// Nobody answers there.
+    Down,
+    /// It answers, and lets nobody in yet.
+    Refuses,
+    /// It is not done booting.
+    Unsettled {
+        /// What is still starting or has failed.
+        why: String,
+    },
+    /// It is well, and has to stay so.
+    Settling {
+        /// Since when, from the beginning of the watch.
+        since: Duration,
+        /// Until when.
+        until: Duration,
+    },
+}
+
 /// Ways in which the watch can be broken on purpose, to show that the simulator's checks notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InjectedWatchFault {
@@ -144,6 +167,8 @@ pub struct ReturnWatch<E> {
     /// When the first began of the looks in a row to which nothing answered.
     unanswered_since: Option<Duration>,
     last: Option<NotYet<E>>,
+    /// The last look that has shown nothing has met somebody there.
+    answers: bool,
     /// Always `None` in a release build.
     injected: Option<InjectedWatchFault>,
 }
@@ -162,6 +187,7 @@ impl<E> ReturnWatch<E> {
             away_at,
             unanswered_since: None,
             last: None,
+            answers: false,
             injected: None,
         }
     }
@@ -176,6 +202,19 @@ impl<E> ReturnWatch<E> {
 
     fn is_broken(&self, fault: InjectedWatchFault) -> bool {
         cfg!(any(test, debug_assertions)) && self.injected == Some(fault)
+    }
+
+    /// How far it has come; `None`: no look has ended yet.
+    pub fn phase(&self) -> Option<ReturnPhase> {
+        if let Some((_, Some(since))) = self.settling {
+            return Some(ReturnPhase::Settling { since, until: since + self.spec.settle });
+        }
+        Some(match self.last.as_ref()? {
+            NotYet::OldBoot { .. } => ReturnPhase::GoingDown,
+            NotYet::Unsettled { why } => ReturnPhase::Unsettled { why: why.clone() },
+            NotYet::Unseen(_) if self.answers => ReturnPhase::Refuses,
+            NotYet::Unseen(_) => ReturnPhase::Down,
+        })
     }
 
     /// The bound of the next look.
@@ -296,7 +335,8 @@ impl<E> ReturnWatch<E> {
             }
             _ => {}
         }
-        if matches!(failure, LookFailure::Refused | LookFailure::NoAnswer | LookFailure::Lost) {
+        self.answers = !matches!(failure, LookFailure::Refused | LookFailure::NoAnswer | LookFailure::Lost);
+        if !self.answers {
             self.away_at = Some(now);
         }
         self.last = Some(NotYet::Unseen(error));

@@ -43,7 +43,7 @@ impl Cuts {
     }
 
     /// What ends the operation on this worker: a cut, or the end of the `whole`.
-    pub(super) fn of(&self, host: &Host, whole: &Cancel) -> Cancel {
+    pub fn of(&self, host: &Host, whole: &Cancel) -> Cancel {
         self.all().entry(host.clone()).or_insert_with(|| whole.part()).clone()
     }
 

@@ -23,8 +23,10 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// Says which machine it is, and prints worker.json. What is not there yet is below what is.
 const LOOK: &str = r#"
 folder=$MAAND_DIR
-while [ -n "$folder" ] && [ ! -d "$folder" ]; do folder=${folder%/*}; done
-printf '%s %s\n' "$(cat "$MAAND_BOOT_ID" 2>/dev/null)" "$(stat -L -c %d:%i "${folder:-/}" 2>/dev/null)"
+until [ -d "$folder" ]; do
+  case $folder in /*/*) folder=${folder%/*} ;; /*) folder=/ ;; *) folder=. ;; esac
+done
+printf '%s %s\n' "$(cat "$MAAND_BOOT_ID" 2>/dev/null)" "$(stat -L -c %d:%i "$folder" 2>/dev/null)"
 [ ! -f "$MAAND_DIR/worker.json" ] || head -c 65536 "$MAAND_DIR/worker.json"
 "#;
 

@@ -55,6 +55,9 @@ pub struct Global {
     /// Print nothing when all went well, except what was asked for [env: MAAND_QUIET]
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Ring the terminal's bell when a run ends
+    #[arg(long, global = true, env = "MAAND_BELL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub bell: bool,
 }
 
 impl ValueEnum for Engine {
@@ -73,9 +76,11 @@ impl ValueEnum for Engine {
 /// The format of standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people
+    /// For reading; a run is shown live on a terminal
     #[default]
     Text,
+    /// The same, a run line by line also on a terminal; with -q one line per worker
+    Plain,
     /// For programs: each document names its schema
     Json,
 }

@@ -232,7 +232,7 @@ fn workers(fleet: &Fleet) -> (Table, WorkersDocument<'_>) {
         table.row(vec![
             host.to_string(),
             worker.position.to_string(),
-            list(labels),
+            list(&**labels),
             list(&tag_texts),
             amount(worker.memory_mb, "MiB"),
             amount(worker.cpu_mhz, "MHz"),

@@ -175,7 +175,7 @@ pub(super) fn hosts() -> ArgValueCompleter {
                 .collect();
             if labels_too {
                 let labels: std::collections::BTreeSet<_> =
-                    fleet.workers.iter().flat_map(|worker| &worker.labels).collect();
+                    fleet.workers.iter().flat_map(|worker| worker.labels.iter()).collect();
                 found.extend(labels.into_iter().map(|label| (format!("label:{label}"), None)));
             }
             found

@@ -1,5 +1,6 @@
 //! The global flags, resolved once.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::CliError;
@@ -22,10 +23,16 @@ pub struct Context {
     pub maand_bin: Option<PathBuf>,
     /// `--output json`: only JSON goes to standard output.
     pub json: bool,
+    /// `--output plain`: a run is shown line by line, also on a terminal.
+    pub plain: bool,
     /// Whether messages on standard error get colours.
     pub colors: bool,
+    /// Whether the live view, which is on standard output, gets colours.
+    pub live_colors: bool,
     /// Annotations are written for this CI system.
     pub annotations: Annotations,
+    /// The terminal's bell rings when a run has come to rest.
+    pub bell: bool,
     /// How often `-v` was given.
     pub verbose: u8,
     /// `-q`.
@@ -50,7 +57,10 @@ impl Context {
             engine: flag_or(*engine, || environment.choice("MAAND_ENGINE"))?,
             maand_bin: maand_bin.clone().or_else(|| environment.path("MAAND_BIN")),
             json: output.unwrap_or_default() == OutputFormat::Json,
+            plain: output.unwrap_or_default() == OutputFormat::Plain,
             colors: super::run::colors_on_stderr(color.unwrap_or_default()),
+            live_colors: super::run::colors(color.unwrap_or_default(), std::io::stdout().is_terminal()),
+            bell: global.bell || environment.switch("MAAND_BELL")?,
             annotations: flag_or(global.annotations, || environment.choice("MAAND_ANNOTATIONS"))?
                 .unwrap_or_default(),
             verbose: global.verbose.max(u8::from(verbose)),

@@ -9,6 +9,7 @@ mod args;
 mod ask;
 mod build;
 mod cat;
+mod checking;
 mod complete;
 mod completions;
 mod context;

@@ -1,7 +1,6 @@
 //! What every operation on workers needs: the bucket, its fleet, the transport, the lock, and which
 //! workers were asked for.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,5 +105,5 @@ fn show(notice: &Notice, quiet: bool) {
             )
         }
     };
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text.as_bytes()));
+    operate::say(&visible(text.as_bytes()));
 }

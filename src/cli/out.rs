@@ -118,7 +118,7 @@ fn width() -> usize {
 }
 
 /// Columns of the terminal on standard error; 100 where it does not say.
-fn terminal_columns() -> usize {
+pub(super) fn terminal_columns() -> usize {
     match rustix::termios::tcgetwinsize(io::stderr()) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
         _ => 100,

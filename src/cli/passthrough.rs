@@ -100,7 +100,8 @@ pub(super) fn run(args: &[OsString], environment: Environment<'_>) -> Option<Res
         let help = "leave --output and MAAND_OUTPUT out; `maand cat workers|jobs|allocations|deployments`, `maand info` and `maand plan` know it";
         return Some(Err(CliError::usage(message, help)));
     }
-    let context = Context { bucket: Some(root), ..context };
+    // The upstream program shows nothing live.
+    let context = Context { bucket: Some(root), plain: true, live_colors: false, bell: false, ..context };
     Some(hand_over(&context, &paths, command, &cut.rest))
 }
 
@@ -253,7 +254,8 @@ fn until_its_end(child: &mut Child, signals: &mut Signals) -> std::io::Result<Ex
             return Ok(status);
         }
         match signals.next() {
-            None | Some(Signal::Child) => {}
+            // The system stops both at Ctrl-Z: nobody listens for it here.
+            None | Some(Signal::Child | Signal::Suspend) => {}
             // From a terminal they go to the whole group.
             Some(Signal::Interrupt) if !on_terminal() => pass_on(child, process::Signal::INT),
             Some(Signal::Quit) if !on_terminal() => pass_on(child, process::Signal::QUIT),
@@ -320,6 +322,8 @@ fn cut(args: &[OsString]) -> Option<Cut> {
             b"-q" | b"--quiet" => ours.quiet = true,
             b"-v" => ours.verbose += 1,
             b"-vv" => ours.verbose += 2,
+            // No command of the upstream program is long enough for it.
+            b"--bell" => {}
             // The other program has a flag of this name.
             b"--verbose" if !in_command => ours.verbose += 1,
             _ => cut.rest.push(arg.clone()),

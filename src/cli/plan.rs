@@ -3,6 +3,7 @@
 mod apply;
 mod carry_out;
 mod control;
+mod expect;
 mod explain;
 mod left_behind;
 mod list;

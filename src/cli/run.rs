@@ -179,6 +179,11 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
 
 /// Whether messages on standard error get colours.
 pub(super) fn colors_on_stderr(choice: ColorChoice) -> bool {
+    colors(choice, std::io::stderr().is_terminal())
+}
+
+/// Whether there are colours on something that is a terminal or not.
+pub(super) fn colors(choice: ColorChoice, is_terminal: bool) -> bool {
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
@@ -189,7 +194,7 @@ pub(super) fn colors_on_stderr(choice: ColorChoice) -> bool {
             } else if std::env::var_os("CLICOLOR").is_some_and(|value| value == "0") {
                 set("CLICOLOR_FORCE")
             } else {
-                set("CLICOLOR_FORCE") || std::io::stderr().is_terminal()
+                set("CLICOLOR_FORCE") || is_terminal
             }
         }
     }

@@ -35,4 +35,4 @@ pub use request::{Control, Request, describe_refusal, facts_of};
 pub use rule_violation::{ApplyError, RuleViolation};
 pub use run_state::{Decision, RunState};
 pub use state::{Options, RunPhase, WorkerState};
-pub use status::RunStatus;
+pub use status::{LaneWait, RunStatus};

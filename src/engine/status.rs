@@ -30,7 +30,67 @@ pub enum RunStatus {
     },
 }
 
+/// What a lane waits for, where it is not the end of something in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneWait {
+    /// The time of the next attempt.
+    Retry {
+        /// The step that is tried again.
+        step: StepIx,
+        /// When the next attempt is due.
+        due: Millis,
+    },
+    /// A gate.
+    Gate {
+        /// The step that waits.
+        step: StepIx,
+        /// When it opens by itself; `None`: an operator opens it.
+        opens: Option<Millis>,
+        /// When the step fails if it was not opened before; `None`: never.
+        expires: Option<Millis>,
+    },
+    /// An operator has to say whether a step was carried out.
+    Decision {
+        /// The step in doubt.
+        step: StepIx,
+    },
+}
+
 impl RunState {
+    /// What a lane waits for: an operator first, then what is due first.
+    pub fn lane_wait(&self, lane: Lane) -> Option<LaneWait> {
+        let waits = self.known.lanes.get(lane).steps().filter_map(|(step, state)| match state.status() {
+            StepStatus::InDoubt(_) => Some((0, LaneWait::Decision { step })),
+            StepStatus::Gated(gate) => {
+                let wait = LaneWait::Gate { step, opens: gate.opens, expires: gate.expires };
+                Some((gate.opens.unwrap_or(1), wait))
+            }
+            StepStatus::BackingOff { due } => Some((*due, LaneWait::Retry { step, due: *due })),
+            _ => None,
+        });
+        waits.min_by_key(|(at, _)| *at).map(|(_, wait)| wait)
+    }
+
+    /// Whether an attempt of this lane was issued and has not ended, as far as facts tell.
+    pub fn is_in_flight(&self, lane: Lane) -> bool {
+        !self.known.lanes.get(lane).is_at_rest()
+    }
+
+    /// How many steps of a lane have ended and let those behind them begin, and how many it has.
+    pub fn steps_done(&self, lane: Lane) -> (u32, u32) {
+        let all = self.known.lanes.get(lane).steps();
+        let applying = all.filter(|(step, _)| self.graph().applies(lane, step.index()));
+        applying.fold((0, 0), |(done, of), (_, state)| (done + u32::from(state.status().satisfies()), of + 1))
+    }
+
+    /// When the soak between two waves ends; `None`: no wave has just ended.
+    pub fn soaks_until(&self) -> Option<Millis> {
+        let waves = &self.known.waves;
+        let between =
+            self.phase() == RunPhase::Soaking && waves.current().is_some() && waves.next().is_some();
+        between.then(|| waves.soak_until())
+    }
+
     /// What there is to wait for.
     pub fn status(&self) -> RunStatus {
         if let Some(end) = self.known.end {
@@ -183,6 +243,11 @@ impl RunState {
     /// Why nobody is admitted, where an operator or the run itself paused it.
     pub fn paused(&self) -> Option<&str> {
         self.known.hold.paused()
+    }
+
+    /// Whether a signal or an operator stops the run: no step is issued until it is resumed.
+    pub fn is_interrupted(&self) -> bool {
+        self.known.hold.is_interrupted()
     }
 
     /// Whether the run was aborted.

@@ -305,7 +305,7 @@ mod tests {
         plan.steps[1].when.labels = names(&["db"]);
         plan.targets.labels = names(&["api"]);
         plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 }));
-        fleet.workers[0].tags.clear();
+        fleet.workers[0].tags = Default::default();
         let mut found = codes(&plan, &fleet, &CompileOptions::default());
         found.sort_unstable();
         assert_eq!(found, ["already_disabled", "spread_without_tag", "step_applies_nowhere"]);

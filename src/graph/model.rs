@@ -117,6 +117,14 @@ impl RolloutGraph {
         &self.dag
     }
 
+    /// The same without the plan's window.
+    #[must_use]
+    pub fn without_window(&self) -> Self {
+        let mut plan = Plan::clone(&self.plan);
+        plan.rollout.window = None;
+        Self { plan: Arc::new(plan), ..self.clone() }
+    }
+
     /// The plan's steps of a lane.
     pub fn steps(&self, lane: Lane) -> &[Step] {
         match lane {

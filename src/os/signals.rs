@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 
 use super::limits;
 
@@ -24,17 +24,20 @@ pub enum Signal {
     Hangup,
     /// SIGCHLD: a child has ended, or was stopped.
     Child,
+    /// SIGTSTP: Ctrl-Z.
+    Suspend,
 }
 
 /// A machine that has no thread to serve has one soon, or says that it has none.
 const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
-const NUMBERS: [(Signal, c_int); 5] = [
+const NUMBERS: [(Signal, c_int); 6] = [
     (Signal::Interrupt, SIGINT),
     (Signal::Quit, SIGQUIT),
     (Signal::Terminate, SIGTERM),
     (Signal::Hangup, SIGHUP),
     (Signal::Child, SIGCHLD),
+    (Signal::Suspend, SIGTSTP),
 ];
 
 impl Signal {
@@ -70,8 +73,9 @@ impl Signals {
     /// # Errors
     /// The system refuses to tell us.
     pub fn of(signals: &[Signal]) -> io::Result<Self> {
-        // Under nohup(1) the end of the terminal is not to be heard.
-        let heard = signals.iter().filter(|signal| **signal != Signal::Hangup || !is_ignored(SIGHUP));
+        // Under nohup(1) the end of the terminal is not to be heard, and where Ctrl-Z does nothing it stays so.
+        let kept = |signal: Signal| matches!(signal, Signal::Hangup | Signal::Suspend);
+        let heard = signals.iter().filter(|signal| !kept(**signal) || !is_ignored(signal.number()));
         signal_hook::iterator::Signals::new(heard.map(|signal| signal.number())).map(Self)
     }
 }
@@ -87,6 +91,18 @@ impl Iterator for Signals {
             (!left).then_some(signal)
         })
     }
+}
+
+/// Stops this process until it is continued, as SIGTSTP does by default; for whoever listens for
+/// [`Signal::Suspend`]. That it cannot be stopped changes nothing.
+pub fn suspend() {
+    let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+}
+
+/// What Ctrl-C at the terminal does: SIGINT for this process and those that it shares a foreground with.
+pub fn interrupt() {
+    // Somebody who may not be signalled hears nothing.
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::INT);
 }
 
 /// Whether this process ignores a signal, by `SigIgn` of proc_pid_status(5).
@@ -145,7 +161,10 @@ mod tests {
         for (at, (signal, number)) in NUMBERS.into_iter().enumerate() {
             assert_eq!((signal as usize, signal.number()), (at, number));
         }
-        assert_eq!(NUMBERS.map(|(s, _)| s.name()), ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGCHLD"]);
+        assert_eq!(
+            NUMBERS.map(|(s, _)| s.name()),
+            ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGCHLD", "SIGTSTP"]
+        );
     }
 
     #[test]

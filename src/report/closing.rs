@@ -15,8 +15,10 @@ use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
-/// More workers than this are summed up when they ended alike and well.
+/// At most this many workers are listed.
 const LISTED: usize = 200;
+/// Of more workers than this those that ended well are one line: a terminal has 24.
+const EACH: usize = 12;
 /// At most this many different reasons to wait are shown.
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
@@ -44,6 +46,9 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
         describe_state(view.state)
     );
     let _ = writeln!(text, "{}.", describe_counts(view));
+    if let Some(waits) = &view.waits_for {
+        let _ = writeln!(text, "Now: {waits}.");
+    }
     if let Some(hint) = hint {
         for step in next_steps(view, hint) {
             let _ = writeln!(text, "{step}");
@@ -83,7 +88,7 @@ fn describe_counts(view: &RunView) -> String {
     let parts = [
         (c.succeeded, "succeeded"),
         (c.active, "under way"),
-        (c.queued, "queued"),
+        (c.queued, if view.state.is_final() { "never started" } else { "queued" }),
         (c.failed, "failed"),
         (c.reverted, "reverted"),
         (c.skipped, "skipped"),
@@ -99,15 +104,12 @@ fn describe_counts(view: &RunView) -> String {
 }
 
 fn workers(text: &mut String, view: &RunView) {
-    let shown: Vec<_> = view
-        .workers
-        .iter()
-        .filter(|worker| {
-            worker.state != PublicWorkerState::Queued
-                && (view.workers.len() <= LISTED || worker.state != PublicWorkerState::Succeeded)
-        })
-        .take(LISTED)
-        .collect();
+    let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
+    let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
+        let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
+        is_well && view.workers.len() > EACH
+    });
+    shown.truncate(LISTED);
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
     for worker in &shown {
         let pad = " ".repeat(width - worker.host.width());
@@ -120,11 +122,13 @@ fn workers(text: &mut String, view: &RunView) {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
+    let times = well.iter().filter_map(|worker| worker.took());
+    if let (Some(least), Some(most)) = (times.clone().min(), times.max()) {
+        let (least, most) = (describe_elapsed(least), describe_elapsed(most));
+        let _ = writeln!(text, "  {} succeeded, each in {least} to {most}", counted(well.len(), "worker"));
+    }
     // Where the run as a whole stands still, the reason is said once, below.
-    let still = !matches!(
-        view.state,
-        PublicRunState::Running | PublicRunState::Waiting | PublicRunState::Interrupted
-    );
+    let still = view.stands_still().is_some() || view.state.is_final();
     let waiting = if still { Vec::new() } else { waiting(view) };
     for (why, hosts) in waiting.iter().take(REASONS) {
         let others = match hosts.len() - 1 {
@@ -137,7 +141,7 @@ fn workers(text: &mut String, view: &RunView) {
         let more = waiting[REASONS..].iter().map(|(_, hosts)| hosts.len()).sum();
         let _ = writeln!(text, "  and {} with other reasons to wait", counted(more, "worker"));
     }
-    if !shown.is_empty() || !waiting.is_empty() {
+    if !shown.is_empty() || !well.is_empty() || !waiting.is_empty() {
         text.push('\n');
     }
 }
@@ -170,7 +174,9 @@ fn details(worker: &WorkerView) -> String {
         (Some(step), _) => step.clone(),
         (None, _) => String::new(),
     };
-    let waits = worker.waits_for.clone().unwrap_or_default();
+    // That it is held stands before, and why below.
+    let held = worker.state == PublicWorkerState::Held;
+    let waits = worker.waits_for.clone().filter(|_| !held).unwrap_or_default();
     let unplanned = match worker.unplanned_boots.as_slice() {
         [] => String::new(),
         [.., last] => {
@@ -312,6 +318,20 @@ mod tests {
     use super::*;
     use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
     use crate::report::testing::{rolled_with, some_fail};
+
+    #[test]
+    fn the_report_of_many_workers_fits_a_terminal_of_24_lines() {
+        for (workers, k) in [(3, 1), (30, 10), (300, 100)] {
+            let (facts, mut view) = rolled_with(workers, k, |_| None);
+            facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+            let at = facts.last().unwrap().at;
+            view.refresh(at);
+            let text = closing(at, &view, None);
+            assert!(text.lines().count() < 24, "{text}");
+            assert_eq!(text.contains("workers succeeded, each in "), workers > EACH, "{text}");
+            assert!(text.contains(&format!("{workers} workers: {workers} succeeded")), "{text}");
+        }
+    }
 
     #[test]
     fn workers_with_the_same_reason_to_wait_are_one_line() {

@@ -16,7 +16,7 @@ pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
     Some(EventLine { schema: EVENT_SCHEMA, run: view.run.clone(), seq: stamped.seq, at, event })
 }
 
-fn scope(graph: &RolloutGraph, lane: Lane, step: StepIx) -> Scope {
+pub(super) fn scope(graph: &RolloutGraph, lane: Lane, step: StepIx) -> Scope {
     let step = &graph.steps(lane)[step.index()];
     let (list, host) = match lane {
         Lane::Before => ("before", None),
@@ -201,6 +201,11 @@ impl EventLine {
                     purpose.map_or_else(String::new, |purpose| format!(" ({})", purpose.replace('_', " ")));
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 (scope.who(), of(scope, format!("started{purpose}{again}")))
+            }
+            Event::StepPhase { scope, phase, why, until, .. } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!("; {}", text::one_line(why)));
+                let until = until.map_or_else(String::new, |at| format!(" until {}", at.to_second()));
+                (scope.who(), of(scope, format!("{}{why}{until}", phase.replace('_', " "))))
             }
             Event::AttemptSucceeded { scope, seen, boot_id, took_ms, .. } => {
                 let boot = boot_id

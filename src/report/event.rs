@@ -105,6 +105,24 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'static str>,
     },
+    /// How far a `wait_for_ssh` has come, or what another step waits for. It is told while the run is carried out and is no fact: `seq` is that of the
+    /// fact before it.
+    StepPhase {
+        /// Whose step: `list`, `host`, `step` and `kind`.
+        #[serde(flatten)]
+        scope: Scope,
+        /// Counted from 1.
+        attempt: u32,
+        /// `going_down`, `down`, `answers` (and is not ready) or `settling`; or `waiting`: something of this machine is
+        /// not free.
+        phase: &'static str,
+        /// What is missing, of a worker that answers; or what is not free, and who has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// When it has settled, if nothing comes between.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Time>,
+    },
     /// An attempt ended well.
     AttemptSucceeded {
         /// Whose step: `list`, `host`, `step` and `kind`.

@@ -9,9 +9,10 @@ use crate::engine::{
     PublicWorkerState, RuleViolation, RunState, RunStatus, Stamped, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::plan::{StepKind, counted};
+use crate::plan::counted;
 
-use super::view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, UnplannedBoot, WorkerView};
+use super::progress::Progress;
+use super::view::{Counts, ErrorView, Once, RUN_VIEW_SCHEMA, RunView, UnplannedBoot, WorkerView};
 use super::{Time, text};
 
 /// What a view needs to know besides the graph and the facts.
@@ -49,6 +50,8 @@ impl RunView {
                 wave: graph.target(target).wave + 1,
                 step: None,
                 attempt: None,
+                steps_done: 0,
+                steps: 0,
                 step_since: None,
                 boot_id_before: None,
                 boot_id_after: None,
@@ -61,7 +64,7 @@ impl RunView {
             })
             .collect();
         let total = workers.len() as u32;
-        Self {
+        let mut view = Self {
             r#type: "run_view",
             schema: RUN_VIEW_SCHEMA,
             run: info.run,
@@ -73,6 +76,8 @@ impl RunView {
             wave: None,
             waves: graph.waves.len() as u32,
             workers,
+            soak_until: None,
+            waits_for: None,
             left_disabled: Vec::new(),
             resumable: true,
             counts: Counts { total, queued: total, ..Counts::default() },
@@ -83,8 +88,11 @@ impl RunView {
             boot_id_read: HashSet::new(),
             last_boot_ids: vec![None; total as usize],
             has_to_be_named: false,
+            progress: Progress::default(),
             orphaned: false,
-        }
+        };
+        view.begin_progress();
+        view
     }
 
     /// The compiled plan.
@@ -98,8 +106,14 @@ impl RunView {
     }
 
     /// Whether no controller is running it: what would be `running` is `interrupted` then.
+    /// Its workers make no progress then.
     pub fn set_orphaned(&mut self, orphaned: bool) {
-        self.orphaned = orphaned;
+        if std::mem::replace(&mut self.orphaned, orphaned) != orphaned {
+            let active: Vec<TargetIx> = self.run_state.active().iter().collect();
+            for target in active {
+                self.restate(target, self.run_state.last_at());
+            }
+        }
     }
 
     /// Takes the next fact. Costs the same for 3 workers as for 10,000, but for the few facts that are
@@ -108,6 +122,7 @@ impl RunView {
     /// # Errors
     /// The fact cannot follow the ones before it; the view is as it was.
     pub fn fold(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
+        let (ended, _) = self.progress();
         self.run_state.replay(stamped.at, &stamped.fact)?;
         let at = stamped.at;
         let touched = self.note(at, &stamped.fact);
@@ -122,6 +137,7 @@ impl RunView {
             }
         }
         (self.counts.failures, self.counts.failures_allowed) = self.run_state.failures();
+        self.note_progress(stamped, ended);
         Ok(())
     }
 
@@ -134,15 +150,17 @@ impl RunView {
         self.resumable = !state.is_final();
         let host = |target: TargetIx| self.workers[target.0 as usize].host.clone();
         self.left_disabled = self.run_state.left_disabled().into_iter().map(host).collect();
-        let open = self.run_state.wave();
+        self.soak_until = self.run_state.soaks_until().map(Time);
+        // Workers of later waves all wait for the same: saying so once is enough.
+        let wave = self.run_state.wave().map_or(1, |wave| wave + 1 + u32::from(self.soak_until.is_some()));
         for target in self.run_state.graph().target_indices() {
-            let worker = &mut self.workers[target.0 as usize];
-            // Workers of later waves all wait for the same: saying so once is enough.
-            if worker.state == PublicWorkerState::Queued && Some(worker.wave) <= open.map(|wave| wave + 1) {
-                let verdict = self.run_state.verdict(target, at);
-                worker.waits_for = verdict.map(|verdict| verdict.describe(self.run_state.graph()));
+            let worker = self.worker(target);
+            let queued = worker.state == PublicWorkerState::Queued;
+            if worker.state.is_active() || (queued && worker.wave <= wave) {
+                self.workers[target.0 as usize].waits_for = self.wait_of(target, at);
             }
         }
+        self.waits_for = self.wait_of_run(at);
     }
 
     fn status(&self) -> (PublicRunState, Option<String>) {
@@ -170,7 +188,8 @@ impl RunView {
 
     /// The worker's state from the engine.
     fn restate(&mut self, target: TargetIx, at: Millis) {
-        let state = self.run_state.public_worker_state(target);
+        let state = self.state_of(target);
+        self.count_steps(target, state);
         let worker = &mut self.workers[target.0 as usize];
         if worker.state == state {
             return;
@@ -192,10 +211,25 @@ impl RunView {
         if state == PublicWorkerState::Succeeded {
             worker.error = None;
         }
-        if state != PublicWorkerState::Waiting {
+        if state != PublicWorkerState::LeftAlone {
             worker.waits_for = None;
         }
         worker.state = state;
+    }
+
+    /// A worker is as the engine says; one that nobody carries on does not run. Whether what was in flight was
+    /// carried out is not known.
+    fn state_of(&self, target: TargetIx) -> PublicWorkerState {
+        let state = self.run_state.public_worker_state(target);
+        let runs = matches!(
+            state,
+            PublicWorkerState::Running | PublicWorkerState::Retrying | PublicWorkerState::Reverting
+        );
+        match self.run_state.is_in_flight(Lane::Worker(target)) {
+            _ if !self.orphaned || !runs => state,
+            true => PublicWorkerState::InDoubt,
+            false => PublicWorkerState::Held,
+        }
     }
 
     fn note(&mut self, at: Millis, fact: &Fact) -> Touched {
@@ -215,18 +249,17 @@ impl RunView {
             }
             Fact::Finished { attempt, outcome } => {
                 self.attempt = self.open_attempts.remove(attempt);
+                if let Some(attempt) = &self.attempt {
+                    self.end_phase(attempt.lane);
+                }
                 self.note_outcome(outcome, at)
             }
             Fact::RetryScheduled { lane, step, .. } => {
                 self.at_step(*lane, *step, None, at);
                 Touched::Lane(*lane)
             }
-            Fact::GateClosed { lane, step, opens, .. } => {
+            Fact::GateClosed { lane, step, .. } => {
                 self.at_step(*lane, *step, Some(1), at);
-                let gate = describe_gate(self.run_state.graph(), *lane, *step, *opens);
-                if let Lane::Worker(target) = lane {
-                    self.workers[target.0 as usize].waits_for = Some(gate);
-                }
                 Touched::Lane(*lane)
             }
             Fact::Due { timer: Timer::Retry { lane, .. } | Timer::Gate { lane, .. } }
@@ -366,7 +399,10 @@ impl RunView {
     }
 
     fn at_step(&mut self, lane: Lane, step: StepIx, attempt: Option<u32>, at: Millis) {
-        let Lane::Worker(target) = lane else { return };
+        let Lane::Worker(target) = lane else {
+            let attempt = attempt.unwrap_or(1);
+            return self.reach_once(Once { lane, step, attempt, since: at });
+        };
         let id = &self.run_state.graph().plan.steps[step.index()].id;
         let worker = &mut self.workers[target.0 as usize];
         if worker.step.as_ref() != Some(id) {
@@ -393,15 +429,6 @@ enum Touched {
     None,
     Lane(Lane),
     All,
-}
-
-fn describe_gate(graph: &RolloutGraph, lane: Lane, step: StepIx, opens: Option<Millis>) -> String {
-    let step = &graph.steps(lane)[step.index()];
-    match (opens, &step.kind) {
-        (Some(at), _) => format!("until {}", Time(at).to_second()),
-        (None, StepKind::Approve { message: Some(message) }) => format!("approval: {message}"),
-        (None, _) => "approval".to_owned(),
-    }
 }
 
 pub(super) fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String {

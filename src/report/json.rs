@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::engine::{Millis, Stamped};
 use crate::plan::json_on_screen;
 
-use super::{Reporter, RunView, event_of};
+use super::{EventLine, Reporter, RunView, event_of};
 
 /// Writes one JSON object per line. After the first error (a closed pipe) it is silent.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ impl<W: Write + Send> Reporter for JsonLines<W> {
         if let Some(event) = event_of(stamped, view) {
             self.write(&event);
         }
+    }
+
+    fn told(&mut self, line: &EventLine, _view: &RunView) {
+        self.write(line);
     }
 
     fn finish(&mut self, _at: Millis, view: &RunView) {

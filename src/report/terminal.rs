@@ -1,154 +1,174 @@
 //! The live view: rows at the bottom of a terminal, finished workers scroll by above.
 
 use std::io::Write;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::{Fact, Millis, Stamped};
-use crate::plan::on_screen;
 
-use super::layout::cut;
-use super::screen::{self, Screen};
-use super::{BackgroundWriter, Hint, Reporter, RunView, closing, event_of, rows, text, wrapped};
+use super::display::{Display, Screen};
+use super::keyboard::{Key, Keyboard};
+use super::layout::{rows, status};
+use super::outlook::Outlook;
+use super::row::{Row, Style};
+use super::{Hint, PublicRunState, Reporter, RunView, closing, event_of, text, wrapped};
 
 /// Draws at most this often per second.
-const HERTZ: u8 = 10;
+const HERTZ: Millis = 10;
 
-/// A terminal that is so far behind, in bytes, gets no more lines until it has caught up.
-const FAR_BEHIND: usize = 256 * 1024;
+/// See [`Controls::pause`].
+pub type Pause = dyn Fn(&str, bool) -> Result<(), String> + Send + Sync;
 
-/// Draws the live view on a terminal. Callers use [`super::Plain`] where there is none, or where
-/// `NO_COLOR` comes with `TERM=dumb`.
-#[derive(Debug)]
+/// What keys do besides showing something.
+#[derive(Clone)]
+pub struct Controls {
+    /// Pauses the run of this name (`true`), or lets a paused one continue. It may take a while, and is called from
+    /// a thread of its own. The error is shown.
+    pub pause: Arc<Pause>,
+    /// Does what the first Ctrl-C does.
+    pub quit: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Draws the live view on a terminal. Callers use [`super::Plain`] where there is none, or where it understands no
+/// control sequences (`TERM=dumb`).
 pub struct Terminal {
-    /// One bar whose message is all rows: one drawing per change, so that nothing flickers.
-    bar: ProgressBar,
-    size: Size,
-    color: bool,
+    display: Display,
     drawn: Millis,
     hint: Option<Hint>,
-    /// What stands before a terminal that takes nothing; `None`: nothing does.
-    writer: Option<BackgroundWriter>,
-    /// Lines that were left out since the terminal has fallen behind.
-    left_out: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Size {
-    OfStdout,
-    Fixed(usize, usize),
-}
-
-impl Size {
-    /// Columns and lines.
-    fn get(self) -> (usize, usize) {
-        match self {
-            Self::Fixed(width, height) => (width.saturating_sub(1), height),
-            Self::OfStdout => {
-                let (width, height) = screen::size();
-                (width.into(), height.into())
-            }
-        }
-    }
+    bell: bool,
+    outlook: Arc<OnceLock<Outlook>>,
+    controls: Option<Controls>,
+    keys: Option<(Keyboard, Receiver<Key>)>,
+    /// What controls have answered.
+    said: (Sender<String>, Receiver<String>),
 }
 
 impl Terminal {
     /// On standard output.
     pub fn stdout(color: bool) -> Self {
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen::stdout()), HERTZ);
-        Self::new(target, Size::OfStdout, color)
+        Self::new(Display::stdout(color))
     }
 
-    /// On something like a terminal.
-    pub fn on(terminal: Box<dyn TermLike>, color: bool) -> Self {
-        let size = Size::Fixed(terminal.width().into(), terminal.height().into());
-        Self::new(ProgressDrawTarget::term_like(terminal), size, color)
+    /// On something like a terminal, of which `size` says columns and lines.
+    pub fn on(
+        out: impl Write + Send + 'static,
+        size: impl Fn() -> (usize, usize) + Send + 'static,
+        color: bool,
+    ) -> Self {
+        Self::new(Display::new(Screen::new(Box::new(out), Box::new(size)), color))
     }
 
-    fn new(target: ProgressDrawTarget, size: Size, color: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            bar.set_style(style);
+    fn new(display: Display) -> Self {
+        Self {
+            display,
+            drawn: 0,
+            hint: None,
+            bell: false,
+            outlook: Arc::default(),
+            controls: None,
+            keys: None,
+            said: channel(),
         }
-        let writer = matches!(size, Size::OfStdout).then(BackgroundWriter::stdout);
-        Self { bar, size, color, drawn: 0, hint: None, writer, left_out: 0 }
     }
 
     /// Also says in the closing report what an operator can do next.
     #[must_use]
-    pub fn with_hints(mut self, hint: Hint) -> Self {
-        self.hint = Some(hint);
+    pub fn with_hints(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// What is to be expected of the run, as soon as it is known.
+    #[must_use]
+    pub fn with_outlook(self, outlook: Arc<OnceLock<Outlook>>) -> Self {
+        Self { outlook, ..self }
+    }
+
+    /// Rings the terminal's bell at the end.
+    #[must_use]
+    pub fn with_bell(self, bell: bool) -> Self {
+        Self { bell, ..self }
+    }
+
+    /// Takes keys, where standard input is a terminal.
+    #[must_use]
+    pub fn with_controls(mut self, controls: Controls) -> Self {
+        let (sender, keys) = channel();
+        self.keys = Keyboard::listen(self.display.modes(), sender).map(|keyboard| (keyboard, keys));
+        self.controls = Some(controls);
         self
     }
 
-    fn draw(&mut self, at: Millis, view: &RunView) {
-        // Of a terminal that has not taken the last drawing yet only the newest state is of interest, later.
-        if self.writer.as_ref().is_some_and(|writer| !writer.is_idle()) {
-            return;
-        }
-        let (width, height) = self.size.get();
+    fn draw(&mut self, at: Millis, view: &RunView, above: &[Row]) {
         self.drawn = at;
-        self.bar.set_message(
-            on_screen(&rows(at, view, width, height.min(60), self.color).join("\n")).into_owned(),
-        );
+        self.display.show(above, |columns, lines| rows(at, view, self.outlook.get(), columns, lines));
+        self.display.announce(view);
     }
 
-    fn scroll_by(&mut self, text: &str) {
-        if self.writer.as_ref().is_some_and(|writer| writer.waiting() > FAR_BEHIND) {
-            self.left_out += 1;
-            return;
+    /// What the keys that were pressed since the last time ask for.
+    fn answer_keys(&mut self, at: Millis, view: &RunView) -> Vec<Row> {
+        let mut above: Vec<Row> = self.said.1.try_iter().flat_map(|said| note(&said)).collect();
+        let Some((_, keys)) = &self.keys else { return above };
+        for key in keys.try_iter() {
+            match (key, &self.controls) {
+                (Key::Status, _) => {
+                    let columns = self.display.columns();
+                    above.extend(status(at, view, self.outlook.get(), columns));
+                }
+                (Key::Help, _) | (_, None) => above.extend(note(
+                    "keys: s or Enter shows where every worker stands, p pauses the run or continues it, q stops it \
+                     after the steps in flight (again: at once), h shows this; Ctrl-Z suspends",
+                )),
+                (Key::Quit, Some(controls)) => (controls.quit)(),
+                (Key::Pause, Some(controls)) => {
+                    let (pause, said) = (Arc::clone(&controls.pause), self.said.0.clone());
+                    let (run, pauses) = (view.run.clone(), !view.is_paused());
+                    let ask = move || {
+                        if let Err(why) = pause(&run, pauses) {
+                            let _ = said.send(why);
+                        }
+                    };
+                    if std::thread::Builder::new().name("control".into()).spawn(ask).is_err() {
+                        above.extend(note("this machine has no thread for it: try again"));
+                    }
+                }
+            }
         }
-        let (width, _) = self.size.get();
-        if self.left_out > 0 {
-            self.bar.println(format!("({} lines are left out)", std::mem::take(&mut self.left_out)));
-        }
-        for line in on_screen(text).lines() {
-            self.bar.println(cut(line, width));
-        }
+        above
     }
+}
+
+/// A message of our own.
+fn note(text: &str) -> Vec<Row> {
+    text.lines().map(|line| Row::new(line, Style::Warn)).collect()
 }
 
 impl Reporter for Terminal {
     fn fact(&mut self, stamped: &Stamped, view: &RunView) {
-        if scrolls_by(&stamped.fact)
-            && let Some(event) = event_of(stamped, view)
-        {
+        let above = scrolls_by(&stamped.fact).then(|| event_of(stamped, view)).flatten().map(|event| {
             let (who, what) = event.describe();
             let what = text::one_line(&what);
-            self.scroll_by(&match who {
-                Some(who) => format!("{who}  {what}"),
-                None => what,
-            });
-        }
+            let line = who.map_or(what.clone(), |who| format!("{who}  {what}"));
+            Row::new(&line, style_of(&stamped.fact))
+        });
         // Computing the rows costs more than a fact: ten times a second is enough for eyes.
-        if stamped.at - self.drawn >= 1000 / Millis::from(HERTZ) || stamped.at < self.drawn {
-            self.draw(stamped.at, view);
+        let due = stamped.at - self.drawn >= 1000 / HERTZ || stamped.at < self.drawn;
+        match above {
+            Some(above) if due => self.draw(stamped.at, view, &[above]),
+            Some(above) => self.display.scroll(above),
+            None if due => self.draw(stamped.at, view, &[]),
+            None => {}
         }
     }
 
     fn tick(&mut self, at: Millis, view: &RunView) {
-        self.draw(at, view);
+        let above = self.answer_keys(at, view);
+        self.draw(at, view, &above);
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
-        // Not cut, and not through the bar, which fills lines up with spaces: an operator copies from this.
-        let text = on_screen(&closing(at, view, self.hint)).into_owned();
-        if let Some(writer) = &mut self.writer {
-            self.bar.finish_and_clear();
-            let text = wrapped(&text, self.size.get().0);
-            let _ = writeln!(writer, "\n{text}");
-        } else {
-            self.bar.set_message("");
-            self.bar.println(text);
-            self.bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // Also when unwinding: what was drawn goes, and the prompt stands on a line of its own.
-        self.bar.finish_and_clear();
+        // Not cut: an operator copies from this.
+        let text = closing(at, view, self.hint);
+        self.display.close(&format!("\n{}", wrapped(&text, self.display.columns())), self.bell);
     }
 }
 
@@ -159,6 +179,7 @@ fn scrolls_by(fact: &Fact) -> bool {
         Fact::RunStarted { .. }
             | Fact::Preflight { .. }
             | Fact::WaveStarted { .. }
+            | Fact::WaveFinished { .. }
             | Fact::GateClosed { opens: None, .. }
             | Fact::StepIgnored { .. }
             | Fact::InDoubt { .. }
@@ -179,45 +200,26 @@ fn scrolls_by(fact: &Fact) -> bool {
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::testing::{FakeTerminal, rolled, some_fail};
-
-    #[test]
-    fn after_the_end_only_lines_that_were_meant_to_stay_are_left() {
-        for (width, height) in [(40, 10), (80, 24), (200, 50)] {
-            let (facts, mut view) = rolled(12, some_fail);
-            let screen = FakeTerminal::new(width, height);
-            let mut terminal = Terminal::on(Box::new(screen.clone()), false);
-            for stamped in &facts {
-                view.fold(stamped).unwrap();
-                view.refresh(stamped.at);
-                terminal.fact(stamped, &view);
-                terminal.tick(stamped.at, &view);
-            }
-            let end = facts.last().unwrap().at;
-            terminal.finish(end, &view);
-            drop(terminal);
-            let text = screen.text();
-            assert!(!text.contains("[#"), "a bar was left behind:\n{text}");
-            assert!(text.contains("w1  succeeded in"), "{text}");
-            assert!(text.contains("Run 20261122-2315-ab3f"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_dropped_terminal_leaves_no_rows() {
-        let (facts, mut view) = rolled(12, some_fail);
-        let screen = FakeTerminal::new(80, 24);
-        let mut terminal = Terminal::on(Box::new(screen.clone()), false);
-        for stamped in &facts[..facts.len() / 2] {
-            view.fold(stamped).unwrap();
-            terminal.fact(stamped, &view);
-        }
-        terminal.tick(facts[facts.len() / 2].at, &view);
-        assert!(screen.text().contains('['), "nothing was drawn");
-        drop(terminal);
-        assert!(!screen.text().contains("[#") && !screen.text().contains("[."), "{}", screen.text());
+fn style_of(fact: &Fact) -> Style {
+    match fact {
+        Fact::WorkerSucceeded { .. } => Style::Good,
+        Fact::WorkerFailed { .. } | Fact::RevertStuck { .. } | Fact::Halted { .. } => Style::Bad,
+        Fact::GateClosed { .. }
+        | Fact::StepIgnored { .. }
+        | Fact::InDoubt { .. }
+        | Fact::RevertStarted { .. }
+        | Fact::WorkerReverted { .. }
+        | Fact::Paused { .. }
+        | Fact::Interrupted { .. }
+        | Fact::Aborted { .. } => Style::Warn,
+        Fact::RunFinished { end } => match PublicRunState::from(*end) {
+            PublicRunState::Succeeded => Style::Good,
+            PublicRunState::Aborted => Style::Warn,
+            _ => Style::Bad,
+        },
+        _ => Style::Plain,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,9 @@
 //! Whole runs without workers, and a terminal in memory, for the tests of this room.
 
-use std::collections::VecDeque;
-use std::fmt;
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
-
-use indicatif::TermLike;
 
 use super::{RunInfo, RunView};
 use crate::engine::{
@@ -69,9 +68,11 @@ pub(crate) fn play(
     let started = Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 };
     let mut todo = VecDeque::from([started, Fact::Preflight { checks }]);
     let mut stamped: Vec<Stamped> = Vec::new();
+    // No timer comes before it is due.
+    let mut timers = HashMap::new();
     let mut at = START;
     while let Some(fact) = todo.pop_front() {
-        at += 1500;
+        at = (at + 1500).max(timers.get(&format!("{fact:?}")).copied().unwrap_or(0));
         let decision = run.apply(at, fact).unwrap();
         for fact in decision.facts {
             stamped.push(Stamped { seq: stamped.len() as u64 + 1, at, epoch: 1, fact });
@@ -82,7 +83,11 @@ pub(crate) fn play(
                     let outcome = fails(&spec).unwrap_or_else(|| well(&spec));
                     todo.push_back(Fact::Finished { attempt: spec.attempt, outcome });
                 }
-                Effect::Wake { timer, .. } => todo.push_back(Fact::Due { timer }),
+                Effect::Wake { timer, at } => {
+                    let due = Fact::Due { timer };
+                    timers.insert(format!("{due:?}"), at);
+                    todo.push_back(due);
+                }
                 Effect::Observe { jobs } => {
                     todo.push_back(Fact::Observed { jobs, unavailable: Vec::new(), took: 0 })
                 }
@@ -106,127 +111,81 @@ fn well(spec: &AttemptSpec) -> Outcome {
     Outcome::Ok { evidence }
 }
 
-/// A terminal with endless paper: lines that scroll out of the window are kept.
+/// A terminal in memory, which keeps what scrolls out of it.
 #[derive(Clone)]
-pub(super) struct FakeTerminal {
-    width: u16,
-    height: u16,
-    paper: Arc<Mutex<Paper>>,
+pub(super) struct VirtualTerminal {
+    parser: Arc<Mutex<vt100::Parser>>,
+    /// Everything that was written to it.
+    raw: Arc<Mutex<Vec<u8>>>,
 }
 
-#[derive(Default)]
-struct Paper {
-    lines: Vec<Vec<char>>,
-    row: usize,
-    column: usize,
-}
-
-impl FakeTerminal {
-    pub(super) fn new(width: u16, height: u16) -> Self {
-        Self { width, height, paper: Arc::default() }
+impl VirtualTerminal {
+    pub(super) fn new(columns: usize, lines: usize) -> Self {
+        let size = |n: usize| NonZeroU16::new(n as u16).unwrap();
+        let parser = vt100::Parser::new(size(lines), size(columns), 10_000);
+        Self { parser: Arc::new(Mutex::new(parser)), raw: Arc::default() }
     }
 
+    pub(super) fn feed(&mut self, text: &str) {
+        self.write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(super) fn size(&self) -> (usize, usize) {
+        let (lines, columns) = self.parser.lock().unwrap().screen().size();
+        (columns.get().into(), lines.get().into())
+    }
+
+    /// What is on the screen now, without empty lines below.
+    pub(super) fn screen(&self) -> String {
+        let parser = self.parser.lock().unwrap();
+        let text = parser.screen().contents();
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
+
+    /// That, and what has scrolled out of it before.
     pub(super) fn text(&self) -> String {
-        let paper = self.paper.lock().unwrap();
-        let lines = paper.lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned());
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
-    /// Text with the control sequences that a screen uses.
-    pub(super) fn interpret(&self, text: &str) {
-        let mut rest = text;
-        while let Some((plain, sequence)) = rest.split_once("\x1b[") {
-            self.put(plain).unwrap();
-            let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap();
-            let n = sequence[..end].parse().unwrap_or(1);
-            match sequence.as_bytes()[end] {
-                b'A' => self.move_cursor_up(n).unwrap(),
-                b'B' => self.move_cursor_down(n).unwrap(),
-                b'C' => self.move_cursor_right(n).unwrap(),
-                b'D' => self.move_cursor_left(n).unwrap(),
-                b'K' => self.clear_line().unwrap(),
-                other => panic!("unknown sequence {}", char::from(other)),
-            }
-            rest = &sequence[end + 1..];
+        let mut parser = self.parser.lock().unwrap();
+        let (lines, columns) = parser.screen().size();
+        parser.screen_mut().set_scrollback(usize::MAX);
+        let mut scrolled = parser.screen().scrollback();
+        let mut all = Vec::new();
+        while scrolled > 0 {
+            parser.screen_mut().set_scrollback(scrolled);
+            let rows: Vec<String> = parser.screen().rows(0, columns.get()).collect();
+            let take = scrolled.min(lines.get().into());
+            all.extend(rows[..take].iter().map(|row| row.trim_end().to_owned()));
+            scrolled -= take;
         }
-        self.put(rest).unwrap();
+        parser.screen_mut().set_scrollback(0);
+        all.extend(parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()));
+        all.join("\n").trim_end().to_owned()
     }
 
-    fn with(&self, act: impl FnOnce(&mut Paper)) -> std::io::Result<()> {
-        act(&mut self.paper.lock().unwrap());
-        Ok(())
+    /// All that was written, control sequences included.
+    pub(super) fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned()
     }
 
-    fn put(&self, text: &str) -> std::io::Result<()> {
-        let width = usize::from(self.width);
-        self.with(|paper| {
-            for c in text.chars() {
-                match c {
-                    '\r' => paper.column = 0,
-                    '\n' => (paper.row, paper.column) = (paper.row + 1, 0),
-                    c => {
-                        if paper.column == width {
-                            (paper.row, paper.column) = (paper.row + 1, 0);
-                        }
-                        let rows = paper.lines.len().max(paper.row + 1);
-                        paper.lines.resize(rows, Vec::new());
-                        let line = &mut paper.lines[paper.row];
-                        let columns = line.len().max(paper.column + 1);
-                        line.resize(columns, ' ');
-                        line[paper.column] = c;
-                        paper.column += 1;
-                    }
-                }
-            }
-        })
+    /// The same with another width, every line broken anew, as terminals do it; the cursor is below the last line.
+    pub(super) fn resized(&self, columns: usize) -> Self {
+        let (_, lines) = self.size();
+        let mut resized = Self::new(columns, lines);
+        for line in self.text().lines() {
+            resized.feed(line);
+            resized.feed("\r\n");
+        }
+        resized
     }
 }
 
-impl fmt::Debug for FakeTerminal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FakeTerminal {}x{}", self.width, self.height)
+impl Write for VirtualTerminal {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.parser.lock().unwrap().process(bytes);
+        self.raw.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
-}
 
-impl TermLike for FakeTerminal {
-    fn width(&self) -> u16 {
-        self.width
-    }
-    fn height(&self) -> u16 {
-        self.height
-    }
-    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
-        self.with(|paper| {
-            assert!(n < usize::from(self.height), "rows that have scrolled away cannot be reached");
-            paper.row = paper.row.saturating_sub(n);
-        })
-    }
-    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
-        self.with(|paper| paper.row += n)
-    }
-    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
-        self.with(|paper| paper.column += n)
-    }
-    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
-        self.with(|paper| paper.column = paper.column.saturating_sub(n))
-    }
-    fn write_line(&self, text: &str) -> std::io::Result<()> {
-        self.put(text)?;
-        self.put("\n")
-    }
-    fn write_str(&self, text: &str) -> std::io::Result<()> {
-        self.put(text)
-    }
-    fn clear_line(&self) -> std::io::Result<()> {
-        self.with(|paper| {
-            let row = paper.row;
-            if let Some(line) = paper.lines.get_mut(row) {
-                line.clear();
-            }
-            paper.column = 0;
-        })
-    }
-    fn flush(&self) -> std::io::Result<()> {
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

@@ -38,6 +38,17 @@ impl Time {
     }
 }
 
+/// A time to come, and how far off it is: `17:25:07Z (8m 20s left)`.
+pub(super) fn describe_due(due: Millis, now: Millis) -> String {
+    let at = Time(due);
+    let at = if (0..86_400_000).contains(&(due - now)) { at.of_day(Time(now)) + "Z" } else { at.to_second() };
+    // What is left is rounded up: "0s left" is over.
+    match due - now {
+        left @ 1.. => format!("{at} ({} left)", describe_span(left + 999)),
+        _ => at,
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.rfc3339())
@@ -90,5 +101,14 @@ mod tests {
         assert_eq!(describe_span(185_000), "3m 05s");
         assert_eq!(describe_span(7_805_000), "2h 10m");
         assert_eq!(describe_span(4 * 86_400_000 + 3 * 3_600_000), "4d 03h");
+    }
+
+    #[test]
+    fn a_time_to_come_says_how_far_off_it_is() {
+        let now = 1_795_392_900_000;
+        assert_eq!(describe_due(now + 500_001, now), "00:23:20Z (8m 21s left)");
+        assert_eq!(describe_due(now, now), "00:15:00Z");
+        assert_eq!(describe_due(now - 61_000, now), "2026-11-23T00:13:59Z");
+        assert_eq!(describe_due(now + 90_000_000, now), "2026-11-24T01:15:00Z (1d 01h left)");
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::engine::{AttemptId, ErrorKind, PublicRunState, PublicWorkerState, RunState, StepError};
+use crate::engine::{AttemptId, ErrorKind, Millis, PublicRunState, PublicWorkerState, RunState, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::Time;
 use super::fold::Attempt;
+use super::progress::Progress;
 
 /// Name and version of this vocabulary; new fields may come, none goes or changes its meaning.
 pub const RUN_VIEW_SCHEMA: &str = "maand/run-view/v1";
@@ -38,6 +39,11 @@ pub struct RunView {
     pub wave: Option<u32>,
     /// How many waves there are.
     pub waves: u32,
+    /// When the soak ends that is under way between two waves.
+    pub soak_until: Option<Time>,
+    /// What the run as a whole waits for, in one sentence; `null`: it is making progress, or nobody carries it out
+    /// (see `reason`).
+    pub waits_for: Option<String>,
     /// Every selected worker, in the order in which they are started.
     pub workers: Vec<WorkerView>,
     /// Hosts that this run has, or may have, left in `disabled.json`.
@@ -71,10 +77,22 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) has_to_be_named: bool,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) progress: Progress,
     /// The controller is known to be gone.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) orphaned: bool,
+}
+
+/// A step of `before` or `after` that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Once {
+    pub(super) lane: Lane,
+    pub(super) step: StepIx,
+    pub(super) attempt: u32,
+    pub(super) since: Millis,
 }
 
 /// One selected worker.
@@ -90,6 +108,10 @@ pub struct WorkerView {
     pub step: Option<String>,
     /// Which attempt of that step, counted from 1.
     pub attempt: Option<u32>,
+    /// How many of its steps have ended well, were ignored or skipped.
+    pub steps_done: u32,
+    /// How many steps it has.
+    pub steps: u32,
     /// When that attempt was issued, or the wait began.
     pub step_since: Option<Time>,
     /// The boot id before the reboot step; without one: at preflight.

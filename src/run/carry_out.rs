@@ -17,6 +17,7 @@ use crate::ssh::Cancel;
 
 use super::connector::Connected;
 use super::left_behind::{LeftBehind, left_behind};
+use super::preflight::Looked;
 use super::stored::{empty_view, fold};
 use super::take_up::own_entries;
 use super::{Run, RunError};
@@ -36,12 +37,21 @@ pub struct RunOptions {
     /// `maand` does: with it, commands of `local` steps end when this process does, whatever ends it. `None`: those
     /// of a process that is killed are ended when the run is resumed.
     pub command_guard: Option<PathBuf>,
+    /// Told how far the look at every worker has come, where this process has to take one: the one before it ended
+    /// before its own was recorded.
+    pub progress: Box<dyn Fn(Looked<'_>) + Send + Sync>,
 }
 
 impl RunOptions {
     /// Not interactive; signals are left alone.
     pub fn new(reporter: impl Reporter + 'static) -> Self {
-        Self { reporter: Box::new(reporter), interactive: false, stop_on_signals: false, command_guard: None }
+        Self {
+            reporter: Box::new(reporter),
+            interactive: false,
+            stop_on_signals: false,
+            command_guard: None,
+            progress: Box::new(|_| {}),
+        }
     }
 }
 
@@ -93,9 +103,11 @@ impl Run {
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
-            first.push(self.preflight(&executor)?);
+            first.push(self.preflight(&executor, &*options.progress)?);
         }
         self.report_start(options.reporter.as_mut())?;
+        // What it may have shown is over.
+        drop(options.progress);
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,

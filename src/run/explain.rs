@@ -1,13 +1,13 @@
 //! What a worker of a run waits for, and why.
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Host};
 use crate::engine::{Options, PublicWorkerState};
 use crate::graph::Lane;
 use crate::journal::{Journal, Mode, RunId};
-use crate::policy::Verdict;
 use crate::runner::now;
 
 use super::RunError;
+use super::reader::controller_of;
 use super::site::pick;
 use super::stored::Stored;
 
@@ -36,17 +36,21 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
     let stored = Stored::load(&journal, pick(&journal, name)?)?;
     let run = stored.replay(Options::default())?;
     let graph = &stored.graph;
+    let host = Host::bare(host);
     let Some(target) = graph.target_indices().find(|target| graph.host(*target) == host) else {
         return Err(RunError::UnknownWorker { run: stored.id, host: host.to_owned() });
     };
-    let state = run.public_worker_state(target);
-    let why = match run.verdict(target, now()) {
-        Some(Verdict::Admit) => "may start now".to_owned(),
-        Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) => reason.describe(graph),
-        None if state == PublicWorkerState::Failed => {
+    let at = now();
+    let mut view = stored.view()?;
+    view.set_orphaned(controller_of(&bucket.paths().data, &stored.id).is_none());
+    view.refresh(at);
+    let state = view.worker(target).state;
+    let why = match state {
+        PublicWorkerState::Failed => {
             run.error(target).map_or_else(String::new, |error| format!("failed: {}", error.message))
         }
-        None => String::new(),
+        PublicWorkerState::LeftAlone => view.worker(target).waits_for.clone().unwrap_or_default(),
+        _ => view.wait_of(target, at).unwrap_or_default(),
     };
     let lane = Lane::Worker(target);
     let steps = graph.steps(lane).iter().zip(run.describe_steps(lane));

@@ -17,8 +17,17 @@ use super::left_behind::{LeftBehind, left_behind};
 use super::stored::Stored;
 use super::{Run, RunError};
 
-/// Told of each worker that was looked at; from several threads, in no order.
-pub(super) type Progress<'a> = &'a (dyn Fn(&str, &Check) + Sync);
+/// How far the look at every worker has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Looked<'a> {
+    /// These workers are looked at.
+    Begins(&'a [&'a str]),
+    /// A worker was looked at, and this was found.
+    Ends(&'a str, &'a Check),
+}
+
+/// Told how far a look has come; from several threads, the ends in no order.
+pub(super) type Progress<'a> = &'a (dyn Fn(Looked<'_>) + Sync);
 
 /// Looks at every worker and touches none. `run` is the run's own name, where it has one: its own claims are
 /// no obstacle.
@@ -32,13 +41,11 @@ pub(super) fn look(
 ) -> Result<Vec<Check>, RunError> {
     let finished = finished_runs(journal)?;
     let is_over = |claimed_by: &str| run == Some(claimed_by) || finished.contains(claimed_by);
-    let report = |target: TargetIx, check: &Check| progress(graph.host(target), check);
-    Ok(executor.preflight(
-        &is_over,
-        &|target| left_alone(graph, target, left_behind),
-        &Cancel::new(),
-        &report,
-    ))
+    let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+    progress(Looked::Begins(&hosts));
+    let report = |target: TargetIx, check: &Check| progress(Looked::Ends(graph.host(target), check));
+    let left_alone = |target| left_alone(graph, target, left_behind);
+    Ok(executor.preflight(&is_over, &left_alone, &Cancel::new(), &report))
 }
 
 /// Refuses a start with too many unusable workers, or with one that another run has claimed.
@@ -63,7 +70,11 @@ pub(super) fn refuse_bad_start(
 impl Run {
     /// The fact that ends the preflight: what a look has found before or finds now, less the workers on which
     /// the run's claim cannot be written.
-    pub(super) fn preflight(&mut self, executor: &StepExecutor) -> Result<Fact, RunError> {
+    pub(super) fn preflight(
+        &mut self,
+        executor: &StepExecutor,
+        progress: Progress<'_>,
+    ) -> Result<Fact, RunError> {
         let mut checks = match self.checks.take() {
             Some(checks) => checks,
             // The process before this one ended between the start of the run and its preflight.
@@ -72,7 +83,7 @@ impl Run {
                 let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
                 let left = left_behind(&self.journal, &graph.fleet.disabled, &hosts, Some(&self.stored.id))?;
                 let run = self.stored.id.to_string();
-                look(executor, graph, &self.journal, Some(&run), &left, &|_, _| {})?
+                look(executor, graph, &self.journal, Some(&run), &left, progress)?
             }
         };
         let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();

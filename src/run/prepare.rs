@@ -14,7 +14,7 @@ use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
 use super::left_behind::left_behind;
-use super::preflight::{look, refuse_bad_start};
+use super::preflight::{Looked, look, refuse_bad_start};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
@@ -85,14 +85,14 @@ pub struct Prepared {
 
 impl Run {
     /// Checks everything that can be checked before a run: the plan against the bucket, the lock, the disk, every
-    /// worker. `progress` is told of each worker that was looked at, from several threads and in no order.
+    /// worker. `progress` is told which workers are looked at, and of each that was, from several threads and in no order.
     ///
     /// # Errors
     /// Whatever keeps the plan from being carried out; nothing was touched.
     pub fn prepare(
         site: &Site,
         request: &RunRequest,
-        progress: &(dyn Fn(&str, &Check) + Sync),
+        progress: &(dyn Fn(Looked<'_>) + Sync),
     ) -> Result<Prepared, RunError> {
         let bucket = &site.bucket;
         let graph = Arc::new(checked_graph(site, request)?);

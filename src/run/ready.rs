@@ -56,14 +56,14 @@ impl Run {
         &self.stored.id
     }
 
+    /// What is carried out.
+    pub fn graph(&self) -> &Arc<RolloutGraph> {
+        &self.stored.graph
+    }
+
     /// What has changed on disk since it began; it continues with what it began with.
     pub fn changes(&self) -> &[Change] {
         &self.changes
-    }
-
-    /// What was compiled when it began.
-    pub fn graph(&self) -> &Arc<RolloutGraph> {
-        &self.stored.graph
     }
 
     pub(super) fn options(&self) -> Options {

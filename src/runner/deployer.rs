@@ -12,6 +12,7 @@ use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, WorkerOutcome};
 use crate::controller::{Batch, Batches, Ticket};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::plan::Severity;
+use crate::report::WaitPhase;
 
 /// Between two tries to get the catalog's lock, after the catalog itself has waited for it.
 const LOCK_AGAIN: Duration = Duration::from_secs(1);
@@ -29,6 +30,9 @@ pub(super) struct DeployKind {
 /// Something to be done, together with others, before each operation; an error keeps it from taking
 /// place.
 pub(super) type Before = Box<dyn Fn() -> Result<(), Outcome> + Send + Sync>;
+
+/// Told what the caller waits for.
+type Tell<'a> = &'a dyn Fn(WaitPhase);
 
 /// The one place from which a run builds and deploys.
 pub(super) struct Deployer {
@@ -72,14 +76,14 @@ impl Deployer {
     }
 
     /// Build only.
-    pub(super) fn build(&self, call: &Call) -> Outcome {
+    pub(super) fn build(&self, call: &Call, tell: Tell<'_>) -> Outcome {
         if let Err(outcome) = (self.before)() {
             return outcome;
         }
         loop {
             match self.catalog.build(call) {
                 Ok(()) => return Outcome::noted("built"),
-                Err(error) => match again(error, call) {
+                Err(error) => match again(error, call, tell) {
                     Some(outcome) => return outcome,
                     None => std::thread::sleep(LOCK_AGAIN),
                 },
@@ -93,7 +97,9 @@ impl Deployer {
         kind: DeployKind,
         hosts: BTreeSet<Host>,
         call: &Call,
+        tell: Tell<'_>,
     ) -> BTreeMap<Host, Outcome> {
+        let mut say_at = Instant::now() + LONG;
         let mut state = self.state();
         let ticket = state.batches.join(kind, Asked { hosts, since: Instant::now() });
         let batch = loop {
@@ -109,6 +115,10 @@ impl Deployer {
             if let Some(batch) = state.batches.lead(ticket) {
                 break batch;
             }
+            if Instant::now() >= say_at {
+                say_at += LONG;
+                tell(WaitPhase::Waits { r#for: "the deploy of another worker".to_owned() });
+            }
             // The time-out only lets a given-up caller go.
             state = self
                 .changed
@@ -123,7 +133,7 @@ impl Deployer {
         let all: BTreeSet<Host> = served.iter().flat_map(|(_, asked)| &asked.hosts).cloned().collect();
         let call = &self.begins(&all, call);
         // A panic here must not leave the others waiting for a leader that is gone.
-        let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
+        let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call, tell));
         let mut outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
             let why = "a bug in maand ended the deploy (see the message above)".to_owned();
             all.iter().map(|host| (host.clone(), Outcome::unknown(why.clone()))).collect()
@@ -193,7 +203,13 @@ impl Deployer {
         stands_still
     }
 
-    fn lead(&self, kind: &DeployKind, hosts: &BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
+    fn lead(
+        &self,
+        kind: &DeployKind,
+        hosts: &BTreeSet<Host>,
+        call: &Call,
+        tell: Tell<'_>,
+    ) -> BTreeMap<Host, Outcome> {
         let same = |outcome: Outcome| hosts.iter().map(|host| (host.clone(), outcome.clone())).collect();
         if let Err(outcome) = (self.before)() {
             return same(outcome);
@@ -220,7 +236,7 @@ impl Deployer {
                     }
                     return outcomes;
                 }
-                Err(error) => match again(error, call) {
+                Err(error) => match again(error, call, tell) {
                     Some(outcome) => return same(outcome),
                     None => std::thread::sleep(LOCK_AGAIN),
                 },
@@ -240,9 +256,14 @@ fn after_waiting(outcome: Outcome, waited: Duration) -> Outcome {
 }
 
 /// `None`: try again; another process holds the lock and there is time left.
-fn again(error: CatalogError, call: &Call) -> Option<Outcome> {
+fn again(error: CatalogError, call: &Call, tell: Tell<'_>) -> Option<Outcome> {
     match error {
-        CatalogError::Locked { .. } if Instant::now() < call.until && !call.cancel.is_cancelled() => None,
+        CatalogError::Locked { what, holder }
+            if Instant::now() < call.until && !call.cancel.is_cancelled() =>
+        {
+            tell(WaitPhase::Waits { r#for: format!("{what}, held by {holder}") });
+            None
+        }
         CatalogError::Locked { what, holder } => {
             Some(Outcome::NotDone { reason: format!("{what} is held by {holder}") })
         }
@@ -310,3 +331,6 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
 pub(super) fn describe(outcome: &WorkerOutcome) -> String {
     outcome.message().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
@@ -14,6 +14,7 @@ use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
+use crate::report::WaitPhase;
 use crate::ssh::{Cancel, Remote};
 
 use super::access::Access;
@@ -81,7 +82,12 @@ pub struct StepExecutor {
     pub(super) own: Arc<Mutex<BTreeSet<DisabledEntry>>>,
     pub(super) deployer: Deployer,
     pub(super) command_guard: Option<PathBuf>,
+    /// Told how far attempts under way have come.
+    told: OnceLock<Tell>,
 }
+
+/// Takes how far an attempt has come.
+type Tell = Box<dyn Fn(AttemptId, WaitPhase) + Send + Sync>;
 
 impl StepExecutor {
     /// Puts the parts together.
@@ -109,6 +115,20 @@ impl StepExecutor {
             lock: parts.lock,
             own,
             command_guard: parts.command_guard,
+            told: OnceLock::new(),
+        }
+    }
+
+    /// From now on `tell` is told how far attempts under way have come. Only the first one is.
+    pub(super) fn tell_to(&self, tell: Tell) {
+        // A second loop of the same process would be a mistake; what is told is for eyes only.
+        let _ = self.told.set(tell);
+    }
+
+    /// Tells how far an attempt has come.
+    pub(super) fn tell(&self, attempt: AttemptId, phase: WaitPhase) {
+        if let Some(tell) = self.told.get() {
+            tell(attempt, phase);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::controller::{Controller, ControllerError, Ended, Input, Output};
 use crate::engine::{AttemptId, DoubtAnswers, ErrorKind, Fact, Millis, Outcome, RuleViolation, RunState};
 use crate::graph::TargetSet;
 use crate::journal::{JournalError, OutputWriter, RunWriter};
-use crate::report::{Reporter, RunView};
+use crate::report::{Reporter, RunView, WaitPhase};
 use crate::ssh::Cancel;
 
 use super::attempts::Attempts;
@@ -29,8 +29,13 @@ const FORCED_STOP_GRACE: Duration = Duration::from_millis(1500);
 /// What the loop is told. Output is not among it: it goes its own way, so that it never stands before these.
 pub(super) enum Message {
     Finished(AttemptId, Outcome),
-    Observed { jobs: Vec<JobIx>, unavailable: Vec<(WorkerIx, JobIx)> },
+    Observed {
+        jobs: Vec<JobIx>,
+        unavailable: Vec<(WorkerIx, JobIx)>,
+    },
     Signal(&'static str),
+    /// How far an attempt under way has come: a handful for each attempt.
+    Told(AttemptId, WaitPhase),
 }
 
 /// Why a loop had to stop.
@@ -95,6 +100,11 @@ impl RunLoop {
         let (sender, receiver) = channel();
         let clock = Clock::not_before(parts.run.last_at());
         let output = OutputStore::new(parts.output);
+        let told = sender.clone();
+        parts.executor.tell_to(Box::new(move |attempt, phase| {
+            // A loop that has ended wants to know nothing more.
+            let _ = told.send(Message::Told(attempt, phase));
+        }));
         Self {
             controller: Controller::new(parts.run, StoredFacts::new(parts.writer), parts.interactive),
             attempts: Attempts::new(Arc::clone(&parts.executor), output, sender.clone()),
@@ -128,10 +138,8 @@ impl RunLoop {
         if ended.is_err() {
             self.give_up();
         }
-        if !matches!(ended, Ok(Ended::Idle(_))) {
-            // Attempts are left without an answer, and nobody runs it from here on.
-            self.view.set_orphaned(true);
-        }
+        // Nobody carries it out from here on; attempts may be left without an answer.
+        self.view.set_orphaned(true);
         self.show();
         self.reporter.finish(self.clock.now(), &self.view);
         ended
@@ -186,6 +194,12 @@ impl RunLoop {
                 self.take(Input::Finished { attempt, outcome })
             }
             Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
+            Message::Told(attempt, phase) => {
+                if let Some(line) = self.view.tell(self.clock.now(), attempt, phase) {
+                    self.reporter.told(&line, &self.view);
+                }
+                Ok(None)
+            }
             Message::Signal(name) => {
                 self.attempts.begin_no_more();
                 self.take(Input::Signal { name })

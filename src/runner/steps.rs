@@ -35,7 +35,7 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        let timeout = Self::timeout(step);
+        let (attempt, timeout) = (order.attempt, Self::timeout(step));
         let host = self.host(target);
         if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
             return Outcome::Failed { error };
@@ -46,7 +46,7 @@ impl StepExecutor {
             (Intent::ReadBootId, StepKind::Reboot { .. }) => self.read_boot_id(target, cancel),
             (Intent::UndoEnable, _) | (Intent::Do { .. }, StepKind::Enable) => drain.enable(host),
             (Intent::UndoDeploy, _) => {
-                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(attempt, DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             (Intent::UndoStop, StepKind::Job { jobs, .. }) => {
                 self.job(JobAction::Start, target, jobs.as_ref(), timeout, cancel, sink)
@@ -102,7 +102,7 @@ impl StepExecutor {
                 let access = self.access(target, cancel);
                 let output = || reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)));
                 let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
-                let outcome = wait(&access, spec, &output, &say);
+                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
                     (Outcome::Failed { mut error }, Some(StepKind::Reboot { command, .. }))
                         if error.kind == ErrorKind::NotRebooted =>
@@ -124,7 +124,7 @@ impl StepExecutor {
             }
             (Intent::Do { .. }, StepKind::Deploy { jobs, force }) => {
                 let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
-                self.deploy(kind, host, timeout, cancel, sink)
+                self.deploy(attempt, kind, host, timeout, cancel, sink)
             }
             (Intent::Do { .. }, StepKind::Job { action, jobs }) => {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
@@ -143,7 +143,7 @@ impl StepExecutor {
                 if self.rebooted_as_it_was(order.step) { ended_by_the_reboot(outcome) } else { outcome }
             }
             (Intent::Do { .. }, StepKind::SyncCheck { repair }) => {
-                self.sync_check(host, *repair, timeout, cancel, sink)
+                self.sync_check(attempt, host, *repair, timeout, cancel, sink)
             }
             (Intent::Do { .. }, _) => self.once(order, step, place, cancel, sink),
             _ => mismatch(order, step),
@@ -164,12 +164,16 @@ impl StepExecutor {
             return mismatch(order, step);
         }
         match &step.kind {
-            StepKind::Build => self.deployer.build(&self.call(timeout, cancel, Some(sink))),
+            StepKind::Build => {
+                let call = self.call(timeout, cancel, Some(sink));
+                self.deployer.build(&call, &|phase| self.tell(order.attempt, phase))
+            }
             StepKind::Deploy { jobs, force } => {
                 let hosts = self.graph.target_indices().map(|target| self.host(target).clone()).collect();
                 let kind = DeployKind { jobs: names(jobs.as_ref()), force: *force };
                 let call = self.call(timeout, cancel, Some(sink));
-                worst(self.deployer.deploy(kind, hosts, &call))
+                let tell = |phase| self.tell(order.attempt, phase);
+                worst(self.deployer.deploy(kind, hosts, &call, &tell))
             }
             StepKind::Local(command) => match self.text(command) {
                 Ok(text) => self.local(order.attempt, command, text, place, timeout, cancel, sink),
@@ -234,6 +238,7 @@ impl StepExecutor {
 
     fn deploy(
         &self,
+        attempt: AttemptId,
         kind: DeployKind,
         host: &Host,
         timeout: Duration,
@@ -242,7 +247,7 @@ impl StepExecutor {
     ) -> Outcome {
         let call = self.call(timeout, cancel, Some(sink));
         let hosts = BTreeSet::from([host.clone()]);
-        worst(self.deployer.deploy(kind, hosts, &call))
+        worst(self.deployer.deploy(kind, hosts, &call, &|phase| self.tell(attempt, phase)))
     }
 
     fn job(
@@ -352,6 +357,7 @@ impl StepExecutor {
 
     fn sync_check(
         &self,
+        attempt: AttemptId,
         host: &Host,
         repair: bool,
         timeout: Duration,
@@ -365,7 +371,7 @@ impl StepExecutor {
         };
         match checked {
             Outcome::Failed { .. } if repair => {
-                self.deploy(DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
+                self.deploy(attempt, DeployKind { jobs: None, force: false }, host, timeout, cancel, sink)
             }
             Outcome::Failed { error } if error.kind == ErrorKind::Catalog => {
                 Outcome::Failed { error: StepError { kind: ErrorKind::OutOfSync, ..error } }

@@ -5,23 +5,29 @@
 
 use std::time::{Duration, Instant};
 
-use crate::boot::{Next, Return, ReturnSpec, ReturnWatch};
+use crate::boot::{Next, Return, ReturnPhase, ReturnSpec, ReturnWatch};
 use crate::controller::return_outcome;
-use crate::engine::Outcome;
+use crate::engine::{Millis, Outcome};
+use crate::report::WaitPhase;
 
 use super::access::Access;
+use super::attempts::fit_to_keep;
+use super::clock::now;
 use super::probe::probe;
 use super::reboot::with_output;
 
-/// Waits until the worker is back, as `spec` says. `output` is called when there was no reboot, and returns what the
-/// reboot command printed. `say` is told of boots that came in between.
+/// Waits until the worker is back, as `spec` says. `tell` is told how far it has come, whenever that changes. `output` is
+/// called when there was no reboot, and returns what the reboot command printed. `say` is told of boots that came in
+/// between.
 pub(super) fn wait(
     access: &Access,
     spec: ReturnSpec,
+    tell: &dyn Fn(WaitPhase),
     output: &dyn Fn() -> Option<String>,
     say: &dyn Fn(&str),
 ) -> Outcome {
-    let began = Instant::now();
+    let (began, began_at) = (Instant::now(), now());
+    let mut told = None;
     let timeout = spec.timeout;
     let mut watch = ReturnWatch::new(spec);
     let (mut pause, mut bound) = (Duration::ZERO, watch.bound());
@@ -36,6 +42,13 @@ pub(super) fn wait(
         }
         match watch.next(looked, began.elapsed(), look) {
             Next::LookAgain { pause: next_pause, bound: next_bound } => {
+                let phase = watch.phase();
+                if phase != told {
+                    if let Some(phase) = &phase {
+                        tell(shown(phase, began_at));
+                    }
+                    told = phase;
+                }
                 (pause, bound) = (next_pause, next_bound);
             }
             Next::Done(end) => {
@@ -51,5 +64,17 @@ pub(super) fn wait(
                 return with_output(return_outcome(access.host.as_str(), end, timeout), output);
             }
         }
+    }
+}
+
+/// A phase as others are told it; `began_at`: when the watch began.
+fn shown(phase: &ReturnPhase, began_at: Millis) -> WaitPhase {
+    let at = |since: &Duration| began_at + Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX / 2);
+    match phase {
+        ReturnPhase::GoingDown => WaitPhase::GoingDown,
+        ReturnPhase::Down => WaitPhase::Down,
+        ReturnPhase::Refuses => WaitPhase::Answers { why: "lets nobody in yet".to_owned() },
+        ReturnPhase::Unsettled { why } => WaitPhase::Answers { why: fit_to_keep(why) },
+        ReturnPhase::Settling { since, until } => WaitPhase::Settling { since: at(since), until: at(until) },
     }
 }

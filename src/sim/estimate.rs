@@ -11,8 +11,9 @@ use super::checker::takes_down;
 use super::config::SimConfig;
 use super::drive::Sim;
 use super::lower_bound::over_lower_bound;
-use crate::engine::{Fact, Intent, Millis, RunEnd, RunStatus};
+use crate::engine::{Fact, Intent, Millis, RunEnd, RunStatus, Stamped};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::report::{RunInfo, RunView};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -121,6 +122,36 @@ pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimat
     answer
 }
 
+/// When steps end in a run in which nothing fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// When the first, the second and so on of all steps ends, in milliseconds since the start. The steps of a worker
+    /// whose part is over count as ended.
+    pub ends: Vec<Millis>,
+    /// When the run ends.
+    pub total_ms: Millis,
+}
+
+/// The run in the middle of those that [`estimate`] tries, step by step; `None`: it does not come to its end by
+/// itself, for example because an operator has to approve something.
+pub fn timeline(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Option<Timeline> {
+    let calm = |n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), 0);
+    let mut runs: Vec<Tried> = (0..options.runs.max(1)).map(calm).collect();
+    runs.sort_by_key(|run| run.took);
+    let middle = runs.swap_remove(runs.len() / 2);
+    (middle.end == Some(RunEnd::Succeeded)).then_some(())?;
+    let started_at = middle.journal.first()?.0;
+    let mut view = RunView::new(RunInfo { run: String::new(), started_at }, Arc::clone(graph));
+    let mut ends: Vec<Millis> = Vec::new();
+    for (seq, (at, fact)) in (1..).zip(middle.journal) {
+        // Of the engine's own making: none is refused.
+        view.fold(&Stamped { seq, at, epoch: 1, fact }).ok()?;
+        let (done, _) = view.progress();
+        ends.resize(usize::try_from(done).ok()?.max(ends.len()), at - started_at);
+    }
+    Some(Timeline { ends, total_ms: middle.took })
+}
+
 fn tried(graph: &Arc<RolloutGraph>, options: &EstimateOptions, seed: u64, trouble: u32) -> Tried {
     // All runs begin at the same moment: a window must not make them differ.
     let config =
@@ -226,5 +257,24 @@ fn raise(most: &mut BTreeMap<String, u32>, name: &str, now: u32) {
         None => {
             most.insert(name.to_owned(), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::testing::{compiled, fleet, plan, worker};
+
+    #[test]
+    fn the_timeline_is_that_of_the_estimate() {
+        let hosts = (1..=4).map(|n| worker(&format!("w{n}"), &[], &[])).collect();
+        let graph = Arc::new(compiled(&plan(), &fleet(hosts, &[])));
+        let durations = BTreeMap::from([("boot".to_owned(), vec![30_000])]);
+        let options = EstimateOptions { seed: 1, runs: 5, rates: Vec::new(), durations };
+        let timeline = timeline(&graph, &options).unwrap();
+        assert_eq!(timeline.total_ms, estimate(&graph, &options).expected_ms);
+        assert_eq!(timeline.ends.len(), 4 * 2, "each step of each worker");
+        assert!(timeline.ends.is_sorted(), "{timeline:?}");
+        assert!(timeline.total_ms >= timeline.ends[7] && timeline.ends[7] > 4 * 24_000, "{timeline:?}");
     }
 }

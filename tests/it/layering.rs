@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
-    ("report", &["engine", "graph", "policy", "plan", "bucket"]),
+    ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[
@@ -130,7 +130,6 @@ const IMPURE: &[&str] = &[
     "std::time::Instant",
     "std::time::SystemTime",
     "std::time::*",
-    "indicatif",
     "jiff::Timestamp::now",
     "jiff::Zoned::now",
     "jiff::tz::TimeZone::system",

@@ -9,8 +9,8 @@ use maand::engine::{Control, PublicWorkerState, RunEnd, RunStatus, Stamped};
 use maand::plan::source_from_bytes;
 use maand::report::{PublicRunState, Reporter, RunView};
 use maand::run::{
-    Connector, Consent, Controlled, Left, Prepared, Resume, Run, RunError, RunOptions, RunReader, RunRequest,
-    Site, explain, runs,
+    Connector, Consent, Controlled, Left, Looked, Prepared, Resume, Run, RunError, RunOptions, RunReader,
+    RunRequest, Site, explain, runs,
 };
 
 use crate::run_bench::RunBench;
@@ -27,7 +27,7 @@ fn request(plan: &str) -> RunRequest {
 }
 
 fn prepare(site: &Site, plan: &str) -> Result<Prepared, RunError> {
-    Run::prepare(site, &request(plan), &|_, _| {})
+    Run::prepare(site, &request(plan), &|_| {})
 }
 
 /// Keeps the numbers of the facts, and how the run was left.
@@ -64,8 +64,9 @@ fn a_run_that_is_prepared_and_not_started_leaves_nothing() {
     let plan = plan(&bench, 1);
     let (site, looked_at) = (site(&bench), Mutex::new(BTreeSet::new()));
     let boots = bench.boots();
-    let progress = |host: &str, _: &_| {
-        looked_at.lock().unwrap().insert(host.to_owned());
+    let progress = |looked: Looked<'_>| match looked {
+        Looked::Begins(hosts) => assert_eq!(hosts.len(), 2),
+        Looked::Ends(host, _) => assert!(looked_at.lock().unwrap().insert(host.to_owned())),
     };
     let prepared = Run::prepare(&site, &request(&plan), &progress).unwrap();
     let hosts = [bench.host(0), bench.host(1)];

@@ -30,7 +30,8 @@ steps:
 struct Terminal {
     script: Child,
     keyboard: ChildStdin,
-    screen: Arc<Mutex<Vec<u8>>>,
+    /// What it shows, in 80 columns.
+    screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Terminal {
@@ -47,21 +48,25 @@ impl Terminal {
             .spawn()
             .unwrap();
         let keyboard = script.stdin.take().unwrap();
-        let mut shown = script.stdout.take().unwrap();
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        // Read, so that nothing waits for it.
-        let of_thread = Arc::clone(&screen);
+        let mut written = script.stdout.take().unwrap();
+        let screen = Arc::new(Mutex::new(vt100::Parser::default()));
+        let shown = Arc::clone(&screen);
+        // Read to its end, so that nothing waits for it.
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = shown.read(&mut buffer) {
-                of_thread.lock().unwrap().extend_from_slice(&buffer[..read]);
+            while let Ok(n @ 1..) = written.read(&mut buffer) {
+                shown.lock().unwrap().process(&buffer[..n]);
             }
         });
         Self { script, keyboard, screen }
     }
 
-    fn shows(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).contains(text)
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn wait_for(&self, what: &str) {
+        wait_until(&format!("`{what}` is shown"), || self.text().contains(what));
     }
 
     fn types(&mut self, keys: &[u8]) {
@@ -136,9 +141,11 @@ fn a_run_that_is_stopped_at_its_terminal_continues_with_fg() {
         &bench,
         "set -m; \"$MAAND\" plan apply own.yaml --yes; until [ -e fg ]; do sleep 0.1; done; fg; exit $?",
     );
+    terminal.wait_for("[....");
     terminal.types(b"\x1a");
     wait_until("it is stopped", || state_of(controller) == "T");
     assert!(is_alive(command));
+    wait_until("its rows are gone", || !terminal.text().contains("[...."));
     bench.expect(0, &["plan", "status"]);
     let (_, stderr) = bench.expect(4, &["plan", "resume"]);
     assert!(stderr.contains(&controller.to_string()), "{stderr}");
@@ -150,6 +157,49 @@ fn a_run_that_is_stopped_at_its_terminal_continues_with_fg() {
     assert!(bench.path("next").exists());
     assert_eq!(bench.status()["state"], "succeeded");
     assert_eq!(terminal.script.wait().unwrap().code(), Some(0));
+    terminal.wait_for("succeeded after");
+}
+
+#[test]
+fn keys_need_no_enter_leave_no_trace_and_ask_as_another_terminal_would() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let line = "stty -a >before; \"$MAAND\" plan apply own.yaml --yes; stty -a >after";
+    let (mut terminal, _, controller) = start(&bench, line);
+    terminal.wait_for("[....");
+    // Keys without a meaning, and an arrow.
+    terminal.types(b"x\x1b[Azzz");
+    terminal.types(b"?");
+    terminal.wait_for("keys: s or Enter");
+    terminal.types(b"\n");
+    terminal.wait_for("1 worker: 0 succeeded, 1 under way");
+    terminal.types(b"p");
+    terminal.wait_for("paused by");
+    terminal.types(b"p");
+    terminal.wait_for("resumed by");
+    terminal.types(b"q");
+    wait_until("it is asked to stop", || interrupted_by(&bench).as_deref() == Some("SIGINT"));
+    let text = terminal.text();
+    assert!(!text.contains("zzz") && !text.contains("^["), "{text}");
+    assert_eq!(text.matches("[....").count(), 1, "one bar: {text}");
+    bench.write("go", "");
+    wait_until("it has ended", || !is_alive(controller));
+    assert_eq!(terminal.script.wait().unwrap().code(), Some(0));
+    assert!(!bench.path("next").exists());
+    let modes = |name: &str| fs::read_to_string(bench.path(name)).unwrap();
+    assert_eq!(modes("before"), modes("after"), "the terminal is as it was");
+}
+
+#[test]
+fn plain_output_is_lines_on_a_terminal_too() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let (mut terminal, ..) = start(&bench, "exec \"$MAAND\" plan apply own.yaml --yes --output plain -q");
+    bench.write("go", "");
+    assert_eq!(terminal.script.wait().unwrap().code(), Some(0));
+    terminal.wait_for("succeeded after");
+    let text = terminal.text();
+    let lines: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
+    assert!(matches!(lines[..], [one] if one.contains("  succeeded in ")), "one line per worker: {text}");
+    assert!(!text.contains("[."), "{text}");
 }
 
 /// Ctrl-S, or a multiplexer that is scrolled back: nobody takes what is written.
@@ -169,12 +219,12 @@ fn a_terminal_that_is_stopped_holds_no_run_up() {
         // Another process may have it: all that is left is to be shown.
         bench.expect(0, &["plan", "resume"]);
         assert!(
-            is_alive(controller) && !terminal.shows("succeeded"),
+            is_alive(controller) && !terminal.text().contains("succeeded"),
             "{flags}: the terminal was not stopped"
         );
         terminal.types(b"\x11");
         assert_eq!(terminal.script.wait().unwrap().code(), Some(0), "{flags}");
-        wait_until("all of it is shown", || terminal.shows("succeeded"));
+        wait_until("all of it is shown", || terminal.text().contains("succeeded"));
     }
 }
 
@@ -189,6 +239,9 @@ fn two_ctrl_c_end_the_run_and_its_commands() {
     wait_until("all have ended", || !is_alive(command) && !is_alive(controller));
     let status = terminal.script.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(5), None));
+    terminal.wait_for("was interrupted");
+    let text = terminal.text();
+    assert!(text.contains("in doubt") && !text.contains(") is running") && !text.contains("[."), "{text}");
 }
 
 #[test]

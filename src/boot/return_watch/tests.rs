@@ -202,3 +202,28 @@ fn every_injected_fault_changes_what_comes_out() {
         assert_ne!(run(None), run(Some(fault)), "{fault:?}");
     }
 }
+
+#[test]
+fn the_phase_says_what_is_waited_for() {
+    let mut watch = ReturnWatch::new(spec());
+    assert_eq!(watch.phase(), None, "nothing was seen yet");
+    let settling = |since| ReturnPhase::Settling { since: s(since), until: s(since + 10) };
+    let unsettled = ReturnPhase::Unsettled { why: "systemd is starting".to_owned() };
+    let told = [
+        (1, up("b0"), ReturnPhase::GoingDown),
+        (3, fails(LookFailure::NoLogin), ReturnPhase::Refuses),
+        (4, fails(LookFailure::Refused), ReturnPhase::Down),
+        (20, fails(LookFailure::NoAnswer), ReturnPhase::Down),
+        (21, fails(LookFailure::AuthRefused), ReturnPhase::Refuses),
+        (22, booting("b1"), unsettled),
+        (23, up("b1"), settling(23)),
+        // Our own bound came first: it settles on.
+        (25, fails(LookFailure::CutShort), settling(23)),
+        (26, fails(LookFailure::Refused), ReturnPhase::Down),
+        (27, up("b1"), settling(27)),
+    ];
+    for (at, look, phase) in told {
+        assert!(matches!(watch.next(s(at), s(at), look), Next::LookAgain { .. }), "at {at} s");
+        assert_eq!(watch.phase(), Some(phase), "at {at} s");
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::super::ask::Consent;
+use super::super::checking::Checking;
 use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
@@ -46,7 +47,9 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?;
     let site = site(context)?;
     let workers = narrowed(&args.workers, request.plan(), &site)?;
-    let prepared = Run::prepare(&site, &request.only(workers), &|_, _| {})?;
+    let checking = Checking::new(context);
+    let prepared = Run::prepare(&site, &request.only(workers), &|looked| checking.tell(looked))?;
+    drop(checking);
     if !context.quiet {
         out::note(describe(&prepared.summary, &prepared.pending).trim_end());
     }

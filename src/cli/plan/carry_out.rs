@@ -7,16 +7,20 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::super::args::Annotations;
+use super::super::checking::Checking;
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
+use super::expect::expect_soon;
 use super::left_behind;
 use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
-use crate::engine::{RunEnd, RunStatus};
+use crate::engine::{Control, RunEnd, RunStatus};
+use crate::graph::RolloutGraph;
+use crate::os::signals;
 use crate::plan::Problem;
-use crate::report::{BackgroundWriter, Hint, JsonLines, Plain, Reporter, Terminal};
-use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site};
+use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
+use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, this_operator};
 
 /// The bucket of `-C`, or the nearest one.
 pub(super) fn site(context: &Context) -> Result<Site, CliError> {
@@ -37,8 +41,10 @@ pub(super) fn carry_out(
     leave: LeaveDrained,
     context: &Context,
 ) -> Result<(RunResult, Exit), CliError> {
+    let checking = Checking::new(context);
     let options = RunOptions {
         reporter: for_run(&run, context),
+        progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
         // The file itself, also when another version has been put in its place meanwhile.
@@ -71,8 +77,8 @@ fn exit_of(result: &RunResult) -> Exit {
 
 /// How a run that this process carries out is shown.
 fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
-    let mut shown = reporter(context);
-    if context.quiet && !context.json {
+    let mut shown = reporter(context, run.graph());
+    if context.quiet && !context.json && !context.plain {
         shown = Box::new(OnlyTrouble(shown));
     }
     match context.annotations {
@@ -81,15 +87,41 @@ fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
     }
 }
 
-/// How a run is shown.
-pub(super) fn reporter(context: &Context) -> Box<dyn Reporter> {
+/// How a run of this graph is shown.
+pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn Reporter> {
+    let lines = match (context.plain, context.quiet) {
+        (_, false) => Lines::All,
+        (true, true) => Lines::Workers,
+        (false, true) => Lines::None,
+    };
     if context.json {
         Box::new(JsonLines::new(BackgroundWriter::json_stdout()))
     } else if is_live(context) {
-        Box::new(Terminal::stdout(context.colors).with_hints(hints(context)))
+        let terminal = Terminal::stdout(context.live_colors)
+            .with_hints(hints(context))
+            .with_outlook(expect_soon(graph, context))
+            .with_controls(controls(context))
+            .with_bell(context.bell);
+        Box::new(terminal)
     } else {
-        Box::new(Plain::new(BackgroundWriter::stdout(), context.quiet).with_hints(hints(context)))
+        let lines = Plain::new(BackgroundWriter::stdout(), lines);
+        Box::new(lines.with_hints(hints(context)).with_bell(context.bell && is_terminal()))
     }
+}
+
+/// What keys do: they ask as another terminal would, and quit as Ctrl-C does.
+fn controls(context: &Context) -> Controls {
+    let context = context.clone();
+    let pause = move |run: &str, pauses: bool| {
+        let verb = if pauses { Control::Pause { reason: None } } else { Control::Resume };
+        let site = site(&context).map_err(|error| error.to_string())?;
+        match Run::control(&site, Some(run), verb, &this_operator()) {
+            // The event of it is shown.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    Controls { pause: Arc::new(pause), quit: Arc::new(signals::interrupt) }
 }
 
 /// How suggestions are said for the bucket of `-C`, or the nearest one.
@@ -101,5 +133,9 @@ pub(super) fn hints(context: &Context) -> Hint {
 /// Standard output is a terminal that can show more than lines.
 fn is_live(context: &Context) -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    stdout().is_terminal() && !dumb && !context.quiet && !context.json
+    is_terminal() && !dumb && !context.quiet && !context.json && !context.plain
+}
+
+fn is_terminal() -> bool {
+    stdout().is_terminal()
 }

@@ -8,7 +8,9 @@ use super::super::annotations;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
+use super::expect::expected;
 use super::read::{parse_set, read_plan};
+use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
@@ -83,6 +85,25 @@ struct Shown<'a> {
     graph: &'a RolloutGraph,
     feasibility: &'a Problems,
     forecast: &'a Forecast,
+    expected: Option<Expected>,
+}
+
+/// How long it is likely to take.
+#[derive(Clone, Copy)]
+struct Expected {
+    millis: i64,
+    /// Some of the steps were measured in earlier runs of the bucket.
+    learnt: bool,
+}
+
+/// By the estimator of `plan simulate`, and where that has no answer by rounds on paper; `None`: it never ends.
+fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> Option<Expected> {
+    let on_paper = i64::try_from(forecast.expected?.as_millis()).unwrap_or(i64::MAX);
+    let durations = Durations::learnt(&graph.plan, context);
+    Some(match expected(graph, &durations) {
+        Some(run) => Expected { millis: run.total_ms, learnt: durations.from == From::History },
+        None => Expected { millis: on_paper, learnt: false },
+    })
 }
 
 /// Runs the command.
@@ -97,7 +118,9 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         feasibility.extend(connector(context).problems(&graph, bucket));
     }
     let forecast = Forecast::of(&graph);
-    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast };
+    let graph = Arc::new(graph);
+    let expected = expect(&graph, &forecast, context);
+    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
 
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {

@@ -9,6 +9,8 @@ use serde::Serialize;
 mod durations;
 mod text;
 
+pub(super) use durations::{Durations, From};
+
 use super::super::document::{self, Document};
 use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, out};
@@ -33,10 +35,10 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
     /// Seed of the simulation: the same seed gives the same answer
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = super::expect::SEED)]
     seed: u64,
     /// Number of simulated runs for each rate of failures: more find rarer outcomes, and take longer
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = super::expect::RUNS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     /// Percentages of attempts that fail; each is simulated
     #[arg(long, value_name = "PERCENT,..", default_value = "0.1,1,5", allow_hyphen_values = true)]

@@ -1,5 +1,6 @@
 //! What a run is given: the graph, the options, and what follows from them once and for all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,13 +120,13 @@ fn topological(steps: &[Step]) -> Vec<StepIx> {
 fn turns(steps: &[Step], order: &[StepIx]) -> Vec<Turn> {
     let kind = |at: usize| &steps[at].kind;
     // Edits that no deploy has carried out yet, step by step.
-    let mut drained: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+    let mut drained: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); steps.len()];
     let mut enabled = vec![false; steps.len()];
     let mut turns = vec![Turn::None; steps.len()];
     for at in order.iter().map(|step| step.index()) {
         for need in &steps[at].needs {
             match kind(*need) {
-                StepKind::Disable { .. } => drained[at].push(*need),
+                StepKind::Disable { .. } => _ = drained[at].insert(*need),
                 StepKind::Enable => enabled[at] = true,
                 StepKind::Deploy { .. } => {}
                 kind => {

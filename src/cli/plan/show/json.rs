@@ -170,7 +170,7 @@ struct ForecastJson<'a> {
     most_down: u32,
     /// If every attempt takes its whole timeout; `null`: no limit, or it never ends.
     longest_ms: Option<u64>,
-    /// From what each kind of step usually takes; `null`: it never ends.
+    /// As `plan simulate` has it; `null`: it never ends.
     expected_ms: Option<u64>,
     /// The plan has approvals; waiting for them is not counted.
     approvals: bool,
@@ -214,7 +214,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
             most_active: forecast.most_active,
             most_down: forecast.most_down,
             longest_ms: forecast.longest.map(millis),
-            expected_ms: forecast.expected.map(millis),
+            expected_ms: shown.expected.and_then(|expected| u64::try_from(expected.millis).ok()),
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },

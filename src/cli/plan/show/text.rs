@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::Shown;
 use super::commands;
 use super::describe::{bound, describe_halt, details, duration, wave};
+use super::{Expected, Shown};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, visible_within,
 };
 use crate::policy;
+use crate::report::describe_span;
 
 /// Of more waves than this the first and the last are shown.
 const WAVES: usize = 12;
@@ -362,12 +363,13 @@ fn time(text: &mut String, shown: &Shown<'_>) {
             let _ = writeln!(text, "  longest   no limit   a step has no timeout");
         }
     }
-    if let Some(expected) = forecast.expected {
-        let _ = writeln!(
-            text,
-            "  expected  {:<10} a guess from what each kind of step usually takes",
-            duration(expected)
-        );
+    if let Some(Expected { millis, learnt }) = shown.expected {
+        let from = if learnt {
+            "simulated, with what steps took in earlier runs of this bucket"
+        } else {
+            "simulated, with what each kind of step usually takes"
+        };
+        let _ = writeln!(text, "  expected  {:<10} {from}", describe_span(millis));
     }
     let mut without = Vec::new();
     if forecast.approvals {

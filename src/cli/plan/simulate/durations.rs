@@ -21,21 +21,28 @@ const SHORTEST_BOOT_MS: i64 = 1_000;
 
 /// Where the durations are from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(in crate::cli::plan) enum From {
     File,
     History,
     Thumb,
 }
 
 /// Samples in milliseconds by kind; others by rules of thumb.
-pub(super) struct Durations {
-    pub(super) from: From,
-    pub(super) samples: BTreeMap<String, Vec<i64>>,
+pub(in crate::cli::plan) struct Durations {
+    pub(in crate::cli::plan) from: From,
+    pub(in crate::cli::plan) samples: BTreeMap<String, Vec<i64>>,
 }
 
 impl Durations {
+    /// As measured in the bucket's finished runs, else by rules of thumb.
+    pub(in crate::cli::plan) fn learnt(plan: &Plan, context: &Context) -> Self {
+        let samples = learnt(plan, context);
+        let from = if samples.is_empty() { From::Thumb } else { From::History };
+        Self { from, samples }
+    }
+
     /// For each kind: how many samples, their median and their 95th percentile.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = (&str, usize, i64, i64)> {
+    pub(in crate::cli::plan) fn numbers(&self) -> impl Iterator<Item = (&str, usize, i64, i64)> {
         self.samples.iter().map(|(kind, samples)| {
             let mut sorted = samples.clone();
             sorted.sort_unstable();
@@ -84,9 +91,7 @@ pub(super) fn known(file: Option<&str>, plan: &Plan, context: &Context) -> Resul
     if let Some(path) = file {
         return Ok(Durations { from: From::File, samples: read(path)? });
     }
-    let samples = learnt(plan, context);
-    let from = if samples.is_empty() { From::Thumb } else { From::History };
-    Ok(Durations { from, samples })
+    Ok(Durations::learnt(plan, context))
 }
 
 /// From the journal of the bucket, where there is one. One that cannot be read teaches nothing, and
