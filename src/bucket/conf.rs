@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Doc, near_miss};
+use super::json::quoted;
 use super::units::Unit;
 use crate::plan::Problem;
 
@@ -139,7 +140,7 @@ impl Entry {
         if value.is_none() {
             self.bad(
                 doc,
-                format!("`{}` cannot be {text:?}", self.key),
+                format!("`{}` cannot be {}", self.key, quoted(text)),
                 format!("write a whole number from {} to {}", range.start(), range.end()),
             );
         }
@@ -156,7 +157,7 @@ impl Entry {
         };
         let value = unit.parse(text);
         if value.is_none() {
-            self.bad(doc, format!("`{}` cannot be {text:?}", self.key), unit.example());
+            self.bad(doc, format!("`{}` cannot be {}", self.key, quoted(text)), unit.example());
         }
         value
     }

@@ -228,7 +228,7 @@ impl<'a> Doc<'a> {
         if value.is_none() {
             self.error(
                 "maand::bucket::bad_value",
-                format!("{what} cannot be {text:?}"),
+                format!("{what} cannot be {}", json::quoted(&text)),
                 &node.span,
                 "no such amount",
                 unit.example(),

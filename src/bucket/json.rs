@@ -127,7 +127,9 @@ impl Reader<'_> {
         };
         match self.text[self.at..].chars().next() {
             None => self.error_here(format!("the file ends where {wanted} should stand"), help),
-            Some(found) => self.error_here(format!("expected {wanted}, found {found:?}"), help),
+            Some(found) => {
+                self.error_here(format!("expected {wanted}, found `{}`", found.escape_default()), help)
+            }
         }
     }
 
@@ -384,7 +386,7 @@ mod tests {
     fn mistakes_are_underlined_where_they_are() {
         let cases = [
             ("", 0..0, "empty"),
-            ("[1,]", 3..4, "found ']'"),
+            ("[1,]", 3..4, "found `]`"),
             ("{\"a\" 1}", 5..6, "expected `:`"),
             ("{a: 1}", 1..2, "a key in double quotes"),
             ("[1 2]", 3..4, "`,` or `]`"),

@@ -14,6 +14,7 @@ use super::disabled;
 use super::fields::Doc;
 use super::files::{CONF_LIMIT, DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
 use super::fleet::{Fleet, JobName, Worker};
+use super::json::quoted;
 use super::manifest;
 use super::open::{Bucket, shown};
 use super::tree::{self, JobFile, JobFileKind};
@@ -157,7 +158,7 @@ impl Bucket {
             }
         };
         let Some(job_name) = JobName::parse(name) else {
-            let message = format!("{name:?} cannot be a job's name");
+            let message = format!("{} cannot be a job's name", quoted(name));
             problems.push(Problem::error("maand::bucket::job_name", message).in_file(&source).help(
                 "rename the folder: letters, digits, `.`, `_` and `-`, starting with none of the last",
             ));

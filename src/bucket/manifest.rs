@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::fields::{Doc, Fields};
 use super::fleet::{HealthCheck, Job, JobName, PortRef, Probe, Resources, RestartPolicy};
 use super::globs::path_glob;
-use super::json::{Json, Node};
+use super::json::{Json, Node, quoted};
 use super::units::Unit;
 
 const KNOWN: &[&str] = &[
@@ -125,7 +125,7 @@ fn version(doc: &mut Doc<'_>, fields: &Fields<'_>) -> String {
     if !is_version(text) {
         doc.error(
             "maand::bucket::bad_value",
-            format!("{text:?} is no version"),
+            format!("{} is no version", quoted(text)),
             &node.span,
             "this",
             "write one such as 1.4.0, v2.1 or 2.0.0-rc1",
@@ -167,7 +167,7 @@ fn restart(doc: &mut Doc<'_>, fields: &Fields<'_>, job: &mut Job) {
             "never" => job.restart_policy = RestartPolicy::Never,
             other => doc.error(
                 "maand::bucket::bad_value",
-                format!("`restart_policy` cannot be {other:?}"),
+                format!("`restart_policy` cannot be {}", quoted(other)),
                 &node.span,
                 "this",
                 "write \"always\", \"reload\" or \"never\"",
@@ -246,7 +246,7 @@ fn ports(doc: &mut Doc<'_>, node: &Node, placed: &mut Placed) {
         if !good {
             doc.error(
                 "maand::bucket::bad_value",
-                format!("{name:?} is no name for a port"),
+                format!("{} is no name for a port", quoted(name)),
                 &member.key_span,
                 "this",
                 "letters, digits and `_`, starting with a letter, such as http_port",
@@ -297,7 +297,7 @@ fn commands(doc: &mut Doc<'_>, node: &Node, placed: &mut Placed) {
             let text = doc.text(node, "`job`").map(str::trim).filter(|text| !text.is_empty())?;
             let name = JobName::parse(text);
             if name.is_none() {
-                let message = format!("{text:?} cannot be a job's name");
+                let message = format!("{} cannot be a job's name", quoted(text));
                 doc.error(
                     "maand::bucket::bad_value",
                     message,
@@ -381,7 +381,7 @@ fn probe(doc: &mut Doc<'_>, item: &Node, ports: &BTreeMap<String, Range<usize>>)
                 None | Some(("", _)) => "/".to_owned(),
                 Some((text, node)) => {
                     if !text.starts_with('/') || text.chars().any(|c| c.is_control() || c == ' ') {
-                        let message = format!("the path {text:?} cannot be requested");
+                        let message = format!("the path {} cannot be requested", quoted(text));
                         let help = "it starts with `/` and has no spaces";
                         doc.error("maand::bucket::bad_value", message, &node.span, "this", help);
                     }
@@ -394,7 +394,7 @@ fn probe(doc: &mut Doc<'_>, item: &Node, ports: &BTreeMap<String, Range<usize>>)
                 Some((text, _)) if text.is_empty() => "http".to_owned(),
                 Some((text, node)) => {
                     if text != "http" && text != "https" {
-                        let message = format!("`scheme` cannot be {text:?}");
+                        let message = format!("`scheme` cannot be {}", quoted(&text));
                         doc.error(
                             "maand::bucket::bad_value",
                             message,
@@ -409,7 +409,7 @@ fn probe(doc: &mut Doc<'_>, item: &Node, ports: &BTreeMap<String, Range<usize>>)
             Some(Probe::Http { port: port?, path, expect_status: statuses(doc, &fields), scheme })
         }
         other => {
-            let message = format!("there is no check of type {other:?}");
+            let message = format!("there is no check of type {}", quoted(other));
             let help = "write \"tcp\", \"http\" or \"ssh\"";
             doc.error("maand::bucket::bad_value", message, &kind.span, "this", help);
             None
@@ -456,7 +456,7 @@ fn port_ref(
                 } else {
                     format!("`resources.ports` has {}", known.join(", "))
                 };
-                let message = format!("the job has no port called {text:?}");
+                let message = format!("the job has no port called {}", quoted(text));
                 doc.error("maand::bucket::unknown_port", message, &node.span, "this", help);
                 None
             }

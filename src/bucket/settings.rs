@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::conf::{self, Entry};
 use super::fields::Doc;
 use super::fleet::Host;
+use super::json::quoted;
 
 /// What an unknown host key means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,7 +182,7 @@ impl Settings {
                 Some("strict") => self.host_key_check = HostKeyCheck::Strict,
                 Some(other) => {
                     let help = "write \"accept-new\" or \"strict\"; keys are always checked";
-                    entry.bad(doc, format!("`host_key_check` cannot be {other:?}"), help);
+                    entry.bad(doc, format!("`host_key_check` cannot be {}", quoted(other)), help);
                 }
                 None => {}
             },
@@ -191,7 +192,7 @@ impl Settings {
                         self.worker_root = PathBuf::from(root);
                     } else {
                         let help = "write an absolute path without `..`, such as /opt/worker";
-                        entry.bad(doc, format!("`worker_root` cannot be {root:?}"), help);
+                        entry.bad(doc, format!("`worker_root` cannot be {}", quoted(&root)), help);
                     }
                 }
             }
@@ -212,7 +213,11 @@ impl Settings {
                         self.job_config_selector = selector;
                     } else {
                         let help = "it is a part of a file name: letters, digits, `.`, `_` and `-`";
-                        entry.bad(doc, format!("`job_config_selector` cannot be {selector:?}"), help);
+                        entry.bad(
+                            doc,
+                            format!("`job_config_selector` cannot be {}", quoted(&selector)),
+                            help,
+                        );
                     }
                 }
             }
@@ -243,7 +248,7 @@ fn bucket_id(entry: &Entry, doc: &mut Doc<'_>) -> Option<String> {
     if is_bucket_id(&id) {
         return Some(id);
     }
-    entry.bad(doc, format!("`bucket_id` cannot be {id:?}"), "write a UUID; `maand init` makes one");
+    entry.bad(doc, format!("`bucket_id` cannot be {}", quoted(&id)), "write a UUID; `maand init` makes one");
     None
 }
 

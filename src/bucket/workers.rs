@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::fields::Doc;
 use super::fleet::{Host, Worker};
-use super::json::{Json, Node};
+use super::json::{Json, Node, quoted};
 use super::settings::is_user;
 use super::units::Unit;
 use crate::plan::Problem;
@@ -169,7 +169,7 @@ fn host(doc: &mut Doc<'_>, node: &Node) -> Option<(Host, Option<u16>)> {
         };
         doc.error(
             "maand::bucket::invalid_host",
-            format!("{shown:?} is no host name"),
+            format!("{} is no host name", quoted(&shown)),
             &node.span,
             "this",
             help,

@@ -12,6 +12,7 @@ pub use window::run_command;
 use std::time::Duration;
 
 use crate::bucket::Host;
+use crate::plan::duration;
 use crate::ssh::Stream;
 
 /// What is to be run where.
@@ -146,7 +147,7 @@ impl CommandOutcome {
             Self::Succeeded => String::new(),
             Self::Rebooted { boot_id } => format!("new boot id {boot_id}"),
             Self::Failed { code } => format!("exit code {code}"),
-            Self::TimedOut { after } => format!("ended after {} s", after.as_secs()),
+            Self::TimedOut { after } => format!("ended after {}", duration(*after)),
             Self::NotRun { why }
             | Self::NotRebooted { why }
             | Self::NotBack { why }

@@ -27,7 +27,7 @@ pub enum CatalogError {
         database: PathBuf,
     },
     /// Not a name that a Makefile target can have.
-    #[error("{0:?} cannot be a Makefile target")]
+    #[error("`{0}` cannot be a Makefile target")]
     BadTarget(String),
     /// Another process holds the lock.
     #[error("{what} is held by {holder}")]

@@ -11,6 +11,7 @@ pub(super) fn hint(engine: Engine) -> Hint {
     }
 }
 
+/// Each command stands on a line of its own, to be copied. An open run is not named: a bucket has one at most.
 fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
     let typed = |verb: &str, run: &Option<&str>, rest: &str| {
         let run = run.map_or_else(String::new, |run| format!(" {run}"));

@@ -12,7 +12,7 @@ use super::help;
 const FILLER: &str = "1";
 
 /// What stands before a command that is not in backticks.
-const BEFORE: [&str; 3] = [": ", "&& ", "$ "];
+const BEFORE: [&str; 4] = [": ", "&& ", "$ ", "\\n  "];
 
 /// The commands of one line of text, without `maand`: in backticks, after a colon, at the beginning of a line.
 fn commands(line: &str) -> Vec<String> {

@@ -161,7 +161,7 @@ fn parsed<T>(
         match parse(name) {
             Some(name) => all.push(name),
             None => problems.push(
-                Problem::error("maand::usage", format!("{name:?} cannot be the name of a {what}"))
+                Problem::error("maand::usage", format!("`{name}` cannot be the name of a {what}"))
                     .help(format!("see `maand cat {what}s`")),
             ),
         }

@@ -1,8 +1,10 @@
 //! Standard output and standard error, whole or not at all: a closed pipe ends the writing, never the program.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 use serde::Serialize;
 use textwrap::WordSplitter;
 
@@ -11,7 +13,7 @@ use super::args::Annotations;
 use super::document::{self, unwritable};
 use super::{CliError, Exit};
 use crate::plan::{Problem, json_on_screen, on_screen};
-use crate::report::{self, wrapped};
+use crate::report::{self, word_separator, wrapped};
 
 /// Writes `text` to standard output.
 ///
@@ -34,6 +36,17 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
+}
+
+/// As [`print`]; on a terminal lines are broken where it ends.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_wrapped(text: &str) -> Result<(), CliError> {
+    if !io::stdout().is_terminal() {
+        return print(text);
+    }
+    print(&wrapped(text, columns_of(io::stdout())))
 }
 
 /// Writes a value as JSON, indented, to standard output; `what` is its name in an error.
@@ -78,7 +91,8 @@ pub(super) fn fail(error: &CliError, manner: Manner) -> Exit {
 
 /// Some lines for the operator, on standard error; that it cannot be written is ignored.
 pub(super) fn note(text: &str) {
-    let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
+    let wraps = io::stderr().is_terminal();
+    let text = if wraps { wrapped(text, columns_of(io::stderr())) } else { text.to_owned() };
     report::drain();
     let _ = writeln!(io::stderr().lock(), "{}", on_screen(&text));
 }
@@ -90,7 +104,7 @@ pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
     let _ = io::stderr().lock().write_all(on_screen(&text).as_bytes());
 }
 
-/// A diagnostic as text.
+/// A diagnostic as text; of several each by itself, for how many there are is no news.
 pub(super) fn render(diagnostic: &dyn Diagnostic, colors: bool, unicode: bool, width: usize) -> String {
     let theme = match (colors, unicode) {
         (true, true) => GraphicalTheme::unicode(),
@@ -98,15 +112,58 @@ pub(super) fn render(diagnostic: &dyn Diagnostic, colors: bool, unicode: bool, w
         (true, false) => GraphicalTheme::ascii(),
         (false, false) => GraphicalTheme::none(),
     };
-    let mut text = String::new();
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(width)
-        // A word of code such as `deploy-2` stays whole.
+        .with_break_words(false)
+        .with_word_separator(word_separator())
         .with_word_splitter(WordSplitter::NoHyphenation);
-    if handler.render_report(&mut text, diagnostic).is_err() {
-        text = format!("{diagnostic}\n");
+    let each: Vec<&dyn Diagnostic> = diagnostic.related().map(Iterator::collect).unwrap_or_default();
+    let each = if each.is_empty() { vec![diagnostic] } else { each };
+    let one = |one: &&dyn Diagnostic| {
+        let mut text = String::new();
+        match handler.render_report(&mut text, &Headed(*one)) {
+            Ok(()) => text,
+            Err(_) => format!("{one}\n"),
+        }
+    };
+    each.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// A diagnostic that begins with what is wrong: its code stands behind the message and not above it.
+#[derive(Debug)]
+struct Headed<'a>(&'a dyn Diagnostic);
+
+impl fmt::Display for Headed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.code() {
+            Some(code) => write!(f, "{} [{code}]", self.0),
+            None => fmt::Display::fmt(self.0, f),
+        }
     }
-    text
+}
+
+impl std::error::Error for Headed<'_> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Diagnostic for Headed<'_> {
+    fn severity(&self) -> Option<Severity> {
+        self.0.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.0.labels()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.0.source_code()
+    }
 }
 
 /// Columns for messages: the terminal's, 40 to 120, or 100 without one.
@@ -114,12 +171,17 @@ fn width() -> usize {
     if !io::stderr().is_terminal() {
         return 100;
     }
-    terminal_columns().clamp(40, 120)
+    columns_of(io::stderr()).clamp(40, 120)
 }
 
 /// Columns of the terminal on standard error; 100 where it does not say.
 pub(super) fn terminal_columns() -> usize {
-    match rustix::termios::tcgetwinsize(io::stderr()) {
+    columns_of(io::stderr())
+}
+
+/// Columns of a terminal; 100 where it does not say.
+fn columns_of(terminal: impl AsFd) -> usize {
+    match rustix::termios::tcgetwinsize(terminal) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
         _ => 100,
     }
@@ -139,18 +201,37 @@ fn utf8_locale() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Problems, Source};
 
     #[test]
-    fn words_of_code_are_not_broken_at_hyphens() {
-        let help =
-            "the ids of its steps are `disable`, `deploy-before-it`, `reboot`, `wait_for_ssh` and `deploy-2`";
-        let problem =
-            Problem::error("maand::test", "there is no step `deploy-before-them` in `rolling-reboot`");
-        let problem = problem.help(help);
-        for width in 40..120 {
+    fn a_frame_begins_with_what_is_wrong() {
+        let source = Source::new("p.yaml", "steps:\r\n  - run: sleep 20\r\n  - deploy\r\n");
+        let problem = |message: &str| {
+            Problem::error("maand::test", message).at(&source, 17..25, "here").help("write something else")
+        };
+        let mut both = Problems::from(problem("the first"));
+        both.push(problem("the second"));
+        let text = render(&both, false, true, 100);
+        insta::assert_snapshot!(text);
+        assert_eq!(
+            render(&problem("alone"), false, true, 100).lines().next(),
+            Some("  × alone [maand::test]")
+        );
+    }
+
+    #[test]
+    fn neither_names_nor_commands_are_broken() {
+        let help = "when deploy-2 has failed: `maand plan resume 20261130-0158-ba98`, or end it for good:\n  \
+                    maand plan abort 20261130-0158-ba98 --revert";
+        let problem = Problem::error("maand::test", "step deploy-2 of worker-2 has failed").help(help);
+        for width in 40..80 {
             let text = render(&problem, false, true, width);
-            for word in ["`deploy-before-it`", "`deploy-2`", "`deploy-before-them`", "`rolling-reboot`"] {
-                assert!(text.contains(word), "{width}: {word} in\n{text}");
+            for whole in [
+                "deploy-2 has",
+                "`maand plan resume 20261130-0158-ba98`",
+                "maand plan abort 20261130-0158-ba98 --revert\n",
+            ] {
+                assert!(text.contains(whole), "{width}: {text}");
             }
         }
     }

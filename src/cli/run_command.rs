@@ -345,7 +345,7 @@ impl Live {
             table.row(vec![
                 result.host.to_string(),
                 result.outcome.word().to_owned(),
-                format!("{:.1} s", result.took.as_secs_f64()),
+                format!("{:.1}s", result.took.as_secs_f64()),
                 or_dash(result.outcome.detail()),
             ]);
         }
@@ -353,7 +353,7 @@ impl Live {
         if rows > 0 {
             text.push_str(&table.render());
         }
-        text.push_str(&format!("{ok} of {} ok in {:.1} s\n", results.len(), took.as_secs_f64()));
+        text.push_str(&format!("{ok} of {} ok in {:.1}s\n", results.len(), took.as_secs_f64()));
         if let Some(why) = health {
             text.push_str(&format!("health check: {why}\n"));
         }

@@ -74,15 +74,15 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     options.speed = up.speed;
     options.execute = up.execute;
     let sandbox = Sandbox::start(options)?;
-    let faults =
-        up.fault.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
-    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
-        let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
-        return Err(Problem::error("maand::sandbox::fault", message)
-            .help("leave the step out, or rehearse the plan: maand plan rehearse PLAN --fault HOST:KIND@STEP")
-            .into());
-    }
+    let faults = match faults(&up.fault, &sandbox) {
+        Ok(faults) => faults,
+        Err(error) => {
+            sandbox.discard();
+            return Err(error);
+        }
+    };
     if let Err(error) = deploy_jobs(&sandbox, &connector(context), &signals.cancel) {
+        sandbox.discard();
         return Err(if signals.cancel.is_cancelled() { interrupted() } else { error.into() });
     }
     for fault in faults {
@@ -99,6 +99,20 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     }
     sandbox.stop();
     Ok(Exit::Done)
+}
+
+fn faults(asked: &[String], sandbox: &Sandbox) -> Result<Vec<Fault>, CliError> {
+    let faults =
+        asked.iter().map(|text| Fault::parse(text, sandbox.hosts())).collect::<Result<Vec<_>, _>>()?;
+    if let Some(fault) = faults.iter().find(|fault| fault.at_step.is_some()) {
+        let message = format!("`{fault}` names a step, and a sandbox does not know which step has begun");
+        return Err(Problem::error("maand::sandbox::fault", message)
+            .help(
+                "leave the step out, or rehearse the plan:\n  maand plan rehearse PLAN --fault HOST:KIND@STEP",
+            )
+            .into());
+    }
+    Ok(faults)
 }
 
 fn announce(sandbox: &Sandbox) -> String {
@@ -181,7 +195,7 @@ pub(super) struct Signals {
     /// Cancelled by the first of them.
     pub(super) cancel: Cancel,
     /// A message for each of them.
-    pub(super) came: Receiver<()>,
+    pub(super) came: Receiver<Signal>,
 }
 
 impl Signals {
@@ -190,9 +204,9 @@ impl Signals {
         let cancel = Cancel::new();
         let (sender, came) = std::sync::mpsc::channel();
         let listener = cancel.clone();
-        listen(&Signal::ENDING, move |_| {
+        listen(&Signal::ENDING, move |signal| {
             listener.cancel();
-            match sender.send(()) {
+            match sender.send(signal) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             }

@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::CliError;
+use super::{CliError, Exit};
+use crate::os::quote;
 use crate::plan::Problem;
 use crate::sandbox::{SandboxError, WORKERS_MAX};
 
@@ -10,17 +11,19 @@ impl From<SandboxError> for CliError {
     fn from(error: SandboxError) -> Self {
         let message = error.to_string();
         let problem = |code, help: &str| Problem::error(code, message.as_str()).help(help);
+        // What was typed, as where clap sees it.
+        let usage = |problem| CliError::new(Exit::Usage, problem);
         match error {
-            SandboxError::Speed(_) => problem(
-                "maand::sandbox::speed",
-                "write a number from 0.01 to 1000; 2 is twice as fast",
-            ),
-            SandboxError::Workers(_) => problem(
-                "maand::sandbox::workers",
-                &format!(
+            SandboxError::Speed(_) => {
+                let help = "write a number from 0.01 to 1000; 2 is twice as fast";
+                return usage(problem("maand::sandbox::speed", help));
+            }
+            SandboxError::Workers(_) => {
+                let help = format!(
                     "ask for 1 to {WORKERS_MAX}; for more there is `maand plan simulate`, which needs no processes"
-                ),
-            ),
+                );
+                return usage(problem("maand::sandbox::workers", &help));
+            }
             SandboxError::NoMake => problem(
                 "maand::sandbox::no_make",
                 "install it (Debian: apt install make, Fedora: dnf install make)",
@@ -31,6 +34,13 @@ impl From<SandboxError> for CliError {
             SandboxError::NotASandbox(_) => problem(
                 "maand::sandbox::dir",
                 "name a folder that does not exist yet, or leave --dir out",
+            ),
+            SandboxError::Earlier(path) => problem(
+                "maand::sandbox::dir",
+                &format!(
+                    "name another folder; or remove it, if nothing in it is needed any more:\n  rm -r {}",
+                    quote(&path.to_string_lossy())
+                ),
             ),
             SandboxError::InUse { .. } => {
                 problem("maand::sandbox::dir", "end it first, or name another folder")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::boot::{CommandState, NotYet, RebootEnd, Return, soft_reboot_note};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
+use crate::plan::duration;
 
 /// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
 pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> Outcome {
@@ -17,7 +18,7 @@ pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> 
         Return::Failed(error) => error,
         Return::TimedOut { last: None } => StepError::new(
             ErrorKind::TimedOut,
-            format!("{host} did not stay well for the settle time within {timeout:?}"),
+            format!("{host} did not stay well for the settle time within {}", duration(timeout)),
         ),
         Return::TimedOut { last: Some(last) } => {
             let last = match last {
@@ -25,7 +26,10 @@ pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> 
                 NotYet::OldBoot { boot_id, since } => old_boot(host, &boot_id, since),
                 NotYet::Unsettled { why } => StepError::new(ErrorKind::NotSettled, format!("{host}: {why}")),
             };
-            StepError { message: format!("not back within {timeout:?}; last: {}", last.message), ..last }
+            StepError {
+                message: format!("not back within {}; last: {}", duration(timeout), last.message),
+                ..last
+            }
         }
     };
     Outcome::Failed { error }
@@ -36,7 +40,7 @@ fn old_boot(host: &str, boot_id: &str, since: Duration) -> StepError {
     StepError::new(
         ErrorKind::NotRebooted,
         format!(
-            "{host} still has the boot id {boot_id} {seconds} s after the reboot command: it did not reboot"
+            "{host} still has the boot id {boot_id} {seconds}s after the reboot command: it did not reboot"
         ),
     )
 }
@@ -54,21 +58,22 @@ pub fn reboot_outcome(
         RebootEnd::Departed => Outcome::Ok { evidence: Evidence::Departed },
         RebootEnd::NotNeeded => Outcome::Ok { evidence: Evidence::NotNeeded },
         RebootEnd::NotRebooted { command: state } => {
+            let within = duration(within);
             let message = match state {
                 Some(CommandState::Ended(code)) if code != 0 => format!(
                     "`{command}` ended with exit code {code}, and {host} still has the boot id {before}: it did not go \
                      down"
                 ),
                 Some(CommandState::Running) => format!(
-                    "{host} still has the boot id {before} {within:?} after `{command}`, which still runs there and may \
+                    "{host} still has the boot id {before} {within} after `{command}`, which still runs there and may \
                      take it down later: a retry waits for it and starts no second one"
                 ),
                 Some(CommandState::Scheduled(what)) => format!(
-                    "{host} still has the boot id {before} {within:?} after `{command}`, and has a shutdown scheduled \
+                    "{host} still has the boot id {before} {within} after `{command}`, and has a shutdown scheduled \
                      ({what}): a retry waits for it and starts no second one; `shutdown -c` on the worker cancels it"
                 ),
                 _ => format!(
-                    "{host} still has the boot id {before} {within:?} after `{command}`: it did not go down{}",
+                    "{host} still has the boot id {before} {within} after `{command}`: it did not go down{}",
                     soft_reboot_note(command)
                 ),
             };

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::without_error_numbers;
+
 /// A failure, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepError {
@@ -18,7 +20,7 @@ pub struct StepError {
 impl StepError {
     /// Without output.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), output: None }
+        Self { kind, message: without_error_numbers(&message.into()), output: None }
     }
 }
 

@@ -134,7 +134,7 @@ impl Known {
         if self.chart.handle(event) {
             Ok(())
         } else {
-            Err(RuleViolation::new("the run is not in a phase for this", (fact, self.phase())))
+            Err(RuleViolation::new("the run is not in a phase for this", fact))
         }
     }
 
@@ -148,7 +148,7 @@ impl Known {
         if lane.handle(event) {
             Ok(())
         } else {
-            Err(RuleViolation::new("the worker is not in a state for this", (fact, lane.state())))
+            Err(RuleViolation::new("the worker is not in a state for this", fact))
         }
     }
 

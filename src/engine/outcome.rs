@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, StepError};
+use crate::plan::without_error_numbers;
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +63,7 @@ impl Outcome {
 
     /// It was sent, and nothing more is known than `why`.
     pub fn unknown(why: impl Into<String>) -> Self {
-        Self::Unknown { why: why.into(), boot_id: None }
+        Self::Unknown { why: without_error_numbers(&why.into()), boot_id: None }
     }
 }
 

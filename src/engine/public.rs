@@ -143,6 +143,25 @@ impl PublicWorkerState {
         }
     }
 
+    /// What is to be said of a worker: `{host} has failed`.
+    pub fn predicate(self) -> &'static str {
+        match self {
+            Self::Queued => "is queued",
+            Self::Running => "is running",
+            Self::Retrying => "waits for its next attempt",
+            Self::InDoubt => "is in doubt",
+            Self::Waiting => "waits",
+            Self::Held => "is held",
+            Self::Reverting => "is being reverted",
+            Self::Succeeded => "has succeeded",
+            Self::Failed => "has failed",
+            Self::Reverted => "was reverted",
+            Self::Skipped => "was skipped",
+            Self::LeftAlone => "is left alone",
+            Self::Cancelled => "was cancelled",
+        }
+    }
+
     /// Started and not ended.
     pub fn is_active(self) -> bool {
         matches!(

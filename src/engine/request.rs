@@ -88,7 +88,8 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
     let graph = rollout.graph();
     Ok(match &request.verb {
         Control::Pause { reason } => {
-            vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
+            let given = reason.clone().filter(|reason| !reason.trim().is_empty());
+            vec![Fact::Paused { reason: given.unwrap_or_else(|| format!("paused by {by}")), by }]
         }
         Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
         Control::Stop => vec![Fact::Interrupted { by }],
@@ -154,8 +155,8 @@ fn pick(
     let graph = rollout.graph();
     let objection = |target: TargetIx| {
         let why = objection(target)?;
-        let state = rollout.public_worker_state(target).describe();
-        Some(format!("{} is {state}: {why}", graph.host(target)))
+        let state = rollout.public_worker_state(target).predicate();
+        Some(format!("{} {state}: {why}", graph.host(target)))
     };
     let (mut targets, mut objections) = (Vec::new(), Vec::new());
     let mut take = |target: TargetIx| match objection(target) {

@@ -2,24 +2,26 @@
 
 use std::fmt;
 
-/// Why a fact is refused, at run time and at replay alike.
+use super::Fact;
+
+/// Why a fact is refused, at run time and at replay alike. Shown is the rule: the rest is for whoever looks for a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleViolation {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// The fact that broke it, and the state that it met.
+    /// The fact that broke it, as it is stored (JSON).
     pub detail: String,
 }
 
 impl RuleViolation {
-    pub(super) fn new(rule: &'static str, detail: impl fmt::Debug) -> Self {
-        Self { rule, detail: format!("{detail:?}") }
+    pub(super) fn new(rule: &'static str, fact: &Fact) -> Self {
+        Self { rule, detail: serde_json::to_string(fact).unwrap_or_default() }
     }
 }
 
 impl fmt::Display for RuleViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.rule, self.detail)
+        f.write_str(self.rule)
     }
 }
 
@@ -33,6 +35,6 @@ pub enum ApplyError {
     Refused(RuleViolation),
     /// A fact that the engine itself derived may not follow: a bug. The state in memory is ahead of the
     /// journal by an unknown part of the decision, so that the process must stop before it does anything more.
-    #[error("the engine derived a fact that its own rules refuse: {0}")]
+    #[error("the engine derived a fact that its own rules refuse: {violation}: {detail}", violation = .0, detail = .0.detail)]
     Broken(RuleViolation),
 }

@@ -3,6 +3,7 @@
 //! Numbers of processes come again, and in another container a number means another process; both are told
 //! apart.
 
+use nix::unistd::{Uid, User};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +63,16 @@ impl Process {
     }
 }
 
-/// The name of the user who runs this process, as the environment says it; `None`: it does not.
+/// The name of the user who runs this process: as the environment says it, else as the system's list of users does,
+/// wherever that is kept (NSS); `None`: neither has one.
 pub fn user_name() -> Option<String> {
-    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    user_by(|name| std::env::var(name).ok())
+}
+
+fn user_by(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let said =
+        ["USER", "LOGNAME"].iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
+    said.or_else(|| Some(User::from_uid(Uid::current()).ok()??.name))
 }
 
 fn machine() -> String {
@@ -87,6 +95,18 @@ fn stat_of(pid: u32) -> Option<(char, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_no_variable_names_the_list_of_users_does() {
+        let output = std::process::Command::new("id").arg("-un").output().unwrap();
+        let name = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        assert_eq!(user_by(|_| None), Some(name.clone()));
+        assert_eq!(user_by(|variable| (variable == "USER").then(|| " ".to_owned())), Some(name));
+        assert_eq!(
+            user_by(|variable| (variable == "LOGNAME").then(|| "anna".to_owned())).as_deref(),
+            Some("anna")
+        );
+    }
 
     #[test]
     fn a_number_that_was_used_again_is_another_process() {

@@ -1,5 +1,6 @@
 //! Signals as an iterator, or as calls on a thread of their own.
 
+use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::io;
 use std::ops::ControlFlow;
@@ -57,10 +58,25 @@ impl Signal {
 
 static LEFT_TO_PARENT: AtomicBool = AtomicBool::new(false);
 
+/// Signals that our parent has heard for us, under their own names; one SIGTERM is sent for each.
+static HANDED_ON: Mutex<VecDeque<Signal>> = Mutex::new(VecDeque::new());
+
 /// From now on SIGINT and SIGHUP do nothing here: our parent takes the terminal's signals, which reach both of
-/// us, and hands on what is meant for us as SIGTERM. Else one Ctrl-C would count twice.
+/// us, and says what is meant for us ([`hand_on`]). Else one Ctrl-C would count twice.
 pub fn leave_interrupts_to_parent() {
     LEFT_TO_PARENT.store(true, Ordering::Relaxed);
+}
+
+/// As if `signal` had come to this process, which leaves the terminal's signals to its parent.
+pub fn hand_on(signal: Signal) {
+    HANDED_ON.lock().unwrap_or_else(PoisonError::into_inner).push_back(signal);
+    // The one that we hear.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+}
+
+/// What a SIGTERM stands for: see [`hand_on`].
+fn handed_on() -> Option<Signal> {
+    HANDED_ON.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
 /// Signals in the order of their arrival; two of one kind in quick succession may be one. It never ends.
@@ -88,7 +104,8 @@ impl Iterator for Signals {
             let (signal, _) = NUMBERS.into_iter().find(|(_, known)| *known == number)?;
             let of_terminal = matches!(signal, Signal::Interrupt | Signal::Hangup);
             let left = of_terminal && LEFT_TO_PARENT.load(Ordering::Relaxed);
-            (!left).then_some(signal)
+            let meant = if signal == Signal::Terminate { handed_on().unwrap_or(signal) } else { signal };
+            (!left).then_some(meant)
         })
     }
 }

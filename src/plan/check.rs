@@ -3,6 +3,7 @@
 //! Works on drafts, so that everything that can be judged is, even where another part was refused. It
 //! knows no fleet: whether workers, labels and jobs exist is decided in `graph`.
 
+mod limits;
 mod order;
 mod rules;
 mod time;
@@ -28,6 +29,9 @@ pub(super) fn check(source: &Source, draft: &Draft, problems: &mut Problems) -> 
             rules::step(source, step, problems);
         }
         rules::undo(source, steps, draft, of_worker, problems);
+        if of_worker {
+            limits::failures(source, steps, draft, problems);
+        }
         if of_worker && let Some(ancestors) = &order.ancestors {
             rules::together(source, steps, ancestors, problems);
             time::window(source, steps, &order.needs, draft, problems);

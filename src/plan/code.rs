@@ -112,6 +112,8 @@ codes! {
     EMPTY_WINDOW = "empty_window";
     /// A window without a day.
     WINDOW_NEVER_OPENS = "window_never_opens";
+    /// More failures are allowed than a limit lets happen, for a failed worker stays down (a warning).
+    FAILURES_MOOT = "failures_moot";
     /// One worker may take longer than the window is open (a warning).
     WINDOW_TOO_SHORT = "window_too_short";
 

@@ -25,5 +25,5 @@ pub use schema::schema;
 pub use script::{Interpreter, ScriptError, interpreter, script_text};
 pub use traits::{StepTraits, Tool};
 pub use visible::{json_on_screen, on_screen, visible, visible_line, visible_within};
-pub use words::{counted, duration};
+pub use words::{counted, duration, without_error_numbers};
 pub use yaml::{MAX_BYTES, source_from_bytes};

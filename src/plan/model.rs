@@ -223,6 +223,21 @@ pub enum Weekday {
     Sun,
 }
 
+impl Weekday {
+    /// As in a plan.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
+}
+
 /// One step of `before`, `steps` or `after`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::visible::{masked_in_place, visible, visible_line};
+use super::words::without_error_numbers;
 
 /// A named text that problems point into; cheap to clone.
 #[derive(Clone, Debug)]
@@ -55,9 +56,16 @@ impl Source {
 
     /// The whole text as it may be shown, with the same offsets.
     fn shown(&self) -> &str {
-        let shown = self.inner.shown.get_or_init(|| match masked_in_place(self.text()) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(shown) => Some(shown),
+        let shown = self.inner.shown.get_or_init(|| {
+            let masked = masked_in_place(self.text());
+            // miette counts a line that ends with CR LF at the end of what it is given as two halves of one.
+            if masked.contains("\r\n") {
+                return Some(masked.replace("\r\n", " \n"));
+            }
+            match masked {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(shown) => Some(shown),
+            }
         });
         shown.as_deref().unwrap_or(self.text())
     }
@@ -204,7 +212,7 @@ impl Problem {
     }
 
     fn new(code: &'static str, severity: Severity, message: String) -> Self {
-        let message = visible(message.as_bytes());
+        let message = without_error_numbers(&visible(message.as_bytes()));
         Self { code, severity, message, help: None, source: None, labels: Vec::new() }
     }
 
@@ -213,7 +221,8 @@ impl Problem {
     /// are cut to it.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.labels.push((source.clamp(&span), visible(label.into().as_bytes())));
+        let label = without_error_numbers(&visible(label.into().as_bytes()));
+        self.labels.push((source.clamp(&span), label));
         self.source = Some(source.clone());
         self
     }
@@ -228,7 +237,7 @@ impl Problem {
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(visible(help.into().as_bytes()));
+        self.help = Some(without_error_numbers(&visible(help.into().as_bytes())));
         self
     }
 
@@ -431,5 +440,15 @@ mod tests {
         let source = Source::new("plan.yaml", "ü");
         let problem = Problem::error("maand::test", "no").at(&source, 1..99, "here");
         assert_eq!(problem.labels_in_bytes()[0].0, 0..2);
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_not_shown() {
+        let error = std::io::Error::from_raw_os_error(2);
+        let problem = Problem::error("maand::test", format!("`a` cannot be read: {error}"));
+        let problem = problem.help(format!("{error}; and {error}"));
+        assert_eq!(problem.message, "`a` cannot be read: No such file or directory");
+        assert_eq!(problem.help.as_deref(), Some("No such file or directory; and No such file or directory"));
+        assert_eq!(without_error_numbers("a (os error x) (os error 2"), "a (os error x) (os error 2");
     }
 }

@@ -29,6 +29,22 @@ pub fn duration(duration: Duration) -> String {
     parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
 }
 
+/// Without the numbers that the standard library puts behind what the system says ("Permission denied
+/// (os error 13)"): an operator has no use for them.
+pub fn without_error_numbers(text: &str) -> String {
+    const BEFORE: &str = " (os error ";
+    let mut parts = text.split(BEFORE);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        match part[digits..].strip_prefix(')').filter(|_| digits > 0) {
+            Some(rest) => shown.push_str(rest),
+            None => shown.extend([BEFORE, part]),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

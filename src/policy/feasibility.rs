@@ -3,7 +3,7 @@
 use super::limits::Limits;
 use super::window;
 use crate::graph::{JobBudget, RolloutGraph};
-use crate::plan::{BudgetBound, Problem, Problems};
+use crate::plan::{Amount, BudgetBound, OnFailure, Problem, Problems, counted};
 
 /// Maximum number of jobs that a message lists.
 const SHOWN: usize = 5;
@@ -14,6 +14,7 @@ pub fn feasibility(graph: &RolloutGraph) -> Problems {
     let limits = Limits::resolve(graph);
     let mut problems = Problems::new();
     check_budgets(graph, &limits, &mut problems);
+    check_failures(graph, &limits, &mut problems);
     check_window(graph, &limits, &mut problems);
     problems.sort();
     problems
@@ -63,6 +64,58 @@ fn check_budgets(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems)
                     .help("take it out, or look at the job's selectors"),
             );
         }
+    }
+}
+
+/// Failures that are allowed and would never be counted: a failed worker stays down, and counts against every limit
+/// that it counted against before.
+fn check_failures(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) {
+    let (settings, allowed) = (&graph.plan.rollout, limits.max_failures);
+    if allowed == 0 || settings.on_failure == OnFailure::Revert {
+        return;
+    }
+    let warning = |limit: String, span, label: String| {
+        let how = &graph.numbers().max_failures.how;
+        let message = format!(
+            "`max_failures` ({how}) has no effect beyond {limit}: a failed worker stays down and counts against it"
+        );
+        Problem::warning("maand::plan::failures_moot", message)
+            .at(&graph.plan.source, span, label)
+            .help("allow more there, let failed workers be put back (`on_failure: revert`), or allow fewer failures")
+    };
+    // Of plain numbers the plan alone has warned.
+    let is_share = matches!(settings.max_failures.value, Amount::Percent(_));
+    if let (Some(spread), Some(limit)) = (&settings.spread, &limits.spread)
+        && is_share
+        && u64::from(allowed) >= limit.at_most
+        && limit.domains.len() as u64 > limit.at_most
+    {
+        let label = format!("with {} disturbed by failed workers no other one begins", limit.at_most);
+        problems.push(warning("`spread`".to_owned(), spread.span.clone(), label));
+    }
+    let mut held = vec![0_u32; limits.budgets.len()];
+    for constraint in limits.constraints.iter().filter(|constraint| constraint.disturbs) {
+        constraint.budgets.iter().for_each(|budget| held[*budget as usize] += 1);
+    }
+    for (number, entry) in settings.budgets.iter().enumerate() {
+        let spent = |(budget, held): &(&JobBudget, &u32)| {
+            let room = budget.of.saturating_sub(budget.wants);
+            budget.entry == number && (1..=allowed).contains(&room) && **held > room
+        };
+        let mut spent = limits.budgets.iter().zip(&held).filter(spent);
+        let Some((first, _)) = spent.next() else { continue };
+        let others = match spent.count() {
+            0 => String::new(),
+            more => format!(" and of {}", counted(more, "other job")),
+        };
+        let room = first.of - first.wants;
+        let label =
+            format!("with {} no other one of its workers begins", counted(room as usize, "failed worker"));
+        problems.push(warning(
+            format!("the budget of {}{others}", name(graph, first)),
+            entry.span.clone(),
+            label,
+        ));
     }
 }
 
@@ -117,7 +170,7 @@ fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) 
 mod tests {
     use super::*;
     use crate::graph::testing::{budget, compiled, fleet, located, plan, worker};
-    use crate::plan::{Amount, Weekday, Window};
+    use crate::plan::{Spread, Weekday, Window};
 
     fn codes(problems: &Problems) -> Vec<&'static str> {
         problems.iter().map(|problem| problem.code.trim_start_matches("maand::plan::")).collect()
@@ -154,5 +207,34 @@ mod tests {
         assert_eq!(window("Mars/Olympus", &[Weekday::Mon]), ["bad_timezone"]);
         assert_eq!(window("UTC", &[]), ["window_never_opens"]);
         assert!(window("UTC", &[Weekday::Mon]).is_empty());
+    }
+
+    #[test]
+    fn failures_that_a_limit_never_lets_happen_are_warned_of() {
+        let workers: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .map(|zone| worker(&format!("w-{zone}"), &["api"], &[&format!("zone={zone}")]))
+            .collect();
+        let fleet = fleet(workers, &["api"]);
+        let warned = |bound: Option<Amount>,
+                      at_most: Option<u64>,
+                      failures: Amount,
+                      on_failure: OnFailure| {
+            let mut plan = plan();
+            plan.rollout.budgets =
+                bound.map(|amount| budget("api", BudgetBound::MaxUnavailable(amount))).into_iter().collect();
+            plan.rollout.spread = at_most.map(|at_most| located(Spread { tag: "zone".to_owned(), at_most }));
+            plan.rollout.max_failures = located(failures);
+            plan.rollout.on_failure = on_failure;
+            feasibility(&compiled(&plan, &fleet)).iter().filter(|p| p.code.ends_with("failures_moot")).count()
+        };
+        let (one, two, most) = (Amount::Count(1), Amount::Count(2), Amount::Percent(50));
+        assert_eq!(warned(Some(one), None, one, OnFailure::Halt), 1);
+        assert_eq!(warned(Some(two), None, one, OnFailure::Halt), 0);
+        assert_eq!(warned(Some(one), None, Amount::Count(0), OnFailure::Halt), 0);
+        assert_eq!(warned(Some(one), None, one, OnFailure::Revert), 0);
+        assert_eq!(warned(None, Some(1), most, OnFailure::Halt), 1);
+        assert_eq!(warned(None, Some(2), most, OnFailure::Halt), 0);
+        assert_eq!(warned(None, Some(1), one, OnFailure::Halt), 0, "the plan alone has said so");
     }
 }

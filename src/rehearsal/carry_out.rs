@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use crate::bucket::Host;
+use crate::os::signals::Signal;
 use crate::plan::suggest::suggest;
 use crate::plan::{Plan, Problem, Problems, StepKind};
 use crate::run::{Connector, read_scripts};
@@ -65,7 +66,7 @@ impl Rehearsal {
     pub fn carry_out(
         &self,
         cancel: &Cancel,
-        signals: &Receiver<()>,
+        signals: &Receiver<Signal>,
         show: &mut dyn FnMut(Stage),
     ) -> Result<Verdict, RehearsalError> {
         let mut options = SandboxOptions::new(self.likeness.blueprint.clone());

@@ -1,15 +1,15 @@
 //! The child processes that carry a rehearsal's run out: the program itself, which is told of our signals and does
 //! not outlive us. It must not know what they do.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpid, getppid, kill_process, test_kill_process};
+use rustix::process::{Pid, getppid, test_kill_process};
 
-use crate::os::signals::leave_interrupts_to_parent;
+use crate::os::signals::{Signal, hand_on, leave_interrupts_to_parent};
 
 use super::RehearsalError;
 
@@ -47,12 +47,20 @@ pub fn follow_parent(end: fn() -> !) {
     }
     leave_interrupts_to_parent();
     let watch = move || {
-        let mut nothing = [0; 1];
-        while !matches!(std::io::stdin().read(&mut nothing), Ok(0)) {}
+        let mut said = [0; 1];
+        loop {
+            match std::io::stdin().read(&mut said) {
+                Ok(0) => break,
+                Ok(_) => {
+                    Signal::ENDING.into_iter().filter(|signal| letter(*signal) == said[0]).for_each(hand_on)
+                }
+                Err(_) => {}
+            }
+        }
         // As an operator would: finish what is in flight, and then stop at once, for its workers are gone.
         // Commands that run on this machine (`--execute`) end so, too.
         for _ in 0..2 {
-            let _ = kill_process(getpid(), Signal::TERM);
+            hand_on(Signal::Terminate);
             std::thread::sleep(BETWEEN_SIGNALS);
         }
         std::thread::sleep(FORCED_STOP_GRACE);
@@ -60,6 +68,18 @@ pub fn follow_parent(end: fn() -> !) {
     };
     // Without a thread it outlives a rehearsal that is killed, and fails at once: nothing answers.
     let _ = std::thread::Builder::new().name("life line".into()).spawn(watch);
+}
+
+/// Whether this process carries out the run of a rehearsal: its bucket and its workers are gone when it ends, and there
+/// is nothing that an operator could do with them.
+pub fn is_rehearsed() -> bool {
+    let rehearsal = std::env::var(REHEARSAL).ok().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    rehearsal.is_some_and(|rehearsal| getppid() == Some(rehearsal))
+}
+
+/// How a signal is written on the life line.
+fn letter(signal: Signal) -> u8 {
+    signal.name().as_bytes().get("SIG".len()).copied().unwrap_or_default()
 }
 
 /// Runs the program to its end; signals that come meanwhile are handed on.
@@ -71,7 +91,7 @@ pub(super) fn run(
     arguments: &[&str],
     flags: &[String],
     crash: Option<u64>,
-    signals: &Receiver<()>,
+    signals: &Receiver<Signal>,
 ) -> Result<ExitStatus, RehearsalError> {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let failed = |source| RehearsalError::Child { program: program.clone(), source };
@@ -82,16 +102,15 @@ pub(super) fn run(
         command.env(crate::journal::CRASH_AT, crash.to_string());
     }
     let mut child = command.spawn().map_err(failed)?;
-    // Nothing is ever written to it; it closes when this process ends, or here.
-    let life_line = child.stdin.take();
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // A letter for each signal is written to it; it closes when this process ends, or here.
+    let mut life_line = child.stdin.take();
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
         }
-        if signals.recv_timeout(POLL).is_ok() {
-            // Not waited for yet, so the number is still the child's.
-            let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+        if let (Ok(signal), Some(line)) = (signals.recv_timeout(POLL), &mut life_line) {
+            // A child that has just ended does not read it any more.
+            let _ = line.write_all(&[letter(signal)]);
         }
     };
     drop(life_line);

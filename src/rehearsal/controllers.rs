@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
 
 use crate::journal::{Journal, Mode};
+use crate::os::signals::Signal;
 use crate::ssh::Cancel;
 
 use super::child::{self, RESUMABLE};
@@ -41,7 +42,7 @@ pub(super) struct Controllers<'a> {
     pub(super) plan_file: PathBuf,
     pub(super) options: &'a RehearsalOptions,
     pub(super) cancel: &'a Cancel,
-    pub(super) signals: &'a Receiver<()>,
+    pub(super) signals: &'a Receiver<Signal>,
 }
 
 impl Controllers<'_> {

@@ -188,7 +188,7 @@ impl<'a> Judge<'a> {
             }
         }
         let allowed = limits.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| n.to_string());
-        let when = if most > 0 { format!(" (first after {:.1} s)", seconds(at)) } else { String::new() };
+        let when = if most > 0 { format!(" (first after {:.1}s)", seconds(at)) } else { String::new() };
         let what = format!(
             "never more workers down than the plan allows: at most {most} at once{when}, allowed {allowed}"
         );

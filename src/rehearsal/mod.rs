@@ -33,7 +33,7 @@ mod verdict;
 mod watcher;
 
 pub use carry_out::Rehearsal;
-pub use child::follow_parent;
+pub use child::{follow_parent, is_rehearsed};
 pub use controllers::Replacement;
 pub use deploy::deploy_jobs;
 pub use error::RehearsalError;

@@ -8,12 +8,12 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::engine::{AttemptId, Millis};
 use crate::graph::Lane;
-use crate::plan::counted;
+use crate::plan::{StepKind, counted};
 
 use super::view::{ErrorView, RunView, WorkerView};
 use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
-use crate::engine::{PublicRunState, PublicWorkerState};
+use crate::engine::{HaltReason, PublicRunState, PublicWorkerState, RunStatus};
 
 /// At most this many workers are listed.
 const LISTED: usize = 200;
@@ -35,16 +35,14 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     workers(&mut text, view);
     failures(&mut text, view, hint);
     left_disabled(&mut text, view, hint);
-    let until = view.finished_at.map_or(at, |time| time.0);
-    let span = describe_span(until - view.started_at.0);
-    let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-    let _ = writeln!(
-        text,
-        "Run {} (plan {}) {} after {span}{reason}.",
-        view.run,
-        view.plan,
-        describe_state(view.state)
-    );
+    let span = describe_span(view.lasted(at));
+    let (state, reason) = match &view.reason {
+        // What it halted for is no longer so.
+        _ if may_unhalt(view) => ("had halted", "; it can be continued".to_owned()),
+        Some(reason) => (describe_state(view.state), describe_reason(view.state, reason)),
+        None => (describe_state(view.state), String::new()),
+    };
+    let _ = writeln!(text, "Run {} (plan {}) {state} after {span}{reason}.", view.run, view.plan);
     let _ = writeln!(text, "{}.", describe_counts(view));
     if let Some(waits) = &view.waits_for {
         let _ = writeln!(text, "Now: {waits}.");
@@ -61,10 +59,10 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
 pub fn status_text(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     let wave = view.wave.map_or_else(String::new, |wave| format!(", wave {wave} of {}", view.waves));
     format!(
-        "Run {} of plan {} is {}{wave}; started {}.\n\n{}",
+        "Run {} of plan {} {}{wave}; started {}.\n\n{}",
         view.run,
         view.plan,
-        view.state.as_str(),
+        describe_state(view.state),
         view.started_at.to_second(),
         closing(at, view, hint)
     )
@@ -81,6 +79,21 @@ fn describe_state(state: PublicRunState) -> &'static str {
         PublicRunState::Failed => "failed",
         PublicRunState::Aborted => "was aborted",
     }
+}
+
+/// Behind the state and the time: `: 2 workers failed`. Whoever paused it is named once.
+fn describe_reason(state: PublicRunState, reason: &str) -> String {
+    match reason.strip_prefix("paused by ") {
+        Some(by) if state == PublicRunState::Paused => format!(", by {by}"),
+        _ if reason.trim().is_empty() => String::new(),
+        _ => format!(": {}", reason.trim_end_matches('.')),
+    }
+}
+
+/// It halted for failures, and an operator has done something about them since: it continues as soon as it is resumed.
+fn may_unhalt(view: &RunView) -> bool {
+    let failures = matches!(view.run_state.status(), RunStatus::Halted(HaltReason::TooManyFailures { .. }));
+    view.state == PublicRunState::Halted && failures && view.counts.failures <= view.counts.failures_allowed
 }
 
 fn describe_counts(view: &RunView) -> String {
@@ -118,7 +131,7 @@ fn workers(text: &mut String, view: &RunView) {
             "  {}{pad}  {:<10}  {took:>8}  {}",
             worker.host,
             worker.state.describe(),
-            details(worker)
+            details(worker, view)
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -126,6 +139,9 @@ fn workers(text: &mut String, view: &RunView) {
     if let (Some(least), Some(most)) = (times.clone().min(), times.max()) {
         let (least, most) = (describe_elapsed(least), describe_elapsed(most));
         let _ = writeln!(text, "  {} succeeded, each in {least} to {most}", counted(well.len(), "worker"));
+    }
+    if shown.iter().any(|worker| worker.state == PublicWorkerState::Held) {
+        text.push_str("  (held: stopped between two steps; it continues when the run does)\n");
     }
     // Where the run as a whole stands still, the reason is said once, below.
     let still = view.stands_still().is_some() || view.state.is_final();
@@ -160,16 +176,21 @@ fn waiting(view: &RunView) -> Vec<(&str, Vec<&str>)> {
     reasons
 }
 
-fn details(worker: &WorkerView) -> String {
+fn details(worker: &WorkerView, view: &RunView) -> String {
+    let reboots = view.graph().plan.steps.iter().any(|step| matches!(step.kind, StepKind::Reboot { .. }));
     let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
         (Some(before), Some(after)) => {
             let (before, after) = text::short_boot_ids(before, after);
             format!("boot {before} -> {after}")
         }
-        (Some(before), None) => format!("boot {}", text::short_boot_id(before)),
+        // Where nothing is rebooted it tells nothing.
+        (Some(before), None) if reboots => format!("boot {}", text::short_boot_id(before)),
         _ => String::new(),
     };
     let step = match (&worker.step, worker.attempt) {
+        (Some(step), _) if worker.state == PublicWorkerState::Cancelled => {
+            format!("stopped at {step}; what was done until then stays")
+        }
         (Some(step), Some(attempt)) if attempt > 1 => format!("{step}, attempt {attempt}"),
         (Some(step), _) => step.clone(),
         (None, _) => String::new(),
@@ -276,6 +297,7 @@ fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
         .count();
     let retry = Suggestion::Retry { run, workers: failed as u32 };
     let has_failed = failed > 0;
+    let of_workers = !matches!(view.run_state.status(), RunStatus::Halted(HaltReason::LaneFailed { .. }));
     let steps = match view.state {
         PublicRunState::Interrupted | PublicRunState::Paused => vec![Suggestion::Resume { run }],
         PublicRunState::Waiting => {
@@ -294,10 +316,10 @@ fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
             }
             approve.into_iter().chain([Suggestion::ThenResume { run }]).collect()
         }
-        PublicRunState::Halted if has_failed => {
+        PublicRunState::Halted if has_failed && of_workers && !may_unhalt(view) => {
             vec![retry, Suggestion::Skip { run }, Suggestion::Abort { run }]
         }
-        PublicRunState::Halted if view.counts.failed > 0 => {
+        PublicRunState::Halted if view.counts.failed > 0 && of_workers && !may_unhalt(view) => {
             vec![Suggestion::Skip { run }, Suggestion::Abort { run }]
         }
         PublicRunState::Halted => vec![Suggestion::Resume { run }, Suggestion::Abort { run }],

@@ -70,8 +70,9 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::StepFailed { lane, step, error } => {
             Event::StepFailed { scope: scope(graph, *lane, *step), error: error.into(), ignored: false }
         }
-        Fact::InDoubt { attempt } => Event::InDoubt { attempt_id: attempt.0 },
+        Fact::InDoubt { attempt } => Event::InDoubt { scope: scope_of_attempt(view)?, attempt_id: attempt.0 },
         Fact::InDoubtResolved { attempt, how } => Event::DoubtResolved {
+            scope: scope_of_attempt(view)?,
             attempt_id: attempt.0,
             how: match how {
                 Resolution::Repeat => "repeat",
@@ -116,6 +117,11 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         },
         Fact::Observed { .. } | Fact::BeforeDone | Fact::Due { .. } => return None,
     })
+}
+
+/// Whose step the newest fact's attempt is of.
+fn scope_of_attempt(view: &RunView) -> Option<Scope> {
+    view.attempt.as_ref().map(|attempt| scope(view.graph(), attempt.lane, attempt.step))
 }
 
 fn preflight(checks: &[Check], graph: &RolloutGraph) -> Event {
@@ -264,13 +270,20 @@ impl EventLine {
             Event::WaveFinished { wave, waves, next_at } => {
                 (None, describe_wave_end(self.at, *wave, *waves, *next_at))
             }
-            Event::InDoubt { attempt_id } => {
-                (None, format!("attempt {attempt_id} is in doubt: an operator has to say whether it ran"))
+            Event::InDoubt { scope, .. } => {
+                let what = "its answer was lost, and an operator has to say whether it ran (in doubt)";
+                (scope.who(), of(scope, what.to_owned()))
             }
-            Event::DoubtResolved { attempt_id, how } => {
-                (None, format!("attempt {attempt_id} is no longer in doubt: {how}"))
+            Event::DoubtResolved { scope, how, .. } => {
+                let what = match *how {
+                    "repeat" => "its answer was lost; it may be done twice, and is done again",
+                    "rerun" => "no longer in doubt: an operator lets it run again",
+                    "done" => "no longer in doubt: an operator says that it was done",
+                    _ => "no longer in doubt: an operator leaves it out",
+                };
+                (scope.who(), of(scope, what.to_owned()))
             }
-            Event::RunPaused { by, reason } => (None, format!("paused by {by}: {reason}")),
+            Event::RunPaused { by, reason } => (None, describe_pause(by, reason)),
             Event::RunInterrupted { by } => {
                 (None, format!("stopping ({by}): steps in flight are finished first"))
             }
@@ -288,6 +301,12 @@ impl EventLine {
     }
 }
 
+/// Who paused it and why, neither of them twice.
+fn describe_pause(by: &str, reason: &str) -> String {
+    let who = format!("paused by {by}");
+    if reason == who || reason.trim().is_empty() { who } else { format!("{who}: {reason}") }
+}
+
 fn describe_preflight(ready: u32, unusable: &[NotUsed], left_alone: &[NotUsed]) -> String {
     let mut text = format!("preflight: {} ready", are(ready as usize));
     for (what, list) in [("cannot be used", unusable), ("left alone", left_alone)] {
@@ -299,22 +318,14 @@ fn describe_preflight(ready: u32, unusable: &[NotUsed], left_alone: &[NotUsed]) 
     text
 }
 
-/// `wave 1 done; soaking 10 s, wave 2 at 17:25:07`.
+/// `wave 1 done; soaking for 10s, wave 2 at 17:25:07`.
 fn describe_wave_end(at: Time, wave: u32, waves: u32, next_at: Time) -> String {
     let soak = next_at.0 - at.0;
     let next =
         if wave < waves { format!(", wave {} at {}", wave + 1, next_at.of_day(at)) } else { String::new() };
     match soak {
-        1.. => format!("wave {wave} done; soaking {}{next}", describe_soak(soak)),
+        1.. => format!("wave {wave} done; soaking for {}{next}", describe_span(soak + 999)),
         _ => format!("wave {wave} done"),
-    }
-}
-
-/// Up to a minute as in `10 s`, else as [`describe_span`].
-fn describe_soak(millis: i64) -> String {
-    match (millis + 999) / 1000 {
-        seconds @ ..60 => format!("{seconds} s"),
-        _ => describe_span(millis),
     }
 }
 

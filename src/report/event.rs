@@ -193,11 +193,17 @@ pub enum Event {
     },
     /// The answer was lost, and an operator has to say whether the command ran.
     InDoubt {
+        /// Whose step: `list`, `host`, `step` and `kind`.
+        #[serde(flatten)]
+        scope: Scope,
         /// The attempt, as `plan logs` counts them.
         attempt_id: u64,
     },
     /// It is decided what becomes of an attempt that was in doubt.
     DoubtResolved {
+        /// Whose step: `list`, `host`, `step` and `kind`.
+        #[serde(flatten)]
+        scope: Scope,
         /// The attempt, as `plan logs` counts them.
         attempt_id: u64,
         /// `repeat`, `rerun`, `done` or `skip`.

@@ -176,7 +176,7 @@ impl RunView {
                     format!("{} waits for an approval", text::step_of(graph, *lane, *step))
                 });
                 let undecided = undecided.iter().map(|(_, lane, step)| {
-                    format!("{} is in doubt: did it run?", text::step_of(graph, *lane, *step))
+                    format!("{} is in doubt (it may have run)", text::step_of(graph, *lane, *step))
                 });
                 Some(text::some(gates.chain(undecided), 3))
             }
@@ -202,10 +202,8 @@ impl RunView {
             (true, false) => worker.finished_at = None,
             _ => {}
         }
-        if matches!(
-            state,
-            PublicWorkerState::Succeeded | PublicWorkerState::LeftAlone | PublicWorkerState::Cancelled
-        ) {
+        // One that is cancelled may have begun: then it stands where it was stopped.
+        if matches!(state, PublicWorkerState::Succeeded | PublicWorkerState::LeftAlone) {
             (worker.step, worker.attempt, worker.step_since) = (None, None, None);
         }
         if state == PublicWorkerState::Succeeded {
@@ -248,7 +246,13 @@ impl RunView {
                 Touched::Lane(*lane)
             }
             Fact::Finished { attempt, outcome } => {
-                self.attempt = self.open_attempts.remove(attempt);
+                // One whose answer was lost may come to be in doubt.
+                self.attempt = match outcome {
+                    Outcome::Unknown { .. } | Outcome::TimedOut { .. } => {
+                        self.open_attempts.get(attempt).cloned()
+                    }
+                    _ => self.open_attempts.remove(attempt),
+                };
                 if let Some(attempt) = &self.attempt {
                     self.end_phase(attempt.lane);
                 }
@@ -296,11 +300,15 @@ impl RunView {
                 self.wave = Some(wave + 1);
                 Touched::None
             }
-            Fact::InDoubt { .. }
-            | Fact::InDoubtResolved { .. }
-            | Fact::Interrupted { .. }
-            | Fact::Resumed { .. }
-            | Fact::Aborted { .. } => Touched::All,
+            Fact::InDoubt { attempt } => {
+                self.attempt = self.open_attempts.get(attempt).cloned();
+                Touched::All
+            }
+            Fact::InDoubtResolved { attempt, .. } => {
+                self.attempt = self.open_attempts.remove(attempt);
+                Touched::All
+            }
+            Fact::Interrupted { .. } | Fact::Resumed { .. } | Fact::Aborted { .. } => Touched::All,
             Fact::RunFinished { end } => {
                 self.finished_at = Some(Time(at));
                 self.resumable = false;

@@ -258,7 +258,7 @@ fn waiting(view: &RunView) -> Option<Row> {
     Some(Row::new(&format!("{queued} queued{why}"), Style::Dim))
 }
 
-/// `[######......] 3/12  wave 1/3  1 failed  2m 05s  about 6m left`
+/// `[######......] 3/12  wave 1/3  1 failed  2m5s  about 6m left`
 fn bar(at: Millis, view: &RunView, outlook: Option<&Outlook>, width: usize) -> Row {
     let counts = &view.counts;
     let mut text = format!(" {}/{}", counts.ended(), counts.total);

@@ -31,6 +31,8 @@ mod time;
 mod view;
 mod waits;
 mod window;
+#[cfg(test)]
+mod word_tests;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
@@ -48,4 +50,4 @@ pub use suggestion::{Hint, Suggestion};
 pub use terminal::{Controls, Pause, Terminal};
 pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
-pub use wrap::wrapped;
+pub use wrap::{word_separator, wrapped};

@@ -57,8 +57,8 @@ impl<W: Write + Send> Plain<W> {
 
     /// Also says in the closing report what an operator can do next.
     #[must_use]
-    pub fn with_hints(self, hint: Hint) -> Self {
-        Self { hint: Some(hint), ..self }
+    pub fn with_hints(self, hint: Option<Hint>) -> Self {
+        Self { hint, ..self }
     }
 
     /// Rings the bell of the terminal that it writes to at the end.

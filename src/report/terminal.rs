@@ -73,8 +73,8 @@ impl Terminal {
 
     /// Also says in the closing report what an operator can do next.
     #[must_use]
-    pub fn with_hints(self, hint: Hint) -> Self {
-        Self { hint: Some(hint), ..self }
+    pub fn with_hints(self, hint: Option<Hint>) -> Self {
+        Self { hint, ..self }
     }
 
     /// What is to be expected of the run, as soon as it is known.

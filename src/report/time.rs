@@ -65,14 +65,18 @@ impl JsonSchema for Time {
     }
 }
 
-/// A span in at most two units: `42s`, `3m 05s`, `2h 10m`, `4d 03h`.
+/// A span as it is written in a plan, in at most two units: `42s`, `3m5s`, `2h10m`, `4d3h`.
 pub fn describe_span(millis: Millis) -> String {
     let seconds = millis.max(0) / 1000;
-    match (seconds / 86_400, seconds / 3600, seconds / 60) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}m {:02}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h {:02}m", minutes % 60),
-        (days, hours, _) => format!("{days}d {:02}h", hours % 24),
+    let (first, second) = match (seconds / 86_400, seconds / 3600, seconds / 60) {
+        (0, 0, 0) => ((seconds, "s"), (0, "")),
+        (0, 0, minutes) => ((minutes, "m"), (seconds % 60, "s")),
+        (0, hours, minutes) => ((hours, "h"), (minutes % 60, "m")),
+        (days, hours, _) => ((days, "d"), (hours % 24, "h")),
+    };
+    match second {
+        (0, _) => format!("{}{}", first.0, first.1),
+        (rest, unit) => format!("{}{}{rest}{unit}", first.0, first.1),
     }
 }
 
@@ -98,9 +102,10 @@ mod tests {
         assert_eq!(describe_elapsed(449), "0.4s");
         assert_eq!(describe_elapsed(9_999), "9.9s");
         assert_eq!(describe_elapsed(10_000), "10s");
-        assert_eq!(describe_span(185_000), "3m 05s");
-        assert_eq!(describe_span(7_805_000), "2h 10m");
-        assert_eq!(describe_span(4 * 86_400_000 + 3 * 3_600_000), "4d 03h");
+        assert_eq!(describe_span(185_000), "3m5s");
+        assert_eq!(describe_span(180_999), "3m");
+        assert_eq!(describe_span(7_805_000), "2h10m");
+        assert_eq!(describe_span(4 * 86_400_000 + 3 * 3_600_000), "4d3h");
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) run_state: RunState,
+    /// Those without an answer: under way, or lost.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) open_attempts: HashMap<AttemptId, Attempt>,
@@ -146,6 +147,16 @@ impl RunView {
     /// Whether an operator may let this worker continue at its failed step, also behind the end of the run.
     pub(super) fn is_retryable(&self, target: TargetIx) -> bool {
         self.state != PublicRunState::Aborted && self.run_state.objection_to_retry(target).is_none()
+    }
+
+    /// Milliseconds from its start to its end; of one that nobody carries out, to the last thing that happened.
+    pub fn lasted(&self, now: Millis) -> Millis {
+        let until = match (self.finished_at, self.state) {
+            (Some(end), _) => end.0,
+            (None, PublicRunState::Running) => now,
+            (None, _) => self.run_state.last_at(),
+        };
+        until - self.started_at.0
     }
 
     /// The boot id that was seen last on each worker, in the order of the workers.

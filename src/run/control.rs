@@ -43,7 +43,7 @@ impl Run {
     /// [`RunError::Refused`] where it is not possible now, [`RunError::NoAnswer`]; and what keeps the journal from
     /// being used.
     pub fn control(site: &Site, name: Option<&str>, verb: Control, by: &str) -> Result<Controlled, RunError> {
-        let mut journal = site.journal()?;
+        let mut journal = site.journal_of_runs()?;
         let id = pick(&journal, name)?;
         if let Some(holder) = holder_of(&site.bucket.paths().data) {
             if holder.run.is_none() && holder.operation.is_some() {

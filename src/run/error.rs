@@ -74,6 +74,12 @@ pub enum RunError {
         /// All that has changed, the workspace included.
         changes: Vec<Change>,
     },
+    /// Every selected worker was disabled by an operator.
+    #[error("nothing to do: all selected workers are left alone ({})", .reasons.iter().take(3).cloned().collect::<Vec<_>>().join("; "))]
+    AllLeftAlone {
+        /// Of each worker, why it is left alone.
+        reasons: Vec<String>,
+    },
     /// A file of the bucket cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Unreadable {
@@ -93,7 +99,7 @@ pub enum RunError {
     },
     /// A stored fact breaks a rule of the engine. The journal's own checks have passed: another version wrote
     /// it, or the engine has a bug.
-    #[error("fact {seq} of run {run} breaks a rule: {violation}")]
+    #[error("fact {seq} of run {run} breaks a rule: {violation}: {}", .violation.detail)]
     IllegalFact {
         /// The run's name.
         run: RunId,

@@ -62,9 +62,22 @@ pub(super) fn refuse_bad_start(
             Check::Ready { .. } | Check::LeftAlone { .. } => None,
         })
         .collect();
-    let too_many = refused.len() > limits.max_failures as usize || refused.len() == checks.len();
+    let nobody = !checks.iter().any(|check| matches!(check, Check::Ready { .. }));
+    let too_many = refused.len() > limits.max_failures as usize || nobody && !refused.is_empty();
     let bad = NotReady { refused, workers: checks.len(), allowed: limits.max_failures };
     if bad.is_claimed() || too_many { Err(bad) } else { Ok(()) }
+}
+
+/// Refuses a start with nobody: an approval would be waited for, and commands executed, for nothing.
+pub(super) fn refuse_for_nobody(checks: &[Check]) -> Result<(), RunError> {
+    let reason = |check: &Check| match check {
+        Check::LeftAlone { reason } => Some(reason.clone()),
+        Check::Ready { .. } | Check::Unreachable { .. } => None,
+    };
+    match checks.iter().map(reason).collect() {
+        Some(reasons) => Err(RunError::AllLeftAlone { reasons }),
+        None => Ok(()),
+    }
 }
 
 impl Run {
@@ -159,5 +172,13 @@ mod tests {
     fn one_claimed_worker_is_enough() {
         let refused = start(9, &[None, Some(ErrorKind::Claimed)]).unwrap_err();
         assert!(refused.is_claimed());
+    }
+
+    #[test]
+    fn a_run_in_which_nobody_takes_part_does_not_begin() {
+        let alone = || Check::LeftAlone { reason: "w0 was disabled".to_owned() };
+        let ready = checks(&[None]).remove(0);
+        assert!(matches!(refuse_for_nobody(&[alone(), alone()]), Err(RunError::AllLeftAlone { .. })));
+        assert!(refuse_for_nobody(&[alone(), ready]).is_ok());
     }
 }

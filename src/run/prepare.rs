@@ -14,7 +14,7 @@ use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
 use super::left_behind::left_behind;
-use super::preflight::{Looked, look, refuse_bad_start};
+use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
@@ -117,6 +117,7 @@ impl Run {
         let left_behind = left_behind(&journal, &graph.fleet.disabled, &hosts, None)?;
         let checks = look(&executor, &graph, &journal, None, &left_behind, progress)?;
         let limits = Limits::resolve(&graph);
+        refuse_for_nobody(&checks)?;
         refuse_bad_start(&graph, &limits, &checks)?;
         let pending = pending_changes(&graph, &connected)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;

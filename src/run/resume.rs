@@ -67,7 +67,7 @@ impl Run {
     /// [`RunError::Finished`], [`RunError::Halted`], [`RunError::Locked`], [`RunError::WorkspaceChanged`]; and
     /// what keeps the journal from being read or the bucket from being used.
     pub fn resume(site: &Site, resume: Resume) -> Result<Self, RunError> {
-        let mut journal = site.journal()?;
+        let mut journal = site.journal_of_runs()?;
         let id = pick(&journal, resume.run.as_deref())?;
         let lock = match resume.take_over {
             TakeOver::Never => site.lock(Some(&id))?,

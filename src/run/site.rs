@@ -32,6 +32,13 @@ impl Site {
         Journal::open(&self.bucket.paths().data, Mode::ReadWrite).map_err(RunError::Journal)
     }
 
+    /// The journal, for writing, where there is one: what asks for a run that is not there makes none.
+    pub(super) fn journal_of_runs(&self) -> Result<Journal, RunError> {
+        let data = &self.bucket.paths().data;
+        drop(Journal::open(data, Mode::ReadOnly)?);
+        Journal::open(data, Mode::ReadWrite).map_err(RunError::Journal)
+    }
+
     /// Takes the run lock, without waiting.
     pub(super) fn lock(&self, run: Option<&RunId>) -> Result<RunLock, RunError> {
         let record = match run {

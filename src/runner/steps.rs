@@ -7,10 +7,11 @@ use crate::boot::{AUTH_REFUSED_FOR, LookError, LookFailure, PATIENT_LOOK, Return
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
-use crate::graph::{StepIx, TargetIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{
     CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
 };
+use crate::report::purpose;
 use crate::ssh::Cancel;
 
 use super::command::{CommandText, on_this_machine, on_worker};
@@ -383,8 +384,13 @@ impl StepExecutor {
 
 /// The engine issues no such attempt, and validation keeps such a step from being run where it has no meaning.
 fn mismatch(order: &AttemptSpec, step: &Step) -> Outcome {
-    let message =
-        format!("{:?} has no meaning for `{}` in {:?}", order.intent, step.kind.keyword(), order.lane);
+    let list = match order.lane {
+        Lane::Before => "before",
+        Lane::Worker(_) => "steps",
+        Lane::After => "after",
+    };
+    let (what, kind) = (purpose(&order.intent), step.kind.keyword());
+    let message = format!("`{what}` has no meaning for the step `{}` ({kind}) of `{list}`", step.id);
     Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
 }
 

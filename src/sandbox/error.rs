@@ -22,6 +22,9 @@ pub enum SandboxError {
     /// The folder holds something else.
     #[error("the folder {} is not empty and is not a sandbox's", .0.display())]
     NotASandbox(PathBuf),
+    /// The folder holds what an earlier sandbox has left there, to be looked at.
+    #[error("the folder {} holds an earlier sandbox", .0.display())]
+    Earlier(PathBuf),
     /// Another process has a sandbox there.
     #[error("a sandbox lives in {} (process {holder})", .path.display())]
     InUse {

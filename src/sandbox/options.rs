@@ -9,7 +9,7 @@ use super::SandboxError;
 use super::mirror::Blueprint;
 use crate::os::{self, LockFile, open};
 
-/// Marks a folder as a sandbox's, so that a later one may empty it.
+/// Marks a folder as a sandbox's: it may be deleted.
 const MARK: &str = ".maand-sandbox";
 
 /// How long a boot takes at speed 1.
@@ -56,7 +56,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes it, or empties that of an earlier sandbox.
+    /// Makes it, or takes one that is empty.
     pub(super) fn create(wanted: Option<&Path>) -> Result<Self, SandboxError> {
         let folder = match wanted {
             None => {
@@ -93,6 +93,11 @@ impl Folder {
     pub(super) fn keep(&mut self) {
         self.kept = true;
     }
+
+    /// As if it had not started.
+    pub(super) fn discard(&mut self) {
+        self.kept = false;
+    }
 }
 
 impl Drop for Folder {
@@ -104,7 +109,7 @@ impl Drop for Folder {
     }
 }
 
-/// Makes an empty folder at `path`: a new one, or that of an earlier sandbox. Nothing else is touched.
+/// Makes an empty folder at `path`, or takes one that is empty. Nothing is ever removed from one.
 /// Says whether it was there already.
 fn empty(path: &Path) -> Result<bool, SandboxError> {
     let mut entries = match std::fs::read_dir(path) {
@@ -122,6 +127,10 @@ fn empty(path: &Path) -> Result<bool, SandboxError> {
     if let Some(holder) = holder(path) {
         return Err(SandboxError::InUse { path: path.to_owned(), holder });
     }
+    // Whoever asked for the folder by name wanted to keep it: a run that is still open in it, its output, its journal.
+    if !is_empty {
+        return Err(SandboxError::Earlier(path.to_owned()));
+    }
     // Before anything is in it: nobody else may look on, or put something there.
     path.canonicalize()
         .and_then(|path| {
@@ -129,7 +138,6 @@ fn empty(path: &Path) -> Result<bool, SandboxError> {
             std::fs::set_permissions(&path, Permissions::from_mode(0o700))
         })
         .map_err(SandboxError::folder("use", path))?;
-    clear(path).map_err(SandboxError::folder("empty", path))?;
     Ok(true)
 }
 
@@ -175,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_sandbox_is_emptied_unless_it_lives() {
+    fn an_earlier_sandbox_is_kept_and_an_empty_folder_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/one");
         Folder::create(Some(&path)).unwrap().keep();
@@ -184,6 +192,10 @@ mod tests {
         let error = Folder::create(Some(&path)).err().unwrap();
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         drop(held);
+        let error = Folder::create(Some(&path)).err().unwrap();
+        assert!(matches!(error, SandboxError::Earlier(_)), "{error}");
+        assert!(path.join("hosts").is_dir() && path.join(MARK).is_file());
+        clear(&path).unwrap();
         // One that did not come to start leaves nothing, but the folder that it found.
         drop(Folder::create(Some(&path)).unwrap());
         assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);

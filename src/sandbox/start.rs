@@ -208,6 +208,11 @@ impl Sandbox {
     /// Ends everything; the folder goes if it was a temporary one.
     pub fn stop(self) {}
 
+    /// Ends everything, and what was made in its folder goes, whoever chose that.
+    pub fn discard(mut self) {
+        self.folder.discard();
+    }
+
     fn worker(&self, host: &Host) -> Option<&Arc<Worker>> {
         self.workers.iter().find(|worker| worker.host == *host)
     }

@@ -17,6 +17,7 @@ use super::known_hosts::blob_kind;
 use super::socket::{TICK, wait_any};
 use super::wire::{Stop, Wire};
 use crate::os::limits;
+use crate::plan::duration;
 
 /// A local program that has its list at hand.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
@@ -284,7 +285,7 @@ fn list(socket: &Path, within: Duration) -> io::Result<Vec<Vec<u8>>> {
     stream.set_nonblocking(true)?;
     let late = |error: io::Error| match error.kind() {
         io::ErrorKind::TimedOut => {
-            io::Error::new(error.kind(), format!("it does not answer within {within:?}"))
+            io::Error::new(error.kind(), format!("it does not answer within {}", duration(within)))
         }
         _ => error,
     };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{ConnectError, NotRun};
 use crate::bucket::Host;
+use crate::plan::duration;
 
 /// Ends what is under way on a connection, from any thread; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -178,17 +179,14 @@ pub enum Completion {
     },
 }
 
-/// A duration as one reads it: `0.3 s`, `2.5 s`, `48 s`, `2 min 55 s`.
+/// A duration as one reads it: `0.3s`, `2.5s`, `48s`, `2m55s`.
 pub(super) fn humane(time: Duration) -> String {
-    // Rounded first: 9.96 s are 10 s, and 119.6 s are 2 min.
+    // Rounded first: 9.96 s are 10 s.
     let tenths = (time.as_millis() + 50) / 100;
-    let whole = (time.as_millis() + 500) / 1000;
-    match (tenths, whole) {
-        (0..100, _) if !tenths.is_multiple_of(10) => format!("{}.{} s", tenths / 10, tenths % 10),
-        (_, 0..120) => format!("{whole} s"),
-        _ if whole.is_multiple_of(60) => format!("{} min", whole / 60),
-        _ => format!("{} min {} s", whole / 60, whole % 60),
+    if tenths < 100 && !tenths.is_multiple_of(10) {
+        return format!("{}.{}s", tenths / 10, tenths % 10);
     }
+    duration(Duration::from_secs(u64::try_from((time.as_millis() + 500) / 1000).unwrap_or(u64::MAX)))
 }
 
 /// Why nothing more is known of a script that was sent.
@@ -252,13 +250,10 @@ mod tests {
     #[test]
     fn durations_are_for_people() {
         let of = |seconds| humane(Duration::from_secs_f64(seconds));
-        assert_eq!([of(0.3), of(1.0), of(2.49), of(9.96)], ["0.3 s", "1 s", "2.5 s", "10 s"]);
-        assert_eq!(
-            [of(59.97), of(119.4), of(120.0), of(175.481_667_53)],
-            ["60 s", "119 s", "2 min", "2 min 55 s"]
-        );
+        assert_eq!([of(0.3), of(1.0), of(2.49), of(9.96)], ["0.3s", "1s", "2.5s", "10s"]);
+        assert_eq!([of(59.97), of(119.4), of(120.0), of(175.481_667_53)], ["1m", "1m59s", "2m", "2m55s"]);
         let why = UnknownWhy::Deadline(Duration::from_secs_f64(175.481_667_53));
-        assert_eq!(why.to_string(), "no end within 2 min 55 s");
+        assert_eq!(why.to_string(), "no end within 2m55s");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn each_failure_on_a_worker_has_its_own_error() {
     bench.expect(0, &["build"]);
     let report = bench.json(1, &["deploy", "--workers", &bad, "--make-timeout", "2"]);
     let (how, detail) = outcome(&report, &bad);
-    assert!(how == "unknown" && detail.contains("did not end within 2 s"), "{report}");
+    assert!(how == "unknown" && detail.contains("did not end within 2s"), "{report}");
     wait_until("the make that hung has ended", || !bench.fleet.sh(1, "pgrep -x sleep").status.success());
     bench.write(
         "workspace/jobs/api/Makefile",

@@ -1,11 +1,13 @@
 //! Reads the source by its syntax, and fails when a room uses one that it may not, when a pure room reaches for
 //! I/O, a clock or threads, when a `mod.rs` does more than declare, and when a lint is silenced by `allow`.
 
+mod messages;
 mod syntax;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use messages::{debug_formats, is_elsewhere};
 use syntax::{Names, allows, names, other_items};
 
 /// Each room and the rooms that it may name.
@@ -379,4 +381,41 @@ fn the_other_rules_notice_what_breaks_them() {
         assert_eq!(allows(silenced), 1, "{silenced}");
     }
     assert_eq!(allows("#[expect(dead_code, reason = \"why\")] fn allow() { allow(); }"), 0);
+}
+
+#[test]
+fn no_message_shows_debug_output() {
+    let wrong: Vec<String> = library()
+        .keys()
+        .map(|file| (file.strip_prefix(root()).unwrap().display().to_string(), text(file)))
+        .filter(|(name, _)| !is_elsewhere(name))
+        .flat_map(|(name, source)| {
+            debug_formats(&source)
+                .into_iter()
+                .map(move |format| format!("{name}: {format}"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(wrong.is_empty(), "say it in words:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn debug_output_in_a_message_is_noticed() {
+    for source in [
+        "fn f() { format!(\"no {x:?}\"); }",
+        "fn f() { write!(out, \"{:#?}\", x); }",
+        "fn f() { vec![format!(\"{x:>9?}\")]; }",
+        "#[derive(Error)] enum E { #[error(\"{0:?} is wrong\")] A(String) }",
+        "impl T { fn f() { x.map(|x| format!(\"{} {x:?}\", 1)); } }",
+    ] {
+        assert_eq!(debug_formats(source).len(), 1, "{source}");
+    }
+    for source in [
+        "fn f() { format!(\"why? {x}\"); panic!(\"{x:?}\"); tracing::warn!(\"{x:?}\"); }",
+        "#[cfg(test)] mod tests { fn f() { format!(\"{x:?}\"); } }",
+        "/// Not `{x:?}`.\nfn f() { vec![if x { panic!(\"{x:?}\") }]; }",
+        "const SCRIPT: &str = \"${x:?}\";",
+    ] {
+        assert_eq!(debug_formats(source), Vec::<String>::new(), "{source}");
+    }
 }

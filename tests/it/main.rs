@@ -49,6 +49,7 @@ mod ssh_world;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream_guide;
+mod words;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

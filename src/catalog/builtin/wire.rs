@@ -148,17 +148,13 @@ impl<'a> Wire<'a> {
                     UnknownWhy::ConnectionLost(why) => format!("the connection was lost: {why}"),
                     UnknownWhy::Deadline(after) => {
                         format!(
-                            "{} did not end within {:.0} s and was given up",
+                            "{} did not end within {:.0}s and was given up",
                             script.what,
                             after.as_secs_f64()
                         )
                     }
                     UnknownWhy::Silence(after) => {
-                        format!(
-                            "{} was silent for {:.0} s and was given up",
-                            script.what,
-                            after.as_secs_f64()
-                        )
+                        format!("{} was silent for {:.0}s and was given up", script.what, after.as_secs_f64())
                     }
                     UnknownWhy::Cancelled => format!("{} was given up", script.what),
                 };

@@ -215,7 +215,7 @@ impl After<'_> {
 
     /// After a command that may or may not reboot: `otherwise` when the worker stays where it is.
     fn stays_or_comes_back(&self, stays: Duration, otherwise: CommandOutcome) -> CommandOutcome {
-        let note = format!("it speaks of a reboot: the worker is watched for {} s", stays.as_secs());
+        let note = format!("it speaks of a reboot: the worker is watched for {}s", stays.as_secs());
         self.shared.observer.note(self.host, &note);
         self.watch(stays.min(self.shared.request.back_within), |_| otherwise.clone())
     }

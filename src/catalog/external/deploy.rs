@@ -12,7 +12,7 @@ use super::session::UpstreamSession;
 use super::{start, verify};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, Report, WorkerOutcome};
-use crate::plan::Problems;
+use crate::plan::{Problems, duration};
 
 /// Between two looks at workers that a deploy waits for.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -80,7 +80,10 @@ pub(super) fn deploy(
         for outcome in report.workers.values_mut() {
             if let WorkerOutcome::Ok { evidence } = outcome {
                 if evidence == judge::NOTHING && took >= LONG {
-                    evidence.push_str(&format!("; the upstream program took {} to see that", seconds(took)));
+                    evidence.push_str(&format!(
+                        "; the upstream program took {} to see that",
+                        duration(Duration::from_secs(took.as_secs()))
+                    ));
                 }
                 notes.iter().for_each(|words| *evidence = format!("{evidence}; {words}"));
             }
@@ -320,14 +323,8 @@ impl Waits {
     /// Those that took long.
     fn words(&self) -> impl Iterator<Item = String> {
         let long = self.0.iter().filter(|(_, took)| *took >= LONG);
-        long.map(|(what, took)| format!("waited {} for {what}", seconds(*took)))
-    }
-}
-
-/// `1m 24s`.
-fn seconds(duration: Duration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m {seconds}s"),
+        long.map(|(what, took)| {
+            format!("waited {} for {what}", duration(Duration::from_secs(took.as_secs())))
+        })
     }
 }

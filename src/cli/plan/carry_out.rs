@@ -19,6 +19,7 @@ use crate::engine::{Control, RunEnd, RunStatus};
 use crate::graph::RolloutGraph;
 use crate::os::signals;
 use crate::plan::Problem;
+use crate::rehearsal::is_rehearsed;
 use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
 use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, this_operator};
 
@@ -55,8 +56,9 @@ pub(super) fn carry_out(
         let what =
             if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
         let problem =
-            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"))
-                .help("this looks at the workers before it does anything:\n  maand plan resume");
+            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"));
+        let help = "this looks at the workers before it does anything, and continues:\n  maand plan resume";
+        let problem = if is_rehearsed() { problem } else { problem.help(help) };
         out::diagnose(&problem, context.colors);
     }
     if !leave.leave_drained && !result.left_behind.is_empty() {
@@ -94,18 +96,20 @@ pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn 
         (true, true) => Lines::Workers,
         (false, true) => Lines::None,
     };
+    // The fleet of a rehearsal is gone when its operator could follow advice.
+    let hint = (!is_rehearsed()).then(|| hints(context));
     if context.json {
         Box::new(JsonLines::new(BackgroundWriter::json_stdout()))
     } else if is_live(context) {
         let terminal = Terminal::stdout(context.live_colors)
-            .with_hints(hints(context))
+            .with_hints(hint)
             .with_outlook(expect_soon(graph, context))
             .with_controls(controls(context))
             .with_bell(context.bell);
         Box::new(terminal)
     } else {
         let lines = Plain::new(BackgroundWriter::stdout(), lines);
-        Box::new(lines.with_hints(hints(context)).with_bell(context.bell && is_terminal()))
+        Box::new(lines.with_hints(hint).with_bell(context.bell && is_terminal()))
     }
 }
 

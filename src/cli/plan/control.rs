@@ -13,6 +13,7 @@ use super::carry_out::{LeaveDrained, carry_out, site};
 use super::reboots_left;
 use crate::engine::{Control, PublicWorkerState, RunEnd, RunStatus};
 use crate::journal::RunId;
+use crate::rehearsal::is_rehearsed;
 use crate::run::{Controlled, Left, Run, RunReader, this_operator};
 
 /// Which run a request is about.
@@ -155,7 +156,8 @@ fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError>
         Controlled::Recorded { run, ended } => {
             if context.json {
                 print_json(&asked, &run, false)?;
-            } else if !context.quiet {
+            } else if !context.quiet && !is_rehearsed() {
+                // The fleet of a rehearsal is resumed by the rehearsal.
                 out::note(&describe_recorded(&asked, &run, ended));
             }
             left(&run);
@@ -219,7 +221,7 @@ fn describe_taken(verb: &Control, run: &RunId) -> String {
         Control::Retry { hosts } => {
             format!("Retry requested: {} at the failed step in run {run}.", continue_(hosts))
         }
-        Control::Skip { hosts } => format!("Skipped in run {run}: {}.", hosts.join(", ")),
+        Control::Skip { hosts } => format!("Skipped: run {run} continues without {}.", hosts.join(", ")),
         Control::Resume => format!("Resume requested: run {run} continues."),
         Control::Stop => format!("Stop requested: run {run} finishes the steps in flight and stops."),
     }
@@ -228,10 +230,15 @@ fn describe_taken(verb: &Control, run: &RunId) -> String {
 /// What was recorded, as no controller is running the run, and what lets it continue.
 fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
     let recorded = match verb {
-        Control::Pause { .. } => format!("Run {run} is paused, and no controller is running it."),
-        Control::Approve { .. } => format!("Approved. No controller is running {run}."),
+        Control::Pause { .. } => {
+            return format!(
+                "Noted: nothing carries run {run} out, so no worker is started. This ends the pause, and \
+                 continues:\n  maand plan resume"
+            );
+        }
+        Control::Approve { .. } => format!("Approved, in run {run}. Nothing carries it out now."),
         Control::Retry { hosts } => {
-            format!("Noted: {} at the failed step. No controller is running {run}.", continue_(hosts))
+            format!("Noted: {} at the failed step. Nothing carries run {run} out now.", continue_(hosts))
         }
         Control::Skip { hosts } if ended => {
             return format!(
@@ -239,7 +246,9 @@ fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
                 are(hosts)
             );
         }
-        Control::Skip { hosts } => format!("Skipped: {}. No controller is running {run}.", hosts.join(", ")),
+        Control::Skip { hosts } => {
+            format!("Skipped: run {run} continues without {}. Nothing carries it out now.", hosts.join(", "))
+        }
         Control::Abort { .. } | Control::Resume | Control::Stop => format!("Noted for run {run}."),
     };
     format!("{recorded} Continue it with:\n  maand plan resume")

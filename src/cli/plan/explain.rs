@@ -35,7 +35,7 @@ pub(in crate::cli) struct ExplainDocument<'a> {
     host: &'a str,
     /// Where the worker stands.
     state: PublicWorkerState,
-    /// What it waits for, or why it failed; empty: it is under way, or done.
+    /// What it waits for, what it is at, or how it ended.
     why: &'a str,
     /// Its steps, in the order of the plan.
     steps: Vec<StepJson<'a>>,
@@ -66,7 +66,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
             print_json(&explanation, hosts.len() > 1)?;
         } else {
             let between = if at == 0 { "" } else { "\n" };
-            out::print(&format!("{between}{}", text(&explanation)))?;
+            out::print_wrapped(&format!("{between}{}", text(&explanation)))?;
         }
     }
     Ok(Exit::Done)

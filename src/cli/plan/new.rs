@@ -55,6 +55,8 @@ impl Template {
     }
 }
 
+const NAMES: &str = "names are 1 to 63 of a-z, 0-9 and -, such as `maand plan new rolling-reboot`";
+
 /// As JSON.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::cli) struct NewDocument<'a> {
@@ -70,14 +72,14 @@ impl Document for NewDocument<'_> {
 
 /// Writes the file.
 pub(super) fn run(args: &NewArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.name.trim().is_empty() {
+        return Err(CliError::usage("a plan needs a name", NAMES));
+    }
     let path = path_of(&args.name);
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=63).contains(&name.len()) || !name.bytes().all(fine) || name.starts_with('-') {
-        return Err(CliError::usage(
-            format!("`{name}` cannot be the name of a plan"),
-            "names are 1 to 63 of a-z, 0-9 and -, such as `maand plan new rolling-reboot`",
-        ));
+        return Err(CliError::usage(format!("`{name}` cannot be the name of a plan"), NAMES));
     }
     let (template_name, template) = args.from.get();
     let shown = path.display().to_string();

@@ -5,15 +5,27 @@ use std::io::{self, Read};
 use crate::os::open;
 use crate::plan::{MAX_BYTES, Problem, Source, source_from_bytes};
 
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// How the plan at `path` is called in messages.
+pub(in crate::cli) fn shown_name(path: &str) -> &str {
+    if path == STDIN { "<stdin>" } else { path }
+}
+
 /// Reads the plan at `path`; `-` is standard input.
 ///
 /// # Errors
 /// When it cannot be read, is a folder, is too large or is not text.
 pub(in crate::cli) fn read_plan(path: &str) -> Result<Source, Problem> {
-    let (name, bytes) = if path == "-" {
-        ("<stdin>", read_bounded(io::stdin().lock()))
-    } else {
-        (path, open::named_by_user(path.as_ref()).and_then(read_bounded))
+    if path.trim().is_empty() {
+        return Err(Problem::error("maand::cli::unreadable_plan", "the path of the plan is empty")
+            .help("name a plan file; `maand plan new NAME` writes one to start from"));
+    }
+    let name = shown_name(path);
+    let bytes = match path {
+        STDIN => read_bounded(io::stdin().lock()),
+        path => open::named_by_user(path.as_ref()).and_then(read_bounded),
     };
     let bytes = bytes.map_err(|error| unreadable(name, &error))?;
     source_from_bytes(name, &bytes)

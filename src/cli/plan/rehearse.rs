@@ -64,7 +64,7 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
             note(context, "\nThe controller was killed when its run had ended.\n");
         }
         Stage::Killed(Replacement::Resumes) => {
-            note(context, "\nThe controller was killed; another one continues with: maand plan resume\n");
+            note(context, "\nThe controller was killed; another one resumes the run.\n");
         }
         Stage::Killed(Replacement::StartsAgain) => {
             note(
@@ -80,7 +80,7 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     if context.json {
         out::print(&format!("{}\n", json(&verdict)?))?;
     } else if !context.quiet || !verdict.all_held {
-        out::print(&text::render(&verdict))?;
+        out::print_wrapped(&text::render(&verdict))?;
     }
     Ok(match () {
         () if verdict.all_held => Exit::Done,

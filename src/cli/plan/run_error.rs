@@ -20,6 +20,9 @@ impl From<RunError> for CliError {
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),
             RunError::Stopped(error) => stopped(error),
+            RunError::AllLeftAlone { .. } => problem("maand::run::all_left_alone")
+                .help("take their entries out of workspace/disabled.json, or choose other workers")
+                .into(),
             RunError::Unfinished { halted, .. } => {
                 let retry = if halted { " --retry" } else { "" };
                 let help = format!(
@@ -41,7 +44,7 @@ impl From<RunError> for CliError {
                 Self::new(Exit::Failed, problem("maand::run::halted").help(help))
             }
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
-                .help("undo the change, or continue with it: `maand plan resume --accept-changes`")
+                .help("undo the change, or continue with it:\n  maand plan resume --accept-changes")
                 .into(),
             RunError::Unreadable { .. } => {
                 problem("maand::bucket::unreadable").help("check its permissions").into()
@@ -57,11 +60,8 @@ impl From<RunError> for CliError {
             RunError::Refused(_) => problem("maand::run::refused")
                 .help("`maand plan status` shows where the run and its workers stand")
                 .into(),
-            RunError::NoAnswer(run) => {
-                let help = format!(
-                    "it takes the request when it wakes up; if it never will: \
-                     `maand plan resume {run} --take-over`"
-                );
+            RunError::NoAnswer(_) => {
+                let help = "it takes the request when it wakes up; if it never will:\n  maand plan resume --take-over";
                 Self::new(Exit::Locked, problem("maand::run::no_answer").help(help))
             }
             RunError::UnknownWorker { run, .. } => problem("maand::run::unknown_worker")
@@ -106,7 +106,10 @@ fn stopped(error: LoopError) -> CliError {
         LoopError::Broken(why) => {
             let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
                         the journal; please report it with `maand plan logs`";
-            let problem = Problem::error("maand::bug", format!("the engine refused its own fact: {why}"));
+            let problem = Problem::error(
+                "maand::bug",
+                format!("the engine refused its own fact: {why}: {}", why.detail),
+            );
             CliError::new(Exit::Bug, problem.help(help))
         }
     }

@@ -108,6 +108,13 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
+    if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
+        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        return Err(CliError::usage(
+            format!("`--format {name}` and `--output json` ask for two formats"),
+            "leave one of them out",
+        ));
+    }
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
@@ -167,12 +174,11 @@ pub(super) fn choose_fleet(
         let (options, warnings) = (CompileOptions::default(), Problems::new());
         return Ok(Chosen { fleet, options, warnings, bucket: None });
     }
-    let bucket = Bucket::find(context.bucket.as_deref()).map_err(|mut problems| {
-        let message = "there is no bucket to show this plan for";
-        let help = "give its folder with `-C DIR`, or look at the plan with a made-up fleet: `--workers 10`";
-        problems.push(Problem::error("maand::bucket::needed", message).help(help));
-        problems
-    })?;
+    let Some(bucket) = Bucket::find_if_any(context.bucket.as_deref())? else {
+        let message = "a plan is shown for the workers of a bucket, and there is none here";
+        let help = "name its folder with `-C DIR`, or make a fleet up: `--workers 10`";
+        return Err(Problem::error("maand::bucket::needed", message).help(help).into());
+    };
     let (fleet, warnings) = bucket.load()?;
     let fleet = Arc::new(fleet);
     let options = CompileOptions { workers: hosts::narrow(workers, plan, &fleet)? };

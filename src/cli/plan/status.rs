@@ -37,7 +37,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     if context.json {
         out::print_json("the view", &view)?;
     } else {
-        out::print(&status_text(now(), &view, Some(hints(context))))?;
+        out::print_wrapped(&status_text(now(), &view, Some(hints(context))))?;
     }
     Ok(Exit::Done)
 }

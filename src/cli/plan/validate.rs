@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::annotations;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use super::read::{parse_set, read_plan};
+use super::read::{parse_set, read_plan, shown_name};
 use crate::bucket::Bucket;
 use crate::plan::{self, Problem, ProblemJson, Problems};
 use crate::run::read_scripts;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliErr
                 (true, false) => format!("ok, with {problems}"),
                 (false, _) => problems.to_string(),
             };
-            out::print(&format!("{path}: {verdict}\n"))?;
+            out::print(&format!("{}: {verdict}\n", shown_name(path)))?;
         }
     }
     Ok(if all_valid { Exit::Done } else { Exit::Invalid })

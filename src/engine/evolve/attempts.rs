@@ -154,7 +154,7 @@ impl Known {
             Outcome::Unknown { why, .. } => (StepError::new(ErrorKind::Unknown, why.clone()), true),
             Outcome::TimedOut { after, doing } => {
                 let seconds = *after as f64 / 1000.0;
-                let message = format!("{doing}: no end within {seconds} s");
+                let message = format!("{doing}: no end within {seconds}s");
                 let touches = self.setup.kind(at).traits().touches && *intent != Intent::ReadBootId;
                 (StepError::new(ErrorKind::TimedOut, message), touches)
             }

@@ -113,9 +113,9 @@ impl Known {
 
     /// Whether this worker may be taken up again, by itself.
     fn check_retry(&self, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
-        let lane = self.worker(target, fact)?;
+        self.worker(target, fact)?;
         match self.objection_to_retry(target) {
-            Some(_) => Err(RuleViolation::new("the worker is not in a state for this", (fact, lane.state()))),
+            Some(_) => Err(RuleViolation::new("the worker is not in a state for this", fact)),
             None => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::yaml::{Key, Node};
+use super::super::yaml::{Key, Node, Value, in_braces};
 use super::super::{HealthScope, JobAction, StepKind, code};
 use super::common::{Decoder, Fields};
 use super::keys::{COMMON, options};
@@ -91,8 +91,21 @@ impl Decoder<'_> {
                 None => kind.to_owned(),
             },
         };
-        let super::super::yaml::Value::Map(entries) = &node.value else {
-            self.wrong_type(node, kind, "a map of options", &example);
+        let Value::Map(entries) = &node.value else {
+            match self.meant(kind, node) {
+                Some(help) => {
+                    let found = node.describe();
+                    let message = format!("`{kind}` takes a map of options, not {found}");
+                    self.error(
+                        code::WRONG_TYPE,
+                        message,
+                        node.span.clone(),
+                        format!("this is {found}"),
+                        help,
+                    );
+                }
+                None => self.wrong_type(node, kind, "a map of options", &example),
+            }
             return None;
         };
         let mut misplaced = false;
@@ -118,6 +131,35 @@ impl Decoder<'_> {
             return Some(fields);
         }
         self.fields(node, kind, known, &example)
+    }
+
+    /// What most likely was meant by a value in the place of the options of `kind`: its one option that is
+    /// usually given. `None`: nothing is likely.
+    fn meant(&self, kind: &str, node: &Node) -> Option<String> {
+        if matches!(node.value, Value::Map(_) | Value::Unusable) || node.is_null() {
+            return None;
+        }
+        let option = match kind {
+            _ if options(kind).is_empty() => {
+                return Some(format!("`{kind}` takes no options: write just `- {kind}`"));
+            }
+            "run" | "local" | "reboot" => "command",
+            "approve" => "message",
+            kind if options(kind).contains(&"jobs") => "jobs",
+            _ => return None,
+        };
+        let value = match &node.value {
+            Value::List(_) if option != "jobs" => return None,
+            Value::Scalar(scalar) if scalar.text.trim_end().contains('\n') => {
+                return Some(format!(
+                    "put the text below its option: `{kind}:`, in the next line `{option}: |`"
+                ));
+            }
+            Value::Scalar(scalar) if option == "jobs" => format!("[{}]", in_braces(&scalar.text)),
+            Value::Scalar(scalar) => in_braces(&scalar.text),
+            _ => self.source.text().get(node.span.clone()).filter(|text| !text.contains('\n'))?.to_owned(),
+        };
+        Some(format!("write `{kind}: {{{option}: {value}}}`"))
     }
 
     fn pause(&mut self, key: &Key, node: Option<&Node>) -> Option<StepKind> {

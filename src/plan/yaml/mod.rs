@@ -13,4 +13,5 @@ mod text;
 pub(super) use node::{Key, Node, Scalar, ScalarKind, Value, shorten};
 pub(super) use reader::read;
 pub(super) use scalar::resolve_plain;
+pub(super) use syntax::in_braces;
 pub use text::{MAX_BYTES, source_from_bytes};

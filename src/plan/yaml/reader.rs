@@ -176,10 +176,12 @@ impl<'s> Reader<'s, '_> {
                 self.problems.push(problem);
                 Ok(Node { span: place, value: Value::Unusable })
             }
-            other => {
-                let message = format!("the YAML parser gave an unexpected event: {other:?}");
-                Err(Box::new(self.error(code::SYNTAX, &message, place, "here")))
-            }
+            _ => Err(Box::new(self.error(
+                code::SYNTAX,
+                "YAML has a value here that no plan has",
+                place,
+                "here",
+            ))),
         }
     }
 

@@ -25,10 +25,90 @@ pub(super) fn problem(source: &Source, error: &ScanError) -> Problem {
         label = "a key cannot be here";
         help = INDENT.to_owned();
     }
+    if let Some(line) = Line::around(text, at).filter(|_| {
+        matches!(
+            error.kind(),
+            ErrorKind::MappingValueNotAllowed
+                | ErrorKind::InvalidColonPlacement
+                | ErrorKind::InvalidMappingValueWhitespace
+        ) && message.starts_with(SECOND_COLON)
+            || matches!(error.kind(), ErrorKind::ExpectedFlowMappingSeparator) && rest.starts_with(": ")
+    }) {
+        message = SECOND_COLON.to_owned();
+        label = "this `:` begins another value";
+        help = line.quoted();
+    }
+    if let ErrorKind::UnclosedFlowCollection { .. } = error.kind()
+        && let Some(line) = Line::around(text, line_end(text, at)).filter(|line| line.value.contains(" #"))
+    {
+        help = format!("` #` begins a comment, which hides the bracket: {}", line.quoted());
+    }
     if let (ErrorKind::MappingValueNotAllowed, Some(kind)) = (error.kind(), bare_step_above(text, at)) {
         help = format!("a step that has keys of its own needs a colon: write `- {kind}:` in the line above");
     }
     Problem::error(code::SYNTAX, message).at(source, at..at + length, label).help(help)
+}
+
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |end| at + end)
+}
+
+/// A line of a plan whose value has something in it that YAML takes for its own.
+struct Line<'a> {
+    key: &'a str,
+    /// To the end of the line, or of its bracket.
+    value: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// The last `key: value` before `at`, in its line; `None`: there is none.
+    fn around(text: &'a str, at: usize) -> Option<Self> {
+        let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text[start..line_end(text, at)].trim_end();
+        let before = &line[..(at - start).min(line.len())];
+        // Within brackets, as in `run: {command: echo a: b}`, the key behind the last of them.
+        let bracket = before.rfind(['{', '[']).map(|at| at + 1);
+        let from = bracket.unwrap_or(0);
+        let inner = line[from..].trim_start_matches([' ', '-']);
+        let (key, value) = inner.split_once(": ")?;
+        let value = match bracket {
+            Some(_) => value.split([',', '}']).next().unwrap_or_default(),
+            None => value,
+        };
+        let is_key = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        let fine =
+            !key.is_empty() && key.chars().all(is_key) && !value.trim().starts_with(['"', '\'', '|', '>']);
+        fine.then_some(Self { key, value: value.trim() })
+    }
+
+    /// The help: how it is written so that all of it is the value.
+    fn quoted(&self) -> String {
+        let value = in_quotes(self.value);
+        match self.key {
+            // Most likely what is to be executed: options are inside of the kind.
+            "run" | "local" => format!("put the text in quotes: `{}: {{command: {value}}}`", self.key),
+            key => format!("put the text in quotes: `{key}: {value}`"),
+        }
+    }
+}
+
+/// A text as YAML takes it whole: between the quotes of which it has none, else with escapes.
+pub(crate) fn in_quotes(text: &str) -> String {
+    match text {
+        text if !text.contains(['"', '\\']) && !text.contains(char::is_control) => format!("\"{text}\""),
+        text if !text.contains('\'') && !text.contains(char::is_control) => format!("'{text}'"),
+        text => serde_json::Value::from(text).to_string(),
+    }
+}
+
+/// A text as it is written within brackets: as it is, where YAML finds nothing of its own in it.
+pub(crate) fn in_braces(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _-./=+^~$".contains(c);
+    let looks_like_text =
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && !text.ends_with(' ');
+    let reserved =
+        matches!(text, "true" | "false" | "null" | "True" | "False" | "Null" | "TRUE" | "FALSE" | "NULL");
+    if looks_like_text && !reserved && text.chars().all(plain) { text.to_owned() } else { in_quotes(text) }
 }
 
 /// The word of a `- word` in the line above: most likely a step whose colon is missing.
@@ -52,6 +132,7 @@ fn deeper_than_a_value(text: &str, at: usize) -> bool {
     first && above.contains(": ") && indent(line) > indent(above)
 }
 
+const SECOND_COLON: &str = "a second `:` where one value is expected";
 const COLON: &str = "a text with `: ` or ` #` in it needs quotes: \"like: this\"";
 const INDENT: &str = "indent with spaces, and all keys of one map by the same number of them";
 const GENERAL: &str = "check the indentation and the quotes of this line and the one before";
@@ -70,9 +151,7 @@ fn describe(kind: &ErrorKind, rest: &str) -> (String, &'static str, String) {
         ),
         ErrorKind::MappingValueNotAllowed
         | ErrorKind::InvalidColonPlacement
-        | ErrorKind::InvalidMappingValueWhitespace => {
-            ("a second `:` where one value is expected", "this `:` begins another value", COLON)
-        }
+        | ErrorKind::InvalidMappingValueWhitespace => (SECOND_COLON, "this `:` begins another value", COLON),
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
             "a key without its `:`",
             "this line is read as a key",

@@ -53,7 +53,7 @@ fn a_halted_run_is_shown_with_everything_that_an_operator_needs() {
 
     let status = text(&maand(dir.path(), &["plan", "status"]));
     for said in [
-        "is halted",
+        "has halted",
         "w1  succeeded",
         &format!("boot {} -> {}", boot_id(0, 0), boot_id(0, 1)),
         "w2 at step wait_for_ssh: w2 has not come back within 15m [timed_out]",

@@ -62,7 +62,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Compiled for tests only: `#[cfg(test)]`, `#[cfg(all(test, ..))]`, `#[test]`.
-fn is_of_tests(attributes: &[Attribute]) -> bool {
+pub(super) fn is_of_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),
         Meta::List(list) if list.path.is_ident("cfg") => {
@@ -73,7 +73,7 @@ fn is_of_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-fn attributes(item: &Item) -> &[Attribute] {
+pub(super) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
         Item::Enum(item) => &item.attrs,

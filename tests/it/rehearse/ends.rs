@@ -23,7 +23,11 @@ fn one_signal_finishes_what_is_in_flight_and_leaves_nothing() {
         let output = child.wait_with_output().unwrap();
         let (said, stderr) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(5), "{said}{stderr}");
-        assert!(said.contains("steps in flight are finished first"), "{said}");
+        let name = if *which == Signal::INT { "SIGINT" } else { "SIGTERM" };
+        assert!(said.contains(&format!("stopping ({name}): steps in flight are finished first")), "{said}");
+        // Its bucket is gone: whatever is typed afterwards finds nothing.
+        assert!(!(said + &stderr).contains("maand plan"), "{stderr}");
+        let said = text(&output.stdout);
         assert!(said.contains("There is nothing to resume") && !said.contains("BROKEN"), "{said}{stderr}");
         stage.assert_empty();
     });

@@ -90,6 +90,6 @@ fn an_ordinary_user_can_rehearse() {
         .unwrap();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("All promises held."), "{stdout}");
+    assert!(stdout.contains("Every promise was kept."), "{stdout}");
     stage.assert_empty();
 }

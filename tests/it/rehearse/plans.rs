@@ -43,8 +43,10 @@ fn what_it_says_to_people() {
     let output = stage.run(&shipped("rolling-reboot.yaml"), &[]);
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-    assert!(stdout.ends_with("All promises held. Nothing of the fleet is left.\n"), "{stdout}");
+    assert!(stdout.ends_with("Every promise was kept. Nothing of the fleet is left.\n"), "{stdout}");
     assert!(!stdout.contains("BROKEN") && !stdout.contains('\x1b'), "{stdout}");
+    assert_eq!(stdout.matches("\n  kept    ").count(), 10, "{stdout}");
+    assert!(!stdout.contains("  held"), "{stdout}");
     assert!(stdout.contains("1 reboot ") && stdout.contains("down from "), "{stdout}");
     assert!(stderr.contains("3 throwaway workers") && stderr.contains("60 times shorter"), "{stderr}");
 }
@@ -145,7 +147,7 @@ fn what_can_not_be_rehearsed_is_said_before_anything_starts() {
             &["HOST:KIND", "no worker `worker-7`"],
         ),
         (&plan, &["--workers", "501"], 2, &["500"]),
-        (&plan, &["--speed", "0"], 3, &["the speed cannot be 0"]),
+        (&plan, &["--speed", "0"], 2, &["the speed cannot be 0"]),
         (&outside, &[], 3, &["../evil.sh", "not below the plan's folder"]),
         (&missing, &[], 3, &["no/such.sh", "missing.yaml", "there is no such file"]),
         (&broken, &[], 3, &["broken.yaml", "steps"]),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::plan::counted;
 use crate::rehearsal::{Down, Likeness, Verdict};
+use crate::report::describe_elapsed;
 
 /// At most this many workers are listed one by one.
 const WORKERS_SHOWN: usize = 30;
@@ -24,7 +25,7 @@ pub(super) fn likeness(likeness: &Likeness) -> String {
 pub(super) fn render(verdict: &Verdict) -> String {
     let mut text = String::from("\nWhat each worker went through\n");
     for worker in verdict.workers.iter().take(WORKERS_SHOWN) {
-        let took = worker.seconds.map_or_else(|| "-".to_owned(), |took| format!("{took:.1} s"));
+        let took = worker.seconds.map_or_else(|| "-".to_owned(), time);
         let line = format!(
             "  {:<20} {:<11} {took:>8}   {:<9}  {}",
             worker.host,
@@ -39,7 +40,7 @@ pub(super) fn render(verdict: &Verdict) -> String {
     }
     let _ = writeln!(text, "\nVerdict, by what the workers have written down themselves");
     for promise in &verdict.promises {
-        let _ = writeln!(text, "  {}  {}", if promise.held { "held  " } else { "BROKEN" }, promise.what);
+        let _ = writeln!(text, "  {}  {}", if promise.held { "kept  " } else { "BROKEN" }, promise.what);
     }
     for fault in &verdict.faults_that_never_happened {
         let _ = writeln!(text, "\nThe fault {fault} never happened: the run did not reach it.");
@@ -54,24 +55,29 @@ pub(super) fn render(verdict: &Verdict) -> String {
 
 fn conclusion(verdict: &Verdict) -> &'static str {
     if verdict.any_broken() {
-        "Not every promise held."
+        "Not every promise was kept."
     } else if verdict.interrupted {
-        "It was stopped before its end; up to there all promises held. There is nothing to resume: \
+        "It was stopped before its end; up to there every promise was kept. There is nothing to resume: \
          rehearse again when you like."
     } else if verdict.all_held {
-        "All promises held."
+        "Every promise was kept."
     } else {
-        "All promises held, and yet the run did not succeed."
+        "Every promise was kept, and yet the run did not succeed."
     }
+}
+
+/// As everywhere: `4.7s`.
+fn time(seconds: f64) -> String {
+    describe_elapsed((seconds * 1000.0) as i64)
 }
 
 fn times(down: &[Down]) -> String {
     if down.is_empty() {
         return String::new();
     }
-    let one = |time: &Down| {
-        let to = time.to.map_or_else(|| "to the end".to_owned(), |to| format!("to {to:.1} s"));
-        format!("{:.1} {to}", time.from)
+    let one = |down: &Down| {
+        let to = down.to.map_or_else(|| "to the end".to_owned(), |to| format!("to {}", time(to)));
+        format!("{} {to}", time(down.from))
     };
     let shown: Vec<_> = down.iter().take(TIMES_SHOWN).map(one).collect();
     let more = if down.len() > TIMES_SHOWN { ", ..." } else { "" };
@@ -113,7 +119,7 @@ mod tests {
     fn a_worker_is_one_line_with_the_times_in_which_it_was_down() {
         let text = render(&verdict());
         let line = text.lines().find(|line| line.contains("w1")).unwrap_or_default();
-        assert!(line.ends_with("1 reboot   down from 1.0 to 2.5 s, 3.0 to the end"), "{line}");
+        assert!(line.ends_with("1 reboot   down from 1.0s to 2.5s, 3.0s to the end"), "{line}");
         let mut many = verdict();
         many.workers =
             std::iter::repeat_with(|| verdict().workers.remove(0)).take(WORKERS_SHOWN + 2).collect();
@@ -127,12 +133,12 @@ mod tests {
             change(&mut verdict);
             render(&verdict)
         };
-        assert!(text(|_| {}).contains("All promises held. Nothing of the fleet is left."));
+        assert!(text(|_| {}).contains("Every promise was kept. Nothing of the fleet is left."));
         let broken = text(|verdict| {
             verdict.promises[0].held = false;
             verdict.all_held = false;
         });
-        assert!(broken.contains("BROKEN") && broken.contains("Not every promise held."), "{broken}");
+        assert!(broken.contains("BROKEN") && broken.contains("Not every promise was kept."), "{broken}");
         let failed = text(|verdict| verdict.all_held = false);
         assert!(failed.contains("the run did not succeed"), "{failed}");
         let stopped = text(|verdict| verdict.interrupted = true);

@@ -1,25 +1,6 @@
 //! Pieces of text about a plan that several commands share.
 
-use std::time::Duration;
-
-use crate::plan::{Amount, BudgetBound, StepKind, WaveSize, visible_line};
-
-/// 5,400 seconds are "1h30m", as in a plan; days are used from two on.
-pub(super) fn duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    if ms < 1000 {
-        return if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") };
-    }
-    let seconds = duration.as_secs();
-    let parts = if seconds >= 2 * 86_400 {
-        [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (0, "s")]
-    } else {
-        [(0, "d"), (seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")]
-    };
-    let text: String =
-        parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
+use crate::plan::{Amount, BudgetBound, StepKind, WaveSize, duration, visible_line};
 
 /// `halts at the 2nd failure (max_failures: 1)`; `how` says the number as the plan does.
 pub(in crate::cli::plan) fn describe_halt(max_failures: u32, how: &str) -> String {

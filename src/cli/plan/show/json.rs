@@ -247,7 +247,7 @@ fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
             timezone: &window.value.timezone,
             open: clock(window.value.open),
             close: clock(window.value.close),
-            days: window.value.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect(),
+            days: window.value.days.iter().map(|day| day.as_str().to_owned()).collect(),
         }),
     }
 }

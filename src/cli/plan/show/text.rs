@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::commands;
-use super::describe::{bound, describe_halt, details, duration, wave};
+use super::describe::{bound, describe_halt, details, wave};
 use super::{Expected, Shown};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
-    HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, visible_within,
+    HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
+    visible_within,
 };
 use crate::policy;
 use crate::report::describe_span;
@@ -136,8 +138,7 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     if let Some(window) = &settings.window {
         let window = &window.value;
         let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        let days =
-            window.days.iter().map(|day| format!("{day:?}").to_lowercase()).collect::<Vec<_>>().join(", ");
+        let days = window.days.iter().map(|day| day.as_str()).collect::<Vec<_>>().join(", ");
         let next = if window.close <= window.open { " of the next day" } else { "" };
         row(
             "window",
@@ -356,7 +357,7 @@ fn time(text: &mut String, shown: &Shown<'_>) {
             let _ = writeln!(
                 text,
                 "  longest   {:<10} every attempt of every step takes its whole timeout",
-                duration(longest)
+                span(longest)
             );
         }
         None => {
@@ -381,6 +382,11 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     if !without.is_empty() {
         let _ = writeln!(text, "  not counted: {}", without.join(", "));
     }
+}
+
+/// An estimate: of hours the seconds are no news.
+fn span(of: Duration) -> String {
+    describe_span(i64::try_from(of.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Errors are shown after everything else, with the lines of the plan.
