@@ -22,7 +22,7 @@ pub struct Cli {
 /// What `--help` calls the flags of every command.
 const GLOBAL: &str = "Global options";
 
-/// Flags of every command; each has a variable in [`super::environment`].
+/// Flags of every command; each has a variable in `environment.rs`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// The bucket's folder [default: the nearest parent with maand.conf] [env: MAAND_BUCKET]

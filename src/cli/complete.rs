@@ -268,8 +268,8 @@ pub(super) fn faults() -> ArgValueCompleter {
 /// The plan of the line, where its variables have defaults.
 fn plan_on_the_line() -> Option<plan::Plan> {
     let args = asked();
-    let names = args.iter().filter_map(|arg| arg.to_str());
-    let file = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).next_back()?;
+    let mut names = args.iter().filter_map(|arg| arg.to_str());
+    let file = names.rfind(|name| name.ends_with(".yaml") || name.ends_with(".yml"))?;
     plan::parse(&super::plan::read_plan(file).ok()?, &[]).ok()
 }
 

@@ -59,6 +59,15 @@ pub(super) fn print_json(what: &str, value: &impl Serialize) -> Result<(), CliEr
     print(&json_on_screen(&format!("{value:#}\n")))
 }
 
+/// As [`print_json`], in one line: where lines of a run may stand before it.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json_line(what: &str, value: &impl Serialize) -> Result<(), CliError> {
+    let line = serde_json::to_string(value).map_err(|error| unwritable(what, &error))?;
+    print(&json_on_screen(&format!("{line}\n")))
+}
+
 /// How errors are shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {

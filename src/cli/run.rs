@@ -122,7 +122,7 @@ fn refuse(error: &clap::Error, manner: Manner) -> u8 {
     }
     let text = error.render();
     let said = text.to_string();
-    if manner.json {
+    if manner.json || error.kind() == ErrorKind::MissingSubcommand {
         return out::fail(&as_problem(error.kind(), &said), manner) as u8;
     }
     annotations::write(as_problem(error.kind(), &said).problems(), manner.annotations);
@@ -135,6 +135,11 @@ fn refuse(error: &clap::Error, manner: Manner) -> u8 {
 fn as_problem(kind: ErrorKind, said: &str) -> CliError {
     if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return CliError::usage("no command was given", "`maand --help` lists the commands");
+    }
+    if kind == ErrorKind::MissingSubcommand {
+        // Clap's list has the hidden ones too.
+        let typed = said.split('\'').nth(1).unwrap_or("maand");
+        return CliError::usage(format!("`{typed}` needs a command"), format!("`{typed} --help` lists them"));
     }
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paragraphs = said.split("\n\n").map(one_line).filter(|paragraph| !paragraph.is_empty());
@@ -247,5 +252,7 @@ mod tests {
         let (message, _) = said("maand plan explain");
         assert_eq!(message, "the following required arguments were not provided: --worker <HOST,..>");
         assert_eq!(said("maand").0, "no command was given");
+        let lists = "`maand plan --help` lists them".to_owned();
+        assert_eq!(said("maand plan -q"), ("`maand plan` needs a command".to_owned(), lists));
     }
 }

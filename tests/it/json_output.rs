@@ -278,6 +278,50 @@ fn what_goes_well_is_json() {
     assert!(missing.is_empty(), "not tried: {missing:?}");
 }
 
+#[test]
+fn quiet_says_nothing_when_all_went_well_and_verbose_says_with_what() {
+    let sandbox = Sandbox::start();
+    let (bucket, host) = (sandbox.bucket.as_path(), sandbox.host.as_str());
+    let quick = "version: 1\nname: quick\nsteps:\n  - run: { command: 'true' }\n";
+    std::fs::write(bucket.join("quick.yaml"), quick).unwrap();
+    let gate = "version: 1\nname: gate\nsteps:\n  - approve\n";
+    std::fs::write(bucket.join("gate.yaml"), gate).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
+        let output = command.args(args).current_dir(bucket).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let nothing = |code: i32| (code, String::new(), String::new());
+    let pages = bucket.join("pages");
+    for args in [
+        &["build"][..],
+        &["deploy"],
+        &["deploy", "--force"],
+        &["job", "restart", "api"],
+        &["health_check"],
+        &["plan", "new", "reboot"],
+        &["plan", "validate", "reboot.yaml"],
+        &["plan", "rehearse", "quick.yaml", "--workers", "1", "--speed", "20"],
+        &["plan", "apply", "quick.yaml", "--yes"],
+        &["plan", "release", "--worker", host],
+        &["plan", "resume"],
+        &["man", pages.to_str().unwrap()],
+    ] {
+        assert_eq!(run(&[args, &["-q"]].concat()), nothing(0), "{args:?}");
+    }
+    // What is asked for is said, and so is what is left to do.
+    assert!(run(&["cat", "workers", "-q"]).1.contains(host));
+    let (code, stdout, _) = run(&["plan", "apply", "gate.yaml", "--yes", "-q"]);
+    assert!(code == 5 && stdout.contains("maand plan approve"), "{code} {stdout}");
+    assert_eq!(run(&["plan", "approve", "-q"]), nothing(0));
+    assert_eq!(run(&["plan", "resume", "-q"]), nothing(0));
+    let (_, _, said) = run(&["info", "-v"]);
+    for words in ["maand: bucket", "engine builtin", "maand: exit code 0 after"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 /// The command that is typed, as `all_commands` names it.
 fn all_names(args: &[&str]) -> Vec<String> {
     vec![args[0].to_owned(), args[..2.min(args.len())].join(" ")]

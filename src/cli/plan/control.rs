@@ -198,7 +198,8 @@ fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> 
         Control::Retry { .. } => "retry",
         Control::Skip { .. } => "skip",
     };
-    document::print(&RequestDocument { run: run.to_string(), request, taken })
+    // In one line: a rehearsal's stream of events has them too.
+    out::print(&document::line(&RequestDocument { run: run.to_string(), request, taken })?)
 }
 
 /// This process ends the run, as no other carries it out: it has done what was asked when the run has ended.

@@ -100,7 +100,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
         Err(RunError::Finished { run, end, .. }) if context.json => {
             let bucket = Bucket::find(context.bucket.as_deref())?;
             let (view, _) = RunReader::open(&bucket, Some(run.as_str()))?.view()?;
-            out::print_json("the view", &view)?;
+            out::print_json_line("the view", &view)?;
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
         Err(RunError::Finished { run, end, failed }) => {
