@@ -54,6 +54,7 @@ fn build(dir: &Path) {
     let call = Call {
         stopping: Cancel::new(),
         cancel: Cancel::new(),
+        cuts: maand::catalog::Cuts::default(),
         until: Instant::now() + Duration::from_secs(600),
         output: Arc::new(|_, _| {}),
         fence: None,

@@ -4,7 +4,7 @@
 # nothing to do opens. Needs root on Linux (each server has an /opt, /var/lib and empty /root of its own) and
 # OpenSSH; everything is on 127.77.0.0/16 and is ended when the script ends.
 #
-#   benches/run_command.sh [N, default 50] [ROUNDS, default 5]
+#   benches/run_command.sh [N, default 50] [ROUNDS, default 5]      12 s, after the build
 #
 # All clients connect to all servers at once. Times are the best of ROUNDS, which alternate; OpenSSH is
 # measured once. The servers' work is part of all of them, and on few cores most of the time. OpenSSH
@@ -18,10 +18,13 @@ sshd=$(command -v sshd || echo /usr/sbin/sshd)
 ulimit -n "$(ulimit -H -n)"
 
 target=${CARGO_TARGET_DIR:-$here/target}
-if [ -z "${SKIP_BUILD:-}" ]; then
-  (cd "$here" && cargo build --release --quiet --bin maand --example bare_client)
-fi
 maand=$target/release/maand bare=$target/release/examples/bare_client
+if [ -z "${SKIP_BUILD:-}" ]; then
+  # The first one takes minutes, in which a silent script looks as if it hung.
+  echo "building $maand and $bare (SKIP_BUILD=1 takes what is there)" >&2
+  (cd "$here" && cargo build --release --bin maand --example bare_client)
+fi
+[ -x "$maand" ] && [ -x "$bare" ] || { echo "run_command.sh: no $maand or no $bare" >&2; exit 1; }
 
 # Not below what a server sees its own of.
 dir=$(mktemp -d /tmp/maand-bench.XXXXXX)

@@ -4,7 +4,8 @@
 [ "$(id -u)" = 0 ] || { echo "$0: needs root" >&2; exit 1; }
 [ "$n" -ge 1 ] && [ "$n" -le 5000 ] || { echo "$0: N is from 1 to 5000" >&2; exit 1; }
 if [ -z "${MAAND:-}" ]; then
-  (cd "$here" && cargo build --release --quiet --bin maand)
+  echo "building maand in release (MAAND takes a program that is there)" >&2
+  (cd "$here" && cargo build --release --bin maand)
   MAAND=${CARGO_TARGET_DIR:-$here/target}/release/maand
 fi
 dir=$(mktemp -d /tmp/maand-bench.XXXXXX)

@@ -214,7 +214,7 @@ fn nowhere(fleet: &Fleet, job: &Checked) -> Problem {
         [] => format!("the job {name} is nowhere: no worker carries all the labels that it selects"),
         unknown => format!("the job {name} is nowhere: no worker carries the label {}", unknown.join(", ")),
     };
-    let labels = fleet.workers.iter().flat_map(|worker| &worker.labels).map(String::as_str);
+    let labels = fleet.workers.iter().flat_map(|worker| worker.labels.iter()).map(String::as_str);
     let near = unknown.first().and_then(|unknown| suggest::suggest(unknown, labels));
     let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     let problem = Problem::warning("maand::bucket::job_nowhere", message);

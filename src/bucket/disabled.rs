@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::fields::Doc;
-use super::fleet::{Disabled, Fleet};
+use super::fleet::{Disabled, Fleet, Host};
 use super::json::Node;
 
 /// What the file says, and the places of its names.
@@ -45,8 +45,10 @@ pub(super) fn read(doc: &mut Doc<'_>) -> Read {
 impl Read {
     fn hosts_of(&mut self, doc: &mut Doc<'_>, node: &Node, what: &str) -> BTreeSet<String> {
         let texts = doc.texts(node, what);
-        self.hosts.extend(texts.iter().map(|(host, span)| ((*host).to_owned(), span.clone())));
-        texts.into_iter().map(|(host, _)| host.to_owned()).collect()
+        let texts: Vec<_> =
+            texts.into_iter().map(|(host, span)| (Host::bare(host).to_owned(), span)).collect();
+        self.hosts.extend(texts.iter().cloned());
+        texts.into_iter().map(|(host, _)| host).collect()
     }
 
     /// Warns of names that the bucket does not have: harmless, and often a typing mistake.

@@ -171,6 +171,19 @@ impl DisabledFile {
         Ok(DisabledChange { changed, own: record.own, ..DisabledChange::default() })
     }
 
+    /// What the record says of these workers is no longer the owner's: an operator has removed it while the owner had
+    /// come to its end. The file itself is left as it is.
+    pub fn forget(&self, lock: &Guard, hosts: &BTreeSet<Host>) -> Result<(), DisabledError> {
+        if !lock.is_current() {
+            return Err(DisabledError::LockLost);
+        }
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let mut record = Record::load(&self.record, &self.owner, &self.own)?;
+        self.settle(&path, &mut record)?;
+        record.own.retain(|entry| !hosts.contains(entry.host()));
+        Ok(record.save(&self.record)?)
+    }
+
     /// One edit from the record to the record; answers with this and which entries it changed.
     fn edit(
         &self,

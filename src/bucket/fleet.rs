@@ -10,7 +10,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The address of a worker as written in `workers.json`; `[A-Za-z0-9][A-Za-z0-9._:-]*`.
+use super::DisabledEntry;
+use crate::plan;
+
+/// The address of a worker as written in `workers.json`: a name or an address of IPv4, `[A-Za-z0-9][A-Za-z0-9._:-]*`, or
+/// an address of IPv6 such as `::1` or `fe80::1%eth0`, always without brackets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Host(Arc<str>);
@@ -18,10 +22,24 @@ pub struct Host(Arc<str>);
 impl Host {
     /// `None` when it is not a host name that is safe to hand to anything.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = text.bytes();
-        let first = bytes.next()?;
-        let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-        (first.is_ascii_alphanumeric() && bytes.all(rest) && text.len() <= 255).then(|| Self(text.into()))
+        let text = plan::bare_host(text);
+        plan::is_host_name(text).then(|| Self(text.into()))
+    }
+
+    /// A host as it is compared with others: see [`plan::bare_host`].
+    pub fn bare(text: &str) -> &str {
+        plan::bare_host(text)
+    }
+
+    /// Whether it is an address of IPv6, perhaps with a zone. Where a port or a path follows it, it stands in brackets.
+    pub fn is_ipv6(&self) -> bool {
+        plan::is_ipv6(&self.0)
+    }
+
+    /// Its name where a colon would end a name: in `PATH`, and in what ssh and rsync are given. No other host has it, as
+    /// none has a `+`.
+    pub fn without_colons(&self) -> String {
+        self.0.replace(':', "+")
     }
 
     /// As written.
@@ -68,10 +86,11 @@ impl fmt::Display for JobName {
 pub struct Worker {
     /// Unique within the bucket.
     pub host: Host,
+    // Workers that have the same share them: a fleet of 40,000 would need most of its memory for copies.
     /// Lower-cased; every worker has `worker`.
-    pub labels: BTreeSet<String>,
+    pub labels: Arc<BTreeSet<String>>,
     /// Keys and values lower-cased.
-    pub tags: BTreeMap<String, String>,
+    pub tags: Arc<BTreeMap<String, String>>,
     /// Order among the workers; the index in the array when the file does not say.
     pub position: i64,
     /// Memory that jobs may reserve, in MiB; 0: not stated.
@@ -120,8 +139,8 @@ impl Worker {
     pub fn new(host: Host) -> Self {
         Self {
             host,
-            labels: BTreeSet::from(["worker".to_owned()]),
-            tags: BTreeMap::new(),
+            labels: Arc::new(BTreeSet::from(["worker".to_owned()])),
+            tags: Arc::default(),
             position: 0,
             memory_mb: 0.0,
             cpu_mhz: 0.0,
@@ -246,6 +265,14 @@ pub struct Disabled {
 }
 
 impl Disabled {
+    /// Whether this very thing is disabled, by an entry of its own or by one that covers it.
+    pub fn has(&self, entry: &DisabledEntry) -> bool {
+        match entry {
+            DisabledEntry::Worker(host) => self.workers.contains(host.as_str()),
+            DisabledEntry::Allocation(job, host) => self.covers(job, host),
+        }
+    }
+
     /// Whether the allocation of `job` on `host` is disabled.
     pub fn covers(&self, job: &JobName, host: &Host) -> bool {
         self.workers.contains(host.as_str())

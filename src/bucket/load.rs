@@ -4,6 +4,7 @@
 //! of what only a build refuses; [`Bucket::load_for_build`] refuses both.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use super::conf;
 use super::disabled;
 use super::fields::Doc;
 use super::files::{CONF_LIMIT, DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
-use super::fleet::{Fleet, JobName};
+use super::fleet::{Fleet, JobName, Worker};
 use super::manifest;
 use super::open::{Bucket, shown};
 use super::tree::{self, JobFile, JobFileKind};
@@ -46,12 +47,12 @@ impl Bucket {
                 String::new()
             }
         };
-        let workers = self.workers(&mut problems);
+        let (workers, places) = self.workers(&mut problems);
         let mut jobs = self.jobs(&mut problems);
         self.reservations(&mut jobs, &mut problems);
         let mut fleet = Fleet {
             bucket_id,
-            workers: workers.iter().map(|(_, placed)| placed.worker.clone()).collect(),
+            workers,
             jobs: jobs.iter().map(|job| job.placed.job.clone()).collect(),
             disabled: Default::default(),
             synthetic: false,
@@ -60,8 +61,6 @@ impl Bucket {
         if let Err(found) = self.port_range() {
             problems.extend(found);
         }
-        let places: Vec<_> =
-            workers.iter().map(|(source, placed)| (source.clone(), placed.span.clone())).collect();
         let mut build = check::some(check::all(&fleet, &jobs, &places));
         if !strict {
             build.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
@@ -71,7 +70,8 @@ impl Bucket {
         problems.into_result().map(|warnings| (fleet, warnings))
     }
 
-    fn workers(&self, problems: &mut Problems) -> Vec<(Source, workers::Placed)> {
+    /// All workers, and where each stands.
+    fn workers(&self, problems: &mut Problems) -> (Vec<Worker>, Vec<(Source, Range<usize>)>) {
         let path = &self.paths().workers_json;
         match self.read(path, WORKERS_LIMIT) {
             Err(problem) => problems.push(problem),
@@ -83,10 +83,11 @@ impl Bucket {
                 let mut doc = Doc::new(&source);
                 let all = workers::read(&mut doc);
                 problems.extend(doc.finish());
-                return all.into_iter().map(|placed| (source.clone(), placed)).collect();
+                let apart = |placed: workers::Placed| (placed.worker, (source.clone(), placed.span));
+                return all.into_iter().map(apart).unzip();
             }
         }
-        Vec::new()
+        (Vec::new(), Vec::new())
     }
 
     /// The jobs by name: each folder below `workspace/jobs` that has a manifest.

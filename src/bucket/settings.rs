@@ -47,7 +47,7 @@ pub struct Settings {
     pub job_config_selector: String,
     /// A bucket of the sandbox: its workers are not real.
     pub sandbox: bool,
-    /// With `sandbox`: the folder that plays a worker's `/`, with `{host}` for its name.
+    /// With `sandbox`: the folder that plays a worker's `/`, with `{host}` for its name ([`Host::without_colons`]).
     pub host_root: Option<String>,
     /// With `sandbox`: the factor by which settle times, soaks and pauses are shorter; else 1.
     time_scale: u32,
@@ -98,7 +98,7 @@ impl Settings {
     /// The folder that plays this worker's `/` in a sandbox bucket.
     pub fn root_of(&self, host: &Host) -> Option<PathBuf> {
         let template = self.host_root.as_ref().filter(|_| self.sandbox)?;
-        Some(PathBuf::from(template.replace("{host}", host.as_str())))
+        Some(PathBuf::from(template.replace("{host}", &host.without_colons())))
     }
 
     /// Reads the file; `bucket` is the bucket's folder.

@@ -148,6 +148,14 @@ impl Bucket {
             let Json::Object(members) = &worker.value else { continue };
             for member in members {
                 match (&*member.key, &member.value.value) {
+                    ("host", Json::String(host)) if host.contains(':') => problems.push(
+                        Problem::error(
+                            "maand::external::ipv6",
+                            "the upstream program cannot reach a worker by an address of IPv6: it hands `user@host:path` to rsync",
+                        )
+                        .at(&source, member.value.span.clone(), "this")
+                        .help("give the worker a name in /etc/hosts or ~/.ssh/config (HostName) and write that here"),
+                    ),
                     ("labels", Json::Array(labels)) => {
                         let implied = labels.iter().find(|label| {
                             matches!(&label.value, Json::String(text) if text.trim().eq_ignore_ascii_case("worker"))

@@ -7,13 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::run::Engine;
 
-/// Plan, apply and resume rolling operations over a fleet of Linux workers by plain SSH.
+/// Plan, apply and resume rolling operations over a fleet of Linux workers by plain SSH
 #[derive(Debug, Parser)]
 #[command(name = "maand", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong command line, 3 invalid plan or bucket\n\
-            (nothing was touched), 4 locked, 5 stopped and resumable, 70 a bug in maand."
-)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
@@ -23,32 +19,44 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Flags of every command.
-#[derive(Debug, Args)]
+/// What `--help` calls the flags of every command.
+const GLOBAL: &str = "Global options";
+
+/// Flags of every command; each has a variable in [`super::environment`].
+#[derive(Clone, Debug, Default, Args)]
 pub struct Global {
-    /// The bucket's folder [default: the nearest parent with maand.conf]
-    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    /// The bucket's folder [default: the nearest parent with maand.conf] [env: MAAND_BUCKET]
+    #[arg(short = 'C', long, global = true, help_heading = GLOBAL, value_name = "DIR")]
+    #[arg(value_hint = clap::ValueHint::DirPath)]
     pub bucket: Option<PathBuf>,
     /// The engine that builds and deploys [default: external where data/maand.db exists, else builtin]
-    #[arg(long, global = true, value_enum)]
+    /// [env: MAAND_ENGINE]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum)]
     pub engine: Option<Engine>,
     /// The upstream program, for the external engine [default: the first maand on PATH that is not this one]
-    #[arg(long, global = true, value_name = "FILE", env = "MAAND_BIN")]
+    /// [env: MAAND_BIN]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    #[arg(value_hint = clap::ValueHint::ExecutablePath)]
     pub maand_bin: Option<PathBuf>,
-    /// Format of standard output
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub output: OutputFormat,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub color: ColorChoice,
-    /// Print more; twice: even more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Format of standard output; with json errors are JSON too [default: text] [env: MAAND_OUTPUT]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum)]
+    pub output: Option<OutputFormat>,
+    /// When to use colours [default: auto] [env: MAAND_COLOR]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum)]
+    pub color: Option<ColorChoice>,
+    /// Also write diagnostics and failed workers as annotations for a CI system, to standard error
+    /// [default: none] [env: MAAND_ANNOTATIONS]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum)]
+    pub annotations: Option<Annotations>,
+    /// Also say on standard error which bucket and engine are used, how long it took, what is healthy, and what
+    /// failed steps printed [env: MAAND_VERBOSE]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Print only what went wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print nothing when all went well, except what was asked for [env: MAAND_QUIET]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Ring the terminal's bell when a run ends
-    #[arg(long, global = true, env = "MAAND_BELL", value_parser = clap::builder::FalseyValueParser::new())]
+    /// Ring the terminal's bell when a run ends [env: MAAND_BELL]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub bell: bool,
 }
 
@@ -68,12 +76,12 @@ impl ValueEnum for Engine {
 /// The format of standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For reading; a run is shown live on a terminal
+    /// For people; a run is shown live on a terminal
     #[default]
     Text,
     /// The same, a run line by line also on a terminal; with -q one line per worker
     Plain,
-    /// For programs
+    /// For programs: each document names its schema
     Json,
 }
 
@@ -84,6 +92,16 @@ pub enum ColorChoice {
     Auto,
     Always,
     Never,
+}
+
+/// For which CI system annotations are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Annotations {
+    /// Write none
+    #[default]
+    None,
+    /// Workflow commands of GitHub Actions: ::error file=...
+    Github,
 }
 
 /// The commands.

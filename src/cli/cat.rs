@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::{self, Document};
+use super::hosts::{self, HostPattern, Known, Whose};
 use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
-use super::{CliError, Context, Exit, engine, out};
+use super::{CliError, Context, Exit, engine, operate, out};
 use crate::bucket::{Bucket, Fleet, Job, RestartPolicy, Worker};
 use crate::catalog::CatalogAllocation;
-use crate::plan::Problem;
+use crate::plan::{Problem, suggest};
 
 /// The commands below `maand cat`.
 #[derive(Debug, Subcommand)]
@@ -32,31 +33,47 @@ pub enum CatCommand {
 pub struct Filter {
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only on these workers
-    #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
-    workers: Vec<String>,
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Only enabled ones
     #[arg(long)]
     active: bool,
 }
 
 impl Filter {
-    fn shows(&self, job: &str, host: &str, disabled: bool) -> bool {
-        let among =
-            |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one.trim() == name);
-        among(&self.jobs, job) && among(&self.workers, host) && !(self.active && disabled)
-    }
-
-    /// A name that does not exist is a typing error, and is reported instead of an empty table.
-    fn check(&self, jobs: &BTreeSet<&str>, hosts: &BTreeSet<&str>) -> Result<(), Problem> {
-        for (what, asked, known) in [("job", &self.jobs, jobs), ("worker", &self.workers, hosts)] {
-            if let Some(name) = asked.iter().find(|name| !known.contains(name.trim())) {
-                return Err(Problem::error("maand::cat::unknown", format!("there is no {what} `{name}`"))
-                    .help(format!("see `maand cat {what}s`")));
-            }
+    /// Looks the names up. One that does not exist is a typing error, and is reported instead of an empty table.
+    fn resolve<'k>(&self, jobs: &BTreeSet<&str>, known: &[Known<'k>]) -> Result<Shown<'_, 'k>, CliError> {
+        operate::not_blank(&self.jobs, "job")?;
+        let named: Vec<&str> = self.jobs.iter().map(|job| job.trim()).filter(|job| !job.is_empty()).collect();
+        if let Some(name) = named.iter().find(|name| !jobs.contains(*name)) {
+            let help =
+                suggest::did_you_mean(name, jobs.iter().copied(), || "see `maand cat jobs`".to_owned());
+            let message = format!("there is no job `{name}`");
+            return Err(Problem::error("maand::cat::unknown", message).help(help).into());
         }
-        Ok(())
+        let hosts = hosts::choose(&self.workers, known, Whose::Shown)?.into_iter().collect();
+        Ok(Shown { jobs: named, hosts, all_hosts: self.workers.is_empty(), active: self.active })
+    }
+}
+
+/// Which allocations are shown, their names looked up.
+struct Shown<'a, 'k> {
+    /// Empty: all.
+    jobs: Vec<&'a str>,
+    hosts: BTreeSet<&'k str>,
+    all_hosts: bool,
+    active: bool,
+}
+
+impl Shown<'_, '_> {
+    fn shows(&self, job: &str, host: &str, disabled: bool) -> bool {
+        (self.jobs.is_empty() || self.jobs.contains(&job))
+            && (self.all_hosts || self.hosts.contains(host))
+            && !(self.active && disabled)
     }
 }
 
@@ -70,17 +87,18 @@ pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliErr
             let world = OpenBucket::of(bucket, fleet, context)?;
             let all = engine::of(&world, context)?.allocations().map_err(engine::catalog_error)?;
             let names = all.iter().map(|one| one.job.as_str()).collect();
-            let hosts = all.iter().map(|one| one.host.as_str()).collect();
-            filter.check(&names, &hosts)?;
-            show(context, deployments(&all, &filter))
+            let hosts: BTreeSet<&str> = all.iter().map(|one| one.host.as_str()).collect();
+            let of_fleet = |host| world.fleet.workers.iter().find(|worker| worker.host.as_str() == host);
+            let known = |host| of_fleet(host).map_or_else(|| Known::without_labels(host), Known::from);
+            let known: Vec<Known<'_>> = hosts.into_iter().map(known).collect();
+            show(context, deployments(&all, &filter.resolve(&names, &known)?))
         }
         CatCommand::Workers => show(context, workers(&fleet)),
         CatCommand::Jobs => show(context, jobs(&fleet)),
         CatCommand::Allocations(filter) => {
             let names = fleet.jobs.iter().map(|job| job.name.as_str()).collect();
-            let hosts = fleet.workers.iter().map(|worker| worker.host.as_str()).collect();
-            filter.check(&names, &hosts)?;
-            show(context, allocations(&fleet, &filter))
+            let known: Vec<Known<'_>> = fleet.workers.iter().map(Known::from).collect();
+            show(context, allocations(&fleet, &filter.resolve(&names, &known)?))
         }
     }
 }
@@ -214,7 +232,7 @@ fn workers(fleet: &Fleet) -> (Table, WorkersDocument<'_>) {
         table.row(vec![
             host.to_string(),
             worker.position.to_string(),
-            list(labels),
+            list(&**labels),
             list(&tag_texts),
             amount(worker.memory_mb, "MiB"),
             amount(worker.cpu_mhz, "MHz"),
@@ -272,7 +290,7 @@ fn ports(job: &Job) -> String {
     or_dash(job.resources.ports.iter().map(port).collect::<Vec<_>>().join(","))
 }
 
-fn allocations<'f>(fleet: &'f Fleet, filter: &Filter) -> (Table, AllocationsDocument<'f>) {
+fn allocations<'f>(fleet: &'f Fleet, filter: &Shown<'_, '_>) -> (Table, AllocationsDocument<'f>) {
     let mut table = Table::new(&["JOB", "HOST", "STATE", "VERSION"]);
     let mut json = Vec::new();
     for allocation in fleet.allocations() {
@@ -304,7 +322,7 @@ fn rollout(one: &CatalogAllocation) -> &'static str {
     }
 }
 
-fn deployments<'c>(all: &'c [CatalogAllocation], filter: &Filter) -> (Table, DeploymentsDocument<'c>) {
+fn deployments<'c>(all: &'c [CatalogAllocation], filter: &Shown<'_, '_>) -> (Table, DeploymentsDocument<'c>) {
     let mut table = Table::new(&["SEQ", "JOB", "HOST", "ROLLOUT", "CURRENT", "NEW", "HASH"]);
     let mut json = Vec::new();
     for one in all {

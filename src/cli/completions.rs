@@ -1,9 +1,12 @@
-//! `maand completions`: what a shell needs to complete our command line.
+//! `maand completions`: what a shell reads once, so that it asks this program what can stand in a command line.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Cli, CliError, Exit, out};
+use super::document::{self, Document};
+use super::{CliError, Context, Exit, complete, out};
 
 /// Arguments of `maand completions`.
 #[derive(Debug, Args)]
@@ -13,11 +16,30 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct CompletionsDocument {
+    /// The shell that reads it.
+    shell: String,
+    /// What it reads.
+    script: String,
+}
+
+impl Document for CompletionsDocument {
+    const NAME: &'static str = "completions";
+}
+
 /// Runs the command.
-pub(super) fn run(args: &CompletionsArgs) -> Result<Exit, CliError> {
-    // Made in memory first: the generator panics when its writer fails, and ours may be a closed pipe.
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "maand", &mut script);
-    out::print(&String::from_utf8_lossy(&script))?;
+pub(super) fn run(args: &CompletionsArgs, context: &Context) -> Result<Exit, CliError> {
+    let shell = args.shell.to_string();
+    // By its path: another program of this name may stand before it on PATH.
+    let program = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));
+    let script = complete::registration(&shell, program.as_deref().unwrap_or("maand"));
+    let script = String::from_utf8_lossy(&script.unwrap_or_default()).into_owned();
+    if context.json {
+        document::print(&CompletionsDocument { shell, script })?;
+    } else {
+        out::print(&script)?;
+    }
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::document::{self, Document};
 use super::engine::catalog_error;
+use super::hosts::HostPattern;
 use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::{CliError, Context, Exit, out};
 use crate::catalog::{Action, DeployRequest, action_name};
@@ -22,10 +23,12 @@ pub struct DeployArgs {
     build: bool,
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only on these workers
-    #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
-    workers: Vec<String>,
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Only show what would be done; contacts no worker and waits for no lock
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -59,13 +62,10 @@ impl Document for DeployDocument<'_> {
 
 /// Runs the command.
 pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError> {
-    let request = DeployRequest {
-        jobs: operate::jobs(&args.jobs)?,
-        workers: operate::hosts(&args.workers)?,
-        force: args.force,
-    };
+    let jobs = operate::jobs(&args.jobs)?;
     let operation =
         Operation::open(context, args.make_timeout.map(Duration::from_secs), args.build, OnSignal::Finish)?;
+    let request = DeployRequest { jobs, workers: operation.hosts(&args.workers)?, force: args.force };
     if args.build {
         if args.dry_run {
             return Err(CliError::usage(

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{CliError, Exit, out};
-use crate::plan::Problem;
+use crate::plan::{Problem, ProblemJson, json_on_screen};
 
 /// What one command prints with `--output json`. New fields may come, none goes or changes its meaning.
 pub(super) trait Document: Serialize + JsonSchema {
@@ -35,7 +35,7 @@ fn marked<D: Document>(document: &D) -> Marked<'_, D> {
 pub(super) fn print<D: Document>(document: &D) -> Result<(), CliError> {
     let text =
         serde_json::to_string_pretty(&marked(document)).map_err(|error| unwritable(D::NAME, &error))?;
-    out::print(&format!("{text}\n"))
+    out::print(&json_on_screen(&format!("{text}\n")))
 }
 
 /// The error of a document that serde cannot write: a bug, as none has what JSON lacks.
@@ -47,12 +47,45 @@ pub(super) fn unwritable(what: &str, error: &serde_json::Error) -> CliError {
 /// A document in one line, for commands that print several.
 pub(super) fn line<D: Document>(document: &D) -> Result<String, CliError> {
     let text = serde_json::to_string(&marked(document)).map_err(|error| unwritable(D::NAME, &error))?;
-    Ok(text + "\n")
+    Ok(json_on_screen(&text).into_owned() + "\n")
+}
+
+/// Why a command did not do what it was asked to, or not all of it. Always in one line, and the last on standard
+/// output: what a command prints before it is lines of JSON too.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorDocument<'a> {
+    /// Always `error`.
+    r#type: &'static str,
+    /// The exit code: 1 something failed, 2 wrong command line, 3 invalid plan or bucket, 4 locked, 5 stopped and
+    /// resumable, 6 the answer was no, 70 a bug in maand.
+    exit_code: u8,
+    /// Each thing that is wrong, and warnings that belong to it.
+    problems: Vec<ProblemJson<'a>>,
+}
+
+impl Document for ErrorDocument<'_> {
+    const NAME: &'static str = "error";
+}
+
+/// Writes an error to standard output.
+///
+/// # Errors
+/// As [`out::print`].
+pub(super) fn print_error(error: &CliError) -> Result<(), CliError> {
+    out::print(&error_line(error)?)
+}
+
+/// An error in one line.
+pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
+    let problems = error.problems().into_iter().map(Problem::to_json).collect();
+    line(&ErrorDocument { r#type: "error", exit_code: error.exit as u8, problems })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{build, cat, deploy, health_check, info, init, job, plan, run_command, sandbox};
+    use super::super::{
+        build, cat, completions, deploy, health_check, info, init, job, man, plan, run_command, sandbox,
+    };
     use super::*;
 
     /// Compares with the file; `MAAND_UPDATE_SCHEMAS=1` writes it.
@@ -88,7 +121,10 @@ mod tests {
 
     #[test]
     fn the_schemas_are_those_of_the_code() {
+        kept::<ErrorDocument<'_>>("An error of any command of maand");
         kept::<init::InitDocument<'_>>("Output of `maand init`");
+        kept::<completions::CompletionsDocument>("Output of `maand completions`");
+        kept::<man::ManDocument<'_>>("Output of `maand man`");
         kept::<build::BuildDocument>("Output of `maand build`");
         kept::<deploy::DeployDocument<'_>>("Output of `maand deploy`");
         kept::<job::JobDocument<'_>>("Output of `maand job`");
@@ -103,6 +139,8 @@ mod tests {
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
+        kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
+        kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");

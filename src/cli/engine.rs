@@ -51,7 +51,7 @@ pub(super) fn program(context: &Context) -> Result<Program, Problem> {
 /// Why this engine, in words.
 pub(super) fn why(bucket: &Bucket, context: &Context) -> &'static str {
     match (context.engine, bucket.is_upstream()) {
-        (Some(_), _) => "because of --engine",
+        (Some(_), _) => "because of --engine, or MAAND_ENGINE",
         (None, true) => "because the bucket has upstream's database, data/maand.db",
         (None, false) => "because the bucket has no data/maand.db of the upstream program",
     }

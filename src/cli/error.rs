@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use miette::{Diagnostic, Report};
+use miette::Diagnostic;
 
 use crate::plan::{Problem, Problems};
 
@@ -22,6 +22,8 @@ pub enum Exit {
     Locked = 4,
     /// Stopped before the end; can be resumed.
     Resumable = 5,
+    /// The answer to a question was no: nothing was touched.
+    Declined = 6,
     /// A bug in maand.
     Bug = 70,
 }
@@ -31,25 +33,61 @@ pub enum Exit {
 pub struct CliError {
     /// How the program ends.
     pub exit: Exit,
-    /// What is shown.
-    pub report: Report,
+    said: Said,
+}
+
+/// What is shown.
+#[derive(Debug)]
+pub enum Said {
+    /// One thing, by itself.
+    One(Problem),
+    /// All that is wrong with an input, under their number.
+    All(Problems),
+}
+
+impl From<Problem> for Said {
+    fn from(problem: Problem) -> Self {
+        Self::One(problem)
+    }
+}
+
+impl From<Problems> for Said {
+    fn from(problems: Problems) -> Self {
+        Self::All(problems)
+    }
 }
 
 impl CliError {
-    /// `diagnostic` is shown, and the program ends with `exit`.
-    pub fn new(exit: Exit, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { exit, report: Report::new(diagnostic) }
+    /// This is shown, and the program ends with `exit`.
+    pub fn new(exit: Exit, said: impl Into<Said>) -> Self {
+        Self { exit, said: said.into() }
     }
 
     /// A wrong command line that clap could not know.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(Exit::Usage, Problem::error("maand::usage", message).help(help))
     }
+
+    /// As it is shown to an operator.
+    pub fn diagnostic(&self) -> &dyn Diagnostic {
+        match &self.said {
+            Said::One(problem) => problem,
+            Said::All(problems) => problems,
+        }
+    }
+
+    /// Each thing that is wrong.
+    pub fn problems(&self) -> Vec<&Problem> {
+        match &self.said {
+            Said::One(problem) => vec![problem],
+            Said::All(problems) => problems.iter().collect(),
+        }
+    }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.report.fmt(f)
+        fmt::Display::fmt(self.diagnostic(), f)
     }
 }
 

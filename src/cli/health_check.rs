@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::document::{self, Document};
 use super::engine::catalog_error;
+use super::hosts::HostPattern;
 use super::operate::{self, OnSignal, Operation, OutcomeJson, WorkerJson};
 use super::table::Table;
 use super::{CliError, Context, Exit, out};
@@ -17,10 +18,12 @@ use crate::plan::counted;
 pub struct HealthArgs {
     /// Only these jobs
     #[arg(long, value_delimiter = ',', value_name = "JOB,..")]
+    #[arg(add = crate::cli::complete::jobs())]
     jobs: Vec<String>,
     /// Only these workers
-    #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
-    workers: Vec<String>,
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Retry until everything is healthy: 30 times, 1 s apart, or as the manifest says
     #[arg(long)]
     wait: bool,
@@ -28,12 +31,9 @@ pub struct HealthArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError> {
-    let request = HealthRequest {
-        jobs: operate::jobs(&args.jobs)?,
-        workers: operate::hosts(&args.workers)?,
-        wait: args.wait,
-    };
+    let jobs = operate::jobs(&args.jobs)?;
     let operation = Operation::open(context, None, false, OnSignal::End)?;
+    let request = HealthRequest { jobs, workers: operation.hosts(&args.workers)?, wait: args.wait };
     let report = operation.catalog.health(&request, &operation.call).map_err(catalog_error)?;
     if context.json {
         document::print(&HealthDocument::of(&report))?;
@@ -107,6 +107,7 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
     }
     for line in &report.allocations {
         match (&line.outcome, line.without_probes) {
+            (WorkerOutcome::Ok { .. }, _) if context.quiet => {}
             (WorkerOutcome::Ok { .. }, true) => {
                 row(line.job.as_str(), line.host.as_str(), "skipped", "it has no probes")
             }
@@ -125,6 +126,9 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
         let all = report.workers.len();
         let answers = if all == 1 { "answers" } else { "answer" };
         operate::say(&format!("{well} of {} {answers}", counted(all, "worker")));
+        if report.allocations.iter().any(|line| matches!(line.outcome, WorkerOutcome::Failed { .. })) {
+            operate::say("what a reboot has ended is started by `maand job start JOB`");
+        }
     }
     Ok(())
 }

@@ -12,8 +12,15 @@ pub(super) fn hint(engine: Engine) -> Hint {
 }
 
 fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
+    let typed = |verb: &str, run: &Option<&str>, rest: &str| {
+        let run = run.map_or_else(String::new, |run| format!(" {run}"));
+        let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+        format!("\n  maand plan {verb}{run}{rest}")
+    };
     match suggestion {
-        Suggestion::ReadLogs { run, host } => format!("more: maand plan logs {run} --worker {host}"),
+        Suggestion::ReadLogs { run, host } => {
+            format!("the whole output:{}", typed("logs", run, &format!("--worker {host}")))
+        }
         Suggestion::EnableByHand { hosts } => {
             let hosts = hosts.join(",");
             let commands = match engine {
@@ -28,30 +35,41 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
                  {commands}"
             )
         }
-        Suggestion::RetryToEnable => {
-            "`maand plan retry` continues and enables them again; after `maand plan skip` they stay disabled."
-                .to_owned()
-        }
         Suggestion::ResumeToEnable { run } => {
-            format!("The run enables them again when it continues:\n  maand plan resume {run}")
+            format!("The run enables them again when it continues:{}", typed("resume", run, ""))
         }
-        Suggestion::Approve { run } => format!("Approve with: maand plan approve {run}"),
-        Suggestion::ResolveInDoubt { run } => {
+        Suggestion::Approve { run } => format!("Approve with:{}", typed("approve", run, "")),
+        Suggestion::ResolveInDoubt { run, hosts } => {
+            let each: Vec<_> = hosts.iter().map(|host| format!("{host}=done")).collect();
+            let how = if each.is_empty() { "done".to_owned() } else { each.join(",") };
             format!(
-                "See whether it ran, and continue with: maand plan resume {run} --in-doubt done (or rerun, or skip)"
+                "See whether it ran, and continue with the answer: done, rerun or skip:{}",
+                typed("resume", run, &format!("--in-doubt {how}"))
             )
         }
-        Suggestion::Retry { run, host } => {
+        Suggestion::Retry { run, workers } => {
+            let who = if *workers == 1 { "the worker" } else { "the workers" };
             format!(
-                "Fix the cause and let {host} continue at its failed step: maand plan retry {run} --worker {host}"
+                "Fix the cause, and let {who} continue at the failed step:{}",
+                typed("resume", run, "--retry")
             )
         }
-        Suggestion::Skip { run, host } => {
-            format!("Or continue without it: maand plan skip {run} --worker {host}")
+        Suggestion::RetrySkipped { run, hosts } => {
+            let hosts = hosts.join(",");
+            format!(
+                "When it is fixed, take up what was skipped:{}",
+                typed("resume", run, &format!("--retry {hosts}"))
+            )
         }
-        Suggestion::Resume { run } => format!("Continue with: maand plan resume {run}"),
-        Suggestion::ThenResume { run } => format!("Then: maand plan resume {run}"),
-        Suggestion::Abort { run } => format!("Or end it for good: maand plan abort {run}"),
+        Suggestion::Skip { run } => {
+            format!(
+                "Or leave them as they are, and continue with the others:{}",
+                typed("resume", run, "--skip")
+            )
+        }
+        Suggestion::Resume { run } => format!("Continue with:{}", typed("resume", run, "")),
+        Suggestion::ThenResume { run } => format!("Then:{}", typed("resume", run, "")),
+        Suggestion::Abort { run } => format!("Or end it for good:{}", typed("abort", run, "")),
     }
 }
 
@@ -66,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_to_the_upstream_program_has_none_of_our_flags() {
-        let hosts = ["w1".to_owned(), "w2".to_owned()];
+        let hosts = ["w1", "w2"];
         let said = |engine| hint(engine)(&Suggestion::EnableByHand { hosts: &hosts });
         assert!(
             said(Engine::Builtin)
@@ -86,11 +104,10 @@ mod tests {
         let text = closing(facts.last().unwrap().at, &view, Some(hint(Engine::Builtin)));
         let commands: Vec<_> = text.lines().filter(|line| line.contains("maand ")).collect();
         let expected = [
-            "    more: maand plan logs R --worker w2",
-            "Fix the cause and let w2 continue at its failed step: maand plan retry R --worker w2",
-            "Or continue without it: maand plan skip R --worker w2",
-            "Then: maand plan resume R",
-            "Or end it for good: maand plan abort R",
+            "      maand plan logs --worker w2",
+            "  maand plan resume --retry",
+            "  maand plan resume --skip",
+            "  maand plan abort",
         ];
         assert_eq!(commands, expected, "{text}");
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::document::{self, Document};
 use super::engine::catalog_error;
 use super::health_check::{self, HealthDocument};
+use super::hosts::HostPattern;
 use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, out};
@@ -34,10 +35,12 @@ pub enum JobCommand {
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The job
+    #[arg(add = crate::cli::complete::jobs())]
     job: String,
     /// Only on these workers; disabled ones too
-    #[arg(long, visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
-    allocations: Vec<String>,
+    #[arg(long, visible_aliases = ["workers", "worker"], value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    allocations: Vec<HostPattern>,
     /// Then wait until the job's probes pass
     #[arg(long = "health_check", alias = "health-check")]
     health_check: bool,
@@ -87,9 +90,9 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
     if jobs.is_empty() {
         return Err(CliError::usage("no job was named", "`maand cat jobs` lists them"));
     }
-    let workers = operate::hosts(&args.allocations)?;
     let operation =
         Operation::open(context, args.make_timeout.map(Duration::from_secs), false, OnSignal::Finish)?;
+    let workers = operation.hosts(&args.allocations)?;
     let request = JobRequest { target: target.clone(), jobs: jobs.clone(), workers: workers.clone() };
     let report = operation.catalog.job(&request, &operation.call).map_err(catalog_error)?;
     if report.allocations.is_empty() {
@@ -118,7 +121,10 @@ pub(super) fn run(command: JobCommand, context: &Context) -> Result<Exit, CliErr
             health: health.as_ref().map(HealthDocument::of),
         })?;
     } else {
-        out::print(&table(&report))?;
+        // `status` asks for its lines.
+        if !context.quiet || !ok || target == "status" {
+            out::print(&table(&report))?;
+        }
         operate::print_bad_workers(&report);
         operate::print_outputs(&report, context);
         if let Some(health) = &health {

@@ -1,30 +1,110 @@
 //! `maand man`: one manual page per command, made from the same definitions as `--help`.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::Args;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Cli, CliError, Context, Exit, out};
+use super::document::{self, Document};
+use super::help::{self, Page};
+use super::{CliError, Context, Exit, out};
 use crate::plan::Problem;
 
 /// Arguments of `maand man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The folder, made if it is missing, such as ~/.local/share/man/man1
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     dir: PathBuf,
+}
+
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ManDocument<'a> {
+    /// The folder.
+    dir: &'a Path,
+    /// The pages in it that were written.
+    pages: Vec<String>,
+}
+
+impl Document for ManDocument<'_> {
+    const NAME: &'static str = "man";
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ManArgs, context: &Context) -> Result<Exit, CliError> {
-    std::fs::create_dir_all(&args.dir)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir))
-        .map_err(|error| {
-            let message = format!("manual pages cannot be written to {}: {error}", args.dir.display());
-            Problem::error("maand::cli::man", message).help("name a folder that you may write to")
-        })?;
-    if !context.quiet {
+    let written = std::fs::create_dir_all(&args.dir).and_then(|()| {
+        let mut pages = Vec::new();
+        for page in help::pages() {
+            let file = format!("{}.1", page.name());
+            std::fs::write(args.dir.join(&file), text(&page)?)?;
+            pages.push(file);
+        }
+        Ok(pages)
+    });
+    let pages = written.map_err(|error| {
+        let message = format!("manual pages cannot be written to {}: {error}", args.dir.display());
+        Problem::error("maand::cli::man", message).help("name a folder that you may write to")
+    })?;
+    if context.json {
+        document::print(&ManDocument { dir: &args.dir, pages })?;
+    } else if !context.quiet {
         out::note(&format!("manual pages are in {}; read one with: man maand", args.dir.display()));
     }
     Ok(Exit::Done)
+}
+
+/// One page.
+fn text(page: &Page) -> std::io::Result<Vec<u8>> {
+    let man = Man::new(page.command.clone());
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if page.command.has_subcommands() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    examples(page, &mut text)?;
+    for (heading, entries) in [
+        ("EXIT STATUS", help::EXIT_STATUS.to_vec()),
+        ("ENVIRONMENT", help::environment()),
+        ("FILES", help::FILES.to_vec()),
+    ] {
+        list(heading, &entries, &mut text)?;
+    }
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman(
+        page.see_also().iter().map(|name| format!("{name}(1)")).collect::<Vec<_>>().join(", "),
+    )]);
+    roff.to_writer(&mut text)?;
+    Ok(text)
+}
+
+fn examples(page: &Page, text: &mut impl Write) -> std::io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, command) in page.examples {
+        roff.control("TP", []);
+        roff.text([roman(format!("{what}:"))]);
+        roff.text([bold(*command)]);
+    }
+    roff.to_writer(text)
+}
+
+fn list(heading: &str, entries: &[(&str, &str)], text: &mut impl Write) -> std::io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", [heading]);
+    for (name, meaning) in entries {
+        roff.control("TP", []);
+        roff.text([bold(*name)]);
+        roff.text([roman(*meaning)]);
+    }
+    roff.to_writer(text)
 }

@@ -4,19 +4,24 @@
 //! [`CliError`]; the kind of an error decides the exit code. Nothing below this room prints, and only this one knows with which commands
 //! an operator acts.
 
+mod annotations;
 mod args;
 mod ask;
 mod build;
 mod cat;
 mod checking;
+mod complete;
 mod completions;
 mod context;
 mod deploy;
 mod document;
 mod engine;
+mod environment;
 mod error;
 mod health_check;
+mod help;
 mod hint;
+mod hosts;
 mod info;
 mod init;
 mod interrupt;
@@ -35,6 +40,7 @@ mod run_command;
 mod sandbox;
 mod sandbox_error;
 mod table;
+mod verbose;
 
 pub use args::Cli;
 pub use context::Context;

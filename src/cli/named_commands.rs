@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command};
 
-use super::Cli;
+use super::help;
 
 /// Fills a placeholder of `format!`: a name and a number.
 const FILLER: &str = "1";
@@ -97,7 +97,7 @@ fn upstream() -> Command {
 /// The commands of a text of which clap knows nothing, and how many were looked at. What is said by the room that
 /// drives the upstream program is typed to that one.
 fn unknown(name: &str, text: &str) -> (Vec<String>, usize) {
-    let program = if name.contains("catalog/external") { upstream() } else { Cli::command() };
+    let program = if name.contains("catalog/external") { upstream() } else { help::command() };
 
     // A literal that continues on the next line is one line.
     let text = text.split("\\\n").map(str::trim_start).collect::<String>();
@@ -137,7 +137,7 @@ fn every_command_that_is_named_exists() {
         |path: &PathBuf| (path.display().to_string(), printed(&std::fs::read_to_string(path).unwrap()));
     let mut texts: Vec<(String, String)> = paths.iter().map(read).collect();
     let mut help = String::new();
-    helps(&mut Cli::command(), &mut help);
+    helps(&mut super::help::command(), &mut help);
     texts.push(("--help".to_owned(), help));
     let (mut wrong, mut looked_at) = (Vec::new(), 0);
     for (name, text) in &texts {
@@ -154,7 +154,7 @@ fn a_command_that_does_not_exist_is_found() {
     for (text, count) in [
         ("see `maand plan stauts`", 1),
         ("Continue with: maand plan resume {run} --in-dobut done (or rerun)", 1),
-        ("  maand biuld && maand deploy --worker {hosts}", 2),
+        ("  maand biuld && maand deploy --wrokers {hosts}", 2),
         ("    \"see `maand plan \\\n       lgos {run}`\"", 1),
         ("`maand plan pause|stop|abort`", 1),
         ("`maand cat {what}s`, a bug in maand is shown by `maand plan logs RUN --worker HOST`", 0),

@@ -1,14 +1,14 @@
 //! What every operation on workers needs: the bucket, its fleet, the transport, the lock, and which
 //! workers were asked for.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosts::{self, HostPattern};
 use super::{CliError, Context, Exit, ask, operate};
 use crate::bucket::lock::{self, Guard, LockError};
-use crate::bucket::{Bucket, Fleet, Host, Paths, Worker};
+use crate::bucket::{Bucket, Fleet, Host, Paths};
 use crate::catalog::external::Say;
 use crate::plan::Problem;
 use crate::run::Connector;
@@ -42,34 +42,14 @@ impl OpenBucket {
         Ok(Self { bucket: Arc::new(bucket), fleet: Arc::new(fleet), remote })
     }
 
-    /// The workers that were asked for, in the fleet's order: those of `hosts` (all, where it is empty)
-    /// that carry any one of `labels` (all, where that is empty).
-    pub(super) fn select(&self, hosts: &[String], labels: &[String]) -> Result<Vec<Host>, CliError> {
-        operate::not_blank(hosts, "worker")?;
-        let asked: Vec<&str> = hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty()).collect();
-        let known = |host: &&str| self.fleet.workers.iter().any(|worker| worker.host.as_str() == *host);
-        if let Some(unknown) = asked.iter().find(|host| !known(host)) {
-            return Err(Problem::error("maand::unknown_worker", format!("there is no worker `{unknown}`"))
-                .help("see `maand cat workers`; hosts are written as in workers.json")
-                .into());
-        }
-        let labels: Vec<String> = labels.iter().map(|label| label.trim().to_lowercase()).collect();
-        if let Some(unknown) = labels
-            .iter()
-            .find(|label| !self.fleet.workers.iter().any(|worker| worker.labels.contains(*label)))
-        {
-            return Err(Problem::error(
-                "maand::unknown_label",
-                format!("no worker has the label `{unknown}`"),
-            )
-            .help("see `maand cat workers`")
-            .into());
-        }
-        let chosen = |worker: &&Worker| {
-            (asked.is_empty() || asked.contains(&worker.host.as_str()))
-                && (labels.is_empty() || labels.iter().any(|label| worker.labels.contains(label)))
-        };
-        Ok(self.fleet.workers.iter().filter(chosen).map(|worker| worker.host.clone()).collect())
+    /// The workers that were asked for, in the fleet's order; all, where nothing was asked for.
+    pub(super) fn select(&self, items: &[HostPattern]) -> Result<Vec<Host>, CliError> {
+        let chosen = hosts::of_fleet(items, &self.fleet)?;
+        let all = self.fleet.workers.iter().map(|worker| &worker.host);
+        Ok(all
+            .filter(|host| items.is_empty() || chosen.iter().any(|one| one == host.as_str()))
+            .cloned()
+            .collect())
     }
 
     /// Takes the bucket's lock for `who`, or says who has it (exit 4).
@@ -125,5 +105,5 @@ fn show(notice: &Notice, quiet: bool) {
             )
         }
     };
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text.as_bytes()));
+    operate::say(&visible(text.as_bytes()));
 }

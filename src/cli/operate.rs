@@ -4,6 +4,7 @@
 //! These commands have the names and flags of upstream's and, like those, ask nothing: what is typed
 //! is done, so that `maand build && maand deploy` works in a script as it is in upstream's guide.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +12,15 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::hosts::{self, HostPattern, Known};
 use super::interrupt::{self, Stage};
 use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, out};
-use crate::bucket::{Bucket, Host, JobName};
-use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
+use crate::bucket::{Bucket, Fleet, Host, JobName};
+use crate::catalog::{AllocationReport, Call, Catalog, Cuts, Output, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems, on_screen};
+use crate::report::BackgroundWriter;
 use crate::ssh::{self, Cancel};
 
 /// The bound of an operation without one of its own: a day, so that every wait has an end.
@@ -27,6 +30,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Operation {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) call: Call,
+    fleet: Arc<Fleet>,
     /// Set by the first Ctrl-C.
     interrupted: Cancel,
 }
@@ -54,6 +58,7 @@ impl Operation {
         let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
         let world = OpenBucket::of(bucket, fleet, context)?;
         let catalog = engine::with_make_timeout(&world, context, make_timeout)?;
+        let fleet = Arc::clone(&world.fleet);
         let (stopping, cancel) = (Cancel::new(), Cancel::new());
         let end = Stage { cancel: cancel.clone(), meaning: "ending what is under way" };
         let (interrupted, stages) = match on_signal {
@@ -63,10 +68,33 @@ impl Operation {
             }
             OnSignal::End => (cancel.clone(), vec![end]),
         };
-        interrupt::on_signal(stages)?;
+        interrupt::on_signal(stages, context.manner())?;
         let output = printer(context);
-        let call = Call { stopping, cancel, until: Instant::now() + LONGEST, output, fence: None };
-        Ok(Self { catalog, call, interrupted })
+        let call = Call {
+            stopping,
+            cancel,
+            until: Instant::now() + LONGEST,
+            output,
+            fence: None,
+            cuts: Cuts::default(),
+        };
+        Ok(Self { catalog, call, fleet, interrupted })
+    }
+
+    /// The workers that a list means: those of the fleet, and those that wait for their removal. `None`: no list was
+    /// given.
+    ///
+    /// # Errors
+    /// A pattern that means nobody, and what cannot be a host.
+    pub(super) fn hosts(&self, items: &[HostPattern]) -> Result<Option<Vec<Host>>, CliError> {
+        let mut known: Vec<Known<'_>> = self.fleet.workers.iter().map(Known::from).collect();
+        // Before the first build there are no others.
+        let built = self.catalog.allocations().unwrap_or_default();
+        let hosts: BTreeSet<&str> = built.iter().map(|one| one.host.as_str()).collect();
+        let others = hosts.into_iter().filter(|host| !known.iter().any(|worker| worker.host == *host));
+        let others: Vec<_> = others.map(Known::without_labels).collect();
+        known.extend(others);
+        hosts::of_catalog(items, &known)
     }
 
     /// Whether a Ctrl-C has come.
@@ -91,9 +119,9 @@ impl Operation {
     }
 }
 
-/// Writes a line to standard error; that it cannot be written is ignored.
+/// Writes a line to standard error, without waiting for who reads it; that it cannot be written is ignored.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", on_screen(line));
+    let _ = writeln!(BackgroundWriter::stderr(), "{}", on_screen(line));
 }
 
 /// Shows lines as they come, as upstream does: `host | line` on standard error.
@@ -295,8 +323,11 @@ pub(super) fn print_outputs(report: &Report, context: &Context) {
 
 /// Prints a report as tables.
 pub(super) fn print_report(report: &Report, context: &Context) -> Result<(), CliError> {
-    let shown: Vec<&AllocationReport> =
-        report.allocations.iter().filter(|line| line.outcome.is_some()).collect();
+    let is_shown = |line: &&AllocationReport| match &line.outcome {
+        Some(outcome) => !context.quiet || !outcome.is_ok(),
+        None => false,
+    };
+    let shown: Vec<&AllocationReport> = report.allocations.iter().filter(is_shown).collect();
     if !shown.is_empty() {
         out::print(&allocations_table(shown, false))?;
     }

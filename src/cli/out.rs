@@ -4,11 +4,14 @@ use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
+use textwrap::WordSplitter;
 
-use super::document::unwritable;
+use super::annotations;
+use super::args::Annotations;
+use super::document::{self, unwritable};
 use super::{CliError, Exit};
 use crate::plan::{Problem, json_on_screen, on_screen};
-use crate::report::wrapped;
+use crate::report::{self, wrapped};
 
 /// Writes `text` to standard output.
 ///
@@ -18,6 +21,7 @@ use crate::report::wrapped;
 /// When it cannot be written for another reason, such as a full disk.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let text = on_screen(text);
+    report::drain();
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -42,15 +46,38 @@ pub(super) fn print_json(what: &str, value: &impl Serialize) -> Result<(), CliEr
     print(&json_on_screen(&format!("{value:#}\n")))
 }
 
+/// How errors are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// As a document on standard output.
+    pub(super) json: bool,
+    /// With colours on standard error.
+    pub(super) colors: bool,
+    /// Also as annotations.
+    pub(super) annotations: Annotations,
+}
+
+/// Shows an error, and says how the program ends.
+pub(super) fn fail(error: &CliError, manner: Manner) -> Exit {
+    annotations::write(error.problems(), manner.annotations);
+    // Where it cannot be written, it is said to the operator.
+    if !manner.json || document::print_error(error).is_err() {
+        diagnose(error.diagnostic(), manner.colors);
+    }
+    error.exit
+}
+
 /// Some lines for the operator, on standard error; that it cannot be written is ignored.
 pub(super) fn note(text: &str) {
     let text = if io::stderr().is_terminal() { wrapped(text, terminal_columns()) } else { text.to_owned() };
+    report::drain();
     let _ = writeln!(io::stderr().lock(), "{}", on_screen(&text));
 }
 
 /// Writes diagnostics to standard error; that it cannot be written is ignored.
 pub(super) fn diagnose(diagnostic: &dyn Diagnostic, colors: bool) {
     let text = render(diagnostic, colors, utf8_locale(), width());
+    report::drain();
     let _ = io::stderr().lock().write_all(on_screen(&text).as_bytes());
 }
 
@@ -63,7 +90,10 @@ pub(super) fn render(diagnostic: &dyn Diagnostic, colors: bool, unicode: bool, w
         (false, false) => GraphicalTheme::none(),
     };
     let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(width);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width)
+        // A word of code such as `deploy-2` stays whole.
+        .with_word_splitter(WordSplitter::NoHyphenation);
     if handler.render_report(&mut text, diagnostic).is_err() {
         text = format!("{diagnostic}\n");
     }

@@ -17,12 +17,14 @@ use clap::ValueEnum;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{self, Pid, kill_process};
 
-use super::args::{ColorChoice, OutputFormat};
+use super::args::Global;
+use super::environment::Environment;
 use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
 use crate::catalog::external::{Beside, External, Watch};
-use crate::catalog::{Call, CatalogError, external};
+use crate::catalog::{Call, CatalogError, Cuts, external};
+use crate::os::limits;
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::run::Engine;
@@ -31,6 +33,9 @@ use crate::ssh::Cancel;
 
 /// Bringing `worker.json` up to date is one deploy that restarts nothing.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// A machine that has no process for that program has one soon, or says that it has none.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 /// As long as for the lock.
 const OTHERS_WAIT: Duration = Duration::from_secs(5);
@@ -60,28 +65,24 @@ const JSON: &[&str] = &["workers", "jobs", "allocations", "deployments"];
 /// A command line cut into what is ours and what is the upstream program's.
 #[derive(Debug, Default)]
 struct Cut {
-    bucket: Option<PathBuf>,
-    engine: Option<Engine>,
-    maand_bin: Option<PathBuf>,
-    json: bool,
-    color: ColorChoice,
-    quiet: bool,
-    verbose: u8,
+    ours: Global,
     /// The command and its arguments, without our flags.
     rest: Vec<OsString>,
 }
 
 /// Hands the command line over if it is for the upstream program; `None`: it is for us.
-pub(super) fn run(args: &[OsString]) -> Option<Result<u8, CliError>> {
+pub(super) fn run(args: &[OsString], environment: Environment<'_>) -> Option<Result<u8, CliError>> {
     let cut = cut(args)?;
     let command = cut.rest.first()?.to_str()?;
     let makes_new = command == "init" && cut.rest.iter().skip(1).any(|arg| !arg.as_bytes().starts_with(b"-"));
     if OURS.contains(&command) || command.starts_with('-') || makes_new {
         return None;
     }
-    let root = root(cut.bucket.as_deref())?;
+    // What is wrong with the environment is said where it is read again.
+    let context = Context::resolve(&cut.ours, environment).ok()?;
+    let root = root(context.bucket.as_deref())?;
     let paths = Paths::of(&root);
-    let external = match cut.engine {
+    let external = match context.engine {
         Some(Engine::External) => true,
         Some(Engine::Builtin) => false,
         None => paths.upstream_db.symlink_metadata().is_ok(),
@@ -89,29 +90,17 @@ pub(super) fn run(args: &[OsString]) -> Option<Result<u8, CliError>> {
     if !external {
         return None;
     }
-    if cut.json {
+    if context.json {
         let ours = command == "cat"
             && cut.rest.get(1).and_then(|word| word.to_str()).is_some_and(|word| JSON.contains(&word));
         if ours {
             return None;
         }
         let message = format!("`maand {command}` is the upstream program's here, and that writes no JSON");
-        let help = "leave --output out; `maand cat workers|jobs|allocations|deployments`, `maand info` and `maand plan` know it";
+        let help = "leave --output and MAAND_OUTPUT out; `maand cat workers|jobs|allocations|deployments`, `maand info` and `maand plan` know it";
         return Some(Err(CliError::usage(message, help)));
     }
-    let context = Context {
-        bucket: Some(root.clone()),
-        engine: cut.engine,
-        maand_bin: cut.maand_bin,
-        json: false,
-        // The upstream program shows nothing live.
-        plain: true,
-        colors: super::run::colors_on_stderr(cut.color),
-        live_colors: false,
-        bell: false,
-        verbose: cut.verbose,
-        quiet: cut.quiet,
-    };
+    let context = Context { bucket: Some(root), ..context };
     Some(hand_over(&context, &paths, command, &cut.rest))
 }
 
@@ -121,6 +110,11 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     let asks_for_help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     if command == "job" && !asks_for_help && acts(args) {
         prepare_job(context)?;
+    }
+    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
+    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
+    if deploys && let Some((engine, call)) = quietly(context) {
+        engine.before_deploy(&call).map_err(|problem| CliError::new(Exit::Failed, problem))?;
     }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
@@ -136,8 +130,6 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     };
     let mut process = Command::new(&program.path);
     process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
-    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
-    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
     // A build before it deletes tmp/ once more.
     let replaces = u8::from(deploys) + u8::from(has(&["--build", "-b"]));
     let mut watch = deploys.then(|| Watch::begin(&program.path, &paths.root, replaces));
@@ -207,6 +199,7 @@ fn quietly(context: &Context) -> Option<(External, Call)> {
         until: Instant::now() + PREPARE_WITHIN,
         output: super::operate::printer(context),
         fence: None,
+        cuts: Cuts::default(),
     };
     Some((engine, call))
 }
@@ -235,16 +228,18 @@ fn prepare_job(context: &Context) -> Result<(), CliError> {
 fn wait(command: &mut Command, watch: Option<&mut Watch>) -> std::io::Result<(ExitStatus, u32)> {
     let asking = [Signal::Interrupt, Signal::Quit, Signal::Terminate, Signal::Hangup];
     let mut signals = Signals::of(&[&asking[..], &[Signal::Child]].concat())?;
-    let mut child = command.spawn()?;
+    let mut child = limits::when_there_is_room(Instant::now() + ROOM_WITHIN, &|| false, || command.spawn())?;
     let number = child.id();
     let (done, is_done) = channel::<()>();
     std::thread::scope(|scope| {
         if let Some(watch) = watch {
-            scope.spawn(move || {
+            let looks = move || {
                 while is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     watch.look(number);
                 }
-            });
+            };
+            // Without a thread nobody looks; what was deployed is compared all the same.
+            let _ = std::thread::Builder::new().name("looks".into()).spawn_scoped(scope, looks);
         }
         let status = until_its_end(&mut child, &mut signals);
         drop(done);
@@ -297,7 +292,7 @@ fn root(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Takes our flags out. `None`: something about them is wrong, which clap will say better.
 fn cut(args: &[OsString]) -> Option<Cut> {
-    let mut cut = Cut { maand_bin: std::env::var_os("MAAND_BIN").map(PathBuf::from), ..Cut::default() };
+    let mut cut = Cut::default();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let in_command = !cut.rest.is_empty();
@@ -315,28 +310,33 @@ fn cut(args: &[OsString]) -> Option<Cut> {
             _ => (bytes, None),
         };
         let mut value = || attached.map(OsStr::to_owned).or_else(|| args.next().cloned());
+        let ours = &mut cut.ours;
         match name {
-            b"-C" | b"--bucket" => cut.bucket = Some(value()?.into()),
-            b"--maand-bin" => cut.maand_bin = Some(value()?.into()),
-            b"--engine" => cut.engine = Some(Engine::from_str(value()?.to_str()?, false).ok()?),
-            b"--output" => {
-                cut.json = OutputFormat::from_str(value()?.to_str()?, false).ok()? == OutputFormat::Json;
-            }
-            b"--color" => cut.color = ColorChoice::from_str(value()?.to_str()?, false).ok()?,
-            b"-q" | b"--quiet" => cut.quiet = true,
-            // No command of the upstream program is long enough for it.
-            b"--bell" => {}
-            b"-v" | b"-vv" => cut.verbose += 1,
+            b"-C" | b"--bucket" => ours.bucket = Some(value()?.into()),
+            b"--maand-bin" => ours.maand_bin = Some(value()?.into()),
+            b"--engine" => ours.engine = Some(choice(&value()?)?),
+            b"--output" => ours.output = Some(choice(&value()?)?),
+            b"--color" => ours.color = Some(choice(&value()?)?),
+            b"--annotations" => ours.annotations = Some(choice(&value()?)?),
+            b"-q" | b"--quiet" => ours.quiet = true,
+            b"--bell" => ours.bell = true,
+            b"-v" => ours.verbose += 1,
+            b"-vv" => ours.verbose += 2,
             // The other program has a flag of this name.
-            b"--verbose" if !in_command => cut.verbose += 1,
+            b"--verbose" if !in_command => ours.verbose += 1,
             _ => cut.rest.push(arg.clone()),
         }
     }
     Some(cut)
 }
 
+fn choice<T: ValueEnum>(text: &OsStr) -> Option<T> {
+    T::from_str(text.to_str()?, false).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::args::OutputFormat;
     use super::*;
 
     fn split(line: &str) -> Vec<OsString> {
@@ -347,14 +347,14 @@ mod tests {
     fn only_our_own_flags_are_taken_out() {
         let line = "-C /b --engine=external -q deploy --jobs a,b --maand-bin /up --verbose --color never -n";
         let found = cut(&split(line)).unwrap();
-        assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
-        assert_eq!(found.engine, Some(Engine::External));
-        assert_eq!(found.maand_bin.as_deref(), Some(Path::new("/up")));
-        assert!(found.quiet && !found.json);
+        assert_eq!(found.ours.bucket.as_deref(), Some(Path::new("/b")));
+        assert_eq!(found.ours.engine, Some(Engine::External));
+        assert_eq!(found.ours.maand_bin.as_deref(), Some(Path::new("/up")));
+        assert!(found.ours.quiet && found.ours.output.is_none());
         assert_eq!(found.rest, split("deploy --jobs a,b --verbose -n"));
         let found = cut(&split("-C/b --output json cat kv -- -C x")).unwrap();
-        assert_eq!(found.bucket.as_deref(), Some(Path::new("/b")));
-        assert!(found.json);
+        assert_eq!(found.ours.bucket.as_deref(), Some(Path::new("/b")));
+        assert_eq!(found.ours.output, Some(OutputFormat::Json));
         assert_eq!(found.rest, split("cat kv -- -C x"));
         assert!(cut(&split("--engine nonsense build")).is_none());
         assert!(cut(&split("build -C")).is_none());
@@ -367,6 +367,7 @@ mod tests {
         std::fs::create_dir(bucket.path().join("data")).unwrap();
         std::fs::write(bucket.path().join("data/maand.db"), "").unwrap();
         let at = bucket.path().display();
+        let run = |args: &[OsString]| run(args, Environment(&|_| None));
         for line in [
             "plan list",
             "info",

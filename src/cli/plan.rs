@@ -5,12 +5,15 @@ mod carry_out;
 mod control;
 mod expect;
 mod explain;
+mod left_behind;
 mod list;
 mod logs;
 mod new;
 mod read;
+mod reboots_left;
 mod rehearse;
 mod release;
+mod reporters;
 mod resume;
 mod run_error;
 mod schema;
@@ -21,51 +24,53 @@ mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    explain::ExplainDocument, list::ListDocument, logs::AttemptDocument, new::NewDocument,
-    simulate::SimulateDocument, validate::ValidateDocument,
+    control::RequestDocument, explain::ExplainDocument, list::ListDocument, logs::AttemptDocument,
+    new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;
+
+pub(super) use read::read_plan;
 
 use super::{CliError, Context, Exit};
 
 /// The commands below `maand plan`.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// Carry out a plan
-    Apply(apply::ApplyArgs),
-    /// Continue a run that was stopped, whatever stopped it
-    Resume(resume::ResumeArgs),
-    /// Start no more workers; active ones finish
-    Pause(control::PauseArgs),
-    /// End a run for good
-    Abort(control::AbortArgs),
-    /// Open the gates that wait for an approval
-    Approve(control::ApproveArgs),
-    /// Try a plan over real SSH on a throwaway fleet, with injected faults if you like
-    Rehearse(rehearse::RehearseArgs),
-    /// Let a failed worker continue at its failed step
-    Retry(control::WorkerArgs),
-    /// Give up a failed worker: it stays as it is and no longer counts as failed
-    Skip(control::WorkerArgs),
-    /// Explain what a worker waits for
-    Explain(explain::ExplainArgs),
-    /// Clear the claim on a worker of a run that is lost
-    Release(release::ReleaseArgs),
-    /// List the runs of this bucket, newest first
-    List(list::ListArgs),
-    /// Show what the steps of a run wrote
-    Logs(logs::LogsArgs),
     /// Write a commented plan file to start from
     New(new::NewArgs),
+    /// Check plan files; no worker is contacted
+    Validate(validate::ValidateArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
     /// Simulate a plan under virtual time: how long it takes, and what happens when steps fail
     Simulate(simulate::SimulateArgs),
+    /// Try a plan over real SSH on a throwaway fleet, with injected faults if you like
+    Rehearse(rehearse::RehearseArgs),
+    /// Carry out a plan
+    Apply(apply::ApplyArgs),
     /// Show where a run stands
     Status(status::StatusArgs),
-    /// Check plan files; no worker is contacted
-    Validate(validate::ValidateArgs),
+    /// Explain what workers wait for
+    Explain(explain::ExplainArgs),
+    /// Show what the steps of a run wrote
+    Logs(logs::LogsArgs),
+    /// Open the gates that wait for an approval
+    Approve(control::ApproveArgs),
+    /// Start no more workers; active ones finish
+    Pause(control::PauseArgs),
+    /// Continue a run that was stopped, whatever stopped it
+    Resume(resume::ResumeArgs),
+    /// Let a failed worker continue at its failed step
+    Retry(control::WorkerArgs),
+    /// Give up a failed worker: it stays as it is and no longer counts as failed
+    Skip(control::WorkerArgs),
+    /// End a run for good
+    Abort(control::AbortArgs),
+    /// Clear the claims on workers of a run that is lost
+    Release(release::ReleaseArgs),
+    /// List the runs of this bucket, newest first
+    List(list::ListArgs),
     /// Print the JSON Schema of plan files, for editors
     Schema,
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::document::{self, Document};
+use super::hosts::HostPattern;
 use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, interrupt, out};
@@ -19,7 +20,7 @@ use crate::bucket::lock::Guard;
 use crate::catalog::command::{
     BACK_WITHIN, CommandOutcome, CommandRequest, CommandResult, Observer, run_command,
 };
-use crate::catalog::{Call, Catalog, HealthRequest, WorkerOutcome};
+use crate::catalog::{Call, Catalog, Cuts, HealthRequest, WorkerOutcome};
 use crate::plan::Problem;
 use crate::ssh::{Cancel, OUTPUT_KEPT, Stream, visible};
 
@@ -30,8 +31,10 @@ pub struct RunCommandArgs {
     #[arg(value_name = "CMD")]
     command: Option<String>,
     /// Run it on these workers [default: all]
-    #[arg(short, long, value_delimiter = ',', value_name = "HOST,..", conflicts_with = "labels")]
-    workers: Vec<String>,
+    #[arg(short, long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(conflicts_with = "labels")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Run it on the workers with any of these labels
     #[arg(short, long, value_delimiter = ',', value_name = "LABEL,..")]
     labels: Vec<String>,
@@ -130,7 +133,8 @@ const COMMAND_LIMIT: u64 = 1 << 20;
 pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliError> {
     let world = OpenBucket::open(context)?;
     let command = command(&args, &world)?;
-    let hosts = world.select(&args.workers, &args.labels)?;
+    let labels = args.labels.iter().map(|label| HostPattern::label(label));
+    let hosts = world.select(&args.workers.iter().cloned().chain(labels).collect::<Vec<_>>())?;
     if hosts.is_empty() {
         return Err(Problem::error("maand::run_command::no_workers", "there is no worker to run it on")
             .help("list workers in workspace/workers.json")
@@ -139,7 +143,8 @@ pub(super) fn run(args: RunCommandArgs, context: &Context) -> Result<Exit, CliEr
     // Accepted, and without a meaning: see its help.
     let _ = args.yes;
     let cancel = Cancel::new();
-    interrupt::listen(&cancel, "interrupted: no further worker is started, and what runs is ended")?;
+    let meaning = "interrupted: no further worker is started, and what runs is ended";
+    interrupt::listen(&cancel, meaning, context.manner())?;
     let lock = Arc::new(world.lock("maand run_command", &cancel)?);
     let health = args.health_check.then(|| Health::new(&world, context, &lock, &cancel)).transpose()?;
     let request = CommandRequest {
@@ -225,6 +230,7 @@ impl Health {
             until: Instant::now() + LONGEST,
             output: Arc::new(|_, _| ()),
             fence: None,
+            cuts: Cuts::default(),
         };
         Ok(Self { catalog, call })
     }

@@ -30,7 +30,7 @@ pub enum SandboxCommand {
 #[derive(Debug, Args)]
 pub struct Up {
     /// How many workers
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, alias = "worker", default_value_t = 3, value_name = "N")]
     workers: usize,
     /// Folder for all of it, kept afterwards [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
@@ -39,7 +39,7 @@ pub struct Up {
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     speed: f64,
     /// Inject a fault, at the start or when the worker next reboots; may be repeated
-    #[arg(long, value_name = "HOST:KIND")]
+    #[arg(long, value_name = "HOST:KIND", add = crate::cli::complete::faults())]
     fault: Vec<String>,
     /// Also execute your own text (commands of plans, Makefiles, probes), as yourself and on THIS machine
     ///
@@ -94,7 +94,9 @@ fn run_up(up: Up, context: &Context) -> Result<Exit, CliError> {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     drop(stdout);
     signals.wait();
-    let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
+    if !context.quiet {
+        let _ = writeln!(std::io::stderr().lock(), "ending the sandbox");
+    }
     sandbox.stop();
     Ok(Exit::Done)
 }

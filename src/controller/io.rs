@@ -1,7 +1,7 @@
 //! What the loop is told, and what it hands out.
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, AttemptSpec, Fact, Outcome, Resolution, RuleViolation, RunStatus};
+use crate::engine::{AttemptId, AttemptSpec, DoubtAnswers, Fact, Outcome, RuleViolation, RunStatus};
 use crate::graph::{Lane, StepIx, TargetSet};
 
 /// What the loop is told.
@@ -13,7 +13,7 @@ pub enum Input {
         /// Facts, in order.
         facts: Vec<Fact>,
         /// What to do with attempts in doubt.
-        in_doubt: Option<Resolution>,
+        in_doubt: DoubtAnswers,
     },
     /// An attempt has ended.
     Finished {

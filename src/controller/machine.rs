@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    ApplyError, AttemptId, Effect, Fact, Millis, Outcome, Request, Resolution, RuleViolation, RunState,
+    ApplyError, AttemptId, DoubtAnswers, Effect, Fact, Millis, Outcome, Request, RuleViolation, RunState,
     RunStatus, describe_refusal, facts_of,
 };
 use crate::graph::{Lane, StepIx, TargetSet};
@@ -103,7 +103,7 @@ impl<L: Ledger> Controller<L> {
             self.ledger.append(at, facts, None).map_err(ControllerError::Ledger)?;
         }
         match input {
-            Input::Begin { facts, in_doubt } => self.begin(now, facts, in_doubt, outputs)?,
+            Input::Begin { facts, in_doubt } => self.begin(now, facts, &in_doubt, outputs)?,
             Input::Finished { attempt, outcome } => self.finished(now, attempt, outcome, outputs)?,
             Input::Observed { jobs, unavailable } => self.observed(now, jobs, unavailable, outputs)?,
             Input::Signal { name } => {
@@ -150,7 +150,7 @@ impl<L: Ledger> Controller<L> {
         &mut self,
         now: Millis,
         facts: Vec<Fact>,
-        in_doubt: Option<Resolution>,
+        in_doubt: &DoubtAnswers,
         outputs: &mut Vec<Output>,
     ) -> Result<(), ControllerError<L::Error>> {
         for fact in facts {
@@ -160,8 +160,8 @@ impl<L: Ledger> Controller<L> {
             }
             self.apply(now, fact, outputs)?;
         }
-        if let Some(how) = in_doubt {
-            for attempt in self.run.undecided() {
+        for (attempt, lane) in self.run.undecided() {
+            if let Some(how) = in_doubt.of(lane) {
                 self.apply(now, Fact::InDoubtResolved { attempt, how }, outputs)?;
             }
         }

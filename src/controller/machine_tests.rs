@@ -8,8 +8,8 @@ use super::fault::LoopFault;
 use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output, offline_facts};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Control, Fact, Millis, Options, Outcome, Request, Resolution, RunState, RunStatus,
-    Timer,
+    AttemptId, Check, Control, DoubtAnswers, Fact, Millis, Options, Outcome, Request, Resolution, RunState,
+    RunStatus, Timer,
 };
 use crate::graph::testing::{budget, command, compiled, fleet, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
@@ -65,7 +65,7 @@ impl<L: Ledger> Case<L> {
             Fact::RunStarted { workers, graph_hash: String::new(), seed: 1 },
             Fact::Preflight { checks: (1..=workers).map(ready).collect() },
         ];
-        let taken = case.told(Input::Begin { facts, in_doubt: None }).is_ok();
+        let taken = case.told(Input::Begin { facts, in_doubt: DoubtAnswers::default() }).is_ok();
         (case, taken)
     }
 
@@ -195,15 +195,15 @@ fn a_request_that_came_before_the_loop_is_taken_before_it_ends() {
 #[test]
 fn a_request_that_cannot_be_carried_out_is_refused_with_the_reason() {
     let mut case = Case::new(1, None, |_| {});
-    case.ask(7, Control::Retry { host: "w9".to_owned() });
-    case.ask(8, Control::Retry { host: "w1".to_owned() });
-    case.ask(9, Control::Skip { host: "w1".to_owned() });
+    case.ask(7, Control::Retry { hosts: vec!["w9".to_owned()] });
+    case.ask(8, Control::Retry { hosts: vec!["w1".to_owned()] });
+    case.ask(9, Control::Skip { hosts: vec!["w1".to_owned()] });
     let before = case.controller.run().clone();
     assert!(case.told(Input::Requests).is_ok());
     let refused = &case.controller.ledger().refused;
     assert_eq!(refused[0], (7, "w9 is no worker of this run".to_owned()));
-    assert_eq!(refused[1], (8, "w1 has not failed: it is running".to_owned()));
-    let only = "only a worker that has failed or is queued can be skipped; w1 is running";
+    assert_eq!(refused[1], (8, "w1 is running: it has not failed".to_owned()));
+    let only = "w1 is running: only a worker that has failed or is queued can be skipped";
     assert_eq!(refused[2], (9, only.to_owned()));
     assert!(case.controller.ledger().requests.is_empty() && *case.controller.run() == before);
 }
@@ -286,7 +286,7 @@ fn what_an_operator_says_of_attempts_in_doubt_holds_for_all_of_them() {
         outputs: Vec::new(),
     };
     let resumed = vec![Fact::Resumed { by: "me".to_owned(), fresh_process: true }];
-    assert!(case.told(Input::Begin { facts: resumed, in_doubt: Some(Resolution::Done) }).is_ok());
+    assert!(case.told(Input::Begin { facts: resumed, in_doubt: Some(Resolution::Done).into() }).is_ok());
     let resolved = case.facts().filter(|fact| matches!(fact, Fact::InDoubtResolved { .. })).count();
     assert_eq!((resolved, case.controller.run().undecided().len()), (3, 0));
     assert!(matches!(case.ended(), Some(Ended::Idle(RunStatus::Finished(_)))));

@@ -24,7 +24,9 @@ impl Known {
         fact: &Fact,
         pending: &mut Pending,
     ) -> Result<(), RuleViolation> {
-        if self.end.is_some() && !matches!(fact, Fact::Finished { .. }) {
+        let after_the_end =
+            matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. } | Fact::Skipped { .. });
+        if self.end.is_some() && !after_the_end {
             return Err(RuleViolation::new("nothing follows the end of a run", fact));
         }
         match fact {
@@ -94,6 +96,7 @@ impl Known {
                 Ok(())
             }
             Fact::Retried { target, .. } => self.retry(*target, fact, pending),
+            Fact::Reopened { targets, enabled, .. } => self.reopen(targets, enabled, fact, pending),
             Fact::Skipped { target, .. } => self.skip(*target, fact, pending),
             Fact::Aborted { revert, .. } => self.abort(*revert, fact, pending),
             Fact::WorkerCancelled { target } => self.cancel(*target, fact, pending),
@@ -152,7 +155,18 @@ impl Known {
     /// Brings the chart of a lane in line with what its steps are doing.
     fn settle(&mut self, lane: Lane, pending: &mut Pending) {
         self.lanes.get_mut(lane).settle(self.hold.is_interrupted());
+        self.note_return(lane);
         pending.look_at(lane);
+    }
+
+    /// Keeps note of who is being enabled, for those who take turns with it.
+    fn note_return(&mut self, lane: Lane) {
+        if let Lane::Worker(target) = lane
+            && self.setup.has_turns()
+        {
+            let (edit, deploy) = self.returns(target);
+            self.exclusion.returns(target, edit, deploy);
+        }
     }
 }
 

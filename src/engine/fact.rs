@@ -4,6 +4,8 @@
 //! state. A fact is never changed; new kinds may be added, old ones must always load. This module
 //! must not know how facts come to be.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{JobIx, WorkerIx};
@@ -229,6 +231,17 @@ pub enum Fact {
         /// The operator, `user@host`.
         by: String,
     },
+    /// An operator takes a run up again whose rollout had come to its end: its last wave opens once more, for these
+    /// workers, inside of `before` and `after`. Nothing begins before it is resumed.
+    Reopened {
+        /// Workers that had failed or were skipped; each is retried.
+        targets: Vec<TargetIx>,
+        /// Workers whose entries an operator has removed from `disabled.json` since: nothing there is the run's own
+        /// any more.
+        enabled: Vec<TargetIx>,
+        /// The operator, `user@host`.
+        by: String,
+    },
     /// An operator takes a worker out of the failure ledger; it stays down.
     Skipped {
         /// A worker that had failed or had not started.
@@ -248,7 +261,7 @@ pub enum Fact {
         /// The worker, as it is: what was begun on it is not undone.
         target: TargetIx,
     },
-    /// The last fact of a run.
+    /// The last fact of a run, unless it is reopened.
     RunFinished {
         /// What its workers come to.
         end: RunEnd,
@@ -335,6 +348,31 @@ pub enum Resolution {
     Done,
     /// The operator says: continue without it.
     Skip,
+}
+
+/// What an operator says of attempts in doubt when a run is resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoubtAnswers {
+    /// Of these workers'.
+    pub of: BTreeMap<TargetIx, Resolution>,
+    /// Of all others; `None`: they stay undecided.
+    pub others: Option<Resolution>,
+}
+
+impl DoubtAnswers {
+    /// How an attempt of this lane is to be settled; `None`: nothing was said of it.
+    pub fn of(&self, lane: Lane) -> Option<Resolution> {
+        match lane {
+            Lane::Worker(target) => self.of.get(&target).copied().or(self.others),
+            Lane::Before | Lane::After => self.others,
+        }
+    }
+}
+
+impl From<Option<Resolution>> for DoubtAnswers {
+    fn from(others: Option<Resolution>) -> Self {
+        Self { of: BTreeMap::new(), others }
+    }
 }
 
 /// A timer of the engine.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::{
     Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, RunChart, RunPhase, Setup, StepStatus,
-    Waves, WorkerState,
+    Turn, Waves, WorkerState,
 };
 use super::{Millis, RunEnd};
 use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx};
@@ -92,6 +92,27 @@ impl Known {
             looked_at += 1;
         }
         true
+    }
+
+    /// What of a worker's return is under way: the edit that enables it, the deploy behind that.
+    pub(super) fn returns(&self, target: TargetIx) -> (bool, bool) {
+        let lane = self.lanes.worker(target);
+        let steps = lane.state().is_active()
+            && lane.state() != WorkerState::Reverting
+            && lane.failed().is_none()
+            && !lane.has_unverified_reboot();
+        let is_under_way = |wanted: Turn| {
+            lane.steps().any(|(step, state)| {
+                let at = StepRef { lane: Lane::Worker(target), step };
+                self.setup.turn(at) == wanted
+                    && match state.status() {
+                        StepStatus::InFlight(_) => true,
+                        StepStatus::Pending => self.needs_met(at),
+                        _ => false,
+                    }
+            })
+        };
+        (steps && is_under_way(Turn::Enable), steps && is_under_way(Turn::Start))
     }
 
     /// Whether a step that takes the worker down was issued.

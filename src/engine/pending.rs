@@ -17,7 +17,7 @@ pub(super) struct Pending {
     /// Lanes to look at, the most urgent first.
     agenda: VecDeque<Lane>,
     /// Lanes that wait until no worker is rebooting, and those that wait until no catalog operation is under
-    /// way or waits itself.
+    /// way or waits itself, or for their turn to be drained.
     blocked_catalog: BTreeSet<Lane>,
     blocked_reboot: BTreeSet<Lane>,
     /// Queued workers, arranged for the question who is next; it counts how often whom was passed over.

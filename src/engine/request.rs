@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::Lane;
+use crate::graph::{Lane, TargetIx};
 
-use super::{Fact, Millis, PublicWorkerState, RuleViolation, RunEnd, RunState, RunStatus};
+use super::{Fact, Millis, PublicWorkerState, RuleViolation, RunEnd, RunPhase, RunState, RunStatus};
 
 /// What an operator asks of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,15 +32,15 @@ pub enum Control {
         /// Only this step's.
         step: Option<String>,
     },
-    /// A failed worker continues at its failed step.
+    /// Failed workers continue at their failed steps, also behind the end of the rollout.
     Retry {
-        /// The worker, as in `workers.json`.
-        host: String,
+        /// The workers, as in `workers.json`; none: all that have failed.
+        hosts: Vec<String>,
     },
-    /// A failed worker is taken out of the failure ledger.
+    /// Failed workers are taken out of the failure ledger, queued ones out of the queue.
     Skip {
-        /// The worker, as in `workers.json`.
-        host: String,
+        /// The workers, as in `workers.json`; none: all that have failed.
+        hosts: Vec<String>,
     },
 }
 
@@ -60,35 +60,22 @@ pub struct Request {
 /// Why a request was refused, in words for the operator who asked.
 pub fn describe_refusal(rollout: &RunState, request: &Request, why: &RuleViolation) -> String {
     if let RunStatus::Finished(end) = rollout.status() {
-        return match end {
-            RunEnd::Succeeded => "the run has ended: it succeeded".to_owned(),
-            RunEnd::Failed => "the run has ended: it failed".to_owned(),
-            RunEnd::Aborted => "the run was aborted, and has ended".to_owned(),
-        };
+        return describe_end(end).to_owned();
     }
-    let state = |host: &str| {
-        let graph = rollout.graph();
-        let target = graph.target_indices().find(|target| graph.host(*target) == host)?;
-        Some(rollout.public_worker_state(target))
-    };
     match &request.verb {
-        Control::Retry { host } => match state(host) {
-            Some(state) if state != PublicWorkerState::Failed => {
-                format!("{host} has not failed: it is {}", state.describe())
-            }
-            _ => why.rule.to_owned(),
-        },
-        Control::Skip { host } => match state(host) {
-            Some(state) if !matches!(state, PublicWorkerState::Failed | PublicWorkerState::Queued) => {
-                format!(
-                    "only a worker that has failed or is queued can be skipped; {host} is {}",
-                    state.describe()
-                )
-            }
-            _ => why.rule.to_owned(),
-        },
+        Control::Retry { .. } if rollout.phase() == RunPhase::After => {
+            "the last worker has ended and `after` is under way: wait for its end".to_owned()
+        }
         Control::Abort { .. } => "the run is being aborted already".to_owned(),
         _ => why.rule.to_owned(),
+    }
+}
+
+fn describe_end(end: RunEnd) -> &'static str {
+    match end {
+        RunEnd::Succeeded => "the run has ended: it succeeded",
+        RunEnd::Failed => "the run has ended: some workers failed",
+        RunEnd::Aborted => "the run was aborted, and has ended",
     }
 }
 
@@ -99,12 +86,6 @@ pub fn describe_refusal(rollout: &RunState, request: &Request, why: &RuleViolati
 pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, String> {
     let by = request.by.clone();
     let graph = rollout.graph();
-    let target = |host: &str| {
-        graph
-            .target_indices()
-            .find(|target| graph.host(*target) == host)
-            .ok_or_else(|| format!("{host} is no worker of this run"))
-    };
     Ok(match &request.verb {
         Control::Pause { reason } => {
             vec![Fact::Paused { reason: reason.clone().unwrap_or_else(|| format!("paused by {by}")), by }]
@@ -112,8 +93,8 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
         Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
         Control::Stop => vec![Fact::Interrupted { by }],
         Control::Abort { revert } => vec![Fact::Aborted { by, revert: *revert }],
-        Control::Retry { host } => vec![Fact::Retried { target: target(host)?, by }],
-        Control::Skip { host } => vec![Fact::Skipped { target: target(host)?, by }],
+        Control::Retry { hosts } => retry(rollout, hosts, &by)?,
+        Control::Skip { hosts } => skip(rollout, hosts, &by)?,
         Control::Approve { host, step } => {
             let gates: Vec<_> = rollout
                 .closed_gates()
@@ -135,4 +116,70 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
             gates
         }
     })
+}
+
+fn retry(rollout: &RunState, hosts: &[String], by: &str) -> Result<Vec<Fact>, String> {
+    if let RunStatus::Finished(end @ (RunEnd::Succeeded | RunEnd::Aborted)) = rollout.status() {
+        return Err(describe_end(end).to_owned());
+    }
+    let targets = pick(rollout, hosts, |target| rollout.objection_to_retry(target))?;
+    let by = by.to_owned();
+    Ok(if rollout.rollout_is_over() {
+        vec![Fact::Reopened { targets, enabled: Vec::new(), by }]
+    } else {
+        targets.into_iter().map(|target| Fact::Retried { target, by: by.clone() }).collect()
+    })
+}
+
+fn skip(rollout: &RunState, hosts: &[String], by: &str) -> Result<Vec<Fact>, String> {
+    let over = matches!(rollout.status(), RunStatus::Finished(_));
+    let mut targets = pick(rollout, hosts, |target| match rollout.public_worker_state(target) {
+        PublicWorkerState::Failed => None,
+        PublicWorkerState::Queued if !over => None,
+        PublicWorkerState::Queued => Some("the run has ended without it"),
+        _ => Some("only a worker that has failed or is queued can be skipped"),
+    })?;
+    // Those that are queued first: a place that another one leaves must not start them.
+    targets.sort_by_key(|target| rollout.public_worker_state(*target) != PublicWorkerState::Queued);
+    Ok(targets.into_iter().map(|target| Fact::Skipped { target, by: by.to_owned() }).collect())
+}
+
+/// The workers of these names, each once; without a name all that have failed and to which there is no objection.
+/// All that is wrong with those that are named is said together.
+fn pick(
+    rollout: &RunState,
+    hosts: &[String],
+    objection: impl Fn(TargetIx) -> Option<&'static str>,
+) -> Result<Vec<TargetIx>, String> {
+    let graph = rollout.graph();
+    let objection = |target: TargetIx| {
+        let why = objection(target)?;
+        let state = rollout.public_worker_state(target).describe();
+        Some(format!("{} is {state}: {why}", graph.host(target)))
+    };
+    let (mut targets, mut objections) = (Vec::new(), Vec::new());
+    let mut take = |target: TargetIx| match objection(target) {
+        Some(why) => objections.push(why),
+        None if targets.contains(&target) => {}
+        None => targets.push(target),
+    };
+    if hosts.is_empty() {
+        let has_failed =
+            |target: &TargetIx| rollout.public_worker_state(*target) == PublicWorkerState::Failed;
+        graph.target_indices().filter(has_failed).for_each(take);
+        return match (targets.is_empty(), objections.is_empty()) {
+            (false, _) => Ok(targets),
+            (true, false) => Err(objections.join("; ")),
+            (true, true) => Err("no worker of this run has failed".to_owned()),
+        };
+    }
+    let mut unknown = Vec::new();
+    for host in hosts {
+        match graph.target_indices().find(|target| graph.host(*target) == host) {
+            Some(target) => take(target),
+            None => unknown.push(format!("{host} is no worker of this run")),
+        }
+    }
+    objections.append(&mut unknown);
+    if objections.is_empty() { Ok(targets) } else { Err(objections.join("; ")) }
 }

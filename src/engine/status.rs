@@ -159,10 +159,10 @@ impl RunState {
         &self.known.setup.graph
     }
 
-    /// Attempts that an operator has to decide about.
-    pub fn undecided(&self) -> Vec<AttemptId> {
-        let in_doubt = |(_, state): (StepRef, &StepState)| match state.status() {
-            StepStatus::InDoubt(attempt) => Some(*attempt),
+    /// Attempts that an operator has to decide about, each with its lane.
+    pub fn undecided(&self) -> Vec<(AttemptId, Lane)> {
+        let in_doubt = |(at, state): (StepRef, &StepState)| match state.status() {
+            StepStatus::InDoubt(attempt) => Some((*attempt, at.lane)),
             _ => None,
         };
         self.known.lanes.open_steps().filter_map(in_doubt).collect()
@@ -172,6 +172,16 @@ impl RunState {
     pub fn closed_gates(&self) -> Vec<(Lane, StepIx)> {
         let closed = |(_, state): &(StepRef, &StepState)| state.status().approval().is_some();
         self.known.lanes.open_steps().filter(closed).map(|(at, _)| (at.lane, at.step)).collect()
+    }
+
+    /// The last wave has ended and nothing more of the run is under way: its workers are retried by reopening it.
+    pub fn rollout_is_over(&self) -> bool {
+        self.known.rollout_is_over()
+    }
+
+    /// Why a worker cannot be taken up again, by itself; `None`: it can.
+    pub fn objection_to_retry(&self, target: TargetIx) -> Option<&'static str> {
+        self.known.objection_to_retry(target)
     }
 
     /// The latest time of a fact; 0 before the first.
@@ -194,9 +204,19 @@ impl RunState {
         self.known.lanes.worker(target).error()
     }
 
+    /// The step at which a worker has failed, and has not been retried since.
+    pub fn failed_step(&self, target: TargetIx) -> Option<StepIx> {
+        self.known.lanes.worker(target).failed().map(|(step, _)| step)
+    }
+
     /// Workers that are started and have not ended.
     pub fn active(&self) -> &TargetSet {
         self.known.lanes.active()
+    }
+
+    /// Whether a reboot was sent to the worker whose new boot nobody has seen.
+    pub fn has_unverified_reboot(&self, target: TargetIx) -> bool {
+        self.known.lanes.worker(target).has_unverified_reboot()
     }
 
     /// Entries of `disabled.json` that are this run's own: the worker itself (`None`), or jobs on it.

@@ -154,7 +154,7 @@ fn warn(plan: &Plan, fleet: &Fleet, targets: &[Target], problems: &mut Problems)
     let host = |target: &Target| fleet.worker(target.worker).host.as_str();
     let disabled: Vec<_> = targets.iter().filter(|target| target.already_disabled).map(host).collect();
     if !disabled.is_empty() {
-        let message = format!("{} already disabled by an operator: {}", are(&disabled), some_of(&disabled));
+        let message = format!("{} already disabled in disabled.json: {}", are(&disabled), some_of(&disabled));
         let help = "a run skips such a worker and never enables it; leave it out by `exclude`, or take it out of disabled.json";
         problems.push(
             Problem::warning("maand::plan::already_disabled", message).in_file(&plan.source).help(help),
@@ -305,7 +305,7 @@ mod tests {
         plan.steps[1].when.labels = names(&["db"]);
         plan.targets.labels = names(&["api"]);
         plan.rollout.spread = Some(located(Spread { tag: "zone".to_owned(), at_most: 1 }));
-        fleet.workers[0].tags.clear();
+        fleet.workers[0].tags = Default::default();
         let mut found = codes(&plan, &fleet, &CompileOptions::default());
         found.sort_unstable();
         assert_eq!(found, ["already_disabled", "spread_without_tag", "step_applies_nowhere"]);

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::bucket::{Fleet, JobIx, WorkerIx};
+use crate::bucket::{Fleet, Host, JobIx, WorkerIx};
 use crate::plan::suggest::suggest as nearest;
 use crate::plan::{Located, Problem, Problems, Source};
 
@@ -29,7 +29,7 @@ impl<'a> Names<'a> {
             let workers = self.fleet.workers.iter().enumerate();
             workers.map(|(at, worker)| (worker.host.as_str(), WorkerIx(at as u32))).collect()
         });
-        hosts.get(host).copied()
+        hosts.get(Host::bare(host)).copied()
     }
 
     /// The worker that the plan names here.
@@ -69,7 +69,8 @@ impl<'a> Names<'a> {
     pub(super) fn label(&self, label: &Located<String>, problems: &mut Problems) -> String {
         let lower = label.value.to_lowercase();
         if !self.fleet.workers.iter().any(|worker| worker.labels.contains(&lower)) {
-            let all: BTreeSet<_> = self.fleet.workers.iter().flat_map(|worker| &worker.labels).collect();
+            let all: BTreeSet<_> =
+                self.fleet.workers.iter().flat_map(|worker| worker.labels.iter()).collect();
             let near = nearest(&lower, all.iter().map(|label| label.as_str()));
             let message = format!("no worker carries the label `{}`", label.value);
             let problem = Problem::error("maand::plan::unknown_label", message);

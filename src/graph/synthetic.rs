@@ -1,6 +1,7 @@
 //! A fleet that does not exist, for showing a plan without a bucket; [`Fleet::synthetic`] says that it is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{Located, Order, Plan, StepKind, Targets};
@@ -32,8 +33,8 @@ pub fn synthetic_fleet(plan: &Plan, count: u32) -> Fleet {
             labels.extend(wanted.jobs_excluded.iter().map(|job| selector(job)));
         }
         let tag = |(key, values): (&String, &Vec<String>)| (key.clone(), values[at % values.len()].clone());
-        let tags = wanted.tags.iter().map(tag).collect();
-        Worker { labels, tags, position: at as i64, ..Worker::new(host) }
+        let tags = Arc::new(wanted.tags.iter().map(tag).collect());
+        Worker { labels: Arc::new(labels), tags, position: at as i64, ..Worker::new(host) }
     };
     let everywhere = wanted.jobs.iter().map(|name| (name, EVERY_WORKER.to_owned()));
     let somewhere = wanted.jobs_excluded.difference(&wanted.jobs).map(|name| (name, selector(name)));

@@ -96,8 +96,8 @@ pub(crate) fn worker(host: &str, labels: &[&str], tags: &[&str]) -> Worker {
     let labels: BTreeSet<String> =
         labels.iter().chain(&["worker"]).map(|label| (*label).to_owned()).collect();
     let tags = tags.iter().filter_map(|tag| tag.split_once('='));
-    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Worker { labels, tags, ..Worker::new(Host::parse(host).unwrap()) }
+    let tags = Arc::new(tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    Worker { labels: Arc::new(labels), tags, ..Worker::new(Host::parse(host).unwrap()) }
 }
 
 /// A job on every worker with the label of its name.

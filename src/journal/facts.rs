@@ -143,7 +143,7 @@ pub(super) fn advance(
     let changed = db
         .prepare_cached(
             "UPDATE run SET last_seq = ?1, chain = ?2, last_at = ?3, state = ?4,
-                finished_at = coalesce(finished_at, CASE WHEN ?5 THEN ?3 END)
+                finished_at = CASE WHEN ?5 THEN coalesce(finished_at, ?3) END
              WHERE n = ?6 AND epoch = ?7 AND last_seq = ?8 AND chain = ?9",
         )?
         .execute(params![
@@ -177,7 +177,7 @@ fn state_after(before: PublicRunState, fact: &Fact) -> PublicRunState {
     match fact {
         Fact::RunStarted { .. } | Fact::Resumed { .. } => PublicRunState::Running,
         Fact::Paused { .. } => PublicRunState::Paused,
-        Fact::Interrupted { .. } => PublicRunState::Interrupted,
+        Fact::Interrupted { .. } | Fact::Reopened { .. } => PublicRunState::Interrupted,
         Fact::Halted { .. } => PublicRunState::Halted,
         // Retried or skipped workers let a halted run continue.
         Fact::WorkerAdmitted { .. } | Fact::Issued { .. } if before == PublicRunState::Halted => {

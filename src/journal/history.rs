@@ -30,6 +30,7 @@ fn ends_of(fact: &Fact) -> Vec<(TargetIx, Option<WorkerEnd>)> {
         | Fact::WorkerReverted { target } => vec![(*target, Some(WorkerEnd::Failed))],
         Fact::Skipped { target, .. } => vec![(*target, Some(WorkerEnd::Skipped))],
         Fact::Retried { target, .. } => vec![(*target, None)],
+        Fact::Reopened { targets, .. } => targets.iter().map(|target| (*target, None)).collect(),
         Fact::Preflight { checks } => (0..)
             .map(TargetIx)
             .zip(checks)

@@ -53,7 +53,8 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`JournalError::Fenced`] when a newer controller has taken over; [`JournalError::Finished`] after
-    /// the run's last fact (but for [`Fact::Finished`]: an answer that comes late is kept);
+    /// the run's last fact (but for [`Fact::Finished`], as an answer that comes late is kept, and for what an operator
+    /// may still do: [`Fact::Reopened`] and [`Fact::Skipped`]);
     /// [`JournalError::Changed`] when the newest fact is not the one that this writer knows;
     /// [`JournalError::Replaced`] when the file was deleted or another one is in its place; others when the file
     /// cannot be written. After any of them nothing may be dispatched.
@@ -66,8 +67,10 @@ impl RunWriter {
         if facts.is_empty() && handled.is_none() {
             return Ok(Vec::new());
         }
-        let late_answers = facts.iter().all(|fact| matches!(fact, Fact::Finished { .. }));
-        if self.end.state.is_final() && !late_answers {
+        let follows_the_end = |fact: &Fact| {
+            matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. } | Fact::Skipped { .. })
+        };
+        if self.end.state.is_final() && !facts.iter().all(follows_the_end) {
             return Err(JournalError::Finished { run: self.id.clone() });
         }
         let mut end = self.end;

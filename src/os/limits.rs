@@ -1,11 +1,16 @@
-//! How many files this process may have open, and what it means when there is no more of anything.
+//! How many files, processes and threads this process may have, and what it means when there is no more of anything.
 
 use std::cell::Cell;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
+
+/// What this machine has run out of comes back when something else has ended: the next try is after this.
+const AGAIN: Duration = Duration::from_millis(200);
 
 static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 
@@ -32,6 +37,36 @@ pub fn lower_open_files(soft: u64) {
 /// The soft limit of open files as it is now; `None`: there is none.
 pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
+}
+
+/// How many more processes and threads this user may have; `None`: as many as it likes, as root may.
+pub fn processes_left() -> Option<u64> {
+    let user = getuid();
+    let soft = getrlimit(Resource::Nproc).current.filter(|_| !user.is_root())?;
+    let is_ours = |entry: &std::fs::DirEntry| entry.metadata().is_ok_and(|data| data.uid() == user.as_raw());
+    let threads = |entry: std::fs::DirEntry| std::fs::read_dir(entry.path().join("task")).ok();
+    let ours = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter(is_ours);
+    let used: usize = ours.filter_map(threads).map(Iterator::count).sum();
+    Some(soft.saturating_sub(used as u64))
+}
+
+/// Starts something as soon as this machine has room for it, at the latest at `until`, unless it is given up first.
+///
+/// # Errors
+/// It cannot be started, or there was no room ([`is_exhaustion`]).
+pub fn when_there_is_room<T>(
+    until: Instant,
+    given_up: &dyn Fn() -> bool,
+    mut start: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match start() {
+            Err(error) if is_exhaustion(&error) && Instant::now() + AGAIN < until && !given_up() => {
+                std::thread::sleep(AGAIN);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Whether the error says that this machine has no more descriptors, processes, threads or memory at the moment. It
@@ -78,5 +113,23 @@ mod tests {
             assert_eq!(is_exhaustion(&io::Error::from(errno)), exhausted, "{errno}");
         }
         assert!(!out_of_descriptors());
+    }
+
+    #[test]
+    fn what_finds_no_room_is_tried_until_there_is_some() {
+        fn no_room<T>() -> io::Result<T> {
+            Err(Errno::AGAIN.into())
+        }
+        let long = Instant::now() + Duration::from_secs(600);
+        let mut tries = 0;
+        let found = when_there_is_room(long, &|| false, || {
+            tries += 1;
+            if tries < 3 { no_room() } else { Ok(tries) }
+        });
+        assert_eq!(found.unwrap(), 3);
+        assert!(is_exhaustion(&when_there_is_room::<()>(Instant::now(), &|| false, no_room).unwrap_err()));
+        assert!(is_exhaustion(&when_there_is_room::<()>(long, &|| true, no_room).unwrap_err()));
+        let other = when_there_is_room::<()>(long, &|| false, || Err(Errno::NOENT.into())).unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -32,9 +32,6 @@ const READS: usize = 16;
 /// behind may hold the pipe, and write to it for ever.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The machine has no process or descriptor left: the next try is after this.
-const EXHAUSTED: Duration = Duration::from_millis(200);
-
 /// A guard that a signal has ended before it could begin is started again, so often.
 const STARTS: u32 = 5;
 
@@ -92,26 +89,19 @@ impl LocalCommand<'_> {
         given_up: &dyn Fn() -> bool,
         sink: &mut dyn FnMut(OutputStream, &[u8]),
     ) -> io::Result<CommandEnd> {
-        let mut starts = 0;
-        loop {
-            let started = self.start().and_then(|running| running.follow(until, given_up, sink));
-            match started {
-                Ok(Some(CommandEnd::Lost)) => {
-                    let _ = kill_all(|| self.left_behind(), Some(GRACE));
-                    return Ok(CommandEnd::Lost);
-                }
-                Ok(Some(end)) => return Ok(end),
-                Ok(None) if starts < STARTS => starts += 1,
-                Ok(None) => return Err(io::Error::other("its guard ends before it has begun")),
-                Err(error) if limits::is_exhaustion(&error) => {
-                    if Instant::now() + EXHAUSTED >= until || given_up() {
-                        return Err(error);
-                    }
-                    std::thread::sleep(EXHAUSTED);
-                }
-                Err(error) => return Err(error),
+        for _ in 0..=STARTS {
+            // The guard may have been started, and find no room for the command itself.
+            let ended = limits::when_there_is_room(until, given_up, || {
+                self.start()?.follow(until, given_up, &mut *sink)
+            })?;
+            if ended == Some(CommandEnd::Lost) {
+                let _ = kill_all(|| self.left_behind(), Some(GRACE));
+            }
+            if let Some(end) = ended {
+                return Ok(end);
             }
         }
+        Err(io::Error::other("its guard ends before it has begun"))
     }
 
     fn left_behind(&self) -> Vec<Listed> {

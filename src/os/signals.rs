@@ -4,8 +4,12 @@ use std::ffi::c_int;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+
+use super::limits;
 
 /// A signal that is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub enum Signal {
     /// SIGTSTP: Ctrl-Z.
     Suspend,
 }
+
+/// A machine that has no thread to serve has one soon, or says that it has none.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 const NUMBERS: [(Signal, c_int); 6] = [
     (Signal::Interrupt, SIGINT),
@@ -128,7 +135,18 @@ pub fn listen(
             }
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(serve).map(drop)
+    let serve = Arc::new(Mutex::new(Some(serve)));
+    limits::when_there_is_room(Instant::now() + ROOM_WITHIN, &|| false, || {
+        let serve = Arc::clone(&serve);
+        let begin = move || {
+            let serve = serve.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(mut serve) = serve {
+                serve();
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(begin)
+    })
+    .map(drop)
 }
 
 #[cfg(test)]

@@ -240,6 +240,11 @@ impl Problem {
         Some((source.name(), line, column))
     }
 
+    /// The file that it is about.
+    pub fn file(&self) -> Option<&str> {
+        self.source.as_ref().map(Source::name)
+    }
+
     /// The labelled byte spans, primary first.
     pub fn labels_in_bytes(&self) -> &[(Range<usize>, String)] {
         &self.labels

@@ -1,14 +1,17 @@
 //! The report at the end: each worker with its time and boot ids, failures with their last lines of
 //! output, which workers are left disabled, and what an operator can do next.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::Millis;
+use crate::engine::{AttemptId, Millis};
+use crate::graph::Lane;
 use crate::plan::counted;
 
-use super::view::{RunView, WorkerView};
+use super::view::{ErrorView, RunView, WorkerView};
+use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{PublicRunState, PublicWorkerState};
 
@@ -20,6 +23,10 @@ const EACH: usize = 12;
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
 const OUTPUT_LINES: usize = 10;
+/// Lists of workers are broken at this column, also where no terminal says how wide it is.
+const COLUMNS: usize = 78;
+/// At most this many workers are named in a command, or beside what went wrong with them.
+const NAMED: usize = 4;
 
 /// The closing report of a run; the view has to be refreshed. `hint` says what an operator can do next; `None`: that
 /// is left out.
@@ -43,8 +50,8 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
         let _ = writeln!(text, "Now: {waits}.");
     }
     if let Some(hint) = hint {
-        for suggestion in next_steps(view) {
-            let _ = writeln!(text, "{}", hint(&suggestion));
+        for step in next_steps(view, hint) {
+            let _ = writeln!(text, "{step}");
         }
     }
     text
@@ -100,7 +107,7 @@ fn workers(text: &mut String, view: &RunView) {
     let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
     let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
         let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
-        is_well && view.workers.len() > EACH
+        is_well && worker.retries == 0 && view.workers.len() > EACH
     });
     shown.truncate(LISTED);
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
@@ -184,18 +191,47 @@ fn details(worker: &WorkerView) -> String {
             )
         }
     };
-    let parts = [step, waits, boots, unplanned];
+    let retries = match worker.retries {
+        0 => String::new(),
+        1 => "had failed, and was retried".to_owned(),
+        times => format!("had failed, and was retried {times} times"),
+    };
+    let parts = [step, waits, boots, unplanned, retries];
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 
+/// What went wrong, once for all workers on which the same did.
 fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
     let failed = |worker: &&WorkerView| {
         !matches!(worker.state, PublicWorkerState::Queued | PublicWorkerState::Succeeded)
     };
+    let mut alike: Vec<(&WorkerView, &ErrorView, Vec<&str>)> = Vec::new();
+    let mut known: HashMap<[String; 4], usize> = HashMap::new();
     for worker in view.workers.iter().filter(failed) {
         let Some(error) = &worker.error else { continue };
+        // Messages name their worker.
+        let general = |text: &str| text.replace(&worker.host, "{host}");
+        let key = [
+            worker.step.clone().unwrap_or_default(),
+            error.kind.clone(),
+            general(&error.message),
+            general(error.output.as_deref().unwrap_or_default()),
+        ];
+        match known.get(&key) {
+            Some(at) => alike[*at].2.push(&worker.host),
+            None => {
+                known.insert(key, alike.len());
+                alike.push((worker, error, vec![&worker.host]));
+            }
+        }
+    }
+    for (worker, error, hosts) in &alike {
         let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
-        let _ = writeln!(text, "{}{at}: {} [{}]", worker.host, text::one_line(&error.message), error.kind);
+        let mut who = hosts[..hosts.len().min(NAMED)].join(", ");
+        if hosts.len() > NAMED {
+            let _ = write!(who, " and {}", counted(hosts.len() - NAMED, "other"));
+        }
+        let _ = writeln!(text, "{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
         if let Some(output) = &error.output {
             let lines: Vec<_> = output.lines().collect();
             for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
@@ -203,8 +239,8 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
             }
         }
         if let Some(hint) = hint {
-            let suggestion = Suggestion::ReadLogs { run: &view.run, host: &worker.host };
-            let _ = writeln!(text, "    {}", hint(&suggestion));
+            let suggestion = Suggestion::ReadLogs { run: view.typed_name(), host: &worker.host };
+            let _ = writeln!(text, "    {}", hint(&suggestion).replace('\n', "\n    "));
         }
         text.push('\n');
     }
@@ -217,54 +253,70 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
         return;
     }
     let _ = writeln!(text, "Left disabled by this run in workspace/disabled.json:");
-    for host in &view.left_disabled {
-        let _ = writeln!(text, "  {host}");
-    }
+    let _ = writeln!(text, "{}", wrapped(&format!("  {}", view.left_disabled.join(", ")), COLUMNS));
     if let Some(hint) = hint {
-        let suggestion = if view.state.is_final() {
-            Suggestion::EnableByHand { hosts: &view.left_disabled }
-        } else if view.state == PublicRunState::Halted {
-            Suggestion::RetryToEnable
-        } else {
-            Suggestion::ResumeToEnable { run: &view.run }
-        };
-        let _ = writeln!(text, "{}", hint(&suggestion));
+        let run = view.typed_name();
+        let left = view.run_state.left_disabled().into_iter();
+        let by_hand: Vec<&str> =
+            left.filter(|at| !view.is_retryable(*at)).map(|at| view.graph().host(at)).collect();
+        if !view.state.is_final() && view.counts.failed == 0 {
+            let _ = writeln!(text, "{}", hint(&Suggestion::ResumeToEnable { run }));
+        } else if view.state.is_final() && !by_hand.is_empty() {
+            let _ = writeln!(text, "{}", hint(&Suggestion::EnableByHand { hosts: &by_hand }));
+        }
     }
     text.push('\n');
 }
 
-/// What an operator can do next about the run as a whole, in the order in which it is done.
-fn next_steps(view: &RunView) -> Vec<Suggestion<'_>> {
-    let run = view.run.as_str();
-    match view.state {
+/// What an operator can do next about the run as a whole, said in the order in which it is done.
+fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
+    let run = view.typed_name();
+    let failed = (view.graph().target_indices())
+        .filter(|at| view.worker(*at).state == PublicWorkerState::Failed && view.is_retryable(*at))
+        .count();
+    let retry = Suggestion::Retry { run, workers: failed as u32 };
+    let has_failed = failed > 0;
+    let steps = match view.state {
         PublicRunState::Interrupted | PublicRunState::Paused => vec![Suggestion::Resume { run }],
         PublicRunState::Waiting => {
             let gates = !view.run_state.closed_gates().is_empty();
             let approve = gates.then_some(Suggestion::Approve { run });
-            let then = if view.run_state.undecided().is_empty() {
-                Suggestion::ThenResume { run }
-            } else {
-                Suggestion::ResolveInDoubt { run }
-            };
-            approve.into_iter().chain([then]).collect()
+            let undecided = view.run_state.undecided();
+            if !undecided.is_empty() {
+                let host = |(_, lane): &(AttemptId, Lane)| match lane {
+                    Lane::Worker(target) => Some(view.graph().host(*target)),
+                    Lane::Before | Lane::After => None,
+                };
+                let hosts: Option<Vec<&str>> = undecided.iter().map(host).collect();
+                let hosts = hosts.filter(|hosts| hosts.len() <= NAMED).unwrap_or_default();
+                let resolve = Suggestion::ResolveInDoubt { run, hosts: &hosts };
+                return approve.iter().chain([&resolve]).map(hint).collect();
+            }
+            approve.into_iter().chain([Suggestion::ThenResume { run }]).collect()
         }
-        PublicRunState::Halted => {
-            let failed = view.workers.iter().find(|worker| worker.state == PublicWorkerState::Failed);
-            let one = failed.map(|worker| worker.host.as_str());
-            let either = one.map(|host| [Suggestion::Retry { run, host }, Suggestion::Skip { run, host }]);
-            let rest = [Suggestion::ThenResume { run }, Suggestion::Abort { run }];
-            either.into_iter().flatten().chain(rest).collect()
+        PublicRunState::Halted if has_failed => {
+            vec![retry, Suggestion::Skip { run }, Suggestion::Abort { run }]
         }
-        PublicRunState::Running
-        | PublicRunState::Succeeded
-        | PublicRunState::Failed
-        | PublicRunState::Aborted => Vec::new(),
-    }
+        PublicRunState::Halted if view.counts.failed > 0 => {
+            vec![Suggestion::Skip { run }, Suggestion::Abort { run }]
+        }
+        PublicRunState::Halted => vec![Suggestion::Resume { run }, Suggestion::Abort { run }],
+        PublicRunState::Failed if has_failed => vec![retry],
+        PublicRunState::Failed => {
+            let left = view.run_state.left_disabled().into_iter().filter(|at| view.is_retryable(*at));
+            let hosts: Vec<&str> = left.map(|at| view.graph().host(at)).collect();
+            let skipped = (!hosts.is_empty()).then_some(Suggestion::RetrySkipped { run, hosts: &hosts });
+            return skipped.iter().map(hint).collect();
+        }
+        PublicRunState::Running | PublicRunState::Succeeded | PublicRunState::Aborted => Vec::new(),
+    };
+    steps.iter().map(hint).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{AttemptSpec, ErrorKind, Intent, Outcome, StepError};
     use crate::report::testing::{rolled_with, some_fail};
 
     #[test]
@@ -296,5 +348,26 @@ mod tests {
         let lines: Vec<_> = text.lines().filter(|line| line.contains("places are taken")).collect();
         assert_eq!(lines.len(), 1, "{text}");
         assert!(lines[0].contains(&format!("and {} others  ", queued - 1)), "{text}");
+    }
+
+    #[test]
+    fn what_went_wrong_alike_on_many_workers_is_said_once_and_fits_a_screen() {
+        let waits = |spec: &AttemptSpec| matches!(spec.intent, Intent::AwaitBoot { .. });
+        let fails = |spec: &AttemptSpec| {
+            let Lane::Worker(target) = spec.lane else { return None };
+            let message = format!("w{} has not come back within 5m", target.0 + 1);
+            let error = StepError::new(ErrorKind::TimedOut, message);
+            waits(spec).then_some(Outcome::Failed { error })
+        };
+        let (facts, mut view) = rolled_with(300, 300, fails);
+        facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+        view.refresh(facts.last().unwrap().at);
+        assert_eq!(view.counts.failed, 300);
+        let mut text = String::new();
+        failures(&mut text, &view, None);
+        assert_eq!(
+            text,
+            "w1, w2, w3, w4 and 296 others at step wait_for_ssh: w1 has not come back within 5m [timed_out]\n\n"
+        );
     }
 }

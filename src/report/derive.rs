@@ -97,6 +97,9 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::WorkerReverted { target } => Event::WorkerReverted { host: host(target) },
         Fact::RevertStuck { target, error } => Event::RevertStuck { host: host(target), error: error.into() },
         Fact::Retried { target, by } => Event::WorkerRetried { host: host(target), by: by.clone() },
+        Fact::Reopened { targets, by, .. } => {
+            Event::RunReopened { hosts: targets.iter().map(host).collect(), by: by.clone() }
+        }
         Fact::Skipped { target, by } => Event::WorkerSkipped { host: host(target), by: by.clone() },
         Fact::WorkerCancelled { target } => Event::WorkerCancelled { host: host(target) },
         Fact::Paused { by, reason } => Event::RunPaused { by: by.clone(), reason: reason.clone() },
@@ -167,7 +170,7 @@ fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
         Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
         Evidence::NotNeeded => said("nothing to do"),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {
-            said("an operator had disabled it before")
+            said("it was disabled before")
         }
         Evidence::Disabled { .. } => said("disabled"),
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),
@@ -270,6 +273,9 @@ impl EventLine {
             Event::RunPaused { by, reason } => (None, format!("paused by {by}: {reason}")),
             Event::RunInterrupted { by } => {
                 (None, format!("stopping ({by}): steps in flight are finished first"))
+            }
+            Event::RunReopened { hosts, by } => {
+                (None, format!("taken up again by {by}, for {}", text::some(hosts.iter().cloned(), 5)))
             }
             Event::RunResumed { by } => (None, format!("resumed by {by}")),
             Event::RunHalted { reason } => (None, format!("HALTED: {reason}")),

@@ -271,6 +271,13 @@ pub enum Event {
         /// The signal, such as `SIGINT`, or who asked for it.
         by: String,
     },
+    /// An operator takes up again a run whose rollout was over.
+    RunReopened {
+        /// The workers that are retried.
+        hosts: Vec<String>,
+        /// The operator, `user@host`.
+        by: String,
+    },
     /// A controller continues the run.
     RunResumed {
         /// Who asked for it: `user@host`.

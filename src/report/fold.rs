@@ -60,6 +60,7 @@ impl RunView {
                 waits_for: None,
                 started_at: None,
                 finished_at: None,
+                retries: 0,
             })
             .collect();
         let total = workers.len() as u32;
@@ -87,6 +88,7 @@ impl RunView {
             boot_id_read: HashSet::new(),
             last_boot_ids: vec![None; total as usize],
             progress: Progress::default(),
+            has_to_be_named: false,
             orphaned: false,
         };
         view.begin_progress();
@@ -234,7 +236,7 @@ impl RunView {
         match fact {
             Fact::Preflight { checks } => self.note_preflight(checks),
             Fact::WorkerAdmitted { target } => {
-                self.workers[target.0 as usize].started_at = Some(Time(at));
+                self.workers[target.0 as usize].started_at.get_or_insert(Time(at));
                 Touched::Lane(Lane::Worker(*target))
             }
             Fact::Issued { attempt, lane, step, intent } => {
@@ -272,12 +274,19 @@ impl RunView {
                 self.note_error(Lane::Worker(*target), error.into());
                 Touched::Lane(Lane::Worker(*target))
             }
-            Fact::RevertStarted { target } | Fact::Retried { target, .. } => {
-                // Undos and an operator's retry count from 1 again.
-                let lane = Lane::Worker(*target);
-                self.attempts.retain(|(of, _), _| *of != lane);
-                self.workers[target.0 as usize].attempt = None;
-                Touched::Lane(lane)
+            Fact::RevertStarted { target } => {
+                self.count_from_one_again(*target);
+                Touched::Lane(Lane::Worker(*target))
+            }
+            Fact::Retried { target, .. } => {
+                self.note_retry(*target);
+                Touched::Lane(Lane::Worker(*target))
+            }
+            Fact::Reopened { targets, .. } => {
+                self.attempts.retain(|(of, _), _| matches!(of, Lane::Worker(_)));
+                targets.iter().for_each(|target| self.note_retry(*target));
+                (self.finished_at, self.resumable) = (None, true);
+                Touched::All
             }
             Fact::WorkerSucceeded { target }
             | Fact::WorkerReverted { target }
@@ -308,6 +317,17 @@ impl RunView {
         }
     }
 
+    fn note_retry(&mut self, target: TargetIx) {
+        self.count_from_one_again(target);
+        self.workers[target.0 as usize].retries += 1;
+    }
+
+    /// Attempts of undos and of an operator's retry count from 1.
+    fn count_from_one_again(&mut self, target: TargetIx) {
+        self.attempts.retain(|(of, _), _| *of != Lane::Worker(target));
+        self.workers[target.0 as usize].attempt = None;
+    }
+
     fn note_preflight(&mut self, checks: &[Check]) -> Touched {
         for (at, (worker, check)) in self.workers.iter_mut().zip(checks).enumerate() {
             match check {
@@ -328,8 +348,10 @@ impl RunView {
         if let Lane::Worker(target) = lane
             && let Some(boot_id) = outcome.boot_seen()
         {
+            let last = self.last_boot_ids[target.0 as usize].as_deref();
+            // A boot after the one that the reboot step has seen was not ordered.
             let ordered = matches!(outcome, Outcome::Ok { evidence: Evidence::Rebooted { .. } })
-                || matches!(attempt.intent, Intent::AwaitBoot { not: Some(_), .. });
+                || matches!(&attempt.intent, Intent::AwaitBoot { not: Some(not), .. } if last == Some(not));
             self.note_boot(target, boot_id, ordered, at);
         }
         let Some(attempt) = &self.attempt else { return Touched::None };

@@ -6,6 +6,7 @@
 //! with which commands an operator acts (it names [`Suggestion`]s), and nothing that it does can influence
 //! a run.
 
+mod background;
 mod closing;
 mod derive;
 mod display;
@@ -33,6 +34,7 @@ mod window;
 mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
+pub use background::{BackgroundWriter, drain, drain_within};
 pub use closing::{closing, status_text};
 pub use derive::{describe_outcome, event_of, purpose};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};

@@ -189,6 +189,7 @@ fn scrolls_by(fact: &Fact) -> bool {
             | Fact::WorkerReverted { .. }
             | Fact::RevertStuck { .. }
             | Fact::Retried { .. }
+            | Fact::Reopened { .. }
             | Fact::Skipped { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{AttemptId, ErrorKind, Millis, PublicRunState, PublicWorkerState, RunState, StepError};
-use crate::graph::{Lane, StepIx};
+use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::Time;
 use super::fold::Attempt;
@@ -76,6 +76,10 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) progress: Progress,
+    /// Commands that name no run mean another one.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) has_to_be_named: bool,
     /// The controller is known to be gone.
     #[serde(skip)]
     #[schemars(skip)]
@@ -120,13 +124,30 @@ pub struct WorkerView {
     pub error: Option<ErrorView>,
     /// What it waits for, in one sentence.
     pub waits_for: Option<String>,
-    /// When it was admitted.
+    /// When it was admitted, for the first time.
     pub started_at: Option<Time>,
     /// When it ended.
     pub finished_at: Option<Time>,
+    /// How often it had failed or was skipped, and an operator has taken it up again.
+    pub retries: u32,
 }
 
 impl RunView {
+    /// Commands about it have to name it, as without a name they mean another run.
+    pub fn set_has_to_be_named(&mut self, named: bool) {
+        self.has_to_be_named = named;
+    }
+
+    /// Its name where commands need it.
+    pub(super) fn typed_name(&self) -> Option<&str> {
+        self.has_to_be_named.then_some(self.run.as_str())
+    }
+
+    /// Whether an operator may let this worker continue at its failed step, also behind the end of the run.
+    pub(super) fn is_retryable(&self, target: TargetIx) -> bool {
+        self.state != PublicRunState::Aborted && self.run_state.objection_to_retry(target).is_none()
+    }
+
     /// The boot id that was seen last on each worker, in the order of the workers.
     pub fn last_boot_ids(&self) -> &[Option<String>] {
         &self.last_boot_ids

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::bucket::{Bucket, DisabledEntry, JobName};
+use crate::bucket::Bucket;
 use crate::controller::Ended;
-use crate::engine::{Fact, RunPhase, RunState, RunStatus};
+use crate::engine::{Fact, RunEnd, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::{Reporter, RunView};
@@ -16,7 +16,10 @@ use crate::runner::{
 use crate::ssh::Cancel;
 
 use super::connector::Connected;
+use super::left_behind::{LeftBehind, left_behind};
 use super::preflight::Looked;
+use super::stored::{empty_view, fold};
+use super::take_up::own_entries;
 use super::{Run, RunError};
 
 /// How a process takes part in the run that it carries out.
@@ -73,6 +76,8 @@ pub struct RunResult {
     pub left: Left,
     /// Number of workers in the failure ledger.
     pub failures: u32,
+    /// What earlier runs have disabled of the selected workers and left so, where this run has come to a good end.
+    pub left_behind: Vec<LeftBehind>,
 }
 
 impl Run {
@@ -81,7 +86,7 @@ impl Run {
     /// # Errors
     /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was
     /// dispatched. Before the first step also what keeps a stored run from being read.
-    pub fn carry_out(mut self, options: RunOptions) -> Result<RunResult, RunError> {
+    pub fn carry_out(mut self, mut options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
         let writer = self
@@ -93,6 +98,8 @@ impl Run {
             return Err(RunError::LeftRunning { run: self.stored.id, left });
         }
         let executor = self.executor(&state, &view, &writer.mark(), options.command_guard.clone())?;
+        self.forget_enabled(&state)?;
+        self.claim_again(&state, &executor)?;
         let mut first = std::mem::take(&mut self.first);
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
@@ -100,6 +107,7 @@ impl Run {
         }
         // What it may have shown is over.
         drop(options.progress);
+        self.report_start(options.reporter.as_mut())?;
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
@@ -137,7 +145,28 @@ impl Run {
                 Left::ForcedStop { in_doubt: in_flight.into_iter().map(name).collect() }
             }
         };
-        Ok(RunResult { run: self.stored.id, left, failures })
+        let left_behind = if left == Left::Idle(RunStatus::Finished(RunEnd::Succeeded)) {
+            let graph = &self.stored.graph;
+            let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+            let (fleet, _) = self.bucket.load()?;
+            left_behind(&self.journal, &fleet.disabled, &hosts, Some(&self.stored.id))?
+        } else {
+            Vec::new()
+        };
+        Ok(RunResult { run: self.stored.id, left, failures, left_behind })
+    }
+
+    /// Whoever follows a run from its start hears of the start too, which was recorded before there was a loop.
+    fn report_start(&self, reporter: &mut dyn Reporter) -> Result<(), RunError> {
+        if self.stored.epoch > 1 {
+            return Ok(());
+        }
+        let mut view = empty_view(&self.stored.id, &self.stored.header, &self.stored.graph);
+        for stamped in &self.stored.facts {
+            fold(&mut view, &self.stored.id, stamped)?;
+            reporter.fact(stamped, &view);
+        }
+        Ok(())
     }
 
     /// What stands behind the effects; `mark`: where the run's facts end.
@@ -195,19 +224,4 @@ pub(super) fn looker(
 fn boot_ids(view: &RunView) -> HashMap<TargetIx, String> {
     let seen = view.graph().target_indices().zip(view.last_boot_ids());
     seen.filter_map(|(target, boot_id)| Some((target, boot_id.clone()?))).collect()
-}
-
-/// The entries of `disabled.json` that the run has made so far.
-fn own_entries(graph: &RolloutGraph, state: &RunState) -> BTreeSet<DisabledEntry> {
-    let mut own = BTreeSet::new();
-    for target in graph.target_indices() {
-        let host = &graph.fleet.worker(graph.target(target).worker).host;
-        for entry in state.own_disabled(target) {
-            own.extend(match entry {
-                None => Some(DisabledEntry::Worker(host.clone())),
-                Some(job) => JobName::parse(job).map(|job| DisabledEntry::Allocation(job, host.clone())),
-            });
-        }
-    }
-    own
 }

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::controller::{apply_offline, offline_facts};
-use crate::engine::{Control, Fact, Options};
+use crate::engine::{Control, Fact, Options, RunStatus};
 use crate::journal::{Journal, RequestState, RunId, holder_of};
-use crate::runner::{StoredFacts, now};
+use crate::runner::now;
 
 use super::site::pick;
 use super::stored::Stored;
+use super::take_up::facts_of_request;
 use super::{Run, RunError, Site};
 
 /// The controller looks for requests twice a second; one that is busy with its disk may take longer.
@@ -23,8 +23,13 @@ const POLL: Duration = Duration::from_millis(50);
 pub enum Controlled {
     /// The process that carries the run out has taken it.
     Taken(RunId),
-    /// No process carries the run out: it is recorded, and holds when the run is resumed.
-    Recorded(RunId),
+    /// No process carries the run out: it is recorded.
+    Recorded {
+        /// The run.
+        run: RunId,
+        /// It has ended, and still has; else it holds when the run is resumed.
+        ended: bool,
+    },
     /// No process carries the run out, and this one has to: an abort may have workers to put back.
     ToCarryOut(Box<Run>),
 }
@@ -40,7 +45,11 @@ impl Run {
     pub fn control(site: &Site, name: Option<&str>, verb: Control, by: &str) -> Result<Controlled, RunError> {
         let mut journal = site.journal()?;
         let id = pick(&journal, name)?;
-        if holder_of(&site.bucket.paths().data).is_some() {
+        if let Some(holder) = holder_of(&site.bucket.paths().data) {
+            if holder.run.is_none() && holder.operation.is_some() {
+                // It takes no requests: it has no run.
+                return Err(RunError::Locked(Box::new(holder)));
+            }
             let request = journal.request(&id, &verb, by, now())?;
             return wait_until_taken(&journal, request, id);
         }
@@ -48,17 +57,18 @@ impl Run {
         let mut stored = Stored::load(&journal, id)?;
         let mut state = stored.replay(Options::default())?;
         let at = now();
+        let request = (at, &verb, by);
+        let mut facts = facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?;
         if matches!(verb, Control::Abort { .. }) {
-            let mut facts = offline_facts(&mut state, at, &verb, by).map_err(RunError::Refused)?;
             stored.epoch = journal.raise_epoch(&stored.id)?;
             facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true });
             let run = Self::continued(site, journal, lock, stored, facts)?;
             return Ok(Controlled::ToCarryOut(Box::new(run)));
         }
-        let writer = journal.writer(&stored.id, stored.epoch, stored.last_seq())?;
-        apply_offline(&mut state, &mut StoredFacts::new(writer), at, &verb, by)?
-            .map_err(RunError::Refused)?;
-        Ok(Controlled::Recorded(stored.id))
+        let mut writer = journal.writer(&stored.id, stored.epoch, stored.last_seq())?;
+        writer.append(at, &facts, None)?;
+        let ended = matches!(state.status(), RunStatus::Finished(_));
+        Ok(Controlled::Recorded { run: stored.id, ended })
     }
 }
 

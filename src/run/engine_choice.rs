@@ -18,6 +18,14 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// As it is written: `builtin` or `external`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::External => "external",
+        }
+    }
+
     /// The one that a bucket's files belong to: upstream's program where there is its database.
     pub fn of(bucket: &Bucket) -> Self {
         if bucket.is_upstream() { Self::External } else { Self::Builtin }
@@ -55,15 +63,51 @@ fn only_allocations(graph: &RolloutGraph) -> Option<String> {
     shortened(only.collect())
 }
 
-/// Jobs with probes on several workers of a plan that drains more than one at a time.
+/// Jobs with probes that the plan drains and that are disabled on another worker when they are enabled again: by an
+/// operator, or by the plan itself, where it drains several workers and not all that they do meanwhile is done in turns.
 fn started_twice(graph: &RolloutGraph) -> Option<String> {
-    if Limits::resolve(graph).concurrency == Some(1) {
-        return None;
-    }
+    let fleet = &graph.fleet;
+    let at_once = Limits::resolve(graph).concurrency != Some(1) && does_more_than_reboot(&graph.plan.steps);
     let checked: BTreeSet<&JobName> =
-        graph.fleet.jobs.iter().filter(|job| job.health_check.is_some()).map(|job| &job.name).collect();
-    let several = drained(graph).into_iter().filter(|(job, (here, _, _))| *here > 1 && checked.contains(job));
-    shortened(several.map(|(job, _)| job.to_string()).collect())
+        fleet.jobs.iter().filter(|job| job.health_check.is_some()).map(|job| &job.name).collect();
+    let disabled: BTreeSet<&JobName> = fleet
+        .allocations()
+        .into_iter()
+        .filter(|allocation| allocation.disabled)
+        .map(|allocation| &fleet.job(allocation.job).name)
+        .collect();
+    let twice = drained(graph).into_iter().filter(|(job, (here, _, _))| {
+        checked.contains(job) && *here > 0 && (disabled.contains(job) || (*here > 1 && at_once))
+    });
+    shortened(twice.map(|(job, _)| job.to_string()).collect())
+}
+
+/// Whether something comes between `disable` and `enable` besides the reboot and what belongs to it: the engine lets
+/// workers wait for each other there and nowhere else.
+fn does_more_than_reboot(steps: &[Step]) -> bool {
+    let before = |at: usize| {
+        let (mut todo, mut seen) = (steps[at].needs.clone(), BTreeSet::new());
+        while let Some(at) = todo.pop() {
+            if seen.insert(at) {
+                todo.extend(&steps[at].needs);
+            }
+        }
+        seen
+    };
+    let drains = |at: &usize| matches!(steps[*at].kind, StepKind::Disable { .. });
+    let is_else = |at: &usize| {
+        !matches!(
+            steps[*at].kind,
+            StepKind::Disable { .. }
+                | StepKind::Enable
+                | StepKind::Deploy { .. }
+                | StepKind::Build
+                | StepKind::Reboot { .. }
+                | StepKind::WaitForSsh { .. }
+        )
+    };
+    let enables = (0..steps.len()).filter(|at| matches!(steps[*at].kind, StepKind::Enable));
+    enables.flat_map(before).any(|at| is_else(&at) && before(at).iter().any(drains))
 }
 
 /// The first few of them.
@@ -117,8 +161,8 @@ pub(super) fn differences(graph: &RolloutGraph, bucket: &Bucket, engine: Engine)
     warn(
         "maand::external::started_twice",
         started_twice(graph),
-        "where one of the workers is enabled again while another one is still disabled, these are started over SSH, once more by the deploy, and restarted if a template has changed their files",
-        "with `concurrency: 1` they are started once",
+        "where one of the workers is enabled again while the job is still disabled on another, it is started over SSH, once more by the deploy, and restarted if a template has changed its files",
+        "with `concurrency: 1`, and with nothing disabled before the run, it is started once",
     );
     warn(
         "maand::external::forced_deploy",

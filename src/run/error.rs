@@ -33,8 +33,13 @@ pub enum RunError {
     #[error(transparent)]
     LockFile(LockError),
     /// The bucket has a run that has not finished; there is at most one.
-    #[error("run {0} of this bucket has not finished")]
-    Unfinished(RunId),
+    #[error("run {run} of this bucket has not finished")]
+    Unfinished {
+        /// The run's name.
+        run: RunId,
+        /// It has halted, or something else stands against continuing it as it is.
+        halted: bool,
+    },
     /// The run that was to be resumed has its end already: nothing was done.
     #[error("run {run} has already finished")]
     Finished {
@@ -42,6 +47,8 @@ pub enum RunError {
         run: RunId,
         /// How it ended.
         end: RunEnd,
+        /// So many of its workers have failed, and can be retried.
+        failed: usize,
     },
     /// More workers have failed than the plan allows: one has to be retried or skipped first.
     #[error("run {run} has halted: {} failed (max_failures: {allowed})", counted(*.failed as usize, "worker"))]

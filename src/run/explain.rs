@@ -1,6 +1,6 @@
 //! What a worker of a run waits for, and why.
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Host};
 use crate::engine::{Options, PublicWorkerState};
 use crate::graph::Lane;
 use crate::journal::{Journal, Mode, RunId};
@@ -36,6 +36,7 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
     let stored = Stored::load(&journal, pick(&journal, name)?)?;
     let run = stored.replay(Options::default())?;
     let graph = &stored.graph;
+    let host = Host::bare(host);
     let Some(target) = graph.target_indices().find(|target| graph.host(*target) == host) else {
         return Err(RunError::UnknownWorker { run: stored.id, host: host.to_owned() });
     };

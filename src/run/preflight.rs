@@ -13,6 +13,7 @@ use crate::runner::{Claim, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
+use super::left_behind::{LeftBehind, left_behind};
 use super::stored::Stored;
 use super::{Run, RunError};
 
@@ -35,6 +36,7 @@ pub(super) fn look(
     graph: &RolloutGraph,
     journal: &Journal,
     run: Option<&str>,
+    left_behind: &[LeftBehind],
     progress: Progress<'_>,
 ) -> Result<Vec<Check>, RunError> {
     let finished = finished_runs(journal)?;
@@ -42,7 +44,12 @@ pub(super) fn look(
     let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
     progress(Looked::Begins(&hosts));
     let report = |target: TargetIx, check: &Check| progress(Looked::Ends(graph.host(target), check));
-    Ok(executor.preflight(&is_over, &|target| left_alone(graph, target), &Cancel::new(), &report))
+    Ok(executor.preflight(
+        &is_over,
+        &|target| left_alone(graph, target, left_behind),
+        &Cancel::new(),
+        &report,
+    ))
 }
 
 /// Refuses a start with too many unusable workers, or with one that another run has claimed.
@@ -76,8 +83,11 @@ impl Run {
             Some(checks) => checks,
             // The process before this one ended between the start of the run and its preflight.
             None => {
+                let graph = &self.stored.graph;
+                let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+                let left = left_behind(&self.journal, &graph.fleet.disabled, &hosts, Some(&self.stored.id))?;
                 let run = self.stored.id.to_string();
-                look(executor, &self.stored.graph, &self.journal, Some(&run), progress)?
+                look(executor, graph, &self.journal, Some(&run), &left, progress)?
             }
         };
         let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
@@ -87,12 +97,12 @@ impl Run {
 }
 
 /// Runs of this bucket that are over: their claims count for nothing.
-fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, RunError> {
+pub(super) fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, RunError> {
     let runs = journal.runs()?;
     Ok(runs.into_iter().filter(|run| run.state.is_final()).map(|run| run.id.to_string()).collect())
 }
 
-fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
+pub(super) fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
     Claim {
         run: stored.id.to_string(),
         epoch: stored.epoch,
@@ -102,12 +112,17 @@ fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
     }
 }
 
-/// A worker that an operator had drained is left alone by a plan that drains and re-enables: a run never enables
-/// what it has not disabled.
-fn left_alone(graph: &RolloutGraph, target: TargetIx) -> Option<String> {
+/// A worker that was drained before is left alone by a plan that drains and re-enables: a run never enables what it
+/// has not disabled. Whose entry it is, is said.
+fn left_alone(graph: &RolloutGraph, target: TargetIx, left_behind: &[LeftBehind]) -> Option<String> {
     let drains = graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Disable { .. }));
+    let host = graph.host(target);
     (drains && graph.target(target).already_disabled).then(|| {
-        format!("{} was disabled in disabled.json before the run: it is left alone", graph.host(target))
+        let earlier = left_behind.iter().find(|left| left.host == host);
+        earlier.map_or_else(
+            || format!("{host} was disabled in disabled.json before the run: it is left alone"),
+            |left| format!("it is left alone, as it is still disabled: {}", left.describe()),
+        )
     })
 }
 

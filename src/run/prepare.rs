@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Action, AllocationReport, DeployRequest};
-use crate::engine::{Check, Fact};
+use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
 use crate::plan::{self, Plan, Source, StepKind};
@@ -13,9 +13,11 @@ use crate::runner::{StepExecutor, now};
 use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
+use super::left_behind::left_behind;
 use super::preflight::{Looked, look, refuse_bad_start};
 use super::site::{holder, this_operator};
 use super::stored::Stored;
+use super::take_up::unfinished;
 use super::{Run, RunError, Site, Summary, read_scripts};
 
 /// A plan that is to be carried out.
@@ -35,6 +37,11 @@ impl RunRequest {
     pub fn new(source: &Source, overrides: Vec<(String, String)>) -> Result<Self, RunError> {
         let plan = Arc::new(plan::parse(source, &overrides)?);
         Ok(Self { plan, overrides, workers: None })
+    }
+
+    /// The plan that was parsed.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 
     /// Narrows the plan's workers to these hosts; `None`: all of them.
@@ -92,8 +99,8 @@ impl Run {
         let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
-        if let Some(unfinished) = journal.unfinished()? {
-            return Err(RunError::Unfinished(unfinished));
+        if let Some(other) = journal.unfinished()? {
+            return Err(unfinished(&journal, other)?);
         }
         let steps = request.plan.steps.len() as u64;
         journal.check_space(Journal::space_for(graph.targets.len() as u64, steps))?;
@@ -106,12 +113,14 @@ impl Run {
             workers_sha256: workers_sha256(bucket)?,
         };
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
-        let checks = look(&executor, &graph, &journal, None, progress)?;
+        let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
+        let left_behind = left_behind(&journal, &graph.fleet.disabled, &hosts, None)?;
+        let checks = look(&executor, &graph, &journal, None, &left_behind, progress)?;
         let limits = Limits::resolve(&graph);
         refuse_bad_start(&graph, &limits, &checks)?;
         let pending = pending_changes(&graph, &connected)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;
-        let summary = Summary::new(&graph, &limits, &checks, contacts_every_worker);
+        let summary = Summary::new(&graph, &limits, &checks, left_behind, contacts_every_worker);
         let site = site.clone();
         Ok(Prepared { summary, checks, pending, site, connected, journal, lock, graph, inputs })
     }
@@ -144,7 +153,7 @@ impl Prepared {
             workspace_hash,
             first: Vec::new(),
             checks: Some(self.checks),
-            in_doubt: None,
+            in_doubt: DoubtAnswers::default(),
             changes: Vec::new(),
         })
     }

@@ -11,6 +11,7 @@ use crate::report::RunView;
 use crate::runner::now;
 
 use super::RunError;
+use super::site::pick;
 use super::stored::{compile_stored, empty_view, fold};
 
 /// A stored run, open for reading.
@@ -38,6 +39,15 @@ impl RunReader {
         let header = journal.run(&id)?.header;
         let graph = compile_stored(&header)?;
         Ok(Self { data, journal, id, header, graph })
+    }
+
+    /// As [`Self::open`]; `None` means the unfinished run, if there is one.
+    ///
+    /// # Errors
+    /// There is no such run, or this program cannot read it.
+    pub fn open_unfinished(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
+        let id = pick(&Journal::open(&bucket.paths().data, Mode::ReadOnly)?, name)?;
+        Self::open(bucket, Some(id.as_str()))
     }
 
     /// The process that carries the run out now, if one does.
@@ -70,6 +80,7 @@ impl RunReader {
             self.fold(&mut view, &stamped)?;
         }
         view.set_orphaned(self.controller().is_none());
+        view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
         view.refresh(now());
         Ok((view, last))
     }

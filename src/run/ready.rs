@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bucket::Bucket;
-use crate::engine::{Check, Fact, Options, Resolution};
+use crate::engine::{Check, DoubtAnswers, Fact, Options};
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, RunId, RunLock};
 
@@ -24,7 +24,7 @@ pub struct Run {
     pub(super) first: Vec<Fact>,
     /// What a look at the fleet has found, where the run has not recorded one yet.
     pub(super) checks: Option<Vec<Check>>,
-    pub(super) in_doubt: Option<Resolution>,
+    pub(super) in_doubt: DoubtAnswers,
     pub(super) changes: Vec<Change>,
 }
 
@@ -46,7 +46,7 @@ impl Run {
             stored,
             first,
             checks: None,
-            in_doubt: None,
+            in_doubt: DoubtAnswers::default(),
             changes: Vec::new(),
         })
     }

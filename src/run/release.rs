@@ -12,7 +12,7 @@ use super::{RunError, Site};
 pub fn release(site: &Site, worker: &str) -> Result<(Host, bool), RunError> {
     let (fleet, _) = site.bucket.load()?;
     let mut hosts = fleet.workers.iter().map(|worker| &worker.host);
-    let host = hosts.find(|host| host.as_str() == worker).cloned();
+    let host = hosts.find(|host| host.as_str() == Host::bare(worker)).cloned();
     let host = host.ok_or_else(|| RunError::NoSuchWorker(worker.to_owned()))?;
     let remote = site.connector.transport(&site.bucket, &fleet.workers)?;
     let cleared = release_claim(&remote, &host).map_err(RunError::Unreachable)?;

@@ -1,11 +1,16 @@
 //! Continues a run from its journal, whatever ended the process before.
 
-use crate::engine::{Fact, Options, Resolution, RunStatus};
-use crate::journal::RunLock;
+use crate::engine::{
+    Control, DoubtAnswers, Fact, Options, PublicWorkerState, Resolution, RunState, RunStatus,
+};
+use crate::graph::TargetIx;
+use crate::journal::{RunId, RunLock};
+use crate::runner::now;
 
 use super::changes::changes;
 use super::site::{holder, pick, this_operator};
 use super::stored::Stored;
+use super::take_up::facts_of_request;
 use super::{Change, Run, RunError, Site};
 
 /// Whether the run may be taken away from a controller that still holds the lock.
@@ -25,8 +30,13 @@ pub enum TakeOver {
 pub struct Resume {
     /// A run's name, or its beginning or end; `None`: the unfinished one.
     pub run: Option<String>,
-    /// What becomes of commands that may or may not have run; `None`: they stay undecided.
+    /// What is asked of the run first: [`Control::Retry`] and [`Control::Skip`]. A retry takes up a run again that has
+    /// ended with failed workers.
+    pub first: Vec<Control>,
+    /// What becomes of commands that may or may not have run, where no worker is named; `None`: they stay undecided.
     pub in_doubt: Option<Resolution>,
+    /// The same for single workers, by their hosts.
+    pub in_doubt_of: Vec<(String, Resolution)>,
     /// Whether it may be taken away from another controller.
     pub take_over: TakeOver,
     /// The operator has seen that the workspace has changed, and deploys may bring that.
@@ -39,7 +49,9 @@ impl Default for Resume {
     fn default() -> Self {
         Self {
             run: None,
+            first: Vec::new(),
             in_doubt: None,
+            in_doubt_of: Vec::new(),
             take_over: TakeOver::Never,
             accept_changes: false,
             by: this_operator(),
@@ -65,24 +77,54 @@ impl Run {
             }
         };
         let mut stored = Stored::load(&journal, id)?;
-        refuse_at_rest(&stored)?;
+        let in_doubt = doubt_answers(&stored, &resume)?;
+        let mut state = stored.replay(Options::default())?;
+        let at = now();
+        let mut asked = Vec::new();
+        for verb in &resume.first {
+            let request = (at, verb, resume.by.as_str());
+            asked.extend(facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?);
+        }
+        refuse_at_rest(&stored.id, &state)?;
         let (changes, workspace_hash) = changes(&site.bucket, &stored.header)?;
         if changes.contains(&Change::Workspace) && !resume.accept_changes {
             return Err(RunError::WorkspaceChanged { run: stored.id, changes });
         }
+        if !asked.is_empty() {
+            let mut writer = journal.writer(&stored.id, stored.epoch, stored.last_seq())?;
+            stored.facts.extend(writer.append(at, &asked, None)?);
+        }
         stored.epoch = journal.raise_epoch(&stored.id)?;
         let first = vec![Fact::Resumed { by: resume.by, fresh_process: true }];
         let run = Self::continued(site, journal, lock, stored, first)?;
-        Ok(Self { workspace_hash, changes, in_doubt: resume.in_doubt, ..run })
+        Ok(Self { workspace_hash, changes, in_doubt, ..run })
     }
 }
 
+/// What was said of attempts in doubt, by worker.
+fn doubt_answers(stored: &Stored, resume: &Resume) -> Result<DoubtAnswers, RunError> {
+    let mut answers = DoubtAnswers::from(resume.in_doubt);
+    for (host, how) in &resume.in_doubt_of {
+        let graph = &stored.graph;
+        let target = graph.target_indices().find(|target| graph.host(*target) == host);
+        let unknown = || RunError::UnknownWorker { run: stored.id.clone(), host: host.clone() };
+        answers.of.insert(target.ok_or_else(unknown)?, *how);
+    }
+    Ok(answers)
+}
+
 /// A run that has ended, or that would halt again at once.
-fn refuse_at_rest(stored: &Stored) -> Result<(), RunError> {
-    let state = stored.replay(Options::default())?;
-    let run = stored.id.clone();
+fn refuse_at_rest(run: &RunId, state: &RunState) -> Result<(), RunError> {
+    let run = run.clone();
     match state.status() {
-        RunStatus::Finished(end) => Err(RunError::Finished { run, end }),
+        RunStatus::Finished(end) => {
+            let failed = |target: &TargetIx| {
+                state.public_worker_state(*target) == PublicWorkerState::Failed
+                    && state.objection_to_retry(*target).is_none()
+            };
+            let failed = state.graph().target_indices().filter(failed).count();
+            Err(RunError::Finished { run, end, failed })
+        }
         RunStatus::Halted(_) => match state.failures() {
             (failed, allowed) if failed > allowed => Err(RunError::Halted { run, failed, allowed }),
             _ => Ok(()),

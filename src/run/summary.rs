@@ -7,6 +7,8 @@ use crate::graph::RolloutGraph;
 use crate::plan::{Problem, Problems};
 use crate::policy::Limits;
 
+use super::LeftBehind;
+
 /// What a plan will do on a bucket, in figures.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -26,6 +28,8 @@ pub struct Summary {
     pub max_failures: u32,
     /// Why workers are left alone, each a sentence that names its worker.
     pub left_alone: Vec<String>,
+    /// What earlier runs have disabled of them, and left so.
+    pub left_behind: Vec<LeftBehind>,
     /// Workers that cannot take part and count as failed from the start, and why.
     pub unreachable: Vec<(String, String)>,
     /// A deploy contacts every worker of the bucket, as the upstream program does it.
@@ -39,6 +43,7 @@ impl Summary {
         graph: &RolloutGraph,
         limits: &Limits,
         checks: &[Check],
+        left_behind: Vec<LeftBehind>,
         contacts_every_worker: bool,
     ) -> Self {
         let mut warnings = graph.warnings.clone();
@@ -48,6 +53,8 @@ impl Summary {
         for (target, check) in graph.target_indices().zip(checks) {
             match check {
                 Check::Ready { .. } => {}
+                Check::LeftAlone { .. } if left_behind.iter().any(|left| left.host == graph.host(target)) => {
+                }
                 Check::LeftAlone { reason } => left_alone.push(reason.clone()),
                 Check::Unreachable { error } => {
                     unreachable.push((graph.host(target).to_owned(), error.message.clone()));
@@ -63,6 +70,7 @@ impl Summary {
             steps: graph.plan.steps.iter().map(|step| step.id.clone()).collect(),
             max_failures: limits.max_failures,
             left_alone,
+            left_behind,
             unreachable,
             contacts_every_worker,
             warnings,

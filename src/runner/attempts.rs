@@ -36,12 +36,18 @@ const RESERVED: u64 = 128;
 /// command, and a file for a moment.
 const PER_ATTEMPT: u64 = 8;
 
-/// So many attempts at once as there are descriptors for. Beyond that they wait, and whoever runs out all the same
-/// waits as well: neither says anything about a worker.
+/// Threads and processes that one attempt may need at once: its own thread and one that looks beside it, and the guard
+/// of a command, its shell and what that starts.
+const TASKS_PER_ATTEMPT: u64 = 6;
+
+/// So many attempts at once as there are descriptors and processes for. Beyond that they wait, and whoever runs out
+/// all the same waits as well: neither says anything about a worker. Were all of them begun, each could have its
+/// thread, and none the processes that it needs to end.
 fn at_once() -> usize {
-    let for_attempts =
-        limits::open_files().map_or(u64::MAX, |soft| soft.saturating_sub(RESERVED) / PER_ATTEMPT);
-    usize::try_from(for_attempts).unwrap_or(AT_ONCE).clamp(4, AT_ONCE)
+    let for_files =
+        limits::open_files().map_or(u64::MAX, |soft| (soft.saturating_sub(RESERVED) / PER_ATTEMPT).max(4));
+    let for_tasks = limits::processes_left().map_or(u64::MAX, |left| left / TASKS_PER_ATTEMPT);
+    usize::try_from(for_files.min(for_tasks)).unwrap_or(AT_ONCE).clamp(1, AT_ONCE)
 }
 
 /// Carries attempts out.
@@ -128,7 +134,8 @@ impl Attempts {
                 let outcome = std::panic::catch_unwind(work).unwrap_or_else(|_| {
                     Outcome::unknown("a bug in maand ended the step (see the message above)")
                 });
-                output.end();
+                // Before its outcome is told.
+                drop(output);
                 let _ = done.send(Message::Finished(attempt, outcome.masked(fit_to_keep)));
             },
         )?;

@@ -50,7 +50,7 @@ fn of_worker(fleet: &Fleet, worker: crate::bucket::WorkerIx) -> Vec<(String, Str
         let name = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
         format!("MAAND_TAG_{}", name.collect::<String>())
     };
-    for (key, value) in &worker.tags {
+    for (key, value) in worker.tags.iter() {
         // Two tags of one name would be one variable with the value of either: `MAAND_TAGS` has both.
         if worker.tags.keys().filter(|other| name(other) == name(key)).count() == 1 {
             values.push((name(key), value.clone()));

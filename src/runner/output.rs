@@ -205,9 +205,12 @@ impl AttemptOutput {
             buffer.push(host.map_or("this machine", |host| host.as_str()), bytes);
         })
     }
+}
 
-    /// The attempt has ended: what is left is stored. Output that cannot be stored is no reason to stop a run.
-    pub(super) fn end(self) {
+impl Drop for AttemptOutput {
+    /// The attempt has ended, or could not be begun: what is left is stored. Output that cannot be stored is no reason
+    /// to stop a run.
+    fn drop(&mut self) {
         let _ = self.shared.store(&self.buffer, &|_| {});
         self.buffer.ended.store(true, Ordering::Release);
         if self.buffer.is_stored() {
@@ -237,7 +240,7 @@ mod tests {
                 sink(Some(&Host::parse(&format!("w{host}")).unwrap()), b"hello\n");
             }
             sink(None, format!("attempt {}", attempt.0).as_bytes());
-            output.end();
+            drop(output);
             let stored = journal.read_output(&run, attempt).unwrap();
             assert_eq!(stored.len(), 4);
             assert_eq!(stored[0].1.text(), format!("attempt {}", attempt.0));
@@ -258,7 +261,7 @@ mod tests {
         for attempt in (1..=300).map(AttemptId) {
             let output = store.begin(attempt);
             output.sink()(None, b"hello\n");
-            output.end();
+            drop(output);
         }
         store.shared.round();
         assert_eq!(locked(&store.shared.buffers).len(), UNSTORED);

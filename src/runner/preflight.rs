@@ -2,6 +2,7 @@
 //! found together. Then, and only for a run that will take place, a claim is written on each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -177,11 +178,32 @@ impl StepExecutor {
     /// Writes this run's claim on every target that is ready; those where that fails are no longer.
     /// Claims of the runs in `stale` are replaced.
     pub fn claim(&self, checks: &mut [Check], claim: &Claim, stale: &[String], cancel: &Cancel) {
+        let ready: Vec<TargetIx> = (0..checks.len())
+            .filter(|at| matches!(checks[*at], Check::Ready { .. }))
+            .map(|at| TargetIx(at as u32))
+            .collect();
+        for (target, error) in ready.iter().zip(self.claim_each(&ready, claim, stale, cancel)) {
+            let check = &mut checks[target.0 as usize];
+            if let Some(error) = error {
+                *check = Check::Unreachable { error };
+            } else if let Check::Ready { boot_id, .. } = check {
+                self.remember_boot(*target, boot_id);
+            }
+        }
+    }
+
+    /// Writes this run's claim on each of these; the answers say, in order, why it is not there. Claims of the runs in
+    /// `stale` are replaced.
+    pub fn claim_each(
+        &self,
+        targets: &[TargetIx],
+        claim: &Claim,
+        stale: &[String],
+        cancel: &Cancel,
+    ) -> Vec<Option<StepError>> {
         let text = serde_json::to_string(claim).unwrap_or_default();
-        let ready: Vec<usize> =
-            (0..checks.len()).filter(|at| matches!(checks[*at], Check::Ready { .. })).collect();
-        let done = parallel_map(0..ready.len(), SIDE_BY_SIDE, |at| {
-            let access = self.access(TargetIx(ready[at] as u32), cancel);
+        parallel_map(0..targets.len(), SIDE_BY_SIDE, |at| {
+            let access = self.access(targets[at], cancel);
             let mut script = access.script("claim", CLAIM, PATIENCE);
             script.env.push(("CLAIM".into(), text.clone()));
             script.env.push(("STALE".into(), stale.join(" ")));
@@ -196,14 +218,7 @@ impl StepExecutor {
                 }),
                 Err(trouble) => Some(trouble.into_error(&access.host, "claiming")),
             }
-        });
-        for (at, error) in ready.into_iter().zip(done) {
-            if let Some(error) = error {
-                checks[at] = Check::Unreachable { error };
-            } else if let Check::Ready { boot_id, .. } = &checks[at] {
-                self.remember_boot(TargetIx(at as u32), boot_id);
-            }
-        }
+        })
     }
 
     /// What takes this run's claims away, as far as the workers can be reached; it holds nothing of the run.
@@ -222,17 +237,30 @@ impl StepExecutor {
 ///
 /// # Errors
 /// Why the worker could not be reached.
-pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+pub fn release_claim(remote: &Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+    release(&bystander(remote, host), true)
+}
+
+/// What may take a worker down that no step of a run waits for any more: a reboot command that still runs there, a
+/// shutdown that it has left scheduled. `None`: nothing, or it does not answer within `patience`.
+pub fn pending_reboot(remote: &Arc<dyn Remote>, host: &Host, patience: Duration) -> Option<String> {
+    let text = format!("{}{}", reboot_command::FUNCTIONS, reboot_command::ANY);
+    let access = bystander(remote, host);
+    let said = access.run(&access.script("look for a reboot", &text, patience), Instant::now() + patience);
+    reboot_command::pending(&said.ok()?)
+}
+
+/// Access for who carries no run out.
+fn bystander(remote: &Arc<dyn Remote>, host: &Host) -> Access {
     let profile = remote.profile(host);
-    let access = Access {
-        remote: std::sync::Arc::clone(remote),
+    Access {
+        remote: Arc::clone(remote),
         host: host.clone(),
         state_dir: state_dir(&profile),
         profile,
         fence: Fence { run: String::new(), epoch: 0, mark: String::new() },
         cancel: Cancel::new(),
-    };
-    release(&access, true)
+    }
 }
 
 /// `false`: there was none, or it is another run's and `any` is not set.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Controller, ControllerError, Ended, Input, Output};
-use crate::engine::{AttemptId, ErrorKind, Fact, Millis, Outcome, Resolution, RuleViolation, RunState};
+use crate::engine::{AttemptId, DoubtAnswers, ErrorKind, Fact, Millis, Outcome, RuleViolation, RunState};
 use crate::graph::TargetSet;
 use crate::journal::{JournalError, OutputWriter, RunWriter};
 use crate::report::{Reporter, RunView, WaitPhase};
@@ -90,6 +90,8 @@ pub struct RunLoop {
     receiver: Receiver<Message>,
     clock: Clock,
     observing: Cancel,
+    /// A round of observation for which there was no thread yet.
+    unobserved: Option<(Vec<JobIx>, TargetSet)>,
 }
 
 impl RunLoop {
@@ -113,6 +115,7 @@ impl RunLoop {
             receiver,
             clock,
             observing: Cancel::new(),
+            unobserved: None,
         }
     }
 
@@ -130,7 +133,7 @@ impl RunLoop {
     /// # Errors
     /// The journal cannot be written, this controller was replaced, or a rule of our own is broken: nothing more
     /// was begun.
-    pub fn run(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+    pub fn run(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
         let ended = self.until_the_end(first, in_doubt);
         if ended.is_err() {
             self.give_up();
@@ -142,7 +145,7 @@ impl RunLoop {
         ended
     }
 
-    fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: Option<Resolution>) -> Result<Ended, LoopError> {
+    fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
         let mut ended = self.take(Input::Begin { facts: first, in_doubt })?;
         let mut looked_at = None::<Instant>;
         loop {
@@ -152,6 +155,9 @@ impl RunLoop {
             if ended.is_none() && looked_at.is_none_or(|at| at.elapsed() >= REQUESTS_EVERY) {
                 looked_at = Some(Instant::now());
                 self.attempts.begin_waiting();
+                if let Some((jobs, skip)) = self.unobserved.take() {
+                    self.observe(jobs, skip);
+                }
                 ended = self.take(Input::Requests)?;
                 self.show();
                 self.reporter.tick(self.clock.now(), &self.view);
@@ -207,6 +213,10 @@ impl RunLoop {
         let now = self.clock.now();
         let taken = self.controller.handle(now, input, &mut outputs);
         for stamped in self.controller.ledger_mut().take_stamped() {
+            if matches!(stamped.fact, Fact::RunFinished { .. }) {
+                // Before that is said. An observation may outlive it, and looks only.
+                self.executor.lock.give_back();
+            }
             self.view.fold(&stamped).map_err(LoopError::Broken)?;
             self.reporter.fact(&stamped, &self.view);
         }
@@ -219,7 +229,7 @@ impl RunLoop {
                     let number = self.view.attempt_number(spec.attempt);
                     self.attempts.begin(spec, number);
                 }
-                Output::Observe { jobs, skip } => self.observe(jobs, &skip),
+                Output::Observe { jobs, skip } => self.observe(jobs, skip),
                 Output::GiveUp => self.give_up(),
                 Output::End(end) => ended = Some(end),
             }
@@ -245,24 +255,20 @@ impl RunLoop {
         }
     }
 
-    fn observe(&mut self, jobs: Vec<JobIx>, skip: &TargetSet) {
+    /// Looks at the jobs, on a thread of its own. A machine that has none for it is asked again: what was not looked at
+    /// is no fault of a worker.
+    fn observe(&mut self, jobs: Vec<JobIx>, skip: TargetSet) {
         let graph = self.controller.run().graph();
-        let skip: BTreeSet<WorkerIx> = skip.iter().map(|target| graph.target(target).worker).collect();
-        let unseen: Vec<(WorkerIx, JobIx)> = graph
-            .enabled_allocations()
-            .iter()
-            .filter(|one| jobs.contains(&one.job) && !skip.contains(&one.worker))
-            .map(|one| (one.worker, one.job))
-            .collect();
+        let skipped: BTreeSet<WorkerIx> = skip.iter().map(|target| graph.target(target).worker).collect();
         let (executor, sender) = (Arc::clone(&self.executor), self.sender.clone());
         let (cancel, of_thread) = (self.observing.clone(), jobs.clone());
         let spawned = std::thread::Builder::new().name("observe".into()).spawn(move || {
-            let unavailable = executor.observe(&of_thread, &skip, &cancel);
+            let unavailable = executor.observe(&of_thread, &skipped, &cancel);
             let _ = sender.send(Message::Observed { jobs: of_thread, unavailable });
         });
-        if spawned.is_err() {
-            // What was not looked at is not well; the engine asks again.
-            let _ = self.sender.send(Message::Observed { jobs, unavailable: unseen });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "this machine has no thread to look at jobs; trying again");
+            self.unobserved = Some((jobs, skip));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::boot::{Next, ReturnPhase, ReturnSpec, ReturnWatch};
+use crate::boot::{Next, Return, ReturnPhase, ReturnSpec, ReturnWatch};
 use crate::controller::return_outcome;
 use crate::engine::{Millis, Outcome};
 use crate::report::WaitPhase;
@@ -16,13 +16,15 @@ use super::clock::now;
 use super::probe::probe;
 use super::reboot::with_output;
 
-/// Waits until the worker is back, as `spec` says. `tell` is told how far it has come, whenever that changes. `output` is called when there was no reboot, and returns what the
-/// reboot command printed.
+/// Waits until the worker is back, as `spec` says. `output` is called when there was no reboot, and returns what the
+/// reboot command printed. `say` is told of boots that came in between, and `tell` how far it has come, whenever that
+/// changes.
 pub(super) fn wait(
     access: &Access,
     spec: ReturnSpec,
-    tell: &dyn Fn(WaitPhase),
     output: &dyn Fn() -> Option<String>,
+    say: &dyn Fn(&str),
+    tell: &dyn Fn(WaitPhase),
 ) -> Outcome {
     let (began, began_at) = (Instant::now(), now());
     let mut told = None;
@@ -50,6 +52,15 @@ pub(super) fn wait(
                 (pause, bound) = (next_pause, next_bound);
             }
             Next::Done(end) => {
+                if let Return::Back { boot_id, earlier } = &end
+                    && !earlier.is_empty()
+                {
+                    let boots = earlier.len() + 1;
+                    say(&format!(
+                        "it booted {boots} times ({}, then {boot_id}) and settled",
+                        earlier.join(", ")
+                    ));
+                }
                 return with_output(return_outcome(access.host.as_str(), end, timeout), output);
             }
         }

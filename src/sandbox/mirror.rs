@@ -50,8 +50,8 @@ impl Blueprint {
     pub fn mirror(fleet: &Fleet) -> Self {
         let made = |worker: &Worker| MadeWorker {
             name: Some(worker.host.clone()),
-            labels: worker.labels.clone(),
-            tags: worker.tags.clone(),
+            labels: worker.labels.as_ref().clone(),
+            tags: worker.tags.as_ref().clone(),
             position: worker.position,
             memory_mb: worker.memory_mb,
             cpu_mhz: worker.cpu_mhz,

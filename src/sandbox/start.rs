@@ -77,7 +77,7 @@ impl Sandbox {
         let mut host_keys = Vec::new();
         let mut machines = Vec::new();
         for (host, (address, listener)) in hosts.iter().zip(listeners) {
-            let root = Root::new(hosts_dir.join(host.as_str()));
+            let root = Root::new(hosts_dir.join(host.without_colons()));
             root.create(&make, options.execute).map_err(SandboxError::folder("write to", root.path()))?;
             let key = keys::generate().map_err(SandboxError::start("a host key"))?;
             host_keys.push(keys::public_line(key.public_key()).map_err(SandboxError::start("a host key"))?);

@@ -173,7 +173,7 @@ impl Checker {
         if self.secrets && serde_json::to_string(fact).is_ok_and(|text| text.contains(SECRET)) {
             self.breaks(Invariant::NoSecretStored, format!("a secret is stored: {fact:?}"));
         }
-        if self.finished && !matches!(fact, Fact::Finished { .. }) {
+        if self.finished && !matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. }) {
             self.breaks(Invariant::LegalTransitions, format!("{fact:?} after the end"));
         }
         if at < self.last_at {
@@ -287,13 +287,16 @@ impl Checker {
                     self.open.clear();
                 }
             }
-            Fact::Retried { target, .. } => {
-                self.moves(*target, &[Place::Failed], Place::Queued);
-                let book = self.book(Lane::Worker(*target));
-                (book.failed, book.retried) = (false, true);
-                book.broke_at = None;
-                book.failures.clear();
-                book.due.clear();
+            Fact::Retried { target, .. } => self.queued_again(*target),
+            Fact::Reopened { targets, .. } => {
+                self.finished = false;
+                self.wave = self.graph.waves.len().checked_sub(2).map(|wave| wave as u32);
+                self.wave_ended_at = None;
+                for lane in [Lane::Before, Lane::After] {
+                    let book = self.book(lane);
+                    *book = Book::new(vec![false; book.satisfied.len()]);
+                }
+                targets.iter().for_each(|target| self.queued_again(*target));
             }
             Fact::Skipped { target, .. } => {
                 self.moves(*target, &[Place::Queued, Place::Failed], Place::Skipped);
@@ -306,6 +309,20 @@ impl Checker {
         }
         self.file(world);
         self.world_down(world);
+    }
+
+    /// An operator takes a worker up again.
+    fn queued_again(&mut self, target: TargetIx) {
+        self.moves(target, &[Place::Failed, Place::Skipped], Place::Queued);
+        let book = self.book(Lane::Worker(target));
+        if book.left_alone || book.reverting {
+            self.breaks(Invariant::LegalTransitions, format!("{target:?} is retried, and takes no part"));
+        }
+        let book = self.book(Lane::Worker(target));
+        (book.failed, book.retried) = (false, true);
+        book.broke_at = None;
+        book.failures.clear();
+        book.due.clear();
     }
 
     fn moves(&mut self, target: TargetIx, from: &[Place], to: Place) {

@@ -169,6 +169,8 @@ pub(super) struct Sim {
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
     pub(super) reactions: u32,
+    /// How often the run was taken up again after its end.
+    pub(super) reopened: u32,
     reacting: bool,
     pub(super) events: u64,
     /// How long kinds of work take, in milliseconds, where it is known.
@@ -223,6 +225,7 @@ impl Sim {
             durations: Rng::new(seed, Stream::Durations),
             reactions: 0,
             reacting: false,
+            reopened: 0,
             events: 0,
             measured: BTreeMap::new(),
             waits: None,
@@ -264,7 +267,10 @@ impl Sim {
         while self.checker.broken.is_none() {
             if self.is_finished() || self.is_over() {
                 self.after_the_end();
-                return;
+                if !self.is_taken_up_again() {
+                    return;
+                }
+                continue;
             }
             let Some((at, event)) = self.calendar.pop() else {
                 self.stuck();

@@ -1,6 +1,7 @@
 //! Synthetic fleets. It must not know plans.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::plans::OUTSIDE;
 use super::rng::Rng;
@@ -18,19 +19,19 @@ pub(super) fn random(rng: &mut Rng, workers: u32, jobs: u32) -> Fleet {
     for worker in &mut fleet.workers {
         for job in &fleet.jobs {
             if rng.per_mille(250) {
-                worker.labels.remove(job.name.as_str());
+                Arc::make_mut(&mut worker.labels).remove(job.name.as_str());
             }
         }
         if rng.per_mille(30) {
-            worker.tags.clear();
+            worker.tags = Arc::default();
         }
         if rng.per_mille(300) {
-            worker.labels.insert("gpu".to_owned());
+            Arc::make_mut(&mut worker.labels).insert("gpu".to_owned());
         }
     }
     if workers > 2 && rng.per_mille(350) {
         let chosen = rng.index(workers as usize);
-        fleet.workers[chosen].labels.insert(OUTSIDE.to_owned());
+        Arc::make_mut(&mut fleet.workers[chosen].labels).insert(OUTSIDE.to_owned());
     }
     if workers > 2 && rng.per_mille(150) {
         let chosen = rng.index(workers as usize);
@@ -46,11 +47,11 @@ pub(super) fn plain(workers: u32, jobs: u32, zones: u32) -> Fleet {
         let host = format!("10.{}.{}.{}", at / 62_500, at / 250 % 250, at % 250 + 1);
         Host::parse(&host).map(|host| Worker {
             host,
-            labels: names.iter().cloned().chain(["worker".to_owned()]).collect(),
-            tags: BTreeMap::from([(
+            labels: Arc::new(names.iter().cloned().chain(["worker".to_owned()]).collect()),
+            tags: Arc::new(BTreeMap::from([(
                 "zone".to_owned(),
                 ZONES[(at % zones.max(1)) as usize % ZONES.len()].to_owned(),
-            )]),
+            )])),
             position: i64::from(at),
             memory_mb: 0.0,
             cpu_mhz: 0.0,

@@ -9,7 +9,7 @@ use super::invariant::Invariant;
 use super::world::Entry;
 use crate::bucket::WorkerIx;
 use crate::controller::{Input, apply_offline, offline_facts};
-use crate::engine::{Control, Fact, Resolution, RunState, RunStatus, WorkerState};
+use crate::engine::{Control, Fact, Resolution, RunEnd, RunState, RunStatus, WorkerState};
 use crate::graph::{CompileOptions, Lane, RolloutGraph, StepIx, TargetIx, compile};
 use crate::plan::{Order, Plan, StepKind};
 
@@ -17,6 +17,9 @@ use crate::plan::{Order, Plan, StepKind};
 const PATIENCE: u32 = 12;
 /// After so many more the run does not end.
 const MOST_REACTIONS: u32 = 60;
+
+/// So often a run is taken up again after its end.
+const MOST_REOPENED: u32 = 2;
 
 fn name() -> String {
     "an operator".to_owned()
@@ -49,11 +52,11 @@ impl Sim {
             }
             5 => {
                 let host = self.any_host();
-                self.asks(Control::Skip { host });
+                self.asks(Control::Skip { hosts: vec![host] });
             }
             6 => {
                 let host = self.any_host();
-                self.asks(Control::Retry { host });
+                self.asks(Control::Retry { hosts: vec![host] });
             }
             7..=8 => {
                 let worker = self.any_worker();
@@ -200,7 +203,7 @@ impl Sim {
     /// No controller lives: the request is applied to the journal itself; an abort takes the run up.
     fn asks_offline(&mut self, verb: Control) -> bool {
         let Ok(mut run) = self.replayed() else { return true };
-        if matches!(run.status(), RunStatus::Finished(_)) {
+        if matches!(run.status(), RunStatus::Finished(_)) && !matches!(verb, Control::Retry { .. }) {
             return true;
         }
         if let Control::Abort { .. } = verb {
@@ -275,7 +278,7 @@ impl Sim {
                         self.reran.insert((lane, step));
                     }
                 }
-                for attempt in undecided {
+                for (attempt, _) in undecided {
                     self.checker.decides(attempt);
                 }
                 self.resume_after_all(Some(how));
@@ -284,12 +287,37 @@ impl Sim {
                 self.all_recover();
                 for host in failed {
                     let retry = self.operators.per_mille(700);
-                    self.asks(if retry { Control::Retry { host } } else { Control::Skip { host } });
+                    let hosts = vec![host];
+                    self.asks(if retry { Control::Retry { hosts } } else { Control::Skip { hosts } });
                 }
                 self.resume_after_all(None);
             }
             _ => self.resume_after_all(None),
         }
+    }
+
+    /// The run has ended with failed workers, and an operator takes it up again for them.
+    pub(super) fn is_taken_up_again(&mut self) -> bool {
+        let Ok(run) = self.replayed() else { return false };
+        let failed = |target: TargetIx| {
+            run.worker_state(target) == WorkerState::Failed && run.objection_to_retry(target).is_none()
+        };
+        let has_failed = self.graph.target_indices().any(failed);
+        let can = run.status() == RunStatus::Finished(RunEnd::Failed) && has_failed;
+        if !can || self.config.operators == 0 || self.reopened == MOST_REOPENED || self.operators.coin() {
+            return false;
+        }
+        self.reopened += 1;
+        // What encloses the workers is meant to be done again.
+        self.ran_here.retain(|(lane, _), _| matches!(lane, Lane::Worker(_)));
+        self.ends_process();
+        self.all_recover();
+        if self.asks_offline(Control::Retry { hosts: Vec::new() }) {
+            self.resumes(Vec::new(), None);
+        } else {
+            self.checker.breaks(Invariant::BoundedWaits, "a run with failed workers is not taken up again");
+        }
+        true
     }
 
     fn all_recover(&mut self) {

@@ -2,8 +2,8 @@
 //!
 //! libssh2 speaks to an agent, but waits for its answers without an end (one that asks the operator to
 //! confirm, or is at the other end of a dead connection, would hold a run), offers only what the agent itself
-//! lists, and asks for signatures by SHA-1 where an RSA key has a certificate. So it is shown an agent of our
-//! own with one identity, that has the signature made by the real one.
+//! lists, asks for signatures by SHA-1 where an RSA key has a certificate, and drops a part of those of security
+//! tokens. So it is shown an agent of our own with one identity, that has the signature made by the real one.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,6 +16,7 @@ use super::Cancel;
 use super::known_hosts::blob_kind;
 use super::socket::{TICK, wait_any};
 use super::wire::{Stop, Wire};
+use crate::os::limits;
 
 /// A local program that has its list at hand.
 const LIST_WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ const FAILURE: u8 = 5;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
 
 /// Flags of a request to sign (RFC 8332).
 const RSA_SHA2_256: u32 = 2;
@@ -49,7 +51,8 @@ pub(super) enum NoLogin {
 impl Agent {
     /// Asks it for its keys.
     pub(super) fn open(socket: &Path) -> io::Result<Self> {
-        Ok(Self { socket: socket.to_owned(), keys: list(socket, LIST_WITHIN)? })
+        let keys = list(socket, LIST_WITHIN).inspect_err(limits::note_exhaustion)?;
+        Ok(Self { socket: socket.to_owned(), keys })
     }
 
     pub(super) fn has(&self, blob: &[u8]) -> bool {
@@ -66,7 +69,10 @@ impl Agent {
         until: Instant,
         cancel: &Cancel,
     ) -> Result<(), NoLogin> {
-        let here = |error: io::Error| NoLogin::Agent(format!("no way to it: {error}"));
+        let here = |error: io::Error| {
+            limits::note_exhaustion(&error);
+            NoLogin::Agent(format!("no way to it: {error}"))
+        };
         let folder = tempfile::Builder::new().prefix("maand-agent-").tempdir().map_err(here)?;
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).map_err(here)?;
@@ -84,7 +90,10 @@ impl Agent {
             .map_err(here)?;
         offer(wire, user, blob, &path, until, cancel).map_err(|stop| match serving.join() {
             // libssh2 calls all of it a "callback" that failed.
-            Ok(Err(error)) => NoLogin::Agent(error.to_string()),
+            Ok(Err(error)) => {
+                limits::note_exhaustion(&error);
+                NoLogin::Agent(error.to_string())
+            }
             _ => NoLogin::Stop(stop),
         })
     }
@@ -154,6 +163,9 @@ impl Bridge {
         let answer = self.receive(&mut stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         match answer.first() {
             Some(&FAILURE) => Err(io::Error::other("it refuses to sign")),
+            _ if of_a_token(&self.blob) => {
+                for_libssh2(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            }
             _ => Ok(answer),
         }
     }
@@ -229,6 +241,22 @@ impl Bridge {
         }
         Ok(())
     }
+}
+
+/// A key on a security token, or a certificate of one.
+fn of_a_token(blob: &[u8]) -> bool {
+    blob_kind(blob).is_some_and(|kind| kind.starts_with("sk-"))
+}
+
+/// A token's signature has flags and a counter behind it (OpenSSH's PROTOCOL.u2f). libssh2 takes what an agent calls
+/// the signature and drops the rest (`agent.c`, agent_sign), and puts it behind the name of such an algorithm as it is,
+/// without a length (`userauth.c`): so all of it is called the signature, with its length.
+fn for_libssh2(answer: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = answer.strip_prefix(&[SIGN_RESPONSE])?;
+    let mut blob = take(&mut rest)?;
+    let algorithm = take(&mut blob)?;
+    let blob = [string(algorithm), string(blob)].concat();
+    Some([&[SIGN_RESPONSE][..], &string(&blob)].concat())
 }
 
 /// With its length before it.

@@ -159,8 +159,7 @@ impl Login<'_> {
             let locked = private
                 .is_none_or(|private| private.is_encrypted && self.passphrases.given(&key.path).is_none());
             let signer = [Some(public), identity.public.as_ref()].into_iter().flatten();
-            if locked
-                && !is_hardware_key(public.kind())
+            if (locked || is_hardware_key(public.kind()))
                 && let Some(signer) = signer.into_iter().find(|signer| self.agent_has(&signer.blob))
             {
                 return self.by_agent(&public.blob, &signer.blob, what);
@@ -171,7 +170,7 @@ impl Login<'_> {
             return Ok(false);
         };
         if is_hardware_key(public.map_or("", Public::kind)) {
-            self.notes.push(format!("{what} (keys on security tokens are not supported)"));
+            self.notes.push(format!("{what} (on a security token, which an SSH agent can ask: `ssh-add`)"));
             return Ok(false);
         }
         self.by_file(key, what, private, public)
@@ -295,10 +294,6 @@ impl Login<'_> {
             if self.offered.contains(&blob) || !self.may_offer(&kind, &what) {
                 continue;
             }
-            if is_hardware_key(&kind) {
-                self.notes.push(format!("{what} (keys on security tokens are not supported)"));
-                continue;
-            }
             if self.by_agent(&blob, &blob, &what)? {
                 return Ok(true);
             }
@@ -386,8 +381,7 @@ impl Login<'_> {
     }
 }
 
-/// A security token's, which libssh2 cannot sign with: neither by a file nor by an agent, whose signature it
-/// takes apart as an ordinary one (`agent.c`, agent_sign).
+/// A security token's. Its file has no key in it; only an agent can have the token sign.
 fn is_hardware_key(kind: &str) -> bool {
     kind.starts_with("sk-")
 }

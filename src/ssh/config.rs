@@ -21,7 +21,7 @@ use criteria::{Applies, Known};
 pub use error::{BadLine, ConfigError};
 use keywords::Say;
 use line::split_line;
-pub(super) use pattern::matches_pattern;
+pub(crate) use pattern::matches_pattern;
 pub(super) use tokens::{Tokens, host_name};
 use values::take;
 

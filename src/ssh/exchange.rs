@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
-use super::frame::{Framed, KILL_AFTER, Mark, NotRun, Scanner, deadline_secs, is_ready};
+use super::frame::{Framed, KILL_AFTER, Mark, Scanner, deadline_secs, is_ready};
 use super::socket::TICK;
 use super::wire::{Wire, code, code_of};
-use super::{Cancel, Captured, OutputSink, Script, Stream, UnknownWhy};
+use super::{Cancel, Captured, NotRun, OutputSink, Script, Stream, UnknownWhy};
 
 /// The worker ends the script at its deadline by itself; its trailer may take this much longer.
 const TRAILER_GRACE: Duration = Duration::from_millis(KILL_AFTER * 1000 + 1500);

@@ -27,9 +27,9 @@
 //! as it was, and a line that ends is handed on at once.
 
 use super::bootstrap::bootstrap;
-use super::group::{FENCE, FENCED, NO_STATE};
+use super::group::FENCE;
 use super::quote;
-use super::{Captured, HostProfile, Script, Shell};
+use super::{HostProfile, Script, Shell};
 
 /// Printed as soon as what we asked for is executed: the login has worked.
 const READY: &[u8] = b"maand-ready-1\n";
@@ -45,110 +45,6 @@ const BEGIN: &str = "eval \"$1\"; set --\n";
 /// After a script's deadline the worker sends SIGTERM to its group, and SIGKILL this many seconds
 /// later.
 pub(super) const KILL_AFTER: u64 = 2;
-
-/// Why a script was not run; certain, as the worker said so before the script began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotRun {
-    /// sudo wants a password, is not there, or its rules forbid it.
-    #[error("sudo refused")]
-    Sudo,
-    /// The [`Shell`] of the script is missing there.
-    #[error("the shell is not installed there")]
-    NoShell,
-    /// The state folder cannot be made or written (a full disk, a read-only one).
-    #[error("the state folder cannot be written")]
-    NoState,
-    /// `flock` (util-linux) is missing there.
-    #[error("flock is not installed there")]
-    NoFlock,
-    /// Another script held the worker's lock for the whole deadline.
-    #[error("another script held the worker's lock all the time")]
-    Locked,
-    /// Not a script that can be sent: NUL in it, or a name that is no variable's.
-    #[error("the script cannot be sent")]
-    BadScript,
-    /// A newer controller has taken the run over: the worker has heard from it.
-    #[error("a newer controller has taken this run over")]
-    Fenced,
-    /// What goes before the script ended, with this exit code.
-    #[error("it ended with exit code {0} before the command began")]
-    Early(i32),
-    /// No shell was to be had for it: the channel was refused, or the connection was gone already.
-    #[error("no channel for the command was opened")]
-    NoChannel,
-    /// The server ended the channel and had not executed what it was asked to.
-    #[error(
-        "logged in, and the command was not executed: look for ForceCommand, `command=` and startup files there"
-    )]
-    NotExecuted,
-}
-
-impl NotRun {
-    /// By the word in the end mark, and the code behind it.
-    pub(super) fn from_mark(word: &str, code: i32) -> Option<Self> {
-        Some(match (word, code) {
-            ("sudo", _) => Self::Sudo,
-            ("noshell", _) => Self::NoShell,
-            ("nostate", _) | ("exit", NO_STATE) => Self::NoState,
-            ("noflock", _) => Self::NoFlock,
-            ("locked", _) => Self::Locked,
-            ("exit", FENCED) => Self::Fenced,
-            ("exit", code) => Self::Early(code),
-            _ => return None,
-        })
-    }
-
-    /// What to tell the operator; `stderr` is what was printed about it on `host`.
-    pub fn describe(self, host: &str, stderr: &Captured) -> String {
-        let printed = super::visible(&stderr.bytes);
-        let printed = printed.trim();
-        let last = printed.lines().last().map_or_else(String::new, |line| format!(": {}", line.trim()));
-        match self {
-            Self::Sudo => sudo_refusal(host, printed),
-            Self::NoState if printed.contains("No space left") || printed.contains("quota exceeded") => {
-                format!("the disk of {host} is full{last}; make room there")
-            }
-            Self::NoState if printed.contains("Read-only file system") => {
-                format!(
-                    "the state folder on {host} is on a read-only file system{last}; mount it for writing"
-                )
-            }
-            Self::NoFlock => {
-                format!("not installed on {host}: flock (util-linux); install it there and try again")
-            }
-            Self::Fenced => format!("{host} refused: {self}"),
-            reason => format!("{host}: {reason}{last}"),
-        }
-    }
-}
-
-/// The words of sudo are those of `sudo(8)` in English; others are shown as they are.
-fn sudo_refusal(host: &str, printed: &str) -> String {
-    let because = |words: &str| printed.contains(words);
-    if because("must have a tty") {
-        format!(
-            "sudo on {host} wants a terminal: {printed}; take `requiretty` out of sudoers there \
-             (`Defaults:USER !requiretty`), or set `use_sudo = false` in maand.conf"
-        )
-    } else if because("password") {
-        format!(
-            "sudo on {host} wants a password: {printed}; give the user NOPASSWD in sudoers there, \
-             or set `use_sudo = false` in maand.conf"
-        )
-    } else if because("not found") {
-        format!(
-            "sudo is not installed on {host}: {printed}; install it, log in as root (`ssh_user`), or set \
-             `use_sudo = false` in maand.conf"
-        )
-    } else if because("not allowed") || because("may not") || because("not in the sudoers") {
-        format!(
-            "sudo on {host} does not allow it: {printed}; the user needs `ALL=(ALL) NOPASSWD: ALL` in sudoers \
-             there, or set `use_sudo = false` in maand.conf"
-        )
-    } else {
-        format!("sudo on {host} refused: {printed}")
-    }
-}
 
 /// Why a script cannot be sent at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,135 +1,20 @@
-//! Where packets begin and end in what a server sends, and what a connection may cost.
+//! Where packets begin and end in what a server sends.
 //!
 //! SSH hides what a packet is, but with AES-GCM and with every encrypt-then-MAC algorithm its length is readable (RFC
 //! 5647, OpenSSH's PROTOCOL). So packets can be handed to libssh2 one at a time, and one after which nothing came
 //! out of a channel is one that nobody asked for: it may lie in libssh2's queue for ever.
 
-use std::time::Instant;
-
 use ssh2::{MethodType, Session};
 
-/// Bytes before the login is complete: banners, key exchange, certificates, replies to keys that were offered.
-const BEFORE_LOGIN: u64 = 1024 * 1024;
-/// What may come after it that is not output: replies, keepalives, new keys.
-const UNASKED: Cost = Cost { packets: 8 * 1024, bytes: 8 * 1024 * 1024 };
-/// The same where packets cannot be counted: the shortest costs libssh2 four times its length.
-const UNASKED_OPAQUE: u64 = 5 * 1024 * 1024;
-/// A keepalive each second, if a server is so minded.
-const PER_SECOND: u64 = 1;
-/// The server answers what it is sent by new windows: one for each so many bytes.
-const BYTES_PER_WINDOW: u64 = 8 * 1024;
-/// Confirmation, window, success, end, status and close of one channel, and some to spare.
-pub(super) const PER_CHANNEL: u64 = 16;
-/// Of a packet that is granted.
-const GRANTED_BYTES: u64 = 128;
+use super::budget::{Budget, LONGEST_LINE};
+
 /// libssh2 takes no packet that is longer (`LIBSSH2_PACKET_MAXPAYLOAD`).
 const LONGEST: usize = 40_000;
-/// libssh2 has 8 KiB for a line of the banner, and takes what is longer for two.
-const LONGEST_LINE: usize = 8_000;
 /// At once, where packets cannot be told apart.
 const PIECE: usize = 4 * 1024;
-
-/// Of packets that nobody asked for.
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    packets: u64,
-    bytes: u64,
-}
-
-/// What a connection may cost, and has cost.
-pub(super) struct Budget {
-    since: Instant,
-    logged_in: bool,
-    before_login: u64,
-    endless_line: bool,
-    sent: u64,
-    /// Packets, beyond [`UNASKED`].
-    granted: u64,
-    unasked: Cost,
-    /// Bytes that came in no packet that we know of, and did not come out of a channel.
-    opaque: u64,
-    /// Bytes of the packet that was handed over last, with nothing come out of it yet.
-    pending: u64,
-}
-
-impl Budget {
-    pub(super) fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            logged_in: false,
-            before_login: 0,
-            endless_line: false,
-            sent: 0,
-            granted: 0,
-            unasked: Cost::default(),
-            opaque: 0,
-            pending: 0,
-        }
-    }
-
-    /// From here on output is expected.
-    pub(super) fn logged_in(&mut self) {
-        self.logged_in = true;
-    }
-
-    /// We have sent so much.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.sent = self.sent.saturating_add(bytes as u64);
-    }
-
-    /// Something was asked for that is answered by so many packets.
-    pub(super) fn grant(&mut self, packets: u64) {
-        self.granted = self.granted.saturating_add(packets);
-    }
-
-    /// So many bytes came out of a channel.
-    pub(super) fn delivered(&mut self, bytes: usize) {
-        self.opaque = self.opaque.saturating_sub(bytes as u64);
-        if bytes > 0 && std::mem::take(&mut self.pending) == 0 {
-            // Of a packet that was given up.
-            self.unasked.bytes = self.unasked.bytes.saturating_sub(bytes as u64);
-        }
-    }
-
-    /// Handed over, as a part of one `packet` or of who knows what.
-    fn took(&mut self, bytes: u64, packet: bool) {
-        match (self.logged_in, packet) {
-            (false, _) => self.before_login += bytes,
-            (true, true) => self.pending += bytes,
-            (true, false) => self.opaque += bytes,
-        }
-    }
-
-    /// Nothing more comes out of the packet before.
-    fn settle(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        if pending > 0 {
-            self.unasked.packets += 1;
-            self.unasked.bytes += pending;
-        }
-    }
-
-    /// Why the connection has to end, if it has cost more than it may.
-    pub(super) fn exceeded(&self) -> Option<String> {
-        if self.before_login > BEFORE_LOGIN {
-            let most = BEFORE_LOGIN / 1024;
-            return Some(format!("it sent more than {most} KiB before the login was complete"));
-        }
-        if self.endless_line {
-            return Some(format!("its banner has a line of more than {LONGEST_LINE} bytes"));
-        }
-        let granted =
-            self.granted + self.since.elapsed().as_secs() * PER_SECOND + self.sent / BYTES_PER_WINDOW;
-        let over = |cost: u64, allowed: u64, each: u64| cost > allowed.saturating_add(granted * each);
-        (over(self.unasked.packets, UNASKED.packets, 1)
-            || over(self.unasked.bytes, UNASKED.bytes, GRANTED_BYTES)
-            || over(self.opaque, UNASKED_OPAQUE, GRANTED_BYTES))
-        .then(|| {
-            let most = UNASKED.bytes / (1024 * 1024);
-            format!("it sent more than {most} MiB or {} packets that nobody had asked for", UNASKED.packets)
-        })
-    }
-}
+/// The shortest packet there (ChaCha20-Poly1305): its length, 16 bytes, and what proves it. Where no more is handed over
+/// at once, what comes out of a channel came in one packet.
+const SHORTEST: usize = 4 + 16 + 16;
 
 /// The stream as far as it is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +74,7 @@ impl Packets {
             Stage::Plain { .. } if bytes.len() < 6 => Some(0),
             Stage::Plain { .. } => length(0),
             Stage::Sealed { tag } => length(tag),
+            Stage::Opaque if budget.counts_packets() => Some(bytes.len().min(SHORTEST)),
             Stage::NewKeys | Stage::Opaque => Some(bytes.len().min(PIECE)),
         };
         match whole.filter(|whole| *whole <= LONGEST) {
@@ -233,7 +119,7 @@ impl Packets {
             }
         }
         if *line > LONGEST_LINE {
-            budget.endless_line = true;
+            budget.endless_line();
         }
     }
 }
@@ -274,63 +160,16 @@ pub(super) fn readable_first(names: &mut [&str]) {
 mod tests {
     use super::*;
 
-    fn logged_in() -> Budget {
-        let mut budget = Budget::new();
+    #[test]
+    fn each_packet_is_handed_over_alone_once_many_have_come() {
+        let session = Session::new().unwrap();
+        let (mut packets, mut budget) = (Packets { stage: Stage::Opaque, left: 0 }, Budget::new());
         budget.logged_in();
-        budget
-    }
-
-    #[test]
-    fn what_comes_out_of_a_channel_costs_nothing() {
-        let mut budget = logged_in();
-        for _ in 0..10 * UNASKED.packets {
-            budget.settle();
-            budget.took(40, true);
-            budget.delivered(1);
-        }
-        assert_eq!(budget.exceeded(), None);
-    }
-
-    #[test]
-    fn packets_and_their_bytes_have_a_bound_each() {
-        for (packets, bytes) in [(UNASKED.packets + 2, 40), (UNASKED.bytes / 30_000 + 2, 30_000)] {
-            let mut budget = logged_in();
-            for _ in 0..packets {
-                budget.settle();
-                budget.took(bytes, true);
-            }
-            assert!(budget.exceeded().is_some(), "{packets} of {bytes}");
-        }
-    }
-
-    #[test]
-    fn what_is_asked_for_is_granted() {
-        let mut budget = logged_in();
-        for _ in 0..10_000 {
-            budget.grant(PER_CHANNEL);
-            for _ in 0..6 {
-                budget.settle();
-                budget.took(60, true);
-            }
-        }
-        assert_eq!(budget.exceeded(), None);
-        // A gigabyte that the server has taken, with a new window for each 16 KiB.
-        let mut budget = logged_in();
-        for _ in 0..64 * 1024 {
-            budget.sent(16 * 1024);
-            budget.settle();
-            budget.took(60, true);
-        }
-        assert_eq!(budget.exceeded(), None);
-    }
-
-    #[test]
-    fn before_the_login_everything_counts() {
-        let mut budget = Budget::new();
-        budget.took(BEFORE_LOGIN, true);
-        assert_eq!(budget.exceeded(), None);
-        budget.took(1, false);
-        assert!(budget.exceeded().unwrap().contains("before the login"));
+        let bytes = [0; 2 * PIECE];
+        assert_eq!(packets.next(&bytes, &session, &mut budget), PIECE);
+        packets.passed(&bytes[..PIECE], &mut budget);
+        budget.took(2 * 1024 * 1024, false);
+        assert_eq!(packets.next(&bytes, &session, &mut budget), SHORTEST);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use ssh2::Session;
 
-use super::packets::{Budget, Packets};
+use super::budget::Budget;
+use super::packets::Packets;
 use super::socket::{Socket, wait_any};
 
 /// So much is read at once; a packet is hardly ever longer.

@@ -8,7 +8,7 @@ use rustix::event::PollFd;
 use ssh2::{ErrorCode, Session};
 
 use super::Cancel;
-use super::packets::PER_CHANNEL;
+use super::budget::PER_CHANNEL;
 use super::relay::Relay;
 use super::socket::{Socket, TICK};
 use crate::os::limits;

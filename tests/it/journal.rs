@@ -106,7 +106,7 @@ fn a_request_is_taken_with_the_facts_that_follow_from_it() {
     let mut runner = journal.writer(&run, 1, 1).unwrap();
     let mut other = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let pause = other.request(&run, &Control::Pause { reason: None }, "me@here", 5).unwrap();
-    let retry = other.request(&run, &Control::Retry { host: "w1".into() }, "me@here", 6).unwrap();
+    let retry = other.request(&run, &Control::Retry { hosts: vec!["w1".into()] }, "me@here", 6).unwrap();
     let pending = runner.pending_requests().unwrap();
     assert_eq!(pending.iter().map(|request| request.n).collect::<Vec<_>>(), [pause, retry]);
     assert_eq!(other.request_state(pause).unwrap(), RequestState::Pending);

@@ -11,7 +11,7 @@ use crate::support::wait_until;
 
 /// Runs the program on a terminal of its own (`script` of util-linux), and types `keys` when it asks.
 /// Its exit code, and what the screen showed.
-fn on_a_terminal(bench: &RunBench, arguments: &[&str], keys: &[u8]) -> (Option<i32>, String) {
+pub(crate) fn on_a_terminal(bench: &RunBench, arguments: &[&str], keys: &[u8]) -> (Option<i32>, String) {
     let words: Vec<String> = [env!("CARGO_BIN_EXE_maand")]
         .iter()
         .chain(arguments)
@@ -72,7 +72,7 @@ fn an_abort_that_reverts_puts_the_workers_back() {
     bench.expect(5, &["plan", "apply", &own, "--yes"]);
     assert_eq!(bench.disabled().len(), 2);
     assert!(!bench.is_up(0) && !bench.is_up(1));
-    let (stdout, stderr) = bench.expect(1, &["plan", "abort", "--revert"]);
+    let (stdout, stderr) = bench.expect(0, &["plan", "abort", "--revert"]);
     let status = bench.status();
     assert_eq!(status["state"], "aborted", "{stdout}{stderr}");
     assert_eq!(status["left_disabled"], serde_json::json!([]));

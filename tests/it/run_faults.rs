@@ -76,7 +76,7 @@ fn a_worker_that_never_returns_fails_alone() {
     assert_eq!(worker(&status, &bench.host(1))["state"], "succeeded");
     assert_eq!(status["left_disabled"], serde_json::json!([host]));
     assert!(stdout.contains("not back within") && stdout.contains("Left disabled"), "{stdout}");
-    assert!(stdout.contains(&format!("maand deploy --workers {host}")), "{stdout}");
+    assert!(stdout.contains("maand plan resume --retry"), "{stdout}");
     assert_eq!(bench.boots(), [boots[0], boots[1] + 1]);
     assert_eq!(bench.disabled().into_iter().collect::<Vec<_>>(), [host]);
 }
@@ -89,7 +89,7 @@ fn a_halted_run_goes_on_after_retry_or_skip() {
     let boots = bench.boots();
     let (stdout, _) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     let (host, other) = (bench.host(0), bench.host(1));
-    assert!(stdout.contains("plan retry") && stdout.contains("plan skip"), "{stdout}");
+    assert!(stdout.contains("plan resume --retry") && stdout.contains("plan resume --skip"), "{stdout}");
     let status = bench.status();
     assert_eq!(status["state"], "halted");
     assert_eq!(worker(&status, &other)["state"], "queued");

@@ -34,6 +34,20 @@ fn prepare(site: &Site, plan: &str) -> Result<Prepared, RunError> {
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<(Vec<u64>, Option<PublicRunState>)>>);
 
+/// Who holds the lock when it is said that the run has ended.
+#[derive(Clone)]
+struct Locks(std::path::PathBuf, Arc<Mutex<Vec<Option<maand::journal::Holder>>>>);
+
+impl Reporter for Locks {
+    fn fact(&mut self, stamped: &Stamped, _: &RunView) {
+        if matches!(stamped.fact, maand::engine::Fact::RunFinished { .. }) {
+            self.1.lock().unwrap().push(maand::journal::holder_of(&self.0));
+        }
+    }
+
+    fn finish(&mut self, _: i64, _: &RunView) {}
+}
+
 impl Reporter for Kept {
     fn fact(&mut self, stamped: &Stamped, _: &RunView) {
         self.0.lock().unwrap().0.push(stamped.seq);
@@ -100,7 +114,7 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let pause = Control::Pause { reason: Some("lunch".to_owned()) };
     match Run::control(&site, None, pause, "bob@web").unwrap() {
         Controlled::Taken(run) => assert_eq!(run, id),
-        Controlled::Recorded(_) | Controlled::ToCarryOut(_) => panic!("a controller is at work"),
+        Controlled::Recorded { .. } | Controlled::ToCarryOut(_) => panic!("a controller is at work"),
     }
     let result = controller.join().unwrap().unwrap();
     assert!(matches!(&result.left, Left::Idle(RunStatus::Paused(_))), "{result:?}");
@@ -118,15 +132,21 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let waiting = explain(&site.bucket, None, &bench.host(1)).unwrap();
     assert!(waiting.why.contains("paused"), "{waiting:?}");
     // A second one is refused, and without a controller a request is recorded at once.
-    assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished(run)) if run == id));
+    assert!(matches!(prepare(&site, &plan), Err(RunError::Unfinished { run, .. }) if run == id));
     let again = Control::Pause { reason: Some("dinner".to_owned()) };
     let control = Run::control(&site, None, again, "bob@web");
-    assert!(matches!(control, Ok(Controlled::Recorded(_)) | Err(RunError::Refused(_))));
+    assert!(matches!(control, Ok(Controlled::Recorded { .. }) | Err(RunError::Refused(_))));
     let resume = || Resume { by: "bob@web".to_owned(), ..Resume::default() };
     let run = Run::resume(&site, resume()).unwrap();
     assert!(run.changes().is_empty());
-    let result = run.carry_out(RunOptions::new(Kept::default())).unwrap();
+    let locks = Locks(site.bucket.paths().data.clone(), Arc::default());
+    let result = run.carry_out(RunOptions::new(locks.clone())).unwrap();
     assert!(matches!(result.left, Left::Idle(RunStatus::Finished(RunEnd::Succeeded))), "{result:?}");
+    assert_eq!(
+        *locks.1.lock().unwrap(),
+        [None],
+        "another run may begin when it is said that this one has ended"
+    );
     bench.assert_rebooted_once(&boots, "by the library");
     assert_eq!((bench.claim(0), bench.claim(1)), (None, None));
     let named = Resume { run: Some(id.to_string()), ..resume() };

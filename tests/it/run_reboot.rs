@@ -51,7 +51,9 @@ fn a_command_of_an_earlier_run_keeps_the_next_one_from_beginning() {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan(&bench, "while [ ! -e /root/go ]; do sleep 0.2; done", 2);
     bench.expect(1, &["plan", "apply", &plan, "--yes"]);
-    bench.maand(&["plan", "abort"]);
+    let (_, stderr) = bench.expect(1, &["plan", "abort"]);
+    assert!(stderr.contains("maand::run::reboot_pending") && stderr.contains("still runs there"), "{stderr}");
+    assert!(stderr.contains("(`while [ ! -e /root/go ]"), "{stderr}");
     let (_, stderr) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     assert!(stderr.contains("maand::run::reboot_pending") && stderr.contains("still runs there"), "{stderr}");
     fs::write(bench.fleet.disk(0).join("root/go"), "").unwrap();
@@ -74,7 +76,14 @@ fn a_shutdown_that_the_system_has_scheduled_is_named_and_adopted() {
     bench.expect(1, &["plan", "resume"]);
     let sent = fs::read_to_string(bench.fleet.disk(0).join("root/sent")).unwrap();
     assert_eq!(sent, "x\n", "no second command was started");
-    bench.maand(&["plan", "abort"]);
+    for command in [&["plan", "skip", "--worker", &bench.host(0)][..], &["plan", "abort"]] {
+        let out = bench.maand(command);
+        let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            stderr.contains("may go down at any time: a shutdown is scheduled there: reboot"),
+            "{stderr}"
+        );
+    }
     let (_, stderr) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     assert!(stderr.contains("a shutdown is scheduled there: reboot at"), "{stderr}");
 }
@@ -91,12 +100,54 @@ fn a_shared_boot_id_matters_where_something_is_rebooted() {
     assert!(stderr.contains("have the same boot id"), "{stderr}");
 }
 
+#[test]
+fn health_that_fails_after_a_reboot_without_drain_says_what_starts_the_jobs() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let steps = "steps:\n  - reboot\n  - wait_for_ssh: {settle: 0s}\n  - health\n";
+    let plan = bench.own_plan(&format!("version: 1\nname: own\n{steps}"));
+    let (stdout, _) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
+    assert!(stdout.contains("what the reboot has ended is started by `maand job start JOB`"), "{stdout}");
+    let (_, stderr) = bench.expect(1, &["health_check"]);
+    assert!(stderr.contains("what a reboot has ended is started by `maand job start JOB`"), "{stderr}");
+    bench.expect(0, &["job", "start", "web"]);
+    bench.expect(0, &["health_check"]);
+}
+
 /// A machine that is reset: everything on it is gone at once, and it boots.
 fn reset(bench: &RunBench) {
     let pid = bench.fleet.pid(0).unwrap();
     fs::write(bench.fleet.disk(0).join("reboot"), "").unwrap();
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+/// As when firmware is updated.
+#[test]
+fn a_machine_that_boots_twice_for_one_command_settles_in_its_second_boot() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - reboot: {down_within: 60s}\n  - wait_for_ssh: {settle: 8s}\n",
+    );
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    let logins = || {
+        let log = fs::read_to_string(bench.fleet.disk(0).join("sshd.log")).unwrap_or_default();
+        log.matches("Accepted publickey").count()
+    };
+    crate::wait_until("it settles in its first boot", || {
+        bench.boots() == [boots[0] + 1]
+            && bench.status()["workers"][0]["step"] == "wait_for_ssh"
+            && logins() >= 2
+    });
+    reset(&bench);
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(bench.boots(), [boots[0] + 2]);
+    assert_eq!(bench.requests(), [1], "the command was sent once");
+    // Whichever step has seen the first boot.
+    let (logs, _) = bench.expect(0, &["plan", "logs"]);
+    let told = bench.status()["workers"][0]["unplanned_boots"].as_array().map_or(0, Vec::len);
+    assert!(logs.contains("it booted 2 times (") || told == 1, "{logs}{stdout}");
 }
 
 fn has_begun(bench: &RunBench) -> bool {
@@ -131,11 +182,8 @@ fn a_machine_that_is_reset_in_the_middle_of_a_step_is_named() {
     booted_by_itself(&bench, child, &boots);
 }
 
-/// As a NAT or a load balancer: what ends behind it does not end before it.
-#[test]
-fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
-    let Some(bench) = RunBench::new(1) else { return };
-    let boots = bench.boots();
+/// Puts a NAT or a load balancer before the first worker: what ends behind it does not end before it.
+fn behind_a_path_that_keeps_connections_up(bench: &RunBench) {
     let real = bench.host(0);
     let listener = (2..250)
         .find_map(|n| std::net::TcpListener::bind((format!("127.0.77.{n}"), bench.fleet.port())).ok());
@@ -161,12 +209,51 @@ fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
     let workers = fs::read_to_string(bench.path("workspace/workers.json")).unwrap();
     bench.write("workspace/workers.json", &workers.replace(&real, &front.ip().to_string()));
     bench.expect(0, &["build"]);
+}
+
+#[test]
+fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    behind_a_path_that_keeps_connections_up(&bench);
     let began = Instant::now();
     let child = bench.spawn(&["plan", "apply", &bench.own_plan(LONG_STEP), "--yes"]);
     crate::wait_until("the step has begun", || has_begun(&bench));
     reset(&bench);
     booted_by_itself(&bench, child, &boots);
     assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
+}
+
+#[test]
+fn a_deploy_is_cut_where_its_worker_boots_by_itself_and_goes_on_elsewhere() {
+    let Some(bench) = RunBench::new(2) else { return };
+    let boots = bench.boots();
+    behind_a_path_that_keeps_connections_up(&bench);
+    // Slow in this boot of the first worker.
+    let makefile = "start restart reload:\n\t@touch /run/web.up; mkdir -p data; echo $@ >> data/log\n\t@if [ -e \
+                    /run/slow ]; then touch /run/begun; sleep 900; fi\nstop:\n\t@rm -f /run/web.up\n";
+    bench.write("workspace/jobs/web/Makefile", makefile);
+    bench.expect(0, &["build"]);
+    bench.fleet.sh_ok(0, "touch /run/slow");
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nrollout: {concurrency: 2}\nsteps:\n  - deploy:\n    timeout: 20m\n    \
+         retries: {attempts: 3, delay: 1s}\n",
+    );
+    let began = Instant::now();
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    crate::wait_until("make has begun", || has_begun(&bench));
+    reset(&bench);
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("has booted by itself meanwhile"), "{stdout}{stderr}");
+    assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
+    let status = bench.status();
+    let unplanned = |at: usize| status["workers"][at]["unplanned_boots"].as_array().map_or(0, Vec::len);
+    assert_eq!((unplanned(0), unplanned(1)), (1, 0), "{status:#}");
+    assert_eq!(bench.boots(), [boots[0] + 1, boots[1]]);
+    // What was at work elsewhere was seen to its end, once.
+    assert_eq!(bench.done(1, "web").last().map(String::as_str), Some("restart"));
+    assert_eq!(bench.done(1, "web").iter().filter(|what| *what == "restart").count(), 1);
 }
 
 /// The worker takes no further connection while its step runs: the look beside it hangs, and does not hold up the step's

@@ -208,6 +208,27 @@ fn a_flood_of_what_nobody_asked_for_ends_the_connection() {
     });
 }
 
+#[test]
+fn short_lines_are_output_where_packets_cannot_be_counted() {
+    const LINES: usize = 200_000;
+    let folder = tempfile::tempdir().unwrap();
+    keygen(&folder.path().join("worker.key"), "worker");
+    let act = |session: &mut Session| {
+        session.receive_only(94)?;
+        session.stop_listening();
+        let many = vec![data(session.channel, 0, b"x\n"); 200];
+        (0..LINES / many.len()).try_for_each(|_| session.send_many(&many))?;
+        // Of it, and that nothing more comes.
+        session.send_many(&[[vec![96], session.channel.to_be_bytes().to_vec()].concat()])
+    };
+    let (settings, host) = settings(folder.path(), server(Cipher::ChaCha, act));
+    let mut connection =
+        Ssh2Remote::new(settings).connect(&host, Instant::now() + PATIENCE, &Cancel::new()).unwrap();
+    // All of it has been read, up to the end.
+    let why = unknown(connection.run(&script("sleep 1000"), None));
+    assert!(why.to_string().contains("ended without a trailer"), "{why}");
+}
+
 /// The most memory that `maand run_command` has needed with this server as its only worker, in MiB.
 fn memory_of_a_command(folder: &Path, address: SocketAddr) -> u64 {
     let bucket = folder.join(address.port().to_string());

@@ -204,3 +204,125 @@ fn certificates_of_users_get_in_by_file_and_by_agent() {
     fs::rename(&key, path("moved")).unwrap();
     attempt(by_agent("IdentityFile ~/ed25519\nIdentitiesOnly yes\n"), &host).unwrap();
 }
+
+/// Keys on a security token, as an agent has them: it signs the hash of the application, flags, a counter and the hash of
+/// the message (OpenSSH's PROTOCOL.u2f).
+enum Token {
+    Ed25519(ring::signature::Ed25519KeyPair),
+    Ecdsa(ring::signature::EcdsaKeyPair),
+}
+
+impl Token {
+    const APPLICATION: &[u8] = b"ssh:";
+
+    fn both() -> [Self; 2] {
+        use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+        let random = ring::rand::SystemRandom::new();
+        let ed25519 = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+        let ecdsa = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let ecdsa = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ecdsa.as_ref(), &random);
+        [Self::Ed25519(Ed25519KeyPair::from_pkcs8(ed25519.as_ref()).unwrap()), Self::Ecdsa(ecdsa.unwrap())]
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Ed25519(_) => "sk-ssh-ed25519@openssh.com",
+            Self::Ecdsa(_) => "sk-ecdsa-sha2-nistp256@openssh.com",
+        }
+    }
+
+    fn blob(&self) -> Vec<u8> {
+        use ring::signature::KeyPair;
+        let of_key = match self {
+            Self::Ed25519(key) => string(key.public_key().as_ref()),
+            Self::Ecdsa(key) => [string(b"nistp256"), string(key.public_key().as_ref())].concat(),
+        };
+        [string(self.kind().as_bytes()), of_key, string(Self::APPLICATION)].concat()
+    }
+
+    /// As a line of a `.pub` file.
+    fn line(&self) -> String {
+        format!("{} {} token\n", self.kind(), base64ct::Base64::encode_string(&self.blob()))
+    }
+
+    fn sign(&self, data: &[u8]) -> Vec<u8> {
+        use sha2::Digest;
+        let touched_and_counter = [1, 0, 0, 1, 2];
+        let hash = |bytes: &[u8]| sha2::Sha256::digest(bytes).to_vec();
+        let signed = [hash(Self::APPLICATION), touched_and_counter.to_vec(), hash(data)].concat();
+        let signature = match self {
+            Self::Ed25519(key) => key.sign(&signed).as_ref().to_vec(),
+            Self::Ecdsa(key) => {
+                let both = key.sign(&ring::rand::SystemRandom::new(), &signed).unwrap();
+                let number = |bytes: &[u8]| {
+                    let from = bytes.iter().position(|byte| *byte != 0).unwrap();
+                    let sign = if bytes[from] > 127 { vec![0] } else { vec![] };
+                    string(&[&sign, &bytes[from..]].concat())
+                };
+                [number(&both.as_ref()[..32]), number(&both.as_ref()[32..])].concat()
+            }
+        };
+        [string(self.kind().as_bytes()), string(&signature), touched_and_counter.to_vec()].concat()
+    }
+
+    /// Serves as an agent for ever.
+    fn serve(self, socket: &Path) {
+        use std::io::{Read, Write};
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        let answer = move |request: &[u8]| match request[0] {
+            11 => [vec![12, 0, 0, 0, 1], string(&self.blob()), string(b"token")].concat(),
+            13 => {
+                let length = |at: usize| u32::from_be_bytes(request[at..at + 4].try_into().unwrap()) as usize;
+                let data = 5 + length(1);
+                assert_eq!(&request[5..data], self.blob(), "asked to sign with the key");
+                [vec![14], string(&self.sign(&request[data + 4..data + 4 + length(data)]))].concat()
+            }
+            _ => vec![5],
+        };
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut length = [0; 4];
+                while stream.read_exact(&mut length).is_ok() {
+                    let mut request = vec![0; u32::from_be_bytes(length) as usize];
+                    stream.read_exact(&mut request).unwrap();
+                    stream.write_all(&string(&answer(&request))).unwrap();
+                }
+            }
+        });
+    }
+}
+
+fn string(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
+
+#[test]
+fn keys_on_security_tokens_get_in_by_an_agent() {
+    let Some(fleet) = Fleet::start(1) else { return };
+    let host = fleet.host(0);
+    let ca = authority(&fleet, "token-ca");
+    for token in Token::both() {
+        let path = |name: &str| fleet.folder().join(name);
+        let (kind, key) = (token.kind(), path(token.kind()));
+        fs::write(public(&key), token.line()).unwrap();
+        let authorized = path("authorized_tokens");
+        fs::write(&authorized, token.line()).unwrap();
+        let authorized = format!("AuthorizedKeysFile {}", authorized.display());
+        reconfigure(&fleet, 0, &authorized);
+        let settings = |text: &str| Settings { key: None, ..with_config(&fleet, text) };
+        // Alone it is only a name.
+        let error = refused(settings(&format!("IdentityFile ~/{kind}\n")), &host);
+        assert!(error.to_string().contains("agent"), "{kind}: {error}");
+        let socket = path(&format!("{kind}.sock"));
+        token.serve(&socket);
+        let with_agent = |text: &str| Settings { agent: Some(socket.clone()), ..settings(text) };
+        attempt(with_agent("IdentityFile none\n"), &host).unwrap();
+        attempt(with_agent(&format!("IdentityFile ~/{kind}.pub\nIdentitiesOnly yes\n")), &host).unwrap();
+        let trusted = format!("TrustedUserCAKeys {}\nAuthorizedKeysFile none", public(&ca).display());
+        reconfigure(&fleet, 0, &trusted);
+        let (ca, key) = (ca.display().to_string(), public(&key).display().to_string());
+        run("ssh-keygen", &["-q", "-s", &ca, "-I", "a user", "-n", "root", "-V", "+1h", &key]);
+        attempt(with_agent(&format!("IdentityFile ~/{kind}.pub\nIdentitiesOnly yes\n")), &host).unwrap();
+    }
+}

@@ -54,7 +54,9 @@ fn connect(host: &Host, port: u16, until: Instant) -> Result<TcpStream, String> 
 
 fn status(host: &Host, port: u16, path: &str, until: Instant) -> Result<u16, String> {
     let mut stream = connect(host, port, until)?;
-    let name = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
+    // A zone is of this machine only (RFC 6874).
+    let name = host.as_str().split('%').next().unwrap_or_default();
+    let name = if host.is_ipv6() { format!("[{name}]") } else { name.to_owned() };
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {name}:{port}\r\nUser-Agent: maand/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         target(path),

@@ -12,6 +12,7 @@ use super::session::UpstreamSession;
 use super::{start, verify};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, Report, WorkerOutcome};
+use crate::plan::Problems;
 
 /// Between two looks at workers that a deploy waits for.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -96,6 +97,8 @@ impl External {
         call: &Call,
     ) -> Result<(Report, Again), CatalogError> {
         let before = session.built()?;
+        self.refuse_same_machine(&before, call)
+            .map_err(|problem| CatalogError::Invalid(Problems::from(problem)))?;
         let jobs = request
             .jobs
             .as_ref()
@@ -181,7 +184,7 @@ impl External {
     ) -> (T, BTreeMap<Host, String>) {
         let (done, is_done) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            let looks = scope.spawn(move || {
+            let looks = move || {
                 let mut seen = BTreeMap::new();
                 let mut pause = QUIET;
                 while is_done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -201,10 +204,12 @@ impl External {
                     }
                 }
                 seen
-            });
+            };
+            // Without a thread nobody looks, and the deploy says at its end what it says.
+            let looks = std::thread::Builder::new().name("looks".into()).spawn_scoped(scope, looks).ok();
             let made = work();
             drop(done);
-            (made, looks.join().unwrap_or_default())
+            (made, looks.and_then(|looks| looks.join().ok()).unwrap_or_default())
         })
     }
 

@@ -141,23 +141,25 @@ pub(super) fn run(
     let broken =
         |source: io::Error| CatalogError::from(BrokenCatalog::Program { path: program.path.clone(), source });
     let mut streams = [Stream::new().map_err(broken)?, Stream::new().map_err(broken)?];
-    let held = lock.as_fd().try_clone_to_owned().map_err(broken)?;
     // The shell puts the lock from standard input, where it gets there without any other child of ours
     // inheriting it, to 3, gives the limit of open files back that we were started with, and becomes the program.
     let soft = limits::inherited_open_files().map_or_else(String::new, |soft| soft.to_string());
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", r#"exec 3<&0 </dev/null; [ -z "$0" ] || ulimit -S -n "$0"; exec "$@""#])
-        .arg(soft)
-        .arg(&program.path)
-        .args(args)
-        .current_dir(folder)
-        .env(DEPTH, "1")
-        .stdin(Stdio::from(held))
-        .stdout(Stdio::from(streams[0].writer().map_err(broken)?))
-        .stderr(Stdio::from(streams[1].writer().map_err(broken)?))
-        .process_group(0)
-        .spawn()
-        .map_err(broken)?;
+    let mut start = || {
+        Command::new("/bin/sh")
+            .args(["-c", r#"exec 3<&0 </dev/null; [ -z "$0" ] || ulimit -S -n "$0"; exec "$@""#])
+            .arg(&soft)
+            .arg(&program.path)
+            .args(args)
+            .current_dir(folder)
+            .env(DEPTH, "1")
+            .stdin(Stdio::from(lock.as_fd().try_clone_to_owned()?))
+            .stdout(Stdio::from(streams[0].writer()?))
+            .stderr(Stdio::from(streams[1].writer()?))
+            .process_group(0)
+            .spawn()
+    };
+    let mut child =
+        limits::when_there_is_room(call.until, &|| call.cancel.is_cancelled(), &mut start).map_err(broken)?;
     let mut heard = Heard::default();
     let mut show = |line: &str| {
         let (host, text) = split(line, hosts);

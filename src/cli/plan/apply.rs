@@ -1,18 +1,21 @@
 //! `maand plan apply`: checks everything, asks, and carries the plan out.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::super::ask::Consent;
 use super::super::checking::Checking;
+use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::{carry_out, site};
+use super::carry_out::{LeaveDrained, carry_out, site};
+use super::left_behind::retry_command;
 use super::read::{parse_set, read_plan};
 use super::show::describe_halt;
 use crate::catalog::{AllocationReport, action_name};
-use crate::plan::counted;
-use crate::run::{self, Run, RunRequest, Summary};
+use crate::plan::{Plan, counted};
+use crate::run::{self, Run, RunRequest, Site, Summary};
 
 /// At most this many pending changes are listed.
 const PENDING_SHOWN: usize = 10;
@@ -24,32 +27,47 @@ const WORKERS_SHOWN: usize = 8;
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
-    /// Only these hosts of the plan's workers
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
-    workers: Option<Vec<String>>,
+    /// Only these of the plan's workers
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    #[command(flatten)]
+    leave: LeaveDrained,
     #[command(flatten)]
     consent: Consent,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
-    let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?.only(args.workers.clone());
+    let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?;
+    let site = site(context)?;
+    let workers = narrowed(&args.workers, request.plan(), &site)?;
     let checking = Checking::new(context);
-    let prepared = Run::prepare(&site(context)?, &request, &|looked| checking.tell(looked))?;
+    let prepared = Run::prepare(&site, &request.only(workers), &|looked| checking.tell(looked))?;
     drop(checking);
     if !context.quiet {
         out::note(describe(&prepared.summary, &prepared.pending).trim_end());
     }
     if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
-        return Ok(Exit::Usage);
+        return Ok(Exit::Declined);
     }
-    carry_out(prepared.start(&run::Consent::of_this_operator())?, context)
+    let run = prepared.start(&run::Consent::of_this_operator())?;
+    carry_out(run, args.leave, context).map(|(_, exit)| exit)
+}
+
+/// The hosts that `--workers` means; the fleet is looked at only where there are any.
+fn narrowed(items: &[HostPattern], plan: &Arc<Plan>, site: &Site) -> Result<Option<Vec<String>>, CliError> {
+    if items.is_empty() {
+        return Ok(None);
+    }
+    let (fleet, _) = site.bucket.load()?;
+    hosts::narrow(items, plan, &Arc::new(fleet))
 }
 
 fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
@@ -69,6 +87,12 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     let _ = writeln!(text, "  {}", describe_halt(summary.max_failures, &summary.max_failures.to_string()));
     for reason in &summary.left_alone {
         let _ = writeln!(text, "  {reason}");
+    }
+    for left in &summary.left_behind {
+        let _ = writeln!(text, "  still disabled: {}", left.describe());
+        if left.can_be_retried {
+            let _ = writeln!(text, "    take it up again with:\n      {}", retry_command(left));
+        }
     }
     for (host, why) in &summary.unreachable {
         let _ = writeln!(text, "  counts as failed: {host}: {why}");

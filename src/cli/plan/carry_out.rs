@@ -4,17 +4,22 @@
 use std::io::{IsTerminal, stdin, stdout};
 use std::sync::Arc;
 
+use clap::Args;
+
+use super::super::args::Annotations;
 use super::super::checking::Checking;
 use super::super::hint::hint;
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expect_soon;
+use super::left_behind;
+use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{Control, RunEnd, RunStatus};
 use crate::graph::RolloutGraph;
 use crate::os::signals;
 use crate::plan::Problem;
-use crate::report::{Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
+use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
 use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, this_operator};
 
 /// The bucket of `-C`, or the nearest one.
@@ -22,11 +27,23 @@ pub(super) fn site(context: &Context) -> Result<Site, CliError> {
     Ok(Site::find(context.bucket.as_deref(), connector(context))?)
 }
 
-/// Carries a run out and shows it.
-pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
+/// Whether workers may stay disabled that earlier runs have left so.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct LeaveDrained {
+    /// Exit with 0 although workers of the plan stay disabled that an earlier run has left so
+    #[arg(long)]
+    leave_drained: bool,
+}
+
+/// Carries a run out and shows it; how it was left, and the exit code that says so.
+pub(super) fn carry_out(
+    run: Run,
+    leave: LeaveDrained,
+    context: &Context,
+) -> Result<(RunResult, Exit), CliError> {
     let checking = Checking::new(context);
     let options = RunOptions {
-        reporter: reporter(context, run.graph()),
+        reporter: for_run(&run, context),
         progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
@@ -39,13 +56,14 @@ pub(super) fn carry_out(run: Run, context: &Context) -> Result<Exit, CliError> {
             if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
         let problem =
             Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"))
-                .help(format!(
-                    "`maand plan resume {}` looks at the workers before it does anything",
-                    result.run
-                ));
+                .help("this looks at the workers before it does anything:\n  maand plan resume");
         out::diagnose(&problem, context.colors);
     }
-    Ok(exit_of(&result))
+    if !leave.leave_drained && !result.left_behind.is_empty() {
+        return Err(CliError::new(Exit::Failed, left_behind::problems(&result.left_behind)));
+    }
+    let exit = exit_of(&result);
+    Ok((result, exit))
 }
 
 fn exit_of(result: &RunResult) -> Exit {
@@ -57,6 +75,18 @@ fn exit_of(result: &RunResult) -> Exit {
     }
 }
 
+/// How a run that this process carries out is shown.
+fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
+    let mut shown = reporter(context, run.graph());
+    if context.quiet && !context.json && !context.plain {
+        shown = Box::new(OnlyTrouble(shown));
+    }
+    match context.annotations {
+        Annotations::None => shown,
+        wanted => Box::new(Annotated { inner: shown, wanted, plan: Arc::clone(&run.graph().plan) }),
+    }
+}
+
 /// How a run of this graph is shown.
 pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn Reporter> {
     let lines = match (context.plain, context.quiet) {
@@ -65,7 +95,7 @@ pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn 
         (false, true) => Lines::None,
     };
     if context.json {
-        Box::new(JsonLines::new(stdout()))
+        Box::new(JsonLines::new(BackgroundWriter::json_stdout()))
     } else if is_live(context) {
         let terminal = Terminal::stdout(context.live_colors)
             .with_hints(hints(context))
@@ -74,9 +104,8 @@ pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn 
             .with_bell(context.bell);
         Box::new(terminal)
     } else {
-        Box::new(
-            Plain::new(stdout(), lines).with_hints(hints(context)).with_bell(context.bell && is_terminal()),
-        )
+        let bell = context.bell && is_terminal();
+        Box::new(Plain::new(BackgroundWriter::stdout(), lines).with_hints(hints(context)).with_bell(bell))
     }
 }
 

@@ -2,18 +2,24 @@
 //! it, facts that this process records.
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::super::ask::Consent;
+use super::super::document::{self, Document};
+use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::{carry_out, site};
-use crate::engine::Control;
+use super::carry_out::{LeaveDrained, carry_out, site};
+use super::reboots_left;
+use crate::engine::{Control, PublicWorkerState, RunEnd, RunStatus};
 use crate::journal::RunId;
-use crate::run::{Controlled, Run, this_operator};
+use crate::run::{Controlled, Left, Run, RunReader, this_operator};
 
 /// Which run a request is about.
 #[derive(Debug, Args)]
 pub(super) struct RunArg {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
 }
 
@@ -35,6 +41,8 @@ pub struct AbortArgs {
     /// Also undo the finished steps of the workers that were started
     #[arg(long)]
     revert: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Arguments of `maand plan approve`.
@@ -43,10 +51,10 @@ pub struct ApproveArgs {
     #[command(flatten)]
     run: RunArg,
     /// Only the gate of this worker
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, visible_alias = "workers", value_name = "HOST", add = crate::cli::complete::hosts())]
     worker: Option<String>,
     /// Only this step
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
 }
 
@@ -55,9 +63,10 @@ pub struct ApproveArgs {
 pub struct WorkerArgs {
     #[command(flatten)]
     run: RunArg,
-    /// The failed worker
-    #[arg(long, value_name = "HOST")]
-    worker: String,
+    /// The failed workers
+    #[arg(long, visible_alias = "worker", value_name = "HOST,..", value_delimiter = ',', required = true)]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
 }
 
 /// `maand plan pause`.
@@ -65,8 +74,30 @@ pub(super) fn pause(args: PauseArgs, context: &Context) -> Result<Exit, CliError
     ask(&args.run, Control::Pause { reason: args.reason }, context)
 }
 
-/// `maand plan abort`.
+/// `maand plan abort`. On a terminal it asks, with what the run leaves behind in sight.
 pub(super) fn abort(args: &AbortArgs, context: &Context) -> Result<Exit, CliError> {
+    let site = site(context)?;
+    let name = args.run.run.as_deref();
+    let run = RunReader::open_unfinished(&site.bucket, name)?;
+    let (view, _) = run.view()?;
+    if !view.state.is_final() {
+        let counts = &view.counts;
+        let mut question = format!("End run {} of plan {} for good", run.id, run.header.plan);
+        question += &format!(
+            " ({} succeeded, {} under way, {} queued",
+            counts.succeeded, counts.active, counts.queued
+        );
+        question += &format!(", {} failed)", counts.failed);
+        if args.revert {
+            question += ", and undo what was done to the workers that were started";
+        } else if !view.left_disabled.is_empty() {
+            question += &format!("; {} will stay disabled", view.left_disabled.join(", "));
+        }
+        if !args.consent.ask_on_terminal(&format!("{question}?"))? {
+            out::note("The run is as it was.");
+            return Ok(Exit::Declined);
+        }
+    }
     ask(&args.run, Control::Abort { revert: args.revert }, context)
 }
 
@@ -77,34 +108,106 @@ pub(super) fn approve(args: ApproveArgs, context: &Context) -> Result<Exit, CliE
 
 /// `maand plan retry`.
 pub(super) fn retry(args: WorkerArgs, context: &Context) -> Result<Exit, CliError> {
-    ask(&args.run, Control::Retry { host: args.worker }, context)
+    let hosts = failed(&args.workers, args.run.run.as_deref(), context)?;
+    ask(&args.run, Control::Retry { hosts }, context)
 }
 
 /// `maand plan skip`.
 pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError> {
-    ask(&args.run, Control::Skip { host: args.worker }, context)
+    let hosts = failed(&args.workers, args.run.run.as_deref(), context)?;
+    ask(&args.run, Control::Skip { hosts }, context)
+}
+
+/// The workers of a run that a list means: patterns mean failed ones. The run is only looked at where there are any.
+pub(super) fn failed(
+    items: &[HostPattern],
+    run: Option<&str>,
+    context: &Context,
+) -> Result<Vec<String>, CliError> {
+    if !items.iter().any(HostPattern::is_pattern) {
+        return hosts::as_typed(items);
+    }
+    let run = RunReader::open_unfinished(&site(context)?.bucket, run)?;
+    let (view, _) = run.view()?;
+    let failed = view.workers.iter().filter(|worker| worker.state == PublicWorkerState::Failed);
+    let failed: Vec<&str> = failed.map(|worker| worker.host.as_str()).collect();
+    hosts::of_failed(items, &run.graph, &failed)
 }
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
     let asked = verb.clone();
+    // Nobody waits any more for a reboot of whom this concerns.
+    let left = |run: &RunId| match &asked {
+        Control::Abort { .. } => reboots_left::warn(run, None, context),
+        Control::Skip { hosts } => reboots_left::warn(run, Some(hosts), context),
+        _ => {}
+    };
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
-            let requested = describe(&asked, &run);
-            out::note(&format!("{requested} Follow it with: maand plan status {run} --watch"));
+            if context.json {
+                print_json(&asked, &run, true)?;
+            } else if !context.quiet {
+                let requested = describe_taken(&asked, &run);
+                out::note(&format!("{requested} Follow it with:\n  maand plan status --watch"));
+            }
+            left(&run);
         }
-        Controlled::Recorded(run) => {
-            let requested = describe(&asked, &run);
-            out::note(&format!(
-                "{requested} No controller is running it; continue it with: maand plan resume {run}"
-            ));
+        Controlled::Recorded { run, ended } => {
+            if context.json {
+                print_json(&asked, &run, false)?;
+            } else if !context.quiet {
+                out::note(&describe_recorded(&asked, &run, ended));
+            }
+            left(&run);
         }
-        Controlled::ToCarryOut(run) => return carry_out(*run, context),
+        Controlled::ToCarryOut(run) => {
+            let id = run.id().clone();
+            let exit = abort_here(*run, context);
+            left(&id);
+            return exit;
+        }
     }
     Ok(Exit::Done)
 }
 
-/// What follows from a request that was taken or recorded.
-fn describe(verb: &Control, run: &RunId) -> String {
+/// As JSON.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::cli) struct RequestDocument {
+    /// The run's name.
+    run: String,
+    /// What was asked for: `pause`, `abort`, `approve`, `retry` or `skip`.
+    request: &'static str,
+    /// A controller is at work on the run and has taken it; otherwise it is recorded, and `maand plan resume` goes by
+    /// it.
+    taken: bool,
+}
+
+impl Document for RequestDocument {
+    const NAME: &'static str = "plan-request";
+}
+
+fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> {
+    let request = match verb {
+        Control::Pause { .. } => "pause",
+        Control::Resume => "resume",
+        Control::Stop => "stop",
+        Control::Abort { .. } => "abort",
+        Control::Approve { .. } => "approve",
+        Control::Retry { .. } => "retry",
+        Control::Skip { .. } => "skip",
+    };
+    document::print(&RequestDocument { run: run.to_string(), request, taken })
+}
+
+/// This process ends the run, as no other carries it out: it has done what was asked when the run has ended.
+fn abort_here(run: Run, context: &Context) -> Result<Exit, CliError> {
+    let (result, exit) = carry_out(run, LeaveDrained::default(), context)?;
+    let aborted = result.left == Left::Idle(RunStatus::Finished(RunEnd::Aborted));
+    Ok(if aborted { Exit::Done } else { exit })
+}
+
+/// What follows from a request that a controller has taken.
+fn describe_taken(verb: &Control, run: &RunId) -> String {
     match verb {
         Control::Pause { .. } => format!("Pause requested: run {run} starts no more workers."),
         Control::Abort { revert: false } => format!("Abort requested: run {run} ends for good."),
@@ -112,11 +215,41 @@ fn describe(verb: &Control, run: &RunId) -> String {
             format!("Abort requested: run {run} reverts the workers that it has started, and ends.")
         }
         Control::Approve { .. } => format!("Approved: run {run} continues."),
-        Control::Retry { host } => {
-            format!("Retry requested: {host} continues at its failed step in run {run}.")
+        Control::Retry { hosts } => {
+            format!("Retry requested: {} at the failed step in run {run}.", continue_(hosts))
         }
-        Control::Skip { host } => format!("Skipped: {host} no longer counts as failed in run {run}."),
+        Control::Skip { hosts } => format!("Skipped in run {run}: {}.", hosts.join(", ")),
         Control::Resume => format!("Resume requested: run {run} continues."),
         Control::Stop => format!("Stop requested: run {run} finishes the steps in flight and stops."),
     }
+}
+
+/// What was recorded, as no controller is running the run, and what lets it continue.
+fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
+    let recorded = match verb {
+        Control::Pause { .. } => format!("Run {run} is paused, and no controller is running it."),
+        Control::Approve { .. } => format!("Approved. No controller is running {run}."),
+        Control::Retry { hosts } => {
+            format!("Noted: {} at the failed step. No controller is running {run}.", continue_(hosts))
+        }
+        Control::Skip { hosts } if ended => {
+            return format!(
+                "Skipped: {} no longer counted as failed in run {run}, which has ended.",
+                are(hosts)
+            );
+        }
+        Control::Skip { hosts } => format!("Skipped: {}. No controller is running {run}.", hosts.join(", ")),
+        Control::Abort { .. } | Control::Resume | Control::Stop => format!("Noted for run {run}."),
+    };
+    format!("{recorded} Continue it with:\n  maand plan resume")
+}
+
+/// `w1 continues`, `w1, w2 continue`.
+fn continue_(hosts: &[String]) -> String {
+    format!("{} {}", hosts.join(", "), if hosts.len() == 1 { "continues" } else { "continue" })
+}
+
+/// `w1 is`, `w1, w2 are`.
+fn are(hosts: &[String]) -> String {
+    format!("{} {}", hosts.join(", "), if hosts.len() == 1 { "is" } else { "are" })
 }

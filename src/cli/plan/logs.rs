@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::document::{self, Document};
+use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
@@ -27,13 +28,14 @@ const POLL: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The run; the beginning or the end of its name will do [default: the newest]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
-    /// Only this worker's steps
-    #[arg(long, value_name = "HOST")]
-    worker: Option<String>,
+    /// Only the steps of these workers
+    #[arg(long = "worker", visible_alias = "workers", value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Only this step
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
     /// Also show what running steps write, until the run ends or no controller is running it any more
     #[arg(long)]
@@ -86,23 +88,16 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
 
 /// Which attempts are shown.
 struct Filter<'a> {
-    worker: Option<&'a str>,
+    /// `None`: those of all, and of `before` and `after`.
+    workers: Option<Vec<String>>,
     step: Option<&'a str>,
 }
 
 impl<'a> Filter<'a> {
-    fn new(args: &'a LogsArgs, graph: &RolloutGraph) -> Result<Self, Problem> {
-        let filter = Self { worker: args.worker.as_deref(), step: args.step.as_deref() };
-        if let Some(worker) = filter.worker {
-            let hosts: Vec<_> = graph.target_indices().map(|target| graph.host(target)).collect();
-            if !hosts.contains(&worker) {
-                let near = suggest::did_you_mean(worker, hosts, || {
-                    "`maand plan status` shows its workers".to_owned()
-                });
-                let message = format!("`{worker}` is not a worker of this run");
-                return Err(Problem::error("maand::run::unknown_worker", message).help(near));
-            }
-        }
+    fn new(args: &'a LogsArgs, graph: &RolloutGraph) -> Result<Self, CliError> {
+        let workers = hosts::of_run(&args.workers, graph)?;
+        let workers = (!args.workers.is_empty()).then_some(workers);
+        let filter = Self { workers, step: args.step.as_deref() };
         if let Some(step) = filter.step {
             let lists = [Lane::Before, Lane::After].map(|lane| graph.steps(lane));
             let all = lists.into_iter().flatten().chain(&graph.plan.steps);
@@ -113,7 +108,7 @@ impl<'a> Filter<'a> {
                 ids.retain(|id| seen.insert(*id));
                 let help = format!("its steps are {}", suggest::all_of(ids));
                 let message = format!("`{step}` is not a step of this run's plan");
-                return Err(Problem::error("maand::run::unknown_step", message).help(help));
+                return Err(Problem::error("maand::run::unknown_step", message).help(help).into());
             }
         }
         Ok(filter)
@@ -125,7 +120,8 @@ impl<'a> Filter<'a> {
             Lane::Before | Lane::After => None,
         };
         let id = graph.steps(lane)[step.index()].id.as_str();
-        self.worker.is_none_or(|wanted| worker == Some(wanted)) && self.step.is_none_or(|wanted| id == wanted)
+        let is_wanted = |wanted: &Vec<String>| wanted.iter().any(|host| worker == Some(host.as_str()));
+        self.workers.as_ref().is_none_or(is_wanted) && self.step.is_none_or(|wanted| id == wanted)
     }
 }
 

@@ -21,13 +21,14 @@ const WORKERS_MAX: u32 = crate::sandbox::WORKERS_MAX as u32;
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Number of throwaway workers [default: the bucket's workers, or 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
+    #[arg(long, alias = "worker", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(WORKERS_MAX)))]
     workers: Option<u32>,
     /// Inject a fault, such as worker-2:never_returns; may be repeated
-    #[arg(long, value_name = "HOST:KIND[@STEP]")]
+    #[arg(long, value_name = "HOST:KIND[@STEP]", add = crate::cli::complete::faults())]
     fault: Vec<String>,
     /// Kill the controller at its Nth commit, and resume
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -78,7 +79,7 @@ pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliErr
     let verdict = rehearsal.carry_out(&signals.cancel, &signals.came, &mut show)?;
     if context.json {
         out::print(&format!("{}\n", json(&verdict)?))?;
-    } else {
+    } else if !context.quiet || !verdict.all_held {
         out::print(&text::render(&verdict))?;
     }
     Ok(match () {
@@ -94,10 +95,10 @@ pub(super) fn obey_rehearsal() {
 }
 
 fn options(args: &RehearseArgs, context: &Context) -> RehearsalOptions {
-    let mut child_flags = Vec::new();
-    if context.json {
-        child_flags.extend(["--output".to_owned(), "json".to_owned()]);
-    }
+    // In full: what stands in the environment is for this process.
+    let format = if context.json { "json" } else { "text" };
+    let mut child_flags: Vec<String> =
+        ["--output", format, "--annotations", "none"].map(str::to_owned).to_vec();
     if context.quiet {
         child_flags.push("--quiet".to_owned());
     }

@@ -1,22 +1,35 @@
 //! `maand plan resume`: continues a run from its journal, whatever ended the process before.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, out};
-use super::carry_out::{carry_out, site};
-use crate::engine::{Resolution, RunEnd};
+use super::carry_out::{LeaveDrained, carry_out, site};
+use super::control::failed;
+use crate::bucket::Bucket;
+use crate::engine::{Control, Resolution, RunEnd};
+use crate::os::quote;
 use crate::plan::Problem;
-use crate::run::{Change, Resume, Run, RunError, TakeOver};
+use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
 
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The run, or the beginning of its name [default: the unfinished one]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
-    /// What to do with commands that may or may not have run
-    #[arg(long, value_enum, value_name = "HOW")]
-    in_doubt: Option<InDoubt>,
+    /// Retry failed workers first, all of them or these; a run that has ended is taken up again for that
+    #[arg(long, value_name = "HOST,..", num_args = 0..=1, value_delimiter = ',')]
+    #[arg(add = crate::cli::complete::hosts())]
+    retry: Option<Vec<HostPattern>>,
+    /// Continue without failed workers, all of them or these
+    #[arg(long, value_name = "HOST,..", num_args = 0..=1, value_delimiter = ',')]
+    #[arg(add = crate::cli::complete::hosts())]
+    skip: Option<Vec<HostPattern>>,
+    /// What to do with commands that may or may not have run: `rerun` them, count them as `done`, or `skip` them;
+    /// for one worker as in `w3=done`
+    #[arg(long, value_name = "[HOST=]HOW", value_delimiter = ',', value_parser = parse_in_doubt)]
+    in_doubt: Vec<InDoubt>,
     /// Take the run away from a controller that is stopped or gone
     #[arg(long)]
     take_over: bool,
@@ -26,28 +39,51 @@ pub struct ResumeArgs {
     /// Continue although the workspace has changed since the run began
     #[arg(long)]
     accept_changes: bool,
+    #[command(flatten)]
+    leave: LeaveDrained,
+    /// Accepted for scripts: a resume asks nothing
+    #[arg(short, long)]
+    yes: bool,
 }
 
-/// What to do with commands that may or may not have run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum InDoubt {
-    /// Run them again
-    Rerun,
-    /// Count them as done
-    Done,
-    /// Continue without them
-    Skip,
+/// What to do with commands that may or may not have run, of one worker or of all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InDoubt {
+    host: Option<String>,
+    how: Resolution,
+}
+
+fn parse_in_doubt(text: &str) -> Result<InDoubt, String> {
+    let (host, how) = match text.rsplit_once('=') {
+        Some((host, how)) => (Some(host.to_owned()), how),
+        None => (None, text),
+    };
+    let how = match how {
+        "rerun" => Resolution::Rerun,
+        "done" => Resolution::Done,
+        "skip" => Resolution::Skip,
+        _ => return Err(format!("`{how}` is none of rerun, done, skip")),
+    };
+    Ok(InDoubt { host, how })
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
+    // Without a list: all that have failed.
+    let hosts = |list: &Vec<HostPattern>| match list.as_slice() {
+        [] => Ok(Vec::new()),
+        items => failed(items, args.run.as_deref(), context),
+    };
+    let retry = args.retry.as_ref().map(hosts).transpose()?.map(|hosts| Control::Retry { hosts });
+    let skip = args.skip.as_ref().map(hosts).transpose()?.map(|hosts| Control::Skip { hosts });
+    let of_all = args.in_doubt.iter().rfind(|answer| answer.host.is_none());
+    let of_one = |answer: &InDoubt| Some((answer.host.clone()?, answer.how));
     let resume = Resume {
         run: args.run.clone(),
-        in_doubt: args.in_doubt.map(|how| match how {
-            InDoubt::Rerun => Resolution::Rerun,
-            InDoubt::Done => Resolution::Done,
-            InDoubt::Skip => Resolution::Skip,
-        }),
+        // Those that are named to be skipped are not among all that failed.
+        first: skip.into_iter().chain(retry).collect(),
+        in_doubt: of_all.map(|answer| answer.how),
+        in_doubt_of: args.in_doubt.iter().filter_map(of_one).collect(),
         take_over: match (args.take_over, args.elsewhere) {
             (false, _) => TakeOver::Never,
             (true, false) => TakeOver::Dead,
@@ -59,19 +95,61 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
     match Run::resume(&site(context)?, resume) {
         Ok(run) => {
             show_changes(run.changes(), context);
-            carry_out(run, context)
+            carry_out(run, args.leave, context).map(|(_, exit)| exit)
         }
-        Err(RunError::Finished { run, end }) => {
-            out::note(&format!("Run {run} has already finished ({}); nothing was done.", describe(end)));
+        Err(RunError::Finished { run, end, .. }) if context.json => {
+            let bucket = Bucket::find(context.bucket.as_deref())?;
+            let (view, _) = RunReader::open(&bucket, Some(run.as_str()))?.view()?;
+            out::print_json("the view", &view)?;
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
-        Err(error) => {
-            if let RunError::WorkspaceChanged { changes, .. } = &error {
-                show_changes(changes, context);
+        Err(RunError::Finished { run, end, failed }) => {
+            let mut note = format!("Run {run} has already finished ({}); nothing was done.", describe(end));
+            if failed > 0 && end == RunEnd::Failed {
+                note +=
+                    "\nFix the cause, and take it up again at the failed steps:\n  maand plan resume --retry";
             }
-            Err(error.into())
+            if !context.quiet || end != RunEnd::Succeeded {
+                out::note(&note);
+            }
+            Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
+        }
+        Err(RunError::WorkspaceChanged { run, changes }) => {
+            show_changes(&changes, context);
+            let error = RunError::WorkspaceChanged { run, changes };
+            let help = format!(
+                "undo the change, or continue with it:\n  maand plan resume{} --accept-changes",
+                typed(args)
+            );
+            let problem = Problem::error("maand::run::workspace_changed", error.to_string()).help(help);
+            Err(CliError::new(Exit::Invalid, problem))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What was asked of the run, to be typed again.
+fn typed(args: &ResumeArgs) -> String {
+    let mut text = args.run.as_ref().map_or_else(String::new, |run| format!(" {run}"));
+    for (option, hosts) in [("--retry", &args.retry), ("--skip", &args.skip)] {
+        if let Some(hosts) = hosts {
+            let hosts = hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>().join(",");
+            // A pattern is not for the shell.
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".,:-_".contains(c);
+            let hosts = if hosts.chars().all(plain) { hosts } else { quote(&hosts) };
+            text += &format!(" {option}{}{hosts}", if hosts.is_empty() { "" } else { " " });
         }
     }
+    for InDoubt { host, how } in &args.in_doubt {
+        let host = host.as_ref().map_or_else(String::new, |host| format!("{host}="));
+        let how = match how {
+            Resolution::Rerun => "rerun",
+            Resolution::Done => "done",
+            Resolution::Skip | Resolution::Repeat => "skip",
+        };
+        text += &format!(" --in-doubt {host}{how}");
+    }
+    text
 }
 
 fn describe(end: RunEnd) -> &'static str {

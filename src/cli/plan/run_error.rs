@@ -20,21 +20,23 @@ impl From<RunError> for CliError {
             RunError::Catalog(error) => engine::catalog_error(error),
             RunError::NotReady(bad) => not_ready(&bad),
             RunError::Stopped(error) => stopped(error),
-            RunError::Unfinished(run) => {
+            RunError::Unfinished { halted, .. } => {
+                let retry = if halted { " --retry" } else { "" };
                 let help = format!(
-                    "continue it: `maand plan resume {run}`; or end it for good: `maand plan abort {run}`"
+                    "continue it:\n  maand plan resume{retry}\nor end it for good:\n  maand plan abort"
                 );
                 Self::new(Exit::Locked, problem("maand::run::unfinished").help(help))
             }
-            RunError::Finished { run, end } => {
+            RunError::Finished { run, end, .. } => {
                 let exit = if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed };
-                let help = format!("`maand plan status {run}` shows how it ended");
+                let help = format!("this shows how it ended:\n  maand plan status {run}");
                 Self::new(exit, problem(codes::FINISHED).help(help))
             }
             RunError::Halted { run, .. } => {
                 let help = format!(
-                    "fix a failed worker, then `maand plan retry {run} --worker HOST`; or continue without it: \
-                     `maand plan skip {run} --worker HOST`; then `maand plan resume {run}`"
+                    "fix the cause, and let the failed workers continue at their failed steps:\n  \
+                     maand plan resume {run} --retry\n\
+                     or leave them as they are and continue with the others:\n  maand plan resume {run} --skip"
                 );
                 Self::new(Exit::Failed, problem("maand::run::halted").help(help))
             }

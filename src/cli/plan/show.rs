@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::super::annotations;
+use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expected;
@@ -28,14 +30,15 @@ const MOST_MADE_UP: u32 = 1_000_000;
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Text, JSON for programs, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
-    #[arg(long, value_name = "N|HOSTS")]
-    workers: Option<String>,
+    /// Only these of the plan's workers, or a number: a made-up fleet of that size
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
@@ -106,8 +109,7 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, args.workers.as_deref(), context)?;
-    let fleet = Arc::new(fleet);
+    let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
     graph.warnings = with(warnings, graph.warnings);
@@ -127,14 +129,20 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         Format::Dot => graph::dot(&graph),
         Format::Mermaid => graph::mermaid(&graph),
     })?;
+    if context.json && format == Format::Json && feasibility.has_errors() {
+        // The document has them, and there is no other beside it.
+        annotations::write(feasibility.iter(), context.annotations);
+        return Ok(Exit::Invalid);
+    }
     if feasibility.has_errors() {
         return Err(feasibility.into());
     }
+    annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)
 }
 
 pub(super) struct Chosen {
-    pub(super) fleet: Fleet,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) options: CompileOptions,
     pub(super) warnings: Problems,
     /// The bucket that the fleet is from; `None`: it is made up.
@@ -143,21 +151,22 @@ pub(super) struct Chosen {
 
 /// A number is a made-up fleet, whether there is a bucket or not; hosts narrow the bucket's.
 pub(super) fn choose_fleet(
-    plan: &Plan,
-    workers: Option<&str>,
+    plan: &Arc<Plan>,
+    workers: &[HostPattern],
     context: &Context,
 ) -> Result<Chosen, CliError> {
-    if let Some(count) = workers.and_then(|text| text.trim().parse::<u64>().ok()) {
+    if let [only] = workers
+        && let Ok(count) = only.as_str().parse::<u64>()
+    {
         let count = u32::try_from(count).ok().filter(|count| (1..=MOST_MADE_UP).contains(count));
         let Some(count) = count else {
             let help = format!("give a number from 1 to {MOST_MADE_UP}");
             return Err(CliError::usage("a made-up fleet cannot have that size", help));
         };
-        let fleet = graph::synthetic_fleet(plan, count);
+        let fleet = Arc::new(graph::synthetic_fleet(plan, count));
         let (options, warnings) = (CompileOptions::default(), Problems::new());
         return Ok(Chosen { fleet, options, warnings, bucket: None });
     }
-    let hosts = workers.map(|list| list.split(',').map(|host| host.trim().to_owned()).collect::<Vec<_>>());
     let bucket = Bucket::find(context.bucket.as_deref()).map_err(|mut problems| {
         let message = "there is no bucket to show this plan for";
         let help = "give its folder with `-C DIR`, or look at the plan with a made-up fleet: `--workers 10`";
@@ -165,7 +174,9 @@ pub(super) fn choose_fleet(
         problems
     })?;
     let (fleet, warnings) = bucket.load()?;
-    Ok(Chosen { fleet, options: CompileOptions { workers: hosts }, warnings, bucket: Some(bucket) })
+    let fleet = Arc::new(fleet);
+    let options = CompileOptions { workers: hosts::narrow(workers, plan, &fleet)? };
+    Ok(Chosen { fleet, options, warnings, bucket: Some(bucket) })
 }
 
 pub(super) fn with(mut first: Problems, second: Problems) -> Problems {

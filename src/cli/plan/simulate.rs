@@ -12,6 +12,7 @@ mod text;
 pub(super) use durations::{Durations, From};
 
 use super::super::document::{self, Document};
+use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
 use super::show::{Chosen, choose_fleet, with};
@@ -24,11 +25,12 @@ use crate::sim::{Estimate, EstimateOptions, estimate};
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
-    /// Only these hosts of the plan's workers (h1,h2), or a number: a made-up fleet of that size
-    #[arg(long, value_name = "N|HOSTS")]
-    workers: Option<String>,
+    /// Only these of the plan's workers, or a number: a made-up fleet of that size
+    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
+    #[arg(add = crate::cli::complete::hosts())]
+    workers: Vec<HostPattern>,
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
@@ -50,9 +52,8 @@ pub struct SimulateArgs {
 /// Runs the command.
 pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliError> {
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, args.workers.as_deref(), context)?;
-    let graph =
-        graph::compile(&plan, &Arc::new(fleet), &options).map_err(|problems| with(warnings, problems))?;
+    let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, &args.workers, context)?;
+    let graph = graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings, problems))?;
     let feasibility = policy::feasibility(&graph);
     if feasibility.has_errors() {
         return Err(feasibility.into());

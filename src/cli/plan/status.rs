@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The run; the beginning or the end of its name will do [default: the newest]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
     /// Follow it until it ends or no controller is running it any more
     #[arg(long)]

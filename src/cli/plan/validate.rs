@@ -4,6 +4,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::annotations;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::read::{parse_set, read_plan};
@@ -15,7 +16,7 @@ use crate::run::read_scripts;
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// Plan files; `-` reads standard input
-    #[arg(required = true, value_name = "PLAN")]
+    #[arg(required = true, value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plans: Vec<String>,
     /// Set a variable of the plans; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
@@ -30,6 +31,7 @@ pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliErr
     let mut all_valid = true;
     for path in &args.plans {
         let problems = check(path, &args.set, context);
+        annotations::write(problems.iter(), context.annotations);
         let valid = !problems.has_errors();
         all_valid &= valid;
         if !problems.is_empty() && (!valid || !context.quiet) {
@@ -71,6 +73,7 @@ impl Document for ValidateDocument<'_> {
 
 fn as_json(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
     let found: Vec<Problems> = args.plans.iter().map(|path| check(path, &args.set, context)).collect();
+    found.iter().for_each(|problems| annotations::write(problems.iter(), context.annotations));
     let files = args.plans.iter().zip(&found).map(|(path, problems)| FileJson {
         file: path,
         ok: !problems.has_errors(),

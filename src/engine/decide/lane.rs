@@ -1,9 +1,9 @@
 //! The part of `decide` that is about one lane: which step's turn has come.
 
-use super::super::state::{StepStatus, WorkerState};
+use super::super::state::{StepStatus, Turn, WorkerState};
 use super::super::{ErrorKind, Fact, Intent, Millis, StepError, Timer};
 use super::Decide;
-use crate::graph::{Lane, StepRef};
+use crate::graph::{Lane, StepRef, TargetIx};
 use crate::plan::StepKind;
 
 impl Decide<'_> {
@@ -63,15 +63,45 @@ impl Decide<'_> {
             self.pending.block_catalog(at.lane);
             return None;
         }
+        if let Lane::Worker(target) = at.lane
+            && self.waits_for_its_turn(at, target)
+        {
+            return None;
+        }
         if run.setup.catalog_is_exclusive() && matches!(intent, Intent::Reboot { .. }) {
             // One that may be away already is what the waiting operations wait for.
             let maybe_away = matches!(at.lane, Lane::Worker(target) if run.exclusion.is_rebooting(target));
-            if run.exclusion.any_operation() || (self.pending.any_blocked_catalog() && !maybe_away) {
+            let waiting = self.pending.any_blocked_catalog() && !maybe_away;
+            // One that is drained just now has its deploy to come, and goes down in this turn, too.
+            if run.exclusion.any_operation() || run.exclusion.any_drain() || waiting {
                 self.pending.block_reboot(at.lane);
                 return None;
             }
         }
         Some(self.issue(at, intent))
+    }
+
+    /// Workers are drained and enabled in turns where an operation is for all of them. One that is to be drained waits
+    /// until those that reboot are back and started again: its deploy could not be done before either, and meanwhile
+    /// its jobs run. What is back is started by one deploy, behind all edits that can be made now. Nobody waits for
+    /// what may take long, such as a command between two steps of a turn, a gate or an operator.
+    fn waits_for_its_turn(&mut self, at: StepRef, target: TargetIx) -> bool {
+        let exclusion = &self.run.exclusion;
+        match self.run.setup.turn(at) {
+            Turn::Drain
+                if exclusion.others_rebooting(target)
+                    || exclusion.others_enabling(target)
+                    || exclusion.others_starting(target) =>
+            {
+                self.pending.block_reboot(at.lane);
+                true
+            }
+            Turn::Start if exclusion.others_enabling(target) => {
+                self.pending.block_catalog(at.lane);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn close_gate(&mut self, at: StepRef) -> Option<Fact> {

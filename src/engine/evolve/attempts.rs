@@ -2,7 +2,7 @@
 
 use super::super::known::Known;
 use super::super::pending::Pending;
-use super::super::state::{Awaited, Ended, StepStatus, WorkerState};
+use super::super::state::{Awaited, Ended, StepStatus, Turn, WorkerState};
 use super::super::{AttemptId, ErrorKind, Evidence, Fact, Intent, Millis, Outcome, RuleViolation, StepError};
 use crate::graph::{Lane, StepRef};
 use crate::plan::StepKind;
@@ -24,6 +24,9 @@ impl Known {
         if self.setup.is_exclusive(at, intent) {
             self.exclusion.operation_begins();
         }
+        if self.drains(at, intent) {
+            self.exclusion.drain_begins();
+        }
         let disables = matches!(self.setup.kind(at), StepKind::Disable { .. });
         let lane = self.lanes.get_mut(at.lane);
         lane.issue(now, attempt, at.step, intent);
@@ -36,6 +39,11 @@ impl Known {
         self.attempts.issue(attempt, Awaited { at, intent: intent.clone() });
         self.settle(at.lane, pending);
         Ok(())
+    }
+
+    /// Whether it is an edit that drains a worker, where that is done in turns.
+    fn drains(&self, at: StepRef, intent: &Intent) -> bool {
+        !intent.is_undo() && self.setup.turn(at) == Turn::Drain
     }
 
     fn check_issue(&self, at: StepRef, intent: &Intent, fact: &Fact) -> Result<(), RuleViolation> {
@@ -101,6 +109,9 @@ impl Known {
         let Some(Awaited { at, intent }) = self.attempts.answered(attempt) else { return Ok(()) };
         if self.setup.is_exclusive(at, &intent) {
             self.exclusion.operation_ends();
+        }
+        if self.drains(at, &intent) {
+            self.exclusion.drain_ends();
         }
         let reached = matches!(outcome, Outcome::Ok { .. }) && self.reaches_worker(at, &intent);
         self.lanes.get_mut(at.lane).answered(reached);

@@ -2,7 +2,7 @@
 
 use super::super::known::Known;
 use super::super::pending::Pending;
-use super::super::state::{RunEvent, RunPhase, StepStatus, WorkerEvent, WorkerState};
+use super::super::state::{Presence, RunEvent, RunPhase, StepStatus, WorkerEvent, WorkerState};
 use super::super::{ErrorKind, Fact, HaltReason, RuleViolation};
 use crate::graph::{Lane, StepIx, TargetIx};
 
@@ -58,14 +58,94 @@ impl Known {
         fact: &Fact,
         pending: &mut Pending,
     ) -> Result<(), RuleViolation> {
-        let lane = self.worker(target, fact)?;
         let phase = self.hold.halted().map_or(self.phase(), |(_, phase)| *phase);
-        if !matches!(phase, RunPhase::Rolling | RunPhase::Soaking) || self.hold.is_aborted() {
+        let is_open = matches!(phase, RunPhase::Before | RunPhase::Rolling | RunPhase::Soaking);
+        if !is_open || self.hold.is_aborted() {
             return Err(RuleViolation::new("workers are retried while the rollout is open", fact));
         }
-        if lane.revert().is_some() {
-            return Err(RuleViolation::new("a worker whose steps are partly undone is not retried", fact));
+        self.check_retry(target, fact)?;
+        let open = self.waves.current().map_or(0, |wave| wave + u32::from(phase != RunPhase::Rolling));
+        self.queue_again(target, open, fact, pending)
+    }
+
+    /// The rollout is over, and opens once more for these workers.
+    pub(super) fn reopen(
+        &mut self,
+        targets: &[TargetIx],
+        enabled: &[TargetIx],
+        fact: &Fact,
+        pending: &mut Pending,
+    ) -> Result<(), RuleViolation> {
+        if self.hold.is_aborted() || targets.is_empty() {
+            return Err(RuleViolation::new("a run is reopened for workers, unless it was aborted", fact));
         }
+        if !self.rollout_is_over() {
+            return Err(RuleViolation::new("a run is reopened when its rollout is over", fact));
+        }
+        for (at, target) in targets.iter().enumerate() {
+            self.check_retry(*target, fact)?;
+            if targets[..at].contains(target) {
+                return Err(RuleViolation::new("a run is reopened once for each worker", fact));
+            }
+        }
+        for target in enabled {
+            self.worker(*target, fact)?;
+        }
+        self.run_event(RunEvent::Reopened, fact)?;
+        enabled.iter().for_each(|target| self.lanes.worker_mut(*target).disabled_mut().removed());
+        self.end = None;
+        self.hold.unhalt();
+        // Whoever takes it up says so: nothing begins in the process that has only noted this.
+        self.hold.interrupt();
+        // They enclose the workers, and these come now.
+        self.lanes.get_mut(Lane::Before).begin_again();
+        self.lanes.get_mut(Lane::After).begin_again();
+        self.waves.reopen_last();
+        let last = self.waves.next().unwrap_or(0);
+        targets.iter().try_for_each(|target| self.queue_again(*target, last, fact, pending))
+    }
+
+    /// The last wave has ended, and nothing more of the run is under way.
+    pub(in crate::engine) fn rollout_is_over(&self) -> bool {
+        let phase = self.hold.halted().map_or(self.phase(), |(_, phase)| *phase);
+        self.phase() == RunPhase::Finished || (self.hold.halted().is_some() && phase == RunPhase::After)
+    }
+
+    /// Whether this worker may be taken up again, by itself.
+    fn check_retry(&self, target: TargetIx, fact: &Fact) -> Result<(), RuleViolation> {
+        let lane = self.worker(target, fact)?;
+        match self.objection_to_retry(target) {
+            Some(_) => Err(RuleViolation::new("the worker is not in a state for this", (fact, lane.state()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a worker cannot be taken up again, by itself.
+    pub(in crate::engine) fn objection_to_retry(&self, target: TargetIx) -> Option<&'static str> {
+        let lane = self.lanes.worker(target);
+        match lane.state() {
+            WorkerState::Reverted => Some("its steps were undone, and a new run takes it from the first one"),
+            WorkerState::Failed if lane.revert().is_some() => {
+                Some("its steps are partly undone, and have to be put right by hand")
+            }
+            WorkerState::Skipped if lane.presence() == Presence::LeftAlone => {
+                Some("it was disabled before the run, and takes no part")
+            }
+            WorkerState::Failed | WorkerState::Skipped => None,
+            _ => Some("it has not failed"),
+        }
+    }
+
+    /// A worker continues at its failed steps, when its turn comes; the wave `open`, or its own where that comes
+    /// later, waits for it.
+    fn queue_again(
+        &mut self,
+        target: TargetIx,
+        open: u32,
+        fact: &Fact,
+        pending: &mut Pending,
+    ) -> Result<(), RuleViolation> {
+        let lane = self.worker(target, fact)?;
         let failed = lane.failed();
         // Several steps may have failed side by side.
         let failed_steps: Vec<_> = lane
@@ -81,7 +161,6 @@ impl Known {
             }
         }
         // Its own wave may have ended long ago, or not have begun.
-        let open = self.waves.current().map_or(0, |wave| wave + u32::from(phase == RunPhase::Soaking));
         let wave = open.max(self.setup.graph.target(target).wave);
         self.lanes.worker_mut(target).retry(wave);
         self.waves.worker_returns(wave);
@@ -119,6 +198,9 @@ impl Known {
                 "workers are skipped after preflight, which says how they are",
                 fact,
             ));
+        }
+        if self.end.is_some() && was_queued {
+            return Err(RuleViolation::new("a run that has ended has nobody in its queue", fact));
         }
         self.worker_event(target, WorkerEvent::Skipped, fact)?;
         if was_queued {

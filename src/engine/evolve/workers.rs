@@ -34,6 +34,7 @@ impl Known {
             // Taken up again by an operator: it may still be away.
             self.exclusion.reboots(target);
         }
+        self.note_return(Lane::Worker(target));
         self.admission.admitted(target);
         pending.dequeue(target);
         pending.look_at(Lane::Worker(target));
@@ -96,6 +97,7 @@ impl Known {
     pub(super) fn worker_ended(&mut self, target: TargetIx, pending: &mut Pending) {
         self.lanes.end(target);
         self.exclusion.is_back(target);
+        self.note_return(Lane::Worker(target));
         let own = self.setup.graph.target(target).wave;
         self.waves.worker_ended(self.lanes.worker(target).retried_in().unwrap_or(own));
         pending.worker_ended(target);
@@ -132,6 +134,7 @@ impl Known {
         self.lanes.worker_mut(target).start_revert(revert);
         // Its wait has ended: nobody waits for it any more, as for one that has failed.
         self.exclusion.is_back(target);
+        self.note_return(Lane::Worker(target));
         pending.wake_blocked();
         pending.look_at(Lane::Worker(target));
         Ok(())

@@ -1,12 +1,12 @@
 //! What operators may do to a run.
 
-use super::case::{Case, by, idempotent, lane, target};
+use super::case::{Case, by, done, idempotent, lane, ok, target};
 use crate::engine::PublicWorkerState::{
     Cancelled, Failed, Held, LeftAlone, Queued, Running, Skipped, Succeeded,
 };
-use crate::engine::{Check, Fact, RunEnd, RunStatus};
-use crate::graph::StepIx;
-use crate::graph::testing::located;
+use crate::engine::{Check, Evidence, Fact, RunEnd, RunStatus};
+use crate::graph::testing::{located, step};
+use crate::graph::{Lane, StepIx};
 use crate::plan::{Amount, Concurrency, Plan, StepKind, Undo};
 
 fn one_at_a_time(plan: &mut Plan) {
@@ -81,6 +81,116 @@ fn a_skip_takes_a_failed_worker_out_of_the_ledger() {
     assert_eq!((case.state(1), case.run().failures().0, case.active()), (Skipped, 0, vec![2]));
     case.succeeds([2]);
     assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Failed), "one did not end well");
+}
+
+fn reopened(workers: &[u32]) -> Fact {
+    let targets = workers.iter().map(|worker| target(*worker)).collect();
+    Fact::Reopened { targets, enabled: Vec::new(), by: by() }
+}
+
+/// Two workers one after the other, of which one may fail, and steps before and after them.
+fn one_may_fail(plan: &mut Plan) {
+    one_at_a_time(plan);
+    plan.rollout.max_failures = located(Amount::Count(1));
+    plan.before.push(super::case::command("silence"));
+    plan.after.push(super::case::command("unsilence"));
+}
+
+/// A run that has ended, in which the first worker has failed.
+fn ended_with_one_failed() -> Case {
+    let mut case = Case::new(2, one_may_fail);
+    case.answers_in(Lane::Before, done());
+    case.fails(1);
+    case.succeeds([2]);
+    case.answers_in(Lane::After, done());
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Failed));
+    case
+}
+
+#[test]
+fn a_run_that_has_ended_with_failed_workers_is_taken_up_again_inside_of_before_and_after() {
+    let mut case = ended_with_one_failed();
+    case.says(reopened(&[1]));
+    assert_eq!((case.state(1), case.state(2), case.run().failures().0), (Queued, Succeeded, 0));
+    assert_eq!(case.run().status(), RunStatus::Interrupted, "nothing begins before it is resumed");
+    assert!(case.active().is_empty());
+    case.says(Fact::Resumed { by: by(), fresh_process: true });
+    case.answers_in(Lane::Before, done());
+    assert_eq!((case.active(), case.in_flight(1)), (vec![1], vec!["upgrade"]));
+    case.succeeds([1]);
+    case.answers_in(Lane::After, done());
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Succeeded));
+}
+
+#[test]
+fn a_worker_may_fail_again_after_the_run_was_taken_up_and_the_run_be_taken_up_once_more() {
+    let mut case = ended_with_one_failed();
+    for _ in 0..2 {
+        case.says(reopened(&[1]));
+        case.says(Fact::Resumed { by: by(), fresh_process: true });
+        case.answers_in(Lane::Before, done());
+        case.fails(1);
+        case.answers_in(Lane::After, done());
+        assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Failed));
+    }
+}
+
+#[test]
+fn a_run_is_taken_up_for_failed_and_skipped_workers_only_and_not_after_an_abort() {
+    let mut case = ended_with_one_failed();
+    case.refuses(reopened(&[]));
+    case.refuses(reopened(&[2]));
+    case.refuses(reopened(&[1, 2]));
+    case.refuses(reopened(&[1, 1]));
+    case.refuses(reopened(&[9]));
+    case.refuses(retried(1));
+    case.says(skipped(1));
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Failed), "it has ended, and still has");
+    case.says(reopened(&[1]));
+    assert_eq!(case.state(1), Queued, "the operator has thought better of it");
+
+    let mut case = Case::new(2, |plan| {
+        one_at_a_time(plan);
+        plan.rollout.max_failures = located(Amount::Count(1));
+    });
+    case.fails(1);
+    case.refuses(reopened(&[1]));
+    case.says(aborted(false));
+    case.succeeds([2]);
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Aborted));
+    case.refuses(reopened(&[1]));
+}
+
+#[test]
+fn what_an_operator_has_enabled_since_the_end_is_no_longer_the_runs_own() {
+    let mut case = Case::new(2, |plan| {
+        one_at_a_time(plan);
+        plan.rollout.max_failures = located(Amount::Count(2));
+        plan.steps.insert(0, step("disable", StepKind::Disable { jobs: None }, &[]));
+        plan.steps[1].needs = vec![0];
+    });
+    for worker in [1, 2] {
+        case.answers(worker, ok(Evidence::Disabled { own: vec![None], others: Vec::new() }));
+        case.fails(worker);
+    }
+    assert_eq!(case.run().left_disabled(), [target(1), target(2)]);
+    case.says(Fact::Reopened { targets: vec![target(1)], enabled: vec![target(2)], by: by() });
+    assert_eq!(case.run().left_disabled(), [target(1)]);
+}
+
+#[test]
+fn a_skipped_worker_may_be_taken_up_again_and_one_that_was_disabled_before_may_not() {
+    let mut case = Case::new(2, one_at_a_time);
+    case.says(skipped(2));
+    case.says(retried(2));
+    assert_eq!(case.state(2), Queued);
+    case.succeeds([1]);
+    assert_eq!(case.active(), [2]);
+
+    let mut case = Case::not_started(2, |_| "zone=a", one_at_a_time);
+    let ready = Check::Ready { boot_id: "b".to_owned(), state_dir: "/s".to_owned() };
+    case.says(Fact::Preflight { checks: vec![Check::LeftAlone { reason: "its disk".to_owned() }, ready] });
+    case.refuses(retried(1));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What becomes of attempts whose answer did not come: take-over, doubt, reboots.
 
-use super::case::{Case, by, done, failed, idempotent, lost, ok, seconds};
+use super::case::{Case, by, done, failed, idempotent, lane, lost, ok, seconds};
 use crate::engine::PublicWorkerState::{Failed, InDoubt, Running, Succeeded};
 use crate::engine::{ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunStatus};
 use crate::graph::testing;
@@ -20,7 +20,7 @@ fn a_new_process_asks_about_what_may_not_be_repeated() {
     let mut case = Case::new(1, |_| {});
     let attempt = case.attempt(1);
     case.taken_over();
-    assert_eq!((case.state(1), case.run().undecided()), (InDoubt, vec![attempt]));
+    assert_eq!((case.state(1), case.run().undecided()), (InDoubt, vec![(attempt, lane(1))]));
     assert!(matches!(case.run().status(), RunStatus::WaitsForOperator { .. }));
     case.says(Fact::InDoubtResolved { attempt, how: Resolution::Done });
     assert_eq!(case.state(1), Succeeded);
@@ -31,7 +31,7 @@ fn an_operator_may_have_an_attempt_in_doubt_run_again_or_left_out() {
     for (how, state) in [(Resolution::Rerun, Running), (Resolution::Skip, Succeeded)] {
         let mut case = Case::new(1, |_| {});
         case.answers(1, lost());
-        let attempt = case.run().undecided()[0];
+        let attempt = case.run().undecided()[0].0;
         case.says(Fact::InDoubtResolved { attempt, how });
         assert_eq!(case.state(1), state);
     }

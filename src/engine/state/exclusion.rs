@@ -1,4 +1,8 @@
 //! Catalog operations and reboots exclude each other where the engine contacts every worker.
+//!
+//! And workers are drained and enabled in turns there: an operation that finds one job enabled again on one worker and
+//! still disabled on another has to start it twice. So what comes back together is enabled together, and nobody is
+//! drained meanwhile.
 
 use crate::graph::{TargetIx, TargetSet};
 
@@ -9,6 +13,12 @@ pub(in crate::engine) struct Exclusion {
     rebooting: TargetSet,
     /// Catalog operations in flight; counted only where they exclude reboots.
     operations: u32,
+    /// Edits in flight that drain a worker.
+    drains: u32,
+    /// Workers whose edit that enables them can begin or is in flight.
+    enabling: TargetSet,
+    /// Workers whose deploy behind that edit can begin or is in flight.
+    starting: TargetSet,
 }
 
 impl Exclusion {
@@ -45,8 +55,43 @@ impl Exclusion {
         self.operations > 0
     }
 
+    pub(in crate::engine) fn drain_begins(&mut self) {
+        self.drains += 1;
+    }
+
+    pub(in crate::engine) fn drain_ends(&mut self) {
+        self.drains -= 1;
+    }
+
+    pub(in crate::engine) fn any_drain(&self) -> bool {
+        self.drains > 0
+    }
+
+    /// What of its return is under way on a worker: the edit, the deploy behind it.
+    pub(in crate::engine) fn returns(&mut self, target: TargetIx, edit: bool, deploy: bool) {
+        for (set, is_in) in [(&mut self.enabling, edit), (&mut self.starting, deploy)] {
+            if is_in {
+                set.insert(target)
+            } else {
+                set.remove(target)
+            };
+        }
+    }
+
+    pub(in crate::engine) fn others_enabling(&self, target: TargetIx) -> bool {
+        others(&self.enabling, target)
+    }
+
+    pub(in crate::engine) fn others_starting(&self, target: TargetIx) -> bool {
+        others(&self.starting, target)
+    }
+
     /// The controller that carried them out is gone.
     pub(in crate::engine) fn orphan_operations(&mut self) {
-        self.operations = 0;
+        (self.operations, self.drains) = (0, 0);
     }
+}
+
+fn others(set: &TargetSet, target: TargetIx) -> bool {
+    set.len() > usize::from(set.contains(target))
 }

@@ -206,6 +206,12 @@ impl LaneState {
         (self.failed, self.error) = (None, None);
     }
 
+    /// A lane of the run itself goes through all of its steps again.
+    pub(in crate::engine) fn begin_again(&mut self) {
+        self.steps.iter_mut().for_each(StepState::reset);
+        (self.failed, self.error) = (None, None);
+    }
+
     /// An operator takes the worker up again, and `wave` waits for it.
     pub(in crate::engine) fn retry(&mut self, wave: u32) {
         for step in &mut self.steps {

@@ -32,7 +32,7 @@ pub(super) use revert::{Revert, Undo};
 pub use run_chart::RunPhase;
 pub(super) use run_chart::{RunChart, RunEvent};
 pub use setup::Options;
-pub(super) use setup::Setup;
+pub(super) use setup::{Setup, Turn};
 pub(super) use step::{Ended, Gate, StepState, StepStatus};
 pub(super) use waves::Waves;
 pub use worker_chart::WorkerState;

@@ -18,6 +18,8 @@ pub(in crate::engine) enum RunEvent {
     Halted,
     /// Continues after a halt, in the phase where it stopped.
     Unhalted(RunPhase),
+    /// Taken up again behind the end of its rollout.
+    Reopened,
     Finished,
 }
 
@@ -99,6 +101,7 @@ impl Machine {
             RunEvent::Unhalted(RunPhase::Rolling) => Transition(State::rolling()),
             RunEvent::Unhalted(RunPhase::Soaking) => Transition(State::soaking()),
             RunEvent::Unhalted(RunPhase::After) => Transition(State::after()),
+            RunEvent::Reopened => Transition(State::before()),
             RunEvent::Finished => Transition(State::finished()),
             _ => Super,
         }
@@ -106,8 +109,10 @@ impl Machine {
 
     #[state(superstate = "known")]
     fn finished(event: &RunEvent) -> Outcome<State> {
-        let _ = event;
-        Super
+        match event {
+            RunEvent::Reopened => Transition(State::before()),
+            _ => Super,
+        }
     }
 
     #[superstate]
@@ -172,7 +177,7 @@ pub enum RunPhase {
     After,
     /// It cannot continue by itself.
     Halted,
-    /// The end.
+    /// The end, unless it is reopened.
     Finished,
 }
 

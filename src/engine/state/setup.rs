@@ -1,10 +1,11 @@
 //! What a run is given: the graph, the options, and what follows from them once and for all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{Intent, Millis};
-use crate::graph::{RolloutGraph, StepIx, StepRef};
+use crate::graph::{Lane, RolloutGraph, StepIx, StepRef};
 use crate::plan::{Step, StepKind};
 
 /// What a run needs to know besides its graph.
@@ -24,6 +25,21 @@ pub(in crate::engine) struct Setup {
     options: Options,
     /// The plan's `steps` in an order in which each comes after what it needs.
     order: Vec<StepIx>,
+    /// For each of them its place among those that drain and enable.
+    turns: Vec<Turn>,
+}
+
+/// What a step has to do with the turns in which workers are drained and enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Turn {
+    /// An edit that drains: the next deploy stops jobs, before any reboot.
+    Drain,
+    /// An edit that enables, or the wait just before it: the next deploy starts jobs.
+    Enable,
+    /// The deploy that starts them.
+    Start,
+    /// Neither.
+    None,
 }
 
 impl PartialEq for Setup {
@@ -34,7 +50,22 @@ impl PartialEq for Setup {
 
 impl Setup {
     pub(in crate::engine) fn new(graph: Arc<RolloutGraph>, options: Options) -> Self {
-        Self { order: topological(&graph.plan.steps), graph, options }
+        let order = topological(&graph.plan.steps);
+        let turns = turns(&graph.plan.steps, &order);
+        Self { order, turns, graph, options }
+    }
+
+    /// The place of a worker's step in the turns; without meaning where operations contact no other worker.
+    pub(in crate::engine) fn turn(&self, at: StepRef) -> Turn {
+        match at.lane {
+            Lane::Worker(_) if self.options.exclusive_catalog => self.turns[at.step.index()],
+            _ => Turn::None,
+        }
+    }
+
+    /// Whether workers are drained and enabled in turns.
+    pub(in crate::engine) fn has_turns(&self) -> bool {
+        self.options.exclusive_catalog && self.turns.contains(&Turn::Start)
     }
 
     pub(in crate::engine) fn order(&self) -> &[StepIx] {
@@ -83,4 +114,48 @@ fn topological(steps: &[Step]) -> Vec<StepIx> {
         order.push(StepIx(next as u32));
     }
     order
+}
+
+/// Which steps drain, enable, and start what was enabled. What an edit comes to is done by the next deploy behind it.
+fn turns(steps: &[Step], order: &[StepIx]) -> Vec<Turn> {
+    let kind = |at: usize| &steps[at].kind;
+    // Edits that no deploy has carried out yet, step by step.
+    let mut drained: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); steps.len()];
+    let mut enabled = vec![false; steps.len()];
+    let mut turns = vec![Turn::None; steps.len()];
+    for at in order.iter().map(|step| step.index()) {
+        for need in &steps[at].needs {
+            match kind(*need) {
+                StepKind::Disable { .. } => _ = drained[at].insert(*need),
+                StepKind::Enable => enabled[at] = true,
+                StepKind::Deploy { .. } => {}
+                kind => {
+                    enabled[at] |= enabled[*need];
+                    // A worker that reboots as it is was not drained.
+                    if !matches!(kind, StepKind::Reboot { .. }) {
+                        let before = drained[*need].clone();
+                        drained[at].extend(before);
+                    }
+                }
+            }
+        }
+        match kind(at) {
+            StepKind::Enable => {
+                turns[at] = Turn::Enable;
+                // A machine that was quick has another boot already, and only settles.
+                let waits = |need: &&usize| matches!(kind(**need), StepKind::WaitForSsh { .. });
+                steps[at].needs.iter().filter(waits).for_each(|wait| turns[*wait] = Turn::Enable);
+            }
+            StepKind::Deploy { .. } => {
+                if enabled[at] {
+                    turns[at] = Turn::Start;
+                }
+                for edit in std::mem::take(&mut drained[at]) {
+                    turns[edit] = Turn::Drain;
+                }
+            }
+            _ => {}
+        }
+    }
+    turns
 }

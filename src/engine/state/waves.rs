@@ -48,6 +48,12 @@ impl Waves {
         self.current = Some(wave);
     }
 
+    /// The last wave is to begin once more.
+    pub(in crate::engine) fn reopen_last(&mut self) {
+        self.current = self.left.len().checked_sub(2).map(|wave| wave as u32);
+        self.soak_until = 0;
+    }
+
     pub(in crate::engine) fn finish(&mut self, soak_until: Millis) {
         self.soak_until = soak_until;
     }

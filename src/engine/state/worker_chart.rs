@@ -158,8 +158,11 @@ impl Machine {
 
     #[state(superstate = "known")]
     fn skipped(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
+        match event {
+            // The operator has thought better of it.
+            WorkerEvent::Retried => Transition(State::queued()),
+            _ => Super,
+        }
     }
 
     #[state(superstate = "known")]
@@ -243,7 +246,7 @@ pub enum WorkerState {
     Failed,
     /// It failed and is as it was before. Final.
     Reverted,
-    /// It takes no part. Final.
+    /// It takes no part; left only by an operator's retry.
     Skipped,
     /// The run was aborted. Final.
     Cancelled,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::snippets;
 use super::steps::{OnceStepEntry, Retries, StepEntry};
 use super::values::{
     Amount, BudgetJob, Concurrency, Count, Day, Duration, Host, JobName, List, OnFailure, OneOrMore, Order,
@@ -13,7 +14,7 @@ use super::values::{
 
 /// A maand plan: how an operation rolls over a fleet of workers.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, title = "maand plan, version 1")]
+#[schemars(deny_unknown_fields, title = "maand plan, version 1", extend("defaultSnippets" = snippets::plan()))]
 pub(super) struct Plan {
     /// The version of the plan language: 1.
     version: Version,
@@ -25,6 +26,7 @@ pub(super) struct Plan {
     /// commands get them as environment variables. `--set name=value` overrides.
     #[schemars(extend("propertyNames" = {
         "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+        "patternErrorMessage": "Names are letters, digits and _, and begin with no digit.",
         "not": { "pattern": "^(MAAND_.*|BUCKET_ID|WORKER_IP|UID|EUID|PPID|BASHOPTS|SHELLOPTS|BASH_VERSINFO)$" }
     }))]
     vars: Option<BTreeMap<String, VariableValue>>,
@@ -91,7 +93,7 @@ pub(super) struct Expect {
 
 /// How the rollout proceeds over the workers.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("defaultSnippets" = snippets::rollout()))]
 pub(super) struct RolloutSection {
     /// How many workers at a time: a number, a percentage of the selected workers, or auto (as many as
     /// budgets, spread and wave allow). Default: 1.
@@ -141,7 +143,7 @@ pub(super) struct Budget {
 
 /// When new workers are admitted. It may cross midnight.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("defaultSnippets" = snippets::window()))]
 pub(super) struct Window {
     /// An IANA name, such as Europe/Berlin or UTC.
     timezone: Text,

@@ -1,9 +1,10 @@
 //! Steps as they are written.
 #![expect(dead_code, reason = "these types describe a shape; nothing is ever made of them")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::super::decode::keys;
@@ -11,37 +12,44 @@ use super::values::{
     AnyList, Count, Duration, Factor, Flag, Id, JobName, List, OnStepFailure, OneOrMore, OrNothing, Scope,
     Shell, Text, Word,
 };
+use super::{bare, snippets};
 
 /// A step: the name of a kind, or a map with a kind and other keys.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum StepEntry {
-    Name(#[schemars(schema_with = "bare_worker")] ()),
-    Map(WorkerStep),
+pub(super) struct StepEntry;
+
+impl JsonSchema for StepEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "StepEntry".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        entry(keys::KINDS, bare::on_worker, generator.subschema_for::<WorkerStep>(), &snippets::steps())
+    }
 }
 
 /// A step that runs once: the name of a kind, or a map with a kind and other keys.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum OnceStepEntry {
-    Name(#[schemars(schema_with = "bare_once")] ()),
-    Map(OnceStep),
+pub(super) struct OnceStepEntry;
+
+impl JsonSchema for OnceStepEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "OnceStepEntry".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        entry(keys::ONCE, bare::once, generator.subschema_for::<OnceStep>(), &snippets::once())
+    }
 }
 
-/// The kinds that need options and cannot be bare names.
-const NEVER_BARE: &[&str] = &["run", "local", "pause"];
-
-fn bare(kinds: &[&str]) -> Schema {
-    let names: Vec<&str> = kinds.iter().filter(|kind| !NEVER_BARE.contains(kind)).copied().collect();
-    json_schema!({ "description": "A step with all its defaults.", "enum": names })
-}
-
-fn bare_worker(_: &mut schemars::SchemaGenerator) -> Schema {
-    bare(keys::KINDS)
-}
-
-fn bare_once(_: &mut schemars::SchemaGenerator) -> Schema {
-    bare(keys::ONCE)
+/// The names that can stand alone, each with what it does, and the map.
+fn entry(
+    kinds: &[&str],
+    describe: fn(&str) -> Option<&'static str>,
+    map: Schema,
+    snippets: &Value,
+) -> Schema {
+    let bare = kinds.iter().filter_map(|kind| Some(json!({ "description": describe(kind)?, "const": kind })));
+    let choices: Vec<Value> = bare.chain([map.to_value()]).collect();
+    json_schema!({ "anyOf": choices, "defaultSnippets": snippets })
 }
 
 /// "Exactly one of these keys."
@@ -134,7 +142,7 @@ pub(super) struct OnceStep {
 
 /// How often a step is tried.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("defaultSnippets" = snippets::retries()))]
 pub(super) struct Retries {
     /// Maximum number of attempts, the first one included. Default: 1.
     attempts: Option<Count<1>>,
@@ -222,6 +230,7 @@ pub(super) struct Command {
     /// Environment beside the variables of the plan.
     #[schemars(extend("propertyNames" = {
         "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+        "patternErrorMessage": "Names are letters, digits and _, and begin with no digit.",
         "not": { "pattern": "^(MAAND_.*|BUCKET_ID|WORKER_IP|UID|EUID|PPID|BASHOPTS|SHELLOPTS|BASH_VERSINFO)$" }
     }))]
     env: Option<BTreeMap<String, EnvValue>>,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 /// A text with a variable in it.
 const WITH_VARIABLE: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}";
@@ -27,29 +28,42 @@ macro_rules! value {
     };
 }
 
-/// A pattern, or a text with a variable in it.
+/// A pattern, or a text with a variable in it. Editors show the description, and not the pattern, where a text does not
+/// match.
 fn pattern(pattern: &str, description: &str) -> Schema {
     json_schema!({
         "description": description,
         "type": "string",
         "pattern": format!("{pattern}|{WITH_VARIABLE}"),
+        "patternErrorMessage": format!("{description}."),
     })
+}
+
+/// A text in which something is to be seen.
+fn not_blank() -> Value {
+    json!({ "type": "string", "pattern": r"\S", "patternErrorMessage": "A text that is not empty." })
+}
+
+/// A variable instead of `what`, and nothing beside it.
+fn variable(what: &str) -> Value {
+    let message = format!("{what}, or a variable alone, such as ${{name}}.");
+    json!({ "type": "string", "pattern": VARIABLE, "patternErrorMessage": message })
 }
 
 value!(
     /// A text that is not empty.
     Text,
-    json_schema!({ "type": "string", "pattern": r"\S" })
+    of(not_blank())
 );
 value!(
     /// A text that may be written as a number.
     Word,
-    json_schema!({ "anyOf": [{ "type": "string", "pattern": r"\S" }, { "type": "number" }, { "type": "boolean" }] })
+    json_schema!({ "anyOf": [not_blank(), { "type": "number" }, { "type": "boolean" }] })
 );
 value!(
     /// `true`, `false` or a variable.
     Flag,
-    json_schema!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": VARIABLE }] })
+    json_schema!({ "anyOf": [{ "type": "boolean" }, variable("true or false")] })
 );
 value!(
     /// A duration.
@@ -68,7 +82,7 @@ value!(
     /// A host.
     Host,
     pattern(
-        "^[A-Za-z0-9][A-Za-z0-9._:-]{0,254}$",
+        r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,254}|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?\]?)$",
         "A host as written in workers.json: no user, no port, no options"
     )
 );
@@ -100,7 +114,7 @@ value!(
     Factor,
     json_schema!({ "anyOf": [
         { "type": "number", "minimum": 1, "maximum": 1000 },
-        { "type": "string", "pattern": VARIABLE },
+        variable("A number from 1 to 1000"),
     ] })
 );
 value!(
@@ -119,7 +133,7 @@ value!(
 value!(
     /// Shell text.
     Shell,
-    json_schema!({ "type": "string", "pattern": r"\S" })
+    of(not_blank())
 );
 
 /// A whole number of at least `MIN`.
@@ -133,17 +147,23 @@ impl<const MIN: u64> JsonSchema for Count<MIN> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
             { "type": "integer", "minimum": MIN, "maximum": i64::MAX },
-            { "type": "string", "pattern": VARIABLE },
+            variable(&format!("A whole number of at least {MIN}")),
         ] })
     }
 }
 
 /// A number of at least `MIN`, or a percentage; or a word.
 fn amount(min: u64, word: Option<&str>) -> Schema {
+    let or = word.map_or(String::new(), |word| format!(", or {word}"));
+    let message = format!("A whole number of at least {min}, a percentage such as 10%{or}.");
     let word = word.map_or(String::new(), |word| format!("^{word}$|"));
     json_schema!({ "anyOf": [
         { "type": "integer", "minimum": min, "maximum": i64::MAX },
-        { "type": "string", "pattern": format!("{word}^(100|0?[0-9]{{1,2}})%$|{WITH_VARIABLE}") },
+        {
+            "type": "string",
+            "pattern": format!("{word}^(100|0?[0-9]{{1,2}})%$|{WITH_VARIABLE}"),
+            "patternErrorMessage": message,
+        },
     ] })
 }
 
@@ -174,7 +194,7 @@ impl<T: JsonSchema> JsonSchema for List<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
             { "type": "array", "minItems": 1, "items": generator.subschema_for::<T>() },
-            { "type": "string", "pattern": VARIABLE },
+            variable("A list with at least one entry"),
         ] })
     }
 }
@@ -218,14 +238,24 @@ impl<T: JsonSchema> JsonSchema for AnyList<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
             { "type": "array", "items": generator.subschema_for::<T>() },
-            { "type": "string", "pattern": VARIABLE },
+            variable("A list"),
         ] })
     }
 }
 
 /// One of `words`, or a variable.
 pub(super) fn words(words: &[&str]) -> Schema {
-    json_schema!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": WITH_VARIABLE }] })
+    json_schema!({ "anyOf": [{ "enum": words }, with_variable(&format!("One of {}", words.join(", ")))] })
+}
+
+/// A text with a variable in it, instead of `what`.
+fn with_variable(what: &str) -> Value {
+    let message = format!("{what}, or a text with a variable, such as ${{name}}.");
+    json!({ "type": "string", "pattern": WITH_VARIABLE, "patternErrorMessage": message })
+}
+
+fn of(schema: Value) -> Schema {
+    schema.try_into().unwrap_or_default()
 }
 
 value!(
@@ -234,8 +264,9 @@ value!(
     json_schema!({ "anyOf": [
         { "enum": ["position", "reverse", "host"] },
         { "type": "array", "minItems": 1, "items": { "type": "string",
-            "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._:-]{{0,254}}$|{WITH_VARIABLE}") } },
-        { "type": "string", "pattern": WITH_VARIABLE },
+            "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._:-]{{0,254}}$|{WITH_VARIABLE}"),
+            "patternErrorMessage": "A host as written in workers.json." } },
+        with_variable("position, reverse, host, or a list of hosts"),
     ] })
 );
 value!(

@@ -142,6 +142,24 @@ impl Checker {
         self.kept.unreachable.contains(&target) && !self.kept.answered.contains(&target)
     }
 
+    /// An operator takes a worker up again.
+    fn retried(&mut self, target: TargetIx) {
+        let lane = Lane::Worker(target);
+        let broke_at = self.book(lane).broke_at;
+        for step in std::mem::take(&mut self.told(lane).failed) {
+            self.told(lane).spent.remove(&step);
+            let stayed = self.told(lane).last.get(&step) == Some(&Last::Known(ErrorKind::NotRebooted));
+            if stayed && broke_at == Some(step) {
+                let itself = matches!(self.kind(lane, step), StepKind::Reboot { .. });
+                let awaited = self.awaited(lane, step).map(|(reboot, _)| reboot);
+                if let Some(reboot) = if itself { Some(step) } else { awaited } {
+                    self.book(lane).generations.entry(reboot).or_default().1 = true;
+                    self.told(lane).enter.insert(step, reboot);
+                }
+            }
+        }
+    }
+
     fn failed_now(&self) -> u32 {
         self.lanes.values().filter(|book| book.failed).count() as u32
     }
@@ -325,22 +343,16 @@ impl Checker {
                     self.told(lane).failed.remove(&step);
                 }
             }
-            Fact::Retried { target, .. } => {
-                let lane = Lane::Worker(*target);
-                let broke_at = self.book(lane).broke_at;
-                for step in std::mem::take(&mut self.told(lane).failed) {
-                    self.told(lane).spent.remove(&step);
-                    let stayed =
-                        self.told(lane).last.get(&step) == Some(&Last::Known(ErrorKind::NotRebooted));
-                    if stayed && broke_at == Some(step) {
-                        let itself = matches!(self.kind(lane, step), StepKind::Reboot { .. });
-                        let awaited = self.awaited(lane, step).map(|(reboot, _)| reboot);
-                        if let Some(reboot) = if itself { Some(step) } else { awaited } {
-                            self.book(lane).generations.entry(reboot).or_default().1 = true;
-                            self.told(lane).enter.insert(step, reboot);
-                        }
-                    }
+            Fact::Retried { target, .. } => self.retried(*target),
+            Fact::Reopened { targets, .. } => {
+                self.kept.interrupted = true;
+                (self.kept.halted, self.kept.too_many, self.kept.wave_open) = (false, false, false);
+                self.kept.halted_lane = None;
+                for lane in [Lane::Before, Lane::After] {
+                    let was_issued = std::mem::take(&mut self.told(lane).was_issued);
+                    *self.told(lane) = Told { was_issued, ..Told::default() };
                 }
+                targets.iter().for_each(|target| self.retried(*target));
             }
             Fact::Aborted { revert, .. } => {
                 if self.kept.aborted.is_some() {

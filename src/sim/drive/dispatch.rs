@@ -49,7 +49,7 @@ impl Sim {
     }
 
     /// The process is gone, and with it all that it waited for.
-    pub(super) fn ends_process(&mut self) {
+    pub(in crate::sim) fn ends_process(&mut self) {
         self.process += 1;
         self.leaving = false;
         self.wakes_at = None;

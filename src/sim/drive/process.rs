@@ -45,7 +45,7 @@ impl Sim {
         } else if !self.is_finished() {
             first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
         }
-        self.commit_and_dispatch(Input::Begin { facts: first, in_doubt });
+        self.commit_and_dispatch(Input::Begin { facts: first, in_doubt: in_doubt.into() });
         let before = self.state().is_some_and(|run| run.phase() == RunPhase::Preflight);
         if before {
             let process = self.process;
@@ -150,7 +150,10 @@ impl Sim {
             });
         }
         // What a process learns before its loop runs is told to it like the rest.
-        self.commit_and_dispatch(Input::Begin { facts: vec![Fact::Preflight { checks }], in_doubt: None });
+        self.commit_and_dispatch(Input::Begin {
+            facts: vec![Fact::Preflight { checks }],
+            in_doubt: None.into(),
+        });
     }
 
     /// A process that has nothing more to do ends; a run that waits for operators gets an answer after a while.

@@ -74,8 +74,9 @@ impl Sim {
             if life != WorkerState::Queued {
                 illegal.push(Fact::WorkerAdmitted { target });
             }
-            if life != WorkerState::Failed {
+            if !matches!(life, WorkerState::Failed | WorkerState::Skipped) {
                 illegal.push(Fact::Retried { target, by: by() });
+                illegal.push(Fact::Reopened { targets: vec![target], enabled: Vec::new(), by: by() });
             }
             if !matches!(life, WorkerState::Failed | WorkerState::Queued) {
                 illegal.push(Fact::Skipped { target, by: by() });
@@ -92,6 +93,11 @@ impl Sim {
                 let error = StepError::new(ErrorKind::Command, "illegal");
                 illegal.push(Fact::WorkerFailed { target, step: None, error });
             }
+        }
+        if !rollout.rollout_is_over() {
+            let targets: Vec<_> = self.graph.target_indices().collect();
+            let failed = targets.into_iter().filter(|at| rollout.worker_state(*at) == WorkerState::Failed);
+            illegal.push(Fact::Reopened { targets: failed.collect(), enabled: Vec::new(), by: by() });
         }
         for (attempt, (lane, step, intent)) in &awaited {
             let wrong = match intent {

@@ -15,7 +15,7 @@ pub(in crate::ssh) fn matches_any<'a>(patterns: impl Iterator<Item = &'a str>, t
 }
 
 /// `*` is any text, `?` any one character (`ssh_config(5)`, PATTERNS). Linear, whatever the pattern.
-pub(in crate::ssh) fn matches_pattern(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut retry) = (0, 0, None);
     while t < text.len() {

@@ -18,8 +18,12 @@ fn pattern_a(n: usize, concurrency: usize) {
     // An operator's own entry, which stays as it is, byte for byte.
     let theirs = "{\n  \"jobs\": {\"other\": {\"allocations\": [\"9.9.9.9\"]}},\n  \"workers\": []\n}\n";
     bench.job("other", "1.0.0", json!({"selectors": ["nowhere"]}));
+    // Another one while its worker is disabled.
+    bench.write("workspace/jobs/web/own.conf.tpl", "jobs={{ own jobs }}\n");
     bench.write("workspace/disabled.json", theirs);
     bench.upstream_ok(&["build"]);
+    bench.upstream_ok(&["deploy"]);
+    let done_before: Vec<usize> = (0..n).map(|i| bench.done(i, "web").len()).collect();
     let at_once = format!("concurrency: {concurrency} ");
     let plan = bench.plan_with("rolling-reboot.yaml", &[("concurrency: 1 ", &at_once)]);
     let boots = bench.boots();
@@ -40,10 +44,15 @@ fn pattern_a(n: usize, concurrency: usize) {
     for (i, worker) in view["workers"].as_array().unwrap().iter().enumerate() {
         assert_eq!(worker["boot_id_after"], bench.fleet.boot_id(i));
         // Stopped in good order before the reboot, and started after it, by upstream itself.
-        let done = bench.done(i, "web");
-        assert_eq!(done.last().unwrap(), "start");
-        assert!(done.contains(&"stop".to_owned()), "{done:?}");
-        assert!(!done.contains(&"restart".to_owned()), "{done:?}");
+        let mut done = bench.done(i, "web").split_off(done_before[i]);
+        assert_eq!(done.pop().as_deref(), Some("start"), "{done:?}");
+        // Each deploy stops again what is disabled.
+        assert!(
+            !done.is_empty() && done.iter().all(|what| what == "stop"),
+            "one start, no restart: {done:?}"
+        );
+        let rendered = fs::read_to_string(bench.on_worker(i, "jobs/web/own.conf")).unwrap();
+        assert_eq!(rendered, "jobs=web\n");
     }
     // Job control works afterwards: that of every worker agrees.
     bench.expect(0, &["job", "status", "web"]);

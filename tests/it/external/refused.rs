@@ -192,4 +192,13 @@ fn what_upstream_refuses_in_workers_json_is_told_before() {
     assert!(said.contains("workers.json") && said.contains("worker"), "{said}");
     assert!(said.contains("maand::external::label_worker"), "{said}");
     assert!(!dir.path().join("workspace/disabled.json").exists());
+    // `user@::1:/opt/worker` means something else to rsync.
+    for host in ["::1", "[::1]", "[::1]:2222", "2001:db8::1"] {
+        fs::write(dir.path().join("workspace/workers.json"), json!([{"host": host}]).to_string()).unwrap();
+        for arguments in [&["plan", "apply", &plan, "--yes"][..], &["plan", "validate", &plan]] {
+            let (code, said) = maand(dir.path(), None, &[&["--maand-bin", &bin], arguments].concat());
+            assert!(matches!(code, Some(1..=4)), "{host}: {arguments:?} {code:?} {said}");
+            assert!(said.contains("maand::external::ipv6"), "{host}: {arguments:?} {said}");
+        }
+    }
 }

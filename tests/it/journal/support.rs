@@ -1,6 +1,6 @@
 //! A header and facts to fill journals with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maand::bucket::{Disabled, Fleet, Host, Worker};
 use maand::engine::{AttemptId, ErrorKind, Evidence, Fact, HaltReason, Intent, Outcome, RunEnd, StepError};
@@ -8,17 +8,7 @@ use maand::graph::{Lane, StepIx, TargetIx};
 use maand::journal::{RunHeader, StepKinds};
 
 pub(crate) fn worker(host: &str) -> Worker {
-    Worker {
-        host: Host::parse(host).unwrap(),
-        labels: BTreeSet::from(["worker".to_owned()]),
-        tags: BTreeMap::new(),
-        position: 0,
-        memory_mb: 0.0,
-        cpu_mhz: 0.0,
-        hostname: None,
-        ssh_port: None,
-        ssh_user: None,
-    }
+    Worker::new(Host::parse(host).unwrap())
 }
 
 pub(crate) fn header(workers: usize) -> RunHeader {

@@ -221,7 +221,7 @@ impl Deploy<'_> {
             let (name, content) = match path.strip_suffix(".tpl") {
                 None => (path.as_str(), content),
                 Some(name) => {
-                    let rendered = template::render(tx, &path, &String::from_utf8_lossy(&content))?;
+                    let rendered = template::render(tx, host, &path, &String::from_utf8_lossy(&content))?;
                     (name, rendered.into_bytes())
                 }
             };

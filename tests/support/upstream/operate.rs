@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -101,15 +101,15 @@ pub(crate) fn health(
     done.map_err(|error| format!("health check failed: {job}: {error}"))
 }
 
+/// Upstream tries so often, a second apart. As patient as that, and sooner done: it looks all the time.
 fn retried(attempts: u64, mut work: impl FnMut() -> Result<()>) -> Result<()> {
-    let mut left = attempts;
+    let until = Instant::now() + Duration::from_secs(attempts.saturating_sub(1));
     loop {
         let done = work();
-        left = left.saturating_sub(1);
-        if done.is_ok() || left == 0 {
+        if done.is_ok() || Instant::now() >= until {
             return done;
         }
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
