@@ -320,10 +320,9 @@ fn cut(args: &[OsString]) -> Option<Cut> {
             b"--color" => ours.color = Some(choice(&value()?)?),
             b"--annotations" => ours.annotations = Some(choice(&value()?)?),
             b"-q" | b"--quiet" => ours.quiet = true,
+            b"--bell" => ours.bell = true,
             b"-v" => ours.verbose += 1,
             b"-vv" => ours.verbose += 2,
-            // No command of the upstream program is long enough for it.
-            b"--bell" => {}
             // The other program has a flag of this name.
             b"--verbose" if !in_command => ours.verbose += 1,
             _ => cut.rest.push(arg.clone()),

@@ -120,7 +120,7 @@ fn workers(text: &mut String, view: &RunView) {
     let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
     let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
         let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
-        is_well && view.workers.len() > EACH
+        is_well && worker.retries == 0 && view.workers.len() > EACH
     });
     shown.truncate(LISTED);
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);

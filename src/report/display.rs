@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::os::signals::{self, Signal};
 use crate::plan::on_screen;
 
-use super::background::{self, BackgroundWriter};
+use super::background::{BackgroundWriter, drain_within};
 use super::keyboard::Modes;
 use super::region::Region;
 use super::row::{Row, Style};
@@ -20,23 +20,23 @@ use super::window::{Window, progress_of, title_of};
 /// Columns and lines where the terminal does not say.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
-/// So long a terminal is waited for that takes nothing, before the process is stopped.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// So many lines wait for a terminal that takes nothing; then the oldest go.
+const FAR_BEHIND: usize = 10_000;
+
+/// A terminal that takes nothing delays a suspension by this at most.
+const DRAINED_WITHIN: Duration = Duration::from_millis(200);
 
 /// Columns and lines of a terminal.
 type Size = Box<dyn Fn() -> (usize, usize) + Send>;
 
-/// So many lines wait for a terminal that takes nothing; of more the oldest are left out.
-const MOST_WAITING: usize = 2_000;
-
 /// What is drawn on.
 pub(super) struct Screen {
     out: Box<dyn Write + Send>,
-    /// What stands before a terminal that takes nothing; `None`: nothing does.
-    behind: Option<BackgroundWriter>,
     size: Size,
     region: Region,
     window: Window,
+    /// What stands before a terminal that takes nothing; `None`: nothing does.
+    writer: Option<BackgroundWriter>,
     /// The process has the terminal to itself, or is somewhere where there is no other.
     is_ours: fn() -> bool,
 }
@@ -45,17 +45,12 @@ impl Screen {
     pub(super) fn new(out: Box<dyn Write + Send>, size: Size) -> Self {
         Self {
             out,
-            behind: None,
             size,
             region: Region::default(),
             window: Window::default(),
+            writer: None,
             is_ours: || true,
         }
-    }
-
-    /// It has not taken the last frame yet: only the newest state is of interest, later.
-    fn is_behind(&self) -> bool {
-        self.behind.as_ref().is_some_and(|writer| !writer.is_idle())
     }
 
     /// A terminal that has gone away stops nothing: the run continues.
@@ -78,8 +73,9 @@ pub(super) struct Display {
     screen: Arc<Mutex<Screen>>,
     modes: Arc<Mutex<Modes>>,
     color: bool,
-    /// Lines that wait for the next frame, and how many were left out.
+    /// Lines that wait for the next frame.
     above: VecDeque<Row>,
+    /// Lines that were left out since the terminal has fallen behind.
     left_out: usize,
 }
 
@@ -87,7 +83,7 @@ impl Display {
     pub(super) fn stdout(color: bool) -> Self {
         let writer = BackgroundWriter::stdout();
         let mut screen = Screen::new(Box::new(writer.clone()), Box::new(size_of_stdout));
-        screen.behind = Some(writer);
+        screen.writer = Some(writer);
         screen.window = Window::of_environment();
         screen.is_ours = Modes::is_foreground;
         let display = Self::new(screen, color);
@@ -97,8 +93,13 @@ impl Display {
     }
 
     pub(super) fn new(screen: Screen, color: bool) -> Self {
-        let screen = Arc::new(Mutex::new(screen));
-        Self { screen, modes: Arc::default(), color, above: VecDeque::new(), left_out: 0 }
+        Self {
+            screen: Arc::new(Mutex::new(screen)),
+            modes: Arc::default(),
+            color,
+            above: VecDeque::new(),
+            left_out: 0,
+        }
     }
 
     pub(super) fn modes(&self) -> &Arc<Mutex<Modes>> {
@@ -112,7 +113,7 @@ impl Display {
     /// Shows a line above the rows, with the next frame.
     pub(super) fn scroll(&mut self, row: Row) {
         self.above.push_back(row);
-        if self.above.len() > MOST_WAITING {
+        if self.above.len() > FAR_BEHIND {
             self.above.pop_front();
             self.left_out += 1;
         }
@@ -120,24 +121,27 @@ impl Display {
 
     /// One frame: lines that scroll by, and the rows that `rows` makes for a size below them. In the background of
     /// its terminal the process draws no rows: the shell has the place.
+    ///
+    /// A terminal that has not taken the last frame yet gets no other: of the rows only the newest are of interest,
+    /// and the lines wait.
     pub(super) fn show(&mut self, above: &[Row], rows: impl FnOnce(usize, usize) -> Vec<Row>) {
-        above.iter().for_each(|row| self.scroll(row.clone()));
-        if !lock(&self.screen).is_behind() {
-            self.frame(rows);
+        above.iter().cloned().for_each(|row| self.scroll(row));
+        if lock(&self.screen).writer.as_ref().is_none_or(BackgroundWriter::is_idle) {
+            self.draw(rows);
         }
     }
 
-    fn frame(&mut self, rows: impl FnOnce(usize, usize) -> Vec<Row>) {
+    fn draw(&mut self, rows: impl FnOnce(usize, usize) -> Vec<Row>) {
+        if self.left_out > 0 {
+            let said = format!("({} lines are left out)", std::mem::take(&mut self.left_out));
+            self.above.push_front(Row::new(&said, Style::Dim));
+        }
         let mut screen = lock(&self.screen);
         let (columns, lines) = (screen.size)();
         // The last column stays free: behind it some terminals wrap at once, and others later.
         let width = columns.saturating_sub(1).max(1);
         // What stays is broken between words and never cut: it is not drawn again.
-        let left_out = match std::mem::take(&mut self.left_out) {
-            0 => None,
-            lines => Some(Row::new(&format!("({lines} lines are left out)"), Style::Plain)),
-        };
-        let above = left_out.into_iter().chain(self.above.drain(..)).flat_map(|row| row.wrapped(width));
+        let above = self.above.drain(..).flat_map(|row| row.wrapped(width));
         let above: Vec<Row> = above.collect();
         let is_ours = (screen.is_ours)();
         let rows = if is_ours {
@@ -155,7 +159,7 @@ impl Display {
     /// The window's title, and its progress in a task bar.
     pub(super) fn announce(&self, view: &RunView) {
         let mut screen = lock(&self.screen);
-        if (screen.is_ours)() && !screen.is_behind() {
+        if (screen.is_ours)() && screen.writer.as_ref().is_none_or(BackgroundWriter::is_idle) {
             let text = screen.window.changed(title_of(view), progress_of(view));
             screen.write(&text);
         }
@@ -163,7 +167,7 @@ impl Display {
 
     /// Gives the terminal back, with a last text below everything.
     pub(super) fn close(&mut self, text: &str, bell: bool) {
-        self.frame(|_, _| Vec::new());
+        self.draw(|_, _| Vec::new());
         self.give_back();
         let bell = if bell { "\x07" } else { "" };
         let text = on_screen(text).replace('\n', "\r\n");
@@ -204,7 +208,8 @@ fn suspend_tidily(screen: &Arc<Mutex<Screen>>, modes: &Arc<Mutex<Modes>>) {
         let mut modes = held.as_deref().map(lock);
         if let Some(screen) = &mut screen {
             screen.clear();
-            background::drain_within(LAST_WORDS);
+            // What is on its way is to be seen before the shell's prompt.
+            drain_within(DRAINED_WITHIN);
         }
         if let Some(modes) = &mut modes {
             modes.restore();

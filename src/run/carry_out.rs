@@ -105,9 +105,9 @@ impl Run {
         if state.phase() == RunPhase::Preflight && !aborted {
             first.push(self.preflight(&executor, &*options.progress)?);
         }
-        self.report_start(options.reporter.as_mut())?;
         // What it may have shown is over.
         drop(options.progress);
+        self.report_start(options.reporter.as_mut())?;
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,

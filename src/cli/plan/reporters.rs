@@ -6,7 +6,7 @@ use super::super::annotations::{Place, write_error};
 use super::super::args::Annotations;
 use crate::engine::{Millis, PublicRunState, PublicWorkerState, Stamped};
 use crate::plan::Plan;
-use crate::report::{Reporter, RunView};
+use crate::report::{EventLine, Reporter, RunView};
 
 /// `-q`: the report at the end only where something is left to do.
 pub(super) struct OnlyTrouble(pub(super) Box<dyn Reporter>);
@@ -18,6 +18,10 @@ impl Reporter for OnlyTrouble {
 
     fn tick(&mut self, at: Millis, view: &RunView) {
         self.0.tick(at, view);
+    }
+
+    fn told(&mut self, line: &EventLine, view: &RunView) {
+        self.0.told(line, view);
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
@@ -49,6 +53,10 @@ impl Reporter for Annotated {
 
     fn tick(&mut self, at: Millis, view: &RunView) {
         self.inner.tick(at, view);
+    }
+
+    fn told(&mut self, line: &EventLine, view: &RunView) {
+        self.inner.told(line, view);
     }
 
     fn finish(&mut self, at: Millis, view: &RunView) {
