@@ -62,7 +62,7 @@ pub fn status_text(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
         "Run {} of plan {} {}{wave}; started {}.\n\n{}",
         view.run,
         view.plan,
-        describe_state(view.state),
+        if may_unhalt(view) { "had halted" } else { describe_state(view.state) },
         view.started_at.to_second(),
         closing(at, view, hint)
     )

@@ -1,11 +1,12 @@
 //! The runs of a bucket.
 
 use crate::bucket::Bucket;
-use crate::engine::PublicRunState;
-use crate::journal::{Journal, JournalError, Mode, RunSummary};
+use crate::engine::{Options, PublicRunState};
+use crate::journal::{Journal, JournalError, Mode, RunId, RunSummary};
 
 use super::RunError;
 use super::reader::controller_of;
+use super::stored::Stored;
 
 /// A run in the list of a bucket's runs.
 #[derive(Clone, Debug)]
@@ -22,16 +23,26 @@ pub struct ListedRun {
 /// The journal cannot be read.
 pub fn runs(bucket: &Bucket) -> Result<Vec<ListedRun>, RunError> {
     let data = &bucket.paths().data;
-    let runs = match Journal::open(data, Mode::ReadOnly).and_then(|journal| journal.runs()) {
-        Ok(runs) => runs,
-        Err(JournalError::NoJournal { .. }) => Vec::new(),
+    let journal = match Journal::open(data, Mode::ReadOnly) {
+        Ok(journal) => journal,
+        Err(JournalError::NoJournal { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let listed = |run: RunSummary| {
-        let state = state(run.state, || controller_of(data, &run.id).is_some());
+        let state = match state(run.state, || controller_of(data, &run.id).is_some()) {
+            // What it waits for is not stored; there is at most one such run.
+            PublicRunState::Interrupted => at_rest(&journal, &run.id).unwrap_or(PublicRunState::Interrupted),
+            state => state,
+        };
         ListedRun { run, state }
     };
-    Ok(runs.into_iter().map(listed).collect())
+    Ok(journal.runs()?.into_iter().map(listed).collect())
+}
+
+/// Where a run stands that no process carries out, by its facts; `None`: they cannot be read.
+fn at_rest(journal: &Journal, run: &RunId) -> Option<PublicRunState> {
+    let state = Stored::load(journal, run.clone()).ok()?.replay(Options::default()).ok()?;
+    Some(PublicRunState::of(&state.status(), true))
 }
 
 fn state(stored: PublicRunState, is_carried_out: impl Fn() -> bool) -> PublicRunState {

@@ -115,3 +115,35 @@ fn killed_it_leaves_its_folder_and_nothing_else() {
     until("everything to end", || processes_of(&sandbox).is_empty().then_some(()));
     assert_eq!(up.left(), [sandbox]);
 }
+
+/// Without a controller nothing is begun by what is asked for, and that is said.
+#[test]
+fn requests_without_a_controller_say_that_nothing_runs() {
+    let up = Up::new(&["--workers", "1"]);
+    let plan = "version: 1\nname: p\nbefore: [approve]\nsteps: [disable, enable]\n";
+    std::fs::write(up.bucket.join("p.yaml"), plan).unwrap();
+    assert_eq!(up.maand(&["plan", "apply", "p.yaml", "--yes"]).status.code(), Some(5));
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&up.works(arguments)).unwrap() };
+    let (list, status) =
+        (json(&["plan", "list", "--output", "json"]), json(&["plan", "status", "--output", "json"]));
+    assert_eq!((&list["runs"][0]["state"], &status["state"]), (&"waiting".into(), &"waiting".into()));
+    let said = up.works(&["plan", "pause"]);
+    assert!(
+        said.contains("so no worker is started.\nThis ends the pause")
+            && said.ends_with("\n  maand plan resume\n"),
+        "{said}"
+    );
+    let said = up.works(&["plan", "approve"]);
+    assert!(said.ends_with("Nothing carries it out now.\nContinue with:\n  maand plan resume\n"), "{said}");
+    up.works(&["plan", "resume"]);
+
+    // With every worker disabled by an operator there is nothing to approve.
+    let host = status["workers"][0]["host"].as_str().unwrap();
+    let disabled = format!(r#"{{"workers": ["{host}"]}}"#);
+    std::fs::write(up.bucket.join("workspace/disabled.json"), disabled).unwrap();
+    let refused = up.maand(&["plan", "apply", "p.yaml", "--yes"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("all selected workers are left alone") && said.contains(host), "{said}");
+    assert_eq!(json(&["plan", "list", "--output", "json"])["total"], 1);
+}
