@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The address of a worker as written in `workers.json`: a name or an address of IPv4, `[A-Za-z0-9][A-Za-z0-9._:-]*`, or
-/// an address of IPv6 such as `::1` or `fe80::1%eth0`, always without brackets.
+use crate::plan;
+
+/// The address of a worker: a name, or an address of IPv4 or IPv6 (`::1`, `fe80::1%eth0`), always without brackets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Host(Arc<str>);
@@ -20,24 +20,18 @@ pub struct Host(Arc<str>);
 impl Host {
     /// `None` when it is not a host name that is safe to hand to anything.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = Self::bare(text);
-        let mut bytes = text.bytes();
-        let first = bytes.next()?;
-        let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-        let is_name = first.is_ascii_alphanumeric() && bytes.all(rest);
-        ((is_name || is_ipv6(text)) && text.len() <= 255).then(|| Self(text.into()))
+        let text = plan::bare_host(text);
+        plan::is_host_name(text).then(|| Self(text.into()))
     }
 
-    /// A host as it is compared with others: an address of IPv6 may be given in brackets (`[::1]`), as ssh and URLs
-    /// have it.
+    /// A host as it is compared with others: see [`plan::bare_host`].
     pub fn bare(text: &str) -> &str {
-        let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        inner.filter(|inner| inner.contains(':')).unwrap_or(text)
+        plan::bare_host(text)
     }
 
     /// Whether it is an address of IPv6, perhaps with a zone. Where a port or a path follows it, it stands in brackets.
     pub fn is_ipv6(&self) -> bool {
-        is_ipv6(&self.0)
+        plan::is_ipv6(&self.0)
     }
 
     /// Its name where a colon would end a name: in `PATH`, and in what ssh and rsync are given. No other host has it, as
@@ -50,13 +44,6 @@ impl Host {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn is_ipv6(text: &str) -> bool {
-    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
-    let of_zone = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_somebodys = |address: Ipv6Addr| !address.is_unspecified();
-    address.parse().is_ok_and(is_somebodys) && !zone.is_empty() && zone.bytes().all(of_zone)
 }
 
 impl fmt::Display for Host {
@@ -97,10 +84,10 @@ impl fmt::Display for JobName {
 pub struct Worker {
     /// Unique within the bucket.
     pub host: Host,
-    /// Lower-cased; every worker has `worker`. Workers that have the same share them: a fleet of 40,000 would need most of
-    /// its memory for copies.
+    // Workers that have the same share them: a fleet of 40,000 would need most of its memory for copies.
+    /// Lower-cased; every worker has `worker`.
     pub labels: Arc<BTreeSet<String>>,
-    /// Keys and values lower-cased; shared as well.
+    /// Keys and values lower-cased.
     pub tags: Arc<BTreeMap<String, String>>,
     /// Order among the workers; the index in the array when the file does not say.
     pub position: i64,

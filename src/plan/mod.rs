@@ -17,7 +17,7 @@ mod visible;
 mod words;
 mod yaml;
 
-pub use decode::{is_host_name, is_job_name, parse_duration};
+pub use decode::{bare_host, is_host_name, is_ipv6, is_job_name, parse_duration};
 pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};

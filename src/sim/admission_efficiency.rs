@@ -24,7 +24,7 @@ pub fn admission_efficiency(seed: u64) -> Option<f64> {
     for worker in &mut fleet.workers {
         for (job, share) in fleet.jobs.iter().zip(&shares) {
             if !rng.per_mille(*share) {
-                worker.labels.remove(job.name.as_str());
+                Arc::make_mut(&mut worker.labels).remove(job.name.as_str());
             }
         }
     }

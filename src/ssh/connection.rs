@@ -9,11 +9,11 @@ use ssh2::Channel;
 use super::bootstrap::COMMAND;
 use super::client::Inner;
 use super::exchange::{End, Exchange, Opened, Payload};
-use super::frame::{self, NotRun};
+use super::frame;
 use super::group::{Group, end_group};
 use super::socket::pause;
 use super::wire::{Stop, Wire, code, code_of};
-use super::{Cancel, Captured, Completion, ConnectError, Connection, OutputSink, Script, UnknownWhy};
+use super::{Cancel, Captured, Completion, ConnectError, Connection, NotRun, OutputSink, Script, UnknownWhy};
 use crate::bucket::Host;
 
 /// Opening a channel takes a round trip; the worker that needs longer is gone.

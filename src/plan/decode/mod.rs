@@ -15,7 +15,7 @@ mod values;
 mod vars;
 mod window;
 
-pub use names::{is_host_name, is_job_name};
+pub use names::{bare_host, is_host_name, is_ipv6, is_job_name};
 pub(super) use plan::{Draft, decode};
 pub(super) use steps::DraftStep;
 pub use values::parse_duration;

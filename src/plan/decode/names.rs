@@ -1,15 +1,32 @@
 //! Names: of hosts, jobs, steps, labels and environment variables, and lists of them.
 
+use std::net::Ipv6Addr;
+
 use super::super::yaml::{Node, shorten};
 use super::super::{Located, Problem, code};
 use super::common::{Decoder, Fields};
 
-/// Whether `text` is a host name that is safe to hand to any program: `[A-Za-z0-9][A-Za-z0-9._:-]*`, at
-/// most 255 bytes. The same rule as for `workers.json`.
+/// Whether `text` is a host that is safe to hand to any program: a name or an address of IPv4
+/// (`[A-Za-z0-9][A-Za-z0-9._:-]*`) or one of IPv6 without brackets, at most 255 bytes. The same rule as for
+/// `workers.json`.
 pub fn is_host_name(text: &str) -> bool {
-    text.len() <= 255
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
+    text.len() <= 255 && (is_name || is_ipv6(text))
+}
+
+/// Whether `text` is an address of IPv6 that somebody can have, such as `::1`, perhaps with a zone (`fe80::1%eth0`).
+pub fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    let of_zone = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_somebodys = |address: Ipv6Addr| !address.is_unspecified();
+    address.parse().is_ok_and(is_somebodys) && !zone.is_empty() && zone.bytes().all(of_zone)
+}
+
+/// A host as it is compared with others: an address of IPv6 may be given in brackets (`[::1]`), as ssh and URLs have it.
+pub fn bare_host(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.filter(|inner| inner.contains(':')).unwrap_or(text)
 }
 
 /// Whether `text` can be the name of a job: `[A-Za-z0-9_][A-Za-z0-9._-]*`, at most 128 bytes.
@@ -92,11 +109,11 @@ impl Decoder<'_> {
     pub(super) fn hosts(&mut self, node: &Node, key: &str) -> Option<Vec<Located<String>>> {
         let example = format!("{key}: [10.0.0.1, 10.0.0.2]");
         self.names(node, key, ("hosts", &example), |decoder, name| {
-            let fine = is_host_name(&name.value);
+            let fine = is_host_name(bare_host(&name.value));
             if !fine {
                 let message = format!("`{}` is not a host name", shorten(&name.value));
                 let help = "write the host as in workers.json: a letter or digit, then letters, digits and . _ : - \
-                            (no user, no port, no options)";
+                            (no user, no port, no options), or an address of IPv6 such as ::1";
                 decoder.error(code::BAD_HOST, message, name.span.clone(), "refused: not safe as a host", help);
             }
             fine.then_some(name)

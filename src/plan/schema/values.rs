@@ -68,7 +68,7 @@ value!(
     /// A host.
     Host,
     pattern(
-        "^[A-Za-z0-9][A-Za-z0-9._:-]{0,254}$",
+        r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,254}|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?\]?)$",
         "A host as written in workers.json: no user, no port, no options"
     )
 );
