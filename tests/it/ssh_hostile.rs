@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maand::bucket::Host;
-use maand::ssh::{
-    Cancel, ConnectError, Endpoint, HostProfile, Remote, Settings, Ssh2Remote, Stream, UnknownWhy,
-};
+use maand::ssh::{Cancel, ConnectError, Endpoint, HostProfile, Remote, Settings, Ssh2Remote, UnknownWhy};
 
 use crate::ssh::{script, unknown};
 use crate::support::hostile::{Cipher, Session, data, kexinit, listen, server, string};
