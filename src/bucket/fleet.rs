@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::DisabledEntry;
 use crate::plan;
 
-/// The address of a worker as written in `workers.json`: a name or an address of IPv4, `[A-Za-z0-9][A-Za-z0-9._:-]*`, or
-/// an address of IPv6 such as `::1` or `fe80::1%eth0`, always without brackets.
+/// The address of a worker: a name, or an address of IPv4 or IPv6 (`::1`, `fe80::1%eth0`), always without brackets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Host(Arc<str>);

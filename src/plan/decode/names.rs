@@ -1,6 +1,7 @@
 //! Names: of hosts, jobs, steps, labels and environment variables, and lists of them.
 
-use std::net::Ipv6Addr;
+// An address is data; the sockets are in `std::net`.
+use core::net::Ipv6Addr;
 
 use super::super::yaml::{Node, shorten};
 use super::super::{Located, Problem, code};
