@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maand::bucket::{Bucket, Host};
-use maand::catalog::{Builtin, Call, Catalog};
+use maand::catalog::{Builtin, Call, Catalog, Cuts};
 use maand::ssh::{Cancel, ConnectError, Connection, HostProfile, Remote};
 
 fn main() {
@@ -57,6 +57,7 @@ fn build(dir: &Path) {
         until: Instant::now() + Duration::from_secs(600),
         output: Arc::new(|_, _| {}),
         fence: None,
+        cuts: Cuts::default(),
     };
     builtin.build(&call).unwrap();
 }

@@ -4,7 +4,7 @@
 //! report has an [`WorkerOutcome`] for each worker that took part.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::CatalogError;
@@ -27,6 +27,29 @@ pub struct Call {
     pub output: Output,
     /// Environment for every script: fencing (`MAAND_RUN`, `MAAND_EPOCH`) or nothing.
     pub fence: Option<Fence>,
+    /// Ends it on single workers.
+    pub cuts: Cuts,
+}
+
+/// Workers on which an operation is ended although it continues on the others: they have booted by themselves, and what
+/// was begun there runs no more.
+#[derive(Clone, Debug, Default)]
+pub struct Cuts(Arc<Mutex<BTreeMap<Host, Cancel>>>);
+
+impl Cuts {
+    /// Ends what is under way on this worker, and all that is to come there.
+    pub fn cut(&self, host: &Host) {
+        self.all().entry(host.clone()).or_default().cancel();
+    }
+
+    /// What ends the operation on this worker: a cut, or the end of the `whole`.
+    pub fn of(&self, host: &Host, whole: &Cancel) -> Cancel {
+        self.all().entry(host.clone()).or_insert_with(|| whole.part()).clone()
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Host, Cancel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Which controller is acting; a worker refuses an epoch below the highest it has seen of that run.

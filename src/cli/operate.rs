@@ -16,7 +16,7 @@ use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, out};
 use crate::bucket::{Bucket, Host, JobName};
-use crate::catalog::{AllocationReport, Call, Catalog, Output, Report, WorkerOutcome, action_name};
+use crate::catalog::{AllocationReport, Call, Catalog, Cuts, Output, Report, WorkerOutcome, action_name};
 use crate::plan::{Problem, Problems, on_screen};
 use crate::ssh::{self, Cancel};
 
@@ -65,7 +65,14 @@ impl Operation {
         };
         interrupt::on_signal(stages)?;
         let output = printer(context);
-        let call = Call { stopping, cancel, until: Instant::now() + LONGEST, output, fence: None };
+        let call = Call {
+            stopping,
+            cancel,
+            until: Instant::now() + LONGEST,
+            output,
+            fence: None,
+            cuts: Cuts::default(),
+        };
         Ok(Self { catalog, call, interrupted })
     }
 

@@ -22,7 +22,7 @@ use super::open_bucket::{OpenBucket, take_lock};
 use super::{CliError, Context, Exit};
 use crate::bucket::{JobName, Paths, bucket_around, is_strangers};
 use crate::catalog::external::{Beside, External, Watch};
-use crate::catalog::{Call, CatalogError, external};
+use crate::catalog::{Call, CatalogError, Cuts, external};
 use crate::os::signals::{Signal, Signals};
 use crate::plan::Problem;
 use crate::run::Engine;
@@ -206,6 +206,7 @@ fn quietly(context: &Context) -> Option<(External, Call)> {
     };
     Some((engine, call))
 }
+        cuts: Cuts::default(),
 
 /// A deploy that says that it went well, and whose files another command has taken away, has not.
 fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result<(), CliError> {

@@ -19,7 +19,7 @@ use crate::bucket::lock::Guard;
 use crate::catalog::command::{
     BACK_WITHIN, CommandOutcome, CommandRequest, CommandResult, Observer, run_command,
 };
-use crate::catalog::{Call, Catalog, HealthRequest, WorkerOutcome};
+use crate::catalog::{Call, Catalog, Cuts, HealthRequest, WorkerOutcome};
 use crate::plan::Problem;
 use crate::ssh::{Cancel, OUTPUT_KEPT, Stream, visible};
 
@@ -225,6 +225,7 @@ impl Health {
             until: Instant::now() + LONGEST,
             output: Arc::new(|_, _| ()),
             fence: None,
+            cuts: Cuts::default(),
         };
         Ok(Self { catalog, call })
     }

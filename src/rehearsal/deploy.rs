@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bucket::Bucket;
-use crate::catalog::{Builtin, Call, Catalog, DeployRequest, WorkerOutcome};
+use crate::catalog::{Builtin, Call, Catalog, Cuts, DeployRequest, WorkerOutcome};
 use crate::run::Connector;
 use crate::sandbox::Sandbox;
 use crate::ssh::Cancel;
@@ -30,6 +30,7 @@ pub fn deploy_jobs(sandbox: &Sandbox, connector: &Connector, cancel: &Cancel) ->
         until: Instant::now() + DEPLOY_WITHIN,
         output: Arc::new(|_, _| {}),
         fence: None,
+        cuts: Cuts::default(),
     };
     catalog.build(&call).map_err(|error| failed(error.to_string()))?;
     let report =

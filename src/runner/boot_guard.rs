@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After a lost answer a worker that boots is looked for so long: what it shows decides whether an operator is asked.
 const LOST_LOOK_WITHIN: Duration = Duration::from_secs(60);
 
+/// Between two tries to end an operation that is for all workers.
+const CUT_AGAIN: Duration = Duration::from_secs(1);
+
 /// Most of the time it waits.
 const STACK: usize = 512 * 1024;
 
@@ -63,16 +66,20 @@ impl StepExecutor {
     ) -> Outcome {
         let heard = Arc::new(Mutex::new(Instant::now()));
         let (noted, inner) = (Arc::clone(&heard), Arc::clone(sink));
+        // One operation of the catalog may serve many workers: it is not cut for one of them, and what it says of
+        // others shows nothing of this one.
+        let is_shared = matches!(step.kind, StepKind::Deploy { .. });
+        let own = self.host(target).clone();
         let listening: OutputSink = Arc::new(move |host, bytes| {
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            if !is_shared || host == Some(&own) {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            }
             inner(host, bytes);
         });
         // The step may be cut by what is seen, and a look by the end of the step: neither waits for the other.
         let (cut, looks) = (cancel.part(), cancel.part());
         let (done, ended) = channel::<()>();
         let (outcome, seen) = std::thread::scope(|scope| {
-            // One operation of the catalog may serve many workers: it is not cut for one of them.
-            let is_shared = matches!(step.kind, StepKind::Deploy { .. });
             let (heard, cut, looks_of_thread) = (&heard, &cut, &looks);
             let watch = move || {
                 let pause = LOOK_EVERY / self.bucket.settings().time_scale();
@@ -86,8 +93,15 @@ impl StepExecutor {
                     if left.is_zero() {
                         let seen = self.another_boot(target, before, looks_of_thread);
                         looked = Instant::now();
-                        if seen.is_some() {
+                        if seen.is_some() && !is_shared {
                             cut.cancel();
+                            return seen;
+                        }
+                        if seen.is_some() {
+                            while !self.deployer.cut(self.host(target), pause)
+                                && ended.recv_timeout(CUT_AGAIN) == Err(RecvTimeoutError::Timeout)
+                            {
+                            }
                             return seen;
                         }
                     }
@@ -95,7 +109,7 @@ impl StepExecutor {
             };
             let thread = std::thread::Builder::new().name("boot guard".into()).stack_size(STACK);
             // Without a thread there is no look: the step ends at its time-out.
-            let watching = if is_shared { None } else { thread.spawn_scoped(scope, watch).ok() };
+            let watching = thread.spawn_scoped(scope, watch).ok();
             let outcome = work(cut, &listening);
             drop(done);
             looks.cancel();

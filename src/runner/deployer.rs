@@ -38,6 +38,16 @@ pub(super) struct Deployer {
     changed: Condvar,
 }
 
+/// The operation that is under way.
+struct Running {
+    hosts: BTreeSet<Host>,
+    call: Call,
+    /// When it was last heard of.
+    heard: Arc<Mutex<Instant>>,
+    /// The worker that has booted by itself, for which all of it was ended.
+    ended_for: Option<Host>,
+}
+
 /// Workers to be deployed to.
 struct Asked {
     hosts: BTreeSet<Host>,
@@ -48,6 +58,7 @@ struct Asked {
 struct State {
     batches: Batches<DeployKind, Asked>,
     results: BTreeMap<Ticket, BTreeMap<Host, Outcome>>,
+    running: Option<Running>,
 }
 
 impl Deployer {
@@ -110,15 +121,25 @@ impl Deployer {
         let Batch { kind, served } = batch;
         let began = Instant::now();
         let all: BTreeSet<Host> = served.iter().flat_map(|(_, asked)| &asked.hosts).cloned().collect();
+        let call = &self.begins(&all, call);
         // A panic here must not leave the others waiting for a leader that is gone.
         let work = std::panic::AssertUnwindSafe(|| self.lead(&kind, &all, call));
-        let outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+        let mut outcomes = std::panic::catch_unwind(work).unwrap_or_else(|_| {
             let why = "a bug in maand ended the deploy (see the message above)".to_owned();
             all.iter().map(|host| (host.clone(), Outcome::unknown(why.clone()))).collect()
         });
 
         let mut state = self.state();
         state.batches.ended();
+        if let Some(booted) = state.running.take().and_then(|running| running.ended_for) {
+            for outcome in outcomes.values_mut().filter(|outcome| matches!(outcome, Outcome::Unknown { .. }))
+            {
+                *outcome = Outcome::unknown(format!(
+                    "{booted} has booted by itself in the middle of a deploy that was for all, which stood still and was \
+                     ended"
+                ));
+            }
+        }
         for (ticket, Asked { hosts, since }) in served {
             let waited = began.saturating_duration_since(since);
             let own = hosts
@@ -133,6 +154,43 @@ impl Deployer {
         }
         self.changed.notify_all();
         state.results.remove(&ticket).unwrap_or_default()
+    }
+
+    /// Takes note of an operation for these workers; answers with its call.
+    fn begins(&self, hosts: &BTreeSet<Host>, call: &Call) -> Call {
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        let (noted, inner) = (Arc::clone(&heard), Arc::clone(&call.output));
+        let call = Call {
+            output: Arc::new(move |host, line| {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                inner(host, line);
+            }),
+            ..call.clone()
+        };
+        let running = Running { hosts: hosts.clone(), call: call.clone(), heard, ended_for: None };
+        self.state().running = Some(running);
+        call
+    }
+
+    /// A worker has booted by itself: what is under way there is ended. An operation that is for all workers at once
+    /// ends by itself where the worker's connections broke, and is ended once it has stood still for `silence`.
+    /// `false`: not yet.
+    pub(super) fn cut(&self, host: &Host, silence: Duration) -> bool {
+        let mut state = self.state();
+        let Some(running) = state.running.as_mut().filter(|running| running.hosts.contains(host)) else {
+            return true;
+        };
+        if !self.catalog.capabilities().contacts_every_worker {
+            running.call.cuts.cut(host);
+            return true;
+        }
+        let heard = *running.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let stands_still = heard.elapsed() >= silence;
+        if stands_still {
+            running.ended_for = Some(host.clone());
+            running.call.cancel.cancel();
+        }
+        stands_still
     }
 
     fn lead(&self, kind: &DeployKind, hosts: &BTreeSet<Host>, call: &Call) -> BTreeMap<Host, Outcome> {
@@ -252,3 +310,6 @@ fn with_job(job: &JobName, outcome: Outcome) -> Outcome {
 pub(super) fn describe(outcome: &WorkerOutcome) -> String {
     outcome.message().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

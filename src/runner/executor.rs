@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
-use crate::catalog::{Call, Catalog, Fence, HealthRequest};
+use crate::catalog::{Call, Catalog, Cuts, Fence, HealthRequest};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
@@ -220,6 +220,7 @@ impl StepExecutor {
                 }
             }),
             fence: Some(self.fence()),
+            cuts: Cuts::default(),
         }
     }
 

@@ -131,11 +131,8 @@ fn a_machine_that_is_reset_in_the_middle_of_a_step_is_named() {
     booted_by_itself(&bench, child, &boots);
 }
 
-/// As a NAT or a load balancer: what ends behind it does not end before it.
-#[test]
-fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
-    let Some(bench) = RunBench::new(1) else { return };
-    let boots = bench.boots();
+/// Puts a NAT or a load balancer before the first worker: what ends behind it does not end before it.
+fn behind_a_path_that_keeps_connections_up(bench: &RunBench) {
     let real = bench.host(0);
     let listener = (2..250)
         .find_map(|n| std::net::TcpListener::bind((format!("127.0.77.{n}"), bench.fleet.port())).ok());
@@ -183,6 +180,13 @@ fn a_look_that_hangs_delays_nothing() {
     let sshd = rustix::process::Pid::from_raw(bench.fleet.pid(0).unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(sshd, rustix::process::Signal::STOP).unwrap();
     let began = Instant::now();
+}
+
+#[test]
+fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    behind_a_path_that_keeps_connections_up(&bench);
     crate::wait_until("the run has succeeded", || bench.status()["state"] == "succeeded");
     let took = began.elapsed();
     rustix::process::kill_process(sshd, rustix::process::Signal::CONT).unwrap();
@@ -191,3 +195,35 @@ fn a_look_that_hangs_delays_nothing() {
     // The look begins after 30 s and may take 15 s; the step ends after 33.
     assert!(took < Duration::from_secs(42), "{took:?}");
 }
+#[test]
+fn a_deploy_is_cut_where_its_worker_boots_by_itself_and_goes_on_elsewhere() {
+    let Some(bench) = RunBench::new(2) else { return };
+    let boots = bench.boots();
+    behind_a_path_that_keeps_connections_up(&bench);
+    // Slow in this boot of the first worker.
+    let makefile = "start restart reload:\n\t@touch /run/web.up; mkdir -p data; echo $@ >> data/log\n\t@if [ -e \
+                    /run/slow ]; then touch /run/begun; sleep 900; fi\nstop:\n\t@rm -f /run/web.up\n";
+    bench.write("workspace/jobs/web/Makefile", makefile);
+    bench.expect(0, &["build"]);
+    bench.fleet.sh_ok(0, "touch /run/slow");
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nrollout: {concurrency: 2}\nsteps:\n  - deploy:\n    timeout: 20m\n    \
+         retries: {attempts: 3, delay: 1s}\n",
+    );
+    let began = Instant::now();
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    crate::wait_until("make has begun", || has_begun(&bench));
+    reset(&bench);
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("has booted by itself meanwhile"), "{stdout}{stderr}");
+    assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
+    let status = bench.status();
+    let unplanned = |at: usize| status["workers"][at]["unplanned_boots"].as_array().map_or(0, Vec::len);
+    assert_eq!((unplanned(0), unplanned(1)), (1, 0), "{status:#}");
+    assert_eq!(bench.boots(), [boots[0] + 1, boots[1]]);
+    // What was at work elsewhere was seen to its end, once.
+    assert_eq!(bench.done(1, "web").last().map(String::as_str), Some("restart"));
+    assert_eq!(bench.done(1, "web").iter().filter(|what| *what == "restart").count(), 1);
+}
+

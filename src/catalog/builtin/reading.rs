@@ -59,6 +59,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::catalog::Cuts;
     use crate::ssh::Cancel;
 
     #[test]
@@ -71,6 +72,7 @@ mod tests {
             until: Instant::now() + PAUSE,
             output: Arc::new(move |_, line| lines.lock().unwrap().push(line.to_owned())),
             fence: None,
+            cuts: Cuts::default(),
         };
         let mut reading = Reading::new(&call);
         reading.more("api", 3 << 20).unwrap();

@@ -25,6 +25,9 @@ const TAIL_LINES: usize = 20;
 /// A longer line is cut for live output: what a program prints without line ends is not kept.
 const LINE_BYTES: usize = 4096;
 
+/// What is said of a worker on which the operation was ended alone.
+const CUT: &str = "it was ended there, as the worker has booted by itself meanwhile";
+
 /// The workers, for one operation.
 pub(crate) struct Wire<'a> {
     remote: &'a dyn Remote,
@@ -108,11 +111,18 @@ impl<'a> Wire<'a> {
             return Err(WorkerOutcome::Unreachable { error: error.clone() });
         }
         let kept = lock(&self.open).remove(host);
+        let cancel = self.call.cuts.of(host, &self.call.cancel);
+        if cancel.is_cancelled() && !self.call.cancel.is_cancelled() {
+            return Err(WorkerOutcome::Unknown { why: CUT.to_owned() });
+        }
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.remote.connect(host, self.call.until, &self.call.cancel).map_err(|error| {
-                if error == ConnectError::Cancelled {
+            None => self.remote.connect(host, self.call.until, &cancel).map_err(|error| {
+                if error == ConnectError::Cancelled && self.call.cancel.is_cancelled() {
                     return WorkerOutcome::not_begun("interrupted");
+                }
+                if error == ConnectError::Cancelled {
+                    return WorkerOutcome::Unknown { why: CUT.to_owned() };
                 }
                 let error = error.to_string();
                 lock(&self.unreachable).insert(host.clone(), error.clone());

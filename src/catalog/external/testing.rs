@@ -12,7 +12,7 @@ use super::process::{Ended, How};
 use super::watch::Beside;
 use super::{External, Program};
 use crate::bucket::{Bucket, Host, JobName};
-use crate::catalog::Call;
+use crate::catalog::{Call, Cuts};
 use crate::ssh::{
     Cancel, Captured, Completion, ConnectError, Connection, HostProfile, OutputSink, Remote, Script,
 };
@@ -229,6 +229,7 @@ impl Made {
                 lines.lock().unwrap().push(line);
             }),
             fence: None,
+            cuts: Cuts::default(),
         }
     }
 

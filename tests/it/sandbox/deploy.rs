@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use maand::bucket::Bucket;
-use maand::catalog::{Builtin, Call, Catalog, DeployRequest, HealthRequest, JobRequest};
+use maand::catalog::{Builtin, Call, Catalog, Cuts, DeployRequest, HealthRequest, JobRequest};
 use maand::sandbox::{Event, FaultKind};
 use maand::ssh::Cancel;
 
@@ -18,6 +18,7 @@ fn call() -> Call {
         until: Instant::now() + PATIENCE,
         output: Arc::new(|_, _| {}),
         fence: None,
+        cuts: Cuts::default(),
     }
 }
 
