@@ -9,6 +9,7 @@ pub mod command;
 mod error;
 pub mod external;
 mod locking;
+mod same_machine;
 
 pub use api::*;
 pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};

@@ -118,6 +118,11 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     if command == "job" && !asks_for_help && acts(args) {
         prepare_job(context)?;
     }
+    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
+    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
+    if deploys && let Some((engine, call)) = quietly(context) {
+        engine.before_deploy(&call).map_err(|problem| CliError::new(Exit::Failed, problem))?;
+    }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
     } else {
@@ -132,8 +137,6 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     };
     let mut process = Command::new(&program.path);
     process.args(args).current_dir(&paths.root).env(external::DEPTH, "1");
-    let has = |flags: &[&str]| args.iter().any(|arg| flags.iter().any(|flag| arg == flag));
-    let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
     // A build before it deletes tmp/ once more.
     let replaces = u8::from(deploys) + u8::from(has(&["--build", "-b"]));
     let mut watch = deploys.then(|| Watch::begin(&program.path, &paths.root, replaces));
@@ -203,10 +206,10 @@ fn quietly(context: &Context) -> Option<(External, Call)> {
         until: Instant::now() + PREPARE_WITHIN,
         output: super::operate::printer(context),
         fence: None,
+        cuts: Cuts::default(),
     };
     Some((engine, call))
 }
-        cuts: Cuts::default(),
 
 /// A deploy that says that it went well, and whose files another command has taken away, has not.
 fn check_deployed(context: &Context, jobs: &[String], beside: &Beside) -> Result<(), CliError> {

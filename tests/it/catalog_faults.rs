@@ -44,6 +44,41 @@ fn a_worker_that_is_down_fails_its_own_allocations_only() {
     assert_eq!(actions(&bench.json(0, &["deploy"])), ["api skip", "api skip"]);
 }
 
+/// The same machine under another name: its address as one number.
+pub(crate) fn other_name(host: &str) -> String {
+    u32::from(host.parse::<std::net::Ipv4Addr>().unwrap()).to_string()
+}
+
+#[test]
+fn two_entries_for_one_machine_are_worked_on_once() {
+    let Some(bench) = Bench::new(2) else { return };
+    let (first, other) = (bench.host(0), bench.host(1));
+    let twin = other_name(&first);
+    bench.job("api", "1.0.0", json!({}));
+    let entries: Vec<Value> =
+        [&first, &twin, &other].iter().map(|host| json!({"host": host, "labels": ["app"]})).collect();
+    bench.write("workspace/workers.json", &Value::from(entries).to_string());
+    bench.expect(0, &["build"]);
+    let report = bench.json(1, &["deploy"]);
+    let (how, detail) = outcome(&report, &twin);
+    assert!(how == "failed" && detail.contains(&format!("{twin} and {first} are one machine")), "{report}");
+    assert_eq!([&first, &other].map(|host| outcome(&report, host).0), ["ok", "ok"]);
+    // Whichever is named: the machine says whose it is.
+    let report = bench.json(1, &["deploy", "--workers", &twin]);
+    assert!(outcome(&report, &twin).1.contains("are one machine"), "{report}");
+    assert_eq!(bench.json(0, &["deploy", "--force", "--workers", &first])["ok"], true);
+    bench.expect(1, &["job", "restart", "api"]);
+    assert_eq!(bench.done(0, "api"), ["start", "restart", "restart"]);
+    let both = format!("{first},{twin}");
+    let (stdout, stderr) = bench.expect(1, &["run_command", "reboot", "--workers", &both]);
+    assert!(stderr.contains("it was not rebooted once more"), "{stdout}{stderr}");
+    // Without the second entry all is as it should be.
+    bench.workers(&[0, 1]);
+    bench.expect(0, &["build"]);
+    bench.expect(0, &["deploy"]);
+    assert_eq!(bench.done(0, "api").len(), 3);
+}
+
 #[test]
 fn each_failure_on_a_worker_has_its_own_error() {
     let Some(bench) = Bench::new(2) else { return };

@@ -18,7 +18,7 @@ use super::store::Store;
 use super::tree::{Spool, Tree};
 use super::wire::{PARALLEL, Wire};
 use crate::bucket::{Host, JobName};
-use crate::catalog::{Action, CatalogError, WorkerOutcome};
+use crate::catalog::{Action, CatalogError, WorkerOutcome, same_machine};
 use crate::os::parallel_map;
 
 /// One deploy while it runs.
@@ -75,7 +75,12 @@ impl<'a> DeployExecution<'a> {
         let hosts: BTreeSet<&Host> = plan.work().map(|p| &p.host).chain(&plan.resync).collect();
         // What leaves the bucket gets no worker.json any more.
         let in_bucket = |host: &&Host| self.state.workers.get(*host).is_some_and(|row| !row.removed);
-        let hosts: Vec<Host> = hosts.into_iter().filter(in_bucket).cloned().collect();
+        let mut hosts: Vec<Host> = hosts.into_iter().filter(in_bucket).cloned().collect();
+        for (double, first) in self.same_machines(&hosts) {
+            hosts.retain(|host| *host != double);
+            let error = same_machine::words(&double, &first);
+            self.dead.insert(double, Some(WorkerOutcome::Failed { error, output: None }));
+        }
         for host in &hosts {
             if let Some(row) = self.state.workers.get_mut(host) {
                 row.sent_seq = seq;
@@ -108,6 +113,19 @@ impl<'a> DeployExecution<'a> {
             self.dead.insert(host.clone(), outcome);
         }
         self.touch(&[], &hosts)
+    }
+
+    /// Entries that are another one's machine, and whose. One that does not answer says so when it is greeted.
+    fn same_machines(&self, hosts: &[Host]) -> BTreeMap<Host, Host> {
+        let live = self.state.workers.iter().filter(|(_, row)| !row.removed);
+        let ids = live.map(|(host, row)| (host.clone(), row.worker_id.clone())).collect();
+        same_machine::find(hosts, &self.state.bucket_id, &ids, |host| {
+            if self.wire.stopped().is_some() {
+                return None;
+            }
+            let ran = self.wire.run(host, same_machine::script(&self.wire.profile(host)), false).ok()?;
+            same_machine::read(&ran.stdout())
+        })
     }
 
     /// Stops what is disabled or removed, on all workers at once; on one worker what was deployed last

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::engine::Builtin;
 use super::scripts::{Agreement, Task, code, compare};
-use super::state::State;
+use super::state::{State, WorkerJson, WorkerRow};
 use super::store::Store;
 use super::wire::{PARALLEL, Wire};
 use crate::bucket::Host;
@@ -77,9 +77,24 @@ fn check_worker(wire: &Wire<'_>, state: &State, host: &Host) -> SyncCheck {
                 outcome: WorkerOutcome::Ok { evidence: format!("update_seq {}", expected.update_seq) },
                 to_be_noted: false,
             },
-            Agreement::Differs(why) => disagrees(why, to_be_noted),
+            Agreement::Differs(why) => {
+                let other = another_worker(&ran.stdout(), state, host);
+                let words = other.map_or_else(String::new, |other| {
+                    format!(", and that is {other}: the two may be one machine, which the deploy tells")
+                });
+                disagrees(format!("{why}{words}"), to_be_noted)
+            }
         },
     }
+}
+
+/// The other worker of the bucket that a `worker.json` names.
+fn another_worker<'s>(printed: &str, state: &'s State, host: &Host) -> Option<&'s Host> {
+    let found: WorkerJson = serde_json::from_str(printed).ok()?;
+    let is_it = |(other, row): &(&Host, &WorkerRow)| {
+        *other != host && !row.removed && row.worker_id == found.worker_id
+    };
+    state.workers.iter().find(is_it).map(|(other, _)| other)
 }
 
 /// Notes that these disagree. The caller holds the lock.

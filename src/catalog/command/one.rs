@@ -1,5 +1,7 @@
 //! A command on one worker, from the connection to the moment when the worker is known to be up.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::boot::{
@@ -36,11 +38,28 @@ pub(super) struct Shared<'a> {
     pub(super) reboot_intent: RebootIntent,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a Cancel,
+    /// Boot ids that were seen, and of whom.
+    pub(super) boots: Mutex<HashMap<String, Host>>,
 }
 
 impl Shared<'_> {
-    /// Runs the command on one worker. The place of the worker is free when this returns.
+    /// Runs the command on one worker, unless it is one that was rebooted by it already under another name. The place
+    /// of the worker is free when this returns.
     pub(super) fn run_on(&self, host: &Host) -> CommandOutcome {
+        let outcome = self.run_command(host);
+        if let CommandOutcome::Rebooted { boot_id } = &outcome {
+            self.seen_as(boot_id, host);
+        }
+        outcome
+    }
+
+    /// Who has shown this boot id first.
+    fn seen_as(&self, boot_id: &str, host: &Host) -> Host {
+        let mut boots = self.boots.lock().unwrap_or_else(PoisonError::into_inner);
+        boots.entry(boot_id.to_owned()).or_insert_with(|| host.clone()).clone()
+    }
+
+    fn run_command(&self, host: &Host) -> CommandOutcome {
         let mut connection = match self.remote.connect(host, Instant::now() + CONNECT_WITHIN, self.cancel) {
             Ok(connection) => connection,
             Err(ConnectError::Cancelled) => return CommandOutcome::NotStarted { why: "interrupted".into() },
@@ -61,6 +80,17 @@ impl Shared<'_> {
                 }
             }
         };
+        if let (Some(boot_id), RebootIntent::Certain) = (&before, self.reboot_intent) {
+            let first = self.seen_as(boot_id, host);
+            if first != *host {
+                let why = format!(
+                    "{host} and {first} are one machine, or containers on one (both have the boot id {boot_id}): it was \
+                     not rebooted once more; take one of the two out of workers.json, or name the other alone with \
+                     --workers"
+                );
+                return CommandOutcome::NotRun { why };
+            }
+        }
         if self.cancel.is_cancelled() {
             return CommandOutcome::NotStarted { why: "interrupted".into() };
         }
@@ -262,7 +292,7 @@ impl After<'_> {
             };
             match watch.next(looked, began.elapsed(), look) {
                 Next::LookAgain { pause: next, bound: next_bound } => (pause, bound) = (next, next_bound),
-                Next::Done(Return::Back { boot_id } | Return::CrashLoop { then: boot_id, .. }) => {
+                Next::Done(Return::Back { boot_id, .. } | Return::CrashLoop { then: boot_id, .. }) => {
                     return CommandOutcome::Rebooted { boot_id };
                 }
                 Next::Done(Return::NotRebooted { boot_id, .. }) => return same(&boot_id),

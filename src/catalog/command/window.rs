@@ -21,7 +21,8 @@ pub fn run_command(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Vec<CommandResult> {
-    let shared = Shared { remote, request, reboot_intent: reboot_intent(&request.command), observer, cancel };
+    let reboot_intent = reboot_intent(&request.command);
+    let shared = Shared { remote, request, reboot_intent, observer, cancel, boots: Mutex::default() };
     let window = Window { shared: &shared, stop: Mutex::new(None) };
     let concurrency = request.concurrency.max(1);
     if !request.batches {

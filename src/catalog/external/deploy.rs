@@ -12,6 +12,7 @@ use super::session::UpstreamSession;
 use super::{start, verify};
 use crate::bucket::{Host, JobName};
 use crate::catalog::{Call, Catalog, CatalogError, DeployRequest, Report, WorkerOutcome};
+use crate::plan::Problems;
 
 /// Between two looks at workers that a deploy waits for.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -96,6 +97,8 @@ impl External {
         call: &Call,
     ) -> Result<(Report, Again), CatalogError> {
         let before = session.built()?;
+        self.refuse_same_machine(&before, call)
+            .map_err(|problem| CatalogError::Invalid(Problems::from(problem)))?;
         let jobs = request
             .jobs
             .as_ref()

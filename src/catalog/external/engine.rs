@@ -1,7 +1,8 @@
 //! [`External`]: the catalog of a bucket that belongs to an installed upstream program.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::database::Snapshot;
 use super::identity::{self, Program};
@@ -14,10 +15,13 @@ use crate::bucket::lock::Guard;
 use crate::bucket::{Bucket, Host, JobName};
 use crate::catalog::{
     AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
-    HealthReport, HealthRequest, JobRequest, Report,
+    HealthReport, HealthRequest, JobRequest, Report, same_machine,
 };
 use crate::plan::{Problem, Problems, Severity};
-use crate::ssh::Remote;
+use crate::ssh::{Completion, Remote};
+
+/// Who does not answer by then is not looked at before a deploy.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The catalog that the upstream program keeps.
 pub struct External {
@@ -31,6 +35,8 @@ pub struct External {
     pub(super) lent: Option<Arc<Guard>>,
     /// Told at once of what an operation waits for.
     say: Option<Say>,
+    /// Entries that are another one's machine, once they were looked for.
+    doubles: OnceLock<BTreeMap<Host, Host>>,
 }
 
 /// Takes a line for the operator.
@@ -39,7 +45,8 @@ pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 impl External {
     /// That of this bucket, driven by `program`, with workers reached by `remote`.
     pub fn new(bucket: Arc<Bucket>, remote: Arc<dyn Remote>, program: Program, workers: Vec<Host>) -> Self {
-        Self { bucket, remote, program, workers, left: Mutex::default(), lent: None, say: None }
+        let (left, doubles) = (Mutex::default(), OnceLock::new());
+        Self { bucket, remote, program, workers, left, lent: None, say: None, doubles }
     }
 
     /// Tells `say`, besides the output of each operation, at once of what that waits for.
@@ -115,6 +122,35 @@ impl External {
             }
         }
         (down, hopeless)
+    }
+
+    /// Refuses to work on two entries that are one machine, which that program does not notice. They are looked for
+    /// once by a process; who does not answer soon is not waited for.
+    pub(super) fn refuse_same_machine(&self, snapshot: &Snapshot, call: &Call) -> Result<(), Problem> {
+        let doubles = self.doubles.get_or_init(|| {
+            let hosts: Vec<Host> = snapshot.workers.keys().cloned().collect();
+            same_machine::find(&hosts, &snapshot.bucket_id, &snapshot.workers, |host| {
+                let until = call.until.min(Instant::now() + ANSWERS_WITHIN);
+                let mut connection = self.remote.connect(host, until, &call.cancel).ok()?;
+                let script = same_machine::script(&self.remote.profile(host));
+                match connection.run(&script, None) {
+                    Completion::Exited { stdout, .. } => same_machine::read(&stdout.text()),
+                    _ => None,
+                }
+            })
+        });
+        same_machine::problem(doubles).map_or(Ok(()), Err)
+    }
+
+    /// Refuses a deploy that an operator has typed where it would meet one machine twice.
+    ///
+    /// # Errors
+    /// Which two entries are one machine. What keeps it from being seen is no error.
+    pub fn before_deploy(&self, call: &Call) -> Result<(), Problem> {
+        match self.snapshot() {
+            Ok(Some(snapshot)) => self.refuse_same_machine(&snapshot, call),
+            _ => Ok(()),
+        }
     }
 
     /// Brings `worker.json` everywhere up to date without restarting anything. An error says why that

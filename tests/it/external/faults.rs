@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bench::External;
 use crate::run_faults::{end, plan_with, worker};
@@ -248,4 +248,26 @@ fn a_deploy_by_hand_that_is_under_way_is_waited_for() {
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     bench.assert_no_overlap();
     assert!(bench.is_up(0) && bench.on_worker(0, "jobs/web/Makefile").exists());
+}
+
+#[test]
+fn two_entries_for_one_machine_are_not_deployed_to() {
+    let Some(bench) = External::new(1) else { return };
+    let first = bench.host(0);
+    let twin = crate::catalog_faults::other_name(&first);
+    let entries: Vec<Value> =
+        [&first, &twin].iter().map(|host| json!({"host": host, "labels": ["app"]})).collect();
+    bench.write("workspace/workers.json", &Value::from(entries).to_string());
+    bench.upstream_ok(&["build"]);
+    let (before, begun) = (bench.done(0, "web"), bench.ran().len());
+    let (_, stderr) = bench.expect(1, &["deploy"]);
+    assert!(
+        stderr.contains("maand::catalog::same_machine") && stderr.contains("are one machine"),
+        "{stderr}"
+    );
+    assert_eq!(bench.ran().len(), begun);
+    let plan = bench.own_plan("version: 1\nname: own\nsteps: [deploy]\n");
+    let (stdout, stderr) = bench.expect(5, &["plan", "apply", &plan, "--yes"]);
+    assert!(format!("{stdout}{stderr}").contains("are one machine"), "{stdout}{stderr}");
+    assert_eq!(bench.done(0, "web"), before);
 }

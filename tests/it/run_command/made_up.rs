@@ -15,6 +15,8 @@ use maand::ssh::{
 
 const A: &str = "11111111-1111-4111-8111-111111111111";
 const B: &str = "22222222-2222-4222-8222-222222222222";
+const C: &str = "33333333-3333-4333-8333-333333333333";
+const D: &str = "44444444-4444-4444-8444-444444444444";
 
 /// What the user's command does on a worker.
 #[derive(Clone)]
@@ -262,15 +264,40 @@ fn with_a_check_it_goes_in_batches() {
 
 #[test]
 fn a_reboot_takes_one_worker_at_a_time_and_is_seen_by_its_boot_id() {
-    let shows: &[Shows] = &[Shows::Id(A), Shows::Id(A), Shows::Refuses, Shows::Refuses, Shows::Id(B)];
-    let world = World::with(&[("h1", Does::Exits(0), shows), ("h2", Does::IsCut, shows)]);
+    let shows = |before, after| {
+        [Shows::Id(before), Shows::Id(before), Shows::Refuses, Shows::Refuses, Shows::Id(after)]
+    };
+    let world = World::with(&[("h1", Does::Exits(0), &shows(A, B)), ("h2", Does::IsCut, &shows(C, D))]);
     let results = world.run(&world.request("sudo shutdown -r now", 1));
-    for result in &results {
-        assert_eq!(result.outcome, CommandOutcome::Rebooted { boot_id: B.into() });
+    for (result, boot_id) in results.iter().zip([B, D]) {
+        assert_eq!(result.outcome, CommandOutcome::Rebooted { boot_id: boot_id.into() });
     }
     let log = world.state.0.lock().unwrap().log.clone();
     let at = |line: &str| log.iter().position(|l| l == line).unwrap();
     assert!(at("end h1") < at("start h2"), "{log:?}");
+}
+
+#[test]
+fn a_machine_with_two_names_is_rebooted_once() {
+    let shows: &[Shows] = &[Shows::Id(A), Shows::Id(A), Shows::Refuses, Shows::Refuses, Shows::Id(B)];
+    let world = World::with(&[("h1", Does::Exits(0), shows), ("h2", Does::Exits(0), &[Shows::Id(B)])]);
+    assert_eq!(world.words(&world.request("reboot", 1)), ["rebooted", "not_run"]);
+    assert!(!world.state.0.lock().unwrap().log.contains(&"start h2".to_owned()));
+    // At the same time. What only speaks of it may run in two containers.
+    let both = |command| {
+        let world =
+            World::with(&[("h1", Does::Exits(0), &[Shows::Id(A)]), ("h2", Does::Exits(0), &[Shows::Id(A)])]);
+        let request = CommandRequest {
+            back_within: Duration::from_millis(10),
+            keep_going: true,
+            ..world.request(command, 2)
+        };
+        let mut words = world.words(&request);
+        words.sort_unstable();
+        words
+    };
+    assert_eq!(both("reboot"), ["not_rebooted", "not_run"]);
+    assert_eq!(both("last reboot"), ["ok", "ok"]);
 }
 
 #[test]
