@@ -8,6 +8,7 @@ mod list;
 mod logs;
 mod new;
 mod read;
+mod reboots_left;
 mod rehearse;
 mod release;
 mod resume;

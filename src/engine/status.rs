@@ -139,6 +139,11 @@ impl RunState {
         self.known.lanes.active()
     }
 
+    /// Whether a reboot was sent to the worker whose new boot nobody has seen.
+    pub fn has_unverified_reboot(&self, target: TargetIx) -> bool {
+        self.known.lanes.worker(target).has_unverified_reboot()
+    }
+
     /// Entries of `disabled.json` that are this run's own: the worker itself (`None`), or jobs on it.
     pub fn own_disabled(&self, target: TargetIx) -> &[Option<String>] {
         self.known.lanes.worker(target).disabled().own()

@@ -32,7 +32,7 @@ pub use clock::now;
 pub use command::end_commands_of;
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use ledger::StoredFacts;
-pub use preflight::{Claim, release_claim};
+pub use preflight::{Claim, pending_reboot, release_claim};
 pub use run_loop::{LoopError, RunLoop, RunLoopParts};
 pub use signals::watch as watch_signals;
 pub use workspace::workspace_hash;

@@ -2,6 +2,7 @@
 //! found together. Then, and only for a run that will take place, a claim is written on each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -222,17 +223,30 @@ impl StepExecutor {
 ///
 /// # Errors
 /// Why the worker could not be reached.
-pub fn release_claim(remote: &std::sync::Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+pub fn release_claim(remote: &Arc<dyn Remote>, host: &Host) -> Result<bool, StepError> {
+    release(&bystander(remote, host), true)
+}
+
+/// What may take a worker down that no step of a run waits for any more: a reboot command that still runs there, a
+/// shutdown that it has left scheduled. `None`: nothing, or it does not answer within `patience`.
+pub fn pending_reboot(remote: &Arc<dyn Remote>, host: &Host, patience: Duration) -> Option<String> {
+    let text = format!("{}{}", reboot_command::FUNCTIONS, reboot_command::ANY);
+    let access = bystander(remote, host);
+    let said = access.run(&access.script("look for a reboot", &text, patience), Instant::now() + patience);
+    reboot_command::pending(&said.ok()?)
+}
+
+/// Access for who carries no run out.
+fn bystander(remote: &Arc<dyn Remote>, host: &Host) -> Access {
     let profile = remote.profile(host);
-    let access = Access {
-        remote: std::sync::Arc::clone(remote),
+    Access {
+        remote: Arc::clone(remote),
         host: host.clone(),
         state_dir: state_dir(&profile),
         profile,
         fence: Fence { run: String::new(), epoch: 0, mark: String::new() },
         cancel: Cancel::new(),
-    };
-    release(&access, true)
+    }
 }
 
 /// `false`: there was none, or it is another run's and `any` is not set.

@@ -4,6 +4,9 @@
 use crate::boot::CommandState;
 use crate::report::Time;
 
+/// A worker may say anything.
+const PENDING_SHOWN: usize = 3;
+
 /// Functions for scripts on the worker, with `BOOT_ID_FILE` and `LOOK_AT_SYSTEMD` in the environment.
 ///
 /// A command runs as long as a process of its session does (`proc_pid_stat(5)`: fields 3, 6 and 22 are the state, the
@@ -69,7 +72,7 @@ pub(super) fn state(line: &str) -> Option<CommandState> {
 
 /// Reads what [`ANY`] says: in words, what may take the worker down.
 pub(super) fn pending(said: &str) -> Option<String> {
-    said.lines().find_map(|line| match line.split_once(' ') {
+    let words = said.lines().filter_map(|line| match line.split_once(' ') {
         Some(("runs", name)) => {
             let name = crate::ssh::visible(name.trim_end_matches(".pid").as_bytes());
             Some(format!("an earlier reboot command still runs there ({name})"))
@@ -79,7 +82,9 @@ pub(super) fn pending(said: &str) -> Option<String> {
             _ => None,
         },
         _ => None,
-    })
+    });
+    let words: Vec<String> = words.take(PENDING_SHOWN).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 #[cfg(test)]
@@ -99,5 +104,7 @@ mod tests {
             assert_eq!(state(line), None, "{line}");
         }
         assert_eq!(pending("boot_id x\n"), None);
+        let both = pending("runs reboot-r-s.pid\nscheduled 1764457200000000 reboot\n").unwrap();
+        assert!(both.contains("(reboot-r-s); a shutdown is scheduled there: reboot at 2025-11-29"), "{both}");
     }
 }

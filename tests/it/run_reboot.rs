@@ -51,7 +51,9 @@ fn a_command_of_an_earlier_run_keeps_the_next_one_from_beginning() {
     let Some(bench) = RunBench::new(1) else { return };
     let plan = plan(&bench, "while [ ! -e /root/go ]; do sleep 0.2; done", 2);
     bench.expect(1, &["plan", "apply", &plan, "--yes"]);
-    bench.maand(&["plan", "abort"]);
+    let (_, stderr) = bench.expect(1, &["plan", "abort"]);
+    assert!(stderr.contains("maand::run::reboot_pending") && stderr.contains("still runs there"), "{stderr}");
+    assert!(stderr.contains("(`while [ ! -e /root/go ]"), "{stderr}");
     let (_, stderr) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     assert!(stderr.contains("maand::run::reboot_pending") && stderr.contains("still runs there"), "{stderr}");
     fs::write(bench.fleet.disk(0).join("root/go"), "").unwrap();
@@ -74,7 +76,14 @@ fn a_shutdown_that_the_system_has_scheduled_is_named_and_adopted() {
     bench.expect(1, &["plan", "resume"]);
     let sent = fs::read_to_string(bench.fleet.disk(0).join("root/sent")).unwrap();
     assert_eq!(sent, "x\n", "no second command was started");
-    bench.maand(&["plan", "abort"]);
+    for command in [&["plan", "skip", "--worker", &bench.host(0)][..], &["plan", "abort"]] {
+        let out = bench.maand(command);
+        let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            stderr.contains("may go down at any time: a shutdown is scheduled there: reboot"),
+            "{stderr}"
+        );
+    }
     let (_, stderr) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
     assert!(stderr.contains("a shutdown is scheduled there: reboot at"), "{stderr}");
 }

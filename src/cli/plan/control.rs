@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{carry_out, site};
+use super::reboots_left;
 use crate::engine::Control;
 use crate::journal::RunId;
 use crate::run::{Controlled, Run, this_operator};
@@ -87,18 +88,31 @@ pub(super) fn skip(args: WorkerArgs, context: &Context) -> Result<Exit, CliError
 
 fn ask(run: &RunArg, verb: Control, context: &Context) -> Result<Exit, CliError> {
     let asked = verb.clone();
+    // Nobody waits any more for a reboot of whom this concerns.
+    let left = |run: &RunId| match &asked {
+        Control::Abort { .. } => reboots_left::warn(run, None, context),
+        Control::Skip { host } => reboots_left::warn(run, Some(host), context),
+        _ => {}
+    };
     match Run::control(&site(context)?, run.run.as_deref(), verb, &this_operator())? {
         Controlled::Taken(run) => {
             let requested = describe(&asked, &run);
             out::note(&format!("{requested} Follow it with: maand plan status {run} --watch"));
+            left(&run);
         }
         Controlled::Recorded(run) => {
             let requested = describe(&asked, &run);
             out::note(&format!(
                 "{requested} No controller is running it; continue it with: maand plan resume {run}"
             ));
+            left(&run);
         }
-        Controlled::ToCarryOut(run) => return carry_out(*run, context),
+        Controlled::ToCarryOut(run) => {
+            let id = run.id().clone();
+            let exit = carry_out(*run, context);
+            left(&id);
+            return exit;
+        }
     }
     Ok(Exit::Done)
 }
