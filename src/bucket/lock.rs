@@ -20,6 +20,9 @@ pub type Guard = LockFile;
 pub struct Holder {
     /// What it does, such as `maand deploy` or a run's id.
     pub who: String,
+    /// The user who runs it; absent in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// When it took the lock, RFC 3339 in UTC.
     pub since: String,
     /// Which process.
@@ -31,6 +34,7 @@ impl Holder {
     fn ourselves(who: &str) -> Self {
         Self {
             who: who.to_owned(),
+            by: os::user_name(),
             since: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
             process: Process::this(),
         }
@@ -40,7 +44,11 @@ impl Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Process { pid, host, .. } = &self.process;
-        write!(f, "`{}` (process {pid} on {host}) since {}", self.who, self.since)?;
+        write!(f, "`{}`", self.who)?;
+        if let Some(by) = &self.by {
+            write!(f, " of {by}")?;
+        }
+        write!(f, " (process {pid} on {host}) since {}", self.since)?;
         match self.process.state() {
             ProcessState::Alive | ProcessState::Elsewhere => Ok(()),
             ProcessState::Stopped => write!(f, "; that process is stopped"),
@@ -118,6 +126,9 @@ mod tests {
         };
         assert_eq!((holder.who.as_str(), holder.process.pid), ("maand deploy", std::process::id()));
         assert_eq!(holder.process.state(), ProcessState::Alive);
+        let named = Holder { by: Some("ada".to_owned()), ..*holder };
+        let words = format!("`maand deploy` of ada (process {} on ", std::process::id());
+        assert!(named.to_string().starts_with(&words), "{named}");
         drop(first);
         assert_eq!(super::holder(&path), None);
         acquire(&path, "x", Duration::ZERO, NEVER).map(drop).unwrap();

@@ -32,7 +32,15 @@ pub(super) fn lock_problem(error: &LockError) -> Problem {
 /// The same where it is held by another process.
 pub(super) fn held(holder: &Holder) -> Problem {
     let name = holder.run.as_deref().unwrap_or_default();
+    let pid = holder.process.pid;
     let (state, help) = match holder.process.state() {
+        ProcessState::Alive if holder.run.is_none() && pid != 0 => (
+            "",
+            format!(
+                "it looks at the workers, or waits for its operator to say yes; wait until it has ended, or end it with \
+                 `kill {pid}`: it has changed nothing yet"
+            ),
+        ),
         ProcessState::Alive => (
             "",
             format!(
@@ -173,6 +181,18 @@ mod tests {
         assert!(problem.help.unwrap().contains("maand plan status one"));
         holder.process.host = "another.example".to_owned();
         assert!(held(&holder).help.unwrap().contains("maand plan resume one --take-over"));
+    }
+
+    #[test]
+    fn a_lock_without_a_run_is_said_with_the_operation_that_holds_it() {
+        let holder = Holder::this_process(None, 1_795_392_900_000).doing("maand plan apply");
+        let problem = held(&holder);
+        let pid = std::process::id();
+        let who = format!("{} (process {pid} on {})", holder.who, holder.process.host);
+        let words = "with `maand plan apply`, which has begun no run yet, since 2026-11-23";
+        assert!(problem.message.contains(&format!("{who} {words}")), "{problem}");
+        let help = problem.help.unwrap();
+        assert!(help.contains(&format!("kill {pid}")) && !help.contains("plan status"), "{help}");
     }
 
     #[test]

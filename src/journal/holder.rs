@@ -11,6 +11,9 @@ use crate::os::{Process, user_name};
 pub struct Holder {
     /// The run, where it has a name already.
     pub run: Option<String>,
+    /// What it does, such as `maand plan apply`, where it has no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
     /// `user@host`.
     pub who: String,
     /// When it took the lock, in milliseconds since 1970, UTC.
@@ -25,7 +28,13 @@ impl Holder {
     pub fn this_process(run: Option<String>, since: Millis) -> Self {
         let process = Process::this();
         let user = user_name().unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
-        Self { run, who: format!("{user}@{}", process.host), since, process }
+        Self { run, operation: None, who: format!("{user}@{}", process.host), since, process }
+    }
+
+    /// The same for what this process does before it has a run.
+    #[must_use]
+    pub fn doing(self, operation: &str) -> Self {
+        Self { operation: Some(operation.to_owned()), ..self }
     }
 
     /// The operator, the process and since when it holds the lock, for a message.
@@ -38,7 +47,11 @@ impl Holder {
             |_| "some time".to_owned(),
             |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         );
-        let run = self.run.as_ref().map_or_else(String::new, |run| format!(" with run {run}"));
-        format!("{} (process {pid} on {host}){run} since {since}", self.who)
+        let what = match (&self.run, &self.operation) {
+            (Some(run), _) => format!(" with run {run}"),
+            (None, Some(operation)) => format!(" with `{operation}`, which has begun no run yet,"),
+            (None, None) => String::new(),
+        };
+        format!("{} (process {pid} on {host}){what} since {since}", self.who)
     }
 }

@@ -89,6 +89,11 @@ impl RunLock {
         self.0.is_current()
     }
 
+    /// Gives the lock back now: the run has ended, and others may begin before this process has.
+    pub fn give_back(&self) {
+        self.0.give_back();
+    }
+
     /// Writes the record anew, for example when the run has got its name.
     ///
     /// # Errors
@@ -108,6 +113,7 @@ pub fn holder_of(data_dir: &Path) -> Option<Holder> {
 fn unknown_holder() -> Holder {
     Holder {
         run: None,
+        operation: None,
         who: "unknown".to_owned(),
         since: 0,
         process: Process { host: String::new(), pid: 0, started: None, pid_namespace: None },

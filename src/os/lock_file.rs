@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -32,6 +33,7 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(200);
 pub struct LockFile {
     file: File,
     path: PathBuf,
+    given_back: AtomicBool,
 }
 
 impl LockFile {
@@ -48,7 +50,7 @@ impl LockFile {
             Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        let lock = Self { file, path: path.to_path_buf() };
+        let lock = Self { file, path: path.to_path_buf(), given_back: AtomicBool::new(false) };
         // Between open and flock the file may have been taken over or removed: then others lock
         // another one.
         if !lock.is_current() {
@@ -94,7 +96,7 @@ impl LockFile {
         let fresh = PathBuf::from(fresh);
         let file = open::own(&fresh)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let mut lock = Self { file, path: fresh };
+        let mut lock = Self { file, path: fresh, given_back: AtomicBool::new(false) };
         lock.write(record)?;
         fs::rename(&lock.path, path)?;
         lock.path = path.to_path_buf();
@@ -128,10 +130,23 @@ impl LockFile {
     /// Gives the lock back although something that a child left behind may have inherited it: the
     /// command for which it was taken has ended.
     pub fn release(self) {
-        let Ok(file) = self.file.try_clone() else { return };
-        // The record first: after the lock is free it would be another's.
-        drop(self);
-        let _ = flock(&file, FlockOperation::Unlock);
+        self.give_back();
+    }
+
+    /// Gives the lock back now, whoever else still has this value or has inherited its descriptor.
+    pub fn give_back(&self) {
+        if !self.given_back.swap(true, Ordering::SeqCst) {
+            // The record first: after the lock is free it would be another's.
+            self.clear();
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+
+    /// The record of a free lock is not read; it is emptied for those who look at the file.
+    fn clear(&self) {
+        if self.is_current() {
+            let _ = self.file.set_len(0);
+        }
     }
 }
 
@@ -144,10 +159,9 @@ impl AsFd for LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // The record of a free lock is not read; it is emptied for those who look at the file. Where a child
-        // has inherited the descriptor the lock stays held, so nothing is unlocked explicitly.
-        if self.is_current() {
-            let _ = self.file.set_len(0);
+        // Where a child has inherited the descriptor the lock stays held, so nothing is unlocked explicitly.
+        if !*self.given_back.get_mut() {
+            self.clear();
         }
     }
 }
@@ -189,6 +203,21 @@ mod tests {
         lock.release();
         let other = take(&path, "b").unwrap();
         assert_eq!(record::<String>(&path).as_deref(), Some("b"));
+        drop(other);
+    }
+
+    #[test]
+    fn a_lock_that_was_given_back_is_another_ones_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let lock = take(&path, "a").unwrap();
+        let _inherited = lock.as_fd().try_clone_to_owned().unwrap();
+        lock.give_back();
+        let other = take(&path, "b").unwrap();
+        lock.give_back();
+        drop(lock);
+        assert_eq!(record::<String>(&path).as_deref(), Some("b"));
+        assert!(is_held(&path));
         drop(other);
     }
 

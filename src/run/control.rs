@@ -40,7 +40,11 @@ impl Run {
     pub fn control(site: &Site, name: Option<&str>, verb: Control, by: &str) -> Result<Controlled, RunError> {
         let mut journal = site.journal()?;
         let id = pick(&journal, name)?;
-        if holder_of(&site.bucket.paths().data).is_some() {
+        if let Some(holder) = holder_of(&site.bucket.paths().data) {
+            if holder.run.is_none() && holder.operation.is_some() {
+                // It takes no requests: it has no run.
+                return Err(RunError::Locked(Box::new(holder)));
+            }
             let request = journal.request(&id, &verb, by, now())?;
             return wait_until_taken(&journal, request, id);
         }

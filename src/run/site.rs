@@ -34,7 +34,11 @@ impl Site {
 
     /// Takes the run lock, without waiting.
     pub(super) fn lock(&self, run: Option<&RunId>) -> Result<RunLock, RunError> {
-        Ok(RunLock::acquire(&self.bucket.paths().data, &holder(run))?)
+        let record = match run {
+            Some(_) => holder(run),
+            None => holder(None).doing("maand plan apply"),
+        };
+        Ok(RunLock::acquire(&self.bucket.paths().data, &record)?)
     }
 }
 

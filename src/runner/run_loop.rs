@@ -193,6 +193,10 @@ impl RunLoop {
         let now = self.clock.now();
         let taken = self.controller.handle(now, input, &mut outputs);
         for stamped in self.controller.ledger_mut().take_stamped() {
+            if matches!(stamped.fact, Fact::RunFinished { .. }) {
+                // Before that is said. An observation may outlive it, and looks only.
+                self.executor.lock.give_back();
+            }
             self.view.fold(&stamped).map_err(LoopError::Broken)?;
             self.reporter.fact(&stamped, &self.view);
         }

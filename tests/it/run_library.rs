@@ -34,6 +34,20 @@ fn prepare(site: &Site, plan: &str) -> Result<Prepared, RunError> {
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<(Vec<u64>, Option<PublicRunState>)>>);
 
+/// Who holds the lock when it is said that the run has ended.
+#[derive(Clone)]
+struct Locks(std::path::PathBuf, Arc<Mutex<Vec<Option<maand::journal::Holder>>>>);
+
+impl Reporter for Locks {
+    fn fact(&mut self, stamped: &Stamped, _: &RunView) {
+        if matches!(stamped.fact, maand::engine::Fact::RunFinished { .. }) {
+            self.1.lock().unwrap().push(maand::journal::holder_of(&self.0));
+        }
+    }
+
+    fn finish(&mut self, _: i64, _: &RunView) {}
+}
+
 impl Reporter for Kept {
     fn fact(&mut self, stamped: &Stamped, _: &RunView) {
         self.0.lock().unwrap().0.push(stamped.seq);
@@ -124,8 +138,14 @@ fn another_program_starts_pauses_reads_and_resumes_a_run() {
     let resume = || Resume { by: "bob@web".to_owned(), ..Resume::default() };
     let run = Run::resume(&site, resume()).unwrap();
     assert!(run.changes().is_empty());
-    let result = run.carry_out(RunOptions::new(Kept::default())).unwrap();
+    let locks = Locks(site.bucket.paths().data.clone(), Arc::default());
+    let result = run.carry_out(RunOptions::new(locks.clone())).unwrap();
     assert!(matches!(result.left, Left::Idle(RunStatus::Finished(RunEnd::Succeeded))), "{result:?}");
+    assert_eq!(
+        *locks.1.lock().unwrap(),
+        [None],
+        "another run may begin when it is said that this one has ended"
+    );
     bench.assert_rebooted_once(&boots, "by the library");
     assert_eq!((bench.claim(0), bench.claim(1)), (None, None));
     let named = Resume { run: Some(id.to_string()), ..resume() };
