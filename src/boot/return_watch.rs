@@ -16,6 +16,10 @@ pub const AUTH_REFUSED_FOR: Duration = Duration::from_secs(60);
 /// may take.
 const UNHEARD_FOR: Duration = Duration::from_secs(10);
 
+/// So many boots more may follow the first one that was seen, as when firmware is updated, or after a dump of the
+/// kernel's memory: a machine that boots more often is in a crash loop.
+const MORE_BOOTS: usize = 2;
+
 /// What to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnSpec {
@@ -48,6 +52,8 @@ pub enum Return<E> {
     Back {
         /// Its boot id.
         boot_id: String,
+        /// The boots that it had begun to settle in before, the oldest first.
+        earlier: Vec<String>,
     },
     /// It still has the boot id that it was to lose.
     NotRebooted {
@@ -56,7 +62,7 @@ pub enum Return<E> {
         /// How long ago the reboot was ordered.
         since: Duration,
     },
-    /// It booted once more while settling.
+    /// It has booted once more while settling, and more often than a machine does that is well.
     CrashLoop {
         /// The boot id that was settling.
         first: String,
@@ -95,7 +101,7 @@ impl<E> Return<E> {
     /// The same with another kind of error.
     pub fn map_error<F>(self, map: impl Fn(E) -> F) -> Return<F> {
         match self {
-            Self::Back { boot_id } => Return::Back { boot_id },
+            Self::Back { boot_id, earlier } => Return::Back { boot_id, earlier },
             Self::NotRebooted { boot_id, since } => Return::NotRebooted { boot_id, since },
             Self::CrashLoop { first, then } => Return::CrashLoop { first, then },
             Self::Failed(error) => Return::Failed(map(error)),
@@ -131,6 +137,8 @@ pub struct ReturnWatch<E> {
     patience: Patience,
     /// The boot that is settling, and since when it has been well.
     settling: Option<(String, Option<Duration>)>,
+    /// Those before it.
+    earlier: Vec<String>,
     auth_refused_since: Option<Duration>,
     away_at: Option<Duration>,
     /// When the first began of the looks in a row to which nothing answered.
@@ -149,6 +157,7 @@ impl<E> ReturnWatch<E> {
             looks: 0,
             patience: Patience::default(),
             settling: None,
+            earlier: Vec::new(),
             auth_refused_since: None,
             away_at,
             unanswered_since: None,
@@ -223,10 +232,12 @@ impl<E> ReturnWatch<E> {
             self.last = Some(NotYet::OldBoot { boot_id, since });
             return None;
         }
-        if let Some((first, _)) = &self.settling
-            && *first != boot_id
-        {
-            return Some(Return::CrashLoop { first: first.clone(), then: boot_id });
+        if let Some((first, _)) = self.settling.take_if(|(settling, _)| *settling != boot_id) {
+            if self.earlier.len() == MORE_BOOTS {
+                return Some(Return::CrashLoop { first, then: boot_id });
+            }
+            // It settles again, in this boot.
+            self.earlier.push(first);
         }
         if let Some(why) = unsettled {
             if !self.is_broken(InjectedWatchFault::SettleNeverRestarts) {
@@ -241,7 +252,7 @@ impl<E> ReturnWatch<E> {
         };
         let settled = now.saturating_sub(since) >= self.spec.settle;
         if settled || self.is_broken(InjectedWatchFault::SettleIgnored) {
-            return Some(Return::Back { boot_id });
+            return Some(Return::Back { boot_id, earlier: std::mem::take(&mut self.earlier) });
         }
         self.settling = Some((boot_id, Some(since)));
         None

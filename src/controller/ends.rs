@@ -8,11 +8,11 @@ use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 /// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
 pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> Outcome {
     let error = match end {
-        Return::Back { boot_id } => return Outcome::Ok { evidence: Evidence::Back { boot_id } },
+        Return::Back { boot_id, .. } => return Outcome::Ok { evidence: Evidence::Back { boot_id } },
         Return::NotRebooted { boot_id, since } => old_boot(host, &boot_id, since),
         Return::CrashLoop { first, then } => StepError::new(
             ErrorKind::CrashLoop,
-            format!("{host} booted again while settling ({first}, then {then}): a crash loop"),
+            format!("{host} booted again and again while settling ({first}, then {then}): a crash loop"),
         ),
         Return::Failed(error) => error,
         Return::TimedOut { last: None } => StepError::new(

@@ -295,8 +295,10 @@ impl RunView {
         if let Lane::Worker(target) = lane
             && let Some(boot_id) = outcome.boot_seen()
         {
+            let last = self.last_boot_ids[target.0 as usize].as_deref();
+            // A boot after the one that the reboot step has seen was not ordered.
             let ordered = matches!(outcome, Outcome::Ok { evidence: Evidence::Rebooted { .. } })
-                || matches!(attempt.intent, Intent::AwaitBoot { not: Some(_), .. });
+                || matches!(&attempt.intent, Intent::AwaitBoot { not: Some(not), .. } if last == Some(not));
             self.note_boot(target, boot_id, ordered, at);
         }
         let Some(attempt) = &self.attempt else { return Touched::None };

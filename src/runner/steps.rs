@@ -100,9 +100,9 @@ impl StepExecutor {
                     seed: order.attempt.0,
                 };
                 let access = self.access(target, cancel);
-                let outcome = wait(&access, spec, &|| {
-                    reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)))
-                });
+                let output = || reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)));
+                let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
+                let outcome = wait(&access, spec, &output, &say);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
                     (Outcome::Failed { mut error }, Some(StepKind::Reboot { command, .. }))
                         if error.kind == ErrorKind::NotRebooted =>

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::boot::{Next, ReturnSpec, ReturnWatch};
+use crate::boot::{Next, Return, ReturnSpec, ReturnWatch};
 use crate::controller::return_outcome;
 use crate::engine::Outcome;
 
@@ -14,8 +14,13 @@ use super::probe::probe;
 use super::reboot::with_output;
 
 /// Waits until the worker is back, as `spec` says. `output` is called when there was no reboot, and returns what the
-/// reboot command printed.
-pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Option<String>) -> Outcome {
+/// reboot command printed. `say` is told of boots that came in between.
+pub(super) fn wait(
+    access: &Access,
+    spec: ReturnSpec,
+    output: &dyn Fn() -> Option<String>,
+    say: &dyn Fn(&str),
+) -> Outcome {
     let began = Instant::now();
     let timeout = spec.timeout;
     let mut watch = ReturnWatch::new(spec);
@@ -34,6 +39,15 @@ pub(super) fn wait(access: &Access, spec: ReturnSpec, output: &dyn Fn() -> Optio
                 (pause, bound) = (next_pause, next_bound);
             }
             Next::Done(end) => {
+                if let Return::Back { boot_id, earlier } = &end
+                    && !earlier.is_empty()
+                {
+                    let boots = earlier.len() + 1;
+                    say(&format!(
+                        "it booted {boots} times ({}, then {boot_id}) and settled",
+                        earlier.join(", ")
+                    ));
+                }
                 return with_output(return_outcome(access.host.as_str(), end, timeout), output);
             }
         }

@@ -108,6 +108,35 @@ fn reset(bench: &RunBench) {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
 
+/// As when firmware is updated.
+#[test]
+fn a_machine_that_boots_twice_for_one_command_settles_in_its_second_boot() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - reboot: {down_within: 60s}\n  - wait_for_ssh: {settle: 8s}\n",
+    );
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    let logins = || {
+        let log = fs::read_to_string(bench.fleet.disk(0).join("sshd.log")).unwrap_or_default();
+        log.matches("Accepted publickey").count()
+    };
+    crate::wait_until("it settles in its first boot", || {
+        bench.boots() == [boots[0] + 1]
+            && bench.status()["workers"][0]["step"] == "wait_for_ssh"
+            && logins() >= 2
+    });
+    reset(&bench);
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(bench.boots(), [boots[0] + 2]);
+    assert_eq!(bench.requests(), [1], "the command was sent once");
+    // Whichever step has seen the first boot.
+    let (logs, _) = bench.expect(0, &["plan", "logs"]);
+    let told = bench.status()["workers"][0]["unplanned_boots"].as_array().map_or(0, Vec::len);
+    assert!(logs.contains("it booted 2 times (") || told == 1, "{logs}{stdout}");
+}
+
 fn has_begun(bench: &RunBench) -> bool {
     bench
         .fleet

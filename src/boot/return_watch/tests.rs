@@ -128,7 +128,7 @@ fn a_login_of_six_seconds_gets_through_a_settle_time_of_ten() {
         match watch.next(now, now + took, look) {
             Next::LookAgain { pause, bound: next } => (now, bound) = (now + took + pause, next),
             Next::Done(end) => {
-                assert_eq!(end, Return::Back { boot_id: "b1".to_owned() });
+                assert_eq!(end, Return::Back { boot_id: "b1".to_owned(), earlier: Vec::new() });
                 let took = now + login - s(30);
                 // Two looks that were too short, the first whole one, the settle time, one more login.
                 assert!(took <= s(8) + login + s(10) + login, "{looks} looks, {took:?}");
@@ -151,9 +151,22 @@ fn the_last_look_comes_when_settling_is_over_and_not_an_interval_later() {
 }
 
 #[test]
-fn a_second_boot_while_settling_is_a_crash_loop() {
-    let wanted = Return::CrashLoop { first: "b1".to_owned(), then: "b2".to_owned() };
-    assert_eq!(after(spec(), vec![(30, up("b1")), (35, up("b2"))]), Next::Done(wanted));
+fn a_machine_that_boots_again_while_it_settles_settles_in_its_newest_boot() {
+    let twice = vec![(30, up("b1")), (35, up("b2")), (44, up("b2"))];
+    assert!(!is_back(&after(spec(), twice.clone())));
+    let back = Return::Back { boot_id: "b2".to_owned(), earlier: vec!["b1".to_owned()] };
+    assert_eq!(after(spec(), [twice, vec![(45, up("b2"))]].concat()), Next::Done(back));
+    // The first boot may never have been done.
+    let back = Return::Back { boot_id: "b2".to_owned(), earlier: vec!["b1".to_owned()] };
+    assert_eq!(after(spec(), vec![(30, booting("b1")), (35, up("b2")), (45, up("b2"))]), Next::Done(back));
+}
+
+#[test]
+fn a_machine_that_boots_again_and_again_is_in_a_crash_loop() {
+    let thrice = vec![(30, up("b1")), (35, up("b2")), (40, up("b3"))];
+    assert!(is_back(&after(spec(), [thrice.clone(), vec![(50, up("b3"))]].concat())));
+    let wanted = Return::CrashLoop { first: "b3".to_owned(), then: "b4".to_owned() };
+    assert_eq!(after(spec(), [thrice, vec![(45, up("b4"))]].concat()), Next::Done(wanted));
 }
 
 #[test]
