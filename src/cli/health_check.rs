@@ -125,6 +125,9 @@ pub(super) fn print(report: &HealthReport, context: &Context) -> Result<(), CliE
         let all = report.workers.len();
         let answers = if all == 1 { "answers" } else { "answer" };
         operate::say(&format!("{well} of {} {answers}", counted(all, "worker")));
+        if report.allocations.iter().any(|line| matches!(line.outcome, WorkerOutcome::Failed { .. })) {
+            operate::say("what a reboot has ended is started by `maand job start JOB`");
+        }
     }
     Ok(())
 }

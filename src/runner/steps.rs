@@ -139,7 +139,8 @@ impl StepExecutor {
                     Some(_) => self.jobs_here(target, jobs.as_ref()),
                     None => names(jobs.as_ref()),
                 };
-                self.health(jobs, here, *wait, timeout, cancel, sink)
+                let outcome = self.health(jobs, here, *wait, timeout, cancel, sink);
+                if self.rebooted_as_it_was(order.step) { ended_by_the_reboot(outcome) } else { outcome }
             }
             (Intent::Do { .. }, StepKind::SyncCheck { repair }) => {
                 self.sync_check(host, *repair, timeout, cancel, sink)
@@ -179,6 +180,22 @@ impl StepExecutor {
             }
             _ => mismatch(order, step),
         }
+    }
+
+    /// Whether this step comes after a reboot of a worker that was not drained, with nothing between that starts jobs.
+    fn rebooted_as_it_was(&self, step: StepIx) -> bool {
+        let steps = &self.graph.plan.steps;
+        let (mut todo, mut seen) = (steps[step.index()].needs.clone(), BTreeSet::new());
+        while let Some(at) = todo.pop() {
+            match &steps[at].kind {
+                _ if !seen.insert(at) => {}
+                StepKind::Reboot { .. } => return true,
+                // What was disabled is started by the deploy behind this.
+                StepKind::Enable | StepKind::Job { action: JobAction::Start | JobAction::Restart, .. } => {}
+                _ => todo.extend(&steps[at].needs),
+            }
+        }
+        false
     }
 
     fn read_boot_id(&self, target: TargetIx, cancel: &Cancel) -> Outcome {
@@ -401,6 +418,20 @@ fn of_report(report: &Report) -> Outcome {
         }
     }
     Outcome::noted(if well.is_empty() { "nothing to do".into() } else { well.join(", ") })
+}
+
+/// A job that is not well after such a reboot very likely does not run.
+fn ended_by_the_reboot(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed { error } if matches!(error.kind, ErrorKind::Unhealthy | ErrorKind::Catalog) => {
+            let message = format!(
+                "{}; the worker was not drained: what the reboot has ended is started by `maand job start JOB`",
+                error.message
+            );
+            Outcome::Failed { error: StepError { message, ..error } }
+        }
+        outcome => outcome,
+    }
 }
 
 fn of_health(report: &HealthReport) -> Outcome {

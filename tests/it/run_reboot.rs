@@ -100,6 +100,19 @@ fn a_shared_boot_id_matters_where_something_is_rebooted() {
     assert!(stderr.contains("have the same boot id"), "{stderr}");
 }
 
+#[test]
+fn health_that_fails_after_a_reboot_without_drain_says_what_starts_the_jobs() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let steps = "steps:\n  - reboot\n  - wait_for_ssh: {settle: 0s}\n  - health\n";
+    let plan = bench.own_plan(&format!("version: 1\nname: own\n{steps}"));
+    let (stdout, _) = bench.expect(1, &["plan", "apply", &plan, "--yes"]);
+    assert!(stdout.contains("what the reboot has ended is started by `maand job start JOB`"), "{stdout}");
+    let (_, stderr) = bench.expect(1, &["health_check"]);
+    assert!(stderr.contains("what a reboot has ended is started by `maand job start JOB`"), "{stderr}");
+    bench.expect(0, &["job", "start", "web"]);
+    bench.expect(0, &["health_check"]);
+}
+
 /// A machine that is reset: everything on it is gone at once, and it boots.
 fn reset(bench: &RunBench) {
     let pid = bench.fleet.pid(0).unwrap();
@@ -196,6 +209,13 @@ fn behind_a_path_that_keeps_connections_up(bench: &RunBench) {
     let workers = fs::read_to_string(bench.path("workspace/workers.json")).unwrap();
     bench.write("workspace/workers.json", &workers.replace(&real, &front.ip().to_string()));
     bench.expect(0, &["build"]);
+}
+
+#[test]
+fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let boots = bench.boots();
+    behind_a_path_that_keeps_connections_up(&bench);
     let began = Instant::now();
     let child = bench.spawn(&["plan", "apply", &bench.own_plan(LONG_STEP), "--yes"]);
     crate::wait_until("the step has begun", || has_begun(&bench));
@@ -204,35 +224,6 @@ fn behind_a_path_that_keeps_connections_up(bench: &RunBench) {
     assert!(began.elapsed() < Duration::from_secs(600), "long before the step's time-out");
 }
 
-/// The worker takes no further connection while its step runs: the look beside it hangs, and does not hold up the step's
-/// end.
-#[test]
-fn a_look_that_hangs_delays_nothing() {
-    let Some(bench) = RunBench::new(1) else { return };
-    let plan = bench.own_plan(
-        "version: 1\nname: own\nsteps:\n  - run: {command: touch /run/begun; sleep 33, disturbs: false}\n    timeout: 20m\n",
-    );
-    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
-    crate::wait_until("the step has begun", || has_begun(&bench));
-    // sshd itself, not its sessions: whoever connects now gets no banner.
-    let sshd = rustix::process::Pid::from_raw(bench.fleet.pid(0).unwrap().cast_signed()).unwrap();
-    rustix::process::kill_process(sshd, rustix::process::Signal::STOP).unwrap();
-    let began = Instant::now();
-}
-
-#[test]
-fn a_path_that_keeps_the_connection_up_does_not_hide_a_reset() {
-    let Some(bench) = RunBench::new(1) else { return };
-    let boots = bench.boots();
-    behind_a_path_that_keeps_connections_up(&bench);
-    crate::wait_until("the run has succeeded", || bench.status()["state"] == "succeeded");
-    let took = began.elapsed();
-    rustix::process::kill_process(sshd, rustix::process::Signal::CONT).unwrap();
-    let (code, stdout, stderr) = crate::run_faults::end(child);
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
-    // The look begins after 30 s and may take 15 s; the step ends after 33.
-    assert!(took < Duration::from_secs(42), "{took:?}");
-}
 #[test]
 fn a_deploy_is_cut_where_its_worker_boots_by_itself_and_goes_on_elsewhere() {
     let Some(bench) = RunBench::new(2) else { return };
@@ -265,3 +256,25 @@ fn a_deploy_is_cut_where_its_worker_boots_by_itself_and_goes_on_elsewhere() {
     assert_eq!(bench.done(1, "web").iter().filter(|what| *what == "restart").count(), 1);
 }
 
+/// The worker takes no further connection while its step runs: the look beside it hangs, and does not hold up the step's
+/// end.
+#[test]
+fn a_look_that_hangs_delays_nothing() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let plan = bench.own_plan(
+        "version: 1\nname: own\nsteps:\n  - run: {command: touch /run/begun; sleep 33, disturbs: false}\n    timeout: 20m\n",
+    );
+    let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
+    crate::wait_until("the step has begun", || has_begun(&bench));
+    // sshd itself, not its sessions: whoever connects now gets no banner.
+    let sshd = rustix::process::Pid::from_raw(bench.fleet.pid(0).unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(sshd, rustix::process::Signal::STOP).unwrap();
+    let began = Instant::now();
+    crate::wait_until("the run has succeeded", || bench.status()["state"] == "succeeded");
+    let took = began.elapsed();
+    rustix::process::kill_process(sshd, rustix::process::Signal::CONT).unwrap();
+    let (code, stdout, stderr) = crate::run_faults::end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    // The look begins after 30 s and may take 15 s; the step ends after 33.
+    assert!(took < Duration::from_secs(42), "{took:?}");
+}
