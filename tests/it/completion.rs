@@ -12,7 +12,7 @@ fn bucket(workers: usize) -> tempfile::TempDir {
     let output = Command::new(env!("CARGO_BIN_EXE_maand")).arg("init").arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let worker = |n: usize| {
-        let labels = if n % 2 == 0 { ["api"] } else { ["db"] };
+        let labels = if n.is_multiple_of(2) { ["api"] } else { ["db"] };
         json!({ "host": format!("10.0.{}.{}", n / 250, n % 250 + 1), "labels": labels })
     };
     let all: Vec<_> = (0..workers).map(worker).collect();
