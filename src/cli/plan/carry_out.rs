@@ -114,7 +114,7 @@ fn controls(context: &Context) -> Controls {
     let context = context.clone();
     let pause = move |run: &str, pauses: bool| {
         let verb = if pauses { Control::Pause { reason: None } } else { Control::Resume };
-        let site = site(&context).map_err(|error| error.report.to_string())?;
+        let site = site(&context).map_err(|error| error.diagnostic().to_string())?;
         match Run::control(&site, Some(run), verb, &this_operator()) {
             // The event of it is shown.
             Ok(_) => Ok(()),

@@ -84,7 +84,7 @@ fn booted(all: bool, meanwhile: impl FnOnce(&Deployer)) -> BTreeMap<Host, Outcom
     std::thread::scope(|scope| {
         let hosts = BTreeSet::from([host("h1"), host("h2")]);
         let kind = DeployKind { jobs: None, force: false };
-        let deploys = scope.spawn(|| deployer.deploy(kind, hosts, &call));
+        let deploys = scope.spawn(|| deployer.deploy(kind, hosts, &call, &|_| {}));
         has_begun.recv().unwrap();
         meanwhile(&deployer);
         deploys.join().unwrap()
