@@ -23,6 +23,9 @@ const USUAL_SIZE: (usize, usize) = (80, 24);
 /// So many lines wait for a terminal that takes nothing; then the oldest go.
 const FAR_BEHIND: usize = 10_000;
 
+/// A terminal that is less behind, in bytes, takes its title soon.
+const NEAR: usize = 64 * 1024;
+
 /// A terminal that takes nothing delays a suspension by this at most.
 const DRAINED_WITHIN: Duration = Duration::from_millis(200);
 
@@ -159,7 +162,7 @@ impl Display {
     /// The window's title, and its progress in a task bar.
     pub(super) fn announce(&self, view: &RunView) {
         let mut screen = lock(&self.screen);
-        if (screen.is_ours)() && screen.writer.as_ref().is_none_or(BackgroundWriter::is_idle) {
+        if (screen.is_ours)() && screen.writer.as_ref().is_none_or(|writer| writer.waiting() < NEAR) {
             let text = screen.window.changed(title_of(view), progress_of(view));
             screen.write(&text);
         }
