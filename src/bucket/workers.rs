@@ -162,7 +162,9 @@ fn host(doc: &mut Doc<'_>, node: &Node) -> Option<(Host, Option<u16>)> {
             Host::parse(name).is_some_and(|name| !name.as_str().contains(':')) && port.parse::<u16>().is_ok()
         });
         let help = match is_name {
-            Some((name, port)) => format!("the port stands in a key of its own: \"host\": {name:?}, \"ssh_port\": {port}"),
+            Some((name, port)) => {
+                format!("the port stands in a key of its own: \"host\": {}, \"ssh_port\": {port}", quoted(name))
+            }
             None => "an address or a name: letters, digits, `.`, `_` and `-`, starting with a letter or digit; or an \
                      address of IPv6 such as \"::1\""
                 .to_owned(),

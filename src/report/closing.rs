@@ -15,10 +15,12 @@ use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
 use crate::engine::{HaltReason, PublicRunState, PublicWorkerState, RunStatus};
 
-/// At most this many workers are listed.
-const LISTED: usize = 200;
 /// Of more workers than this those that ended well are one line: a terminal has 24.
 const EACH: usize = 12;
+/// Of more workers than that which did not end well, or have not ended, this many are listed.
+const EACH_OF_MANY: usize = 6;
+/// Of workers on which the same went wrong, and of those that are left disabled, this many are named.
+const NAMED_TOGETHER: usize = 20;
 /// At most this many different reasons to wait are shown.
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
@@ -122,7 +124,7 @@ fn workers(text: &mut String, view: &RunView) {
         let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
         is_well && worker.retries == 0 && view.workers.len() > EACH
     });
-    shown.truncate(LISTED);
+    let more = if shown.len() > EACH { shown.split_off(EACH_OF_MANY) } else { Vec::new() };
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
     for worker in &shown {
         let pad = " ".repeat(width - worker.host.width());
@@ -134,6 +136,9 @@ fn workers(text: &mut String, view: &RunView) {
             details(worker, view)
         );
         let _ = writeln!(text, "{}", line.trim_end());
+    }
+    if !more.is_empty() {
+        let _ = writeln!(text, "  and {}", describe_states(more.iter().map(|worker| worker.state)));
     }
     let times = well.iter().filter_map(|worker| worker.took());
     if let (Some(least), Some(most)) = (times.clone().min(), times.max()) {
@@ -160,6 +165,20 @@ fn workers(text: &mut String, view: &RunView) {
     if !shown.is_empty() || !well.is_empty() || !waiting.is_empty() {
         text.push('\n');
     }
+}
+
+/// `3 others running, 24 others failed`.
+fn describe_states(states: impl Iterator<Item = PublicWorkerState>) -> String {
+    let mut counts: Vec<(PublicWorkerState, usize)> = Vec::new();
+    for state in states {
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    let each =
+        counts.iter().map(|(state, count)| format!("{} {}", counted(*count, "other"), state.describe()));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Why queued workers wait, in their order, and which workers have the same reason.
@@ -221,6 +240,15 @@ fn details(worker: &WorkerView, view: &RunView) -> String {
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 
+/// `w1, w2, w3`, or some of them and how many others.
+fn named(hosts: &[&str]) -> String {
+    let mut text = hosts[..hosts.len().min(NAMED_TOGETHER)].join(", ");
+    if hosts.len() > NAMED_TOGETHER {
+        let _ = write!(text, " and {}", counted(hosts.len() - NAMED_TOGETHER, "other"));
+    }
+    text
+}
+
 /// What went wrong, once for all workers on which the same did.
 fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
     let failed = |worker: &&WorkerView| {
@@ -248,11 +276,9 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
     }
     for (worker, error, hosts) in &alike {
         let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
-        let mut who = hosts[..hosts.len().min(NAMED)].join(", ");
-        if hosts.len() > NAMED {
-            let _ = write!(who, " and {}", counted(hosts.len() - NAMED, "other"));
-        }
-        let _ = writeln!(text, "{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
+        let who = named(hosts);
+        let line = format!("{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
+        let _ = writeln!(text, "{}", if hosts.len() > 1 { wrapped(&line, COLUMNS) } else { line });
         if let Some(output) = &error.output {
             let lines: Vec<_> = output.lines().collect();
             for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
@@ -274,7 +300,8 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
         return;
     }
     let _ = writeln!(text, "Left disabled by this run in workspace/disabled.json:");
-    let _ = writeln!(text, "{}", wrapped(&format!("  {}", view.left_disabled.join(", ")), COLUMNS));
+    let hosts: Vec<&str> = view.left_disabled.iter().map(String::as_str).collect();
+    let _ = writeln!(text, "{}", wrapped(&format!("  {}", named(&hosts)), COLUMNS));
     if let Some(hint) = hint {
         let run = view.typed_name();
         let left = view.run_state.left_disabled().into_iter();
@@ -387,9 +414,13 @@ mod tests {
         assert_eq!(view.counts.failed, 300);
         let mut text = String::new();
         failures(&mut text, &view, None);
-        assert_eq!(
-            text,
-            "w1, w2, w3, w4 and 296 others at step wait_for_ssh: w1 has not come back within 5m [timed_out]\n\n"
+        let blank = text.replace("\n  ", " ");
+        assert!(
+            blank.starts_with("w1, w2, w3, ") && blank.contains(", w20 and 280 others at step "),
+            "{text}"
         );
+        assert!(blank.ends_with(": w1 has not come back within 5m [timed_out]\n\n"), "{text}");
+        let text = closing(facts.last().unwrap().at, &view, Some(|_| "what to do:\n  maand".to_owned()));
+        assert!(text.lines().count() < 24 && text.contains("and 294 others failed"), "{text}");
     }
 }

@@ -90,8 +90,7 @@ impl Attempts {
         while self.at_work.len() < self.at_most
             && let Some((next, number)) = self.waiting.pop_front()
         {
-            if let Err(error) = self.spawn(next.clone(), number) {
-                tracing::warn!(%error, "this machine has no thread for a step; trying again");
+            if self.spawn(next.clone(), number).is_err() {
                 self.waiting.push_front((next, number));
                 break;
             }

@@ -266,8 +266,8 @@ impl RunLoop {
             let unavailable = executor.observe(&of_thread, &skipped, &cancel);
             let _ = sender.send(Message::Observed { jobs: of_thread, unavailable });
         });
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "this machine has no thread to look at jobs; trying again");
+        if spawned.is_err() {
+            // This machine has no thread for it: asked again with the requests.
             self.unobserved = Some((jobs, skip));
         }
     }

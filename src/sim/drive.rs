@@ -303,6 +303,7 @@ impl Sim {
                 if !self.is_taken_up_again() {
                     return;
                 }
+                self.rest();
                 continue;
             }
             let Some((at, event)) = self.calendar.pop() else {

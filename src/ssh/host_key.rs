@@ -87,7 +87,6 @@ fn check_key(hop: &Hop, settings: &Settings, known: &Known, shown: &[u8]) -> Res
         Ok(_) => return Ok(()),
         Err(error) => Notice::HostKeyNotStored { host, fingerprint, file, why: error.to_string() },
     };
-    tracing::info!(?notice, "host key");
     if let Some(show) = &settings.show {
         show(&notice);
     }

@@ -185,7 +185,10 @@ fn what_is_printed_as_json_follows_its_schema() {
         if out.is_empty() {
             continue;
         }
-        let document = serde_json::from_str(&out).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+        if document["schema"] == "maand/error/v1" {
+            continue;
+        }
         let errors: Vec<_> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", case.display());
     }

@@ -142,7 +142,6 @@ const IMPURE: &[&str] = &[
     "ssh2",
     "tempfile",
     "tokio",
-    "tracing",
     "uuid::Uuid::new_v4",
 ];
 

@@ -95,5 +95,5 @@ fn a_worker_with_an_address_of_ipv6_is_mirrored_by_a_rehearsal() {
     bench.expect(0, &["build"]);
     let plan = bench.plan("rolling-reboot.yaml");
     let (stdout, stderr) = bench.expect(0, &["plan", "rehearse", &plan, "--speed", "20"]);
-    assert!(stdout.contains("All promises held."), "{stdout}{stderr}");
+    assert!(stdout.contains("Every promise was kept."), "{stdout}{stderr}");
 }

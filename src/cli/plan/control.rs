@@ -232,8 +232,8 @@ fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
     let recorded = match verb {
         Control::Pause { .. } => {
             return format!(
-                "Noted: nothing carries run {run} out, so no worker is started. This ends the pause, and \
-                 continues:\n  maand plan resume"
+                "Noted: nothing carries run {run} out, so no worker is started.\n\
+                 This ends the pause, and continues:\n  maand plan resume"
             );
         }
         Control::Approve { .. } => format!("Approved, in run {run}. Nothing carries it out now."),
@@ -251,7 +251,7 @@ fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
         }
         Control::Abort { .. } | Control::Resume | Control::Stop => format!("Noted for run {run}."),
     };
-    format!("{recorded} Continue it with:\n  maand plan resume")
+    format!("{recorded}\nContinue with:\n  maand plan resume")
 }
 
 /// `w1 continues`, `w1, w2 continue`.

@@ -52,7 +52,9 @@ impl Formats {
             if let Some((literal, next)) = cursor.literal() {
                 let text = literal.to_string();
                 // `{name:?}`, `{0:#?}`, `{:>5?}`: the last sign of a placeholder.
-                let is_debug = |spec: &str| spec.split_once(':').is_some_and(|(_, how)| how.ends_with('?'));
+                let is_debug = |spec: &str| {
+                    spec.split_once(':').is_some_and(|(_, how)| how.ends_with('?') && !how.contains(' '))
+                };
                 let mut specs = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
                 if text.contains('"') && specs.any(|(spec, _)| is_debug(spec)) {
                     self.0.push(text);

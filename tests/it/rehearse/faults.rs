@@ -145,7 +145,8 @@ fn a_plan_that_is_refused_has_a_verdict() {
         let (verdict, _) = held(&output);
         assert_eq!(verdict["run_exit_code"], 1, "{verdict:#}");
         assert!(promise(&verdict, "untouched").contains("all 3 workers were left as found"), "{verdict:#}");
-        assert!(text(&output.stderr).contains("worker-2"), "{}", text(&output.stderr));
+        // What was refused is an error of the run, and as such JSON.
+        assert!(text(&output.stdout).contains("worker-2"), "{}", text(&output.stdout));
     });
 }
 

@@ -45,7 +45,7 @@ fn what_it_says_to_people() {
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.ends_with("Every promise was kept. Nothing of the fleet is left.\n"), "{stdout}");
     assert!(!stdout.contains("BROKEN") && !stdout.contains('\x1b'), "{stdout}");
-    assert_eq!(stdout.matches("\n  kept    ").count(), 10, "{stdout}");
+    assert_eq!(stdout.matches("\n  kept    ").count(), 11, "{stdout}");
     assert!(!stdout.contains("  held"), "{stdout}");
     assert!(stdout.contains("1 reboot ") && stdout.contains("down from "), "{stdout}");
     assert!(stderr.contains("3 throwaway workers") && stderr.contains("60 times shorter"), "{stderr}");
