@@ -70,7 +70,7 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
         }
         Suggestion::Resume { run } => format!("Continue with:{}", typed("maand plan resume", run, "")),
         Suggestion::ThenResume { run } => format!("Then:{}", typed("maand plan resume", run, "")),
-        Suggestion::Abort { run } => format!("Or end it for good:{}", typed("maand plan abort", run, "")),
+        Suggestion::Abort { run } => format!("To end it for good:{}", typed("maand plan abort", run, "")),
     }
 }
 

@@ -18,9 +18,9 @@ use crate::engine::{HaltReason, PublicRunState, PublicWorkerState, RunStatus};
 /// Of more workers than this those that ended well are one line: a terminal has 24.
 const EACH: usize = 12;
 /// Of more workers than that which did not end well, or have not ended, this many are listed.
-const EACH_OF_MANY: usize = 6;
+const EACH_OF_MANY: usize = 3;
 /// Of workers on which the same went wrong, and of those that are left disabled, this many are named.
-const NAMED_TOGETHER: usize = 20;
+const NAMED_TOGETHER: usize = 5;
 /// At most this many different reasons to wait are shown.
 const REASONS: usize = 5;
 /// At most this many lines of a failed step's output are shown; the journal has the rest.
@@ -122,7 +122,7 @@ fn workers(text: &mut String, view: &RunView) {
     let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
     let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
         let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
-        is_well && worker.retries == 0 && view.workers.len() > EACH
+        is_well && view.workers.len() > EACH
     });
     let more = if shown.len() > EACH { shown.split_off(EACH_OF_MANY) } else { Vec::new() };
     let width = shown.iter().map(|worker| worker.host.width()).max().unwrap_or(0);
@@ -143,7 +143,12 @@ fn workers(text: &mut String, view: &RunView) {
     let times = well.iter().filter_map(|worker| worker.took());
     if let (Some(least), Some(most)) = (times.clone().min(), times.max()) {
         let (least, most) = (describe_elapsed(least), describe_elapsed(most));
-        let _ = writeln!(text, "  {} succeeded, each in {least} to {most}", counted(well.len(), "worker"));
+        let again = match well.iter().filter(|worker| worker.retries > 0).count() {
+            0 => String::new(),
+            again => format!("; {again} of them had failed before"),
+        };
+        let _ =
+            writeln!(text, "  {} succeeded, each in {least} to {most}{again}", counted(well.len(), "worker"));
     }
     if shown.iter().any(|worker| worker.state == PublicWorkerState::Held) {
         text.push_str("  (held: stopped between two steps; it continues when the run does)\n");
@@ -349,6 +354,10 @@ fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
         PublicRunState::Halted if view.counts.failed > 0 && of_workers && !may_unhalt(view) => {
             vec![Suggestion::Skip { run }, Suggestion::Abort { run }]
         }
+        // What was reverted counts, and nobody can take it up.
+        PublicRunState::Halted if of_workers && !may_unhalt(view) && view.counts.reverted > 0 => {
+            vec![Suggestion::Abort { run }]
+        }
         PublicRunState::Halted => vec![Suggestion::Resume { run }, Suggestion::Abort { run }],
         PublicRunState::Failed if has_failed => vec![retry],
         PublicRunState::Failed => {
@@ -416,11 +425,11 @@ mod tests {
         failures(&mut text, &view, None);
         let blank = text.replace("\n  ", " ");
         assert!(
-            blank.starts_with("w1, w2, w3, ") && blank.contains(", w20 and 280 others at step "),
+            blank.starts_with("w1, w2, w3, ") && blank.contains(", w5 and 295 others at step "),
             "{text}"
         );
         assert!(blank.ends_with(": w1 has not come back within 5m [timed_out]\n\n"), "{text}");
         let text = closing(facts.last().unwrap().at, &view, Some(|_| "what to do:\n  maand".to_owned()));
-        assert!(text.lines().count() < 24 && text.contains("and 294 others failed"), "{text}");
+        assert!(text.lines().count() < 24 && text.contains("and 297 others failed"), "{text}");
     }
 }

@@ -86,6 +86,7 @@ impl RunView {
             attempt: None,
             attempts: HashMap::new(),
             boot_id_read: HashSet::new(),
+            reboots_asked: HashMap::new(),
             last_boot_ids: vec![None; total as usize],
             has_to_be_named: false,
             progress: Progress::default(),
@@ -242,6 +243,9 @@ impl RunView {
                 let issued =
                     Attempt { lane: *lane, step: *step, intent: intent.clone(), attempt: number, since: at };
                 self.at_step(*lane, *step, Some(number), at);
+                if let (Lane::Worker(target), Intent::Reboot { boot_id, .. }) = (lane, intent) {
+                    self.reboots_asked.insert(*target, boot_id.clone());
+                }
                 self.open_attempts.insert(*attempt, issued);
                 Touched::Lane(*lane)
             }
@@ -357,9 +361,10 @@ impl RunView {
             && let Some(boot_id) = outcome.boot_seen()
         {
             let last = self.last_boot_ids[target.0 as usize].as_deref();
-            // A boot after the one that the reboot step has seen was not ordered.
+            // A boot after the one that the reboot step has seen was not ordered. One that comes late, in whatever
+            // step, may well be what was ordered.
             let ordered = matches!(outcome, Outcome::Ok { evidence: Evidence::Rebooted { .. } })
-                || matches!(&attempt.intent, Intent::AwaitBoot { not: Some(not), .. } if last == Some(not));
+                || (last.is_some() && last == self.reboots_asked.get(&target).map(String::as_str));
             self.note_boot(target, boot_id, ordered, at);
         }
         let Some(attempt) = &self.attempt else { return Touched::None };

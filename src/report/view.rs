@@ -70,6 +70,10 @@ pub struct RunView {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) boot_id_read: HashSet<(Lane, StepIx)>,
+    /// The boot of each worker that the run has asked to end last.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) reboots_asked: HashMap<TargetIx, String>,
     /// The boot id that was seen last on each worker.
     #[serde(skip)]
     #[schemars(skip)]

@@ -305,7 +305,7 @@ impl Sim {
 
     /// The run has ended with failed workers, and an operator takes it up again for them.
     pub(super) fn is_taken_up_again(&mut self) -> bool {
-        let Ok(run) = self.replayed() else { return false };
+        let Ok(mut run) = self.replayed() else { return false };
         let failed = |target: TargetIx| {
             run.worker_state(target) == WorkerState::Failed && run.objection_to_retry(target).is_none()
         };
@@ -315,16 +315,21 @@ impl Sim {
             return false;
         }
         self.reopened += 1;
-        // What encloses the workers is meant to be done again.
-        self.ran_here.retain(|(lane, _), _| matches!(lane, Lane::Worker(_)));
         self.ends_process();
         self.all_recover();
-        if self.asks_offline(Control::Retry { hosts: Vec::new() }) {
-            self.resumes(Vec::new(), None);
-        } else {
-            self.checker.breaks(Invariant::BoundedWaits, "a run with failed workers is not taken up again");
+        let verb = Control::Retry { hosts: Vec::new() };
+        if let Err(why) = offline_facts(&mut run, self.now, &verb, &name()) {
+            let what = format!("a run with failed workers is not taken up again: {why}");
+            self.checker.breaks(Invariant::BoundedWaits, what);
+            return true;
         }
-        true
+        // The process that stores it may die of it.
+        self.asks_offline(verb);
+        let is_open = self.replayed().is_ok_and(|run| !matches!(run.status(), RunStatus::Finished(_)));
+        if is_open {
+            self.resumes(Vec::new(), None);
+        }
+        is_open
     }
 
     fn all_recover(&mut self) {

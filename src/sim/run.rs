@@ -167,6 +167,7 @@ fn reported_boots(view: &RunView, journal: &[(Millis, Fact)], world: &World) -> 
         (from..to).filter(|boot| boots.get(*boot as usize).is_some_and(|boot| boot.ended_by_run)).count()
     };
     let mut issued: BTreeMap<AttemptId, (Lane, &Intent)> = BTreeMap::new();
+    let mut asked: BTreeSet<(TargetIx, u32)> = BTreeSet::new();
     for (_, fact) in journal {
         match fact {
             Fact::Preflight { checks } => {
@@ -177,6 +178,9 @@ fn reported_boots(view: &RunView, journal: &[(Millis, Fact)], world: &World) -> 
                 }
             }
             Fact::Issued { attempt, lane, intent, .. } => {
+                if let (Lane::Worker(target), Intent::Reboot { boot_id, .. }) = (lane, intent) {
+                    asked.extend(number(*target, boot_id).map(|boot| (*target, boot)));
+                }
                 issued.insert(*attempt, (*lane, intent));
             }
             Fact::Finished { attempt, outcome } => {
@@ -187,7 +191,9 @@ fn reported_boots(view: &RunView, journal: &[(Millis, Fact)], world: &World) -> 
                 // Another boot than B0 is what a reboot step and the wait behind it are for, whoever has made it.
                 let is_for_boots =
                     matches!(intent, Intent::Reboot { .. } | Intent::AwaitBoot { not: Some(_), .. });
+                // Whether a reboot that was asked for has come late cannot be told.
                 if let Some(before) = before.filter(|before| *before < seen && !is_for_boots)
+                    && !asked.contains(&(target, before))
                     && by_run(target, before, seen) == 0
                 {
                     wanted.insert((target, seen));

@@ -57,7 +57,9 @@ fn two_formats_at_once_are_refused() {
     fs::write(folder.path().join("p.yaml"), PLAN).unwrap();
     for format in ["text", "dot", "mermaid"] {
         let args = ["plan", "show", "p.yaml", "--workers", "3", "--format", format, "--output", "json"];
-        let said = refused(folder.path(), &args, 2);
+        let output = maand(folder.path(), &args);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(&format!("`--format {format}` and `--output json`")), "{said}");
     }
     let args = ["plan", "show", "p.yaml", "--workers", "3", "--format", "json", "--output", "json"];

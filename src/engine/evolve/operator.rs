@@ -125,7 +125,7 @@ impl Known {
         let lane = self.lanes.worker(target);
         match lane.state() {
             WorkerState::Reverted => Some("its steps were undone, and a new run takes it from the first one"),
-            WorkerState::Failed if lane.revert().is_some() => {
+            WorkerState::Failed | WorkerState::Skipped if lane.revert().is_some() => {
                 Some("its steps are partly undone, and have to be put right by hand")
             }
             WorkerState::Skipped if lane.presence() == Presence::LeftAlone => {

@@ -7,7 +7,7 @@ use crate::engine::PublicWorkerState::{
 use crate::engine::{Check, Evidence, Fact, RunEnd, RunStatus};
 use crate::graph::testing::{located, step};
 use crate::graph::{Lane, StepIx};
-use crate::plan::{Amount, Concurrency, Plan, StepKind, Undo};
+use crate::plan::{Amount, Concurrency, OnFailure, Plan, StepKind, Undo};
 
 fn one_at_a_time(plan: &mut Plan) {
     plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Count(1));
@@ -190,6 +190,25 @@ fn a_skipped_worker_may_be_taken_up_again_and_one_that_was_disabled_before_may_n
     let mut case = Case::not_started(2, |_| "zone=a", one_at_a_time);
     let ready = Check::Ready { boot_id: "b".to_owned(), state_dir: "/s".to_owned() };
     case.says(Fact::Preflight { checks: vec![Check::LeftAlone { reason: "its disk".to_owned() }, ready] });
+    case.refuses(retried(1));
+}
+
+#[test]
+fn a_worker_whose_revert_is_stuck_is_not_retried_not_even_after_it_was_skipped() {
+    let mut case = Case::new(2, |plan| {
+        one_at_a_time(plan);
+        plan.rollout.on_failure = OnFailure::Revert;
+        let StepKind::Run(command) = &mut plan.steps[0].kind else { panic!("a command") };
+        command.undo = Undo::Command("downgrade".to_owned());
+    });
+    case.fails(1);
+    case.fails(1);
+    while case.state(1) != Failed {
+        case.wait(std::time::Duration::from_secs(600));
+        case.fails(1);
+    }
+    case.refuses(retried(1));
+    case.says(skipped(1));
     case.refuses(retried(1));
 }
 

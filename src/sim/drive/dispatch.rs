@@ -11,7 +11,7 @@ use super::{Event, Round, Sim, StalledController};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{ControllerError, Ended, Input, Output};
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome};
-use crate::graph::{RolloutGraph, StepIx, TargetSet};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetSet};
 use crate::plan::StepKind;
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
@@ -197,6 +197,10 @@ impl Sim {
         let from = stored.facts.len() - unchecked.len();
         for ((at, fact), epoch) in stored.facts[from..].iter().zip(unchecked) {
             self.checker.fact(*at, epoch, fact, &self.world);
+            if matches!(fact, Fact::Reopened { .. }) {
+                // What encloses the workers is meant to be done again.
+                self.ran_here.retain(|(lane, _), _| matches!(lane, Lane::Worker(_)));
+            }
         }
     }
 

@@ -264,7 +264,9 @@ impl Sim {
         let (Some(worker), Some(work)) = (flight.request.worker(), &flight.at_work) else { return };
         let host = self.world.host(worker);
         let of = format!("step {} of {:?}", flight.request.order.step, flight.request.order.lane);
-        let back = host.boots.get(work.boot as usize + 1).map(|boot| boot.up_at);
+        // It may go down again before anybody has looked: the longest time that it was there counts.
+        let later = host.boots.iter().skip(work.boot as usize + 1);
+        let back = later.map(|boot| boot.down_at.unwrap_or(self.now).min(self.now) - boot.up_at).max();
         let up_for =
             host.boots.last().filter(|boot| boot.down_at.is_none()).map(|boot| self.now - boot.up_at);
         let found = up_for.is_some_and(|up| up > FOUND_WITHIN);
@@ -279,12 +281,9 @@ impl Sim {
             (None, Some(_)) if found && work.guard.is_some() && !host.refuses_at(self.now) => {
                 format!("{of} died with boot {} of its worker, and nobody says so: {outcome:?}", work.boot)
             }
-            (_, Some(back))
-                if work.guard.is_some() && !work.is_shared && self.now - back > NOTICED_WITHIN =>
-            {
-                let late = self.now - back;
+            (_, Some(back)) if work.guard.is_some() && !work.is_shared && back > NOTICED_WITHIN => {
                 format!(
-                    "{of} died with boot {} of its worker, noticed {late} ms after it was back",
+                    "{of} died with boot {} of its worker, noticed {back} ms after it was back",
                     work.boot
                 )
             }
