@@ -117,7 +117,10 @@ impl<L: Ledger> Controller<L> {
                 }
             }
             Input::Tick => {
-                while let Some(timer) = self.timers.due(now) {
+                // One of them may be the end of the run: those that are due with it have nothing to say any more.
+                while !matches!(self.run.status(), RunStatus::Finished(_))
+                    && let Some(timer) = self.timers.due(now)
+                {
                     self.apply(now, Fact::Due { timer }, outputs)?;
                 }
             }

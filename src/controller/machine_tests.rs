@@ -8,10 +8,10 @@ use super::fault::LoopFault;
 use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output, offline_facts};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Control, DoubtAnswers, Fact, Millis, Options, Outcome, Request, Resolution, RunState,
-    RunStatus, Timer,
+    AttemptId, Check, Control, DoubtAnswers, Fact, Millis, Options, Outcome, Request, Resolution, RunEnd,
+    RunState, RunStatus, Timer,
 };
-use crate::graph::testing::{budget, command, compiled, fleet, plan, step, worker};
+use crate::graph::testing::{budget, command, compiled, fleet, located, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Step, StepKind};
 
@@ -85,6 +85,13 @@ impl<L: Ledger> Case<L> {
             _ => None,
         })
     }
+}
+
+/// A gate that fails when nobody has opened it after so many seconds.
+fn approval(id: &str, seconds: u64) -> Step {
+    let mut approval = step(id, StepKind::Approve { message: None }, &[]);
+    approval.timeout = Some(Duration::from_secs(seconds));
+    approval
 }
 
 /// The real loop keeps the rule, and each of these does not.
@@ -219,6 +226,18 @@ fn what_comes_after_an_abort_is_refused_in_words() {
     let mut run = case.controller.run().clone();
     let refused = offline_facts(&mut run, 9, &Control::Pause { reason: None }, "me").unwrap_err();
     assert_eq!(refused, "the run was aborted, and has ended");
+}
+
+/// Found by the simulator: the second timer has nothing to say to a run that the first has ended.
+#[test]
+fn a_timer_that_is_due_with_the_end_of_the_run_is_left_alone() {
+    let mut case = Case::new(1, None, |plan| {
+        plan.rollout.max_failures = located(Amount::Count(1));
+        plan.steps = ["one", "other"].map(|id| approval(id, 10)).to_vec();
+    });
+    case.now = 10_000;
+    assert!(case.told(Input::Tick).is_ok());
+    assert_eq!(case.ended(), Some(&Ended::Idle(RunStatus::Finished(RunEnd::Failed))));
 }
 
 #[test]
