@@ -42,6 +42,15 @@ impl RunBench {
     /// `n` workers that reboot quickly. `None` where there can be no fleet.
     #[track_caller]
     pub(crate) fn new(n: usize) -> Option<Self> {
+        let bench = Self::not_deployed(n)?;
+        bench.build_and_deploy();
+        assert!((0..n).all(|i| bench.is_up(i)));
+        Some(bench)
+    }
+
+    /// The same before the first build.
+    #[track_caller]
+    pub(crate) fn not_deployed(n: usize) -> Option<Self> {
         let bench = Bench::new(n)?;
         for i in 0..n {
             bench.fleet.set(i, Fault::BootSecs(0));
@@ -49,10 +58,7 @@ impl RunBench {
         }
         bench.job("web", "1.0.0", web_manifest());
         bench.write("workspace/jobs/web/Makefile", MAKEFILE);
-        bench.build_and_deploy();
-        let bench = Self { bench };
-        assert!((0..n).all(|i| bench.is_up(i)));
-        Some(bench)
+        Some(Self { bench })
     }
 
     /// The project's own plan of this name with short waits, in the bucket.

@@ -116,8 +116,8 @@ fn what_is_refused_leaves_an_ended_run_as_it_was() {
     let (host, other) = (bench.host(0), bench.host(1));
     // The workspace has changed meanwhile.
     bench.write("workspace/jobs/web/extra", "new");
-    let (_, stderr) = bench.expect(3, &["plan", "resume", "--retry"]);
-    assert!(stderr.contains("maand plan resume --retry --accept-changes"), "{stderr}");
+    let (_, stderr) = bench.expect(3, &["plan", "resume", "--leave-drained", "--retry"]);
+    assert!(stderr.contains("maand plan resume --retry --leave-drained --accept-changes"), "{stderr}");
     assert_eq!(bench.status()["state"], "failed");
     fs::remove_file(bench.path("workspace/jobs/web/extra")).unwrap();
     // An operator has enabled a worker in the middle of its steps: is it drained or not?

@@ -5,29 +5,15 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::catalog::Bench;
-use crate::run_bench::{MAKEFILE, RunBench, web_manifest};
-use crate::support::Fault;
+use crate::run_bench::RunBench;
 
 fn mapped(bench: &RunBench, i: usize) -> String {
     format!("::ffff:{}", bench.fleet.host(i))
 }
 
-/// Nothing is deployed yet.
-fn bench(n: usize) -> Option<RunBench> {
-    let bench = Bench::new(n)?;
-    for i in 0..n {
-        bench.fleet.set(i, Fault::BootSecs(0));
-        bench.fleet.set(i, Fault::ShutdownSecs(0));
-    }
-    bench.job("web", "1.0.0", web_manifest());
-    bench.write("workspace/jobs/web/Makefile", MAKEFILE);
-    Some(RunBench { bench })
-}
-
 #[test]
 fn a_worker_may_be_called_by_an_address_of_ipv6() {
-    let Some(bench) = bench(2) else { return };
+    let Some(bench) = RunBench::not_deployed(2) else { return };
     let hosts = [mapped(&bench, 0), mapped(&bench, 1)];
     let port = bench.fleet.port();
     // One as it is, one in brackets with its port; `maand.conf` has another one, of nobody.
@@ -89,7 +75,7 @@ steps:
 
 #[test]
 fn a_worker_with_an_address_of_ipv6_is_mirrored_by_a_rehearsal() {
-    let Some(bench) = bench(1) else { return };
+    let Some(bench) = RunBench::not_deployed(1) else { return };
     let host = mapped(&bench, 0);
     bench.write("workspace/workers.json", &json!([{"host": host, "labels": ["app", "web"]}]).to_string());
     bench.expect(0, &["build"]);

@@ -36,6 +36,12 @@ pub(super) struct LeaveDrained {
     leave_drained: bool,
 }
 
+impl LeaveDrained {
+    pub(super) fn is_given(self) -> bool {
+        self.leave_drained
+    }
+}
+
 /// Carries a run out and shows it; how it was left, and the exit code that says so.
 pub(super) fn carry_out(
     run: Run,
@@ -61,7 +67,7 @@ pub(super) fn carry_out(
         let problem = if is_rehearsed() { problem } else { problem.help(help) };
         out::diagnose(&problem, context.colors);
     }
-    if !leave.leave_drained && !result.left_behind.is_empty() {
+    if !leave.is_given() && !result.left_behind.is_empty() {
         return Err(CliError::new(Exit::Failed, left_behind::problems(&result.left_behind)));
     }
     let exit = exit_of(&result);

@@ -149,6 +149,13 @@ fn typed(args: &ResumeArgs) -> String {
         };
         text += &format!("--in-doubt {host}{how} ");
     }
+    for (given, option) in [
+        (args.take_over, "--take-over "),
+        (args.elsewhere, "--elsewhere "),
+        (args.leave.is_given(), "--leave-drained "),
+    ] {
+        text += if given { option } else { "" };
+    }
     text
 }
 
