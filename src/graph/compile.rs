@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::matcher::{Candidate, Matcher};
 use super::names::Names;
-use super::numbers::wave_sizes;
 use super::select::select;
+use super::waves::{Waves, into_waves};
 use super::{Numbers, RolloutGraph, Target, dag};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
-use crate::plan::{Plan, Problem, Problems, Step, StepKind, counted};
+use crate::plan::{Plan, Problem, Problems, Step, StepKind, WaveSize, counted};
 
 /// What is not in the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,21 +40,26 @@ pub fn compile(
     let names = Names::new(fleet, &plan.source);
 
     let narrow = options.workers.as_deref();
-    let (chosen, selection) = select(plan, fleet, &hosted, narrow, &names, &mut problems);
+    let (mut chosen, selection) = select(plan, fleet, &hosted, narrow, &names, &mut problems);
     let whens: Vec<_> =
         plan.steps.iter().map(|step| Matcher::when(&step.when, &names, &mut problems)).collect();
     check_jobs(plan, &names, &mut problems);
     if let Some(spread) = &plan.rollout.spread {
         names.tag_key(&spread.value.tag, spread.span.clone(), &mut problems);
     }
+    for size in &plan.rollout.waves {
+        let WaveSize::Cover(cover) = &size.value else { continue };
+        for tag in &cover.tags {
+            names.tag_key(&tag.value, tag.span.clone(), &mut problems);
+        }
+    }
     if problems.has_errors() {
         problems.sort();
         return Err(problems);
     }
 
-    let sizes: Vec<_> = plan.rollout.waves.iter().map(|size| size.value).collect();
-    let wave_numbers = wave_sizes(&sizes, chosen.len() as u32);
-    let waves = ranges(wave_numbers.iter().map(|wave| wave.value));
+    let Waves { ranges: waves, numbers: wave_numbers, coverage } =
+        into_waves(&plan.rollout.waves, fleet, &mut chosen);
     let targets = targets(&chosen, &waves, fleet, &hosted, &whens);
     warn(plan, fleet, &targets, &mut problems);
     problems.sort();
@@ -68,6 +73,7 @@ pub fn compile(
         warnings: problems,
         selection,
         numbers,
+        coverage,
         enabled,
         dag,
         first_target_node: plan.before.len() as u32,
@@ -81,17 +87,6 @@ fn hosted(fleet: &Fleet, enabled: &[Allocation]) -> Vec<Box<[JobIx]>> {
         all[of_one[0].worker.0 as usize] = of_one.iter().map(|allocation| allocation.job).collect();
     }
     all
-}
-
-fn ranges(sizes: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
-    let mut begin = 0;
-    sizes
-        .map(|size| {
-            let range = begin..begin + size;
-            begin = range.end;
-            range
-        })
-        .collect()
 }
 
 fn targets(
@@ -199,7 +194,7 @@ mod tests {
     use super::*;
     use crate::graph::testing::{codes, compiled, fleet, located, names, plan, reboot, step, worker};
     use crate::graph::{Lane, Node, TargetIx, synthetic_fleet};
-    use crate::plan::{Amount, Expect, Order, Spread, Targets, WaveSize};
+    use crate::plan::{Amount, Expect, Order, Spread, Targets};
 
     fn three() -> Fleet {
         let mut fleet = fleet(

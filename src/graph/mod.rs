@@ -4,6 +4,7 @@
 //! not know time, execution, SSH or files.
 
 mod compile;
+mod cover;
 mod dag;
 mod hash;
 mod matcher;
@@ -16,8 +17,10 @@ mod synthetic;
 mod target_set;
 #[cfg(test)]
 pub(crate) mod testing;
+mod waves;
 
 pub use compile::{CompileOptions, compile};
+pub use cover::{Coverage, NotCovered, TagCoverage, TagValue, Uncovered};
 pub use model::*;
 pub use numbers::{JobBudget, Numbers, Resolved};
 pub use render::{dot, mermaid};

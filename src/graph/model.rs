@@ -9,7 +9,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use super::{Numbers, Selection};
+use super::{Coverage, Numbers, Selection};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
 use crate::plan::{Plan, Problems, Step};
 
@@ -104,6 +104,7 @@ pub struct RolloutGraph {
     pub warnings: Problems,
     pub(super) selection: Selection,
     pub(super) numbers: Numbers,
+    pub(super) coverage: Vec<Coverage>,
     /// All enabled allocations of the bucket, by worker, then job.
     pub(super) enabled: Vec<Allocation>,
     pub(super) dag: DiGraph<Node, ()>,
@@ -180,6 +181,11 @@ impl RolloutGraph {
     /// Every percentage as a number, with the way it was rounded.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
+    }
+
+    /// What each of the plan's waves of canaries covers, in order.
+    pub fn coverage(&self) -> &[Coverage] {
+        &self.coverage
     }
 
     /// How the selection came about.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Target;
 use crate::bucket::{Allocation, Fleet, JobIx};
-use crate::plan::{Amount, Budget, BudgetBound, Concurrency, Plan, WaveSize};
+use crate::plan::{Amount, Budget, BudgetBound, Concurrency, Plan};
 
 /// A number and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// `waves` come from [`wave_sizes`].
+    /// `waves` come from `into_waves`.
     pub(super) fn resolve(
         plan: &Plan,
         fleet: &Fleet,
@@ -62,34 +62,6 @@ impl Numbers {
         let max_failures = round_down(plan.rollout.max_failures.value, count, "");
         Self { targets: count, concurrency, max_failures, waves, budgets: budgets(plan, fleet, enabled) }
     }
-}
-
-/// The sizes of the waves of `count` workers: percentages round down to at least 1, the last size
-/// repeats until no worker is left, `rest` takes all that are left. No sizes: one wave.
-pub(super) fn wave_sizes(sizes: &[WaveSize], count: u32) -> Vec<Resolved> {
-    let mut waves = Vec::new();
-    let mut left = count;
-    let mut at = 0;
-    while left > 0 {
-        let size = sizes.get(at).or(sizes.last()).copied().unwrap_or(WaveSize::Rest);
-        let mut wave = match size {
-            WaveSize::Rest => Resolved { value: left, how: "all that are left".to_owned() },
-            WaveSize::Of(amount) => down_to_at_least_one(amount, count),
-        };
-        if sizes.is_empty() {
-            "one wave with all".clone_into(&mut wave.how);
-        } else if at >= sizes.len() {
-            wave.how = format!("{}; the last size repeats", wave.how);
-        }
-        if wave.value > left {
-            wave.how = format!("{}; only {left} left", wave.how);
-            wave.value = left;
-        }
-        left -= wave.value;
-        at += 1;
-        waves.push(wave);
-    }
-    waves
 }
 
 fn budgets(plan: &Plan, fleet: &Fleet, enabled: &[Allocation]) -> Vec<JobBudget> {
@@ -132,7 +104,7 @@ fn wanted(bound: BudgetBound, of: u32) -> Resolved {
     }
 }
 
-fn down_to_at_least_one(amount: Amount, of: u32) -> Resolved {
+pub(super) fn down_to_at_least_one(amount: Amount, of: u32) -> Resolved {
     let mut resolved = round_down(amount, of, ", but at least 1");
     if resolved.value == 0 {
         resolved.value = 1;
@@ -182,28 +154,6 @@ mod tests {
 
     use super::*;
 
-    fn sizes(sizes: &[WaveSize], count: u32) -> Vec<u32> {
-        wave_sizes(sizes, count).into_iter().map(|wave| wave.value).collect()
-    }
-
-    #[test]
-    fn waves_round_down_repeat_and_end() {
-        let of = |count| WaveSize::Of(Amount::Count(count));
-        let percent = |percent| WaveSize::Of(Amount::Percent(percent));
-        assert_eq!(sizes(&[], 7), [7]);
-        assert_eq!(sizes(&[of(1), percent(10), WaveSize::Rest], 25), [1, 2, 22]);
-        assert_eq!(sizes(&[of(1), of(3)], 9), [1, 3, 3, 2]);
-        assert_eq!(sizes(&[percent(10)], 3), [1, 1, 1]);
-        assert_eq!(sizes(&[of(10), WaveSize::Rest], 4), [4]);
-        assert_eq!(sizes(&[of(0)], 2), [1, 1], "a wave is never empty");
-        assert_eq!(wave_sizes(&[percent(15)], 10)[0].how, "15% of 10 is 1.5, rounded down to 1");
-        assert_eq!(
-            wave_sizes(&[percent(1)], 10)[0].how,
-            "1% of 10 is 0.1, rounded down to 0, but at least 1"
-        );
-        assert_eq!(wave_sizes(&[percent(10)], 10)[0].how, "10% of 10 is 1");
-    }
-
     #[test]
     fn what_must_stay_rounds_up_and_what_may_go_rounds_down() {
         let min = |percent| wanted(BudgetBound::MinAvailable(Amount::Percent(percent)), 3).value;
@@ -214,26 +164,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn waves_cover_everybody_once(
-            given in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u8..=100), 0..6),
-            rest in any::<bool>(),
-            count in 0_u32..500,
-        ) {
-            let mut given: Vec<_> = given
-                .into_iter()
-                .map(|(fixed, number, percent)| {
-                    WaveSize::Of(if fixed { Amount::Count(number) } else { Amount::Percent(percent) })
-                })
-                .collect();
-            if rest {
-                given.push(WaveSize::Rest);
-            }
-            let waves = wave_sizes(&given, count);
-            prop_assert_eq!(waves.iter().map(|wave| wave.value).sum::<u32>(), count);
-            prop_assert!(waves.iter().all(|wave| wave.value > 0));
-        }
-
         #[test]
         fn no_percentage_ever_allows_more_than_it_says(percent in 0_u8..=100, of in 0_u32..2_000_000) {
             let exact = f64::from(percent) * f64::from(of) / 100.0;

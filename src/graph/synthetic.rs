@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
-use crate::plan::{Located, Order, Plan, StepKind, Targets};
+use crate::plan::{Located, Order, Plan, StepKind, Targets, WaveSize};
 
 /// Every worker has this label.
 const EVERY_WORKER: &str = "worker";
@@ -106,8 +106,13 @@ impl Wanted {
         if let Some(exclude) = &targets.exclude {
             wanted.exclude(exclude);
         }
-        if let Some(spread) = &plan.rollout.spread {
-            let values = wanted.tags.entry(spread.value.tag.to_lowercase()).or_default();
+        let spread = plan.rollout.spread.iter().map(|spread| &spread.value.tag);
+        let covered = plan.rollout.waves.iter().flat_map(|size| match &size.value {
+            WaveSize::Cover(cover) => cover.tags.as_slice(),
+            WaveSize::Of(_) | WaveSize::Rest => &[],
+        });
+        for tag in spread.chain(covered.map(|tag| &tag.value)) {
+            let values = wanted.tags.entry(tag.to_lowercase()).or_default();
             if values.is_empty() {
                 values.extend(VALUES.map(str::to_owned));
             }

@@ -102,6 +102,8 @@ codes! {
     EXPECT_IMPOSSIBLE = "expect_impossible";
     /// `rest` before the last wave.
     REST_NOT_LAST = "rest_not_last";
+    /// `cover` as the last wave.
+    COVER_LAST = "cover_last";
     /// A budget with both bounds or with none.
     BUDGET_BOUNDS = "budget_bounds";
     /// Two budgets for one job.

@@ -135,13 +135,24 @@ pub enum Concurrency {
 }
 
 /// The size of one wave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaveSize {
     /// This many; percentages round down, to at least 1.
     Of(Amount),
+    /// Coverage canaries; never as the last size.
+    Cover(Cover),
     /// All that are left; only as the last size.
     Rest,
+}
+
+/// A wave that has every value of these tags that no earlier wave has had, with as few workers as can be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cover {
+    /// Keys of tags, in lower case; not empty.
+    pub tags: Vec<Located<String>>,
+    /// At most this many workers, also where they do not have every value; percentages round down, to at least 1.
+    pub at_most: Option<Amount>,
 }
 
 /// In which order workers are taken.

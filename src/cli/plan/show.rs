@@ -17,6 +17,7 @@ use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 
 mod commands;
+mod coverage;
 mod describe;
 mod json;
 mod text;

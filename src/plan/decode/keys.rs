@@ -10,6 +10,8 @@ pub(crate) const EXCLUDE: &[&str] = &["workers", "labels", "tags", "jobs"];
 /// Of `rollout`.
 pub(crate) const ROLLOUT: &[&str] =
     &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+/// Of a wave that covers tags.
+pub(crate) const COVER: &[&str] = &["cover", "at_most"];
 /// Of an entry of `budgets`.
 pub(crate) const BUDGET: &[&str] = &["job", "min_available", "max_unavailable"];
 /// Of `window`.

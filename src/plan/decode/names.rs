@@ -156,6 +156,15 @@ impl Decoder<'_> {
         })
     }
 
+    /// A list of keys of tags, in lower case as in the bucket.
+    pub(super) fn tag_keys(&mut self, node: &Node, key: &str) -> Option<Vec<Located<String>>> {
+        let example = format!("{key}: [zone]");
+        self.names(node, key, ("tags", &example), |_, mut name| {
+            name.value = name.value.to_lowercase();
+            Some(name)
+        })
+    }
+
     /// A map from tag to one value or a list of values, all in lower case as in the bucket.
     pub(super) fn tags(&mut self, node: &Node) -> Option<Tags> {
         let super::super::yaml::Value::Map(entries) = &node.value else {

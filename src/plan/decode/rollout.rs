@@ -2,11 +2,11 @@
 
 use super::super::yaml::{Node, Value};
 use super::super::{
-    Amount, Budget, BudgetBound, Concurrency, Expect, Located, OnFailure, Order, Problem, RolloutSettings,
-    Spread, Targets, WaveSize, code,
+    Amount, Budget, BudgetBound, Concurrency, Cover, Expect, Located, OnFailure, Order, Problem,
+    RolloutSettings, Spread, Targets, WaveSize, code,
 };
 use super::common::{Decoder, Fields};
-use super::keys::{BUDGET, EXCLUDE, ROLLOUT, TARGETS};
+use super::keys::{BUDGET, COVER, EXCLUDE, ROLLOUT, TARGETS};
 
 impl Decoder<'_> {
     /// Reads `targets:`.
@@ -133,8 +133,9 @@ impl Decoder<'_> {
         let mut waves = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let item = self.resolve(item);
+            let is_last = index + 1 == items.len();
             let size = if item.text() == Some("rest") {
-                if index + 1 < items.len() {
+                if !is_last {
                     self.error(
                         code::REST_NOT_LAST,
                         "`rest` takes all workers that are left and must be the last wave",
@@ -144,6 +145,17 @@ impl Decoder<'_> {
                     );
                 }
                 Some(WaveSize::Rest)
+            } else if matches!(item.value, Value::Map(_)) {
+                if is_last {
+                    self.error(
+                        code::COVER_LAST,
+                        "`cover` takes some workers only and cannot be the last wave",
+                        item.span.clone(),
+                        "nothing says how the other workers are taken",
+                        "write what comes after the canaries: waves: [{cover: [zone]}, rest]",
+                    );
+                }
+                self.cover(&item).map(WaveSize::Cover)
             } else {
                 self.amount(&item, "waves", 1, Some("rest")).map(WaveSize::Of)
             };
@@ -152,6 +164,22 @@ impl Decoder<'_> {
             }
         }
         waves
+    }
+
+    /// `{cover: [model, zone], at_most: 5}`.
+    fn cover(&mut self, node: &Node) -> Option<Cover> {
+        let fields = self.fields(node, "waves", COVER, "{cover: [zone], at_most: 5}")?;
+        let Some(tags) = fields.get("cover") else {
+            let help = "name the tags whose values the wave has to have, such as `cover: [model, zone]`";
+            self.missing("a wave with keys", "cover", fields.span.clone(), help);
+            return None;
+        };
+        let tags = self.tag_keys(tags, "cover");
+        let at_most = match fields.get("at_most") {
+            Some(node) => Some(self.amount(node, "at_most", 1, None)?),
+            None => None,
+        };
+        Some(Cover { tags: tags?, at_most })
     }
 
     fn order(&mut self, node: &Node) -> Option<Order> {

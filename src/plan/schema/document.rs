@@ -9,7 +9,7 @@ use super::snippets;
 use super::steps::{OnceStepEntry, Retries, StepEntry};
 use super::values::{
     Amount, BudgetJob, Concurrency, Count, Day, Duration, Host, JobName, List, OnFailure, OneOrMore, Order,
-    PlanName, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
+    PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
 };
 
 /// A maand plan: how an operation rolls over a fleet of workers.
@@ -98,8 +98,9 @@ pub(super) struct RolloutSection {
     /// How many workers at a time: a number, a percentage of the selected workers, or auto (as many as
     /// budgets, spread and wave allow). Default: 1.
     concurrency: Option<Concurrency>,
-    /// Sizes of the waves: numbers, percentages, and rest as the last one. A wave ends before the next one
-    /// begins; without rest the last size repeats. Default: one wave with all.
+    /// Sizes of the waves: numbers, percentages, cover for a wave that has every value of some tags, and rest
+    /// as the last one. A wave ends before the next one begins; without rest the last size repeats. Default:
+    /// one wave with all.
     waves: Option<List<WaveSize>>,
     /// position (as in workers.json, the default), reverse, host, or a list of hosts to begin with.
     order: Option<Order>,
@@ -116,6 +117,17 @@ pub(super) struct RolloutSection {
     soak: Option<Duration>,
     /// New workers are admitted only within this window.
     window: Option<Window>,
+}
+
+/// A wave with as few workers as have every value of these tags that no earlier wave has had.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct CoverWave {
+    /// Tags of workers.json, such as zone, model and kernel. Workers without a tag count as one more value.
+    cover: List<Text>,
+    /// At most this many workers, also where they do not have every value: a number, or a percentage of the
+    /// selected workers. Default: as many as it takes.
+    at_most: Option<PositiveAmount>,
 }
 
 /// A bound for the number of failure domains that are disturbed at a time.

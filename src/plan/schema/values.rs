@@ -173,15 +173,28 @@ value!(
     amount(0, None)
 );
 value!(
+    /// A number of at least 1, or a percentage.
+    PositiveAmount,
+    amount(1, None)
+);
+value!(
     /// How many at a time.
     Concurrency,
     amount(1, Some("auto"))
 );
-value!(
-    /// The size of a wave.
-    WaveSize,
-    amount(1, Some("rest"))
-);
+/// The size of a wave: a number, a percentage, rest, or the tags that it covers.
+pub(super) struct WaveSize;
+
+impl JsonSchema for WaveSize {
+    fn schema_name() -> Cow<'static, str> {
+        "WaveSize".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let number = amount(1, Some("rest"));
+        json_schema!({ "anyOf": [number, generator.subschema_for::<super::document::CoverWave>()] })
+    }
+}
 
 /// A list with at least one entry, or a variable.
 pub(super) struct List<T>(PhantomData<T>);

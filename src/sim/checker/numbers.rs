@@ -33,6 +33,10 @@ pub(super) fn differ(graph: &RolloutGraph) -> Option<String> {
         Order::Position | Order::Host => {}
         Order::Explicit(_) => return None,
     }
+    // Canaries are moved to the front; which, is checked where they are chosen.
+    if rollout.waves.iter().any(|size| matches!(size.value, WaveSize::Cover(_))) {
+        return None;
+    }
     let is: Vec<usize> = graph.targets.iter().map(|target| target.worker.0 as usize).collect();
     if is != chosen {
         return Some(format!("the plan selects {chosen:?}, and the run has {is:?}"));
@@ -41,10 +45,10 @@ pub(super) fn differ(graph: &RolloutGraph) -> Option<String> {
     let mut waves: Vec<u64> = Vec::new();
     let mut at = 0;
     while (waves.len() as u64) < count {
-        let size = rollout.waves.get(at).or(rollout.waves.last()).map(|size| size.value);
+        let size = rollout.waves.get(at).or(rollout.waves.last()).map(|size| &size.value);
         let size = match size {
-            Some(WaveSize::Of(amount)) => down(amount, count).max(1),
-            Some(WaveSize::Rest) | None => count,
+            Some(WaveSize::Of(amount)) => down(*amount, count).max(1),
+            Some(WaveSize::Rest | WaveSize::Cover(_)) | None => count,
         };
         waves.extend((0..size.min(count - waves.len() as u64)).map(|_| at as u64));
         at += 1;

@@ -28,9 +28,14 @@ fn amount(amount: Amount) -> String {
 }
 
 /// As in a plan.
-pub(super) fn wave(size: WaveSize) -> String {
+pub(super) fn wave(size: &WaveSize) -> String {
     match size {
-        WaveSize::Of(of) => amount(of),
+        WaveSize::Of(of) => amount(*of),
+        WaveSize::Cover(cover) => {
+            let tags = cover.tags.iter().map(|tag| visible_line(&tag.value)).collect::<Vec<_>>().join(", ");
+            let at_most = cover.at_most.map_or_else(String::new, |of| format!(", at_most: {}", amount(of)));
+            format!("{{cover: [{tags}]{at_most}}}")
+        }
         WaveSize::Rest => "rest".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::commands::{CommandJson, EnvJson, commands, env};
+use super::coverage::{self, CoverageJson};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -39,6 +40,8 @@ pub(super) struct Document<'a> {
     rollout: RolloutJson<'a>,
     /// The waves, in order.
     waves: Vec<WaveJson<'a>>,
+    /// What the waves of canaries cover, in order.
+    coverage: Vec<CoverageJson<'a>>,
     /// Once, before the first worker.
     before: Vec<StepJson<'a>>,
     /// On every worker.
@@ -205,6 +208,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         },
         rollout: rollout(graph),
         waves: (0..graph.waves.len()).map(|number| wave(graph, number)).collect(),
+        coverage: graph.coverage().iter().map(coverage::json).collect(),
         before: steps(graph, Lane::Before),
         steps: steps(graph, Lane::Worker(TargetIx(0))),
         after: steps(graph, Lane::After),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::commands;
+use super::coverage;
 use super::describe::{bound, describe_halt, details, wave};
 use super::{Expected, Shown};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
@@ -113,7 +114,7 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
         },
     );
     if !settings.waves.is_empty() {
-        row("waves", settings.waves.iter().map(|size| wave(size.value)).collect::<Vec<_>>().join(", "));
+        row("waves", settings.waves.iter().map(|size| wave(&size.value)).collect::<Vec<_>>().join(", "));
     }
     if let Some(spread) = &settings.spread {
         let spread = &spread.value;
@@ -166,6 +167,12 @@ fn waves(text: &mut String, graph: &RolloutGraph) {
         let size = format!("{} ({})", counted(wave.len(), "worker"), resolved.how);
         let hosts = hosts(graph, wave.clone().map(TargetIx));
         let _ = writeln!(text, "  {:>3}  {size}: {hosts}", number + 1);
+        for of_wave in graph.coverage().iter().filter(|of| of.wave == Some(number as u32)) {
+            coverage::text(text, of_wave);
+        }
+    }
+    for without_wave in graph.coverage().iter().filter(|of| of.wave.is_none()) {
+        coverage::text(text, without_wave);
     }
 }
 
