@@ -245,6 +245,9 @@ pub struct CatalogAllocation {
     pub new_version: Option<String>,
 }
 
+/// Numbers of ports by their names, of each job.
+pub type AssignedPorts = BTreeMap<JobName, BTreeMap<String, u16>>;
+
 /// What a caller has to know about an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {

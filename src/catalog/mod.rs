@@ -13,7 +13,10 @@ mod pending;
 mod same_machine;
 
 pub use api::*;
-pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers, pending_changes};
+pub use builtin::{
+    Builtin, MAKE_TIMEOUT, action_name, assigned_ports, built_workers, pending_changes, pending_diffs,
+};
 pub use error::{BrokenCatalog, CatalogError};
 pub use external::External;
 pub use pending::*;
+pub(crate) use pending::{AllocationChange, Seen, SeenJob, grouped, unbuilt};

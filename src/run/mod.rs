@@ -50,7 +50,7 @@ pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
 pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
-pub use pending::pending_changes;
+pub use pending::{pending_changes, pending_diffs};
 pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
 pub use reader::RunReader;

@@ -1,9 +1,10 @@
 //! What the deploys of a plan would carry out, told from files alone: before a run, and for who only looks at a plan.
 
 use crate::bucket::{Bucket, JobName};
-use crate::catalog::{self, CatalogError, DeployRequest, PendingChanges, external};
+use crate::catalog::{self, CatalogError, DeployRequest, FileDiff, PendingChanges, external};
 use crate::graph::RolloutGraph;
-use crate::plan::{Located, StepKind};
+use crate::plan::{EnvValue, Located, Plan, StepKind};
+use crate::runner;
 
 use super::Engine;
 
@@ -24,6 +25,39 @@ pub fn pending_changes(
         Engine::External => external::pending_changes(bucket, &request),
     }
     .map(Some)
+}
+
+/// The diffs of the files that [`pending_changes`] lists. Values of secrets that the plan takes from the environment are
+/// masked as far as this process has them.
+///
+/// # Errors
+/// The catalog of the bucket cannot be read.
+pub fn pending_diffs(
+    bucket: &Bucket,
+    engine: Engine,
+    plan: &Plan,
+    pending: &PendingChanges,
+) -> Result<Vec<FileDiff>, CatalogError> {
+    let secrets = secrets_of(plan);
+    let mask = |text: &str| runner::without_secrets(text, &secrets);
+    match engine {
+        Engine::Builtin => catalog::pending_diffs(bucket, pending, &mask),
+        Engine::External => Ok(external::pending_diffs(bucket, pending, &mask)),
+    }
+}
+
+/// The values of the plan's secrets, where they are set here.
+fn secrets_of(plan: &Plan) -> Vec<String> {
+    let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
+    let values = steps.flat_map(|step| match &step.kind {
+        StepKind::Run(command) | StepKind::Local(command) => command.env.iter().collect(),
+        _ => Vec::new(),
+    });
+    let from = values.filter_map(|(_, value)| match value {
+        EnvValue::FromEnv(name) => std::env::var(name).ok(),
+        EnvValue::Plain(_) => None,
+    });
+    from.collect()
 }
 
 /// All deploys of the plan as one; `None`: there is none, or nowhere to look.

@@ -12,7 +12,7 @@ use crate::runner::{StepExecutor, now};
 
 use super::carry_out::looker;
 use super::connector::Connected;
-use super::header::{Inputs, workers_sha256, workspace_hash};
+use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
 use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
@@ -111,7 +111,7 @@ impl Run {
             overrides: request.overrides.clone(),
             workers: request.workers.clone(),
             scripts,
-            workspace_hash: workspace_hash(bucket)?,
+            workspace: workspace(bucket)?,
             workers_sha256: workers_sha256(bucket)?,
         };
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
@@ -137,7 +137,7 @@ impl Prepared {
     /// The journal or the lock file cannot be written.
     pub fn start(mut self, consent: &Consent) -> Result<Run, RunError> {
         let started_at = now();
-        let workspace_hash = self.inputs.workspace_hash.clone();
+        let workspace = self.inputs.workspace.clone();
         let header = self.inputs.header(&self.graph, &consent.by, started_at);
         let started = Fact::RunStarted {
             workers: self.graph.targets.len() as u32,
@@ -153,7 +153,7 @@ impl Prepared {
             journal: self.journal,
             lock: self.lock,
             stored: Stored { id, epoch: 1, header, graph: self.graph, facts },
-            workspace_hash,
+            workspace,
             first: Vec::new(),
             checks: Some(self.checks),
             in_doubt: DoubtAnswers::default(),

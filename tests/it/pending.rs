@@ -139,3 +139,112 @@ fn what_is_pending_on_deployed_workers_is_grouped_and_said_before_a_run() {
     let (_, stderr) = bench.expect(0, &["deploy"]);
     assert!(stderr.contains(&format!("web 1.1.0: disabled on {}", bench.host(0))), "{stderr}");
 }
+
+#[test]
+fn differences_of_files_are_shown_and_those_of_secrets_never() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(bench) = RunBench::not_deployed(1) else { return };
+    let plan = bench.own_plan(
+        "version: 1\nname: roll\nsteps:\n  - deploy\n  - run: {command: 'true', env: {TOKEN: {from_env: PENDING_TOKEN}}}\n",
+    );
+    let private = |path: &str, text: &str| {
+        bench.write(path, text);
+        fs::set_permissions(bench.path(path), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    bench.write("workspace/jobs/web/conf/app", "level=1\nkey=hunter2-hunter2\n");
+    bench.write("workspace/jobs/web/conf/db_password", "first-secret\n");
+    private("workspace/jobs/web/private", "second-secret\n");
+    bench.write("workspace/jobs/web/binary", "a\0b");
+    bench.build_and_deploy();
+    bench.write("workspace/jobs/web/conf/app", "level=2\u{1b}[2J\nkey=hunter2-hunter2\n");
+    bench.write("workspace/jobs/web/conf/db_password", "third-secret\n");
+    private("workspace/jobs/web/private", "fourth-secret\n");
+    bench.write("workspace/jobs/web/binary", "a\0c");
+    bench.write("workspace/jobs/web/new", "one\n");
+    let show = |extra: &[&str]| {
+        let mut command = bench.command(&["plan", "show", &plan, "--diff"]);
+        let out = command.args(extra).env("PENDING_TOKEN", "hunter2-hunter2").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let check = || {
+        let text = show(&[]);
+        let app = "  web/conf/app: changed\n    --- web/conf/app (1.0.0)\n    +++ web/conf/app (1.0.0)\n    \
+                   @@ -1,2 +1,2 @@\n    -level=1\n    +level=2\\x1b[2J\n     key=****";
+        for words in [
+            app,
+            "  web/conf/db_password: changed, not shown: a secret",
+            "  web/private: changed, not shown: a secret",
+            "  web/binary: changed, not shown: not text",
+            "  web/new: added\n    --- /dev/null\n",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let json = show(&["--output", "json"]);
+        for secret in ["first", "second", "third", "fourth", "hunter2"] {
+            assert!(
+                !text.contains(&format!("{secret}-")) && !json.contains(&format!("{secret}-")),
+                "{secret}"
+            );
+        }
+        let document = crate::document(&json);
+        assert_eq!(document["diffs"].as_array().unwrap().len(), 5);
+    };
+    check();
+    // A build takes up what is new, and what is deployed is still known.
+    bench.expect(0, &["build"]);
+    check();
+    let catalog = fs::read(bench.path("data/catalog.db")).unwrap();
+    let wal = fs::read(bench.path("data/catalog.db-wal")).unwrap_or_default();
+    for secret in [&b"first-secret"[..], b"second-secret", b"fourth-secret"] {
+        assert!(![&catalog, &wal].iter().any(|file| file.windows(secret.len()).any(|piece| piece == secret)));
+    }
+}
+
+#[test]
+fn a_changed_workspace_is_named_at_resume_and_in_the_middle_of_a_run() {
+    let Some(bench) = RunBench::new(2) else { return };
+    let plan = bench.own_plan(
+        "version: 1\nname: p\nrollout: {concurrency: 1, waves: [1, rest]}\nbefore:\n  - approve: {}\nsteps:\n  - deploy\n",
+    );
+    bench.expect(5, &["plan", "apply", &plan, "--yes"]);
+    bench.write("workspace/jobs/web/notes", "x");
+    bench.write("workspace/jobs/web/Makefile", &format!("{MAKEFILE}\n"));
+    bench.job("other", "1.0.0", json!({}));
+    bench.write("workspace/disabled.json", "{}");
+    let (_, stderr) = bench.expect(3, &["plan", "resume"]);
+    for words in
+        ["maand::run::workspace_changed", "other: the job is new", "web: Makefile changed, notes added"]
+    {
+        assert!(stderr.contains(words), "{words}: {stderr}");
+    }
+    // Put back, it is as it was.
+    fs::remove_dir_all(bench.path("workspace/jobs/other")).unwrap();
+    fs::remove_file(bench.path("workspace/jobs/web/notes")).unwrap();
+    bench.write("workspace/jobs/web/Makefile", MAKEFILE);
+    bench.expect(0, &["plan", "approve"]);
+    bench.expect(0, &["plan", "resume"]);
+}
+
+#[test]
+fn the_jobs_are_listed_with_the_ports_that_they_got() {
+    let folder = bucket();
+    let dir = folder.path();
+    let manifest = json!({"resources": {"ports": {"http": 8080, "grpc": {}}}});
+    write(dir, "workspace/jobs/api/manifest.json", &manifest.to_string());
+    let ports = || {
+        let jobs = crate::document(&ok(dir, &["cat", "jobs", "--output", "json"]));
+        (ok(dir, &["cat", "jobs"]), jobs["jobs"][0]["ports"].clone())
+    };
+    let (text, json) = ports();
+    assert!(text.contains("grpc=?,http=8080"), "{text}");
+    assert_eq!(json, json!({"grpc": null, "http": 8080}));
+    ok(dir, &["build"]);
+    let (text, json) = ports();
+    let grpc = json["grpc"].as_u64().unwrap();
+    assert!(text.contains(&format!("grpc={grpc},http=8080")), "{text}");
+    // Before the next build, a new one has no number yet.
+    let manifest = json!({"resources": {"ports": {"http": 8081, "grpc": {}, "admin": {}}}});
+    write(dir, "workspace/jobs/api/manifest.json", &manifest.to_string());
+    assert_eq!(ports().1, json!({"admin": null, "grpc": grpc, "http": 8081}));
+}

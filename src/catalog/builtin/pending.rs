@@ -8,10 +8,10 @@ use super::reading::Reading;
 use super::state::{AllocationKey, JobRow, State};
 use super::store::Store;
 use super::tree::{Entry, Kind, Tree};
-use crate::bucket::{Bucket, Host, JobName};
+use crate::bucket::{Bucket, JobName};
 use crate::catalog::{
-    Action, CatalogError, Changed, DeployRequest, FILES_LISTED, FileChange, FileState, Files, JobChange,
-    JobVersion, PendingChanges, Unbuilt, UnbuiltJob, WorkerChange,
+    Action, AllocationChange, CatalogError, Changed, DeployRequest, FILES_LISTED, FileChange, FileState,
+    Files, JobChange, JobVersion, PendingChanges, Seen, SeenJob, grouped, unbuilt,
 };
 use crate::plan::Problems;
 
@@ -37,7 +37,9 @@ pub fn pending_changes(
     let next = match build::build(bucket, &old, &mut Reading::bounded(READ_MOST)) {
         Ok(built) => {
             trees.known.extend(built.trees.into_iter().map(|(hash, tree)| (hash, Some(tree))));
-            pending.unbuilt = unbuilt(&old, &built.state, request, &mut trees);
+            let (before, after) = (seen(&old), seen(&built.state));
+            let mut files = |_: &JobName, from: &JobVersion, to: &JobVersion| trees.compare(from, to);
+            pending.unbuilt = unbuilt(&before, &after, request.jobs.as_deref(), &mut files);
             Some(built.state)
         }
         Err(CatalogError::Invalid(problems)) => {
@@ -82,11 +84,7 @@ impl Trees<'_> {
         self.known.get(hash)?.as_ref()
     }
 
-    fn compare(&mut self, from: Option<&JobVersion>, to: Option<&JobVersion>) -> Files {
-        let (Some(from), Some(to)) = (from, to) else { return Files::default() };
-        if from.hash == to.hash {
-            return Files::default();
-        }
+    fn compare(&mut self, from: &JobVersion, to: &JobVersion) -> Files {
         self.load(&from.hash);
         self.load(&to.hash);
         match (self.get(&from.hash), self.get(&to.hash)) {
@@ -96,27 +94,20 @@ impl Trees<'_> {
     }
 }
 
-/// What a deploy does, allocations to which the same happens together.
+/// What a deploy does.
 fn job_changes(state: &State, request: &DeployRequest, trees: &mut Trees<'_>) -> Vec<JobChange> {
     for row in state.allocations.values() {
         row.current_hash.iter().for_each(|hash| trees.load(hash));
     }
     state.jobs.values().for_each(|row| trees.load(&row.hash));
     let plan = planning::plan(state, request, |hash| trees.get(hash).cloned());
-    type Key = (JobName, Option<JobVersion>, Option<JobVersion>, &'static str, Option<String>);
-    let mut groups: BTreeMap<Key, (Action, Vec<Host>)> = BTreeMap::new();
-    for planned in plan.work() {
+    let changes = plan.work().map(|planned| {
         let (from, to) = (deployed(state, planned), wanted(state, planned));
         let why = why(state, planned, from.as_ref(), to.as_ref());
-        let key = (planned.job.clone(), from, to, super::action_name(planned.action), why);
-        groups.entry(key).or_insert_with(|| (planned.action, Vec::new())).1.push(planned.host.clone());
-    }
-    let change = |((job, from, to, _, why), (action, mut workers)): (Key, (Action, Vec<Host>))| {
-        workers.sort();
-        let files = trees.compare(from.as_ref(), to.as_ref());
-        JobChange { job, action, from, to, why, workers, files }
-    };
-    groups.into_iter().map(change).collect()
+        let (job, host) = (planned.job.clone(), planned.host.clone());
+        AllocationChange { job, host, action: planned.action, from, to, why }
+    });
+    grouped(changes, &mut |_, from, to| trees.compare(from, to))
 }
 
 fn deployed(state: &State, planned: &Planned) -> Option<JobVersion> {
@@ -189,76 +180,31 @@ fn file_changes(from: &Tree, to: &Tree) -> Files {
 fn state_of(entry: &Entry) -> FileState {
     let private = entry.is_private();
     match &entry.kind {
-        Kind::File(sha256) => FileState::File { sha256: sha256.clone(), private },
+        Kind::File(sha256) => FileState::File { sha256: Some(sha256.clone()), private },
         Kind::Link(target) => FileState::Link { target: target.clone() },
         Kind::Folder => FileState::Folder { private },
     }
 }
 
-/// What the next build sees that the last one has not.
-fn unbuilt(old: &State, new: &State, request: &DeployRequest, trees: &mut Trees<'_>) -> Unbuilt {
-    let there = |row: Option<&JobRow>| row.filter(|row| !row.removed).cloned();
-    let names: BTreeSet<&JobName> = old.jobs.keys().chain(new.jobs.keys()).collect();
-    let asked = |job: &JobName| request.jobs.as_ref().is_none_or(|jobs| jobs.contains(job));
-    let (old_hosts, new_hosts) = (hosts_of(old), hosts_of(new));
-    let mut found = Unbuilt::default();
-    for job in names.into_iter().filter(|job| asked(job)) {
-        let (before, after) = (there(old.jobs.get(job)), there(new.jobs.get(job)));
-        let Some(change) = Changed::of(before.as_ref(), after.as_ref()) else { continue };
-        let (from, to) = (before.as_ref().map(version_of), after.as_ref().map(version_of));
-        let none = BTreeMap::new();
-        let (was, is) = (old_hosts.get(job).unwrap_or(&none), new_hosts.get(job).unwrap_or(&none));
-        let only = |these: &BTreeMap<&Host, bool>, those: &BTreeMap<&Host, bool>| -> Vec<Host> {
-            these.keys().filter(|host| !those.contains_key(*host)).map(|host| (*host).clone()).collect()
+/// The workspace as this state has it.
+fn seen(state: &State) -> Seen {
+    let mut seen = Seen::default();
+    for (name, row) in state.jobs.iter().filter(|(_, row)| !row.removed) {
+        let job = SeenJob {
+            version: version_of(row),
+            ports: row.ports.clone(),
+            settings: Some(row.job.clone()),
+            hosts: BTreeMap::new(),
         };
-        let became = |disabled: bool| -> Vec<Host> {
-            let now = is.iter().filter(|(host, now)| **now == disabled && was.get(*host) == Some(&!disabled));
-            now.map(|(host, _)| (*host).clone()).collect()
-        };
-        let files = trees.compare(from.as_ref(), to.as_ref());
-        let both = before.as_ref().zip(after.as_ref());
-        let job = UnbuiltJob {
-            job: job.clone(),
-            change,
-            files,
-            joins: only(is, was),
-            leaves: only(was, is),
-            disabled: became(true),
-            enabled: became(false),
-            other_ports: both.is_some_and(|(before, after)| before.ports != after.ports),
-            // Everything of the manifest is among the files.
-            other_settings: both
-                .is_some_and(|(before, after)| before.hash == after.hash && before.job != after.job),
-            from,
-            to,
-        };
-        let is_same = job.from == job.to
-            && !job.other_ports
-            && !job.other_settings
-            && [&job.joins, &job.leaves, &job.disabled, &job.enabled].iter().all(|hosts| hosts.is_empty());
-        if !is_same {
-            found.jobs.push(job);
-        }
+        seen.jobs.insert(name.clone(), job);
     }
-    let hosts: BTreeSet<&Host> = old.workers.keys().chain(new.workers.keys()).collect();
-    for host in hosts {
-        let there =
-            |state: &State| state.workers.get(host).filter(|row| !row.removed).map(|row| row.worker.clone());
-        let (before, after) = (there(old), there(new));
-        if before != after
-            && let Some(change) = Changed::of(before.as_ref(), after.as_ref())
-        {
-            found.workers.push(WorkerChange { host: host.clone(), change });
-        }
-    }
-    found
-}
-
-/// By job, the workers that it is selected for, and whether it is disabled there.
-fn hosts_of(state: &State) -> BTreeMap<&JobName, BTreeMap<&Host, bool>> {
-    let mut hosts: BTreeMap<&JobName, BTreeMap<&Host, bool>> = BTreeMap::new();
     for (key, row) in state.allocations.iter().filter(|(_, row)| !row.removed) {
-        hosts.entry(&key.job).or_default().insert(&key.host, row.disabled);
+        if let Some(job) = seen.jobs.get_mut(&key.job) {
+            job.hosts.insert(key.host.clone(), row.disabled);
+        }
     }
-    hosts
+    for (host, row) in state.workers.iter().filter(|(_, row)| !row.removed) {
+        seen.workers.insert(host.clone(), format!("{:?}", row.worker));
+    }
+    seen
 }

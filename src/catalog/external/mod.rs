@@ -31,10 +31,12 @@ mod testing;
 mod tests;
 mod verify;
 mod watch;
+mod workspace;
 
 pub use database::{KNOWN_SCHEMA, SchemaVersion, read_version};
 pub use engine::{External, Say};
 pub use identity::{DEPTH, Program, refuse_nested};
 pub use others::at_work;
-pub use pending::pending_changes;
+pub use pending::{pending_changes, pending_diffs};
 pub use watch::{Beside, Watch};
+pub use workspace::assigned_ports;

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Host, JobName};
+use crate::bucket::{Changed, Host, JobName};
 use crate::catalog::Action;
 
 /// At most this many files are listed of one change; [`JobVersion::hash`] tells of the others.
@@ -85,45 +85,14 @@ pub struct FileChange {
     pub after: Option<FileState>,
 }
 
-/// How something differs from what was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Changed {
-    Added,
-    Changed,
-    Removed,
-}
-
-impl Changed {
-    /// As in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Removed => "removed",
-        }
-    }
-
-    /// Of something that was and is, or is not; `None`: it neither was nor is.
-    pub fn of<T>(before: Option<&T>, after: Option<&T>) -> Option<Self> {
-        match (before, after) {
-            (None, None) => None,
-            (None, Some(_)) => Some(Self::Added),
-            (Some(_), Some(_)) => Some(Self::Changed),
-            (Some(_), None) => Some(Self::Removed),
-        }
-    }
-}
-
 /// What stands at a path of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FileState {
     /// A plain file.
     File {
-        /// SHA-256 of its content.
-        sha256: String,
+        /// SHA-256 of its content; `null`: it is too long for the upstream program's database to be asked for it.
+        sha256: Option<String>,
         /// Others may not read it: its content is never shown.
         private: bool,
     },

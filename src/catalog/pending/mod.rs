@@ -4,9 +4,17 @@
 //! what the last build saw and what the workspace says now ([`PendingChanges::unbuilt`]).
 
 mod changes;
+mod compare;
+mod diff;
+mod secret;
 mod words;
 
+pub use crate::bucket::Changed;
 pub use changes::{
-    Changed, FILES_LISTED, FileChange, FileState, Files, JobChange, JobVersion, PendingChanges, Unbuilt,
-    UnbuiltJob, WorkerChange,
+    FILES_LISTED, FileChange, FileState, Files, JobChange, JobVersion, PendingChanges, Unbuilt, UnbuiltJob,
+    WorkerChange,
 };
+pub(crate) use compare::{AllocationChange, Seen, SeenJob, grouped, unbuilt};
+pub use diff::{FileDiff, NotShown};
+pub(crate) use diff::{LONGEST, diffs, text_of};
+pub(crate) use secret::{is_secret_path, is_secret_text};

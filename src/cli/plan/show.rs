@@ -13,7 +13,7 @@ use super::expect::expected;
 use super::read::{parse_set, read_plan};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
-use crate::catalog::{CatalogError, PendingChanges};
+use crate::catalog::{CatalogError, FileDiff, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
@@ -47,6 +47,9 @@ pub struct ShowArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Also show what its deploys change in each file; private ones are only named
+    #[arg(long)]
+    diff: bool,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -92,6 +95,8 @@ struct Shown<'a> {
     forecast: &'a Forecast,
     expected: Option<Expected>,
     pending: Option<&'a PendingChanges>,
+    /// `None`: they were not asked for.
+    diffs: Option<Vec<FileDiff>>,
 }
 
 /// How long it is likely to take.
@@ -151,12 +156,20 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         Some(bucket) => look_at_pending(bucket, &graph, context)?,
         None => None,
     };
+    let diffs = match (&bucket, &pending) {
+        (Some(bucket), Some(pending)) if args.diff => {
+            let engine = connector(context).engine_for(bucket);
+            Some(run::pending_diffs(bucket, engine, &plan, pending).map_err(catalog_error)?)
+        }
+        _ => None,
+    };
     let shown = Shown {
         graph: &graph,
         feasibility: &feasibility,
         forecast: &forecast,
         expected,
         pending: pending.as_ref(),
+        diffs,
     };
 
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });

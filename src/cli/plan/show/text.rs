@@ -39,6 +39,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     beyond(&mut text, graph);
     if let Some(changes) = shown.pending {
         pending::section(&mut text, changes);
+        pending::differences(&mut text, shown.diffs.as_deref().unwrap_or_default());
     }
     time(&mut text, shown);
     warnings(&mut text, shown);
