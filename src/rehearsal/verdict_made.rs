@@ -153,6 +153,7 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
         graph_hash: String::new(),
         workers_sha256: String::new(),
         workspace_hash: String::new(),
+        workspace_files: None,
         program: String::new(),
         who: String::new(),
         seed: 1,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::super::annotations;
+use super::super::engine::catalog_error;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
@@ -12,17 +13,21 @@ use super::expect::expected;
 use super::read::{parse_set, read_plan};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
+use crate::catalog::{CatalogError, FileDiff, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
+use crate::run;
 
 mod commands;
 mod coverage;
 mod describe;
 mod json;
+mod pending;
 mod text;
 
 pub(super) use describe::describe_halt;
+pub(super) use pending::lines as pending_lines;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;
@@ -43,6 +48,9 @@ pub struct ShowArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Also show what its deploys change in each file; private ones are only named
+    #[arg(long)]
+    diff: bool,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -87,6 +95,9 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    pending: Option<&'a PendingChanges>,
+    /// `None`: they were not asked for.
+    diffs: Option<Vec<FileDiff>>,
 }
 
 /// How long it is likely to take.
@@ -105,6 +116,20 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
         Some(run) => Expected { millis: run.total_ms, learnt: durations.from == From::History },
         None => Expected { millis: on_paper, learnt: false },
     })
+}
+
+/// What is pending, for who looks: a catalog of the other engine keeps nobody from looking at a plan.
+fn look_at_pending(
+    bucket: &Bucket,
+    graph: &RolloutGraph,
+    context: &Context,
+) -> Result<Option<PendingChanges>, CliError> {
+    match run::pending_changes(bucket, connector(context).engine_for(bucket), graph) {
+        Err(error @ CatalogError::UpstreamsBucket { .. }) => {
+            Ok(Some(PendingChanges { unknown: vec![error.to_string()], ..PendingChanges::default() }))
+        }
+        pending => pending.map_err(catalog_error),
+    }
 }
 
 /// Runs the command.
@@ -128,7 +153,25 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
     let expected = expect(&graph, &forecast, context);
-    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
+    let pending = match &bucket {
+        Some(bucket) => look_at_pending(bucket, &graph, context)?,
+        None => None,
+    };
+    let diffs = match (&bucket, &pending) {
+        (Some(bucket), Some(pending)) if args.diff => {
+            let engine = connector(context).engine_for(bucket);
+            Some(run::pending_diffs(bucket, engine, &plan, pending).map_err(catalog_error)?)
+        }
+        _ => None,
+    };
+    let shown = Shown {
+        graph: &graph,
+        feasibility: &feasibility,
+        forecast: &forecast,
+        expected,
+        pending: pending.as_ref(),
+        diffs,
+    };
 
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {

@@ -11,6 +11,7 @@ use super::super::super::document::unwritable;
 use super::Shown;
 use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
+use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -52,6 +53,11 @@ pub(super) struct Document<'a> {
     jobs: Vec<JobJson<'a>>,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
+    /// What its deploys would carry out besides the plan's own changes, from the workspace as it is now; `null`: it
+    /// deploys nothing, or the fleet is made up.
+    pending: Option<&'a PendingChanges>,
+    /// With `--diff`: what differs in each of the files that `pending` lists, as text; `null`: without.
+    diffs: Option<&'a [FileDiff]>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -187,7 +193,7 @@ pub(super) fn render(shown: &Shown<'_>) -> Result<String, CliError> {
     Ok(text + "\n")
 }
 
-fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
+fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
     let (graph, forecast) = (shown.graph, shown.forecast);
     let plan = &graph.plan;
     let selection = graph.selection();
@@ -222,6 +228,8 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },
+        pending: shown.pending,
+        diffs: shown.diffs.as_deref(),
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::commands;
 use super::coverage;
 use super::describe::{bound, describe_halt, details, wave};
-use super::{Expected, Shown};
+use super::{Expected, Shown, pending};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
@@ -38,6 +38,10 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
     beyond(&mut text, graph);
+    if let Some(changes) = shown.pending {
+        pending::section(&mut text, changes);
+        pending::differences(&mut text, shown.diffs.as_deref().unwrap_or_default());
+    }
     time(&mut text, shown);
     warnings(&mut text, shown);
     text
