@@ -202,10 +202,11 @@ impl Case<'_> {
         let mut rooms: Vec<(&Room, bool)> = Vec::new();
         let places = self.answer.places.values();
         for (room, is_space) in places.flat_map(|place| [(&place.space, true), (&place.inodes, false)]) {
-            if let Some(room) = room
-                && !rooms.iter().any(|(seen, of)| seen.mount == room.mount && *of == is_space)
-            {
-                rooms.push((room, is_space));
+            let Some(room) = room else { continue };
+            match rooms.iter_mut().find(|(seen, of)| seen.mount == room.mount && *of == is_space) {
+                Some((seen, _)) if room.free < seen.free => *seen = room,
+                Some(_) => {}
+                None => rooms.push((room, is_space)),
             }
         }
         let mut found: Vec<Finding> =

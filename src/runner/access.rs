@@ -162,7 +162,7 @@ impl ScriptError {
     /// As an error.
     pub(super) fn into_error(self, host: &Host, doing: &str) -> StepError {
         match self {
-            Self::Connect(error) => connect_error(&error),
+            Self::Connect(error) => StepError::new(kind_of(&error), error.told()),
             Self::NotRun(error) => error,
             Self::Exit { code, stdout, stderr } => own_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {

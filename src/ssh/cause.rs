@@ -4,7 +4,7 @@
 //! `what` is the same for all workers with the same trouble, so that they can be said together; a remedy has the
 //! worker's own host, user and port in it.
 
-use super::{Captured, ConnectError, NotRun, Stage, visible};
+use super::{ConnectError, Stage};
 use crate::os::quote;
 
 /// What is looked at, in the order in which a connection gets to it.
@@ -443,7 +443,7 @@ fn not_executed(user: &str, addr: &str, why: &str) -> Cause {
     Cause::new(code, Layer::Shell, what, remedy).detail(why)
 }
 
-/// What sudo(8) says in English when it refuses; `None`: other words.
+/// What sudo(8) says when it refuses; its words are those in English, others are shown as they are.
 pub fn sudo_cause(user: &str, host: &str, printed: &str) -> Cause {
     let because = |words: &str| printed.contains(words);
     let no_sudo = "set `use_sudo = false` in maand.conf";
@@ -465,7 +465,7 @@ pub fn sudo_cause(user: &str, host: &str, printed: &str) -> Cause {
     } else if because("not allowed") || because("may not") || because("not in the sudoers") {
         ("sudo_denied", "sudo does not allow it", format!("{rule}, or {no_sudo}"))
     } else if because("password") {
-        ("sudo_password", "sudo asks for a password", format!("{rule}, or {no_sudo}"))
+        ("sudo_password", "sudo wants a password", format!("{rule}, or {no_sudo}"))
     } else {
         (
             "sudo_refuses",
@@ -476,7 +476,7 @@ pub fn sudo_cause(user: &str, host: &str, printed: &str) -> Cause {
     Cause::new(code, Layer::Sudo, what, remedy).detail(printed)
 }
 
-/// A program that is not there.
+/// Programs that are not there.
 pub fn missing_tools(host: &str, tools: &[&str]) -> Cause {
     let mut packages: Vec<&str> = tools.iter().map(|tool| package(tool)).collect();
     packages.dedup();
@@ -492,19 +492,6 @@ fn package(tool: &str) -> &str {
         "find" => "findutils",
         "bash" | "make" | "tar" | "grep" | "rsync" | "python3" | "sudo" => tool,
         _ => "coreutils",
-    }
-}
-
-impl NotRun {
-    /// What it comes to, and what to do about it; `None`: it is no trouble of the worker's set-up.
-    pub fn cause(self, user: &str, host: &str, stderr: &Captured) -> Option<Cause> {
-        let printed = visible(&stderr.bytes).trim().to_owned();
-        match self {
-            Self::Sudo => Some(sudo_cause(user, host, &printed)),
-            Self::NoFlock => Some(missing_tools(host, &["flock"])),
-            Self::NoShell => Some(missing_tools(host, &["bash"])),
-            _ => None,
-        }
     }
 }
 

@@ -167,8 +167,8 @@ impl Ssh2Remote {
         let wire = Wire::new(socket).map_err(failed)?;
         algorithms::prefer(&wire.session, &known, &hop.algorithms).map_err(failed)?;
         let stage = || match wire.session.banner_bytes() {
-            None => Stage::Greeting,
-            Some(_) => Stage::KeyExchange,
+            Some(banner) if banner.starts_with(b"SSH-") => Stage::KeyExchange,
+            _ => Stage::Greeting,
         };
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
             Stop::Failed(_) if wire.flood().is_some() => failed(wire.flood().unwrap_or_default()),
@@ -179,11 +179,10 @@ impl Ssh2Remote {
                 why: "no answer to the handshake in time".into(),
             }),
             Stop::Failed(error) => match code_of(&error) {
-                code::SOCKET_DISCONNECT
-                | code::SOCKET_RECV
-                | code::SOCKET_SEND
-                | code::BANNER_RECV
-                | code::KEY_EXCHANGE => Failure::Dropped(stage(), error.message().to_owned()),
+                code::BANNER_RECV => Failure::Dropped(Stage::Greeting, error.message().to_owned()),
+                code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::KEY_EXCHANGE => {
+                    Failure::Dropped(stage(), error.message().to_owned())
+                }
                 code::KEX_FAILURE => match kexinit::mismatch(&wire, &known, hop, until) {
                     Some(why) => failed(why),
                     None => Failure::Dropped(stage(), error.message().to_owned()),
