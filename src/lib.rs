@@ -20,6 +20,7 @@ pub mod bucket;
 pub mod catalog;
 pub mod cli;
 pub mod controller;
+pub mod doctor;
 pub mod engine;
 pub mod graph;
 pub mod journal;

@@ -50,6 +50,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("Two jobs", "maand health_check --jobs web,db"),
         ],
     ),
+    (
+        "maand doctor",
+        &[
+            ("The first look at a fleet", "maand doctor"),
+            ("Some workers, for a program", "maand doctor --workers label:api --output json"),
+        ],
+    ),
     ("maand info", &[("Which bucket and engine are used here", "maand info")]),
     ("maand cat", &[("Workers with labels and tags", "maand cat workers")]),
     ("maand cat workers", &[("As JSON", "maand cat workers --output json")]),

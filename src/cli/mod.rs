@@ -14,6 +14,7 @@ mod complete;
 mod completions;
 mod context;
 mod deploy;
+mod doctor;
 mod document;
 mod engine;
 mod environment;

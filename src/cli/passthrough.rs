@@ -49,6 +49,7 @@ const OURS: &[&str] = &[
     "plan",
     "sandbox",
     "info",
+    "doctor",
     "run_command",
     "run-command",
     "completions",
@@ -372,6 +373,8 @@ mod tests {
         for line in [
             "plan list",
             "info",
+            "doctor",
+            "doctor --workers w1 --output json",
             "run_command true",
             "--version",
             "--help",

@@ -67,6 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
+    ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
     (
         "cli",
         &[
@@ -87,6 +88,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sandbox",
             "run",
             "rehearsal",
+            "doctor",
         ],
     ),
 ];

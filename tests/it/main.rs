@@ -8,6 +8,7 @@ mod catalog_faults;
 mod completion;
 mod deny;
 mod docs;
+mod doctor;
 mod external;
 mod graph;
 mod hostile;
