@@ -1,5 +1,6 @@
 //! `maand plan show`: what a plan would do, without touching a host.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -9,16 +10,18 @@ use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expected;
-use super::read::{parse_set, read_plan};
+use super::read::{Given, parse_set, read_given};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
+use crate::review::Reviewed;
 
 mod commands;
 mod describe;
 mod json;
+mod reviewed;
 mod text;
 
 pub(super) use describe::describe_halt;
@@ -29,7 +32,7 @@ const MOST_MADE_UP: u32 = 1_000_000;
 /// Arguments of `maand plan show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The plan file; `-` reads standard input
+    /// The plan file, or a reviewed one; `-` reads standard input
     #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Text, JSON for programs, or a diagram
@@ -42,6 +45,9 @@ pub struct ShowArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    out: Option<PathBuf>,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -86,6 +92,15 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    /// The reviewed plan file that is shown, or was written.
+    reviewed: Option<ReviewedFile<'a>>,
+}
+
+/// A reviewed plan file.
+struct ReviewedFile<'a> {
+    /// As it was named.
+    file: String,
+    reviewed: &'a Reviewed,
 }
 
 /// How long it is likely to take.
@@ -115,7 +130,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
             "leave one of them out",
         ));
     }
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
+    let source = match read_given(&args.plan)? {
+        Given::Plan(source) => source,
+        Given::Reviewed(reviewed) => return reviewed::show(args, &reviewed, context),
+    };
+    let plan = Arc::new(plan::parse(&source, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
@@ -126,15 +145,34 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     }
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
+    let written = match &args.out {
+        Some(file) if !feasibility.has_errors() => {
+            Some(reviewed::write(file, bucket, &graph, &args.set, options.workers, context)?)
+        }
+        _ => None,
+    };
+    let reviewed = written.as_ref().zip(args.out.as_ref());
     let expected = expect(&graph, &forecast, context);
-    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
+    let shown = Shown {
+        graph: &graph,
+        feasibility: &feasibility,
+        forecast: &forecast,
+        expected,
+        reviewed: reviewed
+            .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
+    };
+    print(args, &shown, context)
+}
 
+/// Prints it, and says how the command ends.
+fn print(args: &ShowArgs, shown: &Shown<'_>, context: &Context) -> Result<Exit, CliError> {
+    let (graph, feasibility) = (shown.graph, shown.feasibility);
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {
-        Format::Text => text::render(&shown),
-        Format::Json => json::render(&shown)?,
-        Format::Dot => graph::dot(&graph),
-        Format::Mermaid => graph::mermaid(&graph),
+        Format::Text => text::render(shown),
+        Format::Json => json::render(shown)?,
+        Format::Dot => graph::dot(graph),
+        Format::Mermaid => graph::mermaid(graph),
     })?;
     if context.json && format == Format::Json && feasibility.has_errors() {
         // The document has them, and there is no other beside it.
@@ -142,7 +180,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         return Ok(Exit::Invalid);
     }
     if feasibility.has_errors() {
-        return Err(feasibility.into());
+        return Err(feasibility.clone().into());
     }
     annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)
