@@ -12,7 +12,18 @@ use crate::plan::Problems;
 /// `rollout` is what the reviewed plan compiles to with the inputs of now, or why it does not.
 pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Problems>) -> Vec<String> {
     // A field that is new has to be compared, too: this does not compile until it is named here.
-    let Inputs { program, engine, newest_run: _, plan, scripts, settings, catalog, workspace, fleet } = now;
+    let Inputs {
+        program,
+        engine,
+        newest_run: _,
+        plan,
+        scripts,
+        settings,
+        pending,
+        catalog,
+        workspace,
+        fleet,
+    } = now;
     let old = &reviewed.inputs;
     let mut said = Vec::new();
     if *program != old.program {
@@ -67,6 +78,12 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
                 problems.iter().map(|problem| format!("the plan cannot be carried out any more: {problem}")),
             );
         }
+    }
+    if said.is_empty() {
+        // It follows from the catalog, the workspace and the fleet: what has changed there was named.
+        said.extend(
+            differences(&old.pending, pending).iter().map(|one| format!("pending: {}", one.describe())),
+        );
     }
     if said.is_empty() {
         // Whatever has no words of its own: one value must not differ unnamed.

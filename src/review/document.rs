@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CatalogRow, Lines, Rollout, Workspace};
 use crate::bucket::Fleet;
+use crate::catalog::PendingChanges;
 use crate::plan::Plan;
 
 /// A reviewed plan file without its first lines, which name the format and the hash of the rest.
@@ -36,6 +37,9 @@ pub struct Inputs {
     pub scripts: BTreeMap<String, Lines>,
     /// What `maand.conf` says, key by key; of keys that this program does not know the hash of what they say.
     pub settings: BTreeMap<String, String>,
+    /// What the plan's deploys would carry out besides its own changes, with the hashes of each file that differs;
+    /// `null`: it deploys nothing.
+    pub pending: Option<PendingChanges>,
     /// The catalog: what is built and what is deployed, where a step of the plan uses it; `null`: none does, or nothing
     /// was ever built.
     pub catalog: Option<Vec<CatalogRow>>,

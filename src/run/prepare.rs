@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Action, AllocationReport, DeployRequest};
+use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
-use crate::plan::{self, Plan, Problems, Source, StepKind};
+use crate::plan::{self, Plan, Problems, Source};
 use crate::policy::{self, Limits};
 use crate::review::Reviewed;
 use crate::runner::{StepExecutor, now};
@@ -15,12 +15,13 @@ use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
 use super::left_behind::left_behind;
+use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
 use super::review;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
-use super::{Run, RunError, Site, Summary, read_scripts};
+use super::{Engine, Run, RunError, Site, Summary, read_scripts};
 
 /// A plan that is to be carried out.
 #[derive(Clone, Debug)]
@@ -90,8 +91,9 @@ pub struct Prepared {
     pub summary: Summary,
     /// What the look at each worker found, in the order of [`Summary::workers`].
     pub checks: Vec<Check>,
-    /// What the plan's deploys would carry out besides the plan's own changes: it is pending in the workspace.
-    pub pending: Vec<AllocationReport>,
+    /// What the plan's deploys would carry out besides the plan's own changes: it is pending in the workspace. `None`:
+    /// it deploys nothing.
+    pub pending: Option<PendingChanges>,
     site: Site,
     connected: Connected,
     journal: Journal,
@@ -148,7 +150,7 @@ impl Run {
         let limits = Limits::resolve(&graph);
         refuse_for_nobody(&checks)?;
         refuse_bad_start(&graph, &limits, &checks)?;
-        let pending = pending_changes(&graph, &connected)?;
+        let pending = pending_of(site, &graph)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;
         let summary = Summary::new(&graph, &limits, &checks, left_behind, contacts_every_worker);
         let site = site.clone();
@@ -209,15 +211,13 @@ fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunE
     Ok(graph)
 }
 
-/// What a deploy would bring besides the plan's own changes.
-fn pending_changes(graph: &RolloutGraph, connected: &Connected) -> Result<Vec<AllocationReport>, RunError> {
-    if !graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Deploy { .. })) {
-        return Ok(Vec::new());
+/// What deploys would bring besides the plan's own changes.
+fn pending_of(site: &Site, graph: &RolloutGraph) -> Result<Option<PendingChanges>, RunError> {
+    let engine = site.connector.engine_for(&site.bucket);
+    let pending = pending_changes(&site.bucket, engine, graph).map_err(RunError::Catalog)?;
+    // Other steps than deploys look at the catalog before there is one.
+    if engine == Engine::Builtin && pending.as_ref().is_some_and(|pending| !pending.built) {
+        return Err(RunError::Catalog(CatalogError::NotBuilt { upstream: false }));
     }
-    let workers =
-        graph.target_indices().map(|target| graph.fleet.worker(graph.target(target).worker).host.clone());
-    let request = DeployRequest { workers: Some(workers.collect()), ..DeployRequest::default() };
-    let mut pending = connected.catalog.pending(&request).map_err(RunError::Catalog)?;
-    pending.retain(|change| change.action != Action::Skip);
     Ok(pending)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, Fleet};
-use crate::catalog::{CatalogAllocation, CatalogError};
+use crate::catalog::{CatalogAllocation, CatalogError, PendingChanges};
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, JournalError, Mode, RunId};
 use crate::os::hash::sha256_of_file;
@@ -19,25 +19,37 @@ use crate::review::{
 };
 
 use super::header::workspace_hash;
+use super::pending::pending_changes;
 use super::scripts::scripts_now;
 use super::take_up::unfinished;
 use super::{Engine, RunError, Site, read_scripts};
 
-/// A plan that was compiled for a bucket, as a reviewed plan and the bytes of its file. `set` and `only` are what the
-/// command line said. No worker is contacted.
+/// What is reviewed of a compiled plan besides its graph.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewPart {
+    /// `--set`, in the order given.
+    pub set: Vec<(String, String)>,
+    /// The plan's workers were narrowed to these.
+    pub only_workers: Option<Vec<String>>,
+    /// What its deploys would carry out: [`super::pending_changes`].
+    pub pending: Option<PendingChanges>,
+}
+
+/// A plan that was compiled for a bucket, as a reviewed plan and the bytes of its file. No worker is contacted.
 ///
 /// # Errors
 /// A script, the workspace, the catalog or the journal cannot be read.
 pub fn review(
     site: &Site,
     graph: &Arc<RolloutGraph>,
-    set: &[(String, String)],
-    only: Option<Vec<String>>,
+    part: ReviewPart,
 ) -> Result<(Reviewed, Vec<u8>), RunError> {
     let plan = &graph.plan;
+    let ReviewPart { set, only_workers, pending } = part;
     let scripts = read_scripts(plan, Some(&site.bucket.paths().root))?;
     let inputs = Inputs {
-        plan: PlanPart::of(plan, set.to_vec(), only),
+        plan: PlanPart::of(plan, set, only_workers),
+        pending,
         scripts: scripts.into_iter().map(|(path, text)| (path, Lines::from(text))).collect(),
         ..of_this_bucket(site, plan, &graph.fleet)?
     };
@@ -97,7 +109,15 @@ pub(super) fn check(
             }
         }
     }
-    let now = Inputs { plan, scripts, ..of_this_bucket(site, reviewed.plan(), fleet)? };
+    let pending = match compiled {
+        Ok(graph) => {
+            let engine = site.connector.engine_for(&site.bucket);
+            pending_changes(&site.bucket, engine, graph).map_err(RunError::Catalog)?
+        }
+        // What is wrong with it is said.
+        Err(_) => then.pending.clone(),
+    };
+    let now = Inputs { plan, scripts, pending, ..of_this_bucket(site, reviewed.plan(), fleet)? };
     let rollout = compiled.map(|graph| Rollout::of(graph, &Limits::resolve(graph)));
     let mut changes =
         review::changes(reviewed.document(), &now, rollout.as_ref().map_err(|problems| *problems));
@@ -143,7 +163,7 @@ fn journal(bucket: &Bucket) -> Result<Option<Journal>, RunError> {
     }
 }
 
-/// Everything but the plan and its scripts.
+/// Everything but the plan, its scripts and what is pending.
 fn of_this_bucket(site: &Site, plan: &Plan, fleet: &Arc<Fleet>) -> Result<Inputs, RunError> {
     let bucket = &site.bucket;
     let path = &bucket.paths().workspace;
@@ -157,6 +177,7 @@ fn of_this_bucket(site: &Site, plan: &Plan, fleet: &Arc<Fleet>) -> Result<Inputs
         newest_run: newest_run(bucket)?.map(|run| run.to_string()),
         plan: PlanPart::of(plan, Vec::new(), None),
         scripts: BTreeMap::new(),
+        pending: None,
         settings: bucket.settings().stated().clone(),
         catalog: if uses_catalog(plan) { catalog(site, fleet)? } else { None },
         workspace: Workspace { hash, files },

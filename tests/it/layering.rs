@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
-    ("review", &["os", "graph", "policy", "plan", "bucket"]),
+    ("review", &["os", "catalog", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[

@@ -17,6 +17,7 @@ mod json_output;
 mod layering;
 mod operator_controls;
 mod packaging;
+mod pending;
 mod plan;
 mod rehearse;
 mod run_apply;

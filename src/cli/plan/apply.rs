@@ -12,8 +12,8 @@ use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::left_behind::retry_command;
 use super::read::{Given, parse_set, read_given};
-use super::show::describe_halt;
-use crate::catalog::{AllocationReport, action_name};
+use super::show::{describe_halt, pending_lines};
+use crate::catalog::PendingChanges;
 use crate::plan::{Plan, counted};
 use crate::run::{self, Run, RunRequest, Site, Summary};
 
@@ -70,7 +70,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let prepared = Run::prepare(&site, &request, &|looked| checking.tell(looked))?;
     drop(checking);
     if !context.quiet {
-        out::note(describe(&prepared.summary, &prepared.pending).trim_end());
+        out::note(describe(&prepared.summary, prepared.pending.as_ref()).trim_end());
     }
     if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
@@ -102,7 +102,7 @@ fn narrowed(items: &[HostPattern], plan: &Arc<Plan>, site: &Site) -> Result<Opti
     hosts::narrow(items, plan, &Arc::new(fleet))
 }
 
-fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
+fn describe(summary: &Summary, pending: Option<&PendingChanges>) -> String {
     let mut text = String::new();
     let at_once =
         summary.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
@@ -135,15 +135,11 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     if !summary.of_the_whole_fleet.is_empty() {
         let _ = writeln!(text, "  of the whole fleet: {}", summary.of_the_whole_fleet.join(", "));
     }
-    if !pending.is_empty() {
+    let lines = pending.map_or_else(Vec::new, |pending| pending_lines(pending, PENDING_SHOWN));
+    if !lines.is_empty() {
         let _ = writeln!(text, "  its deploys also carry out what is pending in the workspace:");
-        for change in pending.iter().take(PENDING_SHOWN) {
-            let AllocationReport { job, host, action, reason, .. } = change;
-            let _ = writeln!(text, "    {job} on {host}: {} ({reason})", action_name(*action));
-        }
-        if pending.len() > PENDING_SHOWN {
-            let more = pending.len() - PENDING_SHOWN;
-            let _ = writeln!(text, "    and {more} more: `maand deploy --dry-run`");
+        for line in lines {
+            let _ = writeln!(text, "    {line}");
         }
     }
     for problem in summary.warnings.iter() {

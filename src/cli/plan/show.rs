@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::super::annotations;
+use super::super::engine::catalog_error;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
@@ -13,18 +14,22 @@ use super::expect::expected;
 use super::read::{Given, parse_set, read_given};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
+use crate::catalog::{CatalogError, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::review::Reviewed;
+use crate::run;
 
 mod commands;
 mod describe;
 mod json;
+mod pending;
 mod reviewed;
 mod text;
 
 pub(super) use describe::describe_halt;
+pub(super) use pending::lines as pending_lines;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;
@@ -92,6 +97,7 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    pending: Option<&'a PendingChanges>,
     /// The reviewed plan file that is shown, or was written.
     reviewed: Option<ReviewedFile<'a>>,
 }
@@ -121,6 +127,20 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
     })
 }
 
+/// What is pending, for who looks: a catalog of the other engine keeps nobody from looking at a plan.
+fn look_at_pending(
+    bucket: &Bucket,
+    graph: &RolloutGraph,
+    context: &Context,
+) -> Result<Option<PendingChanges>, CliError> {
+    match run::pending_changes(bucket, connector(context).engine_for(bucket), graph) {
+        Err(error @ CatalogError::UpstreamsBucket { .. }) => {
+            Ok(Some(PendingChanges { unknown: vec![error.to_string()], ..PendingChanges::default() }))
+        }
+        pending => pending.map_err(catalog_error),
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
     if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
@@ -145,9 +165,18 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     }
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
+    let pending = match &bucket {
+        Some(bucket) => look_at_pending(bucket, &graph, context)?,
+        None => None,
+    };
     let written = match &args.out {
         Some(file) if !feasibility.has_errors() => {
-            Some(reviewed::write(file, bucket, &graph, &args.set, options.workers, context)?)
+            let part = run::ReviewPart {
+                set: args.set.clone(),
+                only_workers: options.workers,
+                pending: pending.clone(),
+            };
+            Some(reviewed::write(file, bucket, &graph, part, context)?)
         }
         _ => None,
     };
@@ -158,6 +187,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         feasibility: &feasibility,
         forecast: &forecast,
         expected,
+        pending: pending.as_ref(),
         reviewed: reviewed
             .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
     };

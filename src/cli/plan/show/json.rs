@@ -10,6 +10,7 @@ use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::commands::{CommandJson, EnvJson, commands, env};
+use crate::catalog::PendingChanges;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -51,6 +52,9 @@ pub(super) struct Document<'a> {
     jobs: Vec<JobJson<'a>>,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
+    /// What its deploys would carry out besides the plan's own changes, from the workspace as it is now; `null`: it
+    /// deploys nothing, or the fleet is made up.
+    pending: Option<&'a PendingChanges>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -232,6 +236,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },
+        pending: shown.pending,
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }

@@ -13,15 +13,14 @@ use crate::graph::RolloutGraph;
 use crate::plan::{Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::review::{self, Reviewed, Unwritable};
-use crate::run::{self, Site};
+use crate::run::{self, ReviewPart, Site};
 
 /// Writes what was compiled; nothing of it is read again but what the graph does not have.
 pub(super) fn write(
     file: &Path,
     bucket: Option<Bucket>,
     graph: &Arc<RolloutGraph>,
-    set: &[(String, String)],
-    workers: Option<Vec<String>>,
+    part: ReviewPart,
     context: &Context,
 ) -> Result<Reviewed, CliError> {
     let Some(bucket) = bucket else {
@@ -31,7 +30,7 @@ pub(super) fn write(
         ));
     };
     let site = Site { bucket: Arc::new(bucket), connector: connector(context) };
-    let (reviewed, bytes) = run::review(&site, graph, set, workers)?;
+    let (reviewed, bytes) = run::review(&site, graph, part)?;
     review::write(file, &bytes, &site.bucket.paths().workspace).map_err(|why| unwritable(file, &why))?;
     Ok(reviewed)
 }
@@ -53,6 +52,7 @@ pub(super) fn show(args: &ShowArgs, reviewed: &Reviewed, context: &Context) -> R
         feasibility: &feasibility,
         expected: expect(graph, &forecast, context),
         forecast: &forecast,
+        pending: reviewed.document().inputs.pending.as_ref(),
         reviewed: Some(ReviewedFile { file: shown_name(&args.plan).to_owned(), reviewed }),
     };
     print(args, &shown, context)

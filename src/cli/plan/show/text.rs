@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::commands;
 use super::describe::{bound, describe_halt, details, wave};
-use super::{Expected, Shown};
+use super::{Expected, Shown, pending};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
@@ -38,6 +38,9 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
     beyond(&mut text, graph);
+    if let Some(changes) = shown.pending {
+        pending::section(&mut text, changes);
+    }
     time(&mut text, shown);
     warnings(&mut text, shown);
     text
