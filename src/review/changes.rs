@@ -6,7 +6,7 @@ use super::difference::{Difference, describe, differences};
 use super::fleet::fleet_changes;
 use super::rollout_changes::{places, rollout_changes, some_of};
 use super::{CatalogRow, Document, EngineUsed, Inputs, Lines, Rollout, WorkspaceFile};
-use crate::plan::Problems;
+use crate::plan::{Problems, Severity};
 
 /// Everything that differs between what was reviewed and the inputs of now, in an operator's words; none: nothing does.
 /// `rollout` is what the reviewed plan compiles to with the inputs of now, or why it does not.
@@ -44,23 +44,25 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
         differences(&old.settings, settings).iter().map(|one| format!("maand.conf: {}", setting(one))),
     );
 
+    let causes = said.len();
     let before = places(&reviewed.rollout);
     let after = rollout.ok().map(places).unwrap_or_default();
     let selected = |host: &str| (before.contains_key(host), after.contains_key(host));
-    let named = fleet_changes(&old.fleet, fleet, &selected);
-    said.extend(named.said);
+    fleet_changes(&old.fleet, fleet, &selected, &mut said);
     if old.workspace != *workspace {
-        let is_named = |path: &str| {
-            let job = path.strip_prefix("jobs/").and_then(|path| path.strip_suffix("/manifest.json"));
-            (named.workers && path == "workers.json") || job.is_some_and(|job| named.jobs.contains(job))
-        };
         let already = said.len();
-        files(&old.workspace.files, &workspace.files, &is_named, &mut said);
+        files(&old.workspace.files, &workspace.files, &mut said);
         if said.len() == already && old.workspace.files == workspace.files {
             said.push("the workspace has changed".to_owned());
         }
     }
     catalogs(old.catalog.as_deref(), catalog.as_deref(), &mut said);
+    if said.len() == causes {
+        // Else it follows from what was named.
+        said.extend(
+            differences(&old.pending, pending).iter().map(|one| format!("pending: {}", one.describe())),
+        );
+    }
     match rollout {
         Ok(rollout) => {
             let of = |fleet: &'_ crate::bucket::Fleet| -> BTreeSet<String> {
@@ -74,16 +76,9 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
             }
         }
         Err(problems) => {
-            said.extend(
-                problems.iter().map(|problem| format!("the plan cannot be carried out any more: {problem}")),
-            );
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            said.extend(errors.map(|problem| format!("the plan does not fit any more: {problem}")));
         }
-    }
-    if said.is_empty() {
-        // It follows from the catalog, the workspace and the fleet: what has changed there was named.
-        said.extend(
-            differences(&old.pending, pending).iter().map(|one| format!("pending: {}", one.describe())),
-        );
     }
     if said.is_empty() {
         // Whatever has no words of its own: one value must not differ unnamed.
@@ -133,12 +128,7 @@ fn setting(difference: &Difference) -> String {
     }
 }
 
-fn files(
-    old: &[WorkspaceFile],
-    new: &[WorkspaceFile],
-    is_named: &dyn Fn(&str) -> bool,
-    said: &mut Vec<String>,
-) {
+fn files(old: &[WorkspaceFile], new: &[WorkspaceFile], said: &mut Vec<String>) {
     fn by_path(files: &[WorkspaceFile]) -> BTreeMap<&str, &WorkspaceFile> {
         files.iter().map(|file| (file.path.as_str(), file)).collect()
     }
@@ -149,7 +139,6 @@ fn files(
     };
     for (path, file) in &before {
         match now.get(path) {
-            _ if is_named(path) => {}
             None if covered(path, &now) => {}
             None => said.push(format!("workspace/{path} was removed")),
             Some(same) if same == file => {}
@@ -160,7 +149,7 @@ fn files(
         }
     }
     for path in now.keys().filter(|path| !before.contains_key(*path)) {
-        if !is_named(path) && !covered(path, &before) {
+        if !covered(path, &before) {
             said.push(format!("workspace/{path} was added"));
         }
     }

@@ -5,30 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::difference::{Difference, differences};
 use crate::bucket::{Disabled, Fleet, Job, Worker};
 
-/// What is told of a fleet, and what was named of its files.
-#[derive(Default)]
-pub(super) struct FleetChanges {
-    pub(super) said: Vec<String>,
-    /// Something of `workers.json` was named.
-    pub(super) workers: bool,
-    /// Something of the manifests of these jobs was named.
-    pub(super) jobs: BTreeSet<String>,
-}
-
 /// All that differs. `selected` says of a worker whether it is selected: before, and now.
 pub(super) fn fleet_changes(
     old: &Fleet,
     new: &Fleet,
     selected: &dyn Fn(&str) -> (bool, bool),
-) -> FleetChanges {
-    let mut changes = FleetChanges { said: workers(old, new, selected), ..FleetChanges::default() };
-    changes.workers = !changes.said.is_empty();
-    jobs(old, new, &mut changes);
-    disabled(&old.disabled, &new.disabled, &mut changes.said);
-    changes
+    said: &mut Vec<String>,
+) {
+    workers(old, new, selected, said);
+    jobs(old, new, said);
+    disabled(&old.disabled, &new.disabled, said);
 }
 
-fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool)) -> Vec<String> {
+fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool), said: &mut Vec<String>) {
     fn by_host(fleet: &Fleet) -> BTreeMap<&str, &Worker> {
         fleet.workers.iter().map(|worker| (worker.host.as_str(), worker)).collect()
     }
@@ -40,7 +29,6 @@ fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool)) ->
     // Where workers have come or gone, the places of the others in the file say nothing, unless their order is another.
     let same_hosts = before.keys().eq(now.keys());
     let moved = same_hosts || common(old, &now) != common(new, &before);
-    let mut said = Vec::new();
     for (host, worker) in &before {
         match now.get(host) {
             None => {
@@ -59,7 +47,6 @@ fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool)) ->
         let is = if selected(host).1 { " and is selected" } else { " (it is not selected)" };
         said.push(format!("worker {host} was added{is}"));
     }
-    said
 }
 
 /// `tag zone a -> b`, `labels +gpu`.
@@ -72,26 +59,23 @@ fn worker_words(difference: &Difference) -> String {
     }
 }
 
-fn jobs(old: &Fleet, new: &Fleet, changes: &mut FleetChanges) {
+fn jobs(old: &Fleet, new: &Fleet, said: &mut Vec<String>) {
     fn by_name(fleet: &Fleet) -> BTreeMap<&str, &Job> {
         fleet.jobs.iter().map(|job| (job.name.as_str(), job)).collect()
     }
     let (before, now) = (by_name(old), by_name(new));
     for (name, job) in &before {
         match now.get(name) {
-            None => changes.said.push(format!("job {name} was removed")),
-            Some(same) if same == job => continue,
+            None => said.push(format!("job {name} was removed")),
+            Some(same) if same == job => {}
             Some(other) => {
                 let differences = differences(job, other);
-                changes.said.extend(differences.iter().map(|one| format!("job {name}: {}", one.describe())));
+                said.extend(differences.iter().map(|one| format!("job {name}: {}", one.describe())));
             }
         }
-        changes.jobs.insert((*name).to_owned());
     }
-    for name in now.keys().filter(|name| !before.contains_key(*name)) {
-        changes.said.push(format!("job {name} was added"));
-        changes.jobs.insert((*name).to_owned());
-    }
+    let added = now.keys().filter(|name| !before.contains_key(*name));
+    said.extend(added.map(|name| format!("job {name} was added")));
 }
 
 fn disabled(old: &Disabled, new: &Disabled, said: &mut Vec<String>) {

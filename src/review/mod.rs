@@ -22,6 +22,10 @@ mod lines;
 mod reviewed;
 mod rollout;
 mod rollout_changes;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod workspace;
 
 pub use catalog::{CatalogRow, Content};

@@ -11,7 +11,7 @@ use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::left_behind::retry_command;
-use super::read::{Given, parse_set, read_given};
+use super::read::{Given, parse_set, read_given, shown_name};
 use super::show::{describe_halt, pending_lines};
 use crate::catalog::PendingChanges;
 use crate::plan::{Plan, counted};
@@ -27,7 +27,7 @@ const WORKERS_SHOWN: usize = 8;
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// The plan file, or a reviewed one of `plan show --out`; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
     /// Only these of the plan's workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
@@ -48,6 +48,7 @@ pub struct ApplyArgs {
 /// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let given = read_given(&args.plan)?;
+    let mut reviewed_as = None;
     let (site, request) = match given {
         Given::Plan(_) if args.again => {
             return Err(CliError::usage(
@@ -63,6 +64,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         }
         Given::Reviewed(reviewed) => {
             refuse_more(&args.set, &args.workers)?;
+            reviewed_as = Some(reviewed.sha256()[..16].to_owned());
             (site(context)?, RunRequest::reviewed(*reviewed, args.again))
         }
     };
@@ -70,6 +72,9 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let prepared = Run::prepare(&site, &request, &|looked| checking.tell(looked))?;
     drop(checking);
     if !context.quiet {
+        if let Some(hash) = reviewed_as {
+            out::note(&format!("Reviewed plan file {} ({hash}): it is true still.", shown_name(&args.plan)));
+        }
         out::note(describe(&prepared.summary, prepared.pending.as_ref()).trim_end());
     }
     if !args.consent.ask("Carry it out?", "apply")? {

@@ -38,7 +38,7 @@ const MOST_MADE_UP: u32 = 1_000_000;
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The plan file, or a reviewed one; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
     /// Text, JSON for programs, or a diagram
     #[arg(long, value_enum)]

@@ -16,7 +16,7 @@ use crate::run::read_scripts;
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// Plan files, or reviewed ones; `-` reads standard input
-    #[arg(required = true, value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    #[arg(required = true, value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plans: Vec<String>,
     /// Set a variable of the plans; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
