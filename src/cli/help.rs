@@ -99,6 +99,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("On this bucket's workers", "maand plan show rolling-reboot.yaml"),
             ("On a made-up fleet of 100", "maand plan show canary-by-zone.yaml --workers 100"),
+            (
+                "To be reviewed, and applied as it is",
+                "maand plan show rolling-reboot.yaml --out monday.reviewed",
+            ),
         ],
     ),
     (
@@ -123,6 +127,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("It asks before it begins", "maand plan apply rolling-reboot.yaml"),
             ("Some of the plan's workers", "maand plan apply rolling-reboot.yaml --workers '10.0.0.1*'"),
+            ("What was reviewed, or nothing", "maand plan apply monday.reviewed"),
             ("In a script", "maand plan apply restart-service.yaml --set service=nginx --yes -q"),
         ],
     ),

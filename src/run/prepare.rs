@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::bucket::Bucket;
 use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
-use crate::plan::{self, Plan, Source};
+use crate::plan::{self, Plan, Problems, Source};
 use crate::policy::{self, Limits};
-use crate::runner::{StepExecutor, now};
+use crate::review::Reviewed;
+use crate::runner::{StepExecutor, WorkspaceState, now};
 
 use super::carry_out::looker;
 use super::connector::Connected;
@@ -16,6 +18,7 @@ use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
 use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
+use super::review;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
@@ -27,6 +30,8 @@ pub struct RunRequest {
     plan: Arc<Plan>,
     overrides: Vec<(String, String)>,
     workers: Option<Vec<String>>,
+    reviewed: Option<Arc<Reviewed>>,
+    again: bool,
 }
 
 impl RunRequest {
@@ -37,7 +42,20 @@ impl RunRequest {
     /// What is wrong with the plan.
     pub fn new(source: &Source, overrides: Vec<(String, String)>) -> Result<Self, RunError> {
         let plan = Arc::new(plan::parse(source, &overrides)?);
-        Ok(Self { plan, overrides, workers: None })
+        Ok(Self { plan, overrides, workers: None, reviewed: None, again: false })
+    }
+
+    /// A plan that was reviewed: exactly that is carried out, or nothing.
+    /// `again`: also if a run has carried out this very file already.
+    pub fn reviewed(reviewed: Reviewed, again: bool) -> Self {
+        let part = &reviewed.document().inputs.plan;
+        Self {
+            plan: Arc::clone(reviewed.plan()),
+            overrides: part.set.clone(),
+            workers: part.only_workers.clone(),
+            reviewed: Some(Arc::new(reviewed)),
+            again,
+        }
     }
 
     /// The plan that was parsed.
@@ -97,8 +115,15 @@ impl Run {
         progress: &(dyn Fn(Looked<'_>) + Sync),
     ) -> Result<Prepared, RunError> {
         let bucket = &site.bucket;
+        if let Some(reviewed) = &request.reviewed {
+            review::refuse_earlier_run(site, reviewed, request.again)?;
+        }
         let graph = Arc::new(checked_graph(site, request)?);
-        let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
+        let scripts = match &request.reviewed {
+            // They are the same by now; these were looked at.
+            Some(reviewed) => reviewed.scripts(),
+            None => read_scripts(&request.plan, Some(&bucket.paths().root))?,
+        };
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
         if let Some(other) = journal.unfinished()? {
@@ -111,7 +136,8 @@ impl Run {
             overrides: request.overrides.clone(),
             workers: request.workers.clone(),
             scripts,
-            workspace: workspace(bucket)?,
+            workspace: workspace_of(bucket, request)?,
+            reviewed: request.reviewed.as_ref().map(|reviewed| reviewed.sha256().to_owned()),
             workers_sha256: workers_sha256(bucket)?,
         };
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
@@ -162,11 +188,28 @@ impl Prepared {
     }
 }
 
+/// The workspace that deploys are held to: of a reviewed plan what was compared, so that the run itself refuses whatever has
+/// changed since.
+fn workspace_of(bucket: &Bucket, request: &RunRequest) -> Result<WorkspaceState, RunError> {
+    let now = workspace(bucket)?;
+    let Some(reviewed) = &request.reviewed else { return Ok(now) };
+    let hash = reviewed.document().inputs.workspace.hash.clone();
+    let files = now.files.filter(|_| now.hash == hash);
+    Ok(WorkspaceState { hash, files })
+}
+
 /// The plan compiled for the bucket, with the warnings of all checks.
 fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunError> {
     let (fleet, warnings) = site.bucket.load()?;
+    let fleet = Arc::new(fleet);
     let options = CompileOptions { workers: request.workers.clone() };
-    let mut graph = graph::compile(&request.plan, &Arc::new(fleet), &options)?;
+    let compiled = graph::compile(&request.plan, &fleet, &options);
+    let notes = match &request.reviewed {
+        Some(reviewed) => review::check(site, reviewed, &fleet, compiled.as_ref())?,
+        None => Problems::new(),
+    };
+    let mut graph = compiled?;
+    graph.warnings.extend(notes);
     graph.warnings.extend(warnings);
     let feasibility = policy::feasibility(&graph).into_result()?;
     graph.warnings.extend(feasibility);

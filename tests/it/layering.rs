@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
+    ("review", &["os", "catalog", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "report",
+            "review",
             "graph",
             "policy",
             "plan",
@@ -83,6 +85,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ssh",
             "catalog",
             "report",
+            "review",
             "runner",
             "sim",
             "sandbox",

@@ -21,6 +21,7 @@ mod packaging;
 mod pending;
 mod plan;
 mod rehearse;
+mod reviewed;
 mod run_apply;
 mod run_bench;
 mod run_command;

@@ -1,5 +1,6 @@
 //! `maand plan show`: what a plan would do, without touching a host.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -10,13 +11,14 @@ use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expected;
-use super::read::{parse_set, read_plan};
+use super::read::{Given, parse_set, read_given};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
 use crate::catalog::{CatalogError, FileDiff, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
+use crate::review::Reviewed;
 use crate::run;
 
 mod commands;
@@ -24,6 +26,7 @@ mod coverage;
 mod describe;
 mod json;
 mod pending;
+mod reviewed;
 mod text;
 
 pub(super) use describe::describe_halt;
@@ -35,8 +38,8 @@ const MOST_MADE_UP: u32 = 1_000_000;
 /// Arguments of `maand plan show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    /// The plan file, or a reviewed one; `-` reads standard input
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
     /// Text, JSON for programs, or a diagram
     #[arg(long, value_enum)]
@@ -51,6 +54,9 @@ pub struct ShowArgs {
     /// Also show what its deploys change in each file; private ones are only named
     #[arg(long)]
     diff: bool,
+    /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    out: Option<PathBuf>,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -98,6 +104,15 @@ struct Shown<'a> {
     pending: Option<&'a PendingChanges>,
     /// `None`: they were not asked for.
     diffs: Option<Vec<FileDiff>>,
+    /// The reviewed plan file that is shown, or was written.
+    reviewed: Option<ReviewedFile<'a>>,
+}
+
+/// A reviewed plan file.
+struct ReviewedFile<'a> {
+    /// As it was named.
+    file: String,
+    reviewed: &'a Reviewed,
 }
 
 /// How long it is likely to take.
@@ -141,7 +156,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
             "leave one of them out",
         ));
     }
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
+    let source = match read_given(&args.plan)? {
+        Given::Plan(source) => source,
+        Given::Reviewed(reviewed) => return reviewed::show(args, &reviewed, context),
+    };
+    let plan = Arc::new(plan::parse(&source, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
@@ -152,7 +171,6 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     }
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
-    let expected = expect(&graph, &forecast, context);
     let pending = match &bucket {
         Some(bucket) => look_at_pending(bucket, &graph, context)?,
         None => None,
@@ -164,6 +182,19 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         }
         _ => None,
     };
+    let written = match &args.out {
+        Some(file) if !feasibility.has_errors() => {
+            let part = run::ReviewPart {
+                set: args.set.clone(),
+                only_workers: options.workers,
+                pending: pending.clone(),
+            };
+            Some(reviewed::write(file, bucket, &graph, part, context)?)
+        }
+        _ => None,
+    };
+    let reviewed = written.as_ref().zip(args.out.as_ref());
+    let expected = expect(&graph, &forecast, context);
     let shown = Shown {
         graph: &graph,
         feasibility: &feasibility,
@@ -171,14 +202,21 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         expected,
         pending: pending.as_ref(),
         diffs,
+        reviewed: reviewed
+            .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
     };
+    print(args, &shown, context)
+}
 
+/// Prints it, and says how the command ends.
+fn print(args: &ShowArgs, shown: &Shown<'_>, context: &Context) -> Result<Exit, CliError> {
+    let (graph, feasibility) = (shown.graph, shown.feasibility);
     let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {
-        Format::Text => text::render(&shown),
-        Format::Json => json::render(&shown)?,
-        Format::Dot => graph::dot(&graph),
-        Format::Mermaid => graph::mermaid(&graph),
+        Format::Text => text::render(shown),
+        Format::Json => json::render(shown)?,
+        Format::Dot => graph::dot(graph),
+        Format::Mermaid => graph::mermaid(graph),
     })?;
     if context.json && format == Format::Json && feasibility.has_errors() {
         // The document has them, and there is no other beside it.
@@ -186,7 +224,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         return Ok(Exit::Invalid);
     }
     if feasibility.has_errors() {
-        return Err(feasibility.into());
+        return Err(feasibility.clone().into());
     }
     annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)

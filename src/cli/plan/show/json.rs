@@ -32,6 +32,8 @@ pub(super) struct Document<'a> {
     file: &'a str,
     /// SHA-256 of the compiled graph: the same plan for the same fleet has the same.
     graph_hash: String,
+    /// The reviewed plan file that is shown, or was written; `null`: none.
+    reviewed: Option<ReviewedJson<'a>>,
     /// The fleet was made up; none of its workers exists.
     #[serde(rename = "made_up")]
     synthetic: bool,
@@ -60,6 +62,14 @@ pub(super) struct Document<'a> {
     diffs: Option<&'a [FileDiff]>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReviewedJson<'a> {
+    /// As it was named.
+    file: &'a str,
+    /// The hash that the file names: of all that follows in it.
+    sha256: &'a str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -204,6 +214,10 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         description: plan.description.as_deref(),
         file: plan.source.name(),
         graph_hash: graph.hash(),
+        reviewed: shown
+            .reviewed
+            .as_ref()
+            .map(|of| ReviewedJson { file: &of.file, sha256: of.reviewed.sha256() }),
         synthetic: graph.fleet.synthetic,
         selection: SelectionJson {
             fleet: selection.fleet,

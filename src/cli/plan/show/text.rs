@@ -29,6 +29,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     let graph = shown.graph;
     let mut text = String::new();
     head(&mut text, graph);
+    reviewed(&mut text, shown);
     workers(&mut text, graph);
     rollout(&mut text, graph);
     waves(&mut text, graph);
@@ -59,6 +60,20 @@ fn head(text: &mut String, graph: &RolloutGraph) {
         let _ = writeln!(
             text,
             "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
+        );
+    }
+}
+
+/// The file that holds all of this.
+fn reviewed(text: &mut String, shown: &Shown<'_>) {
+    if let Some(of) = &shown.reviewed {
+        let inputs = &of.reviewed.document().inputs;
+        let (hash, program) = (&of.reviewed.sha256()[..16], &inputs.program);
+        let file = visible_within(&of.file, 200);
+        let _ = writeln!(
+            text,
+            "  reviewed {file} ({hash}, by maand {program})\n  bucket   {}",
+            inputs.fleet.bucket_id
         );
     }
 }
