@@ -16,6 +16,7 @@ use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 
+mod at_stake;
 mod commands;
 mod describe;
 mod json;

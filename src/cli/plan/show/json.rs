@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
+use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
@@ -47,6 +48,8 @@ pub(super) struct Document<'a> {
     after: Vec<StepJson<'a>>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
+    /// How much may be down at once.
+    at_stake: AtStakeJson,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
     /// Warnings, and errors of a plan that could never be carried out.
@@ -209,6 +212,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         steps: steps(graph, Lane::Worker(TargetIx(0))),
         after: steps(graph, Lane::After),
         jobs: jobs(graph),
+        at_stake: at_stake::json(graph),
         forecast: ForecastJson {
             rounds: forecast.rounds,
             most_active: forecast.most_active,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::at_stake;
 use super::commands;
 use super::describe::{bound, describe_halt, details, wave};
 use super::{Expected, Shown};
@@ -36,6 +37,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "After, once", &graph.plan.after, graph, None);
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
+    at_stake::section(&mut text, graph);
     beyond(&mut text, graph);
     time(&mut text, shown);
     warnings(&mut text, shown);
