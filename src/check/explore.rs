@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::books::Life;
+use super::books::{Books, Life};
 use super::classes::Classes;
 use super::moves::{Endings, Move};
 use super::promise::{Broken, Most, Promise, Promises};
 use super::story::{Event, Happening};
-use super::world::{Bug, World};
+use super::world::{Bug, Witness, World};
 use crate::engine::{Fact, HaltReason, PublicRunState, RunStatus};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::policy::Exposure;
@@ -102,6 +102,7 @@ struct Search<'a> {
     /// With the number of events.
     broken: Option<(usize, Broken)>,
     cut_short: Option<CutShort>,
+    stop: &'a mut dyn FnMut(usize) -> bool,
 }
 
 /// Looks at all that can happen. `stop` is asked now and then, with the number of states, and ends the search.
@@ -133,8 +134,9 @@ pub fn check(
         moves: 0,
         broken: None,
         cut_short: None,
+        stop,
     };
-    let depth = search.run(stop).map_err(|Bug(what)| what)?;
+    let depth = search.run().map_err(|Bug(what)| what)?;
     let any_failures = options.failures > promised.numbers().max_failures.value;
     let Most { run, jobs, zones } = search.most;
     Ok(Checked {
@@ -151,12 +153,11 @@ pub fn check(
 }
 
 impl Search<'_> {
-    fn run(&mut self, stop: &mut dyn FnMut(usize) -> bool) -> Result<usize, Bug> {
+    fn run(&mut self) -> Result<usize, Bug> {
         self.found.push(Found { parent: u32::MAX, by: Move::Begin });
         self.open.entry(0).or_default().push_back((0, Node::Away(Vec::new())));
         self.open_states = 1;
         let mut depth = 0;
-        let mut looked = 0_u32;
         while let Some(mut entry) = self.open.first_entry() {
             depth = *entry.key();
             if self.broken.as_ref().is_some_and(|(at, _)| *at <= depth) {
@@ -169,14 +170,11 @@ impl Search<'_> {
                 continue;
             };
             self.open_states -= 1;
-            looked += 1;
-            if looked % 16 == 1 && stop(self.found.len()) {
-                self.cut_short = Some(CutShort::Stopped);
-            }
-            if self.cut_short.is_some() {
-                return Ok(depth.saturating_sub(1));
-            }
             self.look(number, node, depth)?;
+            if self.cut_short.is_some() {
+                // All that leads to fewer events was followed to its next event.
+                return Ok(depth);
+            }
         }
         Ok(depth)
     }
@@ -199,22 +197,22 @@ impl Search<'_> {
                         }
                     }
                 }
-                let (world, events) = self.made(number, depth, Move::Begin, |graph, told| {
-                    World::begin(graph, &away, told).map(Some)
+                let (world, events) = self.made(number, depth, |graph, promises, told| {
+                    World::begin(graph, promises, &away, told).map(Some)
                 })?;
                 if let Some(world) = world {
                     self.arrive(number, Move::Begin, world, depth + events);
                 }
             }
             Node::Running(world) => {
-                let may_fail = world.books.failures() < self.options.failures;
-                let moves = self.endings.moves(&world, &self.classes, may_fail)?;
+                let may_fail = world.books.failures < self.options.failures;
+                let moves = self.endings.moves(&world, &self.classes, self.promises.graph(), may_fail)?;
                 if moves.is_empty() {
                     self.at_rest(number, &world, depth);
                 }
                 for by in moves {
                     let mut next = World::clone(&world);
-                    let (next, events) = self.made(number, depth, by, |_, told| {
+                    let (next, events) = self.made(number, depth, |_, _, told| {
                         let went_on = match by {
                             Move::End(target, ending) => next.end(target, ending, told)?,
                             Move::LookEnds => next.look_ends(told)?,
@@ -242,14 +240,16 @@ impl Search<'_> {
         &mut self,
         from: u32,
         depth: usize,
-        by: Move,
-        make: impl FnOnce(&Arc<RolloutGraph>, &mut super::world::Witness<'_>) -> Result<Option<World>, Bug>,
+        make: impl FnOnce(&Arc<RolloutGraph>, &Promises<'_>, &mut Witness<'_, '_>) -> Result<Option<World>, Bug>,
     ) -> Result<(Option<World>, usize), Bug> {
         self.moves += 1;
+        if (self.stop)(self.found.len()) {
+            self.cut_short = Some(CutShort::Stopped);
+        }
         let mut events: Vec<Event> = Vec::new();
         let mut broken: Option<(usize, Promise, String)> = None;
         let (promises, most) = (&self.promises, &mut self.most);
-        let mut told = |fact: &Fact, books: &super::books::Books| {
+        let mut told = |fact: &Fact, books: &Books| {
             events.extend(Event::of(fact));
             if let Fact::WorkerAdmitted { target } = fact
                 && let Some((promise, what)) = promises.look(books, *target, most)
@@ -257,13 +257,13 @@ impl Search<'_> {
                 broken.get_or_insert((events.len(), promise, what));
             }
         };
-        let world = make(self.engine, &mut told)?;
+        let mut witness = Witness { promised: promises.graph(), told: &mut told };
+        let world = make(self.engine, promises, &mut witness)?;
         let count = events.len();
         if let Some((after, promise, what)) = broken {
             events.truncate(after);
             self.breaks(from, depth + after, promise, what, events);
         }
-        let _ = by;
         Ok((world, count))
     }
 
@@ -308,7 +308,7 @@ impl Search<'_> {
             }
         };
         let queued = self.engine.target_indices().filter(|one| world.books.life(*one) == Life::Queued);
-        let failures = world.books.failures();
+        let failures = world.books.failures;
         let what = format!(
             "the rollout stands still after {} with {} queued: {why}",
             crate::plan::counted(failures as usize, "failure"),
@@ -341,25 +341,28 @@ impl Search<'_> {
         let mut events: Vec<Event> = Vec::new();
         let (mut away, mut world) = (Vec::new(), None);
         for by in moves.into_iter().rev() {
-            let mut told = |fact: &Fact, _: &super::books::Books| events.extend(Event::of(fact));
+            let mut told = |fact: &Fact, _: &Books| events.extend(Event::of(fact));
+            let mut told = Witness { promised: self.promises.graph(), told: &mut told };
             // They were made before, and none was refused.
             let _ = match (by, &mut world) {
                 (Move::Away(target), _) => {
-                    events.push(Event { target, what: Happening::DoesNotAnswer });
                     away.push(target);
                     Ok(true)
                 }
-                (Move::Begin, _) => World::begin(self.engine, &away, &mut told).map(|begun| {
-                    world = Some(begun);
-                    true
-                }),
+                (Move::Begin, _) => {
+                    World::begin(self.engine, &self.promises, &away, &mut told).map(|begun| {
+                        world = Some(begun);
+                        true
+                    })
+                }
                 (Move::End(target, ending), Some(world)) => world.end(target, ending, &mut told),
                 (Move::LookEnds, Some(world)) => world.look_ends(&mut told),
                 (Move::AsksAgain, Some(world)) => world.asks_again(&mut told),
                 (_, None) => Ok(false),
             };
         }
-        events
+        let silent = away.into_iter().map(|target| Event { target, what: Happening::DoesNotAnswer });
+        silent.chain(events).collect()
     }
 
     /// What makes two states the same: who is queued, how many of each class are how, what the queue has counted, and

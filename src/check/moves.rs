@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::books::{Books, Life};
 use super::classes::Classes;
-use super::world::{Bug, Ending, World};
+use super::world::{Bug, Ending, Witness, World};
 use crate::engine::{Fact, RunStatus};
 use crate::graph::{RolloutGraph, StepIx, TargetIx};
 use crate::plan::OnFailure;
@@ -37,9 +37,15 @@ impl Endings {
     }
 
     /// Of a worker that is active in `world`. Found out once for each class, by trying each step.
-    fn of(&mut self, class: u32, target: TargetIx, world: &World) -> Result<&[Ending], Bug> {
+    fn of(
+        &mut self,
+        class: u32,
+        target: TargetIx,
+        world: &World,
+        promised: &RolloutGraph,
+    ) -> Result<&[Ending], Bug> {
         if !self.of_class.contains_key(&class) {
-            let endings = find_out(target, world)?;
+            let endings = find_out(target, world, promised)?;
             self.of_class.insert(class, endings);
         }
         Ok(&self.of_class[&class])
@@ -50,6 +56,7 @@ impl Endings {
         &mut self,
         world: &World,
         classes: &Classes,
+        promised: &RolloutGraph,
         failures: bool,
     ) -> Result<Vec<Move>, Bug> {
         let mut moves = Vec::new();
@@ -65,7 +72,7 @@ impl Endings {
                 continue;
             }
             let looks = self.looks;
-            let endings = self.of(class, target, world)?.iter();
+            let endings = self.of(class, target, world, promised)?.iter();
             for ending in endings.filter(|ending| failures || ending.fails_at.is_none()) {
                 moves.push(Move::End(target, *ending));
                 if looks {
@@ -83,7 +90,7 @@ impl Endings {
     }
 }
 
-fn find_out(target: TargetIx, world: &World) -> Result<Vec<Ending>, Bug> {
+fn find_out(target: TargetIx, world: &World, promised: &RolloutGraph) -> Result<Vec<Ending>, Bug> {
     let well = Ending { fails_at: None, is_stuck: false, soon: false };
     let mut endings = vec![well];
     let mut lives: Vec<Life> = Vec::new();
@@ -100,7 +107,7 @@ fn find_out(target: TargetIx, world: &World) -> Result<Vec<Ending>, Bug> {
                     life = end;
                 }
             };
-            tried.end(target, ending, &mut told)?;
+            tried.end(target, ending, &mut Witness { promised, told: &mut told })?;
             if matches!(life, Life::Failed(_)) && !lives.contains(&life) {
                 lives.push(life);
                 endings.push(ending);

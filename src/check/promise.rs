@@ -1,13 +1,14 @@
-//! What is promised, and whether a worker that was just admitted keeps it. Counted anew from the books each time: no
+//! What is promised, and whether a worker that was just admitted keeps it. Counted in books of their own: no
 //! number of the policy is trusted but the plan's own, resolved over the fleet.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::books::{Books, Life};
+use super::books::{Books, Shape};
 use super::story::Event;
 use crate::graph::{RolloutGraph, TargetIx};
+use crate::plan::counted;
 use crate::policy::{Exposure, Stake};
 
 /// What a plan promises.
@@ -55,38 +56,28 @@ pub(super) struct Most {
 pub(super) struct Promises<'a> {
     graph: &'a RolloutGraph,
     pub(super) exposure: Exposure,
-    /// For each worker: a step takes it down.
-    goes: Vec<bool>,
-    /// For each worker its index in the exposure's zones.
-    zone: Vec<Option<usize>>,
+    pub(super) shape: Arc<Shape>,
+    /// For each job of the fleet its place in the exposure.
+    place: Vec<Option<usize>>,
 }
 
 impl<'a> Promises<'a> {
     pub(super) fn new(graph: &'a RolloutGraph) -> Self {
         let exposure = Exposure::of(graph);
-        let disturbs: Vec<bool> = graph.plan.steps.iter().map(|step| step.kind.traits().disturbs).collect();
-        let goes = |target: &crate::graph::Target| {
-            target.applies.iter().zip(&disturbs).any(|(applies, disturbs)| *applies && *disturbs)
-        };
-        let zone = |target: &crate::graph::Target| {
-            let tag = graph.fleet.worker(target.worker).tags.get(&exposure.zones_by.as_ref()?.tag)?;
-            exposure.zones.iter().position(|zone| zone.zone == *tag)
-        };
-        let zone = graph.targets.iter().map(zone).collect();
-        Self { goes: graph.targets.iter().map(goes).collect(), zone, graph, exposure }
-    }
-
-    pub(super) fn goes_down(&self, target: TargetIx) -> bool {
-        self.goes[target.0 as usize]
-    }
-
-    pub(super) fn is_down(&self, books: &Books, target: TargetIx) -> bool {
-        match books.life(target) {
-            Life::Active => self.goes_down(target),
-            Life::Failed(down) => down,
-            Life::Away => true,
-            Life::Queued | Life::Succeeded | Life::LeftAlone => false,
+        let mut place = vec![None; graph.fleet.jobs.len()];
+        for (at, job) in exposure.jobs.iter().enumerate() {
+            place[job.job.0 as usize] = Some(at);
         }
+        Self { shape: Arc::new(Shape::new(graph, &exposure)), graph, exposure, place }
+    }
+
+    pub(super) fn books(&self) -> Books {
+        Books::new(self.graph, &self.shape, self.exposure.zones.len())
+    }
+
+    /// What facts are noted with.
+    pub(super) fn graph(&self) -> &'a RolloutGraph {
+        self.graph
     }
 
     pub(super) fn nothing(&self) -> Most {
@@ -95,43 +86,27 @@ impl<'a> Promises<'a> {
 
     /// `target` was just admitted: whether it may have been, and how much is down now.
     pub(super) fn look(&self, books: &Books, target: TargetIx, most: &mut Most) -> Option<(Promise, String)> {
-        let graph = self.graph;
         if let Some(broken) = self.start(books, target) {
             return Some(broken);
         }
-        if !self.goes_down(target) {
+        if !self.shape.goes_down(target) {
             return None;
         }
-        let down: Vec<TargetIx> = graph.target_indices().filter(|one| self.is_down(books, *one)).collect();
-        if let Some(broken) = self.limits(target, &down) {
-            return Some(broken);
+        most.run = most.run.max(books.down);
+        let mut broken =
+            self.limits(books, target).or_else(|| beyond("workers", books.down, &self.exposure.run));
+        for job in &self.graph.target(target).jobs {
+            let Some(at) = self.place[job.0 as usize] else { continue };
+            let now = books.down_of_job[job.0 as usize];
+            most.jobs[at] = now.max(most.jobs[at]);
+            let name = self.graph.fleet.job(*job).name.as_str();
+            broken = broken.or_else(|| beyond(&format!("job {name}"), now, &self.exposure.jobs[at].stake));
         }
-        let beyond = |name: String, now: u32, stake: &Stake| {
-            (now > stake.down).then(|| {
-                let what = format!(
-                    "{name}: {now} of {} are down at once, and at most {} are promised",
-                    stake.of, stake.down
-                );
-                (Promise::Exposure, what)
-            })
-        };
-        let run = &self.exposure.run;
-        most.run = most.run.max(down.len() as u32);
-        let mut broken = beyond("workers".to_owned(), down.len() as u32, run);
-        for (job, most) in self.exposure.jobs.iter().zip(&mut most.jobs) {
-            if graph.target(target).jobs.contains(&job.job) {
-                let now =
-                    down.iter().filter(|one| graph.target(**one).jobs.contains(&job.job)).count() as u32;
-                *most = now.max(*most);
-                let name = || format!("job {}", graph.fleet.job(job.job).name);
-                broken = broken.or_else(|| beyond(name(), now, &job.stake));
-            }
-        }
-        if let Some(zone) = self.zone[target.0 as usize] {
-            let now = down.iter().filter(|one| self.zone[one.0 as usize] == Some(zone)).count() as u32;
+        if let Some(zone) = self.shape.zone(target) {
+            let now = books.down_of_zone[zone];
             most.zones[zone] = now.max(most.zones[zone]);
             let stake = &self.exposure.zones[zone];
-            broken = broken.or_else(|| beyond(format!("zone {}", stake.zone), now, &stake.stake));
+            broken = broken.or_else(|| beyond(&format!("zone {}", stake.zone), now, &stake.stake));
         }
         broken
     }
@@ -139,40 +114,33 @@ impl<'a> Promises<'a> {
     /// What holds for every worker that starts.
     fn start(&self, books: &Books, target: TargetIx) -> Option<(Promise, String)> {
         let (graph, host) = (self.graph, self.graph.host(target));
-        let active = books.lives.iter().filter(|life| **life == Life::Active).count();
+        let active = books.active;
         if let Some(allowed) = graph.numbers().concurrency.as_ref().map(|number| number.value)
-            && active > allowed as usize
+            && active > allowed
         {
-            return Some((
-                Promise::Concurrency,
-                format!("{host} starts: {active} are active, and {allowed} may be"),
-            ));
+            let what = format!("{host} starts: {active} are active, and {allowed} may be");
+            return Some((Promise::Concurrency, what));
         }
-        let (failed, allowed) = (books.failures(), graph.numbers().max_failures.value);
+        let (failed, allowed) = (books.failures, graph.numbers().max_failures.value);
         if failed > allowed {
-            let what = format!("{host} starts after {failed} failures, and max_failures is {allowed}");
+            let failed = counted(failed as usize, "failure");
+            let what = format!("{host} starts after {failed}, and max_failures is {allowed}");
             return Some((Promise::Failures, what));
         }
         let wave = graph.target(target).wave;
-        let open = |one: &TargetIx| {
-            graph.target(*one).wave < wave && matches!(books.life(*one), Life::Queued | Life::Active)
-        };
-        graph.target_indices().find(open).map(|earlier| {
-            let earlier = graph.host(earlier);
-            (Promise::Waves, format!("{host} of wave {} starts before {earlier} has ended", wave + 1))
+        books.open_before(wave).map(|open| {
+            let what = format!("{host} of wave {} starts before wave {} has ended", wave + 1, open + 1);
+            (Promise::Waves, what)
         })
     }
 
     /// What holds for every worker that goes down.
-    fn limits(&self, target: TargetIx, down: &[TargetIx]) -> Option<(Promise, String)> {
+    fn limits(&self, books: &Books, target: TargetIx) -> Option<(Promise, String)> {
         let graph = self.graph;
         let host = graph.host(target);
         for budget in &graph.numbers().budgets {
-            if !graph.target(target).jobs.contains(&budget.job) {
-                continue;
-            }
-            let now = down.iter().filter(|one| graph.target(**one).jobs.contains(&budget.job)).count() as u32;
-            if now + budget.wants > budget.of {
+            let now = books.down_of_job[budget.job.0 as usize];
+            if graph.target(target).jobs.contains(&budget.job) && now + budget.wants > budget.of {
                 let job = &graph.fleet.job(budget.job).name;
                 let stays = budget.of.saturating_sub(now);
                 let what = format!(
@@ -183,17 +151,24 @@ impl<'a> Promises<'a> {
             }
         }
         let spread = &graph.plan.rollout.spread.as_ref()?.value;
-        let tag = spread.tag.to_lowercase();
-        let value = |one: TargetIx| graph.fleet.worker(graph.target(one).worker).tags.get(&tag);
-        let others: BTreeSet<_> = down.iter().filter(|one| **one != target).map(|one| value(*one)).collect();
-        let is_new = !others.contains(&value(target));
-        let now = others.len() as u64 + u64::from(is_new);
+        let (now, is_new) = books.domains(target);
         (is_new && now > spread.at_most).then(|| {
+            let (tag, at_most) = (&spread.tag, spread.at_most);
             let what = format!(
-                "{host} goes down: {now} values of tag `{tag}` are disturbed, and at most {} may be",
-                spread.at_most
+                "{host} goes down: {now} values of tag `{tag}` are disturbed, and at most {at_most} may be"
             );
             (Promise::Spread, what)
         })
     }
+}
+
+/// More are down than was said.
+fn beyond(name: &str, now: u32, stake: &Stake) -> Option<(Promise, String)> {
+    let Stake { down, of, .. } = stake;
+    (now > *down).then(|| {
+        (
+            Promise::Exposure,
+            format!("{name}: {now} of {of} are down at once, and at most {down} are promised"),
+        )
+    })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::books::Books;
+use super::promise::Promises;
 use crate::bucket::JobIx;
 use crate::engine::{
     ApplyError, AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, LaneWait, Millis, Options,
@@ -50,19 +51,24 @@ pub(super) struct World {
 #[derive(Clone, Debug)]
 pub(super) struct Bug(pub(super) String);
 
-/// Told of each fact that is new, and of the books behind it.
-pub(super) type Witness<'w> = dyn FnMut(&Fact, &Books) + 'w;
+/// Who is told of each fact that is new, and of the books behind it.
+pub(super) struct Witness<'p, 'w> {
+    /// What facts are noted with.
+    pub(super) promised: &'p RolloutGraph,
+    pub(super) told: &'w mut dyn FnMut(&Fact, &Books),
+}
 
 impl World {
     /// Preflight is over, and the first workers have started. Workers of `away` did not answer.
     pub(super) fn begin(
         graph: &Arc<RolloutGraph>,
+        promises: &Promises<'_>,
         away: &[TargetIx],
-        told: &mut Witness<'_>,
+        told: &mut Witness<'_, '_>,
     ) -> Result<Self, Bug> {
         let mut world = Self {
             run: RunState::new(Arc::clone(graph), Options { exclusive_catalog: false, time_scale: 1 }),
-            books: Books::new(graph),
+            books: promises.books(),
             now: 0,
             open: Vec::new(),
             timers: Vec::new(),
@@ -84,16 +90,15 @@ impl World {
         Ok(world)
     }
 
-    fn tell(&mut self, fact: Fact, told: &mut Witness<'_>) -> Result<(), Bug> {
-        let graph = Arc::clone(self.run.graph());
+    fn tell(&mut self, fact: Fact, told: &mut Witness<'_, '_>) -> Result<(), Bug> {
         let decision = self.run.apply(self.now, fact).map_err(|error| {
             Bug(match error {
                 ApplyError::Refused(why) | ApplyError::Broken(why) => why.to_string(),
             })
         })?;
         for fact in &decision.facts {
-            self.books.note(&graph, fact);
-            told(fact, &self.books);
+            self.books.note(told.promised, fact);
+            (told.told)(fact, &self.books);
         }
         for effect in decision.effects {
             match effect {
@@ -117,7 +122,7 @@ impl World {
         &mut self,
         target: TargetIx,
         ending: Ending,
-        told: &mut Witness<'_>,
+        told: &mut Witness<'_, '_>,
     ) -> Result<bool, Bug> {
         let lane = Lane::Worker(target);
         let mut waited = ending.soon;
@@ -149,7 +154,7 @@ impl World {
         Err(Bug(format!("the steps of {} do not end", self.run.graph().host(target))))
     }
 
-    fn finish(&mut self, spec: &AttemptSpec, fails: bool, told: &mut Witness<'_>) -> Result<(), Bug> {
+    fn finish(&mut self, spec: &AttemptSpec, fails: bool, told: &mut Witness<'_, '_>) -> Result<(), Bug> {
         self.open.retain(|open| open.attempt != spec.attempt);
         let outcome = if fails {
             // One of those that no other attempt can help.
@@ -179,7 +184,7 @@ impl World {
     }
 
     /// Opens what a lane waits for: an operator approves, time passes; `false`: it waits for nothing.
-    fn open_gate(&mut self, lane: Lane, told: &mut Witness<'_>) -> Result<bool, Bug> {
+    fn open_gate(&mut self, lane: Lane, told: &mut Witness<'_, '_>) -> Result<bool, Bug> {
         let (step, due) = match self.run.lane_wait(lane) {
             None | Some(LaneWait::Decision { .. }) => return Ok(false),
             Some(LaneWait::Gate { step, opens: None, .. }) => {
@@ -196,7 +201,7 @@ impl World {
     }
 
     /// The steps of the run itself and the soak between waves.
-    fn settle(&mut self, told: &mut Witness<'_>) -> Result<(), Bug> {
+    fn settle(&mut self, told: &mut Witness<'_, '_>) -> Result<(), Bug> {
         for _ in 0..MOST_FACTS {
             let own = |spec: &&AttemptSpec| !matches!(spec.lane, Lane::Worker(_));
             if let Some(spec) = self.open.iter().find(own).cloned() {
@@ -224,7 +229,7 @@ impl World {
     }
 
     /// The look at jobs ends: all is well, but of workers that came back meanwhile nothing is known. `false`: there is none.
-    pub(super) fn look_ends(&mut self, told: &mut Witness<'_>) -> Result<bool, Bug> {
+    pub(super) fn look_ends(&mut self, told: &mut Witness<'_, '_>) -> Result<bool, Bug> {
         let Some(Look { jobs, disturbed }) = self.look.take() else { return Ok(false) };
         let graph = Arc::clone(self.run.graph());
         let mut unavailable = Vec::new();
@@ -240,7 +245,7 @@ impl World {
     }
 
     /// Admission is asked again, as it wanted to be; `false`: it did not.
-    pub(super) fn asks_again(&mut self, told: &mut Witness<'_>) -> Result<bool, Bug> {
+    pub(super) fn asks_again(&mut self, told: &mut Witness<'_, '_>) -> Result<bool, Bug> {
         let is_it = |(_, timer): &(Millis, Timer)| *timer == Timer::Admission;
         let Some(at) = self.timers.iter().position(is_it) else { return Ok(false) };
         let (due, timer) = self.timers.swap_remove(at);

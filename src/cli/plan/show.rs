@@ -22,6 +22,7 @@ mod describe;
 mod json;
 mod text;
 
+pub(super) use at_stake::sentence;
 pub(super) use describe::describe_halt;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
