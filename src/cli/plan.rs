@@ -2,6 +2,7 @@
 
 mod apply;
 mod carry_out;
+mod check;
 mod control;
 mod expect;
 mod explain;
@@ -24,8 +25,9 @@ mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    control::RequestDocument, explain::ExplainDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument, validate::ValidateDocument,
+    check::CheckDocument, control::RequestDocument, explain::ExplainDocument, list::ListDocument,
+    logs::AttemptDocument, new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument,
+    validate::ValidateDocument,
 };
 
 use clap::Subcommand;
@@ -45,6 +47,8 @@ pub enum PlanCommand {
     Show(show::ShowArgs),
     /// Simulate a plan under virtual time: how long it takes, and what happens when steps fail
     Simulate(simulate::SimulateArgs),
+    /// Try every order in which workers can end and fail: is what the plan promises kept?
+    Check(check::CheckArgs),
     /// Try a plan over real SSH on a throwaway fleet, with injected faults if you like
     Rehearse(rehearse::RehearseArgs),
     /// Carry out a plan
@@ -92,6 +96,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Check(args) => check::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
+    ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
@@ -80,6 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "graph",
             "policy",
             "engine",
+            "check",
             "controller",
             "journal",
             "ssh",
@@ -97,7 +99,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
+pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "check", "controller", "sim"];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[
