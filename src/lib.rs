@@ -19,6 +19,7 @@ pub mod boot;
 pub mod bucket;
 pub mod catalog;
 pub mod cli;
+pub mod compare;
 pub mod controller;
 pub mod engine;
 pub mod graph;

@@ -238,6 +238,16 @@ pub(super) fn plan_files() -> ArgValueCompleter {
     ArgValueCompleter::new(move |current: &OsStr| files.complete(current))
 }
 
+/// For `add = `: files that may be plans, and runs.
+pub(super) fn plans_and_runs() -> ArgValueCompleter {
+    let (files, runs) = (plan_files(), run_names());
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let mut found = files.complete(current);
+        found.extend(runs.complete(current));
+        found
+    })
+}
+
 /// For `add = `: `HOST:KIND[@STEP]`.
 pub(super) fn faults() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bucket", &["os", "plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
+    ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -76,6 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "bucket",
             "graph",
             "policy",
+            "compare",
             "engine",
             "controller",
             "journal",
@@ -92,7 +94,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
+pub(crate) const PURE: &[&str] =
+    &["boot", "plan", "graph", "policy", "compare", "engine", "controller", "sim"];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[

@@ -18,6 +18,7 @@ mod layering;
 mod operator_controls;
 mod packaging;
 mod plan;
+mod plan_diff;
 mod rehearse;
 mod run_apply;
 mod run_bench;

@@ -19,6 +19,7 @@ use crate::policy::{self, Forecast};
 mod commands;
 mod describe;
 mod json;
+mod markdown;
 mod text;
 
 pub(super) use describe::describe_halt;
@@ -32,7 +33,7 @@ pub struct ShowArgs {
     /// The plan file; `-` reads standard input
     #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
-    /// Text, JSON for programs, or a diagram
+    /// Text, JSON for programs, Markdown for a pull request, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these of the plan's workers, or a number: a made-up fleet of that size
@@ -74,6 +75,8 @@ enum Format {
     Text,
     /// For programs: see the schema `plan-show.v1`.
     Json,
+    /// For a comment at a pull request, or the summary of a CI job.
+    Markdown,
     /// A diagram for Graphviz.
     Dot,
     /// A diagram for Markdown.
@@ -106,15 +109,30 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
     })
 }
 
-/// Runs the command.
-pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
+/// The format that is asked for by `--format`, or by `--output json`.
+///
+/// # Errors
+/// Both are given, and ask for two.
+pub(super) fn one_format<F: ValueEnum + PartialEq>(
+    given: Option<F>,
+    text: F,
+    json: F,
+    context: &Context,
+) -> Result<F, CliError> {
+    let Some(format) = given else { return Ok(if context.json { json } else { text }) };
+    if context.json && format != json {
         let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         return Err(CliError::usage(
             format!("`--format {name}` and `--output json` ask for two formats"),
             "leave one of them out",
         ));
     }
+    Ok(format)
+}
+
+/// Runs the command.
+pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
+    let format = one_format(args.format, Format::Text, Format::Json, context)?;
     let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
@@ -129,10 +147,10 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     let expected = expect(&graph, &forecast, context);
     let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
 
-    let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
     out::print(&match format {
         Format::Text => text::render(&shown),
         Format::Json => json::render(&shown)?,
+        Format::Markdown => markdown::render(&shown),
         Format::Dot => graph::dot(&graph),
         Format::Mermaid => graph::mermaid(&graph),
     })?;
