@@ -49,6 +49,7 @@ fn header(graph: &RolloutGraph) -> RunHeader {
         hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
         kinds: StepKinds::default(),
         started_at: 1_795_392_900_000,
+        reviewed: None,
     }
 }
 

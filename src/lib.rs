@@ -29,6 +29,7 @@ pub mod plan;
 pub mod policy;
 pub mod rehearsal;
 pub mod report;
+pub mod review;
 pub mod run;
 pub mod runner;
 pub mod sandbox;

@@ -89,6 +89,8 @@ pub struct Diff {
     pub steps: Vec<StepChange>,
     /// Allocations on workers that go down, by job.
     pub jobs: Vec<Change>,
+    /// What deploys carry out besides, by job or host; empty also where it is known of one side only.
+    pub pending: Vec<Change>,
     /// How long it takes, and how many are active and down.
     pub time: Vec<Change>,
 }
@@ -117,6 +119,12 @@ impl Diff {
             workers: on_fleet.map(|(old, new)| workers(old, new)),
             steps: steps.collect(),
             jobs: on_fleet.map(|(old, new)| jobs(&old.jobs, &new.jobs)).unwrap_or_default(),
+            pending: old
+                .pending
+                .as_ref()
+                .zip(new.pending.as_ref())
+                .map(|(old, new)| maps(old, new))
+                .unwrap_or_default(),
             time: on_fleet.map(|(old, new)| times(&old.times, &new.times)).unwrap_or_default(),
         };
         diff.different = diff.has_any();
@@ -125,8 +133,9 @@ impl Diff {
     }
 
     fn has_any(&self) -> bool {
-        let Self { different: _, headline: _, plan, limits, vars, workers, steps, jobs, time } = self;
-        let lists = [plan, limits, vars, jobs, time];
+        let Self { different: _, headline: _, plan, limits, vars, workers, steps, jobs, pending, time } =
+            self;
+        let lists = [plan, limits, vars, jobs, pending, time];
         lists.iter().any(|list| !list.is_empty())
             || !steps.is_empty()
             || workers.as_ref().is_some_and(|workers| !workers.are_the_same())

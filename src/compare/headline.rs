@@ -84,6 +84,11 @@ pub(super) fn headline(diff: &Diff) -> Vec<Headline> {
     some(&mut lines, of(Effect::Stricter), Effect::Stricter, "more that is stricter");
     let neutral = diff.limits.iter().filter(|one| one.effect == Effect::Neutral).map(limit).collect();
     some(&mut lines, neutral, Effect::Neutral, "more settings");
+    if !diff.pending.is_empty() {
+        let names: Vec<&str> = diff.pending.iter().map(|one| one.name.as_str()).collect();
+        let text = "its deploys carry out other changes of the workspace: {}";
+        lines.push(Headline::new(Effect::Neutral, text, &[&names[..names.len().min(SHOWN)].join(", ")]));
+    }
     if !diff.vars.is_empty() {
         let names: Vec<&str> = diff.vars.iter().map(|var| var.name.as_str()).collect();
         let text = format!("{} changed: {{}}", counted(names.len(), "variable"));

@@ -22,6 +22,8 @@ pub struct Outline {
     pub written: Vec<Setting>,
     /// `before`, `steps` and `after`.
     pub lists: [Vec<StepOutline>; 3],
+    /// What its deploys carry out besides, by job or host; `None`: that is not known.
+    pub pending: Option<BTreeMap<String, String>>,
     /// What it comes to on a fleet; `None`: it could not be compiled for one.
     pub on_fleet: Option<OnFleet>,
 }
@@ -70,6 +72,7 @@ impl Outline {
             vars: variables(&plan.vars),
             written: settings(plan, None),
             lists: [&plan.before, &plan.steps, &plan.after].map(|steps| outline_of(steps, scripts)),
+            pending: None,
             on_fleet: None,
         }
     }

@@ -72,6 +72,9 @@ pub struct RunHeader {
     pub kinds: StepKinds,
     /// When the run was started.
     pub started_at: Millis,
+    /// SHA-256 of the reviewed plan file that it carries out; `None`: it was started from a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<String>,
 }
 
 /// [`crate::plan::StepKind::keyword`] of each step, list by list.
@@ -155,6 +158,7 @@ pub(super) mod example {
             hosts: Vec::new(),
             kinds: StepKinds::default(),
             started_at: 1_795_392_900_000,
+            reviewed: None,
         }
     }
 }

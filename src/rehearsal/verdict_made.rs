@@ -160,6 +160,7 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
         hosts: Vec::new(),
         kinds: StepKinds { before: Vec::new(), steps: Vec::new(), after: Vec::new() },
         started_at: START,
+        reviewed: None,
     };
     Made { evidence, seen, faults: Vec::new(), graph, header, exit: Some(0), kills: 0, execute: false }
 }

@@ -27,6 +27,8 @@ pub(super) struct Inputs {
     pub(super) workers_sha256: String,
     /// Of the workspace less `disabled.json`.
     pub(super) workspace_hash: String,
+    /// SHA-256 of the reviewed plan file.
+    pub(super) reviewed: Option<String>,
 }
 
 impl Inputs {
@@ -56,6 +58,7 @@ impl Inputs {
                 after: kinds(&plan.after),
             },
             started_at,
+            reviewed: self.reviewed,
         }
     }
 }

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
+    ("review", &["os", "catalog", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[
@@ -55,6 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "report",
+            "review",
             "graph",
             "policy",
             "plan",
@@ -84,6 +86,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ssh",
             "catalog",
             "report",
+            "review",
             "runner",
             "sim",
             "sandbox",

@@ -17,6 +17,7 @@ mod json_output;
 mod layering;
 mod operator_controls;
 mod packaging;
+mod pending;
 mod plan;
 mod plan_diff;
 mod rehearse;

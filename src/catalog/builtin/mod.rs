@@ -16,6 +16,7 @@ mod engine;
 mod health;
 mod job;
 mod order;
+mod pending;
 mod planning;
 mod ports;
 mod probe;
@@ -31,4 +32,5 @@ mod tree;
 mod wire;
 
 pub use engine::{Builtin, MAKE_TIMEOUT, built_workers};
+pub use pending::pending_changes;
 pub use rows::action_name;

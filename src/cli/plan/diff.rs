@@ -20,7 +20,7 @@ use side::{Side, read_both};
 /// Arguments of `maand plan diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// A plan file (`-` reads standard input), or a run: the beginning or the end of its name, or `last`
+    /// A plan file, or a reviewed one (`-` reads standard input), or a run: the beginning or the end of its name, or `last`
     #[arg(value_name = "OLD", add = crate::cli::complete::plans_and_runs())]
     old: String,
     /// As OLD
@@ -80,7 +80,7 @@ pub(in crate::cli) struct DiffDocument<'a> {
 /// One of the two.
 #[derive(Serialize, JsonSchema)]
 struct SideJson<'a> {
-    /// `plan` or `run`.
+    /// `plan`, `reviewed plan` or `run`.
     what: &'static str,
     /// The file as it was named, or the run.
     name: &'a str,

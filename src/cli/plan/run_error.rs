@@ -47,6 +47,16 @@ impl From<RunError> for CliError {
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
                 .help("undo the change, or continue with it:\n  maand plan resume --accept-changes")
                 .into(),
+            RunError::Stale { changes } => stale(changes, &message),
+            RunError::CarriedOut { run } => problem("maand::review::carried_out")
+                .help(format!(
+                    "`maand plan status {run}` shows how it ended. Review the plan again, which makes another file:\n  \
+                     maand plan show PLAN --out FILE\nor carry the same out once more:\n  maand plan apply FILE --again"
+                ))
+                .into(),
+            RunError::Encode(_) => {
+                Self::new(Exit::Bug, problem("maand::bug").help("this is a bug in maand: please report it"))
+            }
             RunError::Unreadable { .. } => {
                 problem("maand::bucket::unreadable").help("check its permissions").into()
             }
@@ -114,6 +124,26 @@ fn stopped(error: LoopError) -> CliError {
             CliError::new(Exit::Bug, problem.help(help))
         }
     }
+}
+
+/// At most so many changes are listed.
+const CHANGES_SHOWN: usize = 200;
+
+/// Each thing that has changed since a plan was reviewed, and then what that comes to.
+fn stale(changes: Vec<String>, message: &str) -> CliError {
+    let mut problems = Problems::new();
+    let more = changes.len().saturating_sub(CHANGES_SHOWN);
+    for change in changes.into_iter().take(CHANGES_SHOWN) {
+        problems.push(Problem::error("maand::review::changed", change));
+    }
+    if more > 0 {
+        problems.push(Problem::error("maand::review::changed", format!("and {more} more changes")));
+    }
+    problems.push(
+        Problem::error("maand::review::stale", format!("{message}: nothing was touched"))
+            .help("review what would happen now:\n  maand plan show PLAN --out FILE"),
+    );
+    CliError::new(Exit::Invalid, problems)
 }
 
 /// Each worker that cannot take part, and then what that comes to.

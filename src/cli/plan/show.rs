@@ -1,28 +1,36 @@
 //! `maand plan show`: what a plan would do, without touching a host.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::super::annotations;
+use super::super::engine::catalog_error;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expected;
-use super::read::{parse_set, read_plan};
+use super::read::{Given, parse_set, read_given};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
+use crate::catalog::{CatalogError, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
+use crate::review::Reviewed;
+use crate::run;
 
 mod commands;
 mod describe;
 mod json;
 mod markdown;
+mod pending;
+mod reviewed;
 mod text;
 
 pub(super) use describe::describe_halt;
+pub(super) use pending::lines as pending_lines;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;
@@ -30,7 +38,7 @@ const MOST_MADE_UP: u32 = 1_000_000;
 /// Arguments of `maand plan show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The plan file; `-` reads standard input
+    /// The plan file, or a reviewed one; `-` reads standard input
     #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
     plan: String,
     /// Text, JSON for programs, Markdown for a pull request, or a diagram
@@ -43,6 +51,9 @@ pub struct ShowArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    out: Option<PathBuf>,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -89,6 +100,16 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    pending: Option<&'a PendingChanges>,
+    /// The reviewed plan file that is shown, or was written.
+    reviewed: Option<ReviewedFile<'a>>,
+}
+
+/// A reviewed plan file.
+struct ReviewedFile<'a> {
+    /// As it was named.
+    file: String,
+    reviewed: &'a Reviewed,
 }
 
 /// How long it is likely to take.
@@ -130,10 +151,28 @@ pub(super) fn one_format<F: ValueEnum + PartialEq>(
     Ok(format)
 }
 
+/// What is pending, for who looks: a catalog of the other engine keeps nobody from looking at a plan.
+pub(super) fn look_at_pending(
+    bucket: &Bucket,
+    graph: &RolloutGraph,
+    context: &Context,
+) -> Result<Option<PendingChanges>, CliError> {
+    match run::pending_changes(bucket, connector(context).engine_for(bucket), graph) {
+        Err(error @ CatalogError::UpstreamsBucket { .. }) => {
+            Ok(Some(PendingChanges { unknown: vec![error.to_string()], ..PendingChanges::default() }))
+        }
+        pending => pending.map_err(catalog_error),
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let format = one_format(args.format, Format::Text, Format::Json, context)?;
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
+    one_format(args.format, Format::Text, Format::Json, context)?;
+    let source = match read_given(&args.plan)? {
+        Given::Plan(source) => source,
+        Given::Reviewed(reviewed) => return reviewed::show(args, &reviewed, context),
+    };
+    let plan = Arc::new(plan::parse(&source, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
@@ -144,15 +183,45 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     }
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
+    let pending = match &bucket {
+        Some(bucket) => look_at_pending(bucket, &graph, context)?,
+        None => None,
+    };
+    let written = match &args.out {
+        Some(file) if !feasibility.has_errors() => {
+            let part = run::ReviewPart {
+                set: args.set.clone(),
+                only_workers: options.workers,
+                pending: pending.clone(),
+            };
+            Some(reviewed::write(file, bucket, &graph, part, context)?)
+        }
+        _ => None,
+    };
+    let reviewed = written.as_ref().zip(args.out.as_ref());
     let expected = expect(&graph, &forecast, context);
-    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
+    let shown = Shown {
+        graph: &graph,
+        feasibility: &feasibility,
+        forecast: &forecast,
+        expected,
+        pending: pending.as_ref(),
+        reviewed: reviewed
+            .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
+    };
+    print(args, &shown, context)
+}
 
+/// Prints it, and says how the command ends.
+fn print(args: &ShowArgs, shown: &Shown<'_>, context: &Context) -> Result<Exit, CliError> {
+    let (graph, feasibility) = (shown.graph, shown.feasibility);
+    let format = one_format(args.format, Format::Text, Format::Json, context)?;
     out::print(&match format {
-        Format::Text => text::render(&shown),
-        Format::Json => json::render(&shown)?,
-        Format::Markdown => markdown::render(&shown),
-        Format::Dot => graph::dot(&graph),
-        Format::Mermaid => graph::mermaid(&graph),
+        Format::Text => text::render(shown),
+        Format::Json => json::render(shown)?,
+        Format::Markdown => markdown::render(shown),
+        Format::Dot => graph::dot(graph),
+        Format::Mermaid => graph::mermaid(graph),
     })?;
     if context.json && format == Format::Json && feasibility.has_errors() {
         // The document has them, and there is no other beside it.
@@ -160,7 +229,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         return Ok(Exit::Invalid);
     }
     if feasibility.has_errors() {
-        return Err(feasibility.into());
+        return Err(feasibility.clone().into());
     }
     annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)

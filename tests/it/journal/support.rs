@@ -37,6 +37,7 @@ pub(crate) fn header(workers: usize) -> RunHeader {
         hosts,
         kinds: StepKinds { before: vec![], steps: vec!["disable".into(), "reboot".into()], after: vec![] },
         started_at: 1_795_392_900_000,
+        reviewed: None,
     }
 }
 

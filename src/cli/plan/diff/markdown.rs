@@ -17,6 +17,7 @@ pub(super) fn render(compared: &Compared) -> String {
     sections.extend(steps(&diff.steps));
     sections.push(changes("Variables", &diff.vars));
     sections.push(changes("Jobs on workers that go down", &diff.jobs));
+    sections.push(changes("Pending in the workspace", &diff.pending));
     sections.push(changes("Time", &diff.time.iter().map(in_words).collect::<Vec<_>>()));
     sections.push(changes("Plan", &diff.plan));
     document(&head(compared), &sections, MORE)

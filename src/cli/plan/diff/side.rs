@@ -1,15 +1,17 @@
-//! Reads what is compared: a plan for the bucket's fleet of this moment, or a run with the fleet that it began with.
+//! Reads what is compared: a plan for the bucket's fleet of this moment, a reviewed plan with the fleet that it was
+//! reviewed for, or a run with the fleet that it began with.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
 use super::super::expect::expected;
-use super::super::read::read_plan;
-use super::super::show::choose_fleet;
+use super::super::read::{Given, read_given, shown_name};
+use super::super::show::{choose_fleet, look_at_pending};
 use super::super::simulate::Durations;
 use super::DiffArgs;
 use crate::bucket::Bucket;
+use crate::catalog::PendingChanges;
 use crate::cli::{CliError, Context};
 use crate::compare::Outline;
 use crate::graph::{self, RolloutGraph};
@@ -22,7 +24,7 @@ const LAST: &str = "last";
 
 /// One of the two.
 pub(super) struct Side {
-    /// `plan` or `run`.
+    /// `plan`, `reviewed plan` or `run`.
     pub(super) what: &'static str,
     /// The file, or the run.
     pub(super) name: String,
@@ -37,6 +39,14 @@ struct Read {
     scripts: BTreeMap<String, String>,
     /// `None`: it could not be compiled for a fleet.
     graph: Option<Arc<RolloutGraph>>,
+    /// What its deploys carry out besides; `None`: that is not known.
+    pending: Option<PendingChanges>,
+}
+
+/// What a side can be.
+enum Named {
+    Plan(Arc<Plan>),
+    Other(Box<Read>),
 }
 
 /// Both sides, and what could not be compared.
@@ -50,27 +60,26 @@ pub(super) fn read_both(args: &DiffArgs, context: &Context) -> Result<(Side, Sid
     }
     let mut notes = Vec::new();
     let mut unused = args.set.clone();
-    let new = match as_run(&args.new, context)? {
-        Some(run) => run,
-        None => {
-            let plan = parse(&read_plan(&args.new)?, &args.set, &mut unused)?;
-            on_fleet(plan, args, context, &mut notes)?
-        }
+    let new = match named(&args.new, args, &mut unused, context)? {
+        Named::Other(read) => *read,
+        Named::Plan(plan) => on_fleet(plan, args, context, &mut notes)?,
     };
-    let old = match as_run(&args.old, context)? {
-        Some(run) => run,
-        None => {
-            let plan = parse(&read_plan(&args.old)?, &args.set, &mut unused)?;
-            match on_fleet(Arc::clone(&plan), args, context, &mut notes) {
-                Ok(read) => read,
+    let old = match named(&args.old, args, &mut unused, context)? {
+        Named::Other(read) => *read,
+        Named::Plan(plan) => {
+            let mut own = Vec::new();
+            match on_fleet(Arc::clone(&plan), args, context, &mut own) {
+                Ok(read) => {
+                    notes.extend(own);
+                    read
+                }
                 Err(error) => {
                     let why = error.problems().first().map(|problem| problem.to_string()).unwrap_or_default();
                     notes.push(format!(
                         "the old plan cannot be compiled for the fleet as it is now, so workers, order, numbers and \
                          times are not compared: {why}"
                     ));
-                    let name = plan.source.name().to_owned();
-                    Read { what: "plan", name, plan, scripts: BTreeMap::new(), graph: None }
+                    Read::of_plan(plan)
                 }
             }
         }
@@ -89,9 +98,17 @@ pub(super) fn read_both(args: &DiffArgs, context: &Context) -> Result<(Side, Sid
     Ok((side(old, &durations), side(new, &durations), notes))
 }
 
+impl Read {
+    /// A plan alone.
+    fn of_plan(plan: Arc<Plan>) -> Self {
+        let name = plan.source.name().to_owned();
+        Self { what: "plan", name, plan, scripts: BTreeMap::new(), graph: None, pending: None }
+    }
+}
+
 fn side(read: Read, durations: &Durations) -> Side {
-    let Read { what, name, plan, scripts, graph } = read;
-    let outline = match &graph {
+    let Read { what, name, plan, scripts, graph, pending } = read;
+    let mut outline = match &graph {
         None => Outline::of_plan(&plan, &scripts),
         Some(graph) => {
             let forecast = Forecast::of(graph);
@@ -100,7 +117,31 @@ fn side(read: Read, durations: &Durations) -> Side {
             Outline::of_graph(graph, &scripts, &forecast, on_paper.and(simulated.or(on_paper)))
         }
     };
+    outline.pending = pending.as_ref().map(words_of);
     Side { what, name, outline }
+}
+
+/// What a side is, by what was typed.
+fn named(
+    text: &str,
+    args: &DiffArgs,
+    unused: &mut Vec<(String, String)>,
+    context: &Context,
+) -> Result<Named, CliError> {
+    if let Some(run) = as_run(text, context)? {
+        return Ok(Named::Other(Box::new(run)));
+    }
+    match read_given(text)? {
+        Given::Plan(source) => Ok(Named::Plan(parse(&source, &args.set, unused)?)),
+        Given::Reviewed(reviewed) => Ok(Named::Other(Box::new(Read {
+            what: "reviewed plan",
+            name: shown_name(text).to_owned(),
+            plan: Arc::clone(reviewed.plan()),
+            scripts: reviewed.scripts(),
+            graph: Some(Arc::clone(reviewed.graph())),
+            pending: reviewed.document().inputs.pending.clone(),
+        }))),
+    }
 }
 
 /// A run, if that is what is named. A file of that name wins; `./last` is always a file.
@@ -116,7 +157,25 @@ fn as_run(name: &str, context: &Context) -> Result<Option<Read>, CliError> {
         plan: Arc::clone(&run.graph.plan),
         scripts: run.header.scripts.clone(),
         graph: Some(Arc::clone(&run.graph)),
+        pending: None,
     }))
+}
+
+/// By job, with what it becomes, so that other content is another text; and what the last build has not seen.
+fn words_of(pending: &PendingChanges) -> BTreeMap<String, String> {
+    let mut words: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for change in &pending.jobs {
+        let content = change.to.as_ref().map(|to| format!(" [{}]", to.hash.get(..12).unwrap_or(&to.hash)));
+        let line = change.line() + &content.unwrap_or_default();
+        words.entry(change.job.to_string()).or_default().push(line);
+    }
+    for job in &pending.unbuilt.jobs {
+        words.entry(job.job.to_string()).or_default().push(format!("not built: {}", job.line()));
+    }
+    for worker in &pending.unbuilt.workers {
+        words.entry(worker.host.to_string()).or_default().push(format!("not built: {}", worker.line()));
+    }
+    words.into_iter().map(|(name, lines)| (name, lines.join("\n"))).collect()
 }
 
 /// `20261130-0158-ba98`, or the beginning or the end of it.
@@ -163,5 +222,9 @@ fn on_fleet(
         BTreeMap::new()
     });
     let name = plan.source.name().to_owned();
-    Ok(Read { what: "plan", name, plan, scripts, graph: Some(Arc::new(graph)) })
+    let pending = match &chosen.bucket {
+        Some(bucket) => look_at_pending(bucket, &graph, context)?,
+        None => None,
+    };
+    Ok(Read { what: "plan", name, plan, scripts, graph: Some(Arc::new(graph)), pending })
 }

@@ -56,6 +56,7 @@ pub(super) fn render(compared: &Compared, all: bool) -> String {
     steps(&mut text, &diff.steps, shown);
     changes(&mut text, "Variables", &diff.vars, shown);
     changes(&mut text, "Jobs on workers that go down", &diff.jobs, shown);
+    changes(&mut text, "Pending in the workspace", &diff.pending, shown);
     changes(&mut text, "Time", &diff.time.iter().map(in_words).collect::<Vec<_>>(), shown);
     text
 }

@@ -10,6 +10,7 @@ use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::commands::{CommandJson, EnvJson, commands, env};
+use crate::catalog::PendingChanges;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -30,6 +31,8 @@ pub(super) struct Document<'a> {
     file: &'a str,
     /// SHA-256 of the compiled graph: the same plan for the same fleet has the same.
     graph_hash: String,
+    /// The reviewed plan file that is shown, or was written; `null`: none.
+    reviewed: Option<ReviewedJson<'a>>,
     /// The fleet was made up; none of its workers exists.
     #[serde(rename = "made_up")]
     synthetic: bool,
@@ -49,8 +52,19 @@ pub(super) struct Document<'a> {
     jobs: Vec<JobJson<'a>>,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
+    /// What its deploys would carry out besides the plan's own changes, from the workspace as it is now; `null`: it
+    /// deploys nothing, or the fleet is made up.
+    pending: Option<&'a PendingChanges>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReviewedJson<'a> {
+    /// As it was named.
+    file: &'a str,
+    /// The hash that the file names: of all that follows in it.
+    sha256: &'a str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -184,7 +198,7 @@ pub(super) fn render(shown: &Shown<'_>) -> Result<String, CliError> {
     Ok(text + "\n")
 }
 
-fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
+fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
     let (graph, forecast) = (shown.graph, shown.forecast);
     let plan = &graph.plan;
     let selection = graph.selection();
@@ -195,6 +209,10 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         description: plan.description.as_deref(),
         file: plan.source.name(),
         graph_hash: graph.hash(),
+        reviewed: shown
+            .reviewed
+            .as_ref()
+            .map(|of| ReviewedJson { file: &of.file, sha256: of.reviewed.sha256() }),
         synthetic: graph.fleet.synthetic,
         selection: SelectionJson {
             fleet: selection.fleet,
@@ -218,6 +236,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },
+        pending: shown.pending,
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }
