@@ -91,6 +91,8 @@ pub struct Diff {
     pub jobs: Vec<Change>,
     /// What deploys carry out besides, by job or host; empty also where it is known of one side only.
     pub pending: Vec<Change>,
+    /// Of two reviewed files: all that a run is compiled from and that is not the same, in words.
+    pub reviewed: Vec<String>,
     /// How long it takes, and how many are active and down.
     pub time: Vec<Change>,
 }
@@ -125,11 +127,20 @@ impl Diff {
                 .zip(new.pending.as_ref())
                 .map(|(old, new)| maps(old, new))
                 .unwrap_or_default(),
+            reviewed: Vec::new(),
             time: on_fleet.map(|(old, new)| times(&old.times, &new.times)).unwrap_or_default(),
         };
         diff.different = diff.has_any();
         diff.headline = headline(&diff);
         diff
+    }
+
+    /// With what two reviewed files say besides.
+    #[must_use]
+    pub fn with_reviewed(mut self, reviewed: Vec<String>) -> Self {
+        self.different |= !reviewed.is_empty();
+        self.reviewed = reviewed;
+        self
     }
 
     fn has_any(&self) -> bool {
@@ -138,6 +149,7 @@ impl Diff {
         let lists = [plan, limits, vars, jobs, pending, time];
         lists.iter().any(|list| !list.is_empty())
             || !steps.is_empty()
+            || !reviewed.is_empty()
             || workers.as_ref().is_some_and(|workers| !workers.are_the_same())
     }
 }

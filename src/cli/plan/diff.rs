@@ -10,6 +10,7 @@ use super::super::{CliError, Context, Exit, out};
 use super::read::parse_set;
 use super::show::one_format;
 use crate::compare::Diff;
+use crate::review;
 
 mod markdown;
 mod side;
@@ -116,7 +117,9 @@ impl Document for DiffDocument<'_> {
 pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
     let format = one_format(args.format, Format::Text, Format::Json, context)?;
     let (old, new, notes) = read_both(args, context)?;
-    let diff = Diff::between(&old.outline, &new.outline);
+    let both = old.reviewed.as_ref().zip(new.reviewed.as_ref());
+    let reviewed = both.map(|(old, new)| review::changes(old, &new.inputs, Ok(&new.rollout)));
+    let diff = Diff::between(&old.outline, &new.outline).with_reviewed(reviewed.unwrap_or_default());
     let compared = Compared { old, new, diff, notes };
     match format {
         Format::Text => out::print(&text::render(&compared, args.all))?,

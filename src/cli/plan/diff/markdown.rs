@@ -18,6 +18,9 @@ pub(super) fn render(compared: &Compared) -> String {
     sections.push(changes("Variables", &diff.vars));
     sections.push(changes("Jobs on workers that go down", &diff.jobs));
     sections.push(changes("Pending in the workspace", &diff.pending));
+    let mut reviewed = Section::list("Between the two reviews");
+    diff.reviewed.iter().for_each(|line| reviewed.item(&code(line)));
+    sections.push(reviewed);
     sections.push(changes("Time", &diff.time.iter().map(in_words).collect::<Vec<_>>()));
     sections.push(changes("Plan", &diff.plan));
     document(&head(compared), &sections, MORE)

@@ -17,6 +17,7 @@ use crate::compare::Outline;
 use crate::graph::{self, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems, Severity, Source, code};
 use crate::policy::{self, Forecast};
+use crate::review::Document;
 use crate::run::{RunReader, read_scripts};
 
 /// The newest run.
@@ -29,6 +30,8 @@ pub(super) struct Side {
     /// The file, or the run.
     pub(super) name: String,
     pub(super) outline: Outline,
+    /// The file that it was read from, where that is a reviewed one.
+    pub(super) reviewed: Option<Document>,
 }
 
 /// What a side was read as.
@@ -41,6 +44,7 @@ struct Read {
     graph: Option<Arc<RolloutGraph>>,
     /// What its deploys carry out besides; `None`: that is not known.
     pending: Option<PendingChanges>,
+    reviewed: Option<Document>,
 }
 
 /// What a side can be.
@@ -102,12 +106,20 @@ impl Read {
     /// A plan alone.
     fn of_plan(plan: Arc<Plan>) -> Self {
         let name = plan.source.name().to_owned();
-        Self { what: "plan", name, plan, scripts: BTreeMap::new(), graph: None, pending: None }
+        Self {
+            what: "plan",
+            name,
+            plan,
+            scripts: BTreeMap::new(),
+            graph: None,
+            pending: None,
+            reviewed: None,
+        }
     }
 }
 
 fn side(read: Read, durations: &Durations) -> Side {
-    let Read { what, name, plan, scripts, graph, pending } = read;
+    let Read { what, name, plan, scripts, graph, pending, reviewed } = read;
     let mut outline = match &graph {
         None => Outline::of_plan(&plan, &scripts),
         Some(graph) => {
@@ -118,7 +130,7 @@ fn side(read: Read, durations: &Durations) -> Side {
         }
     };
     outline.pending = pending.as_ref().map(words_of);
-    Side { what, name, outline }
+    Side { what, name, outline, reviewed }
 }
 
 /// What a side is, by what was typed.
@@ -140,6 +152,7 @@ fn named(
             scripts: reviewed.scripts(),
             graph: Some(Arc::clone(reviewed.graph())),
             pending: reviewed.document().inputs.pending.clone(),
+            reviewed: Some(reviewed.document().clone()),
         }))),
     }
 }
@@ -158,6 +171,7 @@ fn as_run(name: &str, context: &Context) -> Result<Option<Read>, CliError> {
         scripts: run.header.scripts.clone(),
         graph: Some(Arc::clone(&run.graph)),
         pending: None,
+        reviewed: None,
     }))
 }
 
@@ -226,5 +240,5 @@ fn on_fleet(
         Some(bucket) => look_at_pending(bucket, &graph, context)?,
         None => None,
     };
-    Ok(Read { what: "plan", name, plan, scripts, graph: Some(Arc::new(graph)), pending })
+    Ok(Read { what: "plan", name, plan, scripts, graph: Some(Arc::new(graph)), pending, reviewed: None })
 }

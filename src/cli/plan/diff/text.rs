@@ -57,6 +57,14 @@ pub(super) fn render(compared: &Compared, all: bool) -> String {
     changes(&mut text, "Variables", &diff.vars, shown);
     changes(&mut text, "Jobs on workers that go down", &diff.jobs, shown);
     changes(&mut text, "Pending in the workspace", &diff.pending, shown);
+    if !diff.reviewed.is_empty() {
+        let _ = writeln!(text, "\nBetween the two reviews");
+        let (first, more) = shown.of(&diff.reviewed, ITEMS);
+        for line in first {
+            let _ = writeln!(text, "  {}", one_line(line));
+        }
+        rest(&mut text, more);
+    }
     changes(&mut text, "Time", &diff.time.iter().map(in_words).collect::<Vec<_>>(), shown);
     text
 }
