@@ -20,6 +20,7 @@ pub mod bucket;
 pub mod catalog;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod controller;
 pub mod doctor;
 pub mod engine;

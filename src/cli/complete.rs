@@ -258,6 +258,16 @@ fn begins_as_reviewed(path: &Path) -> bool {
     read.is_ok() && review::is_reviewed(&head)
 }
 
+/// For `add = `: files that may be plans, and runs.
+pub(super) fn plans_and_runs() -> ArgValueCompleter {
+    let (files, runs) = (plan_files(), run_names());
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let mut found = files.complete(current);
+        found.extend(runs.complete(current));
+        found
+    })
+}
+
 /// For `add = `: `HOST:KIND[@STEP]`.
 pub(super) fn faults() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

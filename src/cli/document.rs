@@ -140,6 +140,7 @@ mod tests {
         kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
+        kept::<plan::DiffDocument<'_>>("Output of `maand plan diff`");
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");

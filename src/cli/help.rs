@@ -106,6 +106,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maand plan diff",
+        &[
+            ("What one plan would do otherwise", "maand plan diff fleet-reboot.yaml rolling-reboot.yaml"),
+            ("What changed since the newest run", "maand plan diff last rolling-reboot.yaml"),
+            ("For a pull request", "maand plan diff - rolling-reboot.yaml --format markdown"),
+        ],
+    ),
+    (
         "maand plan simulate",
         &[
             ("How long it takes, and what a failure does", "maand plan simulate rolling-reboot.yaml"),

@@ -29,6 +29,7 @@ mod interrupt;
 mod job;
 mod journal_error;
 mod man;
+mod markdown;
 #[cfg(test)]
 mod named_commands;
 mod open_bucket;

@@ -4,6 +4,7 @@ mod apply;
 mod carry_out;
 mod check;
 mod control;
+mod diff;
 mod expect;
 mod explain;
 mod left_behind;
@@ -25,7 +26,7 @@ mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    check::CheckDocument, control::RequestDocument, explain::ExplainDocument, list::ListDocument,
+    check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument, list::ListDocument,
     logs::AttemptDocument, new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument,
     validate::ValidateDocument,
 };
@@ -45,6 +46,8 @@ pub enum PlanCommand {
     Validate(validate::ValidateArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
+    /// Compare what two plans, reviewed plans or runs would do; no worker is contacted
+    Diff(diff::DiffArgs),
     /// Simulate a plan under virtual time: how long it takes, and what happens when steps fail
     Simulate(simulate::SimulateArgs),
     /// Try every order in which workers can end and fail: is what the plan promises kept?
@@ -97,6 +100,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Check(args) => check::run(&args, context),
+        PlanCommand::Diff(args) => diff::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),

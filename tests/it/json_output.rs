@@ -76,6 +76,7 @@ fn needs(path: &str) -> &'static [&'static str] {
         "plan validate" | "plan show" | "plan simulate" | "plan check" | "plan apply" | "plan rehearse" => {
             &["no.yaml"]
         }
+        "plan diff" => &["no.yaml", "neither.yaml"],
         "plan explain" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
         "sandbox up" => &["--fault", "nonsense"],
         "completions" => &["bash"],

@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bucket", &["os", "plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
+    ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
@@ -80,6 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "bucket",
             "graph",
             "policy",
+            "compare",
             "engine",
             "check",
             "controller",
@@ -99,7 +101,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "check", "controller", "sim"];
+pub(crate) const PURE: &[&str] =
+    &["boot", "plan", "graph", "policy", "compare", "engine", "check", "controller", "sim"];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[

@@ -21,6 +21,7 @@ mod operator_controls;
 mod packaging;
 mod pending;
 mod plan;
+mod plan_diff;
 mod rehearse;
 mod reviewed;
 mod run_apply;

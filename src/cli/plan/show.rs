@@ -26,6 +26,7 @@ mod commands;
 mod coverage;
 mod describe;
 mod json;
+mod markdown;
 mod pending;
 mod reviewed;
 mod text;
@@ -43,7 +44,7 @@ pub struct ShowArgs {
     /// The plan file, or a reviewed one; `-` reads standard input
     #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
-    /// Text, JSON for programs, or a diagram
+    /// Text, JSON for programs, Markdown for a pull request, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these of the plan's workers, or a number: a made-up fleet of that size
@@ -91,6 +92,8 @@ enum Format {
     Text,
     /// For programs: see the schema `plan-show.v1`.
     Json,
+    /// For a comment at a pull request, or the summary of a CI job.
+    Markdown,
     /// A diagram for Graphviz.
     Dot,
     /// A diagram for Markdown.
@@ -135,8 +138,29 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
     })
 }
 
+/// The format that is asked for by `--format`, or by `--output json`.
+///
+/// # Errors
+/// Both are given, and ask for two.
+pub(super) fn one_format<F: ValueEnum + PartialEq>(
+    given: Option<F>,
+    text: F,
+    json: F,
+    context: &Context,
+) -> Result<F, CliError> {
+    let Some(format) = given else { return Ok(if context.json { json } else { text }) };
+    if context.json && format != json {
+        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        return Err(CliError::usage(
+            format!("`--format {name}` and `--output json` ask for two formats"),
+            "leave one of them out",
+        ));
+    }
+    Ok(format)
+}
+
 /// What is pending, for who looks: a catalog of the other engine keeps nobody from looking at a plan.
-fn look_at_pending(
+pub(super) fn look_at_pending(
     bucket: &Bucket,
     graph: &RolloutGraph,
     context: &Context,
@@ -151,13 +175,7 @@ fn look_at_pending(
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
-        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        return Err(CliError::usage(
-            format!("`--format {name}` and `--output json` ask for two formats"),
-            "leave one of them out",
-        ));
-    }
+    one_format(args.format, Format::Text, Format::Json, context)?;
     let source = match read_given(&args.plan)? {
         Given::Plan(source) => source,
         Given::Reviewed(reviewed) => return reviewed::show(args, &reviewed, context),
@@ -213,10 +231,11 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
 /// Prints it, and says how the command ends.
 fn print(args: &ShowArgs, shown: &Shown<'_>, context: &Context) -> Result<Exit, CliError> {
     let (graph, feasibility) = (shown.graph, shown.feasibility);
-    let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
+    let format = one_format(args.format, Format::Text, Format::Json, context)?;
     out::print(&match format {
         Format::Text => text::render(shown),
         Format::Json => json::render(shown)?,
+        Format::Markdown => markdown::render(shown),
         Format::Dot => graph::dot(graph),
         Format::Mermaid => graph::mermaid(graph),
     })?;

@@ -173,14 +173,14 @@ struct StepJson<'a> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct JobJson<'a> {
-    job: &'a str,
+pub(super) struct JobJson<'a> {
+    pub(super) job: &'a str,
     /// Enabled allocations in the bucket.
-    allocations: u32,
+    pub(super) allocations: u32,
     /// Those on workers that go down.
-    on_targets: u32,
+    pub(super) on_targets: u32,
     /// Number of allocations that stay available; `null`: no budget.
-    stays_available: Option<u32>,
+    pub(super) stays_available: Option<u32>,
     /// How that number came about.
     how: Option<String>,
 }
@@ -336,7 +336,7 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
         .collect()
 }
 
-fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
+pub(super) fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
     let limits = policy::Limits::resolve(graph);
     let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
     for target in graph.target_indices().filter(|target| limits.disturbs(*target)) {
