@@ -18,6 +18,7 @@
 pub mod boot;
 pub mod bucket;
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod controller;

@@ -145,5 +145,6 @@ mod tests {
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");
+        kept::<plan::CheckDocument<'_>>("Output of `maand plan check`");
     }
 }

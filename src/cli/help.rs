@@ -110,6 +110,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maand plan check",
+        &[
+            ("Whatever fails, in any order", "maand plan check rolling-reboot.yaml"),
+            (
+                "On a made-up fleet, with one failure",
+                "maand plan check canary-by-zone.yaml --workers 12 --failures 1",
+            ),
+        ],
+    ),
+    (
         "maand plan rehearse",
         &[
             ("On three throwaway workers", "maand plan rehearse rolling-reboot.yaml"),

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["graph", "plan", "bucket"]),
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
+    ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
@@ -81,6 +82,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy",
             "compare",
             "engine",
+            "check",
             "controller",
             "journal",
             "ssh",
@@ -98,7 +100,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Rooms that do no I/O, read no clock and start no thread.
 pub(crate) const PURE: &[&str] =
-    &["boot", "plan", "graph", "policy", "compare", "engine", "controller", "sim"];
+    &["boot", "plan", "graph", "policy", "compare", "engine", "check", "controller", "sim"];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[

@@ -1,6 +1,7 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod at_stake;
 mod bucket_cli;
 mod bucket_read;
 mod catalog;

@@ -21,6 +21,7 @@ use crate::policy::{self, Forecast};
 use crate::review::Reviewed;
 use crate::run;
 
+mod at_stake;
 mod commands;
 mod describe;
 mod json;
@@ -29,6 +30,7 @@ mod pending;
 mod reviewed;
 mod text;
 
+pub(super) use at_stake::sentence;
 pub(super) use describe::describe_halt;
 pub(super) use pending::lines as pending_lines;
 

@@ -17,6 +17,7 @@ pub(super) fn render(compared: &Compared) -> String {
     sections.extend(steps(&diff.steps));
     sections.push(changes("Variables", &diff.vars));
     sections.push(changes("Jobs on workers that go down", &diff.jobs));
+    sections.push(changes("May be down at once, at most", &diff.exposure));
     sections.push(changes("Pending in the workspace", &diff.pending));
     let mut reviewed = Section::list("Between the two reviews");
     diff.reviewed.iter().for_each(|line| reviewed.item(&code(line)));
@@ -172,13 +173,16 @@ mod tests {
 
     use super::*;
     use crate::cli::markdown::tests::skeleton;
-    use crate::compare::{Diff, JobOutline, OnFleet, Outline, Setting, StepOutline, Times, WorkerOutline};
+    use crate::compare::{
+        Diff, JobOutline, OnFleet, Outline, Setting, StakeOutline, StepOutline, Times, WorkerOutline,
+    };
 
     /// With this text wherever a plan, a fleet or a file can have one of its own. `side` makes the two differ.
     fn outline(text: &str, side: &str) -> Outline {
         let own = |what: &str| format!("{what}{side}{text}");
         let of = |name: &str, value: String| BTreeMap::from([(format!("{name}{text}"), value)]);
-        let step = |id: String, fields| StepOutline { id, kind: "run", disturbs: true, fields, applies_to: Some(1) };
+        let step =
+            |id: String, fields| StepOutline { id, kind: "run", disturbs: true, fields, applies_to: Some(1) };
         let worker = |host: String, wave| WorkerOutline {
             host,
             wave,
@@ -209,16 +213,14 @@ mod tests {
             on_fleet: Some(OnFleet {
                 fleet: 2,
                 graph_hash: String::new(),
-                settings: vec![
-                    setting("limit", own("l"), Some(leeway)),
-                    setting("other", own("o"), None),
-                ],
+                settings: vec![setting("limit", own("l"), Some(leeway)), setting("other", own("o"), None)],
                 workers: vec![worker(format!("h{text}"), leeway as u32), worker(own("w"), 1)],
                 waves: vec![leeway as u32],
                 jobs: vec![
                     JobOutline { job: own("new"), allocations: 1, on_targets: 1 },
                     JobOutline { job: format!("both{text}"), allocations: 2, on_targets: leeway as u32 },
                 ],
+                stakes: vec![StakeOutline { what: format!("job {text}"), down: leeway as u32, of: 2 }],
                 times: Times { rounds: leeway as u32, ..Times::default() },
             }),
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
+use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use crate::catalog::PendingChanges;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
@@ -50,6 +51,8 @@ pub(super) struct Document<'a> {
     after: Vec<StepJson<'a>>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
+    /// How much may be down at once.
+    at_stake: AtStakeJson,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
     /// What its deploys would carry out besides the plan's own changes, from the workspace as it is now; `null`: it
@@ -227,6 +230,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         steps: steps(graph, Lane::Worker(TargetIx(0))),
         after: steps(graph, Lane::After),
         jobs: jobs(graph),
+        at_stake: at_stake::json(graph),
         forecast: ForecastJson {
             rounds: forecast.rounds,
             most_active: forecast.most_active,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::at_stake;
 use super::commands;
 use super::describe::{bound, describe_halt, details, wave};
 use super::{Expected, Shown, pending};
@@ -37,6 +38,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "After, once", &graph.plan.after, graph, None);
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
+    at_stake::section(&mut text, graph);
     beyond(&mut text, graph);
     if let Some(changes) = shown.pending {
         pending::section(&mut text, changes);
