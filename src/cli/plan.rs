@@ -26,9 +26,9 @@ mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument, list::ListDocument,
-    logs::AttemptDocument, new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument,
-    validate::ValidateDocument,
+    check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
+    list::ListDocument, logs::AttemptDocument, new::NewDocument, release::ReleaseDocument,
+    simulate::SimulateDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;
@@ -99,8 +99,8 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
-        PlanCommand::Check(args) => check::run(&args, context),
         PlanCommand::Diff(args) => diff::run(&args, context),
+        PlanCommand::Check(args) => check::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),

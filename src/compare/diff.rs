@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::headline::{Headline, headline};
-use super::outline::{OnFleet, Outline, Times};
+use super::outline::{OnFleet, Outline, StakeOutline, Times};
 use super::settings::Setting;
 use super::steps::{self, LISTS, StepChange};
 use super::workers::{JobOutline, Workers, waves_between};
@@ -89,6 +89,8 @@ pub struct Diff {
     pub steps: Vec<StepChange>,
     /// Allocations on workers that go down, by job.
     pub jobs: Vec<Change>,
+    /// The most that may be down at once, of all workers, of each job and of each zone.
+    pub exposure: Vec<Change>,
     /// What deploys carry out besides, by job or host; empty also where it is known of one side only.
     pub pending: Vec<Change>,
     /// Of two reviewed files: all that a run is compiled from and that is not the same, in words.
@@ -146,7 +148,7 @@ impl Diff {
     fn has_any(&self) -> bool {
         let Self { different: _, headline: _, plan, limits, vars, workers, steps, jobs, pending, time, reviewed } =
             self;
-        let lists = [plan, limits, vars, jobs, pending, time];
+        let lists = [plan, limits, vars, jobs, exposure, pending, time];
         lists.iter().any(|list| !list.is_empty())
             || !steps.is_empty()
             || !reviewed.is_empty()
@@ -210,6 +212,23 @@ fn jobs(old: &[JobOutline], new: &[JobOutline]) -> Vec<Change> {
         (old != new).then(|| Change { old_number: on_targets(&old), new_number: on_targets(&new), ..change })
     };
     names.into_iter().filter_map(change).collect()
+}
+
+fn exposure(old: &[StakeOutline], new: &[StakeOutline]) -> Vec<Change> {
+    let find = |stakes: &[StakeOutline], what: &str| stakes.iter().find(|one| one.what == what).cloned();
+    let gone = old.iter().filter(|one| find(new, &one.what).is_none());
+    let change = |what: &String| {
+        let (old, new) = (find(old, what), find(new, what));
+        let down = |side: &Option<StakeOutline>| side.as_ref().map_or(0, |one| u64::from(one.down));
+        let shown = |side: Option<StakeOutline>| side.map(|one| format!("{} of {}", one.down, one.of));
+        let (before, after) = (down(&old), down(&new));
+        (old != new).then(|| Change {
+            old_number: Some(before),
+            new_number: Some(after),
+            ..Change::new(what, shown(old), shown(new), Effect::by_leeway(before, after))
+        })
+    };
+    new.iter().chain(gone).map(|one| &one.what).filter_map(change).collect()
 }
 
 fn times(old: &Times, new: &Times) -> Vec<Change> {

@@ -46,6 +46,13 @@ pub(super) fn headline(diff: &Diff) -> Vec<Headline> {
         limits.chain(steps).collect::<Vec<_>>()
     };
     some(&mut lines, of(Effect::Looser), Effect::Looser, "more that is looser");
+    let stake = |change: &Change| {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "none".to_owned());
+        let about = [change.name.as_str(), &side(&change.old), &side(&change.new)];
+        Headline::new(change.effect, "may be down at once, {}: {} is now {}", &about)
+    };
+    let more = diff.exposure.iter().filter(|one| one.effect == Effect::Looser).map(stake).collect();
+    some(&mut lines, more, Effect::Looser, "more of which more may be down at once");
     if let Some(workers) = &diff.workers {
         let mut words = Vec::new();
         for (hosts, what) in [(&workers.added, "added"), (&workers.removed, "left out")] {

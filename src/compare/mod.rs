@@ -20,7 +20,7 @@ pub use diff::{Change, Diff, Effect};
 pub use headline::Headline;
 pub use hosts::ranges;
 pub use lines::{Line, line_diff};
-pub use outline::{OnFleet, Outline, Times};
+pub use outline::{OnFleet, Outline, StakeOutline, Times};
 pub use settings::Setting;
 pub use steps::{StepChange, StepHow, StepOutline};
 pub use workers::{JobOutline, WaveChange, WorkerChange, WorkerOutline, Workers};

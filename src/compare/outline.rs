@@ -7,7 +7,7 @@ use super::steps::{StepOutline, outline_of};
 use super::workers::{JobOutline, WorkerOutline, jobs_of, workers_of};
 use crate::graph::RolloutGraph;
 use crate::plan::Plan;
-use crate::policy::{Forecast, Limits};
+use crate::policy::{Exposure, Forecast, Limits, Stake};
 
 /// What a plan would do.
 #[derive(Clone, Debug)]
@@ -43,8 +43,21 @@ pub struct OnFleet {
     pub waves: Vec<u32>,
     /// Jobs on workers that go down.
     pub jobs: Vec<JobOutline>,
+    /// The most that may be down at once, whatever the order in which workers finish and fail.
+    pub stakes: Vec<StakeOutline>,
     /// How long it takes.
     pub times: Times,
+}
+
+/// How many of something may be down at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StakeOutline {
+    /// `workers`, `job NAME` or `zone NAME`.
+    pub what: String,
+    /// At most so many.
+    pub down: u32,
+    /// Out of so many in the whole bucket.
+    pub of: u32,
 }
 
 /// How long a rollout takes, and what is down at a time.
@@ -97,6 +110,7 @@ impl Outline {
             workers: workers_of(graph),
             waves: graph.waves.iter().map(|wave| wave.end - wave.start).collect(),
             jobs: jobs_of(graph, &limits),
+            stakes: stakes(graph),
             times: Times {
                 expected_ms,
                 longest_ms: forecast.longest.map(millis),
@@ -107,4 +121,13 @@ impl Outline {
         });
         outline
     }
+}
+
+fn stakes(graph: &RolloutGraph) -> Vec<StakeOutline> {
+    let exposure = Exposure::of(graph);
+    let one = |what: String, stake: &Stake| StakeOutline { what, down: stake.down, of: stake.of };
+    let jobs = exposure.jobs.iter().map(|job| (format!("job {}", graph.fleet.job(job.job).name), &job.stake));
+    let zones = exposure.zones.iter().map(|zone| (format!("zone {}", zone.zone), &zone.stake));
+    let run = std::iter::once(("workers".to_owned(), &exposure.run));
+    run.chain(jobs).chain(zones).map(|(what, stake)| one(what, stake)).collect()
 }

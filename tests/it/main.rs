@@ -6,6 +6,7 @@ mod bucket_cli;
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod ci_examples;
 mod completion;
 mod deny;
 mod docs;

@@ -17,6 +17,7 @@ pub(super) fn render(compared: &Compared) -> String {
     sections.extend(steps(&diff.steps));
     sections.push(changes("Variables", &diff.vars));
     sections.push(changes("Jobs on workers that go down", &diff.jobs));
+    sections.push(changes("May be down at once, at most", &diff.exposure));
     sections.push(changes("Pending in the workspace", &diff.pending));
     let mut reviewed = Section::list("Between the two reviews");
     diff.reviewed.iter().for_each(|line| reviewed.item(&code(line)));
@@ -162,4 +163,95 @@ fn is_text(field: &Change) -> bool {
     long(&field.old)
         || long(&field.new)
         || matches!(field.name.as_str(), "command" | "undo" | "unless" | "script text")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::markdown::tests::skeleton;
+    use crate::compare::{
+        Diff, JobOutline, OnFleet, Outline, Setting, StakeOutline, StepOutline, Times, WorkerOutline,
+    };
+
+    /// With this text wherever a plan, a fleet or a file can have one of its own. `side` makes the two differ.
+    fn outline(text: &str, side: &str) -> Outline {
+        let own = |what: &str| format!("{what}{side}{text}");
+        let of = |name: &str, value: String| BTreeMap::from([(format!("{name}{text}"), value)]);
+        let step =
+            |id: String, fields| StepOutline { id, kind: "run", disturbs: true, fields, applies_to: Some(1) };
+        let worker = |host: String, wave| WorkerOutline {
+            host,
+            wave,
+            jobs: vec![own("job")],
+            skips: vec![own("skip")],
+            already_disabled: false,
+        };
+        let setting = |name: &str, shown: String, leeway| Setting {
+            name: format!("{name}{text}"),
+            shown,
+            number: Some(1),
+            leeway,
+            unit: String::new(),
+        };
+        let leeway = if side == "a" { 1 } else { 2 };
+        let script = BTreeMap::from([("command".to_owned(), format!("{text}\n{side}\n{text}"))]);
+        Outline {
+            plan: own("p"),
+            description: Some(own("d")),
+            vars: of("v", own("v")),
+            written: Vec::new(),
+            lists: [
+                vec![step(format!("same{text}"), of("f", own("f")))],
+                vec![step(format!("text{text}"), script.clone()), step(own("alone"), script)],
+                Vec::new(),
+            ],
+            pending: Some(of("j", own("line"))),
+            on_fleet: Some(OnFleet {
+                fleet: 2,
+                graph_hash: String::new(),
+                settings: vec![setting("limit", own("l"), Some(leeway)), setting("other", own("o"), None)],
+                workers: vec![worker(format!("h{text}"), leeway as u32), worker(own("w"), 1)],
+                waves: vec![leeway as u32],
+                jobs: vec![
+                    JobOutline { job: own("new"), allocations: 1, on_targets: 1 },
+                    JobOutline { job: format!("both{text}"), allocations: 2, on_targets: leeway as u32 },
+                ],
+                stakes: vec![StakeOutline { what: format!("job {text}"), down: leeway as u32, of: 2 }],
+                times: Times { rounds: leeway as u32, ..Times::default() },
+            }),
+        }
+    }
+
+    fn rendered(text: &str) -> String {
+        let side = |which| Side {
+            what: "plan",
+            name: format!("{which}{text}"),
+            outline: outline(text, which),
+            reviewed: None,
+        };
+        let (old, new) = (side("a"), side("b"));
+        let diff = Diff::between(&old.outline, &new.outline).with_reviewed(vec![text.to_owned()]);
+        render(&Compared { old, new, diff, notes: vec![text.to_owned()] })
+    }
+
+    proptest! {
+        /// Whatever a host, a step, a job, a variable, a limit, a command or a file is called: the same elements.
+        #[test]
+        fn no_name_is_markup(text in "(\\PC|[<>&@`|\\[\\]()!#*_~\r \t-]|</pre>|</code>|<!--|```|@team|\\]\\(|www\\.){0,12}") {
+            let (plain, hostile) = (skeleton(&rendered("x")), skeleton(&rendered(&text)));
+            prop_assert!(plain.len() > 100);
+            prop_assert_eq!(plain, hostile);
+        }
+    }
+
+    #[test]
+    fn a_hostile_line_feed_is_no_paragraph() {
+        for text in ["\n\n@team\n\n", "\n\n<img>\n", "a\n\n```\nb"] {
+            skeleton(&rendered(text));
+        }
+    }
 }

@@ -56,6 +56,7 @@ pub(super) fn render(compared: &Compared, all: bool) -> String {
     steps(&mut text, &diff.steps, shown);
     changes(&mut text, "Variables", &diff.vars, shown);
     changes(&mut text, "Jobs on workers that go down", &diff.jobs, shown);
+    changes(&mut text, "May be down at once, at most", &diff.exposure, shown);
     changes(&mut text, "Pending in the workspace", &diff.pending, shown);
     if !diff.reviewed.is_empty() {
         let _ = writeln!(text, "\nBetween the two reviews");
