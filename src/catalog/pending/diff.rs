@@ -79,7 +79,7 @@ pub(crate) fn diffs(pending: &PendingChanges, read: ReadContent<'_>) -> Vec<File
     let mut total = 0;
     for (job, from, to, files) in changes.chain(unbuilt) {
         for file in &files.changes {
-            let key = (job, &file.path, key_of(&file.before), key_of(&file.after));
+            let key = (job, &file.path, &file.before, &file.after);
             if !seen.insert(key) {
                 continue;
             }
@@ -99,14 +99,6 @@ pub(crate) fn diffs(pending: &PendingChanges, read: ReadContent<'_>) -> Vec<File
     }
     found.sort_by(|a, b| (&a.job, &a.path).cmp(&(&b.job, &b.path)));
     found
-}
-
-fn key_of(state: &Option<FileState>) -> Option<String> {
-    state.as_ref().map(|state| match state {
-        FileState::File { sha256, .. } => format!("file {sha256:?}"),
-        FileState::Link { target } => format!("link {target}"),
-        FileState::Folder { .. } => "folder".to_owned(),
-    })
 }
 
 fn diff(
