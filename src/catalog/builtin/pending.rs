@@ -16,7 +16,7 @@ use crate::catalog::{
 use crate::plan::Problems;
 
 /// More bytes of the workspace than this are not read to compare them: a build takes its time, a look must not.
-const READ_MOST: u64 = 64 << 30;
+const READ_MOST: u64 = 16 << 30;
 
 /// What a deploy of this kind would do: of what was built, or (`builds`) of the workspace as a build would take it up
 /// first. No worker is contacted, nothing is written, no lock is taken.

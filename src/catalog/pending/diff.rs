@@ -120,7 +120,11 @@ fn diff(
         }
         Some(state) => read(job, &file.path, state),
     };
-    let (before, after) = (content(&file.before)?, content(&file.after)?);
+    let (before, after) = match (content(&file.before), content(&file.after)) {
+        (Ok(before), Ok(after)) => (before, after),
+        // What is not kept because of what it is, is that on both sides as a rule.
+        (Err(NotShown::NotKept), Err(why)) | (Err(why), _) | (_, Err(why)) => return Err(why),
+    };
     if is_secret_text(&before) || is_secret_text(&after) {
         return Err(NotShown::Secret);
     }
