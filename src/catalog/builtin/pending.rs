@@ -16,7 +16,7 @@ use crate::catalog::{
 use crate::plan::Problems;
 
 /// More bytes of the workspace than this are not read to compare them: a build takes its time, a look must not.
-const READ_MOST: u64 = 64 << 30;
+const READ_MOST: u64 = 16 << 30;
 
 /// What a deploy of this kind would do: of what was built, or (`builds`) of the workspace as a build would take it up
 /// first. No worker is contacted, nothing is written, no lock is taken.
@@ -154,7 +154,7 @@ fn why(
 }
 
 /// What differs between two trees. A folder that comes or goes with what is in it is not worth a line.
-fn file_changes(from: &Tree, to: &Tree) -> Files {
+pub(super) fn file_changes(from: &Tree, to: &Tree) -> Files {
     let changed = to.changed_since(from);
     let paths: BTreeSet<&str> = changed.iter().map(String::as_str).collect();
     let is_folder = |path: &str| {
@@ -204,7 +204,7 @@ fn seen(state: &State) -> Seen {
         }
     }
     for (host, row) in state.workers.iter().filter(|(_, row)| !row.removed) {
-        seen.workers.insert(host.clone(), format!("{:?}", row.worker));
+        seen.workers.insert(host.clone(), serde_json::to_string(&row.worker).unwrap_or_default());
     }
     seen
 }

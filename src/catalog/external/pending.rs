@@ -141,7 +141,7 @@ fn as_it_is(fleet: &Fleet, files: &AllFiles) -> Seen {
 fn seen_job(version: String, files: &BuiltFiles, hosts: BTreeMap<bucket::Host, bool>) -> SeenJob {
     let mut hasher = Sha256::new();
     for (path, file) in files {
-        hasher.update(format!("{}:{path} {file:?}\n", path.len()));
+        hasher.update(format!("{}:{path} {}\n", path.len(), file.text()));
     }
     let version = JobVersion { version, hash: hex::encode(hasher.finalize()) };
     SeenJob { version, ports: BTreeMap::new(), settings: None, hosts }
