@@ -91,7 +91,12 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
     };
     let is_newer = unbuilt.as_ref().is_some_and(|unbuilt| !unbuilt.is_empty());
     if args.dry_run {
-        let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
+        let mut pending = operation.catalog.pending(&request).map_err(catalog_error)?;
+        for change in pending.iter_mut().filter(|change| change.action == Action::Skip) {
+            if unbuilt.iter().flat_map(|unbuilt| &unbuilt.jobs).any(|job| job.job == change.job) {
+                change.reason += "; the workspace is newer";
+            }
+        }
         if context.json {
             let allocations = pending.iter().map(AllocationJson::of).collect();
             let workers = Vec::new();
@@ -159,7 +164,7 @@ fn newer_than_build(request: &DeployRequest, context: &Context) -> Result<Option
         return Ok(None);
     }
     if let Some(why) = pending.unknown.first() {
-        warn(why.clone(), context);
+        warn(format!("not known: {why}"), context);
         return Ok(None);
     }
     warn_if_newer(&pending.unbuilt, context);

@@ -8,7 +8,7 @@ use super::reading::Reading;
 use super::state::{AllocationKey, JobRow, State};
 use super::store::Store;
 use super::tree::{Entry, Kind, Tree};
-use crate::bucket::{Bucket, JobName};
+use crate::bucket::{Bucket, JobName, Worker};
 use crate::catalog::{
     Action, AllocationChange, CatalogError, Changed, DeployRequest, FILES_LISTED, FileChange, FileState,
     Files, JobChange, JobVersion, PendingChanges, Seen, SeenJob, grouped, unbuilt,
@@ -47,7 +47,7 @@ pub fn pending_changes(
             None
         }
         Err(CatalogError::Cancelled(why)) => {
-            pending.unknown.push(format!("the workspace was not compared with the last build: {why}"));
+            pending.unknown.push(format!("what is new in the workspace: {why}"));
             None
         }
         Err(error) => return Err(error),
@@ -63,7 +63,7 @@ fn not_built(problems: &Problems) -> String {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    format!("what is new in the workspace is not known, as `maand build` would refuse it{first}{more}")
+    format!("what is new in the workspace, as `maand build` would refuse it{first}{more}")
 }
 
 /// The file lists behind content hashes, each read once.
@@ -204,7 +204,9 @@ fn seen(state: &State) -> Seen {
         }
     }
     for (host, row) in state.workers.iter().filter(|(_, row)| !row.removed) {
-        seen.workers.insert(host.clone(), serde_json::to_string(&row.worker).unwrap_or_default());
+        // Its place in the file is no news: one that is added before it moves it.
+        let worker = Worker { position: 0, ..row.worker.clone() };
+        seen.workers.insert(host.clone(), serde_json::to_string(&worker).unwrap_or_default());
     }
     seen
 }

@@ -21,7 +21,7 @@ pub struct PendingChanges {
     pub jobs: Vec<JobChange>,
     /// What the workspace has that the last build has not seen.
     pub unbuilt: Unbuilt,
-    /// What could not be found out, and why; one sentence each.
+    /// What is not known, and why; each may follow on "not known:".
     pub unknown: Vec<String>,
 }
 
