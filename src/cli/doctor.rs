@@ -34,8 +34,9 @@ const SIDE_BY_SIDE: usize = 64;
 const BESIDES: Duration = Duration::from_secs(20);
 /// So many workers of a group are named.
 const NAMED: usize = 3;
-/// So many lines of what is each worker's own are shown, but of host keys: these are to be compared.
+/// So many lines of what is each worker's own are shown; of host keys more, as each is to be compared.
 const DETAILS: usize = 3;
+const KEYS: usize = 100;
 
 /// Programs that scripts need on a worker: those of plans and deploys, and what the texts of our own scripts call
 /// (src/ssh/bootstrap.rs, src/runner/, src/catalog/builtin/scripts/).
@@ -307,7 +308,7 @@ fn say(group: &Group<'_>, text: &mut String) {
     if same && let Some((_, detail)) = own.first() {
         let _ = writeln!(text, "           {}", visible_line(detail));
     } else {
-        let most = if is_key { own.len() } else { DETAILS };
+        let most = if is_key { KEYS } else { DETAILS };
         for (host, detail) in own.iter().take(most) {
             let _ = writeln!(text, "           {host}  {}", visible_line(detail));
         }

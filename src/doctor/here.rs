@@ -11,7 +11,7 @@ use crate::bucket::{Bucket, lock};
 use crate::journal;
 use crate::os::{disk, limits, open, quote};
 use crate::plan::{self, Problem, counted};
-use crate::ssh::{AgentLook, Cause, Destination, Layer, agent_look, key_look};
+use crate::ssh::{AgentLook, Cause, Destination, Layer, NamedKey, agent_look, key_look};
 
 /// Bytes: a run of a small fleet needs about so much, and a journal grows.
 const SPACE: (u64, u64) = (48 << 20, 512 << 20);
@@ -41,10 +41,18 @@ pub struct Scene<'a> {
 /// Looks at this machine; nothing is made or written.
 pub fn look(scene: &Scene<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = scene.problems.iter().map(of_problem).collect();
-    found.extend(scene.bucket.secrets_problems().iter().map(of_problem));
     found.extend(scene.engine.map(of_problem));
-    // A sandbox's key is its own, and nothing of the user's is used there.
+    if scene.logged_in.1 == 0 {
+        let remedy = "list them in workspace/workers.json, such as [{\"host\": \"10.0.0.1\"}]";
+        found.push(Finding::note(cause("no_workers", "no worker was looked at", remedy)));
+    }
+    let before = found.len();
     keys(scene, &mut found);
+    // The mode of the key is said once, by what a login says of it.
+    let key = scene.bucket.settings().ssh_key.file_name().map(|name| name.to_string_lossy().into_owned());
+    let key = key.filter(|_| found[before..].iter().any(|finding| finding.cause.code == "key_file"));
+    let is_told = |problem: &&Problem| key.as_ref().is_some_and(|key| problem.message.contains(key.as_str()));
+    found.extend(scene.bucket.secrets_problems().iter().filter(|one| !is_told(one)).map(of_problem));
     known_hosts(scene.bucket, &mut found);
     data(scene.bucket, &mut found);
     locks(scene.bucket, &mut found);
@@ -104,11 +112,16 @@ fn keys(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             }
         })
         .collect();
-    let keys: BTreeSet<_> =
+    let own = NamedKey { path: scene.bucket.settings().ssh_key.clone(), is_named: true };
+    let mut keys: BTreeSet<&NamedKey> =
         scene.destinations.iter().flat_map(|to| &to.keys).filter(|key| key.is_named).collect();
-    let (logged_in, workers) = scene.logged_in;
-    // Another key has let us in, wherever that was.
-    let finding = if workers > 0 && logged_in == workers { Finding::note } else { Finding::problem };
+    keys.insert(&own);
+    let finding = match scene.logged_in {
+        // Another key has let us in, wherever that was.
+        (logged_in, workers) if workers > 0 && logged_in == workers => Finding::note,
+        (0, _) => Finding::problem,
+        _ => Finding::warning,
+    };
     for key in keys {
         match key_look(&key.path) {
             // One that the ssh config names may be missing, as for ssh.

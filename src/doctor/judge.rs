@@ -133,11 +133,9 @@ impl Case<'_> {
         };
         if !place.is_folder {
             let remedy = format!("as root on {host}: see what it is (`ls -ld {path}`) and move it away");
-            self.found.push(problem(
-                "folder_in_the_way",
-                format!("{name}: {} is no folder", place.path),
-                remedy,
-            ));
+            let finding =
+                problem("folder_in_the_way", format!("{name}: something else stands there"), remedy);
+            self.found.push(detailed(finding, &place.path));
         } else if has("ro") {
             let remedy = format!(
                 "as root on {host}: see why (`dmesg | tail`, /etc/fstab), then `mount -o remount,rw {}`",
@@ -155,8 +153,8 @@ impl Case<'_> {
                     quote(user)
                 )
             };
-            let what = format!("{name}: {user} may not write in {}", place.path);
-            self.found.push(problem("not_writable", what, remedy));
+            let finding = problem("not_writable", format!("{name}: {user} may not write there"), remedy);
+            self.found.push(detailed(finding, &place.path));
         }
         if is_worker_root && has("noexec") {
             let remedy = format!(
@@ -308,8 +306,8 @@ impl Case<'_> {
             (None, None) => self.unknown.push(Layer::Boot),
         }
         if !self.answer.nologin.is_empty() {
-            let files = self.answer.nologin.join(" ");
-            let remedy = format!("on {host}: `sudo rm -f {files}` once it is up, or wait until it is");
+            let remedy =
+                format!("wait until {host} is up; then, there: `sudo rm -f /run/nologin /etc/nologin`");
             let what = "logins are off for others than root (nologin)".to_owned();
             self.found.push(Finding::warning(cause("nologin", what, remedy)));
         }
@@ -375,6 +373,10 @@ impl Case<'_> {
             self.found.push(Finding::problem(Cause::new("unknown", layer, what.clone(), remedy.clone())));
         }
     }
+}
+
+fn detailed(finding: Finding, detail: &str) -> Finding {
+    Finding { cause: finding.cause.detail(detail), ..finding }
 }
 
 /// By how many seconds a clock is ahead for certain: it was read at some time between the two.

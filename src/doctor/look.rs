@@ -176,10 +176,16 @@ impl Examined {
                 true => format!("jump host {}: the host key is not known yet", to.host),
                 false => "the host key is not known yet".to_owned(),
             };
+            // What a server says of its key goes into nothing that is typed.
+            let kind_of_file = match kind.as_str() {
+                kind if kind.contains("rsa") => "rsa",
+                kind if kind.contains("ecdsa") => "ecdsa",
+                _ => "ed25519",
+            };
             let remedy = format!(
-                "compare each with the worker's own: `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` at its console; the first \
-                 command that connects, such as `maand deploy`, stores it in secrets/known_hosts",
-                kind.trim_start_matches("ssh-").split('-').next().unwrap_or("ed25519")
+                "compare each with the worker's own: `ssh-keygen -lf /etc/ssh/ssh_host_{kind_of_file}_key.pub` at its \
+                 console; the first command that does something there, such as `maand deploy`, stores it in \
+                 secrets/known_hosts"
             );
             let cause = Cause::new("host_key_new", Layer::HostKey, what, remedy);
             self.findings.push(Finding::note(cause.detail(format!("{fingerprint} ({kind})"))));

@@ -447,6 +447,9 @@ fn not_executed(user: &str, addr: &str, why: &str) -> Cause {
 pub fn sudo_cause(user: &str, host: &str, printed: &str) -> Cause {
     let because = |words: &str| printed.contains(words);
     let no_sudo = "set `use_sudo = false` in maand.conf";
+    // It stands inside of quotes, in a rule.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let user = if user.chars().all(plain) { user } else { "USER" };
     let rule = format!(
         "as root on {host}: `echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/maand && chmod 440 \
          /etc/sudoers.d/maand`"

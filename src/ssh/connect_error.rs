@@ -81,10 +81,7 @@ pub enum ConnectError {
         why: String,
     },
     /// The worker shows another key than the known one: final, nothing is sent.
-    #[error(
-        "host key of {host} has changed: known {known}, shown {shown}; nothing was sent. When the worker itself \
-         has this new key (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there), remove the known one"
-    )]
+    #[error("host key of {host} has changed: known {known}, shown {shown}; nothing was sent")]
     HostKeyChanged {
         /// Name in known_hosts.
         host: String,
@@ -94,10 +91,7 @@ pub enum ConnectError {
         shown: String,
     },
     /// Only keys that are known are accepted, and this one is not.
-    #[error(
-        "host key of {host} is not known ({shown}), and {why}: compare it with the worker's own and add it to \
-         secrets/known_hosts (`ssh-keyscan` prints such lines)"
-    )]
+    #[error("host key of {host} is not known ({shown}), and {why}")]
     HostKeyUnknown {
         /// Name in known_hosts.
         host: String,
@@ -134,10 +128,7 @@ pub enum ConnectError {
         why: String,
     },
     /// The login has worked, and something else than our command was executed.
-    #[error(
-        "logged in as {user}@{addr}, and the command was not executed: {why} (look at the user's login shell and \
-         startup files there, and for ForceCommand or `command=`)"
-    )]
+    #[error("logged in as {user}@{addr}, and the command was not executed: {why}")]
     NotExecuted {
         /// The user that the login was for.
         user: String,

@@ -157,7 +157,7 @@ const LOGINS: &[Illness] = &[
         "sudo_password",
         "agent ALL=(ALL) NOPASSWD: ALL",
     ),
-    ("no sudo", |fleet, i| fleet.set(i, Fault::SudoAbsent), "sudo_absent", "apt-get install sudo"),
+    ("no sudo", without_sudo, "sudo_absent", "apt-get install sudo"),
     ("off", |fleet, i| fleet.unplug(i), "port_refused", "\"ssh_port\": 2222"),
     ("refused", |fleet, i| reconfigure(fleet, i, "DenyUsers agent"), "key_refused", "ssh-copy-id -i"),
     ("shell", |fleet, i| shell(fleet, i, "/bin/false"), "login_shell", "usermod -s /bin/bash agent"),
@@ -179,6 +179,16 @@ const LOGINS: &[Illness] = &[
         "case $- in",
     ),
 ];
+
+/// Also where this machine, whose programs a host has, has a sudo.
+fn without_sudo(fleet: &Fleet, i: usize) {
+    fleet.set(i, Fault::SudoAbsent);
+    reconfigure(fleet, i, "SetEnv PATH=/run/programs");
+    fleet.sh_ok(
+        i,
+        "mkdir /run/programs && ln -s /bin/* /usr/bin/* /run/programs 2>/dev/null; rm -f /run/programs/sudo",
+    );
+}
 
 fn shell(fleet: &Fleet, i: usize, shell: &str) {
     fleet.sh_ok(i, &format!("sed -i 's#:/home/agent:.*#:/home/agent:{shell}#' /etc/passwd"));
