@@ -70,6 +70,10 @@ sim-long SECONDS='3600':
 sim-seeds SEED RUNS='1000':
     MAAND_SIM_SEED={{ SEED }} MAAND_SIM_RUNS={{ RUNS }} cargo test --locked --release --test it sim::fresh -- --nocapture
 
+# What is said to be at stake, and the search behind it, against RUNS seeds.
+sim-at-stake RUNS='100000':
+    MAAND_SIM_RUNS={{ RUNS }} cargo test --locked --release --test it at_stake -- --nocapture
+
 # Every pair of crashes of a small run, not only a sample.
 sim-sweep:
     MAAND_SIM_SWEEP=1 cargo test --locked --release --test it sim::a_crash -- --nocapture

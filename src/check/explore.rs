@@ -96,7 +96,8 @@ struct Search<'a> {
     found: Vec<Found>,
     /// By the number of events.
     open: BTreeMap<usize, VecDeque<(u32, Node)>>,
-    open_states: usize,
+    /// What those take in memory.
+    held: usize,
     most: Most,
     moves: usize,
     /// With the number of events.
@@ -121,7 +122,7 @@ pub fn check(
     let classes = Classes::new(promised, promises.exposure.zones_by.as_ref());
     let most = promises.nothing();
     let mut search = Search {
-        endings: Endings::new(engine),
+        endings: Endings::new(),
         engine,
         promises,
         classes,
@@ -129,7 +130,7 @@ pub fn check(
         known: HashSet::new(),
         found: Vec::new(),
         open: BTreeMap::new(),
-        open_states: 0,
+        held: 0,
         most,
         moves: 0,
         broken: None,
@@ -156,7 +157,6 @@ impl Search<'_> {
     fn run(&mut self) -> Result<usize, Bug> {
         self.found.push(Found { parent: u32::MAX, by: Move::Begin });
         self.open.entry(0).or_default().push_back((0, Node::Away(Vec::new())));
-        self.open_states = 1;
         let mut depth = 0;
         while let Some(mut entry) = self.open.first_entry() {
             depth = *entry.key();
@@ -169,7 +169,7 @@ impl Search<'_> {
                 entry.remove();
                 continue;
             };
-            self.open_states -= 1;
+            self.held = self.held.saturating_sub(self.size(&node));
             self.look(number, node, depth)?;
             if self.cut_short.is_some() {
                 // All that leads to fewer events was followed to its next event.
@@ -210,8 +210,12 @@ impl Search<'_> {
                 if moves.is_empty() {
                     self.at_rest(number, &world, depth);
                 }
-                for by in moves {
-                    let mut next = World::clone(&world);
+                let last = moves.len().saturating_sub(1);
+                let mut world = Some(world);
+                for (at, by) in moves.into_iter().enumerate() {
+                    // The last move may have the state itself.
+                    let next = if at == last { world.take() } else { world.clone() };
+                    let Some(mut next) = next else { break };
                     let (next, events) = self.made(number, depth, |_, _, told| {
                         let went_on = match by {
                             Move::End(target, ending) => next.end(target, ending, told)?,
@@ -219,7 +223,7 @@ impl Search<'_> {
                             Move::AsksAgain => next.asks_again(told)?,
                             Move::Away(_) | Move::Begin => false,
                         };
-                        Ok(went_on.then_some(next))
+                        Ok(went_on.then_some(*next))
                     })?;
                     if let Some(next) = next {
                         self.arrive(number, by, next, depth + events);
@@ -279,19 +283,27 @@ impl Search<'_> {
     }
 
     fn found_one(&mut self, parent: u32, by: Move, node: Node, depth: usize) {
-        let size = 512 + self.engine.targets.len() * (160 + 96 * self.engine.plan.steps.len());
         if self.found.len() >= self.options.states.min(u32::MAX as usize - 1) {
             self.cut_short = Some(CutShort::States);
             return;
         }
-        if self.open_states.saturating_mul(size) > self.options.bytes {
+        self.held += self.size(&node);
+        if self.held > self.options.bytes {
             self.cut_short = Some(CutShort::Memory);
             return;
         }
         let number = self.found.len() as u32;
         self.found.push(Found { parent, by });
         self.open.entry(depth).or_default().push_back((number, node));
-        self.open_states += 1;
+    }
+
+    /// What a state takes in memory while it is still to be looked at, roughly: most of it is the steps of workers.
+    fn size(&self, node: &Node) -> usize {
+        let workers = self.engine.targets.len();
+        match node {
+            Node::Away(away) => 64 + 4 * away.len(),
+            Node::Running(_) => 1024 + workers * (280 + 104 * self.engine.plan.steps.len()),
+        }
     }
 
     /// A state in which nothing is under way: the end, a halt that was promised, or a rollout that stands still.

@@ -8,6 +8,7 @@ use super::world::{Bug, Ending, Witness, World};
 use crate::engine::{Fact, RunStatus};
 use crate::graph::{RolloutGraph, StepIx, TargetIx};
 use crate::plan::OnFailure;
+use crate::policy::JobNow;
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +28,11 @@ pub(super) enum Move {
 /// The ways in which workers of a class end, one for each that makes a difference to others.
 pub(super) struct Endings {
     of_class: HashMap<u32, Vec<Ending>>,
-    /// Whether it makes a difference how much time has passed since jobs were looked at.
-    looks: bool,
 }
 
 impl Endings {
-    pub(super) fn new(graph: &RolloutGraph) -> Self {
-        Self { of_class: HashMap::new(), looks: !graph.numbers().budgets.is_empty() }
+    pub(super) fn new() -> Self {
+        Self { of_class: HashMap::new() }
     }
 
     /// Of a worker that is active in `world`. Found out once for each class, by trying each step.
@@ -65,17 +64,22 @@ impl Endings {
             return Ok(moves);
         }
         let mut known = vec![false; classes.count];
+        // It makes a difference whether the last look at jobs still counts where it has seen some that are not well: else
+        // it allows what a new look allows that ends at once.
+        let budgets = &promised.numbers().budgets;
+        let sick = |now: JobNow| now.fresh && now.unhealthy > 0;
+        let counts =
+            budgets.iter().any(|budget| world.run.job_now(budget.job, world.now()).is_some_and(sick));
         for target in world.run.active().iter() {
             // They are alike, and so is what follows from the end of each.
             let class = classes.of(target);
             if std::mem::replace(&mut known[class as usize], true) {
                 continue;
             }
-            let looks = self.looks;
             let endings = self.of(class, target, world, promised)?.iter();
             for ending in endings.filter(|ending| failures || ending.fails_at.is_none()) {
                 moves.push(Move::End(target, *ending));
-                if looks {
+                if counts {
                     moves.push(Move::End(target, Ending { soon: true, ..*ending }));
                 }
             }

@@ -103,6 +103,7 @@ fn what_files_say_is_text_wherever_it_is_shown() {
             &["plan", "show", &plan, "--format", "dot"],
             &["plan", "show", &plan, "--format", "mermaid"],
             &["plan", "simulate", &plan],
+            &["plan", "check", &plan],
             &["plan", "apply", &plan],
         ] {
             shows_text_only(&bench, arguments);
@@ -118,6 +119,7 @@ fn what_files_say_is_text_wherever_it_is_shown() {
             &["cat", "workers", "--output", "json"],
             &["build"],
             &["plan", "show", &plan],
+            &["plan", "check", &plan],
             &["plan", "apply", &plan],
         ] {
             shows_text_only(&bench, arguments);

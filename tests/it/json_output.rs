@@ -243,6 +243,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "validate", "reboot.yaml", "quick.yaml"], 0);
     run(&["plan", "show", "reboot.yaml", "--worker", "*"], 0);
     run(&["plan", "simulate", "quick.yaml", "--runs", "1"], 0);
+    run(&["plan", "check", "quick.yaml"], 0);
     run(&["plan", "schema"], 0);
     run(&["plan", "rehearse", "quick.yaml", "--workers", "1", "--speed", "20"], 0);
     let events = run(&["plan", "apply", "quick.yaml", "--yes"], 0);

@@ -44,7 +44,7 @@ fn a_request_about_no_run_makes_no_journal() {
 fn without_a_bucket_one_thing_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("p.yaml"), PLAN).unwrap();
-    for verb in ["show", "simulate"] {
+    for verb in ["show", "simulate", "check"] {
         let said = refused(folder.path(), &["plan", verb, "p.yaml"], 3);
         assert_eq!(said.matches('×').count(), 1, "{said}");
         assert!(said.contains("[maand::bucket::needed]") && said.contains("--workers 10"), "{said}");
@@ -129,7 +129,7 @@ fn an_empty_name_is_said_to_be_empty() {
     for name in ["", "  "] {
         let said = refused(folder.path(), &["plan", "new", name], 2);
         assert!(said.contains("a plan needs a name"), "{said}");
-        for verb in ["validate", "show", "apply", "rehearse", "simulate"] {
+        for verb in ["validate", "show", "apply", "rehearse", "simulate", "check"] {
             let said = maand(folder.path(), &["plan", verb, name]);
             let said = String::from_utf8_lossy(&said.stderr).into_owned();
             assert!(said.contains("the path of the plan is empty"), "{verb}: {said}");

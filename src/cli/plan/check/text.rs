@@ -39,21 +39,18 @@ fn size(checked: &Checked) -> String {
     format!("{} and {}", counted(checked.states, "state"), counted(checked.moves, "move"))
 }
 
+/// Which failures were tried.
 fn failing(checked: &Checked) -> String {
     match checked.failures {
-        0 => "no worker fails".to_owned(),
-        _ if checked.any_failures => "any number of workers fail".to_owned(),
-        failures => format!(
-            "at most {} {}",
-            counted(failures as usize, "worker"),
-            if failures == 1 { "fails" } else { "fail" }
-        ),
+        0 => "where no worker fails".to_owned(),
+        _ if checked.any_failures => "for any number of failures".to_owned(),
+        failures => format!("for at most {}", counted(failures as usize, "failure")),
     }
 }
 
 fn proven(text: &mut String, made: &Made<'_>) {
     let checked = made.checked;
-    let _ = writeln!(text, "\nProven, where {}: all of {} were looked at", failing(checked), size(checked));
+    let _ = writeln!(text, "\nProven {}: all was looked at ({})", failing(checked), size(checked));
     numbers(text, made);
     let _ = writeln!(
         text,
@@ -122,16 +119,20 @@ fn not_exhausted(text: &mut String, made: &Made<'_>) {
         _ => format!("{} are over (--seconds)", counted(made.seconds as usize, "second")),
     };
     let _ = writeln!(text, "\nNot all was looked at: {why}");
+    let within = match checked.depth {
+        1 => "one start or end of a worker".to_owned(),
+        depth => format!("{depth} starts and ends of workers"),
+    };
     let _ = writeln!(
         text,
-        "  looked at: everything that happens within {} of workers, {} in all; no promise is broken there",
-        counted(checked.depth, "start or end").replace("start or ends", "starts and ends"),
+        "  looked at: all that can happen within {within}, {} ({})",
+        failing(checked),
         size(checked)
     );
-    let _ = writeln!(text, "  what is further on is not known; where {}", failing(checked));
+    let _ = writeln!(text, "  no promise is broken there; what comes later is not known");
     let _ = writeln!(
         text,
-        "\nThe bounds that `maand plan show` gives follow from the plan's limits, and were not reached by trying:"
+        "\nThe bounds of `maand plan show` follow from the plan's limits and hold all the same; this is how near to them the search came:"
     );
     numbers(text, made);
 }
