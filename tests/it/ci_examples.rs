@@ -76,9 +76,9 @@ fn server_of(sandbox: Option<&Sandbox>) -> Server {
         Some(sandbox) => {
             let from = sandbox.bucket_dir();
             let to = server.at("repo");
-            let copied =
-                Command::new("cp").arg("-r").args([from.join("maand.conf"), from.join("workspace")]).arg(&to);
-            assert!({ copied }.status().unwrap().success());
+            let mut copy = Command::new("cp");
+            copy.arg("-r").args([from.join("maand.conf"), from.join("workspace")]).arg(&to);
+            assert!(copy.status().unwrap().success());
             fs::create_dir(to.join("secrets")).unwrap();
             fs::copy(from.join("secrets/known_hosts"), to.join("secrets/known_hosts")).unwrap();
         }
