@@ -123,6 +123,7 @@ impl Diff {
             workers: on_fleet.map(|(old, new)| workers(old, new)),
             steps: steps.collect(),
             jobs: on_fleet.map(|(old, new)| jobs(&old.jobs, &new.jobs)).unwrap_or_default(),
+            exposure: on_fleet.map(|(old, new)| exposure(&old.stakes, &new.stakes)).unwrap_or_default(),
             pending: old
                 .pending
                 .as_ref()
@@ -146,8 +147,20 @@ impl Diff {
     }
 
     fn has_any(&self) -> bool {
-        let Self { different: _, headline: _, plan, limits, vars, workers, steps, jobs, pending, time } =
-            self;
+        let Self {
+            different: _,
+            headline: _,
+            plan,
+            limits,
+            vars,
+            workers,
+            steps,
+            jobs,
+            exposure,
+            pending,
+            reviewed,
+            time,
+        } = self;
         let lists = [plan, limits, vars, jobs, exposure, pending, time];
         lists.iter().any(|list| !list.is_empty())
             || !steps.is_empty()

@@ -11,8 +11,7 @@ const MORE: &str = "<code>maand plan diff --all</code> shows everything";
 
 pub(super) fn render(compared: &Compared) -> String {
     let diff = &compared.diff;
-    let mut sections = Vec::new();
-    sections.push(changes("Limits", &diff.limits));
+    let mut sections = vec![changes("Limits", &diff.limits)];
     sections.extend(diff.workers.as_ref().map(workers));
     sections.extend(steps(&diff.steps));
     sections.push(changes("Variables", &diff.vars));
@@ -29,8 +28,10 @@ pub(super) fn render(compared: &Compared) -> String {
 
 fn head(compared: &Compared) -> String {
     let diff = &compared.diff;
-    let mut lines = vec![format!("<h3>Plan {}</h3>", code(&compared.new.outline.plan))];
-    lines.push(format!("<p>From {}<br>to {}</p>", side(&compared.old), side(&compared.new)));
+    let mut lines = vec![
+        format!("<h3>Plan {}</h3>", code(&compared.new.outline.plan)),
+        format!("<p>From {}<br>to {}</p>", side(&compared.old), side(&compared.new)),
+    ];
     if !diff.different {
         lines.push("<p>No difference in what they would do.</p>".to_owned());
     }
