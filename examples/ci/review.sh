@@ -8,6 +8,8 @@ plan=$1 base=${2:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"; git worktree prune' EXIT
 
+# A checkout knows no modes but that of programs.
+if [ -d secrets ]; then chmod 700 secrets; fi
 maand plan validate "$plan"
 maand plan show "$plan" --out "$work/new" > "$work/new.txt"
 

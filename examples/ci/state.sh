@@ -8,6 +8,8 @@ set -euo pipefail
 dir=$2
 case $1 in
   restore)
+    # A checkout knows no modes but that of programs.
+    if [ -d secrets ]; then chmod 700 secrets; fi
     [ -e "$dir/data.tar" ] || exit 0
     tar -xpf "$dir/data.tar"
     # Workers that a run has drained and not put back yet; a checkout does not know of them.

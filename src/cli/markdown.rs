@@ -219,10 +219,25 @@ impl Section {
     }
 }
 
-/// A document: what it begins with, and sections in the order of their weight. `more` says where to see what is left
-/// out; both are HTML in which nothing foreign is unescaped.
-pub(super) fn document(head: &str, sections: &[Section], more: &str) -> String {
+/// A document: what it begins with, what matters most in some sentences, and sections in the order of their weight.
+/// `more` says where to see what is left out. All of it is HTML in which nothing foreign is unescaped.
+pub(super) fn document(head: &str, headline: &[String], sections: &[Section], more: &str) -> String {
     let mut text = format!("{head}\n");
+    let mut room = (LIMIT / 3).saturating_sub(text.len());
+    let fitting = headline.iter().take_while(|item| {
+        let length = item.len() + "<li></li>\n".len();
+        let fits = length <= room;
+        room = room.saturating_sub(length);
+        fits
+    });
+    let shown: Vec<&String> = fitting.collect();
+    if !shown.is_empty() {
+        let items: String = shown.iter().map(|item| format!("<li>{item}</li>\n")).collect();
+        let _ = writeln!(text, "<ul>\n{items}</ul>\n");
+    }
+    if shown.len() < headline.len() {
+        let _ = writeln!(text, "<p>{} more: {more}</p>\n", headline.len() - shown.len());
+    }
     let sections: Vec<&Section> = sections.iter().filter(|section| !section.is_empty()).collect();
     let mut room = LIMIT.saturating_sub(text.len() + sections.len() * FRAME);
     for (at, section) in sections.iter().enumerate() {
@@ -308,7 +323,8 @@ pub(in crate::cli) mod tests {
         let mut blocks = Section::blocks("Blocks");
         blocks.text(&code(text), text);
         blocks.changed_text(&code(text), text, &format!("{text}\n{text}\nx\n\ny"));
-        document(&format!("<h3>Head {}</h3>\n", code(text)), &[list, table, blocks], "elsewhere")
+        let head = format!("<h3>Head {}</h3>\n", code(text));
+        document(&head, &[code(text), code(text)], &[list, table, blocks], "elsewhere")
     }
 
     #[test]
@@ -374,9 +390,10 @@ pub(in crate::cli) mod tests {
         let mut small = Section::list("Small");
         small.item("the last one");
         sections.push(small);
-        let text = document("<h3>x</h3>\n", &sections, "elsewhere");
+        let headline: Vec<String> = (0..1_000).map(|_| code(&"@".repeat(300))).collect();
+        let text = document("<h3>x</h3>\n", &headline, &sections, "elsewhere");
         assert!(text.len() <= LIMIT && text.len() > LIMIT / 2, "{}", text.len());
-        assert_eq!(text.matches(" more: elsewhere").count(), 8);
+        assert_eq!(text.matches(" more: elsewhere").count(), 9);
         assert!(text.contains("the last one"), "what comes last has its share");
         let tags: BTreeSet<_> = skeleton(&text).into_iter().collect();
         assert!(tags.contains("/details"));

@@ -76,8 +76,9 @@ fn server_of(sandbox: Option<&Sandbox>) -> Server {
         Some(sandbox) => {
             let from = sandbox.bucket_dir();
             let to = server.at("repo");
-            let parts = [from.join("maand.conf"), from.join("workspace")];
-            assert!(Command::new("cp").arg("-r").args(parts).arg(&to).status().unwrap().success());
+            let mut copy = Command::new("cp");
+            copy.arg("-r").args([from.join("maand.conf"), from.join("workspace")]).arg(&to);
+            assert!(copy.status().unwrap().success());
             fs::create_dir(to.join("secrets")).unwrap();
             fs::copy(from.join("secrets/known_hosts"), to.join("secrets/known_hosts")).unwrap();
         }

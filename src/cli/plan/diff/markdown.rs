@@ -11,8 +11,7 @@ const MORE: &str = "<code>maand plan diff --all</code> shows everything";
 
 pub(super) fn render(compared: &Compared) -> String {
     let diff = &compared.diff;
-    let mut sections = Vec::new();
-    sections.push(changes("Limits", &diff.limits));
+    let mut sections = vec![changes("Limits", &diff.limits)];
     sections.extend(diff.workers.as_ref().map(workers));
     sections.extend(steps(&diff.steps));
     sections.push(changes("Variables", &diff.vars));
@@ -24,30 +23,33 @@ pub(super) fn render(compared: &Compared) -> String {
     sections.push(reviewed);
     sections.push(changes("Time", &diff.time.iter().map(in_words).collect::<Vec<_>>()));
     sections.push(changes("Plan", &diff.plan));
-    document(&head(compared), &sections, MORE)
+    document(&head(compared), &headline(compared), &sections, MORE)
 }
 
 fn head(compared: &Compared) -> String {
     let diff = &compared.diff;
-    let mut lines = vec![format!("<h3>Plan {}</h3>", code(&compared.new.outline.plan))];
-    lines.push(format!("<p>From {}<br>to {}</p>", side(&compared.old), side(&compared.new)));
+    let mut lines = vec![
+        format!("<h3>Plan {}</h3>", code(&compared.new.outline.plan)),
+        format!("<p>From {}<br>to {}</p>", side(&compared.old), side(&compared.new)),
+    ];
     if !diff.different {
         lines.push("<p>No difference in what they would do.</p>".to_owned());
     }
-    let notes = compared.notes.iter().map(|note| format!("<li>\u{26a0} {}</li>", code(note)));
-    let headline = diff.headline.iter().map(|line| {
+    lines.join("\n\n") + "\n"
+}
+
+/// Notes, and what matters most.
+fn headline(compared: &Compared) -> Vec<String> {
+    let notes = compared.notes.iter().map(|note| format!("\u{26a0} {}", code(note)));
+    let headline = compared.diff.headline.iter().map(|line| {
         let mark = match line.effect {
             Effect::Looser => "<b>looser</b>: ",
             Effect::Stricter => "stricter: ",
             Effect::Neutral => "",
         };
-        format!("<li>{mark}{}</li>", line.render(code))
+        format!("{mark}{}", line.render(code))
     });
-    let items: Vec<String> = notes.chain(headline).collect();
-    if !items.is_empty() {
-        lines.push(format!("<ul>\n{}\n</ul>", items.join("\n")));
-    }
-    lines.join("\n\n") + "\n"
+    notes.chain(headline).collect()
 }
 
 fn side(side: &Side) -> String {
@@ -241,10 +243,19 @@ mod tests {
     proptest! {
         /// Whatever a host, a step, a job, a variable, a limit, a command or a file is called: the same elements.
         #[test]
-        fn no_name_is_markup(text in "(\\PC|[<>&@`|\\[\\]()!#*_~\r \t-]|</pre>|</code>|<!--|```|@team|\\]\\(|www\\.){0,12}") {
+        fn no_name_is_markup(text in "(\\PC|[<>&@`|\\[\\]()!#*_~\r \t-]|</pre>|</code>|<!--|```|@team|\\]\\(|www\\.){0,8}") {
             let (plain, hostile) = (skeleton(&rendered("x")), skeleton(&rendered(&text)));
             prop_assert!(plain.len() > 100);
             prop_assert_eq!(plain, hostile);
+        }
+    }
+
+    #[test]
+    fn it_fits_into_a_comment_however_long_names_are() {
+        for text in ["@".repeat(10_000), "\n@".repeat(10_000), "\u{1f7e5}".repeat(10_000)] {
+            let text = rendered(&text);
+            skeleton(&text);
+            assert!(text.len() <= 60_000, "{}", text.len());
         }
     }
 

@@ -184,7 +184,7 @@ fn workers(text: &mut String, workers: &Workers, shown: Shown) {
 fn in_ranges(hosts: &[String], shown: Shown) -> String {
     let all = ranges(hosts.iter().map(String::as_str));
     let (first, more) = shown.of(&all, RANGES);
-    let mut text = first.join(", ");
+    let mut text = first.iter().map(|range| visible_line(range)).collect::<Vec<_>>().join(", ");
     if more > 0 {
         let _ = write!(text, ", ... {more} more: --all shows them");
     }

@@ -1,13 +1,14 @@
 //! A plan for a pull request that has nothing to compare it with: what it would do in a few lines, all else folded.
 
-use super::Shown;
 use super::commands::{EnvJson, commands, env};
 use super::describe::{describe_halt, details};
 use super::json::jobs;
+use super::{Shown, pending_lines, sentence};
 use crate::cli::markdown::{Section, code, document};
 use crate::compare::ranges;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{Problem, Severity, Step, StepKind, counted, duration};
+use crate::policy::Exposure;
 use crate::report::describe_span;
 
 /// Where to see what is left out.
@@ -15,11 +16,25 @@ const MORE: &str = "<code>maand plan show --format json</code> has all of it";
 
 pub(super) fn render(shown: &Shown<'_>) -> String {
     let graph = shown.graph;
-    let sections = [problems(shown), waves(graph), steps(graph), texts(graph), touched(graph)];
-    document(&head(shown), &sections, MORE)
+    let sections = [
+        problems(shown),
+        at_stake(graph),
+        waves(graph),
+        steps(graph),
+        texts(graph),
+        pending(shown),
+        touched(graph),
+    ];
+    document(&head(shown.graph), &headline(shown), &sections, MORE)
 }
 
-fn head(shown: &Shown<'_>) -> String {
+fn head(graph: &RolloutGraph) -> String {
+    let about = graph.plan.description.as_deref().map(|text| format!("\n\n<p>{}</p>", code(text)));
+    format!("<h3>Plan {}</h3>{}\n", code(&graph.plan.name), about.unwrap_or_default())
+}
+
+/// What it comes to, in a few sentences.
+fn headline(shown: &Shown<'_>) -> Vec<String> {
     let graph = shown.graph;
     let (forecast, numbers) = (shown.forecast, graph.numbers());
     let mut items = Vec::new();
@@ -31,9 +46,9 @@ fn head(shown: &Shown<'_>) -> String {
         None => "as many at a time as budgets, spread and wave allow".to_owned(),
         Some(resolved) => format!("{} at a time", counted(resolved.value as usize, "worker")),
     });
-    items.push(match forecast.most_down {
+    items.push(match Exposure::of(graph).run.down {
         0 => "no worker goes down".to_owned(),
-        down => format!("at most {down} down at a time"),
+        down => format!("at most {down} down at once"),
     });
     items.push(describe_halt(numbers.max_failures.value, &numbers.max_failures.value.to_string()));
     match (forecast.stuck, shown.expected) {
@@ -43,9 +58,7 @@ fn head(shown: &Shown<'_>) -> String {
         (None, Some(expected)) => items.push(format!("takes about {}", describe_span(expected.millis))),
         (None, None) => {}
     }
-    let about = graph.plan.description.as_deref().map(|text| format!("\n\n<p>{}</p>", code(text)));
-    let items: String = items.iter().map(|item| format!("<li>{item}</li>\n")).collect();
-    format!("<h3>Plan {}</h3>{}\n\n<ul>\n{items}</ul>\n", code(&graph.plan.name), about.unwrap_or_default())
+    items
 }
 
 fn problems(shown: &Shown<'_>) -> Section {
@@ -58,6 +71,40 @@ fn problems(shown: &Shown<'_>) -> Section {
         };
         section.item(&format!("{severity}: {}", code(&problem.message)));
     }
+    section
+}
+
+/// How much may be down at once.
+fn at_stake(graph: &RolloutGraph) -> Section {
+    let mut section = Section::list("At stake").opened();
+    let exposure = Exposure::of(graph);
+    if exposure.run.down == 0 {
+        section.item("nothing: no worker goes down");
+        return section;
+    }
+    section.item(&format!("all: {}", code(&sentence(graph, " workers", &exposure.run))));
+    for job in &exposure.jobs {
+        let (name, keeps) = (code(graph.fleet.job(job.job).name.as_str()), job.keeps_without_a_worker);
+        let zone = job.without_a_zone.as_ref();
+        let zone = zone.map(|zone| format!("; if zone {} does, {}", code(&zone.zone), zone.keeps));
+        section.item(&format!(
+            "job {name}: {}; if one more worker goes down meanwhile, it keeps {keeps}{}",
+            code(&sentence(graph, "", &job.stake)),
+            zone.unwrap_or_default()
+        ));
+    }
+    for zone in &exposure.zones {
+        let text = code(&sentence(graph, " workers", &zone.stake));
+        section.item(&format!("zone {}: {text}", code(&zone.zone)));
+    }
+    section
+}
+
+/// What its deploys carry out besides.
+fn pending(shown: &Shown<'_>) -> Section {
+    let lines = shown.pending.map(|pending| pending_lines(pending, usize::MAX)).unwrap_or_default();
+    let mut section = Section::list(&format!("Pending in the workspace: {}", lines.len()));
+    lines.iter().for_each(|line| section.item(&code(line)));
     section
 }
 
