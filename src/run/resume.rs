@@ -95,7 +95,7 @@ impl Run {
             stored.facts.extend(writer.append(at, &asked, None)?);
         }
         stored.epoch = journal.raise_epoch(&stored.id)?;
-        let first = vec![Fact::Resumed { by: resume.by, fresh_process: true }];
+        let first = vec![Fact::Resumed { by: resume.by, fresh_process: true, bundle: None }];
         let run = Self::continued(site, journal, lock, stored, first)?;
         Ok(Self { workspace_hash, changes, in_doubt, ..run })
     }

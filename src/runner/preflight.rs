@@ -21,10 +21,10 @@ use super::executor::StepExecutor;
 use super::{probe, reboot_command};
 
 /// For one worker, connecting included: patient, since a fleet's slowest host decides.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Workers that are looked at side by side; handshakes are bounded by the transport.
-const SIDE_BY_SIDE: usize = 64;
+pub(super) const SIDE_BY_SIDE: usize = 64;
 
 /// Looks, and touches nothing. `TOOLS` are the programs that the plan needs.
 const LOOK: &str = r#"
@@ -283,7 +283,7 @@ fn claimed(claim: &Claim) -> StepError {
     )
 }
 
-fn read_claim(line: &str) -> Option<Claim> {
+pub(super) fn read_claim(line: &str) -> Option<Claim> {
     serde_json::from_str(line.strip_prefix("claim ")?.trim()).ok()
 }
 

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
+    ("bundle", &["os", "journal", "engine", "graph", "policy", "plan", "bucket"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
@@ -47,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "os",
+            "bundle",
             "controller",
             "engine",
             "journal",
@@ -72,6 +74,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "os",
             "boot",
+            "bundle",
             "plan",
             "bucket",
             "graph",

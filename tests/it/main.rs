@@ -21,6 +21,7 @@ mod plan;
 mod rehearse;
 mod run_apply;
 mod run_bench;
+mod run_bundle;
 mod run_command;
 mod run_commands;
 mod run_control;
