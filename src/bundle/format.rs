@@ -229,3 +229,25 @@ impl Request<'_> {
         RequestText { verb: self.verb.get().to_owned(), by: self.by.clone(), at: self.at }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_of_a_bundle() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/bundle.v1.schema.json");
+        let mut schema = schemars::schema_for!(Document<'static>);
+        schema.insert("title".into(), "A run in a file, as `maand plan export` writes it".into());
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("MAAND_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == text,
+            "{} is not what the code says; MAAND_UPDATE_SCHEMAS=1 writes it",
+            path.display()
+        );
+    }
+}

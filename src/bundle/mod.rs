@@ -14,4 +14,4 @@ mod verify;
 
 pub use export::export;
 pub use format::{About, Bundle, Controller, LIMIT, SCHEMA};
-pub use verify::{Check, Checked, Finding, NOT_KNOWN_OFFLINE, Verdict, verify};
+pub use verify::{Check, Checked, Finding, NOT_KNOWN_OFFLINE, Verdict, verify, verify_facts};

@@ -133,7 +133,8 @@ pub fn verify(text: &RunText, header: &RunHeader) -> Verdict {
         return verdict;
     };
     begins_well(&graph, header, &mut verdict);
-    let replayed = replay(&graph, &mut verdict);
+    let (findings, replayed) = verify_facts(&graph, Options::default(), &verdict.facts);
+    verdict.findings.extend(findings);
     let controllers: BTreeSet<u64> = verdict.facts.iter().map(|stamped| stamped.epoch).collect();
     verdict.ends(Check::Legality, format!("written by {}", counted(controllers.len(), "controller")));
     reboots(&graph, &mut verdict);
@@ -209,32 +210,40 @@ fn begins_well(graph: &RolloutGraph, header: &RunHeader, verdict: &mut Verdict) 
     }
 }
 
-/// Replays every fact, and asks admission before each worker that was admitted. `None`: a fact is illegal.
-fn replay(graph: &Arc<RolloutGraph>, verdict: &mut Verdict) -> Option<RunState> {
-    let mut state = RunState::new(Arc::clone(graph), Options::default());
-    let facts = std::mem::take(&mut verdict.facts);
-    let mut broken = None;
-    for stamped in &facts {
-        let before = match &stamped.fact {
-            Fact::WorkerAdmitted { target } if (target.0 as usize) < graph.target_indices().count() => {
-                state.verdict(*target, stamped.at.max(state.last_at()))
+/// Replays every fact of a run of this graph, and asks admission before each worker that was admitted: what is wrong,
+/// and the state behind the last fact, unless one is illegal.
+pub fn verify_facts(
+    graph: &Arc<RolloutGraph>,
+    options: Options,
+    facts: &[Stamped],
+) -> (Vec<Finding>, Option<RunState>) {
+    let mut state = RunState::new(Arc::clone(graph), options);
+    let mut findings = Vec::new();
+    let mut finds = |check, seq, what| findings.push(Finding { check, fact: Some(seq), what });
+    let targets = graph.target_indices().count();
+    for Stamped { seq, at, fact, .. } in facts {
+        let verdict = match fact {
+            Fact::WorkerAdmitted { target } if (target.0 as usize) < targets => {
+                state.verdict(*target, (*at).max(state.last_at()))
             }
             _ => None,
         };
-        if let Err(violation) = state.replay(stamped.at, &stamped.fact) {
-            broken = Some(format!("fact {} breaks a rule: {violation}: {}", stamped.seq, violation.detail));
-            verdict.finds(Check::Legality, Some(stamped.seq), broken.clone().unwrap_or_default());
-            break;
+        if let Err(violation) = state.replay(*at, fact) {
+            finds(
+                Check::Legality,
+                *seq,
+                format!("fact {seq} breaks a rule: {violation}: {}", violation.detail),
+            );
+            return (findings, None);
         }
         if let (Fact::WorkerAdmitted { target }, Some(Admission::Wait(why) | Admission::Refuse(why))) =
-            (&stamped.fact, before)
+            (fact, verdict)
         {
-            let what = format!("{} was admitted, but {}", graph.host(*target), why.describe(graph));
-            verdict.finds(Check::Limits, Some(stamped.seq), what);
+            let host = graph.host(*target);
+            finds(Check::Limits, *seq, format!("fact {seq} admits {host}, but {}", why.describe(graph)));
         }
     }
-    verdict.facts = facts;
-    broken.is_none().then_some(state)
+    (findings, Some(state))
 }
 
 /// Every order to reboot a worker for one step compares with the same boot id, so that one of them takes effect.

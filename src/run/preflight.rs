@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::bucket::Bucket;
-use crate::engine::{Check, Fact};
+use crate::engine::{Check, ErrorKind, Fact};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::journal::Journal;
 use crate::plan::StepKind;
 use crate::policy::Limits;
 use crate::report::Time;
-use crate::runner::{Claim, StepExecutor};
+use crate::runner::{Claim, LoopError, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
@@ -101,6 +101,14 @@ impl Run {
         };
         let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
         executor.claim(&mut checks, &claim(&self.bucket, &self.stored), &stale, &Cancel::new());
+        let fenced = checks.iter().find_map(|check| match check {
+            Check::Unreachable { error } if error.kind == ErrorKind::Fenced => Some(error.message.clone()),
+            _ => None,
+        });
+        if let Some(why) = fenced {
+            // The run is another machine's: that is nobody's failure here.
+            return Err(RunError::Stopped(LoopError::TakenOver(why)));
+        }
         Ok(Fact::Preflight { checks })
     }
 }
@@ -138,7 +146,7 @@ fn left_alone(graph: &RolloutGraph, target: TargetIx, left_behind: &[LeftBehind]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{ErrorKind, StepError};
+    use crate::engine::StepError;
     use crate::graph::testing::{compiled, fleet, plan, worker};
 
     fn checks(kinds: &[Option<ErrorKind>]) -> Vec<Check> {

@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::journal::{Journal, RunId};
-use crate::runner::StepExecutor;
+use crate::runner::{LoopError, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
@@ -144,6 +144,9 @@ impl Run {
         let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
         let claim = claim(&self.bucket, &self.stored);
         let answers = executor.claim_each(&open, &claim, &stale, &Cancel::new());
+        if let Some(fenced) = answers.iter().flatten().find(|error| error.kind == ErrorKind::Fenced) {
+            return Err(RunError::Stopped(LoopError::TakenOver(fenced.message.clone())));
+        }
         let refused: Vec<_> = (open.iter().zip(answers))
             .filter_map(|(target, error)| Some((state.graph().host(*target).to_owned(), error?)))
             .filter(|(_, error)| error.kind == ErrorKind::Claimed)

@@ -6,12 +6,12 @@
 use std::time::{Duration, Instant};
 
 use crate::catalog::Fence;
-use crate::engine::{ErrorKind, StepError};
+use crate::engine::{ErrorKind, Outcome, StepError};
 use crate::graph::TargetIx;
 use crate::os::parallel_map;
 use crate::ssh::Cancel;
 
-use super::access::{Access, ScriptError};
+use super::access::Access;
 use super::executor::StepExecutor;
 use super::preflight::{Claim, PATIENCE, SIDE_BY_SIDE, read_claim};
 
@@ -131,11 +131,27 @@ impl StepExecutor {
             script.env.push(("CLAIM".into(), claim.unwrap_or_default()));
             let said = access.change(script, Instant::now() + PATIENCE + Duration::from_secs(5));
             match said {
-                Ok(said) => Ok(answer(&access, said.trim())?),
-                Err(ScriptError::NotRun(error)) => Err(error),
+                Ok(said) => answer(&access, said.trim()),
                 Err(error) => Err(error.into_error(&access.host, "fencing it off")),
             }
         })
+    }
+
+    /// The outcome of an attempt on a worker, or that the worker refuses this controller: a catalog says of a refused
+    /// script only that it failed.
+    pub(super) fn unless_fenced(&self, target: TargetIx, outcome: Outcome) -> Outcome {
+        let Outcome::Failed { error } = &outcome else { return outcome };
+        if error.kind != ErrorKind::Catalog {
+            return outcome;
+        }
+        let newer = self.remembered(&[target], &Cancel::new()).into_iter().flatten().any(|remembered| {
+            remembered.heard().is_some_and(|heard| heard.run == self.run && heard.epoch > self.epoch())
+        });
+        if !newer {
+            return outcome;
+        }
+        let message = format!("{}: a newer controller has taken this run over", self.host(target));
+        Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) }
     }
 
     /// Access without a fence of its own, which would be noted before the script begins.

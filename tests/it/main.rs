@@ -3,6 +3,7 @@
 
 mod bucket_cli;
 mod bucket_read;
+mod bundle;
 mod catalog;
 mod catalog_faults;
 mod completion;
