@@ -69,6 +69,11 @@ pub enum Obstacle {
         /// The worker.
         host: String,
     },
+    /// A script of a step is still at work there.
+    StillRuns {
+        /// The worker.
+        host: String,
+    },
     /// No worker at all could be asked.
     NobodyAsked,
 }
@@ -88,6 +93,7 @@ impl Obstacle {
             | Self::UsedSince { .. }
             | Self::Claimed { .. }
             | Self::AtWork { .. }
+            | Self::StillRuns { .. }
             | Self::NobodyAsked => false,
         }
     }
@@ -136,6 +142,7 @@ impl Obstacle {
             Self::AtWork { host } => {
                 format!("{host} has heard of something this moment: another controller is at work")
             }
+            Self::StillRuns { host } => format!("a step of the run is still at work on {host}"),
             Self::NobodyAsked => {
                 "no worker of the run could be asked, so no other controller can be kept out".to_owned()
             }

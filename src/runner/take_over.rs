@@ -9,11 +9,14 @@ use crate::catalog::Fence;
 use crate::engine::{ErrorKind, Outcome, StepError};
 use crate::graph::TargetIx;
 use crate::os::parallel_map;
-use crate::ssh::Cancel;
+use crate::ssh::{Cancel, Completion, NotRun};
 
-use super::access::Access;
+use super::access::{Access, ScriptError, plain};
 use super::executor::StepExecutor;
 use super::preflight::{Claim, PATIENCE, SIDE_BY_SIDE, read_claim};
+
+/// A fence waits so long for a script that is at work on the worker, and has so long itself.
+const FENCE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the worker remembers of the newest script that a controller has sent, and the claim on it.
 const REMEMBERED: &str = r#"
@@ -73,7 +76,9 @@ impl Remembered {
     pub fn heard(&self) -> Option<Heard<'_>> {
         let mut words = self.text.split(' ').filter(|word| !word.is_empty());
         let run = words.next()?;
-        let epoch = words.next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        // A number beyond this is no controller's, whatever a worker says.
+        let epoch = words.next().and_then(|epoch| epoch.parse().ok()).filter(|epoch| *epoch < 1 << 53);
+        let epoch = epoch.unwrap_or(0);
         Some(Heard { run, epoch, mark: words.next().zip(words.next()) })
     }
 }
@@ -87,6 +92,8 @@ pub enum Fenced {
     Moved,
     /// Another run's claim.
     Claimed(Claim),
+    /// It is there, and a script of a step is still at work on it.
+    Busy,
 }
 
 /// A fence that workers are to be given.
@@ -124,15 +131,23 @@ impl StepExecutor {
             let (target, seen, claim) = targets[at];
             let access = self.unfenced(target, cancel);
             let claim = claim.map(|claim| serde_json::to_string(claim).unwrap_or_default());
-            let mut script = access.script("fence off the controller before", FENCE_OFF, PATIENCE);
+            let mut script = access.script("fence off the controller before", FENCE_OFF, FENCE_WITHIN);
             script.env.push(("SEEN".into(), seen.text.clone()));
             script.env.push(("RUN".into(), fence.run.clone()));
             script.env.push(("FENCE".into(), format!("{} {} {}", fence.run, fence.epoch, fence.mark)));
             script.env.push(("CLAIM".into(), claim.unwrap_or_default()));
-            let said = access.change(script, Instant::now() + PATIENCE + Duration::from_secs(5));
-            match said {
+            script.lock = true;
+            let doing = "fencing it off";
+            let mut connection = access
+                .connect(Instant::now() + PATIENCE)
+                .map_err(|error| ScriptError::Connect(error).into_error(&access.host, doing))?;
+            let ended = connection.run(&script, None);
+            if matches!(ended, Completion::NotRun { reason: NotRun::Locked, .. }) {
+                return Ok(Fenced::Busy);
+            }
+            match plain(&access.host, ended) {
                 Ok(said) => answer(&access, said.trim()),
-                Err(error) => Err(error.into_error(&access.host, "fencing it off")),
+                Err(error) => Err(error.into_error(&access.host, doing)),
             }
         })
     }

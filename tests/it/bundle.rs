@@ -170,7 +170,7 @@ fn a_file_that_is_no_plain_one_or_too_large_is_not_read() {
     let at = |name: &str| dir.path().join(name);
     fs::File::create(at("large")).unwrap().set_len(LIMIT + 1).unwrap();
     fs::create_dir(at("folder")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, &at("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();
     for (name, words) in
         [("large", "256 MiB"), ("folder", "folder"), ("pipe", "pipe"), ("none", "No such file")]

@@ -164,6 +164,7 @@ fn refuse(error: RunError, args: &ResumeArgs, context: &Context) -> Result<Exit,
             out::print_json_line("the view", &view)?;
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
+        error @ RunError::Finished { .. } if context.json => Err(error.into()),
         RunError::Finished { run, end, failed } => {
             let mut note = format!("Run {run} has already finished ({}); nothing was done.", describe(end));
             if failed > 0 && end == RunEnd::Failed {

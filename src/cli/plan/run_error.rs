@@ -112,8 +112,9 @@ fn stopped(error: LoopError) -> CliError {
         }
         LoopError::FactsLost(why) => {
             let help = "the journal (data/plan.db) was put back from an older copy, or the bucket was copied while a \
-                        run was unfinished. Put the newest one back and resume. Where it is lost, look at the \
-                        workers by hand, and end the run with:\n  maand plan abort";
+                        run was unfinished, or the run went to another machine (`plan resume --from`). Resume where \
+                        the newest one is, or put it back here. Where it is lost, look at the workers by hand, and \
+                        end the run with:\n  maand plan abort";
             CliError::new(Exit::Resumable, Problem::error("maand::journal::facts_lost", why).help(help))
         }
         LoopError::TakenOver(why) => {
@@ -162,7 +163,9 @@ fn code_of_obstacle(obstacle: &Obstacle) -> &'static str {
             "maand::bundle::controller_may_live"
         }
         Obstacle::Newer { .. } => "maand::bundle::older_than_the_run",
-        Obstacle::TakenSince { .. } | Obstacle::AtWork { .. } => "maand::bundle::taken_since",
+        Obstacle::TakenSince { .. } | Obstacle::AtWork { .. } | Obstacle::StillRuns { .. } => {
+            "maand::bundle::taken_since"
+        }
         Obstacle::UsedSince { .. } => "maand::bundle::used_since",
         Obstacle::Claimed { .. } => "maand::run::claimed",
         Obstacle::ClaimGone { .. } | Obstacle::Forgotten { .. } => "maand::bundle::forgotten",
@@ -187,6 +190,10 @@ fn help_of_obstacle(obstacle: &Obstacle, run: &RunId) -> Option<String> {
         }
         Obstacle::Claimed { .. } => help_of(ErrorKind::Claimed).to_owned(),
         Obstacle::AtWork { .. } => "look who continues the run; nothing was done here".to_owned(),
+        Obstacle::StillRuns { .. } => {
+            "wait until it has ended, or end it on the worker: nothing runs beside what an earlier controller has left"
+                .to_owned()
+        }
         Obstacle::NotAsked { error, .. } => help_of(error.kind).to_owned(),
         _ => return None,
     })
