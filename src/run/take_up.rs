@@ -15,7 +15,7 @@ use crate::runner::{LoopError, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
-use super::preflight::{claim, finished_runs};
+use super::preflight::{claim, stale_claims};
 use super::{Run, RunError};
 
 /// So long the lock of the bucket's files is waited for.
@@ -141,7 +141,7 @@ impl Run {
             return Ok(());
         }
         let open: Vec<TargetIx> = state.graph().target_indices().filter(|at| is_open(state, *at)).collect();
-        let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
+        let stale = stale_claims(&self.journal)?;
         let claim = claim(&self.bucket, &self.stored);
         let answers = executor.claim_each(&open, &claim, &stale, &Cancel::new());
         if let Some(fenced) = answers.iter().flatten().find(|error| error.kind == ErrorKind::Fenced) {

@@ -253,6 +253,9 @@ fn what_goes_well_is_json() {
     for verb in ["status", "list", "logs"] {
         run(&["plan", verb], 0);
     }
+    let bundle = new.with_extension("bundle");
+    run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
+    run(&["plan", "verify", bundle.to_str().unwrap()], 0);
     run(&["plan", "explain", "--worker", host], 0);
     run(&["plan", "release", "--worker", "label:worker"], 0);
     run(&["plan", "resume"], 0);
