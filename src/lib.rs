@@ -17,6 +17,7 @@
 
 pub mod boot;
 pub mod bucket;
+pub mod bundle;
 pub mod catalog;
 pub mod check;
 pub mod cli;

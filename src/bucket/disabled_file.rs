@@ -184,6 +184,42 @@ impl DisabledFile {
         Ok(record.save(&self.record)?)
     }
 
+    /// Entries that are `owner`'s own in this bucket, by its record; an edit that was begun counts with what it adds.
+    /// `None`: there is no record of that owner.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn own_entries_of(
+        bucket: &Bucket,
+        owner: &str,
+    ) -> Result<Option<BTreeSet<DisabledEntry>>, DisabledError> {
+        let record = Record::of_owner(&bucket.paths().disabled_record, owner)?;
+        Ok(record.map(|record| {
+            let adds = record.pending.into_iter().flat_map(|pending| pending.adds);
+            record.own.into_iter().chain(adds).collect()
+        }))
+    }
+
+    /// Makes `own` the owner's entries, as it was continued elsewhere meanwhile: what it had here and has no longer is
+    /// removed from the file, and what it has is put there.
+    ///
+    /// # Errors
+    /// As of [`DisabledFile::enable`].
+    pub fn adopt(
+        &self,
+        lock: &Guard,
+        own: &BTreeSet<DisabledEntry>,
+        fence: Fence<'_>,
+    ) -> Result<(), DisabledError> {
+        let gone = |record: &Record| record.own.difference(own).cloned().collect();
+        self.edit(lock, gone, Wish::Absent, fence)?;
+        let mut record = Record::load(&self.record, &self.owner, &self.own)?;
+        record.own.clone_from(own);
+        record.save(&self.record)?;
+        self.edit(lock, |record| record.own.iter().cloned().collect(), Wish::Present, fence)?;
+        Ok(())
+    }
+
     /// One edit from the record to the record; answers with this and which entries it changed.
     fn edit(
         &self,

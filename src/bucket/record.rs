@@ -52,24 +52,15 @@ pub(super) struct Pending {
 }
 
 impl Record {
+    /// Reads the record where it is this owner's.
+    pub(super) fn of_owner(path: &Path, owner: &str) -> Result<Option<Self>, Problem> {
+        Ok(Self::read(path)?.filter(|found| found.owner == owner))
+    }
+
     /// Reads the record; one of another owner, or none, gives a new one with `own` in it. A pending edit
     /// stays in it in any case.
     pub(super) fn load(path: &Path, owner: &str, own: &BTreeSet<DisabledEntry>) -> Result<Self, Problem> {
-        let unusable = |why: &dyn std::fmt::Display| {
-            Problem::error("maand::bucket::record", format!("{} cannot be used: {why}", shown(path))).help(
-                "it says which entries of disabled.json are the run's own. Put it back from a copy, or remove \
-                 it: then the run's journal says so, as far as it goes, and other entries count as the operators'",
-            )
-        };
-        let text = open::read_own(path, DISABLED_LIMIT).map_err(|error| unusable(&error))?;
-        let found: Option<Self> = match text {
-            Some(text) => Some(serde_json::from_str(&text).map_err(|error| unusable(&error))?),
-            None => None,
-        };
-        if found.as_ref().is_some_and(|found| found.version > VERSION) {
-            return Err(unusable(&"a newer maand has written it"));
-        }
-        Ok(match found {
+        Ok(match Self::read(path)? {
             Some(found) if found.owner == owner => Self { version: VERSION, ..found },
             other => Self {
                 version: VERSION,
@@ -85,6 +76,25 @@ impl Record {
                 }),
             },
         })
+    }
+
+    /// Whosever it is.
+    fn read(path: &Path) -> Result<Option<Self>, Problem> {
+        let unusable = |why: &dyn std::fmt::Display| {
+            Problem::error("maand::bucket::record", format!("{} cannot be used: {why}", shown(path))).help(
+                "it says which entries of disabled.json are the run's own. Put it back from a copy, or remove \
+                 it: then the run's journal says so, as far as it goes, and other entries count as the operators'",
+            )
+        };
+        let text = open::read_own(path, DISABLED_LIMIT).map_err(|error| unusable(&error))?;
+        let found: Option<Self> = match text {
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| unusable(&error))?),
+            None => None,
+        };
+        if found.as_ref().is_some_and(|found| found.version > VERSION) {
+            return Err(unusable(&"a newer maand has written it"));
+        }
+        Ok(found)
     }
 
     /// Writes the record; it is on disk when this returns.

@@ -145,6 +145,8 @@ mod tests {
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
+        kept::<plan::ExportDocument<'_>>("Output of `maand plan export`");
+        kept::<plan::VerifyDocument<'_>>("Output of `maand plan verify`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");
         kept::<plan::CheckDocument<'_>>("Output of `maand plan check`");

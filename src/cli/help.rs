@@ -174,6 +174,15 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("Continue after a Ctrl-C or a crash", "maand plan resume"),
             ("Failed workers continue at their failed steps", "maand plan resume --retry"),
             ("It was seen that the command did run", "maand plan resume --in-doubt done"),
+            ("A run of another machine, which is dead", "maand plan resume --from run.bundle --take-over"),
+        ],
+    ),
+    ("maand plan export", &[("For another machine", "maand plan export --out run.bundle")]),
+    (
+        "maand plan verify",
+        &[
+            ("A file of `plan export`", "maand plan verify run.bundle"),
+            ("A run of this bucket", "maand plan verify 20261130-0512-ab12"),
         ],
     ),
     ("maand plan approve", &[("The gate of one worker", "maand plan approve --worker 10.0.0.1")]),

@@ -7,6 +7,7 @@ mod control;
 mod diff;
 mod expect;
 mod explain;
+mod export;
 mod left_behind;
 mod list;
 mod logs;
@@ -23,12 +24,13 @@ mod show;
 mod simulate;
 mod status;
 mod validate;
+mod verify;
 
 #[cfg(test)]
 pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
-    list::ListDocument, logs::AttemptDocument, new::NewDocument, release::ReleaseDocument,
-    simulate::SimulateDocument, validate::ValidateDocument,
+    export::ExportDocument, list::ListDocument, logs::AttemptDocument, new::NewDocument, release::ReleaseDocument,
+    simulate::SimulateDocument, validate::ValidateDocument, verify::VerifyDocument,
 };
 
 use clap::Subcommand;
@@ -68,6 +70,10 @@ pub enum PlanCommand {
     Pause(control::PauseArgs),
     /// Continue a run that was stopped, whatever stopped it
     Resume(resume::ResumeArgs),
+    /// Put a run into a file, to continue it on another machine
+    Export(export::ExportArgs),
+    /// Check a file of `export`, or a run: its hash chain, and that all came about by the rules
+    Verify(verify::VerifyArgs),
     /// Let a failed worker continue at its failed step
     Retry(control::WorkerArgs),
     /// Give up a failed worker: it stays as it is and no longer counts as failed
@@ -96,6 +102,8 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),
         PlanCommand::Release(args) => release::run(&args, context),
+        PlanCommand::Export(args) => export::run(&args, context),
+        PlanCommand::Verify(args) => verify::run(&args, context),
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),

@@ -304,7 +304,7 @@ fn what_an_operator_says_of_attempts_in_doubt_holds_for_all_of_them() {
         now: 1,
         outputs: Vec::new(),
     };
-    let resumed = vec![Fact::Resumed { by: "me".to_owned(), fresh_process: true }];
+    let resumed = vec![Fact::Resumed { by: "me".to_owned(), fresh_process: true, bundle: None }];
     assert!(case.told(Input::Begin { facts: resumed, in_doubt: Some(Resolution::Done).into() }).is_ok());
     let resolved = case.facts().filter(|fact| matches!(fact, Fact::InDoubtResolved { .. })).count();
     assert_eq!((resolved, case.controller.run().undecided().len()), (3, 0));

@@ -218,6 +218,9 @@ pub enum Fact {
         /// Nothing of an earlier controller is in flight any more: attempts without an outcome are
         /// in doubt.
         fresh_process: bool,
+        /// The run came to this journal in a bundle: SHA-256 of its content, in hexadecimal digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bundle: Option<String>,
     },
     /// The run cannot continue by itself.
     Halted {

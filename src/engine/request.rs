@@ -91,7 +91,7 @@ pub fn facts_of(rollout: &RunState, request: &Request) -> Result<Vec<Fact>, Stri
             let given = reason.clone().filter(|reason| !reason.trim().is_empty());
             vec![Fact::Paused { reason: given.unwrap_or_else(|| format!("paused by {by}")), by }]
         }
-        Control::Resume => vec![Fact::Resumed { by, fresh_process: false }],
+        Control::Resume => vec![Fact::Resumed { by, fresh_process: false, bundle: None }],
         Control::Stop => vec![Fact::Interrupted { by }],
         Control::Abort { revert } => vec![Fact::Aborted { by, revert: *revert }],
         Control::Retry { hosts } => retry(rollout, hosts, &by)?,

@@ -25,7 +25,7 @@ impl Chain {
         Self::half(Sha256::new().chain_update(id).chain_update([0]).chain_update(header))
     }
 
-    fn next(self, seq: u64, at: Millis, epoch: u64, fact: &str) -> Self {
+    pub(super) fn next(self, seq: u64, at: Millis, epoch: u64, fact: &str) -> Self {
         Self::half(
             Sha256::new()
                 .chain_update(self.0)
@@ -71,6 +71,12 @@ impl std::fmt::Display for Mark {
 /// The marks of all facts that a run has at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Marks(Vec<Chain>);
+
+impl FromIterator<Chain> for Marks {
+    fn from_iter<I: IntoIterator<Item = Chain>>(chains: I) -> Self {
+        Self(chains.into_iter().collect())
+    }
+}
 
 impl Marks {
     /// Whether the run has this fact, and the same ones before it. `seq` and `chain` as a [`Mark`] is written.
@@ -173,7 +179,7 @@ pub(super) fn insert(db: &Connection, n: i64, facts: &[NewFact]) -> rusqlite::Re
     Ok(())
 }
 
-fn state_after(before: PublicRunState, fact: &Fact) -> PublicRunState {
+pub(super) fn state_after(before: PublicRunState, fact: &Fact) -> PublicRunState {
     match fact {
         Fact::RunStarted { .. } | Fact::Resumed { .. } => PublicRunState::Running,
         Fact::Paused { .. } => PublicRunState::Paused,
@@ -367,7 +373,7 @@ mod tests {
     #[test]
     fn the_newest_facts_say_how_a_run_stands() {
         let halted = || Fact::Halted { reason: HaltReason::TooManyFailures { failed: 1, allowed: 0 } };
-        let resumed = || Fact::Resumed { by: "me".into(), fresh_process: true };
+        let resumed = || Fact::Resumed { by: "me".into(), fresh_process: true, bundle: None };
         let admitted = || Fact::WorkerAdmitted { target: TargetIx(0) };
         let paused = || Fact::Paused { by: "me".into(), reason: "asked".into() };
         let state = |facts: Vec<Fact>| facts.iter().fold(PublicRunState::Running, state_after);

@@ -19,6 +19,7 @@ mod run;
 mod runs;
 mod schema;
 mod store;
+mod transfer;
 mod writer;
 
 pub use control::RequestState;
@@ -33,4 +34,5 @@ pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
 pub(crate) use run::example::header as example_header;
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};
 pub use store::{FILE, Journal, Mode};
+pub use transfer::{FactText, RequestText, RunText, Standing};
 pub use writer::RunWriter;

@@ -23,6 +23,16 @@ impl RunId {
         Self(format!("{}-{a:02x}{b:02x}", time.strftime("%Y%m%d-%H%M")))
     }
 
+    /// `None` when it cannot be a run's name: names stand in files, and in scripts on workers.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let [day, time, random] = parts.as_slice() else { return None };
+        let digits = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (digits(day, 8) && digits(time, 4) && random.len() == 4 && random.bytes().all(hex))
+            .then(|| Self(text.to_owned()))
+    }
+
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -132,6 +132,20 @@ impl Journal {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
+    /// Runs that are over, each with the epoch of its last controller.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn finished_epochs(&self) -> Result<Vec<(RunId, u64)>, JournalError> {
+        let failed = failed(&self.path, Operation::Read);
+        let sql = "SELECT id, epoch FROM run WHERE finished_at IS NOT NULL";
+        let mut statement = self.db.prepare(sql).map_err(failed)?;
+        let rows = statement
+            .query_map([], |row| Ok((RunId(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs())))
+            .map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// The newest run without a last fact: at most one per bucket is meant to be.
     ///
     /// # Errors

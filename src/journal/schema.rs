@@ -90,7 +90,11 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
 /// The header of run `n`, in a file of any version: one that is only read is not migrated.
 pub(super) fn header(db: &Connection, n: i64) -> rusqlite::Result<String> {
     // Of one moment: another process may migrate the file between the two statements.
-    let moment = db.unchecked_transaction()?;
+    header_within(&*db.unchecked_transaction()?, n)
+}
+
+/// The same within the caller's transaction.
+pub(super) fn header_within(moment: &Connection, n: i64) -> rusqlite::Result<String> {
     let version: i64 = moment.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let sql = if version < 2 {
         "SELECT header FROM run WHERE n = ?1"

@@ -105,7 +105,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::WorkerCancelled { target } => Event::WorkerCancelled { host: host(target) },
         Fact::Paused { by, reason } => Event::RunPaused { by: by.clone(), reason: reason.clone() },
         Fact::Interrupted { by } => Event::RunInterrupted { by: by.clone() },
-        Fact::Resumed { by, .. } => Event::RunResumed { by: by.clone() },
+        Fact::Resumed { by, bundle, .. } => Event::RunResumed { by: by.clone(), bundle: bundle.clone() },
         Fact::Halted { reason } => Event::RunHalted { reason: describe_halt(reason, graph) },
         Fact::Aborted { by, revert } => Event::RunAborted { by: by.clone(), revert: *revert },
         Fact::RunFinished { end } => Event::RunFinished {
@@ -290,7 +290,11 @@ impl EventLine {
             Event::RunReopened { hosts, by } => {
                 (None, format!("taken up again by {by}, for {}", text::some(hosts.iter().cloned(), 5)))
             }
-            Event::RunResumed { by } => (None, format!("resumed by {by}")),
+            Event::RunResumed { by, bundle: None } => (None, format!("resumed by {by}")),
+            Event::RunResumed { by, bundle: Some(bundle) } => {
+                let name = bundle.get(..12).unwrap_or(bundle);
+                (None, format!("resumed by {by}, from the bundle {name} of another machine"))
+            }
             Event::RunHalted { reason } => (None, format!("HALTED: {reason}")),
             Event::RunAborted { by, revert } => {
                 let revert = if *revert { "; started workers are reverted" } else { "" };

@@ -288,6 +288,9 @@ pub enum Event {
     RunResumed {
         /// Who asked for it: `user@host`.
         by: String,
+        /// The run came to this machine in a bundle: SHA-256 of its content.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bundle: Option<String>,
     },
     /// The run cannot continue without an operator.
     RunHalted {

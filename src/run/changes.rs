@@ -4,13 +4,14 @@
 use crate::bucket::{Bucket, WorkspaceDifference};
 
 use super::RunError;
+use crate::journal::RunHeader;
 use crate::os::hash::sha256;
 use crate::os::open;
 use crate::plan::MAX_BYTES;
 use crate::runner::WorkspaceState;
 
 use super::header::{workers_sha256, workspace};
-use super::stored::Stored;
+use super::stored::workspace_then;
 
 /// Something that has changed since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,7 @@ impl Change {
 }
 
 /// All changes, and the workspace as it is now.
-pub(super) fn changes(bucket: &Bucket, stored: &Stored) -> Result<(Vec<Change>, WorkspaceState), RunError> {
-    let header = &stored.header;
+pub(super) fn changes(bucket: &Bucket, header: &RunHeader) -> Result<(Vec<Change>, WorkspaceState), RunError> {
     let mut changes = Vec::new();
     // A plan that came from standard input, or that is gone, cannot be compared.
     let text =
@@ -61,7 +61,7 @@ pub(super) fn changes(bucket: &Bucket, stored: &Stored) -> Result<(Vec<Change>, 
     }
     let now = workspace(bucket)?;
     if now.hash != header.workspace_hash {
-        changes.push(Change::Workspace(stored.workspace().differences(&now)));
+        changes.push(Change::Workspace(workspace_then(header).differences(&now)));
     }
     Ok((changes, now))
 }

@@ -61,7 +61,7 @@ impl Run {
         let mut facts = facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?;
         if matches!(verb, Control::Abort { .. }) {
             stored.epoch = journal.raise_epoch(&stored.id)?;
-            facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true });
+            facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true, bundle: None });
             let run = Self::continued(site, journal, lock, stored, facts)?;
             return Ok(Controlled::ToCarryOut(Box::new(run)));
         }

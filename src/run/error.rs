@@ -11,7 +11,7 @@ use crate::journal::{Holder, JournalError, LockError, RunId};
 use crate::plan::{Problem, Problems, counted};
 use crate::runner::LoopError;
 
-use super::Change;
+use super::{Change, NotTaken};
 
 /// Why an operation of this room did not take place, or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,29 @@ pub enum RunError {
     /// Too many workers cannot take part, or another run has claimed one: nothing was touched.
     #[error(transparent)]
     NotReady(#[from] NotReady),
+    /// A run is not taken from a bundle, as another controller may drive it or knows more of it.
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
+    /// The journal here has more facts of the run than the bundle: nothing was touched.
+    #[error("the journal here has {here} facts of run {run}, and the bundle {there}: it is newer here")]
+    NewerHere {
+        /// The run's name.
+        run: RunId,
+        /// Facts in the journal.
+        here: u64,
+        /// Facts in the bundle.
+        there: u64,
+    },
+    /// The journal here and the bundle have continued the run in two ways: nothing was touched.
+    #[error(
+        "run {run} was continued in two ways: from fact {seq} on the journal here is another one than the bundle"
+    )]
+    OtherHere {
+        /// The run's name.
+        run: RunId,
+        /// The first fact that differs.
+        seq: u64,
+    },
     /// The workspace is no longer the one that the run began with, and the operator has not accepted that. The other
     /// changes since then are named as well.
     #[error(

@@ -1,15 +1,15 @@
 //! The check of every worker before a run, what it comes to, and the claims of a run that takes place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::bucket::Bucket;
-use crate::engine::{Check, Fact};
+use crate::engine::{Check, ErrorKind, Fact};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::journal::Journal;
 use crate::plan::StepKind;
 use crate::policy::Limits;
 use crate::report::Time;
-use crate::runner::{Claim, StepExecutor};
+use crate::runner::{Claim, LoopError, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
@@ -40,7 +40,10 @@ pub(super) fn look(
     progress: Progress<'_>,
 ) -> Result<Vec<Check>, RunError> {
     let finished = finished_runs(journal)?;
-    let is_over = |claimed_by: &str| run == Some(claimed_by) || finished.contains(claimed_by);
+    let is_over = |claim: &Claim| {
+        // A newer controller than this journal knows has taken the run elsewhere, and may drive it there.
+        run == Some(claim.run.as_str()) || finished.get(&claim.run).is_some_and(|last| claim.epoch <= *last)
+    };
     let hosts: Vec<&str> = graph.target_indices().map(|target| graph.host(target)).collect();
     progress(Looked::Begins(&hosts));
     let report = |target: TargetIx, check: &Check| progress(Looked::Ends(graph.host(target), check));
@@ -99,16 +102,29 @@ impl Run {
                 look(executor, graph, &self.journal, Some(&run), &left, progress)?
             }
         };
-        let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
+        let stale = stale_claims(&self.journal)?;
         executor.claim(&mut checks, &claim(&self.bucket, &self.stored), &stale, &Cancel::new());
+        let fenced = checks.iter().find_map(|check| match check {
+            Check::Unreachable { error } if error.kind == ErrorKind::Fenced => Some(error.message.clone()),
+            _ => None,
+        });
+        if let Some(why) = fenced {
+            // The run is another machine's: that is nobody's failure here.
+            return Err(RunError::Stopped(LoopError::TakenOver(why)));
+        }
         Ok(Fact::Preflight { checks })
     }
 }
 
-/// Runs of this bucket that are over: their claims count for nothing.
-pub(super) fn finished_runs(journal: &Journal) -> Result<BTreeSet<String>, RunError> {
-    let runs = journal.runs()?;
-    Ok(runs.into_iter().filter(|run| run.state.is_final()).map(|run| run.id.to_string()).collect())
+/// Runs of this bucket that are over, with the epochs of their last controllers: claims of these, and of those before,
+/// count for nothing.
+pub(super) fn finished_runs(journal: &Journal) -> Result<BTreeMap<String, u64>, RunError> {
+    Ok(journal.finished_epochs()?.into_iter().map(|(run, epoch)| (run.to_string(), epoch)).collect())
+}
+
+/// The same for a worker.
+pub(super) fn stale_claims(journal: &Journal) -> Result<Vec<String>, RunError> {
+    Ok(finished_runs(journal)?.into_iter().map(|(run, epoch)| format!("{run}:{epoch}")).collect())
 }
 
 pub(super) fn claim(bucket: &Bucket, stored: &Stored) -> Claim {
@@ -138,7 +154,7 @@ fn left_alone(graph: &RolloutGraph, target: TargetIx, left_behind: &[LeftBehind]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{ErrorKind, StepError};
+    use crate::engine::StepError;
     use crate::graph::testing::{compiled, fleet, plan, worker};
 
     fn checks(kinds: &[Option<ErrorKind>]) -> Vec<Check> {

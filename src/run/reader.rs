@@ -102,6 +102,17 @@ impl RunReader {
     }
 }
 
+/// The journal of a bucket, for reading only, and the run in it that `name` means; `None`: the unfinished one, else the
+/// newest.
+///
+/// # Errors
+/// There is no such run.
+pub fn open_run(bucket: &Bucket, name: Option<&str>) -> Result<(Journal, RunId), RunError> {
+    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+    let id = pick(&journal, name)?;
+    Ok((journal, id))
+}
+
 /// The process that carries a run out now, if one does.
 pub(super) fn controller_of(data: &Path, id: &RunId) -> Option<Holder> {
     journal::holder_of(data).filter(|holder| holder.run.as_deref() == Some(id.as_str()))

@@ -9,7 +9,7 @@ use crate::journal::{Journal, RunId, RunLock};
 use crate::runner::WorkspaceState;
 
 use super::connector::Connected;
-use super::stored::Stored;
+use super::stored::{Stored, workspace_then};
 use super::{Change, RunError, Site};
 
 /// A run that this process alone may carry out: it holds the run lock.
@@ -43,7 +43,7 @@ impl Run {
             connected: site.connector.connect(&site.bucket, &stored.graph.fleet)?,
             journal,
             lock: Arc::new(lock),
-            workspace: stored.workspace(),
+            workspace: workspace_then(&stored.header),
             stored,
             first,
             checks: None,

@@ -86,7 +86,7 @@ impl Run {
             asked.extend(facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?);
         }
         refuse_at_rest(&stored.id, &state)?;
-        let (changes, workspace) = changes(&site.bucket, &stored)?;
+        let (changes, workspace) = changes(&site.bucket, &stored.header)?;
         let has_changed = changes.iter().any(|change| matches!(change, Change::Workspace(_)));
         if has_changed && !resume.accept_changes {
             return Err(RunError::WorkspaceChanged { run: stored.id, changes });
@@ -96,7 +96,7 @@ impl Run {
             stored.facts.extend(writer.append(at, &asked, None)?);
         }
         stored.epoch = journal.raise_epoch(&stored.id)?;
-        let first = vec![Fact::Resumed { by: resume.by, fresh_process: true }];
+        let first = vec![Fact::Resumed { by: resume.by, fresh_process: true, bundle: None }];
         let run = Self::continued(site, journal, lock, stored, first)?;
         Ok(Self { workspace, changes, in_doubt, ..run })
     }

@@ -55,12 +55,6 @@ impl Stored {
         self.facts.last().map_or(0, |stamped| stamped.seq)
     }
 
-    /// The workspace that it began with.
-    pub(super) fn workspace(&self) -> WorkspaceState {
-        let RunHeader { workspace_hash, workspace_files, .. } = &self.header;
-        WorkspaceState { hash: workspace_hash.clone(), files: workspace_files.clone() }
-    }
-
     /// The folder on each worker that preflight fixed for claims and receipts.
     pub(super) fn state_dirs(&self) -> HashMap<TargetIx, String> {
         let mut found = HashMap::new();
@@ -75,6 +69,11 @@ impl Stored {
         }
         found
     }
+}
+
+/// The workspace that a run began with.
+pub(super) fn workspace_then(header: &RunHeader) -> WorkspaceState {
+    WorkspaceState { hash: header.workspace_hash.clone(), files: header.workspace_files.clone() }
 }
 
 /// A view without a fact.

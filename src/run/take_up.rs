@@ -11,11 +11,11 @@ use crate::engine::{
 };
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::journal::{Journal, RunId};
-use crate::runner::StepExecutor;
+use crate::runner::{LoopError, StepExecutor};
 use crate::ssh::Cancel;
 
 use super::error::NotReady;
-use super::preflight::{claim, finished_runs};
+use super::preflight::{claim, stale_claims};
 use super::{Run, RunError};
 
 /// So long the lock of the bucket's files is waited for.
@@ -141,9 +141,12 @@ impl Run {
             return Ok(());
         }
         let open: Vec<TargetIx> = state.graph().target_indices().filter(|at| is_open(state, *at)).collect();
-        let stale: Vec<String> = finished_runs(&self.journal)?.into_iter().collect();
+        let stale = stale_claims(&self.journal)?;
         let claim = claim(&self.bucket, &self.stored);
         let answers = executor.claim_each(&open, &claim, &stale, &Cancel::new());
+        if let Some(fenced) = answers.iter().flatten().find(|error| error.kind == ErrorKind::Fenced) {
+            return Err(RunError::Stopped(LoopError::TakenOver(fenced.message.clone())));
+        }
         let refused: Vec<_> = (open.iter().zip(answers))
             .filter_map(|(target, error)| Some((state.graph().host(*target).to_owned(), error?)))
             .filter(|(_, error)| error.kind == ErrorKind::Claimed)

@@ -132,7 +132,8 @@ fn unmasked_on_worker(
             Err(error) => return Outcome::Failed { error: error.into_error(&access.host) },
         }
     }
-    // The user's text knows nothing of the run, so the fence is asked just before it.
+    // Asked before the text is sent, so that a refusal is not taken for the command's; and again with it (below), as a
+    // controller may be asleep between the two.
     let mut fence = access.script("fence", ":", until.saturating_duration_since(Instant::now()));
     fence.lock = true;
     if let Err(trouble) = plain(&access.host, connection.run(&fence, None)) {
@@ -142,6 +143,8 @@ fn unmasked_on_worker(
     let text = text.as_deref().unwrap_or(command.text);
     let mut script = users_script("run", text, environment.values.clone(), sudo, left());
     script.lock = true;
+    script.env.push(("MAAND_EPOCH".into(), access.fence.epoch.to_string()));
+    script.env.push(("MAAND_MARK".into(), access.fence.mark.clone()));
     let mut live = Live::new(&environment.secrets, sink);
     let ended = run_script(access, connection.as_mut(), &script, &mut live);
     let output = live.end();

@@ -140,6 +140,11 @@ impl StepExecutor {
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).mark = mark;
     }
 
+    /// This controller's.
+    pub(super) fn epoch(&self) -> u64 {
+        self.fence().epoch
+    }
+
     fn fence(&self) -> Fence {
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -153,9 +158,12 @@ impl StepExecutor {
         }
         let place = Place::of(&self.graph, &self.run, order, number);
         match order.lane {
-            Lane::Worker(target) => self.with_looks(target, step, cancel, sink, |cancel, sink| {
-                self.on_worker(order, target, step, &place, cancel, sink)
-            }),
+            Lane::Worker(target) => {
+                let outcome = self.with_looks(target, step, cancel, sink, |cancel, sink| {
+                    self.on_worker(order, target, step, &place, cancel, sink)
+                });
+                self.unless_fenced(target, outcome)
+            }
             Lane::Before | Lane::After => self.once(order, step, &place, cancel, sink),
         }
     }

@@ -21,10 +21,10 @@ use super::executor::StepExecutor;
 use super::{probe, reboot_command};
 
 /// For one worker, connecting included: patient, since a fleet's slowest host decides.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Workers that are looked at side by side; handshakes are bounded by the transport.
-const SIDE_BY_SIDE: usize = 64;
+pub(super) const SIDE_BY_SIDE: usize = 64;
 
 /// Looks, and touches nothing. `TOOLS` are the programs that the plan needs.
 const LOOK: &str = r#"
@@ -48,7 +48,12 @@ if [ -f "$MAAND_STATE_DIR/claim" ]; then
   there=$(head -c 2000 "$MAAND_STATE_DIR/claim")
   case "$there" in
     *"\"run\":\"$MAAND_RUN\""*) ;;
-    *) for stale in $STALE; do case "$there" in *"\"run\":\"$stale\""*) there=;; esac; done
+    *) epoch=${there#*\"epoch\":}; epoch=${epoch%%[!0-9]*}
+       for stale in $STALE; do
+         case "$there" in
+           *"\"run\":\"${stale%:*}\""*) if [ "${epoch:-0}" -le "${stale##*:}" ]; then there=; fi ;;
+         esac
+       done
        if [ -n "$there" ]; then printf 'claim '; printf '%s' "$there" | tr '\n' ' '; echo; exit 0; fi ;;
   esac
 fi
@@ -57,10 +62,14 @@ mv "$MAAND_STATE_DIR/claim.new" "$MAAND_STATE_DIR/claim" || exit 92
 echo claimed
 "#;
 
-/// Takes the claim away, if it is still this run's (or, with `ANY`, whosever it is).
+/// Takes the claim away, if it is still this run's and no newer controller of it has been there (or, with `ANY`,
+/// whosever it is).
 const RELEASE: &str = r#"
 set -u
 [ -f "$MAAND_STATE_DIR/claim" ] || { echo none; exit 0; }
+run= epoch=
+[ ! -f "$MAAND_STATE_DIR/epoch" ] || read -r run epoch rest <"$MAAND_STATE_DIR/epoch"
+if [ "$ANY" != yes ] && [ "$run" = "$MAAND_RUN" ] && [ "$epoch" -gt "$MAAND_EPOCH" ]; then echo others; exit 0; fi
 case "$(head -c 2000 "$MAAND_STATE_DIR/claim")" in
   *"\"run\":\"$MAAND_RUN\""*) rm -f "$MAAND_STATE_DIR/claim"; echo released ;;
   *) if [ "$ANY" = yes ]; then rm -f "$MAAND_STATE_DIR/claim"; echo released; else echo others; fi ;;
@@ -90,10 +99,10 @@ pub(super) fn state_dir(profile: &HostProfile) -> String {
 
 impl StepExecutor {
     /// Looks at every target; the answer has one entry for each, in order. A claim of a run that is
-    /// not in `finished` is an error of kind [`ErrorKind::Claimed`].
+    /// not `finished` is an error of kind [`ErrorKind::Claimed`].
     pub fn preflight(
         &self,
-        finished: &dyn Fn(&str) -> bool,
+        finished: &dyn Fn(&Claim) -> bool,
         left_alone: &dyn Fn(TargetIx) -> Option<String>,
         cancel: &Cancel,
         progress: &(dyn Fn(TargetIx, &Check) + Sync),
@@ -113,7 +122,7 @@ impl StepExecutor {
         let mut checks: Vec<Check> = Vec::with_capacity(looked.len());
         for (check, claim) in looked {
             checks.push(match claim {
-                Some(claim) if !finished(&claim.run) => Check::Unreachable { error: claimed(&claim) },
+                Some(claim) if !finished(&claim) => Check::Unreachable { error: claimed(&claim) },
                 _ => check,
             });
         }
@@ -193,7 +202,7 @@ impl StepExecutor {
     }
 
     /// Writes this run's claim on each of these; the answers say, in order, why it is not there. Claims of the runs in
-    /// `stale` are replaced.
+    /// `stale` are replaced: each with the epoch of its last controller, as in `RUN:EPOCH`.
     pub fn claim_each(
         &self,
         targets: &[TargetIx],
@@ -283,7 +292,7 @@ fn claimed(claim: &Claim) -> StepError {
     )
 }
 
-fn read_claim(line: &str) -> Option<Claim> {
+pub(super) fn read_claim(line: &str) -> Option<Claim> {
     serde_json::from_str(line.strip_prefix("claim ")?.trim()).ok()
 }
 

@@ -47,6 +47,9 @@ pub enum LoopError {
     /// A worker knows facts of the run that the journal does not have. Nothing more was begun.
     #[error("{0}")]
     FactsLost(String),
+    /// A worker refuses this controller: one on another machine has the run now. Nothing more was begun.
+    #[error("{0}")]
+    TakenOver(String),
     /// A rule of our own is broken, which is a bug. Nothing more was begun, and the run can be resumed.
     #[error("the engine refused its own fact: {0}")]
     Broken(RuleViolation),
@@ -185,11 +188,16 @@ impl RunLoop {
         match message {
             Message::Finished(attempt, outcome) => {
                 self.attempts.ended(attempt);
-                if let Outcome::Failed { error } = &outcome
-                    && error.kind == ErrorKind::JournalBehind
-                {
-                    // Not recorded: it would be built upon facts that are not the run's.
-                    return Err(LoopError::FactsLost(error.message.clone()));
+                if let Outcome::Failed { error } = &outcome {
+                    // Not recorded: it would be built upon facts that are not the run's, or continue what is another's.
+                    match error.kind {
+                        ErrorKind::JournalBehind => return Err(LoopError::FactsLost(error.message.clone())),
+                        // By one on this machine: the journal says so, and by whom.
+                        ErrorKind::Fenced if self.executor.lock.is_held() => {
+                            return Err(LoopError::TakenOver(error.message.clone()));
+                        }
+                        _ => {}
+                    }
                 }
                 self.take(Input::Finished { attempt, outcome })
             }

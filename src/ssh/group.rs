@@ -59,7 +59,7 @@ pub(super) const NO_STATE: i32 = 98;
 /// What every script with the lock does before it begins: with `MAAND_RUN` and `MAAND_EPOCH` in its environment it
 /// refuses when the worker has already heard from a higher epoch of the same run, and else notes its own in
 /// `$MAAND_STATE_DIR/epoch`, with the mark of the newest fact that the sender's journal has (`MAAND_MARK`): run, epoch,
-/// number, hash.
+/// number, hash. What is the fence's own is not the script's to see.
 pub(super) const FENCE: &str = r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EPOCH:-}" ]; then
   maand_run= maand_epoch= maand_mark=
   [ ! -e "$MAAND_STATE_DIR/epoch" ] || read -r maand_run maand_epoch maand_mark <"$MAAND_STATE_DIR/epoch"
@@ -75,6 +75,6 @@ pub(super) const FENCE: &str = r#"if [ -n "${MAAND_RUN:-}" ] && [ -n "${MAAND_EP
       exit 98
     }
   fi
-  unset maand_run maand_epoch maand_mark
+  unset maand_run maand_epoch maand_mark MAAND_EPOCH MAAND_MARK
 fi
 "#;

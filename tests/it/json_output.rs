@@ -72,7 +72,8 @@ fn needs(path: &str) -> &'static [&'static str] {
         "job run" => &["web", "--target", "x"],
         "job start" | "job stop" | "job restart" | "job status" => &["web"],
         "run_command" => &["true"],
-        "plan new" => &["x"],
+        "plan new" | "plan verify" => &["x"],
+        "plan export" => &["--out", "x"],
         "plan validate" | "plan show" | "plan simulate" | "plan check" | "plan apply" | "plan rehearse" => {
             &["no.yaml"]
         }
@@ -256,6 +257,9 @@ fn what_goes_well_is_json() {
     for verb in ["status", "list", "logs"] {
         run(&["plan", verb], 0);
     }
+    let bundle = new.with_extension("bundle");
+    run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
+    run(&["plan", "verify", bundle.to_str().unwrap()], 0);
     run(&["plan", "explain", "--worker", host], 0);
     run(&["plan", "release", "--worker", "label:worker"], 0);
     run(&["plan", "resume"], 0);

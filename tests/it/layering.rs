@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
+    ("bundle", &["os", "journal", "engine", "graph", "policy", "plan", "bucket"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("review", &["os", "catalog", "graph", "policy", "plan", "bucket"]),
     (
@@ -50,6 +51,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "os",
+            "bundle",
             "controller",
             "engine",
             "journal",
@@ -77,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "os",
             "boot",
+            "bundle",
             "plan",
             "bucket",
             "graph",

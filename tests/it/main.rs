@@ -4,6 +4,7 @@
 mod at_stake;
 mod bucket_cli;
 mod bucket_read;
+mod bundle;
 mod catalog;
 mod catalog_faults;
 mod ci_examples;
@@ -27,6 +28,7 @@ mod rehearse;
 mod reviewed;
 mod run_apply;
 mod run_bench;
+mod run_bundle;
 mod run_command;
 mod run_commands;
 mod run_control;

@@ -1,16 +1,22 @@
 //! `maand plan resume`: continues a run from its journal, whatever ended the process before.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use super::super::hosts::HostPattern;
+use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::control::failed;
+use super::run_error::not_taken;
 use crate::bucket::Bucket;
+use crate::bundle::Bundle;
 use crate::engine::{Control, Resolution, RunEnd};
+use crate::journal::RunId;
 use crate::os::quote;
-use crate::plan::Problem;
-use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
+use crate::plan::{Problem, counted};
+use crate::run::{Change, Import, Resume, Run, RunError, RunReader, Site, TakeOver, this_operator};
 
 /// Of more jobs that have changed the first are named.
 const CHANGES_SHOWN: usize = 10;
@@ -21,6 +27,9 @@ pub struct ResumeArgs {
     /// The run, or the beginning of its name [default: the unfinished one]
     #[arg(value_name = "RUN", add = crate::cli::complete::run_names())]
     run: Option<String>,
+    /// Continue a run of another machine, from a file of `maand plan export`
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "run")]
+    from: Option<PathBuf>,
     /// Retry failed workers first, all of them or these; a run that has ended is taken up again for that
     #[arg(long, value_name = "HOST,..", num_args = 0..=1, value_delimiter = ',')]
     #[arg(add = crate::cli::complete::hosts())]
@@ -33,7 +42,8 @@ pub struct ResumeArgs {
     /// for one worker as in `w3=done`
     #[arg(long, value_name = "[HOST=]HOW", value_delimiter = ',', value_parser = parse_in_doubt)]
     in_doubt: Vec<InDoubt>,
-    /// Take the run away from a controller that is stopped or gone
+    /// Take the run away from a controller that is stopped or gone; with --from: you know that no other controller of
+    /// the run lives, on whatever machine
     #[arg(long)]
     take_over: bool,
     /// With --take-over: also from a controller on another machine, which you know to be dead
@@ -72,22 +82,34 @@ fn parse_in_doubt(text: &str) -> Result<InDoubt, String> {
 
 /// Runs the command.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
+    let run = match &args.from {
+        Some(file) => match take(file, args, context) {
+            Ok(run) => Some(run.to_string()),
+            Err(RunError::NotTaken(why)) => {
+                return Err(not_taken(&why, Some(&format!("maand plan resume {}", typed(args)))));
+            }
+            Err(error) => return refuse(error, args, context),
+        },
+        None => args.run.clone(),
+    };
     // Without a list: all that have failed.
     let hosts = |list: &Vec<HostPattern>| match list.as_slice() {
         [] => Ok(Vec::new()),
-        items => failed(items, args.run.as_deref(), context),
+        items => failed(items, run.as_deref(), context),
     };
     let retry = args.retry.as_ref().map(hosts).transpose()?.map(|hosts| Control::Retry { hosts });
     let skip = args.skip.as_ref().map(hosts).transpose()?.map(|hosts| Control::Skip { hosts });
     let of_all = args.in_doubt.iter().rfind(|answer| answer.host.is_none());
     let of_one = |answer: &InDoubt| Some((answer.host.clone()?, answer.how));
     let resume = Resume {
-        run: args.run.clone(),
+        run: run.clone(),
         // Those that are named to be skipped are not among all that failed.
         first: skip.into_iter().chain(retry).collect(),
         in_doubt: of_all.map(|answer| answer.how),
         in_doubt_of: args.in_doubt.iter().filter_map(of_one).collect(),
         take_over: match (args.take_over, args.elsewhere) {
+            // The run was taken over with the bundle.
+            _ if args.from.is_some() => TakeOver::Never,
             (false, _) => TakeOver::Never,
             (true, false) => TakeOver::Dead,
             (true, true) => TakeOver::Elsewhere,
@@ -100,13 +122,53 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             show_changes(run.changes(), context);
             carry_out(run, args.leave, context).map(|(_, exit)| exit)
         }
-        Err(RunError::Finished { run, end, .. }) if context.json => {
+        Err(error) => refuse(error, args, context),
+    }
+}
+
+/// Takes a run of another machine.
+fn take(file: &Path, args: &ResumeArgs, context: &Context) -> Result<RunId, RunError> {
+    let bundle = Bundle::read(file)?;
+    let site = Site::find(context.bucket.as_deref(), connector(context))?;
+    let waits = |hosts: &str| {
+        if !context.quiet && !context.json {
+            out::note(&format!("Waiting for {hosts}, which may be rebooting."));
+        }
+    };
+    let import = Import {
+        bundle: &bundle,
+        take_over: args.take_over,
+        may_have_ended: args.retry.is_some(),
+        accept_changes: args.accept_changes,
+        by: this_operator(),
+        waits: &waits,
+    };
+    let imported = import.take(&site)?;
+    for obstacle in &imported.overruled {
+        let problem = Problem::warning("maand::bundle::overruled", obstacle.describe());
+        out::diagnose(&problem.help("you have said that no other controller lives"), context.colors);
+    }
+    if !context.quiet && !context.json {
+        let facts = counted(imported.facts as usize, "fact");
+        out::note(&format!(
+            "Run {} is this machine's now ({facts} from the bundle): its workers refuse the controller before.",
+            imported.run
+        ));
+    }
+    Ok(imported.run)
+}
+
+/// A resume that did not take place.
+fn refuse(error: RunError, args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
+    match error {
+        RunError::Finished { run, end, .. } if context.json && args.from.is_none() => {
             let bucket = Bucket::find(context.bucket.as_deref())?;
             let (view, _) = RunReader::open(&bucket, Some(run.as_str()))?.view()?;
             out::print_json_line("the view", &view)?;
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
-        Err(RunError::Finished { run, end, failed }) => {
+        error @ RunError::Finished { .. } if context.json => Err(error.into()),
+        RunError::Finished { run, end, failed } => {
             let mut note = format!("Run {run} has already finished ({}); nothing was done.", describe(end));
             if failed > 0 && end == RunEnd::Failed {
                 note +=
@@ -117,7 +179,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             }
             Ok(if end == RunEnd::Succeeded { Exit::Done } else { Exit::Failed })
         }
-        Err(RunError::WorkspaceChanged { run, changes }) => {
+        RunError::WorkspaceChanged { run, changes } => {
             show_changes(&changes, context);
             let lines = Change::workspace_lines(&changes, CHANGES_SHOWN);
             let error = RunError::WorkspaceChanged { run, changes };
@@ -129,13 +191,16 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
             let problem = Problem::error("maand::run::workspace_changed", message).help(help);
             Err(CliError::new(Exit::Invalid, problem))
         }
-        Err(error) => Err(error.into()),
+        error => Err(error.into()),
     }
 }
 
 /// What was asked of the run, to be typed again; a blank behind each word.
 fn typed(args: &ResumeArgs) -> String {
     let mut text = args.run.as_ref().map_or_else(String::new, |run| format!("{run} "));
+    if let Some(file) = &args.from {
+        text += &format!("--from {} ", quote(&file.display().to_string()));
+    }
     for (option, hosts) in [("--retry", &args.retry), ("--skip", &args.skip)] {
         if let Some(hosts) = hosts {
             let hosts = hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>().join(",");

@@ -2,9 +2,9 @@
 
 use super::super::{CliError, Exit, engine, journal_error};
 use crate::engine::{ErrorKind, RunEnd, StepError};
-use crate::journal::{JournalError, codes};
+use crate::journal::{JournalError, RunId, codes};
 use crate::plan::{Problem, Problems};
-use crate::run::{NotReady, RunError};
+use crate::run::{NotReady, NotTaken, Obstacle, RunError};
 use crate::runner::LoopError;
 
 impl From<RunError> for CliError {
@@ -43,6 +43,18 @@ impl From<RunError> for CliError {
                      or leave them as they are and continue with the others:\n  maand plan resume {run} --skip"
                 );
                 Self::new(Exit::Failed, problem("maand::run::halted").help(help))
+            }
+            RunError::NotTaken(why) => not_taken(&why, None),
+            RunError::NewerHere { run, .. } => {
+                let help = format!("continue it from the journal here:\n  maand plan resume {run}");
+                Self::new(Exit::Locked, problem("maand::bundle::newer_here").help(help))
+            }
+            RunError::OtherHere { run, .. } => {
+                let help = format!(
+                    "one of the two was continued from an older copy; workers refuse that one. Continue where the \
+                     other is; `maand plan status {run}` shows what this journal knows"
+                );
+                Self::new(Exit::Locked, problem("maand::bundle::other_here").help(help))
             }
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
                 .help("undo the change, or continue with it:\n  maand plan resume --accept-changes")
@@ -110,9 +122,15 @@ fn stopped(error: LoopError) -> CliError {
         }
         LoopError::FactsLost(why) => {
             let help = "the journal (data/plan.db) was put back from an older copy, or the bucket was copied while a \
-                        run was unfinished. Put the newest one back and resume. Where it is lost, look at the \
-                        workers by hand, and end the run with:\n  maand plan abort";
+                        run was unfinished, or the run went to another machine (`plan resume --from`). Resume where \
+                        the newest one is, or put it back here. Where it is lost, look at the workers by hand, and \
+                        end the run with:\n  maand plan abort";
             CliError::new(Exit::Resumable, Problem::error("maand::journal::facts_lost", why).help(help))
+        }
+        LoopError::TakenOver(why) => {
+            let help = "another machine continues this run: nothing more was begun here. `maand plan export` there, and \
+                        `maand plan resume --from` here, would bring it back";
+            CliError::new(Exit::Locked, Problem::error("maand::run::taken_over", why).help(help))
         }
         LoopError::Broken(why) => {
             let help = "this is a bug in maand: nothing more was begun, and `maand plan resume` continues from \
@@ -144,6 +162,71 @@ fn stale(changes: Vec<String>, message: &str) -> CliError {
             .help("review what would happen now:\n  maand plan show PLAN --out FILE"),
     );
     CliError::new(Exit::Invalid, problems)
+}
+
+/// All that stands against taking a run from a bundle; `typed`: what was typed, to be typed again.
+pub(super) fn not_taken(why: &NotTaken, typed: Option<&str>) -> CliError {
+    let mut problems = Problems::new();
+    for obstacle in &why.obstacles {
+        let mut problem = Problem::error(code_of_obstacle(obstacle), obstacle.describe());
+        if let Some(help) = help_of_obstacle(obstacle, &why.run) {
+            problem = problem.help(help);
+        }
+        problems.push(problem);
+    }
+    let mut last = Problem::error("maand::bundle::not_taken", why.to_string());
+    if why.obstacles.iter().all(Obstacle::yields_to_take_over) {
+        let typed = typed.unwrap_or("maand plan resume --from FILE ");
+        last = last.help(format!(
+            "if you know that no other controller of this run lives, say so: every worker that answers refuses it from \
+             then on; what it does on its own machine, and on workers that do not answer, nobody can stop\n  \
+             {typed}--take-over"
+        ));
+    }
+    problems.push(last);
+    CliError::new(Exit::Locked, problems)
+}
+
+fn code_of_obstacle(obstacle: &Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::ControllerLives(_) | Obstacle::ControllerMayLive(_) | Obstacle::ControllerUnknown => {
+            "maand::bundle::controller_may_live"
+        }
+        Obstacle::Newer { .. } => "maand::bundle::older_than_the_run",
+        Obstacle::TakenSince { .. } | Obstacle::AtWork { .. } | Obstacle::StillRuns { .. } => {
+            "maand::bundle::taken_since"
+        }
+        Obstacle::UsedSince { .. } => "maand::bundle::used_since",
+        Obstacle::Claimed { .. } => "maand::run::claimed",
+        Obstacle::ClaimGone { .. } | Obstacle::Forgotten { .. } => "maand::bundle::forgotten",
+        Obstacle::NotAsked { error, .. } => code_of(error.kind),
+        Obstacle::NobodyAsked => "maand::bundle::nobody_asked",
+    }
+}
+
+fn help_of_obstacle(obstacle: &Obstacle, run: &RunId) -> Option<String> {
+    Some(match obstacle {
+        Obstacle::ControllerLives(holder) => format!(
+            "stop it, and export the run when it has ended: `kill -INT {}` lets its steps finish",
+            holder.process.pid
+        ),
+        Obstacle::Newer { .. } => format!(
+            "the run went on after the bundle was made. Export it again where its newest journal is:\n  \
+             maand plan export {run} --out FILE"
+        ),
+        Obstacle::UsedSince { .. } => {
+            "the run has ended elsewhere, or its claims were released: apply the plan again instead"
+                .to_owned()
+        }
+        Obstacle::Claimed { .. } => help_of(ErrorKind::Claimed).to_owned(),
+        Obstacle::AtWork { .. } => "look who continues the run; nothing was done here".to_owned(),
+        Obstacle::StillRuns { .. } => {
+            "wait until it has ended, or end it on the worker: nothing runs beside what an earlier controller has left"
+                .to_owned()
+        }
+        Obstacle::NotAsked { error, .. } => help_of(error.kind).to_owned(),
+        _ => return None,
+    })
 }
 
 /// Each worker that cannot take part, and then what that comes to.

@@ -188,7 +188,7 @@ impl Case {
         self.timers.clear();
         self.awaited.clear();
         self.observing = None;
-        self.says(Fact::Resumed { by: by(), fresh_process: true });
+        self.says(Fact::Resumed { by: by(), fresh_process: true, bundle: None });
     }
 
     pub(super) fn run(&self) -> &RunState {

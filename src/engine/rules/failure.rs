@@ -54,7 +54,7 @@ fn a_failed_before_step_halts_the_run_and_a_resume_tries_it_again() {
     let mut case = Case::new(1, |plan| plan.before = vec![step("build", StepKind::Build, &[])]);
     case.answers_in(Lane::Before, failed(ErrorKind::Controller));
     assert!(matches!(case.run().status(), RunStatus::Halted(HaltReason::LaneFailed { .. })));
-    case.says(Fact::Resumed { by: by(), fresh_process: false });
+    case.says(Fact::Resumed { by: by(), fresh_process: false, bundle: None });
     case.answers_in(Lane::Before, done());
     assert_eq!(case.active(), [1]);
 }

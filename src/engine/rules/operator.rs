@@ -14,7 +14,7 @@ fn one_at_a_time(plan: &mut Plan) {
 }
 
 fn resumed() -> Fact {
-    Fact::Resumed { by: by(), fresh_process: false }
+    Fact::Resumed { by: by(), fresh_process: false, bundle: None }
 }
 
 fn retried(worker: u32) -> Fact {
@@ -114,7 +114,7 @@ fn a_run_that_has_ended_with_failed_workers_is_taken_up_again_inside_of_before_a
     assert_eq!((case.state(1), case.state(2), case.run().failures().0), (Queued, Succeeded, 0));
     assert_eq!(case.run().status(), RunStatus::Interrupted, "nothing begins before it is resumed");
     assert!(case.active().is_empty());
-    case.says(Fact::Resumed { by: by(), fresh_process: true });
+    case.says(Fact::Resumed { by: by(), fresh_process: true, bundle: None });
     case.answers_in(Lane::Before, done());
     assert_eq!((case.active(), case.in_flight(1)), (vec![1], vec!["upgrade"]));
     case.succeeds([1]);
@@ -127,7 +127,7 @@ fn a_worker_may_fail_again_after_the_run_was_taken_up_and_the_run_be_taken_up_on
     let mut case = ended_with_one_failed();
     for _ in 0..2 {
         case.says(reopened(&[1]));
-        case.says(Fact::Resumed { by: by(), fresh_process: true });
+        case.says(Fact::Resumed { by: by(), fresh_process: true, bundle: None });
         case.answers_in(Lane::Before, done());
         case.fails(1);
         case.answers_in(Lane::After, done());

@@ -127,6 +127,6 @@ fn a_retry_by_an_operator_sends_a_reboot_again_that_did_not_happen() {
     case.answers(1, failed(ErrorKind::NotRebooted));
     assert_eq!(case.state(1), Failed);
     case.says(Fact::Retried { target: super::case::target(1), by: by() });
-    case.says(Fact::Resumed { by: by(), fresh_process: false });
+    case.says(Fact::Resumed { by: by(), fresh_process: false, bundle: None });
     assert_eq!(case.intent(1), sent(1));
 }

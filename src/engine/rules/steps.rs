@@ -117,7 +117,7 @@ fn what_is_nobodys_failure_pauses_the_run() {
     case.answers(1, Outcome::NotDone { reason: "the build failed".to_owned() });
     case.succeeds([2]);
     assert_eq!(case.run().status(), RunStatus::Paused("the build failed".to_owned()));
-    case.says(Fact::Resumed { by: by(), fresh_process: false });
+    case.says(Fact::Resumed { by: by(), fresh_process: false, bundle: None });
     case.succeeds([1]);
     assert_eq!(case.state(1), Succeeded);
 }

@@ -43,7 +43,7 @@ impl Sim {
             let hash = "made up".to_owned();
             first = vec![Fact::RunStarted { workers, graph_hash: hash, seed: self.config.seed }];
         } else if !self.is_finished() {
-            first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true });
+            first.push(Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true, bundle: None });
         }
         self.commit_and_dispatch(Input::Begin { facts: first, in_doubt: in_doubt.into() });
         let before = self.state().is_some_and(|run| run.phase() == RunPhase::Preflight);
@@ -186,7 +186,7 @@ impl Sim {
         }
         self.check_replay();
         let Ok(mut again) = self.replayed() else { return };
-        let resumed = Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true };
+        let resumed = Fact::Resumed { by: "the simulator".to_owned(), fresh_process: true, bundle: None };
         if let Ok(all) = again.apply(self.now, resumed)
             && (!all.effects.is_empty() || all.facts.len() > 1)
         {

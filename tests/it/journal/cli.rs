@@ -155,7 +155,7 @@ fn a_watcher_sees_each_event_and_ends_with_the_run() {
     // The watcher shows what comes after it began to look: at its first line it certainly does.
     let mut seen = Vec::new();
     let mut at = header(0).started_at;
-    let resumed = [Fact::Resumed { by: "me".into(), fresh_process: false }];
+    let resumed = [Fact::Resumed { by: "me".into(), fresh_process: false, bundle: None }];
     wait_until("the watcher sees something", || {
         at += 1000;
         writer.append(at, &resumed, None).unwrap();
