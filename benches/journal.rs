@@ -42,6 +42,7 @@ fn header(graph: &RolloutGraph) -> RunHeader {
         graph_hash: graph.hash(),
         workers_sha256: String::new(),
         workspace_hash: String::new(),
+        workspace_files: None,
         program: String::new(),
         who: String::new(),
         seed: 1,

@@ -49,7 +49,8 @@ impl Changed {
     }
 }
 
-/// Short hashes by paths below the workspace, with `/`; a path that ends with one stands for all of a job.
+/// Short hashes by paths below the workspace, with `/`; a path that ends with one stands for all of a job, and an empty
+/// one for all that is beside the jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkspaceFiles(BTreeMap<String, String>);
@@ -87,17 +88,19 @@ impl WorkspaceFiles {
 
     /// Makes one entry of all of a part.
     fn fold(&mut self, part: &str) {
-        if self.0.contains_key(part) {
-            return;
+        let below = self.0.range(part.to_owned()..).take_while(|(path, _)| path.starts_with(part));
+        let of_part: Vec<String> = below
+            .map(|(path, _)| path)
+            .filter(|path| part_of(path) == part && *path != part)
+            .cloned()
+            .collect();
+        let mut text = String::new();
+        for path in of_part {
+            let hash = self.0.remove(&path).unwrap_or_default();
+            text += &format!("{}:{path} {hash}\n", path.len());
         }
-        let (of_part, others) =
-            std::mem::take(&mut self.0).into_iter().partition(|(path, _)| part_of(path) == part);
-        self.0 = others;
-        let of_part: BTreeMap<String, String> = of_part;
-        if !of_part.is_empty() {
-            let lines: Vec<String> =
-                of_part.iter().map(|(path, hash)| format!("{}:{path} {hash}\n", path.len())).collect();
-            self.0.insert(part.to_owned(), sha256(lines.concat()).chars().take(DIGITS).collect());
+        if !text.is_empty() {
+            self.0.insert(part.to_owned(), sha256(text).chars().take(DIGITS).collect());
         }
     }
 
@@ -106,7 +109,7 @@ impl WorkspaceFiles {
         let (mut before, mut after) = (self.clone(), after.clone());
         // What is one entry on one side is made one on the other.
         let folded = |files: &Self| -> Vec<String> {
-            files.0.keys().filter(|path| path.ends_with('/')).cloned().collect()
+            files.0.keys().filter(|path| path.is_empty() || path.ends_with('/')).cloned().collect()
         };
         folded(&before).iter().for_each(|part| after.fold(part));
         folded(&after).iter().for_each(|part| before.fold(part));
@@ -159,6 +162,7 @@ impl WorkspaceDifference {
             format!("{}{more}", named.join(", "))
         };
         visible_line(&match (&self.job, self.change) {
+            (None, _) if self.files.is_empty() => "files beside the jobs changed".to_owned(),
             (None, _) => some(&self.files),
             (Some(job), Changed::Added) => format!("{job}: the job is new"),
             (Some(job), Changed::Removed) => format!("{job}: the job is gone"),
@@ -226,5 +230,15 @@ mod tests {
         let few = files(&[("jobs/big/1", "1"), ("jobs/small/Makefile", "1")]);
         assert_eq!(lines(&before, &few), ["big: changed"]);
         assert_eq!(lines(&before, &files(&[("jobs/small/Makefile", "1")])), ["big: the job is gone"]);
+        // Also where no job is large, and where the files are beside the jobs.
+        let spread = |changed: &str| {
+            let all = (0..MOST * 4).map(|n| (format!("jobs/job{:04}/{n}", n % 2000), "1".to_owned()));
+            let beside = (0..=MOST).map(|n| (format!("old/{n}"), "1".to_owned()));
+            WorkspaceFiles::of(all.chain(beside).chain([("jobs/job0007/x".to_owned(), changed.to_owned())]))
+        };
+        let (before, after) = (spread("1"), spread("2"));
+        assert!(before.0.len() <= MOST, "{}", before.0.len());
+        assert_eq!(lines(&before, &after), ["job0007: changed"]);
+        assert_eq!(lines(&before, &files(&[]))[0], "files beside the jobs changed");
     }
 }

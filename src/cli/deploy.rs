@@ -12,8 +12,10 @@ use super::engine::catalog_error;
 use super::hosts::HostPattern;
 use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::{CliError, Context, Exit, out};
-use crate::bucket::Bucket;
-use crate::catalog::{self, Action, DeployRequest, Unbuilt, action_name, external};
+use crate::bucket::{Bucket, JobName};
+use crate::catalog::{
+    self, Action, CatalogError, DeployRequest, PendingChanges, Unbuilt, action_name, external,
+};
 use crate::plan::{Problem, counted};
 use crate::run::Engine;
 
@@ -89,7 +91,12 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
     };
     let is_newer = unbuilt.as_ref().is_some_and(|unbuilt| !unbuilt.is_empty());
     if args.dry_run {
-        let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
+        let mut pending = operation.catalog.pending(&request).map_err(catalog_error)?;
+        for change in pending.iter_mut().filter(|change| change.action == Action::Skip) {
+            if unbuilt.iter().flat_map(|unbuilt| &unbuilt.jobs).any(|job| job.job == change.job) {
+                change.reason += "; the workspace is newer";
+            }
+        }
         if context.json {
             let allocations = pending.iter().map(AllocationJson::of).collect();
             let workers = Vec::new();
@@ -151,26 +158,52 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
 /// Says what the last build has not seen: it is not deployed. `None`: it cannot be told.
 fn newer_than_build(request: &DeployRequest, context: &Context) -> Result<Option<Unbuilt>, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
-    let pending = match context.engine_for(&bucket) {
-        Engine::Builtin => catalog::pending_changes(&bucket, request, false),
-        Engine::External => external::pending_changes(&bucket, request),
-    };
     // What is wrong with the catalog says the deploy.
-    let Ok(pending) = pending else { return Ok(None) };
+    let Ok(pending) = pending_of(&bucket, request, context) else { return Ok(None) };
     if !pending.built {
         return Ok(None);
     }
-    let lines = pending.unbuilt.lines(NEWER_SHOWN);
-    let message = match (lines.is_empty(), pending.unknown.first()) {
-        (true, None) => return Ok(Some(pending.unbuilt)),
-        (true, Some(why)) => why.clone(),
-        (false, _) => format!(
-            "the workspace is newer than the last build, and only what was built is deployed:\n{}",
-            lines.join("\n")
-        ),
-    };
+    if let Some(why) = pending.unknown.first() {
+        warn(format!("not known: {why}"), context);
+        return Ok(None);
+    }
+    warn_if_newer(&pending.unbuilt, context);
+    Ok(Some(pending.unbuilt))
+}
+
+/// What the last build has not seen, and what is pending by it.
+fn pending_of(
+    bucket: &Bucket,
+    request: &DeployRequest,
+    context: &Context,
+) -> Result<PendingChanges, CatalogError> {
+    match context.engine_for(bucket) {
+        Engine::Builtin => catalog::pending_changes(bucket, request, false),
+        Engine::External => external::pending_changes(bucket, request),
+    }
+}
+
+/// The same before a deploy of the upstream program, of these jobs (none: all), which does not tell. What cannot be known
+/// is not told either.
+pub(super) fn warn_before_upstream(jobs: &[String], context: &Context) {
+    let Ok(bucket) = Bucket::find(context.bucket.as_deref()) else { return };
+    let jobs: Vec<JobName> = jobs.iter().filter_map(|job| JobName::parse(job)).collect();
+    let request = DeployRequest { jobs: (!jobs.is_empty()).then_some(jobs), ..DeployRequest::default() };
+    if let Ok(pending) = pending_of(&bucket, &request, context) {
+        warn_if_newer(&pending.unbuilt, context);
+    }
+}
+
+fn warn_if_newer(unbuilt: &Unbuilt, context: &Context) {
+    if !unbuilt.is_empty() {
+        let lines = unbuilt.lines(NEWER_SHOWN).join("\n");
+        let what = "the workspace is newer than the last build, and only what was built is deployed";
+        warn(format!("{what}:\n{lines}"), context);
+    }
+}
+
+fn warn(message: String, context: &Context) {
     let warning = Problem::warning("maand::deploy::not_built", message)
         .help("run `maand build` and then deploy, or `maand deploy --build`");
     context.warn(&warning.into());
-    Ok(pending.unknown.is_empty().then_some(pending.unbuilt))
 }

@@ -117,6 +117,9 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     if deploys && let Some((engine, call)) = quietly(context) {
         engine.before_deploy(&call).map_err(|problem| CliError::new(Exit::Failed, problem))?;
     }
+    if command == "deploy" && !asks_for_help && !has(&["--build", "-b"]) {
+        super::deploy::warn_before_upstream(&jobs(args), context);
+    }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
     } else {

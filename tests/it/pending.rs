@@ -129,6 +129,9 @@ fn what_is_pending_on_deployed_workers_is_grouped_and_said_before_a_run() {
     assert!(stderr.contains(line), "{stderr}");
     let (_, stderr) = bench.expect(0, &["deploy"]);
     assert!(stderr.contains("the workspace is newer") && !stderr.contains("nothing has changed"), "{stderr}");
+    let (table, stderr) = bench.expect(0, &["deploy", "--dry-run"]);
+    assert!(table.contains("deployed as built; the workspace is newer"), "{table}");
+    assert!(stderr.contains("web 1.0.0 -> 1.1.0: notes, 2 more (1 added)"), "{stderr}");
     bench.expect(0, &["deploy", "--build"]);
     assert_eq!(pending(&dir)["jobs"], json!([]));
     // Gone on one worker, stopped on another.

@@ -8,7 +8,7 @@ use super::reading::Reading;
 use super::state::{AllocationKey, JobRow, State};
 use super::store::Store;
 use super::tree::{Entry, Kind, Tree};
-use crate::bucket::{Bucket, JobName};
+use crate::bucket::{Bucket, JobName, Worker};
 use crate::catalog::{
     Action, AllocationChange, CatalogError, Changed, DeployRequest, FILES_LISTED, FileChange, FileState,
     Files, JobChange, JobVersion, PendingChanges, Seen, SeenJob, grouped, unbuilt,
@@ -16,7 +16,7 @@ use crate::catalog::{
 use crate::plan::Problems;
 
 /// More bytes of the workspace than this are not read to compare them: a build takes its time, a look must not.
-const READ_MOST: u64 = 64 << 30;
+const READ_MOST: u64 = 16 << 30;
 
 /// What a deploy of this kind would do: of what was built, or (`builds`) of the workspace as a build would take it up
 /// first. No worker is contacted, nothing is written, no lock is taken.
@@ -47,7 +47,7 @@ pub fn pending_changes(
             None
         }
         Err(CatalogError::Cancelled(why)) => {
-            pending.unknown.push(format!("the workspace was not compared with the last build: {why}"));
+            pending.unknown.push(format!("what is new in the workspace: {why}"));
             None
         }
         Err(error) => return Err(error),
@@ -63,7 +63,7 @@ fn not_built(problems: &Problems) -> String {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    format!("what is new in the workspace is not known, as `maand build` would refuse it{first}{more}")
+    format!("what is new in the workspace, as `maand build` would refuse it{first}{more}")
 }
 
 /// The file lists behind content hashes, each read once.
@@ -154,7 +154,7 @@ fn why(
 }
 
 /// What differs between two trees. A folder that comes or goes with what is in it is not worth a line.
-fn file_changes(from: &Tree, to: &Tree) -> Files {
+pub(super) fn file_changes(from: &Tree, to: &Tree) -> Files {
     let changed = to.changed_since(from);
     let paths: BTreeSet<&str> = changed.iter().map(String::as_str).collect();
     let is_folder = |path: &str| {
@@ -204,7 +204,9 @@ fn seen(state: &State) -> Seen {
         }
     }
     for (host, row) in state.workers.iter().filter(|(_, row)| !row.removed) {
-        seen.workers.insert(host.clone(), format!("{:?}", row.worker));
+        // Its place in the file is no news: one that is added before it moves it.
+        let worker = Worker { position: 0, ..row.worker.clone() };
+        seen.workers.insert(host.clone(), serde_json::to_string(&worker).unwrap_or_default());
     }
     seen
 }

@@ -178,7 +178,7 @@ fn decide<F: Fn(&str) -> Option<Tree>>(
         }
         (Some(_), None) if lost && !files_only => start("worker.json there does not agree".to_owned()),
         (Some(_), None) if lost => (Action::Sync, "worker.json there does not agree".to_owned()),
-        (Some(_), None) => return Some(planned(Action::Skip, "nothing has changed".to_owned())),
+        (Some(_), None) => return Some(planned(Action::Skip, "deployed as built".to_owned())),
     };
     let in_doubt = row.attempt.as_ref().filter(|attempt| !attempt.failed && attempt.hash == *wanted);
     let failed = row.attempt.as_ref().is_some_and(|attempt| attempt.failed && attempt.hash == *wanted);

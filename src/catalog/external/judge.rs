@@ -180,7 +180,7 @@ pub(super) fn pending(job: &JobName, host: &Host, row: &Row) -> AllocationReport
         row if !row.was_started() => (Action::Start, "new, or enabled again"),
         row if row.previous_hash != row.current_hash => (Action::Restart, "changed"),
         row if !row.has_version() => (Action::Restart, "another version"),
-        _ => (Action::Skip, "nothing has changed"),
+        _ => (Action::Skip, "deployed as built"),
     };
     AllocationReport {
         job: job.clone(),

@@ -19,6 +19,9 @@ use crate::catalog::{FileDiff, NotShown};
 use crate::os::hash::sha256;
 use crate::os::open;
 
+/// What nobody but the program itself can tell.
+const NOT_KNOWN: &str = "whether files that were built differ from those on workers: the upstream program sees that when it deploys";
+
 /// Folders that its build leaves out, wherever they are in a job.
 const LEFT_OUT: [&str; 4] = [".venv", "venv", "node_modules", "__pycache__"];
 
@@ -33,6 +36,7 @@ pub fn pending_changes(bucket: &Bucket, request: &DeployRequest) -> Result<Pendi
     };
     let jobs = job_changes(&snapshot, request);
     let mut pending = PendingChanges { built: true, jobs, ..PendingChanges::default() };
+    pending.unknown.push(NOT_KNOWN.to_owned());
     match workspace(bucket, &snapshot) {
         Ok(Workspace { built, now, before, after, private }) => {
             let mut files =
@@ -45,7 +49,7 @@ pub fn pending_changes(bucket: &Bucket, request: &DeployRequest) -> Result<Pendi
             pending.unbuilt = unbuilt(&before, &after, request.jobs.as_deref(), &mut files);
         }
         Err(why) => {
-            pending.unknown.push(format!("what is new in the workspace is not known: {why}"));
+            pending.unknown.push(format!("what is new in the workspace: {why}"));
         }
     }
     Ok(pending)
@@ -65,7 +69,8 @@ fn job_changes(snapshot: &Snapshot, request: &DeployRequest) -> Vec<JobChange> {
         let from = row.previous_hash.is_some().then(|| version(&row.current_version, &row.previous_hash));
         let to = version(&row.new_version, &row.current_hash);
         let to = (planned.action != Action::Remove).then_some(to);
-        let (job, host, why) = (job.clone(), host.clone(), Some(planned.reason));
+        let has_changed = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| from.hash != to.hash);
+        let (job, host, why) = (job.clone(), host.clone(), (!has_changed).then_some(planned.reason));
         (planned.action != Action::Skip).then_some(AllocationChange {
             job,
             host,
@@ -141,7 +146,7 @@ fn as_it_is(fleet: &Fleet, files: &AllFiles) -> Seen {
 fn seen_job(version: String, files: &BuiltFiles, hosts: BTreeMap<bucket::Host, bool>) -> SeenJob {
     let mut hasher = Sha256::new();
     for (path, file) in files {
-        hasher.update(format!("{}:{path} {file:?}\n", path.len()));
+        hasher.update(format!("{}:{path} {}\n", path.len(), file.text()));
     }
     let version = JobVersion { version, hash: hex::encode(hasher.finalize()) };
     SeenJob { version, ports: BTreeMap::new(), settings: None, hosts }

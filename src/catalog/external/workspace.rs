@@ -61,6 +61,14 @@ impl BuiltFile {
         }
     }
 
+    /// As a text that no other one has.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Sum(sum) => sum.clone(),
+            Self::Long(length) => format!("{length} bytes"),
+        }
+    }
+
     /// That of a file of this length, which is not to be read where that is enough.
     pub(super) fn by_length(length: u64) -> Option<Self> {
         (length > COMPARED).then_some(Self::Long(length))

@@ -21,7 +21,7 @@ pub struct PendingChanges {
     pub jobs: Vec<JobChange>,
     /// What the workspace has that the last build has not seen.
     pub unbuilt: Unbuilt,
-    /// What could not be found out, and why; one sentence each.
+    /// What is not known, and why; each may follow on "not known:".
     pub unknown: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct FileChange {
 }
 
 /// What stands at a path of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FileState {
     /// A plain file.

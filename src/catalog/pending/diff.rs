@@ -79,7 +79,7 @@ pub(crate) fn diffs(pending: &PendingChanges, read: ReadContent<'_>) -> Vec<File
     let mut total = 0;
     for (job, from, to, files) in changes.chain(unbuilt) {
         for file in &files.changes {
-            let key = (job, &file.path, key_of(&file.before), key_of(&file.after));
+            let key = (job, &file.path, &file.before, &file.after);
             if !seen.insert(key) {
                 continue;
             }
@@ -101,14 +101,6 @@ pub(crate) fn diffs(pending: &PendingChanges, read: ReadContent<'_>) -> Vec<File
     found
 }
 
-fn key_of(state: &Option<FileState>) -> Option<String> {
-    state.as_ref().map(|state| match state {
-        FileState::File { sha256, .. } => format!("file {sha256:?}"),
-        FileState::Link { target } => format!("link {target}"),
-        FileState::Folder { .. } => "folder".to_owned(),
-    })
-}
-
 fn diff(
     job: &JobName,
     from: Option<&JobVersion>,
@@ -128,7 +120,11 @@ fn diff(
         }
         Some(state) => read(job, &file.path, state),
     };
-    let (before, after) = (content(&file.before)?, content(&file.after)?);
+    let (before, after) = match (content(&file.before), content(&file.after)) {
+        (Ok(before), Ok(after)) => (before, after),
+        // What is not kept because of what it is, is that on both sides as a rule.
+        (Err(NotShown::NotKept), Err(why)) | (Err(why), _) | (_, Err(why)) => return Err(why),
+    };
     if is_secret_text(&before) || is_secret_text(&after) {
         return Err(NotShown::Secret);
     }

@@ -105,7 +105,11 @@ fn describe(summary: &Summary, pending: Option<&PendingChanges>) -> String {
     }
     let lines = pending.map_or_else(Vec::new, |pending| pending_lines(pending, PENDING_SHOWN));
     if !lines.is_empty() {
-        let _ = writeln!(text, "  its deploys also carry out what is pending in the workspace:");
+        let head = match pending.is_some_and(|pending| pending.jobs.is_empty()) {
+            true => "pending in the workspace:",
+            false => "its deploys also carry out what is pending in the workspace:",
+        };
+        let _ = writeln!(text, "  {head}");
         for line in lines {
             let _ = writeln!(text, "    {line}");
         }

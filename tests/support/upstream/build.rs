@@ -135,6 +135,10 @@ fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>
 fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|error| text("jobs")(&error))?.flatten() {
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let left_out = [".venv", "venv", "node_modules", "__pycache__"];
+        if left_out.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         if entry.path().is_dir() {
             walk(&entry.path(), &format!("{path}/"), files)?;
         } else {

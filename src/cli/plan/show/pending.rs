@@ -16,7 +16,7 @@ const DIFF_COLUMNS: usize = 500;
 pub(super) fn section(text: &mut String, pending: &PendingChanges) {
     let _ = writeln!(text, "\nPending: {}", counted(pending.jobs.len(), "change"));
     if pending.jobs.is_empty() && pending.unknown.is_empty() {
-        let _ = writeln!(text, "  the workers have what the workspace says, as far as is known here");
+        let _ = writeln!(text, "  as far as the catalog knows, the workers have what the workspace says");
     }
     for line in lines(pending, LINES) {
         let _ = writeln!(text, "  {line}");
@@ -60,6 +60,6 @@ pub(in crate::cli) fn lines(pending: &PendingChanges, most: usize) -> Vec<String
     if pending.jobs.len() > most {
         lines.push(format!("... {} more", pending.jobs.len() - most));
     }
-    lines.extend(pending.unknown.iter().cloned());
+    lines.extend(pending.unknown.iter().map(|what| format!("not known: {what}")));
     lines
 }
