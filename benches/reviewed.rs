@@ -8,11 +8,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use divan::{AllocProfiler, Bencher};
-use maand::bucket::{Host, Worker};
+use maand::bucket::{Host, JobName, Worker};
+use maand::catalog::{Action, Files, JobChange, JobVersion, PendingChanges};
 use maand::graph::{self, CompileOptions, RolloutGraph};
 use maand::plan::{self, Plan, Source};
 use maand::review::{
-    CatalogRow, Content, EngineUsed, Inputs, PlanPart, Reviewed, Workspace, WorkspaceFile, changes,
+    CatalogJob, CatalogRow, Content, EngineUsed, Inputs, PlanPart, Reviewed, Workspace, WorkspaceFile,
+    changes,
 };
 
 #[global_allocator]
@@ -56,15 +58,29 @@ fn inputs(workers: u32) -> (Arc<Plan>, Inputs) {
     }
     let hash = || "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned();
     let content = |version: &str| Content { version: Some(version.to_owned()), hash: Some(hash()) };
-    let row = |job: &str| CatalogRow {
+    let job = |job: &str| CatalogJob {
         job: job.to_owned(),
         built: content("1.1.0"),
         deployed: content("1.0.0"),
         disabled: false,
         removed: false,
         deployment_seq: 0,
+    };
+    let row = CatalogRow {
+        jobs: ["api", "cache", "db"].map(job).into(),
         workers: fleet.workers.iter().map(|worker| worker.host.to_string()).collect(),
     };
+    let change = |name: &str| JobChange {
+        job: JobName::parse(name).unwrap(),
+        action: Action::Restart,
+        from: Some(JobVersion { version: "1.0.0".to_owned(), hash: hash() }),
+        to: Some(JobVersion { version: "1.1.0".to_owned(), hash: hash() }),
+        why: None,
+        workers: fleet.workers.iter().map(|worker| worker.host.clone()).collect(),
+        files: Files::default(),
+    };
+    let jobs = ["api", "cache", "db"].map(change).into();
+    let pending = PendingChanges { built: true, jobs, ..PendingChanges::default() };
     let file = |n: u32| WorkspaceFile {
         path: format!("jobs/job{}/templates/file{n}.tpl", n / 10),
         kind: "file".to_owned(),
@@ -77,8 +93,8 @@ fn inputs(workers: u32) -> (Arc<Plan>, Inputs) {
         plan: PlanPart::of(&plan, Vec::new(), None),
         scripts: BTreeMap::new(),
         settings: BTreeMap::new(),
-        pending: None,
-        catalog: Some(["api", "cache", "db"].map(row).into()),
+        pending: Some(pending),
+        catalog: Some(vec![row]),
         workspace: Workspace { hash: hash(), files: (0..200).map(file).collect() },
         fleet: Arc::new(fleet),
     };

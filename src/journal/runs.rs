@@ -89,6 +89,14 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn run_of_reviewed(&self, sha256: &str) -> Result<Option<RunId>, JournalError> {
+        // A file that is only read is not migrated, and no run of that time carries one out.
+        let version: i64 = self
+            .db
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed(&self.path, Operation::Read))?;
+        if version < 2 {
+            return Ok(None);
+        }
         // No other text of a header has unescaped quotes around it.
         let said = format!("\"reviewed\":\"{sha256}\"");
         let sql = "SELECT run.id FROM run_header h JOIN run ON run.n = h.run WHERE instr(h.header, ?1) > 0

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::difference::{Difference, describe, differences};
 use super::fleet::fleet_changes;
 use super::rollout_changes::{places, rollout_changes, some_of};
-use super::{CatalogRow, Document, EngineUsed, Inputs, Lines, Rollout, WorkspaceFile};
+use super::{CatalogJob, CatalogRow, Document, EngineUsed, Inputs, Lines, Rollout, WorkspaceFile};
 use crate::plan::{Problems, Severity};
 
 /// Everything that differs between what was reviewed and the inputs of now, in an operator's words; none: nothing does.
@@ -71,8 +71,9 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
             let (then, today) = (of(&old.fleet), of(fleet));
             let others = then.symmetric_difference(&today).map(String::as_str).collect();
             said.extend(rollout_changes(&reviewed.rollout, rollout, &others));
-            if said.is_empty() {
+            if said.is_empty() && reviewed.rollout != *rollout {
                 said.extend(differences(&reviewed.rollout, rollout).iter().map(Difference::describe));
+                said.push("the plan compiles to another rollout".to_owned());
             }
         }
         Err(problems) => {
@@ -80,10 +81,11 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
             said.extend(errors.map(|problem| format!("the plan does not fit any more: {problem}")));
         }
     }
-    if said.is_empty() {
-        // Whatever has no words of its own: one value must not differ unnamed.
-        let same = Inputs { newest_run: old.newest_run.clone(), ..now.clone() };
+    let same = Inputs { newest_run: old.newest_run.clone(), ..now.clone() };
+    if said.is_empty() && *old != same {
+        // Whatever has no words of its own: what differs is refused, named or not.
         said.extend(differences(old, &same).iter().map(Difference::describe));
+        said.push("what the plan is compiled from is something else".to_owned());
     }
     said
 }
@@ -179,10 +181,10 @@ fn catalogs(old: Option<&[CatalogRow]>, new: Option<&[CatalogRow]>, said: &mut V
         said.push(built.to_owned());
         return;
     };
-    type Of<'a> = BTreeMap<(&'a str, &'a str), &'a CatalogRow>;
+    type Of<'a> = BTreeMap<(&'a str, &'a str), &'a CatalogJob>;
     fn by_allocation(rows: &[CatalogRow]) -> Of<'_> {
-        rows.iter()
-            .flat_map(|row| row.workers.iter().map(move |host| ((row.job.as_str(), host.as_str()), row)))
+        let jobs = rows.iter().flat_map(|row| row.jobs.iter().map(move |job| (job, &row.workers)));
+        jobs.flat_map(|(job, hosts)| hosts.iter().map(move |host| ((job.job.as_str(), host.as_str()), job)))
             .collect()
     }
     let (before, now) = (by_allocation(old), by_allocation(new));
@@ -206,22 +208,22 @@ fn catalogs(old: Option<&[CatalogRow]>, new: Option<&[CatalogRow]>, said: &mut V
     said.extend(groups.iter().map(|((job, how), hosts)| format!("job {job} on {}: {how}", some_of(hosts))));
 }
 
-fn allocation(old: &CatalogRow, new: &CatalogRow) -> Vec<String> {
-    // The workers of a row are no part of what it says of one of them.
-    let of = |row: &CatalogRow| CatalogRow { workers: Vec::new(), ..row.clone() };
-    let (old, new) = (of(old), of(new));
+fn allocation(old: &CatalogJob, new: &CatalogJob) -> Vec<String> {
     let mut said = Vec::new();
     for (what, old, new) in [("built", &old.built, &new.built), ("deployed", &old.deployed, &new.deployed)] {
         if old == new {
             continue;
         }
-        let version = |version: &Option<String>| version.clone().map_or(serde_json::Value::Null, Into::into);
+        let version = |version: &Option<String>| version.clone().map(serde_json::Value::from);
         said.push(match old.version == new.version {
             true => format!("{what} again, with other files"),
-            false => format!("{what} version {}", describe(&version(&old.version), &version(&new.version))),
+            false => format!(
+                "{what} version {}",
+                describe(version(&old.version).as_ref(), version(&new.version).as_ref())
+            ),
         });
     }
-    let rest = CatalogRow { built: old.built.clone(), deployed: old.deployed.clone(), ..new };
-    said.extend(differences(&old, &rest).iter().map(Difference::describe));
+    let rest = CatalogJob { built: old.built.clone(), deployed: old.deployed.clone(), ..new.clone() };
+    said.extend(differences(old, &rest).iter().map(Difference::describe));
     said
 }

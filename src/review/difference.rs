@@ -32,35 +32,34 @@ pub(super) fn differences<T: Serialize>(old: &T, new: &T) -> Vec<Difference> {
     // A value that JSON lacks would be a bug of the document, and its whole is told of by its hash.
     let value = |value: &T| serde_json::to_value(value).unwrap_or_default();
     let mut found = Vec::new();
-    compare(&value(old), &value(new), &mut Vec::new(), &mut found);
+    compare(Some(&value(old)), Some(&value(new)), &mut Vec::new(), &mut found);
     found
 }
 
-fn compare(old: &Value, new: &Value, path: &mut Vec<String>, found: &mut Vec<Difference>) {
-    let mut below = |key: &str, old: &Value, new: &Value| {
+/// `None` is what is not there at all: a key without a value is something else.
+fn compare(old: Option<&Value>, new: Option<&Value>, path: &mut Vec<String>, found: &mut Vec<Difference>) {
+    let mut below = |key: &str, old: Option<&Value>, new: Option<&Value>| {
         path.push(key.to_owned());
         compare(old, new, path, found);
         path.pop();
     };
     match (old, new) {
         _ if old == new => {}
-        (Value::Object(before), Value::Object(now)) => {
-            let none = Value::Null;
+        (Some(Value::Object(before)), Some(Value::Object(now))) => {
             for (key, old) in before {
-                below(key, old, now.get(key).unwrap_or(&none));
+                below(key, Some(old), now.get(key));
             }
             for (key, new) in now.iter().filter(|(key, _)| !before.contains_key(*key)) {
-                below(key, &none, new);
+                below(key, None, Some(new));
             }
         }
-        (Value::Array(before), Value::Array(now)) if before.iter().chain(now).all(is_plain) => {
+        (Some(Value::Array(before)), Some(Value::Array(now))) if before.iter().chain(now).all(is_plain) => {
             let how = describe_lists(before, now);
             found.push(Difference { path: path.clone(), how });
         }
-        (Value::Array(before), Value::Array(now)) => {
+        (Some(Value::Array(before)), Some(Value::Array(now))) => {
             for at in 0..before.len().max(now.len()) {
-                let none = Value::Null;
-                below(&(at + 1).to_string(), before.get(at).unwrap_or(&none), now.get(at).unwrap_or(&none));
+                below(&(at + 1).to_string(), before.get(at), now.get(at));
             }
         }
         _ => found.push(Difference { path: path.clone(), how: describe(old, new) }),
@@ -87,12 +86,15 @@ fn describe_lists(old: &[Value], new: &[Value]) -> String {
     }
 }
 
-/// How one plain value differs from another.
-pub(super) fn describe(old: &Value, new: &Value) -> String {
-    match (old, new) {
-        (Value::Null, new) => format!("is {} now, and was not set", shown(new)),
-        (old, Value::Null) => format!("is no longer set (was {})", shown(old)),
-        (old, new) => format!("{} -> {}", shown(old), shown(new)),
+/// How one value differs from another.
+pub(super) fn describe(old: Option<&Value>, new: Option<&Value>) -> String {
+    let stated = |value: Option<&Value>| value.filter(|value| !value.is_null()).map(shown);
+    match (stated(old), stated(new)) {
+        (None, Some(new)) => format!("is {new} now, and was not set"),
+        (Some(old), None) => format!("is no longer set (was {old})"),
+        (Some(old), Some(new)) => format!("{old} -> {new}"),
+        // A key without a value, such as a port that is assigned at build.
+        (None, None) => if new.is_some() { "was added" } else { "was removed" }.to_owned(),
     }
 }
 
@@ -140,6 +142,7 @@ mod tests {
                 "g is n now, and was not set",
             ]
         );
+        assert_eq!(said(json!({"a": null}), json!({"b": null})), ["a was removed", "b was added"]);
         assert_eq!(said(json!({"l": [1, 2]}), json!({"l": [2, 1]})), ["l have another order"]);
         assert_eq!(said(json!([1]), json!([1])), Vec::<String>::new());
         let long = said(json!("\u{1b}[2J"), json!("y".repeat(100)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CatalogRow, Lines, Rollout, Workspace};
+use super::{CatalogRow, Lines, Rollout, Workspace, fleet_rows};
 use crate::bucket::Fleet;
 use crate::catalog::PendingChanges;
 use crate::plan::Plan;
@@ -46,6 +46,8 @@ pub struct Inputs {
     /// The files of the workspace, by their hashes.
     pub workspace: Workspace,
     /// The snapshot of the bucket that the plan was compiled for.
+    #[serde(with = "fleet_rows")]
+    #[schemars(with = "fleet_rows::FleetRows")]
     pub fleet: Arc<Fleet>,
 }
 

@@ -27,7 +27,7 @@ pub enum Unreadable {
     #[error("what it holds cannot be used: {0}")]
     Content(String),
     /// The plan in it is wrong, or does not fit the fleet in it.
-    #[error("the plan in it cannot be compiled: {0}")]
+    #[error("the plan in it cannot be compiled: {}", first(.0))]
     Plan(Problems),
     /// What it says would happen is not what would.
     #[error(
@@ -39,6 +39,16 @@ pub enum Unreadable {
         /// The version that is named in it.
         program: String,
     },
+}
+
+/// The first of them, and how many there are more.
+fn first(problems: &Problems) -> String {
+    let mut all = problems.iter().map(ToString::to_string);
+    let first = all.next().unwrap_or_default();
+    match all.count() {
+        0 => first,
+        more => format!("{first}, and {more} more"),
+    }
 }
 
 /// Why a reviewed plan file was not written; what stood there is as it was.

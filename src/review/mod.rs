@@ -16,6 +16,7 @@ mod document;
 mod error;
 mod file;
 mod fleet;
+mod fleet_rows;
 mod format;
 mod layout;
 mod lines;
@@ -28,7 +29,7 @@ mod testing;
 mod tests;
 mod workspace;
 
-pub use catalog::{CatalogRow, Content};
+pub use catalog::{CatalogJob, CatalogRow, Content};
 pub use changes::changes;
 pub use document::{Document, EngineUsed, Inputs, PlanPart};
 pub use error::{Unreadable, Unwritable};

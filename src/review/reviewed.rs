@@ -95,9 +95,6 @@ fn check_names(inputs: &Inputs) -> Result<(), Unreadable> {
     if let Some(job) = fleet.jobs.iter().find(|job| JobName::parse(job.name.as_str()).is_none()) {
         return refuse(format!("`{}` cannot be a job", job.name));
     }
-    if fleet.synthetic {
-        return refuse("its fleet is made up".to_owned());
-    }
     Ok(())
 }
 

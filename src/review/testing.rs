@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{CatalogRow, Content, EngineUsed, Inputs, Lines, PlanPart, Reviewed, Workspace, WorkspaceFile};
+use super::{
+    CatalogJob, CatalogRow, Content, EngineUsed, Inputs, Lines, PlanPart, Reviewed, Workspace, WorkspaceFile,
+};
 use crate::bucket::{Fleet, HealthCheck, JobName, PortRef, Probe};
 use crate::catalog::PendingChanges;
 use crate::graph::testing::{fleet, worker};
@@ -66,15 +68,19 @@ pub(super) fn inputs(plan: &Plan, fleet: Fleet) -> Inputs {
         kind: kind.to_owned(),
         sha256: content.map(sha256),
     };
-    let row = |hosts: &[&str], version: Option<&str>| CatalogRow {
+    let job = |version: Option<&str>| CatalogJob {
         job: "api".to_owned(),
         built: Content { version: Some("1.1.0".to_owned()), hash: Some(sha256("1.1.0")) },
         deployed: Content { version: version.map(str::to_owned), hash: version.map(sha256) },
         disabled: false,
         removed: false,
         deployment_seq: 1,
+    };
+    let row = |hosts: &[&str], version: Option<&str>| CatalogRow {
+        jobs: vec![job(version)],
         workers: hosts.iter().map(|host| (*host).to_owned()).collect(),
     };
+
     Inputs {
         program: "0.1.0".to_owned(),
         engine: EngineUsed { kind: "builtin".to_owned(), program_sha256: None },

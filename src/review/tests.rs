@@ -115,7 +115,7 @@ fn what_is_forged_with_its_hash_has_to_be_true_in_itself() {
         ("\"selected\": 3", "\"selected\": \"3\""),
         ("\"selected\": 3", "\"selected\": 3, \"more\": 1"),
         ("\"selected\": 3", "\"selected\": 3, \"selected\": 3"),
-        ("\"made_up\": false", "\"made_up\": true"),
+        ("\"disabled\": {", "\"made_up\": true, \"disabled\": {"),
     ] {
         assert!(matches!(read(from, to), Unreadable::Content(_)), "{from} -> {to}");
     }
@@ -264,6 +264,7 @@ fn changes_are_said_in_an_operators_words() {
             "disabled.json: worker 10.0.0.3 is disabled now",
             "disabled.json: job api on 10.0.0.2 is disabled now",
             "workspace/jobs/api/Makefile was removed",
+            "workspace/jobs/api/manifest.json has changed",
             "10.0.0.1 is in wave 2 now, and not in wave 1",
             "concurrency 1 (50% of 3 is 1.5, rounded down to 1) -> 2 (50% of 4 is 2)",
             "budget of api: keeps 2 of 3 -> 1 of 2",
@@ -283,7 +284,7 @@ fn changes_are_said_in_an_operators_words() {
     );
     let mut deployed = made.document().inputs.clone();
     let rows = deployed.catalog.as_mut().unwrap();
-    rows[0].deployed = rows[0].built.clone();
+    rows[0].jobs[0].deployed = rows[0].jobs[0].built.clone();
     assert_eq!(
         changes(made.document(), &deployed, Ok(rollout)),
         ["job api on 10.0.0.1, 10.0.0.2: deployed version 1.0.0 -> 1.1.0"]

@@ -15,7 +15,7 @@ use crate::os::open;
 use crate::plan::{MAX_BYTES, Plan, Problem, Problems, source_from_bytes};
 use crate::policy::Limits;
 use crate::review::{
-    self, CatalogRow, Content, EngineUsed, Inputs, Lines, PlanPart, Reviewed, Rollout, Workspace,
+    self, CatalogJob, CatalogRow, Content, EngineUsed, Inputs, Lines, PlanPart, Reviewed, Rollout, Workspace,
 };
 
 use super::header::workspace;
@@ -241,8 +241,7 @@ fn catalog(site: &Site, fleet: &Fleet) -> Result<Option<Vec<CatalogRow>>, RunErr
         Err(CatalogError::NotBuilt { .. }) => return Ok(None),
         Err(error) => return Err(RunError::Catalog(error)),
     };
-    let mut rows: BTreeMap<CatalogRow, Vec<String>> = BTreeMap::new();
-    for allocation in allocations {
+    let job = |allocation: CatalogAllocation| {
         let CatalogAllocation {
             job,
             host,
@@ -254,20 +253,15 @@ fn catalog(site: &Site, fleet: &Fleet) -> Result<Option<Vec<CatalogRow>>, RunErr
             current_version,
             new_version,
         } = allocation;
-        let row = CatalogRow {
+        let job = CatalogJob {
             job: job.to_string(),
             built: Content { version: new_version, hash: new_hash },
             deployed: Content { version: current_version, hash: current_hash },
             disabled,
             removed,
             deployment_seq,
-            workers: Vec::new(),
         };
-        rows.entry(row).or_default().push(host.to_string());
-    }
-    let with_workers = |(row, mut workers): (CatalogRow, Vec<String>)| {
-        workers.sort();
-        CatalogRow { workers, ..row }
+        (host.to_string(), job)
     };
-    Ok(Some(rows.into_iter().map(with_workers).collect()))
+    Ok(Some(CatalogRow::rows(allocations.into_iter().map(job))))
 }

@@ -224,6 +224,22 @@ const EDITS: &[Edit] = &[
     ),
     (
         "workspace/jobs/api/manifest.json",
+        "count\":1",
+        "count\":2",
+        &["job api: min_allocations_count 1 -> 2"],
+    ),
+    ("workspace/jobs/api/manifest.json", "*.conf", "*.cfg", &["job api: restart_globs -*.conf, +*.cfg"]),
+    ("workspace/jobs/api/manifest.json", "2 mb", "3 mb", &["job api: resources.memory_max_mb 2 -> 3"]),
+    ("workspace/jobs/api/manifest.json", "1 mhz", "2 mhz", &["job api: resources.cpu_min_mhz 1 -> 2"]),
+    ("workspace/jobs/api/manifest.json", "8080", "8081", &["job api: resources.ports.http 8080 -> 8081"]),
+    (
+        "workspace/jobs/api/manifest.json",
+        "\"/\"",
+        "\"/up\"",
+        &["job api: health_check.checks.1.path / -> /up"],
+    ),
+    (
+        "workspace/jobs/api/manifest.json",
         r#""reload","restart_globs":["*.conf"]"#,
         "\"never\"",
         &["job api: restart_policy reload -> never", "job api: restart_globs -*.conf"],
@@ -267,7 +283,12 @@ const EDITS: &[Edit] = &[
     ("maand.conf", "ssh_user = \"agent\"", "ssh_user = \"bob\"", &["maand.conf: ssh_user agent -> bob"]),
     ("maand.conf", "worker.key", "other.key", &["maand.conf: ssh_key worker.key -> other.key"]),
     ("maand.conf", "use_sudo = true", "use_sudo = false", &["maand.conf: use_sudo true -> false"]),
-    ("maand.conf", "\"accept-new\"", "\"strict\"", &["maand.conf: host_key_check accept-new -> strict"]),
+    (
+        "maand.conf",
+        "host_key_check = \"accept-new\"",
+        "host_key_check = \"strict\"",
+        &["maand.conf: host_key_check accept-new -> strict"],
+    ),
     ("maand.conf", "ssh_port = 22", "", &["maand.conf: ssh_port is no longer set (was 22)"]),
     (
         "maand.conf",
@@ -515,7 +536,7 @@ fn exactly_what_was_reviewed_is_carried_out_and_once() {
     fs::remove_file(&plan).unwrap();
     fs::remove_file(bench.path("fix.sh")).unwrap();
     let (_, stderr) = bench.expect(0, &["plan", "apply", &file, "--yes"]);
-    assert!(stderr.contains("it is true still") && stderr.contains("is not here"), "{stderr}");
+    assert!(stderr.contains("nothing has changed since") && stderr.contains("is not here"), "{stderr}");
     assert_eq!(bench.fleet.sh_ok(0, "cat /root/fixed"), format!("high {host}"));
     assert_eq!(
         bench.fleet.sh_ok(1, "ls /root/fixed 2>&1 || true"),

@@ -73,7 +73,10 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     drop(checking);
     if !context.quiet {
         if let Some(hash) = reviewed_as {
-            out::note(&format!("Reviewed plan file {} ({hash}): it is true still.", shown_name(&args.plan)));
+            out::note(&format!(
+                "Reviewed plan file {} ({hash}): nothing has changed since.",
+                shown_name(&args.plan)
+            ));
         }
         out::note(describe(&prepared.summary, prepared.pending.as_ref()).trim_end());
     }
