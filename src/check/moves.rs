@@ -1,6 +1,7 @@
 //! What can happen next in a state.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::books::{Books, Life};
 use super::classes::Classes;
@@ -43,11 +44,10 @@ impl Endings {
         world: &World,
         promised: &RolloutGraph,
     ) -> Result<&[Ending], Bug> {
-        if !self.of_class.contains_key(&class) {
-            let endings = find_out(target, world, promised)?;
-            self.of_class.insert(class, endings);
-        }
-        Ok(&self.of_class[&class])
+        Ok(match self.of_class.entry(class) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(find_out(target, world, promised)?),
+        })
     }
 
     /// All moves of a state in which `failures` more may happen.
