@@ -245,9 +245,9 @@ fn a_run_comes_back_to_the_machine_that_began_it() {
     // The journal here is old: it is refused, whatever was tried.
     assert_is_refused(bench.maand(&["plan", "resume"]));
     // An end that is written into the old journal is none: the other machine keeps its claims, and may go on.
+    wait_until("all answer", || bench.maand(&["run_command", "true"]).status.success());
     bench.maand(&["plan", "abort"]);
     let run = other.status()["run"].as_str().unwrap().to_owned();
-    wait_until("the second worker is back", || bench.is_up(1));
     assert!((0..2).all(|i| bench.claim(i).is_some_and(|claim| claim.contains(&run))), "the claims stay");
     let (_, stderr) = said(bench.maand(&["plan", "apply", &plan, "--yes"]), 4, &["another run"]);
     assert!(stderr.contains("maand::run::claimed") && stderr.contains(&run), "{stderr}");
