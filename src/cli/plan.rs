@@ -5,10 +5,12 @@ mod carry_out;
 mod control;
 mod expect;
 mod explain;
+mod history;
 mod left_behind;
 mod list;
 mod logs;
 mod new;
+mod prune;
 mod read;
 mod reboots_left;
 mod rehearse;
@@ -16,16 +18,19 @@ mod release;
 mod reporters;
 mod resume;
 mod run_error;
+mod runs_args;
 mod schema;
 mod show;
 mod simulate;
+mod stats;
 mod status;
 mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    control::RequestDocument, explain::ExplainDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument, validate::ValidateDocument,
+    control::RequestDocument, explain::ExplainDocument, history::HistoryDocument, list::ListDocument,
+    logs::AttemptDocument, new::NewDocument, prune::PruneDocument, release::ReleaseDocument,
+    simulate::SimulateDocument, stats::StatsDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;
@@ -71,6 +76,12 @@ pub enum PlanCommand {
     Release(release::ReleaseArgs),
     /// List the runs of this bucket, newest first
     List(list::ListArgs),
+    /// Show what happened on workers: every step of every run
+    History(history::HistoryArgs),
+    /// Show how long steps take, and how often they fail
+    Stats(stats::StatsArgs),
+    /// Forget old runs, and give the room back
+    Prune(prune::PruneArgs),
     /// Print the JSON Schema of plan files, for editors
     Schema,
 }
@@ -89,11 +100,14 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),
         PlanCommand::Release(args) => release::run(&args, context),
+        PlanCommand::History(args) => history::run(&args, context),
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Prune(args) => prune::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
+        PlanCommand::Stats(args) => stats::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
         PlanCommand::Schema => schema::run(),

@@ -31,7 +31,7 @@ pub(super) fn some(items: impl Iterator<Item = String>, shown: usize) -> String 
 }
 
 /// Why an attempt failed; `None`: it went well.
-pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
+pub fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     let plain = |kind: &str, message: String| ErrorView { kind: kind.to_owned(), message, output: None };
     match outcome {
         Outcome::Ok { .. } => None,

@@ -12,6 +12,8 @@
 //! | again, after whatever ended the process before | [`Run::resume`] |
 //! | from another process | [`Run::control`] |
 //! | only looked at | [`RunReader`], [`runs`], [`explain`] |
+//! | looked back at, over all runs | [`History`] |
+//! | forgotten | [`Pruning`] |
 //!
 //! Everything is data: progress goes to a [`crate::report::Reporter`], consent comes in as a value, and an
 //! error is a [`RunError`]. This room must not know how anything is shown or asked for: it neither prints
@@ -25,10 +27,12 @@ mod engine_choice;
 mod error;
 mod explain;
 mod header;
+mod history;
 mod left_behind;
 mod list;
 mod preflight;
 mod prepare;
+mod prune;
 mod reader;
 mod ready;
 mod reboots_left;
@@ -36,9 +40,11 @@ mod release;
 mod resume;
 mod scripts;
 mod site;
+mod statistics;
 mod stored;
 mod summary;
 mod take_up;
+mod worker_history;
 
 pub use carry_out::{Left, RunOptions, RunResult};
 pub use changes::Change;
@@ -47,10 +53,12 @@ pub use control::Controlled;
 pub use engine_choice::Engine;
 pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
+pub use history::{FilterPart, History, RunFilter};
 pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
 pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
+pub use prune::{Keep, Prunable, Pruning, Spared};
 pub use reader::RunReader;
 pub use ready::Run;
 pub use reboots_left::reboots_left;
@@ -58,5 +66,10 @@ pub use release::release;
 pub use resume::{Resume, TakeOver};
 pub use scripts::read_scripts;
 pub use site::{Site, this_operator};
+pub use statistics::{Counted, Statistics, StepStatistics};
 pub use stored::compile_stored;
 pub use summary::Summary;
+pub use worker_history::{
+    AttemptInRun, HostsWithLabels, Looked as HistoryLook, OperatorAct, RunOnWorkers, StepEnd, StepInRun,
+    WorkerInRun,
+};

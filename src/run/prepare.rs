@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{Action, AllocationReport, DeployRequest};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
-use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
+use crate::journal::{Journal, RunLock};
 use crate::plan::{self, Plan, Source, StepKind};
 use crate::policy::{self, Limits};
 use crate::runner::{StepExecutor, now};
@@ -15,6 +15,7 @@ use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace_hash};
 use super::left_behind::left_behind;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
+use super::prune::prune_by_itself;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
@@ -143,7 +144,7 @@ impl Prepared {
             seed: header.seed,
         };
         let (id, facts) = self.journal.create_run(&header, &[started])?;
-        self.journal.prune(RUNS_KEPT, started_at - RUNS_KEPT_FOR)?;
+        prune_by_itself(&mut self.journal, &self.graph.fleet.disabled, started_at)?;
         self.lock.write(&holder(Some(&id)))?;
         Ok(Run {
             bucket: self.site.bucket,

@@ -21,6 +21,7 @@ mod describe;
 mod json;
 mod text;
 
+pub(super) use commands::{CommandJson, EnvJson, commands, env};
 pub(super) use describe::describe_halt;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::super::{CliError, Context};
 use crate::bucket::Bucket;
-use crate::journal::{Journal, Mode};
+use crate::journal::{Journal, Mode, Spread};
 use crate::os::open;
 use crate::plan::{self, Plan, Problem, Problems, StepKind};
 
@@ -44,11 +44,8 @@ impl Durations {
     /// For each kind: how many samples, their median and their 95th percentile.
     pub(in crate::cli::plan) fn numbers(&self) -> impl Iterator<Item = (&str, usize, i64, i64)> {
         self.samples.iter().map(|(kind, samples)| {
-            let mut sorted = samples.clone();
-            sorted.sort_unstable();
-            let last = sorted.len().saturating_sub(1);
-            let at = |percent: usize| sorted.get(last * percent / 100).copied().unwrap_or(0);
-            (kind.as_str(), sorted.len(), at(50), at(95))
+            let spread = Spread::of(samples);
+            (kind.as_str(), spread.count, spread.median, spread.p95)
         })
     }
 
