@@ -89,6 +89,15 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     kept + dots
 }
 
+/// The longest that a name of others is shown: names of plans are no longer, and those of hosts seldom.
+const LONGEST_NAME: usize = 64;
+
+/// A name that somebody else may have written, in one line and no longer than a name is.
+pub(super) fn name(text: &str) -> String {
+    let beginning: String = text.chars().take(LONGEST_NAME + 1).collect();
+    cut(&visible_line(&beginning), LONGEST_NAME)
+}
+
 /// A cell that says that there is nothing.
 pub(super) fn or_dash(text: impl Into<String>) -> String {
     let text = text.into();

@@ -1,15 +1,14 @@
-//! Of a run only what a look back needs: a header without the fleet, the facts about some workers, the times of attempts.
+//! Of a run only what a look back needs: a header without the fleet, and the facts about some workers.
 //! Most rows are passed over by their first bytes. The chain of hashes is not looked at: who has to be sure that these
 //! are the facts that were written reads them with [`Journal::read`].
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::Row;
 use serde::Deserialize;
 
-use crate::engine::{AttemptId, Fact, Millis, Stamped};
-use crate::graph::{Lane, StepIx, TargetIx};
+use crate::engine::{AttemptId, Fact, Stamped};
+use crate::graph::{Lane, TargetIx};
 
 use super::error::failed;
 use super::run::{RunId, StepKinds};
@@ -58,105 +57,17 @@ struct Who {
     who: String,
 }
 
-/// How an attempt has ended, as far as statistics tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Well, and something was done.
-    Done,
-    /// Well, as nothing had to be done.
-    NotNeeded,
-    /// It failed, timed out, or its answer was lost.
-    Failed,
-    /// Nothing was done, and no worker is to blame.
-    NotDone,
-}
-
-/// An attempt at a step, or at the undoing of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptFact {
-    /// It begins.
-    Issued {
-        /// Its number.
-        attempt: AttemptId,
-        /// Whose step.
-        lane: Lane,
-        /// Which.
-        step: StepIx,
-        /// It undoes the step.
-        undoes: bool,
-        /// When.
-        at: Millis,
-    },
-    /// It has ended.
-    Finished {
-        /// Its number.
-        attempt: AttemptId,
-        /// How.
-        how: Ended,
-        /// When.
-        at: Millis,
-    },
-}
-
-/// The fields of facts about attempts, with the names that they are stored with.
-#[derive(Deserialize)]
-struct Stored<'t> {
-    attempt: u64,
-    lane: Option<Lane>,
-    step: Option<StepIx>,
-    #[serde(borrow)]
-    intent: Option<StoredIntent<'t>>,
-    #[serde(borrow)]
-    outcome: Option<StoredOutcome<'t>>,
-}
-
-#[derive(Deserialize)]
-struct StoredIntent<'t> {
-    #[serde(borrow)]
-    purpose: Cow<'t, str>,
-}
-
-#[derive(Deserialize)]
-struct StoredOutcome<'t> {
-    #[serde(borrow)]
-    outcome: Cow<'t, str>,
-    #[serde(borrow)]
-    evidence: Option<StoredEvidence<'t>>,
-}
-
-#[derive(Deserialize)]
-struct StoredEvidence<'t> {
-    #[serde(borrow)]
-    seen: Cow<'t, str>,
-}
-
-impl Stored<'_> {
-    fn fact(self, at: Millis) -> Option<AttemptFact> {
-        let attempt = AttemptId(self.attempt);
-        if let Some(outcome) = self.outcome {
-            let not_needed = outcome.evidence.is_some_and(|evidence| evidence.seen == "not_needed");
-            let how = match outcome.outcome.as_ref() {
-                "ok" if not_needed => Ended::NotNeeded,
-                "ok" => Ended::Done,
-                "not_done" => Ended::NotDone,
-                _ => Ended::Failed,
-            };
-            return Some(AttemptFact::Finished { attempt, how, at });
-        }
-        let undoes = self.intent?.purpose.starts_with("undo_");
-        Some(AttemptFact::Issued { attempt, lane: self.lane?, step: self.step?, undoes, at })
-    }
-}
-
-/// What the first bytes of a stored fact say.
+/// What the first bytes of a stored fact say, and what follows them.
 #[derive(Debug, PartialEq, Eq)]
-enum Beginning {
+pub(super) enum Beginning<'t> {
     Issued {
         attempt: u64,
         worker: Option<u32>,
+        rest: &'t str,
     },
     Finished {
         attempt: u64,
+        rest: &'t str,
     },
     /// Of all workers, and about none.
     Nobody,
@@ -164,25 +75,27 @@ enum Beginning {
     Other,
 }
 
-fn beginning(text: &str) -> Beginning {
-    fn number(text: &str) -> Option<(u64, &str)> {
-        let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, rest) = text.split_at(end);
-        Some((digits.parse().ok()?, rest))
-    }
+/// A number, and what follows it.
+pub(super) fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    Some((digits.parse().ok()?, rest))
+}
+
+pub(super) fn beginning(text: &str) -> Beginning<'_> {
     let issued = || {
         let (attempt, rest) = number(text.strip_prefix(r#"{"type":"issued","attempt":"#)?)?;
         let lane = rest.strip_prefix(r#","lane":"#)?;
         if lane.starts_with('"') {
-            return Some(Beginning::Issued { attempt, worker: None });
+            return Some(Beginning::Issued { attempt, worker: None, rest: lane });
         }
         let (worker, rest) = number(lane.strip_prefix(r#"{"worker":"#)?)?;
-        let worker = u32::try_from(worker).ok().filter(|_| rest.starts_with('}'))?;
-        Some(Beginning::Issued { attempt, worker: Some(worker) })
+        let (worker, rest) = (u32::try_from(worker).ok()?, rest.strip_prefix('}')?);
+        Some(Beginning::Issued { attempt, worker: Some(worker), rest })
     };
     let finished = || {
         let (attempt, rest) = number(text.strip_prefix(r#"{"type":"finished","attempt":"#)?)?;
-        rest.starts_with(',').then_some(Beginning::Finished { attempt })
+        Some(Beginning::Finished { attempt, rest: rest.strip_prefix(',')? })
     };
     if text.starts_with(r#"{"type":"observed""#) {
         return Beginning::Nobody;
@@ -202,7 +115,7 @@ impl Concerned<'_> {
             Beginning::Issued { worker, .. } => {
                 worker.is_none_or(|worker| !self.targets.contains(&TargetIx(worker)))
             }
-            Beginning::Finished { attempt } => !self.attempts.contains(&AttemptId(attempt)),
+            Beginning::Finished { attempt, .. } => !self.attempts.contains(&AttemptId(attempt)),
             Beginning::Nobody => true,
             Beginning::Other => false,
         }
@@ -309,27 +222,8 @@ impl Journal {
         Ok(facts)
     }
 
-    /// When the attempts of a run began and ended, oldest first.
-    ///
-    /// # Errors
-    /// As of [`Journal::facts_about`].
-    pub fn attempts(&self, id: &RunId) -> Result<Vec<AttemptFact>, JournalError> {
-        let mut attempts = Vec::new();
-        self.each_row(id, |row, seq, text| {
-            if !matches!(beginning(text), Beginning::Issued { .. } | Beginning::Finished { .. }) {
-                return Ok(());
-            }
-            let stored: Stored<'_> = serde_json::from_str(text)
-                .map_err(|source| JournalError::NewerFact { run: id.clone(), seq, source })?;
-            let at = row.get(1).map_err(|error| self.unreadable(id, seq, &error))?;
-            attempts.extend(stored.fact(at));
-            Ok(())
-        })?;
-        Ok(attempts)
-    }
-
     /// Calls `each` with every row of a run, its number and the fact's text.
-    fn each_row(
+    pub(super) fn each_row(
         &self,
         id: &RunId,
         mut each: impl FnMut(&Row<'_>, u64, &str) -> Result<(), JournalError>,
@@ -351,7 +245,7 @@ impl Journal {
         Ok(())
     }
 
-    fn unreadable(&self, id: &RunId, seq: u64, why: &dyn std::fmt::Display) -> JournalError {
+    pub(super) fn unreadable(&self, id: &RunId, seq: u64, why: &dyn std::fmt::Display) -> JournalError {
         JournalError::corrupt(&self.path, format_args!("run {id}: fact {seq}: {why}"))
     }
 }
@@ -361,7 +255,8 @@ mod tests {
     use super::super::Mode;
     use super::super::run::example;
     use super::*;
-    use crate::engine::{Check, ErrorKind, Evidence, Intent, Outcome, StepError};
+    use crate::engine::{Check, Intent, Outcome};
+    use crate::graph::StepIx;
 
     fn stored(fact: &Fact) -> String {
         serde_json::to_string(fact).unwrap()
@@ -380,15 +275,24 @@ mod tests {
         let worker = |n| Lane::Worker(TargetIx(n));
         let doing = || Intent::Do { repeat: false };
         for (fact, expected) in [
-            (issued(7, worker(3), doing()), Beginning::Issued { attempt: 7, worker: Some(3) }),
-            (issued(8, Lane::After, Intent::ReadBootId), Beginning::Issued { attempt: 8, worker: None }),
-            (finished(7, Outcome::noted("a")), Beginning::Finished { attempt: 7 }),
-            (Fact::Observed { jobs: vec![], unavailable: vec![], took: 3 }, Beginning::Nobody),
-            (Fact::BeforeDone, Beginning::Other),
-            (Fact::WorkerAdmitted { target: TargetIx(3) }, Beginning::Other),
+            (issued(7, worker(3), doing()), Some((7, Some(3)))),
+            (issued(8, Lane::After, Intent::ReadBootId), Some((8, None))),
+            (finished(7, Outcome::noted("a")), Some((7, None))),
+            (Fact::BeforeDone, None),
+            (Fact::WorkerAdmitted { target: TargetIx(3) }, None),
         ] {
-            assert_eq!(beginning(&stored(&fact)), expected, "{fact:?}");
+            let found = match beginning(&stored(&fact)) {
+                Beginning::Issued { attempt, worker, .. } => Some((attempt, worker)),
+                Beginning::Finished { attempt, .. } => Some((attempt, None)),
+                other => {
+                    assert_eq!(other, Beginning::Other, "{fact:?}");
+                    None
+                }
+            };
+            assert_eq!(found, expected, "{fact:?}");
         }
+        let observed = Fact::Observed { jobs: vec![], unavailable: vec![], took: 3 };
+        assert_eq!(beginning(&stored(&observed)), Beginning::Nobody);
         // Not as this program writes them: they are read as a whole.
         for other in [
             r#"{"type":"issued","lane":{"worker":3},"attempt":7}"#,
@@ -398,31 +302,6 @@ mod tests {
             "",
         ] {
             assert_eq!(beginning(other), Beginning::Other, "{other}");
-        }
-    }
-
-    #[test]
-    fn times_are_told_without_reading_the_whole_fact() {
-        let error = || StepError::new(ErrorKind::Command, "no");
-        let how = |outcome| {
-            let text = stored(&finished(1, outcome));
-            match serde_json::from_str::<Stored<'_>>(&text).unwrap().fact(5) {
-                Some(AttemptFact::Finished { how, at: 5, .. }) => how,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(how(Outcome::noted("a \"quoted\" text")), Ended::Done);
-        assert_eq!(how(Outcome::Ok { evidence: Evidence::NotNeeded }), Ended::NotNeeded);
-        assert_eq!(how(Outcome::Failed { error: error() }), Ended::Failed);
-        assert_eq!(how(Outcome::unknown("cut")), Ended::Failed);
-        assert_eq!(how(Outcome::TimedOut { after: 1, doing: "x".into() }), Ended::Failed);
-        assert_eq!(how(Outcome::NotDone { reason: "x".into() }), Ended::NotDone);
-        for (intent, expected) in [(Intent::UndoDeploy, true), (Intent::ReadBootId, false)] {
-            let text = stored(&issued(4, Lane::Before, intent));
-            let fact = serde_json::from_str::<Stored<'_>>(&text).unwrap().fact(6);
-            let (attempt, step) = (AttemptId(4), StepIx(1));
-            let issued = AttemptFact::Issued { attempt, lane: Lane::Before, step, undoes: expected, at: 6 };
-            assert_eq!(fact, Some(issued));
         }
     }
 

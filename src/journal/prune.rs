@@ -105,6 +105,8 @@ impl Journal {
         match compacted.map_err(failed) {
             Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(on_disk(&self.path)))),
             Err(JournalError::Busy { .. }) => Ok(Reclaimed::Busy),
+            // Temporary files may be on another disk.
+            Err(JournalError::DiskFull { .. }) => Ok(Reclaimed::LittleSpace { needed }),
             Err(error) => Err(error),
         }
     }

@@ -1,11 +1,11 @@
-//! How long attempts take: the one measure by which estimates, the live view and statistics go.
+//! What many durations come to: the one estimator that plans, simulations, the live view and statistics use.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::engine::{AttemptId, Millis};
+use crate::engine::Millis;
 use crate::graph::{Lane, StepIx};
 
-use super::outline::{AttemptFact, Ended};
+use super::attempts::{Ended, TimedAttempt};
 use super::run::StepKinds;
 use super::{Journal, JournalError};
 
@@ -13,38 +13,6 @@ use super::{Journal, JournalError};
 const RUNS_FOR_ESTIMATES: u32 = 10;
 /// So many durations of a kind are enough for a median.
 const SAMPLES: usize = 1000;
-
-/// An attempt at a step that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimedAttempt {
-    /// Whose step.
-    pub lane: Lane,
-    /// Which.
-    pub step: StepIx,
-    /// From its beginning to its end, in milliseconds; never negative, whatever clocks did.
-    pub took: Millis,
-    /// How it ended.
-    pub how: Ended,
-}
-
-impl TimedAttempt {
-    /// Pairs beginnings and ends. Undoing is left out, and so is what has not ended.
-    pub fn all(facts: &[AttemptFact]) -> impl Iterator<Item = Self> + '_ {
-        let mut issued: HashMap<AttemptId, (Lane, StepIx, Millis)> = HashMap::new();
-        facts.iter().filter_map(move |fact| match *fact {
-            AttemptFact::Issued { attempt, lane, step, undoes, at } => {
-                if !undoes {
-                    issued.insert(attempt, (lane, step, at));
-                }
-                None
-            }
-            AttemptFact::Finished { attempt, how, at } => {
-                let (lane, step, since) = issued.remove(&attempt)?;
-                Some(Self { lane, step, took: at.saturating_sub(since).max(0), how })
-            }
-        })
-    }
-}
 
 impl StepKinds {
     /// The kind of a step.
@@ -109,30 +77,6 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::TargetIx;
-
-    #[test]
-    fn attempts_are_paired_and_undoing_is_left_out() {
-        let lane = Lane::Worker(TargetIx(0));
-        let issued = |attempt, undoes, at| {
-            let (attempt, step) = (AttemptId(attempt), StepIx(2));
-            AttemptFact::Issued { attempt, lane, step, undoes, at }
-        };
-        let finished = |attempt, how, at| AttemptFact::Finished { attempt: AttemptId(attempt), how, at };
-        let facts = [
-            issued(1, false, 100),
-            issued(2, true, 110),
-            issued(3, false, 120),
-            finished(1, Ended::Failed, 150),
-            finished(2, Ended::Done, 160),
-            // The clock was set back.
-            finished(3, Ended::Done, 50),
-            issued(4, false, 200),
-            finished(9, Ended::Done, 300),
-        ];
-        let told: Vec<_> = TimedAttempt::all(&facts).map(|attempt| (attempt.took, attempt.how)).collect();
-        assert_eq!(told, [(50, Ended::Failed), (0, Ended::Done)]);
-    }
 
     #[test]
     fn a_spread_is_by_rank() {

@@ -58,7 +58,7 @@ pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
 pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
-pub use prune::{Keep, Prunable, Pruning, Spared};
+pub use prune::{Keep, PRUNING, Prunable, Pruning, Spared};
 pub use reader::RunReader;
 pub use ready::Run;
 pub use reboots_left::reboots_left;

@@ -9,7 +9,7 @@ use super::left_behind::owned_entries;
 use super::site::holder;
 
 /// What the run lock's record says while runs are forgotten.
-const OPERATION: &str = "maand plan prune";
+pub const PRUNING: &str = "maand plan prune";
 
 /// Which finished runs are kept. One goes when no part of this keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Pruning {
     pub fn prepare(bucket: &Bucket, keep: Keep, now: Millis) -> Result<Self, RunError> {
         let data = &bucket.paths().data;
         drop(Journal::open(data, Mode::ReadOnly)?);
-        let lock = RunLock::acquire(data, &holder(None).doing(OPERATION))?;
+        let lock = RunLock::acquire(data, &holder(None).doing(PRUNING))?;
         let journal = Journal::open(data, Mode::ReadWrite)?;
         let found = prunable(&journal, &disabled(bucket)?, keep, now)?;
         Ok(Self { found, journal, _lock: lock })

@@ -74,7 +74,7 @@ fn needs(path: &str) -> &'static [&'static str] {
         "run_command" => &["true"],
         "plan new" => &["x"],
         "plan validate" | "plan show" | "plan simulate" | "plan apply" | "plan rehearse" => &["no.yaml"],
-        "plan explain" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
+        "plan explain" | "plan history" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
         "sandbox up" => &["--fault", "nonsense"],
         "completions" => &["bash"],
         "man" => &["pages"],

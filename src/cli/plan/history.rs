@@ -17,7 +17,7 @@ use super::super::{CliError, Context, Exit};
 use super::runs_args::{RunsArgs, why_none};
 use crate::bucket::Bucket;
 use crate::engine::PublicWorkerState;
-use crate::run::{History, HistoryLook, ListedRun, RunFilter, RunOnWorkers};
+use crate::run::{History, HistoryLook, ListedRun, RunFilter, RunOnWorkers, StepInRun};
 
 /// Arguments of `maand plan history`.
 #[derive(Debug, Args)]
@@ -34,6 +34,9 @@ pub struct HistoryArgs {
     /// Only what failed: workers with a failed attempt, and of their steps those
     #[arg(long)]
     failed: bool,
+    /// At most so many runs, newest first [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     #[command(flatten)]
     pager: PagerArgs,
 }
@@ -45,23 +48,28 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     let clock = LocalClock::here();
     let filter = args.runs.filter(&history, args.run.as_deref())?;
     let (look, hosts) = asked(&history, &bucket, &filter, &args.workers)?;
-    let mut runs = history.of_workers(look, &hosts);
-    if args.failed {
-        only_failed(&mut runs);
-    }
+    let all = history.of_workers(look, &hosts);
+    let mut runs = all.filter_map(|run| if args.failed { only_failed(run) } else { Some(run) });
+    let limit = args.limit.unwrap_or(usize::MAX);
     if context.json {
+        let runs: Vec<_> = runs.take(limit).collect();
         document::print(&HistoryDocument::of(&hosts, &filter, &runs))?;
         return Ok(Exit::Done);
     }
     let mut pager = args.pager.start(context);
-    if runs.is_empty() {
-        pager.print(&nothing(&history, &filter, &hosts, args.failed, &clock))?;
-    }
-    for (at, run) in runs.iter().enumerate() {
-        let gap = if at > 0 { "\n" } else { "" };
-        if !pager.print(&format!("{gap}{}", text::of_run(run, &clock)))? {
-            break;
+    let mut shown = 0;
+    // Read one by one: the newest is shown before the oldest is looked for.
+    for run in runs.by_ref().take(limit) {
+        let gap = if shown > 0 { "\n" } else { "" };
+        if !pager.print(&format!("{gap}{}", text::of_run(&run, &clock)))? {
+            return Ok(Exit::Done);
         }
+        shown += 1;
+    }
+    if runs.next().is_some() {
+        pager.print("\nOlder runs are not shown; without `--limit` all are.\n")?;
+    } else if shown == 0 {
+        pager.print(&nothing(&history, &filter, &hosts, args.failed, &clock))?;
     }
     pager.finish()?;
     Ok(Exit::Done)
@@ -106,17 +114,14 @@ fn add(known: &mut BTreeMap<String, BTreeSet<String>>, more: BTreeMap<String, BT
     }
 }
 
-fn only_failed(runs: &mut Vec<RunOnWorkers<'_>>) {
-    for run in runs.iter_mut() {
-        for worker in &mut run.workers {
-            worker.steps.retain(|step| step.has_failed_attempt());
-        }
-        run.workers.retain(|worker| {
-            !worker.steps.is_empty()
-                || matches!(worker.state, PublicWorkerState::Failed | PublicWorkerState::Reverted)
-        });
+/// A run without what went well; `None`: nothing is left.
+fn only_failed(mut run: RunOnWorkers<'_>) -> Option<RunOnWorkers<'_>> {
+    for worker in &mut run.workers {
+        worker.steps.retain(StepInRun::has_failed_attempt);
     }
-    runs.retain(|run| !run.workers.is_empty() || run.unreadable.is_some());
+    let has_failed = |state| matches!(state, PublicWorkerState::Failed | PublicWorkerState::Reverted);
+    run.workers.retain(|worker| !worker.steps.is_empty() || has_failed(worker.state));
+    (!run.workers.is_empty() || run.unreadable.is_some()).then_some(run)
 }
 
 /// Why there is nothing to show.

@@ -9,13 +9,12 @@ use unicode_width::UnicodeWidthStr;
 
 use super::super::document::{self, Document};
 use super::super::pager::PagerArgs;
-use super::super::table::{cut, padded};
+use super::super::table::{cut, name, padded};
 use super::super::when::LocalClock;
 use super::super::{CliError, Context, Exit, out};
 use super::runs_args::{RunsArgs, why_none};
 use crate::bucket::Bucket;
 use crate::engine::{Millis, PublicRunState};
-use crate::plan::visible_line;
 use crate::report::{Time, describe_span};
 use crate::run::{History, ListedRun};
 
@@ -183,7 +182,7 @@ struct Detail {
 const SHORTEST_PLAN: usize = 8;
 
 fn table(rows: &[Row<'_>], clock: &LocalClock, columns: Option<usize>) -> String {
-    let plans = rows.iter().map(|row| visible_line(&row.listed.run.plan).width()).max().unwrap_or(0);
+    let plans = rows.iter().map(|row| name(&row.listed.run.plan).width()).max().unwrap_or(0);
     let all = plans.max("PLAN".len());
     let width = |text: &str| text.lines().map(UnicodeWidthStr::width).max().unwrap_or(0);
     let columns = columns.unwrap_or(usize::MAX);
@@ -211,7 +210,7 @@ fn rendered(rows: &[Row<'_>], clock: &LocalClock, detail: Detail, plan_width: us
         (false, true) => clock.ago(at),
         (false, false) => String::new(),
     };
-    let by = |row: &Row<'_>| visible_line(row.by.as_deref().unwrap_or("-"));
+    let by = |row: &Row<'_>| name(row.by.as_deref().unwrap_or("-"));
     let cells = |row: &Row<'_>| {
         let run = &row.listed.run;
         let mut notes = Vec::new();
@@ -223,7 +222,7 @@ fn rendered(rows: &[Row<'_>], clock: &LocalClock, detail: Detail, plan_width: us
         }
         let mut cells = vec![
             run.id.to_string(),
-            cut(&visible_line(&run.plan), plan_width),
+            cut(&name(&run.plan), plan_width),
             row.listed.state.as_str().to_owned(),
             format!("{}/{}", run.succeeded, run.workers),
         ];

@@ -8,6 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use clap::Args;
+use command::{CommandOf, command_of};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -238,7 +239,8 @@ impl Log<'_> {
             Lane::Worker(target) => ("steps", Some(graph.host(target))),
             Lane::After => ("after", None),
         };
-        let command = command::command_of(step, &issued.intent, &self.run.header.scripts);
+        let first = self.commands.insert((list, issued.step, issued.intent.is_undo()));
+        let command = command_of(step, &issued.intent, &self.run.header.scripts);
         if self.json {
             return document::line(&AttemptDocument {
                 r#type: "attempt_log",
@@ -253,7 +255,7 @@ impl Log<'_> {
                 finished_at: end.as_ref().map(|(at, ..)| Time(*at)),
                 ok: end.as_ref().map(|(_, well, _)| *well),
                 result: end.as_ref().map(|(.., how)| how.as_str()),
-                command,
+                command: if first { command } else { command.map(CommandOf::without_script) },
                 output: outputs.iter().map(|output| OutputJson::of(output, self.tail)).collect(),
             });
         }
@@ -268,8 +270,7 @@ impl Log<'_> {
             Some((at, false, how)) => format!("FAILED after {}: {how}", describe_elapsed(at - issued.at)),
         };
         let mut text = format!("{}  {who}  {}{what_for}: {how}\n", Time(issued.at).to_second(), step.id);
-        let key = (list, issued.step, issued.intent.is_undo());
-        if let Some(command) = command.filter(|_| self.commands.insert(key)) {
+        if let Some(command) = command.filter(|_| first) {
             command.write(&mut text);
         }
         for (host, output) in &outputs {
@@ -327,7 +328,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     /// How it ended, in one sentence.
     result: Option<&'a str>,
     /// What it gave to a shell of the plan's text; secrets by name only.
-    command: Option<command::CommandOf<'a>>,
+    command: Option<CommandOf<'a>>,
     /// What it wrote, by host.
     output: Vec<OutputJson<'a>>,
 }

@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use super::super::ask::Consent;
 use super::super::document::{self, Document};
+use super::super::table::name;
 use super::super::when::LocalClock;
 use super::super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
 use crate::engine::{Millis, PublicRunState};
 use crate::journal::Reclaimed;
-use crate::plan::{counted, parse_duration, visible_line};
+use crate::plan::{counted, parse_duration};
 use crate::report::Time;
 use crate::run::{Keep, Prunable, Pruning};
 
@@ -103,7 +104,7 @@ fn text(found: &Prunable, would: bool, clock: &LocalClock) -> String {
             text,
             "  {}  {}  {}  {}  {}",
             run.id,
-            visible_line(&run.plan),
+            name(&run.plan),
             run.state.as_str(),
             clock.both(run.finished_at.unwrap_or(run.last_at)),
             size(*bytes)
@@ -115,13 +116,9 @@ fn text(found: &Prunable, would: bool, clock: &LocalClock) -> String {
     for spared in &found.spared {
         let why = match spared.hosts.split_first() {
             None => "it cannot be read, and what is in workspace/disabled.json may be its own".to_owned(),
-            Some((host, [])) => format!("{} is still disabled by it", visible_line(host)),
+            Some((host, [])) => format!("{} is still disabled by it", name(host)),
             Some((host, more)) => {
-                format!(
-                    "{} and {} are still disabled by it",
-                    visible_line(host),
-                    counted(more.len(), "other")
-                )
+                format!("{} and {} are still disabled by it", name(host), counted(more.len(), "other"))
             }
         };
         let _ = writeln!(text, "  {} stays: {why}", spared.run.id);

@@ -6,6 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::super::CliError;
+use super::super::table::name;
 use super::super::when::{LocalClock, When};
 use crate::engine::PublicRunState;
 use crate::plan::suggest::{all_of, suggest};
@@ -90,7 +91,7 @@ pub(super) fn why_none(history: &History, filter: &RunFilter, clock: &LocalClock
             runs => format!("are {runs}"),
         },
         newest.run.id,
-        visible_line(&newest.run.plan),
+        name(&newest.run.plan),
         clock.ago(newest.run.started_at),
     );
     for (part, fitting) in history.parts(filter) {
@@ -121,10 +122,10 @@ fn near(history: &History, filter: &RunFilter, part: FilterPart, fitting: usize)
     }
     let plans = history.plans();
     match suggest(filter.plan.as_deref().unwrap_or_default(), plans.keys().copied()) {
-        Some(near) => format!("; did you mean `{}`?", visible_line(near)),
+        Some(near) => format!("; did you mean `{}`?", name(near)),
         None => {
-            let shown = plans.keys().take(PLANS_SHOWN).copied();
-            format!("; there are runs of {}", visible_line(&all_of(shown)))
+            let shown: Vec<String> = plans.keys().take(PLANS_SHOWN).map(|plan| name(plan)).collect();
+            format!("; there are runs of {}", all_of(shown.iter().map(String::as_str)))
         }
     }
 }

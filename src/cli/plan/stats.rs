@@ -10,21 +10,24 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::hosts::HostPattern;
 use super::super::pager::PagerArgs;
-use super::super::table::{cut, padded};
+use super::super::table::{cut, name, padded};
 use super::super::when::LocalClock;
 use super::super::{CliError, Context, Exit, out};
 use super::history::asked;
 use super::runs_args::{RunsArgs, why_none};
+use super::simulate::is_expected;
 use crate::bucket::Bucket;
 use crate::engine::Millis;
 use crate::journal::Spread;
 use crate::plan::suggest::{all_of, suggest};
-use crate::plan::{Problem, counted, visible_line};
+use crate::plan::{Problem, counted, visible_within};
 use crate::report::{Time, describe_elapsed};
 use crate::run::{Counted, History, RunFilter, Statistics, StepStatistics};
 
 /// Workers that are named in a line.
 const SLOWEST_SHOWN: usize = 2;
+/// Bytes of a message in a line.
+const SHOWN: usize = 500;
 /// Steps that are listed to choose from.
 const STEPS_SHOWN: usize = 12;
 
@@ -58,7 +61,8 @@ pub(super) fn run(args: &StatsArgs, context: &Context) -> Result<Exit, CliError>
     let counted = Counted { hosts, step: args.step.clone() };
     let statistics = history.statistics(&runs, &counted);
     known_step(args.step.as_deref(), &statistics)?;
-    let expected = history.expected()?;
+    let mut expected = history.expected()?;
+    expected.retain(|kind, _| is_expected(kind));
     if context.json {
         let document = StatsDocument::of(&filter, runs.len(), &statistics, &expected);
         document::print(&document)?;
@@ -98,7 +102,11 @@ fn text(
         true => "Nothing that is meant was done in these runs.\n".to_owned(),
     };
     for (run, why) in &statistics.unreadable {
-        let _ = writeln!(text, "Run {run} is left out: {}", visible_line(&why.to_string()));
+        let _ = writeln!(
+            text,
+            "Run {run} is left out: {}",
+            visible_within(&why.to_string(), SHOWN).replace(['\n', '\t'], " ")
+        );
     }
     if !expected.is_empty() && !statistics.steps.is_empty() {
         text.push_str("\nWhat `maand plan show` and the live view expect, by the newest finished runs:\n");
@@ -106,7 +114,7 @@ fn text(
             let _ = writeln!(
                 text,
                 "  {}  {} (95%: {}, {})",
-                visible_line(kind),
+                name(kind),
                 describe_elapsed(spread.median),
                 describe_elapsed(spread.p95),
                 counted(spread.count, "sample")
@@ -123,16 +131,15 @@ fn table(steps: &[StepStatistics], columns: Option<usize>) -> String {
     };
     let slow = |step: &StepStatistics| {
         let shown = step.slowest.iter().take(SLOWEST_SHOWN);
-        let shown =
-            shown.map(|(host, spread)| format!("{} {}", visible_line(host), describe_elapsed(spread.median)));
+        let shown = shown.map(|(host, spread)| format!("{} {}", name(host), describe_elapsed(spread.median)));
         // Of one worker it is no news.
         if step.slowest.len() < 2 { String::new() } else { shown.collect::<Vec<_>>().join(", ") }
     };
     let heading = ["PLAN", "STEP", "RUNS", "ATTEMPTS", "FAILED", "MEDIAN", "95%", "MAX", "SLOWEST"];
     let row = |step: &StepStatistics| {
         vec![
-            visible_line(&step.plan),
-            visible_line(&step.step),
+            name(&step.plan),
+            name(&step.step),
             step.runs.to_string(),
             step.attempts.to_string(),
             match step.failed {

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::super::super::table::name;
 use super::super::super::when::LocalClock;
 use super::super::list::lasted;
 use super::json::took;
 use crate::engine::Millis;
-use crate::plan::{visible_line, visible_within};
-use crate::report::{ErrorView, describe_elapsed, describe_span};
+use crate::plan::visible_within;
+use crate::report::{ErrorView, describe_elapsed, describe_span, short_boot_ids};
 use crate::run::{AttemptInRun, RunOnWorkers, StepEnd, StepInRun, WorkerInRun};
 
 /// Bytes of a message in a line.
@@ -18,12 +19,12 @@ const SHOWN: usize = 500;
 /// One run.
 pub(super) fn of_run(on: &RunOnWorkers<'_>, clock: &LocalClock) -> String {
     let run = &on.run.run;
-    let by = if on.by.is_empty() { String::new() } else { format!(", by {}", visible_line(&on.by)) };
+    let by = if on.by.is_empty() { String::new() } else { format!(", by {}", name(&on.by)) };
     let span = describe_span(lasted(run, on.run.state, clock.now));
     let mut text = format!(
         "{}  {}  {} ({span})  {}{by}\n",
         run.id,
-        visible_line(&run.plan),
+        name(&run.plan),
         on.run.state.as_str(),
         clock.both(run.started_at),
     );
@@ -40,11 +41,14 @@ fn of_worker(text: &mut String, run_started: Millis, worker: &WorkerInRun, clock
     let span = took(worker.started_at, worker.finished_at)
         .map_or_else(String::new, |span| format!(" in {}", describe_elapsed(span)));
     let boots = match (&worker.boot_id_before, &worker.boot_id_after) {
-        (Some(before), Some(after)) => format!(", boot {} -> {}", short(before), short(after)),
+        (Some(before), Some(after)) => {
+            let (before, after) = short_boot_ids(before, after);
+            format!(", boot {} -> {}", name(before), name(after))
+        }
         _ => String::new(),
     };
-    let _ = writeln!(text, "  {}  {}{span}{boots}", visible_line(&worker.host), worker.state.describe());
-    let names: Vec<String> = worker.steps.iter().map(name).collect();
+    let _ = writeln!(text, "  {}  {}{span}{boots}", name(&worker.host), worker.state.describe());
+    let names: Vec<String> = worker.steps.iter().map(name_of).collect();
     let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
     let mut last = run_started;
     for (step, name) in worker.steps.iter().zip(&names) {
@@ -66,7 +70,7 @@ fn of_worker(text: &mut String, run_started: Millis, worker: &WorkerInRun, clock
         let _ = writeln!(text, "    {}", line(&error.message));
     }
     for act in &worker.acts {
-        let by = act.by.as_ref().map_or_else(String::new, |by| format!(" by {}", visible_line(by)));
+        let by = act.by.as_ref().map_or_else(String::new, |by| format!(" by {}", name(by)));
         let _ = writeln!(text, "    {}  {}{by}", clock.second(act.at), act.what);
     }
 }
@@ -76,14 +80,14 @@ fn is_told(worker: &WorkerInRun, error: &ErrorView) -> bool {
     attempts.filter_map(|attempt| attempt.error.as_ref()).any(|told| told.message == error.message)
 }
 
-fn name(step: &StepInRun) -> String {
+fn name_of(step: &StepInRun) -> String {
     let undo = if step.undo { "undo " } else { "" };
     let kind = if step.kind == step.id || step.kind.is_empty() {
         String::new()
     } else {
-        format!(" ({})", step.kind)
+        format!(" ({})", name(&step.kind))
     };
-    format!("{undo}{}{kind}", visible_line(&step.id))
+    format!("{undo}{}{kind}", name(&step.id))
 }
 
 /// How a step ended, in a few words.
@@ -113,7 +117,7 @@ fn failed_attempt(text: &mut String, step: &StepInRun, attempt: &AttemptInRun, c
         1 => String::new(),
         _ => format!("{}  ", clock.of_day(attempt.started_at)),
     };
-    let _ = writeln!(text, "      {when}{} [{}]", line(&error.message), visible_line(&error.kind));
+    let _ = writeln!(text, "      {when}{} [{}]", line(&error.message), name(&error.kind));
     let last =
         error.output.as_deref().and_then(|output| output.lines().rfind(|line| !line.trim().is_empty()));
     if let Some(last) = last {
@@ -124,9 +128,4 @@ fn failed_attempt(text: &mut String, step: &StepInRun, attempt: &AttemptInRun, c
 /// A text of others in one line, and no longer than a line may be.
 fn line(text: &str) -> String {
     visible_within(text, SHOWN).replace(['\n', '\t'], " ")
-}
-
-/// A boot id's first eight digits.
-fn short(id: &str) -> String {
-    visible_line(id.split_once('-').map_or(id, |(first, _)| first))
 }

@@ -21,7 +21,7 @@ pub(super) struct CommandOf<'a> {
     part: &'static str,
     /// The text of a command, or the path of a script.
     text: &'a str,
-    /// The script as it was when the run was started.
+    /// The script as it was when the run was started; only with the first attempt of its step that is printed.
     script: Option<&'a str>,
     /// The command that decides whether there is something to do.
     unless: Option<&'a str>,
@@ -53,6 +53,11 @@ pub(super) fn command_of<'a>(
 }
 
 impl CommandOf<'_> {
+    /// Without the text of a script that was printed already.
+    pub(super) fn without_script(self) -> Self {
+        Self { script: None, ..self }
+    }
+
     /// As lines of a log, which what a step has written cannot look like.
     pub(super) fn write(&self, text: &mut String) {
         match self.script {

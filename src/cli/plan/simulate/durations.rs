@@ -16,6 +16,11 @@ use crate::plan::{self, Plan, Problem, Problems, StepKind};
 const KINDS: [&str; 9] =
     ["boot", "deploy", "health", "local", "restart", "run", "start", "stop", "sync_check"];
 
+/// Whether what was measured of such steps is expected of the next ones. (A boot is measured by the wait for it.)
+pub(in crate::cli::plan) fn is_expected(kind: &str) -> bool {
+    KINDS.contains(&kind) || kind == "wait_for_ssh"
+}
+
 /// A worker that is back sooner after its reboot than `settle` is long is not believed.
 const SHORTEST_BOOT_MS: i64 = 1_000;
 
