@@ -4,6 +4,7 @@
 //! it after each press of Tab. The registration that [`super::completions`] prints calls this program with [`VARIABLE`]
 //! set, which is looked at before anything else.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -17,9 +18,9 @@ use super::help;
 use crate::bucket::Bucket;
 use crate::os::open;
 use crate::plan;
-use crate::plan::visible_line;
+use crate::plan::{counted, visible_line};
 use crate::review;
-use crate::run::{RunReader, runs};
+use crate::run::{History, RunReader, runs};
 use crate::sandbox::FaultKind;
 
 /// Names the shell that asks.
@@ -207,6 +208,35 @@ pub(super) fn run_names() -> ArgValueCompleter {
         });
         let ordered = found.into_iter().enumerate().map(|(at, one)| one.display_order(Some(at)));
         beginning(current, ordered.collect())
+    })
+}
+
+/// For `add = `: plans that were run.
+pub(super) fn plan_names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let found = in_time(|| {
+            let Some(history) = bucket().and_then(|bucket| History::open(&bucket).ok()) else {
+                return Vec::new();
+            };
+            let described = |runs: usize| Some(counted(runs, "run"));
+            history.plans().into_iter().map(|(plan, runs)| (plan.to_owned(), described(runs))).collect()
+        });
+        beginning(current, found)
+    })
+}
+
+/// For `add = `: operators who have started runs lately.
+pub(super) fn authors() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let found = in_time(|| {
+            let Some(history) = bucket().and_then(|bucket| History::open(&bucket).ok()) else {
+                return Vec::new();
+            };
+            let newest = history.runs.iter().take(RUNS);
+            let authors: BTreeSet<String> = newest.filter_map(|run| history.author(&run.run.id)).collect();
+            authors.into_iter().map(|author| (author, None)).collect()
+        });
+        beginning(current, found)
     })
 }
 

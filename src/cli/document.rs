@@ -142,6 +142,9 @@ mod tests {
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
         kept::<plan::DiffDocument<'_>>("Output of `maand plan diff`");
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
+        kept::<plan::HistoryDocument<'_>>("Output of `maand plan history`");
+        kept::<plan::StatsDocument<'_>>("Output of `maand plan stats`");
+        kept::<plan::PruneDocument<'_>>("Output of `maand plan prune`");
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");

@@ -164,6 +164,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "maand plan logs",
         &[
             ("What one worker's steps wrote", "maand plan logs --worker 10.0.0.1"),
+            ("The last lines of what failed", "maand plan logs --failed --tail 20"),
             ("Follow one step of all", "maand plan logs --step reboot --follow"),
         ],
     ),
@@ -195,7 +196,35 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("maand plan release", &[("Of a run whose bucket is lost", "maand plan release --worker 10.0.0.2")]),
     (
         "maand plan list",
-        &[("The newest runs", "maand plan list"), ("As JSON", "maand plan list --output json")],
+        &[
+            ("The newest runs", "maand plan list"),
+            (
+                "Those of a colleague that failed last week",
+                "maand plan list --by alice --state failed --since 7d",
+            ),
+        ],
+    ),
+    (
+        "maand plan history",
+        &[
+            ("What happened on a worker last week", "maand plan history --worker 10.0.0.1 --since 7d"),
+            ("What failed on all with a label", "maand plan history --worker label:api --failed"),
+        ],
+    ),
+    (
+        "maand plan stats",
+        &[
+            ("How long steps take, and how often they fail", "maand plan stats"),
+            ("The slowest workers of one step", "maand plan stats --plan rolling-reboot --step reboot"),
+        ],
+    ),
+    (
+        "maand plan prune",
+        &[
+            ("See what would go, then forget it", "maand plan prune --older-than 90d --dry-run"),
+            ("", "maand plan prune --older-than 90d"),
+            ("In a script", "maand plan prune --keep 50 --yes"),
+        ],
     ),
     ("maand plan schema", &[("For an editor", "maand plan schema")]),
     ("maand sandbox", &[("Three throwaway workers", "maand sandbox up")]),
@@ -225,6 +254,8 @@ pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
 /// Variables of other programs that count here too.
 const OTHERS: &[(&str, &str)] = &[
     ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM", "Whether there are colours, where --color is auto"),
+    ("MAAND_PAGER, PAGER", "The pager of long output on a terminal [default: less -FRX]; `cat`: none"),
+    ("TZ", "The zone in which times are told and taken"),
     ("SSH_AUTH_SOCK", "The agent that is asked for keys"),
     ("TMPDIR", "The folder for temporary files"),
     ("GITHUB_WORKSPACE", "The folder that files of annotations are named from"),

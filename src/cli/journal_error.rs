@@ -34,6 +34,9 @@ pub(super) fn held(holder: &Holder) -> Problem {
     let name = holder.run.as_deref().unwrap_or_default();
     let pid = holder.process.pid;
     let (state, help) = match holder.process.state() {
+        ProcessState::Alive if holder.operation.as_deref() == Some(crate::run::PRUNING) => {
+            ("", "wait until it has ended: it forgets old runs".to_owned())
+        }
         ProcessState::Alive if holder.run.is_none() && pid != 0 => (
             "",
             format!(

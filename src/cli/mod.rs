@@ -35,6 +35,7 @@ mod named_commands;
 mod open_bucket;
 mod operate;
 mod out;
+mod pager;
 mod passthrough;
 mod plan;
 mod run;
@@ -43,6 +44,7 @@ mod sandbox;
 mod sandbox_error;
 mod table;
 mod verbose;
+mod when;
 
 pub use args::Cli;
 pub use context::Context;

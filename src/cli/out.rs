@@ -179,6 +179,11 @@ pub(super) fn terminal_columns() -> usize {
     columns_of(io::stderr())
 }
 
+/// Columns of the terminal on standard output; `None`: it is none, and lines may be as long as they are.
+pub(super) fn stdout_columns() -> Option<usize> {
+    io::stdout().is_terminal().then(|| columns_of(io::stdout()))
+}
+
 /// Columns of a terminal; 100 where it does not say.
 fn columns_of(terminal: impl AsFd) -> usize {
     match rustix::termios::tcgetwinsize(terminal) {

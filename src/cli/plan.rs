@@ -8,10 +8,12 @@ mod diff;
 mod expect;
 mod explain;
 mod export;
+mod history;
 mod left_behind;
 mod list;
 mod logs;
 mod new;
+mod prune;
 mod read;
 mod reboots_left;
 mod rehearse;
@@ -19,9 +21,11 @@ mod release;
 mod reporters;
 mod resume;
 mod run_error;
+mod runs_args;
 mod schema;
 mod show;
 mod simulate;
+mod stats;
 mod status;
 mod validate;
 mod verify;
@@ -29,8 +33,9 @@ mod verify;
 #[cfg(test)]
 pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
-    export::ExportDocument, list::ListDocument, logs::AttemptDocument, new::NewDocument, release::ReleaseDocument,
-    simulate::SimulateDocument, validate::ValidateDocument, verify::VerifyDocument,
+    export::ExportDocument, history::HistoryDocument, list::ListDocument, logs::AttemptDocument,
+    new::NewDocument, prune::PruneDocument, release::ReleaseDocument, simulate::SimulateDocument,
+    stats::StatsDocument, validate::ValidateDocument, verify::VerifyDocument,
 };
 
 use clap::Subcommand;
@@ -84,6 +89,12 @@ pub enum PlanCommand {
     Release(release::ReleaseArgs),
     /// List the runs of this bucket, newest first
     List(list::ListArgs),
+    /// Show what happened on workers: every step of every run
+    History(history::HistoryArgs),
+    /// Show how long steps take, and how often they fail
+    Stats(stats::StatsArgs),
+    /// Forget old runs, and give the room back
+    Prune(prune::PruneArgs),
     /// Print the JSON Schema of plan files, for editors
     Schema,
 }
@@ -109,8 +120,11 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Diff(args) => diff::run(&args, context),
         PlanCommand::Check(args) => check::run(&args, context),
+        PlanCommand::History(args) => history::run(&args, context),
+        PlanCommand::Prune(args) => prune::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
+        PlanCommand::Stats(args) => stats::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),
         PlanCommand::Validate(args) => validate::run(&args, context),
         PlanCommand::Schema => schema::run(),

@@ -32,6 +32,18 @@ pub enum PublicRunState {
 }
 
 impl PublicRunState {
+    /// Each of them once.
+    pub const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Waiting,
+        Self::Paused,
+        Self::Interrupted,
+        Self::Halted,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Aborted,
+    ];
+
     /// As in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,17 +60,7 @@ impl PublicRunState {
 
     /// What [`PublicRunState::as_str`] has said.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [
-            Self::Running,
-            Self::Waiting,
-            Self::Paused,
-            Self::Interrupted,
-            Self::Halted,
-            Self::Succeeded,
-            Self::Failed,
-            Self::Aborted,
-        ];
-        all.into_iter().find(|state| state.as_str() == text)
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
     /// What [`RunState::status`] comes to. A run that is busy and `orphaned` (no process carries it out) is

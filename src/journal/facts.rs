@@ -13,7 +13,7 @@ use crate::engine::{Fact, Millis, PublicRunState, RunEnd, Stamped};
 use super::error::failed;
 use super::run::RunId;
 use super::runs::RunRow;
-use super::{Journal, JournalError, Operation, history};
+use super::{Journal, JournalError, Operation, worker_end};
 
 /// The first half of a SHA-256: 128 bits against accidents, not against a forger, who could write a
 /// whole new chain.
@@ -174,7 +174,7 @@ pub(super) fn insert(db: &Connection, n: i64, facts: &[NewFact]) -> rusqlite::Re
     for NewFact { stamped, text, chain } in facts {
         let (seq, epoch) = (stamped.seq as i64, stamped.epoch as i64);
         statement.execute(params![n, seq, stamped.at, epoch, text, chain.bytes()])?;
-        history::note_end(db, n, &stamped.fact)?;
+        worker_end::note_end(db, n, &stamped.fact)?;
     }
     Ok(())
 }

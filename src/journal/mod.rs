@@ -7,32 +7,39 @@
 //! its own and belongs to one thread. This room must not know what facts mean for a run (that is the
 //! engine's), nor how anything is shown.
 
+mod attempts;
 mod control;
 mod error;
 mod facts;
 mod failpoint;
-mod history;
 mod holder;
 mod lock;
+mod outline;
 mod output;
+mod prune;
 mod run;
 mod runs;
 mod schema;
+mod statistics;
 mod store;
 mod transfer;
+mod worker_end;
 mod writer;
 
+pub use attempts::{Aim, AttemptFact, Ended, TimedAttempt};
 pub use control::RequestState;
 pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
-pub use history::{RUNS_KEPT, RUNS_KEPT_FOR};
 pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
+pub use outline::{FleetOutline, RunOutline, WorkerOutline};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
+pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed};
 #[cfg(test)]
 pub(crate) use run::example::header as example_header;
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};
+pub use statistics::Spread;
 pub use store::{FILE, Journal, Mode};
 pub use transfer::{FactText, RequestText, RunText, Standing};
 pub use writer::RunWriter;

@@ -20,7 +20,7 @@ pub const FILE: &str = "plan.db";
 const OLDEST_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 
 /// Writers hold the lock for milliseconds; a slow disk may need seconds for one sync.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// To read the schema, of which a file that came with a checkout may have any.
 const SCHEMA_STEPS: u32 = 2_000_000;

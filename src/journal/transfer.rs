@@ -10,7 +10,7 @@ use crate::engine::{Fact, Millis, PublicRunState, Stamped};
 use super::error::failed;
 use super::facts::{self, Chain, End};
 use super::run::{RunHeader, RunId};
-use super::{Journal, JournalError, Marks, Operation, failpoint, history, schema};
+use super::{Journal, JournalError, Marks, Operation, failpoint, schema, worker_end};
 
 /// A run, text for text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,7 +285,7 @@ fn insert_facts(
     for (fact, stamped) in text.facts.iter().zip(stamped).filter(|(fact, _)| fact.seq > here) {
         let chain = hex::decode(&fact.chain).unwrap_or_default();
         statement.execute(params![n, fact.seq as i64, fact.at, fact.epoch as i64, fact.fact, chain])?;
-        history::note_end(db, n, &stamped.fact)?;
+        worker_end::note_end(db, n, &stamped.fact)?;
     }
     Ok(())
 }

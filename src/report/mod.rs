@@ -48,6 +48,7 @@ pub use plain::{Lines, Plain};
 pub use reporter::Reporter;
 pub use suggestion::{Hint, Suggestion};
 pub use terminal::{Controls, Pause, Terminal};
+pub use text::{error_of, short_boot_ids};
 pub use time::{Time, describe_elapsed, describe_span};
 pub use view::{Counts, ErrorView, RUN_VIEW_SCHEMA, RunView, WorkerView};
 pub use wrap::{word_separator, wrapped};

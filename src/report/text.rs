@@ -31,7 +31,7 @@ pub(super) fn some(items: impl Iterator<Item = String>, shown: usize) -> String 
 }
 
 /// Why an attempt failed; `None`: it went well.
-pub(super) fn error_of(outcome: &Outcome) -> Option<ErrorView> {
+pub fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     let plain = |kind: &str, message: String| ErrorView { kind: kind.to_owned(), message, output: None };
     match outcome {
         Outcome::Ok { .. } => None,
@@ -51,7 +51,7 @@ pub(super) fn short_boot_id(id: &str) -> &str {
 }
 
 /// Two boot ids, short, and whole where short they would look alike.
-pub(super) fn short_boot_ids<'a>(before: &'a str, after: &'a str) -> (&'a str, &'a str) {
+pub fn short_boot_ids<'a>(before: &'a str, after: &'a str) -> (&'a str, &'a str) {
     let short = (short_boot_id(before), short_boot_id(after));
     if short.0 == short.1 { (before, after) } else { short }
 }

@@ -43,7 +43,10 @@ impl Change {
 }
 
 /// All changes, and the workspace as it is now.
-pub(super) fn changes(bucket: &Bucket, header: &RunHeader) -> Result<(Vec<Change>, WorkspaceState), RunError> {
+pub(super) fn changes(
+    bucket: &Bucket,
+    header: &RunHeader,
+) -> Result<(Vec<Change>, WorkspaceState), RunError> {
     let mut changes = Vec::new();
     // A plan that came from standard input, or that is gone, cannot be compared.
     let text =

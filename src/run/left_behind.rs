@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bucket::{Disabled, DisabledEntry};
 use crate::engine::{Options, PublicRunState, PublicWorkerState, RunState};
 use crate::graph::TargetIx;
-use crate::journal::{Journal, RunId};
+use crate::journal::{Journal, RunId, RunSummary};
 
 use super::RunError;
 use super::stored::Stored;
@@ -91,6 +91,27 @@ pub(super) fn left_behind(
         }
     }
     Ok(found.into_values().flatten().collect())
+}
+
+/// The workers of which a finished run still has entries in `disabled.json`, as it is now.
+///
+/// # Errors
+/// Something is disabled, and this program cannot read the run.
+pub(super) fn owned_entries(
+    journal: &Journal,
+    disabled: &Disabled,
+    run: &RunSummary,
+) -> Result<Vec<String>, RunError> {
+    // Most runs have gone well, and for most nothing is disabled: then no run has to be read.
+    if run.state == PublicRunState::Succeeded || (disabled.workers.is_empty() && disabled.jobs.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let stored = Stored::load(journal, run.id.clone())?;
+    let state = stored.replay(Options::default())?;
+    let graph = &stored.graph;
+    let owns =
+        |target: &TargetIx| own_entries_of(graph, &state, *target).iter().any(|entry| disabled.has(entry));
+    Ok(graph.target_indices().filter(owns).map(|target| graph.host(target).to_owned()).collect())
 }
 
 fn of_worker(

@@ -1,10 +1,13 @@
 //! The runs of a bucket.
 
+use std::path::Path;
+
 use crate::bucket::Bucket;
 use crate::engine::{Options, PublicRunState};
-use crate::journal::{Journal, JournalError, Mode, RunId, RunSummary};
+use crate::journal::{Journal, RunId, RunSummary};
 
 use super::RunError;
+use super::history::History;
 use super::reader::controller_of;
 use super::stored::Stored;
 
@@ -22,16 +25,14 @@ pub struct ListedRun {
 /// # Errors
 /// The journal cannot be read.
 pub fn runs(bucket: &Bucket) -> Result<Vec<ListedRun>, RunError> {
-    let data = &bucket.paths().data;
-    let journal = match Journal::open(data, Mode::ReadOnly) {
-        Ok(journal) => journal,
-        Err(JournalError::NoJournal { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+    Ok(History::open(bucket)?.runs)
+}
+
+pub(super) fn listed(journal: &Journal, data: &Path) -> Result<Vec<ListedRun>, RunError> {
     let listed = |run: RunSummary| {
         let state = match state(run.state, || controller_of(data, &run.id).is_some()) {
             // What it waits for is not stored; there is at most one such run.
-            PublicRunState::Interrupted => at_rest(&journal, &run.id).unwrap_or(PublicRunState::Interrupted),
+            PublicRunState::Interrupted => at_rest(journal, &run.id).unwrap_or(PublicRunState::Interrupted),
             state => state,
         };
         ListedRun { run, state }

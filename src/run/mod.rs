@@ -13,6 +13,8 @@
 //! | again, after whatever ended the process before | [`Run::resume`] |
 //! | from another process | [`Run::control`] |
 //! | only looked at | [`RunReader`], [`runs`], [`explain`] |
+//! | looked back at, over all runs | [`History`] |
+//! | forgotten | [`Pruning`] |
 //!
 //! Everything is data: progress goes to a [`crate::report::Reporter`], consent comes in as a value, and an
 //! error is a [`RunError`]. This room must not know how anything is shown or asked for: it neither prints
@@ -26,6 +28,7 @@ mod engine_choice;
 mod error;
 mod explain;
 mod header;
+mod history;
 mod import;
 mod left_behind;
 mod list;
@@ -33,6 +36,7 @@ mod obstacle;
 mod pending;
 mod preflight;
 mod prepare;
+mod prune;
 mod reader;
 mod ready;
 mod reboots_left;
@@ -41,9 +45,11 @@ mod resume;
 mod review;
 mod scripts;
 mod site;
+mod statistics;
 mod stored;
 mod summary;
 mod take_up;
+mod worker_history;
 
 pub use carry_out::{Left, RunOptions, RunResult};
 pub use changes::Change;
@@ -52,6 +58,7 @@ pub use control::Controlled;
 pub use engine_choice::Engine;
 pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
+pub use history::{FilterPart, History, RunFilter};
 pub use import::{Import, Imported};
 pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
@@ -59,6 +66,7 @@ pub use obstacle::{NotTaken, Obstacle};
 pub use pending::{pending_changes, pending_diffs};
 pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
+pub use prune::{Keep, PRUNING, Prunable, Pruning, Spared};
 pub use reader::{RunReader, open_run};
 pub use ready::Run;
 pub use reboots_left::reboots_left;
@@ -67,5 +75,10 @@ pub use resume::{Resume, TakeOver};
 pub use review::{ReviewPart, review};
 pub use scripts::read_scripts;
 pub use site::{Site, this_operator};
+pub use statistics::{Counted, Statistics, StepStatistics};
 pub use stored::compile_stored;
 pub use summary::Summary;
+pub use worker_history::{
+    AttemptInRun, HostsWithLabels, Looked as HistoryLook, OperatorAct, RunOnWorkers, StepEnd, StepInRun,
+    WorkerInRun,
+};

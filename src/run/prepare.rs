@@ -6,7 +6,7 @@ use crate::bucket::Bucket;
 use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
-use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
+use crate::journal::{Journal, RunLock};
 use crate::plan::{self, Plan, Problems, Source};
 use crate::policy::{self, Limits};
 use crate::review::Reviewed;
@@ -18,6 +18,7 @@ use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
 use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
+use super::prune::prune_by_itself;
 use super::review;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
@@ -171,7 +172,7 @@ impl Prepared {
             seed: header.seed,
         };
         let (id, facts) = self.journal.create_run(&header, &[started])?;
-        self.journal.prune(RUNS_KEPT, started_at - RUNS_KEPT_FOR)?;
+        prune_by_itself(&mut self.journal, &self.graph.fleet.disabled, started_at)?;
         self.lock.write(&holder(Some(&id)))?;
         Ok(Run {
             bucket: self.site.bucket,

@@ -37,5 +37,5 @@ pub use mask::without_secrets;
 pub use preflight::{Claim, pending_reboot, release_claim};
 pub use run_loop::{LoopError, RunLoop, RunLoopParts};
 pub use signals::watch as watch_signals;
-pub use workspace::WorkspaceState;
 pub use take_over::{Fenced, Heard, NewFence, Remembered};
+pub use workspace::WorkspaceState;

@@ -78,7 +78,7 @@ fn needs(path: &str) -> &'static [&'static str] {
             &["no.yaml"]
         }
         "plan diff" => &["no.yaml", "neither.yaml"],
-        "plan explain" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
+        "plan explain" | "plan history" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
         "sandbox up" => &["--fault", "nonsense"],
         "completions" => &["bash"],
         "man" => &["pages"],

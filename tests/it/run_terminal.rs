@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -27,8 +28,8 @@ steps:
     local: {command: echo next >> next}
 ";
 
-struct Terminal {
-    script: Child,
+pub(crate) struct Terminal {
+    pub(crate) script: Child,
     keyboard: ChildStdin,
     /// What it shows, in 80 columns.
     screen: Arc<Mutex<vt100::Parser>>,
@@ -39,9 +40,14 @@ struct Terminal {
 impl Terminal {
     /// Runs a line of shell text at it, in the bucket's folder.
     fn run(bench: &RunBench, line: &str) -> Self {
+        Self::at(&bench.path("."), line)
+    }
+
+    /// Runs a line of shell text at it, in this folder.
+    pub(crate) fn at(folder: &Path, line: &str) -> Self {
         let mut script = Command::new("script")
             .args(["-q", "-e", "-c", line, "/dev/null"])
-            .current_dir(bench.path("."))
+            .current_dir(folder)
             .env("TERM", "xterm")
             .env("SHELL", "/bin/bash")
             .env("MAAND", env!("CARGO_BIN_EXE_maand"))
@@ -65,19 +71,24 @@ impl Terminal {
         Self { script, keyboard, screen, written }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    fn wait_for(&self, what: &str) {
+    pub(crate) fn wait_for(&self, what: &str) {
         wait_until(&format!("`{what}` is shown"), || self.text().contains(what));
     }
 
-    fn shows(&self, text: &str) -> bool {
+    /// All that was written to it.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        self.written.lock().unwrap().clone()
+    }
+
+    pub(crate) fn shows(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.written.lock().unwrap()).contains(text)
     }
 
-    fn types(&mut self, keys: &[u8]) {
+    pub(crate) fn types(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
         self.keyboard.flush().unwrap();
     }

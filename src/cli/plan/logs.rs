@@ -1,4 +1,6 @@
-//! `maand plan logs`: what the steps of a run wrote, attempt by attempt.
+//! `maand plan logs`: what the steps of a run wrote, attempt by attempt, and by which command.
+
+mod command;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -6,12 +8,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use clap::Args;
+use command::{CommandOf, command_of};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::document::{self, Document};
 use super::super::hosts::{self, HostPattern};
-use super::super::{CliError, Context, Exit, out};
+use super::super::pager::{Pager, PagerArgs};
+use super::super::{CliError, Context, Exit};
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Intent, Millis, Stamped};
 use crate::graph::{Lane, RolloutGraph, StepIx};
@@ -37,9 +41,17 @@ pub struct LogsArgs {
     /// Only this step
     #[arg(long, value_name = "ID", add = crate::cli::complete::steps())]
     step: Option<String>,
+    /// Only attempts that failed
+    #[arg(long)]
+    failed: bool,
+    /// Of what an attempt has written only the last lines
+    #[arg(long, value_name = "N")]
+    tail: Option<usize>,
     /// Also show what running steps write, until the run ends or no controller is running it any more
     #[arg(long)]
     follow: bool,
+    #[command(flatten)]
+    pager: PagerArgs,
 }
 
 /// Runs the command.
@@ -54,24 +66,31 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
     let mut log = Log {
         run: &run,
         filter,
+        tail: args.tail,
         json: context.json,
         open: BTreeMap::new(),
         shown: BTreeMap::new(),
+        commands: BTreeSet::new(),
         any: false,
     };
+    // What is followed is watched, not read.
+    let mut pager = if args.follow { Pager::none() } else { args.pager.start(context) };
     let mut last = 0;
     loop {
         let alive = args.follow && run.controller().is_some();
         for stamped in run.facts_after(last)? {
             let stamped = stamped?;
             last = stamped.seq;
-            out::print(&log.take(&stamped)?)?;
+            let text = log.take(&stamped)?;
+            if !text.is_empty() && !pager.print(&text)? {
+                return Ok(Exit::Done);
+            }
         }
         if !alive {
             break;
         }
-        if !context.json {
-            out::print(&log.running()?)?;
+        if !context.json && !args.failed {
+            pager.print(&log.running()?)?;
         }
         match signals.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -79,10 +98,16 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> 
         }
     }
     drop(sender);
-    out::print(&log.rest()?)?;
-    if !log.any && !context.json {
-        out::print("No matching step has been started.\n")?;
+    if !args.failed {
+        pager.print(&log.rest()?)?;
     }
+    if !log.any && !context.json {
+        pager.print(match args.failed {
+            true => "No attempt of a matching step has failed.\n",
+            false => "No matching step has been started.\n",
+        })?;
+    }
+    pager.finish()?;
     Ok(Exit::Done)
 }
 
@@ -91,13 +116,15 @@ struct Filter<'a> {
     /// `None`: those of all, and of `before` and `after`.
     workers: Option<Vec<String>>,
     step: Option<&'a str>,
+    /// Only attempts that did not end well.
+    failed: bool,
 }
 
 impl<'a> Filter<'a> {
     fn new(args: &'a LogsArgs, graph: &RolloutGraph) -> Result<Self, CliError> {
         let workers = hosts::of_run(&args.workers, graph)?;
         let workers = (!args.workers.is_empty()).then_some(workers);
-        let filter = Self { workers, step: args.step.as_deref() };
+        let filter = Self { workers, step: args.step.as_deref(), failed: args.failed };
         if let Some(step) = filter.step {
             let lists = [Lane::Before, Lane::After].map(|lane| graph.steps(lane));
             let all = lists.into_iter().flatten().chain(&graph.plan.steps);
@@ -136,10 +163,14 @@ struct Issued {
 struct Log<'a> {
     run: &'a RunReader,
     filter: Filter<'a>,
+    /// So many of the last lines of each output.
+    tail: Option<usize>,
     json: bool,
     open: BTreeMap<AttemptId, Issued>,
     /// How many bytes of a running attempt's output were shown, by host.
     shown: BTreeMap<(AttemptId, String), u64>,
+    /// Steps, and what for, whose command was shown: it is the same for each worker.
+    commands: BTreeSet<(&'static str, StepIx, bool)>,
     any: bool,
 }
 
@@ -176,6 +207,9 @@ impl Log<'_> {
             Fact::Finished { attempt, outcome } => match self.open.remove(attempt) {
                 Some(issued) => {
                     let (well, how) = describe_outcome(outcome);
+                    if well && self.filter.failed {
+                        return Ok(String::new());
+                    }
                     self.show(*attempt, &issued, Some((stamped.at, well, how)))
                 }
                 None => Ok(String::new()),
@@ -205,6 +239,8 @@ impl Log<'_> {
             Lane::Worker(target) => ("steps", Some(graph.host(target))),
             Lane::After => ("after", None),
         };
+        let first = self.commands.insert((list, issued.step, issued.intent.is_undo()));
+        let command = command_of(step, &issued.intent, &self.run.header.scripts);
         if self.json {
             return document::line(&AttemptDocument {
                 r#type: "attempt_log",
@@ -219,7 +255,8 @@ impl Log<'_> {
                 finished_at: end.as_ref().map(|(at, ..)| Time(*at)),
                 ok: end.as_ref().map(|(_, well, _)| *well),
                 result: end.as_ref().map(|(.., how)| how.as_str()),
-                output: outputs.iter().map(OutputJson::of).collect(),
+                command: if first { command } else { command.map(CommandOf::without_script) },
+                output: outputs.iter().map(|output| OutputJson::of(output, self.tail)).collect(),
             });
         }
         let who = host.unwrap_or(list);
@@ -233,12 +270,26 @@ impl Log<'_> {
             Some((at, false, how)) => format!("FAILED after {}: {how}", describe_elapsed(at - issued.at)),
         };
         let mut text = format!("{}  {who}  {}{what_for}: {how}\n", Time(issued.at).to_second(), step.id);
+        if let Some(command) = command.filter(|_| first) {
+            command.write(&mut text);
+        }
         for (host, output) in &outputs {
             let of = if outputs.len() > 1 { format!("    {host} ") } else { "    ".to_owned() };
             let shown = self.shown.remove(&(attempt, host.clone())).unwrap_or(0);
-            write_lines(&mut text, &of, &output.since(shown));
+            write_lines(&mut text, &of, last_lines(&output.since(shown), self.tail));
         }
         Ok(text)
+    }
+}
+
+/// The last lines of what was written; `None`: all.
+fn last_lines(bytes: &[u8], lines: Option<usize>) -> &[u8] {
+    let Some(lines) = lines else { return bytes };
+    let end = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let mut breaks = end.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    match lines.checked_sub(1) {
+        None => &bytes[bytes.len()..],
+        Some(before) => breaks.nth(before).map_or(bytes, |(at, _)| &bytes[at + 1..]),
     }
 }
 
@@ -276,6 +327,8 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     ok: Option<bool>,
     /// How it ended, in one sentence.
     result: Option<&'a str>,
+    /// What it gave to a shell of the plan's text; secrets by name only.
+    command: Option<CommandOf<'a>>,
     /// What it wrote, by host.
     output: Vec<OutputJson<'a>>,
 }
@@ -285,7 +338,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
 struct OutputJson<'a> {
     /// The worker; empty: on the controller.
     host: &'a str,
-    /// Its beginning and its end.
+    /// Its beginning and its end; with `--tail` its last lines.
     text: String,
     /// How many bytes were written.
     total_bytes: u64,
@@ -294,11 +347,35 @@ struct OutputJson<'a> {
 }
 
 impl<'a> OutputJson<'a> {
-    fn of((host, output): &'a (String, Output)) -> Self {
-        Self { host, text: output.text(), total_bytes: output.total(), left_out_bytes: output.left_out() }
+    fn of((host, output): &'a (String, Output), tail: Option<usize>) -> Self {
+        let text = output.text();
+        let from = text.len() - last_lines(text.as_bytes(), tail).len();
+        Self {
+            host,
+            text: text[from..].to_owned(),
+            total_bytes: output.total(),
+            left_out_bytes: output.left_out(),
+        }
     }
 }
 
 impl Document for AttemptDocument<'_> {
     const NAME: &'static str = "attempt-log";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_last_lines_are_whole() {
+        let text = b"one\ntwo\n\nfour\n";
+        for (lines, expected) in
+            [(0, &b""[..]), (1, b"four\n"), (2, b"\nfour\n"), (3, b"two\n\nfour\n"), (4, text), (99, text)]
+        {
+            assert_eq!(last_lines(text, Some(lines)), expected, "{lines}");
+        }
+        assert_eq!(last_lines(b"one\ntwo", Some(1)), b"two");
+        assert_eq!((last_lines(b"", Some(1)), last_lines(text, None)), (&b""[..], &text[..]));
+    }
 }

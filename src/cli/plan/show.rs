@@ -32,6 +32,7 @@ mod reviewed;
 mod text;
 
 pub(super) use at_stake::sentence;
+pub(super) use commands::{CommandJson, EnvJson, commands, env};
 pub(super) use describe::describe_halt;
 pub(super) use pending::lines as pending_lines;
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 mod durations;
 mod text;
 
-pub(super) use durations::{Durations, From};
+pub(super) use durations::{Durations, From, is_expected};
 
 use super::super::document::{self, Document};
 use super::super::hosts::HostPattern;

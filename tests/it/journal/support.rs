@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maand::bucket::{Disabled, Fleet, Host, Worker};
 use maand::engine::{AttemptId, ErrorKind, Evidence, Fact, HaltReason, Intent, Outcome, RunEnd, StepError};
 use maand::graph::{Lane, StepIx, TargetIx};
-use maand::journal::{RunHeader, StepKinds};
+use maand::journal::{Journal, RunHeader, StepKinds};
 
 pub(crate) fn worker(host: &str) -> Worker {
     Worker::new(Host::parse(host).unwrap())
@@ -83,4 +83,10 @@ pub(crate) fn some_facts() -> Vec<Fact> {
         Fact::Skipped { target: two, by: "me@here".into() },
         Fact::RunFinished { end: RunEnd::Failed },
     ]
+}
+
+/// Forgets what is old enough; how many went.
+pub(crate) fn prune(journal: &mut Journal, keep: u32, before: i64) -> usize {
+    let old = journal.prunable(keep, before).unwrap();
+    old.iter().filter(|run| journal.forget(&run.id).unwrap()).count()
 }

@@ -10,22 +10,22 @@ use crate::plan::{CommandSource, EnvValue, Step, StepKind, Undo, visible};
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct CommandJson<'a> {
+pub(in crate::cli::plan) struct CommandJson<'a> {
     /// `command`, `script` (a file's path), `unless` or `undo`.
-    pub(super) part: &'static str,
-    pub(super) text: &'a str,
+    pub(in crate::cli::plan) part: &'static str,
+    pub(in crate::cli::plan) text: &'a str,
 }
 
 /// A variable of a command's environment, beside those of `vars`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct EnvJson<'a> {
-    pub(super) name: &'a str,
+pub(in crate::cli::plan) struct EnvJson<'a> {
+    pub(in crate::cli::plan) name: &'a str,
     /// The variable of this machine that a secret is read from; `null`: the value is in the plan.
-    pub(super) from_env: Option<&'a str>,
+    pub(in crate::cli::plan) from_env: Option<&'a str>,
 }
 
 /// What a step executes of the plan's own text.
-pub(super) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
+pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
     let text = |part, text| CommandJson { part, text };
     let mut found = Vec::new();
     match &step.kind {
@@ -49,7 +49,7 @@ pub(super) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
 }
 
 /// The variables that a step's command gets.
-pub(super) fn env(step: &Step) -> Vec<EnvJson<'_>> {
+pub(in crate::cli::plan) fn env(step: &Step) -> Vec<EnvJson<'_>> {
     let (StepKind::Run(command) | StepKind::Local(command)) = &step.kind else { return Vec::new() };
     let from = |value| match value {
         &EnvValue::Plain(_) => None,

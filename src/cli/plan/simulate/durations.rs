@@ -8,13 +8,18 @@ use serde::Serialize;
 
 use super::super::super::{CliError, Context};
 use crate::bucket::Bucket;
-use crate::journal::{Journal, Mode};
+use crate::journal::{Journal, Mode, Spread};
 use crate::os::open;
 use crate::plan::{self, Plan, Problem, Problems, StepKind};
 
 /// What a duration can be given for: the kinds of steps that take time of their own, and a boot.
 const KINDS: [&str; 9] =
     ["boot", "deploy", "health", "local", "restart", "run", "start", "stop", "sync_check"];
+
+/// Whether what was measured of such steps is expected of the next ones. (A boot is measured by the wait for it.)
+pub(in crate::cli::plan) fn is_expected(kind: &str) -> bool {
+    KINDS.contains(&kind) || kind == "wait_for_ssh"
+}
 
 /// A worker that is back sooner after its reboot than `settle` is long is not believed.
 const SHORTEST_BOOT_MS: i64 = 1_000;
@@ -44,11 +49,8 @@ impl Durations {
     /// For each kind: how many samples, their median and their 95th percentile.
     pub(in crate::cli::plan) fn numbers(&self) -> impl Iterator<Item = (&str, usize, i64, i64)> {
         self.samples.iter().map(|(kind, samples)| {
-            let mut sorted = samples.clone();
-            sorted.sort_unstable();
-            let last = sorted.len().saturating_sub(1);
-            let at = |percent: usize| sorted.get(last * percent / 100).copied().unwrap_or(0);
-            (kind.as_str(), sorted.len(), at(50), at(95))
+            let spread = Spread::of(samples);
+            (kind.as_str(), spread.count, spread.median, spread.p95)
         })
     }
 

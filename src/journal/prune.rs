@@ -1,0 +1,119 @@
+//! Forgetting runs, and giving the room that they took back to the disk.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::Millis;
+use crate::os::{disk, sqlite};
+
+use super::error::failed;
+use super::run::{RunId, RunSummary};
+use super::store::BUSY;
+use super::{Journal, JournalError, Operation};
+
+/// So many of the newest finished runs are kept, however old they are.
+pub const RUNS_KEPT: u32 = 100;
+/// Finished runs are kept for so long (90 days, in milliseconds), however many they are.
+pub const RUNS_KEPT_FOR: Millis = 90 * 24 * 3600 * 1000;
+
+/// Somebody who reads one run is done by then.
+const READERS_WAITED_FOR: Duration = Duration::from_millis(300);
+
+/// What became of the room that forgotten runs took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaimed {
+    /// The file is smaller by so many bytes.
+    Bytes(u64),
+    /// It could not be made smaller: the disk has less than this many bytes free, which the smaller copy may need.
+    /// New runs use the room.
+    LittleSpace {
+        /// Bytes that have to be free.
+        needed: u64,
+    },
+    /// Another process is at work on the file; new runs use the room.
+    Busy,
+}
+
+impl Journal {
+    /// Finished runs that ended before `before` and are not among the newest `keep` finished ones, oldest first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn prunable(&self, keep: u32, before: Millis) -> Result<Vec<RunSummary>, JournalError> {
+        let finished = self.runs()?.into_iter().filter(|run| run.finished_at.is_some());
+        let old = finished
+            .skip(keep as usize)
+            .filter(|run| run.finished_at.is_some_and(|finished_at| finished_at < before));
+        let mut old: Vec<_> = old.collect();
+        old.reverse();
+        Ok(old)
+    }
+
+    /// Forgets a finished run with all its facts and output, all or nothing; `false`: there is no finished run of this
+    /// name.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget(&mut self, run: &RunId) -> Result<bool, JournalError> {
+        let sql = "DELETE FROM run WHERE id = ?1 AND finished_at IS NOT NULL";
+        self.db
+            .execute(sql, [run.as_str()])
+            .map(|gone| gone > 0)
+            .map_err(failed(&self.path, Operation::Write))
+    }
+
+    /// Bytes that a run takes in the file, about: its facts, its header and its output.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn size_of(&self, run: &RunId) -> Result<u64, JournalError> {
+        let n = self.row(run)?.n;
+        // Of each row, beside its text, keys and a hash.
+        let sql = "SELECT ifnull((SELECT sum(octet_length(fact) + 48) FROM fact WHERE run = ?1), 0)
+                        + ifnull((SELECT sum(octet_length(head) + octet_length(tail) + octet_length(host) + 16)
+                                  FROM output WHERE run = ?1), 0)";
+        let failed = failed(&self.path, Operation::Read);
+        let bytes: i64 = self.db.query_row(sql, [n], |row| row.get(0)).map_err(failed)?;
+        Ok(bytes.unsigned_abs() + self.header(run, n)?.len() as u64)
+    }
+
+    /// Makes the file as small as what is in it. Who reads it is not disturbed; it may keep its size until they have ended.
+    ///
+    /// # Errors
+    /// The file cannot be written. What is in it is as it was.
+    pub fn reclaim(&mut self) -> Result<Reclaimed, JournalError> {
+        let failed = failed(&self.path, Operation::Write);
+        let number = |name: &str| self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pages = number("page_count").map_err(failed)?.unsigned_abs();
+        let free = number("freelist_count").map_err(failed)?.unsigned_abs();
+        let page_size = number("page_size").map_err(failed)?.unsigned_abs();
+        let before = on_disk(&self.path);
+        // The new content goes to a temporary file, and by the write-ahead log into this one.
+        let needed = pages.saturating_sub(free).saturating_mul(page_size).saturating_mul(2) + (16 << 20);
+        let folder = self.path.parent().unwrap_or(&self.path);
+        if disk::free_bytes(folder).is_ok_and(|free| free < needed) {
+            return Ok(Reclaimed::LittleSpace { needed });
+        }
+        let compacted = self.db.execute_batch("VACUUM").and_then(|()| {
+            // For those who read what was there before nobody waits: the next writer does it.
+            self.db.busy_timeout(READERS_WAITED_FOR)?;
+            let done = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.db.busy_timeout(BUSY)?;
+            done
+        });
+        match compacted.map_err(failed) {
+            Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(on_disk(&self.path)))),
+            Err(JournalError::Busy { .. }) => Ok(Reclaimed::Busy),
+            // Temporary files may be on another disk.
+            Err(JournalError::DiskFull { .. }) => Ok(Reclaimed::LittleSpace { needed }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes of the file and its write-ahead log.
+fn on_disk(path: &Path) -> u64 {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
+    size(path) + size(&sqlite::beside(path, "-wal"))
+}
