@@ -1,7 +1,7 @@
 //! Reviewed plan files of 1,000, 10,000 and 100,000 workers: writing, reading (which compiles again) and comparing; time,
 //! and the most memory in use. The size of each file is printed first. `cargo bench --bench reviewed`; the goals for
 //! 10,000 workers are 1 s, 150 MB and 3 MB.
-#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
