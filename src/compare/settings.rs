@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::fields::{flatten, json, text_of};
 use crate::graph::{JobBudget, RolloutGraph};
-use crate::plan::{Amount, BudgetBound, Concurrency, Expect, Plan, Targets, VarValue, Window, duration};
+use crate::plan::{
+    Amount, BudgetBound, Concurrency, Expect, Located, Plan, Targets, VarValue, WaveSize, Window, duration,
+};
 
 /// Keys of `rollout` that have a setting of their own below; any other is shown as serde has it.
 const KNOWN: &[&str] =
@@ -117,18 +119,21 @@ fn expected(expect: Expect) -> Setting {
     Setting::new("expect", shown).leeway(width)
 }
 
-/// Sizes as they are written, else what the model says.
+/// As in a plan, with variables put in.
 fn waves(plan: &Plan) -> String {
     let sizes = &plan.rollout.waves;
     if sizes.is_empty() {
         return "one with all".to_owned();
     }
-    let written = |size: &crate::plan::Located<crate::plan::WaveSize>| {
-        let text =
-            plan.source.text().get(size.span.clone()).map(|text| text.trim().trim_matches(['"', '\'']));
-        text.filter(|text| !text.is_empty()).map_or_else(|| text_of(&size.value), str::to_owned)
+    let size = |size: &Located<WaveSize>| {
+        let value = json(&size.value);
+        match (value.pointer("/of/count"), value.pointer("/of/percent")) {
+            (Some(count), _) => count.to_string(),
+            (None, Some(percent)) => format!("{percent}%"),
+            (None, None) => text_of(&size.value),
+        }
     };
-    sizes.iter().map(written).collect::<Vec<_>>().join(", ")
+    sizes.iter().map(size).collect::<Vec<_>>().join(", ")
 }
 
 /// Who is selected, as the plan says it.
