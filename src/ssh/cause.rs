@@ -451,12 +451,13 @@ pub fn sudo_cause(user: &str, host: &str, printed: &str) -> Cause {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let user = if user.chars().all(plain) { user } else { "USER" };
     let rule = format!(
-        "as root on {host}: `echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/maand && chmod 440 \
+        "let it in sudoers, as root on {host}: `echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/maand && chmod 440 \
          /etc/sudoers.d/maand`"
     );
     let (code, what, remedy) = if because("must have a tty") {
-        let rule =
-            format!("as root on {host}: `echo 'Defaults:{user} !requiretty' > /etc/sudoers.d/maand-tty`");
+        let rule = format!(
+            "put `Defaults:{user} !requiretty` in sudoers, as root on {host}: `visudo -f /etc/sudoers.d/maand-tty`"
+        );
         ("sudo_tty", "sudo wants a terminal (requiretty)", format!("{rule}, or {no_sudo}"))
     } else if because("not found") {
         let install =

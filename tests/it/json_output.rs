@@ -235,6 +235,7 @@ fn what_goes_well_is_json() {
     }
     run(&["job", "run", job, "--target", "status"], 0);
     run(&["health_check", "--workers", "label:worker"], 0);
+    run(&["doctor"], 0);
     run(&["info"], 0);
     for what in ["workers", "jobs", "allocations", "deployments"] {
         run(&["cat", what], 0);
