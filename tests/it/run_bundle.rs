@@ -103,7 +103,7 @@ fn export(bench: &RunBench, name: &str) -> PathBuf {
 fn a_run_whose_controller_died_continues_on_another_machine_wherever_it_died() {
     let Some(bench) = RunBench::new(2) else { return };
     let plan = plan(&bench, 0);
-    for at in [1, 3, 6, 9, 12, 17, 23] {
+    for at in [1, 6, 13, 23] {
         let (boots, asked) = (bench.boots(), bench.requests());
         assert!(crash(&bench, &["plan", "apply", &plan, "--yes"], at), "commit {at}");
         let bundle = export(&bench, "killed");
@@ -126,8 +126,9 @@ fn a_run_whose_controller_died_continues_on_another_machine_wherever_it_died() {
         assert_is_refused(bench.maand(&["plan", "resume"]));
         assert_eq!(bench.requests(), requests, "after a resume of the old journal, killed at {at}");
         fs::remove_file(&bundle).unwrap();
-        // Another one may begin.
+        // Another one may begin; what the aborted one has left drained here is no longer so on the workers.
         bench.maand(&["plan", "abort"]);
+        let _ = fs::remove_file(bench.path("workspace/disabled.json"));
     }
 }
 

@@ -122,14 +122,14 @@ fn stopped(error: LoopError) -> CliError {
         }
         LoopError::FactsLost(why) => {
             let help = "the journal (data/plan.db) was put back from an older copy, or the bucket was copied while a \
-                        run was unfinished, or the run went to another machine (`plan resume --from`). Resume where \
+                        run was unfinished, or the run went to another machine (`plan resume --from FILE`). Resume where \
                         the newest one is, or put it back here. Where it is lost, look at the workers by hand, and \
                         end the run with:\n  maand plan abort";
             CliError::new(Exit::Resumable, Problem::error("maand::journal::facts_lost", why).help(help))
         }
         LoopError::TakenOver(why) => {
             let help = "another machine continues this run: nothing more was begun here. `maand plan export` there, and \
-                        `maand plan resume --from` here, would bring it back";
+                        `maand plan resume --from FILE` here, would bring it back";
             CliError::new(Exit::Locked, Problem::error("maand::run::taken_over", why).help(help))
         }
         LoopError::Broken(why) => {
