@@ -153,8 +153,11 @@ impl Workers {
     }
 }
 
+/// A detail of a worker, as text.
+type Detail = fn(&WorkerOutline) -> String;
+
 /// What is compared of a worker beside its place.
-const DETAILS: [(&str, fn(&WorkerOutline) -> String); 4] = [
+const DETAILS: [(&str, Detail); 4] = [
     ("wave", |worker| worker.wave.to_string()),
     ("jobs", |worker| or_none(&worker.jobs)),
     ("skips", |worker| or_none(&worker.skips)),

@@ -214,9 +214,12 @@ impl Looked<'_> {
     }
 }
 
+/// The text of a plan, and what `--set` has set.
+type PlanKey = (String, Vec<(String, String)>);
+
 /// Parsed plans: most runs are of the same few.
 #[derive(Default)]
-struct Plans(HashMap<(String, Vec<(String, String)>), Option<Vec<Step>>>);
+struct Plans(HashMap<PlanKey, Option<Vec<Step>>>);
 
 impl Plans {
     fn steps(&mut self, outline: &RunOutline) -> Option<&[Step]> {

@@ -62,11 +62,11 @@ fn seen(graph: &RolloutGraph, report: &Report, most: &mut Most) {
                 }
             }
             Fact::Issued { lane: Lane::Worker(target), step, intent, .. }
-                if *intent != Intent::ReadBootId && !intent.is_undo() =>
+                if *intent != Intent::ReadBootId
+                    && !intent.is_undo()
+                    && steps[step.index()].kind.traits().disturbs =>
             {
-                if steps[step.index()].kind.traits().disturbs {
-                    touched.insert(*target);
-                }
+                touched.insert(*target);
             }
             Fact::WorkerSucceeded { target } | Fact::WorkerReverted { target } => _ = down.remove(target),
             Fact::WorkerFailed { target, .. } if !touched.contains(target) => _ = down.remove(target),

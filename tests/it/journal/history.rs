@@ -369,7 +369,7 @@ fn texts_of_others_are_bounded_and_shown_as_text() {
         assert!(shown.len() < 20_000, "{args:?}: {} bytes", shown.len());
         assert!(!shown.lines().any(|line| line.starts_with("2099")), "{args:?}: {shown}");
         let document = text(dir.path(), &[args, &["--output", "json"]].concat());
-        assert!(!document.contains(|c: char| c == '\u{1b}' || c == '\u{7}') && document.len() < 100_000);
+        assert!(!document.contains(['\u{1b}', '\u{7}']) && document.len() < 100_000);
     }
     // Rows that none of our programs writes.
     let db = Connection::open(data(dir.path()).join(FILE)).unwrap();
