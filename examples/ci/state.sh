@@ -10,7 +10,11 @@ case $1 in
   restore)
     # A checkout knows no modes but that of programs.
     if [ -d secrets ]; then chmod 700 secrets; fi
-    [ -e "$dir/data.tar" ] || exit 0
+    if [ ! -e "$dir/data.tar" ]; then
+      # The first time: a deploy needs to know what there is.
+      maand build
+      exit
+    fi
     tar -xpf "$dir/data.tar"
     # Workers that a run has drained and not put back yet; a checkout does not know of them.
     if [ -e "$dir/disabled.json" ]; then cp "$dir/disabled.json" workspace/disabled.json; fi

@@ -132,7 +132,7 @@ fn a_pipe_without_end_is_refused() {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert_eq!(code(&output), 3);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("too large"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is larger than 1048576 bytes"), "{output:?}");
 }
 
 #[test]
