@@ -211,7 +211,10 @@ impl History {
 
 /// Parsed plans: most runs are of the same few.
 #[derive(Default)]
-struct Plans(HashMap<(String, Vec<(String, String)>), Option<Vec<Step>>>);
+struct Plans(HashMap<PlanText, Option<Vec<Step>>>);
+
+/// A plan's text, and what was set of its variables.
+type PlanText = (String, Vec<(String, String)>);
 
 impl Plans {
     fn steps(&mut self, outline: &RunOutline) -> Option<&[Step]> {
