@@ -156,17 +156,32 @@ pub type HostsWithLabels = BTreeMap<String, BTreeSet<String>>;
 
 /// The runs that are asked about, and what their headers say.
 pub struct Looked<'h> {
+    /// All workers that they know, with the labels that the newest says.
+    pub hosts: HostsWithLabels,
     runs: Vec<(&'h ListedRun, Result<RunOutline, RunError>)>,
 }
 
 impl History {
-    /// Reads what the headers of these runs say.
+    /// Reads what the headers of these runs say, newest first.
     pub fn look<'h>(&'h self, runs: Vec<&'h ListedRun>) -> Looked<'h> {
+        let mut hosts = HostsWithLabels::new();
         let outlined = |run: &'h ListedRun| {
-            let outline = self.journal.as_ref().map(|journal| journal.outline(&run.run.id));
-            Some((run, outline?.map_err(RunError::from)))
+            let mut outline = self.journal.as_ref()?.outline(&run.run.id);
+            if let Ok(outline) = &mut outline {
+                // Not kept for each run: fleets are large.
+                for worker in std::mem::take(&mut outline.fleet).workers {
+                    hosts.entry(worker.host).or_insert(worker.labels);
+                }
+                for host in &outline.hosts {
+                    if !hosts.contains_key(host) {
+                        hosts.insert(host.clone(), BTreeSet::new());
+                    }
+                }
+            }
+            Some((run, outline.map_err(RunError::from)))
         };
-        Looked { runs: runs.into_iter().filter_map(outlined).collect() }
+        let runs = runs.into_iter().filter_map(outlined).collect();
+        Looked { hosts, runs }
     }
 
     /// What happened on these workers in those runs, newest run first; each is read when it is asked for. Runs without them
@@ -194,32 +209,12 @@ impl History {
     }
 }
 
-impl Looked<'_> {
-    /// All workers that these runs know, with the labels that the newest says.
-    pub fn hosts(&self) -> HostsWithLabels {
-        let mut known = HostsWithLabels::new();
-        for outline in self.runs.iter().filter_map(|(_, outline)| outline.as_ref().ok()) {
-            for worker in &outline.fleet.workers {
-                if !known.contains_key(&worker.host) {
-                    known.insert(worker.host.clone(), worker.labels.clone());
-                }
-            }
-            for host in &outline.hosts {
-                if !known.contains_key(host) {
-                    known.insert(host.clone(), BTreeSet::new());
-                }
-            }
-        }
-        known
-    }
-}
-
-/// The text of a plan, and what `--set` has set.
-type PlanKey = (String, Vec<(String, String)>);
-
 /// Parsed plans: most runs are of the same few.
 #[derive(Default)]
-struct Plans(HashMap<PlanKey, Option<Vec<Step>>>);
+struct Plans(HashMap<PlanText, Option<Vec<Step>>>);
+
+/// A plan's text, and what was set of its variables.
+type PlanText = (String, Vec<(String, String)>);
 
 impl Plans {
     fn steps(&mut self, outline: &RunOutline) -> Option<&[Step]> {

@@ -45,7 +45,7 @@ fn offered(folder: &Path, words: &[&str]) -> Vec<String> {
 }
 
 /// As [`offered`], once it is as expected: on a machine under load a bucket may take longer to read than a shell waits.
-fn offered_once(folder: &Path, words: &[&str], is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
+pub(crate) fn offered_once(folder: &Path, words: &[&str], is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let found = offered(folder, words);

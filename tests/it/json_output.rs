@@ -246,6 +246,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "show", "reboot.yaml", "--worker", "*"], 0);
     run(&["plan", "simulate", "quick.yaml", "--runs", "1"], 0);
     run(&["plan", "check", "quick.yaml"], 0);
+    run(&["plan", "diff", "quick.yaml", "gate.yaml"], 0);
     run(&["plan", "schema"], 0);
     run(&["plan", "rehearse", "quick.yaml", "--workers", "1", "--speed", "20"], 0);
     let events = run(&["plan", "apply", "quick.yaml", "--yes"], 0);
@@ -258,6 +259,9 @@ fn what_goes_well_is_json() {
     for verb in ["status", "list", "logs"] {
         run(&["plan", verb], 0);
     }
+    run(&["plan", "history", "--worker", host], 0);
+    run(&["plan", "stats"], 0);
+    run(&["plan", "prune", "--dry-run"], 0);
     let bundle = new.with_extension("bundle");
     run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
     run(&["plan", "verify", bundle.to_str().unwrap()], 0);

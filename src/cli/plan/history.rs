@@ -94,14 +94,14 @@ pub(super) fn asked<'h>(
     let meant: Vec<&ListedRun> = history.select(filter);
     let others = |run: &&ListedRun| !meant.iter().any(|meant| meant.run.id == run.run.id);
     let rest: Vec<&ListedRun> = history.runs.iter().filter(others).collect();
-    let look = history.look(meant);
+    let mut look = history.look(meant);
     let spelled = |known: &BTreeMap<String, BTreeSet<String>>| {
         workers.iter().all(|item| !item.is_pattern() && known.contains_key(item.as_str()))
     };
-    add(&mut known, look.hosts());
+    add(&mut known, std::mem::take(&mut look.hosts));
     // Headers of runs that are not asked about are read only where they may tell something.
     if !spelled(&known) {
-        add(&mut known, history.look(rest).hosts());
+        add(&mut known, history.look(rest).hosts);
     }
     let known: Vec<Known<'_>> = known.iter().map(|(host, labels)| Known { host, labels }).collect();
     let chosen = hosts::choose(workers, &known, Whose::Bucket)?;

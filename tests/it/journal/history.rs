@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::played::{boot_id, bucket, data, graph, header_of, play, stored};
 use super::support::{header, some_facts, started};
+use crate::completion::offered_once;
 
 const DAY: i64 = 86_400_000;
 /// When the stored runs were started: 2026-11-23T00:15:00Z.
@@ -369,7 +370,9 @@ fn texts_of_others_are_bounded_and_shown_as_text() {
         assert!(shown.len() < 20_000, "{args:?}: {} bytes", shown.len());
         assert!(!shown.lines().any(|line| line.starts_with("2099")), "{args:?}: {shown}");
         let document = text(dir.path(), &[args, &["--output", "json"]].concat());
-        assert!(!document.contains(['\u{1b}', '\u{7}']) && document.len() < 100_000);
+        assert!(!document.contains(['\u{1b}', '\u{7}', '\u{202e}']));
+        // The plan's name is data, and has a megabyte.
+        assert!(document.len() < 3 << 20, "{args:?}: {} bytes", document.len());
     }
     // Rows that none of our programs writes.
     let db = Connection::open(data(dir.path()).join(FILE)).unwrap();
@@ -379,4 +382,20 @@ fn texts_of_others_are_bounded_and_shown_as_text() {
     let told = text(dir.path(), &["plan", "history", "--worker", "w1"]);
     assert!(told.contains("cannot be read: "), "{told}");
     assert!(text(dir.path(), &["plan", "stats"]).contains("is left out: "));
+}
+
+#[test]
+fn plans_states_authors_and_runs_are_offered_to_shells() {
+    let (dir, run) = stored(&["w1", "w2", "w3"]);
+    for (words, expected) in [
+        (&["maand", "plan", "history", "--plan", "ro"][..], "rolling-reboot"),
+        (&["maand", "plan", "list", "--plan", ""], "rolling-reboot"),
+        (&["maand", "plan", "stats", "--state", "ha"], "halted"),
+        (&["maand", "plan", "list", "--by", "m"], "me@here"),
+        (&["maand", "plan", "history", "--run", "2026"], run.as_str()),
+        (&["maand", "plan", "stats", "--step", "wait"], "wait_for_ssh"),
+    ] {
+        let found = offered_once(dir.path(), words, |found| found.iter().any(|one| one == expected));
+        assert!(found.iter().any(|one| one == expected), "{words:?}: {found:?}");
+    }
 }
