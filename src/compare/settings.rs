@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::fields::{flatten, json, text_of};
 use crate::graph::{JobBudget, RolloutGraph};
-use crate::plan::{
-    Amount, BudgetBound, Concurrency, Expect, Located, Plan, Targets, VarValue, WaveSize, Window, duration,
-};
+use crate::plan::{Concurrency, Expect, Plan, Targets, VarValue, Window, duration};
 
 /// Keys of `rollout` that have a setting of their own below; any other is shown as serde has it.
 const KNOWN: &[&str] =
@@ -60,7 +58,7 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
                 .number(resolved.value.into())
                 .leeway(resolved.value.into())
         }
-        (Concurrency::AtMost(of), None) => Setting::new("concurrency", amount(of)),
+        (Concurrency::AtMost(of), None) => Setting::new("concurrency", of.to_string()),
     });
     all.push(Setting::new("waves", waves(plan)));
     all.push(Setting::new("order", text_of(&rollout.order)));
@@ -75,7 +73,7 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
             all.extend(numbers.budgets.iter().map(|budget| budget_on(graph, budget)));
         }
         _ => all.extend(rollout.budgets.iter().map(|budget| {
-            Setting::new(&format!("budget {}", budget.value.job.value), bound(budget.value.bound))
+            Setting::new(&format!("budget {}", budget.value.job.value), budget.value.bound.to_string())
         })),
     }
     all.push(match numbers.map(|numbers| &numbers.max_failures) {
@@ -83,7 +81,7 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
             let allowed = u64::from(resolved.value);
             Setting::new("max_failures", with_how(allowed, &resolved.how)).number(allowed).leeway(allowed)
         }
-        None => Setting::new("max_failures", amount(rollout.max_failures.value)),
+        None => Setting::new("max_failures", rollout.max_failures.value.to_string()),
     });
     all.push(Setting::new("on_failure", text_of(&rollout.on_failure)));
     let soak = millis(rollout.soak);
@@ -125,15 +123,7 @@ fn waves(plan: &Plan) -> String {
     if sizes.is_empty() {
         return "one with all".to_owned();
     }
-    let size = |size: &Located<WaveSize>| {
-        let value = json(&size.value);
-        match (value.pointer("/of/count"), value.pointer("/of/percent")) {
-            (Some(count), _) => count.to_string(),
-            (None, Some(percent)) => format!("{percent}%"),
-            (None, None) => text_of(&size.value),
-        }
-    };
-    sizes.iter().map(size).collect::<Vec<_>>().join(", ")
+    sizes.iter().map(|size| size.value.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Who is selected, as the plan says it.
@@ -171,20 +161,6 @@ fn open_in_a_week(window: &Window) -> u64 {
 /// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.
 fn with_how(value: u64, how: &str) -> String {
     if how == value.to_string() { how.to_owned() } else { format!("{value} ({how})") }
-}
-
-fn amount(amount: Amount) -> String {
-    match amount {
-        Amount::Count(count) => count.to_string(),
-        Amount::Percent(percent) => format!("{percent}%"),
-    }
-}
-
-fn bound(bound: BudgetBound) -> String {
-    match bound {
-        BudgetBound::MinAvailable(of) => format!("min_available: {}", amount(of)),
-        BudgetBound::MaxUnavailable(of) => format!("max_unavailable: {}", amount(of)),
-    }
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

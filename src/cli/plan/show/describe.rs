@@ -1,6 +1,6 @@
 //! Pieces of text about a plan that several commands share.
 
-use crate::plan::{Amount, BudgetBound, StepKind, WaveSize, duration, visible_line};
+use crate::plan::{StepKind, duration, visible_line};
 
 /// `halts at the 2nd failure (max_failures: 1)`; `how` says the number as the plan does.
 pub(in crate::cli::plan) fn describe_halt(max_failures: u32, how: &str) -> String {
@@ -17,35 +17,6 @@ fn ordinal(n: u64) -> String {
         _ => "th",
     };
     format!("{n}{ending}")
-}
-
-/// As in a plan.
-fn amount(amount: Amount) -> String {
-    match amount {
-        Amount::Count(count) => count.to_string(),
-        Amount::Percent(percent) => format!("{percent}%"),
-    }
-}
-
-/// As in a plan.
-pub(super) fn wave(size: &WaveSize) -> String {
-    match size {
-        WaveSize::Of(of) => amount(*of),
-        WaveSize::Cover(cover) => {
-            let tags = cover.tags.iter().map(|tag| visible_line(&tag.value)).collect::<Vec<_>>().join(", ");
-            let at_most = cover.at_most.map_or_else(String::new, |of| format!(", at_most: {}", amount(of)));
-            format!("{{cover: [{tags}]{at_most}}}")
-        }
-        WaveSize::Rest => "rest".to_owned(),
-    }
-}
-
-/// As in a plan.
-pub(super) fn bound(bound: BudgetBound) -> String {
-    match bound {
-        BudgetBound::MinAvailable(of) => format!("min_available: {}", amount(of)),
-        BudgetBound::MaxUnavailable(of) => format!("max_unavailable: {}", amount(of)),
-    }
 }
 
 /// What a step of this kind is about to do, where the kind alone does not say it.

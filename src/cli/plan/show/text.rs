@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::at_stake;
 use super::commands;
 use super::coverage;
-use super::describe::{bound, describe_halt, details, wave};
+use super::describe::{describe_halt, details};
 use super::{Expected, Shown, pending};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
@@ -135,14 +135,14 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
         },
     );
     if !settings.waves.is_empty() {
-        row("waves", settings.waves.iter().map(|size| wave(&size.value)).collect::<Vec<_>>().join(", "));
+        row("waves", settings.waves.iter().map(|size| size.value.to_string()).collect::<Vec<_>>().join(", "));
     }
     if let Some(spread) = &settings.spread {
         let spread = &spread.value;
         row("spread", format!("at most {} of tag `{}` disturbed at a time", spread.at_most, spread.tag));
     }
     for budget in &settings.budgets {
-        row("budget", format!("{} {}", budget.value.job.value, bound(budget.value.bound)));
+        row("budget", format!("{} {}", budget.value.job.value, budget.value.bound));
     }
     let allowed = numbers.max_failures.value;
     let how = &numbers.max_failures.how;
