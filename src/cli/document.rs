@@ -141,6 +141,7 @@ mod tests {
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
+        kept::<plan::ReportDocument<'_>>("Output of `maand plan report`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");

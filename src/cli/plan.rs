@@ -13,6 +13,7 @@ mod read;
 mod reboots_left;
 mod rehearse;
 mod release;
+mod report;
 mod reporters;
 mod resume;
 mod run_error;
@@ -25,7 +26,7 @@ mod validate;
 #[cfg(test)]
 pub(super) use {
     control::RequestDocument, explain::ExplainDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, release::ReleaseDocument, simulate::SimulateDocument, validate::ValidateDocument,
+    new::NewDocument, release::ReleaseDocument, report::ReportDocument, simulate::SimulateDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;
@@ -51,6 +52,8 @@ pub enum PlanCommand {
     Apply(apply::ApplyArgs),
     /// Show where a run stands
     Status(status::StatusArgs),
+    /// Write a page about a run: one HTML file that needs nothing else
+    Report(report::ReportArgs),
     /// Explain what workers wait for
     Explain(explain::ExplainArgs),
     /// Show what the steps of a run wrote
@@ -88,6 +91,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Retry(args) => control::retry(args, context),
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),
+        PlanCommand::Report(args) => report::run(&args, context),
         PlanCommand::Release(args) => release::run(&args, context),
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),

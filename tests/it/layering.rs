@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
+    ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
@@ -53,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ssh",
             "catalog",
             "runner",
+            "timeline",
             "report",
             "graph",
             "policy",
@@ -87,12 +90,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sandbox",
             "run",
             "rehearsal",
+            "timeline",
+            "page",
         ],
     ),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim"];
+pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim", "timeline", "page"];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[
@@ -116,7 +121,19 @@ const DATA: &[(&str, &[&str])] = &[
             "edited_disabled",
         ],
     ),
-    ("report", &["RunInfo", "RunView"]),
+    (
+        "report",
+        &[
+            "PublicRunState",
+            "RunInfo",
+            "RunView",
+            "Time",
+            "WorkerView",
+            "describe_elapsed",
+            "describe_halt",
+            "describe_span",
+        ],
+    ),
 ];
 
 /// Paths that a pure room must not name, nor anything below them.
