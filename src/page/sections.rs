@@ -35,7 +35,7 @@ pub(super) fn headline(page: &RunPage<'_>) -> Markup {
             @if !page.next.is_empty() {
                 div.next {
                     p { "What to type next:" }
-                    pre { @for line in page.next { (visible_line(line)) "\n" } }
+                    pre { @for line in page.next.iter().flat_map(|text| text.lines()) { (visible_line(line)) "\n" } }
                 }
             }
         }
