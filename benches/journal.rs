@@ -42,6 +42,7 @@ fn header(graph: &RolloutGraph) -> RunHeader {
         graph_hash: graph.hash(),
         workers_sha256: String::new(),
         workspace_hash: String::new(),
+        workspace_files: None,
         program: String::new(),
         who: String::new(),
         seed: 1,
@@ -49,6 +50,7 @@ fn header(graph: &RolloutGraph) -> RunHeader {
         hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
         kinds: StepKinds::default(),
         started_at: 1_795_392_900_000,
+        reviewed: None,
     }
 }
 

@@ -93,8 +93,8 @@ fn print(prepared: &Prepared) {
     for (host, why) in &summary.unreachable {
         println!("counts as failed: {host}: {why}");
     }
-    for change in &prepared.pending {
-        println!("pending besides: {} on {} ({})", change.job, change.host, change.reason);
+    for change in prepared.pending.iter().flat_map(|pending| &pending.jobs) {
+        println!("pending besides: {}", change.line());
     }
     for warning in summary.warnings.iter() {
         println!("warning: {warning}");

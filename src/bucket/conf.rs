@@ -92,6 +92,21 @@ fn convert(value: &Spanned<DeValue<'_>>) -> Toml {
 }
 
 impl Entry {
+    /// The value in one form, however it is written; of what buckets have no use for, as it is written.
+    pub(super) fn canonical(&self, doc: &Doc<'_>) -> String {
+        match &self.value {
+            Toml::Text(text) | Toml::Integer(text) | Toml::Float(text) => text.clone(),
+            Toml::Flag(flag) => flag.to_string(),
+            Toml::Table(entries) => {
+                let entry = |entry: &Self| format!("{} = {}", entry.key, entry.canonical(doc));
+                let mut entries: Vec<String> = entries.iter().map(entry).collect();
+                entries.sort();
+                format!("{{{}}}", entries.join(", "))
+            }
+            Toml::Other(_) => doc.source.text().get(self.span.clone()).unwrap_or_default().to_owned(),
+        }
+    }
+
     fn wrong_type(&self, doc: &mut Doc<'_>, wanted: &str) {
         doc.error(
             "maand::bucket::wrong_type",

@@ -255,7 +255,7 @@ pub enum PortRef {
 }
 
 /// What `disabled.json` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Disabled {
     /// Every allocation on these hosts.
     pub workers: BTreeSet<String>,
@@ -304,7 +304,7 @@ pub struct Allocation {
 }
 
 /// One snapshot of a bucket; serialisable, so that a run can keep the one it started with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fleet {
     /// A UUID.
     pub bucket_id: String,

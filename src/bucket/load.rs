@@ -39,6 +39,12 @@ impl Bucket {
         self.snapshot(true)
     }
 
+    /// The workers that `workers.json` has, as far as they can be read, whatever is wrong with the rest of the
+    /// workspace: to reach them no job is needed.
+    pub fn workers_alone(&self) -> Vec<Worker> {
+        self.workers(&mut Problems::new()).0
+    }
+
     fn snapshot(&self, strict: bool) -> Result<(Fleet, Problems), Problems> {
         let mut problems = self.warnings().clone();
         let bucket_id = match self.bucket_id() {

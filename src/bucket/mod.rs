@@ -28,6 +28,7 @@ mod tree;
 mod units;
 mod upstream;
 mod workers;
+mod workspace_files;
 
 pub use disabled_file::{DisabledChange, DisabledError, DisabledFile, Fence, no_fence};
 pub use edit::{DisabledEntry, edited_disabled};
@@ -40,3 +41,4 @@ pub use secrets::new_key;
 pub use settings::{HostKeyCheck, Settings, shorter_timeout};
 pub use tree::{JobFile, JobFileKind, WORKERS_OWN, walk};
 pub use upstream::{database_uri, read_upstream};
+pub use workspace_files::{Changed, WorkspaceDifference, WorkspaceFiles};

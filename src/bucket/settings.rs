@@ -1,7 +1,7 @@
 //! `maand.conf`: how workers are reached, and our own additions. Keys that we do not use are left in the file
 //! and ignored here.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::conf::{self, Entry};
 use super::fields::Doc;
 use super::fleet::Host;
 use super::json::quoted;
+use crate::os::hash::sha256;
 
 /// What an unknown host key means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct Settings {
     shortest_timeout: Duration,
     /// With `sandbox`: text of a plan's own is executed.
     execute: bool,
-    stated: BTreeSet<String>,
+    stated: BTreeMap<String, String>,
 }
 
 const KNOWN: &[&str] = &[
@@ -91,7 +92,13 @@ pub fn shorter_timeout(planned: Duration, scale: u32, shortest: Duration) -> Dur
 impl Settings {
     /// Whether the file itself has this key, so that it wins over `~/.ssh/config`.
     pub fn states(&self, key: &str) -> bool {
-        self.stated.contains(key)
+        self.stated.contains_key(key)
+    }
+
+    /// What the file itself says, key by key, in one form for each value, however it is written. Of keys that have no
+    /// meaning here it is the hash: what stands there may be a secret of another program's.
+    pub fn stated(&self) -> &BTreeMap<String, String> {
+        &self.stated
     }
 
     /// How many times shorter settle times, soaks and pauses are: 1 for workers that are real.
@@ -125,7 +132,10 @@ impl Settings {
     pub(super) fn read(doc: &mut Doc<'_>, bucket: &Path) -> Self {
         let mut settings = Self::defaults(bucket);
         for entry in conf::parse(doc) {
-            settings.stated.insert(entry.key.clone());
+            let value = entry.canonical(doc);
+            let known = KNOWN.contains(&entry.key.as_str());
+            let value = if known { value } else { format!("sha256 {}", sha256(value)) };
+            settings.stated.insert(entry.key.clone(), value);
             settings.take(&entry, doc, bucket);
         }
         if settings.sandbox && settings.host_root.is_none() {
@@ -160,7 +170,7 @@ impl Settings {
             timeout_scale: 1,
             shortest_timeout: Duration::ZERO,
             execute: false,
-            stated: BTreeSet::new(),
+            stated: BTreeMap::new(),
         }
     }
 

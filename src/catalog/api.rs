@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::CatalogError;
 use crate::bucket::{Host, JobName};
 use crate::ssh::Cancel;
@@ -152,7 +155,7 @@ pub struct HealthRequest {
 }
 
 /// What would happen, or has happened, to one allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Action {
@@ -241,6 +244,9 @@ pub struct CatalogAllocation {
     /// Version in the workspace.
     pub new_version: Option<String>,
 }
+
+/// Numbers of ports by their names, of each job.
+pub type AssignedPorts = BTreeMap<JobName, BTreeMap<String, u16>>;
 
 /// What a caller has to know about an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,14 @@ pub mod command;
 mod error;
 pub mod external;
 mod locking;
+mod pending;
 mod same_machine;
 
 pub use api::*;
-pub use builtin::{Builtin, MAKE_TIMEOUT, action_name, built_workers};
+pub use builtin::{
+    Builtin, MAKE_TIMEOUT, action_name, assigned_ports, built_workers, pending_changes, pending_diffs,
+};
 pub use error::{BrokenCatalog, CatalogError};
 pub use external::External;
+pub use pending::*;
+pub(crate) use pending::{AllocationChange, Seen, SeenJob, grouped, unbuilt};

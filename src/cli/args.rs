@@ -120,6 +120,8 @@ pub enum Command {
     /// Check that the workers answer and the probes of their jobs pass
     #[command(name = "health_check", alias = "health-check")]
     HealthCheck(super::health_check::HealthArgs),
+    /// Look at all workers and at this machine: all that is in the way, with what to type; changes nothing
+    Doctor(super::doctor::DoctorArgs),
     /// Show what this bucket is
     Info,
     /// Show workers, jobs, allocations and deployments

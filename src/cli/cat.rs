@@ -1,10 +1,11 @@
 //! `maand cat`: what the workspace says, as tables or JSON. It reads, never waits, never writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::document::{self, Document};
 use super::hosts::{self, HostPattern, Known, Whose};
@@ -12,8 +13,12 @@ use super::open_bucket::OpenBucket;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, operate, out};
 use crate::bucket::{Bucket, Fleet, Job, RestartPolicy, Worker};
-use crate::catalog::CatalogAllocation;
+use crate::catalog::{self, AssignedPorts, CatalogAllocation, external};
 use crate::plan::{Problem, suggest};
+use crate::run::Engine;
+
+/// Columns of the screen for a list within a table.
+const WIDEST_LIST: usize = 40;
 
 /// The commands below `maand cat`.
 #[derive(Debug, Subcommand)]
@@ -94,7 +99,10 @@ pub(super) fn run(command: CatCommand, context: &Context) -> Result<Exit, CliErr
             show(context, deployments(&all, &filter.resolve(&names, &known)?))
         }
         CatCommand::Workers => show(context, workers(&fleet)),
-        CatCommand::Jobs => show(context, jobs(&fleet)),
+        CatCommand::Jobs => {
+            let ports = assigned_ports(&bucket, context);
+            show(context, jobs(&fleet, &ports))
+        }
         CatCommand::Allocations(filter) => {
             let names = fleet.jobs.iter().map(|job| job.name.as_str()).collect();
             let known: Vec<Known<'_>> = fleet.workers.iter().map(Known::from).collect();
@@ -135,6 +143,8 @@ struct JobJson<'a> {
     allocations: usize,
     /// Number of its disabled allocations.
     disabled: usize,
+    /// Numbers of its ports: written ones, and those that the last build gave; `null`: the next build gives one.
+    ports: BTreeMap<&'a str, Option<u16>>,
 }
 
 /// `maand cat allocations` as JSON.
@@ -243,7 +253,22 @@ fn workers(fleet: &Fleet) -> (Table, WorkersDocument<'_>) {
     (table, WorkersDocument { workers: json })
 }
 
-fn jobs(fleet: &Fleet) -> (Table, JobsDocument<'_>) {
+/// The ports of the last build. Without them there is still everything else to be shown.
+fn assigned_ports(bucket: &Bucket, context: &Context) -> AssignedPorts {
+    let ports = match context.engine_for(bucket) {
+        Engine::Builtin => catalog::assigned_ports(bucket),
+        Engine::External => external::assigned_ports(bucket),
+    };
+    ports.unwrap_or_else(|error| {
+        let message = format!("assigned ports are not shown: {}", error.describe());
+        let warning = Problem::warning("maand::cat::ports", message)
+            .help("`maand cat deployments` and `maand build` say more");
+        context.warn(&warning.into());
+        AssignedPorts::new()
+    })
+}
+
+fn jobs<'f>(fleet: &'f Fleet, assigned: &AssignedPorts) -> (Table, JobsDocument<'f>) {
     let mut table = Table::new(&[
         "JOB",
         "VERSION",
@@ -259,17 +284,25 @@ fn jobs(fleet: &Fleet) -> (Table, JobsDocument<'_>) {
     for (index, job) in fleet.jobs.iter().enumerate() {
         let of_job = || all.iter().filter(|allocation| allocation.job.0 as usize == index);
         let (count, disabled) = (of_job().count(), of_job().filter(|allocation| allocation.disabled).count());
+        let given = assigned.get(&job.name);
+        let number = |name: &String| given.and_then(|ports| ports.get(name)).copied();
+        let ports =
+            job.resources.ports.iter().map(|(name, port)| (name.as_str(), port.or_else(|| number(name))));
+        let ports: BTreeMap<&str, Option<u16>> = ports.collect();
         table.row(vec![
             job.name.to_string(),
             job.version.clone(),
-            list(&job.selectors),
+            some(&job.selectors),
             count.to_string(),
             disabled.to_string(),
             restart(job).to_owned(),
-            ports(job),
-            or_dash(job.demands.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+            some(ports.iter().map(|(name, port)| match port {
+                Some(port) => format!("{name}={port}"),
+                None => format!("{name}=?"),
+            })),
+            some(&job.demands),
         ]);
-        json.push(JobJson { job, allocations: count, disabled });
+        json.push(JobJson { job, allocations: count, disabled, ports });
     }
     (table, JobsDocument { jobs: json })
 }
@@ -282,12 +315,18 @@ fn restart(job: &Job) -> &'static str {
     }
 }
 
-fn ports(job: &Job) -> String {
-    let port = |(name, port): (&String, &Option<u16>)| match port {
-        Some(number) => format!("{name}={number}"),
-        None => name.clone(),
-    };
-    or_dash(job.resources.ports.iter().map(port).collect::<Vec<_>>().join(","))
+/// The first of a list, as many as leave the other columns on the screen, and how many there are more; the JSON has all.
+fn some(items: impl IntoIterator<Item: ToString>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let mut shown = String::new();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 && shown.width() + item.width() > WIDEST_LIST {
+            return format!("{shown} and {} more", items.len() - at);
+        }
+        shown += if at > 0 { "," } else { "" };
+        shown += item;
+    }
+    or_dash(shown)
 }
 
 fn allocations<'f>(fleet: &'f Fleet, filter: &Shown<'_, '_>) -> (Table, AllocationsDocument<'f>) {
@@ -354,4 +393,19 @@ fn deployments<'c>(all: &'c [CatalogAllocation], filter: &Shown<'_, '_>) -> (Tab
         });
     }
     (table, DeploymentsDocument { deployments: json })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_leaves_room_for_other_columns() {
+        assert_eq!(some(Vec::<String>::new()), "-");
+        assert_eq!(some(["http=8080", "grpc=9090"]), "http=8080,grpc=9090");
+        let many: Vec<String> = (1..=30).map(|n| format!("port_{n}={}", 30_000 + n)).collect();
+        assert_eq!(some(&many), "port_1=30001,port_2=30002,port_3=30003 and 27 more");
+        // The first is always there, whatever its length.
+        assert_eq!(some([&"x".repeat(100)]), "x".repeat(100));
+    }
 }

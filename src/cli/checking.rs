@@ -72,14 +72,23 @@ impl Checking {
 
     /// Takes how far the look has come.
     pub(super) fn tell(&self, looked: Looked<'_>) {
-        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         match looked {
-            Looked::Begins(hosts) => {
-                looking.workers = hosts.len();
-                looking.waiting = hosts.iter().map(|host| (*host).to_owned()).collect();
-            }
-            Looked::Ends(host, _) => looking.waiting.retain(|waiting| waiting != host),
+            Looked::Begins(hosts) => self.begins(hosts.iter().map(|host| (*host).to_owned()).collect()),
+            Looked::Ends(host, _) => self.ends(host),
         }
+    }
+
+    /// These are looked at.
+    pub(super) fn begins(&self, hosts: Vec<String>) {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.workers = hosts.len();
+        looking.waiting = hosts;
+    }
+
+    /// This one was looked at.
+    pub(super) fn ends(&self, host: &str) {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.waiting.retain(|waiting| waiting != host);
     }
 }
 

@@ -5,7 +5,7 @@
 //! set, which is looked at before anything else.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -15,8 +15,10 @@ use clap_complete::env::Shells;
 
 use super::help;
 use crate::bucket::Bucket;
+use crate::os::open;
 use crate::plan;
 use crate::plan::visible_line;
+use crate::review;
 use crate::run::{RunReader, runs};
 use crate::sandbox::FaultKind;
 
@@ -236,6 +238,34 @@ pub(super) fn plan_files() -> ArgValueCompleter {
         |path: &Path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     let files = PathCompleter::any().filter(is_plan).stdio();
     ArgValueCompleter::new(move |current: &OsStr| files.complete(current))
+}
+
+/// For `add = `: as [`plan_files`], and reviewed plan files: by name, or by what a file begins with that is called as
+/// if it could be one.
+pub(super) fn plan_and_reviewed_files() -> ArgValueCompleter {
+    let files = PathCompleter::any().filter(|path| match path.extension().and_then(OsStr::to_str) {
+        Some("yaml" | "yml" | "reviewed") => true,
+        Some("json" | "plan") => begins_as_reviewed(path),
+        _ => false,
+    });
+    let files = files.stdio();
+    ArgValueCompleter::new(move |current: &OsStr| files.complete(current))
+}
+
+fn begins_as_reviewed(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = open::plain(path).and_then(|file| file.take(256).read_to_end(&mut head));
+    read.is_ok() && review::is_reviewed(&head)
+}
+
+/// For `add = `: files that may be plans, and runs.
+pub(super) fn plans_and_runs() -> ArgValueCompleter {
+    let (files, runs) = (plan_files(), run_names());
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let mut found = files.complete(current);
+        found.extend(runs.complete(current));
+        found
+    })
 }
 
 /// For `add = `: `HOST:KIND[@STEP]`.

@@ -12,8 +12,15 @@ use super::engine::catalog_error;
 use super::hosts::HostPattern;
 use super::operate::{self, AllocationJson, OnSignal, Operation, WorkerJson};
 use super::{CliError, Context, Exit, out};
-use crate::catalog::{Action, DeployRequest, action_name};
-use crate::plan::counted;
+use crate::bucket::{Bucket, JobName};
+use crate::catalog::{
+    self, Action, CatalogError, DeployRequest, PendingChanges, Unbuilt, action_name, external,
+};
+use crate::plan::{Problem, counted};
+use crate::run::Engine;
+
+/// Of more that the last build has not seen the first are named.
+const NEWER_SHOWN: usize = 10;
 
 /// Arguments of `maand deploy`.
 #[derive(Debug, Args)]
@@ -54,6 +61,9 @@ pub(super) struct DeployDocument<'a> {
     workers: Vec<WorkerJson<'a>>,
     /// Each allocation that was looked at.
     allocations: Vec<AllocationJson<'a>>,
+    /// What the workspace has that the last build has not seen, and this deploy did not carry out; `null`: it is not
+    /// known, as the workspace cannot be built, or it was built by this command.
+    unbuilt: Option<Unbuilt>,
 }
 
 impl Document for DeployDocument<'_> {
@@ -75,11 +85,17 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         }
         operation.catalog.build(&operation.call).map_err(catalog_error)?;
     }
+    let unbuilt = match args.build {
+        true => None,
+        false => newer_than_build(&request, context)?,
+    };
+    let is_newer = unbuilt.as_ref().is_some_and(|unbuilt| !unbuilt.is_empty());
     if args.dry_run {
         let pending = operation.catalog.pending(&request).map_err(catalog_error)?;
         if context.json {
             let allocations = pending.iter().map(AllocationJson::of).collect();
-            document::print(&DeployDocument { dry_run: true, ok: true, workers: Vec::new(), allocations })?;
+            let workers = Vec::new();
+            document::print(&DeployDocument { dry_run: true, ok: true, workers, allocations, unbuilt })?;
         } else {
             out::print(&operate::allocations_table(&pending, true))?;
         }
@@ -92,6 +108,7 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
             ok: report.all_ok(),
             workers: report.workers.iter().map(WorkerJson::of).collect(),
             allocations: report.allocations.iter().map(AllocationJson::of).collect(),
+            unbuilt,
         })?;
     } else {
         operate::print_report(&report, context)?;
@@ -105,7 +122,12 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
         let skipped = report.allocations.iter().filter(|line| line.action == Action::Skip).count();
         let done: Vec<_> =
             counts.iter().map(|((what, how), n)| format!("{n} {what} {}", how.replace('_', " "))).collect();
-        operate::say(&if done.is_empty() && report.workers.is_empty() {
+        operate::say(&if done.is_empty() && report.workers.is_empty() && is_newer {
+            let deployed = counted(skipped, "allocation");
+            format!(
+                "nothing to do: {deployed} deployed as built, and the workspace is newer; run `maand build` first"
+            )
+        } else if done.is_empty() && report.workers.is_empty() {
             format!(
                 "nothing has changed: {} deployed as built; start what a reboot has ended with `maand job start JOB`",
                 counted(skipped, "allocation")
@@ -126,4 +148,57 @@ pub(super) fn run(args: &DeployArgs, context: &Context) -> Result<Exit, CliError
     let outcomes =
         report.workers.values().chain(report.allocations.iter().filter_map(|line| line.outcome.as_ref()));
     Ok(operation.exit(outcomes))
+}
+
+/// Says what the last build has not seen: it is not deployed. `None`: it cannot be told.
+fn newer_than_build(request: &DeployRequest, context: &Context) -> Result<Option<Unbuilt>, CliError> {
+    let bucket = Bucket::find(context.bucket.as_deref())?;
+    // What is wrong with the catalog says the deploy.
+    let Ok(pending) = pending_of(&bucket, request, context) else { return Ok(None) };
+    if !pending.built {
+        return Ok(None);
+    }
+    if let Some(why) = pending.unknown.first() {
+        warn(why.clone(), context);
+        return Ok(None);
+    }
+    warn_if_newer(&pending.unbuilt, context);
+    Ok(Some(pending.unbuilt))
+}
+
+/// What the last build has not seen, and what is pending by it.
+fn pending_of(
+    bucket: &Bucket,
+    request: &DeployRequest,
+    context: &Context,
+) -> Result<PendingChanges, CatalogError> {
+    match context.engine_for(bucket) {
+        Engine::Builtin => catalog::pending_changes(bucket, request, false),
+        Engine::External => external::pending_changes(bucket, request),
+    }
+}
+
+/// The same before a deploy of the upstream program, of these jobs (none: all), which does not tell. What cannot be known
+/// is not told either.
+pub(super) fn warn_before_upstream(jobs: &[String], context: &Context) {
+    let Ok(bucket) = Bucket::find(context.bucket.as_deref()) else { return };
+    let jobs: Vec<JobName> = jobs.iter().filter_map(|job| JobName::parse(job)).collect();
+    let request = DeployRequest { jobs: (!jobs.is_empty()).then_some(jobs), ..DeployRequest::default() };
+    if let Ok(pending) = pending_of(&bucket, &request, context) {
+        warn_if_newer(&pending.unbuilt, context);
+    }
+}
+
+fn warn_if_newer(unbuilt: &Unbuilt, context: &Context) {
+    if !unbuilt.is_empty() {
+        let lines = unbuilt.lines(NEWER_SHOWN).join("\n");
+        let what = "the workspace is newer than the last build, and only what was built is deployed";
+        warn(format!("{what}:\n{lines}"), context);
+    }
+}
+
+fn warn(message: String, context: &Context) {
+    let warning = Problem::warning("maand::deploy::not_built", message)
+        .help("run `maand build` and then deploy, or `maand deploy --build`");
+    context.warn(&warning.into());
 }

@@ -84,7 +84,8 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        build, cat, completions, deploy, health_check, info, init, job, man, plan, run_command, sandbox,
+        build, cat, completions, deploy, doctor, health_check, info, init, job, man, plan, run_command,
+        sandbox,
     };
     use super::*;
 
@@ -135,9 +136,11 @@ mod tests {
         kept::<cat::AllocationsDocument<'_>>("Output of `maand cat allocations`");
         kept::<cat::DeploymentsDocument<'_>>("Output of `maand cat deployments`");
         kept::<info::InfoDocument<'_>>("Output of `maand info`");
+        kept::<doctor::DoctorDocument<'_>>("Output of `maand doctor`");
         kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
+        kept::<plan::DiffDocument<'_>>("Output of `maand plan diff`");
         kept::<plan::ListDocument<'_>>("Output of `maand plan list`");
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
@@ -145,5 +148,6 @@ mod tests {
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::AttemptDocument<'_>>("A line of `maand plan logs`");
         kept::<plan::SimulateDocument<'_>>("Output of `maand plan simulate`");
+        kept::<plan::CheckDocument<'_>>("Output of `maand plan check`");
     }
 }

@@ -50,6 +50,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("Two jobs", "maand health_check --jobs web,db"),
         ],
     ),
+    (
+        "maand doctor",
+        &[
+            ("The first look at a fleet", "maand doctor"),
+            ("Some workers, for a program", "maand doctor --workers label:api --output json"),
+        ],
+    ),
     ("maand info", &[("Which bucket and engine are used here", "maand info")]),
     ("maand cat", &[("Workers with labels and tags", "maand cat workers")]),
     ("maand cat workers", &[("As JSON", "maand cat workers --output json")]),
@@ -92,6 +99,18 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("On this bucket's workers", "maand plan show rolling-reboot.yaml"),
             ("On a made-up fleet of 100", "maand plan show canary-by-zone.yaml --workers 100"),
+            (
+                "To be reviewed, and applied as it is",
+                "maand plan show rolling-reboot.yaml --out monday.reviewed",
+            ),
+        ],
+    ),
+    (
+        "maand plan diff",
+        &[
+            ("What one plan would do otherwise", "maand plan diff fleet-reboot.yaml rolling-reboot.yaml"),
+            ("What changed since the newest run", "maand plan diff last rolling-reboot.yaml"),
+            ("For a pull request", "maand plan diff - rolling-reboot.yaml --format markdown"),
         ],
     ),
     (
@@ -99,6 +118,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("How long it takes, and what a failure does", "maand plan simulate rolling-reboot.yaml"),
             ("Every tenth step fails", "maand plan simulate kernel-patch.yaml --workers 50 --faults 10"),
+        ],
+    ),
+    (
+        "maand plan check",
+        &[
+            ("Whatever fails, in any order", "maand plan check rolling-reboot.yaml"),
+            (
+                "On a made-up fleet, with one failure",
+                "maand plan check canary-by-zone.yaml --workers 12 --failures 1",
+            ),
         ],
     ),
     (
@@ -116,6 +145,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("It asks before it begins", "maand plan apply rolling-reboot.yaml"),
             ("Some of the plan's workers", "maand plan apply rolling-reboot.yaml --workers '10.0.0.1*'"),
+            ("What was reviewed, or nothing", "maand plan apply monday.reviewed"),
             ("In a script", "maand plan apply restart-service.yaml --set service=nginx --yes -q"),
         ],
     ),

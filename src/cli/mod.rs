@@ -14,6 +14,7 @@ mod complete;
 mod completions;
 mod context;
 mod deploy;
+mod doctor;
 mod document;
 mod engine;
 mod environment;
@@ -28,6 +29,7 @@ mod interrupt;
 mod job;
 mod journal_error;
 mod man;
+mod markdown;
 #[cfg(test)]
 mod named_commands;
 mod open_bucket;

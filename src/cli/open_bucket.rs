@@ -94,6 +94,8 @@ pub(super) fn connector(context: &Context) -> Connector {
 
 fn show(notice: &Notice, quiet: bool) {
     let text = match notice {
+        // Who only looks shows them by itself.
+        Notice::HostKeyNew { .. } => return,
         Notice::HostKeyStored { .. } if quiet => return,
         Notice::HostKeyStored { host, fingerprint, file } => {
             format!("maand: {host}: new host key {fingerprint} stored in {}", file.display())

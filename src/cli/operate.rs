@@ -4,7 +4,7 @@
 //! These commands have the names and flags of upstream's and, like those, ask nothing: what is typed
 //! is done, so that `maand build && maand deploy` works in a script as it is in upstream's guide.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -198,6 +198,27 @@ pub(super) fn word(outcome: &WorkerOutcome) -> &'static str {
     }
 }
 
+/// Says what several workers have in common once: a key file that is missing is this machine's fault, and not one of
+/// each worker.
+#[derive(Default)]
+pub(super) struct Once(BTreeMap<String, String>);
+
+/// Shorter messages are said again: to look them up elsewhere costs more.
+const SHORT: usize = 60;
+
+impl Once {
+    /// The text; or of whom it was said in the same words before.
+    pub(super) fn of(&mut self, host: &str, text: &str) -> String {
+        match self.0.get(text) {
+            Some(first) if text.len() > SHORT && first != host => format!("as {first}"),
+            _ => {
+                self.0.entry(text.to_owned()).or_insert_with(|| host.to_owned());
+                text.to_owned()
+            }
+        }
+    }
+}
+
 /// What there is to say about an outcome, in one line.
 pub(super) fn detail(outcome: &WorkerOutcome) -> &str {
     outcome.message()
@@ -284,11 +305,14 @@ pub(super) fn allocations_table<'l>(
     } else {
         Table::new(&["JOB", "WORKER", "ACTION", "OUTCOME", "DETAIL"])
     };
+    let mut once = Once::default();
     for line in lines {
         let mut row = vec![line.job.to_string(), line.host.to_string(), action_name(line.action).to_owned()];
         match (&line.outcome, dry) {
             (_, true) => row.push(line.reason.clone()),
-            (Some(outcome), false) => row.extend([word(outcome).to_owned(), or_dash(detail(outcome))]),
+            (Some(outcome), false) => {
+                row.extend([word(outcome).to_owned(), or_dash(once.of(line.host.as_str(), detail(outcome)))])
+            }
             (None, false) => row.extend(["-".to_owned(), line.reason.clone()]),
         }
         table.row(row);
@@ -298,13 +322,14 @@ pub(super) fn allocations_table<'l>(
 
 /// The workers that something went wrong with although no allocation of theirs says so.
 pub(super) fn print_bad_workers(report: &Report) {
+    let mut once = Once::default();
     for (host, outcome) in report.workers.iter().filter(|(_, outcome)| !outcome.is_ok()) {
         let said = report
             .allocations
             .iter()
             .any(|line| line.host == *host && line.outcome.as_ref().is_some_and(|outcome| !outcome.is_ok()));
         if !said {
-            say(&format!("{host}: {}: {}", word(outcome), detail(outcome)));
+            say(&format!("{host}: {}: {}", word(outcome), once.of(host.as_str(), detail(outcome))));
         }
     }
 }

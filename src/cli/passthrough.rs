@@ -49,6 +49,7 @@ const OURS: &[&str] = &[
     "plan",
     "sandbox",
     "info",
+    "doctor",
     "run_command",
     "run-command",
     "completions",
@@ -116,6 +117,9 @@ fn hand_over(context: &Context, paths: &Paths, command: &str, args: &[OsString])
     let deploys = command == "deploy" && !asks_for_help && !has(&["--dry-run", "-n"]);
     if deploys && let Some((engine, call)) = quietly(context) {
         engine.before_deploy(&call).map_err(|problem| CliError::new(Exit::Failed, problem))?;
+    }
+    if command == "deploy" && !asks_for_help && !has(&["--build", "-b"]) {
+        super::deploy::warn_before_upstream(&jobs(args), context);
     }
     let lock = if HARMLESS.contains(&command) || asks_for_help {
         None
@@ -372,6 +376,8 @@ mod tests {
         for line in [
             "plan list",
             "info",
+            "doctor",
+            "doctor --workers w1 --output json",
             "run_command true",
             "--version",
             "--help",

@@ -2,7 +2,9 @@
 
 mod apply;
 mod carry_out;
+mod check;
 mod control;
+mod diff;
 mod expect;
 mod explain;
 mod left_behind;
@@ -25,8 +27,9 @@ mod validate;
 
 #[cfg(test)]
 pub(super) use {
-    control::RequestDocument, explain::ExplainDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, release::ReleaseDocument, report::ReportDocument, simulate::SimulateDocument, validate::ValidateDocument,
+    check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
+    list::ListDocument, logs::AttemptDocument, new::NewDocument, release::ReleaseDocument,
+    report::ReportDocument, simulate::SimulateDocument, validate::ValidateDocument,
 };
 
 use clap::Subcommand;
@@ -44,8 +47,12 @@ pub enum PlanCommand {
     Validate(validate::ValidateArgs),
     /// Show what a plan would do; no worker is contacted
     Show(show::ShowArgs),
+    /// Compare what two plans, reviewed plans or runs would do; no worker is contacted
+    Diff(diff::DiffArgs),
     /// Simulate a plan under virtual time: how long it takes, and what happens when steps fail
     Simulate(simulate::SimulateArgs),
+    /// Try every order in which workers can end and fail: is what the plan promises kept?
+    Check(check::CheckArgs),
     /// Try a plan over real SSH on a throwaway fleet, with injected faults if you like
     Rehearse(rehearse::RehearseArgs),
     /// Carry out a plan
@@ -96,6 +103,8 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
+        PlanCommand::Diff(args) => diff::run(&args, context),
+        PlanCommand::Check(args) => check::run(&args, context),
         PlanCommand::Show(args) => show::run(&args, context),
         PlanCommand::Simulate(args) => simulate::run(&args, context),
         PlanCommand::Status(args) => status::run(&args, context),

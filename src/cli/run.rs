@@ -162,6 +162,7 @@ fn command_guard(command: &[OsString]) -> ExitCode {
 fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => super::init::run(args, context),
+        Command::Doctor(args) => super::doctor::run(&args, context),
         Command::Info => super::info::run(context),
         Command::Cat(command) => super::cat::run(command, context),
         Command::RunCommand(args) => super::run_command::run(args, context),

@@ -13,6 +13,7 @@ use unicode_width::UnicodeWidthStr;
 use super::document::{self, Document};
 use super::hosts::HostPattern;
 use super::open_bucket::OpenBucket;
+use super::operate::Once;
 use super::table::{Table, or_dash};
 use super::{CliError, Context, Exit, engine, interrupt, out};
 use crate::bucket::Host;
@@ -269,6 +270,8 @@ struct Live {
     /// For JSON: what each worker printed.
     kept: Mutex<BTreeMap<Host, [Kept; 2]>>,
     check: Option<Health>,
+    /// What was said of a worker that cannot be reached.
+    said: Mutex<Once>,
     /// Why a check after a batch failed.
     health: Mutex<Option<String>>,
 }
@@ -289,6 +292,7 @@ impl Live {
             width,
             kept: Mutex::new(BTreeMap::new()),
             check,
+            said: Mutex::default(),
             health: Mutex::new(None),
         }
     }
@@ -339,14 +343,14 @@ impl Live {
         // Of a large fleet only what went wrong is of interest.
         let all = results.len() <= LISTED;
         let mut table = Table::new(&["HOST", "RESULT", "TIME", "DETAIL"]);
-        let mut rows = 0;
+        let (mut rows, mut once) = (0, Once::default());
         for result in results.iter().filter(|result| all || !result.outcome.is_ok()) {
             rows += 1;
             table.row(vec![
                 result.host.to_string(),
                 result.outcome.word().to_owned(),
                 format!("{:.1}s", result.took.as_secs_f64()),
-                or_dash(result.outcome.detail()),
+                or_dash(once.of(result.host.as_str(), &result.outcome.detail())),
             ]);
         }
         let mut text = String::from("\n");
@@ -390,7 +394,9 @@ impl Observer for Live {
 
     fn finished(&self, result: &CommandResult) {
         if !result.outcome.is_ok() && !matches!(result.outcome, CommandOutcome::NotStarted { .. }) {
-            let text = format!("({}: {})", result.outcome.word(), result.outcome.detail());
+            let detail = result.outcome.detail();
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            let text = format!("({}: {})", result.outcome.word(), said.of(result.host.as_str(), &detail));
             self.write(&result.host, false, &text);
         } else if !self.quiet
             && let CommandOutcome::Rebooted { .. } = result.outcome

@@ -129,6 +129,10 @@ impl Pending {
         pick
     }
 
+    pub(super) fn passed_over(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        self.queue.passed_over()
+    }
+
     pub(super) fn waits_for_health(
         &self,
         admission: &Admission,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::run_state::RunState;
 use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
 use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
+use crate::bucket::JobIx;
 use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
-use crate::policy::Verdict;
+use crate::policy::{JobNow, Verdict};
 
 /// Whether a controller still has something to wait for.
 #[derive(Clone, Debug, PartialEq)]
@@ -264,6 +265,16 @@ impl RunState {
     pub fn verdict(&self, target: TargetIx, at: Millis) -> Option<Verdict> {
         (self.worker_state(target) == WorkerState::Queued)
             .then(|| self.known.admission.verdict(target, at, &self.known.conditions()))
+    }
+
+    /// What is known of a job that has a budget.
+    pub fn job_now(&self, job: JobIx, at: Millis) -> Option<JobNow> {
+        self.known.admission.job_now(job, at)
+    }
+
+    /// See [`crate::policy::Queue::passed_over`].
+    pub fn passed_over(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        self.pending.passed_over()
     }
 
     /// What each step of a lane is doing, in the order of the plan.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::Fleet;
+use crate::bucket::{Fleet, WorkspaceFiles};
 use crate::engine::{Millis, PublicRunState};
 
 /// The name of a run: `YYYYMMDD-HHMM-` (UTC) and four hexadecimal digits, so that it can be typed,
@@ -58,6 +58,9 @@ pub struct RunHeader {
     pub workers_sha256: String,
     /// Hash of the workspace less `disabled.json`.
     pub workspace_hash: String,
+    /// Short hashes of its files, to name what has changed; `None`: a run of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_files: Option<WorkspaceFiles>,
     /// Version of the program.
     pub program: String,
     /// `user@host`.
@@ -72,6 +75,9 @@ pub struct RunHeader {
     pub kinds: StepKinds,
     /// When the run was started.
     pub started_at: Millis,
+    /// SHA-256 of the reviewed plan file that it carries out; `None`: it was started from a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<String>,
 }
 
 /// [`crate::plan::StepKind::keyword`] of each step, list by list.
@@ -148,6 +154,7 @@ pub(super) mod example {
             graph_hash: "11".into(),
             workers_sha256: "22".into(),
             workspace_hash: "33".into(),
+            workspace_files: None,
             program: "0.1.0".into(),
             who: "me@here".into(),
             seed: 42,
@@ -155,6 +162,7 @@ pub(super) mod example {
             hosts: Vec::new(),
             kinds: StepKinds::default(),
             started_at: 1_795_392_900_000,
+            reviewed: None,
         }
     }
 }

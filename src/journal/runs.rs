@@ -84,6 +84,19 @@ impl Journal {
         })
     }
 
+    /// The newest run that carries out the reviewed plan file with this hash.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn run_of_reviewed(&self, sha256: &str) -> Result<Option<RunId>, JournalError> {
+        // No other text of a header has unescaped quotes around it.
+        let said = format!("\"reviewed\":\"{sha256}\"");
+        let sql = "SELECT run.id FROM run_header h JOIN run ON run.n = h.run WHERE instr(h.header, ?1) > 0
+                   ORDER BY run.n DESC LIMIT 1";
+        let found = self.db.query_row(sql, [said], |row| Ok(RunId(row.get(0)?))).optional();
+        found.map_err(failed(&self.path, Operation::Read))
+    }
+
     /// All runs, newest first.
     ///
     /// # Errors

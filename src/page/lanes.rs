@@ -155,7 +155,9 @@ pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
     let text = match &mark.kind {
         MarkKind::Started => format!("started by {}", page.who),
         MarkKind::Resumed { by } => format!("resumed by {by}"),
-        MarkKind::ControllerGone => "the controller was heard of for the last time (killed, or its machine lost)".to_owned(),
+        MarkKind::ControllerGone => {
+            "the controller was heard of for the last time (killed, or its machine lost)".to_owned()
+        }
         MarkKind::Interrupted { by } => format!("stopped by {by}"),
         MarkKind::Paused { by, reason } => format!("paused by {by}: {reason}"),
         MarkKind::Halted { reason } => format!("halted: {reason}"),
@@ -166,7 +168,9 @@ pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
         },
         MarkKind::Skipped { target, by } => format!("{} given up by {by}", host(*target)),
         MarkKind::Aborted { by } => format!("aborted by {by}"),
-        MarkKind::Finished { end } => format!("finished: {}", crate::report::PublicRunState::from(*end).as_str()),
+        MarkKind::Finished { end } => {
+            format!("finished: {}", crate::report::PublicRunState::from(*end).as_str())
+        }
     };
     visible_line(&text)
 }
@@ -174,7 +178,9 @@ pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
 fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack, y: f64) -> Markup {
     let until = page.timeline.until;
     let (name, state) = match track.lane {
-        Lane::Worker(target) => (page.graph.host(target), track.state.map_or("", PublicWorkerState::describe)),
+        Lane::Worker(target) => {
+            (page.graph.host(target), track.state.map_or("", PublicWorkerState::describe))
+        }
         Lane::Before => ("before", ""),
         Lane::After => ("after", ""),
     };

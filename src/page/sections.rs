@@ -67,7 +67,9 @@ pub(super) fn promises(page: &RunPage<'_>) -> Markup {
     let over: Vec<String> = down
         .jobs
         .iter()
-        .filter(|of| of.allowed.is_some_and(|allowed| of.series.most().is_some_and(|(_, most)| most > allowed)))
+        .filter(|of| {
+            of.allowed.is_some_and(|allowed| of.series.most().is_some_and(|(_, most)| most > allowed))
+        })
         .map(|of| format!("{}: {}", visible_line(&of.name), most_of(&of.series, of.allowed)))
         .collect();
     let left = &page.view.left_disabled;

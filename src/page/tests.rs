@@ -16,7 +16,8 @@ fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Opti
     let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &["zone=<b>a&\"'"]));
     let graph = Arc::new(compiled(&plan, &fleet(hosts.collect(), &[])));
     let facts = play(Arc::clone(&graph), fails);
-    let mut view = RunView::new(RunInfo { run: "20261122-2315-ab3f".into(), started_at: START }, Arc::clone(&graph));
+    let mut view =
+        RunView::new(RunInfo { run: "20261122-2315-ab3f".into(), started_at: START }, Arc::clone(&graph));
     facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
     let at = facts.last().unwrap().at;
     view.refresh(at);

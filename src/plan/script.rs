@@ -2,6 +2,22 @@
 //!
 //! A script either runs as it was meant to, or is refused before anything is touched.
 
+use super::{CommandSource, Located, Plan, StepKind};
+
+impl Plan {
+    /// The paths of the scripts that it names, as they are written in it; one that is named twice comes twice.
+    pub fn scripts(&self) -> impl Iterator<Item = &Located<String>> {
+        let steps = self.before.iter().chain(&self.steps).chain(&self.after);
+        steps.filter_map(|step| match &step.kind {
+            StepKind::Run(command) | StepKind::Local(command) => match &command.action {
+                CommandSource::Script(path) => Some(path),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+}
+
 /// Who runs a script, by its first line, as execve(2) reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interpreter<'a> {

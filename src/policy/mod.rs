@@ -5,6 +5,7 @@
 
 mod admission;
 mod describe;
+mod exposure;
 mod feasibility;
 mod forecast;
 mod limits;
@@ -13,6 +14,7 @@ mod verdict;
 pub mod window;
 
 pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
+pub use exposure::{Binding, Exposure, JobStake, Stake, WithoutZone, ZoneStake, ZoneTag};
 pub use feasibility::feasibility;
 pub use forecast::{Forecast, longest};
 pub use limits::{Limits, SpreadLimit};

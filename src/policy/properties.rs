@@ -28,7 +28,7 @@ fn bounds() -> impl Strategy<Value = BudgetBound> {
     })
 }
 
-fn graphs() -> impl Strategy<Value = RolloutGraph> {
+pub(super) fn graphs() -> impl Strategy<Value = RolloutGraph> {
     let places = prop_oneof![
         Just(Concurrency::Auto),
         (1_u64..5).prop_map(|places| Concurrency::AtMost(Amount::Count(places))),

@@ -165,6 +165,13 @@ impl Queue {
         kinds.iter().filter_map(|kind| self.kinds[*kind as usize].queued.first()).min().copied()
     }
 
+    /// What it has counted and who is queued does not tell: for each kind of workers with a queued one how often the first
+    /// was passed over, up to [`PASSED_OVER_LIMIT`], and whether in this round.
+    pub fn passed_over(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        let queued = self.kinds.iter().filter(|kind| !kind.queued.is_empty());
+        queued.map(|kind| (kind.passed.min(PASSED_OVER_LIMIT), kind.passed_in == self.round))
+    }
+
     /// Puts a worker back (a retry); it takes its old place in the order.
     pub fn push(&mut self, target: TargetIx) {
         if self.insert(target) {

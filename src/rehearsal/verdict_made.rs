@@ -153,6 +153,7 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
         graph_hash: String::new(),
         workers_sha256: String::new(),
         workspace_hash: String::new(),
+        workspace_files: None,
         program: String::new(),
         who: String::new(),
         seed: 1,
@@ -160,6 +161,7 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
         hosts: Vec::new(),
         kinds: StepKinds { before: Vec::new(), steps: Vec::new(), after: Vec::new() },
         started_at: START,
+        reviewed: None,
     };
     Made { evidence, seen, faults: Vec::new(), graph, header, exit: Some(0), kills: 0, execute: false }
 }

@@ -11,7 +11,7 @@ use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::{Reporter, RunView};
 use crate::runner::{
-    LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, end_commands_of, now,
+    LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, WorkspaceState, end_commands_of, now,
 };
 use crate::ssh::Cancel;
 
@@ -184,7 +184,7 @@ impl Run {
             mark: mark.to_string(),
             marks: resumed.then(|| self.journal.marks(&self.stored.id)).transpose()?,
             scripts: self.stored.header.scripts.clone(),
-            workspace_hash: self.workspace_hash.clone(),
+            workspace: self.workspace.clone(),
             state_dirs: self.stored.state_dirs(),
             boot_ids: boot_ids(view),
             own: own_entries(&self.stored.graph, state),
@@ -211,7 +211,7 @@ pub(super) fn looker(
         epoch: 0,
         mark: String::new(),
         marks: None,
-        workspace_hash: String::new(),
+        workspace: WorkspaceState::default(),
         scripts: std::collections::BTreeMap::new(),
         state_dirs: HashMap::new(),
         boot_ids: HashMap::new(),

@@ -67,7 +67,11 @@ impl Connector {
     /// The bucket's secrets are open to others, or the bucket has no id yet.
     pub fn transport(&self, bucket: &Bucket, workers: &[Worker]) -> Result<Arc<dyn Remote>, RunError> {
         bucket.secrets_problems().into_result()?;
-        Ok(Arc::new(Ssh2Remote::new(self.settings(bucket, bucket.bucket_id()?, workers))))
+        // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
+        // that cannot be read is told of by the commands that need it.
+        let left = crate::catalog::built_workers(bucket).unwrap_or_default();
+        let endpoints = endpoints(left.iter().chain(workers));
+        Ok(Arc::new(Ssh2Remote::new(self.settings(bucket, bucket.bucket_id()?, endpoints))))
     }
 
     /// The engine of a bucket. One run of make takes at most `make_timeout` with the built-in one; the upstream
@@ -123,7 +127,14 @@ impl Connector {
         Ok(Connected { remote, catalog })
     }
 
-    fn settings(&self, bucket: &Bucket, id: &str, workers: &[Worker]) -> ssh::Settings {
+    /// What the transport to these workers is made of, for who only looks: it stores no host key, and is had also where
+    /// secrets are open to others, which is for the caller to say.
+    pub fn looking(&self, bucket: &Bucket, workers: &[Worker]) -> ssh::Settings {
+        let id = bucket.settings().bucket_id.as_deref().unwrap_or("unknown");
+        ssh::Settings { stores_host_keys: false, ..self.settings(bucket, id, endpoints(workers.iter())) }
+    }
+
+    fn settings(&self, bucket: &Bucket, id: &str, endpoints: BTreeMap<Host, Endpoint>) -> ssh::Settings {
         let conf = bucket.settings().clone();
         let paths = bucket.paths();
         let profiles = {
@@ -143,7 +154,7 @@ impl Connector {
             }
             settings
         };
-        settings.endpoints = endpoints(bucket, workers);
+        settings.endpoints = endpoints;
         settings.port = conf.states("ssh_port").then_some(conf.ssh_port);
         settings.user = conf.states("ssh_user").then(|| conf.ssh_user.clone());
         settings.default_user = conf.ssh_user.clone();
@@ -160,12 +171,8 @@ impl Connector {
     }
 }
 
-fn endpoints(bucket: &Bucket, workers: &[Worker]) -> BTreeMap<Host, Endpoint> {
-    // A worker that has left workers.json is still reached once, for its jobs to be removed. A catalog
-    // that cannot be read is told of by the commands that need it.
-    let left = crate::catalog::built_workers(bucket).unwrap_or_default();
-    let own =
-        left.iter().chain(workers).filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
+fn endpoints<'w>(workers: impl Iterator<Item = &'w Worker>) -> BTreeMap<Host, Endpoint> {
+    let own = workers.filter(|worker| worker.ssh_port.is_some() || worker.ssh_user.is_some());
     own.map(|worker| (worker.host.clone(), Endpoint { port: worker.ssh_port, user: worker.ssh_user.clone() }))
         .collect()
 }

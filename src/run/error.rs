@@ -74,6 +74,21 @@ pub enum RunError {
         /// All that has changed, the workspace included.
         changes: Vec<Change>,
     },
+    /// A plan was reviewed, and something that it was compiled from has changed since: nothing was touched.
+    #[error("the reviewed plan is stale: {} changed since", if .changes.len() == 1 { "one thing has".to_owned() } else { format!("{} things have", .changes.len()) })]
+    Stale {
+        /// Each change, in an operator's words.
+        changes: Vec<String>,
+    },
+    /// The very file that was reviewed was carried out already: nothing was touched.
+    #[error("run {run} has carried out this reviewed plan already")]
+    CarriedOut {
+        /// The run's name.
+        run: RunId,
+    },
+    /// A reviewed plan cannot be written as JSON: a bug.
+    #[error("the reviewed plan cannot be written as JSON: {0}")]
+    Encode(#[source] serde_json::Error),
     /// Every selected worker was disabled by an operator.
     #[error("nothing to do: all selected workers are left alone ({})", .reasons.iter().take(3).cloned().collect::<Vec<_>>().join("; "))]
     AllLeftAlone {

@@ -11,7 +11,7 @@ use crate::graph::RolloutGraph;
 use crate::journal::{RunHeader, StepKinds};
 use crate::os::hash::sha256;
 use crate::plan::{Problems, Source, Step};
-use crate::runner;
+use crate::runner::WorkspaceState;
 
 use super::RunError;
 
@@ -25,8 +25,10 @@ pub(super) struct Inputs {
     pub(super) scripts: BTreeMap<String, String>,
     /// SHA-256 of `workers.json`.
     pub(super) workers_sha256: String,
-    /// Of the workspace less `disabled.json`.
-    pub(super) workspace_hash: String,
+    /// The workspace less `disabled.json`.
+    pub(super) workspace: WorkspaceState,
+    /// SHA-256 of the reviewed plan file.
+    pub(super) reviewed: Option<String>,
 }
 
 impl Inputs {
@@ -44,7 +46,8 @@ impl Inputs {
             fleet: (*graph.fleet).clone(),
             graph_hash: graph.hash(),
             workers_sha256: self.workers_sha256,
-            workspace_hash: self.workspace_hash,
+            workspace_hash: self.workspace.hash,
+            workspace_files: self.workspace.files,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             who: who.to_owned(),
             seed: seed(started_at, std::process::id()),
@@ -56,6 +59,7 @@ impl Inputs {
                 after: kinds(&plan.after),
             },
             started_at,
+            reviewed: self.reviewed,
         }
     }
 }
@@ -72,8 +76,8 @@ pub(super) fn workers_sha256(bucket: &Bucket) -> Result<String, RunError> {
     Ok(sha256(source.as_ref().map_or("", Source::text)))
 }
 
-/// The hash of the workspace less `disabled.json`, in hexadecimal.
-pub(super) fn workspace_hash(bucket: &Bucket) -> Result<String, RunError> {
+/// The workspace less `disabled.json`, as it is now.
+pub(super) fn workspace(bucket: &Bucket) -> Result<WorkspaceState, RunError> {
     let path: &Path = &bucket.paths().workspace;
-    runner::workspace_hash(path).map_err(|source| RunError::Unreadable { path: path.to_owned(), source })
+    WorkspaceState::read(path).map_err(|source| RunError::Unreadable { path: path.to_owned(), source })
 }

@@ -5,6 +5,7 @@
 //! | step | where |
 //! |---|---|
 //! | a plan to be carried out | [`RunRequest`] |
+//! | what was reviewed of it, to be carried out later | [`review()`] |
 //! | everything that is checked; no worker is touched | [`Run::prepare`] |
 //! | what an operator agrees to | [`Prepared::summary`], [`Prepared::pending`], [`Consent`] |
 //! | the run gets its name | [`Prepared::start`] |
@@ -27,6 +28,7 @@ mod explain;
 mod header;
 mod left_behind;
 mod list;
+mod pending;
 mod preflight;
 mod prepare;
 mod reader;
@@ -34,6 +36,7 @@ mod ready;
 mod reboots_left;
 mod release;
 mod resume;
+mod review;
 mod scripts;
 mod site;
 mod stored;
@@ -49,6 +52,7 @@ pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
 pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
+pub use pending::{pending_changes, pending_diffs};
 pub use preflight::Looked;
 pub use prepare::{Consent, Prepared, RunRequest};
 pub use reader::RunReader;
@@ -56,6 +60,7 @@ pub use ready::Run;
 pub use reboots_left::reboots_left;
 pub use release::release;
 pub use resume::{Resume, TakeOver};
+pub use review::{ReviewPart, review};
 pub use scripts::read_scripts;
 pub use site::{Site, this_operator};
 pub use stored::compile_stored;

@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Action, AllocationReport, DeployRequest};
+use crate::bucket::Bucket;
+use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RUNS_KEPT, RUNS_KEPT_FOR, RunLock};
-use crate::plan::{self, Plan, Source, StepKind};
+use crate::plan::{self, Plan, Problems, Source};
 use crate::policy::{self, Limits};
-use crate::runner::{StepExecutor, now};
+use crate::review::Reviewed;
+use crate::runner::{StepExecutor, WorkspaceState, now};
 
 use super::carry_out::looker;
 use super::connector::Connected;
-use super::header::{Inputs, workers_sha256, workspace_hash};
+use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
+use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
+use super::review;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
-use super::{Run, RunError, Site, Summary, read_scripts};
+use super::{Engine, Run, RunError, Site, Summary, read_scripts};
 
 /// A plan that is to be carried out.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct RunRequest {
     plan: Arc<Plan>,
     overrides: Vec<(String, String)>,
     workers: Option<Vec<String>>,
+    reviewed: Option<Arc<Reviewed>>,
+    again: bool,
 }
 
 impl RunRequest {
@@ -36,7 +42,20 @@ impl RunRequest {
     /// What is wrong with the plan.
     pub fn new(source: &Source, overrides: Vec<(String, String)>) -> Result<Self, RunError> {
         let plan = Arc::new(plan::parse(source, &overrides)?);
-        Ok(Self { plan, overrides, workers: None })
+        Ok(Self { plan, overrides, workers: None, reviewed: None, again: false })
+    }
+
+    /// A plan that was reviewed: exactly that is carried out, or nothing.
+    /// `again`: also if a run has carried out this very file already.
+    pub fn reviewed(reviewed: Reviewed, again: bool) -> Self {
+        let part = &reviewed.document().inputs.plan;
+        Self {
+            plan: Arc::clone(reviewed.plan()),
+            overrides: part.set.clone(),
+            workers: part.only_workers.clone(),
+            reviewed: Some(Arc::new(reviewed)),
+            again,
+        }
     }
 
     /// The plan that was parsed.
@@ -73,8 +92,9 @@ pub struct Prepared {
     pub summary: Summary,
     /// What the look at each worker found, in the order of [`Summary::workers`].
     pub checks: Vec<Check>,
-    /// What the plan's deploys would carry out besides the plan's own changes: it is pending in the workspace.
-    pub pending: Vec<AllocationReport>,
+    /// What the plan's deploys would carry out besides the plan's own changes: it is pending in the workspace. `None`:
+    /// it deploys nothing.
+    pub pending: Option<PendingChanges>,
     site: Site,
     connected: Connected,
     journal: Journal,
@@ -95,8 +115,15 @@ impl Run {
         progress: &(dyn Fn(Looked<'_>) + Sync),
     ) -> Result<Prepared, RunError> {
         let bucket = &site.bucket;
+        if let Some(reviewed) = &request.reviewed {
+            review::refuse_earlier_run(site, reviewed, request.again)?;
+        }
         let graph = Arc::new(checked_graph(site, request)?);
-        let scripts = read_scripts(&request.plan, Some(&bucket.paths().root))?;
+        let scripts = match &request.reviewed {
+            // They are the same by now; these were looked at.
+            Some(reviewed) => reviewed.scripts(),
+            None => read_scripts(&request.plan, Some(&bucket.paths().root))?,
+        };
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
         if let Some(other) = journal.unfinished()? {
@@ -109,7 +136,8 @@ impl Run {
             overrides: request.overrides.clone(),
             workers: request.workers.clone(),
             scripts,
-            workspace_hash: workspace_hash(bucket)?,
+            workspace: workspace_of(bucket, request)?,
+            reviewed: request.reviewed.as_ref().map(|reviewed| reviewed.sha256().to_owned()),
             workers_sha256: workers_sha256(bucket)?,
         };
         let executor = StepExecutor::new(looker(bucket, &graph, &connected, &lock));
@@ -119,7 +147,7 @@ impl Run {
         let limits = Limits::resolve(&graph);
         refuse_for_nobody(&checks)?;
         refuse_bad_start(&graph, &limits, &checks)?;
-        let pending = pending_changes(&graph, &connected)?;
+        let pending = pending_of(site, &graph)?;
         let contacts_every_worker = connected.catalog.capabilities().contacts_every_worker;
         let summary = Summary::new(&graph, &limits, &checks, left_behind, contacts_every_worker);
         let site = site.clone();
@@ -135,7 +163,7 @@ impl Prepared {
     /// The journal or the lock file cannot be written.
     pub fn start(mut self, consent: &Consent) -> Result<Run, RunError> {
         let started_at = now();
-        let workspace_hash = self.inputs.workspace_hash.clone();
+        let workspace = self.inputs.workspace.clone();
         let header = self.inputs.header(&self.graph, &consent.by, started_at);
         let started = Fact::RunStarted {
             workers: self.graph.targets.len() as u32,
@@ -151,7 +179,7 @@ impl Prepared {
             journal: self.journal,
             lock: self.lock,
             stored: Stored { id, epoch: 1, header, graph: self.graph, facts },
-            workspace_hash,
+            workspace,
             first: Vec::new(),
             checks: Some(self.checks),
             in_doubt: DoubtAnswers::default(),
@@ -160,11 +188,28 @@ impl Prepared {
     }
 }
 
+/// The workspace that deploys are held to: of a reviewed plan what was compared, so that the run itself refuses whatever has
+/// changed since.
+fn workspace_of(bucket: &Bucket, request: &RunRequest) -> Result<WorkspaceState, RunError> {
+    let now = workspace(bucket)?;
+    let Some(reviewed) = &request.reviewed else { return Ok(now) };
+    let hash = reviewed.document().inputs.workspace.hash.clone();
+    let files = now.files.filter(|_| now.hash == hash);
+    Ok(WorkspaceState { hash, files })
+}
+
 /// The plan compiled for the bucket, with the warnings of all checks.
 fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunError> {
     let (fleet, warnings) = site.bucket.load()?;
+    let fleet = Arc::new(fleet);
     let options = CompileOptions { workers: request.workers.clone() };
-    let mut graph = graph::compile(&request.plan, &Arc::new(fleet), &options)?;
+    let compiled = graph::compile(&request.plan, &fleet, &options);
+    let notes = match &request.reviewed {
+        Some(reviewed) => review::check(site, reviewed, &fleet, compiled.as_ref())?,
+        None => Problems::new(),
+    };
+    let mut graph = compiled?;
+    graph.warnings.extend(notes);
     graph.warnings.extend(warnings);
     let feasibility = policy::feasibility(&graph).into_result()?;
     graph.warnings.extend(feasibility);
@@ -173,15 +218,13 @@ fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunE
     Ok(graph)
 }
 
-/// What a deploy would bring besides the plan's own changes.
-fn pending_changes(graph: &RolloutGraph, connected: &Connected) -> Result<Vec<AllocationReport>, RunError> {
-    if !graph.plan.steps.iter().any(|step| matches!(step.kind, StepKind::Deploy { .. })) {
-        return Ok(Vec::new());
+/// What deploys would bring besides the plan's own changes.
+fn pending_of(site: &Site, graph: &RolloutGraph) -> Result<Option<PendingChanges>, RunError> {
+    let engine = site.connector.engine_for(&site.bucket);
+    let pending = pending_changes(&site.bucket, engine, graph).map_err(RunError::Catalog)?;
+    // Other steps than deploys look at the catalog before there is one.
+    if engine == Engine::Builtin && pending.as_ref().is_some_and(|pending| !pending.built) {
+        return Err(RunError::Catalog(CatalogError::NotBuilt { upstream: false }));
     }
-    let workers =
-        graph.target_indices().map(|target| graph.fleet.worker(graph.target(target).worker).host.clone());
-    let request = DeployRequest { workers: Some(workers.collect()), ..DeployRequest::default() };
-    let mut pending = connected.catalog.pending(&request).map_err(RunError::Catalog)?;
-    pending.retain(|change| change.action != Action::Skip);
     Ok(pending)
 }

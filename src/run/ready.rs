@@ -6,6 +6,7 @@ use crate::bucket::Bucket;
 use crate::engine::{Check, DoubtAnswers, Fact, Options};
 use crate::graph::RolloutGraph;
 use crate::journal::{Journal, RunId, RunLock};
+use crate::runner::WorkspaceState;
 
 use super::connector::Connected;
 use super::stored::Stored;
@@ -19,7 +20,7 @@ pub struct Run {
     pub(super) lock: Arc<RunLock>,
     pub(super) stored: Stored,
     /// Deploys are held to it.
-    pub(super) workspace_hash: String,
+    pub(super) workspace: WorkspaceState,
     /// Facts of this process that are not recorded yet.
     pub(super) first: Vec<Fact>,
     /// What a look at the fleet has found, where the run has not recorded one yet.
@@ -42,7 +43,7 @@ impl Run {
             connected: site.connector.connect(&site.bucket, &stored.graph.fleet)?,
             journal,
             lock: Arc::new(lock),
-            workspace_hash: stored.header.workspace_hash.clone(),
+            workspace: stored.workspace(),
             stored,
             first,
             checks: None,

@@ -86,8 +86,9 @@ impl Run {
             asked.extend(facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?);
         }
         refuse_at_rest(&stored.id, &state)?;
-        let (changes, workspace_hash) = changes(&site.bucket, &stored.header)?;
-        if changes.contains(&Change::Workspace) && !resume.accept_changes {
+        let (changes, workspace) = changes(&site.bucket, &stored)?;
+        let has_changed = changes.iter().any(|change| matches!(change, Change::Workspace(_)));
+        if has_changed && !resume.accept_changes {
             return Err(RunError::WorkspaceChanged { run: stored.id, changes });
         }
         if !asked.is_empty() {
@@ -97,7 +98,7 @@ impl Run {
         stored.epoch = journal.raise_epoch(&stored.id)?;
         let first = vec![Fact::Resumed { by: resume.by, fresh_process: true }];
         let run = Self::continued(site, journal, lock, stored, first)?;
-        Ok(Self { workspace_hash, changes, in_doubt, ..run })
+        Ok(Self { workspace, changes, in_doubt, ..run })
     }
 }
 

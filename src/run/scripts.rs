@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::os::open;
-use crate::plan::{CommandSource, Located, Plan, Problem, Problems, ScriptError, StepKind, script_text};
+use crate::plan::{Located, Plan, Problem, Problems, ScriptError, script_text};
 
 /// A script may have at most this many bytes: all of it is kept in the run's header.
 const SCRIPT_LIMIT: u64 = 1024 * 1024;
@@ -16,13 +16,10 @@ const SCRIPT_LIMIT: u64 = 1024 * 1024;
 /// # Errors
 /// Every script that is missing, too large or not text, with its place in the plan.
 pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<String, String>, Problems> {
-    let beside = Path::new(plan.source.name()).parent().map(Path::to_path_buf).unwrap_or_default();
-    let folders: Vec<_> = std::iter::once(beside).chain(bucket.map(Path::to_path_buf)).collect();
+    let folders = folders(plan, bucket);
     let mut scripts = BTreeMap::new();
     let mut problems = Problems::new();
-    for step in plan.before.iter().chain(&plan.steps).chain(&plan.after) {
-        let (StepKind::Run(command) | StepKind::Local(command)) = &step.kind else { continue };
-        let CommandSource::Script(path) = &command.action else { continue };
+    for path in plan.scripts() {
         match read_script(path, &folders) {
             Ok(text) => {
                 scripts.insert(path.value.clone(), text);
@@ -39,6 +36,26 @@ pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<Strin
     }
     problems.into_result()?;
     Ok(scripts)
+}
+
+/// Each script that a plan names, as far as it is there: its text, `None` for none, or why it cannot be used.
+pub(super) fn scripts_now(
+    plan: &Plan,
+    bucket: Option<&Path>,
+) -> BTreeMap<String, Result<Option<String>, String>> {
+    let folders = folders(plan, bucket);
+    let read = |path: &Located<String>| match read_script(path, &folders) {
+        Ok(text) => Ok(Some(text)),
+        Err(Unusable::Missing) => Ok(None),
+        Err(why) => Err(why.to_string()),
+    };
+    plan.scripts().map(|path| (path.value.clone(), read(path))).collect()
+}
+
+/// Where scripts are looked for, in this order.
+fn folders(plan: &Plan, bucket: Option<&Path>) -> Vec<PathBuf> {
+    let beside = Path::new(plan.source.name()).parent().map(Path::to_path_buf).unwrap_or_default();
+    std::iter::once(beside).chain(bucket.map(Path::to_path_buf)).collect()
 }
 
 /// Why a script cannot be used.

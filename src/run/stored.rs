@@ -8,6 +8,7 @@ use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
 use crate::journal::{Journal, RunHeader, RunId};
 use crate::plan::{self, Source};
 use crate::report::{RunInfo, RunView};
+use crate::runner::WorkspaceState;
 
 use super::RunError;
 
@@ -52,6 +53,12 @@ impl Stored {
     /// The number of its newest fact.
     pub(super) fn last_seq(&self) -> u64 {
         self.facts.last().map_or(0, |stamped| stamped.seq)
+    }
+
+    /// The workspace that it began with.
+    pub(super) fn workspace(&self) -> WorkspaceState {
+        let RunHeader { workspace_hash, workspace_files, .. } = &self.header;
+        WorkspaceState { hash: workspace_hash.clone(), files: workspace_files.clone() }
     }
 
     /// The folder on each worker that preflight fixed for claims and receipts.

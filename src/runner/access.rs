@@ -122,11 +122,14 @@ pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Scrip
 pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
     match error {
         ConnectError::Refused { .. } => ErrorKind::Refused,
-        ConnectError::Unreachable { .. } | ConnectError::Config { .. } | ConnectError::Cancelled => {
-            ErrorKind::Unreachable
-        }
+        ConnectError::Unresolved { .. }
+        | ConnectError::Unreachable { .. }
+        | ConnectError::Config { .. }
+        | ConnectError::Cancelled => ErrorKind::Unreachable,
         ConnectError::TimedOut { .. } => ErrorKind::TimedOut,
-        ConnectError::Handshake { .. } | ConnectError::LoginTimedOut { .. } => ErrorKind::Handshake,
+        ConnectError::Handshake { .. }
+        | ConnectError::LoginTimedOut { .. }
+        | ConnectError::KnownHosts { .. } => ErrorKind::Handshake,
         ConnectError::HostKeyRefused { passes: true, .. } => ErrorKind::Handshake,
         ConnectError::HostKeyChanged { .. } | ConnectError::HostKeyRefused { .. } => {
             ErrorKind::HostKeyChanged
@@ -159,7 +162,7 @@ impl ScriptError {
     /// As an error.
     pub(super) fn into_error(self, host: &Host, doing: &str) -> StepError {
         match self {
-            Self::Connect(error) => connect_error(&error),
+            Self::Connect(error) => StepError::new(kind_of(&error), error.told()),
             Self::NotRun(error) => error,
             Self::Exit { code, stdout, stderr } => own_error(host, doing, code, &stdout, &stderr),
             Self::Unknown(why) => {

@@ -4,17 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::{Bucket, DisabledChange, DisabledEntry, DisabledError, DisabledFile, Fence, Host, lock};
+use crate::bucket::{
+    Bucket, DisabledChange, DisabledEntry, DisabledError, DisabledFile, Fence, Host, WorkspaceDifference,
+    lock,
+};
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::RunLock;
 use crate::ssh::Cancel;
 
 use super::deployer::Before;
-use super::workspace::workspace_hash;
+use super::workspace::{WorkspaceState, workspace_hash};
 
 /// An operation of another process, or a deploy of another worker of this run, is waited for this long
 /// before the run is paused. One command of an upstream program may take minutes for a whole fleet.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
+
+/// Changed jobs that are named in one line.
+const DIFFERENCES: usize = 4;
 
 const TAKEN_OVER: &str = "another controller has taken this run over";
 
@@ -138,16 +144,18 @@ pub(super) fn before_deploy(
     bucket: Arc<Bucket>,
     run_lock: Arc<RunLock>,
     entries: OwnEntries,
-    expected_hash: String,
+    expected: WorkspaceState,
     run: String,
 ) -> Before {
     Box::new(move || {
         let hash = workspace_hash(&bucket.paths().workspace)
             .map_err(|error| Outcome::NotDone { reason: format!("the workspace cannot be read: {error}") })?;
-        if hash != expected_hash {
-            let reason = "the workspace has changed since the run began: put it back, or resume with the change \
-                          accepted";
-            return Err(Outcome::NotDone { reason: reason.to_owned() });
+        if hash != expected.hash {
+            let reason = format!(
+                "the workspace has changed since the run began{}: put it back, or resume with the change accepted",
+                where_changed(&bucket, &expected)
+            );
+            return Err(Outcome::NotDone { reason });
         }
         if own(&entries).is_empty() {
             return Ok(());
@@ -159,6 +167,20 @@ pub(super) fn before_deploy(
         })
         .map(drop)
     })
+}
+
+/// What has changed, in brackets; nothing where that is not known.
+fn where_changed(bucket: &Bucket, expected: &WorkspaceState) -> String {
+    // Another look: it may be as it was by now.
+    let Ok(now) = WorkspaceState::read(&bucket.paths().workspace) else { return String::new() };
+    let lines: Vec<String> = expected.differences(&now).iter().map(WorkspaceDifference::line).collect();
+    match lines.len() {
+        0 => String::new(),
+        all if all > DIFFERENCES => {
+            format!(" ({}; and {} more)", lines[..DIFFERENCES].join("; "), all - DIFFERENCES)
+        }
+        _ => format!(" ({})", lines.join("; ")),
+    }
 }
 
 fn job_of(entry: &DisabledEntry) -> Option<String> {

@@ -23,6 +23,7 @@ use super::command::{ThisMachine, mark_of};
 use super::deployer::Deployer;
 use super::environment::Place;
 use super::witness::Witnesses;
+use super::workspace::WorkspaceState;
 
 /// A step without a time-out of its own (only `pause` and `approve` can be without one) never gets here;
 /// the bound keeps a mistake from waiting for ever.
@@ -50,7 +51,7 @@ pub struct StepExecutorParts {
     /// The run's facts from before this process, for a process that resumes it.
     pub marks: Option<Marks>,
     /// The workspace when the run began, or as last accepted.
-    pub workspace_hash: String,
+    pub workspace: WorkspaceState,
     /// Contents of the plan's script files when the run began.
     pub scripts: BTreeMap<String, String>,
     /// The run lock: who does not hold it any more changes nothing.
@@ -97,7 +98,7 @@ impl StepExecutor {
             Arc::clone(&parts.bucket),
             Arc::clone(&parts.lock),
             Arc::clone(&own),
-            parts.workspace_hash,
+            parts.workspace,
             parts.run.clone(),
         );
         Self {

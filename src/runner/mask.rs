@@ -111,6 +111,11 @@ pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// `text` without these secrets, by the rule of this module.
+pub fn without_secrets(text: &str, secrets: &[String]) -> String {
+    masked(text, &Secrets::of(secrets))
+}
+
 /// One stream of output. What may be the beginning of a secret is held back until more has come.
 pub(super) struct MaskedStream<'s> {
     secrets: &'s Secrets,

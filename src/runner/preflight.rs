@@ -13,7 +13,7 @@ use crate::engine::{Check, ErrorKind, StepError};
 use crate::graph::TargetIx;
 use crate::os::parallel_map;
 use crate::plan::{StepKind, Tool};
-use crate::ssh::{Cancel, HostProfile, Remote};
+use crate::ssh::{Cancel, HostProfile, Remote, missing_tools};
 
 use super::access::Access;
 use super::attempts::fit_to_keep;
@@ -313,7 +313,11 @@ fn read(host: &Host, state_dir: &str, said: &str) -> (Check, Option<Claim>) {
             } else if missing.is_empty() {
                 Check::Ready { boot_id: first.to_owned(), state_dir: state_dir.to_owned() }
             } else {
-                let message = format!("{host} lacks {}: install it there", missing.join(", "));
+                let message = format!(
+                    "{host} lacks {}; {}",
+                    missing.join(", "),
+                    missing_tools(host.as_str(), &missing).remedy
+                );
                 unreachable(ErrorKind::MissingTool, message)
             }
         }

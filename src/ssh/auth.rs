@@ -13,15 +13,15 @@ use super::remembered::Passphrases;
 use super::route::{Hop, Key, Origin};
 use super::settings::Settings;
 use super::wire::{Stop, Wire, code, code_of};
-use super::{Cancel, ConnectError};
+use super::{Cancel, ConnectError, Stage};
 
 /// A step of a login that did not work.
 pub(super) enum Failure {
     Final(ConnectError),
     /// The server hung up; that passes (`MaxStartups`, or it is on its way down).
-    Dropped(String),
+    Dropped(Stage, String),
     /// The server said nothing for as long as this part of a login may take; that may pass, too.
-    Late(String),
+    Late(Stage, String),
 }
 
 impl From<ConnectError> for Failure {
@@ -62,6 +62,15 @@ pub(super) fn authenticate(
         return Ok(());
     }
     Err(login.no_key_fits())
+}
+
+impl Hop {
+    /// The server takes none of `offered` keys.
+    fn refuses(&self, offered: usize, why: String) -> Failure {
+        let (user, addr) = (self.user.clone(), self.address());
+        let key = self.keys.iter().find(|key| key.path.exists()).map(|key| key.path.display().to_string());
+        ConnectError::AuthRefused { user, addr, offered, key, why }.into()
+    }
 }
 
 struct Login<'a> {
@@ -267,7 +276,7 @@ impl Login<'_> {
             Err(NoLogin::Stop(stop)) => Err(stop),
             Err(NoLogin::Agent(_)) if cancel.is_cancelled() => return Err(ConnectError::Cancelled.into()),
             Err(NoLogin::Agent(why)) if Instant::now() >= until => {
-                return Err(Failure::Late(format!("the SSH agent, for {what}: {why}")));
+                return Err(Failure::Late(Stage::Login, format!("the SSH agent, for {what}: {why}")));
             }
             Err(NoLogin::Agent(why)) => {
                 self.notes.push(format!("{what} (the SSH agent: {why})"));
@@ -334,7 +343,7 @@ impl Login<'_> {
         if !self.notes.is_empty() {
             why = format!("{why}. Not tried: {}", self.notes.join("; "));
         }
-        ConnectError::AuthRefused { user: self.hop.user.clone(), addr: self.hop.address(), why }.into()
+        self.hop.refuses(self.tried.len(), why)
     }
 
     /// `Ok` when the server merely said no to this one key.
@@ -343,7 +352,10 @@ impl Login<'_> {
         let error = match stop {
             Stop::Cancelled => return Err(ConnectError::Cancelled.into()),
             Stop::Deadline => {
-                return Err(Failure::Late("no answer to the authentication in time".to_owned()));
+                return Err(Failure::Late(
+                    Stage::Login,
+                    "no answer to the authentication in time".to_owned(),
+                ));
             }
             Stop::Failed(error) => error,
         };
@@ -360,9 +372,7 @@ impl Login<'_> {
             }
             if cut && !message.is_empty() {
                 let why = format!("it hung up and said: {message}");
-                return Err(
-                    ConnectError::AuthRefused { user: hop.user.clone(), addr: hop.address(), why }.into()
-                );
+                return Err(hop.refuses(self.tried.len() + 1, why));
             }
         }
         if cut && self.refused > 0 && self.passphrases.hangs_up_again(&hop.address(), self.refused) {
@@ -372,10 +382,13 @@ impl Login<'_> {
                 self.refused,
                 self.tried.join(", ")
             );
-            return Err(ConnectError::AuthRefused { user: hop.user.clone(), addr: hop.address(), why }.into());
+            return Err(hop.refuses(self.refused, why));
         }
         if cut {
-            return Err(Failure::Dropped(format!("cut during authentication: {}", error.message())));
+            return Err(Failure::Dropped(
+                Stage::Login,
+                format!("cut during authentication: {}", error.message()),
+            ));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::algorithms;
 use super::auth::{self, Failure};
 use super::connection::{Ssh2Connection, open};
 use super::exchange::CHATTER;
-use super::frame::is_ready;
+use super::frame::before_ready;
 use super::handshake_limiter::{HandshakeLimiters, Pass};
 use super::host_key;
 use super::kexinit;
@@ -20,7 +20,7 @@ use super::route::{Hop, Route, route};
 use super::settings::Settings;
 use super::socket::{Socket, TICK, connect, pause};
 use super::wire::{Stop, Wire, code, code_of};
-use super::{Cancel, ConnectError, Connection, HostProfile, Remote};
+use super::{Cancel, ConnectError, Connection, HostProfile, Remote, Stage};
 use crate::bucket::Host;
 use crate::os::limits;
 
@@ -28,6 +28,15 @@ use crate::os::limits;
 #[derive(Clone)]
 pub struct Ssh2Remote {
     inner: Arc<Inner>,
+}
+
+/// A login that has come to a shell.
+pub(super) struct Dialled {
+    pub(super) wire: Wire,
+    /// On which the bootstrap runs.
+    pub(super) channel: Channel,
+    /// What was printed before it began.
+    pub(super) greeting: Vec<u8>,
 }
 
 /// What all connections share.
@@ -61,12 +70,7 @@ impl Ssh2Remote {
     }
 
     /// Along the whole route, hop by hop.
-    pub(super) fn dial(
-        &self,
-        host: &Host,
-        until: Instant,
-        cancel: &Cancel,
-    ) -> Result<(Wire, Channel), ConnectError> {
+    pub(super) fn dial(&self, host: &Host, until: Instant, cancel: &Cancel) -> Result<Dialled, ConnectError> {
         let endpoint = self.inner.settings.endpoints.get(host).cloned().unwrap_or_default();
         let Route { jumps, target } = route(&self.inner.settings, host.as_str(), &endpoint)?;
         let mut delay = RETRY.0;
@@ -75,8 +79,8 @@ impl Ssh2Remote {
             let error = match self.dial_once(&target, &jumps, until, cancel) {
                 Ok(done) => return Ok(done),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Dropped(why)) => ConnectError::Handshake { addr, why },
-                Err(Failure::Late(why)) => ConnectError::LoginTimedOut { addr, why },
+                Err(Failure::Dropped(stage, why)) => ConnectError::Handshake { addr, stage, why },
+                Err(Failure::Late(stage, why)) => ConnectError::LoginTimedOut { addr, stage, why },
             };
             if !pause(jittered(delay), until, cancel) {
                 return Err(if cancel.is_cancelled() { ConnectError::Cancelled } else { error });
@@ -91,7 +95,7 @@ impl Ssh2Remote {
         jumps: &[Hop],
         until: Instant,
         cancel: &Cancel,
-    ) -> Result<(Wire, Channel), Failure> {
+    ) -> Result<Dialled, Failure> {
         let mut via: Option<Wire> = None;
         for hop in jumps {
             let named = |failure| match failure {
@@ -99,15 +103,20 @@ impl Ssh2Remote {
                 Failure::Final(source) => {
                     ConnectError::Jump { hop: hop.address(), source: Box::new(source) }.into()
                 }
-                Failure::Dropped(why) => Failure::Dropped(format!("jump host {}: {why}", hop.address())),
-                Failure::Late(why) => Failure::Late(format!("jump host {}: {why}", hop.address())),
+                Failure::Dropped(stage, why) => {
+                    Failure::Dropped(stage, format!("jump host {}: {why}", hop.address()))
+                }
+                Failure::Late(stage, why) => {
+                    Failure::Late(stage, format!("jump host {}: {why}", hop.address()))
+                }
             };
             let (wire, _pass) = self.log_in(hop, via.take(), until, cancel).map_err(named)?;
             via = Some(wire);
         }
         let (wire, _pass) = self.log_in(target, via, until, cancel)?;
-        let channel = first_shell(&wire, target, self.by(self.inner.settings.deadlines.auth, until), cancel)?;
-        Ok((wire, channel))
+        let auth_until = self.by(self.inner.settings.deadlines.auth, until);
+        let (channel, greeting) = first_shell(&wire, target, auth_until, cancel)?;
+        Ok(Dialled { wire, channel, greeting })
     }
 
     fn by(&self, within: Duration, until: Instant) -> Instant {
@@ -127,7 +136,10 @@ impl Ssh2Remote {
             if cancel.is_cancelled() {
                 Failure::from(ConnectError::Cancelled)
             } else {
-                Failure::Dropped("too many other handshakes were in flight all the time".into())
+                Failure::Dropped(
+                    Stage::Greeting,
+                    "too many other handshakes were in flight all the time".into(),
+                )
             }
         })?;
         let socket = match via {
@@ -147,26 +159,33 @@ impl Ssh2Remote {
 
     /// The handshake with a verified host key: nothing else is sent before that.
     fn handshake(&self, hop: &Hop, socket: Socket, until: Instant, cancel: &Cancel) -> Result<Wire, Failure> {
-        let failed = |why: String| Failure::Final(ConnectError::Handshake { addr: hop.address(), why });
+        let failed = |why: String| {
+            let stage = Stage::KeyExchange;
+            Failure::Final(ConnectError::Handshake { addr: hop.address(), stage, why })
+        };
         let known = host_key::known(hop)?;
         let wire = Wire::new(socket).map_err(failed)?;
         algorithms::prefer(&wire.session, &known, &hop.algorithms).map_err(failed)?;
+        let stage = || match wire.session.banner_bytes() {
+            Some(banner) if banner.starts_with(b"SSH-") => Stage::KeyExchange,
+            _ => Stage::Greeting,
+        };
         wire.drive(until, cancel, |session| session.handshake()).map_err(|stop| match stop {
             Stop::Failed(_) if wire.flood().is_some() => failed(wire.flood().unwrap_or_default()),
             Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
             Stop::Deadline => Failure::Final(ConnectError::LoginTimedOut {
                 addr: hop.address(),
+                stage: stage(),
                 why: "no answer to the handshake in time".into(),
             }),
             Stop::Failed(error) => match code_of(&error) {
-                code::SOCKET_DISCONNECT
-                | code::SOCKET_RECV
-                | code::SOCKET_SEND
-                | code::BANNER_RECV
-                | code::KEY_EXCHANGE => Failure::Dropped(error.message().to_owned()),
+                code::BANNER_RECV => Failure::Dropped(Stage::Greeting, error.message().to_owned()),
+                code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::KEY_EXCHANGE => {
+                    Failure::Dropped(stage(), error.message().to_owned())
+                }
                 code::KEX_FAILURE => match kexinit::mismatch(&wire, &known, hop, until) {
                     Some(why) => failed(why),
-                    None => Failure::Dropped(error.message().to_owned()),
+                    None => Failure::Dropped(stage(), error.message().to_owned()),
                 },
                 _ => failed(error.message().to_owned()),
             },
@@ -187,26 +206,32 @@ fn jittered(delay: Duration) -> Duration {
 /// A server that sends too much is not tried again.
 fn flooded(wire: &Wire, hop: &Hop, failure: Failure) -> Failure {
     match wire.flood() {
-        Some(why) => ConnectError::Handshake { addr: hop.address(), why }.into(),
+        Some(why) => ConnectError::Handshake { addr: hop.address(), stage: Stage::Login, why }.into(),
         None => failure,
     }
 }
 
 /// A shell that has said its first word: only then is it certain that logins work. sshd itself, PAM and
 /// a login shell such as nologin(8) all refuse as late as this.
-fn first_shell(wire: &Wire, hop: &Hop, until: Instant, cancel: &Cancel) -> Result<Channel, Failure> {
+fn first_shell(
+    wire: &Wire,
+    hop: &Hop,
+    until: Instant,
+    cancel: &Cancel,
+) -> Result<(Channel, Vec<u8>), Failure> {
     let dropped = |stop| match stop {
         Stop::Cancelled => Failure::Final(ConnectError::Cancelled),
         Stop::Deadline => Failure::Late(
+            Stage::Shell,
             "logged in, and the shell has not got to our command; do its startup files wait for something?"
                 .into(),
         ),
-        Stop::Failed(error) => Failure::Dropped(format!("no shell: {}", error.message())),
+        Stop::Failed(error) => Failure::Dropped(Stage::Shell, format!("no shell: {}", error.message())),
     };
     let dropped = |stop| flooded(wire, hop, dropped(stop));
     let mut channel = open(wire, until, cancel).map_err(dropped)?;
     match await_ready(wire, &mut channel, until, cancel) {
-        Ok(()) => Ok(channel),
+        Ok(greeting) => Ok((channel, greeting)),
         Err(refusal) => {
             wire.shut_down();
             Err(match refusal {
@@ -240,7 +265,7 @@ fn refusal_error(hop: &Hop, text: &str, status: i32, lives: bool) -> Failure {
         return ConnectError::NoLogin { addr, message: text }.into();
     }
     if text.is_empty() && status == 0 && !lives {
-        return Failure::Dropped("the shell was gone before it said a word".into());
+        return Failure::Dropped(Stage::Shell, "the shell was gone before it said a word".into());
     }
     // The reason is what it said last.
     let from = text.char_indices().rev().nth(SAID).map_or(0, |(at, _)| at);
@@ -250,7 +275,13 @@ fn refusal_error(hop: &Hop, text: &str, status: i32, lives: bool) -> Failure {
     ConnectError::NotExecuted { user: hop.user.clone(), addr, why }.into()
 }
 
-fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Cancel) -> Result<(), Refusal> {
+/// With what startup files have printed before it, and on standard error.
+fn await_ready(
+    wire: &Wire,
+    channel: &mut Channel,
+    until: Instant,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Refusal> {
     let mut said = [Vec::new(), Vec::new()];
     let mut buffer = [0; 4096];
     loop {
@@ -270,8 +301,8 @@ fn await_ready(wire: &Wire, channel: &mut Channel, until: Instant, cancel: &Canc
                 }
             }
         }
-        if is_ready(&said[0]) {
-            return Ok(());
+        if let Some(before) = before_ready(&said[0]) {
+            return Ok([before, &said[1]].concat());
         }
         for said in &mut said {
             let excess = said.len().saturating_sub(CHATTER);
@@ -310,7 +341,7 @@ impl Remote for Ssh2Remote {
         if cancel.is_cancelled() {
             return Err(ConnectError::Cancelled);
         }
-        let (wire, first) = loop {
+        let dialled = loop {
             limits::take_exhaustion();
             let error = match self.dial(host, until, cancel) {
                 Ok(dialled) => break dialled,
@@ -327,7 +358,7 @@ impl Remote for Ssh2Remote {
             }
         };
         let inner = Arc::clone(&self.inner);
-        Ok(Box::new(Ssh2Connection::new(wire, first, inner, host.clone(), cancel.clone())))
+        Ok(Box::new(Ssh2Connection::new(dialled, inner, host.clone(), cancel.clone())))
     }
 
     fn profile(&self, host: &Host) -> HostProfile {

@@ -6,6 +6,19 @@ use super::ConfigError;
 use super::remote::humane;
 use crate::boot::LookFailure;
 
+/// How far a connection had come that was cut, or stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The port is open, and no SSH server has greeted.
+    Greeting,
+    /// A server has greeted; keys are being agreed on.
+    KeyExchange,
+    /// The host key is good; logging in.
+    Login,
+    /// Logged in; waiting for a shell that executes what it is told.
+    Shell,
+}
+
 /// Why there is no connection. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
@@ -15,7 +28,15 @@ pub enum ConnectError {
         /// Address and port.
         addr: String,
     },
-    /// No route, no such name.
+    /// The name has no address, or none that may be used.
+    #[error("{addr} cannot be reached: {why}")]
+    Unresolved {
+        /// Name and port.
+        addr: String,
+        /// What the resolver says.
+        why: String,
+    },
+    /// No route.
     #[error("{addr} cannot be reached: {why}")]
     Unreachable {
         /// Address and port.
@@ -44,6 +65,8 @@ pub enum ConnectError {
     Handshake {
         /// Address and port.
         addr: String,
+        /// How far it had come.
+        stage: Stage,
         /// What libssh2 says.
         why: String,
     },
@@ -52,6 +75,8 @@ pub enum ConnectError {
     LoginTimedOut {
         /// Address and port.
         addr: String,
+        /// How far it had come.
+        stage: Stage,
         /// What was waited for.
         why: String,
     },
@@ -101,6 +126,10 @@ pub enum ConnectError {
         user: String,
         /// Address and port.
         addr: String,
+        /// How many keys the server has refused; 0: there was none to offer.
+        offered: usize,
+        /// The key file whose public half belongs there, where one is named.
+        key: Option<String>,
         /// What was tried.
         why: String,
     },
@@ -123,6 +152,12 @@ pub enum ConnectError {
         /// The path of the key file.
         path: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A file of known host keys is there and cannot be read: what is in it might refuse the worker.
+    #[error("the known host keys cannot be read: {why}")]
+    KnownHosts {
+        /// The file, and what the system says.
         why: String,
     },
     /// Logins are off: the worker is booting or shutting down.
@@ -167,7 +202,7 @@ impl ConnectError {
     pub fn look_failure(&self) -> LookFailure {
         match self {
             error if error.is_final() => LookFailure::Final,
-            Self::Refused { .. } | Self::Unreachable { .. } => LookFailure::Refused,
+            Self::Refused { .. } | Self::Unresolved { .. } | Self::Unreachable { .. } => LookFailure::Refused,
             Self::TimedOut { .. } => LookFailure::NoAnswer,
             Self::LoginTimedOut { .. } => LookFailure::CutShort,
             // A shell may refuse as long as its home or its directory service is not there yet.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ssh2::Channel;
 
 use super::bootstrap::COMMAND;
-use super::client::Inner;
+use super::client::{Dialled, Inner};
 use super::exchange::{End, Exchange, Opened, Payload};
 use super::frame;
 use super::group::{Group, end_group};
@@ -33,6 +33,7 @@ pub(super) struct Ssh2Connection {
     inner: Arc<Inner>,
     host: Host,
     cancel: Cancel,
+    greeting: Vec<u8>,
 }
 
 /// A channel on which the bootstrap runs.
@@ -50,8 +51,9 @@ pub(super) fn open(wire: &Wire, until: Instant, cancel: &Cancel) -> Result<Chann
 }
 
 impl Ssh2Connection {
-    pub(super) fn new(wire: Wire, first: Channel, inner: Arc<Inner>, host: Host, cancel: Cancel) -> Self {
-        Self { first: Some(first), wire: Some(wire), inner, host, cancel }
+    pub(super) fn new(dialled: Dialled, inner: Arc<Inner>, host: Host, cancel: Cancel) -> Self {
+        let Dialled { wire, channel, greeting } = dialled;
+        Self { first: Some(channel), wire: Some(wire), inner, host, cancel, greeting }
     }
 
     fn give_up(&mut self) {
@@ -83,7 +85,7 @@ impl Ssh2Connection {
         }
         self.give_up();
         let remote = super::Ssh2Remote::from_inner(Arc::clone(&self.inner));
-        let (wire, channel) = remote.dial(&self.host, until, &self.cancel)?;
+        let Dialled { wire, channel, .. } = remote.dial(&self.host, until, &self.cancel)?;
         self.wire = Some(wire);
         Ok(Opened { channel, ready: true })
     }
@@ -162,6 +164,10 @@ impl Connection for Ssh2Connection {
 
     fn is_usable(&self) -> bool {
         self.wire.is_some()
+    }
+
+    fn greeting(&self) -> &[u8] {
+        &self.greeting
     }
 }
 

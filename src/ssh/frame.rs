@@ -36,7 +36,12 @@ const READY: &[u8] = b"maand-ready-1\n";
 
 /// Whether that was said, after whatever startup files have printed.
 pub(super) fn is_ready(said: &[u8]) -> bool {
-    find(said, READY).is_some()
+    before_ready(said).is_some()
+}
+
+/// What startup files have printed before it; `None`: it was not said.
+pub(super) fn before_ready(said: &[u8]) -> Option<&[u8]> {
+    find(said, READY).map(|at| &said[..at])
 }
 
 /// The line between what is ours and the script; it says `begin`. The runner has left in `$1` how.

@@ -15,7 +15,7 @@ use super::{ConnectError, HostKeyCheck};
 /// What the files say of a machine, before it has shown anything.
 pub(super) fn known(hop: &Hop) -> Result<Known, ConnectError> {
     Known::read(&hop.names, hop.known_hosts.iter().map(std::path::PathBuf::as_path))
-        .map_err(|why| ConnectError::Handshake { addr: hop.address(), why })
+        .map_err(|why| ConnectError::KnownHosts { why })
 }
 
 /// Whether it is the machine that is meant; a key that is seen for the first time may be stored.
@@ -82,6 +82,13 @@ fn check_key(hop: &Hop, settings: &Settings, known: &Known, shown: &[u8]) -> Res
     }
     let file = settings.known_hosts.clone();
     let fingerprint = fingerprint(shown);
+    if !settings.stores_host_keys {
+        if let Some(show) = &settings.show {
+            let kind = known_hosts::blob_kind(shown).unwrap_or_default();
+            show(&Notice::HostKeyNew { host, fingerprint, kind });
+        }
+        return Ok(());
+    }
     let notice = match known_hosts::store(&file, &hop.names, shown) {
         Ok(verdict) if judged(verdict.clone())? => Notice::HostKeyStored { host, fingerprint, file },
         Ok(_) => return Ok(()),

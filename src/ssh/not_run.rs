@@ -1,6 +1,7 @@
 //! Why a script was not run, in words that say what to do on the worker.
 
 use super::Captured;
+use super::cause::{Cause, missing_tools, sudo_cause};
 use super::group::{FENCED, NO_STATE};
 
 /// Why a script was not run; certain, as the worker said so before the script began.
@@ -61,7 +62,12 @@ impl NotRun {
         let printed = printed.trim();
         let last = printed.lines().last().map_or_else(String::new, |line| format!(": {}", line.trim()));
         match self {
-            Self::Sudo => sudo_refusal(host, printed),
+            // Who logs in is not known here.
+            Self::Sudo => {
+                let Cause { what, remedy, .. } = sudo_cause("USER", host, printed);
+                let what = what.replacen("sudo", &format!("sudo on {host}"), 1);
+                format!("{what}: {printed}; {remedy}")
+            }
             Self::NoState if printed.contains("No space left") || printed.contains("quota exceeded") => {
                 format!("the disk of {host} is full{last}; make room there")
             }
@@ -71,38 +77,13 @@ impl NotRun {
                 )
             }
             Self::NoFlock => {
-                format!("not installed on {host}: flock (util-linux); install it there and try again")
+                format!(
+                    "not installed on {host}: flock (util-linux); {}",
+                    missing_tools(host, &["flock"]).remedy
+                )
             }
             Self::Fenced => format!("{host} refused: {self}"),
             reason => format!("{host}: {reason}{last}"),
         }
-    }
-}
-
-/// The words of sudo are those of `sudo(8)` in English; others are shown as they are.
-fn sudo_refusal(host: &str, printed: &str) -> String {
-    let because = |words: &str| printed.contains(words);
-    if because("must have a tty") {
-        format!(
-            "sudo on {host} wants a terminal: {printed}; take `requiretty` out of sudoers there \
-             (`Defaults:USER !requiretty`), or set `use_sudo = false` in maand.conf"
-        )
-    } else if because("password") {
-        format!(
-            "sudo on {host} wants a password: {printed}; give the user NOPASSWD in sudoers there, \
-             or set `use_sudo = false` in maand.conf"
-        )
-    } else if because("not found") {
-        format!(
-            "sudo is not installed on {host}: {printed}; install it, log in as root (`ssh_user`), or set \
-             `use_sudo = false` in maand.conf"
-        )
-    } else if because("not allowed") || because("may not") || because("not in the sudoers") {
-        format!(
-            "sudo on {host} does not allow it: {printed}; the user needs `ALL=(ALL) NOPASSWD: ALL` in sudoers \
-             there, or set `use_sudo = false` in maand.conf"
-        )
-    } else {
-        format!("sudo on {host} refused: {printed}")
     }
 }

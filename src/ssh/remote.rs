@@ -241,6 +241,11 @@ pub trait Connection: Send {
 
     /// `false` after an [`Completion::Unknown`]: nothing more can be run on it.
     fn is_usable(&self) -> bool;
+
+    /// What the worker's startup files have printed at the login, before anything of ours; bounded.
+    fn greeting(&self) -> &[u8] {
+        &[]
+    }
 }
 
 #[cfg(test)]

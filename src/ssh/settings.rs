@@ -46,6 +46,8 @@ pub enum Notice {
     HostKeyStored { host: String, fingerprint: String, file: PathBuf },
     /// The key could not be stored, so the next connection will not know it either.
     HostKeyNotStored { host: String, fingerprint: String, file: PathBuf, why: String },
+    /// A key that is not known was taken, and nothing is stored ([`Settings::stores_host_keys`]).
+    HostKeyNew { host: String, fingerprint: String, kind: String },
 }
 
 /// Asks the operator for the passphrase of a key file; `None`: there is no terminal to ask at.
@@ -81,6 +83,8 @@ pub struct Settings {
     pub global_known_hosts: Vec<PathBuf>,
     /// What to do about a key that is not known.
     pub host_key_check: HostKeyCheck,
+    /// Whether a first key that is accepted is noted in `known_hosts`: always, but for who only looks.
+    pub stores_host_keys: bool,
     /// The user's `~/.ssh/config`; it does not have to be there.
     pub ssh_config: Option<PathBuf>,
     /// The system's (`/etc/ssh/ssh_config`), read after it.
@@ -142,6 +146,7 @@ impl Settings {
             more_known_hosts: Vec::new(),
             global_known_hosts: Vec::new(),
             host_key_check: HostKeyCheck::AcceptNew,
+            stores_host_keys: true,
             ssh_config: None,
             system_ssh_config: None,
             home: PathBuf::from("/"),

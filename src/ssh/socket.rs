@@ -114,9 +114,9 @@ pub(super) fn connect(
     Err(match failures.as_slice() {
         [] if family != Family::Any => {
             let why = "the name has no address of the AddressFamily that the ssh config asks for".into();
-            ConnectError::Unreachable { addr, why }
+            ConnectError::Unresolved { addr, why }
         }
-        [] => ConnectError::Unreachable { addr, why: "the name has no address".into() },
+        [] => ConnectError::Unresolved { addr, why: "the name has no address".into() },
         _ if all(io::ErrorKind::ConnectionRefused) => ConnectError::Refused { addr },
         failures if failures.iter().any(late) => ConnectError::TimedOut { addr, after: within },
         [(_, error)] => ConnectError::Unreachable { addr, why: error.to_string() },
@@ -200,7 +200,7 @@ fn resolve(
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let unreachable = |why: String| ConnectError::Unreachable { addr: address(host, port), why };
+    let unresolved = |why: String| ConnectError::Unresolved { addr: address(host, port), why };
     let (tell, hear) = mpsc::channel();
     let name = host.to_owned();
     std::thread::Builder::new()
@@ -213,15 +213,15 @@ fn resolve(
         .map_err(|error| ConnectError::Exhausted { why: error.to_string() })?;
     loop {
         match hear.recv_timeout(TICK) {
-            Ok(found) => return found.map_err(|error: io::Error| unreachable(error.to_string())),
+            Ok(found) => return found.map_err(|error: io::Error| unresolved(error.to_string())),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(unreachable("the look-up of the name ended without an answer".into()));
+                return Err(unresolved("the look-up of the name ended without an answer".into()));
             }
             Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
                 return Err(ConnectError::Cancelled);
             }
             Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() >= until => {
-                return Err(unreachable(format!(
+                return Err(unresolved(format!(
                     "no answer about the name within {}",
                     super::remote::humane(within)
                 )));

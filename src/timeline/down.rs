@@ -80,8 +80,7 @@ impl Down {
         let mut values: Vec<&String> = graph.target_indices().filter_map(value_of).collect();
         values.sort_unstable();
         values.dedup();
-        let domain_of =
-            |target| value_of(target).and_then(|value| values.binary_search(&value).ok());
+        let domain_of = |target| value_of(target).and_then(|value| values.binary_search(&value).ok());
         let budgets = &graph.numbers().budgets;
         let jobs = budgets.iter().map(|budget| OfWhat {
             name: graph.fleet.job(budget.job).name.to_string(),

@@ -225,7 +225,8 @@ impl Fold {
     fn issued(&mut self, at: Millis, attempt: AttemptId, lane: Lane, step: StepIx, intent: &Intent) {
         self.end_wait(at, lane, step, BarEnd::Ok);
         let track = self.lane_of(lane);
-        let continues = matches!(intent, Intent::Reboot { .. }).then(|| self.boot_id_read.remove(&track)).flatten();
+        let continues =
+            matches!(intent, Intent::Reboot { .. }).then(|| self.boot_id_read.remove(&track)).flatten();
         let count = self.attempts.entry((lane, step)).or_insert(0);
         let reads = matches!(intent, Intent::ReadBootId);
         if continues.is_none() {
@@ -240,7 +241,15 @@ impl Fold {
             }
             None => {
                 let kind = if intent.is_undo() { BarKind::Undo } else { BarKind::Attempt };
-                bars.push(Bar { step, kind, attempt: number, from: at, to: None, end: BarEnd::Open, note: None });
+                bars.push(Bar {
+                    step,
+                    kind,
+                    attempt: number,
+                    from: at,
+                    to: None,
+                    end: BarEnd::Open,
+                    note: None,
+                });
                 bars.len() - 1
             }
         };
@@ -341,7 +350,9 @@ impl Fold {
             self.queued.remove(&first);
             return;
         }
-        let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else { return };
+        let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
+            return;
+        };
         let kind = kind_of(&reason);
         match self.timeline.waits.last() {
             Some(wait) if wait.kind == kind && wait.to == at => {}

@@ -32,7 +32,8 @@ fn told(
 fn each_step_is_a_bar_that_ends_and_the_boot_id_is_read_within_the_reboot() {
     let (facts, timeline) = told(2, 1, |_| None);
     assert_eq!((timeline.began, timeline.until), (facts[0].at, facts.last().unwrap().at));
-    let workers: Vec<_> = timeline.lanes.iter().filter(|track| matches!(track.lane, Lane::Worker(_))).collect();
+    let workers: Vec<_> =
+        timeline.lanes.iter().filter(|track| matches!(track.lane, Lane::Worker(_))).collect();
     assert_eq!(workers.len(), 2);
     for track in workers {
         let steps: Vec<_> = track.bars.iter().map(|bar| (bar.step.0, bar.attempt, bar.end)).collect();
@@ -68,7 +69,10 @@ fn down_is_what_the_engine_says_and_no_more_than_allowed() {
 fn a_worker_that_failed_stays_down_and_the_halt_is_marked() {
     let (_, timeline) = told(3, 1, some_fail);
     assert_eq!(timeline.down.all.last(), 1);
-    let halted = timeline.marks.iter().any(|mark| matches!(&mark.kind, MarkKind::Halted { reason } if reason.contains("1 worker failed")));
+    let halted = timeline
+        .marks
+        .iter()
+        .any(|mark| matches!(&mark.kind, MarkKind::Halted { reason } if reason.contains("1 worker failed")));
     assert!(halted, "{:?}", timeline.marks);
     let failed = &timeline.lanes[2];
     let last = failed.bars.last().unwrap();

@@ -73,7 +73,10 @@ fn needs(path: &str) -> &'static [&'static str] {
         "job start" | "job stop" | "job restart" | "job status" => &["web"],
         "run_command" => &["true"],
         "plan new" => &["x"],
-        "plan validate" | "plan show" | "plan simulate" | "plan apply" | "plan rehearse" => &["no.yaml"],
+        "plan validate" | "plan show" | "plan simulate" | "plan check" | "plan apply" | "plan rehearse" => {
+            &["no.yaml"]
+        }
+        "plan diff" => &["no.yaml", "neither.yaml"],
         "plan explain" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
         "sandbox up" => &["--fault", "nonsense"],
         "completions" => &["bash"],

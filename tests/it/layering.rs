@@ -18,14 +18,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bucket", &["os", "plan"]),
     ("graph", &["plan", "bucket"]),
     ("policy", &["graph", "plan", "bucket"]),
+    ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
     ("report", &["os", "engine", "graph", "policy", "plan", "bucket"]),
+    ("review", &["os", "catalog", "graph", "policy", "plan", "bucket"]),
     (
         "runner",
         &[
@@ -57,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "runner",
             "timeline",
             "report",
+            "review",
             "graph",
             "policy",
             "plan",
@@ -70,6 +74,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
+    ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
     (
         "cli",
         &[
@@ -79,17 +84,21 @@ const ROOMS: &[(&str, &[&str])] = &[
             "bucket",
             "graph",
             "policy",
+            "compare",
             "engine",
+            "check",
             "controller",
             "journal",
             "ssh",
             "catalog",
             "report",
+            "review",
             "runner",
             "sim",
             "sandbox",
             "run",
             "rehearsal",
+            "doctor",
             "timeline",
             "page",
         ],
@@ -97,7 +106,19 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] = &["boot", "plan", "graph", "policy", "engine", "controller", "sim", "timeline", "page"];
+pub(crate) const PURE: &[&str] = &[
+    "boot",
+    "plan",
+    "graph",
+    "policy",
+    "compare",
+    "engine",
+    "check",
+    "controller",
+    "sim",
+    "timeline",
+    "page",
+];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[

@@ -1,13 +1,16 @@
 //! The integration tests, one binary: each module is one area.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod at_stake;
 mod bucket_cli;
 mod bucket_read;
 mod catalog;
 mod catalog_faults;
+mod ci_examples;
 mod completion;
 mod deny;
 mod docs;
+mod doctor;
 mod external;
 mod graph;
 mod hostile;
@@ -17,8 +20,11 @@ mod json_output;
 mod layering;
 mod operator_controls;
 mod packaging;
+mod pending;
 mod plan;
+mod plan_diff;
 mod rehearse;
+mod reviewed;
 mod run_apply;
 mod run_bench;
 mod run_command;

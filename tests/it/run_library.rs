@@ -88,7 +88,11 @@ fn a_run_that_is_prepared_and_not_started_leaves_nothing() {
     bench.expect(0, &["build"]);
     bench.fleet.unplug(1);
     let prepared = prepare(&site, &plan).unwrap();
-    assert!(prepared.pending.iter().any(|change| change.job.as_str() == "web"), "{:?}", prepared.pending);
+    assert!(
+        prepared.pending.iter().flat_map(|pending| &pending.jobs).any(|change| change.job.as_str() == "web"),
+        "{:?}",
+        prepared.pending
+    );
     assert_eq!(prepared.summary.unreachable[0].0, bench.host(1));
     drop(prepared);
     bench.fleet.unplug(0);

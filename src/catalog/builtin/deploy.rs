@@ -11,9 +11,11 @@ use super::build;
 use super::build::{ports_text, read_tree};
 use super::deploy_execution::DeployExecution;
 use super::engine::Builtin;
+use super::pending::file_changes;
 use super::planning::{self, DeployPlan, Planned};
 use super::reading::Reading;
 use super::state::{AllocationKey, State};
+use super::store::Store;
 use super::tree::Tree;
 use super::wire::Wire;
 use crate::bucket::{Host, JobName};
@@ -31,7 +33,7 @@ pub(crate) fn deploy(engine: &Builtin, request: &DeployRequest, call: &Call) -> 
         return Ok(report(plan, &BTreeMap::new(), &BTreeMap::new()));
     }
     let mut reading = Reading::new(call);
-    let trees = trees_to_send(engine, &state, &plan, &mut reading);
+    let trees = trees_to_send(engine, &store, &state, &plan, &mut reading);
     reading.check()?;
     let trees = trees?;
     let wire = Wire::new(engine.remote.as_ref(), call);
@@ -69,6 +71,7 @@ fn by_job(plan: &DeployPlan) -> Vec<(JobName, Vec<&Planned>)> {
 /// fleet must not get other files by accident.
 fn trees_to_send(
     engine: &Builtin,
+    store: &Store,
     state: &State,
     plan: &DeployPlan,
     reading: &mut Reading<'_>,
@@ -80,13 +83,18 @@ fn trees_to_send(
         let Some(row) = state.jobs.get(job) else { continue };
         match read_tree(&engine.bucket, job, reading) {
             Err(unreadable) => problems.extend(unreadable),
-            Ok(tree) if tree.hash(&ports_text(Some(&row.ports))) != row.hash => problems.push(
-                Problem::error(
-                    "maand::catalog::changed_since_build",
-                    format!("the files of job {job} have changed since the last build"),
-                )
-                .help("run `maand build` and then deploy, or `maand deploy --build`"),
-            ),
+            Ok(tree) if tree.hash(&ports_text(Some(&row.ports))) != row.hash => {
+                let built = store.tree(&row.hash).ok().flatten();
+                let files = built.map(|built| file_changes(&built, &tree).line());
+                let files = files.map_or_else(String::new, |files| format!(": {files}"));
+                problems.push(
+                    Problem::error(
+                        "maand::catalog::changed_since_build",
+                        format!("the files of job {job} have changed since the last build{files}"),
+                    )
+                    .help("run `maand build` and then deploy, or `maand deploy --build`"),
+                );
+            }
             Ok(tree) => {
                 trees.insert(job.clone(), tree);
             }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::reading::Reading;
 use super::state::State;
 use super::store::Store;
-use super::{build, deploy, health, job, planning, sync};
+use super::{build, content, deploy, health, job, planning, sync};
 use crate::bucket::{Bucket, Host, JobName, Worker};
 use crate::catalog::{
-    AllocationReport, Call, Capabilities, Catalog, CatalogAllocation, CatalogError, DeployRequest,
-    HealthReport, HealthRequest, JobRequest, Report,
+    AllocationReport, AssignedPorts, Call, Capabilities, Catalog, CatalogAllocation, CatalogError,
+    DeployRequest, HealthReport, HealthRequest, JobRequest, Report,
 };
 use crate::plan::suggest::suggest;
 use crate::plan::{Problem, Problems, counted};
@@ -96,6 +96,17 @@ pub fn built_workers(bucket: &Bucket) -> Result<Vec<Worker>, CatalogError> {
     Ok(store.load()?.workers.into_values().map(|row| row.worker).collect())
 }
 
+/// The ports that the last build gave, written ones too; none before the first.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub fn assigned_ports(bucket: &Bucket) -> Result<AssignedPorts, CatalogError> {
+    let Some(store) = Store::open_read_only(&bucket.paths().catalog_db)? else {
+        return Ok(AssignedPorts::new());
+    };
+    Ok(store.load()?.ports())
+}
+
 fn unknown(code: &'static str, what: &str, name: &str, known: &[&str]) -> Problem {
     let help = match suggest(name, known.iter().copied()) {
         Some(close) => format!("did you mean `{close}`?"),
@@ -129,6 +140,10 @@ impl Catalog for Builtin {
         }
         let mut store = Store::open(&paths.catalog_db)?;
         store.save(&old, &built.state, &built.trees)?;
+        if let Err(error) = content::keep(&self.bucket, &mut store, &built.state, &built.trees) {
+            // It is built: this is only to be shown one day.
+            (call.output)(None, &format!("note: contents were not kept: {}", error.describe()));
+        }
         let live = |row: &&super::state::AllocationRow| !row.removed;
         (call.output)(
             None,

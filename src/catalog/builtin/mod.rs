@@ -10,12 +10,14 @@
 //! what was done and not heard of is not done twice.
 
 mod build;
+mod content;
 mod deploy;
 mod deploy_execution;
 mod engine;
 mod health;
 mod job;
 mod order;
+mod pending;
 mod planning;
 mod ports;
 mod probe;
@@ -30,5 +32,7 @@ mod testing;
 mod tree;
 mod wire;
 
-pub use engine::{Builtin, MAKE_TIMEOUT, built_workers};
+pub use content::pending_diffs;
+pub use engine::{Builtin, MAKE_TIMEOUT, assigned_ports, built_workers};
+pub use pending::pending_changes;
 pub use rows::action_name;

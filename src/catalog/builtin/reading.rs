@@ -10,15 +10,23 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// What one operation reads of the workspace's files.
 pub(crate) struct Reading<'c> {
-    call: &'c Call,
+    /// `None`: nobody listens, and nobody ends it.
+    call: Option<&'c Call>,
     bytes: u64,
+    /// More than this are not read.
+    most: u64,
     next: Instant,
 }
 
 impl<'c> Reading<'c> {
     /// Nothing is read yet.
     pub(crate) fn new(call: &'c Call) -> Self {
-        Self { call, bytes: 0, next: Instant::now() + PAUSE }
+        Self { call: Some(call), bytes: 0, most: u64::MAX, next: Instant::now() + PAUSE }
+    }
+
+    /// Of at most so many bytes, for a look that nothing is said of.
+    pub(crate) fn bounded(most: u64) -> Self {
+        Self { call: None, bytes: 0, most, next: Instant::now() + PAUSE }
     }
 
     /// So many bytes more were read of the files of `job`.
@@ -26,14 +34,15 @@ impl<'c> Reading<'c> {
     /// # Errors
     /// [`io::ErrorKind::Interrupted`] where it is to end.
     pub(crate) fn more(&mut self, job: &str, bytes: u64) -> io::Result<()> {
-        if self.is_cancelled() {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.is_cancelled() || self.bytes > self.most {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled"));
         }
-        self.bytes += bytes;
+        let Some(call) = self.call else { return Ok(()) };
         let now = Instant::now();
         if now >= self.next {
             self.next = now + PAUSE;
-            (self.call.output)(None, &format!("reading the files of {job}: {} MiB so far", self.bytes >> 20));
+            (call.output)(None, &format!("reading the files of {job}: {} MiB so far", self.bytes >> 20));
         }
         Ok(())
     }
@@ -43,6 +52,10 @@ impl<'c> Reading<'c> {
     /// # Errors
     /// It was cancelled.
     pub(crate) fn check(&self) -> Result<(), CatalogError> {
+        if self.bytes > self.most {
+            let most = self.most >> 30;
+            return Err(CatalogError::Cancelled(format!("the files of the jobs have more than {most} GiB")));
+        }
         if !self.is_cancelled() {
             return Ok(());
         }
@@ -50,7 +63,7 @@ impl<'c> Reading<'c> {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.call.stopping.is_cancelled() || self.call.cancel.is_cancelled()
+        self.call.is_some_and(|call| call.stopping.is_cancelled() || call.cancel.is_cancelled())
     }
 }
 

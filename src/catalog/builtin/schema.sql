@@ -1,4 +1,4 @@
--- catalog.db, version 1. Text is UTF-8, flags are 0 or 1, `..._json` columns are JSON.
+-- catalog.db, version 1; what later versions add is in store.rs. Text is UTF-8, flags are 0 or 1, `..._json` columns are JSON.
 CREATE TABLE bucket (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     bucket_id TEXT NOT NULL,

@@ -4,7 +4,7 @@
 //! state before it or the state after it. Deploys save while they run; the bucket's lock keeps writers apart,
 //! not this module.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,8 +24,13 @@ use crate::os::{open, sqlite};
 /// `maac`: says that a SQLite file is a catalog of ours.
 const APPLICATION_ID: i32 = 0x6d61_6163;
 /// The newest schema that this program knows.
-const SCHEMA_VERSION: i32 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA_VERSION: i32 = 2;
+/// What leads to each version; one that was released is never changed.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
+    include_str!("schema.sql"),
+    // Short texts of files, by SHA-256, for as long as a tree names them: they are only shown.
+    "CREATE TABLE content (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+];
 /// Before it a WAL can be corrupted by two connections that write at the wrong moment
 /// (<https://www.sqlite.org/wal.html>, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -135,10 +140,10 @@ impl Store {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         // Another process may have made it while we waited.
         let made: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-        if made == 0 {
-            tx.execute_batch(SCHEMA).map_err(failed)?;
+        for (version, sql) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > made) {
+            tx.execute_batch(sql).map_err(failed)?;
             tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-            tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
+            tx.pragma_update(None, "user_version", version).map_err(failed)?;
         }
         tx.commit().map_err(failed)
     }
@@ -196,6 +201,46 @@ impl Store {
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(|source| {
             BrokenCatalog::FileList { path: self.path.clone(), hash: hash.to_owned(), source }.into()
         })
+    }
+
+    /// The contents that are kept, with their sizes in bytes.
+    pub(crate) fn contents(&self) -> Result<BTreeMap<String, u64>, CatalogError> {
+        let failed = |error: rusqlite::Error| broken(&self.path, error);
+        let mut rows =
+            self.connection.prepare("SELECT digest, octet_length(text) FROM content").map_err(failed)?;
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, number(row.get(1)?)))).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// The text with this sum, where it was kept. A file of before has none.
+    pub(crate) fn content(&self, digest: &str) -> Result<Option<String>, CatalogError> {
+        if self.version()? < 2 {
+            return Ok(None);
+        }
+        let query = "SELECT text FROM content WHERE digest = ?1";
+        let text = self.connection.query_row(query, [digest], |row| row.get(0)).optional();
+        text.map_err(|error| broken(&self.path, error))
+    }
+
+    /// Adds contents and takes others out, in one transaction.
+    pub(crate) fn keep_contents(
+        &mut self,
+        new: &[(&str, String)],
+        gone: &[&str],
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        self.write_contents(new, gone).map_err(|error| broken(&path, error))
+    }
+
+    fn write_contents(&mut self, new: &[(&str, String)], gone: &[&str]) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut put = tx.prepare("INSERT OR IGNORE INTO content VALUES (?1, ?2)")?;
+            new.iter().try_for_each(|(digest, text)| put.execute([*digest, text.as_str()]).map(drop))?;
+            let mut delete = tx.prepare("DELETE FROM content WHERE digest = ?1")?;
+            gone.iter().try_for_each(|digest| delete.execute([*digest]).map(drop))?;
+        }
+        tx.commit()
     }
 
     /// Writes what differs between the two, and the trees, in one transaction.
@@ -361,6 +406,24 @@ mod tests {
         // No row names them any more.
         assert_eq!(store.tree("h").unwrap(), None);
         assert_eq!(store.tree("other").unwrap(), None);
+    }
+
+    #[test]
+    fn a_catalog_of_before_is_read_and_gets_its_new_table_when_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        assert_eq!(Store::open_read_only(&path).unwrap().unwrap().content("a").unwrap(), None);
+        let mut store = Store::open(&path).unwrap();
+        store.keep_contents(&[("a", "é".to_owned()), ("b", "x".to_owned())], &[]).unwrap();
+        store.keep_contents(&[], &["b"]).unwrap();
+        assert_eq!(store.contents().unwrap(), BTreeMap::from([("a".to_owned(), 2)]));
+        let kept = Store::open_read_only(&path).unwrap().unwrap().content("a").unwrap();
+        assert_eq!(kept.as_deref(), Some("é"));
     }
 
     #[test]

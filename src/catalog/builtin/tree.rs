@@ -41,6 +41,13 @@ pub(crate) struct Entry {
     pub(crate) mode: u32,
 }
 
+impl Entry {
+    /// Others may not read it.
+    pub(crate) fn is_private(&self) -> bool {
+        !matches!(self.kind, Kind::Link(_)) && self.mode & 0o077 == 0
+    }
+}
+
 /// All of a job's folder, by path relative to it, with `/` between the parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -124,7 +124,7 @@ impl<'a> Wire<'a> {
                 if error == ConnectError::Cancelled {
                     return WorkerOutcome::Unknown { why: CUT.to_owned() };
                 }
-                let error = error.to_string();
+                let error = error.told();
                 lock(&self.unreachable).insert(host.clone(), error.clone());
                 WorkerOutcome::Unreachable { error }
             })?,

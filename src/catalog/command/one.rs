@@ -63,7 +63,7 @@ impl Shared<'_> {
         let mut connection = match self.remote.connect(host, Instant::now() + CONNECT_WITHIN, self.cancel) {
             Ok(connection) => connection,
             Err(ConnectError::Cancelled) => return CommandOutcome::NotStarted { why: "interrupted".into() },
-            Err(error) => return CommandOutcome::Unreachable { why: error.to_string() },
+            Err(error) => return CommandOutcome::Unreachable { why: error.told() },
         };
         let profile = self.remote.profile(host);
         // Only where it may be needed: it costs a round trip.

@@ -93,7 +93,7 @@ fn run(
     row: &Row,
     call: &Call,
 ) -> Result<(), String> {
-    let mut connection = remote.connect(host, call.until, &call.cancel).map_err(|error| error.to_string())?;
+    let mut connection = remote.connect(host, call.until, &call.cancel).map_err(|error| error.told())?;
     let profile = remote.profile(host);
     let word = |text: &str| text.to_owned();
     let mut env = vec![

@@ -11,9 +11,9 @@ use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::left_behind::retry_command;
-use super::read::{parse_set, read_plan};
-use super::show::describe_halt;
-use crate::catalog::{AllocationReport, action_name};
+use super::read::{Given, parse_set, read_given, shown_name};
+use super::show::{describe_halt, pending_lines};
+use crate::catalog::PendingChanges;
 use crate::plan::{Plan, counted};
 use crate::run::{self, Run, RunRequest, Site, Summary};
 
@@ -26,8 +26,8 @@ const WORKERS_SHOWN: usize = 8;
 /// Arguments of `maand plan apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    /// The plan file, or a reviewed one of `plan show --out`; `-` reads standard input
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
     /// Only these of the plan's workers
     #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "HOST,..")]
@@ -36,6 +36,9 @@ pub struct ApplyArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Carry a reviewed plan file out although a run has done so already
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     leave: LeaveDrained,
     #[command(flatten)]
@@ -44,14 +47,35 @@ pub struct ApplyArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
-    let request = RunRequest::new(&read_plan(&args.plan)?, args.set.clone())?;
-    let site = site(context)?;
-    let workers = narrowed(&args.workers, request.plan(), &site)?;
+    let given = read_given(&args.plan)?;
+    let mut reviewed_as = None;
+    let (site, request) = match given {
+        Given::Plan(_) if args.again => {
+            return Err(CliError::usage(
+                "`--again` is for reviewed plan files",
+                "a plan is carried out as often as it is applied",
+            ));
+        }
+        Given::Plan(source) => {
+            let request = RunRequest::new(&source, args.set.clone())?;
+            let site = site(context)?;
+            let workers = narrowed(&args.workers, request.plan(), &site)?;
+            (site, request.only(workers))
+        }
+        Given::Reviewed(reviewed) => {
+            refuse_more(&args.set, &args.workers)?;
+            reviewed_as = Some(reviewed.sha256()[..16].to_owned());
+            (site(context)?, RunRequest::reviewed(*reviewed, args.again))
+        }
+    };
     let checking = Checking::new(context);
-    let prepared = Run::prepare(&site, &request.only(workers), &|looked| checking.tell(looked))?;
+    let prepared = Run::prepare(&site, &request, &|looked| checking.tell(looked))?;
     drop(checking);
     if !context.quiet {
-        out::note(describe(&prepared.summary, &prepared.pending).trim_end());
+        if let Some(hash) = reviewed_as {
+            out::note(&format!("Reviewed plan file {} ({hash}): it is true still.", shown_name(&args.plan)));
+        }
+        out::note(describe(&prepared.summary, prepared.pending.as_ref()).trim_end());
     }
     if !args.consent.ask("Carry it out?", "apply")? {
         out::note("Nothing was touched.");
@@ -59,6 +83,19 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     }
     let run = prepared.start(&run::Consent::of_this_operator())?;
     carry_out(run, args.leave, context).map(|(_, exit)| exit)
+}
+
+/// A reviewed plan is what was reviewed: nothing is set or narrowed any more.
+pub(super) fn refuse_more(set: &[(String, String)], workers: &[HostPattern]) -> Result<(), CliError> {
+    let more = match (set.is_empty(), workers.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, _) => "--set",
+        (true, false) => "--workers",
+    };
+    Err(CliError::usage(
+        format!("`{more}` would make another plan of the one that was reviewed"),
+        "leave it out, or review again: `maand plan show PLAN --out FILE` takes it",
+    ))
 }
 
 /// The hosts that `--workers` means; the fleet is looked at only where there are any.
@@ -70,7 +107,7 @@ fn narrowed(items: &[HostPattern], plan: &Arc<Plan>, site: &Site) -> Result<Opti
     hosts::narrow(items, plan, &Arc::new(fleet))
 }
 
-fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
+fn describe(summary: &Summary, pending: Option<&PendingChanges>) -> String {
     let mut text = String::new();
     let at_once =
         summary.concurrency.map_or_else(|| "as many as fit".to_owned(), |n| format!("{n} at a time"));
@@ -103,15 +140,11 @@ fn describe(summary: &Summary, pending: &[AllocationReport]) -> String {
     if !summary.of_the_whole_fleet.is_empty() {
         let _ = writeln!(text, "  of the whole fleet: {}", summary.of_the_whole_fleet.join(", "));
     }
-    if !pending.is_empty() {
+    let lines = pending.map_or_else(Vec::new, |pending| pending_lines(pending, PENDING_SHOWN));
+    if !lines.is_empty() {
         let _ = writeln!(text, "  its deploys also carry out what is pending in the workspace:");
-        for change in pending.iter().take(PENDING_SHOWN) {
-            let AllocationReport { job, host, action, reason, .. } = change;
-            let _ = writeln!(text, "    {job} on {host}: {} ({reason})", action_name(*action));
-        }
-        if pending.len() > PENDING_SHOWN {
-            let more = pending.len() - PENDING_SHOWN;
-            let _ = writeln!(text, "    and {more} more: `maand deploy --dry-run`");
+        for line in lines {
+            let _ = writeln!(text, "    {line}");
         }
     }
     for problem in summary.warnings.iter() {

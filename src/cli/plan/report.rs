@@ -64,12 +64,18 @@ pub(super) fn run(args: &ReportArgs, context: &Context) -> Result<Exit, CliError
     }
     disk::replace(&args.out, &page, 0o600).map_err(|error| {
         let message = format!("{} cannot be written: {error}", args.out.display());
-        Problem::error("maand::cli::unwritable", message).help("name a file in a folder that you may write to: --out run.html")
+        Problem::error("maand::cli::unwritable", message)
+            .help("name a file in a folder that you may write to: --out run.html")
     })?;
     if context.json {
         document::print(&ReportDocument { run: run.id.as_str(), file: &args.out, bytes: page.len() })?;
     } else if !context.quiet {
-        out::print(&format!("Wrote {} ({} KB): the page of run {}.\n", args.out.display(), page.len().div_ceil(1000), run.id))?;
+        out::print(&format!(
+            "Wrote {} ({} KB): the page of run {}.\n",
+            args.out.display(),
+            page.len().div_ceil(1000),
+            run.id
+        ))?;
     }
     Ok(Exit::Done)
 }

@@ -12,6 +12,9 @@ use crate::os::quote;
 use crate::plan::Problem;
 use crate::run::{Change, Resume, Run, RunError, RunReader, TakeOver};
 
+/// Of more jobs that have changed the first are named.
+const CHANGES_SHOWN: usize = 10;
+
 /// Arguments of `maand plan resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
@@ -116,12 +119,14 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
         }
         Err(RunError::WorkspaceChanged { run, changes }) => {
             show_changes(&changes, context);
+            let lines = Change::workspace_lines(&changes, CHANGES_SHOWN);
             let error = RunError::WorkspaceChanged { run, changes };
+            let message = [error.to_string()].into_iter().chain(lines).collect::<Vec<_>>().join("\n  ");
             let help = format!(
                 "undo the change, or continue with it:\n  maand plan resume {}--accept-changes",
                 typed(args)
             );
-            let problem = Problem::error("maand::run::workspace_changed", error.to_string()).help(help);
+            let problem = Problem::error("maand::run::workspace_changed", message).help(help);
             Err(CliError::new(Exit::Invalid, problem))
         }
         Err(error) => Err(error.into()),
@@ -176,7 +181,7 @@ fn show_changes(changes: &[Change], context: &Context) {
                 format!("the run was started by maand {began}, this is {}", env!("CARGO_PKG_VERSION"))
             }
             Change::Workers => "workers.json has changed since the run began".to_owned(),
-            Change::Workspace => continue,
+            Change::Workspace(_) => continue,
         };
         let problem = Problem::warning("maand::run::changed", message)
             .help("the run continues with what it began with, as the journal has it");

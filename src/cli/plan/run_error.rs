@@ -1,7 +1,7 @@
 //! What the command line says when an operation on a run fails: code, hint and exit code.
 
 use super::super::{CliError, Exit, engine, journal_error};
-use crate::engine::{ErrorKind, RunEnd};
+use crate::engine::{ErrorKind, RunEnd, StepError};
 use crate::journal::{JournalError, codes};
 use crate::plan::{Problem, Problems};
 use crate::run::{NotReady, RunError};
@@ -47,6 +47,16 @@ impl From<RunError> for CliError {
             RunError::WorkspaceChanged { .. } => problem("maand::run::workspace_changed")
                 .help("undo the change, or continue with it:\n  maand plan resume --accept-changes")
                 .into(),
+            RunError::Stale { changes } => stale(changes, &message),
+            RunError::CarriedOut { run } => problem("maand::review::carried_out")
+                .help(format!(
+                    "`maand plan status {run}` shows how it ended. Review the plan again, which makes another file:\n  \
+                     maand plan show PLAN --out FILE\nor carry the same out once more:\n  maand plan apply FILE --again"
+                ))
+                .into(),
+            RunError::Encode(_) => {
+                Self::new(Exit::Bug, problem("maand::bug").help("this is a bug in maand: please report it"))
+            }
             RunError::Unreadable { .. } => {
                 problem("maand::bucket::unreadable").help("check its permissions").into()
             }
@@ -116,14 +126,41 @@ fn stopped(error: LoopError) -> CliError {
     }
 }
 
+/// At most so many changes are listed.
+const CHANGES_SHOWN: usize = 200;
+
+/// Each thing that has changed since a plan was reviewed, and then what that comes to.
+fn stale(changes: Vec<String>, message: &str) -> CliError {
+    let mut problems = Problems::new();
+    let more = changes.len().saturating_sub(CHANGES_SHOWN);
+    for change in changes.into_iter().take(CHANGES_SHOWN) {
+        problems.push(Problem::error("maand::review::changed", change));
+    }
+    if more > 0 {
+        problems.push(Problem::error("maand::review::changed", format!("and {more} more changes")));
+    }
+    problems.push(
+        Problem::error("maand::review::stale", format!("{message}: nothing was touched"))
+            .help("review what would happen now:\n  maand plan show PLAN --out FILE"),
+    );
+    CliError::new(Exit::Invalid, problems)
+}
+
 /// Each worker that cannot take part, and then what that comes to.
 fn not_ready(bad: &NotReady) -> CliError {
     let mut problems = Problems::new();
+    let mut once: Vec<(&StepError, Vec<&str>)> = Vec::new();
     for (host, error) in &bad.refused {
-        let message = if error.message.contains(host) {
-            error.message.clone()
-        } else {
-            format!("{host}: {}", error.message)
+        match once.iter_mut().find(|(other, _)| *other == error) {
+            Some((_, hosts)) => hosts.push(host),
+            None => once.push((error, vec![host])),
+        }
+    }
+    for (error, hosts) in once {
+        let message = match hosts.as_slice() {
+            [host] if error.message.contains(host) => error.message.clone(),
+            // In the same words: of this machine, as a key file that is missing.
+            hosts => format!("{}: {}", hosts.join(", "), error.message),
         };
         problems.push(Problem::error(code_of(error.kind), message).help(help_of(error.kind)));
     }
@@ -162,11 +199,6 @@ fn help_of(kind: ErrorKind) -> &'static str {
             "add its key to secrets/known_hosts, or permit first keys (host_key_check = \"accept-new\", and \
              StrictHostKeyChecking in the ssh config)"
         }
-        ErrorKind::AuthRefused => {
-            "add the public key of this bucket to the authorized_keys of that user on the worker"
-        }
-        ErrorKind::SudoWantsPassword => "give the SSH user NOPASSWD in sudoers, or set use_sudo = false",
-        ErrorKind::MissingTool => "install it there with the system's package manager",
         ErrorKind::RebootPending => {
             "wait for it, or end it on the worker (`shutdown -c` cancels what is scheduled)"
         }
@@ -174,6 +206,7 @@ fn help_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Claimed => {
             "wait for that run; if nothing will ever resume it: `maand plan release --worker HOST`"
         }
-        _ => "see that it is up and that its address is right; `maand health_check --verbose` tries again",
+        // Its message has what to type for this one.
+        _ => "`maand doctor` looks at all workers at once, and says what to type about each trouble",
     }
 }

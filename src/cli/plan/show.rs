@@ -1,28 +1,39 @@
 //! `maand plan show`: what a plan would do, without touching a host.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::super::annotations;
+use super::super::engine::catalog_error;
 use super::super::hosts::{self, HostPattern};
 use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expected;
-use super::read::{parse_set, read_plan};
+use super::read::{Given, parse_set, read_given};
 use super::simulate::{Durations, From};
 use crate::bucket::{Bucket, Fleet};
+use crate::catalog::{CatalogError, FileDiff, PendingChanges};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
+use crate::review::Reviewed;
+use crate::run;
 
+mod at_stake;
 mod commands;
 mod coverage;
 mod describe;
 mod json;
+mod markdown;
+mod pending;
+mod reviewed;
 mod text;
 
+pub(super) use at_stake::sentence;
 pub(super) use describe::describe_halt;
+pub(super) use pending::lines as pending_lines;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
 const MOST_MADE_UP: u32 = 1_000_000;
@@ -30,10 +41,10 @@ const MOST_MADE_UP: u32 = 1_000_000;
 /// Arguments of `maand plan show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    /// The plan file, or a reviewed one; `-` reads standard input
+    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plan: String,
-    /// Text, JSON for programs, or a diagram
+    /// Text, JSON for programs, Markdown for a pull request, or a diagram
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only these of the plan's workers, or a number: a made-up fleet of that size
@@ -43,6 +54,12 @@ pub struct ShowArgs {
     /// Set a variable of the plan; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
     set: Vec<(String, String)>,
+    /// Also show what its deploys change in each file; private ones are only named
+    #[arg(long)]
+    diff: bool,
+    /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    out: Option<PathBuf>,
 }
 
 /// What keeps a valid plan from being carried out on the bucket that the context leads to, and what is
@@ -75,6 +92,8 @@ enum Format {
     Text,
     /// For programs: see the schema `plan-show.v1`.
     Json,
+    /// For a comment at a pull request, or the summary of a CI job.
+    Markdown,
     /// A diagram for Graphviz.
     Dot,
     /// A diagram for Markdown.
@@ -87,6 +106,18 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    pending: Option<&'a PendingChanges>,
+    /// `None`: they were not asked for.
+    diffs: Option<Vec<FileDiff>>,
+    /// The reviewed plan file that is shown, or was written.
+    reviewed: Option<ReviewedFile<'a>>,
+}
+
+/// A reviewed plan file.
+struct ReviewedFile<'a> {
+    /// As it was named.
+    file: String,
+    reviewed: &'a Reviewed,
 }
 
 /// How long it is likely to take.
@@ -107,16 +138,49 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
     })
 }
 
-/// Runs the command.
-pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    if let Some(format) = args.format.filter(|format| context.json && *format != Format::Json) {
+/// The format that is asked for by `--format`, or by `--output json`.
+///
+/// # Errors
+/// Both are given, and ask for two.
+pub(super) fn one_format<F: ValueEnum + PartialEq>(
+    given: Option<F>,
+    text: F,
+    json: F,
+    context: &Context,
+) -> Result<F, CliError> {
+    let Some(format) = given else { return Ok(if context.json { json } else { text }) };
+    if context.json && format != json {
         let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         return Err(CliError::usage(
             format!("`--format {name}` and `--output json` ask for two formats"),
             "leave one of them out",
         ));
     }
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
+    Ok(format)
+}
+
+/// What is pending, for who looks: a catalog of the other engine keeps nobody from looking at a plan.
+pub(super) fn look_at_pending(
+    bucket: &Bucket,
+    graph: &RolloutGraph,
+    context: &Context,
+) -> Result<Option<PendingChanges>, CliError> {
+    match run::pending_changes(bucket, connector(context).engine_for(bucket), graph) {
+        Err(error @ CatalogError::UpstreamsBucket { .. }) => {
+            Ok(Some(PendingChanges { unknown: vec![error.to_string()], ..PendingChanges::default() }))
+        }
+        pending => pending.map_err(catalog_error),
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
+    one_format(args.format, Format::Text, Format::Json, context)?;
+    let source = match read_given(&args.plan)? {
+        Given::Plan(source) => source,
+        Given::Reviewed(reviewed) => return reviewed::show(args, &reviewed, context),
+    };
+    let plan = Arc::new(plan::parse(&source, &args.set)?);
     let Chosen { fleet, options, warnings, bucket } = choose_fleet(&plan, &args.workers, context)?;
     let mut graph =
         graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings.clone(), problems))?;
@@ -127,15 +191,53 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
     }
     let forecast = Forecast::of(&graph);
     let graph = Arc::new(graph);
+    let pending = match &bucket {
+        Some(bucket) => look_at_pending(bucket, &graph, context)?,
+        None => None,
+    };
+    let diffs = match (&bucket, &pending) {
+        (Some(bucket), Some(pending)) if args.diff => {
+            let engine = connector(context).engine_for(bucket);
+            Some(run::pending_diffs(bucket, engine, &plan, pending).map_err(catalog_error)?)
+        }
+        _ => None,
+    };
+    let written = match &args.out {
+        Some(file) if !feasibility.has_errors() => {
+            let part = run::ReviewPart {
+                set: args.set.clone(),
+                only_workers: options.workers,
+                pending: pending.clone(),
+            };
+            Some(reviewed::write(file, bucket, &graph, part, context)?)
+        }
+        _ => None,
+    };
+    let reviewed = written.as_ref().zip(args.out.as_ref());
     let expected = expect(&graph, &forecast, context);
-    let shown = Shown { graph: &graph, feasibility: &feasibility, forecast: &forecast, expected };
+    let shown = Shown {
+        graph: &graph,
+        feasibility: &feasibility,
+        forecast: &forecast,
+        expected,
+        pending: pending.as_ref(),
+        diffs,
+        reviewed: reviewed
+            .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
+    };
+    print(args, &shown, context)
+}
 
-    let format = args.format.unwrap_or(if context.json { Format::Json } else { Format::Text });
+/// Prints it, and says how the command ends.
+fn print(args: &ShowArgs, shown: &Shown<'_>, context: &Context) -> Result<Exit, CliError> {
+    let (graph, feasibility) = (shown.graph, shown.feasibility);
+    let format = one_format(args.format, Format::Text, Format::Json, context)?;
     out::print(&match format {
-        Format::Text => text::render(&shown),
-        Format::Json => json::render(&shown)?,
-        Format::Dot => graph::dot(&graph),
-        Format::Mermaid => graph::mermaid(&graph),
+        Format::Text => text::render(shown),
+        Format::Json => json::render(shown)?,
+        Format::Markdown => markdown::render(shown),
+        Format::Dot => graph::dot(graph),
+        Format::Mermaid => graph::mermaid(graph),
     })?;
     if context.json && format == Format::Json && feasibility.has_errors() {
         // The document has them, and there is no other beside it.
@@ -143,7 +245,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         return Ok(Exit::Invalid);
     }
     if feasibility.has_errors() {
-        return Err(feasibility.into());
+        return Err(feasibility.clone().into());
     }
     annotations::write(graph.warnings.iter().chain(feasibility.iter()), context.annotations);
     Ok(Exit::Done)

@@ -37,7 +37,11 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     if context.json {
         out::print_json("the view", &view)?;
     } else {
-        out::print_wrapped(&status_text(now(), &view, Some(hints(context))))?;
+        let mut text = status_text(now(), &view, Some(hints(context)));
+        if let Some(hash) = &run.header.reviewed {
+            text.push_str(&format!("It carries out the reviewed plan file with the hash {hash}.\n"));
+        }
+        out::print_wrapped(&text)?;
     }
     Ok(Exit::Done)
 }

@@ -7,16 +7,16 @@ use serde::Serialize;
 use super::super::annotations;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
-use super::read::{parse_set, read_plan, shown_name};
+use super::read::{Given, parse_set, read_given, shown_name};
 use crate::bucket::Bucket;
-use crate::plan::{self, Problem, ProblemJson, Problems};
+use crate::plan::{self, Problem, ProblemJson, Problems, Source};
 use crate::run::read_scripts;
 
 /// Arguments of `maand plan validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Plan files; `-` reads standard input
-    #[arg(required = true, value_name = "PLAN", add = crate::cli::complete::plan_files())]
+    /// Plan files, or reviewed ones; `-` reads standard input
+    #[arg(required = true, value_name = "PLAN", add = crate::cli::complete::plan_and_reviewed_files())]
     plans: Vec<String>,
     /// Set a variable of the plans; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
@@ -30,7 +30,7 @@ pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliErr
     }
     let mut all_valid = true;
     for path in &args.plans {
-        let problems = check(path, &args.set, context);
+        let (problems, reviewed) = check(path, &args.set, context);
         annotations::write(problems.iter(), context.annotations);
         let valid = !problems.has_errors();
         all_valid &= valid;
@@ -39,7 +39,12 @@ pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliErr
         }
         if !context.quiet {
             let verdict = match (valid, problems.is_empty()) {
-                (true, true) => "ok".to_owned(),
+                (true, true) => reviewed.map_or("ok".to_owned(), |hash| {
+                    format!(
+                        "ok, a reviewed plan file, whole ({}); `maand plan apply` says whether it is stale",
+                        &hash[..16]
+                    )
+                }),
                 (true, false) => format!("ok, with {problems}"),
                 (false, _) => problems.to_string(),
             };
@@ -61,8 +66,10 @@ pub(in crate::cli) struct ValidateDocument<'a> {
 struct FileJson<'a> {
     /// As it was given.
     file: &'a str,
-    /// It is a valid plan.
+    /// It is a valid plan, or a reviewed plan file that is whole.
     ok: bool,
+    /// SHA-256 that a reviewed plan file names; `null`: it is a plan.
+    reviewed: Option<String>,
     /// Errors and warnings, by their place.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -72,24 +79,30 @@ impl Document for ValidateDocument<'_> {
 }
 
 fn as_json(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
-    let found: Vec<Problems> = args.plans.iter().map(|path| check(path, &args.set, context)).collect();
-    found.iter().for_each(|problems| annotations::write(problems.iter(), context.annotations));
-    let files = args.plans.iter().zip(&found).map(|(path, problems)| FileJson {
+    let found: Vec<(Problems, Option<String>)> =
+        args.plans.iter().map(|path| check(path, &args.set, context)).collect();
+    found.iter().for_each(|(problems, _)| annotations::write(problems.iter(), context.annotations));
+    let files = args.plans.iter().zip(&found).map(|(path, (problems, reviewed))| FileJson {
         file: path,
         ok: !problems.has_errors(),
+        reviewed: reviewed.clone(),
         problems: problems.iter().map(Problem::to_json).collect(),
     });
     document::print(&ValidateDocument { files: files.collect() })?;
-    Ok(if found.iter().any(Problems::has_errors) { Exit::Invalid } else { Exit::Done })
+    Ok(if found.iter().any(|(problems, _)| problems.has_errors()) { Exit::Invalid } else { Exit::Done })
 }
 
-/// All problems of one file, warnings included.
-fn check(path: &str, set: &[(String, String)], context: &Context) -> Problems {
-    let source = match read_plan(path) {
-        Ok(source) => source,
-        Err(problem) => return problem.into(),
-    };
-    match plan::parse(&source, set) {
+/// All problems of one file, warnings included; and the hash of one that was reviewed.
+fn check(path: &str, set: &[(String, String)], context: &Context) -> (Problems, Option<String>) {
+    match read_given(path) {
+        Ok(Given::Plan(source)) => (check_plan(&source, set, context), None),
+        Ok(Given::Reviewed(reviewed)) => (Problems::new(), Some(reviewed.sha256().to_owned())),
+        Err(problem) => (problem.into(), None),
+    }
+}
+
+fn check_plan(source: &Source, set: &[(String, String)], context: &Context) -> Problems {
+    match plan::parse(source, set) {
         Ok(plan) => {
             let mut problems = plan.warnings.clone();
             problems.extend(super::show::check_against_bucket(&plan, context));

@@ -5,5 +5,6 @@ pub(crate) mod bench;
 mod faults;
 mod passing;
 mod patterns;
+mod pending;
 mod refused;
 mod stand_in;

@@ -30,6 +30,7 @@ pub(crate) fn header(workers: usize) -> RunHeader {
         graph_hash: "11".into(),
         workers_sha256: "22".into(),
         workspace_hash: "33".into(),
+        workspace_files: None,
         program: "0.1.0".into(),
         who: "me@here".into(),
         seed: 42,
@@ -37,6 +38,7 @@ pub(crate) fn header(workers: usize) -> RunHeader {
         hosts,
         kinds: StepKinds { before: vec![], steps: vec!["disable".into(), "reboot".into()], after: vec![] },
         started_at: 1_795_392_900_000,
+        reviewed: None,
     }
 }
 

@@ -92,7 +92,10 @@ fn workers(tx: &Transaction<'_>, all: &Value) -> Result<BTreeMap<String, BTreeSe
 
 /// The manifest of each job; its files go to the database.
 fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>> {
-    tx.execute_batch("DELETE FROM job; DELETE FROM job_files; DELETE FROM job_commands;").map_err(db)?;
+    tx.execute_batch(
+        "DELETE FROM job; DELETE FROM job_files; DELETE FROM job_ports; DELETE FROM job_commands;",
+    )
+    .map_err(db)?;
     let mut jobs = BTreeMap::new();
     let folder = bucket.path("workspace/jobs");
     let entries = fs::read_dir(&folder).map(|all| all.flatten().collect::<Vec<_>>()).unwrap_or_default();
@@ -100,8 +103,17 @@ fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>
         let name = entry.file_name().to_string_lossy().into_owned();
         let manifest = read(&entry.path().join("manifest.json"))?;
         let version = manifest["version"].as_str().unwrap_or("0.0.0");
-        tx.execute("INSERT INTO job VALUES (?, ?, ?)", params![name, version, manifest.to_string()])
-            .map_err(db)?;
+        tx.execute(
+            "INSERT INTO job VALUES (?, ?, ?, ?)",
+            params![id(&name), name, version, manifest.to_string()],
+        )
+        .map_err(db)?;
+        for (at, (port, of)) in manifest["resources"]["ports"].as_object().into_iter().flatten().enumerate() {
+            // As many as tests need; the program itself takes the first that is free.
+            let number = of.as_i64().unwrap_or(30_001 + at as i64);
+            tx.execute("INSERT INTO job_ports VALUES (?, ?, ?)", params![id(&name), port, number])
+                .map_err(db)?;
+        }
         for (command, of) in manifest["commands"].as_object().into_iter().flatten() {
             for event in strings(&of["executed_on"]) {
                 tx.execute("INSERT INTO job_commands VALUES (?, ?, ?)", params![name, command, event])
@@ -111,7 +123,9 @@ fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>
         let mut files = Vec::new();
         walk(&entry.path(), "", &mut files)?;
         for (path, content) in files {
-            tx.execute("INSERT INTO job_files VALUES (?, ?, ?)", params![name, path, content]).map_err(db)?;
+            let path = format!("{name}/{path}");
+            tx.execute("INSERT INTO job_files VALUES (?, ?, ?, 0)", params![id(&name), path, content])
+                .map_err(db)?;
         }
         jobs.insert(name, manifest);
     }
@@ -121,6 +135,10 @@ fn jobs(bucket: &Bucket, tx: &Transaction<'_>) -> Result<BTreeMap<String, Value>
 fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|error| text("jobs")(&error))?.flatten() {
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let left_out = [".venv", "venv", "node_modules", "__pycache__"];
+        if left_out.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         if entry.path().is_dir() {
             walk(&entry.path(), &format!("{path}/"), files)?;
         } else {

@@ -16,9 +16,10 @@ CREATE TABLE IF NOT EXISTS worker (worker_id TEXT, worker_ip TEXT PRIMARY KEY, a
 CREATE TABLE IF NOT EXISTS worker_labels (worker_id TEXT, label TEXT);
 CREATE TABLE IF NOT EXISTS allocations (alloc_id TEXT, worker_ip TEXT, job TEXT, disabled INT, removed INT,
   deployment_seq INT, new_version TEXT, PRIMARY KEY (worker_ip, job));
-CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, version TEXT, manifest TEXT);
+CREATE TABLE IF NOT EXISTS job (job_id TEXT, name TEXT PRIMARY KEY, version TEXT, manifest TEXT);
 CREATE TABLE IF NOT EXISTS job_commands (job TEXT, name TEXT, executed_on TEXT);
-CREATE TABLE IF NOT EXISTS job_files (job TEXT, path TEXT, content BLOB);
+CREATE TABLE IF NOT EXISTS job_files (job_id TEXT, path TEXT, content BLOB, isdir BOOL);
+CREATE TABLE IF NOT EXISTS job_ports (job_id TEXT, name TEXT, port INT);
 CREATE TABLE IF NOT EXISTS hash (namespace TEXT, key TEXT, current_hash TEXT, previous_hash TEXT,
   current_files TEXT, previous_files TEXT, current_version TEXT, PRIMARY KEY (namespace, key));
 CREATE TABLE IF NOT EXISTS schema_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
@@ -162,9 +163,12 @@ pub(crate) fn allocations(connection: &Connection) -> Result<Vec<Allocation>> {
 
 /// The files of a job, by their path in its folder.
 pub(crate) fn files(connection: &Connection, job: &str) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut statement =
-        connection.prepare("SELECT path, content FROM job_files WHERE job = ? ORDER BY path").map_err(db)?;
-    let rows = statement.query_map(params![job], |row| Ok((row.get(0)?, row.get(1)?))).map_err(db)?;
+    let mut statement = connection
+        .prepare("SELECT path, content FROM job_files WHERE job_id = (SELECT job_id FROM job WHERE name = ?) AND isdir = 0 ORDER BY path")
+        .map_err(db)?;
+    // They are kept below the name of their job.
+    let below = |path: String| path.split_once('/').map_or(path.clone(), |(_, path)| path.to_owned());
+    let rows = statement.query_map(params![job], |row| Ok((below(row.get(0)?), row.get(1)?))).map_err(db)?;
     rows.collect::<rusqlite::Result<_>>().map_err(db)
 }
 

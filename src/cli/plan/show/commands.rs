@@ -12,16 +12,16 @@ use crate::plan::{CommandSource, EnvValue, Step, StepKind, Undo, visible};
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CommandJson<'a> {
     /// `command`, `script` (a file's path), `unless` or `undo`.
-    part: &'static str,
-    text: &'a str,
+    pub(super) part: &'static str,
+    pub(super) text: &'a str,
 }
 
 /// A variable of a command's environment, beside those of `vars`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EnvJson<'a> {
-    name: &'a str,
+    pub(super) name: &'a str,
     /// The variable of this machine that a secret is read from; `null`: the value is in the plan.
-    from_env: Option<&'a str>,
+    pub(super) from_env: Option<&'a str>,
 }
 
 /// What a step executes of the plan's own text.

@@ -9,8 +9,10 @@ use serde::Serialize;
 use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
+use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
+use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
@@ -31,6 +33,8 @@ pub(super) struct Document<'a> {
     file: &'a str,
     /// SHA-256 of the compiled graph: the same plan for the same fleet has the same.
     graph_hash: String,
+    /// The reviewed plan file that is shown, or was written; `null`: none.
+    reviewed: Option<ReviewedJson<'a>>,
     /// The fleet was made up; none of its workers exists.
     #[serde(rename = "made_up")]
     synthetic: bool,
@@ -50,10 +54,25 @@ pub(super) struct Document<'a> {
     after: Vec<StepJson<'a>>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
+    /// How much may be down at once.
+    at_stake: AtStakeJson,
     /// The rollout on paper.
     forecast: ForecastJson<'a>,
+    /// What its deploys would carry out besides the plan's own changes, from the workspace as it is now; `null`: it
+    /// deploys nothing, or the fleet is made up.
+    pending: Option<&'a PendingChanges>,
+    /// With `--diff`: what differs in each of the files that `pending` lists, as text; `null`: without.
+    diffs: Option<&'a [FileDiff]>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReviewedJson<'a> {
+    /// As it was named.
+    file: &'a str,
+    /// The hash that the file names: of all that follows in it.
+    sha256: &'a str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -154,14 +173,14 @@ struct StepJson<'a> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct JobJson<'a> {
-    job: &'a str,
+pub(super) struct JobJson<'a> {
+    pub(super) job: &'a str,
     /// Enabled allocations in the bucket.
-    allocations: u32,
+    pub(super) allocations: u32,
     /// Those on workers that go down.
-    on_targets: u32,
+    pub(super) on_targets: u32,
     /// Number of allocations that stay available; `null`: no budget.
-    stays_available: Option<u32>,
+    pub(super) stays_available: Option<u32>,
     /// How that number came about.
     how: Option<String>,
 }
@@ -187,7 +206,7 @@ pub(super) fn render(shown: &Shown<'_>) -> Result<String, CliError> {
     Ok(text + "\n")
 }
 
-fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
+fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
     let (graph, forecast) = (shown.graph, shown.forecast);
     let plan = &graph.plan;
     let selection = graph.selection();
@@ -198,6 +217,10 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         description: plan.description.as_deref(),
         file: plan.source.name(),
         graph_hash: graph.hash(),
+        reviewed: shown
+            .reviewed
+            .as_ref()
+            .map(|of| ReviewedJson { file: &of.file, sha256: of.reviewed.sha256() }),
         synthetic: graph.fleet.synthetic,
         selection: SelectionJson {
             fleet: selection.fleet,
@@ -213,6 +236,7 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
         steps: steps(graph, Lane::Worker(TargetIx(0))),
         after: steps(graph, Lane::After),
         jobs: jobs(graph),
+        at_stake: at_stake::json(graph),
         forecast: ForecastJson {
             rounds: forecast.rounds,
             most_active: forecast.most_active,
@@ -222,6 +246,8 @@ fn document<'a>(shown: &Shown<'a>) -> Document<'a> {
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },
+        pending: shown.pending,
+        diffs: shown.diffs.as_deref(),
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }
@@ -310,7 +336,7 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
         .collect()
 }
 
-fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
+pub(super) fn jobs(graph: &RolloutGraph) -> Vec<JobJson<'_>> {
     let limits = policy::Limits::resolve(graph);
     let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
     for target in graph.target_indices().filter(|target| limits.disturbs(*target)) {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::at_stake;
 use super::commands;
 use super::coverage;
 use super::describe::{bound, describe_halt, details, wave};
-use super::{Expected, Shown};
+use super::{Expected, Shown, pending};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
@@ -29,6 +30,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     let graph = shown.graph;
     let mut text = String::new();
     head(&mut text, graph);
+    reviewed(&mut text, shown);
     workers(&mut text, graph);
     rollout(&mut text, graph);
     waves(&mut text, graph);
@@ -37,7 +39,12 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "After, once", &graph.plan.after, graph, None);
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
+    at_stake::section(&mut text, graph);
     beyond(&mut text, graph);
+    if let Some(changes) = shown.pending {
+        pending::section(&mut text, changes);
+        pending::differences(&mut text, shown.diffs.as_deref().unwrap_or_default());
+    }
     time(&mut text, shown);
     warnings(&mut text, shown);
     text
@@ -55,6 +62,20 @@ fn head(text: &mut String, graph: &RolloutGraph) {
         let _ = writeln!(
             text,
             "  fleet    MADE UP: {all} that do not exist, with the labels, tags and jobs that the plan names"
+        );
+    }
+}
+
+/// The file that holds all of this.
+fn reviewed(text: &mut String, shown: &Shown<'_>) {
+    if let Some(of) = &shown.reviewed {
+        let inputs = &of.reviewed.document().inputs;
+        let (hash, program) = (&of.reviewed.sha256()[..16], &inputs.program);
+        let file = visible_within(&of.file, 200);
+        let _ = writeln!(
+            text,
+            "  reviewed {file} ({hash}, by maand {program})\n  bucket   {}",
+            inputs.fleet.bucket_id
         );
     }
 }

@@ -1,0 +1,143 @@
+//! A plan for a pull request that has nothing to compare it with: what it would do in a few lines, all else folded.
+
+use super::Shown;
+use super::commands::{EnvJson, commands, env};
+use super::describe::{describe_halt, details};
+use super::json::jobs;
+use crate::cli::markdown::{Section, code, document};
+use crate::compare::ranges;
+use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::plan::{Problem, Severity, Step, StepKind, counted, duration};
+use crate::report::describe_span;
+
+/// Where to see what is left out.
+const MORE: &str = "<code>maand plan show --format json</code> has all of it";
+
+pub(super) fn render(shown: &Shown<'_>) -> String {
+    let graph = shown.graph;
+    let sections = [problems(shown), waves(graph), steps(graph), texts(graph), touched(graph)];
+    document(&head(shown), &sections, MORE)
+}
+
+fn head(shown: &Shown<'_>) -> String {
+    let graph = shown.graph;
+    let (forecast, numbers) = (shown.forecast, graph.numbers());
+    let mut items = Vec::new();
+    let fleet = counted(graph.selection().fleet as usize, "worker");
+    let made_up = if graph.fleet.synthetic { " of a made-up fleet" } else { "" };
+    let waves = counted(graph.waves.len(), "wave");
+    items.push(format!("{} of {fleet}{made_up}, in {waves}", graph.targets.len()));
+    items.push(match &numbers.concurrency {
+        None => "as many at a time as budgets, spread and wave allow".to_owned(),
+        Some(resolved) => format!("{} at a time", counted(resolved.value as usize, "worker")),
+    });
+    items.push(match forecast.most_down {
+        0 => "no worker goes down".to_owned(),
+        down => format!("at most {down} down at a time"),
+    });
+    items.push(describe_halt(numbers.max_failures.value, &numbers.max_failures.value.to_string()));
+    match (forecast.stuck, shown.expected) {
+        (Some(stuck), _) => {
+            items.push(format!("<b>never ends</b>: {} is never admitted", code(graph.host(stuck))));
+        }
+        (None, Some(expected)) => items.push(format!("takes about {}", describe_span(expected.millis))),
+        (None, None) => {}
+    }
+    let about = graph.plan.description.as_deref().map(|text| format!("\n\n<p>{}</p>", code(text)));
+    let items: String = items.iter().map(|item| format!("<li>{item}</li>\n")).collect();
+    format!("<h3>Plan {}</h3>{}\n\n<ul>\n{items}</ul>\n", code(&graph.plan.name), about.unwrap_or_default())
+}
+
+fn problems(shown: &Shown<'_>) -> Section {
+    let all: Vec<&Problem> = shown.graph.warnings.iter().chain(shown.feasibility.iter()).collect();
+    let mut section = Section::list(&format!("Problems: {}", all.len())).opened();
+    for problem in all {
+        let severity = match problem.severity {
+            Severity::Error => "<b>error</b>",
+            Severity::Warning => "warning",
+        };
+        section.item(&format!("{severity}: {}", code(&problem.message)));
+    }
+    section
+}
+
+fn waves(graph: &RolloutGraph) -> Section {
+    const SHOWN: usize = 40;
+    let mut section = Section::table("Workers and waves", &["wave", "workers", "hosts"]);
+    for (number, wave) in graph.waves.iter().enumerate() {
+        let hosts = ranges(wave.clone().map(|at| graph.host(TargetIx(at))));
+        let mut cell = hosts.iter().take(SHOWN).map(|range| code(range)).collect::<Vec<_>>().join(", ");
+        if hosts.len() > SHOWN {
+            cell += &format!(", and {} more", hosts.len() - SHOWN);
+        }
+        section.row(&[(number + 1).to_string(), (wave.end - wave.start).to_string(), cell]);
+    }
+    section
+}
+
+fn lists(graph: &RolloutGraph) -> impl Iterator<Item = (&'static str, usize, &Step)> {
+    let lists = [("before", Lane::Before), ("steps", Lane::Worker(TargetIx(0))), ("after", Lane::After)];
+    lists
+        .into_iter()
+        .flat_map(|(name, lane)| graph.steps(lane).iter().enumerate().map(move |(at, step)| (name, at, step)))
+}
+
+fn steps(graph: &RolloutGraph) -> Section {
+    let mut section = Section::table("Steps", &["", "step", "kind", "timeout", ""]).opened();
+    for (list, at, step) in lists(graph) {
+        let timeout = match (step.timeout, &step.kind) {
+            (Some(timeout), _) => duration(timeout),
+            (None, StepKind::Pause { duration: of }) => duration(*of),
+            (None, _) => "no limit".to_owned(),
+        };
+        let mut notes = Vec::new();
+        let what = details(&step.kind);
+        if !what.is_empty() {
+            notes.push(code(&what));
+        }
+        if list == "steps" {
+            let on = graph.targets.iter().filter(|target| target.applies[at]).count();
+            if on < graph.targets.len() {
+                notes.push(format!("only on {on} of {}", counted(graph.targets.len(), "worker")));
+            }
+            if step.kind.traits().disturbs {
+                notes.push("takes its worker down".to_owned());
+            }
+        }
+        let row =
+            [list.to_owned(), code(&step.id), step.kind.keyword().to_owned(), timeout, notes.join("; ")];
+        section.row(&row);
+    }
+    section
+}
+
+/// All that a shell gets: whoever reviews a plan approves what it executes.
+fn texts(graph: &RolloutGraph) -> Section {
+    let mut section = Section::blocks("Commands").opened();
+    for (list, _, step) in lists(graph) {
+        let variable = |variable: &EnvJson<'_>| {
+            let from = variable.from_env.map(|from| format!(" (from {} of this machine)", code(from)));
+            code(variable.name) + &from.unwrap_or_default()
+        };
+        let variables: Vec<String> = env(step).iter().map(variable).collect();
+        let with =
+            if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(", ")) };
+        for command in commands(step) {
+            let title = format!("{list}: {} ({}{with})", code(&step.id), command.part);
+            section.text(&title, command.text);
+        }
+    }
+    section
+}
+
+fn touched(graph: &RolloutGraph) -> Section {
+    let touched = jobs(graph);
+    let title = format!("Jobs touched: {}", touched.len());
+    let headings = ["job", "allocations on these workers", "of", "stay available"];
+    let mut section = Section::table(&title, &headings);
+    for job in touched {
+        let stays = job.stays_available.map_or_else(|| "no budget".to_owned(), |stays| stays.to_string());
+        section.row(&[code(job.job), job.on_targets.to_string(), job.allocations.to_string(), stays]);
+    }
+    section
+}

@@ -1,0 +1,192 @@
+//! What a plan says of the rollout as a whole, with the numbers that it comes to on a fleet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fields::{flatten, json, text_of};
+use crate::graph::{JobBudget, RolloutGraph};
+use crate::plan::{Amount, BudgetBound, Concurrency, Expect, Plan, Targets, VarValue, Window, duration};
+
+/// Keys of `rollout` that have a setting of their own below; any other is shown as serde has it.
+const KNOWN: &[&str] =
+    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The key in the plan; of a budget with its job: `budget api`.
+    pub name: String,
+    /// In words.
+    pub shown: String,
+    /// The number that applies, in the unit of the setting (times in milliseconds); `None`: it has none, or no bound.
+    pub number: Option<u64>,
+    /// How much may happen at once or go wrong: more of it is looser. `None`: there is no more or less about it.
+    pub leeway: Option<u64>,
+    /// Leeways compare only where this is the same; empty: always.
+    pub unit: String,
+}
+
+impl Setting {
+    fn new(name: &str, shown: String) -> Self {
+        Self { name: name.to_owned(), shown, number: None, leeway: None, unit: String::new() }
+    }
+
+    fn number(self, number: u64) -> Self {
+        Self { number: Some(number), ..self }
+    }
+
+    fn leeway(self, leeway: u64) -> Self {
+        Self { leeway: Some(leeway), ..self }
+    }
+}
+
+/// The settings of a plan; with a graph as numbers on its fleet, else as written.
+pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting> {
+    let rollout = &plan.rollout;
+    let numbers = graph.map(RolloutGraph::numbers);
+    let mut all = vec![Setting::new("targets", targets(&plan.targets))];
+    if let Some(expect) = &plan.targets.expect {
+        all.push(expected(expect.value));
+    }
+    all.push(match (rollout.concurrency.value, numbers.and_then(|numbers| numbers.concurrency.as_ref())) {
+        (Concurrency::Auto, _) => {
+            Setting::new("concurrency", "as many as budgets, spread and wave allow".to_owned())
+                .leeway(u64::MAX)
+        }
+        (Concurrency::AtMost(_), Some(resolved)) => {
+            Setting::new("concurrency", with_how(resolved.value.into(), &resolved.how))
+                .number(resolved.value.into())
+                .leeway(resolved.value.into())
+        }
+        (Concurrency::AtMost(of), None) => Setting::new("concurrency", amount(of)),
+    });
+    all.push(Setting::new("waves", waves(plan)));
+    all.push(Setting::new("order", text_of(&rollout.order)));
+    if let Some(spread) = &rollout.spread {
+        let spread = &spread.value;
+        let shown = format!("at most {} of tag `{}` disturbed at a time", spread.at_most, spread.tag);
+        let setting = Setting::new("spread", shown).number(spread.at_most).leeway(spread.at_most);
+        all.push(Setting { unit: spread.tag.to_lowercase(), ..setting });
+    }
+    match (graph, numbers) {
+        (Some(graph), Some(numbers)) => {
+            all.extend(numbers.budgets.iter().map(|budget| budget_on(graph, budget)));
+        }
+        _ => all.extend(rollout.budgets.iter().map(|budget| {
+            Setting::new(&format!("budget {}", budget.value.job.value), bound(budget.value.bound))
+        })),
+    }
+    all.push(match numbers.map(|numbers| &numbers.max_failures) {
+        Some(resolved) => {
+            let allowed = u64::from(resolved.value);
+            Setting::new("max_failures", with_how(allowed, &resolved.how)).number(allowed).leeway(allowed)
+        }
+        None => Setting::new("max_failures", amount(rollout.max_failures.value)),
+    });
+    all.push(Setting::new("on_failure", text_of(&rollout.on_failure)));
+    let soak = millis(rollout.soak);
+    all.push(Setting::new("soak", duration(rollout.soak)).number(soak).leeway(u64::MAX - soak));
+    if let Some(window) = &rollout.window {
+        all.push(
+            Setting::new("window", describe_window(&window.value)).leeway(open_in_a_week(&window.value)),
+        );
+    }
+    let mut others = BTreeMap::new();
+    if let serde_json::Value::Object(keys) = json(rollout) {
+        keys.iter().filter(|(key, _)| !KNOWN.contains(&key.as_str())).for_each(|(key, value)| {
+            flatten(key, value, &mut others);
+        });
+    }
+    all.extend(others.into_iter().map(|(name, shown)| Setting::new(&name, shown)));
+    all
+}
+
+fn budget_on(graph: &RolloutGraph, budget: &JobBudget) -> Setting {
+    let plain = budget.how == budget.wants.to_string();
+    let how = if plain { String::new() } else { format!(" ({})", budget.how) };
+    let shown = format!("{} of {} stay available{how}", budget.wants, budget.of);
+    Setting::new(&format!("budget {}", graph.fleet.job(budget.job).name), shown)
+        .number(budget.wants.into())
+        .leeway(budget.of.saturating_sub(budget.wants).into())
+}
+
+fn expected(expect: Expect) -> Setting {
+    let bound = |bound: Option<u64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
+    let shown = format!("min {}, max {}", bound(expect.min), bound(expect.max));
+    let width = expect.max.map_or(u64::MAX, |max| max.saturating_sub(expect.min.unwrap_or(0)));
+    Setting::new("expect", shown).leeway(width)
+}
+
+/// Sizes as they are written, else what the model says.
+fn waves(plan: &Plan) -> String {
+    let sizes = &plan.rollout.waves;
+    if sizes.is_empty() {
+        return "one with all".to_owned();
+    }
+    let written = |size: &crate::plan::Located<crate::plan::WaveSize>| {
+        let text =
+            plan.source.text().get(size.span.clone()).map(|text| text.trim().trim_matches(['"', '\'']));
+        text.filter(|text| !text.is_empty()).map_or_else(|| text_of(&size.value), str::to_owned)
+    };
+    sizes.iter().map(written).collect::<Vec<_>>().join(", ")
+}
+
+/// Who is selected, as the plan says it.
+fn targets(targets: &Targets) -> String {
+    let mut plain = targets.clone();
+    let exclude = plain.exclude.take();
+    plain.expect = None;
+    let mut parts = BTreeMap::new();
+    flatten("", &json(&plain), &mut parts);
+    let named = |(name, text): (String, String)| format!("{} {text}", name.trim_start_matches('.'));
+    let mut text: Vec<String> = parts.into_iter().map(named).collect();
+    if text.is_empty() {
+        text.push("every worker".to_owned());
+    }
+    if let Some(exclude) = exclude {
+        text.push(format!("without ({})", self::targets(&exclude)));
+    }
+    text.join("; ")
+}
+
+fn describe_window(window: &Window) -> String {
+    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    let days = window.days.iter().map(|day| day.as_str()).collect::<Vec<_>>().join(", ");
+    format!("{} to {}, {} ({days})", clock(window.open), clock(window.close), window.timezone)
+}
+
+/// Minutes.
+fn open_in_a_week(window: &Window) -> u64 {
+    const DAY: u64 = 24 * 60;
+    let (open, close) = (u64::from(window.open), u64::from(window.close));
+    let length = if close > open { close - open } else { DAY - open + close };
+    length * window.days.len() as u64
+}
+
+/// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.
+fn with_how(value: u64, how: &str) -> String {
+    if how == value.to_string() { how.to_owned() } else { format!("{value} ({how})") }
+}
+
+fn amount(amount: Amount) -> String {
+    match amount {
+        Amount::Count(count) => count.to_string(),
+        Amount::Percent(percent) => format!("{percent}%"),
+    }
+}
+
+fn bound(bound: BudgetBound) -> String {
+    match bound {
+        BudgetBound::MinAvailable(of) => format!("min_available: {}", amount(of)),
+        BudgetBound::MaxUnavailable(of) => format!("max_unavailable: {}", amount(of)),
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The variables of a plan, as its commands get them.
+pub(super) fn variables(vars: &BTreeMap<String, VarValue>) -> BTreeMap<String, String> {
+    vars.iter().map(|(name, value)| (name.clone(), super::fields::variable(value))).collect()
+}
