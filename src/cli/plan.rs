@@ -18,6 +18,7 @@ mod read;
 mod reboots_left;
 mod rehearse;
 mod release;
+mod report;
 mod reporters;
 mod resume;
 mod run_error;
@@ -34,8 +35,8 @@ mod verify;
 pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
     export::ExportDocument, history::HistoryDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, prune::PruneDocument, release::ReleaseDocument, simulate::SimulateDocument,
-    stats::StatsDocument, validate::ValidateDocument, verify::VerifyDocument,
+    new::NewDocument, prune::PruneDocument, release::ReleaseDocument, report::ReportDocument,
+    simulate::SimulateDocument, stats::StatsDocument, validate::ValidateDocument, verify::VerifyDocument,
 };
 
 use clap::Subcommand;
@@ -65,6 +66,8 @@ pub enum PlanCommand {
     Apply(apply::ApplyArgs),
     /// Show where a run stands
     Status(status::StatusArgs),
+    /// Write a page about a run: one HTML file that needs nothing else
+    Report(report::ReportArgs),
     /// Explain what workers wait for
     Explain(explain::ExplainArgs),
     /// Show what the steps of a run wrote
@@ -112,6 +115,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Retry(args) => control::retry(args, context),
         PlanCommand::Skip(args) => control::skip(args, context),
         PlanCommand::Explain(args) => explain::run(&args, context),
+        PlanCommand::Report(args) => report::run(&args, context),
         PlanCommand::Release(args) => release::run(&args, context),
         PlanCommand::Export(args) => export::run(&args, context),
         PlanCommand::Verify(args) => verify::run(&args, context),

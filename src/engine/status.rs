@@ -215,6 +215,11 @@ impl RunState {
         self.known.lanes.active()
     }
 
+    /// Workers that are down, or may be: they count against budgets.
+    pub fn down(&self) -> &TargetSet {
+        self.known.admission.down_now()
+    }
+
     /// Whether a reboot was sent to the worker whose new boot nobody has seen.
     pub fn has_unverified_reboot(&self, target: TargetIx) -> bool {
         self.known.lanes.worker(target).has_unverified_reboot()

@@ -61,6 +61,18 @@ pub struct Mark {
     chain: Chain,
 }
 
+impl Mark {
+    /// The number of the fact.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The hash over it and all facts before it, in hexadecimal.
+    pub fn hash(&self) -> String {
+        hex::encode(self.chain.0)
+    }
+}
+
 /// As workers keep it: the number, a blank, the hash in hexadecimal digits.
 impl std::fmt::Display for Mark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,6 +91,11 @@ impl FromIterator<Chain> for Marks {
 }
 
 impl Marks {
+    /// The mark of the newest fact.
+    pub fn newest(&self) -> Option<Mark> {
+        self.0.last().map(|chain| Mark { seq: self.0.len() as u64, chain: *chain })
+    }
+
     /// Whether the run has this fact, and the same ones before it. `seq` and `chain` as a [`Mark`] is written.
     pub fn include(&self, seq: &str, chain: &str) -> bool {
         let at = seq.parse::<usize>().ok().and_then(|seq| seq.checked_sub(1));

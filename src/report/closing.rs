@@ -322,7 +322,7 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
 }
 
 /// What an operator can do next about the run as a whole, said in the order in which it is done.
-fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
+pub fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
     let run = view.typed_name();
     let failed = (view.graph().target_indices())
         .filter(|at| view.worker(*at).state == PublicWorkerState::Failed && view.is_retryable(*at))

@@ -444,7 +444,8 @@ enum Touched {
     All,
 }
 
-pub(super) fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String {
+/// Why a run cannot continue by itself, in one line.
+pub fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String {
     match reason {
         HaltReason::TooManyFailures { failed, allowed } => {
             format!("{} failed (max_failures: {allowed})", counted(*failed as usize, "worker"))

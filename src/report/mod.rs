@@ -37,10 +37,10 @@ mod wrap;
 
 pub use crate::engine::{PublicRunState, PublicWorkerState};
 pub use background::{BackgroundWriter, drain, drain_within};
-pub use closing::{closing, status_text};
+pub use closing::{closing, next_steps, status_text};
 pub use derive::{describe_outcome, event_of, purpose};
 pub use event::{EVENT_SCHEMA, Event, EventLine, Scope};
-pub use fold::RunInfo;
+pub use fold::{RunInfo, describe_halt};
 pub use json::JsonLines;
 pub use outlook::Outlook;
 pub use phase::WaitPhase;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Stamped};
 use crate::graph::RolloutGraph;
-use crate::journal::{self, Holder, Journal, Mode, Output, RunHeader, RunId};
+use crate::journal::{self, Holder, Journal, Mark, Mode, Output, RunHeader, RunId};
 use crate::report::RunView;
 use crate::runner::now;
+use crate::timeline::{Timeline, timeline};
 
 use super::RunError;
 use super::site::pick;
@@ -83,6 +84,27 @@ impl RunReader {
         view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
         view.refresh(now());
         Ok((view, last))
+    }
+
+    /// What happened when, as of these facts.
+    ///
+    /// # Errors
+    /// [`RunError::IllegalFact`].
+    pub fn timeline(&self, facts: &[Stamped]) -> Result<Timeline, RunError> {
+        let is_carried_out = self.controller().is_some();
+        timeline(&self.graph, facts, now(), is_carried_out).map_err(|illegal| RunError::IllegalFact {
+            run: self.id.clone(),
+            seq: illegal.seq,
+            violation: illegal.violation,
+        })
+    }
+
+    /// The mark of the newest fact, whose hash covers all of them.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn newest_mark(&self) -> Result<Option<Mark>, RunError> {
+        Ok(self.journal.marks(&self.id)?.newest())
     }
 
     /// Adds a newer fact to a view.

@@ -73,7 +73,7 @@ fn needs(path: &str) -> &'static [&'static str] {
         "job start" | "job stop" | "job restart" | "job status" => &["web"],
         "run_command" => &["true"],
         "plan new" | "plan verify" => &["x"],
-        "plan export" => &["--out", "x"],
+        "plan export" | "plan report" => &["--out", "x"],
         "plan validate" | "plan show" | "plan simulate" | "plan check" | "plan apply" | "plan rehearse" => {
             &["no.yaml"]
         }
@@ -262,6 +262,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "history", "--worker", host], 0);
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
+    run(&["plan", "report", "--out", new.with_extension("html").to_str().unwrap()], 0);
     let bundle = new.with_extension("bundle");
     run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
     run(&["plan", "verify", bundle.to_str().unwrap()], 0);

@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["graph", "plan", "bucket"]),
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
+    ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -58,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ssh",
             "catalog",
             "runner",
+            "timeline",
             "report",
             "review",
             "graph",
@@ -99,13 +102,26 @@ const ROOMS: &[(&str, &[&str])] = &[
             "run",
             "rehearsal",
             "doctor",
+            "timeline",
+            "page",
         ],
     ),
 ];
 
 /// Rooms that do no I/O, read no clock and start no thread.
-pub(crate) const PURE: &[&str] =
-    &["boot", "plan", "graph", "policy", "compare", "engine", "check", "controller", "sim"];
+pub(crate) const PURE: &[&str] = &[
+    "boot",
+    "plan",
+    "graph",
+    "policy",
+    "compare",
+    "engine",
+    "check",
+    "controller",
+    "sim",
+    "timeline",
+    "page",
+];
 
 /// Of rooms that are not pure themselves, all that a pure one may name: data, and functions of it.
 const DATA: &[(&str, &[&str])] = &[
@@ -129,7 +145,19 @@ const DATA: &[(&str, &[&str])] = &[
             "edited_disabled",
         ],
     ),
-    ("report", &["RunInfo", "RunView"]),
+    (
+        "report",
+        &[
+            "PublicRunState",
+            "RunInfo",
+            "RunView",
+            "Time",
+            "WorkerView",
+            "describe_elapsed",
+            "describe_halt",
+            "describe_span",
+        ],
+    ),
 ];
 
 /// Paths that a pure room must not name, nor anything below them.

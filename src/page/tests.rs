@@ -1,0 +1,77 @@
+//! Pages of whole runs.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::engine::{AttemptSpec, Outcome};
+use crate::graph::testing::{compiled, fleet, plan, worker};
+use crate::plan::Source;
+use crate::report::testing::{START, play, some_fail};
+use crate::report::{RunInfo, RunView};
+use crate::timeline::timeline;
+
+fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) -> String {
+    let mut plan = plan();
+    plan.source = Source::new("plan.yaml", plan_text.to_owned());
+    let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &["zone=<b>a&\"'"]));
+    let graph = Arc::new(compiled(&plan, &fleet(hosts.collect(), &[])));
+    let facts = play(Arc::clone(&graph), fails);
+    let mut view =
+        RunView::new(RunInfo { run: "20261122-2315-ab3f".into(), started_at: START }, Arc::clone(&graph));
+    facts.iter().for_each(|stamped| view.fold(stamped).unwrap());
+    let at = facts.last().unwrap().at;
+    view.refresh(at);
+    let timeline = timeline(&graph, &facts, at, false).unwrap();
+    let outputs = [FailureOutput {
+        host: "w2".to_owned(),
+        step: "reboot".to_owned(),
+        text: "<script>alert(1)</script>\n\u{1b}[31mred\u{202e}".to_owned(),
+    }];
+    run_page(&RunPage {
+        view: &view,
+        timeline: &timeline,
+        graph: &graph,
+        who: "anna<script>@vm",
+        program: "0.1.0",
+        plan_text,
+        plan_file: "plan.yaml",
+        record: Some((facts.len() as u64, "00ff")),
+        outputs: &outputs,
+        next: &["maand plan resume --retry".to_owned()],
+        made_at: at,
+    })
+}
+
+#[test]
+fn foreign_text_never_becomes_markup() {
+    let text = page_of(3, "name: \"</pre><script>x</script>\"\n", some_fail);
+    // The page's own script is the only one.
+    assert_eq!(text.matches("<script").count(), 1, "{text}");
+    assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "control characters are text");
+    assert!(!text.contains("<b>a"), "{text}");
+    assert!(!text.contains("style=\"") && !text.contains("onclick") && !text.contains("http:"));
+    assert!(!text.contains("https:"), "nothing is loaded from anywhere");
+}
+
+#[test]
+fn failures_come_first_with_their_output_and_what_to_type() {
+    let text = page_of(3, "name: x\n", some_fail);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
+    assert!(at("To look at first: 1 worker") < at("id=\"timeline-title\""));
+    assert!(at("maand plan resume --retry") < at("To look at first"));
+    assert!(text.contains("it has not come back within 5m"));
+    let well = page_of(3, "name: x\n", |_| None);
+    assert!(!well.contains("To look at first"));
+    assert!(well.contains("at most 1 (allowed: 1) down at the same time"));
+}
+
+#[test]
+fn many_workers_share_lanes() {
+    let text = page_of(2001, "name: x\n", |_| None);
+    let lanes = text.matches("<g class=\"lane\"").count();
+    assert!((400..=520).contains(&lanes), "{lanes}");
+    let few = page_of(300, "name: x\n", |_| None);
+    assert_eq!(few.matches("<g class=\"lane\"").count(), 300);
+    assert!(few.len() < 600_000, "{} bytes", few.len());
+}
