@@ -12,7 +12,7 @@ use crate::report::testing::{play, some_fail};
 fn graph(workers: usize, at_once: u64) -> Arc<RolloutGraph> {
     let mut plan = plan();
     plan.rollout.concurrency = located(Concurrency::AtMost(Amount::Count(at_once)));
-    let zone = |n: usize| format!("zone={}", if n % 2 == 0 { "a" } else { "b" });
+    let zone = |n: usize| format!("zone={}", if n.is_multiple_of(2) { "a" } else { "b" });
     let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &[&zone(n)])).collect();
     Arc::new(compiled(&plan, &fleet(hosts, &[])))
 }
