@@ -154,6 +154,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[("The newest run", "maand plan status"), ("Follow it", "maand plan status --watch")],
     ),
     (
+        "maand plan report",
+        &[
+            ("The page of the newest run", "maand plan report --out run.html"),
+            ("Of another one", "maand plan report 20261123-0419-4b5b --out monday.html"),
+        ],
+    ),
+    (
         "maand plan explain",
         &[
             ("Why one does not start", "maand plan explain --worker 10.0.0.3"),

@@ -6,6 +6,7 @@
 mod check;
 pub mod code;
 mod decode;
+mod display;
 mod model;
 mod parse;
 mod problem;

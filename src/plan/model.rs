@@ -5,7 +5,6 @@
 //! Spans are kept where a later stage may have to point at the text. Nothing here knows YAML.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -102,16 +101,6 @@ pub enum Amount {
     Percent(u8),
 }
 
-/// As in a plan.
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count(count) => count.fmt(f),
-            Self::Percent(percent) => write!(f, "{percent}%"),
-        }
-    }
-}
-
 /// `rollout:` how the workers are taken.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RolloutSettings {
@@ -155,22 +144,6 @@ pub enum WaveSize {
     Cover(Cover),
     /// All that are left; only as the last size.
     Rest,
-}
-
-/// As in a plan.
-impl fmt::Display for WaveSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Of(amount) => amount.fmt(f),
-            Self::Cover(Cover { tags, at_most }) => {
-                let tags = tags.iter().map(|tag| tag.value.as_str()).collect::<Vec<_>>().join(", ");
-                write!(f, "{{cover: [{tags}]")?;
-                at_most.map_or(Ok(()), |amount| write!(f, ", at_most: {amount}"))?;
-                f.write_str("}")
-            }
-            Self::Rest => f.write_str("rest"),
-        }
-    }
 }
 
 /// A wave that has every value of these tags that no earlier wave has had, with as few workers as can be.
@@ -222,16 +195,6 @@ pub enum BudgetBound {
     MinAvailable(Amount),
     /// At most this many unavailable; percentages round down.
     MaxUnavailable(Amount),
-}
-
-/// As in a plan.
-impl fmt::Display for BudgetBound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MinAvailable(amount) => write!(f, "min_available: {amount}"),
-            Self::MaxUnavailable(amount) => write!(f, "max_unavailable: {amount}"),
-        }
-    }
 }
 
 /// What happens to a worker whose step failed.

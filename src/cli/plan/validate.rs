@@ -96,6 +96,12 @@ fn as_json(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
 fn check(path: &str, set: &[(String, String)], context: &Context) -> (Problems, Option<String>) {
     match read_given(path) {
         Ok(Given::Plan(source)) => (check_plan(&source, set, context), None),
+        Ok(Given::Reviewed(_)) if !set.is_empty() => {
+            let message =
+                format!("`{}` is a reviewed plan file, whose variables are fixed", shown_name(path));
+            let problem = Problem::error("maand::review::set_given", message);
+            (problem.help("leave `--set` out, or name the plan").into(), None)
+        }
         Ok(Given::Reviewed(reviewed)) => (Problems::new(), Some(reviewed.sha256().to_owned())),
         Err(problem) => (problem.into(), None),
     }
