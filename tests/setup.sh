@@ -22,14 +22,15 @@ fi
 if [ "$(id -u)" != 0 ]; then
   echo "setup: this is not root, so the tests with real SSH servers are skipped" >&2
 fi
-# Shells that somebody has for a login shell, and the sudo that is really used. The tests say which of them they skip.
+# Shells that somebody has for a login shell, the sudo that is really used, and what the workflow files of examples/ci
+# call. The tests say which of them they skip.
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   missing=
-  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo; do
+  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo git:git jq:jq; do
     command -v "${package#*:}" >/dev/null 2>&1 || missing="$missing ${package%:*}"
   done
   if [ -n "$missing" ]; then
-    echo "setup: login shells:$missing; installing"
+    echo "setup: shells and tools of the tests:$missing; installing"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing ||
       echo "setup: not installed; the tests with them are skipped" >&2

@@ -4,6 +4,7 @@
 mod runner;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -16,6 +17,22 @@ use runner::{Server, workflow};
 
 const PLAN: &str = "version: 1\nname: reboot-all\nrollout: {concurrency: 1}\nsteps:\n  - disable\n  - deploy\n  - reboot\n  \
                     - wait_for_ssh: {settle: 1s}\n  - enable\n  - deploy\n";
+
+/// Whether the scripts' own tools are here; where not, that is said, and with `CI=true` it fails.
+fn tools_are_here() -> bool {
+    let runs =
+        |tool: &&str| Command::new(tool).arg("--version").output().is_ok_and(|out| out.status.success());
+    let missing: Vec<_> = ["bash", "git", "jq"].into_iter().filter(|tool| !runs(tool)).collect();
+    if !missing.is_empty() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI must not skip this: no {missing:?}");
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "SKIPPED (workflow files): not installed: {}",
+            missing.join(", ")
+        );
+    }
+    missing.is_empty()
+}
 
 /// Answers as GitHub does, from a file, and refuses what GitHub would.
 const GH: &str = r#"#!/usr/bin/env bash
@@ -102,6 +119,9 @@ const IS_OURS: &str = "github.event.pull_request.head.repo.full_name == github.r
 
 #[test]
 fn a_pull_request_is_reviewed_and_its_comment_kept_up_to_date() {
+    if !tools_are_here() {
+        return;
+    }
     let mut server = server_of(None);
     let base = server.commit();
     let github = workflow("github.yml");
@@ -206,6 +226,9 @@ fn count(status: &Value, what: &str) -> u64 {
 
 #[test]
 fn what_was_approved_is_carried_out_and_a_job_that_is_run_again_continues() {
+    if !tools_are_here() {
+        return;
+    }
     let program = Some(PathBuf::from(env!("CARGO_BIN_EXE_maand")));
     let options = SandboxOptions { program, speed: 20.0, ..SandboxOptions::new(Blueprint::demo(3)) };
     let sandbox = Sandbox::start(options).unwrap();
@@ -296,6 +319,9 @@ fn what_was_approved_is_carried_out_and_a_job_that_is_run_again_continues() {
 
 #[test]
 fn gitlab_reviews_and_applies_with_the_same_scripts() {
+    if !tools_are_here() {
+        return;
+    }
     let program = Some(PathBuf::from(env!("CARGO_BIN_EXE_maand")));
     let options = SandboxOptions { program, speed: 20.0, ..SandboxOptions::new(Blueprint::demo(1)) };
     let sandbox = Sandbox::start(options).unwrap();
