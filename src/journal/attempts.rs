@@ -208,20 +208,9 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{finished, issued, stored};
     use super::*;
-    use crate::engine::{ErrorKind, Evidence, Fact, Intent, Outcome, StepError};
-
-    fn stored(fact: &Fact) -> String {
-        serde_json::to_string(fact).unwrap()
-    }
-
-    fn issued(attempt: u64, lane: Lane, intent: Intent) -> Fact {
-        Fact::Issued { attempt: AttemptId(attempt), lane, step: StepIx(1), intent }
-    }
-
-    fn finished(attempt: u64, outcome: Outcome) -> Fact {
-        Fact::Finished { attempt: AttemptId(attempt), outcome }
-    }
+    use crate::engine::{ErrorKind, Evidence, Intent, Outcome, StepError};
 
     #[test]
     fn times_are_told_without_reading_the_whole_fact() {

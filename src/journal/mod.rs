@@ -22,6 +22,8 @@ mod runs;
 mod schema;
 mod statistics;
 mod store;
+#[cfg(test)]
+mod testing;
 mod transfer;
 mod worker_end;
 mod writer;

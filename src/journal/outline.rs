@@ -254,21 +254,9 @@ impl Journal {
 mod tests {
     use super::super::Mode;
     use super::super::run::example;
+    use super::super::testing::{finished, issued, stored};
     use super::*;
     use crate::engine::{Check, Intent, Outcome};
-    use crate::graph::StepIx;
-
-    fn stored(fact: &Fact) -> String {
-        serde_json::to_string(fact).unwrap()
-    }
-
-    fn issued(attempt: u64, lane: Lane, intent: Intent) -> Fact {
-        Fact::Issued { attempt: AttemptId(attempt), lane, step: StepIx(1), intent }
-    }
-
-    fn finished(attempt: u64, outcome: Outcome) -> Fact {
-        Fact::Finished { attempt: AttemptId(attempt), outcome }
-    }
 
     #[test]
     fn the_first_bytes_say_what_the_whole_fact_does() {
