@@ -13,29 +13,18 @@ mod text;
 pub(in crate::cli) use json::CheckDocument;
 
 use super::super::document;
-use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, interrupt, out};
-use super::read::{parse_set, read_plan};
-use super::show::{Chosen, choose_fleet, with};
+use super::plan_on_fleet::PlanOnFleet;
 use crate::check::{self, Checked, Options};
-use crate::graph::{self, RolloutGraph};
-use crate::plan::{self, Problem};
-use crate::policy;
+use crate::graph::RolloutGraph;
+use crate::plan::Problem;
 use crate::ssh::Cancel;
 
 /// Arguments of `maand plan check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
-    plan: String,
-    /// Only these of the plan's workers, or a number: a made-up fleet of that size
-    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
-    #[arg(add = crate::cli::complete::hosts())]
-    workers: Vec<HostPattern>,
-    /// Set a variable of the plan; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
-    set: Vec<(String, String)>,
+    #[command(flatten)]
+    on: PlanOnFleet,
     /// At most so many workers fail, before the start or in it
     /// [default: one more than `max_failures`, which stands for any number: nobody starts after that]
     #[arg(long, value_name = "K")]
@@ -89,13 +78,7 @@ impl Verdict {
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, &args.workers, context)?;
-    let graph = graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings, problems))?;
-    let feasibility = policy::feasibility(&graph);
-    if feasibility.has_errors() {
-        return Err(feasibility.into());
-    }
+    let graph = args.on.compile(context)?;
     // A closed window holds workers back and lets no other ones start.
     let graph = Arc::new(graph.without_window());
     let most = graph.numbers().max_failures.value.saturating_add(1);

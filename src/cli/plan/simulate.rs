@@ -12,28 +12,15 @@ mod text;
 pub(super) use durations::{Durations, From, is_expected};
 
 use super::super::document::{self, Document};
-use super::super::hosts::HostPattern;
 use super::super::{CliError, Context, Exit, out};
-use super::read::{parse_set, read_plan};
-use super::show::{Chosen, choose_fleet, with};
-use crate::graph;
-use crate::plan;
-use crate::policy;
+use super::plan_on_fleet::PlanOnFleet;
 use crate::sim::{Estimate, EstimateOptions, estimate};
 
 /// Arguments of `maand plan simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The plan file; `-` reads standard input
-    #[arg(value_name = "PLAN", add = crate::cli::complete::plan_files())]
-    plan: String,
-    /// Only these of the plan's workers, or a number: a made-up fleet of that size
-    #[arg(long, visible_alias = "worker", value_delimiter = ',', value_name = "N|HOST,..")]
-    #[arg(add = crate::cli::complete::hosts())]
-    workers: Vec<HostPattern>,
-    /// Set a variable of the plan; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_set)]
-    set: Vec<(String, String)>,
+    #[command(flatten)]
+    on: PlanOnFleet,
     /// Seed of the simulation: the same seed gives the same answer
     #[arg(long, default_value_t = super::expect::SEED)]
     seed: u64,
@@ -51,17 +38,11 @@ pub struct SimulateArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliError> {
-    let plan = Arc::new(plan::parse(&read_plan(&args.plan)?, &args.set)?);
-    let Chosen { fleet, options, warnings, .. } = choose_fleet(&plan, &args.workers, context)?;
-    let graph = graph::compile(&plan, &fleet, &options).map_err(|problems| with(warnings, problems))?;
-    let feasibility = policy::feasibility(&graph);
-    if feasibility.has_errors() {
-        return Err(feasibility.into());
-    }
+    let graph = args.on.compile(context)?;
     let rates = rates(&args.faults)?;
-    let known = durations::known(args.durations.as_deref(), &plan, context)?;
+    let known = durations::known(args.durations.as_deref(), &graph.plan, context)?;
     let asked = EstimateOptions { seed: args.seed, runs: args.runs, rates, durations: known.samples.clone() };
-    let synthetic = graph.fleet.synthetic;
+    let (plan, synthetic) = (Arc::clone(&graph.plan), graph.fleet.synthetic);
     let answer = estimate(&Arc::new(graph), &asked);
     if !context.json {
         let heading = text::Heading { plan: &plan.name, synthetic, durations: &known };
