@@ -18,6 +18,16 @@ struct Deny {
 #[derive(Deserialize)]
 struct Licenses {
     allow: BTreeSet<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// What one crate may have besides.
+#[derive(Deserialize)]
+struct Exception {
+    #[serde(rename = "crate")]
+    name: String,
+    allow: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,7 +151,10 @@ fn licences_are_all_allowed() {
         .packages
         .iter()
         .filter(|package| {
-            !package.license.as_deref().is_some_and(|text| permitted(text, &deny.licenses.allow))
+            let mut allowed = deny.licenses.allow.clone();
+            let own = deny.licenses.exceptions.iter().filter(|exception| exception.name == package.name);
+            allowed.extend(own.flat_map(|exception| exception.allow.iter().cloned()));
+            !package.license.as_deref().is_some_and(|text| permitted(text, &allowed))
         })
         .map(|package| format!("{} {}: {:?}", package.name, package.version, package.license))
         .collect();
