@@ -132,6 +132,15 @@ fn the_plan_that_shows_the_language_is_right() {
 mod build_script;
 
 #[test]
+fn the_version_of_openssl_is_read_from_its_number() {
+    assert_eq!(build_script::openssl("300000f0").as_deref(), Some("3.0.15"));
+    assert_eq!(build_script::openssl("30500040").as_deref(), Some("3.5.4"));
+    assert_eq!(build_script::openssl("1010117f").as_deref(), Some("1.1.1w"));
+    assert_eq!(build_script::openssl("1010100f").as_deref(), Some("1.1.1"));
+    assert_eq!(build_script::openssl(""), None);
+}
+
+#[test]
 fn a_libssh2_of_the_system_has_to_be_new_enough() {
     let header = |version: &str, number: &str| {
         format!(
