@@ -16,5 +16,5 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use model::{FailureOutput, RunPage};
+pub use model::{FailureOutput, RunPage, Served};
 pub use run::run_page;

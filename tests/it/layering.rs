@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "page",
             "report",
             "review",
             "graph",
