@@ -31,6 +31,7 @@ pub struct FollowedRun {
     outputs: Vec<FailureOutput>,
     next: Vec<String>,
     told_at: Millis,
+    carried_out: bool,
 }
 
 /// What has come of a look at a followed run.
@@ -62,6 +63,7 @@ impl FollowedRun {
             outputs: Vec::new(),
             next: Vec::new(),
             told_at: now,
+            carried_out: false,
         };
         run.look()?;
         run.tell(now)?;
@@ -76,6 +78,11 @@ impl FollowedRun {
     /// The view, as of the last [`Self::tell`].
     pub fn view(&self) -> &RunView {
         &self.view
+    }
+
+    /// Whether a process carried it out at the last [`Self::tell`].
+    pub fn is_carried_out(&self) -> bool {
+        self.carried_out
     }
 
     /// Reads the facts that have come since the last look.
@@ -120,7 +127,7 @@ impl FollowedRun {
         self.hash = self.mark.as_ref().map(Mark::hash).unwrap_or_default();
         self.outputs = self.failures.outputs(&self.reader, &self.view)?;
         self.next = next_steps(&self.view, self.hint);
-        self.told_at = now;
+        (self.told_at, self.carried_out) = (now, carried_out);
         Ok(())
     }
 

@@ -79,6 +79,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
     (
+        "serve",
+        &[
+            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
+            "bucket",
+        ],
+    ),
+    (
         "cli",
         &[
             "os",
@@ -103,6 +110,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "run",
             "rehearsal",
             "doctor",
+            "serve",
             "timeline",
             "page",
         ],
