@@ -70,9 +70,9 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
             "change" => {
                 let data: Value = serde_json::from_str(&event.data).unwrap();
                 for element in data["elements"].as_array().unwrap() {
-                    let (id, html) = (element[0].as_str().unwrap(), element[1].as_str().unwrap());
-                    lanes += usize::from(id.starts_with("lane-"));
-                    rows += usize::from(id.starts_with("worker-"));
+                    let (id, html) = (element["id"].as_str().unwrap(), element["html"].as_str().unwrap());
+                    lanes += usize::from(id.starts_with('w'));
+                    rows += usize::from(id.starts_with('r'));
                     assert!(html.contains(&format!("id=\"{id}\"")), "{html}");
                     if id == "part-head" {
                         head = html.to_owned();
