@@ -26,6 +26,7 @@ const DAY: Millis = 86_400_000;
 pub(super) struct Axis {
     /// Ascending, without gaps; never empty.
     pieces: Vec<Piece>,
+    until: Millis,
 }
 
 struct Piece {
@@ -54,7 +55,12 @@ pub(super) struct Cut {
 
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        let (began, until) = (timeline.began, timeline.until.max(timeline.began + 1));
+        Self::up_to(timeline, timeline.until)
+    }
+
+    /// With room until a moment that is still to come.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis) -> Self {
+        let (began, until) = (timeline.began, until.max(timeline.began + 1));
         let cuts = cuts(timeline, began, until);
         let shown = (until - began) - cuts.iter().map(|(from, to)| to - from).sum::<Millis>();
         let scale = (WIDTH - cuts.len() as f64 * CUT_WIDTH) / (shown.max(1) as f64);
@@ -69,7 +75,25 @@ impl Axis {
             }
             at = to;
         }
-        Self { pieces }
+        Self { pieces, until }
+    }
+
+    /// Its end.
+    pub(super) fn until(&self) -> Millis {
+        self.until
+    }
+
+    /// Since when there is no room for what happens, because nothing did; `None`: there is room up to the end.
+    pub(super) fn cut_since(&self) -> Option<Millis> {
+        let last = self.pieces.iter().rev().find(|piece| piece.to > piece.from)?;
+        last.is_cut.then_some(last.from)
+    }
+
+    /// Share of the width that a millisecond at this moment takes.
+    pub(super) fn rate(&self, at: Millis) -> f64 {
+        let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
+        let piece = &self.pieces[index];
+        piece.width / (piece.to - piece.from).max(1) as f64
     }
 
     /// The place of a moment, from 0 to 100.

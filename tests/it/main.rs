@@ -46,6 +46,7 @@ mod run_output;
 mod run_reboot;
 mod run_terminal;
 mod sandbox;
+mod serve;
 mod sim;
 mod ssh;
 mod ssh_faults;
