@@ -6,7 +6,8 @@ use super::stored::{PLAN, Stored, Wrong};
 use crate::support::browser::Browser;
 
 /// How it is looked at: the medium, what the reader prefers, and the width of the window; the narrow one is a telephone's.
-const LOOKS: [(&str, &[(&str, &str)], u32); 4] = [
+type Look = (&'static str, &'static [(&'static str, &'static str)], u32);
+const LOOKS: [Look; 4] = [
     ("screen", &[("prefers-color-scheme", "light")], 1280),
     ("screen", &[("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")], 390),
     ("screen", &[("forced-colors", "active")], 390),

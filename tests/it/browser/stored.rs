@@ -1,6 +1,6 @@
 //! Runs in the journal of a bucket, as the engine leaves them, without workers: each step takes its usual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use maand::engine::{
     RunState, RunStatus, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, StepKinds};
+use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunWriter, StepKinds};
 use maand::plan::{Source, StepKind, parse};
 
 /// Seven steps, as in the usual rolling reboot, over two zones.
@@ -54,8 +54,15 @@ impl Stored {
         self.folder.path()
     }
 
-    /// Stores a run of this plan on so many workers, and returns its name.
+    /// Stores a run of this plan on so many workers, from its beginning to its end, and returns its name.
     pub(super) fn run(&self, plan_text: &str, workers: u32, wrong: &Wrong) -> String {
+        let mut begun = self.begin(plan_text, workers, wrong, usize::MAX);
+        assert!(!begun.goes_on());
+        std::mem::take(&mut begun.name)
+    }
+
+    /// As [`Stored::run`], but only the facts of its first `moments`, of which the last was just now, if there are more.
+    pub(super) fn begin(&self, plan_text: &str, workers: u32, wrong: &Wrong, moments: usize) -> Begun {
         let plan = Arc::new(parse(&Source::new("plan.yaml", plan_text), &[]).unwrap());
         let mut fleet = synthetic_fleet(&plan, workers);
         if let Some(change) = wrong.fleet {
@@ -64,20 +71,22 @@ impl Stored {
         let graph = Arc::new(compile(&plan, &Arc::new(fleet), &CompileOptions::default()).unwrap());
         let bucket = Bucket::find(Some(self.path())).unwrap();
         let mut journal = Journal::open(&bucket.paths().data, Mode::ReadWrite).unwrap();
-        let (facts, outputs) = play(&graph, wrong);
-        let (begun, later) = facts.split_first_key_value();
-        let (run, _) = journal.create_run(&header(&graph, plan_text, wrong), begun).unwrap();
+        let (Played(mut facts), outputs) = play(&graph, wrong);
+        let rest = facts.split_off(moments.min(facts.len()));
+        let later = if rest.is_empty() { 0 } else { now() - facts.last().unwrap().0 };
+        let header = header(&graph, plan_text, wrong, START + later);
+        let (run, begun) = journal.create_run(&header, &facts[0].1).unwrap();
         let mut writer = journal.writer(&run, 1, begun.len() as u64).unwrap();
-        for (at, facts) in later {
-            writer.append(*at, facts, None).unwrap();
+        for (at, facts) in &facts[1..] {
+            writer.append(at + later, facts, None).unwrap();
         }
-        let mut writer = OutputWriter::open(&journal, &run).unwrap();
+        let mut output_writer = OutputWriter::open(&journal, &run).unwrap();
         for (attempt, host, text) in outputs {
             let mut output = Output::default();
             output.push(text.as_bytes());
-            writer.write(attempt, &[(&host, output)]).unwrap();
+            output_writer.write(attempt, &[(&host, output)]).unwrap();
         }
-        run.as_str().to_owned()
+        Begun { name: run.as_str().to_owned(), writer, rest: rest.into() }
     }
 
     /// The page of the newest run, as a file; its address.
@@ -91,7 +100,37 @@ impl Stored {
     }
 }
 
-fn header(graph: &RolloutGraph, plan_text: &str, wrong: &Wrong) -> RunHeader {
+/// A run of which there may be more to come.
+pub(super) struct Begun {
+    pub(super) name: String,
+    writer: RunWriter,
+    rest: VecDeque<(Millis, Vec<Fact>)>,
+}
+
+impl Begun {
+    /// Commits what happens in the next moment, as of now. Whether there is more.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let Some((_, facts)) = self.rest.pop_front() else { return false };
+        self.writer.append(now(), &facts, None).unwrap();
+        true
+    }
+
+    /// Goes on until, and with, a moment in which this worker succeeds.
+    pub(super) fn goes_on_until_done(&mut self, worker: u32) {
+        let done = |fact: &Fact| matches!(fact, Fact::WorkerSucceeded { target } if target.0 == worker);
+        while !self.rest.front().expect("it succeeds").1.iter().any(done) {
+            self.goes_on();
+        }
+        self.goes_on();
+    }
+}
+
+fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Millis::try_from(since.as_millis()).unwrap()
+}
+
+fn header(graph: &RolloutGraph, plan_text: &str, wrong: &Wrong, started_at: Millis) -> RunHeader {
     RunHeader {
         plan: graph.plan.name.clone(),
         plan_file: "plans/plan.yaml".into(),
@@ -110,7 +149,7 @@ fn header(graph: &RolloutGraph, plan_text: &str, wrong: &Wrong) -> RunHeader {
         scripts: BTreeMap::new(),
         hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
         kinds: StepKinds::default(),
-        started_at: START,
+        started_at,
         reviewed: None,
     }
 }
@@ -124,12 +163,6 @@ impl Played {
             Some((last, all)) if *last == at => all.extend(facts),
             _ => self.0.push((at, facts)),
         }
-    }
-
-    /// Those that the run begins with, and the others.
-    fn split_first_key_value(&self) -> (&[Fact], &[(Millis, Vec<Fact>)]) {
-        let ((_, first), others) = self.0.split_first().unwrap();
-        (first, others)
     }
 }
 
