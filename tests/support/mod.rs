@@ -17,6 +17,8 @@
 pub(crate) mod browser;
 mod faults;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod serve;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
