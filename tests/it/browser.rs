@@ -1,6 +1,7 @@
 //! What is shown in a browser, looked at with a real one: `tests/support/browser.rs`.
 
 mod report;
+mod served;
 mod stored;
 
 use std::fs;
@@ -57,3 +58,47 @@ fn listens_at(port: u16) -> serde_json::Value {
     }
     json!(addresses)
 }
+
+/// How it is looked at: the medium, what the reader prefers, and the width of the window; the narrow one is a telephone's.
+type Look = (&'static str, &'static [(&'static str, &'static str)], u32);
+const LOOKS: [Look; 4] = [
+    ("screen", &[("prefers-color-scheme", "light")], 1280),
+    ("screen", &[("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")], 390),
+    ("screen", &[("forced-colors", "active")], 390),
+    ("print", &[("prefers-color-scheme", "dark")], 1280),
+];
+
+/// axe-core finds nothing, whatever the look, and nothing makes the page wider than its window.
+#[track_caller]
+fn assert_accessible(browser: &Browser, what: &str) {
+    let mut found = Vec::new();
+    for (medium, features, width) in LOOKS {
+        browser.size(width, 900);
+        browser.media(medium, features);
+        let here = browser.accessibility();
+        found.extend(here.into_iter().map(|line| format!("{medium} {features:?} {width}: {line}")));
+        let wide = browser.ask("return document.documentElement.scrollWidth", &[]);
+        if wide.as_u64() > Some(width.into()) {
+            found.push(format!("{medium} {width}: the page scrolls sideways, it is {wide} wide"));
+        }
+    }
+    browser.size(1280, 900);
+    browser.media("screen", &[]);
+    assert!(found.is_empty(), "{what}: {} in all:\n{}", found.len(), found[..found.len().min(12)].join("\n"));
+}
+
+/// Nothing of [`stored::HOSTILE`] has become an element, and it is there to be read so many times at least.
+#[track_caller]
+fn assert_only_text(browser: &Browser, times: usize) {
+    let elements =
+        "img, #hacked, [onerror], [onload], a[href^=javascript], head title ~ title, body style";
+    assert_eq!(browser.ask("return document.querySelectorAll(arguments[0]).length", &[elements.into()]), 0);
+    let shown = browser.ask("return document.body.textContent", &[]);
+    let found = shown.as_str().unwrap().matches("<img src=x onerror=alert(1)>").count();
+    assert!(found >= times, "{found}: {shown}");
+}
+
+/// How many workers are shown in the table and in the picture.
+const SHOWN: &str = "
+    const shown = (css) => Array.from(document.querySelectorAll(css)).filter((of) => of.getClientRects().length).length;
+    return {rows: shown('#table tbody tr'), lanes: shown('#lanes .lane')};";

@@ -2,17 +2,9 @@
 
 use std::io::Write;
 
-use super::stored::{PLAN, Stored, Wrong};
+use super::stored::{PLAN, Stored, Wrong, hostile};
+use super::{SHOWN, assert_accessible, assert_only_text};
 use crate::support::browser::Browser;
-
-/// How it is looked at: the medium, what the reader prefers, and the width of the window; the narrow one is a telephone's.
-type Look = (&'static str, &'static [(&'static str, &'static str)], u32);
-const LOOKS: [Look; 4] = [
-    ("screen", &[("prefers-color-scheme", "light")], 1280),
-    ("screen", &[("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")], 390),
-    ("screen", &[("forced-colors", "active")], 390),
-    ("print", &[("prefers-color-scheme", "dark")], 1280),
-];
 
 #[test]
 fn a_finished_and_a_failed_run_load_nothing_and_are_accessible() {
@@ -25,21 +17,7 @@ fn a_finished_and_a_failed_run_load_nothing_and_are_accessible() {
         let url = stored.report();
         browser.open(&url);
         assert!(browser.text("h1").contains(state), "{}", browser.text("h1"));
-        let mut found = Vec::new();
-        for (medium, features, width) in LOOKS {
-            browser.size(width, 900);
-            browser.media(medium, features);
-            let here = browser.accessibility();
-            found.extend(
-                here.into_iter().map(|line| format!("{state} {medium} {features:?} {width}: {line}")),
-            );
-            let wide = browser.ask("return document.documentElement.scrollWidth", &[]);
-            assert!(
-                wide.as_u64().unwrap() <= u64::from(width),
-                "{state}: the page scrolls sideways: {wide} > {width}"
-            );
-        }
-        assert!(found.is_empty(), "{} in all:\n{}", found.len(), found[..found.len().min(12)].join("\n"));
+        assert_accessible(&browser, state);
         browser.assert_quiet(&url);
     }
 }
@@ -136,49 +114,17 @@ const FOCUSED: &str = "
     const label = at.getAttribute('aria-label') || at.textContent.trim().slice(0, 40);
     return {seen, outline: of.outline, box, name: `${at.localName}${at.className && '.' + at.className}#${at.id} ${label}`};";
 
-/// How many workers are shown in the table and in the picture.
-const SHOWN: &str = "
-    const shown = (css) => Array.from(document.querySelectorAll(css)).filter((of) => of.getClientRects().length).length;
-    return {rows: shown('#table tbody tr'), lanes: shown('#lanes .lane')};";
-
-/// Markup in every text that comes from outside.
-const HOSTILE: &str = "</pre></title></style></script><img src=x onerror=alert(1)><script>alert(2)</script>\
-    <svg onload=alert(3)><a href=javascript:alert(4)>'\"&amp;<b id=hacked>";
-
 #[test]
 fn hostile_text_is_text() {
     let Some(browser) = Browser::start() else { return };
     let stored = Stored::new();
-    let yaml = serde_json::to_string(HOSTILE).unwrap();
-    let plan = PLAN.replace("[a, b]", &format!("[a, {yaml}]")).replace(
-        "steps: [",
-        &format!("description: {yaml}\nbefore: [{{approve: {{message: {yaml}}}}}]\nsteps: ["),
-    );
-    let fleet = |fleet: &mut maand::bucket::Fleet| {
-        // As a journal may have it that somebody else wrote.
-        fleet.workers[1].host = serde_json::from_value(HOSTILE.into()).unwrap();
-    };
-    let wrong = Wrong {
-        worker: Some((1, HOSTILE.into())),
-        who: Some(HOSTILE.into()),
-        approver: Some(HOSTILE.into()),
-        fleet: Some(fleet),
-    };
+    let (plan, wrong) = hostile();
     stored.run(&plan, 5, &wrong);
     let url = stored.report();
     // A dialog would make the next command fail.
     browser.open(&url);
-    let of = "return document.querySelectorAll(arguments[0]).length";
-    for element in
-        ["img", "a[href^=javascript]", "#hacked", "[onerror]", "[onload]", "title ~ title", "script ~ script"]
-    {
-        assert_eq!(browser.ask(of, &[element.into()]), 0, "{element}");
-    }
-    assert_eq!(browser.ask(of, &["script".into()]), 1, "the page's own script");
-    // It is there to be read, wherever it comes from.
-    let shown = browser.ask("return document.body.textContent", &[]);
-    let times = shown.as_str().unwrap().matches("<img src=x onerror=alert(1)>").count();
-    assert!(times >= 8, "{times}: {shown}");
+    assert_eq!(browser.ask("return document.scripts.length", &[]), 1, "the page's own script");
+    assert_only_text(&browser, 8);
     browser.focus("#find");
     browser.types("<b id");
     browser.wait_until("the worker with that name", "return found.textContent === '1 of 5'");

@@ -252,3 +252,27 @@ fn carried_out(
 fn boot_id(worker: u32, boot: u32) -> String {
     format!("{worker:08x}-0000-4000-8000-{boot:012x}")
 }
+
+/// Markup in every text that comes from outside.
+pub(super) const HOSTILE: &str = "</pre></title></style></script><img src=x onerror=alert(1)><script>alert(2)</script>\
+    <svg onload=alert(3)><a href=javascript:alert(4)>'\"&amp;<b id=hacked>";
+
+/// A plan, and what is wrong with its run, with markup wherever text may come from outside.
+pub(super) fn hostile() -> (String, Wrong) {
+    let yaml = serde_json::to_string(HOSTILE).unwrap();
+    let plan = PLAN.replace("[a, b]", &format!("[a, {yaml}]")).replace(
+        "steps: [",
+        &format!("description: {yaml}\nbefore: [{{approve: {{message: {yaml}}}}}]\nsteps: ["),
+    );
+    let fleet = |fleet: &mut Fleet| {
+        // As a journal may have it that somebody else wrote.
+        fleet.workers[1].host = serde_json::from_value(HOSTILE.into()).unwrap();
+    };
+    let wrong = Wrong {
+        worker: Some((1, HOSTILE.into())),
+        who: Some(HOSTILE.into()),
+        approver: Some(HOSTILE.into()),
+        fleet: Some(fleet),
+    };
+    (plan, wrong)
+}
