@@ -10,6 +10,7 @@ use crate::engine::{
     RunStatus, Stamped, Timer, WorkerState,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
+use crate::policy::window::{self, Schedule};
 use crate::policy::{Reason, Verdict};
 use crate::report::describe_halt;
 
@@ -24,11 +25,12 @@ pub fn timeline<'a>(
     now: Millis,
     carried_out: bool,
 ) -> Result<Timeline, IllegalFact> {
-    let mut fold = Fold::new(graph);
+    let mut fold = TimelineFold::new(graph);
     for stamped in facts {
-        fold.take(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })?;
+        fold.take(stamped)?;
     }
-    Ok(fold.end(now, carried_out))
+    fold.tell(now, carried_out);
+    Ok(fold.timeline)
 }
 
 /// A fact that cannot follow the ones before it.
@@ -40,7 +42,8 @@ pub struct IllegalFact {
     pub violation: RuleViolation,
 }
 
-struct Fold {
+/// A timeline that grows with its run: it takes one fact after the other, and can be looked at in between.
+pub struct TimelineFold {
     state: RunState,
     timeline: Timeline,
     /// Attempts without an outcome: their lane and bar.
@@ -51,11 +54,30 @@ struct Fold {
     /// For each lane the bar whose attempt has only read the boot id so far: the reboot continues it.
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
+    /// Attempts that were issued: their lane and step.
+    steps: HashMap<AttemptId, (Lane, StepIx)>,
     last_at: Millis,
+    /// What was added to tell of a moment; the next fact may say otherwise.
+    told: Told,
 }
 
-impl Fold {
-    fn new(graph: &Arc<RolloutGraph>) -> Self {
+/// What [`TimelineFold::tell`] has added.
+#[derive(Default)]
+struct Told {
+    /// A mark and a hold, because the controller is gone.
+    gone: bool,
+    /// The end of the last wait as facts say it.
+    wait_to: Option<Millis>,
+}
+
+/// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
+const LATEST: Millis = 253_402_300_799_999;
+/// Of a window with more openings than this during a run the others are left out.
+const OPENINGS: usize = 400;
+
+impl TimelineFold {
+    /// Of a run of `graph` of which no fact is known yet.
+    pub fn new(graph: &Arc<RolloutGraph>) -> Self {
         let workers = graph.target_indices().map(Lane::Worker);
         let lanes = std::iter::once(Lane::Before).chain(workers).chain([Lane::After]);
         let track = |lane| LaneTrack { lane, admitted: None, state: None, bars: Vec::new() };
@@ -70,21 +92,38 @@ impl Fold {
                 waves: Vec::new(),
                 down: Down::new(graph),
                 waits: Vec::new(),
+                window: None,
             },
             open: HashMap::new(),
             waiting: HashMap::new(),
             attempts: HashMap::new(),
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
+            steps: HashMap::new(),
             last_at: 0,
+            told: Told::default(),
         }
     }
 
-    fn take(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
-        let at = stamped.at;
+    /// Takes the next fact.
+    ///
+    /// # Errors
+    /// It cannot follow the ones before it; nothing has changed then.
+    pub fn take(&mut self, stamped: &Stamped) -> Result<(), IllegalFact> {
+        self.replay(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })
+    }
+
+    /// The timeline as of the last [`Self::tell`].
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn replay(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
+        let at = self.forward(stamped.at);
         // What the run was doing while nothing was heard of it.
         let was_busy = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
-        self.state.replay(at, &stamped.fact)?;
+        self.state.replay(stamped.at, &stamped.fact)?;
+        self.take_back();
         self.note(at, &stamped.fact, was_busy);
         self.timeline.down.note(at, self.state.down());
         self.note_queue(at);
@@ -92,17 +131,26 @@ impl Fold {
         Ok(())
     }
 
-    fn end(mut self, now: Millis, carried_out: bool) -> Timeline {
+    /// A moment as it is drawn: another machine's clock may be behind the one before, and a picture never goes back.
+    fn forward(&self, at: Millis) -> Millis {
+        at.clamp(0, LATEST).max(self.last_at)
+    }
+
+    /// Brings the timeline to a moment: `now` as of [`timeline`].
+    pub fn tell(&mut self, now: Millis, carried_out: bool) {
+        self.take_back();
         let is_over = matches!(self.state.status(), RunStatus::Finished(_));
-        let until = if is_over { self.last_at } else { now.max(self.last_at) };
+        let until = if is_over { self.last_at } else { self.forward(now) };
         let is_gone = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         if !is_over && !carried_out && is_gone {
             self.controller_gone(self.last_at, None);
+            self.told.gone = true;
         }
         if let Some(wait) = self.timeline.waits.last_mut()
             && wait.to == self.last_at
             && !is_over
         {
+            self.told.wait_to = Some(wait.to);
             wait.to = until;
         }
         for track in &mut self.timeline.lanes {
@@ -111,7 +159,36 @@ impl Fold {
             }
         }
         self.timeline.until = until;
-        self.timeline
+        self.timeline.window = self.window();
+    }
+
+    fn take_back(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        if told.gone {
+            self.timeline.marks.pop();
+            self.timeline.holds.pop();
+        }
+        if let (Some(to), Some(wait)) = (told.wait_to, self.timeline.waits.last_mut()) {
+            wait.to = to;
+        }
+    }
+
+    /// When the window was open during the run.
+    fn window(&self) -> Option<Vec<(Millis, Millis)>> {
+        let window = &self.state.graph().plan.rollout.window.as_ref()?.value;
+        let schedule = Schedule::new(window)?;
+        let (mut at, until) = (self.timeline.began, self.timeline.until);
+        let mut open = Vec::new();
+        while at <= until && open.len() < OPENINGS {
+            if let Some(left) = window::left(&schedule, at) {
+                open.push((at, (at + left).min(until)));
+            }
+            match window::next_opening(&schedule, at) {
+                Some(next) if next > at => at = next,
+                _ => break,
+            }
+        }
+        Some(open)
     }
 
     fn note(&mut self, at: Millis, fact: &Fact, was_busy: bool) {
@@ -176,6 +253,16 @@ impl Fold {
                 self.mark(at, MarkKind::Retried { targets: targets.clone(), by: by.clone() });
                 self.timeline.holds.push(Hold { from: self.last_at, to: None, kind: HoldKind::Stopped });
             }
+            Fact::InDoubt { attempt } => {
+                if let Some((lane, step)) = self.steps.get(attempt).copied() {
+                    self.mark(at, MarkKind::InDoubt { lane, step });
+                }
+            }
+            Fact::InDoubtResolved { attempt, how } => {
+                if let Some((lane, step)) = self.steps.get(attempt).copied() {
+                    self.mark(at, MarkKind::Settled { lane, step, how: *how });
+                }
+            }
             Fact::Skipped { target, by } => {
                 self.queued.remove(target);
                 self.mark(at, MarkKind::Skipped { target: *target, by: by.clone() });
@@ -216,14 +303,13 @@ impl Fold {
             | Fact::Observed { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
-            | Fact::InDoubt { .. }
-            | Fact::InDoubtResolved { .. }
             | Fact::Due { .. } => {}
         }
     }
 
     fn issued(&mut self, at: Millis, attempt: AttemptId, lane: Lane, step: StepIx, intent: &Intent) {
         self.end_wait(at, lane, step, BarEnd::Ok);
+        self.steps.insert(attempt, (lane, step));
         let track = self.lane_of(lane);
         let continues =
             matches!(intent, Intent::Reboot { .. }).then(|| self.boot_id_read.remove(&track)).flatten();
@@ -389,10 +475,17 @@ fn kind_of(reason: &Reason) -> WaitKind {
 fn note_of(evidence: &Evidence) -> Option<String> {
     match evidence {
         Evidence::Note { text } => Some(text.clone()),
-        Evidence::BootId { boot_id } => Some(format!("boot {boot_id}")),
-        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id } => Some(format!("back, boot {boot_id}")),
+        Evidence::BootId { boot_id } => Some(format!("boot {}", beginning(boot_id))),
+        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id } => {
+            Some(format!("back, boot {}", beginning(boot_id)))
+        }
         Evidence::NotNeeded => Some("not needed".to_owned()),
         Evidence::Departed => Some("went away".to_owned()),
         Evidence::Disabled { .. } => None,
     }
+}
+
+/// As much of a boot id as tells it from others; the table of workers has more of it.
+fn beginning(boot_id: &str) -> &str {
+    boot_id.char_indices().nth(8).map_or(boot_id, |(end, _)| &boot_id[..end])
 }

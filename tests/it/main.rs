@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod at_stake;
+mod browser;
 mod bucket_cli;
 mod bucket_read;
 mod bundle;
@@ -46,6 +47,7 @@ mod run_output;
 mod run_reboot;
 mod run_terminal;
 mod sandbox;
+mod serve;
 mod sim;
 mod ssh;
 mod ssh_faults;
