@@ -10,7 +10,7 @@ use crate::engine::{
     RunStatus, Stamped, Timer, WorkerState,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::policy::{Reason, Verdict};
+use crate::policy::Verdict;
 use crate::report::describe_halt;
 
 /// The timeline of a run of `graph`. `now` is the moment up to which one that has not ended is told; `carried_out`:
@@ -353,7 +353,7 @@ impl Fold {
         let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
             return;
         };
-        let kind = kind_of(&reason);
+        let kind = WaitKind::of(&reason);
         match self.timeline.waits.last() {
             Some(wait) if wait.kind == kind && wait.to == at => {}
             _ => {
@@ -370,19 +370,6 @@ impl Fold {
             Lane::Worker(target) => target.0 as usize + 1,
             Lane::After => self.timeline.lanes.len() - 1,
         }
-    }
-}
-
-fn kind_of(reason: &Reason) -> WaitKind {
-    match reason {
-        Reason::Concurrency { .. } => WaitKind::Concurrency,
-        Reason::Wave { .. } => WaitKind::Wave,
-        Reason::Spread { .. } => WaitKind::Spread,
-        Reason::Budget { .. } => WaitKind::Budget,
-        Reason::Observation { .. } => WaitKind::Observation,
-        Reason::Window { .. } | Reason::WindowTooShort { .. } => WaitKind::Window,
-        Reason::Failures { .. } => WaitKind::Failures,
-        Reason::Paused => WaitKind::Paused,
     }
 }
 

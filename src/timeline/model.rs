@@ -2,6 +2,7 @@
 
 use crate::engine::{Millis, PublicWorkerState, RunEnd};
 use crate::graph::{Lane, StepIx, TargetIx};
+use crate::policy::Reason;
 
 use super::down::Down;
 
@@ -267,6 +268,20 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
+    /// Of a reason with its numbers.
+    pub fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::Concurrency { .. } => Self::Concurrency,
+            Reason::Wave { .. } => Self::Wave,
+            Reason::Spread { .. } => Self::Spread,
+            Reason::Budget { .. } => Self::Budget,
+            Reason::Observation { .. } => Self::Observation,
+            Reason::Window { .. } | Reason::WindowTooShort { .. } => Self::Window,
+            Reason::Failures { .. } => Self::Failures,
+            Reason::Paused => Self::Paused,
+        }
+    }
+
     /// As in JSON and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

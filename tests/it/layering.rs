@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -61,6 +62,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "metrics",
             "report",
             "review",
             "graph",
@@ -103,6 +105,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "rehearsal",
             "doctor",
             "timeline",
+            "metrics",
             "page",
         ],
     ),
@@ -120,6 +123,7 @@ pub(crate) const PURE: &[&str] = &[
     "controller",
     "sim",
     "timeline",
+    "metrics",
     "page",
 ];
 
