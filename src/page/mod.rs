@@ -7,7 +7,11 @@
 
 mod axis;
 mod down;
+mod index;
 mod lanes;
+pub mod links;
+mod live;
+mod message;
 mod model;
 mod run;
 mod sections;
@@ -16,5 +20,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use model::{FailureOutput, RunPage};
+pub use index::{IndexPage, IndexRun, index_page};
+pub use live::{Changes, LivePage};
+pub use message::message_page;
+pub use model::{FailureOutput, RunPage, Served};
 pub use run::run_page;
+pub use shell::{ICON, served_policy};

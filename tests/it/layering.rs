@@ -63,6 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "runner",
             "timeline",
             "metrics",
+            "page",
             "report",
             "review",
             "graph",
@@ -79,6 +80,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
+    (
+        "serve",
+        &[
+            "os", "run", "runner", "metrics", "page", "timeline", "engine", "journal", "report", "graph",
+            "plan", "bucket",
+        ],
+    ),
     (
         "cli",
         &[
@@ -104,6 +112,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "run",
             "rehearsal",
             "doctor",
+            "serve",
             "timeline",
             "metrics",
             "page",

@@ -47,6 +47,7 @@ mod run_output;
 mod run_reboot;
 mod run_terminal;
 mod sandbox;
+mod serve;
 mod sim;
 mod ssh;
 mod ssh_faults;

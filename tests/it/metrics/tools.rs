@@ -1,11 +1,12 @@
 //! Programs that read numbers. `tests/setup.sh` unpacks them beside what is built.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::support::http::get;
 use crate::wait_until;
 
 /// The program of this name; where it is not here, that is said, and with `CI=true` it fails.
@@ -77,7 +78,7 @@ fn canonical(label: &str) -> String {
 /// A server on the loopback address, for as long as it lives.
 pub(super) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
 }
 
 impl Server {
@@ -95,8 +96,11 @@ impl Server {
     }
 
     /// The body of an answer.
+    #[track_caller]
     pub(super) fn get(&self, path: &str) -> String {
-        get(self.address, path, &[]).1
+        let answer = get(self.address, path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
     }
 }
 
@@ -105,15 +109,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Head and body of an answer. HTTP/1.0, so that the body is as long as the connection lives.
-pub(super) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
-    (head.to_owned(), body.to_owned())
 }
