@@ -1,5 +1,7 @@
 //! The numbers of a bucket, as those take them who are to read them: promtool, node_exporter and Prometheus itself.
 
+mod examples;
+mod prometheus;
 mod tools;
 
 use std::fs;

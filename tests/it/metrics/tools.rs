@@ -95,6 +95,10 @@ impl Server {
         server
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The body of an answer.
     #[track_caller]
     pub(super) fn get(&self, path: &str) -> String {
