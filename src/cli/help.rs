@@ -161,6 +161,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maand plan metrics",
+        &[
+            ("What a Prometheus is told", "maand plan metrics"),
+            ("For node_exporter", "maand plan metrics --out /var/lib/prometheus/node-exporter/maand.prom"),
+        ],
+    ),
+    (
         "maand plan explain",
         &[
             ("Why one does not start", "maand plan explain --worker 10.0.0.3"),

@@ -9,6 +9,7 @@
 //! | reads of the journal, on threads of their own | `reads.rs` |
 //! | one thread for each run that somebody looks at, shared by all who do | `watchers.rs`, `watcher.rs` |
 //! | what it tells, in order | `frames.rs`; to one browser: `events.rs` |
+//! | numbers of all runs, for a Prometheus | `metrics.rs` |
 //!
 //! The journal is opened for reading as every command that looks at a run does; nothing is written and no run lock is
 //! taken, so that a controller is not disturbed. Markup is made by [`crate::page`]; this room must not make any, nor know
@@ -20,6 +21,7 @@ mod events;
 mod frames;
 mod history;
 mod index;
+mod metrics;
 mod pages;
 mod reads;
 mod routes;

@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Trouble, policy, with_headers};
+use super::metrics::{self, Metrics};
 use super::reads::Reads;
 use super::watchers::Watchers;
 use super::{history, index, pages};
@@ -25,6 +26,7 @@ const BODY_BYTES: usize = 16 << 10;
 pub(super) struct App {
     pub(super) watchers: Watchers,
     pub(super) reads: Reads,
+    pub(super) metrics: Metrics,
     pub(super) viewers: Arc<Semaphore>,
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -35,6 +37,7 @@ pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/", get(index::index))
         .route("/favicon.svg", get(pages::icon))
+        .route("/metrics", get(metrics::metrics))
         .route("/runs/{run}", get(pages::run))
         .route("/runs/{run}/events", get(pages::events))
         .route("/runs/{run}/report.html", get(pages::report))

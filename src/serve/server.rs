@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Words;
 use super::connection::{carry, closed};
+use super::metrics::Metrics;
 use super::reads::{AT_ONCE, Reads};
 use super::routes::{App, router};
 use super::watchers::Watchers;
@@ -92,6 +93,7 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let (closing, closed) = watch::channel(false);
         let app = App {
+            metrics: Metrics::new(&options.bucket),
             watchers: Watchers::new(options.bucket, options.hint, options.words),
             reads: Reads::new(),
             viewers: Arc::new(Semaphore::new(VIEWERS)),

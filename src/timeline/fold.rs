@@ -10,8 +10,8 @@ use crate::engine::{
     RunStatus, Stamped, Timer, WorkerState,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
+use crate::policy::Verdict;
 use crate::policy::window::{self, Schedule};
-use crate::policy::{Reason, Verdict};
 use crate::report::describe_halt;
 
 /// The timeline of a run of `graph`. `now` is the moment up to which one that has not ended is told; `carried_out`:
@@ -439,7 +439,7 @@ impl TimelineFold {
         let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
             return;
         };
-        let kind = kind_of(&reason);
+        let kind = WaitKind::of(&reason);
         match self.timeline.waits.last() {
             Some(wait) if wait.kind == kind && wait.to == at => {}
             _ => {
@@ -456,19 +456,6 @@ impl TimelineFold {
             Lane::Worker(target) => target.0 as usize + 1,
             Lane::After => self.timeline.lanes.len() - 1,
         }
-    }
-}
-
-fn kind_of(reason: &Reason) -> WaitKind {
-    match reason {
-        Reason::Concurrency { .. } => WaitKind::Concurrency,
-        Reason::Wave { .. } => WaitKind::Wave,
-        Reason::Spread { .. } => WaitKind::Spread,
-        Reason::Budget { .. } => WaitKind::Budget,
-        Reason::Observation { .. } => WaitKind::Observation,
-        Reason::Window { .. } | Reason::WindowTooShort { .. } => WaitKind::Window,
-        Reason::Failures { .. } => WaitKind::Failures,
-        Reason::Paused => WaitKind::Paused,
     }
 }
 

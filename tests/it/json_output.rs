@@ -263,6 +263,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
     run(&["plan", "report", "--out", new.with_extension("html").to_str().unwrap()], 0);
+    run(&["plan", "metrics", "--out", new.with_extension("prom").to_str().unwrap()], 0);
     let bundle = new.with_extension("bundle");
     run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
     run(&["plan", "verify", bundle.to_str().unwrap()], 0);
