@@ -1,0 +1,4 @@
+//! Pages of a bucket's runs over HTTP.
+
+pub mod guard;
+pub mod sessions;
