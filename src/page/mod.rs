@@ -6,6 +6,7 @@
 //! journals.
 
 mod axis;
+mod control;
 mod down;
 mod lanes;
 mod model;
@@ -16,5 +17,6 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use control::{Answer, Asked, ControlPanel, Operator, control_panel, login, question};
 pub use model::{FailureOutput, RunPage};
 pub use run::run_page;

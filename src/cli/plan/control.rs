@@ -82,19 +82,7 @@ pub(super) fn abort(args: &AbortArgs, context: &Context) -> Result<Exit, CliErro
     let run = RunReader::open_unfinished(&site.bucket, name)?;
     let (view, _) = run.view()?;
     if !view.state.is_final() {
-        let counts = &view.counts;
-        let mut question = format!("End run {} of plan {} for good", run.id, run.header.plan);
-        question += &format!(
-            " ({} succeeded, {} under way, {} queued",
-            counts.succeeded, counts.active, counts.queued
-        );
-        question += &format!(", {} failed)", counts.failed);
-        if args.revert {
-            question += ", and undo what was done to the workers that were started";
-        } else if !view.left_disabled.is_empty() {
-            question += &format!("; {} will stay disabled", view.left_disabled.join(", "));
-        }
-        if !args.consent.ask_on_terminal(&format!("{question}?"))? {
+        if !args.consent.ask_on_terminal(&view.question_of_abort(args.revert))? {
             out::note("The run is as it was.");
             return Ok(Exit::Declined);
         }
