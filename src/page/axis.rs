@@ -19,6 +19,7 @@ const CUT_AT_LEAST: Millis = 60_000;
 pub(super) struct Axis {
     /// Ascending: from, to, place of `from`, width.
     pieces: Vec<Piece>,
+    until: Millis,
 }
 
 struct Piece {
@@ -31,7 +32,12 @@ struct Piece {
 
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        let (began, until) = (timeline.began, timeline.until.max(timeline.began + 1));
+        Self::up_to(timeline, timeline.until)
+    }
+
+    /// With room until a moment that is still to come.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis) -> Self {
+        let (began, until) = (timeline.began, until.max(timeline.began + 1));
         let mut activity: Vec<(Millis, Millis)> = timeline
             .lanes
             .iter()
@@ -73,7 +79,25 @@ impl Axis {
             }
             at = to;
         }
-        Self { pieces }
+        Self { pieces, until }
+    }
+
+    /// Its end.
+    pub(super) fn until(&self) -> Millis {
+        self.until
+    }
+
+    /// Since when there is no room for what happens, because nothing did; `None`: there is room up to the end.
+    pub(super) fn cut_since(&self) -> Option<Millis> {
+        let last = self.pieces.iter().rev().find(|piece| piece.to > piece.from)?;
+        last.is_cut.then_some(last.from)
+    }
+
+    /// Units to the right that a millisecond at this moment takes.
+    pub(super) fn rate(&self, at: Millis) -> f64 {
+        let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
+        let piece = &self.pieces[index];
+        piece.width / (piece.to - piece.from).max(1) as f64
     }
 
     /// The place of a moment.

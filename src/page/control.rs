@@ -5,6 +5,7 @@
 
 use maud::{Markup, html};
 
+use super::shell;
 use crate::engine::Millis;
 use crate::plan::{counted, visible, visible_line};
 use crate::report::{Approval, Decisions, FailedWorker, Time};
@@ -47,10 +48,14 @@ pub struct ControlPanel<'a> {
     pub answer: Option<Option<&'a Answer>>,
 }
 
-/// The panel of a run's page.
-pub fn control_panel(panel: &ControlPanel<'_>) -> Markup {
-    html! {
-        section #control.control aria-labelledby="control-title" {
+/// Where the panel of an operator belongs in a served page, which is made once for all who look at it. No text of
+/// others can be this, as it is escaped.
+pub const CONTROL_MARK: &str = "<!--control-->";
+
+/// The panel of a run's page; `from`: where it can be had again.
+pub fn control_panel(panel: &ControlPanel<'_>, from: &str) -> String {
+    let markup = html! {
+        section #control.control aria-labelledby="control-title" data-from=[panel.operator.map(|_| from)] {
             h2 #control-title { "Control" }
             @match panel.operator {
                 None => p { a href="/login" { "Log in" } " to pause this run, approve, retry, skip or abort." },
@@ -64,7 +69,8 @@ pub fn control_panel(panel: &ControlPanel<'_>) -> Markup {
                 }
             }
         }
-    }
+    };
+    markup.into_string()
 }
 
 fn who(operator: Operator<'_>) -> Markup {
@@ -231,7 +237,7 @@ pub enum Asked {
 }
 
 /// The question before something that cannot be taken back.
-pub fn question(panel: &ControlPanel<'_>, operator: Operator<'_>, asked: &Asked) -> Markup {
+pub fn question_page(panel: &ControlPanel<'_>, operator: Operator<'_>, asked: &Asked) -> String {
     let run = panel.run;
     let (verb, title, hosts): (_, _, &[String]) = match asked {
         Asked::Abort { .. } => ("abort", "Abort", &[]),
@@ -244,8 +250,9 @@ pub fn question(panel: &ControlPanel<'_>, operator: Operator<'_>, asked: &Asked)
         @for host in hosts { input type="hidden" name="host" value=(host); }
         button { (title) } " " a href=(panel.path) { "Leave the run as it is" }
     };
-    html! {
-        main {
+    let body = html! {
+        nav.bar aria-label="Pages" { a href="/" { "All runs" } a href=(panel.path) { "Back to the run" } }
+        main.control {
             h1 { (title) "?" }
             p.question { (visible_line(&sentence(run, asked))) }
             @if !hosts.is_empty() {
@@ -262,7 +269,8 @@ pub fn question(panel: &ControlPanel<'_>, operator: Operator<'_>, asked: &Asked)
             }
             (form(panel, operator, verb, &confirmed))
         }
-    }
+    };
+    shell::served(&format!("{title}? ({})", visible_line(&run.run)), None, &body)
 }
 
 fn sentence(run: &Decisions, asked: &Asked) -> String {
@@ -310,9 +318,10 @@ fn row(run: &Decisions, host: &str) -> Markup {
 }
 
 /// Where an operator logs in; `refused`: why that was not done.
-pub fn login(refused: Option<&(String, Option<String>)>, served_by: &str) -> Markup {
-    html! {
-        main {
+pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> String {
+    let body = html! {
+        nav.bar aria-label="Pages" { a href="/" { "All runs" } }
+        main.control {
             h1 { "Log in to control runs" }
             @if let Some((message, help)) = refused {
                 div.answer.refused role="alert" {
@@ -327,7 +336,8 @@ pub fn login(refused: Option<&(String, Option<String>)>, served_by: &str) -> Mar
                     input #token name="token" type="password" required maxlength="100" autocomplete="off"; } }
                 button { "Log in" }
             }
-            p { "It is recorded as " code { "NAME (web) via " (visible_line(served_by)) } ". " a href="/" { "Only look" } }
+            p { "It is recorded as " code { "NAME (web) via " (visible_line(served_by)) } "." }
         }
-    }
+    };
+    shell::login("Log in to control runs", &body)
 }

@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 
 use super::axis::{Axis, WIDTH, number};
+use super::links;
 use super::model::RunPage;
 use crate::engine::{Millis, PublicWorkerState};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{StepKind, visible_line};
 use crate::report::{Time, describe_elapsed};
-use crate::timeline::{Bar, BarEnd, BarKind, HoldKind, LaneTrack, Mark, MarkKind};
+use crate::timeline::{Bar, BarEnd, BarKind, HoldKind, LaneTrack, Mark, MarkKind, Timeline};
 
 /// Width of the column of names.
 const NAMES: f64 = 190.0;
@@ -21,41 +22,76 @@ const MOST_LANES: usize = 2000;
 /// So many lanes there are about then.
 const GROUPS: usize = 500;
 
+/// One row of the picture: a lane, or several workers that share one.
+pub(super) struct Row {
+    /// The id of its element.
+    pub(super) id: String,
+    /// The lanes of the timeline that are in it.
+    pub(super) tracks: std::ops::Range<usize>,
+    is_group: bool,
+}
+
+/// The rows of a timeline, from top to bottom.
+pub(super) fn rows(timeline: &Timeline) -> Vec<Row> {
+    let workers = timeline.lanes.len().saturating_sub(2);
+    let per_row = if workers > MOST_LANES { workers.div_ceil(GROUPS) } else { 1 };
+    let once = |at: usize| {
+        let track = timeline.lanes.get(at)?;
+        let is_shown = !matches!(track.lane, Lane::Worker(_)) && !track.bars.is_empty();
+        is_shown.then_some(Row { id: format!("lane-{at}"), tracks: at..at + 1, is_group: false })
+    };
+    let of_workers = (1..=workers).step_by(per_row).map(|from| Row {
+        id: format!("lane-{from}"),
+        tracks: from..(from + per_row).min(workers + 1),
+        is_group: per_row > 1,
+    });
+    once(0).into_iter().chain(of_workers).chain(once(workers + 1)).collect()
+}
+
+/// The row with this number, as markup.
+pub(super) fn row(page: &RunPage<'_>, axis: &Axis, row: &Row, number: usize) -> Markup {
+    let tracks = &page.timeline.lanes[row.tracks.clone()];
+    let y = number as f64 * LANE;
+    match tracks {
+        [track] if !row.is_group => lane(page, axis, track, &row.id, y),
+        tracks => group_lane(page, axis, tracks, &row.id, y),
+    }
+}
+
 /// The whole timeline.
 pub(super) fn lanes(page: &RunPage<'_>, axis: &Axis) -> Markup {
-    let timeline = page.timeline;
-    let workers = timeline.lanes.len().saturating_sub(2);
-    let per_lane = if workers > MOST_LANES { workers.div_ceil(GROUPS) } else { 1 };
-    let once = |track: &&LaneTrack| !matches!(track.lane, Lane::Worker(_)) && !track.bars.is_empty();
-    let before = timeline.lanes.iter().take(1).filter(once);
-    let after = timeline.lanes.iter().rev().take(1).filter(once);
-    let tracks = timeline.lanes.get(1..=workers).unwrap_or_default();
-    let mut y = 0.0;
-    let mut next = || {
-        y += LANE;
-        y - LANE
-    };
-    let rows = html! {
-        @for track in before { (lane(page, axis, track, next())) }
-        @if per_lane == 1 {
-            @for track in tracks { (lane(page, axis, track, next())) }
-        } @else {
-            @for group in tracks.chunks(per_lane) { (group_lane(page, axis, group, next())) }
-        }
-        @for track in after { (lane(page, axis, track, next())) }
-    };
-    let height = y;
+    let rows = rows(page.timeline);
+    let height = rows.len() as f64 * LANE;
     html! {
         div.scroll tabindex="0" role="group" aria-label="Timeline, scrolls" {
-            svg #timeline role="img" aria-label=(summary(page))
+            svg #timeline data-live[page.served.is_some()] role="img" aria-label=(summary(page))
                 width=(number(NAMES + WIDTH + 10.0)) height=(number(HEAD + height + 22.0))
                 viewBox=(format!("{} {} {} {}", -NAMES, -HEAD, NAMES + WIDTH + 10.0, HEAD + height + 22.0)) {
                 (hatch())
                 (bands(page, axis, height))
                 (axis.grid(height))
                 (marks(page, axis, height))
-                g #lanes { (rows) }
+                @if page.served.is_some() { (now_line(page, axis, height)) }
+                g #lanes { @for (at, one) in rows.iter().enumerate() { (row(page, axis, one, at)) } }
             }
+        }
+    }
+}
+
+/// How high the lanes are together.
+pub(super) fn height(rows: &[Row]) -> f64 {
+    rows.len() as f64 * LANE
+}
+
+/// Where the present is on the axis, and how fast it moves: units for each millisecond.
+pub(super) fn now_line(page: &RunPage<'_>, axis: &Axis, height: f64) -> Markup {
+    let until = page.timeline.until;
+    let x = number(axis.x(until));
+    let is_over = page.view.state.is_final();
+    html! {
+        g #now data-at=(until) data-x=(x) data-rate=(format!("{:.9}", if is_over { 0.0 } else { axis.rate(until) }))
+            data-end=(number(axis.x(axis.until()))) {
+            @if !is_over { line.now x1=(x) x2=(x) y1="-6" y2=(number(height)) {} }
         }
     }
 }
@@ -80,10 +116,10 @@ fn hatch() -> Markup {
 }
 
 /// Times in which nothing new was begun, and the waves.
-fn bands(page: &RunPage<'_>, axis: &Axis, height: f64) -> Markup {
+pub(super) fn bands(page: &RunPage<'_>, axis: &Axis, height: f64) -> Markup {
     let until = page.timeline.until;
     html! {
-        g.bands {
+        g.bands #bands {
             @for hold in &page.timeline.holds {
                 @let (x, width) = axis.span(hold.from, hold.to.unwrap_or(until));
                 rect class=(hold_class(hold.kind)) x=(number(x)) y="0" width=(number(width)) height=(number(height)) {
@@ -115,9 +151,9 @@ fn hold_class(kind: HoldKind) -> &'static str {
     }
 }
 
-fn marks(page: &RunPage<'_>, axis: &Axis, height: f64) -> Markup {
+pub(super) fn marks(page: &RunPage<'_>, axis: &Axis, height: f64) -> Markup {
     html! {
-        g.marks {
+        g.marks #marks {
             @for mark in &page.timeline.marks {
                 @let x = number(axis.x(mark.at));
                 @let (sign, class) = sign(mark);
@@ -176,7 +212,7 @@ pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
     visible_line(&text)
 }
 
-fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack, y: f64) -> Markup {
+fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack, id: &str, y: f64) -> Markup {
     let until = page.timeline.until;
     let (name, state) = match track.lane {
         Lane::Worker(target) => {
@@ -187,8 +223,12 @@ fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack, y: f64) -> Markup {
     };
     let name = visible_line(name);
     html! {
-        g.lane data-host=(name) data-state=(state) transform=(format!("translate(0 {})", number(y))) {
-            text.name x="-8" y="13" { (shortened(&name)) @if !state_sign(track.state).is_empty() { " " (state_sign(track.state)) } }
+        g.lane id=(id) data-host=(name) data-state=(state) transform=(format!("translate(0 {})", number(y))) {
+            @let sign = state_sign(track.state);
+            @let text = html! { text.name x="-8" y="13" { (shortened(&name)) @if !sign.is_empty() { " " (sign) } } };
+            @if let (Some(served), Lane::Worker(target)) = (page.served, track.lane) {
+                a href=(links::worker_of_run(served.path, page.graph.host(target))) tabindex="-1" { (text) }
+            } @else { (text) }
             @for bar in &track.bars {
                 (one_bar(page, axis, track.lane, bar, until))
             }
@@ -201,9 +241,17 @@ fn one_bar(page: &RunPage<'_>, axis: &Axis, lane: Lane, bar: &Bar, until: Millis
     let to = bar.to.unwrap_or(until);
     let (x, width) = axis.span(bar.from, to);
     let bad = !matches!(bar.end, BarEnd::Ok | BarEnd::Open);
-    let class = format!("{}{}", bar_class(bar.kind, &step.kind), if bad { " bad" } else { "" });
+    let is_open = bar.to.is_none();
+    let ending = if bad {
+        " bad"
+    } else if is_open {
+        " open"
+    } else {
+        ""
+    };
+    let class = format!("{}{ending}", bar_class(bar.kind, &step.kind));
     html! {
-        rect class=(class) x=(number(x)) y="3" width=(number(width)) height="12" {
+        rect class=(class) data-x=[is_open.then(|| number(x))] x=(number(x)) y="3" width=(number(width)) height="12" {
             title { (describe_bar(&step.id, bar, to)) }
         }
         @if bad && bar.kind != BarKind::Backoff {
@@ -245,7 +293,7 @@ pub(super) fn bar_class(kind: BarKind, step: &StepKind) -> &'static str {
 }
 
 /// Several workers: when any of them was under way.
-fn group_lane(page: &RunPage<'_>, axis: &Axis, tracks: &[LaneTrack], y: f64) -> Markup {
+fn group_lane(page: &RunPage<'_>, axis: &Axis, tracks: &[LaneTrack], id: &str, y: f64) -> Markup {
     let until = page.timeline.until;
     let mut spans: Vec<(Millis, Millis)> =
         tracks.iter().flat_map(|track| &track.bars).map(|bar| (bar.from, bar.to.unwrap_or(until))).collect();
@@ -267,7 +315,7 @@ fn group_lane(page: &RunPage<'_>, axis: &Axis, tracks: &[LaneTrack], y: f64) -> 
     let last = tracks.last().and_then(|track| host_of(page, track)).unwrap_or_default();
     let state = if bad.is_empty() { "" } else { "failed" };
     html! {
-        g.lane data-host=(visible_line(&format!("{first} {last}"))) data-state=(state)
+        g.lane id=(id) data-host=(visible_line(&format!("{first} {last}"))) data-state=(state)
             transform=(format!("translate(0 {})", number(y))) {
             text.name x="-8" y="13" {
                 (shortened(&visible_line(first))) " +" (tracks.len() - 1)

@@ -8,7 +8,11 @@
 mod axis;
 mod control;
 mod down;
+mod index;
 mod lanes;
+pub mod links;
+mod live;
+mod message;
 mod model;
 mod run;
 mod sections;
@@ -17,6 +21,12 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Answer, Asked, ControlPanel, Operator, control_panel, login, question};
-pub use model::{FailureOutput, RunPage};
+pub use control::{
+    Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
+};
+pub use index::{IndexPage, IndexRun, index_page};
+pub use live::{Changes, LivePage};
+pub use message::message_page;
+pub use model::{FailureOutput, RunPage, Served};
 pub use run::run_page;
+pub use shell::{ICON, served_policy};

@@ -31,6 +31,17 @@ pub struct RunPage<'a> {
     pub next: &'a [String],
     /// When the page was made.
     pub made_at: Millis,
+    /// Where the page is served and how it stays up to date; `None`: it is a file.
+    pub served: Option<Served<'a>>,
+}
+
+/// What a page of a run says only where it is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The path of its page: `/runs/RUN`. Its events, workers and logs are below.
+    pub path: &'a str,
+    /// The newest event that is in the page already.
+    pub version: &'a str,
 }
 
 /// The end of what a step wrote that failed.

@@ -5,12 +5,12 @@
   const zoom = document.getElementById("zoom");
   const found = document.getElementById("found");
   const form = document.getElementById("controls");
-  const picture = document.getElementById("timeline");
+  let picture = document.getElementById("timeline");
   if (!find || !picture) return;
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  const lanes = Array.from(document.querySelectorAll("#lanes .lane"));
-  const rows = Array.from(document.querySelectorAll("#table tbody tr"));
+  let lanes = Array.from(document.querySelectorAll("#lanes .lane"));
+  let rows = Array.from(document.querySelectorAll("#table tbody tr"));
   const height = 18;
   const matches = (element) => {
     const text = find.value.trim().toLowerCase();
@@ -45,13 +45,15 @@
   state.addEventListener("change", soon);
   const names = 190;
   const extent = 1200;
-  const drawn = Array.from(picture.querySelectorAll("rect, line, text"))
+  const measured = (element) => [element, ["x", "x1", "x2", "width"]
+    .filter((name) => element.hasAttribute(name))
+    .map((name) => [name, Number(element.getAttribute(name))])];
+  const within = (part) => Array.from(part.querySelectorAll("rect, line, text"))
     .filter((element) => !element.closest("defs") && !element.classList.contains("name"))
-    .map((element) => [element, ["x", "x1", "x2", "width"]
-      .filter((name) => element.hasAttribute(name))
-      .map((name) => [name, Number(element.getAttribute(name))])]);
-  const tall = Number(picture.getAttribute("height"));
+    .map(measured);
+  let drawn = within(picture);
   const stretch = () => {
+    const tall = Number(picture.getAttribute("height"));
     const factor = Number(zoom.value);
     for (const [element, attributes] of drawn) {
       for (const [name, value] of attributes) element.setAttribute(name, String(value * factor));
@@ -59,6 +61,19 @@
     const wide = names + (extent - names) * factor;
     picture.setAttribute("width", String(wide));
     picture.setAttribute("viewBox", `${-names} -44 ${wide} ${tall}`);
+    document.dispatchEvent(new Event("maand:stretched"));
   };
   zoom.addEventListener("input", () => requestAnimationFrame(stretch));
+  // A served page has got new elements in place of old ones.
+  document.addEventListener("maand:changed", (event) => {
+    picture = document.getElementById("timeline");
+    drawn = drawn.filter(([element]) => element.isConnected);
+    for (const part of event.detail) {
+      if (part === picture || picture.contains(part)) drawn.push(...within(part));
+    }
+    lanes = Array.from(document.querySelectorAll("#lanes .lane"));
+    rows = Array.from(document.querySelectorAll("#table tbody tr"));
+    if (find.value || state.value) filter();
+    if (zoom.value !== "1") stretch();
+  });
 })();

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::down::most_of;
 use super::lanes::{describe_mark, state_sign};
+use super::links;
 use super::model::RunPage;
 use crate::engine::PublicWorkerState;
 use crate::plan::{counted, visible_line};
@@ -14,12 +15,7 @@ use crate::timeline::{MarkKind, WaitKind};
 pub(super) fn headline(page: &RunPage<'_>) -> Markup {
     let view = page.view;
     let lasted = describe_span(page.timeline.until - page.timeline.began);
-    let (sign, class) = match view.state {
-        PublicRunState::Succeeded => ("✓", "good"),
-        PublicRunState::Failed | PublicRunState::Halted | PublicRunState::Aborted => ("×", "bad"),
-        PublicRunState::Running => ("▶", "live"),
-        PublicRunState::Waiting | PublicRunState::Paused | PublicRunState::Interrupted => ("‖", "held"),
-    };
+    let (sign, class) = badge(view.state);
     html! {
         header {
             p.kind { "maand run " code { (visible_line(&view.run)) } }
@@ -39,6 +35,16 @@ pub(super) fn headline(page: &RunPage<'_>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The sign and the class of a run's state.
+pub(super) fn badge(state: PublicRunState) -> (&'static str, &'static str) {
+    match state {
+        PublicRunState::Succeeded => ("✓", "good"),
+        PublicRunState::Failed | PublicRunState::Halted | PublicRunState::Aborted => ("×", "bad"),
+        PublicRunState::Running => ("▶", "live"),
+        PublicRunState::Waiting | PublicRunState::Paused | PublicRunState::Interrupted => ("‖", "held"),
     }
 }
 
@@ -204,28 +210,33 @@ pub(super) fn workers(page: &RunPage<'_>) -> Markup {
     html! {
         h2 #workers { "Workers" }
         div.scroll tabindex="0" role="group" aria-label="Workers, scrolls" {
-            table #table {
+            table #table data-live[page.served.is_some()] {
                 thead { tr {
                     th scope="col" { "worker" } th scope="col" { "state" } th scope="col" { "wave" }
                     th scope="col" { "steps" } th scope="col" { "started" } th scope="col" { "took" }
                     th scope="col" { "boot" } th scope="col" { "besides" }
                 } }
                 tbody {
-                    @for worker in &page.view.workers { (row(worker)) }
+                    @for (at, worker) in page.view.workers.iter().enumerate() { (row(page, worker, at)) }
                 }
             }
         }
     }
 }
 
-fn row(worker: &WorkerView) -> Markup {
+/// The row of the worker with this number.
+pub(super) fn row(page: &RunPage<'_>, worker: &WorkerView, at: usize) -> Markup {
     let host = visible_line(&worker.host);
     let short = |id: &Option<String>| {
         id.as_deref().map_or_else(|| "-".to_owned(), |id| visible_line(id).chars().take(8).collect())
     };
     html! {
-        tr data-host=(host) data-state=(worker.state.describe()) {
-            th scope="row" { (host) }
+        tr id=(format!("worker-{at}")) data-host=(host) data-state=(worker.state.describe()) {
+            th scope="row" {
+                @if let Some(served) = page.served {
+                    a href=(links::worker_of_run(served.path, &worker.host)) { (host) }
+                } @else { (host) }
+            }
             td { (state_sign(Some(worker.state))) " " (worker.state.describe()) }
             td { (worker.wave) }
             td { (worker.steps_done) "/" (worker.steps) @if let Some(step) = &worker.step { ", at " (visible_line(step)) } }

@@ -6,29 +6,73 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+/// The program's sign, of served pages.
+pub const ICON: &str = include_str!("icon.svg");
+/// What keeps a served page up to date.
+const LIVE: &str = include_str!("live.js");
+/// What keeps the forms of a run's page up to date.
+const CONTROL: &str = include_str!("control.js");
+/// What takes the token out of the address.
+const LOGIN: &str = include_str!("login.js");
+/// Of served pages: with `no-referrer` browsers send a form with `Origin: null`, which says nothing.
+const REFERRER: &str = "same-origin";
 
-/// A whole document.
+/// A whole document that needs nothing else, with its policy in it.
 pub(super) fn document(title: &str, body: &Markup) -> String {
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         digest(STYLE),
         digest(SCRIPT)
     );
+    let policy = html! { meta http-equiv="Content-Security-Policy" content=(policy); };
+    html(title, "no-referrer", &policy, body, &[SCRIPT])
+}
+
+/// The policy of all pages that are served; it is a header's value.
+pub fn served_policy() -> String {
+    let scripts = [SCRIPT, LIVE, CONTROL, LOGIN].map(|script| format!("'{}'", digest(script))).join(" ");
+    format!(
+        "default-src 'none'; style-src '{}'; script-src {scripts}; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        digest(STYLE)
+    )
+}
+
+/// A whole document that is served: its policy comes as a header. `refresh`: seconds after which a browser without script
+/// loads it anew.
+pub(super) fn served(title: &str, refresh: Option<u32>, body: &Markup) -> String {
+    let head = html! {
+        (icon())
+        @if let Some(seconds) = refresh { noscript { meta http-equiv="refresh" content=(seconds); } }
+    };
+    html(title, REFERRER, &head, body, &[SCRIPT, LIVE, CONTROL])
+}
+
+/// The page where an operator logs in.
+pub(super) fn login(title: &str, body: &Markup) -> String {
+    html(title, REFERRER, &icon(), body, &[LOGIN])
+}
+
+fn icon() -> Markup {
+    html! { link rel="icon" href="/favicon.svg" type="image/svg+xml"; }
+}
+
+fn html(title: &str, referrer: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy);
+                (head)
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
+                meta name="referrer" content=(referrer);
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 (body)
-                script { (PreEscaped(SCRIPT)) }
+                @for script in scripts { script { (PreEscaped(script)) } }
             }
         }
     }

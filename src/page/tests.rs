@@ -39,6 +39,7 @@ fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Opti
         outputs: &outputs,
         next: &["maand plan resume --retry".to_owned()],
         made_at: at,
+        served: None,
     })
 }
 

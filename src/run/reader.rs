@@ -9,7 +9,6 @@ use crate::graph::RolloutGraph;
 use crate::journal::{self, Holder, Journal, Mark, Mode, Output, RunHeader, RunId};
 use crate::report::RunView;
 use crate::runner::now;
-use crate::timeline::{Timeline, timeline};
 
 use super::RunError;
 use super::site::pick;
@@ -73,7 +72,7 @@ impl RunReader {
     /// # Errors
     /// The journal is damaged, or its facts do not follow from one another.
     pub fn view(&self) -> Result<(RunView, u64), RunError> {
-        let mut view = empty_view(&self.id, &self.header, &self.graph);
+        let mut view = self.empty_view();
         let mut last = 0;
         for stamped in self.facts_after(0)? {
             let stamped = stamped?;
@@ -81,22 +80,9 @@ impl RunReader {
             self.fold(&mut view, &stamped)?;
         }
         view.set_orphaned(self.controller().is_none());
-        view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
+        view.set_has_to_be_named(self.has_to_be_named()?);
         view.refresh(now());
         Ok((view, last))
-    }
-
-    /// What happened when, as of these facts.
-    ///
-    /// # Errors
-    /// [`RunError::IllegalFact`].
-    pub fn timeline(&self, facts: &[Stamped]) -> Result<Timeline, RunError> {
-        let is_carried_out = self.controller().is_some();
-        timeline(&self.graph, facts, now(), is_carried_out).map_err(|illegal| RunError::IllegalFact {
-            run: self.id.clone(),
-            seq: illegal.seq,
-            violation: illegal.violation,
-        })
     }
 
     /// The mark of the newest fact, whose hash covers all of them.
@@ -104,7 +90,7 @@ impl RunReader {
     /// # Errors
     /// The journal cannot be read.
     pub fn newest_mark(&self) -> Result<Option<Mark>, RunError> {
-        Ok(self.journal.marks(&self.id)?.newest())
+        Ok(self.journal.newest_mark(&self.id)?)
     }
 
     /// Adds a newer fact to a view.
@@ -113,6 +99,16 @@ impl RunReader {
     /// [`RunError::IllegalFact`].
     pub fn fold(&self, view: &mut RunView, stamped: &Stamped) -> Result<(), RunError> {
         fold(view, &self.id, stamped)
+    }
+
+    /// Whether commands that name no run mean another one.
+    pub(super) fn has_to_be_named(&self) -> Result<bool, RunError> {
+        Ok(pick(&self.journal, None)? != self.id)
+    }
+
+    /// A view of which no fact is known yet.
+    pub(super) fn empty_view(&self) -> RunView {
+        empty_view(&self.id, &self.header, &self.graph)
     }
 
     /// What was written during an attempt so far, by host.

@@ -20,7 +20,7 @@ use axum::http::{StatusCode, Uri};
 use crate::plan::{Problem, visible_within};
 
 /// The largest form that is read, in bytes: the names of 1,000 workers fit.
-pub const MOST_OF_A_FORM: usize = 128 << 10;
+pub(super) const MOST_OF_A_FORM: usize = 128 << 10;
 
 /// Of what a request says, so much is repeated in an answer.
 const REPEATED: usize = 100;
@@ -112,14 +112,14 @@ fn port_of(text: &str) -> Result<u16, NotAnAuthority> {
 
 /// What this server is called.
 #[derive(Clone, Debug)]
-pub struct OwnNames {
+pub(super) struct OwnNames {
     listening: SocketAddr,
     allowed: Vec<Authority>,
 }
 
 impl OwnNames {
     /// The names of a server that listens there, and those that its operator allows besides.
-    pub fn new(listening: SocketAddr, allowed: Vec<Authority>) -> Self {
+    pub(super) fn new(listening: SocketAddr, allowed: Vec<Authority>) -> Self {
         Self { listening, allowed }
     }
 
@@ -127,7 +127,7 @@ impl OwnNames {
     ///
     /// # Errors
     /// It names none, more than one, or another one.
-    pub fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, Refusal> {
+    pub(super) fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, Refusal> {
         let value = only(headers, &HOST).map_err(|count| Refusal::HostCount { count })?;
         let refused = || Refusal::Host {
             named: visible_within(&String::from_utf8_lossy(value.unwrap_or_default()), REPEATED),
@@ -167,7 +167,7 @@ impl OwnNames {
     ///
     /// # Errors
     /// It comes from elsewhere, does not say from where, or is no form.
-    pub fn check_form(&self, headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
+    pub(super) fn check_form(&self, headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
         // Browsers say it of their own requests, and no page can change it; not all do, and none over plain HTTP to
         // anything but this machine.
         let site =
@@ -236,7 +236,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
 
 /// Why a request is refused before anybody looks at what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// `Host` is not there, or more than once.
     HostCount {
         /// How often.
@@ -262,7 +262,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::HostCount { .. } => StatusCode::BAD_REQUEST,
             Self::Host { .. } | Self::Foreign { .. } | Self::NoOrigin => StatusCode::FORBIDDEN,
@@ -271,7 +271,7 @@ impl Refusal {
     }
 
     /// What is wrong, and what to do.
-    pub fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> Problem {
         match self {
             Self::HostCount { count } => Problem::error(
                 "maand::serve::host",

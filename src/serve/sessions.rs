@@ -38,7 +38,7 @@ pub struct NoRandomness;
 ///
 /// # Errors
 /// [`NoRandomness`].
-pub fn draw_secret() -> Result<String, NoRandomness> {
+pub(super) fn draw_secret() -> Result<String, NoRandomness> {
     let mut bytes = [0; SECRET];
     SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(hex::encode(bytes))
@@ -66,7 +66,7 @@ impl Kept {
 
 /// The name that an operator gives at the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebName(String);
+pub(super) struct WebName(String);
 
 impl WebName {
     /// Takes a name in which nothing can be hidden, and that cannot look like a user of a machine (`ana@host`) or like
@@ -74,7 +74,7 @@ impl WebName {
     ///
     /// # Errors
     /// What a name may be.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let name = text.trim_matches(' ');
         let fits = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | '_' | '\'');
         let is_name = name.chars().count() <= NAME
@@ -90,13 +90,13 @@ impl WebName {
     }
 
     /// As it was given.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// As journals name who asked: never the name of a user of a machine, which has an `@` and no parenthesis.
     /// `served_by` is the user who serves the page, `user@host`.
-    pub fn recorded(&self, served_by: &str) -> String {
+    pub(super) fn recorded(&self, served_by: &str) -> String {
         format!("{} (web) via {served_by}", self.0)
     }
 }
@@ -135,7 +135,7 @@ impl Attempts {
 
 /// Why nobody was logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoLogin {
+pub(super) enum NoLogin {
     /// It is not the token of this process.
     WrongToken,
     /// Too many have failed: nothing was compared.
@@ -155,16 +155,16 @@ struct Session<A> {
 
 /// What a page needs to know of the session that asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggedIn {
+pub(super) struct LoggedIn {
     /// Who it is.
-    pub name: WebName,
+    pub(super) name: WebName,
     /// What each form of this session has to bring along.
-    pub form: String,
+    pub(super) form: String,
 }
 
 /// What is to be done with a request that a form has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub(super) enum Begun {
     /// It is new: carry it out, and say what came of it with [`Sessions::answer`].
     New(u64),
     /// The same form was sent before, and its answer has this number.
@@ -172,7 +172,7 @@ pub enum Begun {
 }
 
 /// The sessions of a server, with answers `A` to what they asked for.
-pub struct Sessions<A> {
+pub(super) struct Sessions<A> {
     key: Hmac<Sha256>,
     token: Kept,
     cookie: String,
@@ -187,7 +187,7 @@ impl<A: Clone> Sessions<A> {
     ///
     /// # Errors
     /// [`NoRandomness`].
-    pub fn new(port: u16, now: Instant) -> Result<(Self, String), NoRandomness> {
+    pub(super) fn new(port: u16, now: Instant) -> Result<(Self, String), NoRandomness> {
         let (key, token) = (draw_secret()?, draw_secret()?);
         let key = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| NoRandomness)?;
         let sessions = Self {
@@ -206,7 +206,7 @@ impl<A: Clone> Sessions<A> {
     ///
     /// # Errors
     /// [`NoLogin`].
-    pub fn log_in(
+    pub(super) fn log_in(
         &mut self,
         token: &str,
         name: WebName,
@@ -233,7 +233,7 @@ impl<A: Clone> Sessions<A> {
     }
 
     /// Ends the session of a request; the cookie that takes it out of the browser.
-    pub fn log_out(&mut self, headers: &HeaderMap, now: Instant) -> String {
+    pub(super) fn log_out(&mut self, headers: &HeaderMap, now: Instant) -> String {
         if let Some(at) = self.find(headers, now) {
             self.open.remove(at);
         }
@@ -241,20 +241,20 @@ impl<A: Clone> Sessions<A> {
     }
 
     /// Who sends a request; `None`: nobody who is logged in.
-    pub fn of(&mut self, headers: &HeaderMap, now: Instant) -> Option<LoggedIn> {
+    pub(super) fn of(&mut self, headers: &HeaderMap, now: Instant) -> Option<LoggedIn> {
         let at = self.find(headers, now)?;
         self.open[at].used = now;
         Some(LoggedIn { name: self.open[at].name.clone(), form: self.open[at].form.clone() })
     }
 
     /// Whether a form was made for the session that sends it.
-    pub fn is_own_form(&self, who: &LoggedIn, presented: &str) -> bool {
+    pub(super) fn is_own_form(&self, who: &LoggedIn, presented: &str) -> bool {
         Kept::new(&self.key, &who.form).is(presented)
     }
 
     /// A request of a session, told from others by `what`: a form that is sent twice is carried out once. `None`: the
     /// session has ended.
-    pub fn begin(&mut self, who: &LoggedIn, what: &str) -> Option<Begun> {
+    pub(super) fn begin(&mut self, who: &LoggedIn, what: &str) -> Option<Begun> {
         let number = self.answers + 1;
         let session = self.session(who)?;
         if let Some((before, ..)) = session.answers.iter().find(|(_, other, _)| other == what) {
@@ -269,7 +269,7 @@ impl<A: Clone> Sessions<A> {
     }
 
     /// What came of a request.
-    pub fn answer(&mut self, who: &LoggedIn, number: u64, answer: A) {
+    pub(super) fn answer(&mut self, who: &LoggedIn, number: u64, answer: A) {
         let answers = self.session(who).map(|session| session.answers.iter_mut());
         if let Some((.., place)) = answers.and_then(|mut all| all.find(|(n, ..)| *n == number)) {
             *place = Some(answer);
@@ -277,7 +277,7 @@ impl<A: Clone> Sessions<A> {
     }
 
     /// What came of a request; `Some(None)`: nothing yet.
-    pub fn answered(&mut self, who: &LoggedIn, number: u64) -> Option<Option<A>> {
+    pub(super) fn answered(&mut self, who: &LoggedIn, number: u64) -> Option<Option<A>> {
         let answers = &self.session(who)?.answers;
         answers.iter().find(|(n, ..)| *n == number).map(|(.., answer)| answer.clone())
     }

@@ -15,7 +15,7 @@ const TICKET: usize = 100;
 
 /// What a form asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// To be done.
     Now(Control),
     /// To be confirmed first.
@@ -23,14 +23,14 @@ pub enum Wanted {
 }
 
 /// The fields of a form, decoded.
-pub struct Fields(pub Vec<(String, String)>);
+pub(super) struct Fields(pub(super) Vec<(String, String)>);
 
 impl Fields {
     /// The value of a field that may be there once and is not empty.
     ///
     /// # Errors
     /// It is there more than once.
-    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         match self.all(name)[..] {
             [] | [""] => Ok(None),
             [value] => Ok(Some(value)),
@@ -80,7 +80,7 @@ impl Fields {
     ///
     /// # Errors
     /// It is nothing that a page asks for.
-    pub fn wanted(&self) -> Result<Wanted, Problem> {
+    pub(super) fn wanted(&self) -> Result<Wanted, Problem> {
         let asked = match self.one("do")? {
             Some("pause") => {
                 let reason = self.one("reason")?.map(visible_line);
@@ -119,7 +119,7 @@ impl Fields {
     ///
     /// # Errors
     /// There is none, or it is none.
-    pub fn ticket(&self) -> Result<&str, Problem> {
+    pub(super) fn ticket(&self) -> Result<&str, Problem> {
         let ticket = self.one("ticket")?;
         ticket.filter(|ticket| ticket.len() <= TICKET).ok_or_else(|| wrong("it has no ticket"))
     }

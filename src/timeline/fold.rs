@@ -24,11 +24,12 @@ pub fn timeline<'a>(
     now: Millis,
     carried_out: bool,
 ) -> Result<Timeline, IllegalFact> {
-    let mut fold = Fold::new(graph);
+    let mut fold = TimelineFold::new(graph);
     for stamped in facts {
-        fold.take(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })?;
+        fold.take(stamped)?;
     }
-    Ok(fold.end(now, carried_out))
+    fold.tell(now, carried_out);
+    Ok(fold.timeline)
 }
 
 /// A fact that cannot follow the ones before it.
@@ -40,7 +41,8 @@ pub struct IllegalFact {
     pub violation: RuleViolation,
 }
 
-struct Fold {
+/// A timeline that grows with its run: it takes one fact after the other, and can be looked at in between.
+pub struct TimelineFold {
     state: RunState,
     timeline: Timeline,
     /// Attempts without an outcome: their lane and bar.
@@ -52,10 +54,22 @@ struct Fold {
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
     last_at: Millis,
+    /// What was added to tell of a moment; the next fact may say otherwise.
+    told: Told,
 }
 
-impl Fold {
-    fn new(graph: &Arc<RolloutGraph>) -> Self {
+/// What [`TimelineFold::tell`] has added.
+#[derive(Default)]
+struct Told {
+    /// A mark and a hold, because the controller is gone.
+    gone: bool,
+    /// The end of the last wait as facts say it.
+    wait_to: Option<Millis>,
+}
+
+impl TimelineFold {
+    /// Of a run of `graph` of which no fact is known yet.
+    pub fn new(graph: &Arc<RolloutGraph>) -> Self {
         let workers = graph.target_indices().map(Lane::Worker);
         let lanes = std::iter::once(Lane::Before).chain(workers).chain([Lane::After]);
         let track = |lane| LaneTrack { lane, admitted: None, state: None, bars: Vec::new() };
@@ -77,14 +91,29 @@ impl Fold {
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
             last_at: 0,
+            told: Told::default(),
         }
     }
 
-    fn take(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
+    /// Takes the next fact.
+    ///
+    /// # Errors
+    /// It cannot follow the ones before it; nothing has changed then.
+    pub fn take(&mut self, stamped: &Stamped) -> Result<(), IllegalFact> {
+        self.replay(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })
+    }
+
+    /// The timeline as of the last [`Self::tell`].
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn replay(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
         let at = stamped.at;
         // What the run was doing while nothing was heard of it.
         let was_busy = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         self.state.replay(at, &stamped.fact)?;
+        self.take_back();
         self.note(at, &stamped.fact, was_busy);
         self.timeline.down.note(at, self.state.down());
         self.note_queue(at);
@@ -92,17 +121,21 @@ impl Fold {
         Ok(())
     }
 
-    fn end(mut self, now: Millis, carried_out: bool) -> Timeline {
+    /// Brings the timeline to a moment: `now` as of [`timeline`].
+    pub fn tell(&mut self, now: Millis, carried_out: bool) {
+        self.take_back();
         let is_over = matches!(self.state.status(), RunStatus::Finished(_));
         let until = if is_over { self.last_at } else { now.max(self.last_at) };
         let is_gone = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         if !is_over && !carried_out && is_gone {
             self.controller_gone(self.last_at, None);
+            self.told.gone = true;
         }
         if let Some(wait) = self.timeline.waits.last_mut()
             && wait.to == self.last_at
             && !is_over
         {
+            self.told.wait_to = Some(wait.to);
             wait.to = until;
         }
         for track in &mut self.timeline.lanes {
@@ -111,7 +144,17 @@ impl Fold {
             }
         }
         self.timeline.until = until;
-        self.timeline
+    }
+
+    fn take_back(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        if told.gone {
+            self.timeline.marks.pop();
+            self.timeline.holds.pop();
+        }
+        if let (Some(to), Some(wait)) = (told.wait_to, self.timeline.waits.last_mut()) {
+            wait.to = to;
+        }
     }
 
     fn note(&mut self, at: Millis, fact: &Fact, was_busy: bool) {

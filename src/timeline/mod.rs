@@ -9,5 +9,5 @@ mod model;
 mod tests;
 
 pub use down::{Down, Series};
-pub use fold::{IllegalFact, timeline};
+pub use fold::{IllegalFact, TimelineFold, timeline};
 pub use model::*;

@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "page",
             "report",
             "review",
             "graph",
@@ -77,6 +78,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
+    (
+        "serve",
+        &[
+            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
+            "bucket",
+        ],
+    ),
     (
         "cli",
         &[
@@ -102,6 +110,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "run",
             "rehearsal",
             "doctor",
+            "serve",
             "timeline",
             "page",
         ],

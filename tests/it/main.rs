@@ -46,6 +46,8 @@ mod run_output;
 mod run_reboot;
 mod run_terminal;
 mod sandbox;
+mod serve;
+mod serve_control;
 mod sim;
 mod ssh;
 mod ssh_faults;

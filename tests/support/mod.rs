@@ -16,6 +16,8 @@
 
 mod faults;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod serve;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -198,7 +198,7 @@ fn abort_here(run: Run, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// What follows from a request that a controller has taken.
-fn describe_taken(verb: &Control, run: &RunId) -> String {
+pub(super) fn describe_taken(verb: &Control, run: &RunId) -> String {
     match verb {
         Control::Pause { .. } => format!("Pause requested: run {run} starts no more workers."),
         Control::Abort { revert: false } => format!("Abort requested: run {run} ends for good."),
@@ -216,7 +216,7 @@ fn describe_taken(verb: &Control, run: &RunId) -> String {
 }
 
 /// What was recorded, as no controller is running the run, and what lets it continue.
-fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
+pub(super) fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
     let recorded = match verb {
         Control::Pause { .. } => {
             return format!(
