@@ -10,6 +10,8 @@ const SCRIPT: &str = include_str!("script.js");
 pub const ICON: &str = include_str!("icon.svg");
 /// What keeps a served page up to date.
 const LIVE: &str = include_str!("live.js");
+/// How forms look.
+const CONTROL_STYLE: &str = include_str!("control.css");
 /// What keeps the forms of a run's page up to date.
 const CONTROL: &str = include_str!("control.js");
 /// What takes the token out of the address.
@@ -32,9 +34,10 @@ pub(super) fn document(title: &str, body: &Markup) -> String {
 pub fn served_policy() -> String {
     let scripts = [SCRIPT, LIVE, CONTROL, LOGIN].map(|script| format!("'{}'", digest(script))).join(" ");
     format!(
-        "default-src 'none'; style-src '{}'; script-src {scripts}; img-src 'self'; connect-src 'self'; \
+        "default-src 'none'; style-src '{}' '{}'; script-src {scripts}; img-src 'self'; connect-src 'self'; \
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        digest(STYLE)
+        digest(STYLE),
+        digest(CONTROL_STYLE)
     )
 }
 
@@ -42,7 +45,7 @@ pub fn served_policy() -> String {
 /// loads it anew.
 pub(super) fn served(title: &str, refresh: Option<u32>, body: &Markup) -> String {
     let head = html! {
-        (icon())
+        (served_head())
         @if let Some(seconds) = refresh { noscript { meta http-equiv="refresh" content=(seconds); } }
     };
     html(title, REFERRER, &head, body, &[SCRIPT, LIVE, CONTROL])
@@ -50,11 +53,14 @@ pub(super) fn served(title: &str, refresh: Option<u32>, body: &Markup) -> String
 
 /// The page where an operator logs in.
 pub(super) fn login(title: &str, body: &Markup) -> String {
-    html(title, REFERRER, &icon(), body, &[LOGIN])
+    html(title, REFERRER, &served_head(), body, &[LOGIN])
 }
 
-fn icon() -> Markup {
-    html! { link rel="icon" href="/favicon.svg" type="image/svg+xml"; }
+fn served_head() -> Markup {
+    html! {
+        link rel="icon" href="/favicon.svg" type="image/svg+xml";
+        style { (PreEscaped(CONTROL_STYLE)) }
+    }
 }
 
 fn html(title: &str, referrer: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {

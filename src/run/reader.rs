@@ -55,6 +55,11 @@ impl RunReader {
         controller_of(&self.data, &self.id)
     }
 
+    /// As [`Self::controller`], for whoever asks again and again.
+    pub fn seen_controller(&self) -> Option<Holder> {
+        journal::seen_holder_of(&self.data).filter(|holder| holder.run.as_deref() == Some(self.id.as_str()))
+    }
+
     /// The facts after the one with number `seq`, oldest first; 0: all of them.
     ///
     /// # Errors
@@ -79,10 +84,16 @@ impl RunReader {
             last = stamped.seq;
             self.fold(&mut view, &stamped)?;
         }
+        self.finish(&mut view)?;
+        Ok((view, last))
+    }
+
+    /// What a view has that does not come from facts.
+    fn finish(&self, view: &mut RunView) -> Result<(), RunError> {
         view.set_orphaned(self.controller().is_none());
         view.set_has_to_be_named(self.has_to_be_named()?);
         view.refresh(now());
-        Ok((view, last))
+        Ok(())
     }
 
     /// The mark of the newest fact, whose hash covers all of them.
@@ -117,6 +128,19 @@ impl RunReader {
     /// The journal cannot be read.
     pub fn output(&self, attempt: AttemptId) -> Result<Vec<(String, Output)>, RunError> {
         self.journal.read_output(&self.id, attempt).map_err(RunError::Journal)
+    }
+
+    /// The same of so many hosts at most, and how many there are.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn some_output(
+        &self,
+        attempt: AttemptId,
+        hosts: u32,
+    ) -> Result<(Vec<(String, Output)>, usize), RunError> {
+        let outputs = self.journal.read_output_of(&self.id, attempt, hosts)?;
+        Ok((outputs, self.journal.count_outputs(&self.id, attempt)?))
     }
 }
 

@@ -7,6 +7,7 @@
 //! | answers, their headers, errors as pages | `answer.rs` |
 //! | whose requests are answered at all | `guard.rs` |
 //! | who may control runs, and what a form asks for | `sessions.rs`, `wanted.rs`, `control.rs`, `control_pages.rs` |
+//! | what they answer | `pages.rs`, `index.rs`, `history.rs` |
 //! | reads of the journal, on threads of their own | `reads.rs` |
 //! | one thread for each run that somebody looks at, shared by all who do | `watchers.rs`, `watcher.rs` |
 //! | what it tells, in order | `frames.rs`; to one browser: `events.rs` |
@@ -23,6 +24,8 @@ mod control_pages;
 mod events;
 mod frames;
 mod guard;
+mod history;
+mod index;
 mod pages;
 mod reads;
 mod routes;

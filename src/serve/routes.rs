@@ -15,7 +15,7 @@ use super::control::Controls;
 use super::guard::{MOST_OF_A_FORM, OwnNames};
 use super::reads::Reads;
 use super::watchers::Watchers;
-use super::{control_pages, pages};
+use super::{control_pages, history, index, pages};
 
 /// Bytes of a path with its query.
 const PATH_BYTES: usize = 2 << 10;
@@ -38,11 +38,14 @@ pub(super) struct App {
 pub(super) fn router(app: App) -> Router {
     let (policy, names) = (policy(), Arc::clone(&app.names));
     let mut pages = Router::new()
-        .route("/", get(pages::index))
+        .route("/", get(index::index))
         .route("/favicon.svg", get(pages::icon))
         .route("/runs/{run}", get(pages::run))
         .route("/runs/{run}/events", get(pages::events))
-        .route("/runs/{run}/report.html", get(pages::report));
+        .route("/runs/{run}/report.html", get(pages::report))
+        .route("/runs/{run}/workers/{host}", get(history::worker_of_run))
+        .route("/runs/{run}/attempts/{attempt}", get(history::attempt))
+        .route("/workers/{host}", get(history::worker));
     if app.controls.is_some() {
         pages = pages.merge(control_routes());
     }

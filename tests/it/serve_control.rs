@@ -359,7 +359,7 @@ fn without_control_there_is_nothing_to_post_to() {
 
 #[test]
 fn without_a_controller_requests_are_noted_and_what_has_work_to_do_says_what_to_type() {
-    let up = Up::new(&["--workers", "2"]);
+    let up = Up::new(&["--workers", "2", "--execute"]);
     let plan = WAITS.replace("'true'", "'false'").replace(
         "approve: {message: 'Is <b>it</b> well?'}\n    timeout: 1h",
         "run: {command: 'true', idempotent: true}",
