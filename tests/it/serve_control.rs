@@ -322,7 +322,7 @@ fn what_is_refused_leaves_nothing_in_the_journal() {
     // A cookie of the server before is worth nothing to the next one on the same port.
     let (cookie, address) = (browser.cookie.clone(), browser.host());
     browser.server.signal(Signal::TERM);
-    let mut browser = Browser::new(Serve::with(&up.bucket, &["--control", "--listen", &address]));
+    let mut browser = Browser::new(Serve::at(&address, &up.bucket, &["--control"]));
     browser.cookie = cookie;
     assert_eq!(browser.host(), address);
     check("an old cookie", 403, &browser.post(&control, &pause));
