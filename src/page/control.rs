@@ -58,14 +58,18 @@ pub fn control_panel(panel: &ControlPanel<'_>, from: &str) -> String {
         section #control.control aria-labelledby="control-title" data-from=[panel.operator.map(|_| from)] {
             h2 #control-title { "Control" }
             @match panel.operator {
-                None => p { a href="/login" { "Log in" } " to pause this run, approve, retry, skip or abort." },
+                None => p { a href=(format!("/login?run={}", panel.run.run)) { "Log in" } " to pause this run, approve, retry, skip or abort." },
                 Some(operator) => {
                     (who(operator))
                     @if let Some(answer) = panel.answer { (what_came(answer, panel.path)) }
                     (approvals(panel, operator))
-                    (pause(panel, operator))
                     (failed(panel, operator))
-                    (end(panel, operator))
+                    @if !panel.run.is_ending {
+                        h3 { "The run" }
+                        (pause(panel, operator))
+                        (skip(panel, operator))
+                        (end(panel, operator))
+                    }
                 }
             }
         }
@@ -145,23 +149,20 @@ fn approve(panel: &ControlPanel<'_>, operator: Operator<'_>, approval: &Approval
 
 fn pause(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
     let run = panel.run;
-    let go_on = html! { button { "Continue" } " Workers are started again." };
+    let go_on = html! { "Paused. " button { "Continue" } " Workers are started again." };
     let pause = html! {
-        label { "Reason " input name="reason" maxlength="200" autocomplete="off"; } " "
+        label { "Reason to pause " input name="reason" maxlength="200" autocomplete="off"; } " "
         button { "Pause" } " No more workers are started; those under way continue to their end."
     };
     html! {
-        @if run.is_ending {
-        } @else if run.is_paused {
-            h3 { "Paused" }
+        @if run.is_paused {
             @if run.is_carried_out {
                 (form(panel, operator, "resume", &go_on))
             } @else {
-                p { "No process carries the run out. This ends the pause, and continues:" }
+                p { "Paused, and no process carries the run out. This ends the pause, and continues:" }
                 pre { "maand plan resume " (visible_line(&run.run)) }
             }
         } @else {
-            h3 { "Pause" }
             (form(panel, operator, "pause", &pause))
         }
     }
@@ -181,19 +182,22 @@ fn failed(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
         button name="do" value="retry" { "Retry…" } " "
         button name="do" value="skip" { "Skip…" }
     };
-    let queued = html! {
-        label { "Worker that is queued " input name="host" required maxlength="253" autocomplete="off"; } " "
-        button { "Skip…" }
-    };
     html! {
         @if !run.failed.is_empty() {
             h3 { "Failed or skipped: " (counted(run.failed.len(), "worker")) }
             (form(panel, operator, "", &failed))
         }
-        @if run.queued > 0 && !run.is_ending {
-            h3 { "Skip" }
-            (form(panel, operator, "skip", &queued))
-        }
+    }
+}
+
+/// A worker that has not been started yet.
+fn skip(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
+    let queued = html! {
+        label { "Worker that is queued " input name="host" required maxlength="253" autocomplete="off"; } " "
+        button { "Skip…" }
+    };
+    html! {
+        @if panel.run.queued > 0 { (form(panel, operator, "skip", &queued)) }
     }
 }
 
@@ -204,14 +208,11 @@ fn end(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
         button { "Abort…" }
     };
     html! {
-        @if !run.is_ending {
-            h3 { "Abort" }
-            @if run.is_carried_out {
-                (form(panel, operator, "abort", &abort))
-            } @else {
-                p { "No process carries the run out, and an abort may have workers to put back:" }
-                pre { "maand plan abort " (visible_line(&run.run)) }
-            }
+        @if run.is_carried_out {
+            (form(panel, operator, "abort", &abort))
+        } @else {
+            p { "An abort may have workers to put back, and no process carries the run out. This ends it for good:" }
+            pre { "maand plan abort " (visible_line(&run.run)) }
         }
     }
 }
@@ -317,8 +318,8 @@ fn row(run: &Decisions, host: &str) -> Markup {
     }
 }
 
-/// Where an operator logs in; `refused`: why that was not done.
-pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> String {
+/// Where an operator logs in; `refused`: why that was not done; `run`: what is shown afterwards.
+pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str, run: Option<&str>) -> String {
     let body = html! {
         nav.bar aria-label="Pages" { a href="/" { "All runs" } }
         main.control {
@@ -330,6 +331,7 @@ pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> Str
                 }
             }
             form method="post" action="/login" {
+                @if let Some(run) = run { input type="hidden" name="run" value=(run); }
                 p { label { "Your name, as it is recorded with what you do" br;
                     input #name name="name" required maxlength="40" autocomplete="nickname" autofocus; } }
                 p { label { "Token, which " code { "maand serve --control" } " has printed at its start" br;
