@@ -2,7 +2,7 @@
 
 mod report;
 mod served;
-mod stored;
+pub(crate) mod stored;
 
 use std::fs;
 
