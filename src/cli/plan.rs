@@ -15,6 +15,7 @@ mod logs;
 mod metrics;
 mod metrics_file;
 mod new;
+mod page_control;
 mod plan_on_fleet;
 mod prune;
 mod read;
@@ -45,6 +46,7 @@ pub(super) use {
 
 use clap::Subcommand;
 
+pub(super) use page_control::control_from_page;
 pub(super) use read::read_plan;
 
 use super::{CliError, Context, Exit};
