@@ -152,7 +152,7 @@ fn list(
             path.edge d=(curve(&[(middle, top), (center(*at), y + layout.boxes[*at].1)])) {}
         }
         @for at in &layout.last {
-            path.edge d=(curve(&[(center(*at), y + layout.boxes[*at].1 + BOX.1), (middle, bottom)])) {}
+            path.edge.plain d=(curve(&[(center(*at), y + layout.boxes[*at].1 + BOX.1), (middle, bottom)])) {}
         }
         @for edge in &layout.edges {
             path.edge d=(curve(&edge.iter().map(|(ex, ey)| (x + ex, y + ey)).collect::<Vec<_>>())) {}

@@ -12,6 +12,8 @@ mod failures;
 mod graph;
 mod groups;
 mod headline;
+#[cfg(test)]
+mod hostile_tests;
 mod index;
 mod lanes;
 pub mod links;
