@@ -270,7 +270,7 @@ fn start_of_wave(graph: &RolloutGraph) -> Vec<String> {
     }
     lines.push(limits.join(" · "));
     if let Some(window) = &settings.window {
-        lines.push(format!("window {}", shortened(&describe_window(&window.value), NAME)));
+        lines.push(format!("window {}", shortened(&describe_window(&window.value), 70)));
     }
     lines
 }

@@ -54,6 +54,8 @@ pub struct TimelineFold {
     /// For each lane the bar whose attempt has only read the boot id so far: the reboot continues it.
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
+    /// The last of the waits has not ended.
+    is_waiting: bool,
     /// Attempts that were issued: their lane and step.
     steps: HashMap<AttemptId, (Lane, StepIx)>,
     last_at: Millis,
@@ -96,6 +98,7 @@ impl TimelineFold {
             attempts: HashMap::new(),
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
+            is_waiting: false,
             steps: HashMap::new(),
             last_at: 0,
             told: Told::default(),
@@ -144,7 +147,7 @@ impl TimelineFold {
             self.told.gone = true;
         }
         if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
+            && self.is_waiting
             && !is_over
         {
             self.told.wait_to = Some(wait.to);

@@ -30,11 +30,10 @@ impl TimelineFold {
 
     /// What the next worker in line waits for from now on.
     pub(super) fn note_queue(&mut self, at: Millis) {
-        if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
-        {
+        if let Some(wait) = self.timeline.waits.last_mut().filter(|_| self.is_waiting) {
             wait.to = at;
         }
+        self.is_waiting = false;
         if self.state.phase() != RunPhase::Rolling || self.state.is_interrupted() {
             return;
         }
@@ -47,6 +46,7 @@ impl TimelineFold {
             return;
         };
         let kind = kind_of(&reason);
+        self.is_waiting = true;
         match self.timeline.waits.last() {
             Some(wait) if wait.kind == kind && wait.to == at => {}
             _ => {
