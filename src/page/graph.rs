@@ -12,7 +12,7 @@ use super::axis::number;
 use super::plan::describe_window;
 use super::signs::{patterns, step_class};
 use super::steps::Durations;
-use super::words::{NAME, name, shortened};
+use super::words::{name, shortened};
 use crate::graph::RolloutGraph;
 use crate::plan::{OnStepFailure, Step, StepKind, counted, duration};
 
