@@ -55,13 +55,13 @@ pub(super) struct Cut {
 
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        Self::up_to(timeline, timeline.until)
+        Self::up_to(timeline, timeline.until, false)
     }
 
-    /// With room until a moment that is still to come.
-    pub(super) fn up_to(timeline: &Timeline, until: Millis) -> Self {
+    /// With room until a moment that is still to come; `kept`: although nothing is under way now, it is not cut out.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis, kept: bool) -> Self {
         let (began, until) = (timeline.began, until.max(timeline.began + 1));
-        let cuts = cuts(timeline, began, until);
+        let cuts = cuts(timeline, began, until, kept);
         let shown = (until - began) - cuts.iter().map(|(from, to)| to - from).sum::<Millis>();
         let scale = (WIDTH - cuts.len() as f64 * CUT_WIDTH) / (shown.max(1) as f64);
         let (mut pieces, mut at, mut place) = (Vec::new(), began, 0.0);
@@ -139,7 +139,7 @@ impl Axis {
 }
 
 /// Long times in which nothing happened.
-fn cuts(timeline: &Timeline, began: Millis, until: Millis) -> Vec<(Millis, Millis)> {
+fn cuts(timeline: &Timeline, began: Millis, until: Millis, is_room_kept: bool) -> Vec<(Millis, Millis)> {
     let inside = |at: Millis| at.clamp(began, until);
     let mut activity: Vec<(Millis, Millis)> = timeline
         .lanes
@@ -148,6 +148,7 @@ fn cuts(timeline: &Timeline, began: Millis, until: Millis) -> Vec<(Millis, Milli
         .map(|bar| (inside(bar.from), inside(bar.to.unwrap_or(until))))
         .chain(timeline.marks.iter().map(|mark| (inside(mark.at), inside(mark.at))))
         .chain([(began, began), (until, until)])
+        .chain(is_room_kept.then(|| (inside(timeline.until), until)))
         .collect();
     activity.sort_unstable();
     let mut busy: Vec<(Millis, Millis)> = Vec::new();

@@ -65,6 +65,7 @@ pub struct TimelineFold {
 
 /// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
 const LATEST: Millis = 253_402_300_799_999;
+
 /// What [`TimelineFold::tell`] has added.
 #[derive(Default)]
 struct Told {
