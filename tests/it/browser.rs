@@ -90,8 +90,7 @@ fn assert_accessible(browser: &Browser, what: &str) {
 /// Nothing of [`stored::HOSTILE`] has become an element, and it is there to be read so many times at least.
 #[track_caller]
 fn assert_only_text(browser: &Browser, times: usize) {
-    let elements =
-        "img, #hacked, [onerror], [onload], a[href^=javascript], head title ~ title, body style";
+    let elements = "img, #hacked, [onerror], [onload], a[href^=javascript], head title ~ title, body style";
     assert_eq!(browser.ask("return document.querySelectorAll(arguments[0]).length", &[elements.into()]), 0);
     let shown = browser.ask("return document.body.textContent", &[]);
     let found = shown.as_str().unwrap().matches("<img src=x onerror=alert(1)>").count();

@@ -34,7 +34,7 @@ fn it_is_usable_by_keyboard_without_script_and_on_paper() {
     let mut places: Vec<String> = Vec::new();
     loop {
         browser.types(&TAB.to_string());
-        let place = browser.ask(FOCUSED, &[]);
+        let place = browser.ask_later(FOCUSED, &[]);
         let Some(name) = place["name"].as_str() else { break };
         assert_eq!(place["seen"], true, "{name} has the focus, and nothing shows it: {place}");
         places.push(name.to_owned());
@@ -104,15 +104,17 @@ const ENTER: char = '\u{e007}';
 const HOME: char = '\u{e011}';
 const RIGHT: char = '\u{e014}';
 
-/// What has the focus, and whether something shows it.
+/// What has the focus, and whether something shows it in the next picture.
 const FOCUSED: &str = "
-    const at = document.activeElement;
-    if (!at || at === document.body) return {};
-    const of = getComputedStyle(at), box = at.getBoundingClientRect();
-    const seen = of.outlineStyle !== 'none' && parseFloat(of.outlineWidth) >= 1 && box.width > 0 && box.height > 0
-      && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-    const label = at.getAttribute('aria-label') || at.textContent.trim().slice(0, 40);
-    return {seen, outline: of.outline, box, name: `${at.localName}${at.className && '.' + at.className}#${at.id} ${label}`};";
+    const done = arguments[arguments.length - 1], at = document.activeElement;
+    if (!at || at === document.body) return done({});
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const of = getComputedStyle(at), box = at.getBoundingClientRect();
+      const seen = of.outlineStyle !== 'none' && parseFloat(of.outlineWidth) >= 1 && box.width > 0 && box.height > 0
+        && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+      const label = at.getAttribute('aria-label') || at.textContent.trim().slice(0, 40);
+      done({seen, outline: of.outline, box, name: `${at.localName}${at.className && '.' + at.className}#${at.id} ${label}`});
+    }));";
 
 #[test]
 fn hostile_text_is_text() {
