@@ -74,7 +74,7 @@ fn body(page: &IndexPage<'_>) -> Markup {
 fn row(run: &IndexRun, now: Millis) -> Markup {
     let until =
         run.finished_at.unwrap_or(if run.state == PublicRunState::Running { now } else { run.last_at });
-    let (sign, class) = super::sections::badge(run.state);
+    let (sign, class) = super::signs::run_sign(run.state);
     html! {
         tr {
             th scope="row" { a href=(links::run(&run.id)) { code { (run.id) } } }

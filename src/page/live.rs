@@ -6,12 +6,16 @@
 use maud::{Markup, html};
 
 use super::axis::Axis;
-use super::lanes::{self, Row};
+use super::groups::{self, group_lane};
+use super::lanes::{is_grouped, lane, lane_id};
 use super::model::{RunPage, Served};
 use super::run::{Section, body, title};
-use super::{sections, shell};
-use crate::engine::Millis;
-use crate::report::WorkerView;
+use super::words::moment;
+use super::workers::{row, row_id};
+use super::{shell, strip};
+use crate::engine::{Millis, PublicWorkerState};
+use crate::graph::{Lane, TargetIx};
+use crate::report::{PublicRunState, WorkerView};
 use crate::timeline::{Down, Hold, LaneTrack, Mark, WaveTrack};
 
 /// The axis has room for this share of what has passed.
@@ -20,12 +24,23 @@ const ROOM_SHARE: i64 = 4;
 const ROOM_AT_LEAST: Millis = 30_000;
 /// A browser without script loads a page of a run that is not over after so many seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// Of queued workers that wait for something else than before, so many are told at a time.
+const QUEUED: usize = 40;
+
+/// An element of a page, by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The id.
+    pub id: String,
+    /// The whole element.
+    pub html: String,
+}
 
 /// What of a page has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// These elements, by id; there may be none.
-    Elements(Vec<(String, String)>),
+    /// These elements; there may be none.
+    Elements(Vec<Element>),
     /// Nearly everything.
     Page,
 }
@@ -33,15 +48,20 @@ pub enum Changes {
 /// What browsers have of a run's page.
 pub struct LivePage {
     axis: Axis,
-    rows: Vec<Row>,
+    is_over: bool,
     lanes: Vec<LaneTrack>,
+    /// Workers that have a lane of their own although others share one.
+    alone: Vec<TargetIx>,
     workers: Vec<WorkerView>,
+    /// The next queued worker whose wait is told.
+    next_queued: usize,
     marks: Vec<Mark>,
     holds: Vec<Hold>,
     waves: Vec<WaveTrack>,
+    waits: usize,
     down: Down,
-    sections: Vec<String>,
-    is_over: bool,
+    light: Vec<String>,
+    heavy: Vec<String>,
 }
 
 impl LivePage {
@@ -50,19 +70,25 @@ impl LivePage {
         let (timeline, view) = (page.timeline, page.view);
         let is_over = view.state.is_final();
         let room = ((timeline.until - timeline.began) / ROOM_SHARE).max(ROOM_AT_LEAST);
-        let axis = Axis::up_to(timeline, timeline.until + if is_over { 0 } else { room });
-        let sections = Section::ALL.map(|section| section.element(page, &axis).1.into_string()).into();
+        let until = timeline.until + if is_over { 0 } else { room };
+        let axis = Axis::with_room(timeline, until, view.state == PublicRunState::Running);
+        let texts = |sections: [Section; 4]| {
+            sections.iter().map(|section| section.element(page, &axis).into_string()).collect()
+        };
         Self {
-            rows: lanes::rows(timeline),
+            light: texts(Section::LIGHT),
+            heavy: texts(Section::HEAVY),
+            is_over,
             lanes: timeline.lanes.clone(),
+            alone: alone(page),
             workers: view.workers.clone(),
+            next_queued: 0,
             marks: timeline.marks.clone(),
             holds: timeline.holds.clone(),
             waves: timeline.waves.clone(),
+            waits: timeline.waits.len(),
             down: timeline.down.clone(),
-            sections,
             axis,
-            is_over,
         }
     }
 
@@ -72,35 +98,60 @@ impl LivePage {
         shell::served(&title(page), refresh, &body(page, &self.axis))
     }
 
-    /// What is another than at the last call; `heavy`: also what is large and need not be told at once.
-    pub fn changes(&mut self, page: &RunPage<'_>, heavy: bool) -> Changes {
+    /// What is another than at the last call, and worth being told at once.
+    pub fn changes(&mut self, page: &RunPage<'_>) -> Changes {
         if self.has_outgrown(page) {
             *self = Self::new(page);
             return Changes::Page;
         }
-        let mut changed = self.changed_lanes(page);
+        let mut changed = Vec::new();
+        match is_grouped(page) {
+            true => self.changed_groups(page, &mut changed),
+            false => self.changed_lanes(page, &mut changed),
+        }
         self.changed_rows(page, &mut changed);
-        let is_down_another = self.down != page.timeline.down;
-        for (section, was) in Section::ALL.into_iter().zip(&mut self.sections) {
-            // Its right edge is the present, which is no news.
-            let is_told = section != Section::Down || is_down_another;
-            if (section.is_heavy() && !heavy) || !is_told {
-                continue;
-            }
-            let (id, element) = section.element(page, &self.axis);
-            let element = element.into_string();
-            if *was != element {
-                changed.push((id.to_owned(), element.clone()));
-                *was = element;
-            }
+        let timeline = page.timeline;
+        let is_another = timeline.marks != self.marks || timeline.holds != self.holds;
+        if is_another {
+            self.marks.clone_from(&timeline.marks);
+            self.holds.clone_from(&timeline.holds);
+            push(&mut changed, "tl-head", strip::head(page, &self.axis));
+            push(&mut changed, "tl-behind", strip::behind(page, &self.axis));
         }
-        if heavy && is_down_another {
-            self.down = page.timeline.down.clone();
-        }
+        sections(page, &self.axis, &Section::LIGHT, &mut self.light, &mut changed);
         Changes::Elements(changed)
     }
 
-    /// Whether what is to be drawn has no place on the axis, or in the rows.
+    /// What is another than at the last call, and large.
+    pub fn heavy_changes(&mut self, page: &RunPage<'_>) -> Vec<Element> {
+        let mut changed = Vec::new();
+        let timeline = page.timeline;
+        let is_down_another = self.down != timeline.down;
+        if is_down_another || self.waves != timeline.waves || self.waits != timeline.waits.len() {
+            self.waves.clone_from(&timeline.waves);
+            self.waits = timeline.waits.len();
+            push(&mut changed, "tl-strip", strip::rows(page, &self.axis));
+        }
+        for (section, was) in Section::HEAVY.iter().zip(&mut self.heavy) {
+            // The right edge of its pictures is the present, which is no news.
+            if *section != Section::Down || is_down_another {
+                sections(
+                    page,
+                    &self.axis,
+                    std::slice::from_ref(section),
+                    std::slice::from_mut(was),
+                    &mut changed,
+                );
+            }
+        }
+        if is_down_another {
+            self.down = timeline.down.clone();
+        }
+        self.changed_waits(page, &mut changed);
+        changed
+    }
+
+    /// Whether what is to be drawn has no place on the axis, or among the lanes.
     fn has_outgrown(&self, page: &RunPage<'_>) -> bool {
         let timeline = page.timeline;
         let latest = || {
@@ -108,47 +159,116 @@ impl LivePage {
             let ends = ends.map(|bar| bar.to.map_or(timeline.until, |to| to.max(bar.from)));
             ends.chain(timeline.marks.last().map(|mark| mark.at)).max()
         };
+        let once = |lanes: &[LaneTrack]| {
+            let is_shown = |track: Option<&LaneTrack>| track.is_some_and(|track| !track.bars.is_empty());
+            (is_shown(lanes.first()), is_shown(lanes.last()))
+        };
         let is_over = page.view.state.is_final();
         is_over != self.is_over
             || (!is_over && timeline.until > self.axis.until())
             || self.axis.cut_since().is_some_and(|since| latest() > Some(since))
-            || !lanes::rows(timeline).iter().map(|row| &row.id).eq(self.rows.iter().map(|row| &row.id))
+            || once(&timeline.lanes) != once(&self.lanes)
+            || (is_grouped(page) && alone(page) != self.alone)
     }
 
-    fn changed_lanes(&mut self, page: &RunPage<'_>) -> Vec<(String, String)> {
-        let timeline = page.timeline;
-        let mut changed = Vec::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            let now = &timeline.lanes[row.tracks.clone()];
-            let was = &mut self.lanes[row.tracks.clone()];
-            if *now != *was {
-                was.clone_from_slice(now);
-                changed.push((row.id.clone(), lanes::row(page, &self.axis, row, number).into_string()));
+    fn changed_lanes(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        for (now, was) in page.timeline.lanes.iter().zip(&mut self.lanes) {
+            if now == was {
+                continue;
+            }
+            was.clone_from(now);
+            if let Some(id) = lane_id(page, now.lane) {
+                push(changed, &id, lane(page, &self.axis, now));
             }
         }
-        let height = lanes::height(&self.rows);
-        if timeline.marks != self.marks {
-            self.marks.clone_from(&timeline.marks);
-            changed.push(("marks".into(), lanes::marks(page, &self.axis, height).into_string()));
-        }
-        if (&timeline.holds, &timeline.waves) != (&self.holds, &self.waves) {
-            self.holds.clone_from(&timeline.holds);
-            self.waves.clone_from(&timeline.waves);
-            changed.push(("bands".into(), lanes::bands(page, &self.axis, height).into_string()));
-        }
-        if !changed.is_empty() {
-            changed.push(("now".into(), lanes::now_line(page, &self.axis, height).into_string()));
-        }
-        changed
     }
 
-    fn changed_rows(&mut self, page: &RunPage<'_>, changed: &mut Vec<(String, String)>) {
-        for (at, (worker, was)) in page.view.workers.iter().zip(&mut self.workers).enumerate() {
-            if worker != was {
-                was.clone_from(worker);
-                changed.push((format!("worker-{at}"), sections::row(page, worker, at).into_string()));
+    fn changed_groups(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        let lanes = &page.timeline.lanes;
+        let workers = lanes.len().saturating_sub(2);
+        let size = groups::size(workers);
+        let all: Vec<&LaneTrack> = lanes.iter().skip(1).take(workers).collect();
+        for (nth, group) in all.chunks(size).enumerate() {
+            let was = self.lanes.iter().skip(1 + nth * size).take(group.len());
+            if !group.iter().copied().eq(was) {
+                push(changed, &groups::group_id(nth), group_lane(page, &self.axis, nth, group));
             }
         }
+        for (now, was) in lanes.iter().zip(&mut self.lanes) {
+            let is_alone = matches!(now.lane, Lane::Worker(target) if self.alone.contains(&target));
+            let is_once = !matches!(now.lane, Lane::Worker(_));
+            if now != was {
+                was.clone_from(now);
+                if (is_alone || is_once)
+                    && let Some(id) = lane_id(page, now.lane)
+                {
+                    push(changed, &id, lane(page, &self.axis, now));
+                }
+            }
+        }
+    }
+
+    fn changed_rows(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        for ((target, now), was) in page.graph.target_indices().zip(&page.view.workers).zip(&mut self.workers)
+        {
+            // All who are queued may wait for something else at once.
+            let is_only_wait = now.state == PublicWorkerState::Queued && was.state == now.state;
+            if !is_only_wait && now != was {
+                was.clone_from(now);
+                push(changed, &row_id(target), row(page, target));
+            }
+        }
+    }
+
+    /// What queued workers wait for: a few at a time, one after the other.
+    fn changed_waits(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        let count = self.workers.len();
+        let mut told = 0;
+        for step in 0..count {
+            let at = (self.next_queued + step) % count;
+            let (now, was) = (&page.view.workers[at], &mut self.workers[at]);
+            if now == was {
+                continue;
+            }
+            was.clone_from(now);
+            let target = TargetIx(at as u32);
+            push(changed, &row_id(target), row(page, target));
+            told += 1;
+            if told == QUEUED {
+                self.next_queued = (at + 1) % count;
+                return;
+            }
+        }
+        self.next_queued = 0;
+    }
+}
+
+fn push(changed: &mut Vec<Element>, id: &str, element: Markup) {
+    changed.push(Element { id: id.to_owned(), html: element.into_string() });
+}
+
+/// Sections that are another than `were`.
+fn sections(
+    page: &RunPage<'_>,
+    axis: &Axis,
+    sections: &[Section],
+    were: &mut [String],
+    changed: &mut Vec<Element>,
+) {
+    for (section, was) in sections.iter().zip(were) {
+        let element = section.element(page, axis).into_string();
+        if *was != element {
+            was.clone_from(&element);
+            changed.push(Element { id: section.id().to_owned(), html: element });
+        }
+    }
+}
+
+/// Workers of a large fleet that have a lane of their own.
+fn alone(page: &RunPage<'_>) -> Vec<TargetIx> {
+    match is_grouped(page) {
+        true => groups::alone(page),
+        false => Vec::new(),
     }
 }
 
@@ -160,7 +280,7 @@ pub(super) fn bar(page: &RunPage<'_>, served: &Served<'_>) -> Markup {
             a href=(format!("{}/report.html", served.path)) { "Download this page" }
             span #live role="status" data-events=(format!("{}/events", served.path))
                 data-version=(served.version) data-at=(page.made_at) {
-                noscript { "As of " (crate::report::Time(page.made_at).to_second()) "; loaded anew while the run is under way." }
+                noscript { "As of " (moment(page.made_at)) "; loaded anew while the run is under way." }
             }
         }
     }

@@ -6,22 +6,33 @@
 //! journals.
 
 mod axis;
+mod bars;
 mod down;
+mod failures;
+mod graph;
+mod groups;
+mod headline;
 mod index;
 mod lanes;
 pub mod links;
 mod live;
 mod message;
 mod model;
+mod plan;
 mod run;
 mod sections;
 mod shell;
+mod signs;
 mod steps;
+mod strip;
 #[cfg(test)]
 mod tests;
+mod words;
+mod workers;
 
+pub use graph::plan_graph;
 pub use index::{IndexPage, IndexRun, index_page};
-pub use live::{Changes, LivePage};
+pub use live::{Changes, Element, LivePage};
 pub use message::message_page;
 pub use model::{FailureOutput, RunPage, Served};
 pub use run::run_page;

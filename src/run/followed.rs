@@ -7,7 +7,7 @@ use crate::engine::{AttemptId, Fact, Millis, Outcome, Stamped};
 use crate::graph::Lane;
 use crate::journal::Mark;
 use crate::page::{FailureOutput, RunPage};
-use crate::report::{Hint, RunView, next_steps};
+use crate::report::{Hint, RunView, Suggestion, next_steps};
 use crate::timeline::TimelineFold;
 
 use super::{RunError, RunReader};
@@ -30,6 +30,7 @@ pub struct FollowedRun {
     failures: LastFailures,
     outputs: Vec<FailureOutput>,
     next: Vec<String>,
+    logs: Box<dyn Fn(&str) -> String>,
     told_at: Millis,
     carried_out: bool,
 }
@@ -52,7 +53,9 @@ impl FollowedRun {
     /// There is no such run, or it cannot be read.
     pub fn open(bucket: &Bucket, name: Option<&str>, hint: Hint, now: Millis) -> Result<Self, RunError> {
         let reader = RunReader::open(bucket, name)?;
+        let id = reader.id.clone();
         let mut run = Self {
+            logs: Box::new(move |host| hint(&Suggestion::ReadLogs { run: Some(id.as_str()), host })),
             view: reader.empty_view(),
             timeline: TimelineFold::new(&reader.graph),
             reader,
@@ -145,6 +148,7 @@ impl FollowedRun {
             record: self.mark.as_ref().map(|mark| (mark.seq(), self.hash.as_str())),
             outputs: &self.outputs,
             next: &self.next,
+            logs: &*self.logs,
             made_at: self.told_at,
             served: None,
         }

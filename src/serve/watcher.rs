@@ -22,8 +22,10 @@ const LOOK_AT_MOST: Duration = Duration::from_millis(750);
 const REST: u32 = 20;
 /// Looks at a run that is over: an operator may reopen it.
 const LOOK_WHEN_OVER: Duration = Duration::from_secs(2);
-/// What is large on the page is told this often.
+/// What is large on the page is told no more often,
 const HEAVY: Duration = Duration::from_secs(3);
+/// and takes no more bytes in a second of each browser's connection.
+const HEAVY_RATE: u64 = 16 << 10;
 /// What depends on the time, without a fact.
 const TELL: Duration = Duration::from_secs(5);
 /// Whether the controller is still there.
@@ -61,6 +63,7 @@ struct Watcher {
     document: Option<(Bytes, u64, Instant)>,
     words: Words,
     told: Instant,
+    /// When what is large may be told next.
     heavy: Instant,
     /// Something large may have changed since it was told.
     is_heavy_due: bool,
@@ -87,7 +90,7 @@ impl Watcher {
             frames: Frames::new(at),
             document: None,
             told: moment,
-            heavy: moment,
+            heavy: moment + HEAVY,
             is_heavy_due: false,
             controller: moment,
             beat: moment,
@@ -170,7 +173,7 @@ impl Watcher {
             self.controller = began;
             self.run.is_carried_out() != self.run.reader().controller().is_some()
         };
-        let heavy = self.heavy.elapsed() > HEAVY;
+        let heavy = self.heavy <= began;
         let due = !is_over && self.told.elapsed() > TELL;
         if news == News::Facts || controller || due || (heavy && self.is_heavy_due) {
             self.tell(heavy).map_err(trouble)?;
@@ -186,18 +189,29 @@ impl Watcher {
         Ok(())
     }
 
+    /// Tells what is another. What is large is told as often as a budget allows.
     fn tell(&mut self, heavy: bool) -> Result<(), RunError> {
         let at = now();
         self.run.tell(at)?;
         self.told = Instant::now();
-        if heavy {
-            self.heavy = self.told;
-        }
         self.is_heavy_due = !heavy;
-        match self.page.changes(&served(&self.run, &self.path, ""), heavy) {
-            Changes::Page => self.frames.reload(),
-            Changes::Elements(elements) if elements.is_empty() => {}
-            Changes::Elements(elements) => self.frames.change(at, &elements),
+        let page = served(&self.run, &self.path, "");
+        let mut elements = match self.page.changes(&page) {
+            Changes::Page => {
+                self.frames.reload();
+                return Ok(());
+            }
+            Changes::Elements(elements) => elements,
+        };
+        if heavy {
+            let large = self.page.heavy_changes(&page);
+            let bytes: usize = large.iter().map(|element| element.html.len()).sum();
+            let rest = Duration::from_millis(bytes as u64 * 1000 / HEAVY_RATE);
+            self.heavy = self.told + rest.max(HEAVY);
+            elements.extend(large);
+        }
+        if !elements.is_empty() {
+            self.frames.change(at, &elements);
         }
         Ok(())
     }

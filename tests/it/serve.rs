@@ -10,7 +10,8 @@ use crate::support::serve::Serve;
 
 const PLAN: &str = "\
 version: 1
-name: \"patch <b>&\"
+name: patch
+description: \"look <b>&, then boot\"
 rollout: {concurrency: 2}
 steps:
   - id: look
@@ -56,7 +57,10 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
     let run = run.unwrap();
     let page = get(server.address, &run);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(page.body.contains("patch &lt;b&gt;&amp;"), "text is never markup");
+    assert!(
+        page.body.contains("look &lt;b&gt;&amp;, then boot") && !page.body.contains("<b>&"),
+        "text is never markup"
+    );
     let mut events =
         Events::listen(server.address, &format!("{run}/events?since={}", version(&page)), "").unwrap();
     let (mut lanes, mut rows, mut head) = (0, 0, String::new());
@@ -66,9 +70,9 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
             "change" => {
                 let data: Value = serde_json::from_str(&event.data).unwrap();
                 for element in data["elements"].as_array().unwrap() {
-                    let (id, html) = (element[0].as_str().unwrap(), element[1].as_str().unwrap());
-                    lanes += usize::from(id.starts_with("lane-"));
-                    rows += usize::from(id.starts_with("worker-"));
+                    let (id, html) = (element["id"].as_str().unwrap(), element["html"].as_str().unwrap());
+                    lanes += usize::from(id.starts_with('w'));
+                    rows += usize::from(id.starts_with('r'));
                     assert!(html.contains(&format!("id=\"{id}\"")), "{html}");
                     if id == "part-head" {
                         head = html.to_owned();
