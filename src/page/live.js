@@ -2,7 +2,9 @@
 (() => {
   const status = document.getElementById("live");
   if (!status) return;
+  // A page has a stream of events, or is loaded again from time to time.
   const events = status.dataset.events;
+  const again = Number(status.dataset.reload || 0);
   let version = status.dataset.version;
   // What the server's clock is ahead of ours.
   let ahead = Number(status.dataset.at) - Date.now();
@@ -72,6 +74,7 @@
     tell();
   };
   let loading = false;
+  let tried = Date.now();
   // The whole page anew, without moving the reader.
   const reload = async () => {
     if (loading) return;
@@ -83,14 +86,22 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const now = page.getElementById("live");
-      if (!now) throw new Error("another page");
       for (const next of page.querySelectorAll("[data-live]")) {
         const old = document.getElementById(next.id);
         if (old) replace(old, document.adoptNode(next));
       }
       document.title = page.title;
-      version = now.dataset.version;
-      ahead = Number(now.dataset.at) - Date.now();
+      heard = Date.now();
+      if (now) {
+        version = now.dataset.version;
+        ahead = Number(now.dataset.at) - Date.now();
+        lost = null;
+        if (!events) say("", false);
+      } else {
+        // What is over stays as it is.
+        ended = true;
+        say("", false);
+      }
       tell();
     } catch {
       gone();
@@ -99,7 +110,7 @@
     connect();
   };
   const connect = () => {
-    if (source || ended || document.hidden) return;
+    if (!events || source || ended || document.hidden) return;
     source = new EventSource(`${events}?since=${encodeURIComponent(version)}`);
     source.onerror = () => {
       gone();
@@ -152,6 +163,10 @@
       gone();
     }
     if (!source && !loading) connect();
+    if (again && !loading && Date.now() - tried >= again * 1000) {
+      tried = Date.now();
+      reload();
+    }
   }, 1000);
   connect();
 })();

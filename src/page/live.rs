@@ -272,6 +272,19 @@ fn alone(page: &RunPage<'_>) -> Vec<TargetIx> {
     }
 }
 
+/// The bar above a page that a browser loads again after so many seconds; `None`: it stays as it is.
+pub(super) fn polled_bar(reload: Option<u32>, at: Millis, links: &Markup) -> Markup {
+    html! {
+        nav.bar aria-label="Pages" {
+            a href="/" { "All runs" }
+            (links)
+            @if let Some(seconds) = reload {
+                span #live role="status" data-reload=(seconds) data-at=(at) { noscript { "As of " (moment(at)) } }
+            }
+        }
+    }
+}
+
 /// The bar above the page: the way back, and whether the page is up to date.
 pub(super) fn bar(page: &RunPage<'_>, served: &Served<'_>) -> Markup {
     html! {

@@ -12,12 +12,14 @@ mod failures;
 mod graph;
 mod groups;
 mod headline;
+mod history;
 mod index;
 mod lanes;
 pub mod links;
 mod live;
 mod message;
 mod model;
+mod output;
 mod plan;
 mod run;
 mod sections;
@@ -31,9 +33,13 @@ mod words;
 mod workers;
 
 pub use graph::plan_graph;
-pub use index::{IndexPage, IndexRun, index_page};
+pub use history::{
+    AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,
+};
+pub use index::{IndexFilter, IndexPage, IndexRun, index_page};
 pub use live::{Changes, Element, LivePage};
 pub use message::message_page;
 pub use model::{FailureOutput, RunPage, Served};
+pub use output::{HostOutput, OutputPage, output_page};
 pub use run::run_page;
 pub use shell::{ICON, served_policy};

@@ -122,7 +122,7 @@ impl FollowedRun {
     /// # Errors
     /// The journal cannot be read.
     pub fn tell(&mut self, now: Millis) -> Result<(), RunError> {
-        let carried_out = self.reader.controller().is_some();
+        let carried_out = self.reader.seen_controller().is_some();
         self.view.set_orphaned(!carried_out);
         self.view.set_has_to_be_named(self.reader.has_to_be_named()?);
         self.view.refresh(now);

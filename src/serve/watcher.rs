@@ -171,7 +171,7 @@ impl Watcher {
         let is_over = self.run.view().state.is_final();
         let controller = !is_over && self.controller.elapsed() > CONTROLLER && {
             self.controller = began;
-            self.run.is_carried_out() != self.run.reader().controller().is_some()
+            self.run.is_carried_out() != self.run.reader().seen_controller().is_some()
         };
         let heavy = self.heavy <= began;
         let due = !is_over && self.told.elapsed() > TELL;
