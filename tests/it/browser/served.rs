@@ -33,7 +33,7 @@ steps:
 
 /// What the page says of a worker.
 fn state_of(host: &str) -> String {
-    format!("return document.querySelector('#table tr[data-h=\"{host}\"]')?.dataset.s")
+    format!("return document.querySelector('#table tr[data-host=\"{host}\"]')?.dataset.state")
 }
 
 #[track_caller]
@@ -175,7 +175,7 @@ fn a_run_that_is_carried_out_is_followed() {
 const WHEN_SUCCEEDED: &str = "
     window.seen = {};
     const look = () => document.querySelectorAll('#table tr[data-s=succeeded]')
-      .forEach((row) => { seen[row.dataset.h] ??= Date.now(); });
+      .forEach((row) => { seen[row.dataset.host] ??= Date.now(); });
     new MutationObserver(look).observe(document.body, {subtree: true, childList: true, attributes: true});
     look();";
 
