@@ -174,7 +174,7 @@ fn a_run_that_is_carried_out_is_followed() {
 /// When each worker was seen to have succeeded, by this machine's clock, in milliseconds.
 const WHEN_SUCCEEDED: &str = "
     window.seen = {};
-    const look = () => document.querySelectorAll('#table tr[data-s=succeeded]')
+    const look = () => document.querySelectorAll('#table tr[data-state=succeeded]')
       .forEach((row) => { seen[row.dataset.host] ??= Date.now(); });
     new MutationObserver(look).observe(document.body, {subtree: true, childList: true, attributes: true});
     look();";
