@@ -100,4 +100,4 @@ fn assert_only_text(browser: &Browser, times: usize) {
 /// How many workers are shown in the table and in the picture.
 const SHOWN: &str = "
     const shown = (css) => Array.from(document.querySelectorAll(css)).filter((of) => of.getClientRects().length).length;
-    return {rows: shown('#table tbody tr'), lanes: shown('#lanes .lane')};";
+    return {rows: shown('#table tbody tr'), lanes: shown('#lanes > .lane[data-state]')};";
