@@ -13,6 +13,7 @@ mod left_behind;
 mod list;
 mod logs;
 mod new;
+mod page_control;
 mod plan_on_fleet;
 mod prune;
 mod read;
@@ -42,6 +43,7 @@ pub(super) use {
 
 use clap::Subcommand;
 
+pub(super) use page_control::control_from_page;
 pub(super) use read::read_plan;
 
 use super::{CliError, Context, Exit};

@@ -55,11 +55,11 @@ pub(super) struct Cut {
 
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        Self::with_room(timeline, timeline.until, false)
+        Self::up_to(timeline, timeline.until, false)
     }
 
-    /// Up to a moment that is still to come. `kept`: what is between now and then is not cut out.
-    pub(super) fn with_room(timeline: &Timeline, until: Millis, kept: bool) -> Self {
+    /// With room until a moment that is still to come; `kept`: although nothing is under way now, it is not cut out.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis, kept: bool) -> Self {
         let (began, until) = (timeline.began, until.max(timeline.began + 1));
         let cuts = cuts(timeline, began, until, kept);
         let shown = (until - began) - cuts.iter().map(|(from, to)| to - from).sum::<Millis>();
@@ -89,7 +89,7 @@ impl Axis {
         last.is_cut.then_some(last.from)
     }
 
-    /// The share of the width that a millisecond at this moment takes.
+    /// Share of the width that a millisecond at this moment takes.
     pub(super) fn rate(&self, at: Millis) -> f64 {
         let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
         let piece = &self.pieces[index];

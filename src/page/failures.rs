@@ -132,7 +132,7 @@ fn failure(page: &RunPage<'_>, alike: &Alike<'_>) -> Markup {
                 @if let Some(boots) = boots(first) { (boots) }
             }
             @for (_, worker) in alike.workers.iter().take(OUTPUTS) { (output(page, worker)) }
-            (commands(&(page.logs)(&first.host)))
+            @if let Some(output) = page.outputs.iter().find(|output| output.host == first.host) { (commands(&output.logs)) }
         }
     }
 }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use self::layout::{BOX, Layout, layout};
 use super::axis::number;
 use super::plan::describe_window;
-use super::signs::step_class;
+use super::signs::{patterns, step_class};
 use super::steps::Durations;
 use super::words::{NAME, name, shortened};
 use crate::graph::RolloutGraph;
@@ -31,7 +31,7 @@ const BACK: f64 = 34.0;
 
 /// The graph of a compiled plan, as a picture and in words.
 pub fn plan_graph(graph: &RolloutGraph) -> Markup {
-    with_counts(graph, None)
+    html! { (patterns()) (with_counts(graph, None)) }
 }
 
 /// One below the other.

@@ -43,7 +43,7 @@
     const at = inside.indexOf(document.activeElement);
     const held = inside.findIndex((one) => one.localName === "summary" && one.tabIndex === 0);
     for (const { name } of Array.from(old.attributes)) {
-      if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+      if (!next.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
     }
     for (const { name, value } of Array.from(next.attributes)) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -138,11 +138,15 @@
   const tick = () => {
     const now = document.getElementById("now");
     if (!now) return;
-    const passed = Math.max(0, Date.now() + ahead - Number(now.dataset.at));
-    const present = Math.min(parseFloat(now.dataset.end), parseFloat(now.dataset.x) + passed * Number(now.dataset.rate));
-    for (const name of ["x1", "x2"]) now.setAttribute(name, `${present}%`);
+    const { at, x, rate, end } = now.dataset;
+    const passed = Math.max(0, Date.now() + ahead - Number(at));
+    const present = Math.min(Number(end), Number(x) + passed * Number(rate));
+    for (const line of now.querySelectorAll("line")) {
+      line.setAttribute("x1", `${present}%`);
+      line.setAttribute("x2", `${present}%`);
+    }
     for (const bar of document.querySelectorAll("rect.open")) {
-      bar.setAttribute("width", `${Math.max(0.05, present - parseFloat(bar.getAttribute("x")))}%`);
+      bar.setAttribute("width", `${Math.max(0.05, present - Number(bar.dataset.x))}%`);
     }
   };
   // A page that nobody looks at takes no connection: a browser has few for each server.

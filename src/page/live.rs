@@ -6,15 +6,13 @@
 use maud::{Markup, html};
 
 use super::axis::Axis;
-use super::groups::{self, group_lane};
-use super::lanes::{is_grouped, lane, lane_id};
+use super::lanes::{self, Row};
 use super::model::{RunPage, Served};
 use super::run::{Section, body, title};
 use super::words::moment;
-use super::workers::{row, row_id};
-use super::{shell, strip};
+use super::{shell, strip, workers};
 use crate::engine::{Millis, PublicWorkerState};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::TargetIx;
 use crate::report::{PublicRunState, WorkerView};
 use crate::timeline::{Down, Hold, LaneTrack, Mark, WaveTrack};
 
@@ -49,9 +47,8 @@ pub enum Changes {
 pub struct LivePage {
     axis: Axis,
     is_over: bool,
+    rows: Vec<Row>,
     lanes: Vec<LaneTrack>,
-    /// Workers that have a lane of their own although others share one.
-    alone: Vec<TargetIx>,
     workers: Vec<WorkerView>,
     /// The next queued worker whose wait is told.
     next_queued: usize,
@@ -60,8 +57,8 @@ pub struct LivePage {
     waves: Vec<WaveTrack>,
     waits: usize,
     down: Down,
-    light: Vec<String>,
-    heavy: Vec<String>,
+    /// In the order of [`Section::ALL`].
+    sections: Vec<String>,
 }
 
 impl LivePage {
@@ -71,16 +68,13 @@ impl LivePage {
         let is_over = view.state.is_final();
         let room = ((timeline.until - timeline.began) / ROOM_SHARE).max(ROOM_AT_LEAST);
         let until = timeline.until + if is_over { 0 } else { room };
-        let axis = Axis::with_room(timeline, until, view.state == PublicRunState::Running);
-        let texts = |sections: [Section; 4]| {
-            sections.iter().map(|section| section.element(page, &axis).into_string()).collect()
-        };
+        let axis = Axis::up_to(timeline, until, view.state == PublicRunState::Running);
+        let sections = Section::ALL.map(|section| section.element(page, &axis).1.into_string()).into();
         Self {
-            light: texts(Section::LIGHT),
-            heavy: texts(Section::HEAVY),
+            sections,
             is_over,
+            rows: lanes::rows(timeline),
             lanes: timeline.lanes.clone(),
-            alone: alone(page),
             workers: view.workers.clone(),
             next_queued: 0,
             marks: timeline.marks.clone(),
@@ -105,20 +99,16 @@ impl LivePage {
             return Changes::Page;
         }
         let mut changed = Vec::new();
-        match is_grouped(page) {
-            true => self.changed_groups(page, &mut changed),
-            false => self.changed_lanes(page, &mut changed),
-        }
+        self.changed_lanes(page, &mut changed);
         self.changed_rows(page, &mut changed);
         let timeline = page.timeline;
-        let is_another = timeline.marks != self.marks || timeline.holds != self.holds;
-        if is_another {
+        if (&timeline.marks, &timeline.holds) != (&self.marks, &self.holds) {
             self.marks.clone_from(&timeline.marks);
             self.holds.clone_from(&timeline.holds);
-            push(&mut changed, "tl-head", strip::head(page, &self.axis));
-            push(&mut changed, "tl-behind", strip::behind(page, &self.axis));
+            push(&mut changed, "marks", strip::head(page, &self.axis));
+            push(&mut changed, "bands", strip::behind(page, &self.axis));
         }
-        sections(page, &self.axis, &Section::LIGHT, &mut self.light, &mut changed);
+        self.changed_sections(page, &mut changed, |section| !section.is_heavy());
         Changes::Elements(changed)
     }
 
@@ -126,32 +116,23 @@ impl LivePage {
     pub fn heavy_changes(&mut self, page: &RunPage<'_>) -> Vec<Element> {
         let mut changed = Vec::new();
         let timeline = page.timeline;
+        // The right edge of these pictures is the present, which is no news.
         let is_down_another = self.down != timeline.down;
         if is_down_another || self.waves != timeline.waves || self.waits != timeline.waits.len() {
             self.waves.clone_from(&timeline.waves);
             self.waits = timeline.waits.len();
-            push(&mut changed, "tl-strip", strip::rows(page, &self.axis));
-        }
-        for (section, was) in Section::HEAVY.iter().zip(&mut self.heavy) {
-            // The right edge of its pictures is the present, which is no news.
-            if *section != Section::Down || is_down_another {
-                sections(
-                    page,
-                    &self.axis,
-                    std::slice::from_ref(section),
-                    std::slice::from_mut(was),
-                    &mut changed,
-                );
-            }
+            push(&mut changed, "strip", strip::rows(page, &self.axis));
         }
         if is_down_another {
             self.down = timeline.down.clone();
         }
+        let is_told = |section: Section| section.is_heavy() && (section != Section::Down || is_down_another);
+        self.changed_sections(page, &mut changed, is_told);
         self.changed_waits(page, &mut changed);
         changed
     }
 
-    /// Whether what is to be drawn has no place on the axis, or among the lanes.
+    /// Whether what is to be drawn has no place on the axis, or in the rows.
     fn has_outgrown(&self, page: &RunPage<'_>) -> bool {
         let timeline = page.timeline;
         let latest = || {
@@ -159,63 +140,54 @@ impl LivePage {
             let ends = ends.map(|bar| bar.to.map_or(timeline.until, |to| to.max(bar.from)));
             ends.chain(timeline.marks.last().map(|mark| mark.at)).max()
         };
-        let once = |lanes: &[LaneTrack]| {
-            let is_shown = |track: Option<&LaneTrack>| track.is_some_and(|track| !track.bars.is_empty());
-            (is_shown(lanes.first()), is_shown(lanes.last()))
-        };
         let is_over = page.view.state.is_final();
         is_over != self.is_over
             || (!is_over && timeline.until > self.axis.until())
             || self.axis.cut_since().is_some_and(|since| latest() > Some(since))
-            || once(&timeline.lanes) != once(&self.lanes)
-            || (is_grouped(page) && alone(page) != self.alone)
+            || !lanes::rows(timeline).iter().map(|row| &row.id).eq(self.rows.iter().map(|row| &row.id))
     }
 
     fn changed_lanes(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
-        for (now, was) in page.timeline.lanes.iter().zip(&mut self.lanes) {
-            if now == was {
-                continue;
+        for row in &self.rows {
+            let now = &page.timeline.lanes[row.tracks.clone()];
+            if *now != self.lanes[row.tracks.clone()] {
+                push(changed, &row.id, lanes::row(page, &self.axis, row));
             }
-            was.clone_from(now);
-            if let Some(id) = lane_id(page, now.lane) {
-                push(changed, &id, lane(page, &self.axis, now));
+        }
+        // Of a large fleet a worker may be in two rows.
+        for (now, was) in page.timeline.lanes.iter().zip(&mut self.lanes) {
+            if now != was {
+                was.clone_from(now);
             }
         }
     }
 
-    fn changed_groups(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
-        let lanes = &page.timeline.lanes;
-        let workers = lanes.len().saturating_sub(2);
-        let size = groups::size(workers);
-        let all: Vec<&LaneTrack> = lanes.iter().skip(1).take(workers).collect();
-        for (nth, group) in all.chunks(size).enumerate() {
-            let was = self.lanes.iter().skip(1 + nth * size).take(group.len());
-            if !group.iter().copied().eq(was) {
-                push(changed, &groups::group_id(nth), group_lane(page, &self.axis, nth, group));
+    fn changed_sections(
+        &mut self,
+        page: &RunPage<'_>,
+        changed: &mut Vec<Element>,
+        is_told: impl Fn(Section) -> bool,
+    ) {
+        for (section, was) in Section::ALL.into_iter().zip(&mut self.sections) {
+            if !is_told(section) {
+                continue;
             }
-        }
-        for (now, was) in lanes.iter().zip(&mut self.lanes) {
-            let is_alone = matches!(now.lane, Lane::Worker(target) if self.alone.contains(&target));
-            let is_once = !matches!(now.lane, Lane::Worker(_));
-            if now != was {
-                was.clone_from(now);
-                if (is_alone || is_once)
-                    && let Some(id) = lane_id(page, now.lane)
-                {
-                    push(changed, &id, lane(page, &self.axis, now));
-                }
+            let (id, element) = section.element(page, &self.axis);
+            let element = element.into_string();
+            if *was != element {
+                was.clone_from(&element);
+                changed.push(Element { id: id.to_owned(), html: element });
             }
         }
     }
 
     fn changed_rows(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
-        for ((target, now), was) in page.graph.target_indices().zip(&page.view.workers).zip(&mut self.workers)
-        {
+        for (at, (now, was)) in (0..).zip(page.view.workers.iter().zip(&mut self.workers)) {
             // All who are queued may wait for something else at once.
             let is_only_wait = now.state == PublicWorkerState::Queued && was.state == now.state;
             if !is_only_wait && now != was {
                 was.clone_from(now);
-                push(changed, &row_id(target), row(page, target));
+                push(changed, &workers::row_id(TargetIx(at)), workers::row(page, TargetIx(at)));
             }
         }
     }
@@ -232,7 +204,7 @@ impl LivePage {
             }
             was.clone_from(now);
             let target = TargetIx(at as u32);
-            push(changed, &row_id(target), row(page, target));
+            push(changed, &workers::row_id(target), workers::row(page, target));
             told += 1;
             if told == QUEUED {
                 self.next_queued = (at + 1) % count;
@@ -245,31 +217,6 @@ impl LivePage {
 
 fn push(changed: &mut Vec<Element>, id: &str, element: Markup) {
     changed.push(Element { id: id.to_owned(), html: element.into_string() });
-}
-
-/// Sections that are another than `were`.
-fn sections(
-    page: &RunPage<'_>,
-    axis: &Axis,
-    sections: &[Section],
-    were: &mut [String],
-    changed: &mut Vec<Element>,
-) {
-    for (section, was) in sections.iter().zip(were) {
-        let element = section.element(page, axis).into_string();
-        if *was != element {
-            was.clone_from(&element);
-            changed.push(Element { id: section.id().to_owned(), html: element });
-        }
-    }
-}
-
-/// Workers of a large fleet that have a lane of their own.
-fn alone(page: &RunPage<'_>) -> Vec<TargetIx> {
-    match is_grouped(page) {
-        true => groups::alone(page),
-        false => Vec::new(),
-    }
 }
 
 /// The bar above a page that a browser loads again after so many seconds; `None`: it stays as it is.

@@ -7,6 +7,7 @@
 
 mod axis;
 mod bars;
+mod control;
 mod down;
 mod failures;
 mod graph;
@@ -32,6 +33,9 @@ mod tests;
 mod words;
 mod workers;
 
+pub use control::{
+    Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
+};
 pub use graph::plan_graph;
 pub use history::{
     AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,

@@ -29,8 +29,6 @@ pub struct RunPage<'a> {
     pub outputs: &'a [FailureOutput],
     /// What to type next, if there is something to be done: a sentence, then commands on indented lines.
     pub next: &'a [String],
-    /// What shows the whole output of a worker, in the form of `next`.
-    pub logs: &'a dyn Fn(&str) -> String,
     /// When the page was made.
     pub made_at: Millis,
     /// Where the page is served and how it stays up to date; `None`: it is a file.
@@ -53,6 +51,8 @@ pub struct FailureOutput {
     pub host: String,
     /// The step's id.
     pub step: String,
-    /// Its last lines.
+    /// Its last lines; it may have written nothing.
     pub text: String,
+    /// What shows the whole output, in the form of [`RunPage::next`].
+    pub logs: String,
 }

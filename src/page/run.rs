@@ -1,11 +1,12 @@
 //! The page of one run.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::axis::Axis;
+use super::control::CONTROL_MARK;
 use super::model::RunPage;
 use super::words::{moment, name};
-use super::{down, failures, headline, lanes, live, plan, sections, shell, steps, workers};
+use super::{down, failures, headline, lanes, live, plan, sections, shell, signs, steps, workers};
 
 /// The page of a run as one HTML document that needs nothing else.
 pub fn run_page(page: &RunPage<'_>) -> String {
@@ -22,59 +23,75 @@ pub(super) fn title(page: &RunPage<'_>) -> String {
 pub(super) enum Section {
     Head,
     Failures,
-    Approvals,
-    Events,
     Promises,
     Down,
     Steps,
     Waits,
+    Approvals,
+    Events,
+    Graph,
 }
 
 impl Section {
-    /// Small, and worth being told at once.
-    pub(super) const LIGHT: [Self; 4] = [Self::Head, Self::Failures, Self::Approvals, Self::Events];
-    /// Large, or changed by nearly every fact.
-    pub(super) const HEAVY: [Self; 4] = [Self::Promises, Self::Down, Self::Steps, Self::Waits];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Head,
+        Self::Failures,
+        Self::Promises,
+        Self::Down,
+        Self::Steps,
+        Self::Waits,
+        Self::Approvals,
+        Self::Events,
+        Self::Graph,
+    ];
 
-    /// The id of its element.
-    pub(super) fn id(self) -> &'static str {
+    fn id(self) -> &'static str {
         match self {
             Self::Head => "part-head",
             Self::Failures => "part-failures",
-            Self::Approvals => "part-approvals",
-            Self::Events => "part-events",
             Self::Promises => "part-promises",
             Self::Down => "part-down",
             Self::Steps => "part-steps",
             Self::Waits => "part-waits",
+            Self::Approvals => "part-approvals",
+            Self::Events => "part-events",
+            Self::Graph => "part-graph",
         }
     }
 
+    /// Large, or changed by nearly every fact: not worth being sent at once.
+    pub(super) fn is_heavy(self) -> bool {
+        matches!(self, Self::Promises | Self::Down | Self::Waits | Self::Steps | Self::Graph)
+    }
+
     /// Its element.
-    pub(super) fn element(self, page: &RunPage<'_>, axis: &Axis) -> Markup {
+    pub(super) fn element(self, page: &RunPage<'_>, axis: &Axis) -> (&'static str, Markup) {
         let inside = match self {
             Self::Head => html! { (headline::headline(page)) (contents(page)) },
             Self::Failures => failures::failures(page),
-            Self::Approvals => sections::approvals(page),
-            Self::Events => sections::marks(page),
             Self::Promises => sections::promises(page),
             Self::Down => down::down(page, axis),
-            Self::Steps => steps::steps(page, &steps::durations(page)),
+            Self::Steps => steps::steps(page),
             Self::Waits => sections::waits(page),
+            Self::Approvals => sections::approvals(page),
+            Self::Events => sections::marks(page),
+            Self::Graph => plan::steps(page),
         };
-        html! { div id=(self.id()) data-live[page.served.is_some()] { (inside) } }
+        let id = self.id();
+        (id, html! { div id=(id) data-live[page.served.is_some()] { (inside) } })
     }
 }
 
 /// What is inside of the document.
 pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
-    let section = |section: Section| section.element(page, axis);
-    let durations = steps::durations(page);
+    let section = |section: Section| section.element(page, axis).1;
     html! {
         a.skip href="#workers" { "Skip to the table of workers" }
+        (signs::patterns())
         @if let Some(served) = &page.served { (live::bar(page, served)) }
         main {
             (section(Section::Head))
+            @if page.served.is_some() { (PreEscaped(CONTROL_MARK)) }
             (section(Section::Failures))
             (section(Section::Promises))
             (lanes::lanes(page, axis))
@@ -84,7 +101,9 @@ pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
             (section(Section::Approvals))
             (section(Section::Events))
             (workers::workers(page))
-            (plan::plan(page, &durations))
+            (plan::limits(page))
+            (section(Section::Graph))
+            (plan::text(page))
         }
         footer {
             "Made by maand " (env!("CARGO_PKG_VERSION")) " at " (moment(page.made_at))
@@ -96,10 +115,10 @@ pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
 /// Where to find what.
 fn contents(page: &RunPage<'_>) -> Markup {
     html! {
-        nav aria-label="On this page" {
+        nav.contents aria-label="On this page" {
             @if failures::any(page) { a href="#failures" { "What went wrong" } }
             a href="#promises" { "Promises" }
-            a href="#timeline" { "Timeline" }
+            a href="#timeline-title" { "Timeline" }
             a href="#down" { "Down at the same time" }
             a href="#steps" { "Durations" }
             a href="#events" { "What happened" }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, percent};
+use super::axis::{Axis, number, percent};
 use super::bars::bar;
 use super::down;
 use super::model::RunPage;
@@ -12,7 +12,7 @@ use super::words::{Clock, NOTE, said};
 use crate::engine::Millis;
 use crate::plan::counted;
 use crate::report::describe_elapsed;
-use crate::timeline::{Hold, HoldKind, Mark};
+use crate::timeline::{HoldKind, Mark};
 
 /// Signs that are closer than this share of the width are one, with a number.
 const CLOSE: f64 = 1.6;
@@ -30,7 +30,7 @@ pub(super) fn head(page: &RunPage<'_>, axis: &Axis) -> Markup {
     let ticks = axis.ticks().into_iter();
     let free = ticks.filter(|tick| cuts.iter().all(|cut| (middle(cut) - tick.x).abs() > 5.0));
     html! {
-        div.head #tl-head data-live[page.served.is_some()] {
+        div.head #marks {
             span.n { "times in UTC" }
             svg.t aria-hidden="true" {
                 @for tick in free {
@@ -72,10 +72,10 @@ fn clusters<'a>(page: &RunPage<'a>, axis: &Axis) -> Vec<Vec<&'a Mark>> {
 pub(super) fn behind(page: &RunPage<'_>, axis: &Axis) -> Markup {
     let until = page.timeline.until;
     html! {
-        svg.over #tl-behind data-live[page.served.is_some()] aria-hidden="true" {
+        svg.over #bands aria-hidden="true" {
             @for hold in &page.timeline.holds {
                 @let (x, width) = axis.span(hold.from, hold.to.unwrap_or(until));
-                rect class=(band_class(hold))
+                rect class=(if hold.kind == HoldKind::Nobody { "band none" } else { "band" })
                     x=(percent(x)) y="0" width=(percent(width)) height="100%" {}
             }
             @for tick in axis.ticks() {
@@ -88,31 +88,27 @@ pub(super) fn behind(page: &RunPage<'_>, axis: &Axis) -> Markup {
                 @let x = percent(axis.x(marks[0].at));
                 line class=(mark_sign(&marks[0].kind).1) x1=(x) x2=(x) y1="0" y2="100%" {}
             }
-            @if page.served.is_some() && !page.view.state.is_final() { (now_line(until, axis)) }
         }
     }
 }
 
-fn band_class(hold: &Hold) -> &'static str {
-    match (hold.kind, hold.to) {
-        (HoldKind::Nobody, None) => "band none open",
-        (HoldKind::Nobody, Some(_)) => "band none",
-        (_, None) => "band open",
-        (_, Some(_)) => "band",
+/// Where the present is on the axis, and how fast it moves: a share of the width for each millisecond.
+pub(super) fn now(page: &RunPage<'_>, axis: &Axis) -> Markup {
+    let until = page.timeline.until;
+    let x = number(axis.x(until));
+    let is_over = page.view.state.is_final();
+    html! {
+        svg.over #now aria-hidden="true" data-at=(until) data-x=(x) data-rate=(format!("{:.9}", if is_over { 0.0 } else { axis.rate(until) }))
+            data-end=(number(axis.x(axis.until()))) {
+            @if !is_over { line.now x1=(percent(axis.x(until))) x2=(percent(axis.x(until))) y1="0" y2="100%" {} }
+        }
     }
-}
-
-/// The present, how fast it moves (in shares of the width for each millisecond), and how far there is room.
-fn now_line(at: Millis, axis: &Axis) -> Markup {
-    let x = percent(axis.x(at));
-    let (rate, end) = (format!("{:.12}", axis.rate(at)), percent(axis.x(axis.until())));
-    html! { line #now.now data-at=(at) data-x=(x) data-rate=(rate) data-end=(end) x1=(x) x2=(x) y1="0" y2="100%" {} }
 }
 
 /// The rows.
 pub(super) fn rows(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
-        div.strip #tl-strip data-live[page.served.is_some()] {
+        div.strip #strip {
             (down_row(page, axis))
             (waves(page, axis))
             (window(page, axis))
@@ -125,7 +121,7 @@ pub(super) fn rows(page: &RunPage<'_>, axis: &Axis) -> Markup {
 /// A row: its name, its picture, and the same as a list.
 fn row(name: &str, about: &str, picture: &Markup, lines: &[String], more: usize) -> Markup {
     html! {
-        details.l {
+        details.lane {
             summary { span.n { (name) } svg.t aria-hidden="true" { (picture) } }
             div.d {
                 p { (about) }
@@ -138,7 +134,7 @@ fn row(name: &str, about: &str, picture: &Markup, lines: &[String], more: usize)
 
 fn down_row(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
-        div.l.down {
+        div.lane.down {
             span.n { "down" }
             (down::picture(&page.timeline.down.all, page.timeline.down.at_once, page.timeline.until, axis, 30.0))
         }

@@ -31,25 +31,20 @@ pub(super) fn workers(page: &RunPage<'_>) -> Markup {
                 p.about { (counted(left_out, "worker")) " more, and those that succeeded, are in the groups of the timeline." }
             }
             div.scroll tabindex="0" role="group" aria-label="Workers, scrolls" {
-                table #table {
+                table #table data-live[page.served.is_some()] {
                     thead { tr {
                         th scope="col" { "worker" } th scope="col" { "state" } th.r scope="col" { "wave" }
                         th.r scope="col" { "steps" } th scope="col" { "started" } th.r scope="col" { "took" }
                         th scope="col" { "boot before → after" } th scope="col" { "besides" }
                     } }
-                    tbody #rows data-live[page.served.is_some()] { @for target in rows { (row(page, *target)) } }
+                    tbody { @for target in rows { (row(page, *target)) } }
                 }
             }
         }
     }
 }
 
-/// The id of a row.
-pub(super) fn row_id(target: TargetIx) -> String {
-    format!("r{}", target.0 + 1)
-}
-
-/// The row of one.
+/// The row of a worker.
 pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
     let worker = page.view.worker(target);
     let clock = Clock::of(page.timeline);
@@ -57,11 +52,10 @@ pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
         id.as_deref().map_or_else(|| "-".to_owned(), |id| name(id).chars().take(13).collect())
     };
     html! {
-        tr id=(row_id(target)) data-h=(name(&worker.host)) data-s=(worker.state.describe()) {
+        tr id=(row_id(target)) data-host=(name(&worker.host)) data-state=(worker.state.describe()) {
             th scope="row" {
-                @if let Some(served) = page.served {
-                    a href=(links::worker_of_run(served.path, &worker.host)) { (name(&worker.host)) }
-                } @else { (link(page, target)) }
+                (link(page, target))
+                @if let Some(served) = page.served { " " a href=(links::worker_of_run(served.path, &worker.host)) { "logs" } }
             }
             td.w { b class=(state_class(worker.state)) { (state_sign(worker.state)) } " " (worker.state.describe()) }
             td.r { (worker.wave) }
@@ -78,4 +72,9 @@ pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
             }
         }
     }
+}
+
+/// The id of a worker's row.
+pub(super) fn row_id(target: TargetIx) -> String {
+    format!("worker-{}", target.0)
 }

@@ -30,7 +30,6 @@ pub struct FollowedRun {
     failures: LastFailures,
     outputs: Vec<FailureOutput>,
     next: Vec<String>,
-    logs: Box<dyn Fn(&str) -> String>,
     told_at: Millis,
     carried_out: bool,
 }
@@ -53,9 +52,7 @@ impl FollowedRun {
     /// There is no such run, or it cannot be read.
     pub fn open(bucket: &Bucket, name: Option<&str>, hint: Hint, now: Millis) -> Result<Self, RunError> {
         let reader = RunReader::open(bucket, name)?;
-        let id = reader.id.clone();
         let mut run = Self {
-            logs: Box::new(move |host| hint(&Suggestion::ReadLogs { run: Some(id.as_str()), host })),
             view: reader.empty_view(),
             timeline: TimelineFold::new(&reader.graph),
             reader,
@@ -128,7 +125,7 @@ impl FollowedRun {
         self.view.refresh(now);
         self.timeline.tell(now, carried_out);
         self.hash = self.mark.as_ref().map(Mark::hash).unwrap_or_default();
-        self.outputs = self.failures.outputs(&self.reader, &self.view)?;
+        self.outputs = self.failures.outputs(&self.reader, &self.view, self.hint)?;
         self.next = next_steps(&self.view, self.hint);
         (self.told_at, self.carried_out) = (now, carried_out);
         Ok(())
@@ -148,7 +145,6 @@ impl FollowedRun {
             record: self.mark.as_ref().map(|mark| (mark.seq(), self.hash.as_str())),
             outputs: &self.outputs,
             next: &self.next,
-            logs: &*self.logs,
             made_at: self.told_at,
             served: None,
         }
@@ -162,7 +158,7 @@ struct LastFailures {
     issued: HashMap<AttemptId, (u32, u32)>,
     last: BTreeMap<u32, (AttemptId, u32)>,
     /// What was read already.
-    read: HashMap<AttemptId, Option<FailureOutput>>,
+    read: HashMap<AttemptId, FailureOutput>,
 }
 
 impl LastFailures {
@@ -183,7 +179,12 @@ impl LastFailures {
     }
 
     /// Of workers that have an error, by host.
-    fn outputs(&mut self, run: &RunReader, view: &RunView) -> Result<Vec<FailureOutput>, RunError> {
+    fn outputs(
+        &mut self,
+        run: &RunReader,
+        view: &RunView,
+        hint: Hint,
+    ) -> Result<Vec<FailureOutput>, RunError> {
         let mut outputs = Vec::new();
         for (target, (attempt, step)) in &self.last {
             let worker = &view.workers[*target as usize];
@@ -197,14 +198,16 @@ impl LastFailures {
                 let mut written = run.output(*attempt)?.into_iter();
                 let step = &run.graph.plan.steps[*step as usize].id;
                 let of_worker = written.find(|(host, _)| *host == worker.host);
-                let output = of_worker.map(|(host, output)| FailureOutput {
-                    host,
+                let logs = Suggestion::ReadLogs { run: Some(run.id.as_str()), host: &worker.host };
+                let output = FailureOutput {
+                    host: worker.host.clone(),
                     step: step.clone(),
-                    text: last_lines(&output.text()),
-                });
+                    text: of_worker.map(|(_, output)| last_lines(&output.text())).unwrap_or_default(),
+                    logs: hint(&logs),
+                };
                 self.read.insert(*attempt, output);
             }
-            outputs.extend(self.read.get(attempt).cloned().flatten());
+            outputs.extend(self.read.get(attempt).cloned());
         }
         Ok(outputs)
     }

@@ -84,16 +84,10 @@ impl RunReader {
             last = stamped.seq;
             self.fold(&mut view, &stamped)?;
         }
-        self.finish(&mut view)?;
-        Ok((view, last))
-    }
-
-    /// What a view has that does not come from facts.
-    fn finish(&self, view: &mut RunView) -> Result<(), RunError> {
         view.set_orphaned(self.controller().is_none());
         view.set_has_to_be_named(self.has_to_be_named()?);
         view.refresh(now());
-        Ok(())
+        Ok((view, last))
     }
 
     /// The mark of the newest fact, whose hash covers all of them.

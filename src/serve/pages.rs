@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
+use super::control_pages::{Shown, control_panel_of, with_panel};
 use super::events::{Viewer, stream_to};
 use super::routes::App;
 use crate::journal::RunId;
@@ -17,8 +18,17 @@ use crate::run::FollowedRun;
 use crate::runner::now;
 
 /// The page of a run.
-pub(super) async fn run(State(app): State<App>, Path(run): Path<String>) -> Result<Response, Trouble> {
-    Ok(html(app.watchers.page(&named(&run)?).await?))
+pub(super) async fn run(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    shown: Result<Query<Shown>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let run = named(&run)?;
+    let page = app.watchers.page(&run).await?;
+    let Some(controls) = &app.controls else { return Ok(html(page)) };
+    let shown = shown.map(|Query(shown)| shown).unwrap_or_default();
+    Ok(with_panel(&page, control_panel_of(&app, controls, &run, &headers, &shown).await?))
 }
 
 /// From when on events are asked for.

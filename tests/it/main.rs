@@ -48,6 +48,7 @@ mod run_reboot;
 mod run_terminal;
 mod sandbox;
 mod serve;
+mod serve_control;
 mod sim;
 mod ssh;
 mod ssh_faults;
