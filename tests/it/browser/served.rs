@@ -1,14 +1,14 @@
 //! Pages of `maand serve`.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::stored::{PLAN, Stored, Wrong, hostile};
-use super::{SHOWN, assert_accessible, assert_only_text};
+use super::{Killed, SHOWN, assert_accessible, assert_only_text};
 use crate::sandbox::up::Up;
 use crate::support::browser::Browser;
 use crate::support::serve::Serve;
@@ -178,13 +178,3 @@ const WHEN_SUCCEEDED: &str = "
       .forEach((row) => { seen[row.dataset.host] ??= Date.now(); });
     new MutationObserver(look).observe(document.body, {subtree: true, childList: true, attributes: true});
     look();";
-
-/// A process that a test which fails does not leave behind.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
