@@ -37,7 +37,8 @@ pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
     export::ExportDocument, history::HistoryDocument, list::ListDocument, logs::AttemptDocument,
     new::NewDocument, prune::PruneDocument, release::ReleaseDocument, report::ReportDocument,
-    simulate::SimulateDocument, stats::StatsDocument, validate::ValidateDocument, verify::VerifyDocument,
+    simulate::SimulateDocument, stats::StatsDocument, status::TimelineDocument, validate::ValidateDocument,
+    verify::VerifyDocument,
 };
 
 use clap::Subcommand;

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("chart", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
@@ -103,6 +104,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "rehearsal",
             "doctor",
             "timeline",
+            "chart",
             "page",
         ],
     ),
@@ -120,6 +122,7 @@ pub(crate) const PURE: &[&str] = &[
     "controller",
     "sim",
     "timeline",
+    "chart",
     "page",
 ];
 
@@ -156,6 +159,7 @@ const DATA: &[(&str, &[&str])] = &[
             "describe_elapsed",
             "describe_halt",
             "describe_span",
+            "wrapped",
         ],
     ),
 ];
