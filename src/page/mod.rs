@@ -6,15 +6,26 @@
 //! journals.
 
 mod axis;
+mod bars;
 mod down;
+mod failures;
+mod graph;
+mod groups;
+mod headline;
 mod lanes;
 mod model;
+mod plan;
 mod run;
 mod sections;
 mod shell;
+mod signs;
 mod steps;
+mod strip;
 #[cfg(test)]
 mod tests;
+mod words;
+mod workers;
 
+pub use graph::plan_graph;
 pub use model::{FailureOutput, RunPage};
 pub use run::run_page;

@@ -27,8 +27,10 @@ pub struct RunPage<'a> {
     pub record: Option<(u64, &'a str)>,
     /// What failed workers wrote last, by host.
     pub outputs: &'a [FailureOutput],
-    /// What to type next, if there is something to be done.
+    /// What to type next, if there is something to be done: a sentence, then commands on indented lines.
     pub next: &'a [String],
+    /// What shows the whole output of a worker, in the form of `next`.
+    pub logs: &'a dyn Fn(&str) -> String,
     /// When the page was made.
     pub made_at: Millis,
 }

@@ -1,64 +1,77 @@
 "use strict";
 (() => {
-  const find = document.getElementById("find");
-  const state = document.getElementById("state");
-  const zoom = document.getElementById("zoom");
-  const found = document.getElementById("found");
-  const form = document.getElementById("controls");
-  const picture = document.getElementById("timeline");
-  if (!find || !picture) return;
+  const by = (id) => document.getElementById(id);
+  const find = by("find"), state = by("state"), zoom = by("zoom"), found = by("found"), form = by("controls");
+  const lanes = by("lanes");
+  if (!form || !lanes) return;
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  const lanes = Array.from(document.querySelectorAll("#lanes .lane"));
-  const rows = Array.from(document.querySelectorAll("#table tbody tr"));
-  const height = 18;
-  const matches = (element) => {
-    const text = find.value.trim().toLowerCase();
-    return (!text || element.dataset.host.toLowerCase().includes(text)) &&
-      (!state.value || element.dataset.state === state.value);
-  };
+  // A group has no host of its own: it is found by the hosts that it names.
+  const entry = (element) => ({
+    element,
+    text: (element.dataset.h ?? element.textContent).toLowerCase(),
+    states: (element.dataset.s ?? "").split("|"),
+  });
+  const entries = (selector) => Array.from(document.querySelectorAll(selector), entry);
+  let drawn, rows;
   const filter = () => {
-    let y = 0;
-    for (const lane of lanes) {
-      const shown = matches(lane);
-      lane.classList.toggle("away", !shown);
-      if (shown) {
-        lane.setAttribute("transform", `translate(0 ${y})`);
-        y += height;
+    drawn ??= entries("#lanes > .l[data-s]");
+    rows ??= entries("#table tbody tr");
+    const text = find.value.trim().toLowerCase();
+    const count = (all) => {
+      let shown = 0;
+      for (const { element, text: own, states } of all) {
+        const matches = (!text || own.includes(text)) && (!state.value || states.includes(state.value));
+        element.classList.toggle("away", !matches);
+        shown += matches ? 1 : 0;
       }
-    }
-    let count = 0;
-    for (const row of rows) {
-      const shown = matches(row);
-      row.classList.toggle("away", !shown);
-      count += shown ? 1 : 0;
-    }
-    found.textContent = find.value || state.value ? `${count} of ${rows.length}` : "";
+      return shown;
+    };
+    const shown = count(drawn);
+    count(rows);
+    found.textContent = text || state.value ? `${shown} of ${drawn.length}` : "";
   };
   let waiting = false;
-  const soon = () => {
+  const soon = (work) => () => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; filter(); });
+    requestAnimationFrame(() => { waiting = false; work(); });
   };
-  find.addEventListener("input", soon);
-  state.addEventListener("change", soon);
-  const names = 190;
-  const extent = 1200;
-  const drawn = Array.from(picture.querySelectorAll("rect, line, text"))
-    .filter((element) => !element.closest("defs") && !element.classList.contains("name"))
-    .map((element) => [element, ["x", "x1", "x2", "width"]
-      .filter((name) => element.hasAttribute(name))
-      .map((name) => [name, Number(element.getAttribute(name))])]);
-  const tall = Number(picture.getAttribute("height"));
-  const stretch = () => {
-    const factor = Number(zoom.value);
-    for (const [element, attributes] of drawn) {
-      for (const [name, value] of attributes) element.setAttribute(name, String(value * factor));
-    }
-    const wide = names + (extent - names) * factor;
-    picture.setAttribute("width", String(wide));
-    picture.setAttribute("viewBox", `${-names} -44 ${wide} ${tall}`);
+  find.addEventListener("input", soon(filter));
+  state.addEventListener("change", soon(filter));
+  zoom.addEventListener("input", soon(() => {
+    const view = lanes.closest(".tl");
+    const before = (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth;
+    lanes.parentElement.style.setProperty("--z", zoom.value);
+    view.scrollLeft = before * view.scrollWidth - view.clientWidth / 2;
+  }));
+  // One lane is reached by Tab, the others from it by arrow keys.
+  const summaries = () => Array.from(lanes.parentElement.querySelectorAll(".l:not(.away) > summary"));
+  const hold = (summary) => {
+    for (const other of lanes.parentElement.querySelectorAll("summary[tabindex='0']")) other.tabIndex = -1;
+    summary.tabIndex = 0;
   };
-  zoom.addEventListener("input", () => requestAnimationFrame(stretch));
+  const all = summaries();
+  for (const summary of all) summary.tabIndex = -1;
+  if (all.length) all[0].tabIndex = 0;
+  lanes.parentElement.addEventListener("focusin", (event) => {
+    const summary = event.target.closest("summary");
+    if (summary) hold(summary);
+  });
+  lanes.parentElement.addEventListener("keydown", (event) => {
+    const summary = event.target.closest("summary");
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20, Home: -1e9, End: 1e9 }[event.key];
+    if (!summary || !step || event.ctrlKey || event.altKey || event.metaKey) return;
+    const shown = summaries();
+    const at = shown.indexOf(summary) + step;
+    event.preventDefault();
+    shown[Math.max(0, Math.min(shown.length - 1, at))].focus();
+  });
+  // A link to a lane opens it.
+  const open = () => {
+    const lane = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (lane && lane.matches("details")) { lane.classList.remove("away"); lane.open = true; lane.scrollIntoView({ block: "center" }); }
+  };
+  addEventListener("hashchange", open);
+  open();
 })();

@@ -80,10 +80,29 @@ impl RunReader {
             last = stamped.seq;
             self.fold(&mut view, &stamped)?;
         }
+        self.finish(&mut view)?;
+        Ok((view, last))
+    }
+
+    /// A view of these facts.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the facts do not follow from one another.
+    pub fn view_of(&self, facts: &[Stamped]) -> Result<RunView, RunError> {
+        let mut view = empty_view(&self.id, &self.header, &self.graph);
+        for stamped in facts {
+            self.fold(&mut view, stamped)?;
+        }
+        self.finish(&mut view)?;
+        Ok(view)
+    }
+
+    /// What a view has that does not come from facts.
+    fn finish(&self, view: &mut RunView) -> Result<(), RunError> {
         view.set_orphaned(self.controller().is_none());
         view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
         view.refresh(now());
-        Ok((view, last))
+        Ok(())
     }
 
     /// What happened when, as of these facts.

@@ -16,7 +16,7 @@ use crate::journal::Mark;
 use crate::os::disk;
 use crate::page::{FailureOutput, RunPage, run_page};
 use crate::plan::Problem;
-use crate::report::{RunView, next_steps};
+use crate::report::{RunView, Suggestion, next_steps};
 use crate::run::RunReader;
 use crate::runner::now;
 
@@ -83,13 +83,14 @@ pub(super) fn run(args: &ReportArgs, context: &Context) -> Result<Exit, CliError
 /// The page of a run as of now.
 fn page(run: &RunReader, context: &Context) -> Result<String, CliError> {
     let facts = run.facts_after(0)?.collect::<Result<Vec<Stamped>, _>>()?;
-    let (view, _) = run.view()?;
+    let view = run.view_of(&facts)?;
     let made_at = now();
     let timeline = run.timeline(&facts)?;
     let mark = run.newest_mark()?;
     let hash = mark.as_ref().map(Mark::hash);
     let outputs = outputs(run, &facts, &view)?;
-    let next = next_steps(&view, hints(context));
+    let hint = hints(context);
+    let next = next_steps(&view, hint);
     Ok(run_page(&RunPage {
         view: &view,
         timeline: &timeline,
@@ -101,6 +102,7 @@ fn page(run: &RunReader, context: &Context) -> Result<String, CliError> {
         record: mark.zip(hash.as_deref()).map(|(mark, hash)| (mark.seq(), hash)),
         outputs: &outputs,
         next: &next,
+        logs: &|host| hint(&Suggestion::ReadLogs { run: Some(run.id.as_str()), host }),
         made_at,
     }))
 }
