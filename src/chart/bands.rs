@@ -10,9 +10,15 @@ use crate::timeline::{HoldKind, MarkKind, Timeline};
 fn weight(mark: &MarkKind) -> u8 {
     match mark {
         MarkKind::Started | MarkKind::Finished { .. } => 0,
-        MarkKind::Approved { .. } | MarkKind::Retried { .. } | MarkKind::Skipped { .. } => 1,
+        MarkKind::Approved { .. }
+        | MarkKind::Settled { .. }
+        | MarkKind::Retried { .. }
+        | MarkKind::Skipped { .. } => 1,
         MarkKind::Resumed { .. } | MarkKind::Paused { .. } | MarkKind::Interrupted { .. } => 2,
-        MarkKind::Halted { .. } | MarkKind::ControllerGone | MarkKind::Aborted { .. } => 3,
+        MarkKind::Halted { .. }
+        | MarkKind::InDoubt { .. }
+        | MarkKind::ControllerGone
+        | MarkKind::Aborted { .. } => 3,
     }
 }
 

@@ -62,7 +62,8 @@ impl Glyphs {
     /// How a worker stands.
     pub(super) fn state(self, state: Option<PublicWorkerState>) -> (char, Ink) {
         match state {
-            None | Some(PublicWorkerState::Queued) => (' ', Ink::Plain),
+            None => (' ', Ink::Plain),
+            Some(PublicWorkerState::Queued) => (self.one('○', '.'), Ink::Dim),
             Some(PublicWorkerState::Succeeded) => (self.one('✓', '+'), Ink::Good),
             Some(PublicWorkerState::Failed) => (self.one('×', 'X'), Ink::Bad),
             Some(PublicWorkerState::InDoubt) => ('?', Ink::Bad),
@@ -96,12 +97,14 @@ impl Glyphs {
 
     pub(super) fn mark(self, mark: &MarkKind) -> (char, Ink) {
         match mark {
+            MarkKind::Resumed { from_bundle: true, .. } => (self.one('⇄', 'T'), Ink::Warn),
             MarkKind::Started | MarkKind::Resumed { .. } => (self.one('▸', '>'), Ink::Plain),
             MarkKind::ControllerGone => (self.one('✖', 'X'), Ink::Bad),
             MarkKind::Interrupted { .. } => (self.one('■', '#'), Ink::Warn),
             MarkKind::Paused { .. } => (self.one('‖', '='), Ink::Warn),
             MarkKind::Halted { .. } => ('!', Ink::Bad),
-            MarkKind::Approved { .. } => (self.one('✓', '+'), Ink::Good),
+            MarkKind::InDoubt { .. } => ('?', Ink::Bad),
+            MarkKind::Approved { .. } | MarkKind::Settled { .. } => (self.one('✓', '+'), Ink::Good),
             MarkKind::Retried { .. } => (self.one('↻', 'r'), Ink::Plain),
             MarkKind::Skipped { .. } => (self.one('–', '-'), Ink::Plain),
             MarkKind::Aborted { .. } => (self.one('⊗', 'A'), Ink::Bad),
@@ -143,17 +146,26 @@ impl Glyphs {
         self.one('╷', '|')
     }
 
-    /// A number below `top` as a height, or as a digit. Nothing is nothing.
-    pub(super) fn height(self, number: u32, top: u32) -> char {
+    /// So many eighths of a line.
+    pub(super) fn area(self, eighths: u32) -> char {
         const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        self.one(BLOCKS[eighths.clamp(1, 8) as usize - 1], '#')
+    }
+
+    /// What is allowed.
+    pub(super) fn limit(self) -> char {
+        self.one('┄', '-')
+    }
+
+    /// A number up to `top` as a height, or as a digit. Nothing is nothing.
+    pub(super) fn height(self, number: u32, top: u32) -> char {
         if number == 0 {
             return ' ';
         }
         if !self.unicode {
             return char::from_digit(number, 10).unwrap_or('+');
         }
-        let eighths = (u64::from(number) * 8).div_ceil(u64::from(top.max(1))).clamp(1, 8);
-        BLOCKS[eighths as usize - 1]
+        self.area((u64::from(number) * 8).div_ceil(u64::from(top.max(1))).min(8) as u32)
     }
 }
 

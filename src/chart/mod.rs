@@ -6,6 +6,7 @@
 
 mod bands;
 mod counts;
+mod forecast;
 mod format;
 mod glyphs;
 mod lanes;
@@ -17,6 +18,7 @@ mod scale;
 mod tests;
 mod words;
 
+pub use forecast::{Bin, WaveBar, down_chart, finish_chart, waves_chart};
 pub use format::Format;
 pub use line::{Ink, Line};
 pub use run::{RunChart, run_chart};

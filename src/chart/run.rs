@@ -31,8 +31,8 @@ pub struct RunChart<'a> {
 const LANES: usize = 40;
 /// Where lines are limited, at least so many.
 const FEWEST_LANES: usize = 3;
-/// Lines about workers that have no lane, and about what is down.
-const OTHERS: usize = 4;
+/// Lines about workers that have no lane.
+const OTHERS: usize = 2;
 /// Names have at most this many columns, and at most a third of them.
 const NAMES: usize = 24;
 
@@ -46,11 +46,14 @@ pub fn run_chart(chart: &RunChart<'_>, format: &Format) -> Vec<Line> {
         _ if format.all => usize::MAX,
         None => LANES,
         Some(height) => {
-            let bare = Drawing::of(chart, &Chosen::default(), width, glyphs).rows(&Chosen::default()).len();
-            let free = height.saturating_sub(lines.len() + bare);
+            let nobody = Chosen::default();
+            let bare = Drawing::of(chart, &nobody, width, glyphs);
+            let free = height.saturating_sub(lines.len() + bare.rows(&nobody).len());
             // Where not all have a lane, that is said, and what the signs mean is worth more than another lane.
             let all = chart.graph.targets.len();
-            if all <= free { all } else { free.saturating_sub(OTHERS + legend.len()).max(FEWEST_LANES) }
+            let said =
+                OTHERS + words::numbers(chart, &nobody, &bare.scale, width, glyphs).len() + legend.len();
+            if all <= free { all } else { free.saturating_sub(said).max(FEWEST_LANES) }
         }
     };
     let chosen = lanes::choose(&chart.timeline.lanes, room);

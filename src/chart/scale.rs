@@ -129,24 +129,31 @@ fn span(from: Millis, to: Millis) -> f64 {
     to as f64 - from as f64
 }
 
+const DAY: Millis = 86_400_000;
+
 /// Round steps between the times of an axis, in milliseconds.
 const STEPS: &[Millis] = &[
     1_000,
     2_000,
     5_000,
     10_000,
+    20_000,
     30_000,
     60_000,
     120_000,
     300_000,
     600_000,
+    1_200_000,
     1_800_000,
     3_600_000,
     7_200_000,
+    10_800_000,
     21_600_000,
     43_200_000,
-    86_400_000,
-    604_800_000,
+    DAY,
+    7 * DAY,
+    28 * DAY,
+    364 * DAY,
 ];
 /// Columns that a time takes, with some air.
 const LABEL: f64 = 12.0;
@@ -164,7 +171,7 @@ fn label(at: Millis, step: Millis, zero: Option<Millis>) -> String {
         return format!("+{}", describe_span(at.saturating_sub(zero)));
     }
     let text = Time(at).to_second();
-    let part = if step >= 86_400_000 {
+    let part = if step >= DAY {
         5..10
     } else if step < 60_000 {
         11..19

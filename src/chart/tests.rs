@@ -177,6 +177,42 @@ mod console {
     }
 }
 
+/// A forecast of workers in two waves.
+fn forecast(workers: usize, at_once: u64) -> crate::timeline::Timeline {
+    let graph = of(workers, at_once);
+    let facts = play(Arc::clone(&graph), |_| None);
+    let until = facts.last().unwrap().at;
+    timeline(&graph, &facts, until, true).unwrap()
+}
+
+#[test]
+fn what_is_down_at_once_beside_what_is_allowed() {
+    insta::assert_snapshot!(text(&down_chart(&forecast(7, 3), &format(60))));
+    let ascii = Format { unicode: false, ..format(60) };
+    insta::assert_snapshot!("down_of_many_in_ascii", text(&down_chart(&forecast(60, 25), &ascii)));
+}
+
+fn bins(runs: &[u32]) -> Vec<Bin> {
+    let bin = |(number, runs): (Millis, &u32)| {
+        let from = 120_000 + number * 10_000;
+        Bin { from, below: from + 10_000, runs: *runs }
+    };
+    (0..).zip(runs).map(bin).collect()
+}
+
+#[test]
+fn how_many_runs_take_how_long() {
+    insta::assert_snapshot!(text(&finish_chart(&bins(&[3, 11, 0, 1]), 135_000, &format(60))));
+    assert!(finish_chart(&[], 0, &format(60)).is_empty());
+}
+
+#[test]
+fn waves_below_one_another() {
+    let bar = |name: &str, from, to| WaveBar { name: name.into(), from, to };
+    let waves = [bar("wave 1", 0, 60_000), bar("wave 2", 120_000, 400_000), bar("wave 3", 400_000, 400_000)];
+    insta::assert_snapshot!(text(&waves_chart(&waves, 420_000, &format(60))));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -212,5 +248,30 @@ proptest! {
             prop_assert!(unicode || line.text().is_ascii(), "{}", line.text());
         }
         prop_assert!(height.is_none_or(|height| lines.len() <= height));
+    }
+
+    #[test]
+    fn no_chart_of_a_forecast_is_wider_than_asked_for(
+        workers in 1_usize..40,
+        at_once in 1_u64..30,
+        runs in prop::collection::vec(any::<u32>(), 0..9),
+        spans in prop::collection::vec((any::<i64>(), any::<i64>()), 0..9),
+        total in any::<i64>(),
+        name in any::<String>(),
+        width in 0_usize..140,
+        unicode in any::<bool>(),
+    ) {
+        let format = Format { width, height: None, unicode, all: false };
+        let waves: Vec<WaveBar> =
+            spans.iter().map(|(from, to)| WaveBar { name: name.clone(), from: *from, to: *to }).collect();
+        let charts = [
+            down_chart(&forecast(workers, at_once), &format),
+            finish_chart(&bins(&runs), total, &format),
+            waves_chart(&waves, total, &format),
+        ];
+        for line in charts.iter().flatten() {
+            prop_assert!(line.width() <= width, "{} > {width}: {}", line.width(), line.text());
+            prop_assert!(!line.text().contains(char::is_control));
+        }
     }
 }

@@ -13,6 +13,7 @@ mod left_behind;
 mod list;
 mod logs;
 mod new;
+mod page_file;
 mod plan_on_fleet;
 mod prune;
 mod read;

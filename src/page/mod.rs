@@ -9,6 +9,7 @@ mod axis;
 mod bars;
 mod down;
 mod failures;
+mod forecast;
 mod graph;
 mod groups;
 mod headline;
@@ -26,6 +27,7 @@ mod tests;
 mod words;
 mod workers;
 
+pub use forecast::Forecast;
 pub use graph::plan_graph;
 pub use model::{FailureOutput, RunPage};
 pub use run::run_page;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::forecast::Forecast;
 use crate::engine::Millis;
 use crate::graph::RolloutGraph;
 use crate::report::RunView;
@@ -33,6 +34,8 @@ pub struct RunPage<'a> {
     pub logs: &'a dyn Fn(&str) -> String,
     /// When the page was made.
     pub made_at: Millis,
+    /// It is no run but a forecast of one.
+    pub forecast: Option<&'a Forecast<'a>>,
 }
 
 /// The end of what a step wrote that failed.

@@ -5,11 +5,17 @@ use maud::{Markup, html};
 use super::axis::Axis;
 use super::model::RunPage;
 use super::words::{moment, name};
-use super::{down, failures, headline, lanes, plan, sections, shell, steps, workers};
+use super::{down, failures, forecast, headline, lanes, plan, sections, shell, steps, workers};
 
 /// The page of a run as one HTML document.
 pub fn run_page(page: &RunPage<'_>) -> String {
-    let title = format!("{} {} ({})", name(&page.view.plan), page.view.state.as_str(), name(&page.view.run));
+    let forecast = page.forecast.map_or("", |_| "Forecast: ");
+    let title = format!(
+        "{forecast}{} {} ({})",
+        name(&page.view.plan),
+        page.view.state.as_str(),
+        name(&page.view.run)
+    );
     shell::document(&title, &body(page))
 }
 
@@ -20,6 +26,7 @@ fn body(page: &RunPage<'_>) -> Markup {
     html! {
         a.skip href="#workers" { "Skip to the table of workers" }
         main {
+            @if let Some(forecast) = page.forecast { (forecast::banner(forecast)) }
             (headline::headline(page))
             (contents(page))
             (failures::failures(page))
@@ -34,8 +41,12 @@ fn body(page: &RunPage<'_>) -> Markup {
             (plan::plan(page, &durations))
         }
         footer {
-            "Made by maand " (env!("CARGO_PKG_VERSION")) " at " (moment(page.made_at))
-            ". All times are UTC, by the clock of the controller."
+            @if page.forecast.is_some() {
+                "Made by maand " (env!("CARGO_PKG_VERSION")) ". All times are those of a simulation."
+            } @else {
+                "Made by maand " (env!("CARGO_PKG_VERSION")) " at " (moment(page.made_at))
+                ". All times are UTC, by the clock of the controller."
+            }
         }
     }
 }

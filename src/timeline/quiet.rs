@@ -4,9 +4,9 @@ use super::model::{HoldKind, Timeline};
 use crate::engine::Millis;
 
 /// A quiet time may be left out if it is longer than this share of all activity.
-const SHARE: Millis = 8;
+const SHARE: Millis = 6;
 /// And longer than this.
-const AT_LEAST: Millis = 60_000;
+const AT_LEAST: Millis = 20_000;
 
 impl Timeline {
     /// From its earliest moment to its latest: a clock may have been set back meanwhile.

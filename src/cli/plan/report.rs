@@ -9,13 +9,12 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::hints;
+use super::page_file;
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Fact, Outcome, Stamped};
 use crate::graph::Lane;
 use crate::journal::Mark;
-use crate::os::disk;
 use crate::page::{FailureOutput, RunPage, run_page};
-use crate::plan::Problem;
 use crate::report::{RunView, Suggestion, next_steps};
 use crate::run::RunReader;
 use crate::runner::now;
@@ -62,11 +61,7 @@ pub(super) fn run(args: &ReportArgs, context: &Context) -> Result<Exit, CliError
         out::print(&page)?;
         return Ok(Exit::Done);
     }
-    disk::replace(&args.out, &page, 0o600).map_err(|error| {
-        let message = format!("{} cannot be written: {error}", args.out.display());
-        Problem::error("maand::cli::unwritable", message)
-            .help("name a file in a folder that you may write to: --out run.html")
-    })?;
+    page_file::write(&args.out, &page)?;
     if context.json {
         document::print(&ReportDocument { run: run.id.as_str(), file: &args.out, bytes: page.len() })?;
     } else if !context.quiet {
@@ -104,6 +99,7 @@ fn page(run: &RunReader, context: &Context) -> Result<String, CliError> {
         next: &next,
         logs: &|host| hint(&Suggestion::ReadLogs { run: Some(run.id.as_str()), host }),
         made_at,
+        forecast: None,
     }))
 }
 
