@@ -6,6 +6,7 @@ use super::format::Format;
 use super::glyphs::Glyphs;
 use super::line::{Cell, Ink, Line};
 use super::scale::Scale;
+use super::words;
 use crate::engine::Millis;
 use crate::report::describe_span;
 use crate::timeline::Timeline;
@@ -57,6 +58,10 @@ pub fn down_chart(timeline: &Timeline, format: &Format) -> Vec<Line> {
     rows.push(row("", &scale.axis(glyphs, Some(timeline.began))));
     if timeline.waves.len() > 1 {
         rows.push(row("wave", &bands::waves(timeline, &scale, glyphs)));
+    }
+    let left_out: Vec<String> = scale.left_out().map(describe_span).collect();
+    if !left_out.is_empty() {
+        rows.push(row("", &[]).with(&words::left_out(&left_out, glyphs), Ink::Plain));
     }
     cut(rows, format, glyphs)
 }

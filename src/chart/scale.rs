@@ -44,7 +44,8 @@ impl Scale {
         let mut pieces = Vec::new();
         let (mut at, mut column) = (first, 0.0);
         for (from, to) in quiet.into_iter().chain([(last, last)]) {
-            let width = span(at, from) * per_milli;
+            // A time that was cut out begins with a column, so that nothing is drawn over it.
+            let width = (column + span(at, from) * per_milli).round() - column;
             pieces.push(Piece { from: at, to: from, at: column, width, is_cut: false });
             column += width;
             if to > from {
@@ -84,7 +85,7 @@ impl Scale {
     pub(super) fn row(&self, glyphs: Glyphs) -> Vec<Cell> {
         let mut cells = vec![Cell::EMPTY; self.columns];
         for piece in self.pieces.iter().filter(|piece| piece.is_cut) {
-            let from = piece.at.round() as usize;
+            let from = piece.at as usize;
             for cell in cells.iter_mut().skip(from).take(CUT) {
                 *cell = Cell::new(glyphs.cut(), Ink::Dim);
             }
@@ -100,28 +101,39 @@ impl Scale {
     /// Times along the axis: of the day, in UTC, or since `zero`.
     pub(super) fn axis(&self, glyphs: Glyphs, zero: Option<Millis>) -> Vec<Cell> {
         let mut cells = self.row(glyphs);
-        let mut used = 0;
-        for piece in self.pieces.iter().filter(|piece| !piece.is_cut) {
-            let step = step(piece);
-            // Where a piece begins is said in any case: a short one has no round time.
-            let first = piece.from.saturating_sub(zero.unwrap_or(0)).div_euclid(step).saturating_mul(step);
-            let first = first.saturating_add(zero.unwrap_or(0)).saturating_add(step);
-            let round = std::iter::successors(Some(first), |at| at.checked_add(step));
-            for at in std::iter::once(piece.from).chain(round.take_while(|at| *at < piece.to).take(60)) {
-                let from = self.column(at);
-                let text = format!("{}{}", glyphs.tick(), label(at, step, zero));
-                let end = from + text.chars().count();
-                if from < used || end > self.columns {
-                    continue;
-                }
-                for (cell, glyph) in cells[from..end].iter_mut().zip(text.chars()) {
-                    *cell = Cell::new(glyph, Ink::Dim);
-                }
-                used = end + 1;
+        let shown = || self.pieces.iter().filter(|piece| !piece.is_cut);
+        // Where a piece begins is said first: a short one has no round time.
+        let begins = shown().map(|piece| (piece, piece.from));
+        let round = shown().flat_map(|piece| moments(piece, zero).map(move |at| (piece, at)));
+        for (piece, at) in begins.chain(round) {
+            let from = self.column(at);
+            let text = format!("{}{}", glyphs.tick(), label(at, step(piece), zero));
+            let end = from + text.chars().count();
+            let is_empty = |cell: &Cell| *cell == Cell::EMPTY;
+            // No two of them touch; a time that was cut out may be beside one.
+            let is_apart = |cell: &Cell| is_empty(cell) || cell.glyph == glyphs.cut();
+            let before = cells.get(from.wrapping_sub(1)).is_none_or(is_apart);
+            let after = cells.get(end).is_none_or(is_apart);
+            if end > self.columns || !before || !after || !cells[from..end].iter().all(is_empty) {
+                continue;
+            }
+            for (cell, glyph) in cells[from..end].iter_mut().zip(text.chars()) {
+                *cell = Cell::new(glyph, Ink::Dim);
             }
         }
         cells
     }
+}
+
+/// Round moments within a piece, of the day or since `zero`.
+fn moments(piece: &Piece, zero: Option<Millis>) -> impl Iterator<Item = Millis> {
+    const MOST: usize = 60;
+    let (step, zero, to) = (step(piece), zero.unwrap_or(0), piece.to);
+    let first = piece.from.saturating_sub(zero).div_euclid(step).saturating_mul(step);
+    let first = first.saturating_add(zero).saturating_add(step);
+    std::iter::successors(Some(first), move |at| at.checked_add(step))
+        .take_while(move |at| *at < to)
+        .take(MOST)
 }
 
 /// Also of moments that no clock has.

@@ -83,12 +83,9 @@ pub(super) fn numbers(
     let most = down.all.most().filter(|(_, most)| *most > 0);
     let mut said = format!("down at once: at most {}", most.map_or(0, |(_, most)| most));
     if let Some(allowed) = down.at_once {
-        said += &format!(" (allowed: {allowed}");
-        let failed = chart.view.counts.failures;
-        if failed > 0 && most.is_some_and(|(_, most)| most > allowed) {
-            said += &format!(", and {}", counted(failed as usize, "failed worker"));
-        }
-        said += ")";
+        let is_over = most.is_some_and(|(_, most)| most > allowed);
+        let besides = if is_over { "; workers that failed are down besides" } else { "" };
+        said += &format!(" (allowed: {allowed}{besides})");
     }
     if let Some((at, _)) = most {
         said += &format!(", first at {}", Time(at).to_second());
@@ -108,9 +105,16 @@ pub(super) fn numbers(
         format!("{} {} {}", glyphs.hold(*kind).0, kind.describe(), describe_span(*millis))
     });
     lines.extend(listed("nothing was begun", holds.collect(), width));
-    let left_out = scale.left_out().map(describe_span);
-    lines.extend(listed(&format!("{} left out, nothing happened", glyphs.cut()), left_out.collect(), width));
+    let spans: Vec<String> = scale.left_out().map(describe_span).collect();
+    if !spans.is_empty() {
+        lines.extend(text(&left_out(&spans, glyphs), width, Ink::Plain));
+    }
     lines
+}
+
+/// What was cut out of the time.
+pub(super) fn left_out(spans: &[String], glyphs: Glyphs) -> String {
+    format!("{} left out, nothing happened: {}", glyphs.cut(), spans.join(", "))
 }
 
 fn listed(what: &str, entries: Vec<String>, width: usize) -> Vec<Line> {
