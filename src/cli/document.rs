@@ -84,7 +84,7 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        build, cat, completions, deploy, doctor, health_check, info, init, job, man, plan, run_command,
+        build, cat, completions, deploy, doctor, health_check, info, init, job, man, own, plan, run_command,
         sandbox,
     };
     use super::*;
@@ -126,6 +126,7 @@ mod tests {
         kept::<init::InitDocument<'_>>("Output of `maand init`");
         kept::<completions::CompletionsDocument>("Output of `maand completions`");
         kept::<man::ManDocument<'_>>("Output of `maand man`");
+        kept::<own::VersionDocument>("Output of `maand self version`");
         kept::<build::BuildDocument>("Output of `maand build`");
         kept::<deploy::DeployDocument<'_>>("Output of `maand deploy`");
         kept::<job::JobDocument<'_>>("Output of `maand job`");

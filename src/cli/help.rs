@@ -249,6 +249,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("maand completions", &[("For bash", "maand completions bash")]),
     ("maand man", &[("For `man maand`", "maand man ~/.local/share/man/man1")]),
+    ("maand self", &[("For a bug report", "maand self version")]),
+    ("maand self version", &[("For a script", "maand self version --output json")]),
 ];
 
 /// How the program ends; the numbers never change.

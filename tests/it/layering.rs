@@ -178,7 +178,7 @@ const IMPURE: &[&str] = &[
     "std::time::SystemTime",
     "std::time::*",
     "jiff::Timestamp::now",
-    "jiff::Zoned::now",
+    "jiff::ZonedDateTime::now",
     "jiff::tz::TimeZone::system",
     "rusqlite",
     "russh",
@@ -191,8 +191,14 @@ const IMPURE: &[&str] = &[
 ];
 
 /// The same by their ends, wherever they come from (a `use` of everything in a module, for example).
-const IMPURE_ENDS: &[&str] =
-    &["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "TimeZone::system", "thread::spawn"];
+const IMPURE_ENDS: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "ZonedDateTime::now",
+    "TimeZone::system",
+    "thread::spawn",
+];
 
 /// Macros that write somewhere.
 const IMPURE_MACROS: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
