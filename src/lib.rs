@@ -19,6 +19,7 @@ pub mod boot;
 pub mod bucket;
 pub mod bundle;
 pub mod catalog;
+pub mod chart;
 pub mod check;
 pub mod cli;
 pub mod compare;

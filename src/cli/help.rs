@@ -118,6 +118,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("How long it takes, and what a failure does", "maand plan simulate rolling-reboot.yaml"),
             ("Every tenth step fails", "maand plan simulate kernel-patch.yaml --workers 50 --faults 10"),
+            ("The expected run as a page", "maand plan simulate rolling-reboot.yaml --out forecast.html"),
         ],
     ),
     (
@@ -151,7 +152,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "maand plan status",
-        &[("The newest run", "maand plan status"), ("Follow it", "maand plan status --watch")],
+        &[
+            ("The newest run", "maand plan status"),
+            ("Follow it", "maand plan status --watch"),
+            ("As a picture: who did what when", "maand plan status --timeline"),
+        ],
     ),
     (
         "maand plan report",

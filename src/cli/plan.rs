@@ -16,6 +16,7 @@ mod metrics;
 mod metrics_file;
 mod new;
 mod page_control;
+mod page_file;
 mod plan_on_fleet;
 mod prune;
 mod read;
@@ -40,8 +41,8 @@ pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
     export::ExportDocument, history::HistoryDocument, list::ListDocument, logs::AttemptDocument,
     metrics::MetricsDocument, new::NewDocument, prune::PruneDocument, release::ReleaseDocument,
-    report::ReportDocument, simulate::SimulateDocument, stats::StatsDocument, validate::ValidateDocument,
-    verify::VerifyDocument,
+    report::ReportDocument, simulate::SimulateDocument, stats::StatsDocument, status::TimelineDocument,
+    validate::ValidateDocument, verify::VerifyDocument,
 };
 
 use clap::Subcommand;

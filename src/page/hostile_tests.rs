@@ -105,6 +105,7 @@ fn page_with(text: &dyn Fn(&str) -> String) -> String {
         next: &[text("next"), format!("{}\n  {}", text("next"), text("command"))],
         made_at: at,
         served: None,
+        forecast: None,
     })
 }
 
@@ -271,6 +272,7 @@ fn page_of_facts(graph: &Arc<RolloutGraph>, facts: &[Stamped], now: Millis) -> S
         next: &[],
         made_at: now,
         served: None,
+        forecast: None,
     })
 }
 

@@ -10,6 +10,7 @@ mod bars;
 mod control;
 mod down;
 mod failures;
+mod forecast;
 mod graph;
 mod groups;
 mod headline;
@@ -38,6 +39,7 @@ mod workers;
 pub use control::{
     Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
 };
+pub use forecast::Forecast;
 pub use graph::plan_graph;
 pub use history::{
     AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,

@@ -262,6 +262,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "history", "--worker", host], 0);
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
+    run(&["plan", "status", "--timeline"], 0);
     run(&["plan", "report", "--out", new.with_extension("html").to_str().unwrap()], 0);
     run(&["plan", "metrics", "--out", new.with_extension("prom").to_str().unwrap()], 0);
     let bundle = new.with_extension("bundle");

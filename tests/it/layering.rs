@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("chart", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
@@ -115,6 +116,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "serve",
             "timeline",
             "metrics",
+            "chart",
             "page",
         ],
     ),
@@ -133,6 +135,7 @@ pub(crate) const PURE: &[&str] = &[
     "sim",
     "timeline",
     "metrics",
+    "chart",
     "page",
 ];
 
@@ -169,6 +172,7 @@ const DATA: &[(&str, &[&str])] = &[
             "describe_elapsed",
             "describe_halt",
             "describe_span",
+            "wrapped",
         ],
     ),
 ];

@@ -47,6 +47,7 @@ mod run_local;
 mod run_output;
 mod run_reboot;
 mod run_terminal;
+mod run_timeline;
 mod sandbox;
 mod serve;
 mod serve_control;

@@ -143,7 +143,7 @@ pub(super) fn hints(context: &Context) -> Hint {
 }
 
 /// Standard output is a terminal that can show more than lines.
-fn is_live(context: &Context) -> bool {
+pub(super) fn is_live(context: &Context) -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     is_terminal() && !dumb && !context.quiet && !context.json && !context.plain
 }

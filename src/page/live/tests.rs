@@ -54,6 +54,7 @@ impl Followed {
             next: &[],
             made_at: self.timeline.timeline().until,
             served: Some(Served { path: "/runs/20261122-2315-ab3f", version: "1-1" }),
+            forecast: None,
         }
     }
 }
