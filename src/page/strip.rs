@@ -141,7 +141,7 @@ fn down_row(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
         div.lane.down {
             span.n { "down" }
-            (down::picture(&page.timeline.down.all, page.timeline.down.at_once, page.timeline.until, axis, 30.0))
+            (down::picture(&page.timeline.down.all, Some(page.timeline.down.allowed), page.timeline.until, axis, 30.0))
         }
     }
 }
