@@ -7,12 +7,15 @@
 
 mod axis;
 mod bars;
+mod control;
 mod down;
 mod failures;
 mod graph;
 mod groups;
 mod headline;
 mod history;
+#[cfg(test)]
+mod hostile_tests;
 mod index;
 mod lanes;
 pub mod links;
@@ -32,6 +35,9 @@ mod tests;
 mod words;
 mod workers;
 
+pub use control::{
+    Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
+};
 pub use graph::plan_graph;
 pub use history::{
     AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,

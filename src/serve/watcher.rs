@@ -54,6 +54,7 @@ pub(super) fn watch(watchers: &Watchers, run: &RunId, asked: &Receiver<Ask>) {
         for ask in watchers.leave(run, asked) {
             match ask {
                 Ask::Page(to) => drop(to.send(Err(trouble.clone()))),
+                Ask::Decisions(to) => drop(to.send(Err(trouble.clone()))),
                 Ask::Listen { to, .. } => drop(to.send(Err(trouble.clone()))),
             }
         }
@@ -138,6 +139,13 @@ impl Watcher {
                 let ended = page.as_ref().err().cloned();
                 let _ = to.send(page);
                 ended.map_or(Ok(()), Err)
+            }
+            Ask::Decisions(to) => {
+                // As of now, and not of the last look: what was just asked for is in it.
+                let looked = self.look();
+                let decisions = || self.run.view().decisions(self.run.is_carried_out());
+                let _ = to.send(looked.as_ref().map(|()| decisions()).map_err(Clone::clone));
+                looked
             }
             Ask::Listen { since, to } => {
                 let _ = to.send(Ok(self.frames.listen(&since, now())));
