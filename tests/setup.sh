@@ -36,6 +36,22 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
       echo "setup: not installed; the tests with them are skipped" >&2
   fi
 fi
+# A real browser for the tests of pages, and the driver of the same version. On Ubuntu the packages of these names only
+# fetch a snap, which does not see the tests' folders; Google's Chrome with its chromedriver does as well (the images of
+# GitHub have both).
+has_browser() {
+  command -v chromedriver && { command -v chromium || command -v google-chrome; }
+}
+if ! has_browser >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && ! grep -q '^ID=ubuntu' /etc/os-release; then
+    echo "setup: chromium and chromium-driver are missing; installing"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium chromium-driver || true
+  fi
+  has_browser >/dev/null 2>&1 || {
+    echo "setup: install chromium and chromium-driver (Debian), or Chrome and its chromedriver (Ubuntu, where those are" >&2
+    echo "setup: snaps); without, the tests with a real browser are skipped, and with CI=true they fail" >&2
+  }
+fi
 # promtool, Prometheus and node_exporter, which read what is told of runs as numbers. Their packages are unpacked and not
 # installed: each would start a server that listens on every address.
 tools=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/prometheus
@@ -43,12 +59,11 @@ if ! [ -x "$tools/promtool" ] && command -v apt-get >/dev/null 2>&1 && command -
   echo "setup: promtool, Prometheus and node_exporter: unpacking"
   mkdir -p "$tools.new"
   (
-    cd "$tools.new"
+    cd "$tools.new" || exit 1
     apt-get download -q prometheus prometheus-node-exporter 2>/dev/null ||
-      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q prometheus prometheus-node-exporter; }
-    for package in ./*.deb; do dpkg-deb -x "$package" .; done
-    mkdir -p "$tools"
-    mv usr/bin/prometheus usr/bin/prometheus-node-exporter usr/bin/promtool "$tools/"
+      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q prometheus prometheus-node-exporter; } || exit 1
+    for package in ./*.deb; do dpkg-deb -x "$package" . || exit 1; done
+    mkdir -p "$tools" && mv usr/bin/prometheus usr/bin/prometheus-node-exporter usr/bin/promtool "$tools/"
   ) || echo "setup: not unpacked; the tests with them are skipped" >&2
   rm -rf "$tools.new"
 fi

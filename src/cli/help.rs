@@ -241,6 +241,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("maand plan schema", &[("For an editor", "maand plan schema")]),
+    (
+        "maand serve",
+        &[
+            ("The runs of this bucket in a browser of this machine", "maand serve"),
+            ("On a free port, for a program", "maand serve --listen 127.0.0.1:0 --output json"),
+        ],
+    ),
     ("maand sandbox", &[("Three throwaway workers", "maand sandbox up")]),
     (
         "maand sandbox up",

@@ -14,7 +14,7 @@ use super::hint::hint;
 use super::{CliError, Context, Exit};
 use crate::bucket::Bucket;
 use crate::os::signals::{Signal, listen};
-use crate::plan::Problem;
+use crate::plan::{Problem, visible_line};
 use crate::run::RunError;
 use crate::serve::{ServeError, ServeOptions, Server};
 
@@ -86,7 +86,7 @@ fn announce(server: &Server, bucket: &Bucket, is_remote: bool, context: &Context
         false if context.quiet => format!("{url}\n"),
         false => format!(
             "The runs of {} are at {url} (for reading only). Ctrl-C ends it.\n",
-            bucket.paths().root.display()
+            visible_line(&bucket.paths().root.display().to_string())
         ),
     };
     // A closed standard output is no reason to end.

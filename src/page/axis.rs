@@ -1,23 +1,30 @@
 //! Time to the right: a scale on which long times in which nothing happened are short.
+//!
+//! Places are shares of the width, so that a picture is stretched by its width alone and its text is not distorted.
 
-use maud::{Markup, html};
+use std::fmt::Write as _;
 
 use crate::engine::Millis;
 use crate::report::{Time, describe_span};
 use crate::timeline::Timeline;
 
-/// Width of the drawing area, in units of the picture.
-pub(super) const WIDTH: f64 = 1000.0;
+/// The whole width.
+const WIDTH: f64 = 100.0;
 /// Width of a time that was cut out.
-const CUT_WIDTH: f64 = 26.0;
+const CUT_WIDTH: f64 = 3.0;
 /// A time without activity is cut out if it is longer than this share of all activity.
-const CUT_SHARE: i64 = 8;
+const CUT_SHARE: i64 = 6;
 /// And longer than this.
-const CUT_AT_LEAST: Millis = 60_000;
+const CUT_AT_LEAST: Millis = 20_000;
+/// Of more cuts than this, the shortest are not made: they would leave no room.
+const CUTS: usize = 12;
+/// Labels along the axis.
+const TICKS: f64 = 9.0;
+const DAY: Millis = 86_400_000;
 
 /// From moments to places.
 pub(super) struct Axis {
-    /// Ascending: from, to, place of `from`, width.
+    /// Ascending, without gaps; never empty.
     pieces: Vec<Piece>,
     until: Millis,
 }
@@ -30,46 +37,35 @@ struct Piece {
     is_cut: bool,
 }
 
+/// A label of the axis.
+pub(super) struct Tick {
+    /// Its place.
+    pub(super) x: f64,
+    /// The time of day, or the day.
+    pub(super) label: String,
+}
+
+/// A time that was cut out.
+pub(super) struct Cut {
+    pub(super) x: f64,
+    pub(super) width: f64,
+    /// How long it was.
+    pub(super) label: String,
+}
+
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        Self::up_to(timeline, timeline.until)
+        Self::up_to(timeline, timeline.until, false)
     }
 
-    /// With room until a moment that is still to come.
-    pub(super) fn up_to(timeline: &Timeline, until: Millis) -> Self {
+    /// With room until a moment that is still to come; `kept`: although nothing is under way now, it is not cut out.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis, kept: bool) -> Self {
         let (began, until) = (timeline.began, until.max(timeline.began + 1));
-        let mut activity: Vec<(Millis, Millis)> = timeline
-            .lanes
-            .iter()
-            .flat_map(|lane| &lane.bars)
-            .map(|bar| (bar.from, bar.to.unwrap_or(until)))
-            .chain(timeline.marks.iter().map(|mark| (mark.at, mark.at)))
-            .chain([(began, began), (until, until)])
-            .collect();
-        activity.sort_unstable();
-        let mut busy: Vec<(Millis, Millis)> = Vec::new();
-        for (from, to) in activity {
-            match busy.last_mut() {
-                Some((_, end)) if from <= *end => *end = to.max(*end),
-                _ => busy.push((from, to)),
-            }
-        }
-        let total: Millis = busy.iter().map(|(from, to)| to - from).sum();
-        let least = (total / CUT_SHARE).max(CUT_AT_LEAST);
-        let mut spans: Vec<(Millis, Millis, bool)> = Vec::new();
-        for pair in busy.windows(2) {
-            let (gap_from, gap_to) = (pair[0].1, pair[1].0);
-            if gap_to - gap_from > least {
-                spans.push((gap_from, gap_to, true));
-            }
-        }
-        let mut pieces = Vec::new();
-        let mut at = began;
-        let cuts = spans.len() as f64;
-        let shown: Millis = (until - began) - spans.iter().map(|(from, to, _)| to - from).sum::<Millis>();
-        let scale = (WIDTH - cuts * CUT_WIDTH).max(WIDTH / 4.0) / (shown.max(1) as f64);
-        let mut place = 0.0;
-        for (from, to, _) in spans.into_iter().chain([(until, until, false)]) {
+        let cuts = cuts(timeline, began, until, kept);
+        let shown = (until - began) - cuts.iter().map(|(from, to)| to - from).sum::<Millis>();
+        let scale = (WIDTH - cuts.len() as f64 * CUT_WIDTH) / (shown.max(1) as f64);
+        let (mut pieces, mut at, mut place) = (Vec::new(), began, 0.0);
+        for (from, to) in cuts.into_iter().chain([(until, until)]) {
             let width = (from - at) as f64 * scale;
             pieces.push(Piece { from: at, to: from, at: place, width, is_cut: false });
             place += width;
@@ -93,92 +89,151 @@ impl Axis {
         last.is_cut.then_some(last.from)
     }
 
-    /// Units to the right that a millisecond at this moment takes.
+    /// Share of the width that a millisecond at this moment takes.
     pub(super) fn rate(&self, at: Millis) -> f64 {
         let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
         let piece = &self.pieces[index];
         piece.width / (piece.to - piece.from).max(1) as f64
     }
 
-    /// The place of a moment.
+    /// The place of a moment, from 0 to 100.
     pub(super) fn x(&self, at: Millis) -> f64 {
         let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
         let piece = &self.pieces[index];
         let long = (piece.to - piece.from).max(1) as f64;
-        piece.at + piece.width * ((at - piece.from).max(0) as f64 / long).min(1.0)
+        let share = ((at - piece.from).max(0) as f64 / long).min(1.0);
+        (piece.at + piece.width * share).clamp(0.0, WIDTH)
     }
 
-    /// Place and width of a time, which is at least visible.
+    /// Place and width of a time.
     pub(super) fn span(&self, from: Millis, to: Millis) -> (f64, f64) {
         let x = self.x(from);
-        (x, (self.x(to) - x).max(1.5))
+        (x, (self.x(to) - x).max(0.0))
     }
 
-    /// Lines and times along the axis, and what was cut out.
-    pub(super) fn grid(&self, height: f64) -> Markup {
-        html! {
-            g.grid {
-                @for piece in self.pieces.iter().filter(|piece| !piece.is_cut && piece.width > 0.0) {
-                    @for (at, label) in ticks(piece) {
-                        @let x = number(self.x(at));
-                        line x1=(x) x2=(x) y1="0" y2=(number(height)) {}
-                        text x=(x) y="-6" { (label) }
-                    }
-                }
-                @for cut in self.pieces.iter().filter(|piece| piece.is_cut) {
-                    rect.cut x=(number(cut.at)) y="0" width=(number(cut.width)) height=(number(height)) {
-                        title { "nothing happened for " (describe_span(cut.to - cut.from)) }
-                    }
-                    text.cut x=(number(cut.at + cut.width / 2.0)) y=(number(height + 12.0)) {
-                        "// " (describe_span(cut.to - cut.from))
-                    }
+    /// Round moments along the axis.
+    pub(super) fn ticks(&self) -> Vec<Tick> {
+        let shown = self.pieces.iter().filter(|piece| !piece.is_cut && piece.width > 0.0);
+        let days = self.pieces.last().map_or(0, |last| last.to) - self.pieces[0].from > DAY;
+        let mut ticks: Vec<Tick> = Vec::new();
+        for piece in shown {
+            for (at, label) in moments(piece, days) {
+                let x = self.x(at);
+                // Labels need room: of two that are close the first stays.
+                if ticks.last().is_none_or(|last| x - last.x > WIDTH / TICKS / 2.0) {
+                    ticks.push(Tick { x, label });
                 }
             }
         }
+        ticks
+    }
+
+    /// What was cut out.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = Cut> + '_ {
+        self.pieces.iter().filter(|piece| piece.is_cut).map(|piece| Cut {
+            x: piece.at,
+            width: piece.width,
+            label: describe_span(piece.to - piece.from),
+        })
     }
 }
 
-/// Round steps between the lines of the grid, in milliseconds.
+/// Long times in which nothing happened.
+fn cuts(timeline: &Timeline, began: Millis, until: Millis, is_room_kept: bool) -> Vec<(Millis, Millis)> {
+    let inside = |at: Millis| at.clamp(began, until);
+    let mut activity: Vec<(Millis, Millis)> = timeline
+        .lanes
+        .iter()
+        .flat_map(|lane| &lane.bars)
+        .map(|bar| (inside(bar.from), inside(bar.to.unwrap_or(until))))
+        .chain(timeline.marks.iter().map(|mark| (inside(mark.at), inside(mark.at))))
+        .chain([(began, began), (until, until)])
+        .chain(is_room_kept.then(|| (inside(timeline.until), until)))
+        .collect();
+    activity.sort_unstable();
+    let mut busy: Vec<(Millis, Millis)> = Vec::new();
+    for (from, to) in activity {
+        match busy.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => busy.push((from, to)),
+        }
+    }
+    let total: Millis = busy.iter().map(|(from, to)| to - from).sum();
+    let least = (total / CUT_SHARE).max(CUT_AT_LEAST);
+    let mut cuts: Vec<(Millis, Millis)> =
+        busy.windows(2).map(|pair| (pair[0].1, pair[1].0)).filter(|(from, to)| to - from > least).collect();
+    cuts.sort_unstable_by_key(|(from, to)| from - to);
+    cuts.truncate(CUTS);
+    cuts.sort_unstable();
+    cuts
+}
+
+/// Round steps between the labels of an axis, in milliseconds.
 const STEPS: &[Millis] = &[
     1_000,
     2_000,
     5_000,
     10_000,
+    20_000,
     30_000,
     60_000,
     120_000,
     300_000,
     600_000,
+    1_200_000,
     1_800_000,
     3_600_000,
     7_200_000,
+    10_800_000,
     21_600_000,
-    86_400_000,
-    604_800_000,
+    43_200_000,
+    DAY,
+    7 * DAY,
+    28 * DAY,
+    364 * DAY,
+    3_640 * DAY,
 ];
 
 /// Round moments within a piece, and how they are written.
-fn ticks(piece: &Piece) -> Vec<(Millis, String)> {
-    let wanted = (piece.width / 110.0).max(1.0);
+fn moments(piece: &Piece, days: bool) -> Vec<(Millis, String)> {
+    let wanted = (piece.width / WIDTH * TICKS).max(1.0);
     let long = piece.to - piece.from;
-    let step = STEPS.iter().copied().find(|step| (long / step) as f64 <= wanted);
-    let step = step.unwrap_or_else(|| long.max(1));
+    let step = STEPS.iter().copied().find(|step| (long / step) as f64 <= wanted).unwrap_or(36_400 * DAY);
     let first = piece.from.div_euclid(step) * step + step;
-    let with_seconds = step < 60_000;
     let label = |at: Millis| {
         let text = Time(at).to_second();
-        let clock = text.get(11..if with_seconds { 19 } else { 16 }).unwrap_or("-").to_owned();
-        if step >= 86_400_000 { text.get(5..10).unwrap_or("-").to_owned() } else { clock }
+        let clock = text.get(11..if step < 60_000 { 19 } else { 16 }).unwrap_or("-");
+        let day = text.get(5..10).unwrap_or("-");
+        match (step >= DAY, days) {
+            (true, _) => text.get(..10).unwrap_or("-").to_owned(),
+            (false, true) => format!("{day} {clock}"),
+            (false, false) => clock.to_owned(),
+        }
     };
     std::iter::successors(Some(first), |at| at.checked_add(step))
         .take_while(|at| *at <= piece.to)
-        .take(40)
+        .take(2 * TICKS as usize)
         .map(|at| (at, label(at)))
         .collect()
 }
 
-/// A coordinate with a tenth at most.
+/// A number with two decimals at most; what is no number is 0.
 pub(super) fn number(value: f64) -> String {
-    let rounded = (value * 10.0).round() / 10.0;
-    format!("{rounded}")
+    let mut text = String::with_capacity(8);
+    let hundredths = if value.is_finite() { (value * 100.0).round().clamp(-1e9, 1e9) as i64 } else { 0 };
+    let (whole, rest) = (hundredths.abs() / 100, hundredths.abs() % 100);
+    if hundredths < 0 {
+        text.push('-');
+    }
+    let _ = match rest {
+        0 => write!(text, "{whole}"),
+        tens if tens % 10 == 0 => write!(text, "{whole}.{}", tens / 10),
+        _ => write!(text, "{whole}.{rest:02}"),
+    };
+    text
+}
+
+/// A share of the width, as an attribute.
+pub(super) fn percent(share: f64) -> String {
+    number(share) + "%"
 }

@@ -36,6 +36,13 @@ pub fn worker(host: &str) -> String {
     format!("/workers/{}", segment(host))
 }
 
+/// A path with those of the parts that are not empty.
+pub(super) fn with_query(path: &str, parts: &[(&str, &str)]) -> String {
+    let parts = parts.iter().filter(|(_, value)| !value.is_empty());
+    let query: Vec<String> = parts.map(|(key, value)| format!("{key}={}", segment(value))).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,9 @@
 (() => {
   const status = document.getElementById("live");
   if (!status) return;
+  // A page has a stream of events, or is loaded again from time to time.
   const events = status.dataset.events;
+  const again = Number(status.dataset.reload || 0);
   let version = status.dataset.version;
   // What the server's clock is ahead of ours.
   let ahead = Number(status.dataset.at) - Date.now();
@@ -32,31 +34,47 @@
     return svg ? template.content.firstElementChild.firstElementChild : template.content.firstElementChild;
   };
   const focusable = "a,button,input,select,summary,[tabindex]";
-  // Puts an element in the place of the old one. Where the reader was in it, the reader stays.
+  // An element becomes what it is now. What the reader has opened, scrolled or focused in it stays so.
   const replace = (old, next) => {
     const scrolled = "pre,.scroll";
     const before = Array.from(old.querySelectorAll(scrolled), (one) => [one.scrollTop, one.scrollLeft]);
-    const open = Array.from(old.querySelectorAll("details"), (one) => one.open);
-    const at = Array.from(old.querySelectorAll(focusable)).indexOf(document.activeElement);
-    old.replaceWith(next);
-    next.querySelectorAll("details").forEach((one, index) => { if (index in open) one.open = open[index]; });
-    next.querySelectorAll(scrolled).forEach((one, index) => {
+    const open = Array.from(old.querySelectorAll("details"), (one) => [one.id, one.open]);
+    const inside = Array.from(old.querySelectorAll(focusable));
+    const at = inside.indexOf(document.activeElement);
+    const held = inside.findIndex((one) => one.localName === "summary" && one.tabIndex === 0);
+    for (const { name } of Array.from(old.attributes)) {
+      if (!next.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
+    }
+    for (const { name, value } of Array.from(next.attributes)) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    old.replaceChildren(...next.childNodes);
+    const details = Array.from(old.querySelectorAll("details"));
+    open.forEach(([id, was], index) => {
+      const same = id ? details.find((one) => one.id === id) : details[index];
+      if (same) same.open = was;
+    });
+    Array.from(old.querySelectorAll(scrolled)).forEach((one, index) => {
       if (index in before) [one.scrollTop, one.scrollLeft] = before[index];
     });
-    if (at >= 0) next.querySelectorAll(focusable)[at]?.focus({ preventScroll: true });
-    return next;
+    const now = old.querySelectorAll(focusable);
+    if (held >= 0 && now[held]?.localName === "summary") now[held].tabIndex = 0;
+    if (at >= 0) now[at]?.focus({ preventScroll: true });
   };
-  const tell = (elements) => document.dispatchEvent(new CustomEvent("maand:changed", { detail: elements }));
-  const change = (elements) => {
-    const changed = [];
-    for (const [id, html] of elements) {
-      const old = document.getElementById(id);
-      if (old) changed.push(replace(old, parsed(html, old)));
-    }
-    tell(changed);
+  const tell = () => {
+    document.dispatchEvent(new Event("maand:changed"));
     tick();
   };
+  const change = (elements) => {
+    for (const { id, html } of elements) {
+      const old = document.getElementById(id);
+      const next = old && parsed(html, old);
+      if (next) replace(old, next);
+    }
+    tell();
+  };
   let loading = false;
+  let tried = Date.now();
   // The whole page anew, without moving the reader.
   const reload = async () => {
     if (loading) return;
@@ -68,17 +86,23 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const now = page.getElementById("live");
-      if (!now) throw new Error("another page");
-      const changed = [];
       for (const next of page.querySelectorAll("[data-live]")) {
         const old = document.getElementById(next.id);
-        if (old) changed.push(replace(old, document.adoptNode(next)));
+        if (old) replace(old, document.adoptNode(next));
       }
       document.title = page.title;
-      version = now.dataset.version;
-      ahead = Number(now.dataset.at) - Date.now();
-      tell(changed);
-      tick();
+      heard = Date.now();
+      if (now) {
+        version = now.dataset.version;
+        ahead = Number(now.dataset.at) - Date.now();
+        lost = null;
+        if (!events) say("", false);
+      } else {
+        // What is over stays as it is.
+        ended = true;
+        say("", false);
+      }
+      tell();
     } catch {
       gone();
     }
@@ -86,7 +110,7 @@
     connect();
   };
   const connect = () => {
-    if (source || ended || document.hidden) return;
+    if (!events || source || ended || document.hidden) return;
     source = new EventSource(`${events}?since=${encodeURIComponent(version)}`);
     source.onerror = () => {
       gone();
@@ -114,19 +138,17 @@
   const tick = () => {
     const now = document.getElementById("now");
     if (!now) return;
-    const factor = Number(document.getElementById("zoom")?.value || 1);
     const { at, x, rate, end } = now.dataset;
     const passed = Math.max(0, Date.now() + ahead - Number(at));
     const present = Math.min(Number(end), Number(x) + passed * Number(rate));
     for (const line of now.querySelectorAll("line")) {
-      line.setAttribute("x1", String(present * factor));
-      line.setAttribute("x2", String(present * factor));
+      line.setAttribute("x1", `${present}%`);
+      line.setAttribute("x2", `${present}%`);
     }
     for (const bar of document.querySelectorAll("rect.open")) {
-      bar.setAttribute("width", String(Math.max(1.5, present - Number(bar.dataset.x)) * factor));
+      bar.setAttribute("width", `${Math.max(0.05, present - Number(bar.dataset.x))}%`);
     }
   };
-  document.addEventListener("maand:stretched", tick);
   // A page that nobody looks at takes no connection: a browser has few for each server.
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hidden);
@@ -144,7 +166,14 @@
       source = null;
       gone();
     }
-    if (!source && !loading) connect();
+    if (events && !source && !loading && Date.now() - tried >= 3000) {
+      tried = Date.now();
+      connect();
+    }
+    if (again && !loading && Date.now() - tried >= again * 1000) {
+      tried = Date.now();
+      reload();
+    }
   }, 1000);
   connect();
 })();

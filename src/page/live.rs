@@ -3,15 +3,20 @@
 //! The axis of time has room for a while beyond the present, so that what was drawn stays where it is; the browser moves
 //! the present and the bars that are open. When the room is used up, the whole page is loaded anew.
 
+#[cfg(test)]
+mod tests;
+
 use maud::{Markup, html};
 
 use super::axis::Axis;
 use super::lanes::{self, Row};
 use super::model::{RunPage, Served};
 use super::run::{Section, body, title};
-use super::{sections, shell};
-use crate::engine::Millis;
-use crate::report::WorkerView;
+use super::words::moment;
+use super::{shell, strip, workers};
+use crate::engine::{Millis, PublicWorkerState};
+use crate::graph::TargetIx;
+use crate::report::{PublicRunState, WorkerView};
 use crate::timeline::{Down, Hold, LaneTrack, Mark, WaveTrack};
 
 /// The axis has room for this share of what has passed.
@@ -20,12 +25,25 @@ const ROOM_SHARE: i64 = 4;
 const ROOM_AT_LEAST: Millis = 30_000;
 /// A browser without script loads a page of a run that is not over after so many seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// A section that is larger is told with what is large.
+const LIGHT_BYTES: usize = 16 << 10;
+/// Of queued workers that wait for something else than before, so many are told at a time.
+const QUEUED: usize = 40;
+
+/// An element of a page, by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The id.
+    pub id: String,
+    /// The whole element.
+    pub html: String,
+}
 
 /// What of a page has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// These elements, by id; there may be none.
-    Elements(Vec<(String, String)>),
+    /// These elements; there may be none.
+    Elements(Vec<Element>),
     /// Nearly everything.
     Page,
 }
@@ -33,15 +51,20 @@ pub enum Changes {
 /// What browsers have of a run's page.
 pub struct LivePage {
     axis: Axis,
+    is_over: bool,
     rows: Vec<Row>,
     lanes: Vec<LaneTrack>,
     workers: Vec<WorkerView>,
+    /// The next queued worker whose wait is told.
+    next_queued: usize,
     marks: Vec<Mark>,
     holds: Vec<Hold>,
     waves: Vec<WaveTrack>,
+    waits: usize,
     down: Down,
+    /// In the order of [`Section::ALL`].
     sections: Vec<String>,
-    is_over: bool,
+    title: String,
 }
 
 impl LivePage {
@@ -50,19 +73,23 @@ impl LivePage {
         let (timeline, view) = (page.timeline, page.view);
         let is_over = view.state.is_final();
         let room = ((timeline.until - timeline.began) / ROOM_SHARE).max(ROOM_AT_LEAST);
-        let axis = Axis::up_to(timeline, timeline.until + if is_over { 0 } else { room });
+        let until = timeline.until + if is_over { 0 } else { room };
+        let axis = Axis::up_to(timeline, until, view.state == PublicRunState::Running);
         let sections = Section::ALL.map(|section| section.element(page, &axis).1.into_string()).into();
         Self {
+            sections,
+            title: title(page),
+            is_over,
             rows: lanes::rows(timeline),
             lanes: timeline.lanes.clone(),
             workers: view.workers.clone(),
+            next_queued: 0,
             marks: timeline.marks.clone(),
             holds: timeline.holds.clone(),
             waves: timeline.waves.clone(),
+            waits: timeline.waits.len(),
             down: timeline.down.clone(),
-            sections,
             axis,
-            is_over,
         }
     }
 
@@ -72,32 +99,50 @@ impl LivePage {
         shell::served(&title(page), refresh, &body(page, &self.axis))
     }
 
-    /// What is another than at the last call; `heavy`: also what is large and need not be told at once.
-    pub fn changes(&mut self, page: &RunPage<'_>, heavy: bool) -> Changes {
+    /// What is another than at the last call, and worth being told at once.
+    pub fn changes(&mut self, page: &RunPage<'_>) -> Changes {
         if self.has_outgrown(page) {
             *self = Self::new(page);
             return Changes::Page;
         }
-        let mut changed = self.changed_lanes(page);
+        let mut changed = Vec::new();
+        self.changed_lanes(page, &mut changed);
         self.changed_rows(page, &mut changed);
-        let is_down_another = self.down != page.timeline.down;
-        for (section, was) in Section::ALL.into_iter().zip(&mut self.sections) {
-            // Its right edge is the present, which is no news.
-            let is_told = section != Section::Down || is_down_another;
-            if (section.is_heavy() && !heavy) || !is_told {
-                continue;
-            }
-            let (id, element) = section.element(page, &self.axis);
-            let element = element.into_string();
-            if *was != element {
-                changed.push((id.to_owned(), element.clone()));
-                *was = element;
-            }
+        let timeline = page.timeline;
+        if (&timeline.marks, &timeline.holds) != (&self.marks, &self.holds) {
+            self.marks.clone_from(&timeline.marks);
+            self.holds.clone_from(&timeline.holds);
+            push(&mut changed, "marks", strip::head(page, &self.axis));
+            push(&mut changed, "bands", strip::behind(page, &self.axis));
         }
-        if heavy && is_down_another {
-            self.down = page.timeline.down.clone();
+        self.changed_sections(page, &mut changed, |_, is_heavy| !is_heavy);
+        let title = title(page);
+        if title != self.title {
+            push(&mut changed, "title", html! { title #title data-live { (title) } });
+            self.title = title;
         }
         Changes::Elements(changed)
+    }
+
+    /// What is another than at the last call, and large.
+    pub fn heavy_changes(&mut self, page: &RunPage<'_>) -> Vec<Element> {
+        let mut changed = Vec::new();
+        let timeline = page.timeline;
+        // The right edge of these pictures is the present, which is no news.
+        let is_down_another = self.down != timeline.down;
+        if is_down_another || self.waves != timeline.waves || self.waits != timeline.waits.len() {
+            self.waves.clone_from(&timeline.waves);
+            self.waits = timeline.waits.len();
+            push(&mut changed, "strip", strip::rows(page, &self.axis));
+        }
+        if is_down_another {
+            self.down = timeline.down.clone();
+        }
+        let is_told =
+            |section: Section, is_heavy: bool| is_heavy && (section != Section::Down || is_down_another);
+        self.changed_sections(page, &mut changed, is_told);
+        self.changed_waits(page, &mut changed);
+        changed
     }
 
     /// Whether what is to be drawn has no place on the axis, or in the rows.
@@ -115,38 +160,86 @@ impl LivePage {
             || !lanes::rows(timeline).iter().map(|row| &row.id).eq(self.rows.iter().map(|row| &row.id))
     }
 
-    fn changed_lanes(&mut self, page: &RunPage<'_>) -> Vec<(String, String)> {
-        let timeline = page.timeline;
-        let mut changed = Vec::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            let now = &timeline.lanes[row.tracks.clone()];
-            let was = &mut self.lanes[row.tracks.clone()];
-            if *now != *was {
-                was.clone_from_slice(now);
-                changed.push((row.id.clone(), lanes::row(page, &self.axis, row, number).into_string()));
+    fn changed_lanes(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        for row in &self.rows {
+            let now = &page.timeline.lanes[row.tracks.clone()];
+            if *now != self.lanes[row.tracks.clone()] {
+                push(changed, &row.id, lanes::row(page, &self.axis, row));
             }
         }
-        let height = lanes::height(&self.rows);
-        if timeline.marks != self.marks {
-            self.marks.clone_from(&timeline.marks);
-            changed.push(("marks".into(), lanes::marks(page, &self.axis, height).into_string()));
+        // Of a large fleet a worker may be in two rows.
+        for (now, was) in page.timeline.lanes.iter().zip(&mut self.lanes) {
+            if now != was {
+                was.clone_from(now);
+            }
         }
-        if (&timeline.holds, &timeline.waves) != (&self.holds, &self.waves) {
-            self.holds.clone_from(&timeline.holds);
-            self.waves.clone_from(&timeline.waves);
-            changed.push(("bands".into(), lanes::bands(page, &self.axis, height).into_string()));
-        }
-        if !changed.is_empty() {
-            changed.push(("now".into(), lanes::now_line(page, &self.axis, height).into_string()));
-        }
-        changed
     }
 
-    fn changed_rows(&mut self, page: &RunPage<'_>, changed: &mut Vec<(String, String)>) {
-        for (at, (worker, was)) in page.view.workers.iter().zip(&mut self.workers).enumerate() {
-            if worker != was {
-                was.clone_from(worker);
-                changed.push((format!("worker-{at}"), sections::row(page, worker, at).into_string()));
+    fn changed_sections(
+        &mut self,
+        page: &RunPage<'_>,
+        changed: &mut Vec<Element>,
+        is_told: impl Fn(Section, bool) -> bool,
+    ) {
+        for (section, was) in Section::ALL.into_iter().zip(&mut self.sections) {
+            if !is_told(section, section.is_heavy() || was.len() > LIGHT_BYTES) {
+                continue;
+            }
+            let (id, element) = section.element(page, &self.axis);
+            let element = element.into_string();
+            if *was != element {
+                was.clone_from(&element);
+                changed.push(Element { id: id.to_owned(), html: element });
+            }
+        }
+    }
+
+    fn changed_rows(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        for (at, (now, was)) in (0..).zip(page.view.workers.iter().zip(&mut self.workers)) {
+            // All who are queued may wait for something else at once.
+            let is_only_wait = now.state == PublicWorkerState::Queued && was.state == now.state;
+            if !is_only_wait && now != was {
+                was.clone_from(now);
+                push(changed, &workers::row_id(TargetIx(at)), workers::row(page, TargetIx(at)));
+            }
+        }
+    }
+
+    /// What queued workers wait for: a few at a time, one after the other.
+    fn changed_waits(&mut self, page: &RunPage<'_>, changed: &mut Vec<Element>) {
+        let count = self.workers.len();
+        let mut told = 0;
+        for step in 0..count {
+            let at = (self.next_queued + step) % count;
+            let (now, was) = (&page.view.workers[at], &mut self.workers[at]);
+            if now == was {
+                continue;
+            }
+            was.clone_from(now);
+            let target = TargetIx(at as u32);
+            push(changed, &workers::row_id(target), workers::row(page, target));
+            told += 1;
+            if told == QUEUED {
+                self.next_queued = (at + 1) % count;
+                return;
+            }
+        }
+        self.next_queued = 0;
+    }
+}
+
+fn push(changed: &mut Vec<Element>, id: &str, element: Markup) {
+    changed.push(Element { id: id.to_owned(), html: element.into_string() });
+}
+
+/// The bar above a page that a browser loads again after so many seconds; `None`: it stays as it is.
+pub(super) fn polled_bar(reload: Option<u32>, at: Millis, links: &Markup) -> Markup {
+    html! {
+        nav.bar aria-label="Pages" {
+            a href="/" { "All runs" }
+            (links)
+            @if let Some(seconds) = reload {
+                span #live role="status" data-reload=(seconds) data-at=(at) { noscript { "As of " (moment(at)) } }
             }
         }
     }
@@ -160,7 +253,7 @@ pub(super) fn bar(page: &RunPage<'_>, served: &Served<'_>) -> Markup {
             a href=(format!("{}/report.html", served.path)) { "Download this page" }
             span #live role="status" data-events=(format!("{}/events", served.path))
                 data-version=(served.version) data-at=(page.made_at) {
-                noscript { "As of " (crate::report::Time(page.made_at).to_second()) "; loaded anew while the run is under way." }
+                noscript { "As of " (moment(page.made_at)) "; loaded anew while the run is under way." }
             }
         }
     }

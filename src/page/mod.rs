@@ -6,23 +6,40 @@
 //! journals.
 
 mod axis;
+mod bars;
 mod down;
+mod failures;
+mod graph;
+mod groups;
+mod headline;
+mod history;
 mod index;
 mod lanes;
 pub mod links;
 mod live;
 mod message;
 mod model;
+mod output;
+mod plan;
 mod run;
 mod sections;
 mod shell;
+mod signs;
 mod steps;
+mod strip;
 #[cfg(test)]
 mod tests;
+mod words;
+mod workers;
 
-pub use index::{IndexPage, IndexRun, index_page};
-pub use live::{Changes, LivePage};
+pub use graph::plan_graph;
+pub use history::{
+    AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,
+};
+pub use index::{IndexFilter, IndexPage, IndexRun, index_page};
+pub use live::{Changes, Element, LivePage};
 pub use message::message_page;
 pub use model::{FailureOutput, RunPage, Served};
+pub use output::{HostOutput, OutputPage, output_page};
 pub use run::run_page;
 pub use shell::{ICON, served_policy};

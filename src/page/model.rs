@@ -27,7 +27,7 @@ pub struct RunPage<'a> {
     pub record: Option<(u64, &'a str)>,
     /// What failed workers wrote last, by host.
     pub outputs: &'a [FailureOutput],
-    /// What to type next, if there is something to be done.
+    /// What to type next, if there is something to be done: a sentence, then commands on indented lines.
     pub next: &'a [String],
     /// When the page was made.
     pub made_at: Millis,
@@ -51,6 +51,8 @@ pub struct FailureOutput {
     pub host: String,
     /// The step's id.
     pub step: String,
-    /// Its last lines.
+    /// Its last lines; it may have written nothing.
     pub text: String,
+    /// What shows the whole output, in the form of [`RunPage::next`].
+    pub logs: String,
 }

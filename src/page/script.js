@@ -1,79 +1,91 @@
 "use strict";
 (() => {
-  const find = document.getElementById("find");
-  const state = document.getElementById("state");
-  const zoom = document.getElementById("zoom");
-  const found = document.getElementById("found");
-  const form = document.getElementById("controls");
-  let picture = document.getElementById("timeline");
-  if (!find || !picture) return;
+  const by = (id) => document.getElementById(id);
+  const find = by("find"), state = by("state"), zoom = by("zoom"), found = by("found"), form = by("controls");
+  if (!form || !by("lanes")) return;
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  let lanes = Array.from(document.querySelectorAll("#lanes .lane"));
-  let rows = Array.from(document.querySelectorAll("#table tbody tr"));
-  const height = 18;
-  const matches = (element) => {
-    const text = find.value.trim().toLowerCase();
-    return (!text || element.dataset.host.toLowerCase().includes(text)) &&
-      (!state.value || element.dataset.state === state.value);
-  };
+  // A group has no host of its own: it is found by the hosts that it names.
+  const entry = (element) => ({
+    element,
+    text: (element.dataset.host ?? element.textContent).toLowerCase(),
+    states: (element.dataset.state ?? "").split("|"),
+  });
+  const entries = (selector) => Array.from(document.querySelectorAll(selector), entry);
+  let drawn, rows;
   const filter = () => {
-    let y = 0;
-    for (const lane of lanes) {
-      const shown = matches(lane);
-      lane.classList.toggle("away", !shown);
-      if (shown) {
-        lane.setAttribute("transform", `translate(0 ${y})`);
-        y += height;
+    drawn ??= entries("#lanes > .lane[data-state]");
+    rows ??= entries("#table tbody tr");
+    const text = find.value.trim().toLowerCase();
+    const count = (all) => {
+      let shown = 0;
+      for (const { element, text: own, states } of all) {
+        const matches = (!text || own.includes(text)) && (!state.value || states.includes(state.value));
+        element.classList.toggle("away", !matches);
+        shown += matches ? 1 : 0;
       }
-    }
-    let count = 0;
-    for (const row of rows) {
-      const shown = matches(row);
-      row.classList.toggle("away", !shown);
-      count += shown ? 1 : 0;
-    }
-    found.textContent = find.value || state.value ? `${count} of ${rows.length}` : "";
+      return shown;
+    };
+    const shown = count(drawn);
+    count(rows);
+    found.textContent = text || state.value ? `${shown} of ${drawn.length}` : "";
   };
   let waiting = false;
-  const soon = () => {
+  const soon = (work) => () => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; filter(); });
+    requestAnimationFrame(() => { waiting = false; work(); });
   };
-  find.addEventListener("input", soon);
-  state.addEventListener("change", soon);
-  const names = 190;
-  const extent = 1200;
-  const measured = (element) => [element, ["x", "x1", "x2", "width"]
-    .filter((name) => element.hasAttribute(name))
-    .map((name) => [name, Number(element.getAttribute(name))])];
-  const within = (part) => Array.from(part.querySelectorAll("rect, line, text"))
-    .filter((element) => !element.closest("defs") && !element.classList.contains("name"))
-    .map(measured);
-  let drawn = within(picture);
+  find.addEventListener("input", soon(filter));
+  state.addEventListener("change", soon(filter));
   const stretch = () => {
-    const tall = Number(picture.getAttribute("height"));
-    const factor = Number(zoom.value);
-    for (const [element, attributes] of drawn) {
-      for (const [name, value] of attributes) element.setAttribute(name, String(value * factor));
-    }
-    const wide = names + (extent - names) * factor;
-    picture.setAttribute("width", String(wide));
-    picture.setAttribute("viewBox", `${-names} -44 ${wide} ${tall}`);
-    document.dispatchEvent(new Event("maand:stretched"));
+    const view = by("timeline").parentElement;
+    const before = (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth;
+    by("timeline").style.setProperty("--z", zoom.value);
+    view.scrollLeft = before * view.scrollWidth - view.clientWidth / 2;
   };
-  zoom.addEventListener("input", () => requestAnimationFrame(stretch));
+  zoom.addEventListener("input", soon(stretch));
+  // One lane is reached by Tab, the others from it by arrow keys.
+  const summaries = (shown) => Array.from(document.querySelectorAll(`#timeline .lane${shown} > summary`));
+  const rove = (to) => {
+    for (const summary of summaries("")) summary.tabIndex = summary === to ? 0 : -1;
+  };
+  rove(summaries("")[0]);
+  const frame = by("timeline").parentElement;
+  frame.addEventListener("focusin", (event) => {
+    const summary = event.target.closest("summary");
+    const before = frame.querySelector("summary[tabindex='0']");
+    if (!summary || summary === before) return;
+    if (before) before.tabIndex = -1;
+    summary.tabIndex = 0;
+  });
+  frame.addEventListener("keydown", (event) => {
+    const summary = event.target.closest("summary");
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20, Home: -1e9, End: 1e9 }[event.key];
+    if (!summary || !step || event.ctrlKey || event.altKey || event.metaKey) return;
+    const shown = summaries(":not(.away)");
+    const at = shown.indexOf(summary) + step;
+    event.preventDefault();
+    shown[Math.max(0, Math.min(shown.length - 1, at))].focus();
+  });
+  // A link to a lane opens it.
+  const open = () => {
+    const lane = by(decodeURIComponent(location.hash.slice(1)));
+    if (!lane || !lane.matches("details")) return;
+    lane.classList.remove("away");
+    lane.open = true;
+    lane.scrollIntoView({ block: "center" });
+  };
+  addEventListener("hashchange", open);
+  open();
   // A served page has got new elements in place of old ones.
-  document.addEventListener("maand:changed", (event) => {
-    picture = document.getElementById("timeline");
-    drawn = drawn.filter(([element]) => element.isConnected);
-    for (const part of event.detail) {
-      if (part === picture || picture.contains(part)) drawn.push(...within(part));
-    }
-    lanes = Array.from(document.querySelectorAll("#lanes .lane"));
-    rows = Array.from(document.querySelectorAll("#table tbody tr"));
+  document.addEventListener("maand:changed", () => {
+    drawn = rows = undefined;
     if (find.value || state.value) filter();
     if (zoom.value !== "1") stretch();
+    const held = frame.querySelectorAll("summary[tabindex='0']");
+    const all = summaries("");
+    for (const summary of all) if (!summary.hasAttribute("tabindex")) summary.tabIndex = -1;
+    if (!held.length && all.length) all[0].tabIndex = 0;
   });
 })();

@@ -1,113 +1,117 @@
-//! The parts of a run's page that are text.
+//! The parts of a run's page that are text: what was promised, approvals, waits, and what happened.
 
 use maud::{Markup, html};
 
-use super::down::most_of;
-use super::lanes::{describe_mark, state_sign};
-use super::links;
+use super::down::{most_of, overruns};
 use super::model::RunPage;
-use crate::engine::PublicWorkerState;
-use crate::plan::{counted, visible_line};
-use crate::report::{PublicRunState, Time, WorkerView, describe_elapsed, describe_span};
-use crate::timeline::{MarkKind, WaitKind};
+use super::signs::{describe_mark, mark_sign};
+use super::words::{Clock, MESSAGE, moment, name, said};
+use crate::engine::Millis;
+use crate::graph::Lane;
+use crate::plan::{StepKind, counted};
+use crate::report::{Time, describe_elapsed};
+use crate::timeline::{Bar, BarKind, Down, MarkKind, WaitKind};
 
-/// What, who, when, and what came of it.
-pub(super) fn headline(page: &RunPage<'_>) -> Markup {
-    let view = page.view;
-    let lasted = describe_span(page.timeline.until - page.timeline.began);
-    let (sign, class) = badge(view.state);
-    html! {
-        header {
-            p.kind { "maand run " code { (visible_line(&view.run)) } }
-            h1 { span class=(format!("badge {class}")) { (sign) " " (view.state.as_str()) } " " (visible_line(&view.plan)) }
-            @if let Some(reason) = &view.reason { p.reason { (visible_line(reason)) } }
-            @if let Some(wait) = &view.waits_for { p.reason { "Now: " (visible_line(wait)) } }
-            dl.facts {
-                div { dt { "started" } dd { (Time(page.timeline.began).to_second()) } }
-                div { dt { "by" } dd { (visible_line(page.who)) } }
-                div { dt { (if view.finished_at.is_some() { "took" } else { "so far" }) } dd { (lasted) } }
-                div { dt { "workers" } dd { (counts(page)) } }
-            }
-            @if !page.next.is_empty() {
-                div.next {
-                    p { "What to type next:" }
-                    pre { @for line in page.next.iter().flat_map(|text| text.lines()) { (visible_line(line)) "\n" } }
-                }
-            }
-        }
-    }
-}
-
-/// The sign and the class of a run's state.
-pub(super) fn badge(state: PublicRunState) -> (&'static str, &'static str) {
-    match state {
-        PublicRunState::Succeeded => ("✓", "good"),
-        PublicRunState::Failed | PublicRunState::Halted | PublicRunState::Aborted => ("×", "bad"),
-        PublicRunState::Running => ("▶", "live"),
-        PublicRunState::Waiting | PublicRunState::Paused | PublicRunState::Interrupted => ("‖", "held"),
-    }
-}
-
-fn counts(page: &RunPage<'_>) -> String {
-    let counts = &page.view.counts;
-    let all = [
-        (counts.succeeded, "succeeded"),
-        (counts.failed, "failed"),
-        (counts.reverted, "reverted"),
-        (counts.active, "under way"),
-        (counts.queued, "queued"),
-        (counts.skipped, "skipped"),
-        (counts.left_alone, "left alone"),
-        (counts.cancelled, "cancelled"),
-    ];
-    let parts: Vec<String> =
-        all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    format!("{}: {}", counts.total, parts.join(", "))
-}
+/// Of more hosts than this the others are counted.
+const HOSTS: usize = 40;
+/// Of more approvals or events than this the others are counted.
+const LISTED: usize = 300;
 
 /// What was promised, and what the record says of it.
 pub(super) fn promises(page: &RunPage<'_>) -> Markup {
-    let down = &page.timeline.down;
-    let most = down.all.most().map_or(0, |(_, most)| most);
-    let failed = page.view.counts.failures;
-    let over: Vec<String> = down
-        .jobs
-        .iter()
-        .filter(|of| {
-            of.allowed.is_some_and(|allowed| of.series.most().is_some_and(|(_, most)| most > allowed))
-        })
-        .map(|of| format!("{}: {}", visible_line(&of.name), most_of(&of.series, of.allowed)))
-        .collect();
     let left = &page.view.left_disabled;
     let unplanned: usize = page.view.workers.iter().map(|worker| worker.unplanned_boots.len()).sum();
+    let counts = &page.view.counts;
     html! {
-        h2 #promises { "By the record" }
-        ul.promises {
-            li {
-                (most_of(&down.all, down.at_once)) " down at the same time"
-                @if down.at_once.is_some_and(|allowed| most > allowed) {
-                    ", " (counted(failed as usize, "failed worker")) " included"
-                }
-            }
-            @if !down.jobs.is_empty() {
-                @if over.is_empty() {
-                    li { "every budget was kept (" (counted(down.jobs.len(), "job")) ")" }
+        section #promises aria-labelledby="promises-title" {
+            h2 #promises-title { "Promises, and what the record says" }
+            ul.promises {
+                (at_once(page))
+                (budgets(&page.timeline.down))
+                (domains(&page.timeline.down))
+                @if counts.failures > counts.failures_allowed {
+                    (said_of(false, &format!("{} failed: more than max_failures ({}), so that no further one was started", counts.failures, counts.failures_allowed)))
                 } @else {
-                    li { "with failed workers counted, below its budget: " (over.join("; ")) }
+                    (said_of(true, &format!("{} failed (max_failures: {})", counts.failures, counts.failures_allowed)))
                 }
-            }
-            li { (reboots(page)) }
-            @if unplanned > 0 { li { (counted(unplanned, "boot")) " that this run did not order" } }
-            @if left.is_empty() {
-                li { "nothing of this run is left in disabled.json" }
-            } @else {
-                li { b { "left disabled: " } (some_of(left)) }
-            }
-            @if let Some((seq, hash)) = page.record {
-                li { (seq) " facts, chained; hash of the newest: " code { (visible_line(hash)) } }
+                (said_of(true, &reboots(page)))
+                @if unplanned > 0 { (said_of(false, &format!("{} that this run did not order", counted(unplanned, "boot")))) }
+                @if left.is_empty() {
+                    (said_of(true, "nothing of this run is left in disabled.json"))
+                } @else {
+                    (said_of(false, &format!("left disabled in disabled.json: {}", some_of(left))))
+                }
+                @if let Some((seq, hash)) = page.record {
+                    li { "Record: " (seq) " facts in a chain of hashes; the newest is " code { (name(hash)) }
+                        ". " code { "maand plan verify" } " checks it." }
+                }
             }
         }
     }
+}
+
+/// A line with its sign.
+fn said_of(is_well: bool, text: &str) -> Markup {
+    html! { li { b class=(if is_well { "good" } else { "bad" }) { (if is_well { "✓" } else { "!" }) } " " (text) } }
+}
+
+fn at_once(page: &RunPage<'_>) -> Markup {
+    let down = &page.timeline.down;
+    let is_kept = overruns(&down.all, down.at_once, page.timeline.until).is_empty();
+    let text = format!("{} down at the same time", most_of(&down.all, down.at_once));
+    let with_failed = format!("{text}: failed workers stay down, and others were at work besides");
+    said_of(is_kept, if is_kept { &text } else { &with_failed })
+}
+
+/// Budgets bound what the run takes down; a worker that fails stays down besides.
+fn budgets(down: &Down) -> Markup {
+    let is_over = |allowed: Option<u32>, most: Option<(Millis, u32)>| {
+        allowed.zip(most).is_some_and(|(allowed, (_, most))| most > allowed)
+    };
+    let over: Vec<String> = (down.jobs.iter())
+        .filter(|of| is_over(of.allowed, of.series.most()))
+        .map(|of| format!("{}: {}", name(&of.name), most_of(&of.series, of.allowed)))
+        .collect();
+    html! {
+        @if !down.jobs.is_empty() {
+            @if over.is_empty() {
+                (said_of(true, &format!("every budget was kept ({})", counted(down.jobs.len(), "job"))))
+            } @else {
+                (said_of(false, &format!("with failed workers counted, below its budget: {}", over.join("; "))))
+            }
+        }
+    }
+}
+
+fn domains(down: &Down) -> Markup {
+    let (Some(allowed), Some(tag)) = (down.domains_allowed, &down.tag) else { return html! {} };
+    let most = most_domains(down);
+    let text =
+        format!("at most {most} by {} with a worker down at the same time (allowed: {allowed})", name(tag));
+    said_of(most <= allowed, &text)
+}
+
+/// The most domains with a worker down at the same time.
+fn most_domains(down: &Down) -> u64 {
+    let mut changes: Vec<(Millis, i64)> = Vec::new();
+    for of in &down.domains {
+        let mut was_down = false;
+        for (at, value) in &of.series.points {
+            let is_down = *value > 0;
+            if is_down != was_down {
+                changes.push((*at, if is_down { 1 } else { -1 }));
+                was_down = is_down;
+            }
+        }
+    }
+    // Of changes at one moment those that end come first: they made room.
+    changes.sort_unstable();
+    let mut now = 0_i64;
+    let most = changes.iter().map(|(_, by)| {
+        now += by;
+        now
+    });
+    most.max().unwrap_or(0).max(0).unsigned_abs()
 }
 
 fn reboots(page: &RunPage<'_>) -> String {
@@ -116,65 +120,81 @@ fn reboots(page: &RunPage<'_>) -> String {
 }
 
 fn some_of(hosts: &[String]) -> String {
-    const SHOWN: usize = 20;
-    let first = hosts.iter().take(SHOWN).map(|host| visible_line(host)).collect::<Vec<_>>().join(", ");
-    if hosts.len() > SHOWN { format!("{first} and {} more", hosts.len() - SHOWN) } else { first }
+    let first = hosts.iter().take(HOSTS).map(|host| name(host)).collect::<Vec<_>>().join(", ");
+    if hosts.len() > HOSTS { format!("{first} and {} more", hosts.len() - HOSTS) } else { first }
 }
 
-/// Workers that failed or are in doubt, with their last words. Of more than so many, the others are in the table.
-pub(super) fn failures(page: &RunPage<'_>) -> Markup {
-    const SHOWN: usize = 50;
-    let bad: Vec<&WorkerView> = page.view.workers.iter().filter(|worker| is_bad(worker)).collect();
+/// Questions that the plan asks, who answered them and after how long.
+pub(super) fn approvals(page: &RunPage<'_>) -> Markup {
+    let asked: Vec<(Lane, &Bar)> = (page.timeline.lanes.iter())
+        .flat_map(|track| track.bars.iter().map(|bar| (track.lane, bar)))
+        .filter(|(_, bar)| bar.kind == BarKind::Approval)
+        .collect();
+    let by = |lane: Lane, bar: &Bar| {
+        page.timeline.marks.iter().find_map(|mark| match &mark.kind {
+            MarkKind::Approved { lane: of, step, by }
+                if (*of, *step) == (lane, bar.step) && mark.at >= bar.from =>
+            {
+                Some(name(by))
+            }
+            _ => None,
+        })
+    };
     html! {
-        @if !bad.is_empty() {
-            section.failures aria-labelledby="failures" {
-                h2 #failures { "To look at first: " (counted(bad.len(), "worker")) }
-                @for worker in bad.iter().take(SHOWN) { (failure(page, worker)) }
-                @if bad.len() > SHOWN { p { (bad.len() - SHOWN) " more are in the table of workers." } }
+        @if !asked.is_empty() {
+            section #approvals aria-labelledby="approvals-title" {
+                h2 #approvals-title { "Approvals" }
+                div.scroll tabindex="0" role="group" aria-label="Approvals, scrolls" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "asked" } th scope="col" { "for" } th scope="col" { "step" } th scope="col" { "question" }
+                            th scope="col" { "approved by" } th.r scope="col" { "after" }
+                        } }
+                        tbody {
+                            @for (lane, bar) in asked.iter().take(LISTED) {
+                                @let step = &page.graph.steps(*lane)[bar.step.index()];
+                                tr {
+                                    td.w { (moment(bar.from)) }
+                                    td { (whose(page, *lane)) }
+                                    th scope="row" { (name(&step.id)) }
+                                    td { @if let StepKind::Approve { message: Some(message) } = &step.kind { (said(message, MESSAGE)) } }
+                                    td { @if bar.to.is_none() { b { "nobody yet" } } @else { (by(*lane, bar).unwrap_or_else(|| "-".to_owned())) } }
+                                    td.r { (describe_elapsed(bar.to.unwrap_or(page.timeline.until) - bar.from)) }
+                                }
+                            }
+                        }
+                    }
+                }
+                @if asked.len() > LISTED { p { (asked.len() - LISTED) " more" } }
             }
         }
     }
 }
 
-fn is_bad(worker: &WorkerView) -> bool {
-    matches!(
-        worker.state,
-        PublicWorkerState::Failed | PublicWorkerState::InDoubt | PublicWorkerState::Reverted
-    )
-}
-
-fn failure(page: &RunPage<'_>, worker: &WorkerView) -> Markup {
-    let output = page.outputs.iter().find(|output| output.host == worker.host);
-    let text = output.map(|output| output.text.as_str());
-    let text = text.or(worker.error.as_ref().and_then(|error| error.output.as_deref()));
-    html! {
-        article.failure {
-            h3 {
-                (state_sign(Some(worker.state))) " " (visible_line(&worker.host)) ": " (worker.state.describe())
-                @if let Some(step) = &worker.step { " at " code { (visible_line(step)) } }
-            }
-            @if let Some(error) = &worker.error { p { (visible_line(&error.message)) } }
-            @if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-                pre tabindex="0" { @for line in text.lines() { (visible_line(line)) "\n" } }
-            }
-        }
+fn whose(page: &RunPage<'_>, lane: Lane) -> String {
+    match lane {
+        Lane::Before => "the run, before it".to_owned(),
+        Lane::Worker(target) => name(page.graph.host(target)),
+        Lane::After => "the run, after it".to_owned(),
     }
 }
 
 /// What happened to the run as a whole, and who did what.
 pub(super) fn marks(page: &RunPage<'_>) -> Markup {
-    const SHOWN: usize = 200;
     let marks = &page.timeline.marks;
+    let clock = Clock::of(page.timeline);
     html! {
-        h2 #events { "Events" }
-        ol.events {
-            @for mark in marks.iter().take(SHOWN) {
-                li class=(if matches!(mark.kind, MarkKind::Approved { .. }) { "approval" } else { "" }) {
-                    time datetime=(Time(mark.at).rfc3339()) { (Time(mark.at).to_second()) }
-                    " " (describe_mark(page, mark))
+        section #events aria-labelledby="events-title" {
+            h2 #events-title { "What happened" }
+            ol.events {
+                @for mark in marks.iter().take(LISTED) {
+                    li {
+                        time datetime=(Time(mark.at).rfc3339()) { (clock.at(mark.at)) }
+                        " " b { (mark_sign(&mark.kind).0) } " " (describe_mark(page, mark))
+                    }
                 }
             }
-            @if marks.len() > SHOWN { li { (marks.len() - SHOWN) " more" } }
+            @if marks.len() > LISTED { p { (marks.len() - LISTED) " more" } }
         }
     }
 }
@@ -188,77 +208,23 @@ pub(super) fn waits(page: &RunPage<'_>) -> Markup {
     }
     html! {
         @if !sums.is_empty() {
-            h2 #waits { "What the next worker in line waited for" }
-            table {
-                thead { tr { th scope="col" { "reason" } th scope="col" { "time" } th scope="col" { "for example" } } }
-                tbody {
-                    @for (kind, (sum, example)) in &sums {
-                        tr {
-                            th scope="row" { (kind.as_str()) }
-                            td { (describe_elapsed(*sum)) }
-                            td { (visible_line(example)) }
+            section #waits aria-labelledby="waits-title" {
+                h2 #waits-title { "What the next worker in line waited for" }
+                div.scroll tabindex="0" role="group" aria-label="Waits, scrolls" {
+                    table {
+                        thead { tr { th scope="col" { "reason" } th.r scope="col" { "time" } th scope="col" { "for example" } } }
+                        tbody {
+                            @for (kind, (sum, example)) in &sums {
+                                tr {
+                                    th.w scope="row" { (kind.describe()) }
+                                    td.r { (describe_elapsed(*sum)) }
+                                    td { (said(example, MESSAGE)) }
+                                }
+                            }
                         }
                     }
                 }
             }
-        }
-    }
-}
-
-/// Every worker.
-pub(super) fn workers(page: &RunPage<'_>) -> Markup {
-    html! {
-        h2 #workers { "Workers" }
-        div.scroll tabindex="0" role="group" aria-label="Workers, scrolls" {
-            table #table data-live[page.served.is_some()] {
-                thead { tr {
-                    th scope="col" { "worker" } th scope="col" { "state" } th scope="col" { "wave" }
-                    th scope="col" { "steps" } th scope="col" { "started" } th scope="col" { "took" }
-                    th scope="col" { "boot" } th scope="col" { "besides" }
-                } }
-                tbody {
-                    @for (at, worker) in page.view.workers.iter().enumerate() { (row(page, worker, at)) }
-                }
-            }
-        }
-    }
-}
-
-/// The row of the worker with this number.
-pub(super) fn row(page: &RunPage<'_>, worker: &WorkerView, at: usize) -> Markup {
-    let host = visible_line(&worker.host);
-    let short = |id: &Option<String>| {
-        id.as_deref().map_or_else(|| "-".to_owned(), |id| visible_line(id).chars().take(8).collect())
-    };
-    html! {
-        tr id=(format!("worker-{at}")) data-host=(host) data-state=(worker.state.describe()) {
-            th scope="row" {
-                @if let Some(served) = page.served {
-                    a href=(links::worker_of_run(served.path, &worker.host)) { (host) }
-                } @else { (host) }
-            }
-            td { (state_sign(Some(worker.state))) " " (worker.state.describe()) }
-            td { (worker.wave) }
-            td { (worker.steps_done) "/" (worker.steps) @if let Some(step) = &worker.step { ", at " (visible_line(step)) } }
-            td { @if let Some(at) = worker.started_at { (at.to_second()) } @else { "-" } }
-            td { @if let Some(took) = worker.took() { (describe_elapsed(took)) } @else { "-" } }
-            td { @if worker.boot_id_after.is_some() { (short(&worker.boot_id_before)) " → " (short(&worker.boot_id_after)) } @else { (short(&worker.boot_id_before)) } }
-            td {
-                @if let Some(error) = &worker.error { (visible_line(&error.message)) }
-                @else if let Some(wait) = &worker.waits_for { (visible_line(wait)) }
-                @if worker.retries > 0 { " (taken up again " (worker.retries) "×)" }
-            }
-        }
-    }
-}
-
-/// The plan as it was written, and what began the run.
-pub(super) fn plan(page: &RunPage<'_>) -> Markup {
-    html! {
-        h2 #plan { "Plan" }
-        details {
-            summary { (visible_line(page.plan_file)) ", as it was when the run began (maand " (visible_line(page.program)) ")" }
-            pre tabindex="0" { @for line in page.plan_text.lines() { (visible_line(line)) "\n" } }
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn served(title: &str, refresh: Option<u32>, body: &Markup) -> String
 }
 
 fn html(title: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {
+    let served = scripts.contains(&LIVE);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,7 +54,7 @@ fn html(title: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { (title) }
+                title #title data-live[served] { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {

@@ -25,6 +25,7 @@ fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Opti
     let outputs = [FailureOutput {
         host: "w2".to_owned(),
         step: "reboot".to_owned(),
+        logs: "the whole output:\n  maand plan logs --worker w2".to_owned(),
         text: "<script>alert(1)</script>\n\u{1b}[31mred\u{202e}".to_owned(),
     }];
     run_page(&RunPage {
@@ -59,20 +60,22 @@ fn foreign_text_never_becomes_markup() {
 fn failures_come_first_with_their_output_and_what_to_type() {
     let text = page_of(3, "name: x\n", some_fail);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
-    assert!(at("To look at first: 1 worker") < at("id=\"timeline-title\""));
-    assert!(at("maand plan resume --retry") < at("To look at first"));
+    assert!(at("What went wrong: 1 worker") < at("id=\"timeline-title\""));
+    assert!(at("maand plan resume --retry") < at("What went wrong"));
     assert!(text.contains("it has not come back within 5m"));
     let well = page_of(3, "name: x\n", |_| None);
-    assert!(!well.contains("To look at first"));
+    assert!(!well.contains("What went wrong"));
     assert!(well.contains("at most 1 (allowed: 1) down at the same time"));
 }
 
 #[test]
 fn many_workers_share_lanes() {
-    let text = page_of(2001, "name: x\n", |_| None);
-    let lanes = text.matches("<g class=\"lane\"").count();
-    assert!((400..=520).contains(&lanes), "{lanes}");
+    let text = page_of(2001, "name: x\n", some_fail);
+    let lanes = text.matches("<details class=\"lane g\"").count();
+    assert!((300..=400).contains(&lanes), "{lanes}");
+    // The one that failed has a lane of its own, and what happened to it is linked to it.
+    assert!(text.contains("<details class=\"lane\" id=\"lane-2\"") && text.contains("href=\"#lane-2\""));
     let few = page_of(300, "name: x\n", |_| None);
-    assert_eq!(few.matches("<g class=\"lane\"").count(), 300);
+    assert_eq!(few.matches("data-host=\"w").count(), 600, "a lane and a row of each");
     assert!(few.len() < 600_000, "{} bytes", few.len());
 }

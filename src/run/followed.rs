@@ -7,7 +7,7 @@ use crate::engine::{AttemptId, Fact, Millis, Outcome, Stamped};
 use crate::graph::Lane;
 use crate::journal::Mark;
 use crate::page::{FailureOutput, RunPage};
-use crate::report::{Hint, RunView, next_steps};
+use crate::report::{Hint, RunView, Suggestion, next_steps};
 use crate::timeline::TimelineFold;
 
 use super::{RunError, RunReader};
@@ -119,13 +119,13 @@ impl FollowedRun {
     /// # Errors
     /// The journal cannot be read.
     pub fn tell(&mut self, now: Millis) -> Result<(), RunError> {
-        let carried_out = self.reader.controller().is_some();
+        let carried_out = self.reader.seen_controller().is_some();
         self.view.set_orphaned(!carried_out);
         self.view.set_has_to_be_named(self.reader.has_to_be_named()?);
         self.view.refresh(now);
         self.timeline.tell(now, carried_out);
         self.hash = self.mark.as_ref().map(Mark::hash).unwrap_or_default();
-        self.outputs = self.failures.outputs(&self.reader, &self.view)?;
+        self.outputs = self.failures.outputs(&self.reader, &self.view, self.hint)?;
         self.next = next_steps(&self.view, self.hint);
         (self.told_at, self.carried_out) = (now, carried_out);
         Ok(())
@@ -158,7 +158,7 @@ struct LastFailures {
     issued: HashMap<AttemptId, (u32, u32)>,
     last: BTreeMap<u32, (AttemptId, u32)>,
     /// What was read already.
-    read: HashMap<AttemptId, Option<FailureOutput>>,
+    read: HashMap<AttemptId, FailureOutput>,
 }
 
 impl LastFailures {
@@ -179,7 +179,12 @@ impl LastFailures {
     }
 
     /// Of workers that have an error, by host.
-    fn outputs(&mut self, run: &RunReader, view: &RunView) -> Result<Vec<FailureOutput>, RunError> {
+    fn outputs(
+        &mut self,
+        run: &RunReader,
+        view: &RunView,
+        hint: Hint,
+    ) -> Result<Vec<FailureOutput>, RunError> {
         let mut outputs = Vec::new();
         for (target, (attempt, step)) in &self.last {
             let worker = &view.workers[*target as usize];
@@ -193,14 +198,16 @@ impl LastFailures {
                 let mut written = run.output(*attempt)?.into_iter();
                 let step = &run.graph.plan.steps[*step as usize].id;
                 let of_worker = written.find(|(host, _)| *host == worker.host);
-                let output = of_worker.map(|(host, output)| FailureOutput {
-                    host,
+                let logs = Suggestion::ReadLogs { run: Some(run.id.as_str()), host: &worker.host };
+                let output = FailureOutput {
+                    host: worker.host.clone(),
                     step: step.clone(),
-                    text: last_lines(&output.text()),
-                });
+                    text: of_worker.map(|(_, output)| last_lines(&output.text())).unwrap_or_default(),
+                    logs: hint(&logs),
+                };
                 self.read.insert(*attempt, output);
             }
-            outputs.extend(self.read.get(attempt).cloned().flatten());
+            outputs.extend(self.read.get(attempt).cloned());
         }
         Ok(outputs)
     }

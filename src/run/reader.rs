@@ -55,6 +55,11 @@ impl RunReader {
         controller_of(&self.data, &self.id)
     }
 
+    /// As [`Self::controller`], for whoever asks again and again.
+    pub fn seen_controller(&self) -> Option<Holder> {
+        journal::seen_holder_of(&self.data).filter(|holder| holder.run.as_deref() == Some(self.id.as_str()))
+    }
+
     /// The facts after the one with number `seq`, oldest first; 0: all of them.
     ///
     /// # Errors
@@ -117,6 +122,19 @@ impl RunReader {
     /// The journal cannot be read.
     pub fn output(&self, attempt: AttemptId) -> Result<Vec<(String, Output)>, RunError> {
         self.journal.read_output(&self.id, attempt).map_err(RunError::Journal)
+    }
+
+    /// The same of so many hosts at most, and how many there are.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn some_output(
+        &self,
+        attempt: AttemptId,
+        hosts: u32,
+    ) -> Result<(Vec<(String, Output)>, usize), RunError> {
+        let outputs = self.journal.read_output_of(&self.id, attempt, hosts)?;
+        Ok((outputs, self.journal.count_outputs(&self.id, attempt)?))
     }
 }
 

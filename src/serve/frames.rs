@@ -7,13 +7,14 @@ use serde_json::json;
 use tokio::sync::broadcast;
 
 use crate::engine::Millis;
+use crate::page::Element;
 
 /// So many frames wait for a browser that is slow. One that is further behind loads the page anew.
 const WAITING: usize = 32;
 /// So many bytes of frames are kept for those who were away.
 const KEPT: usize = 256 << 10;
 /// What is larger than this is not sent: the page is loaded anew.
-const LARGEST: usize = 128 << 10;
+const LARGEST: usize = 512 << 10;
 
 /// Frames of one run, numbered.
 pub(super) struct Frames {
@@ -45,8 +46,10 @@ impl Frames {
     }
 
     /// Elements that have changed.
-    pub(super) fn change(&mut self, at: Millis, elements: &[(String, String)]) {
+    pub(super) fn change(&mut self, at: Millis, elements: &[Element]) {
         self.newest += 1;
+        let elements: Vec<_> =
+            elements.iter().map(|element| json!({ "id": element.id, "html": element.html })).collect();
         let data = json!({ "at": at, "elements": elements });
         let frame = Bytes::from(format!("event: change\nid: {}\ndata: {data}\n\n", self.version()));
         if frame.len() > LARGEST {
@@ -116,8 +119,8 @@ fn beat(at: Millis) -> Bytes {
 mod tests {
     use super::*;
 
-    fn element(text: &str) -> Vec<(String, String)> {
-        vec![("head".to_owned(), text.to_owned())]
+    fn element(text: &str) -> Vec<Element> {
+        vec![Element { id: "head".to_owned(), html: text.to_owned() }]
     }
 
     fn texts(frames: VecDeque<Bytes>) -> Vec<String> {
@@ -134,7 +137,7 @@ mod tests {
         assert_eq!(missed.len(), 2, "{missed:?}");
         assert_eq!(
             missed[1],
-            "event: change\nid: abc-2\ndata: {\"at\":2,\"elements\":[[\"head\",\"three\"]]}\n\n"
+            "event: change\nid: abc-2\ndata: {\"at\":2,\"elements\":[{\"id\":\"head\",\"html\":\"three\"}]}\n\n"
         );
         let of_first = texts(frames.listen("abc-0", 3).0);
         assert!(of_first[1].contains("one\\ntwo") && of_first[1].lines().count() == 4, "one line of data");

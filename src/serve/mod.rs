@@ -5,6 +5,7 @@
 //! | listening, connections, their limits and deadlines | `server.rs`, `connection.rs` |
 //! | which path has what | `routes.rs` |
 //! | answers, their headers, errors as pages | `answer.rs` |
+//! | what they answer | `pages.rs`, `index.rs`, `history.rs` |
 //! | reads of the journal, on threads of their own | `reads.rs` |
 //! | one thread for each run that somebody looks at, shared by all who do | `watchers.rs`, `watcher.rs` |
 //! | what it tells, in order | `frames.rs`; to one browser: `events.rs` |
@@ -18,6 +19,8 @@ mod answer;
 mod connection;
 mod events;
 mod frames;
+mod history;
+mod index;
 mod metrics;
 mod pages;
 mod reads;

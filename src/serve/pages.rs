@@ -1,10 +1,10 @@
-//! What each path answers.
+//! The page of a run: live, as events, as a file.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -12,36 +12,9 @@ use super::answer::{Trouble, html};
 use super::events::{Viewer, stream_to};
 use super::routes::App;
 use crate::journal::RunId;
-use crate::page::{self, IndexPage, IndexRun, run_page};
-use crate::run::{FollowedRun, History};
+use crate::page::{self, run_page};
+use crate::run::FollowedRun;
 use crate::runner::now;
-
-/// Runs on a page of the list.
-const RUNS: usize = 100;
-
-/// The list of runs.
-pub(super) async fn index(State(app): State<App>) -> Result<Response, Trouble> {
-    let watchers = app.watchers.clone();
-    let page = app.reads.read(move || {
-        let history =
-            History::open(watchers.bucket()).map_err(|error| Trouble::of(error, watchers.words()))?;
-        let runs = history.runs.iter().take(RUNS).map(|listed| IndexRun {
-            id: listed.run.id.to_string(),
-            plan: listed.run.plan.clone(),
-            state: listed.state,
-            who: history.author(&listed.run.id),
-            started_at: listed.run.started_at,
-            last_at: listed.run.last_at,
-            finished_at: listed.run.finished_at,
-            workers: listed.run.workers,
-            succeeded: listed.run.succeeded,
-            failed: listed.run.failed,
-        });
-        let folder = watchers.bucket().paths().root.display().to_string();
-        Ok(page::index_page(&IndexPage { bucket: &folder, runs: &runs.collect::<Vec<_>>(), at: now() }))
-    });
-    Ok(html(page.await?))
-}
 
 /// The page of a run.
 pub(super) async fn run(State(app): State<App>, Path(run): Path<String>) -> Result<Response, Trouble> {
@@ -73,11 +46,15 @@ pub(super) async fn events(
 }
 
 /// The page of a run as a file that needs nothing else.
-pub(super) async fn report(State(app): State<App>, Path(run): Path<String>) -> Result<Response, Trouble> {
+pub(super) async fn report(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    uri: Uri,
+) -> Result<Response, Trouble> {
     let run = named(&run)?;
     let name = format!("attachment; filename=\"maand-{run}.html\"");
     let watchers = app.watchers.clone();
-    let page = app.reads.read(move || {
+    let page = app.reads.page(uri.path(), move || {
         let run = FollowedRun::open(watchers.bucket(), Some(run.as_str()), watchers.hint(), now());
         let run = run.map_err(|error| Trouble::of(error, watchers.words()))?;
         Ok(run_page(&run.page()))
@@ -91,7 +68,7 @@ pub(super) async fn icon() -> Response {
 }
 
 /// A run's name, as a whole.
-fn named(text: &str) -> Result<RunId, Trouble> {
+pub(super) fn named(text: &str) -> Result<RunId, Trouble> {
     RunId::parse(text).ok_or_else(|| {
         Trouble::new(StatusCode::NOT_FOUND, "this is not the name of a run", "choose one in the list of runs")
     })

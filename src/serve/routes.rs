@@ -12,9 +12,9 @@ use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Trouble, policy, with_headers};
 use super::metrics::{self, Metrics};
-use super::pages;
 use super::reads::Reads;
 use super::watchers::Watchers;
+use super::{history, index, pages};
 
 /// Bytes of a path with its query.
 const PATH_BYTES: usize = 2 << 10;
@@ -35,12 +35,15 @@ pub(super) struct App {
 pub(super) fn router(app: App) -> Router {
     let policy = policy();
     Router::new()
-        .route("/", get(pages::index))
+        .route("/", get(index::index))
         .route("/favicon.svg", get(pages::icon))
         .route("/metrics", get(metrics::metrics))
         .route("/runs/{run}", get(pages::run))
         .route("/runs/{run}/events", get(pages::events))
         .route("/runs/{run}/report.html", get(pages::report))
+        .route("/runs/{run}/workers/{host}", get(history::worker_of_run))
+        .route("/runs/{run}/attempts/{attempt}", get(history::attempt))
+        .route("/workers/{host}", get(history::worker))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)

@@ -1,7 +1,7 @@
 //! Listening, and ending.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,12 +126,13 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            biased;
             () = closed(&mut ended) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(&stream),
+            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(stream),
             Ok((stream, _)) => drop(connections.spawn(carry(stream, router.clone(), closing.subscribe()))),
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
@@ -140,6 +141,9 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
 }
 
 /// There is no place for it.
-fn refuse(stream: &TcpStream) {
-    let _ = stream.try_write(FULL);
+fn refuse(stream: TcpStream) {
+    // Whether it is heard is the other end's affair; a new connection has room for this.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(FULL).and_then(|()| stream.shutdown(Shutdown::Write));
+    }
 }

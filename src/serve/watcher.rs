@@ -22,8 +22,10 @@ const LOOK_AT_MOST: Duration = Duration::from_millis(750);
 const REST: u32 = 20;
 /// Looks at a run that is over: an operator may reopen it.
 const LOOK_WHEN_OVER: Duration = Duration::from_secs(2);
-/// What is large on the page is told this often.
+/// What is large on the page is told no more often,
 const HEAVY: Duration = Duration::from_secs(3);
+/// and takes no more bytes in a second of each browser's connection.
+const HEAVY_RATE: u64 = 16 << 10;
 /// What depends on the time, without a fact.
 const TELL: Duration = Duration::from_secs(5);
 /// Whether the controller is still there.
@@ -39,7 +41,13 @@ const LINGER: Duration = Duration::from_secs(20);
 pub(super) fn watch(watchers: &Watchers, run: &RunId, asked: &Receiver<Ask>) {
     let ended = Watcher::open(watchers, run).and_then(|mut watcher| {
         let ended = watcher.serve(watchers, run, asked);
-        ended.inspect_err(|trouble| watcher.frames.gone(&trouble.what))
+        // Of other troubles browsers hear when they come again, and they go on trying.
+        if let Err(trouble) = &ended
+            && trouble.status == StatusCode::NOT_FOUND
+        {
+            watcher.frames.gone(&trouble.what);
+        }
+        ended
     });
     if let Err(trouble) = ended {
         // Who has asked may have given up.
@@ -61,6 +69,7 @@ struct Watcher {
     document: Option<(Bytes, u64, Instant)>,
     words: Words,
     told: Instant,
+    /// When what is large may be told next.
     heavy: Instant,
     /// Something large may have changed since it was told.
     is_heavy_due: bool,
@@ -87,7 +96,7 @@ impl Watcher {
             frames: Frames::new(at),
             document: None,
             told: moment,
-            heavy: moment,
+            heavy: moment + HEAVY,
             is_heavy_due: false,
             controller: moment,
             beat: moment,
@@ -159,18 +168,16 @@ impl Watcher {
         let trouble = |error| Trouble::of(error, words);
         let news = self.run.look().map_err(trouble)?;
         if news == News::OtherRecord {
-            return Err(Trouble::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the journal has other facts of this run than before",
-                "load the page again",
-            ));
+            // Another watcher reads it from its beginning.
+            self.frames.reload();
+            return Err(Trouble::busy("the journal has other facts of this run than before"));
         }
         let is_over = self.run.view().state.is_final();
         let controller = !is_over && self.controller.elapsed() > CONTROLLER && {
             self.controller = began;
-            self.run.is_carried_out() != self.run.reader().controller().is_some()
+            self.run.is_carried_out() != self.run.reader().seen_controller().is_some()
         };
-        let heavy = self.heavy.elapsed() > HEAVY;
+        let heavy = self.heavy <= began;
         let due = !is_over && self.told.elapsed() > TELL;
         if news == News::Facts || controller || due || (heavy && self.is_heavy_due) {
             self.tell(heavy).map_err(trouble)?;
@@ -186,18 +193,29 @@ impl Watcher {
         Ok(())
     }
 
+    /// Tells what is another. What is large is told as often as a budget allows.
     fn tell(&mut self, heavy: bool) -> Result<(), RunError> {
         let at = now();
         self.run.tell(at)?;
         self.told = Instant::now();
-        if heavy {
-            self.heavy = self.told;
-        }
         self.is_heavy_due = !heavy;
-        match self.page.changes(&served(&self.run, &self.path, ""), heavy) {
-            Changes::Page => self.frames.reload(),
-            Changes::Elements(elements) if elements.is_empty() => {}
-            Changes::Elements(elements) => self.frames.change(at, &elements),
+        let page = served(&self.run, &self.path, "");
+        let mut elements = match self.page.changes(&page) {
+            Changes::Page => {
+                self.frames.reload();
+                return Ok(());
+            }
+            Changes::Elements(elements) => elements,
+        };
+        if heavy {
+            let large = self.page.heavy_changes(&page);
+            let bytes: usize = large.iter().map(|element| element.html.len()).sum();
+            let rest = Duration::from_millis(bytes as u64 * 1000 / HEAVY_RATE);
+            self.heavy = self.told + rest.max(HEAVY);
+            elements.extend(large);
+        }
+        if !elements.is_empty() {
+            self.frames.change(at, &elements);
         }
         Ok(())
     }

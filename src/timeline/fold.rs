@@ -11,6 +11,7 @@ use crate::engine::{
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::policy::Verdict;
+use crate::policy::window::{self, Schedule};
 use crate::report::describe_halt;
 
 /// The timeline of a run of `graph`. `now` is the moment up to which one that has not ended is told; `carried_out`:
@@ -53,6 +54,8 @@ pub struct TimelineFold {
     /// For each lane the bar whose attempt has only read the boot id so far: the reboot continues it.
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
+    /// Attempts that were issued: their lane and step.
+    steps: HashMap<AttemptId, (Lane, StepIx)>,
     last_at: Millis,
     /// What was added to tell of a moment; the next fact may say otherwise.
     told: Told,
@@ -66,6 +69,11 @@ struct Told {
     /// The end of the last wait as facts say it.
     wait_to: Option<Millis>,
 }
+
+/// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
+const LATEST: Millis = 253_402_300_799_999;
+/// Of a window with more openings than this during a run the others are left out.
+const OPENINGS: usize = 400;
 
 impl TimelineFold {
     /// Of a run of `graph` of which no fact is known yet.
@@ -84,12 +92,14 @@ impl TimelineFold {
                 waves: Vec::new(),
                 down: Down::new(graph),
                 waits: Vec::new(),
+                window: None,
             },
             open: HashMap::new(),
             waiting: HashMap::new(),
             attempts: HashMap::new(),
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
+            steps: HashMap::new(),
             last_at: 0,
             told: Told::default(),
         }
@@ -109,10 +119,10 @@ impl TimelineFold {
     }
 
     fn replay(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
-        let at = stamped.at;
+        let at = self.forward(stamped.at);
         // What the run was doing while nothing was heard of it.
         let was_busy = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
-        self.state.replay(at, &stamped.fact)?;
+        self.state.replay(stamped.at, &stamped.fact)?;
         self.take_back();
         self.note(at, &stamped.fact, was_busy);
         self.timeline.down.note(at, self.state.down());
@@ -121,11 +131,16 @@ impl TimelineFold {
         Ok(())
     }
 
+    /// A moment as it is drawn: another machine's clock may be behind the one before, and a picture never goes back.
+    fn forward(&self, at: Millis) -> Millis {
+        at.clamp(0, LATEST).max(self.last_at)
+    }
+
     /// Brings the timeline to a moment: `now` as of [`timeline`].
     pub fn tell(&mut self, now: Millis, carried_out: bool) {
         self.take_back();
         let is_over = matches!(self.state.status(), RunStatus::Finished(_));
-        let until = if is_over { self.last_at } else { now.max(self.last_at) };
+        let until = if is_over { self.last_at } else { self.forward(now) };
         let is_gone = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         if !is_over && !carried_out && is_gone {
             self.controller_gone(self.last_at, None);
@@ -144,6 +159,7 @@ impl TimelineFold {
             }
         }
         self.timeline.until = until;
+        self.timeline.window = self.window();
     }
 
     fn take_back(&mut self) {
@@ -155,6 +171,24 @@ impl TimelineFold {
         if let (Some(to), Some(wait)) = (told.wait_to, self.timeline.waits.last_mut()) {
             wait.to = to;
         }
+    }
+
+    /// When the window was open during the run.
+    fn window(&self) -> Option<Vec<(Millis, Millis)>> {
+        let window = &self.state.graph().plan.rollout.window.as_ref()?.value;
+        let schedule = Schedule::new(window)?;
+        let (mut at, until) = (self.timeline.began, self.timeline.until);
+        let mut open = Vec::new();
+        while at <= until && open.len() < OPENINGS {
+            if let Some(left) = window::left(&schedule, at) {
+                open.push((at, (at + left).min(until)));
+            }
+            match window::next_opening(&schedule, at) {
+                Some(next) if next > at => at = next,
+                _ => break,
+            }
+        }
+        Some(open)
     }
 
     fn note(&mut self, at: Millis, fact: &Fact, was_busy: bool) {
@@ -219,6 +253,16 @@ impl TimelineFold {
                 self.mark(at, MarkKind::Retried { targets: targets.clone(), by: by.clone() });
                 self.timeline.holds.push(Hold { from: self.last_at, to: None, kind: HoldKind::Stopped });
             }
+            Fact::InDoubt { attempt } => {
+                if let Some((lane, step)) = self.steps.get(attempt).copied() {
+                    self.mark(at, MarkKind::InDoubt { lane, step });
+                }
+            }
+            Fact::InDoubtResolved { attempt, how } => {
+                if let Some((lane, step)) = self.steps.get(attempt).copied() {
+                    self.mark(at, MarkKind::Settled { lane, step, how: *how });
+                }
+            }
             Fact::Skipped { target, by } => {
                 self.queued.remove(target);
                 self.mark(at, MarkKind::Skipped { target: *target, by: by.clone() });
@@ -259,14 +303,13 @@ impl TimelineFold {
             | Fact::Observed { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
-            | Fact::InDoubt { .. }
-            | Fact::InDoubtResolved { .. }
             | Fact::Due { .. } => {}
         }
     }
 
     fn issued(&mut self, at: Millis, attempt: AttemptId, lane: Lane, step: StepIx, intent: &Intent) {
         self.end_wait(at, lane, step, BarEnd::Ok);
+        self.steps.insert(attempt, (lane, step));
         let track = self.lane_of(lane);
         let continues =
             matches!(intent, Intent::Reboot { .. }).then(|| self.boot_id_read.remove(&track)).flatten();
@@ -419,10 +462,17 @@ impl TimelineFold {
 fn note_of(evidence: &Evidence) -> Option<String> {
     match evidence {
         Evidence::Note { text } => Some(text.clone()),
-        Evidence::BootId { boot_id } => Some(format!("boot {boot_id}")),
-        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id } => Some(format!("back, boot {boot_id}")),
+        Evidence::BootId { boot_id } => Some(format!("boot {}", beginning(boot_id))),
+        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id } => {
+            Some(format!("back, boot {}", beginning(boot_id)))
+        }
         Evidence::NotNeeded => Some("not needed".to_owned()),
         Evidence::Departed => Some("went away".to_owned()),
         Evidence::Disabled { .. } => None,
     }
+}
+
+/// As much of a boot id as tells it from others; the table of workers has more of it.
+fn beginning(boot_id: &str) -> &str {
+    boot_id.char_indices().nth(8).map_or(boot_id, |(end, _)| &boot_id[..end])
 }

@@ -1,6 +1,6 @@
 //! The picture of a run as data.
 
-use crate::engine::{Millis, PublicWorkerState, RunEnd};
+use crate::engine::{Millis, PublicWorkerState, Resolution, RunEnd};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::policy::Reason;
 
@@ -25,6 +25,8 @@ pub struct Timeline {
     pub down: Down,
     /// What the next worker in line waited for, in order and without overlap.
     pub waits: Vec<QueueWait>,
+    /// When the plan's window was open, cut to the time of the run, in order; `None`: the plan has no window.
+    pub window: Option<Vec<(Millis, Millis)>>,
 }
 
 /// One lane over time.
@@ -171,6 +173,22 @@ pub enum MarkKind {
         /// Who.
         by: String,
     },
+    /// It cannot be found out whether a step ran: an operator has to decide.
+    InDoubt {
+        /// Whose step.
+        lane: Lane,
+        /// Which.
+        step: StepIx,
+    },
+    /// What was in doubt is settled.
+    Settled {
+        /// Whose step.
+        lane: Lane,
+        /// Which.
+        step: StepIx,
+        /// How.
+        how: Resolution,
+    },
     /// An operator ended it for good.
     Aborted {
         /// Who.
@@ -279,6 +297,20 @@ impl WaitKind {
             Reason::Window { .. } | Reason::WindowTooShort { .. } => Self::Window,
             Reason::Failures { .. } => Self::Failures,
             Reason::Paused => Self::Paused,
+        }
+    }
+
+    /// For reading: `waited for …`.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Concurrency => "a free place",
+            Self::Wave => "an earlier wave",
+            Self::Spread => "failure domains",
+            Self::Budget => "a budget",
+            Self::Observation => "a look at its jobs",
+            Self::Window => "the window",
+            Self::Failures => "failed workers",
+            Self::Paused => "a pause",
         }
     }
 

@@ -115,3 +115,19 @@ fn a_controller_that_is_gone_is_marked_where_it_was_heard_last() {
     assert!(matches!(kinds[1], (MarkKind::ControllerGone, at) if at == last.at), "{kinds:?}");
     assert!(matches!(kinds[2], (MarkKind::Resumed { by, .. }, _) if by == "anna@laptop"));
 }
+
+#[test]
+fn a_timeline_that_is_looked_at_in_between_is_the_same() {
+    let graph = graph(4, 2);
+    let facts = play(Arc::clone(&graph), some_fail);
+    let mut fold = TimelineFold::new(&graph);
+    for (at, stamped) in facts.iter().enumerate() {
+        fold.take(stamped).unwrap();
+        for (later, is_carried_out) in [(0, true), (5_000, false), (9_000, true)] {
+            let now = stamped.at + later;
+            fold.tell(now, is_carried_out);
+            let anew = timeline(&graph, &facts[..=at], now, is_carried_out).unwrap();
+            assert_eq!(*fold.timeline(), anew, "after fact {}, {later} ms later", stamped.seq);
+        }
+    }
+}

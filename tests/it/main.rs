@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod at_stake;
+mod browser;
 mod bucket_cli;
 mod bucket_read;
 mod bundle;

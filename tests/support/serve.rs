@@ -23,8 +23,14 @@ impl Serve {
     /// With more arguments.
     #[track_caller]
     pub(crate) fn with(bucket: &Path, more: &[&str]) -> Self {
+        Self::at("127.0.0.1:0", bucket, more)
+    }
+
+    /// At this address.
+    #[track_caller]
+    pub(crate) fn at(address: &str, bucket: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_maand"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--output", "json"])
+            .args(["serve", "--listen", address, "--output", "json"])
             .args(more)
             .current_dir(bucket)
             .stdin(Stdio::null())
