@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rusqlite::{TransactionBehavior, params};
+
 use crate::engine::Millis;
 use crate::os::disk;
 
@@ -33,6 +35,15 @@ pub enum Reclaimed {
     Busy,
 }
 
+/// What the journal has, and what it had.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// All runs, newest first.
+    pub runs: Vec<RunSummary>,
+    /// What runs have counted that were forgotten: sums by name.
+    pub forgotten: Vec<(String, i64)>,
+}
+
 impl Journal {
     /// Finished runs that ended before `before` and are not among the newest `keep` finished ones, oldest first.
     ///
@@ -49,16 +60,45 @@ impl Journal {
     }
 
     /// Forgets a finished run with all its facts and output, all or nothing; `false`: there is no finished run of this
-    /// name.
+    /// name. What it has counted is added to [`Totals::forgotten`].
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn forget(&mut self, run: &RunId) -> Result<bool, JournalError> {
+    pub fn forget(&mut self, run: &RunId, counted: &[(String, i64)]) -> Result<bool, JournalError> {
+        let failed = failed(&self.path, Operation::Write);
+        let transaction =
+            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let sql = "DELETE FROM run WHERE id = ?1 AND finished_at IS NOT NULL";
-        self.db
-            .execute(sql, [run.as_str()])
-            .map(|gone| gone > 0)
-            .map_err(failed(&self.path, Operation::Write))
+        let is_gone = transaction.execute(sql, [run.as_str()]).map_err(failed)? > 0;
+        if is_gone {
+            let sql = "INSERT INTO forgotten (name, value) VALUES (?1, ?2)
+                       ON CONFLICT DO UPDATE SET value = min(value, 9223372036854775807 - excluded.value)
+                                                         + excluded.value";
+            let mut statement = transaction.prepare(sql).map_err(failed)?;
+            for (name, value) in counted {
+                statement.execute(params![name, value]).map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(is_gone)
+    }
+
+    /// All runs and what those have counted that are gone, of one moment: each run is in one of the two.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn totals(&self) -> Result<Totals, JournalError> {
+        let failed = failed(&self.path, Operation::Read);
+        let _moment = self.db.unchecked_transaction().map_err(failed)?;
+        let runs = self.runs()?;
+        // A file that is only read is not migrated.
+        if self.schema_version()? < 3 {
+            return Ok(Totals { runs, forgotten: Vec::new() });
+        }
+        let mut statement = self.db.prepare("SELECT name, value FROM forgotten").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        let forgotten = rows.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(Totals { runs, forgotten })
     }
 
     /// Bytes that a run takes in the file, about: its facts, its header and its output.

@@ -89,7 +89,7 @@ impl Page {
         let name = "oldest_unfinished_run_started_timestamp";
         gauge(encoder, name, help, Some(&Unit::Seconds), oldest.map(|at| (none, seconds(at))))?;
         let help = "How long ago that was when these numbers were made; 0: all have ended.";
-        let age = seconds(oldest.map_or(0, |at| (now.at - at).max(0)));
+        let age = seconds(oldest.map_or(0, |at| now.at.saturating_sub(at).max(0)));
         gauge(encoder, "oldest_unfinished_run_age", help, Some(&Unit::Seconds), [(none, age)])?;
         let last = now.last_finished();
         let help = "When the newest finished run of a plan ended.";
@@ -122,7 +122,7 @@ impl Page {
         for ((kind, how), durations) in &self.0.counted.steps {
             let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(durations.buckets).collect();
-            let labels = [("kind", *kind), ("outcome", how.as_str())];
+            let labels = [("kind", kind.as_ref()), ("outcome", how.as_str())];
             metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
                 seconds(durations.sum),
                 durations.count(),

@@ -21,6 +21,10 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Each of them once.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::NotNeeded, Self::Failed, Self::TimedOut, Self::NotDone, Self::Unknown];
+
     /// By what is known of an attempt.
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {

@@ -196,7 +196,7 @@ impl RunTally {
             && !(found.prepares && how == Ended::Ok)
         {
             let kind = self.state.graph().steps(found.lane)[found.step.index()].kind.keyword();
-            self.counted.step(kind, how, now - since);
+            self.counted.step(kind, how, now.saturating_sub(since));
         }
         // An operator may be asked about it.
         if how != Ended::Unknown {
@@ -211,13 +211,13 @@ impl RunTally {
 
     fn end_wait(&mut self, lane: Lane, step: StepIx) {
         if let Some((wait, since)) = self.steps.remove(&(lane, step)) {
-            self.counted.wait(wait, self.now() - since);
+            self.counted.wait(wait, self.now().saturating_sub(since));
         }
     }
 
     fn end_queue(&mut self) {
         if let Some((kind, since)) = self.queue.take() {
-            self.counted.wait(Wait::Queue(kind), self.now() - since);
+            self.counted.wait(Wait::Queue(kind), self.now().saturating_sub(since));
         }
     }
 
@@ -226,7 +226,7 @@ impl RunTally {
         if self.state.phase() != RunPhase::Soaking
             && let Some(since) = self.soak.take()
         {
-            self.counted.wait(Wait::Soak, self.now() - since);
+            self.counted.wait(Wait::Soak, self.now().saturating_sub(since));
         }
         let kind = self.next_in_line();
         if kind != self.queue.map(|(kind, _)| kind) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::bucket::{Bucket, DisabledEntry};
 use crate::engine::{Millis, PublicRunState};
-use crate::journal::{self, Journal, JournalError, Mode, RunId, RunSummary};
+use crate::journal::{self, Journal, JournalError, Mode, RunId, RunSummary, Totals};
 use crate::metrics::{BucketNow, Counted, JournalNow, RunNow, RunTally};
 use crate::runner::now;
 
@@ -16,15 +16,13 @@ use super::take_up::own_entries_of;
 /// Reads the numbers of a bucket again and again. Runs that have ended are folded once, of the others what is new; where
 /// nothing is, nothing is read.
 ///
-/// What it counts never falls for as long as it lives: runs that were pruned meanwhile stay counted.
+/// What it counts never falls: runs that were pruned stay counted, as the journal keeps what they had.
 pub struct MetricsReader {
     bucket: Bucket,
     /// The folder's whole path.
     name: String,
     journal: Option<Journal>,
     runs: HashMap<RunId, Known>,
-    /// What runs have counted that the journal has no more.
-    forgotten: Counted,
     made: Option<(Seen, BucketNow)>,
 }
 
@@ -72,7 +70,6 @@ impl MetricsReader {
             name: root.to_string_lossy().into_owned(),
             journal: None,
             runs: HashMap::new(),
-            forgotten: Counted::default(),
             made: None,
         }
     }
@@ -89,12 +86,13 @@ impl MetricsReader {
         {
             return Ok(BucketNow { at: now(), ..made.clone() });
         }
-        let listed = self.journal.as_ref().map(Journal::runs).transpose()?.unwrap_or_default();
-        self.forget(&listed);
-        for run in &listed {
+        let totals = self.journal.as_ref().map(Journal::totals).transpose()?.unwrap_or_default();
+        let kept: BTreeSet<&RunId> = totals.runs.iter().map(|run| &run.id).collect();
+        self.runs.retain(|id, _| kept.contains(id));
+        for run in &totals.runs {
             self.fold(run)?;
         }
-        let made = self.sum_up(&listed, &seen)?;
+        let made = self.sum_up(&totals, &seen)?;
         self.made = Some((seen, made.clone()));
         Ok(made)
     }
@@ -129,19 +127,6 @@ impl MetricsReader {
         })
     }
 
-    /// Runs that are gone have counted what they have counted.
-    fn forget(&mut self, listed: &[RunSummary]) {
-        let kept: BTreeSet<&RunId> = listed.iter().map(|run| &run.id).collect();
-        let forgotten = &mut self.forgotten;
-        self.runs.retain(|id, known| {
-            let stays = kept.contains(id);
-            if !stays && let Some(counted) = known.counted() {
-                forgotten.add(counted);
-            }
-            stays
-        });
-    }
-
     /// Takes what is new of a run.
     fn fold(&mut self, run: &RunSummary) -> Result<(), RunError> {
         let Some(journal) = &self.journal else { return Ok(()) };
@@ -165,9 +150,10 @@ impl MetricsReader {
         Ok(())
     }
 
-    fn sum_up(&self, listed: &[RunSummary], seen: &Seen) -> Result<BucketNow, RunError> {
+    fn sum_up(&self, totals: &Totals, seen: &Seen) -> Result<BucketNow, RunError> {
+        let listed = &totals.runs;
         let tally = |run: &RunSummary| self.runs.get(&run.id).map(|known| &known.tally);
-        let mut counted = self.forgotten.clone();
+        let mut counted = Counted::of_rows(&totals.forgotten);
         self.runs.values().filter_map(Known::counted).for_each(|more| counted.add(more));
         let journal = self.journal.as_ref().map(|journal| {
             Ok::<_, RunError>(JournalNow { schema: journal.schema_version()?, bytes: journal.size() })
@@ -250,6 +236,11 @@ fn all_taken(journal: &Journal, id: &RunId, tally: Option<Box<RunTally>>) -> Res
         })?;
     }
     Ok(tally)
+}
+
+/// What a run has counted, to be kept when it is forgotten; nothing, if its facts cannot be read.
+pub(super) fn counted_of(journal: &Journal, id: &RunId) -> Vec<(String, i64)> {
+    all_taken(journal, id, None).map_or_else(|_| Vec::new(), |tally| tally.counted().rows())
 }
 
 fn standing(run: &RunSummary, tally: Option<&Tally>, seen: &Seen) -> RunNow {

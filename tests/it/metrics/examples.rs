@@ -47,6 +47,12 @@ fn what_dashboard_and_rules_name_is_printed() {
             known.extend(["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}")));
         }
     }
+    // Each is in the documentation, and nothing else is.
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
+    let table: BTreeSet<String> =
+        docs.lines().filter(|line| line.starts_with("| `maand_")).flat_map(names).collect();
+    let printed: BTreeSet<String> = known.iter().filter(|name| !known_part(name, &known)).cloned().collect();
+    assert_eq!(table, printed);
     let rules = fs::read_to_string(folder().join("alerts.yml")).unwrap();
     let tests = fs::read_to_string(folder().join("alerts_test.yml")).unwrap();
     let variables = dashboard()["templating"].to_string();
@@ -58,6 +64,13 @@ fn what_dashboard_and_rules_name_is_printed() {
         let unknown: Vec<_> = names(&expr).into_iter().filter(|name| !known.contains(name)).collect();
         assert!(unknown.is_empty() && !names(&expr).is_empty(), "{expr}: {unknown:?}");
     }
+}
+
+/// Whether it is a part of a histogram.
+fn known_part(name: &str, known: &BTreeSet<String>) -> bool {
+    ["_bucket", "_sum", "_count"]
+        .iter()
+        .any(|part| name.strip_suffix(part).is_some_and(|of| known.contains(of)))
 }
 
 #[test]
