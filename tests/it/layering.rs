@@ -157,6 +157,9 @@ const DATA: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "Approval",
+            "Decisions",
+            "FailedWorker",
             "PublicRunState",
             "RunInfo",
             "RunView",
