@@ -142,6 +142,9 @@ pub enum Command {
     Completions(super::completions::CompletionsArgs),
     /// Write the manual pages into a folder
     Man(super::man::ManArgs),
+    /// About this program itself
+    #[command(name = "self", subcommand)]
+    Own(super::own::OwnCommand),
     /// The process that a sandbox's processes live under; started by a sandbox only
     #[command(name = crate::sandbox::GUARD_COMMAND, hide = true)]
     Guard,

@@ -84,7 +84,7 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        build, cat, completions, deploy, doctor, health_check, info, init, job, man, plan, run_command,
+        build, cat, completions, deploy, doctor, health_check, info, init, job, man, own, plan, run_command,
         sandbox, serve,
     };
     use super::*;
@@ -126,6 +126,7 @@ mod tests {
         kept::<init::InitDocument<'_>>("Output of `maand init`");
         kept::<completions::CompletionsDocument>("Output of `maand completions`");
         kept::<man::ManDocument<'_>>("Output of `maand man`");
+        kept::<own::VersionDocument>("Output of `maand self version`");
         kept::<build::BuildDocument>("Output of `maand build`");
         kept::<deploy::DeployDocument<'_>>("Output of `maand deploy`");
         kept::<job::JobDocument<'_>>("Output of `maand job`");
@@ -149,6 +150,7 @@ mod tests {
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ReportDocument<'_>>("Output of `maand plan report`");
+        kept::<plan::MetricsDocument<'_>>("Output of `maand plan metrics --out`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::ExportDocument<'_>>("Output of `maand plan export`");
         kept::<plan::VerifyDocument<'_>>("Output of `maand plan verify`");

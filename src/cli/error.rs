@@ -6,7 +6,7 @@ use miette::Diagnostic;
 
 use crate::plan::{Problem, Problems};
 
-/// How the program ends; the numbers are documented in the README and never change.
+/// How the program ends; the numbers are documented in `docs/scripting.md` and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

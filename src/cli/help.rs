@@ -161,6 +161,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maand plan metrics",
+        &[
+            ("What a Prometheus is told", "maand plan metrics"),
+            ("For node_exporter", "maand plan metrics --out /var/lib/prometheus/node-exporter/maand.prom"),
+        ],
+    ),
+    (
         "maand plan explain",
         &[
             ("Why one does not start", "maand plan explain --worker 10.0.0.3"),
@@ -251,6 +258,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("maand completions", &[("For bash", "maand completions bash")]),
     ("maand man", &[("For `man maand`", "maand man ~/.local/share/man/man1")]),
+    ("maand self", &[("For a bug report", "maand self version")]),
+    ("maand self version", &[("For a script", "maand self version --output json")]),
 ];
 
 /// How the program ends; the numbers never change.

@@ -35,6 +35,7 @@ mod named_commands;
 mod open_bucket;
 mod operate;
 mod out;
+mod own;
 mod pager;
 mod passthrough;
 mod plan;

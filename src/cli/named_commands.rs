@@ -1,4 +1,4 @@
-//! Every `maand ...` command that our messages, help texts and README tell an operator to type exists, with these
+//! Every `maand ...` command that our messages, help texts, README and docs tell an operator to type exists, with these
 //! flags.
 
 use std::path::{Path, PathBuf};
@@ -128,6 +128,8 @@ fn helps(command: &mut Command, found: &mut String) {
 fn every_command_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec![root.join("README.md")];
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    paths.extend(docs.filter(|path| path.is_file()));
     sources(&root.join("src"), &mut paths);
     // Comments are for readers of the code; what clap takes from them is in `--help`.
     let printed = |text: &str| {
@@ -136,6 +138,14 @@ fn every_command_that_is_named_exists() {
     let read =
         |path: &PathBuf| (path.display().to_string(), printed(&std::fs::read_to_string(path).unwrap()));
     let mut texts: Vec<(String, String)> = paths.iter().map(read).collect();
+    // What a page puts into brackets is typed, too; what the shell puts in its place is not.
+    for (_, text) in texts.iter_mut().filter(|(name, _)| name.ends_with(".md")) {
+        *text = text.replace("](", ") (").replace(['[', ']'], "");
+        while let Some((before, after)) = text.split_once("<(") {
+            let after = after.split_once(')').map_or("", |(_, after)| after);
+            *text = format!("{before}{FILLER}{after}");
+        }
+    }
     let mut help = String::new();
     helps(&mut super::help::command(), &mut help);
     texts.push(("--help".to_owned(), help));

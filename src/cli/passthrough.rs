@@ -54,6 +54,7 @@ const OURS: &[&str] = &[
     "run-command",
     "completions",
     "man",
+    "self",
     "help",
     sandbox::GUARD_COMMAND,
 ];

@@ -175,6 +175,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Sandbox(command) => super::sandbox::run(command, context),
         Command::Completions(args) => super::completions::run(&args, context),
         Command::Man(args) => super::man::run(&args, context),
+        Command::Own(command) => super::own::run(&command, context),
         Command::Guard => super::sandbox::guard(),
     }
 }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Time as TimeOfDay, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, Zoned};
+use jiff::{Span, Timestamp, ZonedDateTime};
 
 use crate::engine::Millis;
 
@@ -26,11 +26,11 @@ impl FromStr for When {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &Zoned::now()).map(|at| Self(at.as_millisecond()))
+        parse(text, &ZonedDateTime::now()).map(|at| Self(at.as_millisecond()))
     }
 }
 
-fn parse(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+fn parse(text: &str, now: &ZonedDateTime) -> Result<Timestamp, String> {
     let lower = text.trim().to_lowercase();
     if lower.is_empty() {
         return Err(format!("the time is empty: {FORMS}"));
@@ -54,14 +54,17 @@ fn seconds(text: &str) -> Option<Timestamp> {
 
 /// RFC 3339, also with a blank instead of the `T`, and with a zone in brackets.
 fn with_zone(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp()))
+    text.parse::<Timestamp>()
+        .ok()
+        .or_else(|| text.parse::<ZonedDateTime>().ok().map(|zoned| zoned.timestamp()))
 }
 
 /// A day, a time of today, or both.
-fn of_calendar(text: &str, now: &Zoned) -> Option<Timestamp> {
-    let local = |at: DateTime| at.to_zoned(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp());
+fn of_calendar(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
+    let local =
+        |at: DateTime| at.to_zoned_datetime(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp());
     if let Some(day) = day(text, now.date()) {
-        return day.to_zoned(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp());
+        return day.to_zoned_datetime(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp());
     }
     if let Some(time) = time_of_day(text) {
         return local(now.date().to_datetime(time));
@@ -116,7 +119,7 @@ fn time_of_day(text: &str) -> Option<TimeOfDay> {
 }
 
 /// `7d`, `-7d`, `2 weeks ago`, `2.weeks.ago`, `last week`.
-fn ago(text: &str, now: &Zoned) -> Option<Timestamp> {
+fn ago(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     let text = match text.ends_with(".ago") {
         true => text.replace('.', " "),
         false => text.to_owned(),
@@ -151,7 +154,7 @@ impl LocalClock {
 
     fn told(&self, at: Millis, how: &str) -> String {
         match Timestamp::from_millisecond(at) {
-            Ok(time) => time.to_zoned(self.zone.clone()).strftime(how).to_string(),
+            Ok(time) => time.to_zoned_datetime(self.zone.clone()).strftime(how).to_string(),
             Err(_) => "-".to_owned(),
         }
     }
@@ -216,9 +219,9 @@ mod tests {
     use super::*;
 
     fn at(text: &str, now: &str) -> Result<String, String> {
-        let now: Zoned = now.parse().unwrap();
+        let now: ZonedDateTime = now.parse().unwrap();
         let zone = now.time_zone().clone();
-        parse(text, &now).map(|at| at.to_zoned(zone).to_string())
+        parse(text, &now).map(|at| at.to_zoned_datetime(zone).to_string())
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod facts;
 mod failpoint;
 mod holder;
 mod lock;
+mod look;
 mod outline;
 mod output;
 mod prune;

@@ -1,11 +1,9 @@
 //! Forgetting runs, and giving the room that they took back to the disk.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::engine::Millis;
-use crate::os::{disk, sqlite};
+use crate::os::disk;
 
 use super::error::failed;
 use super::run::{RunId, RunSummary};
@@ -88,7 +86,7 @@ impl Journal {
         let pages = number("page_count").map_err(failed)?.unsigned_abs();
         let free = number("freelist_count").map_err(failed)?.unsigned_abs();
         let page_size = number("page_size").map_err(failed)?.unsigned_abs();
-        let before = on_disk(&self.path);
+        let before = self.size();
         // The new content goes to a temporary file, and by the write-ahead log into this one.
         let needed = pages.saturating_sub(free).saturating_mul(page_size).saturating_mul(2) + (16 << 20);
         let folder = self.path.parent().unwrap_or(&self.path);
@@ -103,17 +101,11 @@ impl Journal {
             done
         });
         match compacted.map_err(failed) {
-            Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(on_disk(&self.path)))),
+            Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(self.size()))),
             Err(JournalError::Busy { .. }) => Ok(Reclaimed::Busy),
             // Temporary files may be on another disk.
             Err(JournalError::DiskFull { .. }) => Ok(Reclaimed::LittleSpace { needed }),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Bytes of the file and its write-ahead log.
-fn on_disk(path: &Path) -> u64 {
-    let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
-    size(path) + size(&sqlite::beside(path, "-wal"))
 }

@@ -14,6 +14,8 @@ mod graph;
 mod groups;
 mod headline;
 mod history;
+#[cfg(test)]
+mod hostile_tests;
 mod index;
 mod lanes;
 pub mod links;

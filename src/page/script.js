@@ -12,23 +12,27 @@
     states: (element.dataset.state ?? "").split("|"),
   });
   const entries = (selector) => Array.from(document.querySelectorAll(selector), entry);
-  let drawn, rows;
+  let drawn, rows, turn = 0;
   const filter = () => {
     drawn ??= entries("#lanes > .lane[data-state]");
     rows ??= entries("#table tbody tr");
     const text = find.value.trim().toLowerCase();
-    const count = (all) => {
-      let shown = 0;
-      for (const { element, text: own, states } of all) {
-        const matches = (!text || own.includes(text)) && (!state.value || states.includes(state.value));
-        element.classList.toggle("away", !matches);
-        shown += matches ? 1 : 0;
-      }
-      return shown;
+    const matches = ({ text: own, states }) =>
+      (!text || own.includes(text)) && (!state.value || states.includes(state.value));
+    const isWrong = (one) => one.element.classList.contains("away") === matches(one);
+    const turned = (one) => one.element.classList.toggle("away");
+    drawn.filter(isWrong).forEach(turned);
+    found.textContent = text || state.value ? `${drawn.filter(matches).length} of ${drawn.length}` : "";
+    // A table takes long to lay out: of many rows some before each picture, and the lanes, which are above it, first.
+    const wrong = rows.filter(isWrong);
+    const mine = ++turn;
+    const some = () => {
+      if (mine !== turn) return;
+      wrong.splice(0, 150).forEach(turned);
+      if (wrong.length) requestAnimationFrame(some);
     };
-    const shown = count(drawn);
-    count(rows);
-    found.textContent = text || state.value ? `${shown} of ${drawn.length}` : "";
+    if (wrong.length > 150) requestAnimationFrame(some);
+    else some();
   };
   let waiting = false;
   const soon = (work) => () => {
@@ -70,7 +74,7 @@
   });
   // A link to a lane opens it.
   const open = () => {
-    const lane = by(decodeURIComponent(location.hash.slice(1)));
+    const lane = by(location.hash.slice(1));
     if (!lane || !lane.matches("details")) return;
     lane.classList.remove("away");
     lane.open = true;

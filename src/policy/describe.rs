@@ -94,7 +94,7 @@ fn local(graph: &RolloutGraph, at_ms: i64) -> String {
     let name = graph.plan.rollout.window.as_ref().map(|window| window.value.timezone.as_str());
     let zone = name.and_then(|name| jiff::tz::TimeZoneDatabase::bundled().get(name).ok());
     let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
-    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %:z").to_string()
+    at.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M %:z").to_string()
 }
 
 /// Whole seconds, from one on.

@@ -247,7 +247,7 @@ mod tests {
                 let to = by_looking(&tz, end.to_datetime(clock(close)));
                 spans.push(from..to);
             }
-            let begin = first.to_zoned(tz.clone()).unwrap().timestamp().as_millisecond();
+            let begin = first.to_zoned_datetime(tz.clone()).unwrap().timestamp().as_millisecond();
             let mut expected_next = None;
             for minute in (0..4 * 24 * 60).rev() {
                 let now = begin + minute * MINUTE;

@@ -87,7 +87,7 @@ fn write(path: &Path, text: &str) -> Result<(), RehearsalError> {
 fn open_now(plan: &Plan, now: jiff::Timestamp) -> String {
     let text = plan.source.text();
     let Some(window) = &plan.rollout.window else { return text.to_owned() };
-    let hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
+    let hour = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).hour();
     let (open, close) = ((hour + 23) % 24, (hour + 12) % 24);
     let open = format!(r#"{{timezone: UTC, open: "{open:02}:00", close: "{close:02}:00"}}"#);
     format!("{}{open}\n{}", &text[..window.span.start], &text[window.span.end..])

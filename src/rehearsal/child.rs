@@ -13,7 +13,7 @@ use crate::os::signals::{Signal, hand_on, leave_interrupts_to_parent};
 
 use super::RehearsalError;
 
-/// Exit codes of `maand plan apply` and `maand plan resume`, as the README documents them: the run succeeded,
+/// Exit codes of `maand plan apply` and `maand plan resume`, as `docs/scripting.md` documents them: the run succeeded,
 pub(super) const SUCCEEDED: i32 = 0;
 /// it, or one of its workers, failed,
 pub(super) const FAILED: i32 = 1;

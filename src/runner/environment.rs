@@ -7,7 +7,7 @@ use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 
 use super::mask::{Secrets, masked};
 
-/// Where a command stands: `MAAND_HOST`, `MAAND_STEP` and others, as the README documents them.
+/// Where a command stands: `MAAND_HOST`, `MAAND_STEP` and others, as `docs/language.md` documents them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     values: Vec<(String, String)>,

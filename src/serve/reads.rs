@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::answer::Trouble;
@@ -45,9 +45,7 @@ impl Reads {
     ) -> Result<Bytes, Trouble> {
         let (path, reads) = (path.to_owned(), self.clone());
         let done = async move {
-            // It is never closed.
-            let place = reads.places.clone().acquire_owned().await;
-            let place = place.map_err(|_| Trouble::busy("the server is ending"))?;
+            let place = reads.place().await?;
             if let Some(page) = reads.recent(&path) {
                 return Ok(page);
             }
@@ -64,6 +62,28 @@ impl Reads {
             done.await.unwrap_or_else(|_| Err(broken()))
         };
         within(done).await
+    }
+
+    /// What is read for one who asks.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        within(async {
+            let place = self.place().await?;
+            let done = tokio::task::spawn_blocking(move || {
+                let made = make();
+                drop(place);
+                made
+            });
+            done.await.unwrap_or_else(|_| Err(broken()))
+        })
+        .await
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Trouble> {
+        // It is never closed.
+        self.places.clone().acquire_owned().await.map_err(|_| Trouble::busy("the server is ending"))
     }
 
     fn recent(&self, path: &str) -> Option<Bytes> {

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{Trouble, policy, with_headers};
 use super::control::Controls;
 use super::guard::{MOST_OF_A_FORM, OwnNames};
+use super::metrics::{self, Metrics};
 use super::reads::Reads;
 use super::watchers::Watchers;
 use super::{control_pages, history, index, pages};
@@ -27,6 +28,7 @@ const BODY_BYTES: usize = 16 << 10;
 pub(super) struct App {
     pub(super) watchers: Watchers,
     pub(super) reads: Reads,
+    pub(super) metrics: Metrics,
     pub(super) viewers: Arc<Semaphore>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) names: Arc<OwnNames>,
@@ -41,6 +43,7 @@ pub(super) fn router(app: App) -> Router {
     let mut pages = Router::new()
         .route("/", get(index::index))
         .route("/favicon.svg", get(pages::icon))
+        .route("/metrics", get(metrics::metrics))
         .route("/runs/{run}", get(pages::run))
         .route("/runs/{run}/events", get(pages::events))
         .route("/runs/{run}/report.html", get(pages::report))

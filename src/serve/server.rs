@@ -14,6 +14,7 @@ use super::answer::Words;
 use super::connection::{carry, closed};
 use super::control::{Controls, ServeControl};
 use super::guard::{Authority, OwnNames};
+use super::metrics::Metrics;
 use super::reads::{AT_ONCE, Reads};
 use super::routes::{App, router};
 use super::sessions::NoRandomness;
@@ -106,6 +107,7 @@ impl Server {
         let control = options.control.map(|control| Controls::new(address.port(), control)).transpose()?;
         let (controls, token) = control.unzip();
         let app = App {
+            metrics: Metrics::new(&options.bucket),
             names: Arc::new(OwnNames::new(address, options.allowed)),
             controls,
             watchers: Watchers::new(options.bucket, options.hint, options.words),

@@ -150,7 +150,9 @@ fn the_names_of_code_that_are_quoted_exist() {
     }
     let mut missing = Vec::new();
     let mut developers = markdown();
-    developers.retain(|file| !file.ends_with("README.md") && !file.ends_with("CHANGELOG.md"));
+    // These name what other programs have, and what was.
+    developers
+        .retain(|file| !["README.md", "CHANGELOG.md", "limits.md"].iter().any(|name| file.ends_with(name)));
     for file in developers {
         let quoted = quoted(&text(&file));
         let names = quoted.iter().flat_map(|quoted| names_of_code(quoted));
@@ -158,6 +160,17 @@ fn the_names_of_code_that_are_quoted_exist() {
         missing.extend(unknown.map(|name| format!("{}: {name}", file.display())));
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_readme_is_read_in_a_few_minutes_and_leads_to_every_page() {
+    let readme = text(&root().join("README.md"));
+    let words = readme.split_whitespace().count();
+    assert!(words < 1500, "{words} words: what is longer is a page below docs/");
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let pages = pages.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".md"));
+    let missing: Vec<_> = pages.filter(|name| !readme.contains(&format!("](docs/{name}"))).collect();
+    assert!(missing.is_empty(), "the README does not lead to {missing:?}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn what_is_refused_is_json_too() {
         let name = words.join(" ");
         let output = maand(folder.path(), &[&words[..], needs(&name)].concat());
         match name.as_str() {
-            "init" | "plan new" | "plan schema" | "completions" | "man" => {
+            "init" | "plan new" | "plan schema" | "completions" | "man" | "self version" => {
                 documents(&output, &name);
                 assert_eq!(output.status.code(), Some(0), "{name}");
             }
@@ -263,6 +263,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
     run(&["plan", "report", "--out", new.with_extension("html").to_str().unwrap()], 0);
+    run(&["plan", "metrics", "--out", new.with_extension("prom").to_str().unwrap()], 0);
     let bundle = new.with_extension("bundle");
     run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
     run(&["plan", "verify", bundle.to_str().unwrap()], 0);
@@ -277,6 +278,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "apply", "gate.yaml", "--yes"], 5);
     run(&["plan", "abort"], 0);
     run(&["completions", "bash"], 0);
+    run(&["self", "version"], 0);
     run(&["man", bucket.join("pages").to_str().unwrap()], 0);
     // What ends in a refusal: nobody has failed, and the run has ended.
     for verb in ["retry", "skip"] {

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -61,6 +62,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "metrics",
             "page",
             "report",
             "review",
@@ -81,8 +83,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
-            "bucket",
+            "os", "run", "runner", "metrics", "page", "timeline", "engine", "journal", "report", "graph",
+            "plan", "bucket",
         ],
     ),
     (
@@ -112,6 +114,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "doctor",
             "serve",
             "timeline",
+            "metrics",
             "page",
         ],
     ),
@@ -129,6 +132,7 @@ pub(crate) const PURE: &[&str] = &[
     "controller",
     "sim",
     "timeline",
+    "metrics",
     "page",
 ];
 
@@ -186,7 +190,7 @@ const IMPURE: &[&str] = &[
     "std::time::SystemTime",
     "std::time::*",
     "jiff::Timestamp::now",
-    "jiff::Zoned::now",
+    "jiff::ZonedDateTime::now",
     "jiff::tz::TimeZone::system",
     "rusqlite",
     "russh",
@@ -199,8 +203,14 @@ const IMPURE: &[&str] = &[
 ];
 
 /// The same by their ends, wherever they come from (a `use` of everything in a module, for example).
-const IMPURE_ENDS: &[&str] =
-    &["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "TimeZone::system", "thread::spawn"];
+const IMPURE_ENDS: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "ZonedDateTime::now",
+    "TimeZone::system",
+    "thread::spawn",
+];
 
 /// Macros that write somewhere.
 const IMPURE_MACROS: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];

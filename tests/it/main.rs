@@ -20,6 +20,7 @@ mod hostile_text;
 mod journal;
 mod json_output;
 mod layering;
+mod metrics;
 mod operator_controls;
 mod packaging;
 mod pending;

@@ -1,4 +1,4 @@
-//! What an operator installs beside the program (completions, manual pages), and that the README says what is so.
+//! What an operator installs beside the program (completions, manual pages), and that README and docs say what is so.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,8 +8,8 @@ fn maand(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_maand")).args(args).output().unwrap()
 }
 
-fn readme() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 #[test]
@@ -62,11 +62,13 @@ fn commands_of(path: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_command_that_the_readme_types_exists() {
+fn every_command_that_the_pages_for_operators_type_exists() {
     let top = commands_of(&[]);
     assert!(top.contains("plan") && top.contains("init"), "{top:?}");
     let (mut wrong, mut looked_at) = (BTreeSet::new(), 0);
-    for line in readme().replace("cargo run --release -- ", "maand ").lines() {
+    let pages = ["README.md", "docs/start.md", "docs/upstream.md", "docs/language.md", "docs/rehearsals.md"]
+        .map(read);
+    for line in pages.join("\n").replace("cargo run --release -- ", "maand ").lines() {
         for after in line.split("maand ").skip(1) {
             // Prose such as "a bug in maand is" is not typed: what is typed stands in code.
             let before = &line[..line.len() - after.len()];
@@ -91,22 +93,22 @@ fn every_command_that_the_readme_types_exists() {
             }
         }
     }
-    assert!(looked_at > 20, "only {looked_at} commands were found in the README");
-    assert!(wrong.is_empty(), "the README types commands that are not there: {wrong:?}");
+    assert!(looked_at > 20, "only {looked_at} commands were found");
+    assert!(wrong.is_empty(), "commands that are not there: {wrong:?}");
 }
 
 #[test]
-fn the_readme_documents_every_exit_code() {
-    let readme = readme();
-    for code in [0, 1, 2, 3, 4, 5, 70] {
-        assert!(readme.contains(&format!("| {code} |")), "{code}");
+fn every_exit_code_is_documented() {
+    let text = read("docs/scripting.md");
+    for code in [0, 1, 2, 3, 4, 5, 6, 70] {
+        assert!(text.contains(&format!("| {code} |")), "{code}");
     }
 }
 
 #[test]
 fn the_files_that_the_readme_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for after in readme().split("](").skip(1) {
+    for after in read("README.md").split("](").skip(1) {
         let target = after.split([')', '#']).next().unwrap();
         if !target.is_empty() && !target.contains("://") {
             assert!(root.join(target).exists(), "{target}");
@@ -115,9 +117,9 @@ fn the_files_that_the_readme_names_are_there() {
 }
 
 #[test]
-fn the_plan_that_the_readme_shows_is_right() {
-    let readme = readme();
-    let plan = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+fn the_plan_that_shows_the_language_is_right() {
+    let text = read("docs/language.md");
+    let plan = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("shown.yaml");
     std::fs::write(&file, plan).unwrap();
@@ -128,6 +130,15 @@ fn the_plan_that_the_readme_shows_is_right() {
 #[path = "../../build.rs"]
 #[expect(dead_code, clippy::print_stdout, reason = "its main is for cargo")]
 mod build_script;
+
+#[test]
+fn the_version_of_openssl_is_read_from_its_number() {
+    assert_eq!(build_script::openssl("300000f0").as_deref(), Some("3.0.15"));
+    assert_eq!(build_script::openssl("30500040").as_deref(), Some("3.5.4"));
+    assert_eq!(build_script::openssl("1010117f").as_deref(), Some("1.1.1w"));
+    assert_eq!(build_script::openssl("1010100f").as_deref(), Some("1.1.1"));
+    assert_eq!(build_script::openssl(""), None);
+}
 
 #[test]
 fn a_libssh2_of_the_system_has_to_be_new_enough() {

@@ -93,3 +93,24 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
     let page = get(server.address, &run);
     assert_eq!(page.body.matches("data-state=\"succeeded\"").count(), 6, "a lane and a row of each");
 }
+
+#[test]
+fn a_controller_that_dies_is_missed_on_the_page() {
+    let up = Up::new(&[]);
+    let server = Serve::of(&up.bucket);
+    let mut controller = apply(&up);
+    let mut run = None;
+    crate::wait_until("the run in the list", || {
+        run = only_run(&get(server.address, "/"));
+        run.is_some()
+    });
+    let run = run.unwrap();
+    crate::wait_until("a worker under way", || {
+        get(server.address, &run).body.contains("data-state=\"running\"")
+    });
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    let missed = "no controller is running it";
+    crate::wait_until("that nobody carries it out", || get(server.address, &run).body.contains(missed));
+    assert!(get(server.address, "/").body.contains("interrupted"));
+}

@@ -48,7 +48,7 @@ impl Others {
         }
     }
 
-    /// One of them; not `own`, a process of ours, nor what that has started. Those of other users can only be
+    /// One of them; not `own`, the leader of a process group of ours, nor what that has started. Those of other users can only be
     /// seen by root.
     pub(super) fn at_work(&mut self, own: Option<u32>) -> Option<Other> {
         let folder = self.folder?;
@@ -67,7 +67,7 @@ impl Others {
                 .collect();
             let at = if self.is_upstream(&process) { 0 } else { self.script(&process, &args)? };
             let said = args.get(at + 1).filter(|word| is_command(word))?;
-            if own.is_some_and(|own| descends(number, own)) {
+            if own.is_some_and(|own| is_of(number, own)) {
                 return None;
             }
             let words = format!("`maand {said}` (process {number})");
@@ -105,22 +105,26 @@ fn is_command(word: &str) -> bool {
     !word.starts_with('-') && !matches!(word, "cat" | "logs" | "help" | "info" | "completion")
 }
 
-/// Whether a process is `ancestor`, or below it.
-fn descends(process: u32, ancestor: u32) -> bool {
-    std::iter::successors(Some(process), |number| parent(*number))
-        .take(DEEPEST)
-        .any(|number| number == ancestor)
+/// Whether a process is `own`, or was started by it. Once its parent has ended only its group tells: a shell that has
+/// forked still looks like the command until it executes something else.
+fn is_of(process: u32, own: u32) -> bool {
+    let line = std::iter::successors(Some(process), |number| family(*number).map(|(parent, _)| parent));
+    line.take_while(|number| *number > 0).take(DEEPEST).any(|number| number == own)
+        || family(process).is_some_and(|(_, group)| group == own)
 }
 
-fn parent(process: u32) -> Option<u32> {
+/// Parent and process group.
+fn family(process: u32) -> Option<(u32, u32)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in brackets, may have anything in it.
-    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok().filter(|number| *number > 0)
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(1).map(str::parse);
+    Some((fields.next()?.ok()?, fields.next()?.ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -145,6 +149,24 @@ mod tests {
                 _ => assert!(Instant::now() < limit, "{expected} is not seen"),
             }
         }
+    }
+
+    /// What is left behind by our command is no other one, however long it takes to become something else.
+    #[test]
+    fn what_our_command_has_left_behind_is_not_another() {
+        let bucket = tempfile::tempdir().unwrap();
+        let program = bucket.path().join("upstream");
+        fs::write(&program, "#!/bin/sh\n(while [ -e stay ]; do sleep 0.05; done) >&- 2>&- &\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(bucket.path().join("stay"), "").unwrap();
+        let mut command = Command::new(&program);
+        let mut own = command.arg("build").current_dir(bucket.path()).process_group(0).spawn().unwrap();
+        own.wait().unwrap();
+        let mut others = Others::new(&program, bucket.path());
+        let seen = (others.at_work(None), others.at_work(Some(own.id())));
+        fs::remove_file(bucket.path().join("stay")).unwrap();
+        assert!(seen.0.is_some_and(|other| other.words.starts_with("`maand build`")));
+        assert_eq!(seen.1, None);
     }
 
     #[test]

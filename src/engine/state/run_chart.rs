@@ -3,8 +3,8 @@
 //! Pauses, signals and aborts are not phases but conditions that hold in any of them; they are kept
 //! beside the chart in [`super::Hold`].
 
-use statig::blocking::{IntoStateMachineExt, StateMachine};
-use statig::prelude::*;
+use statig::Outcome;
+use statig::blocking::{IntoStateMachine, IntoStateMachineExt, State, StateMachine};
 
 /// What can happen to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,102 +23,88 @@ pub(in crate::engine) enum RunEvent {
     Finished,
 }
 
+/// Set when no phase took the event.
 #[derive(Default)]
 pub(in crate::engine) struct Verdict {
     ignored: bool,
 }
 
+/// What may follow what; there is no storage besides the phase.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::engine) struct Machine;
 
-#[state_machine(
-    initial = "State::fresh()",
-    state(derive(Clone, Debug, PartialEq, Eq)),
-    superstate(derive(Debug))
-)]
-impl Machine {
-    #[state(superstate = "known")]
-    fn fresh(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::Started => Transition(State::preflight()),
-            _ => Super,
+impl IntoStateMachine for Machine {
+    type Event<'event> = RunEvent;
+    type Context<'context> = Verdict;
+    type State = RunPhase;
+    type Superstate<'sub> = Superstate;
+
+    fn initial() -> RunPhase {
+        RunPhase::Fresh
+    }
+}
+
+impl State<Machine> for RunPhase {
+    fn call_handler(&mut self, _: &mut Machine, event: &RunEvent, _: &mut Verdict) -> Outcome<Self> {
+        let next = match (*self, *event) {
+            (Self::Fresh, RunEvent::Started) => Self::Preflight,
+            (Self::Preflight, RunEvent::PreflightDone) => Self::Before,
+            (Self::Before, RunEvent::BeforeDone) => Self::Soaking,
+            (Self::Rolling, RunEvent::WaveFinished) => Self::Soaking,
+            // Between two waves; before the first one it ends at once.
+            (Self::Soaking, RunEvent::WaveStarted) => Self::Rolling,
+            (Self::Soaking, RunEvent::RolloutDone) => Self::After,
+            (
+                Self::Halted,
+                RunEvent::Unhalted(phase @ (Self::Before | Self::Rolling | Self::Soaking | Self::After)),
+            ) => phase,
+            (Self::Halted | Self::Finished, RunEvent::Reopened) => Self::Before,
+            (Self::Halted, RunEvent::Finished) => Self::Finished,
+            _ => return Outcome::Super,
+        };
+        Outcome::Transition(next)
+    }
+
+    fn superstate(&mut self) -> Option<Superstate> {
+        Some(match self {
+            Self::Preflight | Self::Before | Self::Rolling | Self::Soaking | Self::After => Superstate::Open,
+            Self::Fresh | Self::Halted | Self::Finished => Superstate::Known,
+        })
+    }
+}
+
+/// What several phases have in common.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Superstate {
+    /// It is under way.
+    Open,
+    /// Around all: whatever comes here was taken by no phase.
+    Known,
+}
+
+impl statig::blocking::Superstate<Machine> for Superstate {
+    fn call_handler(
+        &mut self,
+        _: &mut Machine,
+        event: &RunEvent,
+        verdict: &mut Verdict,
+    ) -> Outcome<RunPhase> {
+        match (*self, *event) {
+            (Self::Open, RunEvent::Halted) => Outcome::Transition(RunPhase::Halted),
+            (Self::Open, RunEvent::Finished) => Outcome::Transition(RunPhase::Finished),
+            (Self::Open, _) => Outcome::Super,
+            (Self::Known, _) => {
+                verdict.ignored = true;
+                Outcome::Handled
+            }
         }
     }
 
-    #[state(superstate = "open")]
-    fn preflight(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::PreflightDone => Transition(State::before()),
-            _ => Super,
+    fn superstate(&mut self) -> Option<Self> {
+        match self {
+            Self::Open => Some(Self::Known),
+            Self::Known => None,
         }
-    }
-
-    #[state(superstate = "open")]
-    fn before(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::BeforeDone => Transition(State::soaking()),
-            _ => Super,
-        }
-    }
-
-    #[state(superstate = "open")]
-    fn rolling(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::WaveFinished => Transition(State::soaking()),
-            _ => Super,
-        }
-    }
-
-    /// Between two waves; before the first one it ends at once.
-    #[state(superstate = "open")]
-    fn soaking(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::WaveStarted => Transition(State::rolling()),
-            RunEvent::RolloutDone => Transition(State::after()),
-            _ => Super,
-        }
-    }
-
-    #[state(superstate = "open")]
-    fn after(event: &RunEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
-
-    #[superstate(superstate = "known")]
-    fn open(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::Halted => Transition(State::halted()),
-            RunEvent::Finished => Transition(State::finished()),
-            _ => Super,
-        }
-    }
-
-    #[state(superstate = "known")]
-    fn halted(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::Unhalted(RunPhase::Before) => Transition(State::before()),
-            RunEvent::Unhalted(RunPhase::Rolling) => Transition(State::rolling()),
-            RunEvent::Unhalted(RunPhase::Soaking) => Transition(State::soaking()),
-            RunEvent::Unhalted(RunPhase::After) => Transition(State::after()),
-            RunEvent::Reopened => Transition(State::before()),
-            RunEvent::Finished => Transition(State::finished()),
-            _ => Super,
-        }
-    }
-
-    #[state(superstate = "known")]
-    fn finished(event: &RunEvent) -> Outcome<State> {
-        match event {
-            RunEvent::Reopened => Transition(State::before()),
-            _ => Super,
-        }
-    }
-
-    #[superstate]
-    fn known(context: &mut Verdict) -> Outcome<State> {
-        context.ignored = true;
-        Handled
     }
 }
 
@@ -147,16 +133,7 @@ impl RunChart {
     }
 
     pub(in crate::engine) fn phase(&self) -> RunPhase {
-        match self.0.state() {
-            State::Fresh {} => RunPhase::Fresh,
-            State::Preflight {} => RunPhase::Preflight,
-            State::Before {} => RunPhase::Before,
-            State::Rolling {} => RunPhase::Rolling,
-            State::Soaking {} => RunPhase::Soaking,
-            State::After {} => RunPhase::After,
-            State::Halted {} => RunPhase::Halted,
-            State::Finished {} => RunPhase::Finished,
-        }
+        *self.0.state()
     }
 }
 

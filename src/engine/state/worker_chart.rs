@@ -4,8 +4,8 @@
 //! in [`super::LaneState`]. Entry actions are free of effects, since a chart is rebuilt from facts; an
 //! event that no state takes is not dropped in silence but makes the fact illegal.
 
-use statig::blocking::{IntoStateMachineExt, StateMachine};
-use statig::prelude::*;
+use statig::Outcome;
+use statig::blocking::{IntoStateMachine, IntoStateMachineExt, State, StateMachine};
 
 /// What a worker's steps, taken together, are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,140 +42,100 @@ pub(in crate::engine) struct Verdict {
     ignored: bool,
 }
 
-/// The states and what may follow them; there is no storage besides.
+/// What may follow what; there is no storage besides the state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::engine) struct Machine;
 
-#[state_machine(
-    initial = "State::queued()",
-    state(derive(Clone, Debug, PartialEq, Eq)),
-    superstate(derive(Debug))
-)]
-impl Machine {
-    #[state(superstate = "known")]
-    fn queued(event: &WorkerEvent) -> Outcome<State> {
-        match event {
-            WorkerEvent::Admitted => Transition(State::stepping()),
+impl IntoStateMachine for Machine {
+    type Event<'event> = WorkerEvent;
+    type Context<'context> = Verdict;
+    type State = WorkerState;
+    type Superstate<'sub> = Superstate;
+
+    fn initial() -> WorkerState {
+        WorkerState::Queued
+    }
+}
+
+impl State<Machine> for WorkerState {
+    fn call_handler(&mut self, _: &mut Machine, event: &WorkerEvent, _: &mut Verdict) -> Outcome<Self> {
+        let next = match (*self, *event) {
+            (Self::Queued, WorkerEvent::Admitted) => Self::Stepping,
             // In preflight: it was not reached, or it is left alone.
-            WorkerEvent::Failed => Transition(State::failed()),
-            WorkerEvent::Skipped => Transition(State::skipped()),
-            WorkerEvent::Cancelled => Transition(State::cancelled()),
-            _ => Super,
-        }
-    }
+            (Self::Queued, WorkerEvent::Failed) => Self::Failed,
+            (Self::Queued, WorkerEvent::Skipped) => Self::Skipped,
+            (Self::Queued, WorkerEvent::Cancelled) => Self::Cancelled,
 
-    #[state(superstate = "active")]
-    fn stepping(event: &WorkerEvent) -> Outcome<State> {
-        match event {
-            WorkerEvent::Succeeded => Transition(State::succeeded()),
-            _ => Super,
-        }
-    }
+            (Self::Stepping, WorkerEvent::Succeeded) => Self::Succeeded,
 
-    #[state(superstate = "active")]
-    fn backing_off(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
+            (Self::Held, WorkerEvent::Held) => return Outcome::Handled,
 
-    #[state(superstate = "active")]
-    fn resolving(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
+            (Self::Reverting, WorkerEvent::Reverted) => Self::Reverted,
+            (Self::Reverting, WorkerEvent::Stuck) => Self::Failed,
+            (Self::Reverting, WorkerEvent::Now(_) | WorkerEvent::Held) => return Outcome::Handled,
 
-    #[state(superstate = "active")]
-    fn awaiting(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
-
-    #[superstate(superstate = "known")]
-    fn active(event: &WorkerEvent) -> Outcome<State> {
-        match event {
-            WorkerEvent::Now(Activity::Stepping) => Transition(State::stepping()),
-            WorkerEvent::Now(Activity::BackingOff) => Transition(State::backing_off()),
-            WorkerEvent::Now(Activity::Resolving) => Transition(State::resolving()),
-            WorkerEvent::Now(Activity::Awaiting) => Transition(State::awaiting()),
-            WorkerEvent::Held => Transition(State::held()),
-            WorkerEvent::RevertStarted => Transition(State::reverting()),
-            WorkerEvent::Failed => Transition(State::failed()),
-            WorkerEvent::Cancelled => Transition(State::cancelled()),
-            _ => Super,
-        }
-    }
-
-    /// Between two steps, after a signal.
-    #[state(superstate = "known")]
-    fn held(event: &WorkerEvent) -> Outcome<State> {
-        match event {
-            WorkerEvent::Now(Activity::Stepping) => Transition(State::stepping()),
-            WorkerEvent::Now(Activity::BackingOff) => Transition(State::backing_off()),
-            WorkerEvent::Now(Activity::Resolving) => Transition(State::resolving()),
-            WorkerEvent::Now(Activity::Awaiting) => Transition(State::awaiting()),
-            WorkerEvent::RevertStarted => Transition(State::reverting()),
-            // The step that was in flight at the signal has failed.
-            WorkerEvent::Failed => Transition(State::failed()),
-            WorkerEvent::Cancelled => Transition(State::cancelled()),
-            WorkerEvent::Held => Handled,
-            _ => Super,
-        }
-    }
-
-    /// Undoing, newest first.
-    #[state(superstate = "known")]
-    fn reverting(event: &WorkerEvent) -> Outcome<State> {
-        match event {
-            WorkerEvent::Reverted => Transition(State::reverted()),
-            WorkerEvent::Stuck => Transition(State::failed()),
-            WorkerEvent::Now(_) | WorkerEvent::Held => Handled,
-            _ => Super,
-        }
-    }
-
-    #[state(superstate = "known")]
-    fn failed(event: &WorkerEvent) -> Outcome<State> {
-        match event {
             // Back into the queue: budgets, places and windows are asked again.
-            WorkerEvent::Retried => Transition(State::queued()),
-            WorkerEvent::Skipped => Transition(State::skipped()),
-            WorkerEvent::RevertStarted => Transition(State::reverting()),
-            _ => Super,
-        }
-    }
+            (Self::Failed, WorkerEvent::Retried) => Self::Queued,
+            (Self::Failed, WorkerEvent::Skipped) => Self::Skipped,
+            (Self::Failed, WorkerEvent::RevertStarted) => Self::Reverting,
 
-    #[state(superstate = "known")]
-    fn succeeded(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
-
-    #[state(superstate = "known")]
-    fn reverted(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
-
-    #[state(superstate = "known")]
-    fn skipped(event: &WorkerEvent) -> Outcome<State> {
-        match event {
             // The operator has thought better of it.
-            WorkerEvent::Retried => Transition(State::queued()),
-            _ => Super,
+            (Self::Skipped, WorkerEvent::Retried) => Self::Queued,
+            _ => return Outcome::Super,
+        };
+        Outcome::Transition(next)
+    }
+
+    fn superstate(&mut self) -> Option<Superstate> {
+        Some(match self {
+            Self::Stepping | Self::BackingOff | Self::Resolving | Self::Awaiting | Self::Held => {
+                Superstate::Active
+            }
+            _ => Superstate::Known,
+        })
+    }
+}
+
+/// What several states have in common.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Superstate {
+    /// Steps are under way, or held between two of them.
+    Active,
+    /// Around all: whatever comes here was taken by no state.
+    Known,
+}
+
+impl statig::blocking::Superstate<Machine> for Superstate {
+    fn call_handler(
+        &mut self,
+        _: &mut Machine,
+        event: &WorkerEvent,
+        verdict: &mut Verdict,
+    ) -> Outcome<WorkerState> {
+        let next = match (*self, *event) {
+            (Self::Active, WorkerEvent::Now(Activity::Stepping)) => WorkerState::Stepping,
+            (Self::Active, WorkerEvent::Now(Activity::BackingOff)) => WorkerState::BackingOff,
+            (Self::Active, WorkerEvent::Now(Activity::Resolving)) => WorkerState::Resolving,
+            (Self::Active, WorkerEvent::Now(Activity::Awaiting)) => WorkerState::Awaiting,
+            (Self::Active, WorkerEvent::Held) => WorkerState::Held,
+            (Self::Active, WorkerEvent::RevertStarted) => WorkerState::Reverting,
+            // Also while held: the step that was in flight at the signal has failed.
+            (Self::Active, WorkerEvent::Failed) => WorkerState::Failed,
+            (Self::Active, WorkerEvent::Cancelled) => WorkerState::Cancelled,
+            (Self::Active, _) => return Outcome::Super,
+            (Self::Known, _) => {
+                verdict.ignored = true;
+                return Outcome::Handled;
+            }
+        };
+        Outcome::Transition(next)
+    }
+
+    fn superstate(&mut self) -> Option<Self> {
+        match self {
+            Self::Active => Some(Self::Known),
+            Self::Known => None,
         }
-    }
-
-    #[state(superstate = "known")]
-    fn cancelled(event: &WorkerEvent) -> Outcome<State> {
-        let _ = event;
-        Super
-    }
-
-    /// The catch-all: whatever comes here was taken by no state.
-    #[superstate]
-    fn known(context: &mut Verdict) -> Outcome<State> {
-        context.ignored = true;
-        Handled
     }
 }
 
@@ -206,20 +166,7 @@ impl WorkerChart {
 
     /// Where it is.
     pub(in crate::engine) fn state(&self) -> WorkerState {
-        match self.0.state() {
-            State::Queued {} => WorkerState::Queued,
-            State::Stepping {} => WorkerState::Stepping,
-            State::BackingOff {} => WorkerState::BackingOff,
-            State::Resolving {} => WorkerState::Resolving,
-            State::Awaiting {} => WorkerState::Awaiting,
-            State::Held {} => WorkerState::Held,
-            State::Reverting {} => WorkerState::Reverting,
-            State::Succeeded {} => WorkerState::Succeeded,
-            State::Failed {} => WorkerState::Failed,
-            State::Reverted {} => WorkerState::Reverted,
-            State::Skipped {} => WorkerState::Skipped,
-            State::Cancelled {} => WorkerState::Cancelled,
-        }
+        *self.0.state()
     }
 }
 

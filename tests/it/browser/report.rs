@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::stored::{PLAN, Stored, Wrong, hostile};
-use super::{SHOWN, assert_accessible, assert_only_text};
+use super::{SHOWN, TAB, assert_accessible, assert_only_text};
 use crate::support::browser::Browser;
 
 #[test]
@@ -26,15 +26,18 @@ fn a_finished_and_a_failed_run_load_nothing_and_are_accessible() {
 fn it_is_usable_by_keyboard_without_script_and_on_paper() {
     let Some(browser) = Browser::start() else { return };
     let stored = Stored::new();
-    stored.run(PLAN, 30, &Wrong::default());
+    let wrong = Wrong { worker: Some((1, "No route to host\n".into())), ..Wrong::default() };
+    stored.run(&PLAN.replace("max_failures: 0", "max_failures: 1"), 30, &wrong);
     let url = stored.report();
+    // What scrolls smoothly would only be seen later.
+    browser.media("screen", &[("prefers-reduced-motion", "reduce")]);
     browser.open(&url);
 
     // With Tab one comes to everything, each time sees where one is, and is never caught.
     let mut places: Vec<String> = Vec::new();
     loop {
         browser.types(&TAB.to_string());
-        let place = browser.ask(FOCUSED, &[]);
+        let place = browser.ask_later(FOCUSED, &[]);
         let Some(name) = place["name"].as_str() else { break };
         assert_eq!(place["seen"], true, "{name} has the focus, and nothing shows it: {place}");
         places.push(name.to_owned());
@@ -62,19 +65,19 @@ fn it_is_usable_by_keyboard_without_script_and_on_paper() {
     shown(11);
     browser.focus("#state");
     browser.types("failed");
-    browser.wait_until("what was found", "return found.textContent === '0 of 30'");
-    shown(0);
+    browser.wait_until("what was found", "return found.textContent === '1 of 30'");
+    shown(1);
     browser.types(&HOME.to_string());
     browser.wait_until("what was found", "return found.textContent === '11 of 30'");
 
     // Zoom makes the picture wider within its own frame, not the page.
-    let wide = "return [timeline.getBoundingClientRect().width, document.documentElement.scrollWidth]";
+    let wide = "return [lanes.getBoundingClientRect().width, document.documentElement.scrollWidth]";
     let before = browser.ask(wide, &[]);
     browser.focus("#zoom");
     browser.types(&RIGHT.to_string().repeat(4));
     browser.wait_until(
         "a wider picture",
-        &format!("return timeline.getBoundingClientRect().width > 1.5 * {}", before[0]),
+        &format!("return lanes.getBoundingClientRect().width > 1.5 * {}", before[0]),
     );
     assert_eq!(browser.ask(wide, &[])[1], before[1]);
     browser.assert_quiet(&url);
@@ -99,20 +102,21 @@ fn it_is_usable_by_keyboard_without_script_and_on_paper() {
     assert!(browser.text("body").contains("concurrency: 10%"), "{}", browser.text("body"));
 }
 
-const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 const HOME: char = '\u{e011}';
 const RIGHT: char = '\u{e014}';
 
-/// What has the focus, and whether something shows it.
+/// What has the focus, and whether something shows it in the next picture.
 const FOCUSED: &str = "
-    const at = document.activeElement;
-    if (!at || at === document.body) return {};
-    const of = getComputedStyle(at), box = at.getBoundingClientRect();
-    const seen = of.outlineStyle !== 'none' && parseFloat(of.outlineWidth) >= 1 && box.width > 0 && box.height > 0
-      && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-    const label = at.getAttribute('aria-label') || at.textContent.trim().slice(0, 40);
-    return {seen, outline: of.outline, box, name: `${at.localName}${at.className && '.' + at.className}#${at.id} ${label}`};";
+    const done = arguments[arguments.length - 1], at = document.activeElement;
+    if (!at || at === document.body) return done({});
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const of = getComputedStyle(at), box = at.getBoundingClientRect();
+      const seen = of.outlineStyle !== 'none' && parseFloat(of.outlineWidth) >= 1 && box.width > 0 && box.height > 0
+        && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+      const label = at.getAttribute('aria-label') || at.textContent.trim().slice(0, 40);
+      done({seen, outline: of.outline, box, name: `${at.localName}${at.className && '.' + at.className}#${at.id} ${label}`});
+    }));";
 
 #[test]
 fn hostile_text_is_text() {
@@ -126,7 +130,7 @@ fn hostile_text_is_text() {
     assert_eq!(browser.ask("return document.scripts.length", &[]), 1, "the page's own script");
     assert_only_text(&browser, 8);
     browser.focus("#find");
-    browser.types("<b id");
+    browser.types("<img src");
     browser.wait_until("the worker with that name", "return found.textContent === '1 of 5'");
     browser.assert_quiet(&url);
 }

@@ -115,13 +115,19 @@ impl Begun {
         true
     }
 
-    /// Goes on until, and with, a moment in which this worker succeeds.
-    pub(crate) fn goes_on_until_done(&mut self, worker: u32) {
-        let done = |fact: &Fact| matches!(fact, Fact::WorkerSucceeded { target } if target.0 == worker);
-        while !self.rest.front().expect("it succeeds").1.iter().any(done) {
+    /// Goes on until a worker has succeeded; its host.
+    pub(super) fn goes_on_until_one_is_done(&mut self) -> String {
+        let done = |fact: &Fact| match fact {
+            Fact::WorkerSucceeded { target } => Some(format!("worker-{}", target.0 + 1)),
+            _ => None,
+        };
+        loop {
+            let host = self.rest.front().expect("there is more").1.iter().find_map(done);
             self.goes_on();
+            if let Some(host) = host {
+                return host;
+            }
         }
-        self.goes_on();
     }
 }
 
