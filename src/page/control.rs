@@ -93,7 +93,7 @@ fn what_came(answer: Option<&Answer>, path: &str) -> Markup {
             None => p.answer role="status" { "The request is under way. " a href="" { "Look again" } },
             Some(answer) => {
                 div.answer.refused[answer.done.is_none()] #answer role=(if answer.done.is_some() { "status" } else { "alert" }) {
-                    p { "At " (Time(answer.at).to_second()) ":" @if answer.done.is_none() { " nothing was done." } }
+                    p { "At " (Time(answer.at).to_second()) ":" @if answer.done.is_none() { " it was not done." } }
                     @if let Some(done) = &answer.done { pre { (visible(done.as_bytes())) } }
                     @for (message, help) in &answer.problems {
                         p { (visible_line(message)) }
@@ -342,4 +342,96 @@ pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str, run: O
         }
     };
     shell::login("Log in to control runs", &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::PublicWorkerState;
+
+    const HOSTILE: &str = "\"><script>alert(1)</script>\u{202e}";
+
+    fn decisions() -> Decisions {
+        let text = HOSTILE.to_owned();
+        Decisions {
+            run: "20261122-2315-ab3f".to_owned(),
+            plan: text.clone(),
+            is_carried_out: true,
+            is_paused: false,
+            is_ending: false,
+            is_over: false,
+            approvals: vec![Approval {
+                host: Some(text.clone()),
+                step: text.clone(),
+                message: Some(text.clone()),
+            }],
+            failed: vec![FailedWorker {
+                host: text.clone(),
+                state: PublicWorkerState::Failed,
+                is_disabled: true,
+                step: Some(text.clone()),
+                error: Some(text.clone()),
+            }],
+            queued: 1,
+            abort: format!("End {text}?"),
+            abort_and_revert: format!("End {text}, and undo?"),
+        }
+    }
+
+    const OPERATOR: Operator<'_> = Operator { name: "ana", form: "secret", ticket: "ticket" };
+
+    fn panel_of<'a>(run: &'a Decisions, answer: Option<Option<&'a Answer>>) -> ControlPanel<'a> {
+        ControlPanel { run, path: "/runs/R", operator: Some(OPERATOR), answer }
+    }
+
+    fn is_text(page: &str) {
+        assert!(!page.contains("<script>alert") && !page.contains("\"\">"), "{page}");
+        let shown = page
+            .replace(&format!("value=\"{}\"", "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\u{202e}"), "");
+        assert!(!shown.contains('\u{202e}'), "only what is sent back is as it was: {page}");
+    }
+
+    #[test]
+    fn foreign_text_never_becomes_markup() {
+        let run = decisions();
+        let problems = vec![(HOSTILE.to_owned(), Some(HOSTILE.to_owned()))];
+        let answer = Answer { at: 0, done: Some(HOSTILE.to_owned()), problems };
+        is_text(&control_panel(&panel_of(&run, Some(Some(&answer))), "/runs/R/control/panel"));
+        let hosts = || vec![HOSTILE.to_owned()];
+        for asked in [
+            Asked::Abort { revert: false },
+            Asked::Abort { revert: true },
+            Asked::Retry { hosts: hosts() },
+            Asked::Skip { hosts: hosts() },
+        ] {
+            is_text(&question_page(&panel_of(&run, None), OPERATOR, &asked));
+        }
+        is_text(&login_page(Some((HOSTILE, Some(HOSTILE))), HOSTILE, Some(HOSTILE)));
+    }
+
+    #[test]
+    fn every_form_posts_with_the_session_s_secret_and_only_what_is_possible_is_offered() {
+        let mut run = decisions();
+        let text = |run: &Decisions| control_panel(&panel_of(run, None), "/p");
+        let page = text(&run);
+        let forms = page.matches("<form").count();
+        assert_eq!(page.matches("method=\"post\"").count(), forms, "{page}");
+        assert_eq!(page.matches("name=\"form\" value=\"secret\"").count(), forms, "{page}");
+        assert!(page.contains("value=\"pause\"") && page.contains("value=\"abort\""), "{page}");
+        run.is_paused = true;
+        assert!(text(&run).contains("value=\"resume\"") && !text(&run).contains("value=\"pause\""));
+        run.is_carried_out = false;
+        let page = text(&run);
+        assert!(!page.contains("value=\"resume\"") && !page.contains("value=\"abort\""), "{page}");
+        assert!(
+            page.contains("maand plan resume 20261122-2315-ab3f") && page.contains("maand plan abort "),
+            "{page}"
+        );
+        run.is_ending = true;
+        let page = text(&run);
+        assert!(!page.contains("value=\"approve\"") && page.contains("value=\"retry\""), "{page}");
+        let nobody = ControlPanel { operator: None, ..panel_of(&run, None) };
+        let page = control_panel(&nobody, "/p");
+        assert!(page.contains("/login?run=20261122-2315-ab3f") && !page.contains("<form"), "{page}");
+    }
 }

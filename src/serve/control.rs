@@ -10,6 +10,7 @@ use axum::Form;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
 use super::answer::Trouble;
@@ -20,6 +21,7 @@ use crate::engine::Control;
 use crate::journal::RunId;
 use crate::page::{Answer, links};
 use crate::plan::Problem;
+use crate::runner::now;
 
 /// Who gives a wrong token gets the answer so much later.
 const WRONG_TOKEN: Duration = Duration::from_secs(1);
@@ -137,7 +139,15 @@ impl Controls {
         verb: Control,
         ticket: &str,
     ) -> Result<Response, Trouble> {
-        let what = format!("{ticket} {run} {verb:?}");
+        let asked = serde_json::to_string(&verb).map_err(|error| {
+            let help = "this is a bug in maand: please report it";
+            Trouble::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the request cannot be written: {error}"),
+                help,
+            )
+        })?;
+        let what = hex::encode(Sha256::digest(format!("{ticket} {run} {asked}")));
         let begun = self.sessions().begin(&who, &what).ok_or_else(not_logged_in)?;
         let number = match begun {
             Begun::Again(number) => number,
@@ -157,9 +167,16 @@ impl Controls {
         let (ask, by) = (Arc::clone(&self.how.ask), who.name.recorded(&self.how.served_by));
         let done = tokio::task::spawn_blocking(move || ask(&run, verb, &by)).await;
         drop(turn);
-        if let Ok(answer) = done {
-            self.sessions().answer(&who, number, answer);
-        }
+        // A thread has panicked: its words are on standard error.
+        let answer = done.unwrap_or_else(|_| Answer {
+            at: now(),
+            done: None,
+            problems: vec![(
+                "the server has failed".to_owned(),
+                Some("this is a bug in maand: please report it with what the server has written to its terminal".into()),
+            )],
+        });
+        self.sessions().answer(&who, number, answer);
     }
 }
 

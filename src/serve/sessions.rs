@@ -2,7 +2,7 @@
 //!
 //! The token is the whole authority. It opens a session, whose cookie is another secret; with the cookie goes a second
 //! one that is in each form, so that who can make a browser send the cookie still has no form. Secrets are 256 random
-//! bits, and only keyed hashes of them are kept. Browsers send a cookie to every port of a host, also to a server of
+//! bits; of token and cookie only keyed hashes are kept. Browsers send a cookie to every port of a host, also to a server of
 //! another user of the machine: a session is therefore open to processes of the user alone who has logged in. Time comes
 //! in as an argument.
 
@@ -214,8 +214,8 @@ impl<A: Clone> Sessions<A> {
         Ok((sessions, token))
     }
 
-    /// Opens a session for who has the token (a name, and the user whose process it is), and answers with its cookie; `secure`: the browser reaches this server by
-    /// TLS.
+    /// Opens a session for who has the token (a name, and the user whose process it is), and answers with its cookie;
+    /// `secure`: the browser reaches this server by TLS.
     ///
     /// # Errors
     /// [`NoLogin`].

@@ -164,6 +164,9 @@ const DATA: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "Approval",
+            "Decisions",
+            "FailedWorker",
             "PublicRunState",
             "RunInfo",
             "RunView",
