@@ -284,7 +284,7 @@ impl Refusal {
             )
             .help(format!(
                 "open it as http://localhost:{port}/ (by ssh: `ssh -L {port}:127.0.0.1:{port} CONTROLLER`), or \
-                 allow the name:\n  maand serve --allow-host NAME[:PORT]"
+                 allow the name:\n  maand serve --allow-host NAME"
             )),
             Self::Foreign { origin } => Problem::error(
                 "maand::serve::origin",

@@ -143,6 +143,7 @@ fn the_names_of_code_that_are_quoted_exist() {
     sources.retain(|path| !path.ends_with("tests/it/docs.rs"));
     // What is printed of runs as numbers.
     sources.push(root().join("src/metrics/snapshots/maand__metrics__tests__a_bucket_as_openmetrics.snap"));
+    files(&root().join("examples"), &["yml"], &mut sources);
     sources.extend(["Cargo.toml", "deny.toml", "justfile"].map(|name| root().join(name)));
     let mut known = BTreeSet::new();
     for source in &sources {
@@ -153,8 +154,9 @@ fn the_names_of_code_that_are_quoted_exist() {
     let mut missing = Vec::new();
     let mut developers = markdown();
     // These name what other programs have, and what was.
-    developers
-        .retain(|file| !["README.md", "CHANGELOG.md", "limits.md"].iter().any(|name| file.ends_with(name)));
+    developers.retain(|file| {
+        !["README.md", "CHANGELOG.md", "limits.md", "comparison.md"].iter().any(|name| file.ends_with(name))
+    });
     for file in developers {
         let quoted = quoted(&text(&file));
         let names = quoted.iter().flat_map(|quoted| names_of_code(quoted));
