@@ -172,7 +172,8 @@ fn words(page: &RunPage<'_>, track: &LaneTrack, host: &str, bars: &[Bar]) -> Mar
                     (worker.state.describe())
                     @if let Some(took) = worker.took() { " in " (describe_elapsed(took)) }
                     @if let Some(error) = &worker.error { ": " (said(&error.message, MESSAGE)) }
-                    @else if let Some(wait) = &worker.waits_for { ": " (said(wait, MESSAGE)) }
+                    // A lane is told anew when something happens on it; what is waited for changes with others, and its row has it.
+                    @else if let (Some(wait), None) = (&worker.waits_for, page.served) { ": " (said(wait, MESSAGE)) }
                 }
             }
             @if let (Some(served), Some(_)) = (page.served, worker) {
