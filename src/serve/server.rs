@@ -84,7 +84,8 @@ impl Server {
     pub fn bind(options: ServeOptions) -> Result<Self, ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(AT_ONCE)
+            // And one for the numbers.
+            .max_blocking_threads(AT_ONCE + 1)
             .build()
             .map_err(ServeError::Start)?;
         let address = options.listen;
