@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 
 use super::answer::Trouble;
-use super::reads::within;
+use super::reads::{broken, within};
 use super::routes::App;
 use crate::bucket::Bucket;
 use crate::metrics::{OPENMETRICS, PROMETHEUS_TEXT, openmetrics, prometheus_text};
 use crate::run::{Leaves, MetricsReader};
 
-/// Who has read what so far. One at a time asks: it is the one place of all that a slow first time takes.
+/// Who has read what so far. One at a time asks, on a thread that no page has to wait for: the first time may be slow.
 #[derive(Clone)]
 pub(super) struct Metrics(Arc<Mutex<MetricsReader>>);
 
@@ -27,10 +27,12 @@ impl Metrics {
 /// The numbers of now.
 pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Trouble> {
     let words = app.watchers.words();
-    let waiting = Arc::clone(&app.metrics.0).lock_owned();
-    let mut reader = within(async { Ok(waiting.await) }).await?;
-    let read = move || reader.read(Leaves::No).map_err(|error| Trouble::of(error, words));
-    let now = app.reads.read(read).await?;
+    let read = async {
+        let mut reader = Arc::clone(&app.metrics.0).lock_owned().await;
+        let read = move || reader.read(Leaves::No).map_err(|error| Trouble::of(error, words));
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(broken()))
+    };
+    let now = within(read).await?;
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (kind, text) = if takes_openmetrics(accepted) {
         (OPENMETRICS, openmetrics(now))

@@ -95,8 +95,8 @@ impl Server {
     pub fn bind(options: ServeOptions) -> Result<Self, ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            // And one for what is asked of a run.
-            .max_blocking_threads(AT_ONCE + 1)
+            // And one for what is asked of a run, one for the numbers.
+            .max_blocking_threads(AT_ONCE + 2)
             .build()
             .map_err(ServeError::Start)?;
         let address = options.listen;

@@ -55,6 +55,9 @@ fn what_dashboard_and_rules_name_is_printed() {
     assert_eq!(table, printed);
     let rules = fs::read_to_string(folder().join("alerts.yml")).unwrap();
     let tests = fs::read_to_string(folder().join("alerts_test.yml")).unwrap();
+    for alert in ["MaandRunStandsStill", "MaandWorkersLeftDisabled", "MaandControllerGone"] {
+        assert!([&rules, &tests, &docs].iter().all(|text| text.contains(alert)), "{alert}");
+    }
     let variables = dashboard()["templating"].to_string();
     for (what, text) in [("rules", rules), ("tests", tests), ("variables", variables)] {
         let unknown: Vec<_> = names(&text).into_iter().filter(|name| !known.contains(name)).collect();
