@@ -38,6 +38,7 @@ pub mod review;
 pub mod run;
 pub mod runner;
 pub mod sandbox;
+pub mod serve;
 pub mod sim;
 pub mod ssh;
 pub mod timeline;

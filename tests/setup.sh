@@ -36,3 +36,19 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
       echo "setup: not installed; the tests with them are skipped" >&2
   fi
 fi
+# A real browser for the tests of pages, and the driver of the same version. On Ubuntu the packages of these names only
+# fetch a snap, which does not see the tests' folders; Google's Chrome with its chromedriver does as well (the images of
+# GitHub have both).
+has_browser() {
+  command -v chromedriver && { command -v chromium || command -v google-chrome; }
+}
+if ! has_browser >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && ! grep -q '^ID=ubuntu' /etc/os-release; then
+    echo "setup: chromium and chromium-driver are missing; installing"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium chromium-driver || true
+  fi
+  has_browser >/dev/null 2>&1 || {
+    echo "setup: install chromium and chromium-driver (Debian), or Chrome and its chromedriver (Ubuntu, where those are" >&2
+    echo "setup: snaps); without, the tests with a real browser are skipped, and with CI=true they fail" >&2
+  }
+fi

@@ -133,6 +133,8 @@ pub enum Command {
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
+    /// Show the runs of this bucket as web pages, live, for reading only
+    Serve(super::serve::ServeArgs),
     /// Start a throwaway fleet on this machine
     #[command(subcommand)]
     Sandbox(super::sandbox::SandboxCommand),

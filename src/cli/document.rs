@@ -85,7 +85,7 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 mod tests {
     use super::super::{
         build, cat, completions, deploy, doctor, health_check, info, init, job, man, own, plan, run_command,
-        sandbox,
+        sandbox, serve,
     };
     use super::*;
 
@@ -139,6 +139,7 @@ mod tests {
         kept::<info::InfoDocument<'_>>("Output of `maand info`");
         kept::<doctor::DoctorDocument<'_>>("Output of `maand doctor`");
         kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");
+        kept::<serve::ServeDocument<'_>>("Output of `maand serve`");
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");
         kept::<plan::ValidateDocument<'_>>("Output of `maand plan validate`");
         kept::<plan::DiffDocument<'_>>("Output of `maand plan diff`");

@@ -43,6 +43,7 @@ mod run;
 mod run_command;
 mod sandbox;
 mod sandbox_error;
+mod serve;
 mod table;
 mod verbose;
 mod when;

@@ -171,6 +171,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Job(command) => super::job::run(command, context),
         Command::HealthCheck(args) => super::health_check::run(&args, context),
         Command::Plan(command) => super::plan::run(command, context),
+        Command::Serve(args) => super::serve::run(&args, context),
         Command::Sandbox(command) => super::sandbox::run(command, context),
         Command::Completions(args) => super::completions::run(&args, context),
         Command::Man(args) => super::man::run(&args, context),

@@ -116,8 +116,8 @@ pub enum JournalError {
     /// Reading or writing the disk failed.
     #[error("cannot {operation} {}: the disk failed ({source})", path.display())]
     Io { operation: Operation, path: PathBuf, source: rusqlite::Error },
-    /// The file is missing: no run was ever started.
-    #[error("there is no run yet: {} is missing", path.display())]
+    /// The file is missing, or was made a moment ago and is still empty: no run was ever started.
+    #[error("there is no run yet: {} is missing or empty", path.display())]
     NoJournal { path: PathBuf },
     /// The file has no run.
     #[error("there is no run yet")]

@@ -240,6 +240,17 @@ impl Journal {
         Ok(Facts::new(self, id, &self.row(id)?, seq, None))
     }
 
+    /// The mark of a run's newest fact, by the run's own row: what whoever follows a run asks again and again.
+    /// `None`: it has no fact.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`]; [`JournalError::Replaced`] where another file has its name now; or it cannot be read.
+    pub fn newest_mark(&self, id: &RunId) -> Result<Option<Mark>, JournalError> {
+        self.file.check(&self.path)?;
+        let end = self.row(id)?.end;
+        Ok((end.seq > 0).then(|| end.mark()))
+    }
+
     /// The marks of a run's facts, which are compared with what workers have kept.
     ///
     /// # Errors

@@ -109,6 +109,16 @@ pub fn holder_of(data_dir: &Path) -> Option<Holder> {
     os::is_held(&path).then(|| os::record(&path).unwrap_or_else(unknown_holder))
 }
 
+/// As [`holder_of`], for whoever asks again and again: while the process of the record is alive, the lock is not touched.
+/// One that has given the lock back and lives on is taken for its holder.
+pub fn seen_holder_of(data_dir: &Path) -> Option<Holder> {
+    let path = data_dir.join(LOCK_FILE);
+    let record: Option<Holder> = os::record(&path);
+    let is_alive =
+        |holder: &Holder| matches!(holder.process.state(), ProcessState::Alive | ProcessState::Stopped);
+    record.filter(is_alive).or_else(|| holder_of(data_dir))
+}
+
 /// The record is written just after the lock is taken: it can be missing for an instant.
 fn unknown_holder() -> Holder {
     Holder {

@@ -34,7 +34,7 @@ pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use holder::Holder;
-pub use lock::{LOCK_FILE, LockError, RunLock, holder_of};
+pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};
 pub use outline::{FleetOutline, RunOutline, WorkerOutline};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
 pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed};

@@ -154,18 +154,42 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`]; others when the file cannot be read.
     pub fn read_output(&self, id: &RunId, attempt: AttemptId) -> Result<Vec<(String, Output)>, JournalError> {
+        self.read_output_of(id, attempt, u32::MAX)
+    }
+
+    /// The same of so many hosts at most.
+    ///
+    /// # Errors
+    /// As of [`Journal::read_output`].
+    pub fn read_output_of(
+        &self,
+        id: &RunId,
+        attempt: AttemptId,
+        hosts: u32,
+    ) -> Result<Vec<(String, Output)>, JournalError> {
         let failed = failed(&self.path, Operation::Read);
         let n = self.row(id)?.n;
         let mut statement = self
             .db
             .prepare_cached(
-                "SELECT host, total, head, tail FROM output WHERE run = ?1 AND attempt = ?2 ORDER BY host",
+                "SELECT host, total, head, tail FROM output WHERE run = ?1 AND attempt = ?2 ORDER BY host LIMIT ?3",
             )
             .map_err(failed)?;
         let rows = statement
-            .query_map(params![n, attempt.0 as i64], |row| Ok((row.get(0)?, Output::of(row, 1)?)))
+            .query_map(params![n, attempt.0 as i64, hosts], |row| Ok((row.get(0)?, Output::of(row, 1)?)))
             .map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// How many hosts have written something during an attempt.
+    ///
+    /// # Errors
+    /// As of [`Journal::read_output`].
+    pub fn count_outputs(&self, id: &RunId, attempt: AttemptId) -> Result<usize, JournalError> {
+        let n = self.row(id)?.n;
+        let sql = "SELECT count(*) FROM output WHERE run = ?1 AND attempt = ?2";
+        let count = self.db.query_row(sql, params![n, attempt.0 as i64], |row| row.get::<_, u32>(0));
+        count.map(|count| count as usize).map_err(failed(&self.path, Operation::Read))
     }
 }
 

@@ -96,6 +96,10 @@ impl Journal {
         let version = check_owner(&db, &path)?;
         sqlite::unbound_steps(&mut db).map_err(check)?;
         file.check(&path)?;
+        // Its first writer has made the file, and not yet what is in it.
+        if mode == Mode::ReadOnly && version == 0 {
+            return Err(JournalError::NoJournal { path });
+        }
         let mut journal = Self { db, path, file, mode };
         if mode == Mode::ReadWrite {
             journal.prepare_writer(data_dir, version)?;
@@ -211,6 +215,8 @@ fn connect(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
 /// Whether the file is a journal, or still empty; its version.
 fn check_owner(db: &Connection, path: &Path) -> Result<i64, JournalError> {
     let failed = failed(path, Operation::Read);
+    // Of one moment: another process may fill the file in between.
+    let db = &*db.unchecked_transaction().map_err(failed)?;
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let tables: i64 =

@@ -26,6 +26,7 @@ const DAY: Millis = 86_400_000;
 pub(super) struct Axis {
     /// Ascending, without gaps; never empty.
     pieces: Vec<Piece>,
+    until: Millis,
 }
 
 struct Piece {
@@ -54,8 +55,13 @@ pub(super) struct Cut {
 
 impl Axis {
     pub(super) fn new(timeline: &Timeline) -> Self {
-        let (began, until) = (timeline.began, timeline.until.max(timeline.began + 1));
-        let cuts = cuts(timeline, began, until);
+        Self::up_to(timeline, timeline.until, false)
+    }
+
+    /// With room until a moment that is still to come; `kept`: although nothing is under way now, it is not cut out.
+    pub(super) fn up_to(timeline: &Timeline, until: Millis, kept: bool) -> Self {
+        let (began, until) = (timeline.began, until.max(timeline.began + 1));
+        let cuts = cuts(timeline, began, until, kept);
         let shown = (until - began) - cuts.iter().map(|(from, to)| to - from).sum::<Millis>();
         let scale = (WIDTH - cuts.len() as f64 * CUT_WIDTH) / (shown.max(1) as f64);
         let (mut pieces, mut at, mut place) = (Vec::new(), began, 0.0);
@@ -69,7 +75,25 @@ impl Axis {
             }
             at = to;
         }
-        Self { pieces }
+        Self { pieces, until }
+    }
+
+    /// Its end.
+    pub(super) fn until(&self) -> Millis {
+        self.until
+    }
+
+    /// Since when there is no room for what happens, because nothing did; `None`: there is room up to the end.
+    pub(super) fn cut_since(&self) -> Option<Millis> {
+        let last = self.pieces.iter().rev().find(|piece| piece.to > piece.from)?;
+        last.is_cut.then_some(last.from)
+    }
+
+    /// Share of the width that a millisecond at this moment takes.
+    pub(super) fn rate(&self, at: Millis) -> f64 {
+        let index = self.pieces.partition_point(|piece| piece.to < at).min(self.pieces.len() - 1);
+        let piece = &self.pieces[index];
+        piece.width / (piece.to - piece.from).max(1) as f64
     }
 
     /// The place of a moment, from 0 to 100.
@@ -115,7 +139,7 @@ impl Axis {
 }
 
 /// Long times in which nothing happened.
-fn cuts(timeline: &Timeline, began: Millis, until: Millis) -> Vec<(Millis, Millis)> {
+fn cuts(timeline: &Timeline, began: Millis, until: Millis, is_room_kept: bool) -> Vec<(Millis, Millis)> {
     let inside = |at: Millis| at.clamp(began, until);
     let mut activity: Vec<(Millis, Millis)> = timeline
         .lanes
@@ -124,6 +148,7 @@ fn cuts(timeline: &Timeline, began: Millis, until: Millis) -> Vec<(Millis, Milli
         .map(|bar| (inside(bar.from), inside(bar.to.unwrap_or(until))))
         .chain(timeline.marks.iter().map(|mark| (inside(mark.at), inside(mark.at))))
         .chain([(began, began), (until, until)])
+        .chain(is_room_kept.then(|| (inside(timeline.until), until)))
         .collect();
     activity.sort_unstable();
     let mut busy: Vec<(Millis, Millis)> = Vec::new();

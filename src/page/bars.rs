@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, percent};
+use super::axis::{Axis, number, percent};
 use super::model::RunPage;
 use super::signs::bar_class;
 use super::words::{Clock, NOTE, name, said};
@@ -42,6 +42,11 @@ pub(super) fn bars(page: &RunPage<'_>, axis: &Axis, lane: Lane, bars: &[Bar]) ->
             @if is_bad {
                 (bar(axis, one.from, to, &format!("{class} bad"), &format!("{with_time}, {}", one.end.describe()), &[&with_time, &took]))
                 text.x x=(percent(axis.x(to))) { "×" }
+            } @else if one.to.is_none() {
+                @let x = axis.x(one.from);
+                rect class=(format!("{class} open")) data-x=(number(x)) x=(percent(x)) width=(percent(axis.span(one.from, to).1)) {
+                    title { (id) ", since " (Clock::of(page.timeline).at(one.from)) }
+                }
             } @else {
                 (bar(axis, one.from, to, class, &with_time, &[&with_time, &took]))
             }

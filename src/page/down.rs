@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, number, percent};
 use super::model::RunPage;
+use super::strip;
 use super::words::{Clock, moment, name};
 use crate::engine::Millis;
 use crate::report::describe_elapsed;
@@ -121,7 +122,7 @@ fn chart(
             }
             @if height > 60.0 {
                 svg.times aria-hidden="true" {
-                    @for tick in axis.ticks() { text.tick x=(percent(tick.x)) y="11" { (tick.label) } }
+                    @for tick in axis.ticks() { text.tick x=(percent(strip::inside(tick.x))) y="11" { (tick.label) } }
                 }
             }
         }

@@ -132,7 +132,7 @@ fn failure(page: &RunPage<'_>, alike: &Alike<'_>) -> Markup {
                 @if let Some(boots) = boots(first) { (boots) }
             }
             @for (_, worker) in alike.workers.iter().take(OUTPUTS) { (output(page, worker)) }
-            (commands(&(page.logs)(&first.host)))
+            @if let Some(output) = page.outputs.iter().find(|output| output.host == first.host) { (commands(&output.logs)) }
         }
     }
 }
@@ -144,7 +144,7 @@ fn boots(worker: &WorkerView) -> Option<String> {
 
 fn output(page: &RunPage<'_>, worker: &WorkerView) -> Markup {
     let output = page.outputs.iter().find(|output| output.host == worker.host);
-    let text = output.map(|output| output.text.as_str());
+    let text = output.map(|output| output.text.as_str()).filter(|text| !text.trim().is_empty());
     let text = text.or(worker.error.as_ref().and_then(|error| error.output.as_deref()));
     html! {
         @if let Some(text) = text.filter(|text| !text.trim().is_empty()) {

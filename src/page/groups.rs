@@ -1,18 +1,20 @@
 //! Lanes of a large fleet: workers that did not end well have one each, all others share one with those beside them in
 //! the order of the run.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 
 use super::axis::{Axis, number};
-use super::lanes::{lane, state_class};
+use super::lanes::state_class;
 use super::model::RunPage;
 use super::signs::state_sign;
 use super::words::{name, shortened};
 use crate::engine::{Millis, PublicWorkerState};
-use crate::graph::{Lane, TargetIx};
+use crate::graph::Lane;
 use crate::plan::counted;
 use crate::report::describe_elapsed;
-use crate::timeline::LaneTrack;
+use crate::timeline::{LaneTrack, Timeline};
 
 /// So many lanes of groups there are about.
 const GROUPS: usize = 400;
@@ -21,40 +23,48 @@ const ALONE: usize = 500;
 /// Points of a group's picture.
 const POINTS: usize = 250;
 
-/// Lanes of single workers, then those of groups.
-pub(super) fn groups(page: &RunPage<'_>, axis: &Axis) -> Markup {
-    let tracks = &page.timeline.lanes;
-    let workers: Vec<&LaneTrack> =
-        tracks.iter().filter(|track| matches!(track.lane, Lane::Worker(_))).collect();
-    let size = workers.len().div_ceil(GROUPS);
-    let bad = workers.iter().filter(|track| track.state.is_some_and(is_bad));
-    let count = bad.clone().count();
+/// The groups of so many workers, as lanes of the timeline.
+pub(super) fn groups(workers: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = workers.div_ceil(GROUPS).max(1);
+    (1..=workers).step_by(size).map(move |from| from..(from + size).min(workers + 1))
+}
+
+/// Workers that have a lane of their own nevertheless.
+pub(super) fn alone(timeline: &Timeline) -> impl Iterator<Item = usize> + '_ {
+    let bad = timeline.lanes.iter().enumerate().filter(|(_, track)| is_bad(track));
+    bad.map(|(at, _)| at).take(ALONE)
+}
+
+/// Whether this lane of the timeline is one of them.
+pub(super) fn is_alone(timeline: &Timeline, at: usize) -> bool {
+    timeline.lanes.get(at).is_some_and(is_bad) && alone(timeline).any(|other| other == at)
+}
+
+/// What is seen.
+pub(super) fn about(timeline: &Timeline) -> Markup {
+    let bad = timeline.lanes.iter().filter(|track| is_bad(track)).count();
+    let size = groups(timeline.lanes.len().saturating_sub(2)).next().map_or(0, |group| group.len());
     html! {
-        @for track in bad.take(ALONE) { (lane(page, axis, track)) }
         p.note {
-            (counted(count, "worker")) " did not end well"
-            @if count > ALONE { "; the first " (ALONE) " have lanes of their own above, the others are marked below" }
-            ". Below, " (size) " workers share a lane, in the order of the run; its height is how many were at work. \
-                A lane opens to its workers."
+            (counted(bad, "worker")) " did not end well"
+            @if bad > ALONE { "; the first " (ALONE) " come first, the others are marked in their groups" }
+            @else if bad > 0 { ", and come first" }
+            ". Then " (size) " workers share a lane, in the order of the run: its height is how many were at work. A lane opens to \
+                its workers."
         }
-        @for (nth, group) in workers.chunks(size).enumerate() { (group_lane(page, axis, nth, group)) }
     }
 }
 
-fn is_bad(state: PublicWorkerState) -> bool {
+fn is_bad(track: &LaneTrack) -> bool {
+    track.state.is_some_and(is_bad_state)
+}
+
+fn is_bad_state(state: PublicWorkerState) -> bool {
     matches!(state, PublicWorkerState::Failed | PublicWorkerState::InDoubt | PublicWorkerState::Reverted)
 }
 
-/// Whether a worker of a large fleet has a lane.
-pub(super) fn is_drawn_alone(page: &RunPage<'_>, target: TargetIx) -> bool {
-    let workers = &page.view.workers;
-    let is_bad = |at: usize| workers.get(at).is_some_and(|worker| is_bad(worker.state));
-    let target = target.0 as usize;
-    is_bad(target) && (0..target).filter(|at| is_bad(*at)).take(ALONE).count() < ALONE
-}
-
 /// States of a group with their workers, worst first.
-fn states<'a>(group: &[&'a LaneTrack]) -> Vec<(PublicWorkerState, Vec<&'a LaneTrack>)> {
+fn states(group: &[LaneTrack]) -> Vec<(PublicWorkerState, Vec<&LaneTrack>)> {
     let mut states: Vec<(PublicWorkerState, Vec<&LaneTrack>)> = Vec::new();
     for track in group {
         let Some(state) = track.state else { continue };
@@ -63,20 +73,21 @@ fn states<'a>(group: &[&'a LaneTrack]) -> Vec<(PublicWorkerState, Vec<&'a LaneTr
             None => states.push((state, vec![track])),
         }
     }
-    states.sort_by_key(|(state, _)| (!is_bad(*state), *state == PublicWorkerState::Succeeded));
+    states.sort_by_key(|(state, _)| (!is_bad_state(*state), *state == PublicWorkerState::Succeeded));
     states
 }
 
-fn group_lane(page: &RunPage<'_>, axis: &Axis, nth: usize, group: &[&LaneTrack]) -> Markup {
+/// A lane of a group.
+pub(super) fn lane(page: &RunPage<'_>, axis: &Axis, group: &[LaneTrack], id: &str) -> Markup {
     let states = states(group);
-    let host = |track: &&LaneTrack| match track.lane {
+    let host = |track: &LaneTrack| match track.lane {
         Lane::Worker(target) => name(page.graph.host(target)),
         Lane::Before | Lane::After => String::new(),
     };
     let all_states = states.iter().map(|(state, _)| state.describe()).collect::<Vec<_>>().join("|");
     let first = group.first().map(host).unwrap_or_default();
     html! {
-        details.l.g id=(format!("g{}", nth + 1)) data-s=(all_states) {
+        details.lane.g id=(id) data-state=(all_states) {
             summary {
                 span.n {
                     @for (state, tracks) in states.iter().take(3) {
@@ -110,7 +121,7 @@ fn took(page: &RunPage<'_>, track: &LaneTrack) -> Option<Millis> {
 }
 
 /// How many of a group were at work, over time.
-fn picture(page: &RunPage<'_>, axis: &Axis, group: &[&LaneTrack]) -> Markup {
+fn picture(page: &RunPage<'_>, axis: &Axis, group: &[LaneTrack]) -> Markup {
     let until = page.timeline.until;
     let place = |at: Millis| axis.x(at) / 100.0 * (POINTS - 1) as f64;
     let mut busy = [0_u32; POINTS];
@@ -124,7 +135,7 @@ fn picture(page: &RunPage<'_>, axis: &Axis, group: &[&LaneTrack]) -> Markup {
             busy.iter_mut().take(to + 1).skip(from).for_each(|count| *count += 1);
             next = next.max(to + 1);
         }
-        if let Some(last) = track.bars.last().filter(|_| track.state.is_some_and(is_bad)) {
+        if let Some(last) = track.bars.last().filter(|_| is_bad(track)) {
             bad.push(axis.x(last.to.unwrap_or(until)));
         }
     }

@@ -13,7 +13,7 @@ use crate::report::{PublicRunState, describe_span};
 pub(super) fn headline(page: &RunPage<'_>) -> Markup {
     let view = page.view;
     let (sign, class) = run_sign(view.state);
-    let lasted = describe_span(page.timeline.until - page.timeline.began);
+    let lasted = describe_span(view.lasted(page.made_at));
     html! {
         header #headline {
             p.kind { "maand " (page.forecast.map_or("run", |_| "forecast")) " " code { (name(&view.run)) } ": a rolling operation over " (counted(view.workers.len(), "worker")) }

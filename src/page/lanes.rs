@@ -1,18 +1,21 @@
 //! The timeline: what the run was doing, and a lane for each worker, or for a group of workers where there are many.
 //! Each lane opens, without a script, to the same in words.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 
 use super::axis::Axis;
 use super::bars::{self, bars};
+use super::links;
 use super::model::RunPage;
-use super::signs::{legend, patterns, state_sign};
+use super::signs::{legend, state_sign};
 use super::words::{Clock, MESSAGE, name, said, shortened};
 use super::{groups, strip};
 use crate::engine::PublicWorkerState;
-use crate::graph::Lane;
+use crate::graph::{Lane, TargetIx};
 use crate::report::describe_elapsed;
-use crate::timeline::{Bar, LaneTrack};
+use crate::timeline::{Bar, LaneTrack, Timeline};
 
 /// Of more workers than this, several share a lane.
 pub(super) const MOST_LANES: usize = 2000;
@@ -21,19 +24,59 @@ pub(super) const NAME_ROOM: usize = 26;
 /// Of more attempts than this on one worker the oldest are left out.
 const MOST_BARS: usize = 400;
 
+/// One row of the picture: a lane, or several workers that share one.
+pub(super) struct Row {
+    /// The id of its element.
+    pub(super) id: String,
+    /// The lanes of the timeline that are in it.
+    pub(super) tracks: Range<usize>,
+    is_group: bool,
+}
+
+/// The rows of a timeline, from top to bottom.
+pub(super) fn rows(timeline: &Timeline) -> Vec<Row> {
+    let workers = timeline.lanes.len().saturating_sub(2);
+    let once = |at: usize| {
+        let track = timeline.lanes.get(at)?;
+        let is_shown = !matches!(track.lane, Lane::Worker(_)) && !track.bars.is_empty();
+        is_shown.then(|| alone(at))
+    };
+    let of_workers: Vec<Row> = if workers > MOST_LANES {
+        let group =
+            |tracks: Range<usize>| Row { id: format!("group-{}", tracks.start), tracks, is_group: true };
+        groups::alone(timeline).map(alone).chain(groups::groups(workers).map(group)).collect()
+    } else {
+        (1..=workers).map(alone).collect()
+    };
+    once(0).into_iter().chain(of_workers).chain(once(workers + 1)).collect()
+}
+
+fn alone(at: usize) -> Row {
+    Row { id: format!("lane-{at}"), tracks: at..at + 1, is_group: false }
+}
+
+/// A row as markup.
+pub(super) fn row(page: &RunPage<'_>, axis: &Axis, row: &Row) -> Markup {
+    match &page.timeline.lanes[row.tracks.clone()] {
+        [track] if !row.is_group => lane(page, axis, track, &row.id),
+        tracks => groups::lane(page, axis, tracks, &row.id),
+    }
+}
+
 /// The whole timeline.
 pub(super) fn lanes(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
-        section #timeline aria-labelledby="timeline-title" {
+        section #lanes-section aria-labelledby="timeline-title" {
             h2 #timeline-title { "Timeline" }
             (controls(page))
-            (patterns())
             div.tl tabindex="0" role="group" aria-label="Timeline, scrolls; each lane opens to the same in words" {
-                div.in {
+                div #timeline data-live[page.served.is_some()] {
                     (strip::head(page, axis))
                     (strip::behind(page, axis))
+                    @if page.served.is_some() { (strip::now(page, axis)) }
                     (strip::rows(page, axis))
-                    div #lanes { (rows(page, axis)) }
+                    @if is_grouped(page) { (groups::about(page.timeline)) }
+                    div #lanes { @for one in rows(page.timeline) { (row(page, axis, &one)) } }
                 }
             }
             (legend())
@@ -43,9 +86,12 @@ pub(super) fn lanes(page: &RunPage<'_>, axis: &Axis) -> Markup {
 
 /// Filter and zoom; the script shows them where it runs.
 fn controls(page: &RunPage<'_>) -> Markup {
-    let mut states: Vec<&str> = page.view.workers.iter().map(|worker| worker.state.describe()).collect();
-    states.sort_unstable();
-    states.dedup();
+    let mut states = vec!["failed", "in doubt", "running", "queued", "succeeded", "reverted", "skipped"];
+    for worker in &page.view.workers {
+        if !states.contains(&worker.state.describe()) {
+            states.push(worker.state.describe());
+        }
+    }
     html! {
         form #controls hidden {
             label { "Find " input #find type="search" autocomplete="off" placeholder="host"; }
@@ -61,44 +107,20 @@ fn controls(page: &RunPage<'_>) -> Markup {
     }
 }
 
-/// The lanes alone.
-fn rows(page: &RunPage<'_>, axis: &Axis) -> Markup {
-    let tracks = &page.timeline.lanes;
-    let is_grouped = is_grouped(page);
-    html! {
-        @for track in tracks.iter().filter(|track| track.lane == Lane::Before && !track.bars.is_empty()) {
-            (lane(page, axis, track))
-        }
-        @if is_grouped {
-            (groups::groups(page, axis))
-        } @else {
-            @for track in tracks.iter().filter(|track| matches!(track.lane, Lane::Worker(_))) {
-                (lane(page, axis, track))
-            }
-        }
-        @for track in tracks.iter().filter(|track| track.lane == Lane::After && !track.bars.is_empty()) {
-            (lane(page, axis, track))
-        }
-    }
-}
-
 /// Whether workers share lanes.
 pub(super) fn is_grouped(page: &RunPage<'_>) -> bool {
     page.view.workers.len() > MOST_LANES
 }
 
-/// The fragment of a lane; `None`: it has none of its own.
-pub(super) fn lane_id(page: &RunPage<'_>, lane: Lane) -> Option<String> {
-    match lane {
-        Lane::Before => Some("before".to_owned()),
-        Lane::After => Some("after".to_owned()),
-        Lane::Worker(target) if is_grouped(page) && !groups::is_drawn_alone(page, target) => None,
-        Lane::Worker(target) => Some(format!("w{}", target.0 + 1)),
-    }
+/// The fragment of a worker's lane; `None`: it has none of its own.
+pub(super) fn lane_id(page: &RunPage<'_>, target: TargetIx) -> Option<String> {
+    let at = target.0 as usize + 1;
+    let is_drawn = !is_grouped(page) || groups::is_alone(page.timeline, at);
+    is_drawn.then(|| format!("lane-{at}"))
 }
 
 /// One lane.
-pub(super) fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack) -> Markup {
+fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack, id: &str) -> Markup {
     let (host, state) = match track.lane {
         Lane::Worker(target) => (page.graph.host(target), track.state),
         Lane::Before => ("before", None),
@@ -106,7 +128,7 @@ pub(super) fn lane(page: &RunPage<'_>, axis: &Axis, track: &LaneTrack) -> Markup
     };
     let shown = &track.bars[track.bars.len().saturating_sub(MOST_BARS)..];
     html! {
-        details.l id=[lane_id(page, track.lane)] data-h=[state.map(|_| name(host))] data-s=[state.map(PublicWorkerState::describe)] {
+        details.lane id=(id) data-host=[state.map(|_| name(host))] data-state=[state.map(PublicWorkerState::describe)] {
             summary {
                 span.n {
                     @if let Some(state) = state { b class=(state_class(state)) { (state_sign(state)) } " " }
@@ -152,6 +174,9 @@ fn words(page: &RunPage<'_>, track: &LaneTrack, host: &str, bars: &[Bar]) -> Mar
                     @if let Some(error) = &worker.error { ": " (said(&error.message, MESSAGE)) }
                     @else if let Some(wait) = &worker.waits_for { ": " (said(wait, MESSAGE)) }
                 }
+            }
+            @if let (Some(served), Some(_)) = (page.served, worker) {
+                p { a href=(links::worker_of_run(served.path, host)) { "What it wrote, and what it waits for" } }
             }
             @if track.bars.len() > bars.len() { p { (track.bars.len() - bars.len()) " older are left out." } }
             @if !bars.is_empty() {

@@ -13,8 +13,16 @@ mod forecast;
 mod graph;
 mod groups;
 mod headline;
+mod history;
+#[cfg(test)]
+mod hostile_tests;
+mod index;
 mod lanes;
+pub mod links;
+mod live;
+mod message;
 mod model;
+mod output;
 mod plan;
 mod run;
 mod sections;
@@ -29,5 +37,13 @@ mod workers;
 
 pub use forecast::Forecast;
 pub use graph::plan_graph;
-pub use model::{FailureOutput, RunPage};
+pub use history::{
+    AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,
+};
+pub use index::{IndexFilter, IndexPage, IndexRun, index_page};
+pub use live::{Changes, Element, LivePage};
+pub use message::message_page;
+pub use model::{FailureOutput, RunPage, Served};
+pub use output::{HostOutput, OutputPage, output_page};
 pub use run::run_page;
+pub use shell::{ICON, served_policy};

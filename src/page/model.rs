@@ -30,12 +30,21 @@ pub struct RunPage<'a> {
     pub outputs: &'a [FailureOutput],
     /// What to type next, if there is something to be done: a sentence, then commands on indented lines.
     pub next: &'a [String],
-    /// What shows the whole output of a worker, in the form of `next`.
-    pub logs: &'a dyn Fn(&str) -> String,
     /// When the page was made.
     pub made_at: Millis,
+    /// Where the page is served and how it stays up to date; `None`: it is a file.
+    pub served: Option<Served<'a>>,
     /// It is no run but a forecast of one.
     pub forecast: Option<&'a Forecast<'a>>,
+}
+
+/// What a page of a run says only where it is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The path of its page: `/runs/RUN`. Its events, workers and logs are below.
+    pub path: &'a str,
+    /// The newest event that is in the page already.
+    pub version: &'a str,
 }
 
 /// The end of what a step wrote that failed.
@@ -45,6 +54,8 @@ pub struct FailureOutput {
     pub host: String,
     /// The step's id.
     pub step: String,
-    /// Its last lines.
+    /// Its last lines; it may have written nothing.
     pub text: String,
+    /// What shows the whole output, in the form of [`RunPage::next`].
+    pub logs: String,
 }

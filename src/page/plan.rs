@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::graph;
 use super::model::RunPage;
-use super::steps::Durations;
+use super::steps::durations;
 use super::words::{MESSAGE, NAME, name, said};
 use crate::graph::RolloutGraph;
 use crate::plan::{OnFailure, Order, Window, counted, duration, visible_line};
@@ -12,16 +12,32 @@ use crate::plan::{OnFailure, Order, Window, counted, duration, visible_line};
 /// Of more waves or budgets than this the others are counted.
 const LISTED: usize = 30;
 
-/// What the plan says, and what it came to on this fleet.
-pub(super) fn plan(page: &RunPage<'_>, durations: &[Vec<Durations>; 3]) -> Markup {
+/// The plan's limits, as they came to be on this fleet.
+pub(super) fn limits(page: &RunPage<'_>) -> Markup {
     html! {
         section #plan aria-labelledby="plan-title" {
             h2 #plan-title { "Plan" }
             h3 #policy { "Limits" }
             (policy(page.graph))
-            h3 #graph { "Steps, and what waits for what" }
-            (graph::with_counts(page.graph, Some(durations)))
-            h3 #source { "Text" }
+        }
+    }
+}
+
+/// Its steps, with how often each was done.
+pub(super) fn steps(page: &RunPage<'_>) -> Markup {
+    html! {
+        section #graph aria-labelledby="graph-title" {
+            h3 #graph-title { "Steps, and what waits for what" }
+            (graph::with_counts(page.graph, Some(&durations(page))))
+        }
+    }
+}
+
+/// Its text.
+pub(super) fn text(page: &RunPage<'_>) -> Markup {
+    html! {
+        section #source aria-labelledby="source-title" {
+            h3 #source-title { "Text of the plan" }
             details {
                 summary { (said(page.plan_file, MESSAGE)) ", as it was when the run began (maand " (name(page.program)) ")" }
                 pre tabindex="0" { @for line in page.plan_text.lines() { (visible_line(line)) "\n" } }
@@ -69,7 +85,7 @@ fn policy(graph: &RolloutGraph) -> Markup {
     }
     if let Some(spread) = &settings.spread {
         let (tag, most) = (name(&spread.value.tag), spread.value.at_most);
-        rows.push(("spread", format!("workers of at most {most} {tag} disturbed at a time")));
+        rows.push(("spread", format!("at most {most} of tag `{tag}` disturbed at a time")));
     }
     for budget in numbers.budgets.iter().take(LISTED) {
         let job = name(graph.fleet.job(budget.job).name.as_str());

@@ -6,20 +6,50 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+/// The program's sign, of served pages.
+pub const ICON: &str = include_str!("icon.svg");
+/// What keeps a served page up to date.
+const LIVE: &str = include_str!("live.js");
 
-/// A whole document.
+/// A whole document that needs nothing else, with its policy in it.
 pub(super) fn document(title: &str, body: &Markup) -> String {
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         digest(STYLE),
         digest(SCRIPT)
     );
+    let policy = html! { meta http-equiv="Content-Security-Policy" content=(policy); };
+    html(title, &policy, body, &[SCRIPT])
+}
+
+/// The policy of all pages that are served; it is a header's value.
+pub fn served_policy() -> String {
+    format!(
+        "default-src 'none'; style-src '{}'; script-src '{}' '{}'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        digest(STYLE),
+        digest(SCRIPT),
+        digest(LIVE)
+    )
+}
+
+/// A whole document that is served: its policy comes as a header. `refresh`: seconds after which a browser without script
+/// loads it anew.
+pub(super) fn served(title: &str, refresh: Option<u32>, body: &Markup) -> String {
+    let head = html! {
+        link rel="icon" href="/favicon.svg" type="image/svg+xml";
+        @if let Some(seconds) = refresh { noscript { meta http-equiv="refresh" content=(seconds); } }
+    };
+    html(title, &head, body, &[SCRIPT, LIVE])
+}
+
+fn html(title: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy);
+                (head)
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
@@ -28,7 +58,7 @@ pub(super) fn document(title: &str, body: &Markup) -> String {
             }
             body {
                 (body)
-                script { (PreEscaped(SCRIPT)) }
+                @for script in scripts { script { (PreEscaped(script)) } }
             }
         }
     }

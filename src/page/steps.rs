@@ -68,12 +68,13 @@ fn list_of(lane: Lane) -> usize {
 }
 
 /// The table.
-pub(super) fn steps(page: &RunPage<'_>, durations: &[Vec<Durations>; 3]) -> Markup {
+pub(super) fn steps(page: &RunPage<'_>) -> Markup {
+    let durations = durations(page);
     let plan = &page.graph.plan;
     let lists = [("before: ", &plan.before), ("", &plan.steps), ("after: ", &plan.after)];
     let rows = lists
         .iter()
-        .zip(durations)
+        .zip(&durations)
         .flat_map(|((list, steps), of)| steps.iter().zip(of).map(move |(step, of)| (*list, step, of)));
     html! {
         section #steps aria-labelledby="steps-title" {
@@ -118,7 +119,7 @@ fn row(page: &RunPage<'_>, list: &str, step: &Step, of: &Durations) -> Markup {
 /// A worker, with a link to its lane where it has one.
 pub(super) fn link(page: &RunPage<'_>, target: TargetIx) -> Markup {
     let host = name(page.graph.host(target));
-    match lane_id(page, Lane::Worker(target)) {
+    match lane_id(page, target) {
         Some(id) => html! { a href=(format!("#{id}")) { (host) } },
         None => html! { (host) },
     }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, percent};
+use super::axis::{Axis, number, percent};
 use super::bars::bar;
 use super::down;
 use super::model::RunPage;
@@ -30,13 +30,13 @@ pub(super) fn head(page: &RunPage<'_>, axis: &Axis) -> Markup {
     let ticks = axis.ticks().into_iter();
     let free = ticks.filter(|tick| cuts.iter().all(|cut| (middle(cut) - tick.x).abs() > 5.0));
     html! {
-        div.head {
+        div.head #marks {
             span.n { "times in UTC" }
             svg.t aria-hidden="true" {
                 @for tick in free {
-                    text.tick x=(percent(tick.x)) y="34" { (tick.label) }
+                    text.tick x=(percent(inside(tick.x))) y="34" { (tick.label) }
                 }
-                @for cut in &cuts { text.tick x=(percent(middle(cut))) y="34" { "// " (cut.label) } }
+                @for cut in &cuts { text.tick x=(percent(inside(middle(cut)))) y="34" { "// " (cut.label) } }
                 @for marks in clusters(page, axis) {
                     @let (sign, class) = mark_sign(&marks[0].kind);
                     text class=(class) x=(percent(axis.x(marks[0].at).clamp(0.6, 99.4))) y="15" {
@@ -51,6 +51,11 @@ pub(super) fn head(page: &RunPage<'_>, axis: &Axis) -> Markup {
             }
         }
     }
+}
+
+/// Where a label in the middle of a place is not cut by the edge.
+pub(super) fn inside(x: f64) -> f64 {
+    x.clamp(3.5, 96.5)
 }
 
 /// Moments that are close together, in order; the most telling first.
@@ -72,7 +77,7 @@ fn clusters<'a>(page: &RunPage<'a>, axis: &Axis) -> Vec<Vec<&'a Mark>> {
 pub(super) fn behind(page: &RunPage<'_>, axis: &Axis) -> Markup {
     let until = page.timeline.until;
     html! {
-        svg.over aria-hidden="true" {
+        svg.over #bands aria-hidden="true" {
             @for hold in &page.timeline.holds {
                 @let (x, width) = axis.span(hold.from, hold.to.unwrap_or(until));
                 rect class=(if hold.kind == HoldKind::Nobody { "band none" } else { "band" })
@@ -92,10 +97,23 @@ pub(super) fn behind(page: &RunPage<'_>, axis: &Axis) -> Markup {
     }
 }
 
+/// Where the present is on the axis, and how fast it moves: a share of the width for each millisecond.
+pub(super) fn now(page: &RunPage<'_>, axis: &Axis) -> Markup {
+    let until = page.timeline.until;
+    let x = number(axis.x(until));
+    let is_over = page.view.state.is_final();
+    html! {
+        svg.over #now aria-hidden="true" data-at=(until) data-x=(x) data-rate=(format!("{:.9}", if is_over { 0.0 } else { axis.rate(until) }))
+            data-end=(number(axis.x(axis.until()))) {
+            @if !is_over { line.now x1=(percent(axis.x(until))) x2=(percent(axis.x(until))) y1="0" y2="100%" {} }
+        }
+    }
+}
+
 /// The rows.
 pub(super) fn rows(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
-        div.strip {
+        div.strip #strip {
             (down_row(page, axis))
             (waves(page, axis))
             (window(page, axis))
@@ -108,7 +126,7 @@ pub(super) fn rows(page: &RunPage<'_>, axis: &Axis) -> Markup {
 /// A row: its name, its picture, and the same as a list.
 fn row(name: &str, about: &str, picture: &Markup, lines: &[String], more: usize) -> Markup {
     html! {
-        details.l {
+        details.lane {
             summary { span.n { (name) } svg.t aria-hidden="true" { (picture) } }
             div.d {
                 p { (about) }
@@ -121,7 +139,7 @@ fn row(name: &str, about: &str, picture: &Markup, lines: &[String], more: usize)
 
 fn down_row(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
-        div.l.down {
+        div.lane.down {
             span.n { "down" }
             (down::picture(&page.timeline.down.all, page.timeline.down.at_once, page.timeline.until, axis, 30.0))
         }

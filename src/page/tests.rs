@@ -25,6 +25,7 @@ fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Opti
     let outputs = [FailureOutput {
         host: "w2".to_owned(),
         step: "reboot".to_owned(),
+        logs: "the whole output:\n  maand plan logs --worker w2".to_owned(),
         text: "<script>alert(1)</script>\n\u{1b}[31mred\u{202e}".to_owned(),
     }];
     run_page(&RunPage {
@@ -38,8 +39,8 @@ fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Opti
         record: Some((facts.len() as u64, "00ff")),
         outputs: &outputs,
         next: &["maand plan resume --retry".to_owned()],
-        logs: &|host| format!("the whole output:\n  maand plan logs --worker {host}"),
         made_at: at,
+        served: None,
         forecast: None,
     })
 }
@@ -71,12 +72,12 @@ fn failures_come_first_with_their_output_and_what_to_type() {
 #[test]
 fn many_workers_share_lanes() {
     let text = page_of(2001, "name: x\n", some_fail);
-    let lanes = text.matches("<details class=\"l g\"").count();
+    let lanes = text.matches("<details class=\"lane g\"").count();
     assert!((300..=400).contains(&lanes), "{lanes}");
     // The one that failed has a lane of its own, and what happened to it is linked to it.
-    assert!(text.contains("<details class=\"l\" id=\"w2\"") && text.contains("href=\"#w2\""));
+    assert!(text.contains("<details class=\"lane\" id=\"lane-2\"") && text.contains("href=\"#lane-2\""));
     let few = page_of(300, "name: x\n", |_| None);
-    assert_eq!(few.matches("data-h=\"w").count(), 600, "a lane and a row of each");
+    assert_eq!(few.matches("data-host=\"w").count(), 600, "a lane and a row of each");
     assert!(few.len() < 600_000, "{} bytes", few.len());
 }
 
@@ -111,8 +112,8 @@ fn a_forecast_is_the_page_of_a_run_and_says_what_it_is() {
             record: None,
             outputs: &[],
             next: &[],
-            logs: &|_| String::new(),
             made_at: at,
+            served: None,
             forecast,
         })
     };

@@ -10,7 +10,7 @@ pub(super) const MESSAGE: usize = 600;
 /// Of a note beside a bar.
 pub(super) const NOTE: usize = 160;
 /// Of a name that stands in running text.
-pub(super) const NAME: usize = 80;
+pub(super) const NAME: usize = 255;
 
 /// Text of others, with at most `most` characters.
 pub(super) fn said(text: &str, most: usize) -> String {

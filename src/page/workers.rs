@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::lanes::{is_grouped, state_class};
+use super::links;
 use super::model::RunPage;
 use super::signs::state_sign;
 use super::steps::link;
@@ -30,7 +31,7 @@ pub(super) fn workers(page: &RunPage<'_>) -> Markup {
                 p.about { (counted(left_out, "worker")) " more, and those that succeeded, are in the groups of the timeline." }
             }
             div.scroll tabindex="0" role="group" aria-label="Workers, scrolls" {
-                table #table {
+                table #table data-live[page.served.is_some()] {
                     thead { tr {
                         th scope="col" { "worker" } th scope="col" { "state" } th.r scope="col" { "wave" }
                         th.r scope="col" { "steps" } th scope="col" { "started" } th.r scope="col" { "took" }
@@ -43,15 +44,19 @@ pub(super) fn workers(page: &RunPage<'_>) -> Markup {
     }
 }
 
-fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
+/// The row of a worker.
+pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
     let worker = page.view.worker(target);
     let clock = Clock::of(page.timeline);
     let short = |id: &Option<String>| {
-        id.as_deref().map_or_else(|| "-".to_owned(), |id| name(id).chars().take(13).collect())
+        id.as_deref().map_or_else(|| "-".to_owned(), |id| name(id).chars().take(8).collect())
     };
     html! {
-        tr data-h=(name(&worker.host)) data-s=(worker.state.describe()) {
-            th scope="row" { (link(page, target)) }
+        tr id=(row_id(target)) data-host=(name(&worker.host)) data-state=(worker.state.describe()) {
+            th scope="row" {
+                (link(page, target))
+                @if let Some(served) = page.served { " " a href=(links::worker_of_run(served.path, &worker.host)) { "logs" } }
+            }
             td.w { b class=(state_class(worker.state)) { (state_sign(worker.state)) } " " (worker.state.describe()) }
             td.r { (worker.wave) }
             td.r { (worker.steps_done) "/" (worker.steps) }
@@ -67,4 +72,9 @@ fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
             }
         }
     }
+}
+
+/// The id of a worker's row.
+pub(super) fn row_id(target: TargetIx) -> String {
+    format!("worker-{}", target.0)
 }

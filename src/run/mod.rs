@@ -12,7 +12,7 @@
 //! | it is carried out until it is at rest | [`Run::carry_out`] |
 //! | again, after whatever ended the process before | [`Run::resume`] |
 //! | from another process | [`Run::control`] |
-//! | only looked at | [`RunReader`], [`runs`], [`explain`] |
+//! | only looked at | [`RunReader`], [`FollowedRun`], [`runs`], [`explain`] |
 //! | looked back at, over all runs | [`History`] |
 //! | forgotten | [`Pruning`] |
 //!
@@ -27,6 +27,7 @@ mod control;
 mod engine_choice;
 mod error;
 mod explain;
+mod followed;
 mod header;
 mod history;
 mod import;
@@ -58,6 +59,7 @@ pub use control::Controlled;
 pub use engine_choice::Engine;
 pub use error::{NotReady, RunError};
 pub use explain::{Explanation, explain};
+pub use followed::{FollowedRun, News};
 pub use history::{FilterPart, History, RunFilter};
 pub use import::{Import, Imported};
 pub use left_behind::LeftBehind;

@@ -9,7 +9,6 @@ use crate::graph::RolloutGraph;
 use crate::journal::{self, Holder, Journal, Mark, Mode, Output, RunHeader, RunId};
 use crate::report::RunView;
 use crate::runner::now;
-use crate::timeline::{Timeline, timeline};
 
 use super::RunError;
 use super::site::pick;
@@ -56,6 +55,11 @@ impl RunReader {
         controller_of(&self.data, &self.id)
     }
 
+    /// As [`Self::controller`], for whoever asks again and again.
+    pub fn seen_controller(&self) -> Option<Holder> {
+        journal::seen_holder_of(&self.data).filter(|holder| holder.run.as_deref() == Some(self.id.as_str()))
+    }
+
     /// The facts after the one with number `seq`, oldest first; 0: all of them.
     ///
     /// # Errors
@@ -73,49 +77,17 @@ impl RunReader {
     /// # Errors
     /// The journal is damaged, or its facts do not follow from one another.
     pub fn view(&self) -> Result<(RunView, u64), RunError> {
-        let mut view = empty_view(&self.id, &self.header, &self.graph);
+        let mut view = self.empty_view();
         let mut last = 0;
         for stamped in self.facts_after(0)? {
             let stamped = stamped?;
             last = stamped.seq;
             self.fold(&mut view, &stamped)?;
         }
-        self.finish(&mut view)?;
-        Ok((view, last))
-    }
-
-    /// A view of these facts.
-    ///
-    /// # Errors
-    /// The journal cannot be read, or the facts do not follow from one another.
-    pub fn view_of(&self, facts: &[Stamped]) -> Result<RunView, RunError> {
-        let mut view = empty_view(&self.id, &self.header, &self.graph);
-        for stamped in facts {
-            self.fold(&mut view, stamped)?;
-        }
-        self.finish(&mut view)?;
-        Ok(view)
-    }
-
-    /// What a view has that does not come from facts.
-    fn finish(&self, view: &mut RunView) -> Result<(), RunError> {
         view.set_orphaned(self.controller().is_none());
-        view.set_has_to_be_named(pick(&self.journal, None)? != self.id);
+        view.set_has_to_be_named(self.has_to_be_named()?);
         view.refresh(now());
-        Ok(())
-    }
-
-    /// What happened when, as of these facts.
-    ///
-    /// # Errors
-    /// [`RunError::IllegalFact`].
-    pub fn timeline(&self, facts: &[Stamped]) -> Result<Timeline, RunError> {
-        let is_carried_out = self.controller().is_some();
-        timeline(&self.graph, facts, now(), is_carried_out).map_err(|illegal| RunError::IllegalFact {
-            run: self.id.clone(),
-            seq: illegal.seq,
-            violation: illegal.violation,
-        })
+        Ok((view, last))
     }
 
     /// The mark of the newest fact, whose hash covers all of them.
@@ -123,7 +95,7 @@ impl RunReader {
     /// # Errors
     /// The journal cannot be read.
     pub fn newest_mark(&self) -> Result<Option<Mark>, RunError> {
-        Ok(self.journal.marks(&self.id)?.newest())
+        Ok(self.journal.newest_mark(&self.id)?)
     }
 
     /// Adds a newer fact to a view.
@@ -134,12 +106,35 @@ impl RunReader {
         fold(view, &self.id, stamped)
     }
 
+    /// Whether commands that name no run mean another one.
+    pub(super) fn has_to_be_named(&self) -> Result<bool, RunError> {
+        Ok(pick(&self.journal, None)? != self.id)
+    }
+
+    /// A view of which no fact is known yet.
+    pub(super) fn empty_view(&self) -> RunView {
+        empty_view(&self.id, &self.header, &self.graph)
+    }
+
     /// What was written during an attempt so far, by host.
     ///
     /// # Errors
     /// The journal cannot be read.
     pub fn output(&self, attempt: AttemptId) -> Result<Vec<(String, Output)>, RunError> {
         self.journal.read_output(&self.id, attempt).map_err(RunError::Journal)
+    }
+
+    /// The same of so many hosts at most, and how many there are.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn some_output(
+        &self,
+        attempt: AttemptId,
+        hosts: u32,
+    ) -> Result<(Vec<(String, Output)>, usize), RunError> {
+        let outputs = self.journal.read_output_of(&self.id, attempt, hosts)?;
+        Ok((outputs, self.journal.count_outputs(&self.id, attempt)?))
     }
 }
 

@@ -109,6 +109,29 @@ impl StepEnd {
     }
 }
 
+impl StepInRun {
+    /// How it ended, in a few words.
+    pub fn describe(&self) -> String {
+        let said = self.attempts.last().and_then(|attempt| attempt.result.as_deref()).unwrap_or_default();
+        let tries = match self.tries() {
+            0 | 1 => String::new(),
+            tries => format!(" ({tries} attempts)"),
+        };
+        let end = match self.end {
+            StepEnd::Done if said.is_empty() => "done",
+            StepEnd::Done => said,
+            StepEnd::NotNeeded => "nothing to do",
+            StepEnd::Failed => "FAILED",
+            StepEnd::Ignored => "failed, which the plan ignores",
+            StepEnd::Skipped => "continued without it",
+            StepEnd::InDoubt => "in doubt: its answer was lost",
+            StepEnd::Waiting => "waits",
+            StepEnd::Open => "has not ended",
+        };
+        format!("{end}{tries}")
+    }
+}
+
 /// One attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptInRun {

@@ -1,17 +1,17 @@
 //! Facts in, timeline out.
 
+mod queue;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::down::Down;
 use super::model::*;
 use crate::engine::{
-    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunPhase, RunState,
-    RunStatus, Stamped, Timer, WorkerState,
+    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunState, RunStatus, Stamped,
+    Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::policy::window::{self, Schedule};
-use crate::policy::{Reason, Verdict};
 use crate::report::describe_halt;
 
 /// The timeline of a run of `graph`. `now` is the moment up to which one that has not ended is told; `carried_out`:
@@ -25,11 +25,12 @@ pub fn timeline<'a>(
     now: Millis,
     carried_out: bool,
 ) -> Result<Timeline, IllegalFact> {
-    let mut fold = Fold::new(graph);
+    let mut fold = TimelineFold::new(graph);
     for stamped in facts {
-        fold.take(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })?;
+        fold.take(stamped)?;
     }
-    Ok(fold.end(now, carried_out))
+    fold.tell(now, carried_out);
+    Ok(fold.timeline)
 }
 
 /// A fact that cannot follow the ones before it.
@@ -41,7 +42,8 @@ pub struct IllegalFact {
     pub violation: RuleViolation,
 }
 
-struct Fold {
+/// A timeline that grows with its run: it takes one fact after the other, and can be looked at in between.
+pub struct TimelineFold {
     state: RunState,
     timeline: Timeline,
     /// Attempts without an outcome: their lane and bar.
@@ -52,18 +54,30 @@ struct Fold {
     /// For each lane the bar whose attempt has only read the boot id so far: the reboot continues it.
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
+    /// The last of the waits has not ended.
+    is_waiting: bool,
     /// Attempts that were issued: their lane and step.
     steps: HashMap<AttemptId, (Lane, StepIx)>,
     last_at: Millis,
+    /// What was added to tell of a moment; the next fact may say otherwise.
+    told: Told,
 }
 
 /// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
 const LATEST: Millis = 253_402_300_799_999;
-/// Of a window with more openings than this during a run the others are left out.
-const OPENINGS: usize = 400;
 
-impl Fold {
-    fn new(graph: &Arc<RolloutGraph>) -> Self {
+/// What [`TimelineFold::tell`] has added.
+#[derive(Default)]
+struct Told {
+    /// A mark and a hold, because the controller is gone.
+    gone: bool,
+    /// The end of the last wait as facts say it.
+    wait_to: Option<Millis>,
+}
+
+impl TimelineFold {
+    /// Of a run of `graph` of which no fact is known yet.
+    pub fn new(graph: &Arc<RolloutGraph>) -> Self {
         let workers = graph.target_indices().map(Lane::Worker);
         let lanes = std::iter::once(Lane::Before).chain(workers).chain([Lane::After]);
         let track = |lane| LaneTrack { lane, admitted: None, state: None, bars: Vec::new() };
@@ -85,16 +99,32 @@ impl Fold {
             attempts: HashMap::new(),
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
+            is_waiting: false,
             steps: HashMap::new(),
             last_at: 0,
+            told: Told::default(),
         }
     }
 
-    fn take(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
+    /// Takes the next fact.
+    ///
+    /// # Errors
+    /// It cannot follow the ones before it; nothing has changed then.
+    pub fn take(&mut self, stamped: &Stamped) -> Result<(), IllegalFact> {
+        self.replay(stamped).map_err(|violation| IllegalFact { seq: stamped.seq, violation })
+    }
+
+    /// The timeline as of the last [`Self::tell`].
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn replay(&mut self, stamped: &Stamped) -> Result<(), RuleViolation> {
         let at = self.forward(stamped.at);
         // What the run was doing while nothing was heard of it.
         let was_busy = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         self.state.replay(stamped.at, &stamped.fact)?;
+        self.take_back();
         self.note(at, &stamped.fact, was_busy);
         self.timeline.down.note(at, self.state.down());
         self.note_queue(at);
@@ -107,17 +137,21 @@ impl Fold {
         at.clamp(0, LATEST).max(self.last_at)
     }
 
-    fn end(mut self, now: Millis, carried_out: bool) -> Timeline {
+    /// Brings the timeline to a moment: `now` as of [`timeline`].
+    pub fn tell(&mut self, now: Millis, carried_out: bool) {
+        self.take_back();
         let is_over = matches!(self.state.status(), RunStatus::Finished(_));
         let until = if is_over { self.last_at } else { self.forward(now) };
         let is_gone = matches!(self.state.status(), RunStatus::Busy) && !self.state.is_interrupted();
         if !is_over && !carried_out && is_gone {
             self.controller_gone(self.last_at, None);
+            self.told.gone = true;
         }
         if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
+            && self.is_waiting
             && !is_over
         {
+            self.told.wait_to = Some(wait.to);
             wait.to = until;
         }
         for track in &mut self.timeline.lanes {
@@ -127,25 +161,17 @@ impl Fold {
         }
         self.timeline.until = until;
         self.timeline.window = self.window();
-        self.timeline
     }
 
-    /// When the window was open during the run.
-    fn window(&self) -> Option<Vec<(Millis, Millis)>> {
-        let window = &self.state.graph().plan.rollout.window.as_ref()?.value;
-        let schedule = Schedule::new(window)?;
-        let (mut at, until) = (self.timeline.began, self.timeline.until);
-        let mut open = Vec::new();
-        while at <= until && open.len() < OPENINGS {
-            if let Some(left) = window::left(&schedule, at) {
-                open.push((at, (at + left).min(until)));
-            }
-            match window::next_opening(&schedule, at) {
-                Some(next) if next > at => at = next,
-                _ => break,
-            }
+    fn take_back(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        if told.gone {
+            self.timeline.marks.pop();
+            self.timeline.holds.pop();
         }
-        Some(open)
+        if let (Some(to), Some(wait)) = (told.wait_to, self.timeline.waits.last_mut()) {
+            wait.to = to;
+        }
     }
 
     fn note(&mut self, at: Millis, fact: &Fact, was_busy: bool) {
@@ -378,34 +404,6 @@ impl Fold {
         self.timeline.marks.push(Mark { at, kind });
     }
 
-    /// What the next worker in line waits for from now on.
-    fn note_queue(&mut self, at: Millis) {
-        if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
-        {
-            wait.to = at;
-        }
-        if self.state.phase() != RunPhase::Rolling || self.state.is_interrupted() {
-            return;
-        }
-        let Some(first) = self.queued.first().copied() else { return };
-        if self.state.worker_state(first) != WorkerState::Queued {
-            self.queued.remove(&first);
-            return;
-        }
-        let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
-            return;
-        };
-        let kind = kind_of(&reason);
-        match self.timeline.waits.last() {
-            Some(wait) if wait.kind == kind && wait.to == at => {}
-            _ => {
-                let reason = reason.describe(self.state.graph());
-                self.timeline.waits.push(QueueWait { from: at, to: at, kind, reason });
-            }
-        }
-    }
-
     /// Index of a lane.
     fn lane_of(&self, lane: Lane) -> usize {
         match lane {
@@ -413,19 +411,6 @@ impl Fold {
             Lane::Worker(target) => target.0 as usize + 1,
             Lane::After => self.timeline.lanes.len() - 1,
         }
-    }
-}
-
-fn kind_of(reason: &Reason) -> WaitKind {
-    match reason {
-        Reason::Concurrency { .. } => WaitKind::Concurrency,
-        Reason::Wave { .. } => WaitKind::Wave,
-        Reason::Spread { .. } => WaitKind::Spread,
-        Reason::Budget { .. } => WaitKind::Budget,
-        Reason::Observation { .. } => WaitKind::Observation,
-        Reason::Window { .. } | Reason::WindowTooShort { .. } => WaitKind::Window,
-        Reason::Failures { .. } => WaitKind::Failures,
-        Reason::Paused => WaitKind::Paused,
     }
 }
 

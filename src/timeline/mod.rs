@@ -13,6 +13,6 @@ mod words;
 
 pub use activity::Activity;
 pub use down::{Down, OfWhat, Series};
-pub use fold::{IllegalFact, timeline};
+pub use fold::{IllegalFact, TimelineFold, timeline};
 pub use model::*;
 pub use words::describe_mark;

@@ -88,6 +88,8 @@ fn the_next_in_line_waits_for_a_place() {
     assert_eq!(first.kind, WaitKind::Concurrency);
     assert!(first.to > first.from);
     assert!(timeline.waits.windows(2).all(|pair| pair[0].to <= pair[1].from));
+    let last = timeline.lanes.iter().filter_map(|track| track.admitted).max();
+    assert_eq!(timeline.waits.last().map(|wait| wait.to), last, "behind the last nobody waits");
 }
 
 #[test]

@@ -62,6 +62,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "page",
             "report",
             "review",
             "graph",
@@ -78,6 +79,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
+    (
+        "serve",
+        &[
+            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
+            "bucket",
+        ],
+    ),
     (
         "cli",
         &[
@@ -103,6 +111,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "run",
             "rehearsal",
             "doctor",
+            "serve",
             "timeline",
             "chart",
             "page",

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod at_stake;
+mod browser;
 mod bucket_cli;
 mod bucket_read;
 mod bundle;
@@ -47,6 +48,7 @@ mod run_reboot;
 mod run_terminal;
 mod run_timeline;
 mod sandbox;
+mod serve;
 mod sim;
 mod ssh;
 mod ssh_faults;

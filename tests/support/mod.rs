@@ -14,8 +14,11 @@
 //! ```
 //! Everything ends with the [`Fleet`], and also when the test process is killed.
 
+pub(crate) mod browser;
 mod faults;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod serve;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -41,7 +41,6 @@ pub struct StatusArgs {
 /// Runs the command.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
-    let run = RunReader::open(&bucket, args.run.as_deref())?;
     if args.timeline {
         if args.watch && context.json {
             let message = "a picture that is drawn again and again has no JSON";
@@ -50,13 +49,9 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
                 "leave --watch out, or --timeline: events come one a line then",
             ));
         }
-        let follows = args.watch && run.controller().is_some();
-        return if follows {
-            timeline::watch(&run, args.all, context)
-        } else {
-            timeline::once(&run, args.all, context)
-        };
+        return timeline::run(args, &bucket, context);
     }
+    let run = RunReader::open(&bucket, args.run.as_deref())?;
     if args.watch && run.controller().is_some() {
         return watch(&run, context);
     }

@@ -126,6 +126,11 @@ fn a_torn_page_is_found_when_a_run_is_taken_up_again() {
 fn a_missing_or_unwritable_journal_is_said() {
     let dir = assert_fs::TempDir::new().unwrap();
     assert!(matches!(Journal::open(dir.path(), Mode::ReadOnly), Err(JournalError::NoJournal { .. })));
+    // Its first writer is about to fill it.
+    std::fs::write(dir.path().join(FILE), "").unwrap();
+    assert!(matches!(Journal::open(dir.path(), Mode::ReadOnly), Err(JournalError::NoJournal { .. })));
+    drop(Journal::open(dir.path(), Mode::ReadWrite).unwrap());
+    assert_eq!(Journal::open(dir.path(), Mode::ReadOnly).unwrap().runs().unwrap().len(), 0);
     std::fs::write(dir.path().join("file"), "").unwrap();
     let below_a_file = Journal::open(&dir.path().join("file/data"), Mode::ReadWrite).unwrap_err();
     assert!(matches!(below_a_file, JournalError::Create { .. }), "{below_a_file}");

@@ -6,4 +6,4 @@ mod deploy;
 mod fleet;
 mod killed;
 mod remote;
-mod up;
+pub(crate) mod up;

@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::client::{processes_of, until};
 
 /// A fleet in the foreground of another terminal.
-struct Up {
+pub(crate) struct Up {
     folder: tempfile::TempDir,
     child: Child,
-    bucket: PathBuf,
+    pub(crate) bucket: PathBuf,
 }
 
 impl Up {
-    fn new(more: &[&str]) -> Self {
+    pub(crate) fn new(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_maand"))
             .args(["sandbox", "up", "--output", "json", "--speed", "20"])
@@ -37,13 +37,13 @@ impl Up {
         Self { folder, child, bucket }
     }
 
-    fn maand(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn maand(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
         command.current_dir(&self.bucket).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     #[track_caller]
-    fn works(&self, arguments: &[&str]) -> String {
+    pub(crate) fn works(&self, arguments: &[&str]) -> String {
         let output = self.maand(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));

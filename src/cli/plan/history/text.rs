@@ -11,7 +11,7 @@ use super::json::took;
 use crate::engine::Millis;
 use crate::plan::visible_within;
 use crate::report::{ErrorView, describe_elapsed, describe_span, short_boot_ids};
-use crate::run::{AttemptInRun, RunOnWorkers, StepEnd, StepInRun, WorkerInRun};
+use crate::run::{AttemptInRun, RunOnWorkers, StepInRun, WorkerInRun};
 
 /// Bytes of a message in a line.
 const SHOWN: usize = 500;
@@ -59,7 +59,7 @@ fn of_worker(text: &mut String, run_started: Millis, worker: &WorkerInRun, clock
         last = step.started_at;
         let pad = " ".repeat(width - name.width());
         let span = took(Some(step.started_at), step.finished_at).map_or("-".to_owned(), describe_elapsed);
-        let _ = writeln!(text, "    {at}  {name}{pad}  {span:>6}  {}", how(step));
+        let _ = writeln!(text, "    {at}  {name}{pad}  {span:>6}  {}", line(&step.describe()));
         // What failed on the way is said, also where the step went well in the end.
         for attempt in step.attempts.iter().filter(|attempt| attempt.error.is_some()) {
             failed_attempt(text, step, attempt, clock);
@@ -88,27 +88,6 @@ fn name_of(step: &StepInRun) -> String {
         format!(" ({})", name(&step.kind))
     };
     format!("{undo}{}{kind}", name(&step.id))
-}
-
-/// How a step ended, in a few words.
-fn how(step: &StepInRun) -> String {
-    let said = || step.attempts.last().and_then(|attempt| attempt.result.as_deref()).unwrap_or_default();
-    let tries = match step.tries() {
-        0 | 1 => String::new(),
-        tries => format!(" ({tries} attempts)"),
-    };
-    let end = match step.end {
-        StepEnd::Done if said().is_empty() => "done".to_owned(),
-        StepEnd::Done => line(said()),
-        StepEnd::NotNeeded => "nothing to do".to_owned(),
-        StepEnd::Failed => "FAILED".to_owned(),
-        StepEnd::Ignored => "failed, which the plan ignores".to_owned(),
-        StepEnd::Skipped => "continued without it".to_owned(),
-        StepEnd::InDoubt => "in doubt: its answer was lost".to_owned(),
-        StepEnd::Waiting => "waits".to_owned(),
-        StepEnd::Open => "has not ended".to_owned(),
-    };
-    end + &tries
 }
 
 fn failed_attempt(text: &mut String, step: &StepInRun, attempt: &AttemptInRun, clock: &LocalClock) {

@@ -67,9 +67,9 @@ impl<'a> Forecast<'a> {
             record: None,
             outputs: &[],
             next: &[],
-            logs: &|_| String::new(),
             // No clock was read: the same seed gives the same page.
             made_at: self.timeline.until,
+            served: None,
             forecast: Some(&page::Forecast {
                 seed,
                 runs: answer.runs,

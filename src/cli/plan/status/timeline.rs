@@ -1,94 +1,91 @@
 //! `plan status --timeline`: a run as a picture in text, once or until it ends.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
 use super::super::super::{CliError, Context, Exit, document, out};
 use super::super::carry_out::{hints, is_live};
-use super::POLL;
 use super::document::TimelineDocument;
+use super::{POLL, StatusArgs};
+use crate::bucket::Bucket;
 use crate::chart::{Format, Line, RunChart, run_chart};
-use crate::engine::Stamped;
-use crate::report::{Picture, RunView, next_steps, wrapped};
-use crate::run::{RunError, RunReader};
+use crate::engine::Millis;
+use crate::page::RunPage;
+use crate::report::{Picture, wrapped};
+use crate::run::{FollowedRun, News, RunError};
 use crate::runner::{now, watch_signals};
 
 /// A picture whose time moves is drawn again so often.
-const REDRAW: Duration = Duration::from_secs(1);
-/// Drawing takes at most one part of so many of the time.
-const SHARE: u32 = 10;
+const REDRAW: Millis = 1_000;
 
-/// Shows it once.
-pub(super) fn once(run: &RunReader, all: bool, context: &Context) -> Result<Exit, CliError> {
-    let facts = run.facts_after(0)?.collect::<Result<Vec<Stamped>, _>>()?;
-    let (view, _) = run.view()?;
+/// Shows it once, or (`--watch`) until it ends.
+pub(super) fn run(args: &StatusArgs, bucket: &Bucket, context: &Context) -> Result<Exit, CliError> {
+    let open = || FollowedRun::open(bucket, args.run.as_deref(), hints(context), now());
+    let mut run = open()?;
     if context.json {
-        let timeline = run.timeline(&facts)?;
-        document::print(&TimelineDocument::of(&view, &timeline, &run.graph, &run.header.who))?;
+        let RunPage { view, timeline, graph, who, .. } = run.page();
+        document::print(&TimelineDocument::of(view, timeline, graph, who))?;
         return Ok(Exit::Done);
     }
-    out::print(&whole(run, &facts, &view, all, context)?)?;
+    let picture = if args.watch { watch(&mut run, &open, context)? } else { None };
+    let text = whole(&run, args.all, context);
+    match picture {
+        Some(picture) => picture.close(&text),
+        None => out::print(&text)?,
+    }
     Ok(Exit::Done)
 }
 
 /// All of the picture, and what to type next.
-fn whole(
-    run: &RunReader,
-    facts: &[Stamped],
-    view: &RunView,
-    all: bool,
-    context: &Context,
-) -> Result<String, CliError> {
-    let format = Format { all, ..out::picture_format() };
-    let timeline = run.timeline(facts)?;
-    let chart = RunChart { view, timeline: &timeline, graph: &run.graph, who: &run.header.who };
-    let lines = run_chart(&chart, &format);
+fn whole(run: &FollowedRun, all: bool, context: &Context) -> String {
+    let page = run.page();
+    let lines = run_chart(&chart(&page), &Format { all, ..out::picture_format() });
     let mut text: String = lines.iter().map(|line| line.painted(context.live_colors) + "\n").collect();
-    let next = next_steps(view, hints(context));
-    if !next.is_empty() {
+    if !page.next.is_empty() {
+        let next: String = page.next.iter().map(|step| format!("{step}\n")).collect();
         text.push('\n');
-        let next: String = next.iter().map(|step| format!("{step}\n")).collect();
         text.push_str(&out::stdout_columns().map_or(next.clone(), |columns| wrapped(&next, columns)));
     }
-    Ok(text)
+    text
 }
 
-/// Draws it again until the run ends, or no controller is at work on it any more; without a terminal only then.
-pub(super) fn watch(run: &RunReader, all: bool, context: &Context) -> Result<Exit, CliError> {
+fn chart<'a>(page: &RunPage<'a>) -> RunChart<'a> {
+    RunChart { view: page.view, timeline: page.timeline, graph: page.graph, who: page.who }
+}
+
+/// Draws it again and again until the run ends, no controller is at work on it any more, or a signal comes; without a
+/// terminal it only waits. What is on the terminal then.
+fn watch(
+    run: &mut FollowedRun,
+    open: &dyn Fn() -> Result<FollowedRun, RunError>,
+    context: &Context,
+) -> Result<Option<Picture>, CliError> {
     let (sender, signals) = channel();
     // Without them Ctrl-C works as well, only less tidily.
     let _ = watch_signals(sender.clone(), |name| name);
-    let mut picture = is_live(context).then(|| Picture::stdout(context.live_colors));
-    let (mut view, mut last) = run.view()?;
-    let mut facts =
-        run.facts_after(0)?.take_while(|fact| is_at_most(fact, last)).collect::<Result<Vec<_>, _>>()?;
-    let mut next_drawn = Instant::now();
+    let mut picture: Option<Picture> = None;
+    let mut drawn: Option<Millis> = None;
     loop {
-        // Asked before reading: what the controller wrote last is then read in this round.
-        let alive = run.controller().is_some();
-        for stamped in run.facts_after(last)? {
-            let stamped = stamped?;
-            last = stamped.seq;
-            run.fold(&mut view, &stamped)?;
-            facts.push(stamped);
+        // Who carries it out is asked before its facts are read: what the controller wrote last is then read in this round.
+        run.tell(now())?;
+        let is_over = !run.is_carried_out();
+        if run.look()? == News::OtherRecord {
+            *run = open()?;
         }
-        view.set_orphaned(!alive);
-        view.refresh(now());
-        if !alive || view.state.is_final() {
+        run.tell(now())?;
+        if is_over || run.view().state.is_final() {
             break;
         }
-        if let Some(picture) = picture.as_mut().filter(|_| next_drawn <= Instant::now()) {
-            let began = Instant::now();
-            let timeline = run.timeline(&facts)?;
-            let chart =
-                RunChart { view: &view, timeline: &timeline, graph: &run.graph, who: &run.header.who };
-            let usual = out::picture_format();
+        let at = now();
+        let is_due = drawn.is_none_or(|drawn| !(drawn..drawn + REDRAW).contains(&at));
+        if is_due && is_live(context) {
+            let picture = picture.get_or_insert_with(|| Picture::stdout(context.live_colors));
+            let (page, usual) = (run.page(), out::picture_format());
             picture.show(|columns, lines| {
                 let format = Format { width: columns, height: Some(lines), all: false, ..usual };
                 let painted = |line: Line| (line.text(), line.painted(true));
-                run_chart(&chart, &format).into_iter().map(painted).collect()
+                run_chart(&chart(&page), &format).into_iter().map(painted).collect()
             });
-            next_drawn = Instant::now() + REDRAW.max(began.elapsed() * SHARE);
+            drawn = Some(at);
         }
         match signals.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -97,15 +94,5 @@ pub(super) fn watch(run: &RunReader, all: bool, context: &Context) -> Result<Exi
         }
     }
     drop(sender);
-    let text = whole(run, &facts, &view, all, context)?;
-    match picture {
-        Some(picture) => picture.close(&text),
-        None => out::print(&text)?,
-    }
-    Ok(Exit::Done)
-}
-
-/// What was written since is read in the next round, and folded into the view too.
-fn is_at_most(fact: &Result<Stamped, RunError>, last: u64) -> bool {
-    fact.as_ref().map_or(true, |stamped| stamped.seq <= last)
+    Ok(picture)
 }

@@ -1,0 +1,31 @@
+//! Pages of runs over HTTP, for reading, while a controller may be at work on one of them.
+//!
+//! | what | where |
+//! |---|---|
+//! | listening, connections, their limits and deadlines | `server.rs`, `connection.rs` |
+//! | which path has what | `routes.rs` |
+//! | answers, their headers, errors as pages | `answer.rs` |
+//! | what they answer | `pages.rs`, `index.rs`, `history.rs` |
+//! | reads of the journal, on threads of their own | `reads.rs` |
+//! | one thread for each run that somebody looks at, shared by all who do | `watchers.rs`, `watcher.rs` |
+//! | what it tells, in order | `frames.rs`; to one browser: `events.rs` |
+//!
+//! The journal is opened for reading as every command that looks at a run does; nothing is written and no run lock is
+//! taken, so that a controller is not disturbed. Markup is made by [`crate::page`]; this room must not make any, nor know
+//! how the program is started.
+
+mod answer;
+mod connection;
+mod events;
+mod frames;
+mod history;
+mod index;
+mod pages;
+mod reads;
+mod routes;
+mod server;
+mod watcher;
+mod watchers;
+
+pub use answer::Trouble;
+pub use server::{Ending, ServeError, ServeOptions, Server};

@@ -1,0 +1,73 @@
+//! Which path has what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::{Semaphore, watch};
+
+use super::answer::{Trouble, policy, with_headers};
+use super::reads::Reads;
+use super::watchers::Watchers;
+use super::{history, index, pages};
+
+/// Bytes of a path with its query.
+const PATH_BYTES: usize = 2 << 10;
+/// Bytes of what a request brings besides.
+const BODY_BYTES: usize = 16 << 10;
+
+/// What answers need.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) watchers: Watchers,
+    pub(super) reads: Reads,
+    pub(super) viewers: Arc<Semaphore>,
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// All paths.
+pub(super) fn router(app: App) -> Router {
+    let policy = policy();
+    Router::new()
+        .route("/", get(index::index))
+        .route("/favicon.svg", get(pages::icon))
+        .route("/runs/{run}", get(pages::run))
+        .route("/runs/{run}/events", get(pages::events))
+        .route("/runs/{run}/report.html", get(pages::report))
+        .route("/runs/{run}/workers/{host}", get(history::worker_of_run))
+        .route("/runs/{run}/attempts/{attempt}", get(history::attempt))
+        .route("/workers/{host}", get(history::worker))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(bounded))
+        // Outermost: also what is refused has the headers.
+        .layer(middleware::from_fn_with_state(policy, headers))
+}
+
+async fn headers(State(policy): State<axum::http::HeaderValue>, request: Request, next: Next) -> Response {
+    with_headers(next.run(request).await, &policy)
+}
+
+async fn bounded(request: Request, next: Next) -> Response {
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if path > PATH_BYTES {
+        let what = format!("the address is longer than {PATH_BYTES} bytes");
+        return Trouble::new(StatusCode::URI_TOO_LONG, what, "begin with the list of runs").into_response();
+    }
+    next.run(request).await
+}
+
+async fn nothing() -> Trouble {
+    Trouble::new(StatusCode::NOT_FOUND, "there is nothing under this address", "begin with the list of runs")
+}
+
+async fn wrong_method(method: Method) -> Trouble {
+    let what = format!("{method} is not what this address takes");
+    Trouble::new(StatusCode::METHOD_NOT_ALLOWED, what, "begin with the list of runs")
+}
