@@ -26,7 +26,7 @@ pub(super) fn cells(
     let steps = graph.steps(track.lane);
     for bar in &track.bars {
         let Some(step) = steps.get(bar.step.index()) else { continue };
-        let activity = Activity::of(bar, &step.kind);
+        let activity = Activity::of(bar.kind, &step.kind);
         let to = bar.to.unwrap_or(heard).max(bar.from);
         let (from_place, to_place) = (scale.place(bar.from), scale.place(to));
         let range = scale.range(bar.from, to);
@@ -61,7 +61,7 @@ pub(super) fn seen<'a>(tracks: impl Iterator<Item = &'a LaneTrack>, graph: &Roll
         let steps = graph.steps(track.lane);
         for bar in &track.bars {
             if let Some(step) = steps.get(bar.step.index()) {
-                seen.activities.push(Activity::of(bar, &step.kind));
+                seen.activities.push(Activity::of(bar.kind, &step.kind));
             }
             seen.has_bad |= is_bad(bar);
             seen.has_open |= bar.to.is_none();

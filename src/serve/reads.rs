@@ -64,23 +64,6 @@ impl Reads {
         within(done).await
     }
 
-    /// What is read for one who asks.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        make: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        within(async {
-            let place = self.place().await?;
-            let done = tokio::task::spawn_blocking(move || {
-                let made = make();
-                drop(place);
-                made
-            });
-            done.await.unwrap_or_else(|_| Err(broken()))
-        })
-        .await
-    }
-
     async fn place(&self) -> Result<OwnedSemaphorePermit, Trouble> {
         // It is never closed.
         self.places.clone().acquire_owned().await.map_err(|_| Trouble::busy("the server is ending"))

@@ -1,6 +1,6 @@
 //! What a worker is doing, in as many kinds as a picture has colours.
 
-use super::{Bar, BarKind};
+use super::BarKind;
 use crate::plan::StepKind;
 
 /// What a bar is about, by what its step is for.
@@ -41,8 +41,8 @@ impl Activity {
     ];
 
     /// Of a bar of this step.
-    pub fn of(bar: &Bar, step: &StepKind) -> Self {
-        match (bar.kind, step) {
+    pub fn of(kind: BarKind, step: &StepKind) -> Self {
+        match (kind, step) {
             (BarKind::Backoff | BarKind::Pause, _) => Self::Idle,
             (BarKind::Approval, _) => Self::Approval,
             (BarKind::Undo, _) => Self::Undo,

@@ -233,7 +233,7 @@ fn bar<'a>(bar: &'a Bar, graph: &'a RolloutGraph, lane: Lane) -> BarJson<'a> {
             BarKind::Pause => "pause",
             BarKind::Approval => "approval",
         },
-        activity: Activity::of(bar, &step.kind).as_str(),
+        activity: Activity::of(bar.kind, &step.kind).as_str(),
         attempt: bar.attempt,
         from: Time(bar.from),
         to: time(bar.to),
