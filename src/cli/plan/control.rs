@@ -82,11 +82,9 @@ pub(super) fn abort(args: &AbortArgs, context: &Context) -> Result<Exit, CliErro
     let name = args.run.run.as_deref();
     let run = RunReader::open_unfinished(&site.bucket, name)?;
     let (view, _) = run.view()?;
-    if !view.state.is_final() {
-        if !args.consent.ask_on_terminal(&view.question_of_abort(args.revert))? {
-            out::note("The run is as it was.");
-            return Ok(Exit::Declined);
-        }
+    if !view.state.is_final() && !args.consent.ask_on_terminal(&view.question_of_abort(args.revert))? {
+        out::note("The run is as it was.");
+        return Ok(Exit::Declined);
     }
     ask(&args.run, Control::Abort { revert: args.revert }, context)
 }
