@@ -145,7 +145,7 @@ fn hostile_text_is_text_also_in_what_is_told_later() {
     );
     browser.click("#table [data-state=failed] a[href*=workers]");
     browser.wait_until("the worker", "return document.querySelector('h1').textContent.startsWith('</pre>')");
-    assert_only_text(&browser, 3);
+    assert_only_text(&browser, 2);
     assert_accessible(&browser, "a worker of a run");
     browser.click("tr:has(.bad) a[href*=attempts]");
     browser.wait_until("what was written", "return document.querySelector('#output pre')");
