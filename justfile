@@ -90,7 +90,7 @@ crash-sweep:
 write-old-journal:
     MAAND_TEST_WRITE_OLD_DATA=1 cargo test --locked --test it old_data
 
-# One of the micro-benchmarks: catalog, graph, journal, plan, sim.
+# One of the micro-benchmarks: catalog, graph, journal, plan, report, sim.
 bench NAME:
     cargo bench --locked --bench {{ NAME }}
 

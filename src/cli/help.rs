@@ -118,6 +118,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("How long it takes, and what a failure does", "maand plan simulate rolling-reboot.yaml"),
             ("Every tenth step fails", "maand plan simulate kernel-patch.yaml --workers 50 --faults 10"),
+            ("The expected run as a page", "maand plan simulate rolling-reboot.yaml --out forecast.html"),
         ],
     ),
     (
@@ -151,13 +152,24 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "maand plan status",
-        &[("The newest run", "maand plan status"), ("Follow it", "maand plan status --watch")],
+        &[
+            ("The newest run", "maand plan status"),
+            ("Follow it", "maand plan status --watch"),
+            ("As a picture: who did what when", "maand plan status --timeline"),
+        ],
     ),
     (
         "maand plan report",
         &[
             ("The page of the newest run", "maand plan report --out run.html"),
             ("Of another one", "maand plan report 20261123-0419-4b5b --out monday.html"),
+        ],
+    ),
+    (
+        "maand plan metrics",
+        &[
+            ("What a Prometheus is told", "maand plan metrics"),
+            ("For node_exporter", "maand plan metrics --out /var/lib/prometheus/node-exporter/maand.prom"),
         ],
     ),
     (
@@ -234,6 +246,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("maand plan schema", &[("For an editor", "maand plan schema")]),
+    (
+        "maand serve",
+        &[
+            ("The runs of this bucket in a browser of this machine", "maand serve"),
+            ("On a free port, for a program", "maand serve --listen 127.0.0.1:0 --output json"),
+        ],
+    ),
     ("maand sandbox", &[("Three throwaway workers", "maand sandbox up")]),
     (
         "maand sandbox up",

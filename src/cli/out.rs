@@ -12,8 +12,12 @@ use super::annotations;
 use super::args::Annotations;
 use super::document::{self, unwritable};
 use super::{CliError, Exit};
+use crate::chart::Format;
 use crate::plan::{Problem, json_on_screen, on_screen};
 use crate::report::{self, word_separator, wrapped};
+
+/// Columns where nobody says how many there are.
+const UNKNOWN_COLUMNS: usize = 100;
 
 /// Writes `text` to standard output.
 ///
@@ -169,7 +173,7 @@ impl Diagnostic for Headed<'_> {
 /// Columns for messages: the terminal's, 40 to 120, or 100 without one.
 fn width() -> usize {
     if !io::stderr().is_terminal() {
-        return 100;
+        return UNKNOWN_COLUMNS;
     }
     columns_of(io::stderr()).clamp(40, 120)
 }
@@ -184,23 +188,35 @@ pub(super) fn stdout_columns() -> Option<usize> {
     io::stdout().is_terminal().then(|| columns_of(io::stdout()))
 }
 
+/// What a picture on standard output has to fit: its terminal, else 100 columns of UTF-8.
+pub(super) fn picture_format() -> Format {
+    let is_terminal = io::stdout().is_terminal();
+    // A console of Linux has few signs.
+    let is_simple =
+        std::env::var_os("TERM").is_some_and(|term| term == "dumb" || (is_terminal && term == "linux"));
+    let unicode = !is_simple && locale_is_utf8().unwrap_or(!is_terminal);
+    Format { width: stdout_columns().unwrap_or(UNKNOWN_COLUMNS), height: None, unicode, all: false }
+}
+
 /// Columns of a terminal; 100 where it does not say.
 fn columns_of(terminal: impl AsFd) -> usize {
     match rustix::termios::tcgetwinsize(terminal) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
-        _ => 100,
+        _ => UNKNOWN_COLUMNS,
     }
 }
 
 /// Whether the locale lets us print box drawing; without a terminal: yes, files are UTF-8.
 fn utf8_locale() -> bool {
-    if !io::stderr().is_terminal() {
-        return true;
-    }
-    ["LC_ALL", "LC_CTYPE", "LANG"]
+    !io::stderr().is_terminal() || locale_is_utf8() == Some(true)
+}
+
+/// What the locale says; `None`: there is none.
+fn locale_is_utf8() -> Option<bool> {
+    let value = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .is_some_and(|value| value.to_ascii_lowercase().replace('-', "").contains("utf8"))
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+    Some(value.to_ascii_lowercase().replace('-', "").contains("utf8"))
 }
 
 #[cfg(test)]

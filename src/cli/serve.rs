@@ -17,7 +17,7 @@ use crate::bucket::Bucket;
 use crate::engine::Control;
 use crate::journal::RunId;
 use crate::os::signals::{Signal, listen};
-use crate::plan::Problem;
+use crate::plan::{Problem, visible_line};
 use crate::run::{RunError, this_operator};
 use crate::serve::{Authority, ServeControl, ServeError, ServeOptions, Server};
 
@@ -120,6 +120,7 @@ fn announce(
     let url = format!("http://{}/", server.address());
     let login = server.take_token().map(|token| format!("{url}login#{token}"));
     let folder = &bucket.paths().root;
+    let shown = visible_line(&folder.display().to_string());
     let text = match (&login, context.json) {
         (_, true) => {
             let login = login.as_deref();
@@ -128,12 +129,11 @@ fn announce(
         (None, false) if context.quiet => format!("{url}\n"),
         (Some(login), false) if context.quiet => format!("{url}\n{login}\n"),
         (None, false) => {
-            format!("The runs of {} are at {url} (for reading only). Ctrl-C ends it.\n", folder.display())
+            format!("The runs of {shown} are at {url} (for reading only). Ctrl-C ends it.\n")
         }
         (Some(login), false) => format!(
-            "The runs of {} are at {url}. Ctrl-C ends it.\n\
-             Log in to control them (whoever has this link can; it is not shown again):\n  {login}\n",
-            folder.display()
+            "The runs of {shown} are at {url}. Ctrl-C ends it.\n\
+             Log in to control them (whoever has this link can; it is not shown again):\n  {login}\n"
         ),
     };
     // A closed standard output is no reason to end.

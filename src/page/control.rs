@@ -58,14 +58,18 @@ pub fn control_panel(panel: &ControlPanel<'_>, from: &str) -> String {
         section #control.control aria-labelledby="control-title" data-from=[panel.operator.map(|_| from)] {
             h2 #control-title { "Control" }
             @match panel.operator {
-                None => p { a href="/login" { "Log in" } " to pause this run, approve, retry, skip or abort." },
+                None => p { a href=(format!("/login?run={}", panel.run.run)) { "Log in" } " to pause this run, approve, retry, skip or abort." },
                 Some(operator) => {
                     (who(operator))
                     @if let Some(answer) = panel.answer { (what_came(answer, panel.path)) }
                     (approvals(panel, operator))
-                    (pause(panel, operator))
                     (failed(panel, operator))
-                    (end(panel, operator))
+                    @if !panel.run.is_ending {
+                        h3 { "The run" }
+                        (pause(panel, operator))
+                        (skip(panel, operator))
+                        (end(panel, operator))
+                    }
                 }
             }
         }
@@ -89,7 +93,7 @@ fn what_came(answer: Option<&Answer>, path: &str) -> Markup {
             None => p.answer role="status" { "The request is under way. " a href="" { "Look again" } },
             Some(answer) => {
                 div.answer.refused[answer.done.is_none()] #answer role=(if answer.done.is_some() { "status" } else { "alert" }) {
-                    p { "At " (Time(answer.at).to_second()) ":" @if answer.done.is_none() { " nothing was done." } }
+                    p { "At " (Time(answer.at).to_second()) ":" @if answer.done.is_none() { " it was not done." } }
                     @if let Some(done) = &answer.done { pre { (visible(done.as_bytes())) } }
                     @for (message, help) in &answer.problems {
                         p { (visible_line(message)) }
@@ -145,23 +149,20 @@ fn approve(panel: &ControlPanel<'_>, operator: Operator<'_>, approval: &Approval
 
 fn pause(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
     let run = panel.run;
-    let go_on = html! { button { "Continue" } " Workers are started again." };
+    let go_on = html! { "Paused. " button { "Continue" } " Workers are started again." };
     let pause = html! {
-        label { "Reason " input name="reason" maxlength="200" autocomplete="off"; } " "
+        label { "Reason to pause " input name="reason" maxlength="200" autocomplete="off"; } " "
         button { "Pause" } " No more workers are started; those under way continue to their end."
     };
     html! {
-        @if run.is_ending {
-        } @else if run.is_paused {
-            h3 { "Paused" }
+        @if run.is_paused {
             @if run.is_carried_out {
                 (form(panel, operator, "resume", &go_on))
             } @else {
-                p { "No process carries the run out. This ends the pause, and continues:" }
+                p { "Paused, and no process carries the run out. This ends the pause, and continues:" }
                 pre { "maand plan resume " (visible_line(&run.run)) }
             }
         } @else {
-            h3 { "Pause" }
             (form(panel, operator, "pause", &pause))
         }
     }
@@ -181,19 +182,22 @@ fn failed(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
         button name="do" value="retry" { "Retry…" } " "
         button name="do" value="skip" { "Skip…" }
     };
-    let queued = html! {
-        label { "Worker that is queued " input name="host" required maxlength="253" autocomplete="off"; } " "
-        button { "Skip…" }
-    };
     html! {
         @if !run.failed.is_empty() {
             h3 { "Failed or skipped: " (counted(run.failed.len(), "worker")) }
             (form(panel, operator, "", &failed))
         }
-        @if run.queued > 0 && !run.is_ending {
-            h3 { "Skip" }
-            (form(panel, operator, "skip", &queued))
-        }
+    }
+}
+
+/// A worker that has not been started yet.
+fn skip(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
+    let queued = html! {
+        label { "Worker that is queued " input name="host" required maxlength="253" autocomplete="off"; } " "
+        button { "Skip…" }
+    };
+    html! {
+        @if panel.run.queued > 0 { (form(panel, operator, "skip", &queued)) }
     }
 }
 
@@ -204,14 +208,11 @@ fn end(panel: &ControlPanel<'_>, operator: Operator<'_>) -> Markup {
         button { "Abort…" }
     };
     html! {
-        @if !run.is_ending {
-            h3 { "Abort" }
-            @if run.is_carried_out {
-                (form(panel, operator, "abort", &abort))
-            } @else {
-                p { "No process carries the run out, and an abort may have workers to put back:" }
-                pre { "maand plan abort " (visible_line(&run.run)) }
-            }
+        @if run.is_carried_out {
+            (form(panel, operator, "abort", &abort))
+        } @else {
+            p { "An abort may have workers to put back, and no process carries the run out. This ends it for good:" }
+            pre { "maand plan abort " (visible_line(&run.run)) }
         }
     }
 }
@@ -317,8 +318,8 @@ fn row(run: &Decisions, host: &str) -> Markup {
     }
 }
 
-/// Where an operator logs in; `refused`: why that was not done.
-pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> String {
+/// Where an operator logs in; `refused`: why that was not done; `run`: what is shown afterwards.
+pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str, run: Option<&str>) -> String {
     let body = html! {
         nav.bar aria-label="Pages" { a href="/" { "All runs" } }
         main.control {
@@ -330,6 +331,7 @@ pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> Str
                 }
             }
             form method="post" action="/login" {
+                @if let Some(run) = run { input type="hidden" name="run" value=(run); }
                 p { label { "Your name, as it is recorded with what you do" br;
                     input #name name="name" required maxlength="40" autocomplete="nickname" autofocus; } }
                 p { label { "Token, which " code { "maand serve --control" } " has printed at its start" br;
@@ -340,4 +342,96 @@ pub fn login_page(refused: Option<(&str, Option<&str>)>, served_by: &str) -> Str
         }
     };
     shell::login("Log in to control runs", &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::PublicWorkerState;
+
+    const HOSTILE: &str = "\"><script>alert(1)</script>\u{202e}";
+
+    fn decisions() -> Decisions {
+        let text = HOSTILE.to_owned();
+        Decisions {
+            run: "20261122-2315-ab3f".to_owned(),
+            plan: text.clone(),
+            is_carried_out: true,
+            is_paused: false,
+            is_ending: false,
+            is_over: false,
+            approvals: vec![Approval {
+                host: Some(text.clone()),
+                step: text.clone(),
+                message: Some(text.clone()),
+            }],
+            failed: vec![FailedWorker {
+                host: text.clone(),
+                state: PublicWorkerState::Failed,
+                is_disabled: true,
+                step: Some(text.clone()),
+                error: Some(text.clone()),
+            }],
+            queued: 1,
+            abort: format!("End {text}?"),
+            abort_and_revert: format!("End {text}, and undo?"),
+        }
+    }
+
+    const OPERATOR: Operator<'_> = Operator { name: "ana", form: "secret", ticket: "ticket" };
+
+    fn panel_of<'a>(run: &'a Decisions, answer: Option<Option<&'a Answer>>) -> ControlPanel<'a> {
+        ControlPanel { run, path: "/runs/R", operator: Some(OPERATOR), answer }
+    }
+
+    fn is_text(page: &str) {
+        assert!(!page.contains("<script>alert") && !page.contains("\"\">"), "{page}");
+        let shown = page
+            .replace(&format!("value=\"{}\"", "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\u{202e}"), "");
+        assert!(!shown.contains('\u{202e}'), "only what is sent back is as it was: {page}");
+    }
+
+    #[test]
+    fn foreign_text_never_becomes_markup() {
+        let run = decisions();
+        let problems = vec![(HOSTILE.to_owned(), Some(HOSTILE.to_owned()))];
+        let answer = Answer { at: 0, done: Some(HOSTILE.to_owned()), problems };
+        is_text(&control_panel(&panel_of(&run, Some(Some(&answer))), "/runs/R/control/panel"));
+        let hosts = || vec![HOSTILE.to_owned()];
+        for asked in [
+            Asked::Abort { revert: false },
+            Asked::Abort { revert: true },
+            Asked::Retry { hosts: hosts() },
+            Asked::Skip { hosts: hosts() },
+        ] {
+            is_text(&question_page(&panel_of(&run, None), OPERATOR, &asked));
+        }
+        is_text(&login_page(Some((HOSTILE, Some(HOSTILE))), HOSTILE, Some(HOSTILE)));
+    }
+
+    #[test]
+    fn every_form_posts_with_the_session_s_secret_and_only_what_is_possible_is_offered() {
+        let mut run = decisions();
+        let text = |run: &Decisions| control_panel(&panel_of(run, None), "/p");
+        let page = text(&run);
+        let forms = page.matches("<form").count();
+        assert_eq!(page.matches("method=\"post\"").count(), forms, "{page}");
+        assert_eq!(page.matches("name=\"form\" value=\"secret\"").count(), forms, "{page}");
+        assert!(page.contains("value=\"pause\"") && page.contains("value=\"abort\""), "{page}");
+        run.is_paused = true;
+        assert!(text(&run).contains("value=\"resume\"") && !text(&run).contains("value=\"pause\""));
+        run.is_carried_out = false;
+        let page = text(&run);
+        assert!(!page.contains("value=\"resume\"") && !page.contains("value=\"abort\""), "{page}");
+        assert!(
+            page.contains("maand plan resume 20261122-2315-ab3f") && page.contains("maand plan abort "),
+            "{page}"
+        );
+        run.is_ending = true;
+        let page = text(&run);
+        assert!(!page.contains("value=\"approve\"") && page.contains("value=\"retry\""), "{page}");
+        let nobody = ControlPanel { operator: None, ..panel_of(&run, None) };
+        let page = control_panel(&nobody, "/p");
+        assert!(page.contains("/login?run=20261122-2315-ab3f") && !page.contains("<form"), "{page}");
+    }
 }

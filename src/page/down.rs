@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, number, percent};
 use super::model::RunPage;
+use super::strip;
 use super::words::{Clock, moment, name};
 use crate::engine::Millis;
 use crate::report::describe_elapsed;
@@ -23,10 +24,10 @@ pub(super) fn down(page: &RunPage<'_>, axis: &Axis) -> Markup {
         section #down aria-labelledby="down-title" {
             h2 #down-title { "Down at the same time" }
             p.about {
-                "Workers that the run had taken down, or that failed and stayed so. The dashed line is what was allowed; what is \
-                 above it is hatched and marked with !."
+                "Workers that the run had taken down, or that failed and stayed so. The dashed line is what the plan allows in \
+                 any order of ends and failures, up to max_failures; what is above it is hatched and marked with !."
             }
-            (chart(page, "All workers", &down.all, down.at_once, axis, 80.0))
+            (chart(page, "All workers", &down.all, Some(down.allowed), axis, 80.0))
             @if let Some(tag) = &down.tag {
                 h3 { "By " (name(tag))
                     @if let Some(most) = down.domains_allowed { ": at most " (most) " of them disturbed at a time" } }
@@ -121,7 +122,7 @@ fn chart(
             }
             @if height > 60.0 {
                 svg.times aria-hidden="true" {
-                    @for tick in axis.ticks() { text.tick x=(percent(tick.x)) y="11" { (tick.label) } }
+                    @for tick in axis.ticks() { text.tick x=(percent(strip::inside(tick.x))) y="11" { (tick.label) } }
                 }
             }
         }

@@ -144,7 +144,7 @@ fn boots(worker: &WorkerView) -> Option<String> {
 
 fn output(page: &RunPage<'_>, worker: &WorkerView) -> Markup {
     let output = page.outputs.iter().find(|output| output.host == worker.host);
-    let text = output.map(|output| output.text.as_str());
+    let text = output.map(|output| output.text.as_str()).filter(|text| !text.trim().is_empty());
     let text = text.or(worker.error.as_ref().and_then(|error| error.output.as_deref()));
     html! {
         @if let Some(text) = text.filter(|text| !text.trim().is_empty()) {

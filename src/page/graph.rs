@@ -12,7 +12,7 @@ use super::axis::number;
 use super::plan::describe_window;
 use super::signs::{patterns, step_class};
 use super::steps::Durations;
-use super::words::{NAME, name, shortened};
+use super::words::{name, shortened};
 use crate::graph::RolloutGraph;
 use crate::plan::{OnStepFailure, Step, StepKind, counted, duration};
 
@@ -152,7 +152,7 @@ fn list(
             path.edge d=(curve(&[(middle, top), (center(*at), y + layout.boxes[*at].1)])) {}
         }
         @for at in &layout.last {
-            path.edge d=(curve(&[(center(*at), y + layout.boxes[*at].1 + BOX.1), (middle, bottom)])) {}
+            path.edge.plain d=(curve(&[(center(*at), y + layout.boxes[*at].1 + BOX.1), (middle, bottom)])) {}
         }
         @for edge in &layout.edges {
             path.edge d=(curve(&edge.iter().map(|(ex, ey)| (x + ex, y + ey)).collect::<Vec<_>>())) {}
@@ -270,7 +270,7 @@ fn start_of_wave(graph: &RolloutGraph) -> Vec<String> {
     }
     lines.push(limits.join(" · "));
     if let Some(window) = &settings.window {
-        lines.push(format!("window {}", shortened(&describe_window(&window.value), NAME)));
+        lines.push(format!("window {}", shortened(&describe_window(&window.value), 70)));
     }
     lines
 }

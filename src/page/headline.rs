@@ -13,10 +13,10 @@ use crate::report::{PublicRunState, describe_span};
 pub(super) fn headline(page: &RunPage<'_>) -> Markup {
     let view = page.view;
     let (sign, class) = run_sign(view.state);
-    let lasted = describe_span(page.timeline.until - page.timeline.began);
+    let lasted = describe_span(view.lasted(page.made_at));
     html! {
         header #headline {
-            p.kind { "maand run " code { (name(&view.run)) } ": a rolling operation over " (counted(view.workers.len(), "worker")) }
+            p.kind { "maand " (page.forecast.map_or("run", |_| "forecast")) " " code { (name(&view.run)) } ": a rolling operation over " (counted(view.workers.len(), "worker")) }
             h1 { span class=(format!("badge {class}")) { (sign) " " (view.state.as_str()) } " " (said(&view.plan, MESSAGE)) }
             @if let Some(text) = &page.graph.plan.description { p.about { (said(text, MESSAGE)) } }
             p.outcome { (outcome(page)) }
@@ -48,6 +48,7 @@ pub(super) fn headline(page: &RunPage<'_>) -> Markup {
 fn outcome(page: &RunPage<'_>) -> String {
     let view = page.view;
     let what = match view.state {
+        _ if page.forecast.is_some() => "So it would go",
         PublicRunState::Succeeded => "All that was planned is done",
         PublicRunState::Failed => "It has ended, and not all went well",
         PublicRunState::Halted => "It has stopped by itself, and waits for a decision",

@@ -10,10 +10,13 @@ mod bars;
 mod control;
 mod down;
 mod failures;
+mod forecast;
 mod graph;
 mod groups;
 mod headline;
 mod history;
+#[cfg(test)]
+mod hostile_tests;
 mod index;
 mod lanes;
 pub mod links;
@@ -36,6 +39,7 @@ mod workers;
 pub use control::{
     Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
 };
+pub use forecast::Forecast;
 pub use graph::plan_graph;
 pub use history::{
     AttemptOfStep, RunOfWorker, StepOfWorker, WorkerOfRunPage, worker_of_run_page, worker_page,

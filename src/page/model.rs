@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::forecast::Forecast;
 use crate::engine::Millis;
 use crate::graph::RolloutGraph;
 use crate::report::RunView;
@@ -33,6 +34,8 @@ pub struct RunPage<'a> {
     pub made_at: Millis,
     /// Where the page is served and how it stays up to date; `None`: it is a file.
     pub served: Option<Served<'a>>,
+    /// It is no run but a forecast of one.
+    pub forecast: Option<&'a Forecast<'a>>,
 }
 
 /// What a page of a run says only where it is served.

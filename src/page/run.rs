@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::control::CONTROL_MARK;
 use super::model::RunPage;
 use super::words::{moment, name};
-use super::{down, failures, headline, lanes, live, plan, sections, shell, signs, steps, workers};
+use super::{down, failures, forecast, headline, lanes, live, plan, sections, shell, signs, steps, workers};
 
 /// The page of a run as one HTML document that needs nothing else.
 pub fn run_page(page: &RunPage<'_>) -> String {
@@ -15,7 +15,8 @@ pub fn run_page(page: &RunPage<'_>) -> String {
 
 /// What a browser calls it.
 pub(super) fn title(page: &RunPage<'_>) -> String {
-    format!("{} {} ({})", name(&page.view.plan), page.view.state.as_str(), name(&page.view.run))
+    let forecast = page.forecast.map_or("", |_| "Forecast: ");
+    format!("{forecast}{} {} ({})", name(&page.view.plan), page.view.state.as_str(), name(&page.view.run))
 }
 
 /// A section that is replaced as a whole when something in it has changed.
@@ -90,6 +91,7 @@ pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
         (signs::patterns())
         @if let Some(served) = &page.served { (live::bar(page, served)) }
         main {
+            @if let Some(forecast) = page.forecast { (forecast::banner(forecast)) }
             (section(Section::Head))
             @if page.served.is_some() { (PreEscaped(CONTROL_MARK)) }
             (section(Section::Failures))
@@ -106,8 +108,12 @@ pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
             (plan::text(page))
         }
         footer {
-            "Made by maand " (env!("CARGO_PKG_VERSION")) " at " (moment(page.made_at))
-            ". All times are UTC, by the clock of the controller."
+            @if page.forecast.is_some() {
+                "Made by maand " (env!("CARGO_PKG_VERSION")) ". All times are those of a simulation."
+            } @else {
+                "Made by maand " (env!("CARGO_PKG_VERSION")) " at " (moment(page.made_at))
+                ". All times are UTC, by the clock of the controller."
+            }
         }
     }
 }

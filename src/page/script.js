@@ -74,7 +74,7 @@
   });
   // A link to a lane opens it.
   const open = () => {
-    const lane = by(decodeURIComponent(location.hash.slice(1)));
+    const lane = by(location.hash.slice(1));
     if (!lane || !lane.matches("details")) return;
     lane.classList.remove("away");
     lane.open = true;

@@ -64,6 +64,7 @@ fn served_head() -> Markup {
 }
 
 fn html(title: &str, referrer: &str, head: &Markup, body: &Markup, scripts: &[&str]) -> String {
+    let served = scripts.contains(&LIVE);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -73,7 +74,7 @@ fn html(title: &str, referrer: &str, head: &Markup, body: &Markup, scripts: &[&s
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content=(referrer);
-                title { (title) }
+                title #title data-live[served] { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {

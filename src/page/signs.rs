@@ -3,10 +3,9 @@
 use maud::{Markup, html};
 
 use super::model::RunPage;
-use super::words::{MESSAGE, name, said};
-use crate::engine::{PublicWorkerState, Resolution};
-use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{StepKind, counted};
+use super::words::{MESSAGE, said};
+use crate::engine::PublicWorkerState;
+use crate::plan::StepKind;
 use crate::report::PublicRunState;
 use crate::timeline::{BarKind, HoldKind, Mark, MarkKind, WaitKind};
 
@@ -158,46 +157,7 @@ pub(super) fn mark_sign(kind: &MarkKind) -> (&'static str, &'static str) {
 
 /// A mark in one line.
 pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
-    let host = |target: TargetIx| name(page.graph.host(target));
-    let step = |lane: Lane, step: StepIx| name(&page.graph.steps(lane)[step.index()].id);
-    let of = |lane: Lane| match lane {
-        Lane::Worker(target) => format!(" on {}", host(target)),
-        Lane::Before | Lane::After => String::new(),
-    };
-    let text = match &mark.kind {
-        MarkKind::Started => format!("started by {}", name(page.who)),
-        MarkKind::Resumed { by, from_bundle: false } => format!("resumed by {}", name(by)),
-        MarkKind::Resumed { by, from_bundle: true } => format!("taken over by another machine: {}", name(by)),
-        MarkKind::ControllerGone => {
-            "the controller was heard of for the last time (killed, or its machine lost)".to_owned()
-        }
-        MarkKind::Interrupted { by } => format!("stopped by {}", name(by)),
-        MarkKind::Paused { by, reason } => format!("paused by {}: {reason}", name(by)),
-        MarkKind::Halted { reason } => format!("halted: {reason}"),
-        MarkKind::Approved { lane, step: at, by } => {
-            format!("{}{} approved by {}", step(*lane, *at), of(*lane), name(by))
-        }
-        MarkKind::Retried { targets, by } => match targets.as_slice() {
-            [one] => format!("{} taken up again by {}", host(*one), name(by)),
-            many => format!("{} taken up again by {}", counted(many.len(), "worker"), name(by)),
-        },
-        MarkKind::Skipped { target, by } => format!("{} given up by {}", host(*target), name(by)),
-        MarkKind::InDoubt { lane, step: at } => {
-            format!("{}{} is in doubt: its answer was lost", step(*lane, *at), of(*lane))
-        }
-        MarkKind::Settled { lane, step: at, how } => {
-            let how = match how {
-                Resolution::Repeat => "it does no harm to repeat it",
-                Resolution::Rerun => "an operator lets it run again",
-                Resolution::Done => "an operator says that it was done",
-                Resolution::Skip => "an operator continues without it",
-            };
-            format!("{}{} is no longer in doubt: {how}", step(*lane, *at), of(*lane))
-        }
-        MarkKind::Aborted { by } => format!("aborted by {}", name(by)),
-        MarkKind::Finished { end } => format!("finished: {}", PublicRunState::from(*end).as_str()),
-    };
-    said(&text, MESSAGE)
+    said(&crate::timeline::describe_mark(mark, page.graph, page.who), MESSAGE)
 }
 
 /// The class of a time in which no worker was started.

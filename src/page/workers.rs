@@ -49,7 +49,7 @@ pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
     let worker = page.view.worker(target);
     let clock = Clock::of(page.timeline);
     let short = |id: &Option<String>| {
-        id.as_deref().map_or_else(|| "-".to_owned(), |id| name(id).chars().take(13).collect())
+        id.as_deref().map_or_else(|| "-".to_owned(), |id| name(id).chars().take(8).collect())
     };
     html! {
         tr id=(row_id(target)) data-host=(name(&worker.host)) data-state=(worker.state.describe()) {

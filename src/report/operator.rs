@@ -51,8 +51,6 @@ pub struct FailedWorker {
     pub host: String,
     /// Where it stands.
     pub state: PublicWorkerState,
-    /// It may continue at its failed step.
-    pub is_retryable: bool,
     /// It is left in `disabled.json`.
     pub is_disabled: bool,
     /// The id of the step that it failed at.
@@ -114,10 +112,9 @@ impl RunView {
     }
 
     fn failed_workers(&self) -> Vec<FailedWorker> {
-        let failed = |worker: &WorkerView, is_retryable| FailedWorker {
+        let failed = |worker: &WorkerView| FailedWorker {
             host: worker.host.clone(),
             state: worker.state,
-            is_retryable,
             is_disabled: self.left_disabled.contains(&worker.host),
             step: worker.step.clone(),
             error: worker.error.as_ref().map(|error| error.message.clone()),
@@ -126,7 +123,7 @@ impl RunView {
         let is_in = |worker: &WorkerView, retryable| retryable || worker.state == PublicWorkerState::Failed;
         let mut found: Vec<FailedWorker> = workers
             .filter(|(worker, retryable)| is_in(worker, *retryable))
-            .map(|(worker, retryable)| failed(worker, retryable))
+            .map(|(worker, _)| failed(worker))
             .collect();
         found.sort_by_key(|worker| worker.state != PublicWorkerState::Failed);
         found
@@ -154,7 +151,7 @@ mod tests {
         let failed: Vec<_> = decisions.failed.iter().map(|failed| failed.host.as_str()).collect();
         assert_eq!(failed, ["w2"]);
         let failed = &decisions.failed[0];
-        assert!(failed.is_retryable && failed.step.is_some() && failed.error.is_some(), "{failed:?}");
+        assert!(failed.step.is_some() && failed.error.is_some(), "{failed:?}");
         assert!(!decisions.is_ending && !decisions.is_paused && decisions.approvals.is_empty());
         assert!(
             decisions.abort.ends_with('?') && decisions.abort.contains("1 failed"),

@@ -26,31 +26,43 @@ pub(super) enum Style {
 pub(super) struct Row {
     pub(super) text: String,
     pub(super) style: Style,
+    /// The same with colours of its own.
+    painted: Option<String>,
 }
 
 impl Row {
     pub(super) fn new(text: &str, style: Style) -> Self {
-        Self { text: visible_line(text), style }
+        Self { text: visible_line(text), style, painted: None }
     }
 
     #[cfg(test)]
     pub(super) fn plain(text: String) -> Self {
-        Self { text, style: Style::Plain }
+        Self { text, style: Style::Plain, painted: None }
+    }
+
+    /// A part of a picture, which has its own colours: visible text, and the same painted.
+    pub(super) fn of_picture(text: String, painted: String) -> Self {
+        Self { text, style: Style::Plain, painted: Some(painted) }
     }
 
     /// At most `width` columns of it, with an ellipsis where something was cut.
     #[must_use]
     pub(super) fn cut(self, width: usize) -> Self {
-        Self { text: cut(&self.text, width), ..self }
+        let text = cut(&self.text, width);
+        let painted = self.painted.filter(|_| text == self.text);
+        Self { text, painted, ..self }
     }
 
     /// The same in lines of `width` columns; a word that is longer stays whole.
     pub(super) fn wrapped(self, width: usize) -> Vec<Self> {
         let lines = wrapped(&self.text, width);
-        lines.lines().map(|line| Self { text: line.to_owned(), ..self }).collect()
+        lines.lines().map(|line| Self { text: line.to_owned(), style: self.style, painted: None }).collect()
     }
 
     pub(super) fn painted(&self, color: bool) -> String {
+        if let (true, Some(painted)) = (color, &self.painted) {
+            return painted.clone();
+        }
         let code = match self.style {
             Style::Plain => return self.text.clone(),
             _ if !color => return self.text.clone(),

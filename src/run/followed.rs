@@ -147,6 +147,7 @@ impl FollowedRun {
             next: &self.next,
             made_at: self.told_at,
             served: None,
+            forecast: None,
         }
     }
 }

@@ -10,15 +10,18 @@ use axum::Form;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
 use super::answer::Trouble;
-use super::sessions::{Begun, LoggedIn, NoLogin, NoRandomness, Sessions, WebName, draw_secret};
+use super::connection::Ends;
+use super::sessions::{Begun, LoggedIn, NoLogin, NoRandomness, Sender, Sessions, WebName, draw_secret};
 use super::wanted::Fields;
 use crate::engine::Control;
 use crate::journal::RunId;
-use crate::page::Answer;
+use crate::page::{Answer, links};
 use crate::plan::Problem;
+use crate::runner::now;
 
 /// Who gives a wrong token gets the answer so much later.
 const WRONG_TOKEN: Duration = Duration::from_secs(1);
@@ -58,8 +61,8 @@ impl Controls {
     }
 
     /// Who sends a request.
-    pub(super) fn who(&self, headers: &HeaderMap) -> Option<LoggedIn> {
-        self.sessions().of(headers, Instant::now())
+    pub(super) fn who(&self, origin: &Origin) -> Option<LoggedIn> {
+        self.sessions().of(Sender { headers: &origin.headers, user: &|| origin.user() }, Instant::now())
     }
 
     /// What came of a request of this operator; `Some(None)`: nothing yet.
@@ -72,13 +75,16 @@ impl Controls {
     }
 
     /// Opens a session, and shows all runs.
-    pub(super) async fn log_in(&self, fields: &Fields, secure: bool) -> Result<Response, Trouble> {
+    pub(super) async fn log_in(&self, origin: &Origin, fields: &Fields) -> Result<Response, Trouble> {
         let name = WebName::parse(fields.one("name").map_err(bad)?.unwrap_or_default());
         let name = name.map_err(|rule| Trouble::new(StatusCode::BAD_REQUEST, "this is no name", rule))?;
+        let run = fields.one("run").map_err(bad)?.and_then(RunId::parse);
         let token = fields.one("token").map_err(bad)?.unwrap_or_default();
-        let opened = self.sessions().log_in(token, name, secure, Instant::now());
+        let opened = self.sessions().log_in(token, (name, origin.user()), origin.is_secure(), Instant::now());
         match opened {
-            Ok(cookie) => Ok(to("/", Some(&cookie))),
+            Ok(cookie) => {
+                Ok(to(&run.map_or_else(|| "/".to_owned(), |run| links::run(run.as_str())), Some(&cookie)))
+            }
             Err(NoLogin::WrongToken) => {
                 sleep(WRONG_TOKEN).await;
                 Err(Trouble::new(
@@ -101,15 +107,17 @@ impl Controls {
     }
 
     /// Ends the session that a form comes from.
-    pub(super) fn log_out(&self, headers: &HeaderMap, fields: &Fields) -> Result<Response, Trouble> {
-        self.own(headers, fields)?;
-        let cookie = self.sessions().log_out(headers, Instant::now());
+    pub(super) fn log_out(&self, origin: &Origin, fields: &Fields) -> Result<Response, Trouble> {
+        self.own(origin, fields)?;
+        let cookie = self
+            .sessions()
+            .log_out(Sender { headers: &origin.headers, user: &|| origin.user() }, Instant::now());
         Ok(to("/", Some(&cookie)))
     }
 
     /// Who sends a form of a page that was made for them.
-    pub(super) fn own(&self, headers: &HeaderMap, fields: &Fields) -> Result<LoggedIn, Trouble> {
-        let who = self.who(headers).ok_or_else(not_logged_in)?;
+    pub(super) fn own(&self, origin: &Origin, fields: &Fields) -> Result<LoggedIn, Trouble> {
+        let who = self.who(origin).ok_or_else(not_logged_in)?;
         let form = fields.one("form").map_err(bad)?.unwrap_or_default();
         if self.sessions().is_own_form(&who, form) {
             Ok(who)
@@ -131,7 +139,15 @@ impl Controls {
         verb: Control,
         ticket: &str,
     ) -> Result<Response, Trouble> {
-        let what = format!("{ticket} {run} {verb:?}");
+        let asked = serde_json::to_string(&verb).map_err(|error| {
+            let help = "this is a bug in maand: please report it";
+            Trouble::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the request cannot be written: {error}"),
+                help,
+            )
+        })?;
+        let what = hex::encode(Sha256::digest(format!("{ticket} {run} {asked}")));
         let begun = self.sessions().begin(&who, &what).ok_or_else(not_logged_in)?;
         let number = match begun {
             Begun::Again(number) => number,
@@ -151,9 +167,37 @@ impl Controls {
         let (ask, by) = (Arc::clone(&self.how.ask), who.name.recorded(&self.how.served_by));
         let done = tokio::task::spawn_blocking(move || ask(&run, verb, &by)).await;
         drop(turn);
-        if let Ok(answer) = done {
-            self.sessions().answer(&who, number, answer);
-        }
+        // A thread has panicked: its words are on standard error.
+        let answer = done.unwrap_or_else(|_| Answer {
+            at: now(),
+            done: None,
+            problems: vec![(
+                "the server has failed".to_owned(),
+                Some("this is a bug in maand: please report it with what the server has written to its terminal".into()),
+            )],
+        });
+        self.sessions().answer(&who, number, answer);
+    }
+}
+
+/// Where a request comes from.
+pub(super) struct Origin {
+    headers: HeaderMap,
+    ends: Option<Ends>,
+}
+
+impl Origin {
+    /// Of a request.
+    pub(super) fn of(request: &Request) -> Self {
+        Self { headers: request.headers().clone(), ends: request.extensions().get::<Ends>().copied() }
+    }
+
+    fn user(&self) -> Option<u32> {
+        self.ends.and_then(Ends::user)
+    }
+
+    fn is_secure(&self) -> bool {
+        self.headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
     }
 }
 

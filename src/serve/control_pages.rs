@@ -4,15 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
-use super::control::{Controls, bad, draw_ticket, fields_of};
+use super::control::{Controls, Origin, bad, draw_ticket, fields_of};
 use super::pages::named;
 use super::routes::App;
 use super::wanted::Wanted;
@@ -21,28 +20,50 @@ use crate::page::{CONTROL_MARK, ControlPanel, Operator, control_panel, links, lo
 
 /// What a page of a run shows besides.
 #[derive(Default, Deserialize)]
-pub(super) struct Shown {
+struct Shown {
     /// What came of this request.
     answer: Option<u64>,
     /// The ticket that its forms have already.
     ticket: Option<String>,
 }
 
+/// A request for a page of a run.
+pub(super) struct Visit {
+    origin: Origin,
+    shown: Shown,
+}
+
+impl Visit {
+    /// Of a request.
+    pub(super) fn of(request: &Request) -> Self {
+        let shown = Query::try_from_uri(request.uri()).map(|Query(shown)| shown).unwrap_or_default();
+        Self { origin: Origin::of(request), shown }
+    }
+}
+
+/// What a login leads to.
+#[derive(Deserialize)]
+struct To {
+    /// The page of this run; else the list of runs.
+    run: Option<String>,
+}
+
 /// Where an operator logs in.
-pub(super) async fn login(State(app): State<App>) -> Result<Response, Trouble> {
-    Ok(html(login_page(None, controls(&app)?.served_by())))
+pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
+    let to = Query::<To>::try_from_uri(request.uri()).ok().and_then(|Query(to)| to.run);
+    Ok(html(login_page(None, controls(&app)?.served_by(), to.as_deref())))
 }
 
 /// Opens a session.
 pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
-    let controls = controls(&app)?;
-    let origin = request.headers().get(header::ORIGIN);
-    let is_secure = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
+    let (controls, origin) = (controls(&app)?, Origin::of(&request));
     let fields = fields_of(request).await?;
-    match controls.log_in(&fields, is_secure).await {
+    match controls.log_in(&origin, &fields).await {
         Ok(response) => Ok(response),
         Err(trouble) => {
-            let page = login_page(Some((&trouble.what, trouble.help.as_deref())), controls.served_by());
+            let refused = Some((trouble.what.as_str(), trouble.help.as_deref()));
+            let run = fields.one("run").ok().flatten();
+            let page = login_page(refused, controls.served_by(), run);
             let mut response = (trouble.status, html(page)).into_response();
             if trouble.status == StatusCode::TOO_MANY_REQUESTS {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("6"));
@@ -54,8 +75,8 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
 
 /// Ends a session.
 pub(super) async fn log_out(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
-    let headers = request.headers().clone();
-    controls(&app)?.log_out(&headers, &fields_of(request).await?)
+    let origin = Origin::of(&request);
+    controls(&app)?.log_out(&origin, &fields_of(request).await?)
 }
 
 /// Does what a form of a run's page asks for, or asks whether to do it.
@@ -65,9 +86,9 @@ pub(super) async fn act(
     request: Request,
 ) -> Result<Response, Trouble> {
     let (controls, run) = (controls(&app)?, named(&run)?);
-    let headers = request.headers().clone();
+    let origin = Origin::of(&request);
     let fields = fields_of(request).await?;
-    let who = controls.own(&headers, &fields)?;
+    let who = controls.own(&origin, &fields)?;
     match fields.wanted().map_err(bad)? {
         Wanted::Now(verb) => {
             let ticket = fields.ticket().map_err(bad)?;
@@ -87,12 +108,10 @@ pub(super) async fn act(
 pub(super) async fn panel(
     State(app): State<App>,
     Path(run): Path<String>,
-    shown: Result<Query<Shown>, QueryRejection>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Trouble> {
     let (controls, run) = (controls(&app)?, named(&run)?);
-    let shown = shown.map(|Query(shown)| shown).unwrap_or_default();
-    Ok(html(control_panel_of(&app, controls, &run, &headers, &shown).await?))
+    Ok(html(control_panel_of(&app, controls, &run, Visit::of(&request)).await?))
 }
 
 /// What the operator who sends a request can decide about a run.
@@ -100,11 +119,10 @@ pub(super) async fn control_panel_of(
     app: &App,
     controls: &Controls,
     run: &RunId,
-    headers: &HeaderMap,
-    shown: &Shown,
+    Visit { origin, shown }: Visit,
 ) -> Result<String, Trouble> {
     let decisions = app.watchers.decisions(run).await?;
-    let (path, who) = (links::run(run.as_str()), controls.who(headers));
+    let (path, who) = (links::run(run.as_str()), controls.who(&origin));
     let is_ticket =
         |ticket: &&String| ticket.len() == 64 && ticket.bytes().all(|byte| byte.is_ascii_hexdigit());
     let ticket = match shown.ticket.as_ref().filter(is_ticket) {

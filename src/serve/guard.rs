@@ -183,8 +183,8 @@ impl OwnNames {
             }
             (None, Some(b"same-origin")) => {}
             (None, None) => return Err(Refusal::NoOrigin),
-            (_, Some(site)) => {
-                let origin = visible_within(&String::from_utf8_lossy(site), REPEATED);
+            (origin, Some(site)) => {
+                let origin = visible_within(&String::from_utf8_lossy(origin.unwrap_or(site)), REPEATED);
                 return Err(Refusal::Foreign { origin });
             }
         }

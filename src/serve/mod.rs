@@ -11,6 +11,7 @@
 //! | reads of the journal, on threads of their own | `reads.rs` |
 //! | one thread for each run that somebody looks at, shared by all who do | `watchers.rs`, `watcher.rs` |
 //! | what it tells, in order | `frames.rs`; to one browser: `events.rs` |
+//! | numbers of all runs, for a Prometheus | `metrics.rs` |
 //!
 //! The journal is opened for reading as every command that looks at a run does; nothing is written and no run lock is
 //! taken, so that a controller is not disturbed. What is asked of a run is done by whoever starts the server, if it is
@@ -26,6 +27,7 @@ mod frames;
 mod guard;
 mod history;
 mod index;
+mod metrics;
 mod pages;
 mod reads;
 mod routes;

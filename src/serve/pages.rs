@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
-use super::control_pages::{Shown, control_panel_of, with_panel};
+use super::control_pages::{Visit, control_panel_of, with_panel};
 use super::events::{Viewer, stream_to};
 use super::routes::App;
 use crate::journal::RunId;
@@ -21,14 +21,12 @@ use crate::runner::now;
 pub(super) async fn run(
     State(app): State<App>,
     Path(run): Path<String>,
-    shown: Result<Query<Shown>, QueryRejection>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Trouble> {
-    let run = named(&run)?;
+    let (run, visit) = (named(&run)?, Visit::of(&request));
     let page = app.watchers.page(&run).await?;
     let Some(controls) = &app.controls else { return Ok(html(page)) };
-    let shown = shown.map(|Query(shown)| shown).unwrap_or_default();
-    Ok(with_panel(&page, control_panel_of(&app, controls, &run, &headers, &shown).await?))
+    Ok(with_panel(&page, control_panel_of(&app, controls, &run, visit).await?))
 }
 
 /// From when on events are asked for.

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{Trouble, policy, with_headers};
 use super::control::Controls;
 use super::guard::{MOST_OF_A_FORM, OwnNames};
+use super::metrics::{self, Metrics};
 use super::reads::Reads;
 use super::watchers::Watchers;
 use super::{control_pages, history, index, pages};
@@ -27,6 +28,7 @@ const BODY_BYTES: usize = 16 << 10;
 pub(super) struct App {
     pub(super) watchers: Watchers,
     pub(super) reads: Reads,
+    pub(super) metrics: Metrics,
     pub(super) viewers: Arc<Semaphore>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) names: Arc<OwnNames>,
@@ -36,10 +38,12 @@ pub(super) struct App {
 
 /// All paths.
 pub(super) fn router(app: App) -> Router {
-    let (policy, names) = (policy(), Arc::clone(&app.names));
+    let policy = policy();
+    let guarded = (Arc::clone(&app.names), app.controls.is_some());
     let mut pages = Router::new()
         .route("/", get(index::index))
         .route("/favicon.svg", get(pages::icon))
+        .route("/metrics", get(metrics::metrics))
         .route("/runs/{run}", get(pages::run))
         .route("/runs/{run}/events", get(pages::events))
         .route("/runs/{run}/report.html", get(pages::report))
@@ -55,7 +59,7 @@ pub(super) fn router(app: App) -> Router {
         .with_state(app)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(bounded))
-        .layer(middleware::from_fn_with_state(names, guard))
+        .layer(middleware::from_fn_with_state(guarded, guard))
         // Outermost: also what is refused has the headers.
         .layer(middleware::from_fn_with_state(policy, headers))
 }
@@ -70,12 +74,16 @@ fn control_routes() -> Router<App> {
         .layer(DefaultBodyLimit::max(MOST_OF_A_FORM))
 }
 
-/// Refuses what comes from a page of somebody else.
-async fn guard(State(names): State<Arc<OwnNames>>, request: Request, next: Next) -> Response {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+/// Refuses what comes from a page of somebody else. Only a POST changes anything, and only where runs can be controlled.
+async fn guard(
+    State((names, is_controlled)): State<(Arc<OwnNames>, bool)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_form = is_controlled && request.method() == Method::POST;
     let named = names.check_host(request.headers(), request.uri());
     let checked =
-        named.and_then(|host| if is_read { Ok(()) } else { names.check_form(request.headers(), &host) });
+        named.and_then(|host| if is_form { names.check_form(request.headers(), &host) } else { Ok(()) });
     match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => Trouble::from(&refusal).into_response(),

@@ -1,7 +1,7 @@
 //! Listening, and ending.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::answer::Words;
 use super::connection::{carry, closed};
 use super::control::{Controls, ServeControl};
 use super::guard::{Authority, OwnNames};
+use super::metrics::Metrics;
 use super::reads::{AT_ONCE, Reads};
 use super::routes::{App, router};
 use super::sessions::NoRandomness;
@@ -106,6 +107,7 @@ impl Server {
         let control = options.control.map(|control| Controls::new(address.port(), control)).transpose()?;
         let (controls, token) = control.unzip();
         let app = App {
+            metrics: Metrics::new(&options.bucket),
             names: Arc::new(OwnNames::new(address, options.allowed)),
             controls,
             watchers: Watchers::new(options.bucket, options.hint, options.words),
@@ -145,12 +147,13 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            biased;
             () = closed(&mut ended) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(&stream),
+            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(stream),
             Ok((stream, _)) => drop(connections.spawn(carry(stream, router.clone(), closing.subscribe()))),
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
@@ -159,6 +162,9 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
 }
 
 /// There is no place for it.
-fn refuse(stream: &TcpStream) {
-    let _ = stream.try_write(FULL);
+fn refuse(stream: TcpStream) {
+    // Whether it is heard is the other end's affair; a new connection has room for this.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(FULL).and_then(|()| stream.shutdown(Shutdown::Write));
+    }
 }

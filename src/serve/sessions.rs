@@ -2,7 +2,9 @@
 //!
 //! The token is the whole authority. It opens a session, whose cookie is another secret; with the cookie goes a second
 //! one that is in each form, so that who can make a browser send the cookie still has no form. Secrets are 256 random
-//! bits, and only keyed hashes of them are kept. Time comes in as an argument.
+//! bits; of token and cookie only keyed hashes are kept. Browsers send a cookie to every port of a host, also to a server of
+//! another user of the machine: a session is therefore open to processes of the user alone who has logged in. Time comes
+//! in as an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -144,11 +146,22 @@ pub(super) enum NoLogin {
     NoRandomness,
 }
 
+/// Who sends a request.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    /// The request's headers.
+    pub(super) headers: &'a HeaderMap,
+    /// Finds the user of this machine whose process sends it; `None`: it comes from another machine.
+    pub(super) user: &'a dyn Fn() -> Option<u32>,
+}
+
 /// One browser that is logged in.
 struct Session<A> {
     id: Kept,
     form: String,
     name: WebName,
+    /// The user of this machine whose process has logged in, if it is one.
+    user: Option<u32>,
     used: Instant,
     answers: VecDeque<(u64, String, Option<A>)>,
 }
@@ -201,15 +214,15 @@ impl<A: Clone> Sessions<A> {
         Ok((sessions, token))
     }
 
-    /// Opens a session for who has the token, and answers with its cookie; `secure`: the browser reaches this server by
-    /// TLS.
+    /// Opens a session for who has the token (a name, and the user whose process it is), and answers with its cookie;
+    /// `secure`: the browser reaches this server by TLS.
     ///
     /// # Errors
     /// [`NoLogin`].
     pub(super) fn log_in(
         &mut self,
         token: &str,
-        name: WebName,
+        (name, user): (WebName, Option<u32>),
         secure: bool,
         now: Instant,
     ) -> Result<String, NoLogin> {
@@ -227,22 +240,22 @@ impl<A: Clone> Sessions<A> {
             self.open.remove(oldest);
         }
         let kept = Kept::new(&self.key, &id);
-        self.open.push(Session { id: kept, form, name, used: now, answers: VecDeque::new() });
+        self.open.push(Session { id: kept, form, name, user, used: now, answers: VecDeque::new() });
         let secure = if secure { "; Secure" } else { "" };
         Ok(format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{secure}", self.cookie))
     }
 
     /// Ends the session of a request; the cookie that takes it out of the browser.
-    pub(super) fn log_out(&mut self, headers: &HeaderMap, now: Instant) -> String {
-        if let Some(at) = self.find(headers, now) {
+    pub(super) fn log_out(&mut self, sender: Sender<'_>, now: Instant) -> String {
+        if let Some(at) = self.find(sender, now) {
             self.open.remove(at);
         }
         format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", self.cookie)
     }
 
     /// Who sends a request; `None`: nobody who is logged in.
-    pub(super) fn of(&mut self, headers: &HeaderMap, now: Instant) -> Option<LoggedIn> {
-        let at = self.find(headers, now)?;
+    pub(super) fn of(&mut self, sender: Sender<'_>, now: Instant) -> Option<LoggedIn> {
+        let at = self.find(sender, now)?;
         self.open[at].used = now;
         Some(LoggedIn { name: self.open[at].name.clone(), form: self.open[at].form.clone() })
     }
@@ -286,10 +299,13 @@ impl<A: Clone> Sessions<A> {
         self.open.iter_mut().find(|session| session.form == who.form)
     }
 
-    fn find(&mut self, headers: &HeaderMap, now: Instant) -> Option<usize> {
+    fn find(&mut self, sender: Sender<'_>, now: Instant) -> Option<usize> {
         self.forget_idle(now);
-        let id = self.cookie_of(headers)?;
-        self.open.iter().position(|session| session.id.is(id))
+        let id = self.cookie_of(sender.headers)?;
+        self.open
+            .iter()
+            .position(|session| session.id.is(id))
+            .filter(|at| self.open[*at].user == (sender.user)())
     }
 
     fn forget_idle(&mut self, now: Instant) {
@@ -317,8 +333,12 @@ mod tests {
         Sessions::new(8080, now).unwrap()
     }
 
-    fn ana() -> WebName {
-        WebName::parse("ana").unwrap()
+    fn ana() -> (WebName, Option<u32>) {
+        (WebName::parse("ana").unwrap(), Some(1000))
+    }
+
+    fn from(headers: &HeaderMap) -> Sender<'_> {
+        Sender { headers, user: &|| Some(1000) }
     }
 
     fn cookie(text: &str) -> HeaderMap {
@@ -343,11 +363,11 @@ mod tests {
         assert!(!set.contains("Secure") && !set.contains("Max-Age") && !set.contains(&token), "{set}");
         assert!(sessions.log_in(&token, ana(), true, now).unwrap().ends_with("; Secure"));
         assert_eq!(token.len(), 64);
-        let who = sessions.of(&cookie(&format!("a=b; {}; c=d", sent(&set))), now).unwrap();
+        let who = sessions.of(from(&cookie(&format!("a=b; {}; c=d", sent(&set)))), now).unwrap();
         assert_eq!(who.name.as_str(), "ana");
         assert!(sessions.is_own_form(&who, &who.form));
         let other = sessions.log_in(&token, ana(), false, now).unwrap();
-        let other = sessions.of(&cookie(&sent(&other)), now).unwrap();
+        let other = sessions.of(from(&cookie(&sent(&other))), now).unwrap();
         for wrong in ["", "0", &token, &other.form, &sent(&set)] {
             assert!(!sessions.is_own_form(&who, wrong), "{wrong}");
         }
@@ -372,14 +392,31 @@ mod tests {
             value.clone(),
         ];
         for text in wrong {
-            assert_eq!(sessions.of(&cookie(&text), now), None, "{text}");
+            assert_eq!(sessions.of(from(&cookie(&text)), now), None, "{text}");
         }
         // After a restart the old cookie is worth nothing.
         let (mut restarted, _) = Sessions::<&str>::new(8080, now).unwrap();
-        assert_eq!(restarted.of(&cookie(&sent(&set)), now), None);
-        assert!(sessions.of(&cookie(&sent(&set)), now).is_some());
-        assert!(sessions.log_out(&cookie(&sent(&set)), now).contains("Max-Age=0"));
-        assert_eq!(sessions.of(&cookie(&sent(&set)), now), None);
+        assert_eq!(restarted.of(from(&cookie(&sent(&set))), now), None);
+        assert!(sessions.of(from(&cookie(&sent(&set))), now).is_some());
+        assert!(sessions.log_out(from(&cookie(&sent(&set))), now).contains("Max-Age=0"));
+        assert_eq!(sessions.of(from(&cookie(&sent(&set))), now), None);
+    }
+
+    #[test]
+    fn a_cookie_is_worth_nothing_to_other_users_of_the_machine() {
+        let now = Instant::now();
+        let (mut sessions, token) = sessions(now);
+        let set = sessions.log_in(&token, ana(), false, now).unwrap();
+        let headers = cookie(&sent(&set));
+        for other in [Some(1001), Some(0), None] {
+            assert_eq!(sessions.of(Sender { headers: &headers, user: &|| other }, now), None, "{other:?}");
+            sessions.log_out(Sender { headers: &headers, user: &|| other }, now);
+        }
+        assert!(sessions.of(from(&headers), now).is_some());
+        let elsewhere = sessions.log_in(&token, (ana().0, None), false, now).unwrap();
+        let headers = cookie(&sent(&elsewhere));
+        assert!(sessions.of(Sender { headers: &headers, user: &|| None }, now).is_some());
+        assert_eq!(sessions.of(from(&headers), now), None);
     }
 
     #[test]
@@ -389,20 +426,20 @@ mod tests {
         let set = sessions.log_in(&token, ana(), false, start).unwrap();
         let own = cookie(&sent(&set));
         let half = start + IDLE / 2;
-        assert!(sessions.of(&own, half).is_some());
-        assert!(sessions.of(&own, half + IDLE - Duration::from_secs(1)).is_some());
-        assert!(sessions.of(&own, half + IDLE * 2).is_none());
+        assert!(sessions.of(from(&own), half).is_some());
+        assert!(sessions.of(from(&own), half + IDLE - Duration::from_secs(1)).is_some());
+        assert!(sessions.of(from(&own), half + IDLE * 2).is_none());
         let now = half + IDLE * 2;
         let own = cookie(&sent(&sessions.log_in(&token, ana(), false, now).unwrap()));
         for n in 1..SESSIONS as u64 {
             sessions.log_in(&token, ana(), false, now + Duration::from_secs(n)).unwrap();
         }
-        assert!(sessions.of(&own, now + Duration::from_secs(100)).is_some());
+        assert!(sessions.of(from(&own), now + Duration::from_secs(100)).is_some());
         for n in 0..3 {
             sessions.log_in(&token, ana(), false, now + Duration::from_secs(200 + n)).unwrap();
         }
         assert_eq!(sessions.open.len(), SESSIONS);
-        assert!(sessions.of(&own, now + Duration::from_secs(300)).is_some(), "it was used last");
+        assert!(sessions.of(from(&own), now + Duration::from_secs(300)).is_some(), "it was used last");
     }
 
     #[test]
@@ -442,7 +479,7 @@ mod tests {
         let (mut sessions, token) = sessions(now);
         let who = |sessions: &mut Sessions<_>| {
             let set = sessions.log_in(&token, ana(), false, now).unwrap();
-            sessions.of(&cookie(&sent(&set)), now).unwrap()
+            sessions.of(from(&cookie(&sent(&set))), now).unwrap()
         };
         let (one, two) = (who(&mut sessions), who(&mut sessions));
         let Some(Begun::New(first)) = sessions.begin(&one, "pause") else { panic!() };

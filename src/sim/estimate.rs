@@ -55,6 +55,17 @@ pub struct Rate {
     pub median_ms: i64,
 }
 
+/// Runs that took about the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Finishes {
+    /// Milliseconds: at least so long.
+    pub from_ms: i64,
+    /// Milliseconds: less than this.
+    pub below_ms: i64,
+    /// How many of them.
+    pub runs: u32,
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Estimate {
@@ -68,6 +79,8 @@ pub struct Estimate {
     pub expected_ms: i64,
     /// The slowest run, in milliseconds.
     pub worst_ms: i64,
+    /// How many of the runs without failures took how long, the shortest first; none is left out.
+    pub finishes: Vec<Finishes>,
     /// Of the run in the middle.
     pub waves: Vec<WaveTime>,
     /// The most workers down at once, in any run.
@@ -94,8 +107,17 @@ struct Tried {
     waits: BTreeMap<&'static str, Millis>,
 }
 
+/// The answer, and a run to look at.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// The answer.
+    pub answer: Estimate,
+    /// All facts of the run in the middle of those in which nothing fails.
+    pub middle: Vec<Stamped>,
+}
+
 /// Tries a plan.
-pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimate {
+pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Simulated {
     let calm = |n| tried(graph, options, options.seed.wrapping_add(u64::from(n)), 0);
     let mut runs: Vec<Tried> = (0..options.runs.max(1)).map(calm).collect();
     runs.sort_by_key(|run| run.took);
@@ -106,6 +128,7 @@ pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimat
         finished: runs.iter().filter(|run| run.end.is_some()).count() as u32,
         expected_ms: middle.took,
         worst_ms: runs.last().map_or(0, |run| run.took),
+        finishes: finishes(&runs.iter().map(|run| run.took).collect::<Vec<_>>()),
         waves: waves(&middle.journal),
         most_down: 0,
         most_down_of_job: BTreeMap::new(),
@@ -119,7 +142,35 @@ pub fn estimate(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Estimat
         count_down(graph, &run.journal, &mut answer);
     }
     answer.rates = options.rates.iter().map(|rate| at_rate(graph, options, *rate)).collect();
-    answer
+    let middle = runs.swap_remove(runs.len() / 2);
+    Simulated { answer, middle: stamped(middle.journal).collect() }
+}
+
+fn stamped(journal: Vec<(Millis, Fact)>) -> impl Iterator<Item = Stamped> {
+    (1..).zip(journal).map(|(seq, (at, fact))| Stamped { seq, at, epoch: 1, fact })
+}
+
+/// At most so many parts of the times that runs take.
+const PARTS: i64 = 8;
+
+/// Times in ascending order, in parts of equal length that begin at round times.
+fn finishes(took: &[Millis]) -> Vec<Finishes> {
+    const ROUND: [Millis; 16] = [
+        1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000,
+        3_600_000, 7_200_000, 21_600_000, 86_400_000,
+    ];
+    let (Some(first), Some(last)) = (took.first(), took.last()) else { return Vec::new() };
+    let parts = |step: Millis| last.div_euclid(step) - first.div_euclid(step) + 1;
+    let widest = || last.saturating_sub(*first) / (PARTS - 1) + 1;
+    let step = ROUND.iter().copied().find(|step| parts(*step) <= PARTS).unwrap_or_else(widest);
+    let begin = first.div_euclid(step);
+    let part = |n: i64| {
+        let from_ms = (begin + n).saturating_mul(step);
+        let below_ms = from_ms.saturating_add(step);
+        let runs = took.iter().filter(|took| (from_ms..below_ms).contains(*took)).count() as u32;
+        Finishes { from_ms, below_ms, runs }
+    };
+    (0..parts(step)).map(part).collect()
 }
 
 /// When steps end in a run in which nothing fails.
@@ -130,6 +181,8 @@ pub struct Timeline {
     pub ends: Vec<Millis>,
     /// When the run ends.
     pub total_ms: Millis,
+    /// When its waves begin and end.
+    pub waves: Vec<WaveTime>,
 }
 
 /// The run in the middle of those that [`estimate`] tries, step by step; `None`: it does not come to its end by
@@ -143,13 +196,14 @@ pub fn timeline(graph: &Arc<RolloutGraph>, options: &EstimateOptions) -> Option<
     let started_at = middle.journal.first()?.0;
     let mut view = RunView::new(RunInfo { run: String::new(), started_at }, Arc::clone(graph));
     let mut ends: Vec<Millis> = Vec::new();
-    for (seq, (at, fact)) in (1..).zip(middle.journal) {
+    let waves = waves(&middle.journal);
+    for stamped in stamped(middle.journal) {
         // Of the engine's own making: none is refused.
-        view.fold(&Stamped { seq, at, epoch: 1, fact }).ok()?;
+        view.fold(&stamped).ok()?;
         let (done, _) = view.progress();
-        ends.resize(usize::try_from(done).ok()?.max(ends.len()), at - started_at);
+        ends.resize(usize::try_from(done).ok()?.max(ends.len()), stamped.at - started_at);
     }
-    Some(Timeline { ends, total_ms: middle.took })
+    Some(Timeline { ends, total_ms: middle.took, waves })
 }
 
 fn tried(graph: &Arc<RolloutGraph>, options: &EstimateOptions, seed: u64, trouble: u32) -> Tried {
@@ -272,9 +326,44 @@ mod tests {
         let durations = BTreeMap::from([("boot".to_owned(), vec![30_000])]);
         let options = EstimateOptions { seed: 1, runs: 5, rates: Vec::new(), durations };
         let timeline = timeline(&graph, &options).unwrap();
-        assert_eq!(timeline.total_ms, estimate(&graph, &options).expected_ms);
+        assert_eq!(timeline.total_ms, estimate(&graph, &options).answer.expected_ms);
         assert_eq!(timeline.ends.len(), 4 * 2, "each step of each worker");
         assert!(timeline.ends.is_sorted(), "{timeline:?}");
         assert!(timeline.total_ms >= timeline.ends[7] && timeline.ends[7] > 4 * 24_000, "{timeline:?}");
+    }
+
+    #[test]
+    fn every_run_is_in_one_part_and_there_are_few_parts() {
+        let count = |took: &[Millis]| finishes(took).iter().map(|part| part.runs).sum::<u32>() as usize;
+        let seconds = |of: &[Millis]| of.iter().map(|s| s * 1000).collect::<Vec<_>>();
+        for took in [
+            vec![0],
+            vec![0, 0, 0],
+            seconds(&[61, 62, 69, 75]),
+            seconds(&[1, 86_400 * 400]),
+            vec![-5, 7],
+            vec![0, i64::MAX / 2],
+        ] {
+            let parts = finishes(&took);
+            assert_eq!(count(&took), took.len(), "{parts:?}");
+            assert!(parts.len() <= PARTS as usize, "{parts:?}");
+            assert!(parts.windows(2).all(|pair| pair[0].below_ms == pair[1].from_ms), "{parts:?}");
+        }
+        assert_eq!(finishes(&[]), []);
+        let parts = finishes(&seconds(&[61, 62, 69, 75]));
+        let told: Vec<_> = parts.iter().map(|part| (part.from_ms, part.runs)).collect();
+        assert_eq!(
+            told,
+            [
+                (60_000, 1),
+                (62_000, 1),
+                (64_000, 0),
+                (66_000, 0),
+                (68_000, 1),
+                (70_000, 0),
+                (72_000, 0),
+                (74_000, 1)
+            ]
+        );
     }
 }

@@ -38,7 +38,9 @@ mod world;
 pub use admission_efficiency::admission_efficiency;
 
 pub use config::{Shape, SimConfig};
-pub use estimate::{Estimate, EstimateOptions, Rate, Timeline, WaveTime, estimate, timeline};
+pub use estimate::{
+    Estimate, EstimateOptions, Finishes, Rate, Simulated, Timeline, WaveTime, estimate, timeline,
+};
 pub use invariant::{Invariant, Violation};
 pub use mutation::Mutation;
 pub use run::{Report, graph, run, run_on};

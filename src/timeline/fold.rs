@@ -1,17 +1,17 @@
 //! Facts in, timeline out.
 
+mod queue;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::down::Down;
 use super::model::*;
 use crate::engine::{
-    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunPhase, RunState,
-    RunStatus, Stamped, Timer, WorkerState,
+    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunState, RunStatus, Stamped,
+    Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::policy::window::{self, Schedule};
-use crate::policy::{Reason, Verdict};
 use crate::report::describe_halt;
 
 /// The timeline of a run of `graph`. `now` is the moment up to which one that has not ended is told; `carried_out`:
@@ -54,12 +54,17 @@ pub struct TimelineFold {
     /// For each lane the bar whose attempt has only read the boot id so far: the reboot continues it.
     boot_id_read: HashMap<usize, usize>,
     queued: BTreeSet<TargetIx>,
+    /// The last of the waits has not ended.
+    is_waiting: bool,
     /// Attempts that were issued: their lane and step.
     steps: HashMap<AttemptId, (Lane, StepIx)>,
     last_at: Millis,
     /// What was added to tell of a moment; the next fact may say otherwise.
     told: Told,
 }
+
+/// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
+const LATEST: Millis = 253_402_300_799_999;
 
 /// What [`TimelineFold::tell`] has added.
 #[derive(Default)]
@@ -69,11 +74,6 @@ struct Told {
     /// The end of the last wait as facts say it.
     wait_to: Option<Millis>,
 }
-
-/// No picture goes beyond year 9999, whatever facts say: differences of such times never overflow.
-const LATEST: Millis = 253_402_300_799_999;
-/// Of a window with more openings than this during a run the others are left out.
-const OPENINGS: usize = 400;
 
 impl TimelineFold {
     /// Of a run of `graph` of which no fact is known yet.
@@ -99,6 +99,7 @@ impl TimelineFold {
             attempts: HashMap::new(),
             boot_id_read: HashMap::new(),
             queued: graph.target_indices().collect(),
+            is_waiting: false,
             steps: HashMap::new(),
             last_at: 0,
             told: Told::default(),
@@ -147,7 +148,7 @@ impl TimelineFold {
             self.told.gone = true;
         }
         if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
+            && self.is_waiting
             && !is_over
         {
             self.told.wait_to = Some(wait.to);
@@ -171,24 +172,6 @@ impl TimelineFold {
         if let (Some(to), Some(wait)) = (told.wait_to, self.timeline.waits.last_mut()) {
             wait.to = to;
         }
-    }
-
-    /// When the window was open during the run.
-    fn window(&self) -> Option<Vec<(Millis, Millis)>> {
-        let window = &self.state.graph().plan.rollout.window.as_ref()?.value;
-        let schedule = Schedule::new(window)?;
-        let (mut at, until) = (self.timeline.began, self.timeline.until);
-        let mut open = Vec::new();
-        while at <= until && open.len() < OPENINGS {
-            if let Some(left) = window::left(&schedule, at) {
-                open.push((at, (at + left).min(until)));
-            }
-            match window::next_opening(&schedule, at) {
-                Some(next) if next > at => at = next,
-                _ => break,
-            }
-        }
-        Some(open)
     }
 
     fn note(&mut self, at: Millis, fact: &Fact, was_busy: bool) {
@@ -421,34 +404,6 @@ impl TimelineFold {
         self.timeline.marks.push(Mark { at, kind });
     }
 
-    /// What the next worker in line waits for from now on.
-    fn note_queue(&mut self, at: Millis) {
-        if let Some(wait) = self.timeline.waits.last_mut()
-            && wait.to == self.last_at
-        {
-            wait.to = at;
-        }
-        if self.state.phase() != RunPhase::Rolling || self.state.is_interrupted() {
-            return;
-        }
-        let Some(first) = self.queued.first().copied() else { return };
-        if self.state.worker_state(first) != WorkerState::Queued {
-            self.queued.remove(&first);
-            return;
-        }
-        let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
-            return;
-        };
-        let kind = kind_of(&reason);
-        match self.timeline.waits.last() {
-            Some(wait) if wait.kind == kind && wait.to == at => {}
-            _ => {
-                let reason = reason.describe(self.state.graph());
-                self.timeline.waits.push(QueueWait { from: at, to: at, kind, reason });
-            }
-        }
-    }
-
     /// Index of a lane.
     fn lane_of(&self, lane: Lane) -> usize {
         match lane {
@@ -456,19 +411,6 @@ impl TimelineFold {
             Lane::Worker(target) => target.0 as usize + 1,
             Lane::After => self.timeline.lanes.len() - 1,
         }
-    }
-}
-
-fn kind_of(reason: &Reason) -> WaitKind {
-    match reason {
-        Reason::Concurrency { .. } => WaitKind::Concurrency,
-        Reason::Wave { .. } => WaitKind::Wave,
-        Reason::Spread { .. } => WaitKind::Spread,
-        Reason::Budget { .. } => WaitKind::Budget,
-        Reason::Observation { .. } => WaitKind::Observation,
-        Reason::Window { .. } | Reason::WindowTooShort { .. } => WaitKind::Window,
-        Reason::Failures { .. } => WaitKind::Failures,
-        Reason::Paused => WaitKind::Paused,
     }
 }
 

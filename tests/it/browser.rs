@@ -3,7 +3,7 @@
 mod control;
 mod report;
 mod served;
-mod stored;
+pub(crate) mod stored;
 
 use std::fs;
 use std::process::Child;

@@ -21,7 +21,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("chart", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -61,6 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "metrics",
             "page",
             "report",
             "review",
@@ -81,8 +84,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
-            "bucket",
+            "os", "run", "runner", "metrics", "page", "timeline", "engine", "journal", "report", "graph",
+            "plan", "bucket",
         ],
     ),
     (
@@ -112,6 +115,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "doctor",
             "serve",
             "timeline",
+            "metrics",
+            "chart",
             "page",
         ],
     ),
@@ -129,6 +134,8 @@ pub(crate) const PURE: &[&str] = &[
     "controller",
     "sim",
     "timeline",
+    "metrics",
+    "chart",
     "page",
 ];
 
@@ -157,6 +164,9 @@ const DATA: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "Approval",
+            "Decisions",
+            "FailedWorker",
             "PublicRunState",
             "RunInfo",
             "RunView",
@@ -165,6 +175,7 @@ const DATA: &[(&str, &[&str])] = &[
             "describe_elapsed",
             "describe_halt",
             "describe_span",
+            "wrapped",
         ],
     ),
 ];

@@ -179,7 +179,7 @@ fn an_approval_by_click_is_recorded_with_who_it_was_and_the_run_continues() {
     let (controller, path, host) = waiting(&up);
     let mut browser = Browser::of(&up);
     let page = browser.get(&path);
-    assert!(page.body.contains("href=\"/login\"") && !page.body.contains("name=\"do\""), "{}", page.body);
+    assert!(page.body.contains("href=\"/login?run=") && !page.body.contains("name=\"do\""), "{}", page.body);
 
     let wrong = browser.post("/login", &[("name", "ana"), ("token", "0")]);
     assert_eq!((wrong.status, wrong.header("set-cookie")), (403, None), "{}", wrong.body);
@@ -222,7 +222,7 @@ fn an_approval_by_click_is_recorded_with_who_it_was_and_the_run_continues() {
     assert_eq!(written(&up), (requests.clone(), facts.clone()));
     // As another request it is refused, as the command is.
     let late = browser.ask(&path, &[("do", "approve"), ("host", &host), ("step", "ask")]);
-    assert!(late.body.contains("nothing was done") && late.body.contains("role=\"alert\""), "{}", late.body);
+    assert!(late.body.contains("it was not done") && late.body.contains("role=\"alert\""), "{}", late.body);
     assert_eq!(written(&up), (requests, facts));
 }
 
@@ -400,4 +400,21 @@ fn without_a_controller_requests_are_noted_and_what_has_work_to_do_says_what_to_
         answer.body
     );
     assert_eq!(written(&up).1.len(), facts, "nothing was recorded");
+}
+
+#[test]
+fn control_in_clear_has_to_be_agreed_to() {
+    let up = Up::new(&["--workers", "1"]);
+    let all = ["serve", "--control", "--listen", "0.0.0.0:0"];
+    for more in [&[][..], &["--allow-remote"], &["--allow-remote-control"]] {
+        let out = maand(&up, &[&all[..], more].concat()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{more:?}: {stderr}");
+        assert!(stderr.contains("--allow-remote") && stderr.contains("ssh -L"), "{more:?}: {stderr}");
+        assert!(out.stdout.is_empty());
+    }
+    for wrong in ["http://ops.example", "*", "a b"] {
+        let out = maand(&up, &["serve", "--listen", "127.0.0.1:0", "--allow-host", wrong]).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{wrong}");
+    }
 }

@@ -267,3 +267,33 @@ fn long_lists_are_shortened_for_operators() {
     assert_eq!(code, Some(0));
     assert!(text.lines().count() < 60, "{text}");
 }
+
+#[test]
+fn the_expected_run_is_charts_in_text_and_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = |name: &str, seed: &str| {
+        let file = dir.path().join(name);
+        let (code, text, said) =
+            simulated(&["--workers", "5", "--seed", seed, "--faults", "0", "--out", file.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{said}");
+        (text, std::fs::read_to_string(file).unwrap())
+    };
+    let (text, first) = page("a.html", "7");
+    assert!(text.contains("\nDown at once, in the run in the middle\n     1 "), "{text}");
+    assert!(text.contains(" expected\n") && text.contains("╷+0s") && text.contains("a.html"), "{text}");
+    assert!(!text.contains('\u{1b}') && text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert_eq!(first, page("b.html", "7").1, "the same seed gives the same page");
+    assert_ne!(first, page("c.html", "8").1);
+    assert!(first.contains("A forecast: nothing of this has happened"));
+    let (code, stdout, _) = simulated(&["--workers", "5", "--seed", "7", "--faults", "0", "--out", "-"]);
+    assert_eq!((code, stdout), (Some(0), first));
+    let (code, json, _) = simulated(&["--workers", "5", "--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(code, Some(0));
+    let runs: u64 =
+        answer["finishes"].as_array().unwrap().iter().map(|part| part["runs"].as_u64().unwrap()).sum();
+    assert_eq!(runs, 2, "{answer:#}");
+    let (code, _, said) = simulated(&["--workers", "5", "--out", "/nowhere/x.html"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("/nowhere/x.html cannot be written"), "{said}");
+}

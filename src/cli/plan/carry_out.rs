@@ -13,6 +13,7 @@ use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expect_soon;
 use super::left_behind;
+use super::metrics_file::MetricsFile;
 use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{Control, RunEnd, RunStatus};
@@ -46,11 +47,12 @@ impl LeaveDrained {
 pub(super) fn carry_out(
     run: Run,
     leave: LeaveDrained,
+    metrics: &MetricsFile,
     context: &Context,
 ) -> Result<(RunResult, Exit), CliError> {
     let checking = Checking::new(context);
     let options = RunOptions {
-        reporter: for_run(&run, context),
+        reporter: metrics.beside(for_run(&run, context), context)?,
         progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
@@ -141,7 +143,7 @@ pub(super) fn hints(context: &Context) -> Hint {
 }
 
 /// Standard output is a terminal that can show more than lines.
-fn is_live(context: &Context) -> bool {
+pub(super) fn is_live(context: &Context) -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     is_terminal() && !dumb && !context.quiet && !context.json && !context.plain
 }

@@ -10,6 +10,7 @@ use super::super::document::{self, Document};
 use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
+use super::metrics_file::MetricsFile;
 use super::reboots_left;
 use crate::engine::{Control, PublicWorkerState, RunEnd, RunStatus};
 use crate::journal::RunId;
@@ -192,7 +193,7 @@ fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> 
 
 /// This process ends the run, as no other carries it out: it has done what was asked when the run has ended.
 fn abort_here(run: Run, context: &Context) -> Result<Exit, CliError> {
-    let (result, exit) = carry_out(run, LeaveDrained::default(), context)?;
+    let (result, exit) = carry_out(run, LeaveDrained::default(), &MetricsFile::default(), context)?;
     let aborted = result.left == Left::Idle(RunStatus::Finished(RunEnd::Aborted));
     Ok(if aborted { Exit::Done } else { exit })
 }

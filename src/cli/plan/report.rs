@@ -9,10 +9,9 @@ use serde::Serialize;
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::hints;
+use super::page_file;
 use crate::bucket::Bucket;
-use crate::os::disk;
 use crate::page::run_page;
-use crate::plan::Problem;
 use crate::run::FollowedRun;
 use crate::runner::now;
 
@@ -52,11 +51,7 @@ pub(super) fn run(args: &ReportArgs, context: &Context) -> Result<Exit, CliError
         out::print(&page)?;
         return Ok(Exit::Done);
     }
-    disk::replace(&args.out, &page, 0o600).map_err(|error| {
-        let message = format!("{} cannot be written: {error}", args.out.display());
-        Problem::error("maand::cli::unwritable", message)
-            .help("name a file in a folder that you may write to: --out run.html")
-    })?;
+    page_file::write(&args.out, &page)?;
     if context.json {
         document::print(&ReportDocument { run: run.id.as_str(), file: &args.out, bytes: page.len() })?;
     } else if !context.quiet {

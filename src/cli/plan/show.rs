@@ -20,6 +20,7 @@ use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::review::Reviewed;
 use crate::run;
+use crate::sim::WaveTime;
 
 mod at_stake;
 mod commands;
@@ -122,11 +123,12 @@ struct ReviewedFile<'a> {
 }
 
 /// How long it is likely to take.
-#[derive(Clone, Copy)]
 struct Expected {
     millis: i64,
     /// Some of the steps were measured in earlier runs of the bucket.
     learnt: bool,
+    /// When its waves begin and end.
+    waves: Vec<WaveTime>,
 }
 
 /// By the estimator of `plan simulate`, and where that has no answer by rounds on paper; `None`: it never ends.
@@ -134,8 +136,10 @@ fn expect(graph: &Arc<RolloutGraph>, forecast: &Forecast, context: &Context) -> 
     let on_paper = i64::try_from(forecast.expected?.as_millis()).unwrap_or(i64::MAX);
     let durations = Durations::learnt(&graph.plan, context);
     Some(match expected(graph, &durations) {
-        Some(run) => Expected { millis: run.total_ms, learnt: durations.from == From::History },
-        None => Expected { millis: on_paper, learnt: false },
+        Some(run) => {
+            Expected { millis: run.total_ms, learnt: durations.from == From::History, waves: run.waves }
+        }
+        None => Expected { millis: on_paper, learnt: false, waves: Vec::new() },
     })
 }
 

@@ -1,18 +1,22 @@
 //! `maand plan simulate`: a plan under virtual time; no worker is contacted.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 mod durations;
+mod forecast;
 mod text;
 
 pub(super) use durations::{Durations, From, is_expected};
+use forecast::Forecast;
 
 use super::super::document::{self, Document};
 use super::super::{CliError, Context, Exit, out};
+use super::page_file;
 use super::plan_on_fleet::PlanOnFleet;
 use crate::sim::{Estimate, EstimateOptions, estimate};
 
@@ -34,6 +38,10 @@ pub struct SimulateArgs {
     /// [default: as measured in the bucket's finished runs, else rules of thumb]
     #[arg(long, value_name = "FILE")]
     durations: Option<String>,
+    /// Also write the expected run to this file, as the same page as `plan report` makes of a run; `-` writes that
+    /// alone, to standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -42,20 +50,38 @@ pub(super) fn run(args: &SimulateArgs, context: &Context) -> Result<Exit, CliErr
     let rates = rates(&args.faults)?;
     let known = durations::known(args.durations.as_deref(), &graph.plan, context)?;
     let asked = EstimateOptions { seed: args.seed, runs: args.runs, rates, durations: known.samples.clone() };
-    let (plan, synthetic) = (Arc::clone(&graph.plan), graph.fleet.synthetic);
-    let answer = estimate(&Arc::new(graph), &asked);
-    if !context.json {
-        let heading = text::Heading { plan: &plan.name, synthetic, durations: &known };
-        out::print(&text::render(&heading, &answer))?;
+    let graph = Arc::new(graph);
+    let simulated = estimate(&graph, &asked);
+    let forecast = Forecast::of(&graph, simulated.middle)?;
+    let (plan, synthetic, answer) = (&graph.plan, graph.fleet.synthetic, &simulated.answer);
+    if let Some(file) = &args.out {
+        let page = forecast.page(args.seed, answer, &known);
+        if file.as_os_str() == "-" {
+            out::print(&page)?;
+            return Ok(Exit::Done);
+        }
+        page_file::write(file, &page)?;
+    }
+    if context.json {
+        document::print(&SimulateDocument {
+            plan: &plan.name,
+            synthetic,
+            seed: args.seed,
+            durations: known.as_json(),
+            page: args.out.as_deref(),
+            answer,
+        })?;
         return Ok(Exit::Done);
     }
-    document::print(&SimulateDocument {
-        plan: &plan.name,
-        synthetic,
-        seed: args.seed,
-        durations: known.as_json(),
-        answer: &answer,
-    })?;
+    let charts = forecast.charts(answer, context);
+    let heading = text::Heading { plan: &plan.name, synthetic, durations: &known, charts: &charts };
+    out::print(&text::render(&heading, answer))?;
+    if let Some(file) = &args.out {
+        out::print(&format!(
+            "\nWrote {}: the expected run, as a page like that of a run.\n",
+            file.display()
+        ))?;
+    }
     Ok(Exit::Done)
 }
 
@@ -71,6 +97,9 @@ pub(in crate::cli) struct SimulateDocument<'a> {
     seed: u64,
     /// How long steps took.
     durations: durations::DurationsJson<'a>,
+    /// The page that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<&'a Path>,
     #[serde(flatten)]
     answer: &'a Estimate,
 }

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use clap::Args;
 
+mod document;
+mod timeline;
+
+#[cfg(test)]
+pub(in crate::cli) use document::TimelineDocument;
+
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{hints, reporter};
 use crate::bucket::Bucket;
 use crate::report::status_text;
-use crate::run::RunReader;
+use crate::run::{FollowedRun, RunReader};
 use crate::runner::{now, watch_signals};
 
 /// `--watch` reads new facts this often.
@@ -24,11 +30,33 @@ pub struct StatusArgs {
     /// Follow it until it ends or no controller is running it any more
     #[arg(long)]
     watch: bool,
+    /// Show what happened when as a picture in text: a lane for each worker, time to the right
+    #[arg(long)]
+    timeline: bool,
+    /// With --timeline: a lane for each worker, however many there are
+    #[arg(long, requires = "timeline")]
+    all: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let bucket = Bucket::find(context.bucket.as_deref())?;
+    if args.timeline {
+        if args.watch && context.json {
+            let message = "a picture that is drawn again and again has no JSON";
+            return Err(CliError::usage(
+                message,
+                "leave --watch out, or --timeline: events come one a line then",
+            ));
+        }
+        let mut run = FollowedRun::open(&bucket, args.run.as_deref(), hints(context), now())?;
+        let follows = args.watch && run.reader().controller().is_some();
+        return if follows {
+            timeline::watch(&mut run, args.all, context)
+        } else {
+            timeline::once(&run, args.all, context)
+        };
+    }
     let run = RunReader::open(&bucket, args.run.as_deref())?;
     if args.watch && run.controller().is_some() {
         return watch(&run, context);

@@ -242,7 +242,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
             most_active: forecast.most_active,
             most_down: forecast.most_down,
             longest_ms: forecast.longest.map(millis),
-            expected_ms: shown.expected.and_then(|expected| u64::try_from(expected.millis).ok()),
+            expected_ms: shown.expected.as_ref().and_then(|expected| u64::try_from(expected.millis).ok()),
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
         },

@@ -51,7 +51,7 @@ fn headline(shown: &Shown<'_>) -> Vec<String> {
         down => format!("at most {down} down at once"),
     });
     items.push(describe_halt(numbers.max_failures.value, &numbers.max_failures.value.to_string()));
-    match (forecast.stuck, shown.expected) {
+    match (forecast.stuck, &shown.expected) {
         (Some(stuck), _) => {
             items.push(format!("<b>never ends</b>: {} is never admitted", code(graph.host(stuck))));
         }

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::super::super::out;
 use super::at_stake;
 use super::commands;
 use super::coverage;
 use super::describe::{describe_halt, details};
 use super::{Expected, Shown, pending};
+use crate::chart::{Format, WaveBar, waves_chart};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
@@ -17,9 +19,12 @@ use crate::plan::{
 };
 use crate::policy;
 use crate::report::describe_span;
+use crate::sim::WaveTime;
 
 /// Of more waves than this the first and the last are shown.
 const WAVES: usize = 12;
+/// Columns of a chart at most: wider ones tell no more.
+const WIDEST: usize = 80;
 /// Of more hosts than this the first and the last are shown.
 const HOSTS: usize = 5;
 /// Of more jobs than this the first are shown.
@@ -392,13 +397,13 @@ fn time(text: &mut String, shown: &Shown<'_>) {
             let _ = writeln!(text, "  longest   no limit   a step has no timeout");
         }
     }
-    if let Some(Expected { millis, learnt }) = shown.expected {
-        let from = if learnt {
+    if let Some(Expected { millis, learnt, .. }) = &shown.expected {
+        let from = if *learnt {
             "simulated, with what steps took in earlier runs of this bucket"
         } else {
             "simulated, with what each kind of step usually takes"
         };
-        let _ = writeln!(text, "  expected  {:<10} {from}", describe_span(millis));
+        let _ = writeln!(text, "  expected  {:<10} {from}", describe_span(*millis));
     }
     let mut without = Vec::new();
     if forecast.approvals {
@@ -409,6 +414,30 @@ fn time(text: &mut String, shown: &Shown<'_>) {
     }
     if !without.is_empty() {
         let _ = writeln!(text, "  not counted: {}", without.join(", "));
+    }
+    if let Some(expected) = shown.expected.as_ref().filter(|expected| expected.waves.len() > 1) {
+        expected_waves(text, expected);
+    }
+}
+
+/// Waves as bars: when each would be under way.
+fn expected_waves(text: &mut String, expected: &Expected) {
+    let waves = &expected.waves;
+    let is_shown = |number: usize| waves.len() <= WAVES || number < WAVES - 2 || number == waves.len() - 1;
+    let bar = |(_, wave): (usize, &WaveTime)| WaveBar {
+        name: format!("wave {}", u64::from(wave.wave) + 1),
+        from: wave.began_ms,
+        to: wave.ended_ms,
+    };
+    let bars: Vec<WaveBar> =
+        waves.iter().enumerate().filter(|(number, _)| is_shown(*number)).map(bar).collect();
+    let usual = out::picture_format();
+    let format = Format { width: usual.width.min(WIDEST), ..usual };
+    for line in waves_chart(&bars, expected.millis, &format) {
+        let _ = writeln!(text, "{}", line.text());
+    }
+    if waves.len() > bars.len() {
+        let _ = writeln!(text, "  ({} waves between them are left out)", waves.len() - bars.len());
     }
 }
 

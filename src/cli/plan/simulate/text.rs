@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::durations::{Durations, From};
+use super::forecast::Charts;
 use crate::report::describe_span;
 use crate::sim::{Estimate, WaveTime};
 
@@ -14,6 +15,7 @@ pub(super) struct Heading<'a> {
     pub(super) plan: &'a str,
     pub(super) synthetic: bool,
     pub(super) durations: &'a Durations,
+    pub(super) charts: &'a Charts,
 }
 
 pub(super) fn render(heading: &Heading<'_>, answer: &Estimate) -> String {
@@ -49,8 +51,12 @@ fn write_all(text: &mut String, heading: &Heading<'_>, answer: &Estimate) -> std
     }
     writeln!(text, "  worst     {:<10} of {runs} in which nothing fails", describe_span(answer.worst_ms))?;
     durations(text, heading.durations)?;
+    writeln!(text, "\nHow long the {runs} take in which nothing fails")?;
+    chart(text, &heading.charts.finish)?;
     waves(text, &answer.waves)?;
 
+    writeln!(text, "\nDown at once, in the run in the middle")?;
+    chart(text, &heading.charts.down)?;
     writeln!(text, "\nDown at once, at most\n  {}", count(answer.most_down, "worker"))?;
     let of_job = answer.most_down_of_job.iter().map(|(job, most)| format!("{most} of job {job}"));
     list(text, of_job)?;
@@ -110,28 +116,31 @@ fn list(text: &mut String, lines: impl ExactSizeIterator<Item = String>) -> std:
     Ok(())
 }
 
-fn durations(text: &mut String, durations: &Durations) -> std::fmt::Result {
+fn chart(text: &mut String, lines: &[String]) -> std::fmt::Result {
+    lines.iter().try_for_each(|line| writeln!(text, "{line}"))
+}
+
+/// Where it is from how long steps take.
+pub(super) fn from(durations: &Durations) -> &'static str {
     match durations.from {
-        From::File => {
-            writeln!(text, "  steps take what --durations says, and else what such steps usually take")
-        }
-        From::Thumb => writeln!(
-            text,
-            "  steps take what such steps usually take: there is no finished run to learn from"
-        ),
-        From::History => {
-            writeln!(text, "  steps take what they took in the newest finished runs of this bucket:")?;
-            for (kind, samples, median, tail) in durations.numbers() {
-                writeln!(
-                    text,
-                    "    {kind:<10}  median {}, 95 of 100 below {} ({samples} attempts)",
-                    seconds(median),
-                    seconds(tail)
-                )?;
-            }
-            Ok(())
-        }
+        From::File => "steps take what --durations says, and else what such steps usually take",
+        From::Thumb => "steps take what such steps usually take: there is no finished run to learn from",
+        From::History => "steps take what they took in the newest finished runs of this bucket",
     }
+}
+
+fn durations(text: &mut String, durations: &Durations) -> std::fmt::Result {
+    let is_listed = durations.from == From::History;
+    writeln!(text, "  {}{}", from(durations), if is_listed { ":" } else { "" })?;
+    for (kind, samples, median, tail) in durations.numbers().filter(|_| is_listed) {
+        writeln!(
+            text,
+            "    {kind:<10}  median {}, 95 of 100 below {} ({samples} attempts)",
+            seconds(median),
+            seconds(tail)
+        )?;
+    }
+    Ok(())
 }
 
 /// Short spans with their tenths.
