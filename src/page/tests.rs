@@ -127,7 +127,7 @@ fn a_forecast_is_the_page_of_a_run_and_says_what_it_is() {
     };
     let (of_forecast, of_run) = (page(Some(&forecast)), page(None));
     let at = |what: &str| of_forecast.find(what).unwrap_or_else(|| panic!("no {what}"));
-    assert!(at("<title>Forecast: ") < at("A forecast: nothing of this has happened"));
+    assert!(at("<title id=\"title\">Forecast: ") < at("A forecast: nothing of this has happened"));
     assert!(at("A forecast: nothing of this has happened") < at("id=\"headline\""));
     assert!(at("(seed 7)") < at("made up") && of_forecast.contains("20s (expected)"));
     assert!(!of_forecast.contains("<b>long"), "text stays text");
