@@ -124,6 +124,38 @@ fn hostile_text_is_text_also_in_what_is_told_later() {
     while run.goes_on() {}
     browser.wait_until("the end", "return /halted/.test(document.querySelector('h1').textContent)");
     assert_only_text(&browser, 8);
+
+    // By clicks from the list to the worker that failed, to what it has written, and to all that happened on it.
+    browser.click("nav a[href='/']");
+    browser.wait_until("the list", "return document.querySelector('.filter')");
+    browser.focus(".filter [name=state]");
+    browser.types("halted");
+    browser.focus(".filter [name=plan]");
+    browser.types("rolling-*");
+    browser.click(".filter button");
+    browser.wait_until(
+        "some runs",
+        "return /state=halted/.test(location.search) && document.querySelector('#runs')",
+    );
+    assert_only_text(&browser, 1);
+    browser.click(&format!("a[href*='{}']", run.name));
+    browser.wait_until(
+        "the worker that failed",
+        "return document.querySelector('#table [data-state=failed] a[href*=workers]')",
+    );
+    browser.click("#table [data-state=failed] a[href*=workers]");
+    browser.wait_until("the worker", "return document.querySelector('h1').textContent.startsWith('</pre>')");
+    assert_only_text(&browser, 2);
+    assert_accessible(&browser, "a worker of a run");
+    browser.click("tr:has(.bad) a[href*=attempts]");
+    browser.wait_until("what was written", "return document.querySelector('#output pre')");
+    assert_only_text(&browser, 2);
+    assert_accessible(&browser, "what an attempt has written");
+    browser.click("nav a[href*=workers]");
+    browser.wait_until("the worker", "return document.querySelector('nav a[href^=\"/workers/\"]')");
+    browser.click("nav a[href^='/workers/']");
+    browser.wait_until("the worker over all runs", "return /over all runs/.test(document.title)");
+    assert_only_text(&browser, 2);
     browser.assert_quiet(&own);
 }
 
