@@ -188,7 +188,7 @@ impl World {
                 Outcome::Ok { evidence: Evidence::Back { boot_id: boot_id(target.0, 1) } },
             ),
             _ if matches!(kind, StepKind::Deploy { .. }) && self.draw(40) == 0 => {
-                (8_000, failed(ErrorKind::Failed, "`make start` ended with exit code 2"))
+                (8_000, failed(ErrorKind::Catalog, "`make start` ended with exit code 2"))
             }
             _ if matches!(kind, StepKind::Disable { .. }) => {
                 (300, Outcome::Ok { evidence: Evidence::Disabled { own: vec![None], others: vec![] } })

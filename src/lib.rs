@@ -28,6 +28,7 @@ pub mod doctor;
 pub mod engine;
 pub mod graph;
 pub mod journal;
+pub mod metrics;
 pub mod os;
 pub mod page;
 pub mod plan;

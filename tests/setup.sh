@@ -52,3 +52,19 @@ if ! has_browser >/dev/null 2>&1; then
     echo "setup: snaps); without, the tests with a real browser are skipped, and with CI=true they fail" >&2
   }
 fi
+# promtool, Prometheus and node_exporter, which read what is told of runs as numbers. Their packages are unpacked and not
+# installed: each would start a server that listens on every address.
+tools=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/prometheus
+if ! [ -x "$tools/promtool" ] && command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+  echo "setup: promtool, Prometheus and node_exporter: unpacking"
+  mkdir -p "$tools.new"
+  (
+    cd "$tools.new"
+    apt-get download -q prometheus prometheus-node-exporter 2>/dev/null ||
+      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q prometheus prometheus-node-exporter; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    mkdir -p "$tools"
+    mv usr/bin/prometheus usr/bin/prometheus-node-exporter usr/bin/promtool "$tools/"
+  ) || echo "setup: not unpacked; the tests with them are skipped" >&2
+  rm -rf "$tools.new"
+fi

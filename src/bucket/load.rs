@@ -13,7 +13,7 @@ use super::conf;
 use super::disabled;
 use super::fields::Doc;
 use super::files::{CONF_LIMIT, DISABLED_LIMIT, SMALL_LIMIT, WORKERS_LIMIT};
-use super::fleet::{Fleet, JobName, Worker};
+use super::fleet::{Disabled, Fleet, JobName, Worker};
 use super::json::quoted;
 use super::manifest;
 use super::open::{Bucket, shown};
@@ -43,6 +43,20 @@ impl Bucket {
     /// workspace: to reach them no job is needed.
     pub fn workers_alone(&self) -> Vec<Worker> {
         self.workers(&mut Problems::new()).0
+    }
+
+    /// What `disabled.json` has, whatever is wrong with the rest of the workspace.
+    ///
+    /// # Errors
+    /// That file cannot be read, or something in it is wrong.
+    pub fn disabled_alone(&self) -> Result<Disabled, Problems> {
+        let mut found = Disabled::default();
+        if let Some(source) = self.read(&self.paths().disabled_json, DISABLED_LIMIT)? {
+            let mut doc = Doc::new(&source);
+            found = disabled::read(&mut doc).disabled;
+            doc.finish().into_result()?;
+        }
+        Ok(found)
     }
 
     fn snapshot(&self, strict: bool) -> Result<(Fleet, Problems), Problems> {

@@ -21,7 +21,7 @@ pub fn down_chart(timeline: &Timeline, format: &Format) -> Vec<Line> {
     let glyphs = Glyphs::new(format.unicode);
     let down = &timeline.down;
     let most = down.all.most().map_or(0, |(_, most)| most);
-    let top = most.max(down.at_once.unwrap_or(0)).max(1);
+    let top = most.max(down.allowed).max(1);
     let lines = top.min(LINES);
     let labels = top.to_string().len().max("wave".len());
     let scale = Scale::new(timeline, format.columns().saturating_sub(MARGIN + labels + 1));
@@ -33,12 +33,12 @@ pub fn down_chart(timeline: &Timeline, format: &Format) -> Vec<Line> {
     };
     let mut rows = Vec::new();
     for line in (1..=lines).rev() {
-        let is_limit = down.at_once.is_some_and(|allowed| allowed > 0 && line_of(allowed) == line);
+        let is_limit = down.allowed > 0 && line_of(down.allowed) == line;
         let mut cells = scale.row(glyphs);
         for (cell, number) in cells.iter_mut().zip(&numbers) {
             let eighths = (u64::from(*number) * u64::from(lines) * 8).div_ceil(u64::from(top));
             let in_line = eighths.saturating_sub(u64::from(line - 1) * 8).min(8) as u32;
-            let is_over = down.at_once.is_some_and(|allowed| *number > allowed);
+            let is_over = *number > down.allowed;
             if in_line > 0 {
                 *cell = Cell::new(glyphs.area(in_line), if is_over { Ink::Warn } else { Ink::Plain });
             } else if is_limit {
@@ -48,10 +48,12 @@ pub fn down_chart(timeline: &Timeline, format: &Format) -> Vec<Line> {
         // Where a line ends at no whole number, its label would be wrong.
         let exact = (u64::from(line) * u64::from(top)).is_multiple_of(u64::from(lines));
         let label = u64::from(line) * u64::from(top) / u64::from(lines);
-        let label = match down.at_once {
-            Some(allowed) if is_limit => allowed.to_string(),
-            _ if exact => label.to_string(),
-            _ => String::new(),
+        let label = if is_limit {
+            down.allowed.to_string()
+        } else if exact {
+            label.to_string()
+        } else {
+            String::new()
         };
         rows.push(row(&label, &cells));
     }

@@ -168,7 +168,7 @@ impl<'a> Drawing<'a> {
             rows.push(self.row("waits", &bands::waits(timeline, scale, *glyphs)));
         }
         let down = &timeline.down;
-        let cells = counts::heights(&down.all.points, timeline.until, scale, *glyphs, down.at_once);
+        let cells = counts::heights(&down.all.points, timeline.until, scale, *glyphs, Some(down.allowed));
         rows.push(self.row("down", &cells));
         rows
     }

@@ -82,11 +82,7 @@ pub(super) fn numbers(
     let down = &timeline.down;
     let most = down.all.most().filter(|(_, most)| *most > 0);
     let mut said = format!("down at once: at most {}", most.map_or(0, |(_, most)| most));
-    if let Some(allowed) = down.at_once {
-        let is_over = most.is_some_and(|(_, most)| most > allowed);
-        let besides = if is_over { "; workers that failed are down besides" } else { "" };
-        said += &format!(" (allowed: {allowed}{besides})");
-    }
+    said += &format!(" (allowed: {})", down.allowed);
     if let Some((at, _)) = most {
         said += &format!(", first at {}", Time(at).to_second());
     }

@@ -150,6 +150,7 @@ mod tests {
         kept::<plan::RequestDocument>("Output of `maand plan pause`, `abort`, `approve`, `retry` and `skip`");
         kept::<plan::ReleaseDocument<'_>>("Output of `maand plan release`");
         kept::<plan::ReportDocument<'_>>("Output of `maand plan report`");
+        kept::<plan::MetricsDocument<'_>>("Output of `maand plan metrics --out`");
         kept::<plan::TimelineDocument<'_>>("Output of `maand plan status --timeline`");
         kept::<plan::ExplainDocument<'_>>("Output of `maand plan explain`");
         kept::<plan::ExportDocument<'_>>("Output of `maand plan export`");

@@ -166,6 +166,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "maand plan metrics",
+        &[
+            ("What a Prometheus is told", "maand plan metrics"),
+            ("For node_exporter", "maand plan metrics --out /var/lib/prometheus/node-exporter/maand.prom"),
+        ],
+    ),
+    (
         "maand plan explain",
         &[
             ("Why one does not start", "maand plan explain --worker 10.0.0.3"),
@@ -239,6 +246,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("maand plan schema", &[("For an editor", "maand plan schema")]),
+    (
+        "maand serve",
+        &[
+            ("The runs of this bucket in a browser of this machine", "maand serve"),
+            ("On a free port, for a program", "maand serve --listen 127.0.0.1:0 --output json"),
+        ],
+    ),
     ("maand sandbox", &[("Three throwaway workers", "maand sandbox up")]),
     (
         "maand sandbox up",

@@ -12,7 +12,10 @@ mod history;
 mod left_behind;
 mod list;
 mod logs;
+mod metrics;
+mod metrics_file;
 mod new;
+mod page_control;
 mod page_file;
 mod plan_on_fleet;
 mod prune;
@@ -37,13 +40,14 @@ mod verify;
 pub(super) use {
     check::CheckDocument, control::RequestDocument, diff::DiffDocument, explain::ExplainDocument,
     export::ExportDocument, history::HistoryDocument, list::ListDocument, logs::AttemptDocument,
-    new::NewDocument, prune::PruneDocument, release::ReleaseDocument, report::ReportDocument,
-    simulate::SimulateDocument, stats::StatsDocument, status::TimelineDocument, validate::ValidateDocument,
-    verify::VerifyDocument,
+    metrics::MetricsDocument, new::NewDocument, prune::PruneDocument, release::ReleaseDocument,
+    report::ReportDocument, simulate::SimulateDocument, stats::StatsDocument, status::TimelineDocument,
+    validate::ValidateDocument, verify::VerifyDocument,
 };
 
 use clap::Subcommand;
 
+pub(super) use page_control::control_from_page;
 pub(super) use read::read_plan;
 
 use super::{CliError, Context, Exit};
@@ -99,6 +103,8 @@ pub enum PlanCommand {
     History(history::HistoryArgs),
     /// Show how long steps take, and how often they fail
     Stats(stats::StatsArgs),
+    /// Print the runs of this bucket as numbers for a Prometheus
+    Metrics(metrics::MetricsArgs),
     /// Forget old runs, and give the room back
     Prune(prune::PruneArgs),
     /// Print the JSON Schema of plan files, for editors
@@ -124,6 +130,7 @@ pub(super) fn run(command: PlanCommand, context: &Context) -> Result<Exit, CliEr
         PlanCommand::Verify(args) => verify::run(&args, context),
         PlanCommand::List(args) => list::run(&args, context),
         PlanCommand::Logs(args) => logs::run(&args, context),
+        PlanCommand::Metrics(args) => metrics::run(&args, context),
         PlanCommand::New(args) => new::run(&args, context),
         PlanCommand::Diff(args) => diff::run(&args, context),
         PlanCommand::Check(args) => check::run(&args, context),

@@ -126,6 +126,23 @@ pub enum PublicWorkerState {
 }
 
 impl PublicWorkerState {
+    /// Each of them once.
+    pub const ALL: [Self; 13] = [
+        Self::Queued,
+        Self::Running,
+        Self::Retrying,
+        Self::InDoubt,
+        Self::Waiting,
+        Self::Held,
+        Self::Reverting,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Reverted,
+        Self::Skipped,
+        Self::LeftAlone,
+        Self::Cancelled,
+    ];
+
     /// As in JSON, with spaces.
     pub fn describe(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ mod facts;
 mod failpoint;
 mod holder;
 mod lock;
+mod look;
 mod outline;
 mod output;
 mod prune;
@@ -37,7 +38,7 @@ pub use holder::Holder;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};
 pub use outline::{FleetOutline, RunOutline, WorkerOutline};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
-pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed};
+pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, Totals};
 #[cfg(test)]
 pub(crate) use run::example::header as example_header;
 pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};

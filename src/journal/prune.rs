@@ -1,11 +1,11 @@
 //! Forgetting runs, and giving the room that they took back to the disk.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::{TransactionBehavior, params};
+
 use crate::engine::Millis;
-use crate::os::{disk, sqlite};
+use crate::os::disk;
 
 use super::error::failed;
 use super::run::{RunId, RunSummary};
@@ -35,6 +35,15 @@ pub enum Reclaimed {
     Busy,
 }
 
+/// What the journal has, and what it had.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// All runs, newest first.
+    pub runs: Vec<RunSummary>,
+    /// What runs have counted that were forgotten: sums by name.
+    pub forgotten: Vec<(String, i64)>,
+}
+
 impl Journal {
     /// Finished runs that ended before `before` and are not among the newest `keep` finished ones, oldest first.
     ///
@@ -51,16 +60,45 @@ impl Journal {
     }
 
     /// Forgets a finished run with all its facts and output, all or nothing; `false`: there is no finished run of this
-    /// name.
+    /// name. What it has counted is added to [`Totals::forgotten`].
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn forget(&mut self, run: &RunId) -> Result<bool, JournalError> {
+    pub fn forget(&mut self, run: &RunId, counted: &[(String, i64)]) -> Result<bool, JournalError> {
+        let failed = failed(&self.path, Operation::Write);
+        let transaction =
+            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let sql = "DELETE FROM run WHERE id = ?1 AND finished_at IS NOT NULL";
-        self.db
-            .execute(sql, [run.as_str()])
-            .map(|gone| gone > 0)
-            .map_err(failed(&self.path, Operation::Write))
+        let is_gone = transaction.execute(sql, [run.as_str()]).map_err(failed)? > 0;
+        if is_gone {
+            let sql = "INSERT INTO forgotten (name, value) VALUES (?1, ?2)
+                       ON CONFLICT DO UPDATE SET value = min(value, 9223372036854775807 - excluded.value)
+                                                         + excluded.value";
+            let mut statement = transaction.prepare(sql).map_err(failed)?;
+            for (name, value) in counted {
+                statement.execute(params![name, value]).map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(is_gone)
+    }
+
+    /// All runs and what those have counted that are gone, of one moment: each run is in one of the two.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn totals(&self) -> Result<Totals, JournalError> {
+        let failed = failed(&self.path, Operation::Read);
+        let _moment = self.db.unchecked_transaction().map_err(failed)?;
+        let runs = self.runs()?;
+        // A file that is only read is not migrated.
+        if self.schema_version()? < 3 {
+            return Ok(Totals { runs, forgotten: Vec::new() });
+        }
+        let mut statement = self.db.prepare("SELECT name, value FROM forgotten").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        let forgotten = rows.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(Totals { runs, forgotten })
     }
 
     /// Bytes that a run takes in the file, about: its facts, its header and its output.
@@ -88,7 +126,7 @@ impl Journal {
         let pages = number("page_count").map_err(failed)?.unsigned_abs();
         let free = number("freelist_count").map_err(failed)?.unsigned_abs();
         let page_size = number("page_size").map_err(failed)?.unsigned_abs();
-        let before = on_disk(&self.path);
+        let before = self.size();
         // The new content goes to a temporary file, and by the write-ahead log into this one.
         let needed = pages.saturating_sub(free).saturating_mul(page_size).saturating_mul(2) + (16 << 20);
         let folder = self.path.parent().unwrap_or(&self.path);
@@ -103,17 +141,11 @@ impl Journal {
             done
         });
         match compacted.map_err(failed) {
-            Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(on_disk(&self.path)))),
+            Ok(()) => Ok(Reclaimed::Bytes(before.saturating_sub(self.size()))),
             Err(JournalError::Busy { .. }) => Ok(Reclaimed::Busy),
             // Temporary files may be on another disk.
             Err(JournalError::DiskFull { .. }) => Ok(Reclaimed::LittleSpace { needed }),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Bytes of the file and its write-ahead log.
-fn on_disk(path: &Path) -> u64 {
-    let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
-    size(path) + size(&sqlite::beside(path, "-wal"))
 }

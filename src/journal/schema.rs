@@ -66,6 +66,11 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT;
      INSERT INTO run_header SELECT n, header FROM run;
      ALTER TABLE run DROP COLUMN header;",
+    // 3. What runs have counted that were forgotten: numbers that a Prometheus keeps must not fall.
+    "CREATE TABLE forgotten (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The triggers that these have made, as SQLite keeps them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::os::{disk, open, sqlite};
+use crate::os::{Process, disk, open, sqlite};
 
 use super::error::failed;
 use super::schema::{APPLICATION_ID, TRIGGERS, VERSION, migrate};
@@ -161,6 +161,8 @@ impl Journal {
         // An older program that carries a run out would lose its tables under its feet.
         if (1..VERSION).contains(&version)
             && let Some(holder) = holder_of(data_dir)
+            // This process takes the lock first, and has no run under way by then.
+            && holder.process != Process::this()
         {
             return Err(JournalError::OlderInUse { path: self.path.clone(), holder: holder.describe() });
         }

@@ -93,11 +93,24 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     sync_folder_of(path)
 }
 
+/// As [`replace`], without waiting for the disk: for what is written again soon, and of no use after a power cut.
+///
+/// # Errors
+/// It cannot be written; then the old one is still there.
+pub fn swap(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    written(path, text, mode)?.persist(path).map_err(|error| error.error).map(drop)
+}
+
 fn temporary(path: &Path, text: &str, mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let file = written(path, text, mode)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn written(path: &Path, text: &str, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix(".maand-").tempfile_in(folder_of(path))?;
     file.write_all(text.as_bytes())?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
     Ok(file)
 }
 

@@ -24,10 +24,10 @@ pub(super) fn down(page: &RunPage<'_>, axis: &Axis) -> Markup {
         section #down aria-labelledby="down-title" {
             h2 #down-title { "Down at the same time" }
             p.about {
-                "Workers that the run had taken down, or that failed and stayed so. The dashed line is what was allowed; what is \
-                 above it is hatched and marked with !."
+                "Workers that the run had taken down, or that failed and stayed so. The dashed line is what the plan allows in \
+                 any order of ends and failures, up to max_failures; what is above it is hatched and marked with !."
             }
-            (chart(page, "All workers", &down.all, down.at_once, axis, 80.0))
+            (chart(page, "All workers", &down.all, Some(down.allowed), axis, 80.0))
             @if let Some(tag) = &down.tag {
                 h3 { "By " (name(tag))
                     @if let Some(most) = down.domains_allowed { ": at most " (most) " of them disturbed at a time" } }

@@ -6,6 +6,7 @@ use super::signs::run_sign;
 use super::words::{moment, name};
 use super::{links, live, shell};
 use crate::engine::Millis;
+use crate::plan::counted;
 use crate::report::{PublicRunState, describe_span};
 
 /// A browser loads the list again after so many seconds.
@@ -114,14 +115,14 @@ fn body(page: &IndexPage<'_>, next: bool) -> Markup {
             @if let Some(why) = page.refused { p.bad { (name(why)) } }
             div #list data-live {
                 @if page.total == 0 { (nothing()) } @else if page.runs.is_empty() {
-                    p { "None of the " (page.total) " runs fits. " a href="/" { "All runs" } }
+                    p { "None of " (counted(page.total, "run")) " fits. " a href="/" { "All runs" } }
                 } @else {
                     p.about {
                         @if let Some(matching) = page.matching.filter(|matching| *matching < page.total) {
                             (matching) " of " (page.total) " runs, newest first"
                         } @else if page.matching.is_none() {
                             "Of " (page.total) " runs, newest first"
-                        } @else { (page.total) " runs, newest first" }
+                        } @else { (counted(page.total, "run")) ", newest first" }
                     }
                     (table(page))
                 }

@@ -14,7 +14,7 @@ use super::words::{Clock, MESSAGE, name, said, shortened};
 use super::{groups, strip};
 use crate::engine::PublicWorkerState;
 use crate::graph::{Lane, TargetIx};
-use crate::report::describe_elapsed;
+use crate::report::{WorkerView, describe_elapsed};
 use crate::timeline::{Bar, LaneTrack, Timeline};
 
 /// Of more workers than this, several share a lane.
@@ -157,6 +157,13 @@ pub(super) fn state_class(state: PublicWorkerState) -> &'static str {
     }
 }
 
+/// What a worker waits for. Where the page is served this is in the table: all who are queued may wait for something else
+/// at once, and a lane is told again only when something has happened in it.
+fn waits_for<'a>(page: &RunPage<'_>, worker: &'a WorkerView) -> Option<&'a String> {
+    let is_in_the_table = page.served.is_some() && worker.state == PublicWorkerState::Queued;
+    worker.waits_for.as_ref().filter(|_| !is_in_the_table)
+}
+
 /// A lane in words.
 fn words(page: &RunPage<'_>, track: &LaneTrack, host: &str, bars: &[Bar]) -> Markup {
     let clock = Clock::of(page.timeline);
@@ -172,7 +179,7 @@ fn words(page: &RunPage<'_>, track: &LaneTrack, host: &str, bars: &[Bar]) -> Mar
                     (worker.state.describe())
                     @if let Some(took) = worker.took() { " in " (describe_elapsed(took)) }
                     @if let Some(error) = &worker.error { ": " (said(&error.message, MESSAGE)) }
-                    @else if let Some(wait) = &worker.waits_for { ": " (said(wait, MESSAGE)) }
+                    @else if let Some(wait) = waits_for(page, worker) { ": " (said(wait, MESSAGE)) }
                 }
             }
             @if let (Some(served), Some(_)) = (page.served, worker) {

@@ -166,7 +166,10 @@
       source = null;
       gone();
     }
-    if (!source && !loading) connect();
+    if (events && !source && !loading && Date.now() - tried >= 3000) {
+      tried = Date.now();
+      connect();
+    }
     if (again && !loading && Date.now() - tried >= again * 1000) {
       tried = Date.now();
       reload();

@@ -3,6 +3,9 @@
 //! The axis of time has room for a while beyond the present, so that what was drawn stays where it is; the browser moves
 //! the present and the bars that are open. When the room is used up, the whole page is loaded anew.
 
+#[cfg(test)]
+mod tests;
+
 use maud::{Markup, html};
 
 use super::axis::Axis;
@@ -22,6 +25,8 @@ const ROOM_SHARE: i64 = 4;
 const ROOM_AT_LEAST: Millis = 30_000;
 /// A browser without script loads a page of a run that is not over after so many seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// A section that is larger is told with what is large.
+const LIGHT_BYTES: usize = 16 << 10;
 /// Of queued workers that wait for something else than before, so many are told at a time.
 const QUEUED: usize = 40;
 
@@ -59,6 +64,7 @@ pub struct LivePage {
     down: Down,
     /// In the order of [`Section::ALL`].
     sections: Vec<String>,
+    title: String,
 }
 
 impl LivePage {
@@ -72,6 +78,7 @@ impl LivePage {
         let sections = Section::ALL.map(|section| section.element(page, &axis).1.into_string()).into();
         Self {
             sections,
+            title: title(page),
             is_over,
             rows: lanes::rows(timeline),
             lanes: timeline.lanes.clone(),
@@ -108,7 +115,12 @@ impl LivePage {
             push(&mut changed, "marks", strip::head(page, &self.axis));
             push(&mut changed, "bands", strip::behind(page, &self.axis));
         }
-        self.changed_sections(page, &mut changed, |section| !section.is_heavy());
+        self.changed_sections(page, &mut changed, |_, is_heavy| !is_heavy);
+        let title = title(page);
+        if title != self.title {
+            push(&mut changed, "title", html! { title #title data-live { (title) } });
+            self.title = title;
+        }
         Changes::Elements(changed)
     }
 
@@ -126,7 +138,8 @@ impl LivePage {
         if is_down_another {
             self.down = timeline.down.clone();
         }
-        let is_told = |section: Section| section.is_heavy() && (section != Section::Down || is_down_another);
+        let is_told =
+            |section: Section, is_heavy: bool| is_heavy && (section != Section::Down || is_down_another);
         self.changed_sections(page, &mut changed, is_told);
         self.changed_waits(page, &mut changed);
         changed
@@ -166,10 +179,10 @@ impl LivePage {
         &mut self,
         page: &RunPage<'_>,
         changed: &mut Vec<Element>,
-        is_told: impl Fn(Section) -> bool,
+        is_told: impl Fn(Section, bool) -> bool,
     ) {
         for (section, was) in Section::ALL.into_iter().zip(&mut self.sections) {
-            if !is_told(section) {
+            if !is_told(section, section.is_heavy() || was.len() > LIGHT_BYTES) {
                 continue;
             }
             let (id, element) = section.element(page, &self.axis);

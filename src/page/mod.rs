@@ -7,6 +7,7 @@
 
 mod axis;
 mod bars;
+mod control;
 mod down;
 mod failures;
 mod forecast;
@@ -35,6 +36,9 @@ mod tests;
 mod words;
 mod workers;
 
+pub use control::{
+    Answer, Asked, CONTROL_MARK, ControlPanel, Operator, control_panel, login_page, question_page,
+};
 pub use forecast::Forecast;
 pub use graph::plan_graph;
 pub use history::{

@@ -1,8 +1,9 @@
 //! The page of one run.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::axis::Axis;
+use super::control::CONTROL_MARK;
 use super::model::RunPage;
 use super::words::{moment, name};
 use super::{down, failures, forecast, headline, lanes, live, plan, sections, shell, signs, steps, workers};
@@ -92,6 +93,7 @@ pub(super) fn body(page: &RunPage<'_>, axis: &Axis) -> Markup {
         main {
             @if let Some(forecast) = page.forecast { (forecast::banner(forecast)) }
             (section(Section::Head))
+            @if page.served.is_some() { (PreEscaped(CONTROL_MARK)) }
             (section(Section::Failures))
             (section(Section::Promises))
             (lanes::lanes(page, axis))

@@ -57,13 +57,12 @@ fn said_of(is_well: bool, text: &str) -> Markup {
 
 fn at_once(page: &RunPage<'_>) -> Markup {
     let down = &page.timeline.down;
-    let is_kept = overruns(&down.all, down.at_once, page.timeline.until).is_empty();
-    let text = format!("{} down at the same time", most_of(&down.all, down.at_once));
-    let with_failed = format!("{text}: failed workers stay down, and others were at work besides");
-    said_of(is_kept, if is_kept { &text } else { &with_failed })
+    let allowed = Some(down.allowed);
+    let is_kept = overruns(&down.all, allowed, page.timeline.until).is_empty();
+    said_of(is_kept, &format!("{} down at the same time", most_of(&down.all, allowed)))
 }
 
-/// Budgets bound what the run takes down; a worker that fails stays down besides.
+/// Jobs with a budget.
 fn budgets(down: &Down) -> Markup {
     let is_over = |allowed: Option<u32>, most: Option<(Millis, u32)>| {
         allowed.zip(most).is_some_and(|(allowed, (_, most))| most > allowed)
@@ -77,7 +76,7 @@ fn budgets(down: &Down) -> Markup {
             @if over.is_empty() {
                 (said_of(true, &format!("every budget was kept ({})", counted(down.jobs.len(), "job"))))
             } @else {
-                (said_of(false, &format!("with failed workers counted, below its budget: {}", over.join("; "))))
+                (said_of(false, &format!("below its budget: {}", over.join("; "))))
             }
         }
     }

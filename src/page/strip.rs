@@ -39,7 +39,7 @@ pub(super) fn head(page: &RunPage<'_>, axis: &Axis) -> Markup {
                 @for cut in &cuts { text.tick x=(percent(inside(middle(cut)))) y="34" { "// " (cut.label) } }
                 @for marks in clusters(page, axis) {
                     @let (sign, class) = mark_sign(&marks[0].kind);
-                    text class=(class) x=(percent(axis.x(marks[0].at).clamp(0.6, 99.4))) y="15" {
+                    text class=(class) x=(percent(axis.x(marks[0].at).clamp(1.0, 98.5))) y="15" {
                         title {
                             @for mark in marks.iter().take(20) {
                                 (Clock::of(page.timeline).at(mark.at)) " " (describe_mark(page, mark)) "\n"
@@ -141,7 +141,7 @@ fn down_row(page: &RunPage<'_>, axis: &Axis) -> Markup {
     html! {
         div.lane.down {
             span.n { "down" }
-            (down::picture(&page.timeline.down.all, page.timeline.down.at_once, page.timeline.until, axis, 30.0))
+            (down::picture(&page.timeline.down.all, Some(page.timeline.down.allowed), page.timeline.until, axis, 30.0))
         }
     }
 }

@@ -4,14 +4,22 @@ use std::sync::Arc;
 
 use super::*;
 use crate::engine::{AttemptSpec, Outcome};
-use crate::graph::testing::{compiled, fleet, plan, worker};
-use crate::plan::Source;
+use crate::graph::testing::{command, compiled, fleet, plan, worker};
+use crate::plan::{Plan, Source};
 use crate::report::testing::{START, play, some_fail};
 use crate::report::{RunInfo, RunView};
 use crate::timeline::timeline;
 
 fn page_of(workers: usize, plan_text: &str, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) -> String {
-    let mut plan = plan();
+    page_of_plan(plan(), workers, plan_text, fails)
+}
+
+fn page_of_plan(
+    mut plan: Plan,
+    workers: usize,
+    plan_text: &str,
+    fails: impl Fn(&AttemptSpec) -> Option<Outcome>,
+) -> String {
     plan.source = Source::new("plan.yaml", plan_text.to_owned());
     let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &["zone=<b>a&\"'"]));
     let graph = Arc::new(compiled(&plan, &fleet(hosts.collect(), &[])));
@@ -112,14 +120,14 @@ fn a_forecast_is_the_page_of_a_run_and_says_what_it_is() {
             record: None,
             outputs: &[],
             next: &[],
-            made_at: at,
             served: None,
+            made_at: at,
             forecast,
         })
     };
     let (of_forecast, of_run) = (page(Some(&forecast)), page(None));
     let at = |what: &str| of_forecast.find(what).unwrap_or_else(|| panic!("no {what}"));
-    assert!(at("<title>Forecast: ") < at("A forecast: nothing of this has happened"));
+    assert!(at("<title id=\"title\">Forecast: ") < at("A forecast: nothing of this has happened"));
     assert!(at("A forecast: nothing of this has happened") < at("id=\"headline\""));
     assert!(at("(seed 7)") < at("made up") && of_forecast.contains("20s (expected)"));
     assert!(!of_forecast.contains("<b>long"), "text stays text");
@@ -131,4 +139,13 @@ fn a_forecast_is_the_page_of_a_run_and_says_what_it_is() {
     };
     assert_eq!(ids(&of_forecast), ids(&of_run));
     assert!(!of_run.contains("orecast"), "a run is none");
+}
+
+#[test]
+fn a_thousand_workers_with_seven_steps_are_less_than_two_megabytes() {
+    let mut plan = plan();
+    plan.steps.extend(["drain", "deploy", "enable", "deploy-2", "health"].map(command));
+    let text = page_of_plan(plan, 1000, "name: x\n", |_| None);
+    assert_eq!(text.matches("<details class=\"lane\" id=\"lane-").count(), 1000);
+    assert!(text.len() < 2_000_000, "{} bytes", text.len());
 }

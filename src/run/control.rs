@@ -43,6 +43,29 @@ impl Run {
     /// [`RunError::Refused`] where it is not possible now, [`RunError::NoAnswer`]; and what keeps the journal from
     /// being used.
     pub fn control(site: &Site, name: Option<&str>, verb: Control, by: &str) -> Result<Controlled, RunError> {
+        Self::control_as(site, name, verb, (by, true))
+    }
+
+    /// As [`Self::control`], by a process that carries no run out: never [`Controlled::ToCarryOut`].
+    ///
+    /// # Errors
+    /// Those of [`Self::control`], and [`RunError::NoController`] for what a controller would have to begin now: an
+    /// abort, and what lets the run continue. Nothing has changed then.
+    pub fn control_from_outside(
+        site: &Site,
+        name: Option<&str>,
+        verb: Control,
+        by: &str,
+    ) -> Result<Controlled, RunError> {
+        Self::control_as(site, name, verb, (by, false))
+    }
+
+    fn control_as(
+        site: &Site,
+        name: Option<&str>,
+        verb: Control,
+        (by, may_carry_out): (&str, bool),
+    ) -> Result<Controlled, RunError> {
         let mut journal = site.journal_of_runs()?;
         let id = pick(&journal, name)?;
         if let Some(holder) = holder_of(&site.bucket.paths().data) {
@@ -59,6 +82,10 @@ impl Run {
         let at = now();
         let request = (at, &verb, by);
         let mut facts = facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?;
+        let has_work = matches!(verb, Control::Abort { .. } | Control::Resume | Control::Stop);
+        if has_work && !may_carry_out {
+            return Err(RunError::NoController(stored.id));
+        }
         if matches!(verb, Control::Abort { .. }) {
             stored.epoch = journal.raise_epoch(&stored.id)?;
             facts.push(Fact::Resumed { by: by.to_owned(), fresh_process: true, bundle: None });

@@ -153,6 +153,9 @@ pub enum RunError {
     /// The process that carries the run out has not taken the request; it takes it when it wakes up.
     #[error("timed out waiting for the controller of run {0} to take the request")]
     NoAnswer(RunId),
+    /// What was asked for has to be carried out, and no process carries the run out: nothing has changed.
+    #[error("no process carries run {0} out now")]
+    NoController(RunId),
     /// No selected worker has this name.
     #[error("{host} is not a worker of run {run}")]
     UnknownWorker {

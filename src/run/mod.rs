@@ -14,6 +14,7 @@
 //! | from another process | [`Run::control`] |
 //! | only looked at | [`RunReader`], [`FollowedRun`], [`runs`], [`explain`] |
 //! | looked back at, over all runs | [`History`] |
+//! | as numbers, over all runs | [`MetricsReader`] |
 //! | forgotten | [`Pruning`] |
 //!
 //! Everything is data: progress goes to a [`crate::report::Reporter`], consent comes in as a value, and an
@@ -33,6 +34,7 @@ mod history;
 mod import;
 mod left_behind;
 mod list;
+mod metrics;
 mod obstacle;
 mod pending;
 mod preflight;
@@ -64,6 +66,7 @@ pub use history::{FilterPart, History, RunFilter};
 pub use import::{Import, Imported};
 pub use left_behind::LeftBehind;
 pub use list::{ListedRun, runs};
+pub use metrics::{Leaves, MetricsReader};
 pub use obstacle::{NotTaken, Obstacle};
 pub use pending::{pending_changes, pending_diffs};
 pub use preflight::Looked;

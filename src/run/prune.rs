@@ -6,6 +6,7 @@ use crate::journal::{Journal, JournalError, Mode, RUNS_KEPT, RUNS_KEPT_FOR, Recl
 
 use super::RunError;
 use super::left_behind::owned_entries;
+use super::metrics::counted_of;
 use super::site::holder;
 
 /// What the run lock's record says while runs are forgotten.
@@ -84,7 +85,8 @@ impl Pruning {
     /// The journal cannot be written: runs that are gone are gone as a whole, the others are whole.
     pub fn carry_out(mut self) -> Result<Reclaimed, RunError> {
         for (run, _) in &self.found.gone {
-            self.journal.forget(&run.id)?;
+            let counted = counted_of(&self.journal, &run.id);
+            self.journal.forget(&run.id, &counted)?;
         }
         Ok(self.journal.reclaim()?)
     }
@@ -101,7 +103,8 @@ pub(super) fn prune_by_itself(
 ) -> Result<(), JournalError> {
     for run in journal.prunable(RUNS_KEPT, now.saturating_sub(RUNS_KEPT_FOR))? {
         if is_needed(journal, disabled, &run).is_none() {
-            journal.forget(&run.id)?;
+            let counted = counted_of(journal, &run.id);
+            journal.forget(&run.id, &counted)?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::guard::Refusal;
 use crate::journal::JournalError;
 use crate::page;
 use crate::run::RunError;
@@ -12,7 +13,8 @@ use crate::run::RunError;
 /// Headers of every answer. Nothing is kept by anybody: who may read a page now may not for ever.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer` browsers send a form with `Origin: null`, which says nothing.
+    (header::REFERRER_POLICY, "same-origin"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -79,6 +81,13 @@ impl Trouble {
 
 /// What commands say of an error: what is wrong, and what to do about it.
 pub(super) type Words = fn(RunError) -> (String, Option<String>);
+
+impl From<&Refusal> for Trouble {
+    fn from(refusal: &Refusal) -> Self {
+        let problem = refusal.problem();
+        Self { status: refusal.status(), what: problem.message, help: problem.help }
+    }
+}
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {

@@ -1,18 +1,22 @@
 //! One connection: what a browser, or whatever is at its other end, may take of time and memory.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::os::user_of_connection;
 
 /// A request's head has come within this; also the time that a connection may be idle between two requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
@@ -25,16 +29,38 @@ const HEAD_BYTES: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS: usize = 64;
 
+/// Both ends of a connection; every request has them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    from: SocketAddr,
+    to: SocketAddr,
+}
+
+impl Ends {
+    /// The user whose process is at the other end; `None`: it is on another machine.
+    pub(super) fn user(self) -> Option<u32> {
+        user_of_connection(self.from, self.to)
+    }
+}
+
 /// Answers the requests of one connection until it ends, or the server does.
 pub(super) async fn carry(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    let ends = stream.peer_addr().and_then(|from| Ok(Ends { from, to: stream.local_addr()? })).ok();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        if let Some(ends) = ends {
+            request.extensions_mut().insert(ends);
+        }
+        router.call(request)
+    });
     let io = TokioIo::new(Bounded::new(stream));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     // How a connection ends is its other end's affair.
     tokio::select! {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
+use super::control_pages::{Visit, control_panel_of, with_panel};
 use super::events::{Viewer, stream_to};
 use super::routes::App;
 use crate::journal::RunId;
@@ -17,8 +18,15 @@ use crate::run::FollowedRun;
 use crate::runner::now;
 
 /// The page of a run.
-pub(super) async fn run(State(app): State<App>, Path(run): Path<String>) -> Result<Response, Trouble> {
-    Ok(html(app.watchers.page(&named(&run)?).await?))
+pub(super) async fn run(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    request: Request,
+) -> Result<Response, Trouble> {
+    let (run, visit) = (named(&run)?, Visit::of(&request));
+    let page = app.watchers.page(&run).await?;
+    let Some(controls) = &app.controls else { return Ok(html(page)) };
+    Ok(with_panel(&page, control_panel_of(&app, controls, &run, visit).await?))
 }
 
 /// From when on events are asked for.

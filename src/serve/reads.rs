@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::answer::Trouble;
@@ -15,8 +15,10 @@ pub(super) const AT_ONCE: usize = 3;
 /// Whoever waits for longer is told to come again. What was begun ends by itself.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// A page is given to several who ask for it within this time.
+/// A page is given to all who ask for it within this time,
 const SHARED: Duration = Duration::from_secs(1);
+/// or within so many times what it took to make it.
+const SHARED_TIMES: u32 = 20;
 /// So many pages are kept for that.
 const PAGES: usize = 32;
 /// None that is larger than this.
@@ -26,6 +28,7 @@ const PAGE_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub(super) struct Reads {
     places: Arc<Semaphore>,
+    /// Pages by their paths, and until when they are given.
     recent: Arc<Mutex<HashMap<String, (Instant, Bytes)>>>,
 }
 
@@ -42,16 +45,16 @@ impl Reads {
     ) -> Result<Bytes, Trouble> {
         let (path, reads) = (path.to_owned(), self.clone());
         let done = async move {
-            // It is never closed.
-            let place = reads.places.clone().acquire_owned().await;
-            let place = place.map_err(|_| Trouble::busy("the server is ending"))?;
+            let place = reads.place().await?;
             if let Some(page) = reads.recent(&path) {
                 return Ok(page);
             }
             let done = tokio::task::spawn_blocking(move || {
+                let began = Instant::now();
                 let page = make().map(Bytes::from);
                 if let Ok(page) = &page {
-                    reads.keep(path, page);
+                    let lasts = (began.elapsed() * SHARED_TIMES).max(SHARED);
+                    reads.keep(path, page, Instant::now() + lasts);
                 }
                 drop(place);
                 page
@@ -61,16 +64,39 @@ impl Reads {
         within(done).await
     }
 
-    fn recent(&self, path: &str) -> Option<Bytes> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(path).filter(|(made, _)| made.elapsed() < SHARED).map(|(_, page)| page.clone())
+    /// What is read for one who asks.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        within(async {
+            let place = self.place().await?;
+            let done = tokio::task::spawn_blocking(move || {
+                let made = make();
+                drop(place);
+                made
+            });
+            done.await.unwrap_or_else(|_| Err(broken()))
+        })
+        .await
     }
 
-    fn keep(&self, path: String, page: &Bytes) {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Trouble> {
+        // It is never closed.
+        self.places.clone().acquire_owned().await.map_err(|_| Trouble::busy("the server is ending"))
+    }
+
+    fn recent(&self, path: &str) -> Option<Bytes> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.get(path).filter(|(until, _)| Instant::now() < *until).map(|(_, page)| page.clone())
+    }
+
+    fn keep(&self, path: String, page: &Bytes, until: Instant) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, (made, _)| made.elapsed() < SHARED);
+        let now = Instant::now();
+        recent.retain(|_, (until, _)| now < *until);
         if recent.len() < PAGES && page.len() <= PAGE_BYTES {
-            recent.insert(path, (Instant::now(), page.clone()));
+            recent.insert(path, (until, page.clone()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Listening, and ending.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,12 @@ use tokio::task::JoinSet;
 
 use super::answer::Words;
 use super::connection::{carry, closed};
+use super::control::{Controls, ServeControl};
+use super::guard::{Authority, OwnNames};
+use super::metrics::Metrics;
 use super::reads::{AT_ONCE, Reads};
 use super::routes::{App, router};
+use super::sessions::NoRandomness;
 use super::watchers::Watchers;
 use crate::bucket::Bucket;
 use crate::report::Hint;
@@ -37,6 +41,10 @@ pub struct ServeOptions {
     pub hint: Hint,
     /// What commands say of an error: what is wrong, and what to do about it.
     pub words: Words,
+    /// Names that it answers to besides its own.
+    pub allowed: Vec<Authority>,
+    /// How runs are controlled; `None`: they are only looked at.
+    pub control: Option<ServeControl>,
 }
 
 /// Why there is no server.
@@ -53,6 +61,9 @@ pub enum ServeError {
     /// The machine refuses what a server needs.
     #[error("the server cannot be started: {0}")]
     Start(io::Error),
+    /// There is no token to be had.
+    #[error(transparent)]
+    Token(#[from] NoRandomness),
 }
 
 /// A server that listens, and answers as soon as it runs.
@@ -62,6 +73,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     closing: watch::Sender<bool>,
+    token: Option<String>,
 }
 
 /// Ends a server from another thread.
@@ -83,7 +95,8 @@ impl Server {
     pub fn bind(options: ServeOptions) -> Result<Self, ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(AT_ONCE)
+            // And one for what is asked of a run.
+            .max_blocking_threads(AT_ONCE + 1)
             .build()
             .map_err(ServeError::Start)?;
         let address = options.listen;
@@ -91,18 +104,28 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let (closing, closed) = watch::channel(false);
+        let control = options.control.map(|control| Controls::new(address.port(), control)).transpose()?;
+        let (controls, token) = control.unzip();
         let app = App {
+            metrics: Metrics::new(&options.bucket),
+            names: Arc::new(OwnNames::new(address, options.allowed)),
+            controls,
             watchers: Watchers::new(options.bucket, options.hint, options.words),
             reads: Reads::new(),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
             closing: closed,
         };
-        Ok(Self { runtime, listener, address, router: router(app), closing })
+        Ok(Self { runtime, listener, address, router: router(app), closing, token })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The token that opens a session, if runs can be controlled. It is kept nowhere else.
+    pub fn take_token(&mut self) -> Option<String> {
+        self.token.take()
     }
 
     /// What ends it.
@@ -124,12 +147,13 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            biased;
             () = closed(&mut ended) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(&stream),
+            Ok((stream, _)) if connections.len() >= CONNECTIONS => refuse(stream),
             Ok((stream, _)) => drop(connections.spawn(carry(stream, router.clone(), closing.subscribe()))),
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
@@ -138,6 +162,9 @@ async fn accept(listener: &TcpListener, router: &Router, closing: &watch::Sender
 }
 
 /// There is no place for it.
-fn refuse(stream: &TcpStream) {
-    let _ = stream.try_write(FULL);
+fn refuse(stream: TcpStream) {
+    // Whether it is heard is the other end's affair; a new connection has room for this.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(FULL).and_then(|()| stream.shutdown(Shutdown::Write));
+    }
 }

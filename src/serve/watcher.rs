@@ -41,13 +41,20 @@ const LINGER: Duration = Duration::from_secs(20);
 pub(super) fn watch(watchers: &Watchers, run: &RunId, asked: &Receiver<Ask>) {
     let ended = Watcher::open(watchers, run).and_then(|mut watcher| {
         let ended = watcher.serve(watchers, run, asked);
-        ended.inspect_err(|trouble| watcher.frames.gone(&trouble.what))
+        // Of other troubles browsers hear when they come again, and they go on trying.
+        if let Err(trouble) = &ended
+            && trouble.status == StatusCode::NOT_FOUND
+        {
+            watcher.frames.gone(&trouble.what);
+        }
+        ended
     });
     if let Err(trouble) = ended {
         // Who has asked may have given up.
         for ask in watchers.leave(run, asked) {
             match ask {
                 Ask::Page(to) => drop(to.send(Err(trouble.clone()))),
+                Ask::Decisions(to) => drop(to.send(Err(trouble.clone()))),
                 Ask::Listen { to, .. } => drop(to.send(Err(trouble.clone()))),
             }
         }
@@ -133,6 +140,13 @@ impl Watcher {
                 let _ = to.send(page);
                 ended.map_or(Ok(()), Err)
             }
+            Ask::Decisions(to) => {
+                // As of now, and not of the last look: what was just asked for is in it.
+                let looked = self.look();
+                let decisions = || self.run.view().decisions(self.run.is_carried_out());
+                let _ = to.send(looked.as_ref().map(|()| decisions()).map_err(Clone::clone));
+                looked
+            }
             Ask::Listen { since, to } => {
                 let _ = to.send(Ok(self.frames.listen(&since, now())));
                 Ok(())
@@ -162,11 +176,9 @@ impl Watcher {
         let trouble = |error| Trouble::of(error, words);
         let news = self.run.look().map_err(trouble)?;
         if news == News::OtherRecord {
-            return Err(Trouble::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the journal has other facts of this run than before",
-                "load the page again",
-            ));
+            // Another watcher reads it from its beginning.
+            self.frames.reload();
+            return Err(Trouble::busy("the journal has other facts of this run than before"));
         }
         let is_over = self.run.view().state.is_final();
         let controller = !is_over && self.controller.elapsed() > CONTROLLER && {

@@ -12,7 +12,7 @@ use super::reads::{broken, within};
 use super::watcher;
 use crate::bucket::Bucket;
 use crate::journal::RunId;
-use crate::report::Hint;
+use crate::report::{Decisions, Hint};
 
 /// So many runs are watched at the same time.
 const RUNS: usize = 8;
@@ -21,6 +21,8 @@ const RUNS: usize = 8;
 pub(super) enum Ask {
     /// The page of its run.
     Page(oneshot::Sender<Result<Bytes, Trouble>>),
+    /// What an operator can decide about its run.
+    Decisions(oneshot::Sender<Result<Decisions, Trouble>>),
     /// All that is told from a version on.
     Listen { since: String, to: oneshot::Sender<Result<Told, Trouble>> },
 }
@@ -61,6 +63,13 @@ impl Watchers {
         let (answer, page) = oneshot::channel();
         self.ask(run, Ask::Page(answer))?;
         within(async { page.await.unwrap_or_else(|_| Err(broken())) }).await
+    }
+
+    /// What an operator can decide about a run.
+    pub(super) async fn decisions(&self, run: &RunId) -> Result<Decisions, Trouble> {
+        let (answer, decisions) = oneshot::channel();
+        self.ask(run, Ask::Decisions(answer))?;
+        within(async { decisions.await.unwrap_or_else(|_| Err(broken())) }).await
     }
 
     /// What has happened in a run since a version of its page, and what will.

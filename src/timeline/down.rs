@@ -2,6 +2,7 @@
 
 use crate::engine::Millis;
 use crate::graph::{RolloutGraph, TargetIx, TargetSet};
+use crate::policy::Exposure;
 
 /// A number over time: from each moment on it is so many. Moments ascend, neighbours differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Series {
 pub struct OfWhat {
     /// The failure domain or the job.
     pub name: String,
-    /// Maximum number that may be down by a budget; `None`: nothing bounds it by itself.
+    /// Maximum number that may be down, as in [`Down::allowed`]; `None`: none of it goes down.
     pub allowed: Option<u32>,
     /// How many were.
     pub series: Series,
@@ -54,6 +55,9 @@ pub struct Down {
     pub all: Series,
     /// Maximum number at work at the same time; failed ones may be down besides. `None`: `auto`.
     pub at_once: Option<u32>,
+    /// Maximum number that may be down in any order of ends and failures, as `plan show` says it is at stake: failed
+    /// workers count, up to `max_failures` of them.
+    pub allowed: u32,
     /// The tag of `domains`: that of `spread`, else `zone`; `None`: no worker has one.
     pub tag: Option<String>,
     /// By value of the tag.
@@ -82,9 +86,14 @@ impl Down {
         values.dedup();
         let domain_of = |target| value_of(target).and_then(|value| values.binary_search(&value).ok());
         let budgets = &graph.numbers().budgets;
+        let exposure = Exposure::of(graph);
+        let in_domain = |value: &str| {
+            let same = exposure.zones_by.as_ref().is_some_and(|zones| zones.tag.eq_ignore_ascii_case(&tag));
+            exposure.of_zone(value).filter(|_| same).map(|stake| stake.down)
+        };
         let jobs = budgets.iter().map(|budget| OfWhat {
             name: graph.fleet.job(budget.job).name.to_string(),
-            allowed: Some(budget.of.saturating_sub(budget.wants)),
+            allowed: exposure.of_job(budget.job).map(|stake| stake.down),
             series: Series::default(),
         });
         let jobs_of = |target: TargetIx| {
@@ -94,10 +103,15 @@ impl Down {
         Self {
             all: Series::default(),
             at_once: graph.numbers().concurrency.as_ref().map(|resolved| resolved.value),
+            allowed: exposure.run.down,
             tag: (!values.is_empty()).then(|| tag.clone()),
             domains: values
                 .iter()
-                .map(|value| OfWhat { name: (*value).clone(), allowed: None, series: Series::default() })
+                .map(|value| OfWhat {
+                    name: (*value).clone(),
+                    allowed: in_domain(value),
+                    series: Series::default(),
+                })
                 .collect(),
             domains_allowed: spread.map(|spread| spread.at_most),
             jobs: jobs.collect(),

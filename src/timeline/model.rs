@@ -2,6 +2,7 @@
 
 use crate::engine::{Millis, PublicWorkerState, Resolution, RunEnd};
 use crate::graph::{Lane, StepIx, TargetIx};
+use crate::policy::Reason;
 
 use super::down::Down;
 
@@ -296,6 +297,20 @@ impl WaitKind {
             Self::Window => "the window",
             Self::Failures => "failed workers",
             Self::Paused => "a pause",
+        }
+    }
+
+    /// Of a reason with its numbers.
+    pub fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::Concurrency { .. } => Self::Concurrency,
+            Reason::Wave { .. } => Self::Wave,
+            Reason::Spread { .. } => Self::Spread,
+            Reason::Budget { .. } => Self::Budget,
+            Reason::Observation { .. } => Self::Observation,
+            Reason::Window { .. } | Reason::WindowTooShort { .. } => Self::Window,
+            Reason::Failures { .. } => Self::Failures,
+            Reason::Paused => Self::Paused,
         }
     }
 

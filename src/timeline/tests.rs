@@ -10,7 +10,12 @@ use crate::plan::{Amount, Concurrency};
 use crate::report::testing::{play, some_fail};
 
 fn graph(workers: usize, at_once: u64) -> Arc<RolloutGraph> {
+    graph_with_failures(workers, at_once, 0)
+}
+
+fn graph_with_failures(workers: usize, at_once: u64, failures: u64) -> Arc<RolloutGraph> {
     let mut plan = plan();
+    plan.rollout.max_failures = located(Amount::Count(failures));
     plan.rollout.concurrency = located(Concurrency::AtMost(Amount::Count(at_once)));
     let zone = |n: usize| format!("zone={}", if n.is_multiple_of(2) { "a" } else { "b" });
     let hosts = (1..=workers).map(|n| worker(&format!("w{n}"), &[], &[&zone(n)])).collect();
@@ -51,7 +56,7 @@ fn each_step_is_a_bar_that_ends_and_the_boot_id_is_read_within_the_reboot() {
 fn down_is_what_the_engine_says_and_no_more_than_allowed() {
     let (_, timeline) = told(6, 2, |_| None);
     let down = &timeline.down;
-    assert_eq!(down.at_once, Some(2));
+    assert_eq!((down.at_once, down.allowed), (Some(2), 2));
     assert_eq!(down.all.most().unwrap().1, 2);
     assert_eq!(down.all.last(), 0, "all came back");
     assert_eq!(down.tag.as_deref(), Some("zone"));
@@ -79,6 +84,17 @@ fn a_worker_that_failed_stays_down_and_the_halt_is_marked() {
     assert_eq!(last.end, BarEnd::Failed);
     assert!(last.note.as_ref().unwrap().contains("has not come back"));
     assert!(timeline.holds.iter().any(|hold| hold.kind == HoldKind::Halted && hold.to.is_none()));
+}
+
+/// What `plan show` says is at stake is what is allowed, and a run that goes as the plan allows is never above it.
+#[test]
+fn a_failed_worker_is_down_beside_those_at_work_as_far_as_the_plan_allows() {
+    let graph = graph_with_failures(6, 2, 1);
+    let facts = play(Arc::clone(&graph), some_fail);
+    let down = timeline(&graph, &facts, Millis::MAX, false).unwrap().down;
+    assert_eq!((down.at_once, down.allowed), (Some(2), 3));
+    assert_eq!(down.all.most().unwrap().1, 3, "one that failed, and two at work");
+    assert!(down.domains.iter().all(|zone| zone.series.most().unwrap().1 <= zone.allowed.unwrap()));
 }
 
 #[test]
@@ -116,4 +132,20 @@ fn a_controller_that_is_gone_is_marked_where_it_was_heard_last() {
     let kinds: Vec<_> = told.marks.iter().map(|mark| (&mark.kind, mark.at)).collect();
     assert!(matches!(kinds[1], (MarkKind::ControllerGone, at) if at == last.at), "{kinds:?}");
     assert!(matches!(kinds[2], (MarkKind::Resumed { by, .. }, _) if by == "anna@laptop"));
+}
+
+#[test]
+fn a_timeline_that_is_looked_at_in_between_is_the_same() {
+    let graph = graph(4, 2);
+    let facts = play(Arc::clone(&graph), some_fail);
+    let mut fold = TimelineFold::new(&graph);
+    for (at, stamped) in facts.iter().enumerate() {
+        fold.take(stamped).unwrap();
+        for (later, is_carried_out) in [(0, true), (5_000, false), (9_000, true)] {
+            let now = stamped.at + later;
+            fold.tell(now, is_carried_out);
+            let anew = timeline(&graph, &facts[..=at], now, is_carried_out).unwrap();
+            assert_eq!(*fold.timeline(), anew, "after fact {}, {later} ms later", stamped.seq);
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! What is shown in a browser, looked at with a real one: `tests/support/browser.rs`.
 
+mod control;
 mod report;
 mod served;
-mod stored;
+pub(crate) mod stored;
 
 use std::fs;
+use std::process::Child;
 
 use serde_json::json;
 
@@ -100,4 +102,16 @@ fn assert_only_text(browser: &Browser, times: usize) {
 /// How many workers are shown in the table and in the picture.
 const SHOWN: &str = "
     const shown = (css) => Array.from(document.querySelectorAll(css)).filter((of) => of.getClientRects().length).length;
-    return {rows: shown('#table tbody tr'), lanes: shown('#lanes > .l[data-s]')};";
+    return {rows: shown('#table tbody tr'), lanes: shown('#lanes > .lane[data-state]')};";
+
+const TAB: char = '\u{e004}';
+
+/// A process that a test which fails does not leave behind.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

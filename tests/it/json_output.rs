@@ -264,6 +264,7 @@ fn what_goes_well_is_json() {
     run(&["plan", "prune", "--dry-run"], 0);
     run(&["plan", "status", "--timeline"], 0);
     run(&["plan", "report", "--out", new.with_extension("html").to_str().unwrap()], 0);
+    run(&["plan", "metrics", "--out", new.with_extension("prom").to_str().unwrap()], 0);
     let bundle = new.with_extension("bundle");
     run(&["plan", "export", "--out", bundle.to_str().unwrap()], 0);
     run(&["plan", "verify", bundle.to_str().unwrap()], 0);
@@ -288,7 +289,7 @@ fn what_goes_well_is_json() {
         expect_error(&refused, code, verb);
     }
     let all: Vec<String> = all_commands().iter().map(|path| path.join(" ")).collect();
-    let without = ["plan retry", "plan skip", "sandbox up"];
+    let without = ["plan retry", "plan skip", "sandbox up", "serve"];
     let missing: Vec<_> =
         all.iter().filter(|name| !done.contains(*name) && !without.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "not tried: {missing:?}");

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
     ("chart", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("page", &["timeline", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
@@ -62,6 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "catalog",
             "runner",
             "timeline",
+            "metrics",
             "page",
             "report",
             "review",
@@ -82,8 +84,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "os", "run", "runner", "page", "timeline", "engine", "journal", "report", "graph", "plan",
-            "bucket",
+            "os", "run", "runner", "metrics", "page", "timeline", "engine", "journal", "report", "graph",
+            "plan", "bucket",
         ],
     ),
     (
@@ -113,6 +115,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "doctor",
             "serve",
             "timeline",
+            "metrics",
             "chart",
             "page",
         ],
@@ -131,6 +134,7 @@ pub(crate) const PURE: &[&str] = &[
     "controller",
     "sim",
     "timeline",
+    "metrics",
     "chart",
     "page",
 ];
@@ -160,6 +164,9 @@ const DATA: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "Approval",
+            "Decisions",
+            "FailedWorker",
             "PublicRunState",
             "RunInfo",
             "RunView",

@@ -1,5 +1,9 @@
 //! `maand serve` beside real runs: pages over HTTP that follow a run, and answers to whatever is asked.
 
+mod answers;
+mod load;
+mod stored;
+
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -35,7 +39,7 @@ fn only_run(page: &Answer) -> Option<String> {
 }
 
 /// What the page says it has.
-fn version(page: &Answer) -> String {
+pub(super) fn version(page: &Answer) -> String {
     let (_, rest) = page.body.split_once("data-version=\"").expect("a version");
     rest.split('"').next().unwrap().to_owned()
 }
@@ -71,8 +75,8 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
                 let data: Value = serde_json::from_str(&event.data).unwrap();
                 for element in data["elements"].as_array().unwrap() {
                     let (id, html) = (element["id"].as_str().unwrap(), element["html"].as_str().unwrap());
-                    lanes += usize::from(id.starts_with('w'));
-                    rows += usize::from(id.starts_with('r'));
+                    lanes += usize::from(id.starts_with("lane-"));
+                    rows += usize::from(id.starts_with("worker-"));
                     assert!(html.contains(&format!("id=\"{id}\"")), "{html}");
                     if id == "part-head" {
                         head = html.to_owned();
@@ -87,5 +91,26 @@ fn a_page_follows_a_run_while_it_is_carried_out() {
     assert!(lanes > 3 && rows > 3, "{lanes} lanes and {rows} rows have changed");
     assert_eq!(controller.wait().unwrap().code(), Some(0));
     let page = get(server.address, &run);
-    assert!(page.body.contains("3: 3 succeeded"), "{}", page.body);
+    assert_eq!(page.body.matches("data-state=\"succeeded\"").count(), 6, "a lane and a row of each");
+}
+
+#[test]
+fn a_controller_that_dies_is_missed_on_the_page() {
+    let up = Up::new(&[]);
+    let server = Serve::of(&up.bucket);
+    let mut controller = apply(&up);
+    let mut run = None;
+    crate::wait_until("the run in the list", || {
+        run = only_run(&get(server.address, "/"));
+        run.is_some()
+    });
+    let run = run.unwrap();
+    crate::wait_until("a worker under way", || {
+        get(server.address, &run).body.contains("data-state=\"running\"")
+    });
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    let missed = "no controller is running it";
+    crate::wait_until("that nobody carries it out", || get(server.address, &run).body.contains(missed));
+    assert!(get(server.address, "/").body.contains("interrupted"));
 }

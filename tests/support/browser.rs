@@ -6,7 +6,7 @@
 //! browser.wait_until("the list is there", "return document.querySelectorAll('li').length > 3");
 //! browser.assert_quiet("http://127.0.0.1:8080/");         // no error, no violation, no request elsewhere
 //! ```
-//! Nothing leaves the machine: no name is resolved but 127.0.0.1. Everything ends with the [`Browser`], and also when
+//! Nothing leaves the machine: no name has an address but 127.0.0.1, and rebound.test, which points there, too. Everything ends with the [`Browser`], and also when
 //! the test process is killed. Every command has a deadline. In one process one browser is at work at a time.
 
 use std::future::Future;
@@ -356,7 +356,7 @@ fn capabilities(folder: &Path) -> Value {
         "--disable-sync",
         "--disable-crash-reporter",
         "--disable-extensions",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "--host-resolver-rules=MAP rebound.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "--window-size=1280,900",
         &profile,
     ];

@@ -129,7 +129,6 @@ impl Events {
     }
 
     /// The next event; `None`: the stream has ended.
-    #[expect(clippy::should_implement_trait, reason = "it is read, not iterated over")]
     pub(crate) fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.left.split_once("\n\n") {

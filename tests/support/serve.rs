@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use serde_json::Value;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server that ends with the test.
 pub(crate) struct Serve {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// What it has said when it began to listen.
+    pub(crate) told: Value,
 }
 
 impl Serve {
@@ -39,9 +43,10 @@ impl Serve {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = crate::document(&line)["url"].as_str().unwrap().to_owned();
+        let told = crate::document(&line);
+        let url = told["url"].as_str().unwrap();
         let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-        Self { child, address }
+        Self { child, address, told }
     }
 
     /// Its end after a signal.

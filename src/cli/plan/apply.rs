@@ -11,6 +11,7 @@ use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::left_behind::retry_command;
+use super::metrics_file::MetricsFile;
 use super::read::{Given, parse_set, read_given, shown_name};
 use super::show::{describe_halt, pending_lines};
 use crate::catalog::PendingChanges;
@@ -42,11 +43,14 @@ pub struct ApplyArgs {
     #[command(flatten)]
     leave: LeaveDrained,
     #[command(flatten)]
+    metrics: MetricsFile,
+    #[command(flatten)]
     consent: Consent,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
+    args.metrics.check()?;
     let given = read_given(&args.plan)?;
     let mut reviewed_as = None;
     let (site, request) = match given {
@@ -85,7 +89,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         return Ok(Exit::Declined);
     }
     let run = prepared.start(&run::Consent::of_this_operator())?;
-    carry_out(run, args.leave, context).map(|(_, exit)| exit)
+    carry_out(run, args.leave, &args.metrics, context).map(|(_, exit)| exit)
 }
 
 /// A reviewed plan is what was reviewed: nothing is set or narrowed any more.

@@ -13,6 +13,7 @@ use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::expect::expect_soon;
 use super::left_behind;
+use super::metrics_file::MetricsFile;
 use super::reporters::{Annotated, OnlyTrouble};
 use crate::bucket::Bucket;
 use crate::engine::{Control, RunEnd, RunStatus};
@@ -46,11 +47,12 @@ impl LeaveDrained {
 pub(super) fn carry_out(
     run: Run,
     leave: LeaveDrained,
+    metrics: &MetricsFile,
     context: &Context,
 ) -> Result<(RunResult, Exit), CliError> {
     let checking = Checking::new(context);
     let options = RunOptions {
-        reporter: for_run(&run, context),
+        reporter: metrics.beside(for_run(&run, context), context)?,
         progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,

@@ -10,6 +10,7 @@ use super::super::document::{self, Document};
 use super::super::hosts::{self, HostPattern};
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
+use super::metrics_file::MetricsFile;
 use super::reboots_left;
 use crate::engine::{Control, PublicWorkerState, RunEnd, RunStatus};
 use crate::journal::RunId;
@@ -82,19 +83,7 @@ pub(super) fn abort(args: &AbortArgs, context: &Context) -> Result<Exit, CliErro
     let run = RunReader::open_unfinished(&site.bucket, name)?;
     let (view, _) = run.view()?;
     if !view.state.is_final() {
-        let counts = &view.counts;
-        let mut question = format!("End run {} of plan {} for good", run.id, run.header.plan);
-        question += &format!(
-            " ({} succeeded, {} under way, {} queued",
-            counts.succeeded, counts.active, counts.queued
-        );
-        question += &format!(", {} failed)", counts.failed);
-        if args.revert {
-            question += ", and undo what was done to the workers that were started";
-        } else if !view.left_disabled.is_empty() {
-            question += &format!("; {} will stay disabled", view.left_disabled.join(", "));
-        }
-        if !args.consent.ask_on_terminal(&format!("{question}?"))? {
+        if !args.consent.ask_on_terminal(&view.question_of_abort(args.revert))? {
             out::note("The run is as it was.");
             return Ok(Exit::Declined);
         }
@@ -204,13 +193,13 @@ fn print_json(verb: &Control, run: &RunId, taken: bool) -> Result<(), CliError> 
 
 /// This process ends the run, as no other carries it out: it has done what was asked when the run has ended.
 fn abort_here(run: Run, context: &Context) -> Result<Exit, CliError> {
-    let (result, exit) = carry_out(run, LeaveDrained::default(), context)?;
+    let (result, exit) = carry_out(run, LeaveDrained::default(), &MetricsFile::default(), context)?;
     let aborted = result.left == Left::Idle(RunStatus::Finished(RunEnd::Aborted));
     Ok(if aborted { Exit::Done } else { exit })
 }
 
 /// What follows from a request that a controller has taken.
-fn describe_taken(verb: &Control, run: &RunId) -> String {
+pub(super) fn describe_taken(verb: &Control, run: &RunId) -> String {
     match verb {
         Control::Pause { .. } => format!("Pause requested: run {run} starts no more workers."),
         Control::Abort { revert: false } => format!("Abort requested: run {run} ends for good."),
@@ -228,7 +217,7 @@ fn describe_taken(verb: &Control, run: &RunId) -> String {
 }
 
 /// What was recorded, as no controller is running the run, and what lets it continue.
-fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
+pub(super) fn describe_recorded(verb: &Control, run: &RunId, ended: bool) -> String {
     let recorded = match verb {
         Control::Pause { .. } => {
             return format!(

@@ -9,6 +9,7 @@ use super::super::open_bucket::connector;
 use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{LeaveDrained, carry_out, site};
 use super::control::failed;
+use super::metrics_file::MetricsFile;
 use super::run_error::not_taken;
 use crate::bucket::Bucket;
 use crate::bundle::Bundle;
@@ -54,6 +55,8 @@ pub struct ResumeArgs {
     accept_changes: bool,
     #[command(flatten)]
     leave: LeaveDrained,
+    #[command(flatten)]
+    metrics: MetricsFile,
     /// Accepted for scripts: a resume asks nothing
     #[arg(short, long)]
     yes: bool,
@@ -82,6 +85,7 @@ fn parse_in_doubt(text: &str) -> Result<InDoubt, String> {
 
 /// Runs the command.
 pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError> {
+    args.metrics.check()?;
     let run = match &args.from {
         Some(file) => match take(file, args, context) {
             Ok(run) => Some(run.to_string()),
@@ -120,7 +124,7 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
     match Run::resume(&site(context)?, resume) {
         Ok(run) => {
             show_changes(run.changes(), context);
-            carry_out(run, args.leave, context).map(|(_, exit)| exit)
+            carry_out(run, args.leave, &args.metrics, context).map(|(_, exit)| exit)
         }
         Err(error) => refuse(error, args, context),
     }

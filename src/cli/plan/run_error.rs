@@ -87,6 +87,12 @@ impl From<RunError> for CliError {
                 let help = "it takes the request when it wakes up; if it never will:\n  maand plan resume --take-over";
                 Self::new(Exit::Locked, problem("maand::run::no_answer").help(help))
             }
+            RunError::NoController(run) => {
+                let help = format!(
+                    "continue it:\n  maand plan resume {run}\nor end it for good:\n  maand plan abort {run}"
+                );
+                Self::new(Exit::Resumable, problem("maand::run::no_controller").help(help))
+            }
             RunError::UnknownWorker { run, .. } => problem("maand::run::unknown_worker")
                 .help(format!("`maand plan status {run}` lists them"))
                 .into(),

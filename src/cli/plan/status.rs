@@ -15,7 +15,7 @@ use super::super::{CliError, Context, Exit, out};
 use super::carry_out::{hints, reporter};
 use crate::bucket::Bucket;
 use crate::report::status_text;
-use crate::run::RunReader;
+use crate::run::{FollowedRun, RunReader};
 use crate::runner::{now, watch_signals};
 
 /// `--watch` reads new facts this often.
@@ -49,7 +49,13 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
                 "leave --watch out, or --timeline: events come one a line then",
             ));
         }
-        return timeline::run(args, &bucket, context);
+        let mut run = FollowedRun::open(&bucket, args.run.as_deref(), hints(context), now())?;
+        let follows = args.watch && run.reader().controller().is_some();
+        return if follows {
+            timeline::watch(&mut run, args.all, context)
+        } else {
+            timeline::once(&run, args.all, context)
+        };
     }
     let run = RunReader::open(&bucket, args.run.as_deref())?;
     if args.watch && run.controller().is_some() {

@@ -2,8 +2,8 @@
 
 use super::TimelineFold;
 use crate::engine::{Millis, RunPhase, WorkerState};
+use crate::policy::Verdict;
 use crate::policy::window::{self, Schedule};
-use crate::policy::{Reason, Verdict};
 use crate::timeline::{QueueWait, WaitKind};
 
 /// Of a window with more openings than this during a run the others are left out.
@@ -45,7 +45,7 @@ impl TimelineFold {
         let Some(Verdict::Wait(reason) | Verdict::Refuse(reason)) = self.state.verdict(first, at) else {
             return;
         };
-        let kind = kind_of(&reason);
+        let kind = WaitKind::of(&reason);
         self.is_waiting = true;
         match self.timeline.waits.last() {
             Some(wait) if wait.kind == kind && wait.to == at => {}
@@ -54,18 +54,5 @@ impl TimelineFold {
                 self.timeline.waits.push(QueueWait { from: at, to: at, kind, reason });
             }
         }
-    }
-}
-
-fn kind_of(reason: &Reason) -> WaitKind {
-    match reason {
-        Reason::Concurrency { .. } => WaitKind::Concurrency,
-        Reason::Wave { .. } => WaitKind::Wave,
-        Reason::Spread { .. } => WaitKind::Spread,
-        Reason::Budget { .. } => WaitKind::Budget,
-        Reason::Observation { .. } => WaitKind::Observation,
-        Reason::Window { .. } | Reason::WindowTooShort { .. } => WaitKind::Window,
-        Reason::Failures { .. } => WaitKind::Failures,
-        Reason::Paused => WaitKind::Paused,
     }
 }

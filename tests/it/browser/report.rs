@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::stored::{PLAN, Stored, Wrong, hostile};
-use super::{SHOWN, assert_accessible, assert_only_text};
+use super::{SHOWN, TAB, assert_accessible, assert_only_text};
 use crate::support::browser::Browser;
 
 #[test]
@@ -102,7 +102,6 @@ fn it_is_usable_by_keyboard_without_script_and_on_paper() {
     assert!(browser.text("body").contains("concurrency: 10%"), "{}", browser.text("body"));
 }
 
-const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 const HOME: char = '\u{e011}';
 const RIGHT: char = '\u{e014}';

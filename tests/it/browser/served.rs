@@ -1,14 +1,14 @@
 //! Pages of `maand serve`.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::stored::{PLAN, Stored, Wrong, hostile};
-use super::{SHOWN, assert_accessible, assert_only_text};
+use super::{Killed, SHOWN, assert_accessible, assert_only_text};
 use crate::sandbox::up::Up;
 use crate::support::browser::Browser;
 use crate::support::serve::Serve;
@@ -33,7 +33,7 @@ steps:
 
 /// What the page says of a worker.
 fn state_of(host: &str) -> String {
-    format!("return document.querySelector('#table tr[data-h=\"{host}\"]')?.dataset.s")
+    format!("return document.querySelector('#table tr[data-host=\"{host}\"]')?.dataset.state")
 }
 
 #[track_caller]
@@ -174,17 +174,7 @@ fn a_run_that_is_carried_out_is_followed() {
 /// When each worker was seen to have succeeded, by this machine's clock, in milliseconds.
 const WHEN_SUCCEEDED: &str = "
     window.seen = {};
-    const look = () => document.querySelectorAll('#table tr[data-s=succeeded]')
-      .forEach((row) => { seen[row.dataset.h] ??= Date.now(); });
+    const look = () => document.querySelectorAll('#table tr[data-state=succeeded]')
+      .forEach((row) => { seen[row.dataset.host] ??= Date.now(); });
     new MutationObserver(look).observe(document.body, {subtree: true, childList: true, attributes: true});
     look();";
-
-/// A process that a test which fails does not leave behind.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}

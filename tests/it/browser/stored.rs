@@ -15,7 +15,7 @@ use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunWriter, 
 use maand::plan::{Source, StepKind, parse};
 
 /// Seven steps, as in the usual rolling reboot, over two zones.
-pub(super) const PLAN: &str = "\
+pub(crate) const PLAN: &str = "\
 version: 1
 name: rolling-reboot
 rollout: {concurrency: 10%, max_failures: 0, waves: [1, rest], spread: {tag: zone, at_most: 1}}
@@ -26,43 +26,43 @@ steps: [disable, deploy, reboot, wait_for_ssh, enable, deploy, health]
 const START: Millis = 1_795_392_900_000;
 
 /// A bucket with a journal.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     folder: tempfile::TempDir,
 }
 
 /// What is not well in a run.
 #[derive(Default)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// This worker's wait for SSH fails, with what the step has written.
-    pub(super) worker: Option<(usize, String)>,
+    pub(crate) worker: Option<(usize, String)>,
     /// Who started the run, if not the usual operator.
-    pub(super) who: Option<String>,
+    pub(crate) who: Option<String>,
     /// Approves what waits for an approval, if not the usual operator.
-    pub(super) approver: Option<String>,
+    pub(crate) approver: Option<String>,
     /// Changed in the fleet before anything else.
-    pub(super) fleet: Option<fn(&mut Fleet)>,
+    pub(crate) fleet: Option<fn(&mut Fleet)>,
 }
 
 impl Stored {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         init(folder.path()).unwrap();
         Self { folder }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Stores a run of this plan on so many workers, from its beginning to its end, and returns its name.
-    pub(super) fn run(&self, plan_text: &str, workers: u32, wrong: &Wrong) -> String {
+    pub(crate) fn run(&self, plan_text: &str, workers: u32, wrong: &Wrong) -> String {
         let mut begun = self.begin(plan_text, workers, wrong, usize::MAX);
         assert!(!begun.goes_on());
         std::mem::take(&mut begun.name)
     }
 
     /// As [`Stored::run`], but only the facts of its first `moments`, of which the last was just now, if there are more.
-    pub(super) fn begin(&self, plan_text: &str, workers: u32, wrong: &Wrong, moments: usize) -> Begun {
+    pub(crate) fn begin(&self, plan_text: &str, workers: u32, wrong: &Wrong, moments: usize) -> Begun {
         let plan = Arc::new(parse(&Source::new("plan.yaml", plan_text), &[]).unwrap());
         let mut fleet = synthetic_fleet(&plan, workers);
         if let Some(change) = wrong.fleet {
@@ -90,7 +90,7 @@ impl Stored {
     }
 
     /// The page of the newest run, as a file; its address.
-    pub(super) fn report(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         let file: PathBuf = self.path().join("run.html");
         let mut command = Command::new(env!("CARGO_BIN_EXE_maand"));
         command.current_dir(self.path()).args(["plan", "report", "--out"]).arg(&file);
@@ -101,15 +101,15 @@ impl Stored {
 }
 
 /// A run of which there may be more to come.
-pub(super) struct Begun {
-    pub(super) name: String,
+pub(crate) struct Begun {
+    pub(crate) name: String,
     writer: RunWriter,
     rest: VecDeque<(Millis, Vec<Fact>)>,
 }
 
 impl Begun {
     /// Commits what happens in the next moment, as of now. Whether there is more.
-    pub(super) fn goes_on(&mut self) -> bool {
+    pub(crate) fn goes_on(&mut self) -> bool {
         let Some((_, facts)) = self.rest.pop_front() else { return false };
         self.writer.append(now(), &facts, None).unwrap();
         true
@@ -260,11 +260,11 @@ fn boot_id(worker: u32, boot: u32) -> String {
 }
 
 /// Markup in every text that comes from outside.
-pub(super) const HOSTILE: &str = "</pre></title></style></script><img src=x onerror=alert(1)><script>alert(2)</script>\
+pub(crate) const HOSTILE: &str = "</pre></title></style></script><img src=x onerror=alert(1)><script>alert(2)</script>\
     <svg onload=alert(3)><a href=javascript:alert(4)>'\"&amp;<b id=hacked>";
 
 /// A plan, and what is wrong with its run, with markup wherever text may come from outside.
-pub(super) fn hostile() -> (String, Wrong) {
+pub(crate) fn hostile() -> (String, Wrong) {
     let yaml = serde_json::to_string(HOSTILE).unwrap();
     let plan = PLAN.replace("[a, b]", &format!("[a, {yaml}]")).replace(
         "steps: [",

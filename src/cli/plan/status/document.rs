@@ -116,8 +116,8 @@ struct WaitJson<'a> {
 
 #[derive(Serialize, JsonSchema)]
 struct DownJson<'a> {
-    /// Maximum number of workers at work at the same time; failed ones may be down besides. `null`: `auto`.
-    allowed: Option<u32>,
+    /// Maximum number that may be down in any order of ends and failures, up to `max_failures`.
+    allowed: u32,
     /// All of them, from each moment on.
     all: Vec<PointJson>,
     /// The tag of `domains`.
@@ -132,7 +132,7 @@ struct DownJson<'a> {
 struct OfJson<'a> {
     /// The value of the tag, or the job.
     name: &'a str,
-    /// Maximum number that may be down; `null`: nothing bounds it by itself.
+    /// Maximum number that may be down, in the same way; `null`: none of it goes down.
     allowed: Option<u32>,
     /// From each moment on.
     points: Vec<PointJson>,
@@ -204,7 +204,7 @@ impl<'a> TimelineDocument<'a> {
                 })
                 .collect(),
             down: DownJson {
-                allowed: down.at_once,
+                allowed: down.allowed,
                 all: points(&down.all),
                 tag: down.tag.as_deref(),
                 domains: down.domains.iter().map(of).collect(),

@@ -1,91 +1,78 @@
 //! `plan status --timeline`: a run as a picture in text, once or until it ends.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use super::super::super::{CliError, Context, Exit, document, out};
-use super::super::carry_out::{hints, is_live};
+use super::super::carry_out::is_live;
+use super::POLL;
 use super::document::TimelineDocument;
-use super::{POLL, StatusArgs};
-use crate::bucket::Bucket;
 use crate::chart::{Format, Line, RunChart, run_chart};
-use crate::engine::Millis;
-use crate::page::RunPage;
 use crate::report::{Picture, wrapped};
-use crate::run::{FollowedRun, News, RunError};
+use crate::run::FollowedRun;
 use crate::runner::{now, watch_signals};
 
 /// A picture whose time moves is drawn again so often.
-const REDRAW: Millis = 1_000;
+const REDRAW: Duration = Duration::from_secs(1);
+/// Drawing takes at most one part of so many of the time.
+const SHARE: u32 = 10;
 
-/// Shows it once, or (`--watch`) until it ends.
-pub(super) fn run(args: &StatusArgs, bucket: &Bucket, context: &Context) -> Result<Exit, CliError> {
-    let open = || FollowedRun::open(bucket, args.run.as_deref(), hints(context), now());
-    let mut run = open()?;
+/// Shows it once.
+pub(super) fn once(run: &FollowedRun, all: bool, context: &Context) -> Result<Exit, CliError> {
     if context.json {
-        let RunPage { view, timeline, graph, who, .. } = run.page();
-        document::print(&TimelineDocument::of(view, timeline, graph, who))?;
-        return Ok(Exit::Done);
-    }
-    let picture = if args.watch { watch(&mut run, &open, context)? } else { None };
-    let text = whole(&run, args.all, context);
-    match picture {
-        Some(picture) => picture.close(&text),
-        None => out::print(&text)?,
+        let page = run.page();
+        document::print(&TimelineDocument::of(page.view, page.timeline, page.graph, page.who))?;
+    } else {
+        out::print(&whole(run, all, context))?;
     }
     Ok(Exit::Done)
 }
 
+/// What is drawn.
+fn chart(run: &FollowedRun, format: &Format) -> Vec<Line> {
+    let page = run.page();
+    run_chart(
+        &RunChart { view: page.view, timeline: page.timeline, graph: page.graph, who: page.who },
+        format,
+    )
+}
+
 /// All of the picture, and what to type next.
 fn whole(run: &FollowedRun, all: bool, context: &Context) -> String {
-    let page = run.page();
-    let lines = run_chart(&chart(&page), &Format { all, ..out::picture_format() });
+    let lines = chart(run, &Format { all, ..out::picture_format() });
     let mut text: String = lines.iter().map(|line| line.painted(context.live_colors) + "\n").collect();
-    if !page.next.is_empty() {
-        let next: String = page.next.iter().map(|step| format!("{step}\n")).collect();
+    let next: String = run.page().next.iter().map(|step| format!("{step}\n")).collect();
+    if !next.is_empty() {
         text.push('\n');
         text.push_str(&out::stdout_columns().map_or(next.clone(), |columns| wrapped(&next, columns)));
     }
     text
 }
 
-fn chart<'a>(page: &RunPage<'a>) -> RunChart<'a> {
-    RunChart { view: page.view, timeline: page.timeline, graph: page.graph, who: page.who }
-}
-
-/// Draws it again and again until the run ends, no controller is at work on it any more, or a signal comes; without a
-/// terminal it only waits. What is on the terminal then.
-fn watch(
-    run: &mut FollowedRun,
-    open: &dyn Fn() -> Result<FollowedRun, RunError>,
-    context: &Context,
-) -> Result<Option<Picture>, CliError> {
+/// Draws it again until the run ends, or no controller is at work on it any more; without a terminal only then.
+pub(super) fn watch(run: &mut FollowedRun, all: bool, context: &Context) -> Result<Exit, CliError> {
     let (sender, signals) = channel();
     // Without them Ctrl-C works as well, only less tidily.
     let _ = watch_signals(sender.clone(), |name| name);
-    let mut picture: Option<Picture> = None;
-    let mut drawn: Option<Millis> = None;
+    let mut picture = is_live(context).then(|| Picture::stdout(context.live_colors));
+    let mut next_drawn = Instant::now();
     loop {
-        // Who carries it out is asked before its facts are read: what the controller wrote last is then read in this round.
+        // Asked before reading: what the controller wrote last is then read in this round.
+        let is_carried_out = run.reader().controller().is_some();
+        run.look()?;
         run.tell(now())?;
-        let is_over = !run.is_carried_out();
-        if run.look()? == News::OtherRecord {
-            *run = open()?;
-        }
-        run.tell(now())?;
-        if is_over || run.view().state.is_final() {
+        if !is_carried_out || run.view().state.is_final() {
             break;
         }
-        let at = now();
-        let is_due = drawn.is_none_or(|drawn| !(drawn..drawn + REDRAW).contains(&at));
-        if is_due && is_live(context) {
-            let picture = picture.get_or_insert_with(|| Picture::stdout(context.live_colors));
-            let (page, usual) = (run.page(), out::picture_format());
+        if let Some(picture) = picture.as_mut().filter(|_| next_drawn <= Instant::now()) {
+            let began = Instant::now();
+            let usual = out::picture_format();
             picture.show(|columns, lines| {
                 let format = Format { width: columns, height: Some(lines), all: false, ..usual };
                 let painted = |line: Line| (line.text(), line.painted(true));
-                run_chart(&chart(&page), &format).into_iter().map(painted).collect()
+                chart(run, &format).into_iter().map(painted).collect()
             });
-            drawn = Some(at);
+            next_drawn = Instant::now() + REDRAW.max(began.elapsed() * SHARE);
         }
         match signals.recv_timeout(POLL) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -94,5 +81,10 @@ fn watch(
         }
     }
     drop(sender);
-    Ok(picture)
+    let text = whole(run, all, context);
+    match picture {
+        Some(picture) => picture.close(&text),
+        None => out::print(&text)?,
+    }
+    Ok(Exit::Done)
 }
