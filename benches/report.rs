@@ -5,6 +5,7 @@
 //!
 //! `MAAND_BENCH_KEEP=DIR` keeps the buckets and the pages there, to be looked at.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it has measured")]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};

@@ -7,7 +7,7 @@ use super::words::{MESSAGE, said};
 use crate::engine::PublicWorkerState;
 use crate::plan::StepKind;
 use crate::report::PublicRunState;
-use crate::timeline::{self, Activity, BarKind, HoldKind, Mark, MarkKind, WaitKind};
+use crate::timeline::{BarKind, HoldKind, Mark, MarkKind, WaitKind};
 
 /// The classes of bars, which each have a colour and a pattern: what they are for.
 const BARS: &[(&str, &str)] = &[
@@ -24,7 +24,7 @@ const BARS: &[(&str, &str)] = &[
 
 /// The class of a bar, by what its step is for.
 pub(super) fn bar_class(kind: BarKind, step: &StepKind) -> &'static str {
-    Activity::of(kind, step).as_str()
+    crate::timeline::Activity::of(kind, step).as_str()
 }
 
 /// The class of a step where no bar is.
@@ -147,7 +147,7 @@ pub(super) fn mark_sign(kind: &MarkKind) -> (&'static str, &'static str) {
 
 /// A mark in one line.
 pub(super) fn describe_mark(page: &RunPage<'_>, mark: &Mark) -> String {
-    said(&timeline::describe_mark(mark, page.graph, page.who), MESSAGE)
+    said(&crate::timeline::describe_mark(mark, page.graph, page.who), MESSAGE)
 }
 
 /// The class of a time in which no worker was started.

@@ -120,8 +120,8 @@ fn a_forecast_is_the_page_of_a_run_and_says_what_it_is() {
             record: None,
             outputs: &[],
             next: &[],
-            made_at: at,
             served: None,
+            made_at: at,
             forecast,
         })
     };
