@@ -90,7 +90,6 @@
         const old = document.getElementById(next.id);
         if (old) replace(old, document.adoptNode(next));
       }
-      document.title = page.title;
       heard = Date.now();
       if (now) {
         version = now.dataset.version;

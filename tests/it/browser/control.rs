@@ -80,7 +80,7 @@ fn an_operator_approves_by_click_and_no_other_page_does() {
     assert!(!browser.text("body").contains(&run), "{}", browser.text("body"));
     browser.console();
     browser.requests();
-    assert_eq!(status(&up)["state"], "waiting", "nothing of that was done");
+    assert_eq!(status(&up)["workers"][0]["state"], "waiting", "nothing of that was done");
 
     browser.open(&page);
     browser.wait_until("what waits", APPROVE);

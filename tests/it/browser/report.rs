@@ -194,11 +194,12 @@ const OPENED: &str = "
     const [of] = performance.getEntriesByType('navigation'), painted = performance.getEntriesByName('first-contentful-paint')[0];
     return of.loadEventEnd && painted && Math.round(Math.max(of.loadEventEnd, painted.startTime));";
 
-/// Notes from now on how long it takes from each key to the next picture, as the browser itself measures it.
+/// Notes from now on how long it takes from each key to the end of the picture that answers it.
 const MEASURE: &str = "
     window.keys = [];
-    new PerformanceObserver((list) => list.getEntries().filter((of) => of.name === 'keydown').forEach((of) => keys.push(of.duration)))
-      .observe({type: 'event', durationThreshold: 0});";
+    addEventListener('input', (event) => {
+      requestAnimationFrame(() => setTimeout(() => keys.push(performance.now() - event.timeStamp)));
+    }, true);";
 
 /// Scrolls through the page by wheel-like steps, and notes the longest time between two pictures.
 const SCROLL: &str = "
