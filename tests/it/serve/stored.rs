@@ -132,7 +132,7 @@ fn what_is_wrong_with_a_journal_is_a_page() {
     for (sql, status, said) in [
         ("PRAGMA user_version = 9999", 500, "newer maand"),
         ("UPDATE fact SET fact = fact || ' ' WHERE seq = 9", 500, "fact 9 is not what was written"),
-        ("UPDATE fact SET fact = CAST(x'ff' AS TEXT) WHERE seq = 3", 500, "fact 3"),
+        ("UPDATE fact SET fact = CAST(x'ff' AS TEXT) WHERE seq = 3", 500, "invalid utf-8"),
         ("DELETE FROM fact WHERE seq > 4", 500, "missing"),
         ("UPDATE run SET state = 'sideways'", 500, "sideways"),
         ("UPDATE run_header SET header = '{}'", 500, "run"),
