@@ -27,6 +27,7 @@ steps:
     timeout: 1h
 ";
 
+const APPROVED: &str = "return /Approved/.test(document.querySelector('#answer')?.textContent)";
 const APPROVE: &str = "return document.querySelector('button[aria-label^=Approve]')?.ariaLabel";
 
 #[test]
@@ -85,8 +86,7 @@ fn an_operator_approves_by_click_and_no_other_page_does() {
     browser.open(&page);
     browser.wait_until("what waits", APPROVE);
     browser.click("button[aria-label^='Approve ask']");
-    browser
-        .wait_until("the answer", "return /Approved/.test(document.querySelector('#answer')?.textContent)");
+    browser.wait_until("the answer", APPROVED);
     // The next gate comes by itself.
     browser.wait_until(
         "what waits next",
@@ -101,7 +101,7 @@ fn an_operator_approves_by_click_and_no_other_page_does() {
     log_in(&browser, server.told["login"].as_str().unwrap().split_once('#').map(|(_, token)| token));
     browser.open(&page);
     browser.click("button[aria-label^='Approve again']");
-    assert!(browser.text("#answer").contains("Approved"), "{}", browser.text("body"));
+    browser.wait_until("the answer", APPROVED);
     assert_eq!(controller.0.wait().unwrap().code(), Some(0));
     let journal = rusqlite::Connection::open(up.bucket.join("data/plan.db")).unwrap();
     let by = "SELECT count(*) FROM request WHERE by LIKE 'ana (web) via %'";
