@@ -2,7 +2,7 @@
 //! large fleets; the replay of 10,000 workers x 7 steps; and what the engine costs with it.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +10,13 @@ use maand::engine::{
     AttemptId, AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunId, StepKinds};
+use maand::journal::{Journal, Mode, Output, OutputWriter, RunId};
 use maand::plan::{Source, StepKind, parse};
 use maand::report::{RunInfo, RunView};
+
+#[path = "../tests/support/run_header.rs"]
+mod run_header;
+use run_header::run_header;
 
 const WORKERS: u32 = 10_000;
 const FLEETS: [u32; 3] = [3, 1_000, WORKERS];
@@ -28,30 +32,6 @@ fn graph(workers: u32) -> Arc<RolloutGraph> {
     let plan = Arc::new(parse(&Source::new("bench.yaml", PLAN), &[]).unwrap());
     let fleet = Arc::new(synthetic_fleet(&plan, workers));
     Arc::new(compile(&plan, &fleet, &CompileOptions::default()).unwrap())
-}
-
-fn header(graph: &RolloutGraph) -> RunHeader {
-    RunHeader {
-        plan: graph.plan.name.clone(),
-        plan_file: "bench.yaml".into(),
-        plan_text: PLAN.into(),
-        plan_sha256: String::new(),
-        overrides: Vec::new(),
-        only_workers: None,
-        fleet: (*graph.fleet).clone(),
-        graph_hash: graph.hash(),
-        workers_sha256: String::new(),
-        workspace_hash: String::new(),
-        workspace_files: None,
-        program: String::new(),
-        who: String::new(),
-        seed: 1,
-        scripts: BTreeMap::new(),
-        hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
-        kinds: StepKinds::default(),
-        started_at: 1_795_392_900_000,
-        reviewed: None,
-    }
 }
 
 fn boot_id(worker: u32, boot: u32) -> String {
@@ -106,7 +86,8 @@ fn begun(graph: &RolloutGraph) -> (tempfile::TempDir, Journal, RunId) {
     let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
     let workers = graph.targets.len() as u32;
     let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
-    let (run, _) = journal.create_run(&header(graph), &[started]).unwrap();
+    let (run, _) =
+        journal.create_run(&run_header(graph, PLAN, "anna@laptop", 1_795_392_900_000), &[started]).unwrap();
     (dir, journal, run)
 }
 

@@ -20,8 +20,12 @@ use maand::engine::{
     RunStatus, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, RunHeader, StepKinds};
+use maand::journal::{Journal, Mode};
 use maand::plan::{Source, StepKind, parse};
+
+#[path = "../tests/support/run_header.rs"]
+mod run_header;
+use run_header::run_header;
 
 const START: Millis = 1_795_392_900_000;
 /// Facts of so many milliseconds are one transaction.
@@ -98,7 +102,8 @@ fn fill(bucket: &Path, workers: u32) -> usize {
     let graph = Arc::new(compile(&plan, &Arc::new(fleet), &CompileOptions::default()).unwrap());
     let facts = play(&graph);
     let mut journal = Journal::open(&bucket.join("data"), Mode::ReadWrite).unwrap();
-    let (run, _) = journal.create_run(&header(&graph, &text), &[facts[0].1.clone()]).unwrap();
+    let (run, _) =
+        journal.create_run(&run_header(&graph, &text, "anna@laptop", START), &[facts[0].1.clone()]).unwrap();
     let mut writer = journal.writer(&run, 1, 1).unwrap();
     for some in facts[1..].chunk_by(|a, b| a.0 == b.0) {
         let list: Vec<Fact> = some.iter().map(|(_, fact)| fact.clone()).collect();
@@ -111,30 +116,6 @@ fn with_zones(fleet: &mut Fleet) {
     for (at, worker) in fleet.workers.iter_mut().enumerate() {
         let zone = ["eu-central-1a", "eu-central-1b", "eu-central-1c"][at % 3];
         worker.tags = Arc::new(BTreeMap::from([("zone".to_owned(), zone.to_owned())]));
-    }
-}
-
-fn header(graph: &RolloutGraph, text: &str) -> RunHeader {
-    RunHeader {
-        plan: graph.plan.name.clone(),
-        plan_file: "bench.yaml".into(),
-        plan_text: text.into(),
-        plan_sha256: String::new(),
-        overrides: Vec::new(),
-        only_workers: None,
-        fleet: (*graph.fleet).clone(),
-        graph_hash: graph.hash(),
-        workers_sha256: String::new(),
-        workspace_hash: String::new(),
-        workspace_files: None,
-        program: "0.1.0".into(),
-        who: "anna@laptop".into(),
-        seed: 1,
-        scripts: BTreeMap::new(),
-        hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
-        kinds: StepKinds::default(),
-        started_at: START,
-        reviewed: None,
     }
 }
 

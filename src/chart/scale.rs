@@ -4,7 +4,7 @@ use super::glyphs::Glyphs;
 use super::line::{Cell, Ink};
 use crate::engine::Millis;
 use crate::report::{Time, describe_span};
-use crate::timeline::Timeline;
+use crate::timeline::{DAY, ROUND_STEPS, Timeline};
 
 /// Columns of a time that was cut out.
 const CUT: usize = 2;
@@ -141,32 +141,6 @@ fn span(from: Millis, to: Millis) -> f64 {
     to as f64 - from as f64
 }
 
-const DAY: Millis = 86_400_000;
-
-/// Round steps between the times of an axis, in milliseconds.
-const STEPS: &[Millis] = &[
-    1_000,
-    2_000,
-    5_000,
-    10_000,
-    20_000,
-    30_000,
-    60_000,
-    120_000,
-    300_000,
-    600_000,
-    1_200_000,
-    1_800_000,
-    3_600_000,
-    7_200_000,
-    10_800_000,
-    21_600_000,
-    43_200_000,
-    DAY,
-    7 * DAY,
-    28 * DAY,
-    364 * DAY,
-];
 /// Columns that a time takes, with some air.
 const LABEL: f64 = 12.0;
 
@@ -175,7 +149,7 @@ fn step(piece: &Piece) -> Millis {
     let wanted = (piece.width / LABEL).max(1.0);
     let long = span(piece.from, piece.to);
     let fits = |step: &&Millis| long / **step as f64 <= wanted;
-    STEPS.iter().find(fits).copied().unwrap_or_else(|| piece.to.saturating_sub(piece.from).max(1))
+    ROUND_STEPS.iter().find(fits).copied().unwrap_or_else(|| piece.to.saturating_sub(piece.from).max(1))
 }
 
 fn label(at: Millis, step: Millis, zero: Option<Millis>) -> String {

@@ -19,6 +19,7 @@ mod document;
 mod engine;
 mod environment;
 mod error;
+mod examples;
 mod health_check;
 mod help;
 mod hint;

@@ -6,21 +6,16 @@ use std::fmt::Write as _;
 
 use crate::engine::Millis;
 use crate::report::{Time, describe_span};
-use crate::timeline::Timeline;
+use crate::timeline::{DAY, ROUND_STEPS, Timeline};
 
 /// The whole width.
 const WIDTH: f64 = 100.0;
 /// Width of a time that was cut out.
 const CUT_WIDTH: f64 = 3.0;
-/// A time without activity is cut out if it is longer than this share of all activity.
-const CUT_SHARE: i64 = 6;
-/// And longer than this.
-const CUT_AT_LEAST: Millis = 20_000;
 /// Of more cuts than this, the shortest are not made: they would leave no room.
 const CUTS: usize = 12;
 /// Labels along the axis.
 const TICKS: f64 = 9.0;
-const DAY: Millis = 86_400_000;
 
 /// From moments to places.
 pub(super) struct Axis {
@@ -138,67 +133,22 @@ impl Axis {
     }
 }
 
-/// Long times in which nothing happened.
+/// Long times in which nothing happened; the longest, if there are many.
 fn cuts(timeline: &Timeline, began: Millis, until: Millis, is_room_kept: bool) -> Vec<(Millis, Millis)> {
-    let inside = |at: Millis| at.clamp(began, until);
-    let mut activity: Vec<(Millis, Millis)> = timeline
-        .lanes
-        .iter()
-        .flat_map(|lane| &lane.bars)
-        .map(|bar| (inside(bar.from), inside(bar.to.unwrap_or(until))))
-        .chain(timeline.marks.iter().map(|mark| (inside(mark.at), inside(mark.at))))
-        .chain([(began, began), (until, until)])
-        .chain(is_room_kept.then(|| (inside(timeline.until), until)))
-        .collect();
-    activity.sort_unstable();
-    let mut busy: Vec<(Millis, Millis)> = Vec::new();
-    for (from, to) in activity {
-        match busy.last_mut() {
-            Some((_, end)) if from <= *end => *end = to.max(*end),
-            _ => busy.push((from, to)),
-        }
-    }
-    let total: Millis = busy.iter().map(|(from, to)| to - from).sum();
-    let least = (total / CUT_SHARE).max(CUT_AT_LEAST);
-    let mut cuts: Vec<(Millis, Millis)> =
-        busy.windows(2).map(|pair| (pair[0].1, pair[1].0)).filter(|(from, to)| to - from > least).collect();
+    let room = is_room_kept.then_some((timeline.until, until));
+    let mut cuts = timeline.quiet_within(began, until, until, room);
     cuts.sort_unstable_by_key(|(from, to)| from - to);
     cuts.truncate(CUTS);
     cuts.sort_unstable();
     cuts
 }
 
-/// Round steps between the labels of an axis, in milliseconds.
-const STEPS: &[Millis] = &[
-    1_000,
-    2_000,
-    5_000,
-    10_000,
-    20_000,
-    30_000,
-    60_000,
-    120_000,
-    300_000,
-    600_000,
-    1_200_000,
-    1_800_000,
-    3_600_000,
-    7_200_000,
-    10_800_000,
-    21_600_000,
-    43_200_000,
-    DAY,
-    7 * DAY,
-    28 * DAY,
-    364 * DAY,
-    3_640 * DAY,
-];
-
 /// Round moments within a piece, and how they are written.
 fn moments(piece: &Piece, days: bool) -> Vec<(Millis, String)> {
     let wanted = (piece.width / WIDTH * TICKS).max(1.0);
     let long = piece.to - piece.from;
-    let step = STEPS.iter().copied().find(|step| (long / step) as f64 <= wanted).unwrap_or(36_400 * DAY);
+    let step =
+        ROUND_STEPS.iter().copied().find(|step| (long / step) as f64 <= wanted).unwrap_or(36_400 * DAY);
     let first = piece.from.div_euclid(step) * step + step;
     let label = |at: Millis| {
         let text = Time(at).to_second();

@@ -15,4 +15,5 @@ pub use activity::Activity;
 pub use down::{Down, OfWhat, Series};
 pub use fold::{IllegalFact, TimelineFold, timeline};
 pub use model::*;
+pub use quiet::{DAY, ROUND_STEPS};
 pub use words::describe_mark;

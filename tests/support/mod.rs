@@ -18,6 +18,7 @@ pub(crate) mod browser;
 mod faults;
 pub(crate) mod hostile;
 pub(crate) mod http;
+pub(crate) mod run_header;
 pub(crate) mod serve;
 
 use std::fs;

@@ -11,8 +11,10 @@ use maand::engine::{
     RunState, RunStatus, StepError,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, Output, OutputWriter, RunHeader, RunWriter, StepKinds};
+use maand::journal::{Journal, Mode, Output, OutputWriter, RunWriter};
 use maand::plan::{Source, StepKind, parse};
+
+use crate::support::run_header::run_header;
 
 /// Seven steps, as in the usual rolling reboot, over two zones.
 pub(crate) const PLAN: &str = "\
@@ -74,7 +76,8 @@ impl Stored {
         let (Played(mut facts), outputs) = play(&graph, wrong);
         let rest = facts.split_off(moments.min(facts.len()));
         let later = if rest.is_empty() { 0 } else { now() - facts.last().unwrap().0 };
-        let header = header(&graph, plan_text, wrong, START + later);
+        let who = wrong.who.as_deref().unwrap_or("anna@control");
+        let header = run_header(&graph, plan_text, who, START + later);
         let (run, begun) = journal.create_run(&header, &facts[0].1).unwrap();
         let mut writer = journal.writer(&run, 1, begun.len() as u64).unwrap();
         for (at, facts) in &facts[1..] {
@@ -134,30 +137,6 @@ impl Begun {
 fn now() -> Millis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Millis::try_from(since.as_millis()).unwrap()
-}
-
-fn header(graph: &RolloutGraph, plan_text: &str, wrong: &Wrong, started_at: Millis) -> RunHeader {
-    RunHeader {
-        plan: graph.plan.name.clone(),
-        plan_file: "plans/plan.yaml".into(),
-        plan_text: plan_text.into(),
-        plan_sha256: String::new(),
-        overrides: Vec::new(),
-        only_workers: None,
-        fleet: (*graph.fleet).clone(),
-        graph_hash: graph.hash(),
-        workers_sha256: String::new(),
-        workspace_hash: String::new(),
-        workspace_files: None,
-        program: "0.1.0".into(),
-        who: wrong.who.clone().unwrap_or_else(|| "anna@control".into()),
-        seed: 1,
-        scripts: BTreeMap::new(),
-        hosts: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
-        kinds: StepKinds::default(),
-        started_at,
-        reviewed: None,
-    }
 }
 
 /// Facts by their time.
