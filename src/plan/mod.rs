@@ -15,6 +15,7 @@ mod script;
 pub mod suggest;
 mod traits;
 mod visible;
+mod window;
 mod words;
 mod yaml;
 
@@ -26,5 +27,6 @@ pub use schema::schema;
 pub use script::{Interpreter, ScriptError, interpreter, script_text};
 pub use traits::{StepTraits, Tool};
 pub use visible::{json_on_screen, on_screen, visible, visible_line, visible_within};
+pub use window::{Freeze, FrozenDates, NthOfMonth, Weekday, Window, WindowDay};
 pub use words::{counted, duration, without_error_numbers};
 pub use yaml::{MAX_BYTES, source_from_bytes};

@@ -25,6 +25,7 @@ mod operator_controls;
 mod packaging;
 mod pending;
 mod plan;
+mod plan_calendar;
 mod plan_diff;
 mod rehearse;
 mod reviewed;

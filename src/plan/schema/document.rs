@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use super::snippets;
 use super::steps::{OnceStepEntry, Retries, StepEntry};
 use super::values::{
-    Amount, BudgetJob, Concurrency, Count, Day, Duration, Host, JobName, List, OnFailure, OneOrMore, Order,
-    PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
+    Amount, BudgetJob, Concurrency, Count, Dates, Day, Duration, Host, JobName, List, OnFailure, OneOrMore,
+    Order, PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
 };
 
 /// A maand plan: how an operation rolls over a fleet of workers.
@@ -115,8 +115,10 @@ pub(super) struct RolloutSection {
     on_failure: Option<OnFailure>,
     /// A pause after each wave, before the next one.
     soak: Option<Duration>,
-    /// New workers are admitted only within this window.
-    window: Option<Window>,
+    /// New workers are admitted only within this window, or within one of several.
+    window: Option<OneOrMore<Window>>,
+    /// New workers are not admitted then, whatever the windows say.
+    freeze: Option<Freeze>,
 }
 
 /// A wave with as few workers as have every value of these tags that no earlier wave has had.
@@ -163,8 +165,22 @@ pub(super) struct Window {
     open: TimeOfDay,
     /// When it closes, such as "05:00"; at or before `open` it is on the next day.
     close: TimeOfDay,
-    /// The days on which it opens. Default: all.
+    /// The days on which it opens, such as mon, or "2nd tue" for the second Tuesday of each month. Default: all.
     days: Option<List<Day>>,
+}
+
+/// When no new workers are admitted: whole days, and the events of calendars.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Freeze {
+    /// An IANA name, such as Europe/Berlin or UTC: of the dates, and of calendars that name none. Default: that of the
+    /// first window.
+    timezone: Option<Text>,
+    /// Dates, and ranges that include both their ends: 2026-12-24..2027-01-02.
+    dates: Option<List<Dates>>,
+    /// iCalendar files (.ics), by their paths from the folder of the plan or from the bucket: every event in them counts,
+    /// also one that is marked as free.
+    calendars: Option<List<Text>>,
 }
 
 /// Options of every step that does not set them itself.
