@@ -111,6 +111,14 @@ fn the_tables_of_what_is_run_name_what_is_there() {
     for (page, begin, _) in pages::NOT_RUN {
         assert!(is_there(page, begin), "NOT_RUN: {page} types no `{begin}`");
     }
+    let shows = |page: &str, begin: &str| {
+        let all = all_blocks().into_iter().filter(|block| block.page == page);
+        let mut pieces = all.flat_map(|block| shown(&block));
+        pieces.any(|piece| begin == "*" || piece.trim_start().starts_with(begin))
+    };
+    for (page, begin, _) in pages::NOT_SEEN {
+        assert!(shows(page, begin), "NOT_SEEN: {page} shows no `{begin}`");
+    }
     for page in pages::PAGES {
         let all = page.after.iter().map(|(begin, _)| begin).chain(page.codes.iter().map(|(begin, _)| begin));
         for begin in all {
@@ -138,14 +146,17 @@ fn shown(block: &Block) -> Vec<String> {
     pieces
 }
 
-#[test]
-fn what_the_pages_type_is_carried_out_and_prints_what_they_show() {
+/// Pages that take the longest have a test, and a fleet, of their own.
+const ALONE: [&str; 2] = ["docs/operations.md", "docs/start.md"];
+
+/// Carries out what these pages type, on a fleet of their own, and looks whether it prints what they show.
+fn carry_out(chosen: impl Fn(&str) -> bool) {
     if !crate::ci_examples::tools_are_here() {
         return;
     }
     let fleet = crate::sandbox::up::Up::new(&[]);
     let (all, mut wrong) = (all_blocks(), Vec::new());
-    for page in pages::PAGES {
+    for page in pages::PAGES.iter().filter(|page| chosen(page.name)) {
         let own: Vec<&Block> = all.iter().filter(|block| block.page == page.name).collect();
         let lines = own.iter().flat_map(|block| typed(block));
         let lines: Vec<String> = lines.filter(|line| pages::not_run(page.name, line).is_none()).collect();
@@ -161,11 +172,27 @@ fn what_the_pages_type_is_carried_out_and_prints_what_they_show() {
             }
         }
         let said: String = ran.iter().map(|one| session::shape(&one.said)).collect();
-        for block in own.iter().filter(|block| page.shown.contains(&block.language.as_str())) {
-            for piece in shown(block).iter().filter(|piece| !said.contains(&session::shape(piece))) {
+        for block in own.iter().filter(|block| ["console", "text"].contains(&block.language.as_str())) {
+            let pieces = shown(block).into_iter().filter(|piece| pages::not_seen(page.name, piece).is_none());
+            for piece in pieces.filter(|piece| !said.contains(&session::shape(piece))) {
                 wrong.push(format!("{} shows what was not printed:\n{piece}", block.at()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_operations_types_is_carried_out_and_prints_what_it_shows() {
+    carry_out(|name| name == ALONE[0]);
+}
+
+#[test]
+fn what_start_types_is_carried_out_and_prints_what_it_shows() {
+    carry_out(|name| name == ALONE[1]);
+}
+
+#[test]
+fn what_the_other_pages_type_is_carried_out_and_prints_what_they_show() {
+    carry_out(|name| !ALONE.contains(&name));
 }

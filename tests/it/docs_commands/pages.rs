@@ -10,8 +10,6 @@ pub(super) struct Page {
     pub(super) after: &'static [(&'static str, &'static str)],
     /// Exit codes other than 0, of commands that begin so.
     pub(super) codes: &'static [(&'static str, i32)],
-    /// The blocks in these languages show what was printed while the page was carried out.
-    pub(super) shown: &'static [&'static str],
 }
 
 /// A plan that is over in a second, in the place of one that reboots.
@@ -19,6 +17,16 @@ const SHORT: &str = r"printf 'version: 1\nname: monday\nsteps: [disable, enable]
 
 /// A run that has ended.
 const RAN: &str = r"printf 'version: 1\nname: monday\nsteps: [disable, enable]\n' > monday.yaml && maand plan apply monday.yaml";
+
+/// A plan that reboots, without a time to settle.
+const REBOOTS: &str =
+    "maand plan new monday --from rolling-reboot && sed -i 's/settle: 10s/settle: 0s/' monday.yaml";
+
+/// Stops it in the first worker's reboot, as Ctrl-C does; on a slow machine it may take several runs.
+const STOPPED: &str = "for try in 1 2 3 4 5; do maand plan apply monday.yaml > out & it=$!; until grep -q '10.0.0.1 .*reboot: started$' out || ! kill -0 $it; do sleep 0.02; done; kill -INT $it; wait $it; grep -q '10.0.0.1 .*held .*reboot; boot .* -> ' out && break; maand plan abort; printf '{}' > workspace/disabled.json; done; cat out";
+
+/// The same in the second worker's.
+const STOPPED_LATER: &str = "for try in 1 2 3 4 5; do maand plan apply monday.yaml > out & it=$!; until grep -q '10.0.0.2 .*reboot: started$' out || ! kill -0 $it; do sleep 0.02; done; kill -INT $it; wait $it; grep -q '10.0.0.2 .*held .*reboot; boot .* -> ' out && break; maand plan abort; printf '{}' > workspace/disabled.json; done; cat out";
 
 /// What is not carried out: the page (`*`: any), how the line begins, and why.
 pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -44,6 +52,7 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
         "maand plan metrics --out /var/lib",
         "a folder of the machine; tests/it/metrics.rs",
     ),
+    ("docs/a-run.md", "maand plan apply", "it is interrupted in the middle, before the page"),
     ("docs/proven.md", "MAAND_SIM_SECONDS", "an hour"),
     (
         "docs/timeline.md",
@@ -53,13 +62,37 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/pending.md", "maand plan resume", "needs a change in the middle of a run; tests/it/run_edit.rs"),
 ];
 
+/// Outputs that are shown and were not printed while their page was carried out: the page, how the piece begins (`*`: all
+/// of the page), and why.
+pub(super) const NOT_SEEN: &[(&str, &str, &str)] = &[
+    ("README.md", "What each worker went through", "a rehearsal of half a minute; tests/it/rehearse.rs"),
+    ("README.md", "Every promise was kept", "the same"),
+    ("docs/rehearsals.md", "*", "a rehearsal of half a minute; tests/it/rehearse.rs"),
+    ("docs/a-run.md", "*", "hosts that take seconds to go down; tests/it/run_apply.rs"),
+    ("docs/at-stake.md", "Not all was looked at", "what 5 seconds are enough for; src/cli/plan/check"),
+    ("docs/doctor.md", "*", "thirty workers, each with another fault; tests/it/doctor.rs has them"),
+    ("docs/history.md", "*", "a history of weeks; tests/it/run_history.rs"),
+    ("docs/pending.md", "*", "jobs of several files in two versions; tests/it/pending.rs"),
+    ("docs/review-in-ci.md", "*", "two plans for fifteen workers; tests/it/plan_diff.rs"),
+    ("docs/reviewed-plans.md", "× monday.yaml's script", "eleven changes at once; tests/it/reviewed.rs"),
+    ("docs/serve.md", "*", "ends with Ctrl-C only; tests/it/serve.rs"),
+    ("docs/serve-control.md", "*", "ends with Ctrl-C only; tests/it/serve_control.rs"),
+    ("docs/timeline.md", "*", "pictures of runs that took minutes; tests/it/run_timeline.rs"),
+];
+
+/// Why this piece was not printed.
+pub(super) fn not_seen(page: &str, piece: &str) -> Option<&'static str> {
+    let begins = |begin: &str| begin == "*" || piece.trim_start().starts_with(begin);
+    NOT_SEEN.iter().find(|(at, begin, _)| *at == page && begins(begin)).map(|(_, _, why)| *why)
+}
+
 /// Why this line is not carried out.
 pub(super) fn not_run(page: &str, line: &str) -> Option<&'static str> {
     let row = NOT_RUN.iter().find(|(at, begin, _)| (*at == "*" || *at == page) && line.starts_with(begin));
     row.map(|(_, _, why)| *why)
 }
 
-const PLAIN: Page = Page { name: "", before: &[], after: &[], codes: &[], shown: &[] };
+const PLAIN: Page = Page { name: "", before: &[], after: &[], codes: &[] };
 
 /// In this order on one fleet.
 pub(super) const PAGES: &[Page] = &[
@@ -105,26 +138,28 @@ pub(super) const PAGES: &[Page] = &[
             r"printf 'version: 1\nname: gate\nbefore: [approve]\nsteps: [disable, enable]\n' > gate.yaml",
             "maand plan apply gate.yaml || test $? = 5",
             "maand plan abort",
-            // Stopped behind a drain, as by Ctrl-C.
-            r"printf 'version: 1\nname: stopped\nsteps: [disable, reboot, wait_for_ssh, enable]\n' | sed 's/wait_for_ssh/{wait_for_ssh: {settle: 0s}}/' > stopped.yaml",
-            "maand plan apply stopped.yaml > out & it=$!",
-            "until grep -q '10.0.0.2 .*boot id' out; do sleep 0.02; done; kill -INT $it; wait $it || test $? = 5; cat out",
+            REBOOTS,
+            STOPPED_LATER,
         ],
-        shown: &["text"],
         ..PLAIN
     },
-    Page { name: "docs/a-run.md", before: &[SHORT], ..PLAIN },
+    Page { name: "docs/a-run.md", before: &[REBOOTS, STOPPED], ..PLAIN },
     Page {
         name: "docs/at-stake.md",
         before: &[
             r"printf 'version: 1\nname: in-zones\nrollout:\n  concurrency: 3\n  max_failures: 1\n  spread: {tag: zone, at_most: 2}\n  budgets: [{job: api, max_unavailable: 3}, {job: db, min_available: \x2260%%\x22}]\nsteps: [disable, deploy, reboot, wait_for_ssh, enable, deploy]\n' > in-zones.yaml",
             "sed 's/max_unavailable: 3/max_unavailable: 1/' in-zones.yaml > tight.yaml",
+            // Twelve workers in three zones with both jobs, on paper.
+            "maand init \"$WORK/twelve\" && cp in-zones.yaml \"$WORK/twelve\" && cd \"$WORK/twelve\"",
+            r#"(printf '['; for n in 01 02 03 04 05 06 07 08 09 10 11 12; do test $n = 01 || printf ','; printf '{"host": "w%s", "labels": ["w"], "tags": {"zone": "%s"}}' $n $(echo a b c | cut -d' ' -f$((10#$n % 3 + 1))); done; printf ']') > workspace/workers.json"#,
+            r#"for job in api db; do mkdir -p workspace/jobs/$job; printf '{"version": "1.0.0", "selectors": ["w"]}' > workspace/jobs/$job/manifest.json; printf 'start stop restart:\n\ttrue\n' > workspace/jobs/$job/Makefile; done"#,
+            "maand plan show in-zones.yaml",
+            "cd \"$BUCKET\"",
         ],
         codes: &[("maand plan check tight.yaml", 1)],
-        shown: &["console"],
         ..PLAIN
     },
-    Page { name: "docs/bundle.md", before: &[RAN], ..PLAIN },
+    Page { name: "docs/bundle.md", before: &[REBOOTS, STOPPED], ..PLAIN },
     Page { name: "docs/history.md", before: &[RAN], ..PLAIN },
     Page { name: "docs/install.md", ..PLAIN },
     Page { name: "docs/integrations.md", before: &[SHORT], ..PLAIN },
@@ -139,7 +174,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page { name: "docs/proven.md", before: &[SHORT], ..PLAIN },
     Page { name: "docs/rehearsals.md", ..PLAIN },
-    Page { name: "docs/report.md", before: &[RAN], shown: &["console"], ..PLAIN },
+    Page { name: "docs/report.md", before: &[RAN], ..PLAIN },
     Page {
         name: "docs/review-in-ci.md",
         before: &[
