@@ -36,10 +36,16 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-# Writes the committed JSON schemas anew; look at the difference before you commit.
+# The documentation as a book in target/book, and whether its links lead somewhere (needs mdBook 0.5).
+book:
+    mdbook build book
+    MAAND_BOOK=target/book cargo test --locked --test it book::the_built
+
+# Writes the committed JSON schemas, their list and the language reference anew; look at the difference before you commit.
 update-schemas:
     MAAND_UPDATE_SCHEMAS=1 cargo test --locked --lib schema
     UPDATE_SCHEMA=1 cargo test --locked --test it plan::schema
+    UPDATE_SCHEMA=1 cargo test --locked --test it book::every_schema
 
 # Writes the snapshots (messages of plans, graphs, reports) anew; look at the difference before you commit.
 update-snapshots:

@@ -19,7 +19,7 @@ const PLAN: &str = "version: 1\nname: reboot-all\nrollout: {concurrency: 1}\nste
                     - wait_for_ssh: {settle: 1s}\n  - enable\n  - deploy\n";
 
 /// Whether the scripts' own tools are here; where not, that is said, and with `CI=true` it fails.
-fn tools_are_here() -> bool {
+pub(crate) fn tools_are_here() -> bool {
     let runs =
         |tool: &&str| Command::new(tool).arg("--version").output().is_ok_and(|out| out.status.success());
     let missing: Vec<_> = ["bash", "git", "jq"].into_iter().filter(|tool| !runs(tool)).collect();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod at_stake;
+mod book;
 mod browser;
 mod bucket_cli;
 mod bucket_read;
@@ -12,6 +13,7 @@ mod ci_examples;
 mod completion;
 mod deny;
 mod docs;
+mod docs_commands;
 mod doctor;
 mod external;
 mod graph;
