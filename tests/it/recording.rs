@@ -122,7 +122,9 @@ fn what_the_pictures_type_and_say_is_what_the_program_has() {
     for file in ["closing.rs", "derive.rs"] {
         program += &read(&format!("src/report/{file}"));
     }
-    for words in ["Left disabled by this run in workspace/disabled.json", "steps in flight are finished first"] {
+    for words in
+        ["Left disabled by this run in workspace/disabled.json", "steps in flight are finished first"]
+    {
         assert!(shown.iter().any(|line| line.contains(words)) && program.contains(words), "{words}");
     }
     for command in ["apply", "resume"] {
