@@ -3,6 +3,10 @@
 # machine with apt, else says what to install.
 set -eu
 
+get() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
 # Installs packages, and starts nothing: openssh-server and others would listen on every address at once, and again after
 # each boot.
 install() {
@@ -16,7 +20,8 @@ install() {
   fi
   had_server=$(command -v /usr/sbin/sshd || true)
   code=0
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" || code=$?
+  # The lists of packages may be none, or old.
+  get "$@" || { apt-get update -q && get "$@"; } || code=$?
   [ -z "$policy" ] || rm -f "$policy"
   trap - EXIT HUP INT TERM
   if [ -z "$had_server" ] && [ -x /usr/sbin/sshd ] && command -v systemctl >/dev/null 2>&1; then
@@ -34,7 +39,6 @@ if [ -z "$missing" ]; then
   echo "setup: everything is there"
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "setup: missing:$missing; installing"
-  apt-get update -q
   install openssh-server openssh-client util-linux make bash tar iproute2 procps
 else
   echo "setup: missing:$missing" >&2
