@@ -23,6 +23,15 @@ test *FILTER:
 test-all *FILTER:
     tests/run "$@"
 
+# The two commands of README.md on a bare Debian, timed (root on Linux, the better part of an hour).
+newcomer *ARGS:
+    tests/newcomer "$@"
+
+# The moving pictures of a terminal in README.md, recorded anew; look at them before you commit.
+record:
+    cargo build --locked
+    cargo run --locked --example recording -- target/debug/maand docs/recording
+
 # Everything that has to hold before a change goes in.
 ci:
     .ci/run

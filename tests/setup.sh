@@ -2,21 +2,48 @@
 # Makes the tests with real OpenSSH servers possible: installs what they need where this is root on a
 # machine with apt, else says what to install.
 set -eu
+
+get() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
+# Installs packages, and starts nothing: openssh-server and others would listen on every address at once, and again after
+# each boot.
+install() {
+  policy=/usr/sbin/policy-rc.d
+  [ ! -e "$policy" ] || policy=
+  if [ -n "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  had_server=$(command -v /usr/sbin/sshd || true)
+  code=0
+  # The lists of packages may be none, or old.
+  get "$@" || { apt-get update -q && get "$@"; } || code=$?
+  [ -z "$policy" ] || rm -f "$policy"
+  trap - EXIT HUP INT TERM
+  if [ -z "$had_server" ] && [ -x /usr/sbin/sshd ] && command -v systemctl >/dev/null 2>&1; then
+    systemctl disable -q ssh.service ssh.socket 2>/dev/null || true
+    echo "setup: the SSH server of this machine is installed for the tests only; it is neither started nor enabled"
+  fi
+  return "$code"
+}
+
 missing=
-for tool in /usr/sbin/sshd ssh-keygen unshare nsenter setsid setpriv flock make bash tar; do
+for tool in /usr/sbin/sshd ssh-keygen unshare nsenter setsid setpriv flock make bash tar ip pgrep; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 if [ -z "$missing" ]; then
   echo "setup: everything is there"
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "setup: missing:$missing; installing"
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -q
-  apt-get install -y -q --no-install-recommends openssh-server openssh-client util-linux make bash tar
+  install openssh-server openssh-client util-linux make bash tar iproute2 procps
 else
   echo "setup: missing:$missing" >&2
-  echo "setup: install OpenSSH (server and client), util-linux, make, bash and tar; the fleet of real" >&2
-  echo "setup: servers also needs root on Linux. The other tests run without." >&2
+  echo "setup: install OpenSSH (server and client), util-linux, make, bash, tar, iproute2 and procps; the fleet of" >&2
+  echo "setup: real servers also needs root on Linux. The other tests run without." >&2
   exit 1
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -32,7 +59,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   if [ -n "$missing" ]; then
     echo "setup: shells and tools of the tests:$missing; installing"
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing ||
+    install $missing ||
       echo "setup: not installed; the tests with them are skipped" >&2
   fi
 fi
@@ -45,7 +72,7 @@ has_browser() {
 if ! has_browser >/dev/null 2>&1; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && ! grep -q '^ID=ubuntu' /etc/os-release; then
     echo "setup: chromium and chromium-driver are missing; installing"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium chromium-driver || true
+    install chromium chromium-driver || true
   fi
   has_browser >/dev/null 2>&1 || {
     echo "setup: install chromium and chromium-driver (Debian), or Chrome and its chromedriver (Ubuntu, where those are" >&2
