@@ -124,7 +124,7 @@ check_signature() {
     unchecked="minisign is not installed"
   else
     fetch SHA256SUMS.minisig
-    minisign -Vqm "$work/SHA256SUMS" -x "$work/SHA256SUMS.minisig" -P "$public_key" >&2 ||
+    minisign -Vm "$work/SHA256SUMS" -x "$work/SHA256SUMS.minisig" -P "$public_key" >/dev/null ||
       die "the signature of $url/SHA256SUMS is wrong: nothing of it was installed"
     signature="signature is right (key $public_key)"
     return

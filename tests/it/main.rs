@@ -28,6 +28,7 @@ mod pending;
 mod plan;
 mod plan_diff;
 mod rehearse;
+mod release;
 mod reviewed;
 mod run_apply;
 mod run_bench;
