@@ -36,6 +36,14 @@ record:
 ci:
     .ci/run
 
+# All that a release has, made and verified here, but for uploading it (docs/release.md).
+release-dry-run *OUT:
+    packaging/release-dry-run "$@"
+
+# Advisories against what Cargo.lock has; fetches the database (needs cargo-deny).
+advisories:
+    cargo deny check advisories
+
 # Format and lints.
 lint:
     cargo fmt --all --check
