@@ -234,7 +234,7 @@ main() {
   # Before anything is downloaded: a folder that cannot be written to.
   make_folder
   staged=$(mktemp "$to/.maand.XXXXXX") || die "cannot write to $to; choose another folder with --to"
-  work=$(mktemp -d)
+  work=$(mktemp -d) || die "cannot write to ${TMPDIR:-/tmp}; set TMPDIR to a folder that can be written to"
 
   fetch SHA256SUMS
   check_signature
@@ -266,7 +266,7 @@ main() {
   *) say "  this folder is not on PATH; add it: export PATH=\"$to:\$PATH\"" ;;
   esac
   say "  completions: $to/maand completions bash|zsh|fish; manual pages: $to/maand man DIR"
-  say "  to remove it: rm $to/maand"
+  say "  to remove it: rm '$to/maand'"
 }
 
 main "$@"

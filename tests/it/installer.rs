@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::file_server::Served;
 use crate::support::{skipped, wait_until};
-use stage::{Stage, on_path, script, target, text};
+use stage::{Stage, TOOLS, on_path, script, target, text};
 
 /// The shells that people have for `sh`.
 fn shells() -> Vec<Vec<&'static str>> {
@@ -42,13 +42,34 @@ fn it_installs_with_every_shell_and_over_itself() {
             "checksum is right",
             "NOT checked",
             "not on PATH",
-            "to remove it: rm ",
+            "to remove it: rm '/",
         ] {
             assert!(said.contains(word), "{shell:?}: no {word:?} in {said}");
         }
         stage.publish("1.2.4", |_| ());
         assert!(stage.installs(&mut stage.command_of(&shell, &[])).contains("maand 1.2.4 is installed"));
     }
+}
+
+#[test]
+fn it_installs_with_nothing_but_the_tools_of_busybox() {
+    let Some(busybox) = on_path("busybox") else {
+        skipped("busybox is not installed");
+        return;
+    };
+    let stage = Stage::new();
+    for tool in TOOLS.iter().filter(|tool| stage.at("bin").join(tool).exists()) {
+        stage.without(tool);
+    }
+    let mut install = Command::new(&busybox);
+    assert!(install.args(["--install", "-s"]).arg(stage.at("bin")).status().unwrap().success());
+    fs::remove_file(stage.at("bin/wget")).unwrap();
+    stage.installs(&mut stage.command_of(&[busybox.to_str().unwrap(), "sh"], &[]));
+    let _ = fs::remove_file(stage.at("bin/curl"));
+    symlink(busybox, stage.at("bin/wget")).unwrap();
+    let mut with_its_wget = stage.command(&[]);
+    let output = with_its_wget.output().unwrap();
+    assert!(text(&output.stderr).contains("does not check certificates"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -323,11 +344,12 @@ fn interrupted_it_leaves_nothing() {
 fn cut_off_anywhere_it_does_nothing_at_all() {
     let stage = Stage::new();
     let whole = fs::read(script()).unwrap();
-    // Every line's end, and every byte of the last lines.
+    // Line by line, and the last lines byte by byte; the slower shells try a part of it.
     let ends = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let last = whole.len() - 120..whole.len() - 1;
-    for shell in shells().into_iter().take(3) {
-        for at in ends.clone().filter(|at| *at < whole.len() - 1).chain(last.clone()) {
+    let ends: Vec<_> =
+        ends.chain(whole.len() - 120..whole.len()).filter(|at| *at < whole.len() - 1).collect();
+    for (shell, step) in shells().into_iter().zip([1, 8, 8, 8]) {
+        for at in ends.iter().copied().step_by(step).chain([whole.len() - 2]) {
             let file = stage.at("cut");
             fs::write(&file, &whole[..at]).unwrap();
             let mut command = Command::new(on_path(shell[0]).unwrap());

@@ -72,6 +72,7 @@ mod ssh_world;
 mod support;
 mod upstream_guide;
 mod words;
+mod workflows;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::file_server::{FileServer, Served};
 
 /// What the script needs, and nothing that downloads.
-const TOOLS: [&str; 25] = [
+pub(super) const TOOLS: [&str; 25] = [
     "sh",
     "awk",
     "cat",
