@@ -34,11 +34,14 @@ pub(crate) enum Mark {
     Key(&'static str),
 }
 
+/// What was printed, and when since the beginning; one thread reads, the other looks.
+type Chunks = Arc<Mutex<Vec<(Duration, Vec<u8>)>>>;
+
 pub(crate) struct Terminal {
     script: Child,
     keyboard: Option<ChildStdin>,
     begin: Instant,
-    chunks: Arc<Mutex<Vec<(Duration, Vec<u8>)>>>,
+    chunks: Chunks,
     marks: Vec<(Duration, Mark)>,
 }
 

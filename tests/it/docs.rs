@@ -155,6 +155,9 @@ fn the_names_of_code_that_are_quoted_exist() {
     // What is printed of runs as numbers.
     sources.push(root().join("src/metrics/snapshots/maand__metrics__tests__a_bucket_as_openmetrics.snap"));
     files(&root().join("examples"), &["yml"], &mut sources);
+    // Scripts have no extension.
+    let scripts = fs::read_dir(root().join("packaging")).unwrap().map(|entry| entry.unwrap().path());
+    sources.extend(scripts.filter(|path| path.is_file()));
     sources.extend(["Cargo.toml", "deny.toml", "justfile"].map(|name| root().join(name)));
     let mut known = BTreeSet::new();
     for source in &sources {

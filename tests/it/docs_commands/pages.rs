@@ -74,7 +74,7 @@ pub(super) const NOT_SEEN: &[(&str, &str, &str)] = &[
     ("docs/history.md", "*", "a history of weeks; tests/it/run_history.rs"),
     ("docs/pending.md", "*", "jobs of several files in two versions; tests/it/pending.rs"),
     ("docs/review-in-ci.md", "*", "two plans for fifteen workers; tests/it/plan_diff.rs"),
-    ("docs/reviewed-plans.md", "× monday.yaml's script", "eleven changes at once; tests/it/reviewed.rs"),
+    ("docs/reviewed-plans.md", "× monday.yaml's file", "eleven changes at once; tests/it/reviewed.rs"),
     ("docs/serve.md", "*", "ends with Ctrl-C only; tests/it/serve.rs"),
     ("docs/serve-control.md", "*", "ends with Ctrl-C only; tests/it/serve_control.rs"),
     ("docs/timeline.md", "*", "pictures of runs that took minutes; tests/it/run_timeline.rs"),

@@ -40,6 +40,11 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "When new workers are admitted. It may cross midnight; workers that have started \
       go to their end.",
     ),
+    (
+        "`rollout.freeze`",
+        "Freeze",
+        "When no new workers are admitted, whatever the windows say; workers that have started go to their end.",
+    ),
     ("`defaults`", "Defaults", "Options of every step that does not set them itself."),
     ("`retries`", "Retries", "Of `defaults` and of each step: how often a step is tried."),
     (

@@ -16,6 +16,8 @@ pub(super) struct Key {
 const NAMED: &[(&str, &str)] = &[
     ("Duration", "duration"),
     ("TimeOfDay", "time of day"),
+    ("Day", "`mon` to `sun`, or one of each month"),
+    ("Dates", "date, or `FIRST..LAST`"),
     ("Host", "host"),
     ("JobName", "job"),
     ("BudgetJob", "job, or `\"*\"`"),
