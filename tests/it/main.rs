@@ -14,6 +14,7 @@ mod deny;
 mod docs;
 mod doctor;
 mod external;
+mod footprint;
 mod graph;
 mod hostile;
 mod hostile_text;
