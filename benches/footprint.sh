@@ -14,7 +14,7 @@ export LC_ALL=C
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 folder=${CARGO_TARGET_DIR:-target}/footprint
-heavy=${HEAVY:-openssl-sys libssh2-sys rusqlite russh tokio axum hyper clap clap_complete miette jiff serde-saphyr serde_json schemars toml_edit similar globset petgraph prometheus-client}
+heavy=${HEAVY:-openssl-sys libssh2-sys rusqlite russh tokio axum clap clap_complete miette jiff serde-saphyr serde_json schemars toml_edit similar petgraph prometheus-client}
 
 program=${1:-}
 if [ -z "$program" ]; then
@@ -85,7 +85,7 @@ nm -C -S "$program" | awk -v of_c="$work/of-c" '
 ' | sort -rn >"$work/bytes"
 
 # Seconds of each crate, its build script and the run of that included: "SECONDS CRATE".
-timings=$(find "$folder" -path '*cargo-timings/cargo-timing.html' | head -n1)
+timings=$(find "$folder" "$folder/.." -maxdepth 2 -path '*cargo-timings/cargo-timing.html' | head -n1)
 if [ -n "$timings" ]; then
   awk '
     /^ *"name":/ { gsub(/[",]/, ""); name = $2 }
@@ -103,11 +103,15 @@ if [ -s "$work/seconds" ]; then
 fi
 
 printf '\nheavy crates of Cargo.toml, with what only they bring along\n%9s %8s  %s\n' bytes seconds crate
-names() { cargo tree --locked --edges normal,build --prefix none --format '{p}' "$@" | awk '{ print $1 }' | sort -u; }
-names >"$work/all"
+packages() { cargo tree --locked --edges normal,build --prefix none --format '{p}' "$@" | awk '{ print $1, $2 }' | sort -u; }
+packages >"$work/packages"
+awk '{ print $1 }' "$work/packages" | sort -u >"$work/all"
 for crate in $heavy; do
-  grep -qx "$crate" "$work/all" || continue
-  comm -23 "$work/all" <(names --prune "$crate") >"$work/only"
+  # There may be another version of it in the tests.
+  version=$(awk -v crate="$crate" '$1 == crate { sub(/^v/, "", $2); print $2; exit }' "$work/packages")
+  [ -n "$version" ] || continue
+  packages --prune "$crate@$version" >"$work/without"
+  comm -23 "$work/all" <(awk '{ print $1 }' "$work/without" | sort -u) >"$work/only"
   # Names of crates as in symbols, and the libraries of C that are built by one.
   sed 's/-/_/g' "$work/only" >"$work/symbols"
   grep -qx openssl-sys "$work/only" && printf 'crypto\nssl\n' >>"$work/symbols"
