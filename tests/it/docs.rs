@@ -18,6 +18,7 @@ const FOLDERS: &[&str] = &[
     "plans/",
     "fuzz/",
     "book/",
+    "packaging/",
     ".ci/",
     ".github/",
 ];

@@ -16,6 +16,7 @@ mod docs;
 mod docs_commands;
 mod doctor;
 mod external;
+mod footprint;
 mod graph;
 mod hostile;
 mod hostile_text;
