@@ -64,6 +64,16 @@ fn asked() -> Vec<OsString> {
 /// The line of bash's script by which what stands behind the cursor does not count.
 const UP_TO_THE_CURSOR: &str = r#"words[COMP_CWORD]="$2""#;
 
+/// The last line of zsh's script, for one that is read by `source`.
+const ONLY_REGISTERED: &str = "compdef _clap_dynamic_completer_maand maand";
+
+/// Instead of it: a file `_maand` that zsh finds by itself is read at the first Tab, and is what that Tab asks.
+const REGISTERED_OR_ASKED: &str = r#"if [[ ${funcstack[1]} == _maand ]]; then
+    _clap_dynamic_completer_maand "$@"
+else
+    compdef _clap_dynamic_completer_maand maand
+fi"#;
+
 /// The script that a shell reads once; `None`: it is none of ours.
 pub(super) fn registration(shell: &str, program: &str) -> Option<Vec<u8>> {
     let mut script = Vec::new();
@@ -71,7 +81,8 @@ pub(super) fn registration(shell: &str, program: &str) -> Option<Vec<u8>> {
     shells.completer(shell)?.write_registration(VARIABLE, "maand", "maand", program, &mut script).ok()?;
     let script = String::from_utf8_lossy(&script).into_owned();
     // Right after a colon bash has the colon as the word, and nothing as what is typed of it.
-    Some(script.replace(UP_TO_THE_CURSOR, &format!("[[ -z $2 ]] || {UP_TO_THE_CURSOR}")).into_bytes())
+    let script = script.replace(UP_TO_THE_CURSOR, &format!("[[ -z $2 ]] || {UP_TO_THE_CURSOR}"));
+    Some(script.replace(ONLY_REGISTERED, REGISTERED_OR_ASKED).into_bytes())
 }
 
 /// Bash takes a line apart at `:`, `=` and `@` too, and replaces what stands after the last of them.

@@ -198,6 +198,36 @@ fn zsh_takes_the_script() {
     assert!(said.contains("maand"), "{said}");
 }
 
+/// As a package installs it: nothing has read the file before the first Tab.
+#[test]
+fn zsh_finds_the_script_by_itself_and_asks_at_the_first_tab() {
+    if !has("zsh") {
+        return;
+    }
+    let bucket = bucket(1);
+    let ours = Command::new(env!("CARGO_BIN_EXE_maand")).args(["completions", "zsh"]).output().unwrap();
+    std::fs::create_dir(bucket.path().join("functions")).unwrap();
+    std::fs::write(bucket.path().join("functions/_maand"), ours.stdout).unwrap();
+    // A line editor of its own, on a pseudo-terminal.
+    let script = r#"
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1= RPS1=; fpath=($PWD/functions $fpath); autoload -Uz compinit && compinit -D -u; echo rea""dy'
+zpty -r -m shell line '*ready*'
+zpty -w -n shell $'maand deploy --workers 10.\t'
+zpty -r -m shell line '*10.0.0.1*'
+print -r -- "$line"
+zpty -d shell"#;
+    let mut said = String::new();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !said.contains("10.0.0.1") && Instant::now() < until {
+        let mut shell = Command::new("timeout");
+        shell.args(["10", "zsh", "-f", "-c", script]).current_dir(bucket.path()).stdin(Stdio::null());
+        said = String::from_utf8_lossy(&shell.output().unwrap().stdout).into_owned();
+    }
+    assert!(said.contains("10.0.0.1"), "{said}");
+}
+
 #[test]
 fn a_thousand_workers_are_offered_within_its_bound() {
     let bucket = bucket(1000);
