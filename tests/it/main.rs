@@ -22,6 +22,7 @@ mod json_output;
 mod layering;
 mod metrics;
 mod operator_controls;
+mod packages;
 mod packaging;
 mod pending;
 mod plan;
