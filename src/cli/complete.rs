@@ -16,7 +16,7 @@ use clap_complete::env::Shells;
 
 use super::help;
 use crate::bucket::Bucket;
-use crate::os::open;
+use crate::os::{open, quote};
 use crate::plan;
 use crate::plan::{counted, visible_line};
 use crate::review;
@@ -61,6 +61,9 @@ fn asked() -> Vec<OsString> {
     std::env::args_os().skip_while(|arg| arg != "--").skip(1).collect()
 }
 
+/// Stands for the program in bash's script, until its path does.
+const IN_QUOTES: &str = "/program";
+
 /// The line of bash's script by which what stands behind the cursor does not count.
 const UP_TO_THE_CURSOR: &str = r#"words[COMP_CWORD]="$2""#;
 
@@ -78,8 +81,10 @@ fi"#;
 pub(super) fn registration(shell: &str, program: &str) -> Option<Vec<u8>> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
-    shells.completer(shell)?.write_registration(VARIABLE, "maand", "maand", program, &mut script).ok()?;
-    let script = String::from_utf8_lossy(&script).into_owned();
+    // Bash's script has it in quotes once more, between which a quoted path is another one.
+    let asked = if shell == "bash" { IN_QUOTES } else { program };
+    shells.completer(shell)?.write_registration(VARIABLE, "maand", "maand", asked, &mut script).ok()?;
+    let script = String::from_utf8_lossy(&script).replace(&format!("\"{IN_QUOTES}\""), &quote(program));
     // Right after a colon bash has the colon as the word, and nothing as what is typed of it.
     let script = script.replace(UP_TO_THE_CURSOR, &format!("[[ -z $2 ]] || {UP_TO_THE_CURSOR}"));
     Some(script.replace(ONLY_REGISTERED, REGISTERED_OR_ASKED).into_bytes())

@@ -188,6 +188,30 @@ fn bash_and_fish_offer_what_we_say() {
 }
 
 #[test]
+fn bash_asks_a_program_whose_path_has_to_be_quoted() {
+    let bucket = bucket(1);
+    let place = bucket.path().join("it's a place");
+    std::fs::create_dir(&place).unwrap();
+    let program = place.join("maand");
+    std::fs::copy(env!("CARGO_BIN_EXE_maand"), &program).unwrap();
+    let script = Command::new(&program).args(["completions", "bash"]).output().unwrap();
+    std::fs::write(bucket.path().join("script"), script.stdout).unwrap();
+    let asks = "source ./script; COMP_WORDS=(maand plan valid); COMP_CWORD=2; COMP_TYPE=9; \
+                _clap_complete_maand maand valid plan; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut bash = Command::new("bash");
+        let output = bash.args(["--norc", "-c", asks]).current_dir(bucket.path()).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        if said == "validate\n" || Instant::now() > until {
+            assert_eq!(said, "validate\n");
+            return;
+        }
+    }
+}
+
+#[test]
 fn zsh_takes_the_script() {
     if !has("zsh") {
         return;
