@@ -12,9 +12,14 @@ source_root=$(dirname "$here")
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 need() { for tool; do command -v "$tool" >/dev/null || fail "$tool is not installed"; done; }
 
+# All that is made on the way.
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
 # The version in Cargo.toml; one before a release sorts before it with both kinds of package.
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$source_root/Cargo.toml")
-package_version=${version/-/\~}
+packaged() { printf '%s\n' "${1/-/\~}"; }
+package_version=$(packaged "$version")
 
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
   SOURCE_DATE_EPOCH=$(git -C "$source_root" log -1 --format=%ct 2>/dev/null) || fail "not a checkout: set SOURCE_DATE_EPOCH"
@@ -31,11 +36,14 @@ processor() {
   esac
 }
 
+# Writes copyright, THIRD-PARTY and spdx into a folder.
+licences_of() { "$here/licences" "$1"; }
+
 # lay_out BINARY ROOT ZSH: all that both kinds of package install; ZSH is the folder where zsh looks on such a system.
 lay_out() {
-  local binary=$1 root=$2 zsh=$3 run=${MAAND_RUN:-$1} work said date
+  local binary=$1 root=$2 zsh=$3 run=${MAAND_RUN:-$1} work=$temp/work said date
   local doc=$root/usr/share/doc/maand man=$root/usr/share/man/man1
-  work=$(mktemp -d)
+  mkdir "$work"
   # Asked as a copy whose path is ours, so that it can be replaced by where the program will be.
   install -m 755 "$run" "$work/maand"
   said=$("$work/maand" --version) || fail "$run does not run on this machine; set MAAND_RUN to one that does"
@@ -62,11 +70,10 @@ lay_out() {
   cp "$source_root"/docs/*.md "$doc/docs"
   cp "$source_root"/plans/*.yaml "$doc/examples/plans"
   cp -R "$source_root"/examples/ci "$source_root"/examples/monitoring "$doc/examples"
-  "$here/licences" "$work/licences"
+  licences_of "$work/licences"
   gzip -9nc "$work/licences/THIRD-PARTY" >"$doc/THIRD-PARTY.gz"
   cp "$work/licences/copyright" "$doc/copyright"
   licence=$(cat "$work/licences/spdx")
-  rm -rf "$work"
 }
 
 # Same times and modes whoever builds it.

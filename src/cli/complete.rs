@@ -16,7 +16,7 @@ use clap_complete::env::Shells;
 
 use super::help;
 use crate::bucket::Bucket;
-use crate::os::open;
+use crate::os::{open, quote};
 use crate::plan;
 use crate::plan::{counted, visible_line};
 use crate::review;
@@ -61,17 +61,33 @@ fn asked() -> Vec<OsString> {
     std::env::args_os().skip_while(|arg| arg != "--").skip(1).collect()
 }
 
+/// Stands for the program in bash's script, until its path does.
+const IN_QUOTES: &str = "/program";
+
 /// The line of bash's script by which what stands behind the cursor does not count.
 const UP_TO_THE_CURSOR: &str = r#"words[COMP_CWORD]="$2""#;
+
+/// The last line of zsh's script, for one that is read by `source`.
+const ONLY_REGISTERED: &str = "compdef _clap_dynamic_completer_maand maand";
+
+/// Instead of it: a file `_maand` that zsh finds by itself is read at the first Tab, and is what that Tab asks.
+const REGISTERED_OR_ASKED: &str = r#"if [[ ${funcstack[1]} == _maand ]]; then
+    _clap_dynamic_completer_maand "$@"
+else
+    compdef _clap_dynamic_completer_maand maand
+fi"#;
 
 /// The script that a shell reads once; `None`: it is none of ours.
 pub(super) fn registration(shell: &str, program: &str) -> Option<Vec<u8>> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
-    shells.completer(shell)?.write_registration(VARIABLE, "maand", "maand", program, &mut script).ok()?;
-    let script = String::from_utf8_lossy(&script).into_owned();
+    // Bash's script has it in quotes once more, between which a quoted path is another one.
+    let asked = if shell == "bash" { IN_QUOTES } else { program };
+    shells.completer(shell)?.write_registration(VARIABLE, "maand", "maand", asked, &mut script).ok()?;
+    let script = String::from_utf8_lossy(&script).replace(&format!("\"{IN_QUOTES}\""), &quote(program));
     // Right after a colon bash has the colon as the word, and nothing as what is typed of it.
-    Some(script.replace(UP_TO_THE_CURSOR, &format!("[[ -z $2 ]] || {UP_TO_THE_CURSOR}")).into_bytes())
+    let script = script.replace(UP_TO_THE_CURSOR, &format!("[[ -z $2 ]] || {UP_TO_THE_CURSOR}"));
+    Some(script.replace(ONLY_REGISTERED, REGISTERED_OR_ASKED).into_bytes())
 }
 
 /// Bash takes a line apart at `:`, `=` and `@` too, and replaces what stands after the last of them.

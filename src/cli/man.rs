@@ -62,7 +62,7 @@ pub(super) fn run(args: &ManArgs, context: &Context) -> Result<Exit, CliError> {
 fn text(page: &Page) -> std::io::Result<Vec<u8>> {
     let man = Man::new(page.command.clone());
     let mut text = Vec::new();
-    man.render_title(&mut text)?;
+    title(page, &mut text)?;
     man.render_name_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
@@ -84,7 +84,19 @@ fn text(page: &Page) -> std::io::Result<Vec<u8>> {
         page.see_also().iter().map(|name| format!("{name}(1)")).collect::<Vec<_>>().join(", "),
     )]);
     roff.to_writer(&mut text)?;
-    Ok(text)
+    Ok(without_empty_lines(text))
+}
+
+/// By hand: `Man` leaves an empty argument out, and what comes after it takes its place. There is no date: the program
+/// does not know when it was built.
+fn title(page: &Page, text: &mut impl Write) -> std::io::Result<()> {
+    let (name, version) = (page.name(), env!("CARGO_PKG_VERSION"));
+    writeln!(text, ".TH {name} 1 \"\" \"maand {version}\" \"Manual of maand\"")
+}
+
+/// `Man` parts paragraphs by an empty line between two breaks, of which each is one too many.
+fn without_empty_lines(text: Vec<u8>) -> Vec<u8> {
+    String::from_utf8_lossy(&text).replace("\n.br\n\n.br\n", "\n.sp\n").into_bytes()
 }
 
 fn examples(page: &Page, text: &mut impl Write) -> std::io::Result<()> {

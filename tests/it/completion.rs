@@ -188,6 +188,30 @@ fn bash_and_fish_offer_what_we_say() {
 }
 
 #[test]
+fn bash_asks_a_program_whose_path_has_to_be_quoted() {
+    let bucket = bucket(1);
+    let place = bucket.path().join("it's a place");
+    std::fs::create_dir(&place).unwrap();
+    let program = place.join("maand");
+    std::fs::copy(env!("CARGO_BIN_EXE_maand"), &program).unwrap();
+    let script = Command::new(&program).args(["completions", "bash"]).output().unwrap();
+    std::fs::write(bucket.path().join("script"), script.stdout).unwrap();
+    let asks = "source ./script; COMP_WORDS=(maand plan valid); COMP_CWORD=2; COMP_TYPE=9; \
+                _clap_complete_maand maand valid plan; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut bash = Command::new("bash");
+        let output = bash.args(["--norc", "-c", asks]).current_dir(bucket.path()).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        if said == "validate\n" || Instant::now() > until {
+            assert_eq!(said, "validate\n");
+            return;
+        }
+    }
+}
+
+#[test]
 fn zsh_takes_the_script() {
     if !has("zsh") {
         return;
@@ -196,6 +220,36 @@ fn zsh_takes_the_script() {
     let script = "autoload -Uz compinit && compinit -D -u; source $0; print ${_comps[maand]}";
     let said = in_shell("zsh", &["-f"], script, bucket.path(), "maand");
     assert!(said.contains("maand"), "{said}");
+}
+
+/// As a package installs it: nothing has read the file before the first Tab.
+#[test]
+fn zsh_finds_the_script_by_itself_and_asks_at_the_first_tab() {
+    if !has("zsh") {
+        return;
+    }
+    let bucket = bucket(1);
+    let ours = Command::new(env!("CARGO_BIN_EXE_maand")).args(["completions", "zsh"]).output().unwrap();
+    std::fs::create_dir(bucket.path().join("functions")).unwrap();
+    std::fs::write(bucket.path().join("functions/_maand"), ours.stdout).unwrap();
+    // A line editor of its own, on a pseudo-terminal.
+    let script = r#"
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1= RPS1=; fpath=($PWD/functions $fpath); autoload -Uz compinit && compinit -D -u; echo rea""dy'
+zpty -r -m shell line '*ready*'
+zpty -w -n shell $'maand deploy --workers 10.\t'
+zpty -r -m shell line '*10.0.0.1*'
+print -r -- "$line"
+zpty -d shell"#;
+    let mut said = String::new();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !said.contains("10.0.0.1") && Instant::now() < until {
+        let mut shell = Command::new("timeout");
+        shell.args(["10", "zsh", "-f", "-c", script]).current_dir(bucket.path()).stdin(Stdio::null());
+        said = String::from_utf8_lossy(&shell.output().unwrap().stdout).into_owned();
+    }
+    assert!(said.contains("10.0.0.1"), "{said}");
 }
 
 #[test]

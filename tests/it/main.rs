@@ -27,6 +27,7 @@ mod layering;
 mod metrics;
 mod newcomer;
 mod operator_controls;
+mod packages;
 mod packaging;
 mod pending;
 mod plan;

@@ -7,6 +7,12 @@ fn maand(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_maand")).args(args).output().unwrap()
 }
 
+fn output_of(args: &[&str]) -> String {
+    let output = maand(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -34,6 +40,21 @@ fn a_manual_page_for_every_command() {
             [".TH", "SYNOPSIS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "MAAND_OUTPUT", "FILES", "SEE ALSO"]
         {
             assert!(text.contains(part), "{page}: no {part}");
+        }
+    }
+    for entry in std::fs::read_dir(&pages).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let title = format!(".TH {name} 1 \"\" \"{}\" \"Manual of maand\"", output_of(&["--version"]).trim());
+        assert!(text.lines().any(|line| line == title), "{name}: no {title}");
+        assert!(!text.contains(".br\n\n"), "{name}: a break before a paragraph");
+        // Of the reader of manual pages that says most, where there is one: only that they have no date, which
+        // packages add.
+        if let Ok(lint) = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&path).output() {
+            let said = String::from_utf8(lint.stdout).unwrap();
+            let other: Vec<_> = said.lines().filter(|line| !line.contains("missing date")).collect();
+            assert!(other.is_empty(), "{other:?}");
         }
     }
     let hidden = std::fs::read_dir(&pages)
