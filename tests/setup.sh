@@ -53,8 +53,8 @@ fi
 # call; and what looks at scripts, the installer's and others. The tests say which of them they skip.
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   missing=
-  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo git:git jq:jq dash:dash \
-    shellcheck:shellcheck minisign:minisign curl:curl wget:wget; do
+  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo git:git jq:jq \
+    dash:dash shellcheck:shellcheck minisign:minisign curl:curl wget:wget; do
     command -v "${package#*:}" >/dev/null 2>&1 || missing="$missing ${package%:*}"
   done
   if [ -n "$missing" ]; then

@@ -141,21 +141,16 @@ fn what_is_in_the_tarball_is_the_program_and_of_that_version() {
     let stage = Stage::new();
     fs::write(stage.at("secret"), "#!/bin/sh\necho maand 1.2.3\n").unwrap();
     let secret = stage.at("secret");
-    let changes: [(&str, &dyn Fn(&Path)); 3] = [
-        ("there is no program in", &|folder| {
+    let instead = |words: &str, put: &dyn Fn(&Path)| {
+        stage.publish("1.2.3", |folder| {
             fs::remove_file(folder.join("maand")).unwrap();
-            symlink(&secret, folder.join("maand")).unwrap();
-        }),
-        ("cannot unpack", &|folder| fs::remove_file(folder.join("maand")).unwrap()),
-        ("there is no program in", &|folder| {
-            fs::remove_file(folder.join("maand")).unwrap();
-            fs::create_dir(folder.join("maand")).unwrap();
-        }),
-    ];
-    for (words, change) in changes {
-        stage.publish("1.2.3", change);
+            put(&folder.join("maand"));
+        });
         stage.refuses(&mut stage.command(&[]), &[words]);
-    }
+    };
+    instead("there is no program in", &|program| symlink(&secret, program).unwrap());
+    instead("there is no program in", &|program| fs::create_dir(program).unwrap());
+    instead("cannot unpack", &|_| ());
     for (program, words) in [
         ("#!/bin/sh\necho maand 1.2.2\n", "says that it is maand 1.2.2"),
         ("#!/nonexistent/loader\n", "does not run here"),
@@ -258,7 +253,7 @@ fn machines_and_addresses_that_are_not_for_it_are_refused_before_anything_is_dow
     stage.refuses(&mut stage.command(&[]), &["does not check certificates"]);
     stage.without("sha256sum");
     stage.refuses(&mut stage.command(&[]), &["sha256sum is not installed"]);
-    assert_eq!(stage.server.asked(), [String::new(); 0]);
+    assert_eq!(stage.server.asked(), Vec::<String>::new());
     assert_eq!(stage.command(&["--wrong"]).output().unwrap().status.code(), Some(2));
 }
 
@@ -319,7 +314,7 @@ fn a_folder_that_cannot_be_written_to_is_said_before_anything_is_downloaded() {
         stage.refuses(&mut command, &[words, "--to"]);
     }
     fs::set_permissions(stage.at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(stage.server.asked(), [String::new(); 0]);
+    assert_eq!(stage.server.asked(), Vec::<String>::new());
 }
 
 #[test]
@@ -336,7 +331,7 @@ fn interrupted_it_leaves_nothing() {
         kill_process_group(Pid::from_child(&child), signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-        assert_eq!(stage.left(), [String::new(); 0]);
+        assert_eq!(stage.left(), Vec::<String>::new());
     }
 }
 

@@ -13,7 +13,7 @@ const STAND_INS: [(&str, &str); 4] = [
     ("packaging/licences", "mkdir -p \"$1\"; echo licences >\"$1/THIRD-PARTY\""),
     ("packaging/deb", "echo deb >\"$2/maand_1.2.3-1_amd64.deb\""),
     ("packaging/rpm", "echo rpm >\"$2/maand-1.2.3-1.x86_64.rpm\""),
-    ("bin/cargo", "for last; do :; done; echo '{}' >\"$last.json\""),
+    ("bin/cargo", "for last; do :; done; echo \"path+file://$PWD#maand\" >\"$last.json\""),
 ];
 
 /// A source of version 1.2.3, with what `packaging/release` reads.
@@ -143,14 +143,9 @@ fn what_is_published_is_the_same_bytes_each_time_and_every_change_of_it_is_found
     assert_eq!(sums, made[0].0);
     let tarball = format!("maand-1.2.3-{}", target());
     let names: Vec<_> = sums.lines().map(|line| line.split_once("  ").unwrap().1).collect();
-    let tar = format!("{tarball}.tar.gz");
-    let mut expected = vec![
-        "install.sh",
-        &tar,
-        "maand-1.2.3-1.x86_64.rpm",
-        "maand-1.2.3.cdx.json",
-        "maand_1.2.3-1_amd64.deb",
-    ];
+    let (tar, parts) = (format!("{tarball}.tar.gz"), format!("{tarball}.cdx.json"));
+    let mut expected =
+        vec!["install.sh", &tar, "maand-1.2.3-1.x86_64.rpm", &parts, "maand_1.2.3-1_amd64.deb"];
     expected.sort_unstable();
     assert_eq!(names, expected);
     let mut list = Command::new("tar");

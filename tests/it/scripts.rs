@@ -1,4 +1,4 @@
-//! Scripts of this repository, as shellcheck sees them.
+//! Scripts of this repository, as shellcheck sees them, and the one that counts what tests skip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,4 +39,23 @@ fn shellcheck_finds_nothing() {
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--external-sources", "--severity=warning"]);
     let output = command.args(&found).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn what_tests_skip_is_counted_once_for_each_of_them_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = folder.path().join("book");
+    let said = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/skipped");
+        let output = Command::new(script).arg(&book).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(said(), "skipped: 0 tests\n");
+    fs::write(&book, "a::b\tno root\nc::d\tno root\na::b\tno browser\na::b\tno browser\n").unwrap();
+    let said = said();
+    assert!(said.starts_with("skipped: 2 tests, or parts of them, because:\n"), "{said}");
+    for line in ["2 no root", "1 no browser", "  a::b: no browser", "  a::b: no root", "  c::d: no root"] {
+        assert!(said.contains(&format!("{line}\n")), "no {line:?} in {said}");
+    }
 }

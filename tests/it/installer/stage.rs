@@ -175,7 +175,7 @@ impl Stage {
             assert!(said.contains(word), "no {word:?} in {said}");
         }
         assert!(!self.at("was-run").exists(), "what was not verified was run");
-        assert_eq!(self.left(), [String::new(); 0], "{said}");
+        assert_eq!(self.left(), Vec::<String>::new(), "{said}");
     }
 
     /// What there is below the home and the temporary folder.
