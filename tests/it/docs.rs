@@ -8,8 +8,19 @@ use std::path::{Path, PathBuf};
 use crate::layering::PURE;
 
 /// Folders whose files the texts name by their paths from the root.
-const FOLDERS: &[&str] =
-    &["src/", "tests/", "docs/", "benches/", "examples/", "schemas/", "plans/", "fuzz/", "packaging/", ".ci/", ".github/"];
+const FOLDERS: &[&str] = &[
+    "src/",
+    "tests/",
+    "docs/",
+    "benches/",
+    "examples/",
+    "schemas/",
+    "plans/",
+    "fuzz/",
+    "packaging/",
+    ".ci/",
+    ".github/",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
