@@ -137,6 +137,18 @@ bench-rehearsal WORKERS='50' CONCURRENCY='10' SPEED='2':
 bench-run-command WORKERS='50' ROUNDS='5':
     benches/run_command.sh {{ WORKERS }} {{ ROUNDS }}
 
+# What the program weighs, what of it comes from where, and what its build costs: from nothing, or of a PROGRAM.
+bench-footprint *PROGRAM:
+    benches/footprint.sh {{ PROGRAM }}
+
+# A binary for older systems, with OpenSSL built in, its names and lines beside it.
+portable TARGET='x86_64-unknown-linux-gnu' OUT='target/out':
+    packaging/build {{ TARGET }} {{ OUT }}
+
+# Whether two builds of HEAD are the same bit by bit (takes as long as two releases).
+reproducible TARGET='x86_64-unknown-linux-gnu':
+    packaging/check-reproducible {{ TARGET }}
+
 # Random bytes as plans, until something breaks (needs cargo-fuzz and a nightly toolchain).
 fuzz *ARGS:
     cargo +nightly fuzz run plan -- "$@"
