@@ -18,10 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two keys of somebody who types well.
 const KEYSTROKE: Duration = Duration::from_millis(45);
 
+/// What was written to a terminal, and when since the start.
+type Chunks = Vec<(Duration, Vec<u8>)>;
+
 /// What was seen at a terminal.
 pub(crate) struct Recording {
-    /// What was written, and when since the start.
-    pub(crate) chunks: Vec<(Duration, Vec<u8>)>,
+    pub(crate) chunks: Chunks,
     /// What a viewer needs besides.
     pub(crate) marks: Vec<(Duration, Mark)>,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Terminal {
     script: Child,
     keyboard: Option<ChildStdin>,
     begin: Instant,
-    chunks: Arc<Mutex<Vec<(Duration, Vec<u8>)>>>,
+    chunks: Arc<Mutex<Chunks>>,
     marks: Vec<(Duration, Mark)>,
 }
 
@@ -69,7 +71,7 @@ impl Terminal {
         let keyboard = script.stdin.take();
         let mut stdout = script.stdout.take().ok_or("no output")?;
         let begin = Instant::now();
-        let chunks = Arc::<Mutex<Vec<_>>>::default();
+        let chunks = Arc::<Mutex<Chunks>>::default();
         let written = Arc::clone(&chunks);
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
@@ -81,7 +83,7 @@ impl Terminal {
         Ok(Self { script, keyboard, begin, chunks, marks: Vec::new() })
     }
 
-    fn chunks(&self) -> Vec<(Duration, Vec<u8>)> {
+    fn chunks(&self) -> Chunks {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
