@@ -36,6 +36,14 @@ record:
 ci:
     .ci/run
 
+# All that a release has, made and verified here, but for uploading it (docs/release.md).
+release-dry-run *OUT:
+    packaging/release-dry-run "$@"
+
+# Advisories against what Cargo.lock has; fetches the database (needs cargo-deny).
+advisories:
+    cargo deny check advisories
+
 # Format and lints.
 lint:
     cargo fmt --all --check
@@ -45,10 +53,16 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-# Writes the committed JSON schemas anew; look at the difference before you commit.
+# The documentation as a book in target/book, and whether its links lead somewhere (needs mdBook 0.5).
+book:
+    mdbook build book
+    MAAND_BOOK=target/book cargo test --locked --test it book::the_built
+
+# Writes the committed JSON schemas, their list and the language reference anew; look at the difference before you commit.
 update-schemas:
     MAAND_UPDATE_SCHEMAS=1 cargo test --locked --lib schema
     UPDATE_SCHEMA=1 cargo test --locked --test it plan::schema
+    UPDATE_SCHEMA=1 cargo test --locked --test it book::every_schema
 
 # Writes the snapshots (messages of plans, graphs, reports) anew; look at the difference before you commit.
 update-snapshots:

@@ -115,7 +115,7 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
 printf '%s servers, %s cores, best of %s\n' "$n" "$(nproc)" "$rounds"
 printf 'first contact, host keys stored:  maand %s ms\n' "$(millis run_maand)"
-best_maand= best_bare=
+best_maand='' best_bare=''
 for ((round = 0; round < rounds; round++)); do
   for what in bare maand; do
     now=$(millis "run_$what")

@@ -18,6 +18,7 @@
 pub mod boot;
 pub mod bucket;
 pub mod bundle;
+pub mod calendar;
 pub mod catalog;
 pub mod chart;
 pub mod check;

@@ -50,10 +50,11 @@ if [ "$(id -u)" != 0 ]; then
   echo "setup: this is not root, so the tests with real SSH servers are skipped" >&2
 fi
 # Shells that somebody has for a login shell, the sudo that is really used, and what the workflow files of examples/ci
-# call. The tests say which of them they skip.
+# call; and what looks at scripts, the installer's and others. The tests say which of them they skip.
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   missing=
-  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo git:git jq:jq; do
+  for package in zsh:zsh fish:fish ksh:ksh93 mksh:mksh yash:yash tcsh:tcsh csh:bsd-csh busybox:busybox sudo:sudo git:git jq:jq dash:dash \
+    shellcheck:shellcheck minisign:minisign curl:curl wget:wget; do
     command -v "${package#*:}" >/dev/null 2>&1 || missing="$missing ${package%:*}"
   done
   if [ -n "$missing" ]; then

@@ -18,12 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two keys of somebody who types well.
 const KEYSTROKE: Duration = Duration::from_millis(45);
 
-/// What was written to a terminal, and when since the start.
-type Chunks = Vec<(Duration, Vec<u8>)>;
-
 /// What was seen at a terminal.
 pub(crate) struct Recording {
-    pub(crate) chunks: Chunks,
+    /// What was written, and when since the start.
+    pub(crate) chunks: Vec<(Duration, Vec<u8>)>,
     /// What a viewer needs besides.
     pub(crate) marks: Vec<(Duration, Mark)>,
 }
@@ -36,11 +34,14 @@ pub(crate) enum Mark {
     Key(&'static str),
 }
 
+/// What was printed, and when since the beginning; one thread reads, the other looks.
+type Chunks = Arc<Mutex<Vec<(Duration, Vec<u8>)>>>;
+
 pub(crate) struct Terminal {
     script: Child,
     keyboard: Option<ChildStdin>,
     begin: Instant,
-    chunks: Arc<Mutex<Chunks>>,
+    chunks: Chunks,
     marks: Vec<(Duration, Mark)>,
 }
 
@@ -71,7 +72,7 @@ impl Terminal {
         let keyboard = script.stdin.take();
         let mut stdout = script.stdout.take().ok_or("no output")?;
         let begin = Instant::now();
-        let chunks = Arc::<Mutex<Chunks>>::default();
+        let chunks = Arc::<Mutex<Vec<_>>>::default();
         let written = Arc::clone(&chunks);
         std::thread::spawn(move || {
             let mut buffer = [0; 65536];
@@ -83,7 +84,7 @@ impl Terminal {
         Ok(Self { script, keyboard, begin, chunks, marks: Vec::new() })
     }
 
-    fn chunks(&self) -> Chunks {
+    fn chunks(&self) -> Vec<(Duration, Vec<u8>)> {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,15 +1,24 @@
 //! `restart_globs` of a job: patterns for paths below its folder, as the upstream program reads them.
 
-use globset::{Glob, GlobBuilder, GlobSet};
+use crate::os::Glob;
 
 /// One set of these patterns. `*`, `?` and `[a-z]` stay within a part of a path, `**` crosses parts; a
 /// pattern without a slash is for the last part of a path, and one that ends with a slash for all below a folder.
 ///
 /// # Errors
 /// The first that is no pattern, in words.
-pub fn path_globs(patterns: &[String]) -> Result<GlobSet, String> {
-    let globs = patterns.iter().map(|pattern| path_glob(pattern)).collect::<Result<Vec<_>, _>>()?;
-    GlobSet::new(globs).map_err(|error| error.kind().to_string())
+pub fn path_globs(patterns: &[String]) -> Result<PathGlobs, String> {
+    Ok(PathGlobs(patterns.iter().map(|pattern| path_glob(pattern)).collect::<Result<_, _>>()?))
+}
+
+/// What [`path_globs`] has read.
+pub struct PathGlobs(Vec<Glob>);
+
+impl PathGlobs {
+    /// Whether one of them is for this path.
+    pub fn is_match(&self, path: &str) -> bool {
+        self.0.iter().any(|glob| glob.is_match(path))
+    }
 }
 
 pub(super) fn path_glob(pattern: &str) -> Result<Glob, String> {
@@ -27,10 +36,7 @@ pub(super) fn path_glob(pattern: &str) -> Result<Glob, String> {
     }
     let anywhere = if pattern.contains('/') { "" } else { "**/" };
     let below = if pattern.ends_with('/') { "**" } else { "" };
-    // Braces are themselves there.
-    let pattern = pattern.trim_start_matches('/').replace('{', "[{]").replace('}', "[}]");
-    let pattern = format!("{anywhere}{pattern}{below}");
-    GlobBuilder::new(&pattern).literal_separator(true).build().map_err(|error| error.kind().to_string())
+    Glob::parse(&format!("{anywhere}{}{below}", pattern.trim_start_matches('/')))
 }
 
 #[cfg(test)]

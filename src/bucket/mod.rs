@@ -33,7 +33,7 @@ mod workspace_files;
 pub use disabled_file::{DisabledChange, DisabledError, DisabledFile, Fence, no_fence};
 pub use edit::{DisabledEntry, edited_disabled};
 pub use fleet::*;
-pub use globs::path_globs;
+pub use globs::{PathGlobs, path_globs};
 pub use init::{Initialised, init};
 pub use manifest::port_variable;
 pub use open::{Bucket, Paths, bucket_around, is_strangers};

@@ -168,7 +168,7 @@ fn compile(header: &RunHeader, verdict: &mut Verdict) -> Option<Arc<RolloutGraph
         }
     }
     let source = Source::new(header.plan_file.clone(), header.plan_text.clone());
-    let options = CompileOptions { workers: header.only_workers.clone() };
+    let options = CompileOptions { workers: header.only_workers.clone(), files: header.scripts.clone() };
     let compiled = plan::parse(&source, &header.overrides)
         .and_then(|plan| graph::compile(&Arc::new(plan), &Arc::new(header.fleet.clone()), &options));
     let graph = match compiled {

@@ -234,7 +234,10 @@ pub(super) fn narrow(
     let known: Vec<Known<'_>> = fleet.workers.iter().map(Known::from).collect();
     let (mut hosts, patterns) = told_apart(items, &known)?;
     if !patterns.is_empty() {
-        let graph = graph::compile(plan, fleet, &CompileOptions::default())?;
+        // When workers may be started says nothing of which.
+        let mut at_any_time = Plan::clone(plan);
+        at_any_time.rollout.freeze = None;
+        let graph = graph::compile(&Arc::new(at_any_time), fleet, &CompileOptions::default())?;
         hosts.extend(owned(choose(&patterns, &targets(&graph), Whose::Plan)?));
     }
     Ok((!items.is_empty()).then_some(hosts))

@@ -1,6 +1,8 @@
 //! Two texts line by line, for commands and scripts.
 
-use similar::{Algorithm, DiffTag, capture_diff_slices};
+use similar::DiffTag;
+
+use crate::plan::line_operations;
 
 /// Of longer texts lines are not matched with one another: the time for it grows with the product of what differs.
 const MATCHED: usize = 2_000;
@@ -28,7 +30,7 @@ pub fn line_diff<'t>(old: &'t str, new: &'t str) -> Vec<Line<'t>> {
     }
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let mut lines = Vec::new();
-    for operation in capture_diff_slices(Algorithm::Myers, &old, &new) {
+    for operation in line_operations(&old, &new) {
         let same = &old[operation.old_range()];
         if operation.tag() != DiffTag::Equal {
             lines.extend(same.iter().map(|line| Line::Old(line)));

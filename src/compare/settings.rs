@@ -8,8 +8,18 @@ use crate::graph::{JobBudget, RolloutGraph};
 use crate::plan::{Concurrency, Expect, Plan, Targets, VarValue, Window, duration};
 
 /// Keys of `rollout` that have a setting of their own below; any other is shown as serde has it.
-const KNOWN: &[&str] =
-    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+const KNOWN: &[&str] = &[
+    "concurrency",
+    "waves",
+    "order",
+    "spread",
+    "budgets",
+    "max_failures",
+    "on_failure",
+    "soak",
+    "windows",
+    "freeze",
+];
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +96,13 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
     all.push(Setting::new("on_failure", text_of(&rollout.on_failure)));
     let soak = millis(rollout.soak);
     all.push(Setting::new("soak", duration(rollout.soak)).number(soak).leeway(u64::MAX - soak));
-    if let Some(window) = &rollout.window {
-        all.push(
-            Setting::new("window", describe_window(&window.value)).leeway(open_in_a_week(&window.value)),
-        );
+    if !rollout.windows.is_empty() {
+        let windows: Vec<_> = rollout.windows.iter().map(|window| window.value.to_string()).collect();
+        let open = rollout.windows.iter().map(|window| open_in_four_weeks(&window.value)).sum();
+        all.push(Setting::new("window", windows.join("; ")).leeway(open));
+    }
+    if let Some(freeze) = &rollout.freeze {
+        all.push(Setting::new("freeze", freeze.value.to_string()));
     }
     let mut others = BTreeMap::new();
     if let serde_json::Value::Object(keys) = json(rollout) {
@@ -144,18 +157,12 @@ fn targets(targets: &Targets) -> String {
     text.join("; ")
 }
 
-fn describe_window(window: &Window) -> String {
-    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-    let days = window.days.iter().map(|day| day.as_str()).collect::<Vec<_>>().join(", ");
-    format!("{} to {}, {} ({days})", clock(window.open), clock(window.close), window.timezone)
-}
-
 /// Minutes.
-fn open_in_a_week(window: &Window) -> u64 {
+fn open_in_four_weeks(window: &Window) -> u64 {
     const DAY: u64 = 24 * 60;
     let (open, close) = (u64::from(window.open), u64::from(window.close));
     let length = if close > open { close - open } else { DAY - open + close };
-    length * window.days.len() as u64
+    length * window.days.iter().map(|day| if day.nth.is_some() { 1 } else { 4 }).sum::<u64>()
 }
 
 /// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.

@@ -1,5 +1,6 @@
 //! Plan x fleet -> graph, or every problem that is in the way.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::matcher::{Candidate, Matcher};
 use super::names::Names;
 use super::select::select;
 use super::waves::{Waves, into_waves};
-use super::{Numbers, RolloutGraph, Target, dag};
+use super::{Numbers, RolloutGraph, Target, dag, freeze};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
 use crate::plan::{Plan, Problem, Problems, Step, StepKind, WaveSize, counted};
 
@@ -17,6 +18,8 @@ pub struct CompileOptions {
     /// `--workers`: only these of the plan's workers. A host that the plan does not select is a
     /// problem.
     pub workers: Option<Vec<String>>,
+    /// Text of the files that the plan names, by the path written in it; of these only the calendars are looked at.
+    pub files: BTreeMap<String, String>,
 }
 
 /// Compiles a plan for a fleet.
@@ -53,6 +56,7 @@ pub fn compile(
             names.tag_key(&tag.value, tag.span.clone(), &mut problems);
         }
     }
+    let frozen = freeze::frozen(plan, &options.files, &mut problems);
     if problems.has_errors() {
         problems.sort();
         return Err(problems);
@@ -75,6 +79,7 @@ pub fn compile(
         numbers,
         coverage,
         enabled,
+        frozen,
         dag,
         first_target_node: plan.before.len() as u32,
     })
@@ -282,6 +287,7 @@ mod tests {
         assert!(codes(&plan, &three(), &CompileOptions::default()).is_empty());
         let narrow = |hosts: &[&str]| CompileOptions {
             workers: Some(hosts.iter().map(|h| (*h).to_owned()).collect()),
+            ..CompileOptions::default()
         };
         assert!(
             codes(&plan, &three(), &narrow(&["10.0.0.2"])).is_empty(),

@@ -34,6 +34,9 @@ impl RolloutGraph {
             let job = &self.fleet.job(budget.job).name;
             part(format!("{job} {} {}", budget.of, budget.wants).as_bytes());
         }
+        for frozen in &self.frozen {
+            part(format!("frozen {} {}", frozen.from, frozen.to).as_bytes());
+        }
         let mut line = String::new();
         for target in &self.targets {
             line.clear();

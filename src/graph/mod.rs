@@ -6,6 +6,7 @@
 mod compile;
 mod cover;
 mod dag;
+mod freeze;
 mod hash;
 mod matcher;
 mod model;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Coverage, Numbers, Selection};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
+use crate::calendar::Busy;
 use crate::plan::{Plan, Problems, Step};
 
 /// Index of a selected worker in [`RolloutGraph::targets`].
@@ -102,6 +103,8 @@ pub struct RolloutGraph {
     pub waves: Vec<Range<u32>>,
     /// What is doubtful and yet accepted, the plan's own warnings included.
     pub warnings: Problems,
+    /// When no worker is started, by the plan's freeze, in order; these times may overlap.
+    pub frozen: Vec<Busy>,
     pub(super) selection: Selection,
     pub(super) numbers: Numbers,
     pub(super) coverage: Vec<Coverage>,
@@ -118,12 +121,18 @@ impl RolloutGraph {
         &self.dag
     }
 
-    /// The same without the plan's window.
+    /// Workers may not be started at all times: the plan has windows, or is frozen at times.
+    pub fn waits_for_times(&self) -> bool {
+        !self.plan.rollout.windows.is_empty() || !self.frozen.is_empty()
+    }
+
+    /// The same without the plan's windows and its freeze.
     #[must_use]
     pub fn without_window(&self) -> Self {
         let mut plan = Plan::clone(&self.plan);
-        plan.rollout.window = None;
-        Self { plan: Arc::new(plan), ..self.clone() }
+        plan.rollout.windows.clear();
+        plan.rollout.freeze = None;
+        Self { plan: Arc::new(plan), frozen: Vec::new(), ..self.clone() }
     }
 
     /// The plan's steps of a lane.

@@ -77,7 +77,7 @@ pub struct RunHeader {
     pub who: String,
     /// Jitter is drawn from it.
     pub seed: u64,
-    /// Text of the plan's scripts, by the path written in the plan.
+    /// Text of the plan's scripts and calendars, by the path written in the plan.
     pub scripts: BTreeMap<String, String>,
     /// The selected workers in the order of [`crate::graph::TargetIx`].
     pub hosts: Vec<String>,

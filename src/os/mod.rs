@@ -1,6 +1,6 @@
 //! What this program asks of the operating system, each thing once: opening files that somebody else may have
 //! put there, databases, locks between processes, the state of a process, commands of this machine and the guards that they run under, limits, durable
-//! files, exchanging two files, hashes of files, death on demand, signals, words of a shell, and a bounded number
+//! files, exchanging two files, hashes of files, death on demand, signals, words of a shell, patterns for names, and a bounded number
 //! of threads.
 //!
 //! The lowest room: it uses no other one and must not know what a bucket, a run or a worker is. Pure
@@ -11,6 +11,7 @@ pub mod descendants;
 pub mod disk;
 pub mod exchange;
 pub mod failpoint;
+mod glob;
 pub mod hash;
 pub mod limits;
 mod local_command;
@@ -25,6 +26,7 @@ pub mod signals;
 pub mod sqlite;
 
 pub use command_guard::{COMMAND_GUARD, guard_command};
+pub use glob::Glob;
 pub use local_command::{CommandEnd, LocalCommand, OutputStream, end_marked};
 pub use lock_file::{LockFile, is_held, record};
 pub use parallel::parallel_map;

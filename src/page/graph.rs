@@ -9,7 +9,6 @@ use maud::{Markup, html};
 
 use self::layout::{BOX, Layout, layout};
 use super::axis::number;
-use super::plan::describe_window;
 use super::signs::{patterns, step_class};
 use super::steps::Durations;
 use super::words::{name, shortened};
@@ -269,8 +268,11 @@ fn start_of_wave(graph: &RolloutGraph) -> Vec<String> {
         ));
     }
     lines.push(limits.join(" · "));
-    if let Some(window) = &settings.window {
-        lines.push(format!("window {}", shortened(&describe_window(&window.value), 70)));
+    for window in &settings.windows {
+        lines.push(format!("window {}", shortened(&window.value.to_string(), 70)));
+    }
+    if let Some(freeze) = &settings.freeze {
+        lines.push(format!("frozen {}", shortened(&freeze.value.to_string(), 70)));
     }
     lines
 }

@@ -9,7 +9,7 @@ use crate::bucket::Fleet;
 use crate::engine::{AttemptSpec, ErrorKind, Millis, Outcome, RunEnd, Stamped, StepError};
 use crate::graph::testing::{budget, compiled, fleet, located, plan, spread, step, worker};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::plan::{Amount, BudgetBound, Source, StepKind, Window};
+use crate::plan::{Amount, BudgetBound, Freeze, Source, StepKind, Window};
 use crate::report::testing::{START, play, some_fail};
 use crate::report::{RunInfo, RunView};
 use crate::timeline::{BarKind, Mark, MarkKind, QueueWait, Timeline, WaitKind, timeline};
@@ -133,8 +133,10 @@ fn graph_with(text: &dyn Fn(&str) -> String) -> RolloutGraph {
     if let Some(spread) = &mut plan.rollout.spread {
         spread.value.tag = text("tag");
     }
-    plan.rollout.window =
-        Some(located(Window { timezone: text("timezone"), open: 0, close: 0, days: vec![] }));
+    plan.rollout.windows =
+        vec![located(Window { timezone: text("timezone"), open: 0, close: 0, days: vec![] })];
+    let calendars = vec![located(text("calendar"))];
+    plan.rollout.freeze = Some(located(Freeze { timezone: text("timezone"), dates: vec![], calendars }));
     graph.plan = Arc::new(plan);
     graph
 }

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::graph;
 use super::model::RunPage;
 use super::steps::durations;
-use super::words::{MESSAGE, NAME, name, said};
+use super::words::{MESSAGE, name, said};
 use crate::graph::RolloutGraph;
-use crate::plan::{OnFailure, Order, Window, counted, duration, visible_line};
+use crate::plan::{OnFailure, Order, counted, duration, visible_line};
 
 /// Of more waves or budgets than this the others are counted.
 const LISTED: usize = 30;
@@ -109,8 +109,11 @@ fn policy(graph: &RolloutGraph) -> Markup {
             OnFailure::Revert => "the worker's finished steps are undone, newest first".to_owned(),
         },
     ));
-    if let Some(window) = &settings.window {
-        rows.push(("window", describe_window(&window.value)));
+    for window in &settings.windows {
+        rows.push(("window", said(&window.value.to_string(), MESSAGE)));
+    }
+    if let Some(freeze) = &settings.freeze {
+        rows.push(("frozen", said(&freeze.value.to_string(), MESSAGE)));
     }
     html! {
         table.policy { tbody { @for (what, text) in rows { tr { th.w scope="row" { (what) } td { (text) } } } } }
@@ -119,17 +122,4 @@ fn policy(graph: &RolloutGraph) -> Markup {
 
 fn more(count: usize) -> String {
     if count > LISTED { format!(", and {} more", count - LISTED) } else { String::new() }
-}
-
-/// "22:00 to 05:00 of the next day, Europe/Berlin (fri)".
-pub(super) fn describe_window(window: &Window) -> String {
-    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-    let days = window.days.iter().map(|day| day.as_str()).collect::<Vec<_>>().join(", ");
-    let next = if window.close <= window.open { " of the next day" } else { "" };
-    format!(
-        "{} to {}{next}, {} ({days})",
-        clock(window.open),
-        clock(window.close),
-        said(&window.timezone, NAME)
-    )
 }

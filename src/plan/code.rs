@@ -112,6 +112,8 @@ codes! {
     BAD_TIMEZONE = "bad_timezone";
     /// A window that opens and closes at the same minute.
     EMPTY_WINDOW = "empty_window";
+    /// Not a date, or a range of dates that ends before it begins.
+    BAD_DATE = "bad_date";
     /// A window without a day.
     WINDOW_NEVER_OPENS = "window_never_opens";
     /// More failures are allowed than a limit lets happen, for a failed worker stays down (a warning).

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Problems, Source};
+use super::{Freeze, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -120,8 +120,10 @@ pub struct RolloutSettings {
     pub on_failure: OnFailure,
     /// The pause after each wave, before the next.
     pub soak: Duration,
-    /// New workers are admitted only within it.
-    pub window: Option<Located<Window>>,
+    /// New workers are admitted only within one of them; none: at any time.
+    pub windows: Vec<Located<Window>>,
+    /// No workers are admitted then, whatever the windows say.
+    pub freeze: Option<Located<Freeze>>,
 }
 
 /// How many workers at a time.
@@ -205,48 +207,6 @@ pub enum OnFailure {
     Halt,
     /// Undo its finished steps first, newest first.
     Revert,
-}
-
-/// A daily time span in a time zone; it may cross midnight.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Window {
-    /// IANA name.
-    pub timezone: String,
-    /// Minutes after local midnight at which it opens, 0 to 1439.
-    pub open: u16,
-    /// Minutes after local midnight at which it closes; at or before `open`: on the next day.
-    pub close: u16,
-    /// The days on which it opens, Monday first; never empty.
-    pub days: Vec<Weekday>,
-}
-
-/// A day on which a window opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Weekday {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
-}
-
-impl Weekday {
-    /// As in a plan.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mon => "mon",
-            Self::Tue => "tue",
-            Self::Wed => "wed",
-            Self::Thu => "thu",
-            Self::Fri => "fri",
-            Self::Sat => "sat",
-            Self::Sun => "sun",
-        }
-    }
 }
 
 /// One step of `before`, `steps` or `after`.

@@ -258,6 +258,7 @@ mod tests {
             ("Exclude", keys::EXCLUDE),
             ("RolloutSection", keys::ROLLOUT),
             ("Window", keys::WINDOW),
+            ("Freeze", keys::FREEZE),
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),
             ("When", keys::WHEN),

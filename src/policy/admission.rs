@@ -164,14 +164,17 @@ impl Admission {
         let schedule = self.limits.window.as_ref()?;
         let Some(left_ms) = window::left(schedule, now_ms) else {
             let opens_at = window::next_opening(schedule, now_ms);
-            let reason = Reason::Window { opens_at };
+            let reason = match schedule.frozen_for(now_ms) {
+                None => Reason::Window { opens_at },
+                Some(freeze) => Reason::Frozen { freeze: freeze.to_owned(), opens_at },
+            };
             return Some(if opens_at.is_some() { Verdict::Wait(reason) } else { Verdict::Refuse(reason) });
         };
         let median_ms = conditions.median_worker_ms.filter(|median| *median > left_ms)?;
         let opens_at = window::next_opening(schedule, now_ms);
         let reason = Reason::WindowTooShort { left_ms, median_ms, opens_at };
-        // A window that is shorter than a worker takes would hold the run for ever.
-        let fits_next = window::next_length(schedule, now_ms).is_some_and(|length| length >= median_ms);
+        // Windows that are all shorter than a worker takes would hold the run for ever.
+        let fits_next = window::opens_for(schedule, now_ms, median_ms);
         Some(if fits_next { Verdict::Wait(reason) } else { Verdict::Refuse(reason) })
     }
 

@@ -55,12 +55,21 @@ impl Reason {
                 format!("the health of {}{more} has to be checked first", names.join(", "))
             }
             Self::Window { opens_at: Some(at) } => {
-                format!("the window is closed; it opens at {}", local(graph, *at))
+                format!("the window is closed; it opens at {}", local_time(graph, *at))
             }
             Self::Window { opens_at: None } => "the window is closed and never opens again".to_owned(),
+            Self::Frozen { freeze, opens_at: Some(at) } => {
+                format!(
+                    "the plan is frozen (`{freeze}`); workers may be started from {}",
+                    local_time(graph, *at)
+                )
+            }
+            Self::Frozen { freeze, opens_at: None } => {
+                format!("the plan is frozen (`{freeze}`), and it never ends in time for a window")
+            }
             Self::WindowTooShort { left_ms, median_ms, opens_at } => {
                 let next = opens_at
-                    .map_or_else(String::new, |at| format!("; it opens again at {}", local(graph, at)));
+                    .map_or_else(String::new, |at| format!("; it opens again at {}", local_time(graph, at)));
                 format!(
                     "a worker takes {} and the window closes in {}{next}",
                     span(*median_ms),
@@ -88,11 +97,11 @@ fn hosts(graph: &RolloutGraph, targets: &[TargetIx], word: &str) -> String {
     }
 }
 
-/// In the window's own time zone, with its offset.
-fn local(graph: &RolloutGraph, at_ms: i64) -> String {
+/// A moment in the time zone of the first window, else of the freeze, with its offset: `2026-11-20 22:00 +01:00`.
+pub fn local_time(graph: &RolloutGraph, at_ms: i64) -> String {
     let Ok(at) = jiff::Timestamp::from_millisecond(at_ms) else { return format!("{at_ms} ms") };
-    let name = graph.plan.rollout.window.as_ref().map(|window| window.value.timezone.as_str());
-    let zone = name.and_then(|name| jiff::tz::TimeZoneDatabase::bundled().get(name).ok());
+    let zone = graph.plan.rollout.timezone();
+    let zone = zone.and_then(|name| jiff::tz::TimeZoneDatabase::bundled().get(name).ok());
     let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
     at.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M %:z").to_string()
 }

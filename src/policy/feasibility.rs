@@ -1,7 +1,7 @@
 //! Whether a plan could ever be carried out on a fleet where all is well.
 
 use super::limits::Limits;
-use super::window;
+use super::window::{self, Schedule};
 use crate::graph::{JobBudget, RolloutGraph};
 use crate::plan::{Amount, BudgetBound, OnFailure, Problem, Problems, counted};
 
@@ -154,15 +154,20 @@ fn advice(budget: &JobBudget, bound: BudgetBound) -> String {
 }
 
 fn check_window(graph: &RolloutGraph, limits: &Limits, problems: &mut Problems) {
-    let Some(window) = &graph.plan.rollout.window else { return };
-    let at = |problem: Problem| problem.at(&graph.plan.source, window.span.clone(), "never opens");
+    let rollout = &graph.plan.rollout;
+    let freeze = rollout.freeze.as_ref().map(|freeze| freeze.span.clone());
+    let Some(span) = rollout.windows.first().map(|window| window.span.clone()).or(freeze) else { return };
+    let at = |problem: Problem| problem.at(&graph.plan.source, span.clone(), "never opens");
     if limits.window_unknown {
-        let message = format!("there is no time zone `{}`", window.value.timezone);
-        let problem = at(Problem::error("maand::plan::bad_timezone", message));
+        let unknown = Schedule::of(graph).and_then(Result::err).unwrap_or_default();
+        let problem =
+            at(Problem::error("maand::plan::bad_timezone", format!("there is no time zone `{unknown}`")));
         problems.push(problem.help("use an IANA name, such as Europe/Berlin or UTC"));
     } else if limits.window.as_ref().is_some_and(|schedule| !window::ever_opens(schedule)) {
         let problem = at(Problem::error("maand::plan::window_never_opens", "the window never opens"));
-        problems.push(problem.help("give `open` and `close` different times, and at least one day"));
+        problems.push(problem.help(
+            "give `open` and `close` different times, and at least one day that `freeze` does not cover",
+        ));
     }
 }
 
@@ -195,12 +200,12 @@ mod tests {
     fn a_time_zone_that_is_not_there_and_a_window_without_days_never_open() {
         let window = |timezone: &str, days: &[Weekday]| {
             let mut plan = plan();
-            plan.rollout.window = Some(located(Window {
+            plan.rollout.windows = vec![located(Window {
                 timezone: timezone.to_owned(),
                 open: 60,
                 close: 120,
-                days: days.to_vec(),
-            }));
+                days: days.iter().copied().map(Into::into).collect(),
+            })];
             let problems = feasibility(&compiled(&plan, &fleet(vec![worker("w1", &[], &[])], &[])));
             codes(&problems)
         };

@@ -63,7 +63,6 @@ impl Limits {
                 holders[budget as usize].push(allocation.worker);
             }
         }
-        let settings = &graph.plan.rollout;
         let (spread, domain_of) = resolve_spread(graph);
         let disturbing: Vec<bool> = graph.plan.steps.iter().map(|step| step.kind.traits().disturbs).collect();
         let constraint = |ix: TargetIx| {
@@ -73,14 +72,14 @@ impl Limits {
             let budgets = target.jobs.iter().filter_map(|job| budget_of[job.0 as usize]).collect();
             Constraint { wave: target.wave, disturbs, domain: domain_of.get(ix.0 as usize).copied(), budgets }
         };
-        let window = settings.window.as_ref().and_then(|window| Schedule::new(&window.value));
+        let schedule = Schedule::of(graph);
         Self {
             concurrency: numbers.concurrency.as_ref().map(|resolved| resolved.value),
             max_failures: numbers.max_failures.value,
             budgets: numbers.budgets.clone(),
             spread,
-            window_unknown: settings.window.is_some() && window.is_none(),
-            window,
+            window_unknown: matches!(schedule, Some(Err(_))),
+            window: schedule.and_then(Result::ok),
             constraints: graph.target_indices().map(constraint).collect(),
             holders,
         }

@@ -14,6 +14,7 @@ mod verdict;
 pub mod window;
 
 pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
+pub use describe::local_time;
 pub use exposure::{Binding, Exposure, JobStake, Stake, WithoutZone, ZoneStake, ZoneTag};
 pub use feasibility::feasibility;
 pub use forecast::{Forecast, longest};

@@ -70,6 +70,13 @@ pub enum Reason {
         /// Opens then (milliseconds since 1970, UTC); `None`: never again.
         opens_at: Option<i64>,
     },
+    /// The plan's freeze holds.
+    Frozen {
+        /// The dates, or the name of the event in a calendar.
+        freeze: String,
+        /// Workers may be started from then on (milliseconds since 1970, UTC); `None`: never again.
+        opens_at: Option<i64>,
+    },
     /// The window is open, and the median time of a worker does not fit into what is left of it.
     WindowTooShort {
         /// Milliseconds left.

@@ -133,8 +133,8 @@ fn the_window_holds_back_who_does_not_fit() {
     let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
     let graph = graph(|plan| {
         let timezone = "Europe/Berlin".to_owned();
-        plan.rollout.window =
-            Some(located(Window { timezone, open: 22 * 60, close: 60, days: vec![Weekday::Fri] }));
+        let days = vec![Weekday::Fri.into()];
+        plan.rollout.windows = vec![located(Window { timezone, open: 22 * 60, close: 60, days })];
     });
     let admission = Admission::new(&graph);
     let mut now = Conditions::default();

@@ -1,53 +1,119 @@
-//! Windows: when one is open, how long still, and when it opens next, across midnight and clock changes.
+//! Windows and freezes: whether workers may be started, how long still, and when next; across midnight and clock changes.
+
+use std::iter::Peekable;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 
-use crate::plan::{Weekday, Window};
+use crate::calendar::Busy;
+use crate::graph::RolloutGraph;
+use crate::plan::{NthOfMonth, Weekday, Window, WindowDay};
 
-/// How many days ahead a next opening is searched. Days repeat weekly, and a clock change can empty
-/// one week's opening; five weeks leave room for several in a row.
-const DAYS_AHEAD: i64 = 35;
+/// How many days ahead a next opening is searched: one that opens on each fifth Friday of a month opens several times in a
+/// year, also when a clock change empties one of them.
+const DAYS_AHEAD: i64 = 400;
 
 /// Openings that follow each other without a gap count as one up to this many.
-const MERGED: usize = 8;
+const MERGED: usize = 64;
 
-/// A window with its time zone looked up.
+/// So many freezes that leave nothing of openings are looked behind.
+const FREEZES_AHEAD: usize = 1000;
+
+/// The windows of a plan with their time zones looked up, and its freezes. All times are milliseconds since 1970, UTC, and
+/// spans are [from, to).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
+    /// None: open at all times.
+    daily: Vec<Daily>,
+    /// In order; they may overlap.
+    freezes: Vec<Busy>,
+    /// The same, joined where they touch.
+    frozen: Vec<(i64, i64)>,
+}
+
+/// One window.
+#[derive(Clone, Debug, PartialEq)]
+struct Daily {
     zone: TimeZone,
     open: Time,
     close: Time,
     /// `close` is on the next day.
     overnight: bool,
-    /// Monday first.
-    days: [bool; 7],
+    days: Vec<WindowDay>,
 }
 
 impl Schedule {
-    /// Looks the time zone up in the database that is built in, so that the answer is the same on
-    /// every machine; `None`: it is not there.
-    pub fn new(window: &Window) -> Option<Self> {
+    /// That of a graph; `None`: workers may be started at any time.
+    ///
+    /// # Errors
+    /// The name of a time zone that is not in the database.
+    pub fn of(graph: &RolloutGraph) -> Option<Result<Self, String>> {
+        let rollout = &graph.plan.rollout;
+        if rollout.windows.is_empty() && graph.frozen.is_empty() {
+            return None;
+        }
+        Some(Self::new(rollout.windows.iter().map(|window| &window.value), &graph.frozen))
+    }
+
+    /// Looks the time zones up in the database that is built in, so that the answer is the same on every machine.
+    ///
+    /// # Errors
+    /// The name of a time zone that is not there.
+    fn new<'a>(windows: impl IntoIterator<Item = &'a Window>, frozen: &[Busy]) -> Result<Self, String> {
+        let daily = |window: &Window| Daily::new(window).ok_or_else(|| window.timezone.clone());
+        let daily = windows.into_iter().map(daily).collect::<Result<_, _>>()?;
+        let mut apart: Vec<(i64, i64)> = Vec::new();
+        for Busy { from, to, .. } in frozen {
+            match apart.last_mut() {
+                Some((_, last)) if *from <= *last => *last = (*last).max(*to),
+                _ => apart.push((*from, *to)),
+            }
+        }
+        Ok(Self { daily, freezes: frozen.to_vec(), frozen: apart })
+    }
+
+    /// What is frozen for at this moment: dates, or the name of an event.
+    pub fn frozen_for(&self, at_ms: i64) -> Option<&str> {
+        let begun = self.freezes.iter().take_while(|freeze| freeze.from <= at_ms);
+        begun.filter(|freeze| at_ms < freeze.to).map(|freeze| freeze.name.as_str()).next()
+    }
+
+    /// The freeze that holds at this moment, or else the first one after it.
+    fn freeze_at_or_after(&self, at: i64) -> Option<(i64, i64)> {
+        self.frozen.get(self.frozen.partition_point(|(_, to)| *to <= at)).copied()
+    }
+
+    /// Openings of windows, whatever freezes say, whose end is after `now`, by their beginning.
+    fn ahead(&self, now: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let mut all: Vec<Peekable<_>> = self.daily.iter().map(|daily| daily.ahead(now).peekable()).collect();
+        let always = self.daily.is_empty().then_some((i64::MIN, i64::MAX));
+        let merged = std::iter::from_fn(move || {
+            let heads = all.iter_mut().enumerate().filter_map(|(at, spans)| Some((*spans.peek()?, at)));
+            let (_, first) = heads.min()?;
+            all[first].next()
+        });
+        always.into_iter().chain(merged)
+    }
+}
+
+impl Daily {
+    fn new(window: &Window) -> Option<Self> {
         let zone = TimeZoneDatabase::bundled().get(&window.timezone).ok()?;
         let time = |minutes: u16| Time::new((minutes / 60) as i8, (minutes % 60) as i8, 0, 0).ok();
-        let mut days = [false; 7];
-        for day in &window.days {
-            days[*day as usize] = true;
-        }
         Some(Self {
             zone,
             open: time(window.open)?,
             close: time(window.close)?,
             overnight: window.close <= window.open,
-            days,
+            days: window.days.clone(),
         })
     }
 
-    /// The opening that belongs to this local day, as [from, to) in milliseconds since 1970; `None`:
-    /// it does not open on that day, or a clock change leaves nothing of it.
+    /// The opening that belongs to this local day; `None`: it does not open on that day, or a clock change leaves nothing
+    /// of it.
     fn on(&self, day: Date) -> Option<(i64, i64)> {
-        if !self.days[day.weekday().to_monday_zero_offset() as usize] {
+        if !self.days.iter().any(|one| names(*one, day)) {
             return None;
         }
         let end = if self.overnight { day.tomorrow().ok()? } else { day };
@@ -62,32 +128,59 @@ impl Schedule {
         Some(self.zone.to_ambiguous_timestamp(local).compatible().ok()?.as_millisecond())
     }
 
-    /// Openings whose end is after `now_ms`, in order, of the days around it and those ahead.
-    fn ahead(&self, now_ms: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
-        let today = Timestamp::from_millisecond(now_ms).ok().map(|now| self.zone.to_datetime(now).date());
+    /// Openings whose end is after `now`, in order, of the days around it and those ahead.
+    fn ahead(&self, now: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let today = Timestamp::from_millisecond(now).ok().map(|now| self.zone.to_datetime(now).date());
         let first = today.and_then(|today| today.checked_sub(2.days()).ok());
         let days = first.into_iter().flat_map(|first| {
             (0..DAYS_AHEAD + 2).filter_map(move |offset| first.checked_add(offset.days()).ok())
         });
-        days.filter_map(|day| self.on(day)).filter(move |(_, to)| *to > now_ms)
+        days.filter_map(|day| self.on(day)).filter(move |(_, to)| *to > now)
     }
 }
 
-/// Whether the window is open at `now_ms` (milliseconds since 1970, UTC).
+/// Whether the day is one of those that are named.
+fn names(one: WindowDay, day: Date) -> bool {
+    let from_start = (day.day() - 1) / 7;
+    let is_nth = match one.nth {
+        None => true,
+        Some(NthOfMonth::Last) => day.day() + 7 > day.days_in_month(),
+        Some(nth) => nth as i8 == from_start,
+    };
+    is_nth && one.weekday as i8 == day.weekday().to_monday_zero_offset()
+}
+
+const _: () = assert!(Weekday::Mon as usize == 0 && Weekday::Sun as usize == 6);
+const _: () = assert!(NthOfMonth::First as usize == 0 && NthOfMonth::Fifth as usize == 4);
+
+/// Whether workers may be started at `now_ms`.
 pub fn is_open(schedule: &Schedule, now_ms: i64) -> bool {
     left(schedule, now_ms).is_some()
 }
 
-/// The first moment after `now_ms` at which the window opens; while it is open: the next time after
-/// it has closed. `None`: never again.
+/// The first moment after `now_ms` from which workers may be started; while they may be: the next time after that has
+/// ended. `None`: never again.
 pub fn next_opening(schedule: &Schedule, now_ms: i64) -> Option<i64> {
-    let after = now_ms.saturating_add(left(schedule, now_ms).unwrap_or(0));
-    schedule.ahead(after).map(|(from, _)| from).find(|from| *from > now_ms)
+    let mut at = now_ms.saturating_add(left(schedule, now_ms).unwrap_or(0));
+    for _ in 0..FREEZES_AHEAD {
+        let (from, _) = schedule.ahead(at).next()?;
+        at = at.max(from);
+        match schedule.freeze_at_or_after(at) {
+            Some((from, to)) if from <= at => at = to,
+            _ if at > now_ms && at < i64::MAX => return Some(at),
+            _ => return None,
+        }
+    }
+    None
 }
 
-/// Milliseconds until the window closes; `None`: it is closed. Openings that follow each other
-/// without a gap count as one, up to a week.
+/// Milliseconds until no worker may be started; `None`: none may be now. Openings that follow each other
+/// without a gap count as one.
 pub fn left(schedule: &Schedule, now_ms: i64) -> Option<i64> {
+    let freeze = schedule.freeze_at_or_after(now_ms).map(|(from, _)| from);
+    if freeze.is_some_and(|from| from <= now_ms) {
+        return None;
+    }
     let mut until = None;
     for (from, to) in schedule.ahead(now_ms).take(MERGED) {
         if from > until.unwrap_or(now_ms) {
@@ -95,17 +188,31 @@ pub fn left(schedule: &Schedule, now_ms: i64) -> Option<i64> {
         }
         until = Some(until.map_or(to, |until: i64| until.max(to)));
     }
-    until.map(|until| until - now_ms)
+    let until = until?;
+    Some(freeze.map_or(until, |freeze| freeze.min(until)).saturating_sub(now_ms))
 }
 
-/// How long the next opening after `now_ms` is, in milliseconds.
-pub fn next_length(schedule: &Schedule, now_ms: i64) -> Option<i64> {
-    left(schedule, next_opening(schedule, now_ms)?)
+/// The next times after `now_ms` in which workers may be started, in order; of one that has begun what is left of it.
+pub fn openings(schedule: &Schedule, now_ms: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
+    let mut at = Some(now_ms);
+    std::iter::from_fn(move || {
+        let now = at?;
+        let from = if is_open(schedule, now) { now } else { next_opening(schedule, now)? };
+        let to = from.saturating_add(left(schedule, from)?);
+        at = Some(to).filter(|to| *to < i64::MAX);
+        Some((from, to))
+    })
 }
 
-const _: () = assert!(Weekday::Mon as usize == 0 && Weekday::Sun as usize == 6);
+/// One of the next times in which workers may be started, after what is left of this one, is as long as this.
+pub fn opens_for(schedule: &Schedule, now_ms: i64, length_ms: i64) -> bool {
+    /// Nobody waits for more openings than a year of nights has.
+    const LOOKED_AT: usize = 400;
+    let later = next_opening(schedule, now_ms).map(|next| openings(schedule, next));
+    later.into_iter().flatten().take(LOOKED_AT).any(|(from, to)| to.saturating_sub(from) >= length_ms)
+}
 
-/// Whether the window opens at all. Looked at from a fixed day, so that the answer depends on the plan
+/// Whether workers may ever be started. Looked at from a fixed day, so that the answer depends on the plan
 /// alone; the rules of time zones since then are the same.
 pub fn ever_opens(schedule: &Schedule) -> bool {
     /// 2026-01-01T00:00:00Z.
@@ -133,12 +240,12 @@ mod tests {
             timezone: timezone.to_owned(),
             open: minutes(open),
             close: minutes(close),
-            days: days.to_vec(),
+            days: days.iter().copied().map(Into::into).collect(),
         }
     }
 
     fn schedule(timezone: &str, open: &str, close: &str, days: &[Weekday]) -> Schedule {
-        Schedule::new(&window(timezone, open, close, days)).unwrap()
+        Schedule::new([&window(timezone, open, close, days)], &[]).unwrap()
     }
 
     fn at(text: &str) -> i64 {
@@ -192,12 +299,98 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_said() {
-        assert!(Schedule::new(&window("Europe/Berln", "22:00", "05:00", &ALL)).is_none());
+        let unknown = Schedule::new([&window("Europe/Berln", "22:00", "05:00", &ALL)], &[]);
+        assert_eq!(unknown.unwrap_err(), "Europe/Berln");
         let never = schedule("UTC", "22:00", "05:00", &[]);
         assert!(!ever_opens(&never));
         assert_eq!((left(&never, 0), next_opening(&never, 0)), (None, None));
         assert_eq!(next_opening(&schedule("UTC", "22:00", "05:00", &ALL), i64::MAX), None);
         assert_eq!(left(&schedule("UTC", "22:00", "05:00", &ALL), i64::MIN), None);
+    }
+
+    fn frozen(spans: &[(&str, &str)]) -> Vec<Busy> {
+        spans.iter().map(|(from, to)| Busy { from: at(from), to: at(to), name: (*from).to_owned() }).collect()
+    }
+
+    #[test]
+    fn days_of_a_month_are_counted_from_its_first_and_its_last() {
+        let opens = |nth: NthOfMonth, weekday: Weekday, from: &str| {
+            let mut window = window("UTC", "22:00", "23:00", &[]);
+            window.days = vec![WindowDay { nth: Some(nth), weekday }];
+            let schedule = Schedule::new([&window], &[]).unwrap();
+            let next = next_opening(&schedule, at(from)).unwrap();
+            Timestamp::from_millisecond(next).unwrap().to_string()
+        };
+        // Patch Tuesday.
+        assert_eq!(opens(NthOfMonth::Second, Weekday::Tue, "2026-12-01T00:00:00Z"), "2026-12-08T22:00:00Z");
+        assert_eq!(opens(NthOfMonth::First, Weekday::Tue, "2026-12-02T00:00:00Z"), "2027-01-05T22:00:00Z");
+        assert_eq!(opens(NthOfMonth::Last, Weekday::Fri, "2027-02-01T00:00:00Z"), "2027-02-26T22:00:00Z");
+        assert_eq!(opens(NthOfMonth::Last, Weekday::Mon, "2027-05-01T00:00:00Z"), "2027-05-31T22:00:00Z");
+        // February to April have no fifth Saturday.
+        assert_eq!(opens(NthOfMonth::Fifth, Weekday::Sat, "2027-01-31T00:00:00Z"), "2027-05-29T22:00:00Z");
+    }
+
+    #[test]
+    fn several_windows_open_in_the_order_of_time_in_any_zones() {
+        let (auckland, la) = (
+            window("Pacific/Auckland", "01:00", "03:00", &ALL),
+            window("America/Los_Angeles", "04:00", "05:30", &ALL),
+        );
+        let both = Schedule::new([&la, &auckland], &[]).unwrap();
+        let from = at("2026-07-01T00:00:00Z");
+        let spans: Vec<_> = openings(&both, from).take(3).collect();
+        // 04:00 in Los Angeles is 11:00 UTC, 01:00 in Auckland is 13:00 UTC.
+        let hours = |n: i64| from + n * 60 * MINUTE;
+        assert_eq!(
+            spans,
+            [
+                (hours(11), hours(12) + 30 * MINUTE),
+                (hours(13), hours(15)),
+                (hours(35), hours(36) + 30 * MINUTE)
+            ]
+        );
+        let touching = Schedule::new(
+            [&window("UTC", "02:00", "03:00", &ALL), &window("UTC", "01:00", "02:00", &ALL)],
+            &[],
+        );
+        assert_eq!(left(&touching.unwrap(), at("2026-07-01T01:30:00Z")), Some(90 * MINUTE));
+    }
+
+    #[test]
+    fn a_freeze_closes_whatever_is_open() {
+        let nights = window("UTC", "22:00", "05:00", &ALL);
+        let freeze = frozen(&[
+            ("2026-12-24T00:00:00Z", "2027-01-03T00:00:00Z"),
+            ("2027-01-02T12:00:00Z", "2027-01-04T02:00:00Z"),
+        ]);
+        let schedule = Schedule::new([&nights], &freeze).unwrap();
+        let eve = at("2026-12-23T23:00:00Z");
+        assert_eq!(left(&schedule, eve), Some(60 * MINUTE), "until the freeze");
+        assert_eq!(
+            next_opening(&schedule, eve),
+            Some(at("2027-01-04T02:00:00Z")),
+            "what the freeze leaves of a night"
+        );
+        assert!(
+            !is_open(&schedule, at("2026-12-30T23:00:00Z")) && is_open(&schedule, at("2027-01-04T02:00:00Z"))
+        );
+        assert_eq!(schedule.frozen_for(at("2027-01-03T12:00:00Z")), Some("2027-01-02T12:00:00Z"));
+        assert_eq!(schedule.frozen_for(eve), None);
+        assert!(
+            opens_for(&schedule, eve, 7 * 60 * MINUTE) && !opens_for(&schedule, eve, 7 * 60 * MINUTE + 1)
+        );
+        // Without windows all other times are open.
+        let always = Schedule::new([], &freeze).unwrap();
+        assert_eq!(next_opening(&always, eve), Some(at("2027-01-04T02:00:00Z")));
+        assert_eq!(left(&always, eve), Some(60 * MINUTE));
+        assert!(left(&always, at("2027-01-05T00:00:00Z")).unwrap() > 1_000_000 * MINUTE);
+        assert_eq!(next_opening(&always, at("2027-01-05T00:00:00Z")), None);
+        assert_eq!(openings(&always, eve).count(), 2);
+        let never = Schedule::new([], &frozen(&[("1970-01-01T00:00:00Z", "9000-01-01T00:00:00Z")])).unwrap();
+        assert!(ever_opens(&always) && ever_opens(&never), "in the year 9000");
+        let nobody =
+            Schedule::new([&nights], &frozen(&[("1970-01-01T00:00:00Z", "9999-12-01T00:00:00Z")])).unwrap();
+        assert!(!is_open(&nobody, eve));
     }
 
     /// The moment at which a local clock shows this, found by looking at every minute of three days.
@@ -230,8 +423,9 @@ mod tests {
         ) {
             let close = (open + length) % 1440;
             let days: Vec<_> = days.into_iter().map(|day| ALL[day]).collect();
-            let window = Window { timezone: zone.to_owned(), open, close, days: days.clone() };
-            let schedule = Schedule::new(&window).unwrap();
+            let named = days.iter().copied().map(Into::into).collect();
+            let window = Window { timezone: zone.to_owned(), open, close, days: named };
+            let schedule = Schedule::new([&window], &[]).unwrap();
             let tz = TimeZoneDatabase::bundled().get(zone).unwrap();
             let first: civil::Date = start.parse().unwrap();
             let clock = |minutes: u16| civil::time((minutes / 60) as i8, (minutes % 60) as i8, 0, 0);

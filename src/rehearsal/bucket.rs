@@ -82,15 +82,27 @@ fn write(path: &Path, text: &str) -> Result<(), RehearsalError> {
         .map_err(|source| RehearsalError::Folder { path: path.to_owned(), source })
 }
 
-/// The plan's text, with a window that has been open for an hour or so and is for half a day: no
-/// rehearsal waits for the night, and yet the window takes part.
+/// The plan's text, with a window that has been open for an hour or so and is for half a day in place of its own, and a
+/// freeze that is over: no rehearsal waits for the night, and yet the window takes part.
 fn open_now(plan: &Plan, now: jiff::Timestamp) -> String {
-    let text = plan.source.text();
-    let Some(window) = &plan.rollout.window else { return text.to_owned() };
-    let hour = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).hour();
-    let (open, close) = ((hour + 23) % 24, (hour + 12) % 24);
-    let open = format!(r#"{{timezone: UTC, open: "{open:02}:00", close: "{close:02}:00"}}"#);
-    format!("{}{open}\n{}", &text[..window.span.start], &text[window.span.end..])
+    let mut text = plan.source.text().to_owned();
+    let rollout = &plan.rollout;
+    let mut changes = Vec::new();
+    if let (Some(first), Some(last)) = (rollout.windows.first(), rollout.windows.last()) {
+        let hour = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).hour();
+        let (open, close) = ((hour + 23) % 24, (hour + 12) % 24);
+        let open = format!("{{timezone: UTC, open: \"{open:02}:00\", close: \"{close:02}:00\"}}\n");
+        changes.push((first.span.start..last.span.end, open));
+    }
+    if let Some(freeze) = &rollout.freeze {
+        changes.push((freeze.span.clone(), "{timezone: UTC, dates: [2000-01-01]}\n".to_owned()));
+    }
+    // From the end on, so that the other place stays what it is.
+    changes.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    for (span, new) in changes {
+        text.replace_range(span, &new);
+    }
+    text
 }
 
 #[cfg(test)]

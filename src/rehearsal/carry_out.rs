@@ -9,7 +9,7 @@ use crate::bucket::Host;
 use crate::os::signals::Signal;
 use crate::plan::suggest::suggest;
 use crate::plan::{Plan, Problem, Problems, StepKind};
-use crate::run::{Connector, read_scripts};
+use crate::run::{Connector, read_files};
 use crate::sandbox::{Fault, Sandbox, SandboxOptions};
 use crate::ssh::Cancel;
 
@@ -49,7 +49,7 @@ impl Rehearsal {
     /// A fault that could not happen, or a script that cannot be read or has no place in the rehearsal's bucket.
     pub fn new(plan: Plan, likeness: Likeness, options: RehearsalOptions) -> Result<Self, RehearsalError> {
         let faults = faults(&plan, &options.faults, &likeness.hosts)?;
-        let scripts = read_scripts(&plan, likeness.bucket.as_deref())?;
+        let scripts = read_files(&plan, likeness.bucket.as_deref())?;
         let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         if let Some(path) = scripts.keys().find(|path| !Path::new(path).components().all(inside)) {
             return Err(RehearsalError::ScriptOutside(path.clone()));
@@ -66,7 +66,7 @@ impl Rehearsal {
         let commands = any(|kind| matches!(kind, StepKind::Run(_) | StepKind::Local(_)));
         let all = [
             (Difference::Shorter, true),
-            (Difference::OpenWindow, plan.rollout.window.is_some()),
+            (Difference::OpenWindow, !plan.rollout.windows.is_empty() || plan.rollout.freeze.is_some()),
             (Difference::NotExecuted, commands && !self.options.execute),
             (Difference::Approved, any(|kind| matches!(kind, StepKind::Approve { .. }))),
         ];

@@ -39,7 +39,7 @@ pub fn changes(reviewed: &Document, now: &Inputs, rollout: Result<&Rollout, &Pro
     let mut others = old.plan.clone();
     others.text = plan.text.clone();
     said.extend(differences(&others, plan).iter().map(|one| format!("plan: {}", one.describe())));
-    scripts_changed(&old.plan.file, &old.scripts, scripts, &mut said);
+    files_changed(&old.plan.file, &old.scripts, scripts, &mut said);
     said.extend(
         differences(&old.settings, settings).iter().map(|one| format!("maand.conf: {}", setting(one))),
     );
@@ -98,7 +98,7 @@ fn engines(old: &EngineUsed, new: &EngineUsed, said: &mut Vec<String>) {
     }
 }
 
-fn scripts_changed(
+fn files_changed(
     plan: &str,
     old: &BTreeMap<String, Lines>,
     new: &BTreeMap<String, Lines>,
@@ -106,18 +106,16 @@ fn scripts_changed(
 ) {
     for (path, text) in old {
         match new.get(path) {
-            None => said.push(format!("{plan}'s script {path} is gone")),
+            None => said.push(format!("{plan}'s file {path} is gone")),
             Some(now) => {
                 if let Some(line) = text.first_difference(now) {
-                    said.push(format!("{plan}'s script {path} has changed (first in line {line})"));
+                    said.push(format!("{plan}'s file {path} has changed (first in line {line})"));
                 }
             }
         }
     }
     said.extend(
-        new.keys()
-            .filter(|path| !old.contains_key(*path))
-            .map(|path| format!("{plan}'s script {path} is new")),
+        new.keys().filter(|path| !old.contains_key(*path)).map(|path| format!("{plan}'s file {path} is new")),
     );
 }
 

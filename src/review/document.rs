@@ -33,7 +33,7 @@ pub struct Inputs {
     pub newest_run: Option<String>,
     /// The plan.
     pub plan: PlanPart,
-    /// The text of the plan's scripts, by the path written in the plan.
+    /// The text of the plan's scripts and calendars, by the path written in the plan.
     pub scripts: BTreeMap<String, Lines>,
     /// What `maand.conf` says, key by key; of keys that this program does not know the hash of what they say.
     pub settings: BTreeMap<String, String>,

@@ -41,7 +41,9 @@ impl Reviewed {
         let source = Source::new(inputs.plan.file.clone(), inputs.plan.text.text());
         let plan = Arc::new(plan::parse(&source, &inputs.plan.set).map_err(Unreadable::Plan)?);
         check_scripts(&plan, inputs)?;
-        let options = CompileOptions { workers: inputs.plan.only_workers.clone() };
+        let files =
+            inputs.scripts.iter().map(|(path, lines)| (path.clone(), lines.text().to_owned())).collect();
+        let options = CompileOptions { workers: inputs.plan.only_workers.clone(), files };
         let graph = graph::compile(&plan, &inputs.fleet, &options).map_err(Unreadable::Plan)?;
         let limits = Limits::resolve(&graph);
         let part = super::PlanPart::of(&plan, inputs.plan.set.clone(), inputs.plan.only_workers.clone());
@@ -98,13 +100,15 @@ fn check_names(inputs: &Inputs) -> Result<(), Unreadable> {
     Ok(())
 }
 
-/// It has the plan's scripts, and no others.
+/// It has the files that the plan names, and no others.
 fn check_scripts(plan: &Plan, inputs: &Inputs) -> Result<(), Unreadable> {
-    let named: BTreeSet<&str> = plan.scripts().map(|path| path.value.as_str()).collect();
+    let scripts: BTreeSet<&str> = plan.scripts().map(|path| path.value.as_str()).collect();
+    let named: BTreeSet<&str> =
+        scripts.iter().copied().chain(plan.calendars().map(|path| path.value.as_str())).collect();
     if !named.iter().copied().eq(inputs.scripts.keys().map(String::as_str)) {
-        return Err(Unreadable::Content("its scripts are not those that its plan names".to_owned()));
+        return Err(Unreadable::Content("its files are not those that its plan names".to_owned()));
     }
-    for (path, text) in &inputs.scripts {
+    for (path, text) in inputs.scripts.iter().filter(|(path, _)| scripts.contains(path.as_str())) {
         if let Err(why) = script_text(text.text().as_bytes()) {
             return Err(Unreadable::Content(format!("the script `{path}` in it: {why}")));
         }

@@ -252,7 +252,7 @@ fn changes_are_said_in_an_operators_words() {
     assert_eq!(
         changes(made.document(), &now, Ok(&new.document().rollout)),
         [
-            "plans/monday.yaml's script fix.sh has changed (first in line 1)",
+            "plans/monday.yaml's file fix.sh has changed (first in line 1)",
             "maand.conf: ssh_port 22 -> 2222",
             "maand.conf: theirs has changed",
             "maand.conf: ssh_user is bob now, and was not set",

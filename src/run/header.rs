@@ -21,7 +21,7 @@ pub(super) struct Inputs {
     pub(super) overrides: Vec<(String, String)>,
     /// The selection was narrowed to these.
     pub(super) workers: Option<Vec<String>>,
-    /// Text of the plan's scripts, by the path written in the plan.
+    /// Text of the plan's scripts and calendars, by the path written in the plan.
     pub(super) scripts: BTreeMap<String, String>,
     /// SHA-256 of `workers.json`.
     pub(super) workers_sha256: String,

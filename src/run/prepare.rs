@@ -1,5 +1,6 @@
 //! Everything that is checked before anything is touched, and the start of the run that follows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bucket::Bucket;
@@ -23,7 +24,7 @@ use super::review;
 use super::site::{holder, this_operator};
 use super::stored::Stored;
 use super::take_up::unfinished;
-use super::{Engine, Run, RunError, Site, Summary, read_scripts};
+use super::{Engine, Run, RunError, Site, Summary, read_files};
 
 /// A plan that is to be carried out.
 #[derive(Clone, Debug)]
@@ -119,12 +120,12 @@ impl Run {
         if let Some(reviewed) = &request.reviewed {
             review::refuse_earlier_run(site, reviewed, request.again)?;
         }
-        let graph = Arc::new(checked_graph(site, request)?);
         let scripts = match &request.reviewed {
-            // They are the same by now; these were looked at.
+            // They are compared with those of now below; these were looked at.
             Some(reviewed) => reviewed.scripts(),
-            None => read_scripts(&request.plan, Some(&bucket.paths().root))?,
+            None => read_files(&request.plan, Some(&bucket.paths().root))?,
         };
+        let graph = Arc::new(checked_graph(site, request, &scripts)?);
         let journal = site.journal()?;
         let lock = Arc::new(site.lock(None)?);
         if let Some(other) = journal.unfinished()? {
@@ -200,10 +201,14 @@ fn workspace_of(bucket: &Bucket, request: &RunRequest) -> Result<WorkspaceState,
 }
 
 /// The plan compiled for the bucket, with the warnings of all checks.
-fn checked_graph(site: &Site, request: &RunRequest) -> Result<RolloutGraph, RunError> {
+fn checked_graph(
+    site: &Site,
+    request: &RunRequest,
+    files: &BTreeMap<String, String>,
+) -> Result<RolloutGraph, RunError> {
     let (fleet, warnings) = site.bucket.load()?;
     let fleet = Arc::new(fleet);
-    let options = CompileOptions { workers: request.workers.clone() };
+    let options = CompileOptions { workers: request.workers.clone(), files: files.clone() };
     let compiled = graph::compile(&request.plan, &fleet, &options);
     let notes = match &request.reviewed {
         Some(reviewed) => review::check(site, reviewed, &fleet, compiled.as_ref())?,

@@ -18,11 +18,11 @@ use crate::review::{
     self, CatalogJob, CatalogRow, Content, EngineUsed, Inputs, Lines, PlanPart, Reviewed, Rollout, Workspace,
 };
 
+use super::files::files_now;
 use super::header::workspace;
 use super::pending::pending_changes;
-use super::scripts::scripts_now;
 use super::take_up::unfinished;
-use super::{Engine, RunError, Site, read_scripts};
+use super::{Engine, RunError, Site, read_files};
 
 /// What is reviewed of a compiled plan besides its graph.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ pub fn review(
 ) -> Result<(Reviewed, Vec<u8>), RunError> {
     let plan = &graph.plan;
     let ReviewPart { set, only_workers, pending } = part;
-    let scripts = read_scripts(plan, Some(&site.bucket.paths().root))?;
+    let scripts = read_files(plan, Some(&site.bucket.paths().root))?;
     let inputs = Inputs {
         plan: PlanPart::of(plan, set, only_workers),
         pending,
@@ -93,7 +93,7 @@ pub(super) fn check(
         }
     };
     let mut scripts = BTreeMap::new();
-    for (path, text) in scripts_now(reviewed.plan(), Some(&site.bucket.paths().root)) {
+    for (path, text) in files_now(reviewed.plan(), Some(&site.bucket.paths().root)) {
         match text {
             Ok(Some(text)) => {
                 scripts.insert(path, Lines::from(text));
@@ -104,7 +104,7 @@ pub(super) fn check(
                 scripts.extend(then.scripts.get_key_value(&path).map(|(p, text)| (p.clone(), text.clone())))
             }
             Err(why) => {
-                unreadable.push(format!("{}'s script {path} cannot be used any more: {why}", then.plan.file));
+                unreadable.push(format!("{}'s file {path} cannot be used any more: {why}", then.plan.file));
                 scripts.extend(then.scripts.get_key_value(&path).map(|(p, text)| (p.clone(), text.clone())));
             }
         }

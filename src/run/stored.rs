@@ -97,7 +97,7 @@ pub(super) fn fold(view: &mut RunView, id: &RunId, stamped: &Stamped) -> Result<
 pub fn compile_stored(header: &RunHeader) -> Result<Arc<RolloutGraph>, RunError> {
     let source = Source::new(header.plan_file.clone(), header.plan_text.clone());
     let plan = plan::parse(&source, &header.overrides)?;
-    let options = CompileOptions { workers: header.only_workers.clone() };
+    let options = CompileOptions { workers: header.only_workers.clone(), files: header.scripts.clone() };
     let graph = graph::compile(&Arc::new(plan), &Arc::new(header.fleet.clone()), &options)?;
     if graph.hash() != header.graph_hash {
         return Err(RunError::OtherVersion { program: header.program.clone() });

@@ -20,6 +20,7 @@ pub enum Mutation {
     FailuresOffByOne,
     SpreadIgnored,
     WindowIgnored,
+    FreezeIgnored,
     WavesIgnored,
     SoakIgnored,
     NeedsIgnored,
@@ -96,6 +97,7 @@ impl Mutation {
         Self::FailuresOffByOne,
         Self::SpreadIgnored,
         Self::WindowIgnored,
+        Self::FreezeIgnored,
         Self::WavesIgnored,
         Self::SoakIgnored,
         Self::NeedsIgnored,
@@ -183,7 +185,8 @@ impl Mutation {
                 rollout.max_failures.value = Amount::Count(now + 1);
             }
             Self::SpreadIgnored => rollout.spread = None,
-            Self::WindowIgnored => rollout.window = None,
+            Self::WindowIgnored => rollout.windows.clear(),
+            Self::FreezeIgnored => rollout.freeze = None,
             Self::WavesIgnored => rollout.waves.clear(),
             Self::SoakIgnored => rollout.soak = std::time::Duration::ZERO,
             Self::NeedsIgnored => plan.steps.iter_mut().for_each(|step| step.needs.clear()),

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::ToSpan as _;
+use jiff::civil::{Date, date};
+
 use super::config::Shape;
 use super::fleets::ZONES;
 use super::rng::Rng;
 use crate::bucket::Fleet;
 use crate::plan::{
-    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, EnvValue, HealthScope, JobAction,
-    Located, OnFailure, OnStepFailure, Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step,
-    StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
+    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, EnvValue, Freeze, FrozenDates,
+    HealthScope, JobAction, Located, OnFailure, OnStepFailure, Order, Plan, Problems, Retries,
+    RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
 };
 
 /// What commands are told and must not be told by anybody.
@@ -92,7 +95,8 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
             max_failures: located(Amount::Count(0)),
             on_failure: OnFailure::Halt,
             soak: Duration::ZERO,
-            window: None,
+            windows: Vec::new(),
+            freeze: None,
         },
         before: Vec::new(),
         steps,
@@ -100,6 +104,9 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
         warnings: Problems::new(),
     }
 }
+
+/// The first day on which simulated runs begin; the others are within a week.
+const FIRST_DAY: Date = date(2026, 3, 2);
 
 /// Drain, reboot, back: Pattern A.
 pub(super) fn pattern_a() -> Plan {
@@ -339,12 +346,22 @@ fn settings(rng: &mut Rng, fleet: &Fleet, rollout: &mut RolloutSettings) {
         // Some have room for two or three workers only, or for none that has trouble.
         let length = if length < 240 { length / 12 } else { length };
         let days = [Weekday::Mon, Weekday::Wed, Weekday::Thu, Weekday::Sun];
-        rollout.window = Some(located(Window {
-            timezone: "UTC".to_owned(),
-            open,
-            close: (open + length) % 1440,
-            days: days[rng.index(days.len())..].to_vec(),
-        }));
+        let mut window = |open: u16| {
+            let days = days[rng.index(days.len())..].iter().copied().map(Into::into).collect();
+            let close = (open + length) % 1440;
+            located(Window { timezone: "UTC".to_owned(), open, close, days })
+        };
+        rollout.windows = vec![window(open)];
+        // Windows may overlap.
+        if open % 2 == 0 {
+            rollout.windows.push(window((open * 7 + 100) % 1440));
+        }
+    }
+    if rng.per_mille(60) {
+        let first = FIRST_DAY.saturating_add(i64::from(rng.below(9) as u8).days());
+        let dates = FrozenDates { first, last: first.saturating_add(i64::from(rng.below(3) as u8).days()) };
+        let freeze = Freeze { timezone: "UTC".to_owned(), dates: vec![dates], calendars: Vec::new() };
+        rollout.freeze = Some(located(freeze));
     }
 }
 
@@ -364,7 +381,8 @@ pub(super) fn leave_out(plan: &mut Plan, without: u64) {
     let has = |bit: u32| bit < 64 && without >> bit & 1 == 1;
     let rollout = &mut plan.rollout;
     if has(0) {
-        rollout.window = None;
+        rollout.windows.clear();
+        rollout.freeze = None;
     }
     if has(1) {
         rollout.spread = None;

@@ -237,12 +237,13 @@ fn sketch(graph: &RolloutGraph) -> String {
     let rollout = &plan.rollout;
     let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
     text + &format!(
-        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, window {:?}",
+        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
         rollout.concurrency.value,
         graph.waves,
         graph.numbers().max_failures.value,
         rollout.on_failure,
         rollout.spread.as_ref().map(|spread| spread.value.at_most),
-        rollout.window.as_ref().map(|window| (window.value.open, window.value.close)),
+        rollout.windows.iter().map(|window| (window.value.open, window.value.close)).collect::<Vec<_>>(),
+        rollout.freeze.as_ref().map(|freeze| freeze.value.to_string()),
     )
 }

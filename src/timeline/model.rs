@@ -308,7 +308,7 @@ impl WaitKind {
             Reason::Spread { .. } => Self::Spread,
             Reason::Budget { .. } => Self::Budget,
             Reason::Observation { .. } => Self::Observation,
-            Reason::Window { .. } | Reason::WindowTooShort { .. } => Self::Window,
+            Reason::Window { .. } | Reason::Frozen { .. } | Reason::WindowTooShort { .. } => Self::Window,
             Reason::Failures { .. } => Self::Failures,
             Reason::Paused => Self::Paused,
         }

@@ -8,18 +8,30 @@ use std::path::{Path, PathBuf};
 use crate::layering::PURE;
 
 /// Folders whose files the texts name by their paths from the root.
-const FOLDERS: &[&str] =
-    &["src/", "tests/", "docs/", "benches/", "examples/", "schemas/", "plans/", "fuzz/", ".ci/", ".github/"];
+const FOLDERS: &[&str] = &[
+    "src/",
+    "tests/",
+    "docs/",
+    "benches/",
+    "examples/",
+    "schemas/",
+    "plans/",
+    "fuzz/",
+    "book/",
+    "packaging/",
+    ".ci/",
+    ".github/",
+];
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
+pub(crate) fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -31,7 +43,7 @@ fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
 }
 
 /// Those beside `Cargo.toml`, and all of `docs/`.
-fn markdown() -> Vec<PathBuf> {
+pub(crate) fn markdown() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     files(&root().join("docs"), &["md"], &mut found);
@@ -50,7 +62,7 @@ fn quoted(text: &str) -> Vec<String> {
 }
 
 /// The targets of `[text](target)`.
-fn links(text: &str) -> Vec<String> {
+pub(crate) fn links(text: &str) -> Vec<String> {
     let prose = prose(text);
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
     targets.map(|(target, _)| target.to_owned()).collect()
@@ -144,6 +156,9 @@ fn the_names_of_code_that_are_quoted_exist() {
     // What is printed of runs as numbers.
     sources.push(root().join("src/metrics/snapshots/maand__metrics__tests__a_bucket_as_openmetrics.snap"));
     files(&root().join("examples"), &["yml"], &mut sources);
+    // Scripts have no extension.
+    let scripts = fs::read_dir(root().join("packaging")).unwrap().map(|entry| entry.unwrap().path());
+    sources.extend(scripts.filter(|path| path.is_file()));
     sources.extend(["Cargo.toml", "deny.toml", "justfile"].map(|name| root().join(name)));
     let mut known = BTreeSet::new();
     for source in &sources {
@@ -260,4 +275,21 @@ fn what_is_missing_is_noticed() {
     assert!(picks_nothing("no_such_module") && picks_nothing("sim::no_such_test"));
     assert!(!picks_nothing("sim::replay") && !picks_nothing("old_data") && !picks_nothing("plan::cases"));
     assert!(recipes().contains("sim-replay") && !recipes().contains("set"));
+}
+
+#[test]
+fn the_figures_of_what_is_proven_are_those_of_the_code() {
+    let proven = text(&root().join("docs/proven.md"));
+    let row = |begin: &str| {
+        let row = proven.lines().find(|line| line.starts_with(&format!("| {begin}")));
+        row.unwrap_or_else(|| panic!("no row `{begin}`")).split('|').nth(2).unwrap().trim().to_owned()
+    };
+    assert_eq!(row("broken programs"), maand::sim::Mutation::ALL.len().to_string());
+    let faults = maand::sandbox::FaultKind::ALL.len();
+    assert!(row("kinds of faults").starts_with(&format!("{faults},")), "{faults}");
+    let mut sources = Vec::new();
+    files(&root().join("src"), &["rs"], &mut sources);
+    files(&root().join("tests"), &["rs"], &mut sources);
+    let tests: usize = sources.iter().map(|path| text(path).matches("#[test]").count()).sum();
+    assert!(row("tests in all").starts_with("more than 1,300") && tests > 1300, "{tests}");
 }

@@ -14,10 +14,11 @@ use syntax::{Names, allows, names, other_items};
 const ROOMS: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("boot", &[]),
+    ("calendar", &[]),
     ("plan", &[]),
     ("bucket", &["os", "plan"]),
-    ("graph", &["plan", "bucket"]),
-    ("policy", &["graph", "plan", "bucket"]),
+    ("graph", &["calendar", "plan", "bucket"]),
+    ("policy", &["calendar", "graph", "plan", "bucket"]),
     ("compare", &["graph", "policy", "plan", "bucket"]),
     ("engine", &["graph", "policy", "plan", "bucket"]),
     ("timeline", &["engine", "report", "graph", "policy", "plan", "bucket"]),
@@ -125,6 +126,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Rooms that do no I/O, read no clock and start no thread.
 pub(crate) const PURE: &[&str] = &[
     "boot",
+    "calendar",
     "plan",
     "graph",
     "policy",

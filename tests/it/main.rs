@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod at_stake;
+mod book;
 mod browser;
 mod bucket_cli;
 mod bucket_read;
@@ -12,11 +13,14 @@ mod ci_examples;
 mod completion;
 mod deny;
 mod docs;
+mod docs_commands;
 mod doctor;
 mod external;
+mod footprint;
 mod graph;
 mod hostile;
 mod hostile_text;
+mod installer;
 mod journal;
 mod json_output;
 mod layering;
@@ -26,9 +30,11 @@ mod operator_controls;
 mod packaging;
 mod pending;
 mod plan;
+mod plan_calendar;
 mod plan_diff;
 mod recording;
 mod rehearse;
+mod release;
 mod reviewed;
 mod run_apply;
 mod run_bench;
@@ -51,6 +57,7 @@ mod run_reboot;
 mod run_terminal;
 mod run_timeline;
 mod sandbox;
+mod scripts;
 mod serve;
 mod serve_control;
 mod sim;
@@ -66,6 +73,7 @@ mod ssh_world;
 mod support;
 mod upstream_guide;
 mod words;
+mod workflows;
 
 /// Waits for a condition; a test that waits for ever names what it waits for.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -1,6 +1,5 @@
 //! What an operator installs beside the program (completions, manual pages), and that README and docs say what is so.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -48,55 +47,6 @@ fn a_manual_page_for_every_command() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("maand::cli::man"));
 }
 
-/// The commands that `--help` of `path` lists.
-fn commands_of(path: &[&str]) -> BTreeSet<String> {
-    let output = maand(&[path, &["--help"]].concat());
-    let help = String::from_utf8(output.stdout).unwrap();
-    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
-    let lines = listed.lines().take_while(|line| !line.is_empty());
-    lines
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with(' '))
-        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
-        .collect()
-}
-
-#[test]
-fn every_command_that_the_pages_for_operators_type_exists() {
-    let top = commands_of(&[]);
-    assert!(top.contains("plan") && top.contains("init"), "{top:?}");
-    let (mut wrong, mut looked_at) = (BTreeSet::new(), 0);
-    let pages = ["README.md", "docs/start.md", "docs/upstream.md", "docs/language.md", "docs/rehearsals.md"]
-        .map(read);
-    for line in pages.join("\n").replace("cargo run --release -- ", "maand ").lines() {
-        for after in line.split("maand ").skip(1) {
-            // Prose such as "a bug in maand is" is not typed: what is typed stands in code.
-            let before = &line[..line.len() - after.len()];
-            let typed = before.ends_with("`maand ")
-                || before.trim_start() == "maand "
-                || before.ends_with("$ maand ");
-            if !typed {
-                continue;
-            }
-            let mut words = after.split(|c: char| c.is_whitespace() || c == '`').take_while(|word| {
-                !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
-            });
-            let Some(first) = words.next().filter(|word| !word.starts_with('-')) else { continue };
-            looked_at += 1;
-            if !top.contains(first) {
-                wrong.insert(format!("maand {first}"));
-            } else if let (true, Some(second)) =
-                (["plan", "cat", "job", "sandbox"].contains(&first), words.next())
-                && !commands_of(&[first]).contains(second)
-            {
-                wrong.insert(format!("maand {first} {second}"));
-            }
-        }
-    }
-    assert!(looked_at > 20, "only {looked_at} commands were found");
-    assert!(wrong.is_empty(), "commands that are not there: {wrong:?}");
-}
-
 #[test]
 fn every_exit_code_is_documented() {
     let text = read("docs/scripting.md");
@@ -114,17 +64,6 @@ fn the_files_that_the_readme_names_are_there() {
             assert!(root.join(target).exists(), "{target}");
         }
     }
-}
-
-#[test]
-fn the_plan_that_shows_the_language_is_right() {
-    let text = read("docs/language.md");
-    let plan = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("shown.yaml");
-    std::fs::write(&file, plan).unwrap();
-    let output = maand(&["plan", "validate", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[path = "../../build.rs"]

@@ -5,6 +5,7 @@ mod commands;
 mod hostile;
 mod properties;
 mod schema;
+mod schema_reference;
 
 use std::path::{Path, PathBuf};
 

@@ -313,7 +313,7 @@ const EDITS: &[Edit] = &[
     ),
     // The plan and its script.
     ("monday.yaml", "name: monday", "name: monday # hi", &["monday.yaml has changed (first in line 2)"]),
-    ("fix.sh", "fixed", "broken", &["monday.yaml's script fix.sh has changed (first in line 1)"]),
+    ("fix.sh", "fixed", "broken", &["monday.yaml's file fix.sh has changed (first in line 1)"]),
 ];
 
 #[test]
@@ -368,7 +368,7 @@ fn what_comes_and_goes_is_named() {
     said(&["disabled.json: job db is no longer disabled"]);
     fs::rename(local.at("disabled.json"), local.at("workspace/disabled.json")).unwrap();
     fs::remove_file(local.at("fix.sh")).unwrap();
-    said(&["monday.yaml's script fix.sh is gone"]);
+    said(&["monday.yaml's file fix.sh is gone"]);
     local.put("fix.sh", "\0");
     let changes = local.stale();
     assert!(
@@ -389,7 +389,7 @@ fn what_comes_and_goes_is_named() {
     local.put("fix.sh", "echo ho\n");
     said(&[
         "monday.yaml has changed (first in line 4)",
-        "monday.yaml's script fix.sh has changed (first in line 1)",
+        "monday.yaml's file fix.sh has changed (first in line 1)",
         "maand.conf: ssh_port 22 -> 2222",
         "127.9.9.2: tag zone b -> a",
         "spread: domains -b",

@@ -10,7 +10,7 @@
 //! the test process is killed. Every command has a deadline. In one process one browser is at work at a time.
 
 use std::future::Future;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -112,8 +112,7 @@ impl Browser {
     #[track_caller]
     pub(crate) fn start() -> Option<Self> {
         if let Some(why) = obstacle() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI must not skip this: {why}");
-            let _ = writeln!(std::io::stderr().lock(), "SKIPPED (a real browser): {why}");
+            super::skipped(&format!("a real browser: {why}"));
             return None;
         }
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,13 +16,15 @@
 
 pub(crate) mod browser;
 mod faults;
+pub(crate) mod file_server;
 pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod run_header;
 pub(crate) mod serve;
+mod skip;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use std::time::{Duration, Instant};
 pub(crate) use faults::Fault;
 use maand::bucket::Host;
 use maand::ssh::{HostProfile, Settings};
+pub(crate) use skip::{may_skip, skipped};
 
 /// Waits are bounded by this; a loaded machine may need most of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -124,8 +127,7 @@ impl Fleet {
     #[track_caller]
     pub(crate) fn start_with(n: usize, options: &Options) -> Option<Self> {
         if let Some(why) = obstacle() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI must not skip this: {why}");
-            let _ = writeln!(std::io::stderr().lock(), "SKIPPED (real SSH servers): {why}");
+            skipped(&why);
             return None;
         }
         // Not below /run, /root, /opt, /home or /var/lib, which a host sees its own of.

@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use similar::TextDiff;
+use similar::udiff::UnifiedHunkHeader;
+use similar::{ChangeTag, DiffableStr, group_diff_ops};
 
 use super::secret::{is_secret_path, is_secret_text};
 use super::{Changed, FileChange, FileState, JobVersion, PendingChanges};
 use crate::bucket::JobName;
+use crate::plan::line_operations;
 
 /// A file with more bytes than this is not kept by a build, and not shown.
 pub(crate) const LONGEST: u64 = 64 << 10;
@@ -137,9 +139,33 @@ fn diff(
         (None, _) | (_, None) => "/dev/null".to_owned(),
         (Some(_), Some(version)) => format!("{job}/{} ({})", file.path, version.version),
     };
-    let diff = TextDiff::from_lines(&before, &after);
-    let (before, after) = (name(&file.before, from), name(&file.after, to));
-    Ok(diff.unified_diff().context_radius(AROUND).header(&before, &after).to_string())
+    Ok(unified(&before, &after, &name(&file.before, from), &name(&file.after, to)))
+}
+
+/// As `diff -u` writes it; nothing of texts that are the same.
+fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
+    let (old, new) = (old.tokenize_lines(), new.tokenize_lines());
+    let mut text = String::new();
+    for hunk in group_diff_ops(line_operations(&old, &new), AROUND).iter().filter(|hunk| !hunk.is_empty()) {
+        if text.is_empty() {
+            text = format!("--- {old_name}\n+++ {new_name}\n");
+        }
+        text += &format!("{}\n", UnifiedHunkHeader::new(hunk));
+        for change in hunk.iter().flat_map(|operation| operation.iter_changes(&old[..], &new[..])) {
+            let mark = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            let line: &str = change.value();
+            text.push(mark);
+            text += line;
+            if !line.ends_with(['\n', '\r']) {
+                text += "\n\\ No newline at end of file\n";
+            }
+        }
+    }
+    text
 }
 
 /// Bytes as a text that may be shown.
@@ -152,6 +178,8 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> Result<String, NotShown> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::catalog::{Action, Files, JobChange};
 
@@ -226,5 +254,14 @@ mod tests {
         let shown: usize = found.iter().filter_map(|diff| diff.text.as_ref()).map(String::len).sum();
         assert!(shown <= ALL + 2 * LONGEST as usize, "{shown}");
         assert_eq!(found[39].not_shown, Some(NotShown::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn the_crate_s_own_way_writes_the_same(old in "([a-c]\r?\n|[ab]\r?){0,30}", new in "([a-c]\r?\n|[ab]\r?){0,30}") {
+            let theirs = similar::TextDiff::from_lines(&old, &new);
+            let theirs = theirs.unified_diff().context_radius(AROUND).header("a", "b").to_string();
+            prop_assert_eq!(unified(&old, &new, "a", "b"), theirs);
+        }
     }
 }

@@ -25,9 +25,9 @@ pub(super) fn expected(graph: &Arc<RolloutGraph>, durations: &Durations) -> Opti
     let options =
         EstimateOptions { seed: SEED, runs, rates: Vec::new(), durations: durations.samples.clone() };
     // A window is waited for at other times than those of a simulation.
-    let graph = match graph.plan.rollout.window {
-        None => Arc::clone(graph),
-        Some(_) => Arc::new(graph.without_window()),
+    let graph = match graph.waits_for_times() {
+        false => Arc::clone(graph),
+        true => Arc::new(graph.without_window()),
     };
     (runs > 0).then(|| timeline(&graph, &options)).flatten()
 }

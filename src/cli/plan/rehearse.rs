@@ -53,9 +53,10 @@ pub struct RehearseArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &RehearseArgs, context: &Context) -> Result<Exit, CliError> {
-    let Some(file) = &args.plan else {
-        return if args.fault == ["list"] { list_faults() } else { Err(no_plan()) };
-    };
+    if args.fault == ["list"] {
+        return list_faults();
+    }
+    let Some(file) = &args.plan else { return Err(no_plan()) };
     let plan = plan::parse(&read_plan(file)?, &args.set)?;
     let signals = Signals::listen()?;
     let likeness = Likeness::choose(&plan, args.workers, context.bucket.as_deref())?;

@@ -19,7 +19,8 @@ use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::review::Reviewed;
-use crate::run;
+use crate::run::{self, read_calendars};
+use crate::runner::now;
 use crate::sim::WaveTime;
 
 mod at_stake;
@@ -28,6 +29,7 @@ mod coverage;
 mod describe;
 mod json;
 mod markdown;
+mod openings;
 mod pending;
 mod reviewed;
 mod text;
@@ -35,6 +37,7 @@ mod text;
 pub(super) use at_stake::sentence;
 pub(super) use commands::{CommandJson, EnvJson, commands, env};
 pub(super) use describe::describe_halt;
+use openings::Openings;
 pub(super) use pending::lines as pending_lines;
 
 /// Maximum size of a made-up fleet; more is a slip of the fingers.
@@ -78,7 +81,12 @@ pub(super) fn check_against_bucket(plan: &Plan, context: &Context) -> Problems {
         Err(problems) => return problems,
     };
     let plan = Plan { warnings: Problems::new(), ..plan.clone() };
-    match graph::compile(&Arc::new(plan), &Arc::new(fleet), &CompileOptions::default()) {
+    let files = match read_calendars(&plan, Some(&bucket.paths().root)) {
+        Ok(files) => files,
+        Err(problems) => return with(warnings, problems),
+    };
+    let options = CompileOptions { workers: None, files };
+    match graph::compile(&Arc::new(plan), &Arc::new(fleet), &options) {
         Ok(graph) => {
             let problems = connector(context).problems(&graph, &bucket);
             with(with(with(warnings, policy::feasibility(&graph)), problems), graph.warnings)
@@ -108,6 +116,8 @@ struct Shown<'a> {
     feasibility: &'a Problems,
     forecast: &'a Forecast,
     expected: Option<Expected>,
+    /// `None`: workers may be started at any time.
+    openings: Option<Openings>,
     pending: Option<&'a PendingChanges>,
     /// `None`: they were not asked for.
     diffs: Option<Vec<FileDiff>>,
@@ -224,6 +234,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         graph: &graph,
         feasibility: &feasibility,
         forecast: &forecast,
+        openings: Openings::of(&graph, now(), expected.as_ref().map(|expected| expected.millis)),
         expected,
         pending: pending.as_ref(),
         diffs,
@@ -279,7 +290,8 @@ pub(super) fn choose_fleet(
             return Err(CliError::usage("a made-up fleet cannot have that size", help));
         };
         let fleet = Arc::new(graph::synthetic_fleet(plan, count));
-        let (options, warnings) = (CompileOptions::default(), Problems::new());
+        let options = CompileOptions { workers: None, files: read_calendars(plan, None)? };
+        let warnings = Problems::new();
         return Ok(Chosen { fleet, options, warnings, bucket: None });
     }
     let Some(bucket) = Bucket::find_if_any(context.bucket.as_deref())? else {
@@ -289,7 +301,8 @@ pub(super) fn choose_fleet(
     };
     let (fleet, warnings) = bucket.load()?;
     let fleet = Arc::new(fleet);
-    let options = CompileOptions { workers: hosts::narrow(workers, plan, &fleet)? };
+    let files = read_calendars(plan, Some(&bucket.paths().root))?;
+    let options = CompileOptions { workers: hosts::narrow(workers, plan, &fleet)?, files };
     Ok(Chosen { fleet, options, warnings, bucket: Some(bucket) })
 }
 

@@ -10,7 +10,7 @@ use super::super::{CliError, Context, Exit, out};
 use super::read::{Given, parse_set, read_given, shown_name};
 use crate::bucket::Bucket;
 use crate::plan::{self, Problem, ProblemJson, Problems, Source};
-use crate::run::read_scripts;
+use crate::run::read_files;
 
 /// Arguments of `maand plan validate`.
 #[derive(Debug, Args)]
@@ -114,7 +114,7 @@ fn check_plan(source: &Source, set: &[(String, String)], context: &Context) -> P
             problems.extend(super::show::check_against_bucket(&plan, context));
             let bucket = Bucket::find_if_any(context.bucket.as_deref()).ok().flatten();
             if let Err(scripts) =
-                read_scripts(&plan, bucket.as_ref().map(|bucket| bucket.paths().root.as_path()))
+                read_files(&plan, bucket.as_ref().map(|bucket| bucket.paths().root.as_path()))
             {
                 problems.extend(scripts);
             }

@@ -58,6 +58,7 @@ impl Decide<'_> {
                 return None;
             }
             Reason::Window { opens_at: Some(opens) }
+            | Reason::Frozen { opens_at: Some(opens), .. }
             | Reason::WindowTooShort { opens_at: Some(opens), .. } => {
                 self.ask_again(*opens);
                 return None;

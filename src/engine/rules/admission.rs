@@ -83,12 +83,12 @@ fn workers_start_inside_the_window_only() {
     use Weekday::{Fri, Mon, Sat, Sun, Thu, Tue, Wed};
     // It is midnight.
     let mut case = Case::new(1, |plan| {
-        plan.rollout.window = Some(located(Window {
+        plan.rollout.windows = vec![located(Window {
             timezone: "UTC".to_owned(),
             open: 60,
             close: 120,
-            days: vec![Mon, Tue, Wed, Thu, Fri, Sat, Sun],
-        }));
+            days: [Mon, Tue, Wed, Thu, Fri, Sat, Sun].map(Into::into).to_vec(),
+        })];
     });
     assert!(case.active().is_empty());
     let hour: Millis = 3_600_000;

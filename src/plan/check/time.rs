@@ -15,7 +15,9 @@ pub(super) fn window(
     draft: &Draft,
     problems: &mut Problems,
 ) {
-    let Some(window) = &draft.rollout.window else { return };
+    // What does not fit into the longest one fits into none.
+    let longest_window = draft.rollout.windows.iter().max_by_key(|window| open_minutes(&window.value));
+    let Some(window) = longest_window else { return };
     let open = Duration::from_secs(u64::from(open_minutes(&window.value)) * 60);
     let longest = longest_way(steps, needs);
     if longest <= open {

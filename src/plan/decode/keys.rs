@@ -8,14 +8,26 @@ pub(crate) const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "excl
 /// Of `exclude`.
 pub(crate) const EXCLUDE: &[&str] = &["workers", "labels", "tags", "jobs"];
 /// Of `rollout`.
-pub(crate) const ROLLOUT: &[&str] =
-    &["concurrency", "waves", "order", "spread", "budgets", "max_failures", "on_failure", "soak", "window"];
+pub(crate) const ROLLOUT: &[&str] = &[
+    "concurrency",
+    "waves",
+    "order",
+    "spread",
+    "budgets",
+    "max_failures",
+    "on_failure",
+    "soak",
+    "window",
+    "freeze",
+];
 /// Of a wave that covers tags.
 pub(crate) const COVER: &[&str] = &["cover", "at_most"];
 /// Of an entry of `budgets`.
 pub(crate) const BUDGET: &[&str] = &["job", "min_available", "max_unavailable"];
 /// Of `window`.
 pub(crate) const WINDOW: &[&str] = &["timezone", "open", "close", "days"];
+/// Of `freeze`.
+pub(crate) const FREEZE: &[&str] = &["timezone", "dates", "calendars"];
 /// Of `defaults`.
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retries"];
 /// Of `retries`.

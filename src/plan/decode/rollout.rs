@@ -77,7 +77,8 @@ impl Decoder<'_> {
             max_failures: Located { value: Amount::Count(0), span: 0..0 },
             on_failure: OnFailure::Halt,
             soak: std::time::Duration::ZERO,
-            window: None,
+            windows: Vec::new(),
+            freeze: None,
         };
         let Some(fields) =
             node.and_then(|node| self.fields(node, "rollout", ROLLOUT, "rollout: {concurrency: 1}"))
@@ -114,7 +115,8 @@ impl Decoder<'_> {
         if let Some(soak) = fields.get("soak").and_then(|node| self.duration(node, "soak", true)) {
             settings.soak = soak;
         }
-        settings.window = fields.get("window").and_then(|node| self.window(node));
+        settings.windows = fields.get("window").map(|node| self.windows(node)).unwrap_or_default();
+        settings.freeze = fields.get("freeze").and_then(|node| self.freeze(node, &settings.windows));
         settings
     }
 

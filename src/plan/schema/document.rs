@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use super::snippets;
 use super::steps::{OnceStepEntry, Retries, StepEntry};
 use super::values::{
-    Amount, BudgetJob, Concurrency, Count, Day, Duration, Host, JobName, List, OnFailure, OneOrMore, Order,
-    PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
+    Amount, BudgetJob, Concurrency, Count, Dates, Day, Duration, Host, JobName, List, OnFailure, OneOrMore,
+    Order, PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
 };
 
 /// A maand plan: how an operation rolls over a fleet of workers.
@@ -20,10 +20,10 @@ pub(super) struct Plan {
     version: Version,
     /// The name of the plan: 1 to 63 of a-z, 0-9 and -.
     name: PlanName,
-    /// What the plan is for; shown where the plan is listed.
+    /// What the plan is for; shown where the plan is listed. Default: none.
     description: Option<Text>,
-    /// Variables: texts, numbers, truth values and lists of them. `${name}` stands for one in any text;
-    /// commands get them as environment variables. `--set name=value` overrides.
+    /// Variables: texts, numbers, truth values and lists of them. `${name}` stands for one in any text; commands
+    /// get them as environment variables. `--set name=value` overrides. Default: none.
     #[schemars(extend("propertyNames" = {
         "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
         "patternErrorMessage": "Names are letters, digits and _, and begin with no digit.",
@@ -32,17 +32,18 @@ pub(super) struct Plan {
     vars: Option<BTreeMap<String, VariableValue>>,
     /// The workers to operate on. Default: every worker of the bucket.
     targets: Option<Targets>,
-    /// How the rollout proceeds: how many workers at a time, in which order, when, and when to stop.
+    /// How the rollout proceeds: how many workers at a time, in which order, when, and when to stop. Default: one
+    /// worker at a time, in the order of workers.json, until the first failure.
     rollout: Option<RolloutSection>,
-    /// Options of every step that does not set them itself.
+    /// Options of every step that does not set them itself. Default: those of each kind.
     defaults: Option<Defaults>,
-    /// Steps that run once, before the first worker.
+    /// Steps that run once, before the first worker. Default: none.
     #[schemars(length(min = 1))]
     before: Option<Vec<OnceStepEntry>>,
     /// Steps that run on every worker; each waits for the one before unless it has `needs`.
     #[schemars(length(min = 1))]
     steps: Vec<StepEntry>,
-    /// Steps that run once, after the last worker, unless the rollout was halted.
+    /// Steps that run once, after the last worker, unless the rollout was halted. Default: none.
     #[schemars(length(min = 1))]
     after: Option<Vec<OnceStepEntry>>,
 }
@@ -51,18 +52,18 @@ pub(super) struct Plan {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Targets {
-    /// Hosts as they are written in workers.json.
+    /// Hosts as they are written in workers.json. Default: any.
     workers: Option<List<Host>>,
-    /// Workers that carry all of these labels.
+    /// Workers that carry all of these labels. Default: any.
     labels: Option<List<Text>>,
-    /// Workers that have, for each of these tags, one of the values.
+    /// Workers that have, for each of these tags, one of the values. Default: any.
     #[schemars(extend("minProperties" = 1))]
     tags: Option<BTreeMap<String, OneOrMore<Word>>>,
-    /// Workers that host an enabled allocation of one of these jobs.
+    /// Workers that host an enabled allocation of one of these jobs. Default: any.
     jobs: Option<List<JobName>>,
-    /// Leaves out workers that match any one of these.
+    /// Leaves out workers that match any one of these. Default: none.
     exclude: Option<Exclude>,
-    /// Refuse to start when the selection has another size.
+    /// Refuse to start when the selection has another size. Default: any size but 0.
     expect: Option<Expect>,
 }
 
@@ -70,14 +71,14 @@ pub(super) struct Targets {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Exclude {
-    /// These hosts.
+    /// These hosts. Default: none.
     workers: Option<List<Host>>,
-    /// Workers that carry one of these labels.
+    /// Workers that carry one of these labels. Default: none.
     labels: Option<List<Text>>,
-    /// Workers that have one of these values of a tag.
+    /// Workers that have one of these values of a tag. Default: none.
     #[schemars(extend("minProperties" = 1))]
     tags: Option<BTreeMap<String, OneOrMore<Word>>>,
-    /// Workers that host one of these jobs.
+    /// Workers that host one of these jobs. Default: none.
     jobs: Option<List<JobName>>,
 }
 
@@ -85,9 +86,9 @@ pub(super) struct Exclude {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Expect {
-    /// At least this many.
+    /// At least this many. Default: no bound.
     min: Option<Count<0>>,
-    /// At most this many.
+    /// At most this many. Default: no bound.
     max: Option<Count<1>>,
 }
 
@@ -96,27 +97,31 @@ pub(super) struct Expect {
 #[schemars(deny_unknown_fields, extend("defaultSnippets" = snippets::rollout()))]
 pub(super) struct RolloutSection {
     /// How many workers at a time: a number, a percentage of the selected workers, or auto (as many as
-    /// budgets, spread and wave allow). Default: 1.
+    /// budgets, spread and wave allow). Default: `1`.
     concurrency: Option<Concurrency>,
     /// Sizes of the waves: numbers, percentages, cover for a wave that has every value of some tags, and rest
     /// as the last one. A wave ends before the next one begins; without rest the last size repeats. Default:
     /// one wave with all.
     waves: Option<List<WaveSize>>,
-    /// position (as in workers.json, the default), reverse, host, or a list of hosts to begin with.
+    /// In which order: position (as in workers.json), reverse, host, or a list of hosts to begin with. Default:
+    /// `position`.
     order: Option<Order>,
-    /// Maximum number of values of a tag, such as zones, that are disturbed at a time.
+    /// Maximum number of values of a tag, such as zones, that are disturbed at a time. Default: no bound.
     spread: Option<Spread>,
-    /// How much of each job must stay available, counted over the whole bucket.
+    /// How much of each job must stay available, counted over the whole bucket. Default: no bound.
     budgets: Option<List<Budget>>,
     /// Maximum number of failed workers: a number, or a percentage of the selected workers. The rollout
-    /// halts at one more. Default: 0.
+    /// halts at one more. Default: `0`.
     max_failures: Option<Amount>,
-    /// halt (the default): leave a failed worker as it is. revert: undo its finished steps first.
+    /// What becomes of a worker that failed: halt leaves it as it is, revert undoes its finished steps first.
+    /// Default: `halt`.
     on_failure: Option<OnFailure>,
-    /// A pause after each wave, before the next one.
+    /// A pause after each wave, before the next one. Default: `0s`.
     soak: Option<Duration>,
-    /// New workers are admitted only within this window.
-    window: Option<Window>,
+    /// New workers are admitted only within this window, or within one of several. Default: at any time.
+    window: Option<OneOrMore<Window>>,
+    /// New workers are not admitted then, whatever the windows say. Default: never.
+    freeze: Option<Freeze>,
 }
 
 /// A wave with as few workers as have every value of these tags that no earlier wave has had.
@@ -136,7 +141,7 @@ pub(super) struct CoverWave {
 pub(super) struct Spread {
     /// The tag whose values are the failure domains, such as zone.
     tag: Text,
-    /// Maximum number of failure domains that are disturbed at a time. Default: 1.
+    /// Maximum number of failure domains that are disturbed at a time. Default: `1`.
     at_most: Option<Count<1>>,
 }
 
@@ -163,16 +168,30 @@ pub(super) struct Window {
     open: TimeOfDay,
     /// When it closes, such as "05:00"; at or before `open` it is on the next day.
     close: TimeOfDay,
-    /// The days on which it opens. Default: all.
+    /// The days on which it opens, such as mon, or "2nd tue" for the second Tuesday of each month. Default: all of them.
     days: Option<List<Day>>,
+}
+
+/// When no new workers are admitted: whole days, and the events of calendars.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Freeze {
+    /// An IANA name, such as Europe/Berlin or UTC: of the dates, and of calendars that name none. Default: that of the
+    /// first window.
+    timezone: Option<Text>,
+    /// Dates, and ranges that include both their ends: 2026-12-24..2027-01-02. Default: none.
+    dates: Option<List<Dates>>,
+    /// iCalendar files (.ics), by their paths from the folder of the plan or from the bucket: every event in them counts,
+    /// also one that is marked as free. Default: none.
+    calendars: Option<List<Text>>,
 }
 
 /// Options of every step that does not set them itself.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Defaults {
-    /// Time-out of one attempt. Default: 5m; wait_for_ssh 10m.
+    /// Time-out of one attempt. Default: 5m; wait_for_ssh 10m; pause and approve none.
     timeout: Option<Duration>,
-    /// How often a failed step is tried again.
+    /// How often a failed step is tried again. Default: not at all.
     retries: Option<Retries>,
 }

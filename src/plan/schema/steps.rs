@@ -63,17 +63,18 @@ fn exactly_one(kinds: &[&str]) -> Value {
 pub(super) struct WorkerStep {
     /// Names the step in `needs`, in reports and in commands. Default: the kind, with -2, -3 for repeats.
     id: Option<Id>,
-    /// A name to show instead of the id.
+    /// A name to show instead of the id. Default: the id.
     name: Option<Text>,
-    /// The ids of the steps that must have finished first, instead of the step before. []: none.
+    /// The ids of the steps that must have finished first; []: none. Default: the step before.
     needs: Option<AnyList<Text>>,
-    /// Time-out of one attempt, such as 10m.
+    /// Time-out of one attempt, such as 10m. Default: that of `defaults`, else 5m; wait_for_ssh 10m; pause and
+    /// approve none.
     timeout: Option<Duration>,
-    /// How often it is tried again.
+    /// How often it is tried again. Default: that of `defaults`, else not at all.
     retries: Option<Retries>,
-    /// Only on workers that match; on others the step is skipped.
+    /// Only on workers that match; on others the step is skipped. Default: every worker.
     when: Option<When>,
-    /// fail (the default), or ignore: the worker continues when this step fails.
+    /// What follows when this step fails: fail, or ignore: the worker continues. Default: `fail`.
     on_failure: Option<OnStepFailure>,
     /// Puts the worker, or its allocations of some jobs, into disabled.json.
     disable: Option<OrNothing<Jobs>>,
@@ -116,15 +117,16 @@ pub(super) struct WorkerStep {
 pub(super) struct OnceStep {
     /// Names the step in `needs`, in reports and in commands. Default: the kind, with -2, -3 for repeats.
     id: Option<Id>,
-    /// A name to show instead of the id.
+    /// A name to show instead of the id. Default: the id.
     name: Option<Text>,
-    /// The ids of the steps that must have finished first, instead of the step before. []: none.
+    /// The ids of the steps that must have finished first; []: none. Default: the step before.
     needs: Option<AnyList<Text>>,
-    /// Time-out of one attempt, such as 10m.
+    /// Time-out of one attempt, such as 10m. Default: that of `defaults`, else 5m; wait_for_ssh 10m; pause and
+    /// approve none.
     timeout: Option<Duration>,
-    /// How often it is tried again.
+    /// How often it is tried again. Default: that of `defaults`, else not at all.
     retries: Option<Retries>,
-    /// fail (the default), or ignore: the run continues when this step fails.
+    /// What follows when this step fails: fail, or ignore: the run continues. Default: `fail`.
     on_failure: Option<OnStepFailure>,
     /// Builds only.
     build: Option<OrNothing<NoOptions>>,
@@ -144,13 +146,13 @@ pub(super) struct OnceStep {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("defaultSnippets" = snippets::retries()))]
 pub(super) struct Retries {
-    /// Maximum number of attempts, the first one included. Default: 1.
+    /// Maximum number of attempts, the first one included. Default: `1`.
     attempts: Option<Count<1>>,
-    /// Delay before the second attempt. Default: 5s.
+    /// Delay before the second attempt. Default: `5s`.
     delay: Option<Duration>,
-    /// Factor by which each further delay grows. Default: 1.
+    /// Factor by which each further delay grows. Default: `1`.
     backoff: Option<Factor>,
-    /// Maximum delay. Default: 5m.
+    /// Maximum delay. Default: `5m`.
     max_delay: Option<Duration>,
 }
 
@@ -158,12 +160,12 @@ pub(super) struct Retries {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct When {
-    /// Workers that carry all of these labels.
+    /// Workers that carry all of these labels. Default: any.
     labels: Option<List<Text>>,
-    /// Workers that have, for each of these tags, one of the values.
+    /// Workers that have, for each of these tags, one of the values. Default: any.
     #[schemars(extend("minProperties" = 1))]
     tags: Option<BTreeMap<String, OneOrMore<Word>>>,
-    /// Workers that host an enabled allocation of one of these jobs.
+    /// Workers that host an enabled allocation of one of these jobs. Default: any.
     jobs: Option<List<JobName>>,
 }
 
@@ -186,7 +188,7 @@ pub(super) struct Jobs {
 pub(super) struct Deploy {
     /// These jobs only. Default: all.
     jobs: Option<List<JobName>>,
-    /// Deploys also what has not changed. Default: false.
+    /// Deploys also what has not changed. Default: `false`.
     force: Option<Flag>,
 }
 
@@ -194,11 +196,11 @@ pub(super) struct Deploy {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Reboot {
-    /// The command that reboots the worker. Default: sudo shutdown -r now.
+    /// The command that reboots the worker. Default: `sudo shutdown -r now`.
     command: Option<Shell>,
-    /// Maximum time until the worker has gone down. Default: 2m.
+    /// Maximum time until the worker has gone down. Default: `2m`.
     down_within: Option<Duration>,
-    /// A command on the worker; exit code 0: no reboot is needed.
+    /// A command on the worker; exit code 0: no reboot is needed. Default: it is always needed.
     unless: Option<Shell>,
 }
 
@@ -206,9 +208,9 @@ pub(super) struct Reboot {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct WaitForSsh {
-    /// How long it must stay up and healthy. Default: 10s.
+    /// How long it must stay up and healthy. Default: `10s`.
     settle: Option<Duration>,
-    /// Time between two probes. Default: 1s.
+    /// Time between two probes. Default: `1s`.
     interval: Option<Duration>,
 }
 
@@ -221,20 +223,22 @@ pub(super) struct Command {
     command: Option<Shell>,
     /// A script file, relative to the plan; its content is stored when a run starts.
     script: Option<Text>,
-    /// It may be repeated after a crash in the middle. Default: false.
+    /// It may be repeated after a crash in the middle. Default: `false`.
     idempotent: Option<Flag>,
     /// The worker counts as down while it runs. Default: true for run, false for local.
     disturbs: Option<Flag>,
-    /// A command that decides whether there is anything to do; exit code 0: there is not.
+    /// A command that decides whether there is anything to do; exit code 0: there is not. Default: there always
+    /// is.
     unless: Option<Shell>,
-    /// Environment beside the variables of the plan.
+    /// Environment beside the variables of the plan. Default: none.
     #[schemars(extend("propertyNames" = {
         "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
         "patternErrorMessage": "Names are letters, digits and _, and begin with no digit.",
         "not": { "pattern": "^(MAAND_.*|BUCKET_ID|WORKER_IP|UID|EUID|PPID|BASHOPTS|SHELLOPTS|BASH_VERSINFO)$" }
     }))]
     env: Option<BTreeMap<String, EnvValue>>,
-    /// A command that undoes it, or none: there is nothing to undo.
+    /// A command that undoes it, for `on_failure: revert`; none: there is nothing to undo. Default: it cannot be
+    /// undone.
     undo: Option<Shell>,
 }
 
@@ -269,7 +273,7 @@ pub(super) struct FromEnv {
 pub(super) struct Health {
     /// These jobs only. Default: all.
     jobs: Option<List<JobName>>,
-    /// Repeat the check until it passes or times out. Default: true.
+    /// Repeat the check until it passes or times out. Default: `true`.
     wait: Option<Flag>,
     /// worker: the jobs of this worker. fleet: all. Default: worker; fleet in before and after.
     scope: Option<Scope>,
@@ -279,7 +283,7 @@ pub(super) struct Health {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct SyncCheck {
-    /// Deploy when it does not agree. Default: false.
+    /// Deploy when it does not agree. Default: `false`.
     repair: Option<Flag>,
 }
 
@@ -287,6 +291,6 @@ pub(super) struct SyncCheck {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Approve {
-    /// What the operator is asked.
+    /// What the operator is asked. Default: nothing but the name of the step.
     message: Option<Text>,
 }

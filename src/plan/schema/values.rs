@@ -298,7 +298,18 @@ value!(
     words(&["worker", "fleet"])
 );
 value!(
-    /// A day.
+    /// A day of the week, or of each month.
     Day,
-    words(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+    pattern(
+        "^((1st|2nd|3rd|4th|5th|last) +)?(mon|tue|wed|thu|fri|sat|sun)$",
+        "mon, tue, wed, thu, fri, sat or sun; or one of each month: \"2nd tue\", \"last fri\""
+    )
+);
+value!(
+    /// A date, or the first and the last one.
+    Dates,
+    pattern(
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}(\\.\\.[0-9]{4}-[0-9]{2}-[0-9]{2})?$",
+        "A date such as 2027-05-01, or the first and the last one: 2026-12-24..2027-01-02"
+    )
 );

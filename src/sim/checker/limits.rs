@@ -7,7 +7,7 @@ use super::{Checker, Place, by_catalog, takes_down};
 use crate::bucket::WorkerIx;
 use crate::engine::{Intent, Millis};
 use crate::graph::{Lane, TargetIx};
-use crate::plan::StepKind;
+use crate::plan::{StepKind, Window};
 use crate::sim::world::World;
 
 impl Checker {
@@ -125,20 +125,20 @@ impl Checker {
         (0..steps.len()).any(|at| self.graph.target(target).applies[at] && takes_down(&steps[at].kind))
     }
 
-    /// An independent reading of a window in UTC (the generator makes no others).
+    /// An independent reading of windows and a freeze in UTC (the generator makes no others).
     pub(super) fn window_is_open(&self, at: Millis) -> bool {
-        let Some(window) = &self.graph.plan.rollout.window else { return true };
-        let window = &window.value;
-        let minute = at.div_euclid(60_000);
-        let (day, minute) = (minute.div_euclid(1440), minute.rem_euclid(1440));
-        // 1970-01-01 was a Thursday.
-        let opens_on = |day: i64| window.days.iter().any(|d| *d as i64 == (day + 3).rem_euclid(7));
-        let (open, close) = (i64::from(window.open), i64::from(window.close));
-        if open < close {
-            opens_on(day) && (open..close).contains(&minute)
-        } else {
-            opens_on(day) && minute >= open || opens_on(day - 1) && minute < close
+        let rollout = &self.graph.plan.rollout;
+        let date = jiff::Timestamp::from_millisecond(at)
+            .map(|at| at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date());
+        let frozen = rollout.freeze.iter().flat_map(|freeze| &freeze.value.dates);
+        if frozen
+            .into_iter()
+            .any(|dates| date.as_ref().is_ok_and(|date| (dates.first..=dates.last).contains(date)))
+        {
+            return false;
         }
+        let windows = &rollout.windows;
+        windows.is_empty() || windows.iter().any(|window| is_in(&window.value, at))
     }
 
     /// With an engine that contacts everybody, an operation and a worker that is away exclude each
@@ -214,5 +214,19 @@ impl Checker {
         for what in broken {
             self.breaks(Invariant::Limits, what);
         }
+    }
+}
+
+/// Of a window in UTC.
+fn is_in(window: &Window, at: Millis) -> bool {
+    let minute = at.div_euclid(60_000);
+    let (day, minute) = (minute.div_euclid(1440), minute.rem_euclid(1440));
+    // 1970-01-01 was a Thursday.
+    let opens_on = |day: i64| window.days.iter().any(|d| d.weekday as i64 == (day + 3).rem_euclid(7));
+    let (open, close) = (i64::from(window.open), i64::from(window.close));
+    if open < close {
+        opens_on(day) && (open..close).contains(&minute)
+    } else {
+        opens_on(day) && minute >= open || opens_on(day - 1) && minute < close
     }
 }

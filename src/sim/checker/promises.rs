@@ -125,7 +125,7 @@ impl Checker {
             StepKind::Deploy { .. } => !step.when.tags.is_empty(),
             _ => false,
         });
-        self.kept.calm = !spoils && plan.rollout.window.is_none();
+        self.kept.calm = !spoils && !self.graph.waits_for_times();
     }
 
     /// An operator decides about an attempt.

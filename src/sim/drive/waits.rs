@@ -26,7 +26,7 @@ impl Sim {
                 Reason::Spread { .. } => "spread",
                 Reason::Budget { .. } => "budget",
                 Reason::Observation { .. } => "observation",
-                Reason::Window { .. } | Reason::WindowTooShort { .. } => "window",
+                Reason::Window { .. } | Reason::Frozen { .. } | Reason::WindowTooShort { .. } => "window",
                 Reason::Failures { .. } => "failures",
                 Reason::Paused => "paused",
             },

@@ -5,10 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use globset::GlobBuilder;
-
 use super::ConfigError;
-use crate::os::open;
+use crate::os::{Glob, open};
 
 /// Bytes of a file of settings that are read.
 const LONGEST: u64 = 4 << 20;
@@ -68,15 +66,13 @@ fn is_pattern(name: &str) -> bool {
 }
 
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    // Alternatives in braces are globset's own, not glob(7)'s.
-    let escaped = pattern.replace('{', "\\{").replace('}', "\\}");
-    let Ok(glob) = GlobBuilder::new(&escaped).backslash_escape(true).build() else { return Vec::new() };
-    let matcher = glob.compile_matcher();
+    let Ok(glob) = Glob::parse(pattern) else { return Vec::new() };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| {
             let name = entry.file_name();
-            matcher.is_match(&name) && (pattern.starts_with('.') || !name.to_string_lossy().starts_with('.'))
+            let name = name.to_string_lossy();
+            glob.is_match(&name) && (pattern.starts_with('.') || !name.starts_with('.'))
         })
         .map(|entry| entry.path())
         .collect()

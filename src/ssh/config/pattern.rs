@@ -1,5 +1,5 @@
 //! Patterns of `ssh_config(5)`: `*`, `?`, and `!` before one that must not match. They are ssh's own: to
-//! `globset` the brackets of an address are a class.
+//! `os::Glob` the brackets of an address are a class.
 
 /// Whether a list speaks of `text`: one pattern does, and none that is negated does.
 pub(in crate::ssh) fn matches_any<'a>(patterns: impl Iterator<Item = &'a str>, text: &str) -> bool {

@@ -12,8 +12,7 @@ const OPENINGS: usize = 400;
 impl TimelineFold {
     /// When the window was open during the run.
     pub(super) fn window(&self) -> Option<Vec<(Millis, Millis)>> {
-        let window = &self.state.graph().plan.rollout.window.as_ref()?.value;
-        let schedule = Schedule::new(window)?;
+        let schedule = Schedule::of(self.state.graph())?.ok()?;
         let (mut at, until) = (self.timeline.began, self.timeline.until);
         let mut open = Vec::new();
         while at <= until && open.len() < OPENINGS {

@@ -8,6 +8,7 @@ use rustix::fs::chown;
 use rustix::process::{Uid, geteuid};
 
 use super::World;
+use crate::support::skipped;
 use crate::wait_until;
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -105,6 +106,7 @@ fn sandboxes_and_rehearsals_are_nobody_elses() {
 #[test]
 fn what_another_user_owns_is_refused() {
     if !geteuid().is_root() {
+        skipped("files of another user need root");
         return;
     }
     for place in ["data", "data/catalog.lock", "data/plan.db"] {
@@ -126,6 +128,7 @@ fn what_another_user_owns_is_refused() {
 #[test]
 fn a_bucket_of_another_user_above_is_not_taken_for_ours() {
     if !geteuid().is_root() {
+        skipped("files of another user need root");
         return;
     }
     let world = World::new();

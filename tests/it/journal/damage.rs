@@ -1,6 +1,5 @@
 //! Damaged, foreign, newer and unwritable journals: each is told from the others.
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use maand::engine::Fact;
@@ -185,7 +184,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_refuses_the_append_and_keeps_what_it_has() {
     let Some(disk) = SmallDisk::mount() else {
-        let _ = writeln!(std::io::stderr().lock(), "SKIPPED: this user may not mount a tmpfs");
+        crate::support::skipped("this user may not mount a tmpfs");
         return;
     };
     let dir = disk.0.path();

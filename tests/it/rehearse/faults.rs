@@ -152,14 +152,17 @@ fn a_plan_that_is_refused_has_a_verdict() {
 
 #[test]
 fn the_kinds_are_listed() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand"))
-        .args(["plan", "rehearse", "--fault", "list"])
-        .output()
-        .unwrap();
-    let said = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for (kind, name) in FaultKind::ALL {
-        assert!(said.contains(name) && said.contains(kind.describe()), "{name}: {said}");
+    for plan in [&[][..], &["plans/rolling-reboot.yaml"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand"))
+            .args(["plan", "rehearse", "--fault", "list"])
+            .args(plan)
+            .output()
+            .unwrap();
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        for (kind, name) in FaultKind::ALL {
+            assert!(said.contains(name) && said.contains(kind.describe()), "{name}: {said}");
+        }
     }
 }
 

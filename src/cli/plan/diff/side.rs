@@ -18,7 +18,7 @@ use crate::graph::{self, RolloutGraph};
 use crate::plan::{self, Plan, Problem, Problems, Severity, Source, code};
 use crate::policy::{self, Forecast};
 use crate::review::Document;
-use crate::run::{RunReader, read_scripts};
+use crate::run::{RunReader, read_files};
 
 /// The newest run.
 const LAST: &str = "last";
@@ -230,7 +230,7 @@ fn on_fleet(
     let chosen = choose_fleet(&plan, &args.workers, context)?;
     let graph = graph::compile(&plan, &chosen.fleet, &chosen.options)?;
     let root = chosen.bucket.as_ref().map(|bucket| bucket.paths().root.clone());
-    let scripts = read_scripts(&plan, root.as_deref()).unwrap_or_else(|problems| {
+    let scripts = read_files(&plan, root.as_deref()).unwrap_or_else(|problems| {
         let why = |problem: &Problem| format!("{}: {problem}", plan.source.name());
         notes.extend(problems.iter().map(why));
         BTreeMap::new()

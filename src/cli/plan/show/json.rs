@@ -12,9 +12,10 @@ use super::Shown;
 use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
+use super::openings::Openings;
 use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
+use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind, Window};
 use crate::policy;
 
 /// The name of the vocabulary below; a change that breaks a reader changes the number.
@@ -107,7 +108,22 @@ struct RolloutJson<'a> {
     on_failure: &'static str,
     soak_ms: u64,
     spread: Option<SpreadJson<'a>>,
+    /// The first of `windows`.
     window: Option<WindowJson<'a>>,
+    /// Workers are started within one of them only; none: at any time.
+    windows: Vec<WindowJson<'a>>,
+    /// When no workers are started, whatever the windows say.
+    freeze: Option<FreezeJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct FreezeJson<'a> {
+    /// Of the dates, and of calendars that name none.
+    timezone: &'a str,
+    /// `2026-12-24..2027-01-02`, both included, or one date.
+    dates: Vec<String>,
+    /// iCalendar files, as the plan names them.
+    calendars: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -123,7 +139,7 @@ struct WindowJson<'a> {
     open: String,
     /// `HH:MM`, local; at or before `open`: on the next day.
     close: String,
-    /// Days on which it opens: `mon` to `sun`.
+    /// Days on which it opens: `mon` to `sun`, or one of each month: `2nd tue`, `last fri`.
     days: Vec<String>,
 }
 
@@ -194,6 +210,8 @@ struct ForecastJson<'a> {
     longest_ms: Option<u64>,
     /// As `plan simulate` has it; `null`: it never ends.
     expected_ms: Option<u64>,
+    /// The next times in which workers may be started; `null`: at any time.
+    openings: Option<&'a Openings>,
     /// The plan has approvals; waiting for them is not counted.
     approvals: bool,
     /// This worker is never admitted: the rollout never ends.
@@ -242,6 +260,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
             most_active: forecast.most_active,
             most_down: forecast.most_down,
             longest_ms: forecast.longest.map(millis),
+            openings: shown.openings.as_ref(),
             expected_ms: shown.expected.as_ref().and_then(|expected| u64::try_from(expected.millis).ok()),
             approvals: forecast.approvals,
             never_admitted: forecast.stuck.map(|target| graph.host(target)),
@@ -259,7 +278,6 @@ fn millis(duration: std::time::Duration) -> u64 {
 fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
     let settings = &graph.plan.rollout;
     let numbers = graph.numbers();
-    let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
     RolloutJson {
         concurrency: numbers.concurrency.as_ref().map(|resolved| resolved.value),
         max_failures: numbers.max_failures.value,
@@ -273,12 +291,25 @@ fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
             .spread
             .as_ref()
             .map(|spread| SpreadJson { tag: &spread.value.tag, at_most: spread.value.at_most }),
-        window: settings.window.as_ref().map(|window| WindowJson {
-            timezone: &window.value.timezone,
-            open: clock(window.value.open),
-            close: clock(window.value.close),
-            days: window.value.days.iter().map(|day| day.as_str().to_owned()).collect(),
+        window: settings.windows.first().map(|window| WindowJson::of(&window.value)),
+        windows: settings.windows.iter().map(|window| WindowJson::of(&window.value)).collect(),
+        freeze: settings.freeze.as_ref().map(|freeze| FreezeJson {
+            timezone: &freeze.value.timezone,
+            dates: freeze.value.dates.iter().map(ToString::to_string).collect(),
+            calendars: freeze.value.calendars.iter().map(|path| path.value.as_str()).collect(),
         }),
+    }
+}
+
+impl<'a> WindowJson<'a> {
+    fn of(window: &'a Window) -> Self {
+        let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        Self {
+            timezone: &window.timezone,
+            open: clock(window.open),
+            close: clock(window.close),
+            days: window.days.iter().map(ToString::to_string).collect(),
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use super::super::super::open_bucket::connector;
 use super::super::super::{CliError, Context, Exit};
 use super::super::apply::refuse_more;
 use super::super::read::shown_name;
-use super::{ReviewedFile, ShowArgs, Shown, expect, print};
+use super::{Openings, ReviewedFile, ShowArgs, Shown, expect, print};
 use crate::bucket::Bucket;
 use crate::graph::RolloutGraph;
 use crate::plan::{Problem, Problems};
 use crate::policy::{self, Forecast};
 use crate::review::{self, Reviewed, Unwritable};
 use crate::run::{self, ReviewPart, Site};
+use crate::runner::now;
 
 /// Writes what was compiled; nothing of it is read again but what the graph does not have.
 pub(super) fn write(
@@ -53,10 +54,12 @@ pub(super) fn show(args: &ShowArgs, reviewed: &Reviewed, context: &Context) -> R
     let graph = reviewed.graph();
     let forecast = Forecast::of(graph);
     let feasibility: Problems = policy::feasibility(graph);
+    let expected = expect(graph, &forecast, context);
     let shown = Shown {
         graph,
         feasibility: &feasibility,
-        expected: expect(graph, &forecast, context),
+        openings: Openings::of(graph, now(), expected.as_ref().map(|expected| expected.millis)),
+        expected,
         forecast: &forecast,
         pending: reviewed.document().inputs.pending.as_ref(),
         diffs: None,

@@ -162,15 +162,11 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     if !settings.soak.is_zero() {
         row("soak", format!("{} after each wave, before the next", duration(settings.soak)));
     }
-    if let Some(window) = &settings.window {
-        let window = &window.value;
-        let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        let days = window.days.iter().map(|day| day.as_str()).collect::<Vec<_>>().join(", ");
-        let next = if window.close <= window.open { " of the next day" } else { "" };
-        row(
-            "window",
-            format!("{} to {}{next}, {} ({days})", clock(window.open), clock(window.close), window.timezone),
-        );
+    for window in &settings.windows {
+        row("window", window.value.to_string());
+    }
+    if let Some(freeze) = &settings.freeze {
+        row("frozen", freeze.value.to_string());
     }
 }
 
@@ -405,12 +401,15 @@ fn time(text: &mut String, shown: &Shown<'_>) {
         };
         let _ = writeln!(text, "  expected  {:<10} {from}", describe_span(*millis));
     }
+    if let Some(openings) = &shown.openings {
+        openings.write(text, graph, shown.expected.is_some());
+    }
     let mut without = Vec::new();
     if forecast.approvals {
         without.push("waiting for approvals");
     }
-    if graph.plan.rollout.window.is_some() {
-        without.push("waiting for the window");
+    if graph.waits_for_times() {
+        without.push("waiting for windows and freezes");
     }
     if !without.is_empty() {
         let _ = writeln!(text, "  not counted: {}", without.join(", "));

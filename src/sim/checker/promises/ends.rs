@@ -48,11 +48,9 @@ impl Checker {
     /// With nobody active: whether something that time does not fix keeps a worker from starting.
     pub(super) fn is_held_back(&self, at: Millis, target: TargetIx, world: &World) -> bool {
         let rollout = &self.graph.plan.rollout;
-        if let Some(window) = &rollout.window {
+        if self.graph.waits_for_times() {
             // A window opens by itself; it holds for ever only where a worker takes longer.
-            let (open, close) = (i64::from(window.value.open), i64::from(window.value.close));
-            let length = (close - open).rem_euclid(1440) * 60_000;
-            if self.median().is_some_and(|median| median > length) {
+            if self.median().is_some_and(|median| median > self.longest_opening(at)) {
                 return true;
             }
             if !self.window_is_open(at) {

@@ -15,7 +15,7 @@ impl Checker {
         }
         let rollout = &self.graph.plan.rollout;
         let bound = !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some();
-        let windowed = rollout.window.is_some();
+        let windowed = self.graph.waits_for_times();
         let first = self.queued_open();
         if !bound && first.is_some_and(|first| first < target) {
             self.breaks(Invariant::LegalTransitions, format!("{target:?} is admitted before {first:?}"));
@@ -54,8 +54,23 @@ impl Checker {
     /// How long the window stays open, read minute by minute; `None`: it is closed.
     fn window_left(&self, at: Millis) -> Option<Millis> {
         let minutes = (0..8 * 1440).map(|minute| at - at % 60_000 + minute * 60_000);
-        let closes = minutes.into_iter().find(|at| !self.window_is_open(*at))?;
-        (closes > at).then_some(closes - at)
+        match minutes.into_iter().find(|at| !self.window_is_open(*at)) {
+            None => Some(Millis::MAX),
+            Some(closes) => (closes > at).then_some(closes - at),
+        }
+    }
+
+    /// The longest time without an end for which workers may be started in the two weeks from `at` on, which are longer
+    /// than any freeze; what is left of an opening that has begun does not count as long.
+    pub(super) fn longest_opening(&self, at: Millis) -> Millis {
+        let minutes = (0..14 * 1440).map(|minute| at - at % 60_000 + minute * 60_000);
+        let mut run = 0;
+        let mut longest = 0;
+        for at in minutes {
+            run = if self.window_is_open(at) { run + 60_000 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
     }
 
     /// At rest: a worker that could start has started.
@@ -78,8 +93,9 @@ impl Checker {
             _ => {}
         }
         let rollout = &self.graph.plan.rollout;
-        let bound =
-            !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some() || rollout.window.is_some();
+        let bound = !self.graph.numbers().budgets.is_empty()
+            || rollout.spread.is_some()
+            || self.graph.waits_for_times();
         let kept = &self.kept;
         let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
         if bound || held || !kept.wave_open || self.failed_now() > self.graph.numbers().max_failures.value {
@@ -106,7 +122,7 @@ impl Checker {
         let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
         if held
             || !kept.wave_open
-            || rollout.window.is_some()
+            || self.graph.waits_for_times()
             || self.failed_now() > numbers.max_failures.value
         {
             return None;

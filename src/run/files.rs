@@ -1,4 +1,4 @@
-//! The script files that a plan names: read once, and kept with the run.
+//! The files that a plan names, scripts and calendars: read once, and kept with the run.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -7,27 +7,43 @@ use std::path::{Component, Path, PathBuf};
 use crate::os::open;
 use crate::plan::{Located, Plan, Problem, Problems, ScriptError, script_text};
 
-/// A script may have at most this many bytes: all of it is kept in the run's header.
-const SCRIPT_LIMIT: u64 = 1024 * 1024;
+/// A file may have at most this many bytes: all of it is kept in the run's header.
+const LIMIT: u64 = 1024 * 1024;
 
-/// Reads the scripts that a plan names, by the paths written in it: relative to the folder of the plan file,
-/// else to the bucket's folder.
+/// Reads the scripts and calendars that a plan names, by the paths written in it: relative to the folder of the plan
+/// file, else to the bucket's folder.
 ///
 /// # Errors
-/// Every script that is missing, too large or not text, with its place in the plan.
-pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<String, String>, Problems> {
+/// Every file that is missing, too large or not text, with its place in the plan.
+pub fn read_files(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<String, String>, Problems> {
+    read(plan, bucket, named(plan))
+}
+
+/// The calendars alone, which say when workers may be started.
+///
+/// # Errors
+/// As [`read_files`].
+pub fn read_calendars(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<String, String>, Problems> {
+    read(plan, bucket, named(plan).filter(|(kind, _)| matches!(kind, Kind::Calendar)))
+}
+
+fn read<'a>(
+    plan: &Plan,
+    bucket: Option<&Path>,
+    named: impl Iterator<Item = (Kind, &'a Located<String>)>,
+) -> Result<BTreeMap<String, String>, Problems> {
     let folders = folders(plan, bucket);
-    let mut scripts = BTreeMap::new();
+    let mut files = BTreeMap::new();
     let mut problems = Problems::new();
-    for path in plan.scripts() {
-        match read_script(path, &folders) {
+    for (kind, path) in named {
+        match read_file(kind, path, &folders) {
             Ok(text) => {
-                scripts.insert(path.value.clone(), text);
+                files.insert(path.value.clone(), text);
             }
             Err(why) => problems.push(
                 Problem::error(
-                    "maand::plan::script",
-                    format!("the script `{}` cannot be used: {why}", path.value),
+                    kind.code(),
+                    format!("the {} `{}` cannot be used: {why}", kind.as_str(), path.value),
                 )
                 .at(&plan.source, path.span.clone(), "named here")
                 .help(help(&why)),
@@ -35,42 +51,72 @@ pub fn read_scripts(plan: &Plan, bucket: Option<&Path>) -> Result<BTreeMap<Strin
         }
     }
     problems.into_result()?;
-    Ok(scripts)
+    Ok(files)
 }
 
-/// Each script that a plan names, as far as it is there: its text, `None` for none, or why it cannot be used.
-pub(super) fn scripts_now(
+/// Each file that a plan names, as far as it is there: its text, `None` for none, or why it cannot be used.
+pub(super) fn files_now(
     plan: &Plan,
     bucket: Option<&Path>,
 ) -> BTreeMap<String, Result<Option<String>, String>> {
     let folders = folders(plan, bucket);
-    let read = |path: &Located<String>| match read_script(path, &folders) {
+    let read = |kind, path: &Located<String>| match read_file(kind, path, &folders) {
         Ok(text) => Ok(Some(text)),
         Err(Unusable::Missing) => Ok(None),
         Err(why) => Err(why.to_string()),
     };
-    plan.scripts().map(|path| (path.value.clone(), read(path))).collect()
+    named(plan).map(|(kind, path)| (path.value.clone(), read(kind, path))).collect()
 }
 
-/// Where scripts are looked for, in this order.
+/// What a file is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Script,
+    Calendar,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Calendar => "calendar",
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Script => "maand::plan::script",
+            Self::Calendar => "maand::plan::calendar",
+        }
+    }
+}
+
+fn named(plan: &Plan) -> impl Iterator<Item = (Kind, &Located<String>)> {
+    let scripts = plan.scripts().map(|path| (Kind::Script, path));
+    scripts.chain(plan.calendars().map(|path| (Kind::Calendar, path)))
+}
+
+/// Where files are looked for, in this order.
 fn folders(plan: &Plan, bucket: Option<&Path>) -> Vec<PathBuf> {
     let beside = Path::new(plan.source.name()).parent().map(Path::to_path_buf).unwrap_or_default();
     std::iter::once(beside).chain(bucket.map(Path::to_path_buf)).collect()
 }
 
-/// Why a script cannot be used.
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("there is no such file")]
     Missing,
     #[error("{}: a link leads out of the folder of the plan and of the bucket", .0.display())]
     LedOut(PathBuf),
-    #[error("{} has more than {SCRIPT_LIMIT} bytes", .0.display())]
+    #[error("{} has more than {LIMIT} bytes", .0.display())]
     TooLarge(PathBuf),
     #[error("{}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
     #[error("{0}")]
     NoScript(#[from] ScriptError),
+    #[error("it is not UTF-8 text")]
+    NoText,
 }
 
 fn help(why: &Unusable) -> &'static str {
@@ -85,6 +131,7 @@ fn help(why: &Unusable) -> &'static str {
             "a script is text in UTF-8; a program of another kind has to be on the machine already"
         }
         Unusable::NoScript(ScriptError::Empty) => "write what it has to do, or remove the step",
+        Unusable::NoText => "save it as UTF-8, as calendars are (.ics, RFC 5545)",
         Unusable::TooLarge(_) => {
             "larger data belongs in a job's folder, which a deploy brings to the workers"
         }
@@ -94,13 +141,18 @@ fn help(why: &Unusable) -> &'static str {
     }
 }
 
-fn read_script(path: &Located<String>, folders: &[PathBuf]) -> Result<String, Unusable> {
+fn read_file(kind: Kind, path: &Located<String>, folders: &[PathBuf]) -> Result<String, Unusable> {
     let mut last = Unusable::Missing;
     for folder in folders {
         let file = folder.join(&path.value);
-        match open::plain(&file).and_then(|opened| open::read_all(&opened, SCRIPT_LIMIT)) {
+        match open::plain(&file).and_then(|opened| open::read_all(&opened, LIMIT)) {
             Ok(_) if is_led_out(&file, folder, folders) => last = Unusable::LedOut(file),
-            Ok(bytes) => return Ok(script_text(&bytes)?),
+            Ok(bytes) => {
+                return match kind {
+                    Kind::Script => Ok(script_text(&bytes)?),
+                    Kind::Calendar => String::from_utf8(bytes).map_err(|_| Unusable::NoText),
+                };
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if error.kind() == ErrorKind::FileTooLarge => last = Unusable::TooLarge(file),
             Err(error) => last = Unusable::Unreadable { file, error },
@@ -157,7 +209,8 @@ mod tests {
         )
         .unwrap();
         let folders = [at("plans"), at("bucket")];
-        let read = |path: &str| read_script(&Located { value: path.to_owned(), span: 0..0 }, &folders);
+        let read =
+            |path: &str| read_file(Kind::Script, &Located { value: path.to_owned(), span: 0..0 }, &folders);
         assert_eq!(read("s.sh").unwrap(), "plans");
         assert_eq!(read("../scripts/s.sh").unwrap(), "scripts");
         assert_eq!(read("in.sh").unwrap(), "bucket");

@@ -1,0 +1,32 @@
+//! What this machine has not got, tests skip: said on standard error, counted by `tests/run`, and an error with `CI=true`.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+/// The file that `tests/run` reads at the end: a line for each skip, the test and why, with a tab between.
+const BOOK: &str = "MAAND_TESTS_SKIPPED";
+
+/// Says that this test, or a part of it, is skipped. `false`, for filters and conditions.
+///
+/// # Panics
+/// With `CI=true`, where everything has to be there.
+#[track_caller]
+pub(crate) fn skipped(why: &str) -> bool {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI must not skip this: {why}");
+    may_skip(why)
+}
+
+/// As [`skipped`], of what not even CI has everywhere.
+pub(crate) fn may_skip(why: &str) -> bool {
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED: {why}");
+    if let Some(book) = std::env::var_os(BOOK) {
+        // With nextest each test is a process, whose thread has no name of it.
+        let test = std::env::var("NEXTEST_TEST_NAME").ok();
+        let test = test.or_else(|| std::thread::current().name().map(str::to_owned)).unwrap_or_default();
+        // One write of one line: tests run at the same time.
+        let line = format!("{test}\t{why}\n");
+        let written = OpenOptions::new().append(true).create(true).open(book);
+        written.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
+    }
+    false
+}
