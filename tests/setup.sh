@@ -25,7 +25,7 @@ install() {
   [ -z "$policy" ] || rm -f "$policy"
   trap - EXIT HUP INT TERM
   if [ -z "$had_server" ] && [ -x /usr/sbin/sshd ] && command -v systemctl >/dev/null 2>&1; then
-    systemctl disable -q ssh.service ssh.socket 2>/dev/null || true
+    for unit in ssh.service ssh.socket; do systemctl disable -q "$unit" 2>/dev/null || true; done
     echo "setup: the SSH server of this machine is installed for the tests only; it is neither started nor enabled"
   fi
   return "$code"
