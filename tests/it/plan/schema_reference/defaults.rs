@@ -72,7 +72,7 @@ fn a_default_is_what_is_taken_where_nothing_is_said() {
             _ => ["halt", "position", "fail", "sudo shutdown -r now"]
                 .iter()
                 .position(|one| *one == text)
-                .map_or_else(|| json!("7m"), |at| json!(["revert", "reverse", "ignore", "reboot"][at])),
+                .map_or_else(|| json!("20s"), |at| json!(["revert", "reverse", "ignore", "reboot"][at])),
         };
         let changed = plan(&definition, &json!({ key.as_str(): other }));
         assert_ne!(without, meaning(&changed), "{definition}.{key} is not looked at");
