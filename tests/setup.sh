@@ -96,3 +96,18 @@ if ! [ -x "$tools/promtool" ] && command -v apt-get >/dev/null 2>&1 && command -
   ) || echo "setup: not unpacked; the tests with them are skipped" >&2
   rm -rf "$tools.new"
 fi
+# nginx, which the plans of tests ask, in the same way.
+nginx=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/nginx
+if ! [ -x "$nginx/nginx" ] && command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+  echo "setup: nginx: unpacking"
+  mkdir -p "$nginx.new"
+  (
+    cd "$nginx.new"
+    apt-get download -q nginx 2>/dev/null ||
+      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q nginx; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    mkdir -p "$nginx"
+    mv usr/sbin/nginx "$nginx/"
+  ) || echo "setup: not unpacked; the tests with it are skipped" >&2
+  rm -rf "$nginx.new"
+fi

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::diff::{Change, Effect};
 use super::fields::fields_of;
 use super::workers::moved;
-use crate::plan::{Step, StepKind, parse_duration};
+use crate::plan::{Step, parse_duration};
 
 /// The names of the lists of a plan.
 pub(super) const LISTS: [&str; 3] = ["before", "steps", "after"];
@@ -33,7 +33,7 @@ pub(super) fn outline_of(steps: &[Step], scripts: &BTreeMap<String, String>) -> 
         id: step.id.clone(),
         kind: step.kind.keyword(),
         // What runs on this machine takes no worker down.
-        disturbs: step.kind.traits().disturbs && !matches!(step.kind, StepKind::Local(_)),
+        disturbs: step.kind.traits().disturbs && !step.kind.is_here(),
         fields: fields_of(steps, at, scripts),
         applies_to: None,
     };

@@ -112,6 +112,8 @@ codes! {
     BAD_TIMEZONE = "bad_timezone";
     /// A window that opens and closes at the same minute.
     EMPTY_WINDOW = "empty_window";
+    /// A request that cannot be sent, or an answer that cannot be expected.
+    BAD_REQUEST = "bad_request";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

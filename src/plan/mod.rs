@@ -7,6 +7,7 @@ mod check;
 pub mod code;
 mod decode;
 mod display;
+pub mod http;
 mod line_diff;
 mod model;
 mod parse;
@@ -22,6 +23,7 @@ mod yaml;
 
 pub use decode::{bare_host, is_host_name, is_ipv6, is_job_name, parse_duration};
 pub use line_diff::line_operations;
+pub use http::{HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange};
 pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, Problems, Source, Window};
+use super::{Freeze, HttpStep, HttpUndo, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -314,6 +314,8 @@ pub enum StepKind {
     Run(CommandStep),
     /// A command on this machine, in the bucket.
     Local(CommandStep),
+    /// A request from this machine.
+    Http(HttpStep),
     /// Health check of jobs.
     Health {
         /// `None`: those on this worker (scope worker) or all (scope fleet).
@@ -410,6 +412,47 @@ pub enum Undo {
 }
 
 impl StepKind {
+    /// It is carried out on this machine, by a command or a request of the plan's own.
+    pub fn is_here(&self) -> bool {
+        matches!(self, Self::Local(_) | Self::Http(_))
+    }
+
+    /// Of a command or a request of the plan's own: whether the plan says how it is taken back; `None`: it does not say
+    /// that there is nothing to take back either, or it is another kind.
+    pub fn has_own_undo(&self) -> Option<bool> {
+        match self {
+            Self::Run(command) | Self::Local(command) => match command.undo {
+                Undo::Unstated => None,
+                Undo::Nothing => Some(false),
+                Undo::Command(_) => Some(true),
+            },
+            Self::Http(step) => match step.undo {
+                HttpUndo::Unstated => None,
+                HttpUndo::Nothing => Some(false),
+                HttpUndo::Request(_) => Some(true),
+            },
+            _ => None,
+        }
+    }
+
+    /// The values of `env` and of headers, with their names.
+    pub fn environment(&self) -> Vec<(&str, &EnvValue)> {
+        fn of(values: &BTreeMap<String, EnvValue>) -> Vec<(&str, &EnvValue)> {
+            values.iter().map(|(name, value)| (name.as_str(), value)).collect()
+        }
+        match self {
+            Self::Run(command) | Self::Local(command) => of(&command.env),
+            Self::Http(step) => {
+                let mut all = of(&step.request.headers);
+                if let HttpUndo::Request(undo) = &step.undo {
+                    all.extend(of(&undo.headers));
+                }
+                all
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The kind as written in a plan (`re-enable` is `enable`).
     pub fn keyword(&self) -> &'static str {
         match self {
@@ -424,6 +467,7 @@ impl StepKind {
             Self::WaitForSsh { .. } => "wait_for_ssh",
             Self::Run(_) => "run",
             Self::Local(_) => "local",
+            Self::Http(_) => "http",
             Self::Health { .. } => "health",
             Self::SyncCheck { .. } => "sync_check",
             Self::Pause { .. } => "pause",

@@ -95,6 +95,11 @@ impl StepKind {
                 ..on_worker(30)
             },
             Self::Local(command) => StepTraits { repeatable: repeatable(command), ..row(10) },
+            Self::Http(step) => StepTraits {
+                touches: !step.request.method.is_safe(),
+                repeatable: step.idempotent,
+                ..row(1)
+            },
             Self::Health { .. } => StepTraits { touches: false, ..catalog(5) },
             Self::SyncCheck { .. } => catalog(2),
             Self::Pause { duration } => StepTraits { touches: false, usual_duration: *duration, ..row(0) },

@@ -49,10 +49,7 @@ pub fn pending_diffs(
 /// The values of the plan's secrets, where they are set here.
 fn secrets_of(plan: &Plan) -> Vec<String> {
     let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
-    let values = steps.flat_map(|step| match &step.kind {
-        StepKind::Run(command) | StepKind::Local(command) => command.env.iter().collect(),
-        _ => Vec::new(),
-    });
+    let values = steps.flat_map(|step| step.kind.environment());
     let from = values.filter_map(|(_, value)| match value {
         EnvValue::FromEnv(name) => std::env::var(name).ok(),
         EnvValue::Plain(_) => None,

@@ -34,6 +34,28 @@ impl Place {
         }
         Self { values }
     }
+
+    /// What stands for this name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    #[cfg(test)]
+    pub(super) fn with(values: &[(&str, &str)]) -> Self {
+        Self { values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect() }
+    }
+}
+
+/// Reads a secret from the environment of this process, for this key of the plan.
+pub(super) fn read_secret(key: &str, from: &str) -> Result<String, StepError> {
+    std::env::var(from).map_err(|error| {
+        let what = match error {
+            std::env::VarError::NotPresent => "is not set here",
+            std::env::VarError::NotUnicode(_) => "is not UTF-8 text",
+        };
+        let message = format!("the environment variable {from} {what}: `{key}` is read from it");
+        StepError::new(ErrorKind::Controller, message)
+    })
 }
 
 fn of_worker(fleet: &Fleet, worker: crate::bucket::WorkerIx) -> Vec<(String, String)> {
@@ -84,15 +106,7 @@ impl Environment {
             let value = match value {
                 EnvValue::Plain(value) => value.clone(),
                 EnvValue::FromEnv(from) => {
-                    let secret = std::env::var(from).map_err(|error| {
-                        let what = match error {
-                            std::env::VarError::NotPresent => "is not set here",
-                            std::env::VarError::NotUnicode(_) => "is not UTF-8 text",
-                        };
-                        let message =
-                            format!("the environment variable {from} {what}: `env: {name}` is read from it");
-                        StepError::new(ErrorKind::Controller, message)
-                    })?;
+                    let secret = read_secret(&format!("env: {name}"), from)?;
                     secrets.push(secret.clone());
                     secret
                 }

@@ -9,7 +9,8 @@ use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{
-    CommandSource, CommandStep, HealthScope, JobAction, Located, Step, StepKind, Undo, counted,
+    CommandSource, CommandStep, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction, Located, StatusRange,
+    Step, StepKind, Undo, counted,
 };
 use crate::report::purpose;
 use crate::ssh::Cancel;
@@ -19,6 +20,7 @@ use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
+use super::http;
 use super::probe;
 use super::reboot::{self, RebootOrder, reboot};
 use super::wait::wait;
@@ -62,6 +64,10 @@ impl StepExecutor {
             ) => {
                 let undo = CommandText { text, is_script: false, unless: None };
                 self.local(order.attempt, command, undo, place, timeout, cancel, sink)
+            }
+            (Intent::UndoCommand, StepKind::Http(HttpStep { undo: HttpUndo::Request(undo), .. })) => {
+                let success = HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() };
+                self.http(undo, &success, place, timeout, cancel, sink)
             }
             (Intent::Reboot { boot_id, generation }, StepKind::Reboot { command, down_within, unless }) => {
                 let access = self.access(target, cancel);
@@ -180,6 +186,9 @@ impl StepExecutor {
                 Ok(text) => self.local(order.attempt, command, text, place, timeout, cancel, sink),
                 Err(outcome) => outcome,
             },
+            StepKind::Http(HttpStep { request, expect, .. }) => {
+                self.http(request, expect, place, timeout, cancel, sink)
+            }
             StepKind::Health { jobs, wait, .. } => {
                 self.health(names(jobs.as_ref()), None, *wait, timeout, cancel, sink)
             }
@@ -323,6 +332,21 @@ impl StepExecutor {
             }
             Err(error) => Outcome::Failed { error },
         }
+    }
+
+    fn http(
+        &self,
+        request: &HttpRequest,
+        expect: &HttpExpect,
+        place: &Place,
+        timeout: Duration,
+        cancel: &Cancel,
+        sink: &OutputSink,
+    ) -> Outcome {
+        if !self.bucket.settings().executes_local() {
+            return Outcome::noted("recorded and not executed: this fleet is a sandbox");
+        }
+        http::send(request, expect, place, timeout, cancel, &|bytes| sink(None, bytes))
     }
 
     /// The text of a command: the plan's own, or that of its script when the run began.

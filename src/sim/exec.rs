@@ -23,7 +23,7 @@ use crate::bucket::WorkerIx;
 use crate::controller::Input;
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, StepIx};
-use crate::plan::{CommandStep, EnvValue, StepKind};
+use crate::plan::{EnvValue, StepKind};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,7 +313,7 @@ impl Sim {
             return;
         }
         let worker = arrival.worker();
-        let local = own || matches!(arrival.kind(), StepKind::Local(_));
+        let local = own || arrival.kind().is_here();
         if let Some(worker) = worker.filter(|_| !local) {
             self.contacts(worker, Contact::Step(&arrival));
             let away = !self.world.host(worker).is_up();
@@ -379,7 +379,7 @@ impl Sim {
         if own && (!self.is_awaited(arrival) || self.is_fenced(arrival, None)) {
             return;
         }
-        let local = own || matches!(arrival.kind(), StepKind::Local(_));
+        let local = own || arrival.kind().is_here();
         if let Some(worker) = worker.filter(|worker| !local && self.has_died(*worker, boot)) {
             return self.dies_with_worker(worker, arrival);
         }
@@ -397,9 +397,5 @@ impl Sim {
 }
 
 fn has_secret(kind: &StepKind) -> bool {
-    let of = |command: &CommandStep| command.env.values().any(|value| matches!(value, EnvValue::FromEnv(_)));
-    match kind {
-        StepKind::Run(command) | StepKind::Local(command) => of(command),
-        _ => false,
-    }
+    kind.environment().iter().any(|(_, value)| matches!(value, EnvValue::FromEnv(_)))
 }

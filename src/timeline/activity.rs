@@ -50,7 +50,7 @@ impl Activity {
             (BarKind::Attempt, StepKind::WaitForSsh { .. }) => Self::Return,
             (BarKind::Attempt, StepKind::Deploy { .. } | StepKind::Build) => Self::Deploy,
             (BarKind::Attempt, StepKind::Health { .. } | StepKind::SyncCheck { .. }) => Self::Health,
-            (BarKind::Attempt, StepKind::Run(_) | StepKind::Local(_)) => Self::Command,
+            (BarKind::Attempt, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_)) => Self::Command,
             (BarKind::Attempt, _) => Self::Drain,
         }
     }

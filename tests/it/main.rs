@@ -49,6 +49,7 @@ mod run_edit;
 mod run_faults;
 mod run_going_on;
 mod run_history;
+mod run_http;
 mod run_ipv6;
 mod run_journal;
 mod run_library;

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 pub(crate) use faults::Fault;
 use maand::bucket::Host;
 use maand::ssh::{HostProfile, Settings};
-pub(crate) use skip::{may_skip, skipped};
+pub(crate) use skip::{may_skip, skipped, unpacked};
 
 /// Waits are bounded by this; a loaded machine may need most of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

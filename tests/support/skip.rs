@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// The file that `tests/run` reads at the end: a line for each skip, the test and why, with a tab between.
 const BOOK: &str = "MAAND_TESTS_SKIPPED";
@@ -29,4 +30,18 @@ pub(crate) fn may_skip(why: &str) -> bool {
         written.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
     }
     false
+}
+
+/// A program that `tests/setup.sh` unpacks into this folder beside what is built, or that is installed; where it is not
+/// here, that is said, and with `CI=true` it fails.
+#[track_caller]
+pub(crate) fn unpacked(folder: &str, name: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(folder);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(beside).chain(std::env::split_paths(&path)).map(|folder| folder.join(name));
+    let found = found.into_iter().find(|path| path.is_file());
+    if found.is_none() {
+        skipped(&format!("no {name}: tests/setup.sh unpacks it"));
+    }
+    found
 }

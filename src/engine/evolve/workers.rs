@@ -5,7 +5,7 @@ use super::super::pending::Pending;
 use super::super::state::{Presence, Revert, RunPhase, Undo, WorkerEvent};
 use super::super::{ErrorKind, Fact, Intent, Millis, RuleViolation, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{JobAction, StepKind, Undo as PlanUndo};
+use crate::plan::{JobAction, StepKind};
 
 impl Known {
     pub(super) fn admit(
@@ -188,11 +188,7 @@ impl Known {
                     undo(Intent::UndoDeploy);
                 }
                 StepKind::Job { action: JobAction::Stop, .. } => undo(Intent::UndoStop),
-                StepKind::Run(command) | StepKind::Local(command)
-                    if matches!(command.undo, PlanUndo::Command(_)) =>
-                {
-                    undo(Intent::UndoCommand);
-                }
+                kind if kind.has_own_undo() == Some(true) => undo(Intent::UndoCommand),
                 _ => {}
             }
         }

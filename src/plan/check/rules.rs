@@ -2,7 +2,7 @@
 
 use super::super::decode::{Draft, DraftStep};
 use super::super::{
-    OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, Undo, When, code, duration,
+    OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, When, code, duration,
 };
 use super::order::Ancestors;
 
@@ -48,13 +48,12 @@ pub(super) fn undo(
         return;
     }
     for step in steps {
-        if let Some(StepKind::Run(command) | StepKind::Local(command)) = &step.kind
-            && command.undo == Undo::Unstated
-        {
+        let is_own = |kind: &&StepKind| matches!(kind, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_));
+        if step.kind.as_ref().filter(is_own).is_some_and(|kind| kind.has_own_undo().is_none()) {
             let message = format!("`on_failure: revert` does not know how to take `{}` back", step.id);
             let problem = Problem::error(code::NO_UNDO, message)
                 .at(source, step.span.clone(), "no `undo`")
-                .help("write `undo: command`, or `undo: none` if there is nothing to take back");
+                .help("write `undo: command` (of `http` a request), or `undo: none` if there is nothing to take back");
             problems.push(problem);
         }
     }

@@ -148,7 +148,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn secret(&mut self, node: &Node) -> Option<EnvValue> {
+    pub(super) fn secret(&mut self, node: &Node) -> Option<EnvValue> {
         let fields = self.fields(node, "env", &["from_env"], "env: {TOKEN: {from_env: TOKEN}}")?;
         let Some(node) = fields.get("from_env") else {
             let help = "name the variable of this machine's environment: `{from_env: TOKEN}`";

@@ -32,6 +32,10 @@ pub(crate) const FREEZE: &[&str] = &["timezone", "dates", "calendars"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retries"];
 /// Of `retries`.
 pub(crate) const RETRIES: &[&str] = &["attempts", "delay", "backoff", "max_delay"];
+/// Of a request: of `undo` of an `http` step.
+pub(crate) const HTTP_REQUEST: &[&str] = &["method", "url", "headers", "body", "json"];
+/// Of `expect` of an `http` step.
+pub(crate) const HTTP_EXPECT: &[&str] = &["status", "json"];
 /// Of `when`.
 pub(crate) const WHEN: &[&str] = &["labels", "tags", "jobs"];
 /// Of every step, beside its kind.
@@ -51,13 +55,14 @@ pub(crate) const KINDS: &[&str] = &[
     "wait_for_ssh",
     "run",
     "local",
+    "http",
     "health",
     "sync_check",
     "pause",
     "approve",
 ];
 /// The kinds that make sense once, for `before` and `after`.
-pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "pause", "approve"];
+pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "http", "pause", "approve"];
 
 /// The options of a kind.
 pub(crate) fn options(kind: &str) -> &'static [&'static str] {
@@ -67,6 +72,7 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
         "reboot" => &["command", "down_within", "unless"],
         "wait_for_ssh" => &["settle", "interval"],
         "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
+        "http" => &["method", "url", "headers", "body", "json", "expect", "idempotent", "undo"],
         "health" => &["jobs", "wait", "scope"],
         "sync_check" => &["repair"],
         "approve" => &["message"],

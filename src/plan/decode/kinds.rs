@@ -61,6 +61,10 @@ impl Decoder<'_> {
                 let step = self.command_step(fields.unwrap_or(&none), kind)?;
                 if kind == "run" { StepKind::Run(step) } else { StepKind::Local(step) }
             }
+            "http" => {
+                let none = Fields::none(key);
+                StepKind::Http(self.http_step(fields.unwrap_or(&none), once)?)
+            }
             "health" => StepKind::Health {
                 jobs: self.jobs_option(fields),
                 wait: get("wait").and_then(|node| self.flag(node, "wait")).unwrap_or(true),
@@ -85,6 +89,7 @@ impl Decoder<'_> {
         let known = options(kind);
         let example = match kind {
             "run" | "local" => format!("{kind}: {{command: uptime}}"),
+            "http" => "http: {url: \"http://lb.internal/servers/$MAAND_HOST\"}".to_owned(),
             "approve" => "approve: {message: look at the dashboard}".to_owned(),
             _ => match known.first() {
                 Some(_) => format!("{kind}: {{}}"),
@@ -144,6 +149,7 @@ impl Decoder<'_> {
                 return Some(format!("`{kind}` takes no options: write just `- {kind}`"));
             }
             "run" | "local" | "reboot" => "command",
+            "http" => "url",
             "approve" => "message",
             kind if options(kind).contains(&"jobs") => "jobs",
             _ => return None,

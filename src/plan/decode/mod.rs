@@ -5,6 +5,7 @@
 
 mod command;
 mod common;
+mod http;
 pub(super) mod keys;
 mod kinds;
 mod names;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::decode::keys;
 use super::values::{
-    AnyList, Count, Duration, Factor, Flag, Id, JobName, List, OnStepFailure, OneOrMore, OrNothing, Scope,
-    Shell, Text, Word,
+    AnyList, AnyValue, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure, OneOrMore, OrNothing, Scope,
+    Shell, Status, Text, Word,
 };
 use super::{bare, snippets};
 
@@ -101,6 +101,8 @@ pub(super) struct WorkerStep {
     run: Option<Command>,
     /// A shell command on this machine, in the bucket.
     local: Option<Command>,
+    /// An HTTP request from this machine, such as to a load balancer.
+    http: Option<Http>,
     /// Checks the health of jobs.
     health: Option<OrNothing<Health>>,
     /// Checks that worker.json on the worker agrees with the catalog.
@@ -136,6 +138,8 @@ pub(super) struct OnceStep {
     health: Option<OrNothing<Health>>,
     /// A shell command on this machine, in the bucket.
     local: Option<Command>,
+    /// An HTTP request from this machine.
+    http: Option<Http>,
     /// Waits for this duration.
     pause: Option<Duration>,
     /// Waits until an operator runs `maand plan approve`.
@@ -240,6 +244,63 @@ pub(super) struct Command {
     /// A command that undoes it, for `on_failure: revert`; none: there is nothing to undo. Default: it cannot be
     /// undone.
     undo: Option<Shell>,
+}
+
+/// A request. In url, values of headers and body `$MAAND_HOST` and what else a command finds in its environment stands for
+/// that value, encoded as the place needs it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Http {
+    /// The method. Default: `GET`.
+    method: Option<Method>,
+    /// Where to: http:// or https://, without a user.
+    url: Text,
+    /// Headers; secrets come from the environment of this machine. Default: those that every request needs.
+    headers: Option<BTreeMap<String, EnvValue>>,
+    /// A body of text; this or `json`. Default: none.
+    body: Option<Text>,
+    /// A body as a JSON document, written as YAML. Default: none.
+    json: Option<AnyValue>,
+    /// What makes the answer a success. Default: a status of 2xx.
+    expect: Option<HttpExpect>,
+    /// It may be sent again when its answer was lost. Default: true, and false for POST and PATCH.
+    idempotent: Option<Flag>,
+    /// A request that undoes it, for `on_failure: revert`; none: there is nothing to undo. Default: it cannot be undone.
+    undo: Option<HttpUndo>,
+}
+
+/// A request that undoes another.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct HttpRequest {
+    /// The method. Default: `GET`.
+    method: Option<Method>,
+    /// Where to: http:// or https://, without a user.
+    url: Text,
+    /// Headers; secrets come from the environment of this machine. Default: those that every request needs.
+    headers: Option<BTreeMap<String, EnvValue>>,
+    /// A body of text; this or `json`. Default: none.
+    body: Option<Text>,
+    /// A body as a JSON document, written as YAML. Default: none.
+    json: Option<AnyValue>,
+}
+
+/// What undoes a request.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum HttpUndo {
+    Request(HttpRequest),
+    Nothing(Shell),
+}
+
+/// What makes an answer a success: all that is given.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct HttpExpect {
+    /// A code such as 204, or all of a hundred such as 2xx; or a list of them. Default: `2xx`.
+    status: Option<OneOrMore<Status>>,
+    /// Values in the JSON document of the answer, by their places: JSON pointers such as /state. Default: any document, or none.
+    json: Option<BTreeMap<String, AnyValue>>,
 }
 
 /// A value of the environment: as it stands, or a secret of this machine's environment.

@@ -306,6 +306,25 @@ value!(
     )
 );
 value!(
+    /// A method.
+    Method,
+    words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+);
+value!(
+    /// A status of an answer.
+    Status,
+    json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 100, "maximum": 599 },
+        { "type": "string", "pattern": format!("^[1-5](xx|[0-9][0-9])$|{WITH_VARIABLE}"),
+            "patternErrorMessage": "A code such as 204, or all of a hundred such as 2xx." },
+    ] })
+);
+value!(
+    /// Any YAML, as the JSON that it means.
+    AnyValue,
+    json_schema!(true)
+);
+value!(
     /// A date, or the first and the last one.
     Dates,
     pattern(

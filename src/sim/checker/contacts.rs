@@ -4,7 +4,7 @@ use super::super::invariant::Invariant;
 use super::{Checker, by_catalog};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::graph::RolloutGraph;
-use crate::plan::{CommandStep, EnvValue, HealthScope, StepKind};
+use crate::plan::{EnvValue, HealthScope, StepKind};
 use crate::sim::exec::Arrival;
 
 /// What a worker is contacted for.
@@ -69,9 +69,6 @@ impl Checker {
 /// Whether the plan gives some command a secret.
 pub(super) fn has_secrets(graph: &RolloutGraph) -> bool {
     let plan = &graph.plan;
-    let told = |command: &CommandStep| command.env.values().any(|v| matches!(v, EnvValue::FromEnv(_)));
-    plan.before.iter().chain(&plan.steps).chain(&plan.after).any(|step| match &step.kind {
-        StepKind::Run(command) | StepKind::Local(command) => told(command),
-        _ => false,
-    })
+    let mut steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
+    steps.any(|step| step.kind.environment().iter().any(|(_, value)| matches!(value, EnvValue::FromEnv(_))))
 }

@@ -15,7 +15,7 @@ use crate::engine::{
     AttemptId, Check, ErrorKind, Fact, HaltReason, Intent, Millis, Outcome, Resolution, RunEnd,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind, Undo};
+use crate::plan::{CommandStep, OnFailure, OnStepFailure, Retries, StepKind};
 use crate::sim::world::{Entry, World};
 
 /// Orphaned answers that are looked at again without an attempt.
@@ -96,7 +96,11 @@ fn repeatable(command: &CommandStep) -> bool {
 }
 
 fn in_doubt(kind: &StepKind) -> bool {
-    matches!(kind, StepKind::Run(command) | StepKind::Local(command) if !repeatable(command))
+    match kind {
+        StepKind::Run(command) | StepKind::Local(command) => !repeatable(command),
+        StepKind::Http(step) => !step.idempotent,
+        _ => false,
+    }
 }
 
 /// Final by the design, of what the world makes.

@@ -44,7 +44,7 @@ impl Sim {
                 });
                 health(sick)
             }
-            (_, StepKind::Local(_)) => self.here(arrival),
+            (_, StepKind::Local(_) | StepKind::Http(_)) => self.here(arrival),
             (_, StepKind::Run(command)) => {
                 let step = arrival.order.step;
                 let ran = self.world.host_mut(worker).ran.of(step);
@@ -75,17 +75,21 @@ impl Sim {
 
     /// A command of the controller's own machine. One of a controller that was replaced is not fenced.
     fn here(&mut self, arrival: &Arrival) -> Outcome {
-        let StepKind::Local(command) = arrival.kind() else { return Outcome::noted("done") };
+        let (unless, idempotent) = match arrival.kind() {
+            StepKind::Local(command) => (command.unless.is_some(), command.idempotent),
+            StepKind::Http(step) => (false, step.idempotent),
+            _ => return Outcome::noted("done"),
+        };
         if arrival.epoch < self.epoch() {
             return Outcome::noted("ran");
         }
         let of = (arrival.order.lane, arrival.order.step);
         let ran = self.ran_here.entry(of).or_default();
-        if command.unless.is_some() && *ran > 0 {
+        if unless && *ran > 0 {
             return Outcome::Ok { evidence: Evidence::NotNeeded };
         }
         *ran += 1;
-        if *ran > 1 && !command.idempotent && !self.reran.contains(&of) {
+        if *ran > 1 && !idempotent && !self.reran.contains(&of) {
             self.checker.breaks(Invariant::UnknownIsNotSuccess, format!("{of:?} ran twice here"));
         }
         Outcome::noted("ran")
@@ -93,7 +97,7 @@ impl Sim {
 
     pub(super) fn once(&mut self, arrival: &Arrival) -> Outcome {
         match arrival.kind() {
-            StepKind::Local(_) => self.here(arrival),
+            StepKind::Local(_) | StepKind::Http(_) => self.here(arrival),
             StepKind::Health { .. } => {
                 let graph = std::sync::Arc::clone(&self.graph);
                 let enabled = graph.enabled_allocations();

@@ -3,23 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::http::get;
-use crate::support::skipped;
+use crate::support::unpacked;
 use crate::wait_until;
 
 /// The program of this name; where it is not here, that is said, and with `CI=true` it fails.
 pub(super) fn tool(name: &str) -> Option<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("prometheus");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::iter::once(unpacked).chain(std::env::split_paths(&path)).map(|folder| folder.join(name));
-    let found = found.into_iter().find(|path| path.is_file());
-    if found.is_none() {
-        skipped(&format!("no {name}: tests/setup.sh unpacks it"));
-    }
-    found
+    unpacked("prometheus", name)
 }
 
 /// What a command says that reads this.

@@ -1,6 +1,7 @@
 //! The command of an attempt: what a shell got of the plan, with the text of a script as it was when the run was started.
 //! Secrets are in it by their names only, as in the plan.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -17,14 +18,14 @@ const LINES: usize = 40;
 /// What an attempt has given to a shell.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct CommandOf<'a> {
-    /// `command`, `script` or `undo`.
+    /// `command`, `script`, `request` or `undo`.
     part: &'static str,
     /// The text of a command, or the path of a script.
-    text: &'a str,
+    text: Cow<'a, str>,
     /// The script as it was when the run was started; only with the first attempt of its step that is printed.
     script: Option<&'a str>,
     /// The command that decides whether there is something to do.
-    unless: Option<&'a str>,
+    unless: Option<Cow<'a, str>>,
     /// The variables that the plan gives it, beside those of `vars`.
     env: Vec<EnvJson<'a>>,
 }
@@ -41,13 +42,14 @@ pub(super) fn command_of<'a>(
         _ => return None,
     };
     let all = commands(step);
-    let text_of = |part: &str| all.iter().find(|command| command.part == part).map(|command| command.text);
+    let text_of = |part: &str| all.iter().find(|command| command.part == part).map(|command| command.text.clone());
     let is_meant = |command: &&CommandJson<'_>| match undo {
         true => command.part == "undo",
-        false => matches!(command.part, "command" | "script"),
+        false => matches!(command.part, "command" | "script" | "request"),
     };
-    let &CommandJson { part, text } = all.iter().find(is_meant)?;
-    let script = (part == "script").then(|| scripts.get(text).map(String::as_str)).flatten();
+    let CommandJson { part, text } = all.iter().find(is_meant)?;
+    let (part, text) = (*part, text.clone());
+    let script = (part == "script").then(|| scripts.get(text.as_ref()).map(String::as_str)).flatten();
     let unless = if undo { None } else { text_of("unless") };
     Some(CommandOf { part, text, script, unless, env: env(step) })
 }
@@ -62,15 +64,15 @@ impl CommandOf<'_> {
     pub(super) fn write(&self, text: &mut String) {
         match self.script {
             Some(script) => {
-                let _ = writeln!(text, "    $ script {}", one_line(self.text));
+                let _ = writeln!(text, "    $ script {}", one_line(&self.text));
                 lines(text, "      ", script);
             }
             None if self.part == "script" => {
-                let _ = writeln!(text, "    $ script {} (not stored)", one_line(self.text));
+                let _ = writeln!(text, "    $ script {} (not stored)", one_line(&self.text));
             }
-            None => lines(text, "    $ ", self.text),
+            None => lines(text, "    $ ", &self.text),
         }
-        if let Some(unless) = self.unless {
+        if let Some(unless) = &self.unless {
             lines(text, "    $ unless ", unless);
         }
         for EnvJson { name, from_env } in &self.env {

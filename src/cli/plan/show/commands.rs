@@ -1,19 +1,20 @@
 //! Every command of a plan in full: whoever reviews a plan approves what it executes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::graph::RolloutGraph;
-use crate::plan::{CommandSource, EnvValue, Step, StepKind, Undo, visible};
+use crate::plan::{CommandSource, EnvValue, HttpRequest, HttpUndo, Step, StepKind, Undo, visible};
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cli::plan) struct CommandJson<'a> {
-    /// `command`, `script` (a file's path), `unless` or `undo`.
+    /// `command`, `script` (a file's path), `request` (method, url and body), `unless` or `undo`.
     pub(in crate::cli::plan) part: &'static str,
-    pub(in crate::cli::plan) text: &'a str,
+    pub(in crate::cli::plan) text: Cow<'a, str>,
 }
 
 /// A variable of a command's environment, beside those of `vars`.
@@ -26,7 +27,8 @@ pub(in crate::cli::plan) struct EnvJson<'a> {
 
 /// What a step executes of the plan's own text.
 pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
-    let text = |part, text| CommandJson { part, text };
+    let text = |part, text| CommandJson { part, text: Cow::Borrowed(text) };
+    let request = |part, request: &HttpRequest| CommandJson { part, text: Cow::Owned(request.to_string()) };
     let mut found = Vec::new();
     match &step.kind {
         StepKind::Reboot { command, unless, .. } => {
@@ -43,6 +45,12 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
                 found.push(text("undo", undo));
             }
         }
+        StepKind::Http(step) => {
+            found.push(request("request", &step.request));
+            if let HttpUndo::Request(undo) = &step.undo {
+                found.push(request("undo", undo));
+            }
+        }
         _ => {}
     }
     found
@@ -50,12 +58,11 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
 
 /// The variables that a step's command gets.
 pub(in crate::cli::plan) fn env(step: &Step) -> Vec<EnvJson<'_>> {
-    let (StepKind::Run(command) | StepKind::Local(command)) = &step.kind else { return Vec::new() };
     let from = |value| match value {
         &EnvValue::Plain(_) => None,
         EnvValue::FromEnv(name) => Some(name.as_str()),
     };
-    command.env.iter().map(|(name, value)| EnvJson { name, from_env: from(value) }).collect()
+    step.kind.environment().into_iter().map(|(name, value)| EnvJson { name, from_env: from(value) }).collect()
 }
 
 /// All commands of a plan, each line behind a bar.

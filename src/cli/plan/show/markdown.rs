@@ -171,7 +171,7 @@ fn texts(graph: &RolloutGraph) -> Section {
             if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(", ")) };
         for command in commands(step) {
             let title = format!("{list}: {} ({}{with})", code(&step.id), command.part);
-            section.text(&title, command.text);
+            section.text(&title, &command.text);
         }
     }
     section

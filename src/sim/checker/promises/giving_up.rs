@@ -114,11 +114,7 @@ impl Checker {
             let intent = match &graph.plan.steps[step.index()].kind {
                 StepKind::Disable { .. } => Intent::UndoDeploy,
                 StepKind::Job { action, .. } if *action == crate::plan::JobAction::Stop => Intent::UndoStop,
-                StepKind::Run(command) | StepKind::Local(command)
-                    if matches!(command.undo, Undo::Command(_)) =>
-                {
-                    Intent::UndoCommand
-                }
+                kind if kind.has_own_undo() == Some(true) => Intent::UndoCommand,
                 _ => return None,
             };
             Some((*step, intent))

@@ -169,8 +169,7 @@ impl Checker {
         match &self.graph.plan.steps[step.index()].kind {
             StepKind::Disable { .. } => true,
             StepKind::Job { action, .. } => *action == crate::plan::JobAction::Stop,
-            StepKind::Run(command) | StepKind::Local(command) => matches!(command.undo, Undo::Command(_)),
-            _ => false,
+            kind => kind.has_own_undo() == Some(true),
         }
     }
 

@@ -1,0 +1,283 @@
+//! The options of `http`.
+
+use std::collections::BTreeMap;
+
+use super::super::http::{Piece, placeholders};
+use super::super::yaml::{Node, ScalarKind, Value, shorten};
+use super::super::{
+    EnvValue, HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange, code,
+};
+use super::common::{Decoder, Fields};
+use super::keys::{HTTP_EXPECT, HTTP_REQUEST};
+
+/// A body has at most this many bytes.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// What a request may name wherever it stands, and what only on the way of a worker.
+const ANYWHERE: &[&str] = &["BUCKET_ID", "MAAND_RUN", "MAAND_PLAN", "MAAND_LIST", "MAAND_STEP", "MAAND_ATTEMPT"];
+const OF_A_WORKER: &[&str] = &["WORKER_IP", "MAAND_HOST", "MAAND_LABELS", "MAAND_TAGS"];
+
+impl Decoder<'_> {
+    /// Reads the options of an `http` step. `once`: in `before` or `after`.
+    pub(super) fn http_step(&mut self, fields: &Fields<'_>, once: bool) -> Option<HttpStep> {
+        let request = self.request(fields, once);
+        let expect = match fields.get("expect") {
+            None => Some(HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() }),
+            Some(node) => self.http_expect(node),
+        };
+        let idempotent = fields.get("idempotent").map(|node| self.flag(node, "idempotent"));
+        let undo = match fields.get("undo") {
+            None => Some(HttpUndo::Unstated),
+            Some(node) if node.text().is_some_and(|text| text.trim() == "none") => Some(HttpUndo::Nothing),
+            Some(node) => {
+                let example = "undo: {method: PUT, url: \"http://lb/servers/$MAAND_HOST/ready\"}";
+                let fields = self.fields(node, "undo", HTTP_REQUEST, example)?;
+                self.request(&fields, once).map(|request| HttpUndo::Request(Box::new(request)))
+            }
+        };
+        let request = request?;
+        let idempotent = idempotent.unwrap_or(Some(request.method.is_idempotent()))?;
+        Some(HttpStep { request, expect: expect?, idempotent, undo: undo? })
+    }
+
+    fn request(&mut self, fields: &Fields<'_>, once: bool) -> Option<HttpRequest> {
+        let words = HttpMethod::ALL.map(HttpMethod::as_str);
+        let method = match fields.get("method") {
+            None => Some(HttpMethod::Get),
+            Some(node) => self.word(node, "method", &words).map(|at| HttpMethod::ALL[at]),
+        };
+        if fields.get("url").is_none() {
+            let help = "say where to, such as `url: \"http://lb.internal/servers/$MAAND_HOST/drain\"`";
+            self.missing("a request", "url", fields.span.clone(), help);
+        }
+        let url = fields.get("url").and_then(|node| self.url(node));
+        let headers = fields.get("headers").map_or_else(|| Some(BTreeMap::new()), |node| self.headers(node));
+        let body = match (fields.get("body"), fields.get("json")) {
+            (None, None) => Some(None),
+            (Some(node), None) => self.http_text(node, "body").map(|text| Some(HttpBody::Text(text))),
+            (None, Some(node)) => self.json_value(node).map(|value| Some(HttpBody::Json(value))),
+            (Some(_), Some(json)) => {
+                let help = "keep `body` for a text, or `json` for a document";
+                let message = "a request has both `body` and `json`".to_owned();
+                self.error(code::BAD_REQUEST, message, json.span.clone(), "one body too many", help.to_owned());
+                None
+            }
+        };
+        let request = HttpRequest { method: method?, url: url?, headers: headers?, body: body? };
+        let size = match &request.body {
+            Some(HttpBody::Text(text)) => text.len(),
+            Some(HttpBody::Json(value)) => value.to_string().len(),
+            None => 0,
+        };
+        let mut wrong = Vec::new();
+        if size > LARGEST_BODY {
+            wrong.push((format!("the body of a request has more than {LARGEST_BODY} bytes"), "send less".to_owned()));
+        }
+        if request.method.is_safe() && request.body.is_some() {
+            let message = format!("a request `{}` has no body", request.method.as_str());
+            wrong.push((message, "say what is to be done with it, such as `method: POST`".to_owned()));
+        }
+        for name in request.texts().into_iter().flat_map(placeholders) {
+            let Piece::Name(name) = name else { continue };
+            wrong.extend(unknown_name(name, once));
+        }
+        let is_fine = wrong.is_empty();
+        for (message, help) in wrong {
+            let end = self.first_line_end(&fields.span);
+            self.error(code::BAD_REQUEST, message, fields.span.start..end, "in this request", help);
+        }
+        is_fine.then_some(request)
+    }
+
+    /// Variables are put in; placeholders stay.
+    fn http_text(&mut self, node: &Node, key: &str) -> Option<String> {
+        let resolved = self.resolve(node);
+        match resolved.text() {
+            Some(text) => Some(text.to_owned()),
+            None => self.scalar_text(&resolved, key, &format!("{key}: text")).map(|text| text.value),
+        }
+    }
+
+    fn url(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node, "url", "url: \"http://lb.internal/servers/$MAAND_HOST/drain\"")?;
+        let why = wrong_url(&text.value);
+        if let Some((why, help)) = why {
+            let message = format!("`{}` cannot be asked: {why}", shorten(&text.value));
+            self.error(code::BAD_REQUEST, message, text.span, "not a url", help.to_owned());
+            return None;
+        }
+        Some(text.value)
+    }
+
+    fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
+        let Value::Map(entries) = &node.value else {
+            self.wrong_type(node, "headers", "a map from name to value", "headers: {X-Reason: reboot}");
+            return None;
+        };
+        let mut headers: BTreeMap<String, EnvValue> = BTreeMap::new();
+        let mut fine = true;
+        for (key, value) in entries {
+            let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            let again = headers.keys().any(|other| other.eq_ignore_ascii_case(&key.text));
+            let why = match () {
+                () if key.text.is_empty() || !key.text.chars().all(is_token) => Some("is no name of a header"),
+                () if again => Some("is there twice: in headers capitals do not count"),
+                () if ["host", "content-length", "transfer-encoding", "connection"]
+                    .contains(&key.text.to_ascii_lowercase().as_str()) =>
+                {
+                    Some("is made by the program itself")
+                }
+                () => None,
+            };
+            if let Some(why) = why {
+                let message = format!("the header `{}` {why}", shorten(&key.text));
+                let help = "use another name, such as `X-Reason`, or leave it out";
+                self.error(code::BAD_REQUEST, message, key.span.clone(), "this one", help.to_owned());
+                fine = false;
+                continue;
+            }
+            let read = match &value.value {
+                Value::Map(_) => self.secret(value),
+                _ => self.http_text(value, &key.text).map(EnvValue::Plain),
+            };
+            if let Some(EnvValue::Plain(text)) = &read
+                && text.chars().any(char::is_control)
+            {
+                let message = format!("the value of the header `{}` has a control character", key.text);
+                let help = "headers are one line of text";
+                self.error(code::BAD_REQUEST, message, value.span.clone(), "in here", help.to_owned());
+                fine = false;
+            }
+            match read {
+                Some(value) => drop(headers.insert(key.text.clone(), value)),
+                None => fine = false,
+            }
+        }
+        fine.then_some(headers)
+    }
+
+    fn http_expect(&mut self, node: &Node) -> Option<HttpExpect> {
+        let example = "expect: {status: 200, json: {/state: drained}}";
+        let fields = self.fields(node, "expect", HTTP_EXPECT, example)?;
+        let status = match fields.get("status") {
+            None => Some(vec![StatusRange::SUCCESS]),
+            Some(node) => {
+                let one = matches!(node.value, Value::Scalar(_)).then(|| vec![node.clone()]);
+                let items = match one {
+                    Some(one) => Some(one),
+                    None => self.items(node, "status", "status codes", "status: [200, 204]"),
+                };
+                let ranges: Vec<_> = items?.iter().map(|item| self.status(item)).collect();
+                ranges.into_iter().collect()
+            }
+        };
+        let json = fields.get("json").map_or_else(|| Some(Vec::new()), |node| self.pointers(node));
+        Some(HttpExpect { status: status?, json: json? })
+    }
+
+    fn status(&mut self, node: &Node) -> Option<StatusRange> {
+        let resolved = self.resolve(node);
+        let text = resolved.scalar().map(|scalar| scalar.text.clone()).unwrap_or_default();
+        let range = StatusRange::parse(&text);
+        if range.is_none() {
+            let message = format!("`{}` is no status of an answer", shorten(&text));
+            let help = "write a code such as 204, or all of a hundred such as 2xx";
+            self.error(code::BAD_REQUEST, message, node.span.clone(), "not a status", help.to_owned());
+        }
+        range
+    }
+
+    fn pointers(&mut self, node: &Node) -> Option<Vec<(String, serde_json::Value)>> {
+        let Value::Map(entries) = &node.value else {
+            self.wrong_type(node, "json", "a map from place to value", "json: {/state: drained}");
+            return None;
+        };
+        let mut wanted = Vec::new();
+        for (key, value) in entries {
+            // RFC 6901: empty, or parts that each begin with a slash.
+            if !key.text.is_empty() && !key.text.starts_with('/') {
+                let message = format!("`{}` is no place in a JSON document", shorten(&key.text));
+                let help = format!("write it as a JSON pointer, such as `/{}`", key.text.replace('.', "/"));
+                self.error(code::BAD_REQUEST, message, key.span.clone(), "not a place", help);
+                return None;
+            }
+            wanted.push((key.text.clone(), self.json_value(value)?));
+        }
+        Some(wanted)
+    }
+
+    /// Any YAML as the JSON that it means; variables are put in.
+    fn json_value(&mut self, node: &Node) -> Option<serde_json::Value> {
+        let node = self.resolve(node);
+        Some(match &node.value {
+            Value::Scalar(scalar) => match scalar.kind {
+                ScalarKind::Null => serde_json::Value::Null,
+                ScalarKind::Bool(value) => value.into(),
+                ScalarKind::Integer(value) => value.into(),
+                ScalarKind::Float(value) => value.into(),
+                ScalarKind::Huge => {
+                    let help = "write it as a text, in quotes";
+                    let message = "this number does not fit into 64 bits".to_owned();
+                    self.error(code::BAD_REQUEST, message, node.span.clone(), "too large", help.to_owned());
+                    return None;
+                }
+                ScalarKind::Text => scalar.text.clone().into(),
+            },
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.json_value(item)).collect();
+                serde_json::Value::Array(items.into_iter().collect::<Option<_>>()?)
+            }
+            Value::Map(entries) => {
+                let mut map = serde_json::Map::new();
+                for (key, value) in entries {
+                    map.insert(key.text.clone(), self.json_value(value)?);
+                }
+                serde_json::Value::Object(map)
+            }
+            Value::Unusable => return None,
+        })
+    }
+}
+
+/// What is wrong with a name of a value, and what to do.
+fn unknown_name(name: &str, once: bool) -> Option<(String, String)> {
+    let is_tag = name.strip_prefix("MAAND_TAG_").is_some_and(|tag| !tag.is_empty());
+    match () {
+        () if ANYWHERE.contains(&name) => None,
+        () if !(is_tag || OF_A_WORKER.contains(&name)) => {
+            let known: Vec<String> = OF_A_WORKER.iter().chain(ANYWHERE).map(|name| format!("${name}")).collect();
+            Some((format!("there is no value `${name}`"), format!("known here: {}, $MAAND_TAG_<KEY>", known.join(", "))))
+        }
+        () if once => {
+            let message = format!("`${name}` has no value in `before` and `after`, where there is no worker");
+            Some((message, "put the request into `steps`".to_owned()))
+        }
+        () => None,
+    }
+}
+
+/// Why a text is no url of a request, and what to do.
+fn wrong_url(text: &str) -> Option<(&'static str, &'static str)> {
+    const EXAMPLE: &str = "write it as `http://lb.internal:8080/path` or `https://...`; what is no plain character of a url \
+                           is written as %20";
+    let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
+        return Some(("it begins with neither `http://` nor `https://`", EXAMPLE));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        let help = "leave it out of the url, and give it as a header from the environment, such as `headers: {Authorization: \
+                    {from_env: LB_AUTHORIZATION}}`";
+        return Some(("it has a user or a password in it", help));
+    }
+    // With some value in the place of each name.
+    let filled: String = placeholders(text)
+        .map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Name(_) => "a",
+        })
+        .collect();
+    match filled.parse::<http::Uri>() {
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => None,
+        _ => Some(("it is no url", EXAMPLE)),
+    }
+}

@@ -1,0 +1,354 @@
+//! `http`: a request of the plan's own, sent from this machine.
+//!
+//! What was not sent has failed; what was sent and got no answer is unknown, and the rules of the run decide whether it may
+//! be sent again. No redirection is followed: another place than the plan's is never asked.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderName, HeaderValue, Request, Uri};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Timeout};
+
+use crate::engine::{ErrorKind, Millis, Outcome, StepError};
+use crate::plan::http::{Piece, placeholders};
+use crate::plan::{EnvValue, HttpBody, HttpExpect, HttpRequest, visible_within};
+use crate::ssh::Cancel;
+
+use super::command::Sink;
+use super::environment::{Place, read_secret};
+use super::mask::{Secrets, masked};
+
+/// A connection is made within this time, or not at all.
+const CONNECT: Duration = Duration::from_secs(30);
+/// So much of an answer is read: what a JSON document is looked for in.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+/// So much of an answer is shown where it was not the expected one.
+const SHOWN: usize = 300;
+/// So much of an answer is kept as output.
+const KEPT: usize = 16 * 1024;
+/// How soon a second Ctrl-C is noticed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A request with all values put in.
+struct Filled {
+    request: Request<Vec<u8>>,
+    secrets: Secrets,
+}
+
+/// An answer.
+struct Answer {
+    status: u16,
+    /// Where it sends who asks, of a redirection.
+    location: Option<String>,
+    body: Vec<u8>,
+    is_whole: bool,
+}
+
+/// Sends it, and looks at the answer.
+pub(super) fn send(
+    request: &HttpRequest,
+    expect: &HttpExpect,
+    place: &Place,
+    timeout: Duration,
+    cancel: &Cancel,
+    sink: Sink<'_>,
+) -> Outcome {
+    let filled = match fill(request, place) {
+        Ok(filled) => filled,
+        Err(error) => return Outcome::Failed { error },
+    };
+    let Filled { request, secrets } = filled;
+    let to = format!("{} {}", request.method(), request.uri());
+    let say = |text: &str| sink(masked(&format!("{text}\n"), &secrets).as_bytes());
+    say(&to);
+    let outcome = match answer_to(request, timeout, cancel) {
+        Err(outcome) => outcome,
+        Ok(answer) => {
+            say(&format!("status {}", answer.status));
+            let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(KEPT)]);
+            if !body.is_empty() {
+                say(&body);
+            }
+            judge(&to, &answer, expect, place)
+        }
+    };
+    outcome.masked(|text| masked(text, &secrets))
+}
+
+/// Puts the values in. In a url a value is one part of its path; in JSON it is a text.
+fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepError> {
+    let mut secrets = Vec::new();
+    let uri: Uri = url(&request.url, place)?.parse().map_err(|error| {
+        StepError::new(ErrorKind::Controller, format!("{} cannot be asked: {error}", request.url))
+    })?;
+    let mut made = Request::builder().method(request.method.as_str()).uri(uri);
+    for (name, value) in &request.headers {
+        let value = match value {
+            EnvValue::Plain(text) => put_in(text, place)?,
+            EnvValue::FromEnv(from) => {
+                let secret = read_secret(&format!("headers: {name}"), from)?;
+                secrets.push(secret.clone());
+                secret
+            }
+        };
+        let wrong = || {
+            let message = format!("the value of the header {name} cannot be sent: it is not one line of plain text");
+            StepError::new(ErrorKind::Controller, message)
+        };
+        let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        made = made.header(name, value);
+    }
+    let has_type = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+    let body = match &request.body {
+        None => Vec::new(),
+        Some(HttpBody::Text(text)) => put_in(text, place)?.into_bytes(),
+        Some(HttpBody::Json(value)) => {
+            if !has_type {
+                made = made.header("content-type", "application/json");
+            }
+            fill_json(value, place)?.to_string().into_bytes()
+        }
+    };
+    let request = made.body(body).map_err(|error| {
+        StepError::new(ErrorKind::Controller, format!("{} cannot be asked: {error}", request.url))
+    })?;
+    Ok(Filled { request, secrets: Secrets::of(&secrets) })
+}
+
+fn put_in(text: &str, place: &Place) -> Result<String, StepError> {
+    fill_text(text, place, str::to_owned)
+}
+
+fn fill_text(text: &str, place: &Place, encode: impl Fn(&str) -> String) -> Result<String, StepError> {
+    let mut filled = String::new();
+    for piece in placeholders(text) {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Name(name) => {
+                let value = place.value(name).ok_or_else(|| {
+                    let message = format!("there is no value for ${name}: this worker has no tag of that name");
+                    StepError::new(ErrorKind::Controller, message)
+                })?;
+                filled.push_str(&encode(value));
+            }
+        }
+    }
+    Ok(filled)
+}
+
+/// Values that stand for the host are one, others are one part of a path or a query.
+fn url(text: &str, place: &Place) -> Result<String, StepError> {
+    let begin = text.find("://").map_or(0, |at| at + 3);
+    let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |at| begin + at);
+    // An address of IPv6 stands in brackets.
+    let host = |value: &str| if value.contains(':') { format!("[{value}]") } else { value.to_owned() };
+    let authority = fill_text(&text[..end], place, host)?;
+    Ok(authority + &fill_text(&text[end..], place, percent)?)
+}
+
+/// All but what is never encoded (RFC 3986, section 2.3).
+fn percent(value: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(one).collect()
+}
+
+fn fill_json(value: &serde_json::Value, place: &Place) -> Result<serde_json::Value, StepError> {
+    Ok(match value {
+        serde_json::Value::String(text) => put_in(text, place)?.into(),
+        serde_json::Value::Array(items) => {
+            items.iter().map(|item| fill_json(item, place)).collect::<Result<_, _>>()?
+        }
+        serde_json::Value::Object(map) => {
+            let entry = |(key, value): (&String, &_)| Ok((key.clone(), fill_json(value, place)?));
+            serde_json::Value::Object(map.iter().map(entry).collect::<Result<_, StepError>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
+/// On a thread of its own, so that a second Ctrl-C need not wait for a server that says nothing.
+fn answer_to(request: Request<Vec<u8>>, timeout: Duration, cancel: &Cancel) -> Result<Answer, Outcome> {
+    let (to_here, answers) = mpsc::channel();
+    let began = Instant::now();
+    let ask = move || {
+        // Nobody waits any more after a second Ctrl-C.
+        let _ = to_here.send(ask(request, timeout));
+    };
+    let started = std::thread::Builder::new().name("http".into()).spawn(ask);
+    if let Err(error) = started {
+        let message = format!("no thread could be started: {error}");
+        return Err(Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) });
+    }
+    loop {
+        match answers.recv_timeout(LOOK) {
+            Ok(answer) => return answer.map_err(|error| outcome_of(&error, timeout)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(Outcome::unknown("the request ended without an answer"));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
+                return Err(Outcome::unknown("it was given up"));
+            }
+            // The resolver of the system has time-outs of its own.
+            Err(mpsc::RecvTimeoutError::Timeout) if began.elapsed() > timeout + CONNECT => {
+                return Err(timed_out(timeout));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Error> {
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier);
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(CONNECT.min(timeout)))
+        .user_agent(concat!("maand/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls.build())
+        .build();
+    let agent = Agent::new_with_config(config);
+    // An empty body would be announced by its length, which some servers refuse of a GET.
+    let mut answer = match request.body().is_empty() {
+        true => agent.run(request.map(|_| ()))?,
+        false => agent.run(request)?,
+    };
+    let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    let mut reader = std::io::Read::take(answer.body_mut().as_reader(), LARGEST_ANSWER as u64 + 1);
+    std::io::Read::read_to_end(&mut reader, &mut body).map_err(ureq::Error::Io)?;
+    let is_whole = body.len() <= LARGEST_ANSWER;
+    body.truncate(LARGEST_ANSWER);
+    Ok(Answer { status: answer.status().as_u16(), location, body, is_whole })
+}
+
+fn timed_out(timeout: Duration) -> Outcome {
+    let after = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
+    Outcome::TimedOut { after, doing: "waiting for the answer".to_owned() }
+}
+
+/// What is known of a request that got no answer.
+fn outcome_of(error: &ureq::Error, timeout: Duration) -> Outcome {
+    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound};
+    let failed = |kind, message: String| Outcome::Failed { error: StepError::new(kind, message) };
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            failed(ErrorKind::Unreachable, "no connection was made in time".to_owned())
+        }
+        ureq::Error::Timeout(_) => timed_out(timeout),
+        ureq::Error::HostNotFound => failed(ErrorKind::Unreachable, "its host name is not known".to_owned()),
+        ureq::Error::Io(error)
+            if matches!(
+                error.kind(),
+                ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable | NotFound
+            ) =>
+        {
+            failed(ErrorKind::Unreachable, format!("no connection: {error}"))
+        }
+        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
+            failed(ErrorKind::Unreachable, error.to_string())
+        }
+        // Before the handshake has ended nothing of a request is sent.
+        ureq::Error::NativeTls(error) => failed(ErrorKind::Handshake, format!("no trusted connection: {error}")),
+        ureq::Error::Tls(why) => failed(ErrorKind::Handshake, format!("no trusted connection: {why}")),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => failed(ErrorKind::Controller, error.to_string()),
+        other => Outcome::unknown(other.to_string()),
+    }
+}
+
+/// Whether the answer is the expected one.
+fn judge(to: &str, answer: &Answer, expect: &HttpExpect, place: &Place) -> Outcome {
+    let failed = |what: String| {
+        let body = String::from_utf8_lossy(&answer.body);
+        let output = Some(visible_within(body.trim(), SHOWN)).filter(|text| !text.is_empty());
+        let message = format!("{to}: {what}");
+        Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
+    };
+    if !expect.status.iter().any(|range| range.contains(answer.status)) {
+        let wanted: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
+        let moved = match &answer.location {
+            Some(location) if (300..400).contains(&answer.status) => {
+                format!("; it points to {}, and no redirection is followed", visible_within(location, SHOWN))
+            }
+            _ => String::new(),
+        };
+        return failed(format!("the answer has the status {}, and not {}{moved}", answer.status, wanted.join(" or ")));
+    }
+    if expect.json.is_empty() {
+        return Outcome::noted(format!("status {}", answer.status));
+    }
+    if !answer.is_whole {
+        return failed(format!("the answer has more than {LARGEST_ANSWER} bytes, and was not read as JSON"));
+    }
+    let document: serde_json::Value = match serde_json::from_slice(&answer.body) {
+        Ok(document) => document,
+        Err(error) => return failed(format!("the answer is not JSON: {error}")),
+    };
+    for (pointer, wanted) in &expect.json {
+        let wanted = match fill_json(wanted, place) {
+            Ok(wanted) => wanted,
+            Err(error) => return Outcome::Failed { error },
+        };
+        let found = document.pointer(pointer);
+        if found != Some(&wanted) {
+            let found = found.map_or_else(|| "nothing".to_owned(), |found| visible_within(&found.to_string(), SHOWN));
+            return failed(format!("the answer has {found} at `{pointer}`, and not {wanted}"));
+        }
+    }
+    Outcome::noted(format!("status {}, with the expected values", answer.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::StatusRange;
+
+    fn place() -> Place {
+        Place::with(&[("MAAND_HOST", "fd00::1"), ("MAAND_TAG_ZONE", "a b/\"c\"")])
+    }
+
+    #[test]
+    fn values_are_encoded_as_their_places_need_it() {
+        let of = |text: &str| url(text, &place()).unwrap();
+        assert_eq!(of("http://$MAAND_HOST:8080/x?zone=$MAAND_TAG_ZONE"), "http://[fd00::1]:8080/x?zone=a%20b%2F%22c%22");
+        assert_eq!(of("https://lb/$MAAND_HOST"), "https://lb/fd00%3A%3A1");
+        let json = serde_json::json!({"server": "$MAAND_HOST", "zones": ["$MAAND_TAG_ZONE"], "n": 1});
+        let filled = fill_json(&json, &place()).unwrap().to_string();
+        assert_eq!(filled, r#"{"server":"fd00::1","zones":["a b/\"c\""],"n":1}"#);
+        let error = put_in("$MAAND_TAG_RACK", &place()).unwrap_err();
+        assert!(error.message.contains("no value for $MAAND_TAG_RACK"), "{}", error.message);
+    }
+
+    #[test]
+    fn an_answer_is_a_success_when_it_is_all_that_is_expected() {
+        let answer = |status: u16, body: &str| Answer {
+            status,
+            location: Some("http://else/\u{1b}[2J".to_owned()),
+            body: body.as_bytes().to_vec(),
+            is_whole: true,
+        };
+        let expect = |json: &[(&str, &str)]| HttpExpect {
+            status: vec![StatusRange::SUCCESS],
+            json: json.iter().map(|(at, value)| ((*at).to_owned(), (*value).into())).collect(),
+        };
+        let message = |answer: &Answer, json: &[(&str, &str)]| match judge("GET x", answer, &expect(json), &place()) {
+            Outcome::Ok { .. } => "ok".to_owned(),
+            Outcome::Failed { error } => error.message,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(message(&answer(204, ""), &[]), "ok");
+        assert_eq!(message(&answer(200, r#"{"state": "drained", "host": "fd00::1"}"#), &[("/state", "drained"), ("/host", "$MAAND_HOST")]), "ok");
+        assert!(message(&answer(200, r#"{"state": "up"}"#), &[("/state", "drained")]).contains("has \"up\" at `/state`, and not \"drained\""));
+        assert!(message(&answer(200, "{}"), &[("/state", "drained")]).contains("has nothing at `/state`"));
+        assert!(message(&answer(200, "<html>"), &[("/state", "drained")]).contains("is not JSON"));
+        assert!(message(&answer(503, "busy"), &[]).contains("status 503, and not 2xx"));
+        let moved = message(&answer(302, ""), &[]);
+        assert!(moved.contains("no redirection is followed") && !moved.contains('\u{1b}'), "{moved}");
+    }
+}
