@@ -112,7 +112,6 @@ pub(super) const PAGES: &[Page] = &[
         ],
         // The run before it has ended, and well.
         codes: &[("maand plan pause", 3), ("maand plan resume --", 3)],
-        ..PLAIN
     },
     Page {
         name: "docs/operations.md",
