@@ -114,6 +114,14 @@ bench-rehearsal WORKERS='50' CONCURRENCY='10' SPEED='2':
 bench-run-command WORKERS='50' ROUNDS='5':
     benches/run_command.sh {{ WORKERS }} {{ ROUNDS }}
 
-# Random bytes as plans, until something breaks (needs cargo-fuzz and a nightly toolchain).
-fuzz *ARGS:
-    cargo +nightly fuzz run plan -- "$@"
+# Random bytes for one target of `fuzz/`: just fuzz workers 600 (needs cargo-fuzz and a nightly toolchain).
+fuzz TARGET SECONDS='600':
+    fuzz/run-all {{ SECONDS }} {{ TARGET }}
+
+# Each target of `fuzz/` for SECONDS.
+fuzz-all SECONDS='60':
+    fuzz/run-all {{ SECONDS }}
+
+# Makes `fuzz/seeds` of what fuzzing has found to be of use; look at what changes before you commit it.
+fuzz-keep *TARGETS:
+    fuzz/keep "$@"

@@ -29,6 +29,8 @@ mod engine_choice;
 mod error;
 mod explain;
 mod followed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod history;
 mod import;
