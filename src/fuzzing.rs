@@ -13,8 +13,11 @@ use crate::{
     bucket, bundle, catalog, doctor, journal, page, plan, policy, report, review, run, runner, serve, ssh,
 };
 
+/// Takes any bytes, and panics where a property does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is that of its program in `fuzz/` and of its folder in `fuzz/seeds`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("answers", runner::fuzzing::answers),
     ("bundle", bundle::fuzzing::bundle),
     ("catalog", catalog::fuzzing::catalog),
@@ -81,7 +84,7 @@ pub(crate) fn is_fit_to_print(text: &str) {
 }
 
 /// The next byte as a small number, for choices that are part of an input.
-pub(crate) fn choice<'b>(bytes: &'b [u8], of: u8) -> (u8, &'b [u8]) {
+pub(crate) fn choice(bytes: &[u8], of: u8) -> (u8, &[u8]) {
     match bytes.split_first() {
         Some((first, rest)) => (first % of, rest),
         None => (0, bytes),
