@@ -149,6 +149,14 @@ portable TARGET='x86_64-unknown-linux-gnu' OUT='target/out':
 reproducible TARGET='x86_64-unknown-linux-gnu':
     packaging/check-reproducible {{ TARGET }}
 
-# Random bytes as plans, until something breaks (needs cargo-fuzz and a nightly toolchain).
-fuzz *ARGS:
-    cargo +nightly fuzz run plan -- "$@"
+# Random bytes for one target of `fuzz/`: just fuzz workers 600 (needs cargo-fuzz and a nightly toolchain).
+fuzz TARGET SECONDS='600':
+    fuzz/run-all {{ SECONDS }} {{ TARGET }}
+
+# Each target of `fuzz/` for SECONDS.
+fuzz-all SECONDS='60':
+    fuzz/run-all {{ SECONDS }}
+
+# Makes `fuzz/seeds` of what fuzzing has found to be of use; look at what changes before you commit it.
+fuzz-keep *TARGETS:
+    fuzz/keep "$@"

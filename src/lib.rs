@@ -20,13 +20,18 @@ pub mod bucket;
 pub mod bundle;
 pub mod calendar;
 pub mod catalog;
+#[cfg(not(fuzzing))]
 pub mod chart;
+#[cfg(not(fuzzing))]
 pub mod check;
+#[cfg(not(fuzzing))]
 pub mod cli;
 pub mod compare;
 pub mod controller;
 pub mod doctor;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod graph;
 pub mod journal;
 pub mod metrics;
@@ -34,13 +39,16 @@ pub mod os;
 pub mod page;
 pub mod plan;
 pub mod policy;
+#[cfg(not(fuzzing))]
 pub mod rehearsal;
 pub mod report;
 pub mod review;
 pub mod run;
 pub mod runner;
+#[cfg(not(fuzzing))]
 pub mod sandbox;
 pub mod serve;
+#[cfg(not(fuzzing))]
 pub mod sim;
 pub mod ssh;
 pub mod timeline;

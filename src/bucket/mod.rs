@@ -13,6 +13,8 @@ mod failpoint;
 mod fields;
 mod files;
 mod fleet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod globs;
 mod hash;
 mod init;

@@ -9,6 +9,8 @@
 
 mod export;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod integrity;
 mod verify;
 

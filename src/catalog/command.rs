@@ -2,6 +2,8 @@
 //!
 //! This module knows the transport and how a reboot looks from outside.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lines;
 mod one;
 mod reboot_intent;

@@ -8,6 +8,8 @@ mod builtin;
 pub mod command;
 mod error;
 pub mod external;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod locking;
 mod pending;
 mod same_machine;

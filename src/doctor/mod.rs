@@ -11,6 +11,8 @@
 mod answer;
 mod diagnosis;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod here;
 mod judge;
 mod look;

@@ -76,7 +76,7 @@ pub enum AttemptFact {
 
 /// The fields of facts about attempts, with the names that they are stored with.
 #[derive(Deserialize)]
-struct Stored<'t> {
+pub(super) struct Stored<'t> {
     attempt: u64,
     lane: Option<Lane>,
     step: Option<StepIx>,
@@ -107,7 +107,7 @@ struct StoredEvidence<'t> {
 }
 
 impl Stored<'_> {
-    fn fact(self, at: Millis) -> Option<AttemptFact> {
+    pub(super) fn fact(self, at: Millis) -> Option<AttemptFact> {
         let attempt = AttemptId(self.attempt);
         if let Some(outcome) = self.outcome {
             let not_needed = outcome.evidence.is_some_and(|evidence| evidence.seen == "not_needed");
@@ -138,7 +138,7 @@ pub struct TimedAttempt {
 }
 
 /// As [`Stored::fact`] of what is written most: attempts of workers, and those that went well. `None`: it has to be read.
-fn quick(text: &str, at: Millis) -> Option<AttemptFact> {
+pub(super) fn quick(text: &str, at: Millis) -> Option<AttemptFact> {
     match beginning(text) {
         Beginning::Issued { attempt, worker: Some(worker), rest } => {
             let (step, rest) = number(rest.strip_prefix(r#","step":"#)?)?;

@@ -12,6 +12,8 @@ mod control;
 mod error;
 mod facts;
 mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod holder;
 mod lock;
 mod look;

@@ -11,6 +11,8 @@ mod control;
 mod down;
 mod failures;
 mod forecast;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod graph;
 mod groups;
 mod headline;

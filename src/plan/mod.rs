@@ -7,6 +7,8 @@ mod check;
 pub mod code;
 mod decode;
 mod display;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod http;
 mod line_diff;
 mod model;

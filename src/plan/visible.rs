@@ -102,8 +102,12 @@ fn color_length(text: &str) -> usize {
     let Some(numbers) = text.strip_prefix("\x1b[") else { return 0 };
     let Some(end) = numbers.find('m').filter(|end| *end <= 20) else { return 0 };
     let plain = numbers[..end].split(';').all(|number| {
-        number.is_empty()
-            || number.parse::<u8>().is_ok_and(|n| matches!(n, 0..=4 | 7 | 9 | 21..=27 | 29..=49 | 90..=107))
+        // Rust's own parser would take a sign, and a terminal does not.
+        number.bytes().all(|byte| byte.is_ascii_digit())
+            && (number.is_empty()
+                || number
+                    .parse::<u8>()
+                    .is_ok_and(|n| matches!(n, 0..=4 | 7 | 9 | 21..=27 | 29..=49 | 90..=107)))
     });
     if plain { "\x1b[".len() + end + 1 } else { 0 }
 }
@@ -174,7 +178,16 @@ mod tests {
     #[test]
     fn titles_and_cursor_moves_do_not_pass_the_last_guard_and_colours_do() {
         assert_eq!(on_screen("\x1b[1;31mred\x1b[0m"), "\x1b[1;31mred\x1b[0m");
-        for hostile in ["\x1b]0;title\x07", "\x1b[2J", "\x1b[8mhidden", "\u{9b}31m", "\x1bc", "\x1b["] {
+        for hostile in [
+            "\x1b]0;title\x07",
+            "\x1b[2J",
+            "\x1b[8mhidden",
+            "\u{9b}31m",
+            "\x1bc",
+            "\x1b[",
+            "\x1b[+1m",
+            "\x1b[1;+4m",
+        ] {
             assert!(is_safe(&on_screen(hostile)), "{hostile:?}");
         }
     }

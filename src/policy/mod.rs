@@ -8,6 +8,8 @@ mod describe;
 mod exposure;
 mod feasibility;
 mod forecast;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod limits;
 mod queue;
 mod verdict;

@@ -12,6 +12,8 @@ mod derive;
 mod display;
 mod event;
 mod fold;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod keyboard;
 mod layout;

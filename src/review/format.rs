@@ -49,11 +49,12 @@ pub(super) fn encode(document: &Document) -> Result<(Vec<u8>, String), serde_jso
     // Without its first line, which is the one of the bracket.
     let content = json.strip_prefix(b"{\n").unwrap_or(&json);
     let hash = sha256(content);
-    let mut bytes = before_hash().into_bytes();
-    bytes.extend_from_slice(hash.as_bytes());
-    bytes.extend_from_slice(AFTER_HASH.as_bytes());
-    bytes.extend_from_slice(content);
-    Ok((bytes, hash))
+    Ok((with_hash(content, &hash), hash))
+}
+
+/// The file with this content.
+pub(super) fn with_hash(content: &[u8], hash: &str) -> Vec<u8> {
+    [before_hash().as_bytes(), hash.as_bytes(), AFTER_HASH.as_bytes(), content].concat()
 }
 
 /// The content of a file, and the hash that it names.

@@ -18,6 +18,8 @@ mod file;
 mod fleet;
 mod fleet_rows;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layout;
 mod lines;
 mod reviewed;

@@ -30,6 +30,8 @@ mod error;
 mod explain;
 mod files;
 mod followed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod history;
 mod import;

@@ -13,6 +13,8 @@ mod deployer;
 mod disabled_edits;
 mod environment;
 mod executor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod ledger;
 mod mask;

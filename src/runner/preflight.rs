@@ -296,7 +296,7 @@ pub(super) fn read_claim(line: &str) -> Option<Claim> {
     serde_json::from_str(line.strip_prefix("claim ")?.trim()).ok()
 }
 
-fn read(host: &Host, state_dir: &str, said: &str) -> (Check, Option<Claim>) {
+pub(super) fn read(host: &Host, state_dir: &str, said: &str) -> (Check, Option<Claim>) {
     let unreachable = |kind, message: String| Check::Unreachable {
         error: StepError::new(kind, message).masked(fit_to_keep),
     };

@@ -85,7 +85,7 @@ fn look(access: &Access, bound: Duration, ask: Ask<'_>) -> Look<StepError> {
     }
 }
 
-fn read(text: &str) -> Option<Probe> {
+pub(super) fn read(text: &str) -> Option<Probe> {
     let mut seen = Probe::settled("");
     for line in text.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {

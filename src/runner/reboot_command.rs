@@ -63,7 +63,8 @@ pub(super) fn state(line: &str) -> Option<CommandState> {
             let at = usec
                 .and_then(|usec| usec.parse::<i64>().ok())
                 .map(|usec| Time(usec / 1000).rfc3339().replace(".000Z", "Z"));
-            let words = [mode.map(str::to_owned), at.map(|at| format!("at {at}"))];
+            let words =
+                [mode.map(|mode| crate::ssh::visible(mode.as_bytes())), at.map(|at| format!("at {at}"))];
             Some(CommandState::Scheduled(words.into_iter().flatten().collect::<Vec<_>>().join(" ")))
         }
         _ => None,
@@ -96,6 +97,9 @@ mod tests {
         let seen = state("scheduled 1764457200000000 reboot").unwrap();
         assert_eq!(seen, CommandState::Scheduled("reboot at 2025-11-29T23:00:00Z".to_owned()));
         assert_eq!(state("scheduled"), Some(CommandState::Scheduled(String::new())));
+        // Found by the target `answers` of `fuzz/`.
+        let seen = state("scheduled 0 re\x1b[2Jboot").unwrap();
+        assert_eq!(seen, CommandState::Scheduled("re\\x1b[2Jboot at 1970-01-01T00:00:00Z".to_owned()));
     }
 
     #[test]

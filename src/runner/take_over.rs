@@ -176,7 +176,7 @@ impl StepExecutor {
     }
 }
 
-fn read(said: &str) -> Remembered {
+pub(super) fn read(said: &str) -> Remembered {
     let mut remembered = Remembered::default();
     for line in said.lines() {
         match line.split_once(' ') {

@@ -91,11 +91,18 @@ impl FromStr for Authority {
 }
 
 fn host_of(text: &str) -> Result<Host, NotAnAuthority> {
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
+    // `name.` is the same name, said absolutely; so is an address.
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if let Ok(address) = name.parse::<Ipv4Addr>() {
         return Ok(Host::Address(address.into()));
     }
-    // `name.` is the same name, said absolutely.
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    // What ends in a number is an address, which browsers write in full (URL Standard, 3.5).
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let hexadecimal =
+        last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if hexadecimal || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(NotAnAuthority);
+    }
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let is_name = name.len() <= 253
         && name.split('.').all(|label| !label.is_empty() && label.len() <= 63 && label.chars().all(fits));

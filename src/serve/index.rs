@@ -131,7 +131,7 @@ fn filter(shown: &IndexFilter, at: Millis) -> Result<RunFilter, String> {
 }
 
 /// `24h`, `7d`.
-fn span_of(text: &str) -> Option<Millis> {
+pub(super) fn span_of(text: &str) -> Option<Millis> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let hours = match unit {
         "h" => 1,

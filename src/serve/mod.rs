@@ -24,6 +24,8 @@ mod control;
 mod control_pages;
 mod events;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod history;
 mod index;

@@ -252,7 +252,7 @@ fn of_a_token(blob: &[u8]) -> bool {
 /// A token's signature has flags and a counter behind it (OpenSSH's PROTOCOL.u2f). libssh2 takes what an agent calls
 /// the signature and drops the rest (`agent.c`, agent_sign), and puts it behind the name of such an algorithm as it is,
 /// without a length (`userauth.c`): so all of it is called the signature, with its length.
-fn for_libssh2(answer: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn for_libssh2(answer: &[u8]) -> Option<Vec<u8>> {
     let mut rest = answer.strip_prefix(&[SIGN_RESPONSE])?;
     let mut blob = take(&mut rest)?;
     let algorithm = take(&mut blob)?;
@@ -295,7 +295,7 @@ fn list(socket: &Path, within: Duration) -> io::Result<Vec<Vec<u8>>> {
 }
 
 /// A byte, a number, and so often a key and a comment.
-fn parse(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn parse(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
     let rest = answer.strip_prefix(&[IDENTITIES_ANSWER])?;
     let (count, mut rest) = rest.split_first_chunk::<4>()?;
     let mut keys = Vec::new();

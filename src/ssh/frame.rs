@@ -148,8 +148,9 @@ pub(super) struct Scanner {
     ended: bool,
 }
 
-/// A mark's line is never longer; also so much of the chatter before `begin` is looked at.
-const LINE_MAX: usize = 256;
+/// A mark is never longer, its token and the end of its line included; also so much of the chatter before `begin` is
+/// looked at.
+const MARK_MAX: usize = 256;
 
 impl Scanner {
     pub(super) fn new(framed: &Framed) -> Self {
@@ -171,19 +172,11 @@ impl Scanner {
     pub(super) fn feed(&mut self, chunk: &[u8], output: &mut dyn FnMut(&[u8])) -> Vec<Mark> {
         let mut marks = Vec::new();
         self.held.extend_from_slice(chunk);
-        while !self.ended {
-            if !self.begun && self.take(false, &mut marks, output) {
-                continue;
-            }
-            if self.take(true, &mut marks, output) {
-                continue;
-            }
-            break;
-        }
+        while !self.ended && self.take(&mut marks, output) {}
         if self.ended {
             self.held = Vec::new();
         } else if !self.begun {
-            let excess = self.held.len().saturating_sub(LINE_MAX);
+            let excess = self.held.len().saturating_sub(MARK_MAX);
             self.held.drain(..excess);
         } else {
             let keep = self.possible_mark();
@@ -194,14 +187,26 @@ impl Scanner {
         marks
     }
 
+    /// Where the first token is in what is held, and whether it is the one of the end. What comes first counts, so that
+    /// it does not matter whether what follows has come yet.
+    fn first_token(&self) -> Option<(usize, bool)> {
+        let begin = if self.begun { None } else { find(&self.held, &self.begin) };
+        let end = find(&self.held, &self.end);
+        [begin.map(|at| (at, false)), end.map(|at| (at, true))].into_iter().flatten().min()
+    }
+
     /// Takes one whole mark out of what is held; output before it is handed out.
-    fn take(&mut self, end: bool, marks: &mut Vec<Mark>, output: &mut dyn FnMut(&[u8])) -> bool {
-        let needle = if end { &self.end } else { &self.begin };
-        let Some(at) = find(&self.held, needle) else { return false };
-        let after = at + needle.len();
-        let Some(length) = self.held[after..].iter().position(|b| *b == b'\n') else { return false };
-        let line = String::from_utf8_lossy(&self.held[after..after + length]).into_owned();
-        let Some(mark) = parse_mark(&line, end) else {
+    fn take(&mut self, marks: &mut Vec<Mark>, output: &mut dyn FnMut(&[u8])) -> bool {
+        let Some((at, end)) = self.first_token() else { return false };
+        let after = at + if end { self.end.len() } else { self.begin.len() };
+        let most = self.held.len().min(at + MARK_MAX);
+        let length = self.held[after.min(most)..most].iter().position(|b| *b == b'\n');
+        if length.is_none() && self.held.len() - at < MARK_MAX {
+            return false;
+        }
+        let line = length.map(|length| String::from_utf8_lossy(&self.held[after..after + length]));
+        let mark = line.and_then(|line| parse_mark(&line, end));
+        let (Some(length), Some(mark)) = (length, mark) else {
             // Not ours after all; let it pass, so that it is not found again.
             if self.begun {
                 output(&self.held[..after]);
@@ -221,9 +226,7 @@ impl Scanner {
 
     /// How many of the last bytes may be the start of the end mark.
     fn possible_mark(&self) -> usize {
-        if let Some(at) = find(&self.held, &self.end)
-            && self.held.len() - at < LINE_MAX
-        {
+        if let Some(at) = find(&self.held, &self.end) {
             return self.held.len() - at;
         }
         let longest = self.held.len().min(self.end.len());
@@ -315,6 +318,30 @@ mod tests {
         let (mut seen, marks) = read_back(&mut scanner, half.as_bytes(), 7);
         seen.extend(scanner.rest());
         assert_eq!((seen, marks.len()), (half.into_bytes(), 0));
+    }
+
+    /// Found by the target `frames` of `fuzz/`: what a worker says that breaks the rules was told differently, as it came.
+    #[test]
+    fn where_a_stream_is_cut_decides_nothing() {
+        let framed = framed();
+        let (begin, end) = (&framed.begin, &framed.end);
+        let long = "0".repeat(300);
+        for stream in [
+            format!("{begin} begin {long}1 2\nout\x1e\n{end} exit 0\n"),
+            format!("{begin} begin 1 2\nout\x1e\n{end} exit {long}1\nmore\x1e\n{end} exit 2\n"),
+            format!("\x1e\n{end} exit 3\n{begin} begin 1 2\nout\n"),
+            format!("{begin} begin 1 2\nout\x1e\n{end} {long}{long}"),
+        ] {
+            let told = |cut| {
+                let mut scanner = Scanner::new(&framed);
+                let (mut output, marks) = read_back(&mut scanner, stream.as_bytes(), cut);
+                output.extend(scanner.rest());
+                (String::from_utf8(output).unwrap(), marks)
+            };
+            for cut in [1, 7, 64, 255, 256] {
+                assert_eq!(told(cut), told(stream.len()), "in pieces of {cut}: {stream:?}");
+            }
+        }
     }
 
     #[test]

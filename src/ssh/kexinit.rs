@@ -75,7 +75,7 @@ fn ask(peer: SocketAddr, until: Instant) -> io::Result<Vec<String>> {
 }
 
 /// A type, a cookie, and lists of names.
-fn parse(packet: &[u8]) -> Option<Vec<String>> {
+pub(super) fn parse(packet: &[u8]) -> Option<Vec<String>> {
     let mut rest = packet.strip_prefix(&[SSH_MSG_KEXINIT])?.get(16..)?;
     let mut lists = Vec::new();
     for _ in LISTS {

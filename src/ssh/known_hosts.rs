@@ -177,8 +177,14 @@ impl Known {
     /// What one file with this text says.
     #[cfg(test)]
     pub(super) fn of(name: &str, text: &str) -> Self {
+        Self::of_text(&Names { exact: name.into(), bare: None }, text)
+    }
+
+    /// The same, for a host with these names.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of_text(names: &Names, text: &str) -> Self {
         let mut known = Self::default();
-        known.add(&Names { exact: name.into(), bare: None }, text, Path::new("kh"));
+        known.add(names, text, Path::new("kh"));
         known
     }
 }

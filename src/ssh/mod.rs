@@ -17,6 +17,8 @@ mod connection;
 mod destination;
 mod exchange;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod group;
 mod handshake_limiter;
 mod host_key;

@@ -260,7 +260,7 @@ fn only_known(stated: &Stated<Checking>) -> Option<String> {
 }
 
 /// `[user@]host[:port]`, an IPv6 address in brackets, and `ssh://` in front of it.
-fn parse_jump(text: &str) -> Option<(Option<String>, String, Option<u16>)> {
+pub(super) fn parse_jump(text: &str) -> Option<(Option<String>, String, Option<u16>)> {
     let text = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
     let (user, rest) = match text.rsplit_once('@') {
         Some((user, rest)) => (Some(user.to_owned()).filter(|user| !user.is_empty()).map(Some)?, rest),

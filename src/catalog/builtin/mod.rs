@@ -14,6 +14,8 @@ mod content;
 mod deploy;
 mod deploy_execution;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod job;
 mod order;

@@ -80,13 +80,14 @@ fn status(host: &Host, port: u16, path: &str, until: Instant) -> Result<u16, Str
     }
 }
 
-enum Parsed {
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
+pub(super) enum Parsed {
     Status(u16),
     More,
 }
 
 /// The first status line that is not 1xx.
-fn parse(mut head: &[u8]) -> Result<Parsed, String> {
+pub(super) fn parse(mut head: &[u8]) -> Result<Parsed, String> {
     loop {
         let Some(end) = head.iter().position(|byte| *byte == b'\n') else { return Ok(Parsed::More) };
         let line = String::from_utf8_lossy(&head[..end]).into_owned();
@@ -95,7 +96,7 @@ fn parse(mut head: &[u8]) -> Result<Parsed, String> {
             .next()
             .filter(|version| version.starts_with("HTTP/1."))
             .and_then(|_| words.next())
-            .filter(|code| code.len() == 3)
+            .filter(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|code| code.parse::<u16>().ok())
             .ok_or("that is not HTTP/1")?;
         if !(100..200).contains(&status) || status == 101 {
@@ -109,7 +110,7 @@ fn parse(mut head: &[u8]) -> Result<Parsed, String> {
 }
 
 /// The path as it may stand in a request: what may not is percent-encoded.
-fn target(path: &str) -> String {
+pub(super) fn target(path: &str) -> String {
     let mut target = String::with_capacity(path.len());
     if !path.starts_with('/') {
         target.push('/');
@@ -166,7 +167,9 @@ mod tests {
         assert!(
             get(b"HTTP/1.1 500 Oh\r\n\r\n", &[]).unwrap_err().contains("status 500, expected 200 to 399")
         );
-        assert!(get(b"SSH-2.0-x\r\n", &[]).unwrap_err().contains("not HTTP"));
+        for other in [&b"SSH-2.0-x\r\n"[..], b"HTTP/1.1 +20 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n"] {
+            assert!(get(other, &[20]).unwrap_err().contains("not HTTP"));
+        }
         assert!(get(b"", &[]).unwrap_err().contains("ended before"));
     }
 

@@ -15,6 +15,8 @@
 mod database;
 mod deploy;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod identity;
 mod job;

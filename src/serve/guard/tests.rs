@@ -134,6 +134,22 @@ fn a_name_can_be_allowed_with_and_without_a_port() {
     }
 }
 
+/// Found by the target `serve` of `fuzz/`: an address with a dot at its end was a name, whose text is an address.
+#[test]
+fn an_address_is_one_however_it_is_written_and_no_name_ends_in_a_number() {
+    for (text, written) in [("10.1.2.3.:80", "10.1.2.3:80"), ("node-7.", "node-7"), ("7.rack", "7.rack")] {
+        let authority: Authority = text.parse().unwrap();
+        assert_eq!(authority.to_string(), written);
+        assert_eq!(written.parse(), Ok(authority), "{text}");
+    }
+    assert!(host(&names("127.0.0.1:8080", &["10.1.2.3."]), "10.1.2.3"));
+    for other in
+        ["127.1", "2130706433", "0x7f.1", "127.0.0.0x1", "1.2.3.256", "1.2.3.4.5", "1.2.3.4..", "node.7", "."]
+    {
+        assert_eq!(other.parse::<Authority>(), Err(NotAnAuthority), "{other}");
+    }
+}
+
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 fn form(own: &OwnNames, named: &str, pairs: &[(&'static str, &str)]) -> Result<(), Refusal> {

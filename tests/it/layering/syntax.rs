@@ -61,13 +61,13 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
 }
 
-/// Compiled for tests only: `#[cfg(test)]`, `#[cfg(all(test, ..))]`, `#[test]`.
+/// Compiled for tests only: `#[cfg(test)]`, `#[cfg(all(test, ..))]`, `#[test]`; or for fuzzers too.
 pub(super) fn is_of_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),
         Meta::List(list) if list.path.is_ident("cfg") => {
             let condition = list.tokens.to_string().replace(' ', "");
-            condition == "test" || condition.starts_with("all(test,")
+            ["test", "any(test,fuzzing)"].contains(&condition.as_str()) || condition.starts_with("all(test,")
         }
         _ => false,
     })
