@@ -17,7 +17,7 @@ static RUN: LazyLock<Option<(Bundle, Arc<RolloutGraph>)>> = LazyLock::new(|| {
     let header = &bundle.header;
     let plan =
         parse(&Source::new(header.plan_file.clone(), header.plan_text.clone()), &header.overrides).ok()?;
-    let options = CompileOptions { workers: header.only_workers.clone() };
+    let options = CompileOptions { workers: header.only_workers.clone(), files: header.scripts.clone() };
     let graph = compile(&Arc::new(plan), &Arc::new(header.fleet.clone()), &options).ok()?;
     Some((bundle, Arc::new(graph)))
 });
