@@ -261,6 +261,7 @@ mod tests {
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),
             ("When", keys::WHEN),
+            ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");

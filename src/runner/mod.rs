@@ -13,6 +13,7 @@ mod deployer;
 mod disabled_edits;
 mod environment;
 mod executor;
+mod kernel;
 mod ledger;
 mod mask;
 mod output;

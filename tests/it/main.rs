@@ -42,6 +42,7 @@ mod run_going_on;
 mod run_history;
 mod run_ipv6;
 mod run_journal;
+mod run_kernel;
 mod run_library;
 mod run_local;
 mod run_output;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::decode::keys;
 use super::values::{
-    AnyList, Count, Duration, Factor, Flag, Id, JobName, List, OnStepFailure, OneOrMore, OrNothing, Scope,
-    Shell, Text, Word,
+    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, OnStepFailure, OneOrMore,
+    OrNothing, Scope, Shell, Text, Word,
 };
 use super::{bare, snippets};
 
@@ -198,8 +198,23 @@ pub(super) struct Reboot {
     command: Option<Shell>,
     /// Maximum time until the worker has gone down. Default: 2m.
     down_within: Option<Duration>,
-    /// A command on the worker; exit code 0: no reboot is needed.
+    /// not_required: what the worker's own tools and kernels say decides. Else a command on the worker; exit code 0: no
+    /// reboot is needed.
     unless: Option<Shell>,
+    /// With unless: not_required, what becomes of a worker that cannot tell: fail (the default) or reboot.
+    cannot_tell: Option<CannotTell>,
+    /// What the worker has to have booted; else it fails, and is not rebooted again.
+    expect: Option<ExpectedBoot>,
+}
+
+/// What a worker has to have booted.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+pub(super) struct ExpectedBoot {
+    /// newest: the newest one installed, of the flavour that runs. Else a pattern for `uname -r`, such as 6.1.*.
+    kernel: Option<Word>,
+    /// Words that the kernel's command line has to have, as patterns: nosmt, hugepages=*.
+    cmdline: Option<OneOrMore<Text>>,
 }
 
 /// Options of wait_for_ssh.

@@ -12,6 +12,7 @@ use super::Shown;
 use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
+use super::probe::{self, RebootOfJson};
 use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind};
@@ -63,6 +64,8 @@ pub(super) struct Document<'a> {
     pending: Option<&'a PendingChanges>,
     /// With `--diff`: what differs in each of the files that `pending` lists, as text; `null`: without.
     diffs: Option<&'a [FileDiff]>,
+    /// With `--probe`: whether each selected worker needs a reboot, in their order; `null`: without.
+    reboots: Option<Vec<RebootOfJson<'a>>>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -248,6 +251,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         },
         pending: shown.pending,
         diffs: shown.diffs.as_deref(),
+        reboots: shown.reboots.as_deref().map(probe::json),
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }
