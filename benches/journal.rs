@@ -41,9 +41,13 @@ fn boot_id(worker: u32, boot: u32) -> String {
 fn well(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
     let said = Evidence::note("done");
     let evidence = match (order.lane, &order.intent) {
-        (Lane::Worker(target), Intent::ReadBootId) => Evidence::BootId { boot_id: boot_id(target.0, 0) },
+        (Lane::Worker(target), Intent::ReadBootId) => {
+            Evidence::BootId { boot_id: boot_id(target.0, 0), kernel: None }
+        }
         (_, Intent::Reboot { .. }) => Evidence::Departed,
-        (Lane::Worker(target), Intent::AwaitBoot { .. }) => Evidence::Back { boot_id: boot_id(target.0, 1) },
+        (Lane::Worker(target), Intent::AwaitBoot { .. }) => {
+            Evidence::Back { boot_id: boot_id(target.0, 1), kernel: None }
+        }
         (Lane::Worker(_), _) => match graph.plan.steps[order.step.index()].kind {
             StepKind::Disable { .. } => Evidence::Disabled { own: vec![None], others: vec![] },
             _ => said,

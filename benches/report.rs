@@ -158,16 +158,17 @@ impl World {
         let slow = self.draw(20_000) as Millis;
         let kind = &graph.plan.steps[spec.step.index()].kind;
         match &spec.intent {
-            Intent::ReadBootId => {
-                (500, Outcome::Ok { evidence: Evidence::BootId { boot_id: boot_id(target.0, 0) } })
-            }
+            Intent::ReadBootId => (
+                500,
+                Outcome::Ok { evidence: Evidence::BootId { boot_id: boot_id(target.0, 0), kernel: None } },
+            ),
             Intent::Reboot { .. } => (4_000 + slow / 4, Outcome::Ok { evidence: Evidence::Departed }),
             Intent::AwaitBoot { .. } if self.draw(50) == 0 => {
                 (300_000, failed(ErrorKind::TimedOut, "it has not come back within 5m"))
             }
             Intent::AwaitBoot { .. } => (
                 40_000 + 3 * slow,
-                Outcome::Ok { evidence: Evidence::Back { boot_id: boot_id(target.0, 1) } },
+                Outcome::Ok { evidence: Evidence::Back { boot_id: boot_id(target.0, 1), kernel: None } },
             ),
             _ if matches!(kind, StepKind::Deploy { .. }) && self.draw(40) == 0 => {
                 (8_000, failed(ErrorKind::Catalog, "`make start` ended with exit code 2"))

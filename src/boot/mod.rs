@@ -7,6 +7,7 @@
 //! argument. This room must not know how a look is carried out, nor what its answer is used for.
 
 mod departure;
+mod kernel;
 mod look;
 mod reboot;
 mod return_watch;
@@ -14,6 +15,7 @@ mod soft;
 mod step_guard;
 
 pub use departure::{COMMAND_FAILED_GRACE, Departure, DepartureWatch, LOOK_EVERY};
+pub use kernel::{KERNEL_LOOK, KernelAnswer, Need, RebootNeed, VersionOrder, fits, same_flavour};
 pub use look::{CommandState, FAST_LOOK, Look, LookError, LookFailure, Next, PATIENT_LOOK, Patience, Probe};
 pub use reboot::{
     Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,

@@ -168,9 +168,9 @@ impl World {
     fn evidence(&self, spec: &AttemptSpec) -> Evidence {
         let boot_id = format!("boot-{}", spec.attempt.0);
         match &spec.intent {
-            Intent::ReadBootId => Evidence::BootId { boot_id },
+            Intent::ReadBootId => Evidence::BootId { boot_id, kernel: None },
             Intent::Reboot { .. } => Evidence::Departed,
-            Intent::AwaitBoot { .. } => Evidence::Back { boot_id },
+            Intent::AwaitBoot { .. } => Evidence::Back { boot_id, kernel: None },
             Intent::Do { .. } => {
                 match self.run.graph().step(StepRef { lane: spec.lane, step: spec.step }).kind {
                     StepKind::Disable { .. } => Evidence::Disabled { own: vec![None], others: Vec::new() },

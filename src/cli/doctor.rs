@@ -12,6 +12,7 @@ use super::document::{self, Document};
 use super::hosts::HostPattern;
 use super::open_bucket::connector;
 use super::{CliError, Context, Exit, engine, hosts, interrupt, out};
+use crate::boot::RebootNeed;
 use crate::bucket::{Bucket, Host, Worker};
 use crate::doctor::{Diagnosis, Examined, Finding, FirstKeys, Group, Look, Severity, State, here, look_at};
 use crate::os::parallel_map;
@@ -125,10 +126,27 @@ struct ExaminedJson<'a> {
     findings: Vec<FindingJson<'a>>,
     /// The kernel that runs.
     kernel: Option<&'a str>,
-    /// The kernel that would boot.
+    /// The kernel that would boot, as far as the worker's files say.
     next_kernel: Option<&'a str>,
     /// The boot id.
     boot_id: Option<&'a str>,
+    /// Whether it needs a reboot; `null`: it was not asked.
+    reboot: Option<RebootJson<'a>>,
+}
+
+/// Whether a worker needs a reboot.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RebootJson<'a> {
+    /// `required`, `not_required` or `cannot_tell`.
+    need: &'static str,
+    /// By what that is known, or what is missing for an answer.
+    why: &'a [String],
+}
+
+impl<'a> RebootJson<'a> {
+    pub(super) fn of(need: &'a RebootNeed) -> Self {
+        Self { need: need.need.name(), why: &need.why }
+    }
 }
 
 /// A layer of a worker.
@@ -161,8 +179,9 @@ impl<'a> ExaminedJson<'a> {
             layers: worker.layers.iter().map(layer).collect(),
             findings: worker.findings.iter().map(FindingJson::of).collect(),
             kernel: worker.answer.kernel.as_deref(),
-            next_kernel: worker.answer.next_kernel.as_deref(),
+            next_kernel: worker.next_kernel.as_deref(),
             boot_id: worker.answer.valid_boot_id(),
+            reboot: worker.reboot.as_ref().map(RebootJson::of),
         }
     }
 }

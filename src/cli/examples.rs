@@ -92,6 +92,7 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
         "maand plan show",
         &[
             ("On this bucket's workers", "maand plan show rolling-reboot.yaml"),
+            ("Also who needs a reboot, and why", "maand plan show rolling-reboot.yaml --probe"),
             ("On a made-up fleet of 100", "maand plan show canary-by-zone.yaml --workers 100"),
             (
                 "To be reviewed, and applied as it is",

@@ -92,6 +92,7 @@ fn below(name: &str, key: &str) -> String {
     match (name, key) {
         ("action", _) => key.to_owned(),
         ("undo", "command") => "undo".to_owned(),
+        ("expect.kernel", "like") => "expect.kernel".to_owned(),
         (name, "plain") if name.starts_with("env.") => name.to_owned(),
         (name, "from_env") if name.starts_with("env.") => format!("{name} (secret)"),
         _ => format!("{name}.{key}"),

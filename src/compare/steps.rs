@@ -192,7 +192,9 @@ fn effect_of(name: &str, old: Option<&String>, new: Option<&String>) -> Effect {
         // What does not count as down is not counted by budgets either.
         "disturbs" => guard(is(old, "true"), is(new, "true")),
         "idempotent" | "force" | "repair" => guard(is(old, "false"), is(new, "false")),
-        "unless" => guard(old.is_some(), new.is_some()),
+        "unless" | "unless.not_required" | "expect.kernel" | "expect.cmdline" => {
+            guard(old.is_some(), new.is_some())
+        }
         "settle" => {
             let time =
                 |side: Option<&String>| side.and_then(|text| parse_duration(text).ok()).unwrap_or_default();

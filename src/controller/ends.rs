@@ -9,7 +9,9 @@ use crate::plan::duration;
 /// The outcome of a `wait_for_ssh` on `host` whose time-out was `timeout`.
 pub fn return_outcome(host: &str, end: Return<StepError>, timeout: Duration) -> Outcome {
     let error = match end {
-        Return::Back { boot_id, .. } => return Outcome::Ok { evidence: Evidence::Back { boot_id } },
+        Return::Back { boot_id, .. } => {
+            return Outcome::Ok { evidence: Evidence::Back { boot_id, kernel: None } };
+        }
         Return::NotRebooted { boot_id, since } => old_boot(host, &boot_id, since),
         Return::CrashLoop { first, then } => StepError::new(
             ErrorKind::CrashLoop,
@@ -66,7 +68,7 @@ pub fn reboot_outcome(
     match end {
         RebootEnd::Rebooted { boot_id } => Outcome::Ok { evidence: Evidence::Rebooted { boot_id } },
         RebootEnd::Departed => Outcome::Ok { evidence: Evidence::Departed },
-        RebootEnd::NotNeeded => Outcome::Ok { evidence: Evidence::NotNeeded },
+        RebootEnd::NotNeeded => Outcome::Ok { evidence: Evidence::NotNeeded { why: None } },
         RebootEnd::NotRebooted { command: state } => {
             let within = duration(within);
             let message = match state {

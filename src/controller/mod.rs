@@ -15,6 +15,7 @@ mod machine;
 #[cfg(test)]
 mod machine_tests;
 mod offline;
+mod proof;
 mod timers;
 
 pub use batches::{Batch, Batches, Ticket};
@@ -24,3 +25,4 @@ pub use io::{ControllerError, Ended, Input, Output};
 pub use ledger::{Ledger, MemoryLedger};
 pub use machine::{Controller, MAX_OBSERVATION_AGE};
 pub use offline::{apply_offline, offline_facts};
+pub use proof::proven_outcome;

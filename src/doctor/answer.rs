@@ -57,8 +57,6 @@ pub struct Answer {
     pub boot_id: Option<String>,
     /// `uname -r`.
     pub kernel: Option<String>,
-    /// The kernel that would boot.
-    pub next_kernel: Option<String>,
     /// Files that turn logins off.
     pub nologin: Vec<String>,
     /// Exit code of sudo, and what it said.
@@ -77,8 +75,6 @@ pub struct Answer {
     pub machine_id: Option<String>,
     /// What systemd has scheduled.
     pub scheduled: Option<String>,
-    /// Packages that want a reboot.
-    pub reboot_required: Option<String>,
     /// `/tmp`: whether it may be written to, and its room.
     pub tmp: Option<(bool, Option<Room>)>,
 }
@@ -113,7 +109,6 @@ impl Answer {
             "shell" => self.shell = text(),
             "boot_id" => self.boot_id = text(),
             "kernel" => self.kernel = text(),
-            "next_kernel" => self.next_kernel = text(),
             "nologin" => self.nologin.extend(text()),
             "sudo" => self.sudo = value.parse().ok(),
             "sudo_said" => self.sudo_said = value.to_owned(),
@@ -144,7 +139,6 @@ impl Answer {
             "claim" => self.claim = text(),
             "machine_id" => self.machine_id = text().filter(|id| is_hex(id, 32)),
             "scheduled" => self.scheduled = text(),
-            "reboot_required" => self.reboot_required = Some(value.to_owned()),
             "tmp" => self.tmp = Some((first == "yes", read_room(rest))),
             "end" => self.is_whole = true,
             _ => {}
@@ -198,7 +192,7 @@ mod tests {
         assert_eq!(worker.space.as_ref().unwrap().free, 39_124_936);
         assert_eq!(worker.inodes.as_ref().unwrap().mount, "/");
         assert!(worker.options.contains(&"relatime".to_owned()));
-        assert_eq!(answer.next_kernel.as_deref(), Some("6.8.0-45-generic"));
+        assert_eq!(answer.kernel.as_deref(), Some("6.8.0-44-generic"));
     }
 
     #[test]

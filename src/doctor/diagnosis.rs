@@ -199,6 +199,8 @@ mod tests {
             layers: [(Layer::Login, State::Ok)].into(),
             findings,
             answer: Answer { boot_id: Some(boot.to_owned()), clock: Some(1), ..Answer::default() },
+            next_kernel: None,
+            reboot: None,
         }
     }
 

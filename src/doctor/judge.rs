@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 
 use super::answer::Answer;
 use super::finding::{Finding, State};
+use crate::boot::{Need, RebootNeed};
 use crate::os::quote;
-use crate::plan::duration;
+use crate::plan::{duration, visible_within};
 use crate::ssh::{Cause, Layer, missing_tools, sudo_cause};
 
 /// A clock that is off by more is worth a word: logs of two machines cannot be put side by side.
 const SKEW_TOLD: i64 = 5;
 /// By more: certificates and tickets (Kerberos, TLS) are refused, and `make` builds what it need not.
 const SKEW_BAD: i64 = 300;
+/// So much of the reasons for a reboot is shown.
+const REASONS: usize = 600;
 /// Before this a clock has not been set (1 January 2020).
 const UNSET: i64 = 1_577_836_800;
 
@@ -169,25 +172,6 @@ impl Case<'_> {
             );
             self.found.push(Finding::warning(cause("claimed", format!("it is claimed by {whose}"), remedy)));
         }
-        if let Some(packages) = &self.answer.reboot_required {
-            let note = cause(
-                "reboot_required",
-                "it waits for a reboot".to_owned(),
-                "a plan: `maand plan new rolling-reboot`".into(),
-            );
-            self.found.push(Finding::note(if packages.is_empty() {
-                note
-            } else {
-                note.detail(packages.clone())
-            }));
-        }
-        if let (Some(kernel), Some(next)) = (&self.answer.kernel, &self.answer.next_kernel)
-            && kernel != next
-        {
-            let what = format!("kernel {kernel} runs, {next} would boot");
-            let remedy = "a reboot brings it: `maand plan new rolling-reboot`".to_owned();
-            self.found.push(Finding::note(cause("kernel", what, remedy)));
-        }
     }
 
     /// What was asked and not answered so that it can be read.
@@ -209,6 +193,26 @@ impl Case<'_> {
         );
         for layer in self.unknown.clone() {
             self.found.push(Finding::problem(Cause::new("unknown", layer, what.clone(), remedy.clone())));
+        }
+    }
+}
+
+/// What is said of a worker that needs a reboot, or cannot tell.
+pub(super) fn judge_reboot(need: &RebootNeed) -> Option<Finding> {
+    let cause = |code, what: &str, remedy: &str| {
+        Cause::new(code, Layer::Boot, what, remedy).detail(visible_within(&need.reasons(), REASONS))
+    };
+    match need.need {
+        Need::NotRequired => None,
+        Need::Required => {
+            let remedy = "a plan brings it: `maand plan new rolling-reboot`";
+            Some(Finding::note(cause("reboot_required", "it needs a reboot", remedy)))
+        }
+        Need::CannotTell => {
+            let what = "whether it needs a reboot cannot be told";
+            let remedy = "where that matters: `unless: not_required` of a reboot stops there, and with `cannot_tell: \
+                          reboot` reboots it";
+            Some(Finding::note(cause("reboot_unclear", what, remedy)))
         }
     }
 }
@@ -275,10 +279,24 @@ mod tests {
     fn what_is_wrong_is_said_with_what_to_type() {
         let (found, states) = judged(GOOD);
         let codes: Vec<_> = found.iter().map(|found| found.cause.code).collect();
-        assert_eq!(codes, ["tools_missing", "reboot_required", "kernel"]);
+        assert_eq!(codes, ["tools_missing"]);
         assert!(found[0].cause.remedy.contains("apt-get install make"), "{:?}", found[0]);
-        assert_eq!(found[2].cause.what, "kernel 6.8.0-44-generic runs, 6.8.0-45-generic would boot");
         assert_eq!((states[&Layer::Tools], states[&Layer::Boot]), (State::Problem, State::Ok));
+    }
+
+    #[test]
+    fn a_reboot_is_a_note_with_its_reasons_and_not_knowing_is_another() {
+        let need = |need| RebootNeed { need, why: vec!["a".to_owned(), "b\u{1b}".to_owned()] };
+        let code = |of| {
+            judge_reboot(&need(of))
+                .map(|found| (found.severity, found.cause.code, found.cause.detail.unwrap()))
+        };
+        assert_eq!(code(Need::NotRequired), None);
+        for (of, code_) in [(Need::Required, "reboot_required"), (Need::CannotTell, "reboot_unclear")] {
+            let (severity, code, detail) = code(of).unwrap();
+            assert_eq!((severity, code), (Severity::Note, code_));
+            assert!(detail.starts_with("a; b") && !detail.contains('\u{1b}'), "{detail}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::answer::Answer;
 use super::finding::{Finding, State};
-use super::judge::{Facts, judge};
+use super::judge::{Facts, judge, judge_reboot};
+use super::reboots;
+use crate::boot::RebootNeed;
 use crate::bucket::Host;
 use crate::plan::{visible_line, visible_within};
 use crate::ssh::{
@@ -70,6 +72,10 @@ pub struct Examined {
     pub findings: Vec<Finding>,
     /// What it has answered.
     pub answer: Answer,
+    /// The kernel that would boot, as far as its files say.
+    pub next_kernel: Option<String>,
+    /// Whether it needs a reboot; `None`: it was not asked.
+    pub reboot: Option<RebootNeed>,
 }
 
 impl Examined {
@@ -87,6 +93,8 @@ pub fn look_at(look: &Look<'_>, host: &Host, destination: Result<Destination, Co
         layers: BTreeMap::new(),
         findings: Vec::new(),
         answer: Answer::default(),
+        next_kernel: None,
+        reboot: None,
     };
     let connected = match destination {
         Ok(_) => look.remote.connect(host, Instant::now() + look.patience, look.cancel),
@@ -265,5 +273,12 @@ impl Examined {
         }
         self.findings.extend(findings);
         self.layers.extend(states);
+        // One whose answer cannot be read is not asked more.
+        if self.answer.is_whole && !profile.sandbox {
+            let (kernels, need) = reboots::ask(connection, &profile, reboots::Tools::Quiet);
+            self.findings.extend(judge_reboot(&need));
+            self.next_kernel = kernels.would_boot().or(kernels.newest()).map(str::to_owned);
+            self.reboot = Some(need);
+        }
     }
 }

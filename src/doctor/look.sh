@@ -40,23 +40,6 @@ if [ "$REAL" = yes ]; then
     printf "scheduled "
     one </run/systemd/shutdown/scheduled
   fi
-  if [ -e /var/run/reboot-required ]; then
-    printf "reboot_required "
-    { cat /var/run/reboot-required.pkgs 2>/dev/null || :; } | one
-  fi
-  next=
-  for link in /vmlinuz /boot/vmlinuz; do
-    if [ -z "$next" ] && [ -L "$link" ]; then
-      next=$(readlink "$link")
-      next=${next##*/}
-      case $next in vmlinuz-*) next=${next#vmlinuz-} ;; *) next= ;; esac
-    fi
-  done
-  if [ -z "$next" ]; then
-    next=$(ls -1 /boot 2>/dev/null | sed -n "s/^vmlinuz-//p" | grep -v -e rescue -e "[.]old$" | sort -V 2>/dev/null | tail -n 1)
-  fi
-  if [ -z "$next" ]; then next=$(ls -1 /lib/modules 2>/dev/null | sort -V 2>/dev/null | tail -n 1); fi
-  echo "next_kernel $next"
   may=no
   if [ -w /tmp ]; then may=yes; fi
   printf "tmp %s " "$may"

@@ -16,9 +16,11 @@ pub(crate) mod fuzzing;
 pub mod here;
 mod judge;
 mod look;
+mod reboots;
 
 pub use answer::{Answer, Place, Room};
 pub use diagnosis::{Diagnosis, Group};
 pub use finding::{Finding, Severity, State};
 pub use judge::{Facts, judge};
 pub use look::{Examined, FirstKeys, Look, look_at, script};
+pub use reboots::reboot_need;

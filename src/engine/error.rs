@@ -53,8 +53,12 @@ pub enum ErrorKind {
     JournalBehind,
     /// A reboot command of another run still runs on the worker, or a shutdown is scheduled there.
     RebootPending,
+    /// The worker cannot tell whether it needs a reboot.
+    CannotTell,
     /// The reboot command was accepted, and the worker neither went away nor changed its boot id.
     NotRebooted,
+    /// It has rebooted, and is not as the plan expects it to be afterwards. Final at once: looking again changes nothing.
+    UnexpectedBoot,
     /// The boot id changed again while settling. Final at once.
     CrashLoop,
     /// Came back with the services still starting, or failing to.
@@ -83,6 +87,7 @@ impl ErrorKind {
             Self::HostKeyChanged
                 | Self::HostKeyUnknown
                 | Self::CrashLoop
+                | Self::UnexpectedBoot
                 | Self::SudoWantsPassword
                 | Self::Claimed
                 | Self::Fenced

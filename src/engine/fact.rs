@@ -321,6 +321,9 @@ pub enum Intent {
         reboot_step: Option<StepIx>,
         /// When that step's last attempt was issued.
         reboot_issued: Option<Millis>,
+        /// The kernel that ran before that step, where it could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel: Option<String>,
     },
     /// Undo: remove this run's entries of the worker from `disabled.json`.
     UndoEnable,

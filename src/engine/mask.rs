@@ -24,7 +24,13 @@ impl Outcome {
             Self::Ok { evidence: Evidence::Note { text } } => {
                 Self::Ok { evidence: Evidence::Note { text: mask(&text) } }
             }
+            Self::Ok { evidence: Evidence::NotNeeded { why } } => {
+                Self::Ok { evidence: Evidence::NotNeeded { why: why.map(|why| mask(&why)) } }
+            }
             Self::Ok { evidence } => Self::Ok { evidence },
+            Self::Unexpected { boot_id, kernel, error } => {
+                Self::Unexpected { boot_id, kernel, error: error.masked(mask) }
+            }
             Self::Failed { error } => Self::Failed { error: error.masked(mask) },
             Self::Unknown { why, boot_id } => Self::Unknown { why: mask(&why), boot_id },
             Self::TimedOut { after, doing } => Self::TimedOut { after, doing: mask(&doing) },
@@ -45,7 +51,9 @@ mod tests {
         error.output = Some(secret());
         let all = [
             Outcome::Ok { evidence: Evidence::Note { text: secret() } },
-            Outcome::Failed { error },
+            Outcome::Failed { error: error.clone() },
+            Outcome::Unexpected { boot_id: "b".to_owned(), kernel: None, error },
+            Outcome::Ok { evidence: Evidence::NotNeeded { why: Some(secret()) } },
             Outcome::unknown(secret()),
             Outcome::TimedOut { after: 1, doing: secret() },
             Outcome::NotDone { reason: secret() },

@@ -1,5 +1,6 @@
 //! How an attempt has ended, and how a success is known. Stored within facts: spellings never change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, StepError};
@@ -35,6 +36,16 @@ pub enum Outcome {
         /// What was under way.
         doing: String,
     },
+    /// The worker has booted anew, and is not as the plan expects it to be after a reboot.
+    Unexpected {
+        /// Its new boot id: the reboot itself was seen.
+        boot_id: String,
+        /// What it has booted, where that could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel: Option<BootedKernel>,
+        /// What was expected and is not so.
+        error: StepError,
+    },
     /// Nothing was done, and no worker is to blame: a build failed, a lock is held, the workspace has
     /// changed. The run pauses.
     NotDone {
@@ -54,8 +65,11 @@ impl Outcome {
         match self {
             Self::Ok {
                 evidence:
-                    Evidence::BootId { boot_id } | Evidence::Rebooted { boot_id } | Evidence::Back { boot_id },
-            } => Some(boot_id),
+                    Evidence::BootId { boot_id, .. }
+                    | Evidence::Rebooted { boot_id }
+                    | Evidence::Back { boot_id, .. },
+            }
+            | Self::Unexpected { boot_id, .. } => Some(boot_id),
             Self::Unknown { boot_id, .. } => boot_id.as_deref(),
             _ => None,
         }
@@ -81,9 +95,16 @@ pub enum Evidence {
     BootId {
         /// As read.
         boot_id: String,
+        /// The kernel that runs in this boot, where it could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel: Option<String>,
     },
     /// Nothing had to be done (`unless` said so).
-    NotNeeded,
+    NotNeeded {
+        /// By what that is known, where more than an exit code is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// `disabled.json` has the entries; these are this run's own.
     Disabled {
         /// The worker itself (`None`) or a job on it.
@@ -102,7 +123,49 @@ pub enum Evidence {
     Back {
         /// Its boot id.
         boot_id: String,
+        /// What it has booted after a reboot, where that could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel: Option<BootedKernel>,
     },
+}
+
+/// The kernel that a worker has come back on, and those that it could have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BootedKernel {
+    /// The kernel that runs: `uname -r`.
+    pub running: String,
+    /// The one that ran before the reboot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The newest one installed of its flavour, where that is newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer: Option<String>,
+    /// The one that the boot loader starts by itself, as far as its files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+impl BootedKernel {
+    /// What an operator would not expect after a reboot: a newer kernel is installed. `None`: nothing.
+    pub fn notice(&self) -> Option<String> {
+        let newer = self.newer.as_deref()?;
+        let running = &self.running;
+        let why = match self.default.as_deref() {
+            Some(default) if default == running => format!("; {default} is what its boot loader starts"),
+            Some(default) => format!("; its boot loader would start {default}"),
+            None => String::new(),
+        };
+        Some(format!("came back on {running}, though {newer} is installed{why}"))
+    }
+
+    /// In a few words: `kernel 6.1.0-57-amd64, before 6.1.0-52-amd64`.
+    pub fn describe(&self) -> String {
+        match self.before.as_deref() {
+            Some(before) if before != self.running => format!("kernel {}, before {before}", self.running),
+            Some(_) => format!("kernel {}, as before", self.running),
+            None => format!("kernel {}", self.running),
+        }
+    }
 }
 
 impl Evidence {

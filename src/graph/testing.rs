@@ -53,7 +53,12 @@ pub(crate) fn command(id: &str) -> Step {
 }
 
 pub(crate) fn reboot() -> StepKind {
-    StepKind::Reboot { command: "reboot".to_owned(), down_within: Duration::from_secs(120), unless: None }
+    StepKind::Reboot {
+        command: "reboot".to_owned(),
+        down_within: Duration::from_secs(120),
+        unless: None,
+        expect: None,
+    }
 }
 
 /// Reboots every worker, one at a time.

@@ -225,7 +225,10 @@ mod tests {
             }
         };
         assert_eq!(how(Outcome::noted("a \"quoted\" text")), Ended::Done);
-        assert_eq!(how(Outcome::Ok { evidence: Evidence::NotNeeded }), Ended::NotNeeded);
+        assert_eq!(
+            how(Outcome::Ok { evidence: Evidence::NotNeeded { why: Some("x".into()) } }),
+            Ended::NotNeeded
+        );
         assert_eq!(how(Outcome::Failed { error: error() }), Ended::Failed);
         assert_eq!(how(Outcome::unknown("cut")), Ended::Failed);
         assert_eq!(how(Outcome::TimedOut { after: 1, doing: "x".into() }), Ended::Failed);

@@ -28,9 +28,9 @@ impl Ended {
     /// By what is known of an attempt.
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Ok { evidence: Evidence::NotNeeded } => Self::NotNeeded,
+            Outcome::Ok { evidence: Evidence::NotNeeded { .. } } => Self::NotNeeded,
             Outcome::Ok { .. } => Self::Ok,
-            Outcome::Failed { .. } => Self::Failed,
+            Outcome::Failed { .. } | Outcome::Unexpected { .. } => Self::Failed,
             Outcome::TimedOut { .. } => Self::TimedOut,
             Outcome::NotDone { .. } => Self::NotDone,
             Outcome::Unknown { .. } => Self::Unknown,

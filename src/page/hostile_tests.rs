@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bucket::Fleet;
-use crate::engine::{AttemptSpec, ErrorKind, Millis, Outcome, RunEnd, Stamped, StepError};
+use crate::engine::{AttemptSpec, BootedKernel, ErrorKind, Millis, Outcome, RunEnd, Stamped, StepError};
 use crate::graph::testing::{budget, compiled, fleet, located, plan, spread, step, worker};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{Amount, BudgetBound, Freeze, Source, StepKind, Window};
@@ -80,6 +80,12 @@ fn page_with(text: &dyn Fn(&str) -> String) -> String {
         worker.step = Some(text("step"));
         worker.boot_id_before = Some(text("boot"));
         worker.boot_id_after = Some(text("boot"));
+        worker.kernel = Some(BootedKernel {
+            running: text("kernel"),
+            before: Some(text("kernel")),
+            newer: Some(text("kernel")),
+            default: Some(text("kernel")),
+        });
         if let Some(error) = &mut worker.error {
             error.kind = text("kind");
         }

@@ -20,6 +20,7 @@ const LISTED: usize = 300;
 /// What was promised, and what the record says of it.
 pub(super) fn promises(page: &RunPage<'_>) -> Markup {
     let left = &page.view.left_disabled;
+    let behind = page.view.workers.iter().filter(|worker| worker.kernel_notice().is_some()).count();
     let unplanned: usize = page.view.workers.iter().map(|worker| worker.unplanned_boots.len()).sum();
     let counts = &page.view.counts;
     html! {
@@ -35,6 +36,7 @@ pub(super) fn promises(page: &RunPage<'_>) -> Markup {
                     (said_of(true, &format!("{} failed (max_failures: {})", counts.failures, counts.failures_allowed)))
                 }
                 (said_of(true, &reboots(page)))
+                @if behind > 0 { (said_of(false, &format!("{} back on an older kernel than the newest installed", counted(behind, "worker")))) }
                 @if unplanned > 0 { (said_of(false, &format!("{} that this run did not order", counted(unplanned, "boot")))) }
                 @if left.is_empty() {
                     (said_of(true, "nothing of this run is left in disabled.json"))

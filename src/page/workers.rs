@@ -67,6 +67,7 @@ pub(super) fn row(page: &RunPage<'_>, target: TargetIx) -> Markup {
                 @if worker.state != PublicWorkerState::Succeeded { @if let Some(step) = &worker.step { "at " (name(step)) ". " } }
                 @if let Some(error) = &worker.error { (said(&error.message, MESSAGE)) }
                 @else if let Some(wait) = &worker.waits_for { (said(wait, MESSAGE)) }
+                @if let Some(notice) = worker.kernel_notice().filter(|_| worker.error.is_none()) { " " (said(&notice, MESSAGE)) }
                 @if worker.retries > 0 { " (taken up again " (worker.retries) "×)" }
                 @if !worker.unplanned_boots.is_empty() { " (booted by itself " (worker.unplanned_boots.len()) "×)" }
             }

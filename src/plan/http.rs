@@ -125,7 +125,11 @@ impl StatusRange {
 
 impl fmt::Display for StatusRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}xx", self.first / 100) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}xx", self.first / 100)
+        }
     }
 }
 
@@ -223,7 +227,10 @@ mod tests {
         use Piece::{Name, Text};
         assert_eq!(pieces("http://lb/$MAAND_HOST/x"), [Text("http://lb/"), Name("MAAND_HOST"), Text("/x")]);
         assert_eq!(pieces("$WORKER_IP$BUCKET_ID"), [Name("WORKER_IP"), Name("BUCKET_ID")]);
-        assert_eq!(pieces("$5 $HOME ä$ $$MAAND_RUN."), [Text("$5 "), Text("$HOME ä"), Text("$ "), Text("$"), Name("MAAND_RUN"), Text(".")]);
+        assert_eq!(
+            pieces("$5 $HOME ä$ $$MAAND_RUN."),
+            [Text("$5 "), Text("$HOME ä"), Text("$ "), Text("$"), Name("MAAND_RUN"), Text(".")]
+        );
         assert_eq!(pieces("ä"), [Text("ä")]);
         assert!(pieces("").is_empty());
     }

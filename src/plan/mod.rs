@@ -24,8 +24,8 @@ mod words;
 mod yaml;
 
 pub use decode::{bare_host, is_host_name, is_ipv6, is_job_name, parse_duration};
-pub use line_diff::line_operations;
 pub use http::{HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange};
+pub use line_diff::line_operations;
 pub use model::*;
 pub use parse::parse;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};

@@ -300,8 +300,11 @@ pub enum StepKind {
         command: String,
         /// Maximum time until the worker has gone down.
         down_within: Duration,
-        /// Exit 0: no reboot is needed.
-        unless: Option<String>,
+        /// What says that no reboot is needed.
+        unless: Option<RebootUnless>,
+        /// What the worker has to have booted afterwards.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expect: Option<ExpectedBoot>,
     },
     /// Until the worker is back.
     WaitForSsh {
@@ -340,6 +343,55 @@ pub enum StepKind {
         /// What the operator is asked.
         message: Option<String>,
     },
+}
+
+/// `unless` of a `reboot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RebootUnless {
+    /// A command on the worker; exit code 0: none is needed.
+    Command(String),
+    /// `not_required`: the worker's own tools and kernels are asked.
+    NotRequired {
+        /// What becomes of a worker that cannot tell.
+        #[serde(rename = "not_required")]
+        cannot_tell: CannotTell,
+    },
+}
+
+/// What becomes of a worker that cannot tell whether it needs a reboot: `cannot_tell`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CannotTell {
+    /// The step fails before anything is sent, and an operator looks.
+    #[default]
+    Fail,
+    /// It is rebooted.
+    Reboot,
+}
+
+impl CannotTell {
+    /// As in a plan, in the order of the variants.
+    pub const WORDS: [&str; 2] = ["fail", "reboot"];
+}
+
+/// `expect` of a `reboot`: what the worker has to have booted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ExpectedBoot {
+    /// The kernel; `None`: any.
+    pub kernel: Option<ExpectedKernel>,
+    /// Words of the kernel's command line, as patterns: each has to be there.
+    pub cmdline: Vec<String>,
+}
+
+/// The kernel that is expected after a reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedKernel {
+    /// The newest one installed, of the flavour that runs.
+    Newest,
+    /// One whose name (`uname -r`) fits this pattern.
+    Like(String),
 }
 
 /// What job control does.

@@ -165,8 +165,11 @@ mod tests {
         };
         let on_worker = described("StepEntry");
         let names: Vec<&str> = on_worker.iter().map(|(name, _)| name.as_str()).collect();
-        let expected: Vec<&str> =
-            keys::KINDS.iter().filter(|kind| !["run", "local", "http", "pause"].contains(kind)).copied().collect();
+        let expected: Vec<&str> = keys::KINDS
+            .iter()
+            .filter(|kind| !["run", "local", "http", "pause"].contains(kind))
+            .copied()
+            .collect();
         assert_eq!(names, expected);
         let texts: BTreeSet<&str> = on_worker.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts.len() + 1, on_worker.len(), "enable and re-enable are one, and no others");
@@ -262,6 +265,7 @@ mod tests {
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),
             ("When", keys::WHEN),
+            ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");

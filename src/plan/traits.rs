@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CommandStep, JobAction, StepKind};
+use super::{CommandStep, JobAction, RebootUnless, StepKind};
 
 /// What a step of some kind, with its options, is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,8 @@ impl StepKind {
             Self::Build => row(3),
             Self::Job { action, .. } => StepTraits { disturbs: *action != JobAction::Start, ..catalog(10) },
             Self::Reboot { unless, .. } => {
-                let tools: &[Tool] = if unless.is_some() { &[Bash, Flock] } else { &[Flock] };
+                let is_command = matches!(unless, Some(RebootUnless::Command(_)));
+                let tools: &[Tool] = if is_command { &[Bash, Flock] } else { &[Flock] };
                 StepTraits { disturbs: true, tools, ..on_worker(15) }
             }
             Self::WaitForSsh { settle, .. } => StepTraits {
@@ -95,11 +96,9 @@ impl StepKind {
                 ..on_worker(30)
             },
             Self::Local(command) => StepTraits { repeatable: repeatable(command), ..row(10) },
-            Self::Http(step) => StepTraits {
-                touches: !step.request.method.is_safe(),
-                repeatable: step.idempotent,
-                ..row(1)
-            },
+            Self::Http(step) => {
+                StepTraits { touches: !step.request.method.is_safe(), repeatable: step.idempotent, ..row(1) }
+            }
             Self::Health { .. } => StepTraits { touches: false, ..catalog(5) },
             Self::SyncCheck { .. } => catalog(2),
             Self::Pause { duration } => StepTraits { touches: false, usual_duration: *duration, ..row(0) },
@@ -110,11 +109,12 @@ impl StepKind {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CannotTell;
     use super::*;
 
-    fn reboot(unless: Option<&str>) -> StepTraits {
-        let (command, unless) = ("reboot".to_owned(), unless.map(str::to_owned));
-        StepKind::Reboot { command, down_within: Duration::ZERO, unless }.traits()
+    fn reboot(unless: Option<RebootUnless>) -> StepTraits {
+        let (command, down_within) = ("reboot".to_owned(), Duration::ZERO);
+        StepKind::Reboot { command, down_within, unless, expect: None }.traits()
     }
 
     #[test]
@@ -128,6 +128,9 @@ mod tests {
     #[test]
     fn a_reboot_needs_bash_only_for_its_condition() {
         assert_eq!(reboot(None).tools, [Tool::Flock]);
-        assert_eq!(reboot(Some("true")).tools, [Tool::Bash, Tool::Flock]);
+        let command = RebootUnless::Command("true".to_owned());
+        assert_eq!(reboot(Some(command)).tools, [Tool::Bash, Tool::Flock]);
+        let built_in = RebootUnless::NotRequired { cannot_tell: CannotTell::Fail };
+        assert_eq!(reboot(Some(built_in)).tools, [Tool::Flock]);
     }
 }

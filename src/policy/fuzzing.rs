@@ -36,7 +36,8 @@ pub(crate) fn windows(bytes: &[u8]) {
     let mut moment = [0; 8];
     moment.copy_from_slice(&head[6..14]);
     let now = i64::from_le_bytes(moment);
-    let freeze = Busy { from: now.saturating_add(7_200_000), to: now.saturating_add(90_000_000), name: String::new() };
+    let freeze =
+        Busy { from: now.saturating_add(7_200_000), to: now.saturating_add(90_000_000), name: String::new() };
     let frozen = if head[4] & 128 == 0 { Vec::new() } else { vec![freeze] };
     let Ok(schedule) = Schedule::new([&window], &frozen) else { return };
     let still = left(&schedule, now);

@@ -60,7 +60,10 @@ impl Schedule {
     ///
     /// # Errors
     /// The name of a time zone that is not there.
-    pub(super) fn new<'a>(windows: impl IntoIterator<Item = &'a Window>, frozen: &[Busy]) -> Result<Self, String> {
+    pub(super) fn new<'a>(
+        windows: impl IntoIterator<Item = &'a Window>,
+        frozen: &[Busy],
+    ) -> Result<Self, String> {
         let daily = |window: &Window| Daily::new(window).ok_or_else(|| window.timezone.clone());
         let daily = windows.into_iter().map(daily).collect::<Result<_, _>>()?;
         let mut apart: Vec<(i64, i64)> = Vec::new();

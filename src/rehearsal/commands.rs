@@ -72,7 +72,7 @@ impl Judge<'_> {
                 Undo::Command(text) => Some(text),
                 Undo::Unstated | Undo::Nothing => None,
             },
-            (_, Evidence::NotNeeded, _) => command.unless.as_deref(),
+            (_, Evidence::NotNeeded { .. }, _) => command.unless.as_deref(),
             (_, _, CommandSource::Command(text)) => Some(text),
             (_, _, CommandSource::Script(path)) => {
                 self.case.header.scripts.get(&path.value).map(String::as_str)

@@ -78,7 +78,7 @@ fn booted_in_a_step(outcome: Outcome) -> Made {
         let first_worker = matches!(order.lane, Lane::Worker(TargetIx(0)));
         first_worker && order.intent == crate::engine::Intent::ReadBootId
     };
-    let now = || Outcome::Ok { evidence: Shown::BootId { boot_id: boot_id(0, 7) } };
+    let now = || Outcome::Ok { evidence: Shown::BootId { boot_id: boot_id(0, 7), kernel: None } };
     let mut case = made(rolling(), |order| if this(order) { first.take() } else { reads(order).then(now) });
     let at = case.at(0, 2);
     let told = case.told("w1");

@@ -121,7 +121,8 @@ fn describe_counts(view: &RunView) -> String {
 fn workers(text: &mut String, view: &RunView) {
     let started = view.workers.iter().filter(|worker| worker.state != PublicWorkerState::Queued);
     let (well, mut shown): (Vec<_>, Vec<_>) = started.partition(|worker| {
-        let is_well = worker.state == PublicWorkerState::Succeeded && worker.unplanned_boots.is_empty();
+        let is_as_meant = worker.unplanned_boots.is_empty() && worker.kernel_notice().is_none();
+        let is_well = worker.state == PublicWorkerState::Succeeded && is_as_meant;
         is_well && view.workers.len() > EACH
     });
     let more = if shown.len() > EACH { shown.split_off(EACH_OF_MANY) } else { Vec::new() };
@@ -241,7 +242,9 @@ fn details(worker: &WorkerView, view: &RunView) -> String {
         1 => "had failed, and was retried".to_owned(),
         times => format!("had failed, and was retried {times} times"),
     };
-    let parts = [step, waits, boots, unplanned, retries];
+    // The error of one that failed by it says it below.
+    let kernel = worker.kernel_notice().filter(|_| worker.state != PublicWorkerState::Failed);
+    let parts = [step, waits, boots, kernel.unwrap_or_default(), unplanned, retries];
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 

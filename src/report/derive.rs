@@ -173,15 +173,22 @@ fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
     let said = |text: &str| (text.to_owned(), None);
     match evidence {
         Evidence::Note { text } => (text.clone(), None),
-        Evidence::BootId { boot_id } => ("is up".to_owned(), Some(boot_id.clone())),
-        Evidence::NotNeeded => said("nothing to do"),
+        Evidence::BootId { boot_id, .. } => ("is up".to_owned(), Some(boot_id.clone())),
+        Evidence::NotNeeded { why: None } => said("nothing to do"),
+        Evidence::NotNeeded { why: Some(why) } => (format!("nothing to do: {why}"), None),
         Evidence::Disabled { own, others } if own.is_empty() && !others.is_empty() => {
             said("it was disabled before")
         }
         Evidence::Disabled { .. } => said("disabled"),
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),
         Evidence::Departed => said("went away"),
-        Evidence::Back { boot_id } => ("back".to_owned(), Some(boot_id.clone())),
+        Evidence::Back { boot_id, kernel } => {
+            let seen = match kernel {
+                None => "back".to_owned(),
+                Some(kernel) => kernel.notice().unwrap_or_else(|| format!("back on {}", kernel.describe())),
+            };
+            (seen, Some(boot_id.clone()))
+        }
     }
 }
 

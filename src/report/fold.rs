@@ -55,6 +55,7 @@ impl RunView {
                 step_since: None,
                 boot_id_before: None,
                 boot_id_after: None,
+                kernel: None,
                 unplanned_boots: Vec::new(),
                 error: None,
                 waits_for: None,
@@ -371,16 +372,17 @@ impl RunView {
         if let (Lane::Worker(target), Outcome::Ok { evidence }) = (lane, outcome) {
             let worker = &mut self.workers[target.0 as usize];
             match evidence {
-                Evidence::BootId { boot_id } => {
+                Evidence::BootId { boot_id, .. } => {
                     worker.boot_id_before = Some(boot_id.clone());
                     self.boot_id_read.insert((lane, attempt.step));
                 }
                 Evidence::Rebooted { boot_id } => worker.boot_id_after = Some(boot_id.clone()),
                 // Without a reboot step before it, it is no new boot.
-                Evidence::Back { boot_id }
+                Evidence::Back { boot_id, kernel }
                     if matches!(attempt.intent, Intent::AwaitBoot { not: Some(_), .. }) =>
                 {
                     worker.boot_id_after = Some(boot_id.clone());
+                    worker.kernel.clone_from(kernel);
                 }
                 _ => {}
             }
@@ -388,6 +390,11 @@ impl RunView {
             if !attempt.intent.is_undo() {
                 worker.error = None;
             }
+        }
+        if let (Lane::Worker(target), Outcome::Unexpected { boot_id, kernel, .. }) = (lane, outcome) {
+            let worker = &mut self.workers[target.0 as usize];
+            worker.boot_id_after = Some(boot_id.clone());
+            worker.kernel.clone_from(kernel);
         }
         if let Some(error) = text::error_of(outcome) {
             self.note_error(lane, error);

@@ -98,9 +98,9 @@ fn well(spec: &AttemptSpec) -> Outcome {
         return Outcome::Ok { evidence: Evidence::note("done") };
     };
     let evidence = match &spec.intent {
-        Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
+        Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0), kernel: None },
         Intent::Reboot { .. } => Evidence::Departed,
-        Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
+        Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1), kernel: None },
         _ => Evidence::note("done"),
     };
     Outcome::Ok { evidence }

@@ -35,7 +35,7 @@ pub fn error_of(outcome: &Outcome) -> Option<ErrorView> {
     let plain = |kind: &str, message: String| ErrorView { kind: kind.to_owned(), message, output: None };
     match outcome {
         Outcome::Ok { .. } => None,
-        Outcome::Failed { error } => Some(error.into()),
+        Outcome::Failed { error } | Outcome::Unexpected { error, .. } => Some(error.into()),
         Outcome::Unknown { why, .. } => Some(plain("unknown", format!("the answer was lost: {why}"))),
         Outcome::TimedOut { after, doing } => {
             let span = super::describe_span(*after);

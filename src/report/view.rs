@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::engine::{AttemptId, ErrorKind, Millis, PublicRunState, PublicWorkerState, RunState, StepError};
+use crate::engine::{
+    AttemptId, BootedKernel, ErrorKind, Millis, PublicRunState, PublicWorkerState, RunState, StepError,
+};
 use crate::graph::{Lane, StepIx, TargetIx};
 
 use super::Time;
@@ -123,6 +125,9 @@ pub struct WorkerView {
     pub boot_id_before: Option<String>,
     /// The boot id that was seen after the reboot.
     pub boot_id_after: Option<String>,
+    /// The kernel that it came back on after the reboot, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<BootedKernel>,
     /// Boots that were seen and that no reboot step has made: the worker has booted by itself, or by somebody else.
     pub unplanned_boots: Vec<UnplannedBoot>,
     /// Why the last attempt failed, or the worker did.
@@ -173,6 +178,11 @@ impl WorkerView {
     /// Milliseconds from its admission to its end.
     pub fn took(&self) -> Option<i64> {
         Some(self.finished_at?.0 - self.started_at?.0)
+    }
+
+    /// What an operator would not expect of the kernel that it came back on.
+    pub fn kernel_notice(&self) -> Option<String> {
+        self.kernel.as_ref()?.notice()
     }
 }
 

@@ -82,7 +82,10 @@ fn describe(worker: &WorkerView) -> String {
         PublicWorkerState::Reverting => {
             format!("it failed, and its finished steps are being undone{because}")
         }
-        PublicWorkerState::Succeeded => format!("all its steps were done{ended}"),
+        PublicWorkerState::Succeeded => {
+            let kernel = worker.kernel_notice().map_or_else(String::new, |notice| format!("; it {notice}"));
+            format!("all its steps were done{ended}{kernel}")
+        }
         PublicWorkerState::Failed => format!("failed at {step}{because}"),
         PublicWorkerState::Reverted => format!("failed, and its finished steps were undone{because}"),
         PublicWorkerState::Skipped => match error {

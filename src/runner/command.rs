@@ -126,7 +126,7 @@ fn unmasked_on_worker(
     if let Some(text) = command.unless {
         let script = users_script("unless", text, environment.values.clone(), sudo, left());
         match unless::on_worker(access, connection.as_mut(), &script, &environment.secrets, sink) {
-            Ok(Needless(true)) => return Outcome::Ok { evidence: Evidence::NotNeeded },
+            Ok(Needless(true)) => return Outcome::Ok { evidence: Evidence::NotNeeded { why: None } },
             Ok(Needless(false)) => {}
             // Nothing of the command itself was sent.
             Err(error) => return Outcome::Failed { error: error.into_error(&access.host) },
@@ -397,7 +397,7 @@ mod tests {
             on(folder.path(), command, &Cancel::new(), Duration::from_secs(60))
         };
         let (outcome, log) = with("echo seen hunter22; true");
-        assert_eq!(outcome, Outcome::Ok { evidence: Evidence::NotNeeded });
+        assert_eq!(outcome, Outcome::Ok { evidence: Evidence::NotNeeded { why: None } });
         assert_eq!(log, "seen ****\n`unless` ended with exit code 0: nothing to do\n");
         let (outcome, log) = with("echo no >&2; false");
         let Outcome::Failed { error } = outcome else { panic!() };

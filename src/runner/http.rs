@@ -93,7 +93,8 @@ fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepError> {
             }
         };
         let wrong = || {
-            let message = format!("the value of the header {name} cannot be sent: it is not one line of plain text");
+            let message =
+                format!("the value of the header {name} cannot be sent: it is not one line of plain text");
             StepError::new(ErrorKind::Controller, message)
         };
         let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
@@ -128,7 +129,8 @@ fn fill_text(text: &str, place: &Place, encode: impl Fn(&str) -> String) -> Resu
             Piece::Text(text) => filled.push_str(text),
             Piece::Name(name) => {
                 let value = place.value(name).ok_or_else(|| {
-                    let message = format!("there is no value for ${name}: this worker has no tag of that name");
+                    let message =
+                        format!("there is no value for ${name}: this worker has no tag of that name");
                     StepError::new(ErrorKind::Controller, message)
                 })?;
                 filled.push_str(&encode(value));
@@ -235,7 +237,9 @@ fn timed_out(timeout: Duration) -> Outcome {
 
 /// What is known of a request that got no answer.
 fn outcome_of(error: &ureq::Error, timeout: Duration) -> Outcome {
-    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound};
+    use std::io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound,
+    };
     let failed = |kind, message: String| Outcome::Failed { error: StepError::new(kind, message) };
     match error {
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
@@ -255,7 +259,9 @@ fn outcome_of(error: &ureq::Error, timeout: Duration) -> Outcome {
             failed(ErrorKind::Unreachable, error.to_string())
         }
         // Before the handshake has ended nothing of a request is sent.
-        ureq::Error::NativeTls(error) => failed(ErrorKind::Handshake, format!("no trusted connection: {error}")),
+        ureq::Error::NativeTls(error) => {
+            failed(ErrorKind::Handshake, format!("no trusted connection: {error}"))
+        }
         ureq::Error::Tls(why) => failed(ErrorKind::Handshake, format!("no trusted connection: {why}")),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => failed(ErrorKind::Controller, error.to_string()),
         other => Outcome::unknown(other.to_string()),
@@ -278,7 +284,11 @@ fn judge(to: &str, answer: &Answer, expect: &HttpExpect, place: &Place) -> Outco
             }
             _ => String::new(),
         };
-        return failed(format!("the answer has the status {}, and not {}{moved}", answer.status, wanted.join(" or ")));
+        return failed(format!(
+            "the answer has the status {}, and not {}{moved}",
+            answer.status,
+            wanted.join(" or ")
+        ));
     }
     if expect.json.is_empty() {
         return Outcome::noted(format!("status {}", answer.status));
@@ -297,7 +307,8 @@ fn judge(to: &str, answer: &Answer, expect: &HttpExpect, place: &Place) -> Outco
         };
         let found = document.pointer(pointer);
         if found != Some(&wanted) {
-            let found = found.map_or_else(|| "nothing".to_owned(), |found| visible_within(&found.to_string(), SHOWN));
+            let found =
+                found.map_or_else(|| "nothing".to_owned(), |found| visible_within(&found.to_string(), SHOWN));
             return failed(format!("the answer has {found} at `{pointer}`, and not {wanted}"));
         }
     }
@@ -316,7 +327,10 @@ mod tests {
     #[test]
     fn values_are_encoded_as_their_places_need_it() {
         let of = |text: &str| url(text, &place()).unwrap();
-        assert_eq!(of("http://$MAAND_HOST:8080/x?zone=$MAAND_TAG_ZONE"), "http://[fd00::1]:8080/x?zone=a%20b%2F%22c%22");
+        assert_eq!(
+            of("http://$MAAND_HOST:8080/x?zone=$MAAND_TAG_ZONE"),
+            "http://[fd00::1]:8080/x?zone=a%20b%2F%22c%22"
+        );
         assert_eq!(of("https://lb/$MAAND_HOST"), "https://lb/fd00%3A%3A1");
         let json = serde_json::json!({"server": "$MAAND_HOST", "zones": ["$MAAND_TAG_ZONE"], "n": 1});
         let filled = fill_json(&json, &place()).unwrap().to_string();
@@ -337,14 +351,24 @@ mod tests {
             status: vec![StatusRange::SUCCESS],
             json: json.iter().map(|(at, value)| ((*at).to_owned(), (*value).into())).collect(),
         };
-        let message = |answer: &Answer, json: &[(&str, &str)]| match judge("GET x", answer, &expect(json), &place()) {
-            Outcome::Ok { .. } => "ok".to_owned(),
-            Outcome::Failed { error } => error.message,
-            other => format!("{other:?}"),
-        };
+        let message =
+            |answer: &Answer, json: &[(&str, &str)]| match judge("GET x", answer, &expect(json), &place()) {
+                Outcome::Ok { .. } => "ok".to_owned(),
+                Outcome::Failed { error } => error.message,
+                other => format!("{other:?}"),
+            };
         assert_eq!(message(&answer(204, ""), &[]), "ok");
-        assert_eq!(message(&answer(200, r#"{"state": "drained", "host": "fd00::1"}"#), &[("/state", "drained"), ("/host", "$MAAND_HOST")]), "ok");
-        assert!(message(&answer(200, r#"{"state": "up"}"#), &[("/state", "drained")]).contains("has \"up\" at `/state`, and not \"drained\""));
+        assert_eq!(
+            message(
+                &answer(200, r#"{"state": "drained", "host": "fd00::1"}"#),
+                &[("/state", "drained"), ("/host", "$MAAND_HOST")]
+            ),
+            "ok"
+        );
+        assert!(
+            message(&answer(200, r#"{"state": "up"}"#), &[("/state", "drained")])
+                .contains("has \"up\" at `/state`, and not \"drained\"")
+        );
         assert!(message(&answer(200, "{}"), &[("/state", "drained")]).contains("has nothing at `/state`"));
         assert!(message(&answer(200, "<html>"), &[("/state", "drained")]).contains("is not JSON"));
         assert!(message(&answer(503, "busy"), &[]).contains("status 503, and not 2xx"));

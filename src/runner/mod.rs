@@ -16,6 +16,7 @@ mod executor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+mod kernel;
 mod ledger;
 mod mask;
 mod output;

@@ -31,6 +31,18 @@ pub(super) fn probe(access: &Access, bound: Duration) -> Look<StepError> {
     look(access, bound, &|_| None)
 }
 
+/// As [`probe`], and does something `besides` over the same connection when it has shown a boot.
+pub(super) fn probe_and(
+    access: &Access,
+    bound: Duration,
+    besides: &dyn Fn(&mut dyn Connection),
+) -> Look<StepError> {
+    look(access, bound, &|connection| {
+        besides(connection);
+        None
+    })
+}
+
 /// As [`probe`], of a worker that was told to go down: what it knows of the command, too. That may be root's to know, so
 /// it is asked apart; without an answer nothing is known.
 pub(super) fn probe_departure(access: &Access, bound: Duration, receipt: &str) -> Look<StepError> {

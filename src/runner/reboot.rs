@@ -6,10 +6,11 @@
 use std::time::{Duration, Instant};
 
 use crate::boot::{
-    Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootHeard, RebootMachine, RebootSpec,
+    Answer, CompareError, CompareMode, EXCHANGE, RebootDo, RebootEnd, RebootHeard, RebootMachine, RebootSpec,
 };
 use crate::controller::reboot_outcome;
-use crate::engine::{ErrorKind, Millis, Outcome, StepError};
+use crate::engine::{ErrorKind, Evidence, Millis, Outcome, StepError};
+use crate::plan::CannotTell;
 use crate::ssh::{Script, Shell};
 
 use super::access::{Access, ScriptError, connect_error, describe_unknown, last_lines};
@@ -17,7 +18,7 @@ use super::command::Sink;
 use super::environment::Environment;
 use super::mask::Secrets;
 use super::unless::{self, Needless, NoAnswer};
-use super::{clock, probe, reboot_command};
+use super::{clock, kernel, probe, reboot_command};
 
 /// Seconds before the command starts on the worker: long enough for the answer to leave it, and the answer
 /// is only a hint. A `sleep` that knows no fractions waits for a whole second.
@@ -91,14 +92,23 @@ pub(super) struct RebootOrder<'a> {
     pub(super) command: &'a str,
     /// For the command, and for `unless`, which has it already.
     pub(super) environment: &'a Environment,
-    /// Exit 0: not needed.
-    pub(super) unless: Option<Script>,
+    /// What says that it is not needed.
+    pub(super) unless: Option<Unless>,
     pub(super) down_within: Duration,
+}
+
+/// What is asked before anything is sent.
+pub(super) enum Unless {
+    /// A command of the user's; exit 0: not needed.
+    Command(Script),
+    /// The worker's own tools and kernels.
+    NotRequired(CannotTell),
 }
 
 /// Carries out one attempt of a reboot step. What `unless` prints and says goes to `sink`.
 pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>, sink: Sink<'_>) -> Outcome {
     let began = Instant::now();
+    let mut why_not = None;
     let (mut machine, mut wish) = RebootMachine::start(RebootSpec {
         before: order.boot_id.to_owned(),
         ask_unless: order.unless.is_some(),
@@ -113,7 +123,7 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>, sink: Sink<'_>) -
                 RebootHeard::Compared(compare(access, order, mode))
             }
             RebootDo::AskUnless => RebootHeard::Unless(match &order.unless {
-                Some(unless) => is_needless(access, unless, &order.environment.secrets, sink),
+                Some(unless) => is_needless(access, unless, &order.environment.secrets, sink, &mut why_not),
                 None => Ok(false),
             }),
             RebootDo::Look { pause, bound } => {
@@ -125,6 +135,9 @@ pub(super) fn reboot(access: &Access, order: &RebootOrder<'_>, sink: Sink<'_>) -
                     began: looked,
                     look: probe::probe_departure(access, bound, order.receipt),
                 }
+            }
+            RebootDo::Done(RebootEnd::NotNeeded) => {
+                return Outcome::Ok { evidence: Evidence::NotNeeded { why: why_not } };
             }
             RebootDo::Done(end) => {
                 let (host, within) = (access.host.as_str(), order.down_within);
@@ -211,18 +224,29 @@ fn compare(
     }
 }
 
+/// `why_not`: by what it is known that none is needed, where more than an exit code is.
 fn is_needless(
     access: &Access,
-    unless: &Script,
+    unless: &Unless,
     secrets: &Secrets,
     sink: Sink<'_>,
+    why_not: &mut Option<String>,
 ) -> Result<bool, CompareError<StepError>> {
     let answer = match access.connect(Instant::now() + EXCHANGE) {
-        Ok(mut connection) => unless::on_worker(access, connection.as_mut(), unless, secrets, sink),
+        Ok(mut connection) => match unless {
+            Unless::Command(script) => unless::on_worker(access, connection.as_mut(), script, secrets, sink)
+                .map(|Needless(needless)| needless),
+            Unless::NotRequired(cannot_tell) => {
+                kernel::why_not(access, connection.as_mut(), *cannot_tell, sink).map(|why| {
+                    *why_not = why;
+                    why_not.is_some()
+                })
+            }
+        },
         Err(error) => Err(NoAnswer::Script(ScriptError::Connect(error))),
     };
     match answer {
-        Ok(Needless(needless)) => Ok(needless),
+        Ok(needless) => Ok(needless),
         Err(NoAnswer::CannotTell(error)) => Err(CompareError::Failed(error)),
         Err(NoAnswer::Script(error)) => Err(without_answer(access, error, "`unless`")),
     }

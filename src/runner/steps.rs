@@ -1,5 +1,6 @@
 //! Which step kind is carried out by what.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{
-    CommandSource, CommandStep, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction, Located, StatusRange,
-    Step, StepKind, Undo, counted,
+    CommandSource, CommandStep, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction, Located,
+    RebootUnless, StatusRange, Step, StepKind, Undo, counted,
 };
 use crate::report::purpose;
-use crate::ssh::Cancel;
+use crate::ssh::{Cancel, Connection};
 
 use super::command::{CommandText, on_this_machine, on_worker};
 use super::deployer::{DeployKind, describe, outcome_of, refused};
@@ -21,9 +22,9 @@ use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
 use super::http;
-use super::probe;
-use super::reboot::{self, RebootOrder, reboot};
+use super::reboot::{self, RebootOrder, Unless, reboot};
 use super::wait::wait;
+use super::{kernel, probe};
 
 /// Reading a boot id: one exchange, with a few tries for a busy sshd.
 const READ_TRIES: u32 = 5;
@@ -69,7 +70,10 @@ impl StepExecutor {
                 let success = HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() };
                 self.http(undo, &success, place, timeout, cancel, sink)
             }
-            (Intent::Reboot { boot_id, generation }, StepKind::Reboot { command, down_within, unless }) => {
+            (
+                Intent::Reboot { boot_id, generation },
+                StepKind::Reboot { command, down_within, unless, .. },
+            ) => {
                 let access = self.access(target, cancel);
                 let environment = match Environment::of(&self.graph.plan, None, place) {
                     Ok(environment) => environment,
@@ -85,13 +89,16 @@ impl StepExecutor {
                     receipt: &self.receipt(order.step),
                     command: &reboot::command_for(&access.profile, command),
                     environment: &environment,
-                    unless: unless.as_deref().map(script),
+                    unless: unless.as_ref().map(|unless| match unless {
+                        RebootUnless::Command(text) => Unless::Command(script(text)),
+                        RebootUnless::NotRequired { cannot_tell } => Unless::NotRequired(*cannot_tell),
+                    }),
                     down_within: self.bucket.settings().timeout(*down_within),
                 };
                 reboot(&access, &order, &|bytes| sink(Some(host), bytes))
             }
             (
-                Intent::AwaitBoot { not, reboot_step, reboot_issued },
+                Intent::AwaitBoot { not, reboot_step, reboot_issued, kernel },
                 StepKind::WaitForSsh { settle, interval },
             ) => {
                 let spec = ReturnSpec {
@@ -111,6 +118,10 @@ impl StepExecutor {
                 let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
                 let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
+                    (
+                        Outcome::Ok { evidence: Evidence::Back { boot_id, .. } },
+                        Some(StepKind::Reboot { expect, .. }),
+                    ) => kernel::prove(&access, boot_id, kernel.clone(), expect.as_ref(), &say),
                     (Outcome::Failed { mut error }, Some(StepKind::Reboot { command, .. }))
                         if error.kind == ErrorKind::NotRebooted =>
                     {
@@ -216,9 +227,14 @@ impl StepExecutor {
         let access = self.access(target, cancel);
         let mut last = StepError::new(ErrorKind::BootIdUnreadable, "no boot id was read");
         for tries in 0..READ_TRIES {
-            match probe::probe(&access, PATIENT_LOOK) {
+            let kernel = RefCell::new(None);
+            let ask = |connection: &mut dyn Connection| {
+                kernel.replace(kernel::running(&access, connection));
+            };
+            match probe::probe_and(&access, PATIENT_LOOK, &ask) {
                 Ok(seen) => {
-                    return Outcome::Ok { evidence: Evidence::BootId { boot_id: seen.boot_id } };
+                    let kernel = kernel.take();
+                    return Outcome::Ok { evidence: Evidence::BootId { boot_id: seen.boot_id, kernel } };
                 }
                 Err(LookError { failure, error }) => {
                     last = error;

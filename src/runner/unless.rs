@@ -73,7 +73,7 @@ pub(super) fn on_this_machine(ended: &Ended, sink: Sink<'_>) -> Result<(), Outco
     };
     match answer {
         Ok(Needless(false)) => Ok(()),
-        Ok(Needless(true)) => Err(Outcome::Ok { evidence: Evidence::NotNeeded }),
+        Ok(Needless(true)) => Err(Outcome::Ok { evidence: Evidence::NotNeeded { why: None } }),
         Err(error) => Err(Outcome::Failed { error }),
     }
 }

@@ -20,7 +20,7 @@ use super::config::SimConfig;
 use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Operation};
 use super::invariant::Invariant;
 use super::rng::{Rng, Stream};
-use super::world::World;
+use super::world::{Kernels, World};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Batches, Controller, Output};
 use crate::engine::{AttemptId, AttemptMap, Fact, Millis, Options, Outcome, RunState, RunStatus};
@@ -273,6 +273,10 @@ impl Sim {
         }
         if sim.config.check {
             sim.draw_logins();
+            let mut kernels = Rng::new(seed ^ sim.config.salt, Stream::Kernels);
+            for host in &mut sim.world.hosts {
+                host.kernels = Kernels::draw(&mut kernels, sim.config.faults > 0);
+            }
         }
         if sim.config.holds {
             for host in &mut sim.world.hosts {

@@ -328,8 +328,12 @@ impl Sim {
                     return;
                 }
                 Intent::ReadBootId => {
-                    let boot_id = boot_id(worker, self.world.host(worker).boot());
-                    self.answer(&arrival, Outcome::Ok { evidence: Evidence::BootId { boot_id } });
+                    let host = self.world.host(worker);
+                    let boot_id = boot_id(worker, host.boot());
+                    let kernel = self.config.check.then(|| host.kernels.answer());
+                    let kernel = kernel.as_ref().and_then(|answer| answer.running()).map(str::to_owned);
+                    let evidence = Evidence::BootId { boot_id, kernel };
+                    self.answer(&arrival, Outcome::Ok { evidence });
                     return;
                 }
                 _ if !away && self.is_fenced(&arrival, Some(worker)) => return,

@@ -87,6 +87,10 @@ pub enum Mutation {
     ResetsUnnoticed,
     /// A step is taken to have begun in the boot that was seen last, whenever the worker has booted since.
     OldBootsTrusted,
+    /// What a plan expects of a boot is not looked at.
+    ExpectationIgnored,
+    /// A worker that cannot tell whether it needs a reboot is taken for one that does not.
+    CannotTellIsNo,
 }
 
 impl Mutation {
@@ -134,6 +138,8 @@ impl Mutation {
         Self::LateCommandForgotten,
         Self::ResetsUnnoticed,
         Self::OldBootsTrusted,
+        Self::ExpectationIgnored,
+        Self::CannotTellIsNo,
     ];
 
     /// The fault of the controller's loop, for the process with this number.

@@ -12,9 +12,10 @@ use super::fleets::ZONES;
 use super::rng::Rng;
 use crate::bucket::Fleet;
 use crate::plan::{
-    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, EnvValue, Freeze, FrozenDates,
-    HealthScope, JobAction, Located, OnFailure, OnStepFailure, Order, Plan, Problems, Retries,
-    RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
+    Amount, Budget, BudgetBound, CannotTell, CommandSource, CommandStep, Concurrency, EnvValue, ExpectedBoot,
+    ExpectedKernel, Freeze, FrozenDates, HealthScope, JobAction, Located, OnFailure, OnStepFailure, Order,
+    Plan, Problems, RebootUnless, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo,
+    WaveSize, Weekday, When, Window,
 };
 
 /// What commands are told and must not be told by anybody.
@@ -65,6 +66,7 @@ pub(super) fn reboot() -> StepKind {
         command: "sudo shutdown -r now".to_owned(),
         down_within: Duration::from_secs(120),
         unless: None,
+        expect: None,
     }
 }
 
@@ -199,6 +201,24 @@ fn lay_out(rng: &mut Rng, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
     steps
 }
 
+/// Some reboots expect a kernel afterwards, or ask the worker before.
+pub(super) fn expect_kernels(rng: &mut Rng, plan: &mut Plan) {
+    for step in &mut plan.steps {
+        let StepKind::Reboot { unless, expect, .. } = &mut step.kind else { continue };
+        if rng.per_mille(250) {
+            let kernel = match rng.below(3) {
+                0 => ExpectedKernel::Like("6.1.*-amd64".to_owned()),
+                _ => ExpectedKernel::Newest,
+            };
+            *expect = Some(ExpectedBoot { kernel: Some(kernel), cmdline: Vec::new() });
+        }
+        if unless.is_none() && rng.per_mille(200) {
+            let cannot_tell = if rng.coin() { CannotTell::Fail } else { CannotTell::Reboot };
+            *unless = Some(RebootUnless::NotRequired { cannot_tell });
+        }
+    }
+}
+
 /// A random plan for this fleet. It need not be feasible: the caller asks.
 pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
     let mut plan = in_a_row(Vec::new());
@@ -224,7 +244,7 @@ pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
             if let StepKind::Reboot { unless, .. } = &mut kind
                 && rng.per_mille(200)
             {
-                *unless = Some("test ! -e reboot-required".to_owned());
+                *unless = Some(RebootUnless::Command("test ! -e reboot-required".to_owned()));
             }
             groups.extend([vec![kind], vec![wait_for_ssh()]]);
             groups.push(fillers(rng, 1));

@@ -19,6 +19,7 @@ pub(super) enum Stream {
     Durations = 6,
     Recoveries = 7,
     Machines = 8,
+    Kernels = 9,
 }
 
 impl Rng {

@@ -88,7 +88,8 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
     let mut plan_rng = Rng::new(config.seed, Stream::Plan);
     let (fleet, mut plan) = if config.shape == Shape::Random {
         let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
-        let plan = plans::random(&mut plan_rng, &fleet);
+        let mut plan = plans::random(&mut plan_rng, &fleet);
+        plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))

@@ -3,6 +3,7 @@
 
 mod entries;
 mod file;
+mod kernels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::graph::{RolloutGraph, StepIx};
 
 pub(super) use entries::Entry;
 pub(super) use file::File;
+pub(super) use kernels::Kernels;
 
 /// One life of a host, from boot to shutdown.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,7 @@ pub(super) struct SimHost {
     pub(super) loops: bool,
     /// `unless` of a reboot says that none is needed.
     pub(super) needless: bool,
+    pub(super) kernels: Kernels,
     /// How long a login takes.
     pub(super) login: Millis,
     /// So long after a boot it says that it is not done booting.
@@ -203,6 +206,7 @@ impl World {
             dies: false,
             loops: false,
             needless: false,
+            kernels: Kernels::default(),
             login: 50,
             starting: 0,
             dark: false,
@@ -292,6 +296,7 @@ impl World {
     pub(super) fn comes_up(&mut self, at: Millis, worker: WorkerIx) {
         let host = self.host_mut(worker);
         host.boots.push(Boot { up_at: at, down_at: None, ended_by_run: false });
+        host.kernels.boots();
         for alloc in &mut host.allocs {
             if alloc.running {
                 alloc.by_run = false;

@@ -332,7 +332,9 @@ impl TimelineFold {
         let Some((track, bar)) = self.open.remove(&attempt) else { return };
         let (end, note) = match outcome {
             Outcome::Ok { evidence } => (BarEnd::Ok, note_of(evidence)),
-            Outcome::Failed { error } => (BarEnd::Failed, Some(error.message.clone())),
+            Outcome::Failed { error } | Outcome::Unexpected { error, .. } => {
+                (BarEnd::Failed, Some(error.message.clone()))
+            }
             Outcome::TimedOut { doing, .. } => (BarEnd::TimedOut, Some(doing.clone())),
             Outcome::NotDone { reason } => (BarEnd::NotDone, Some(reason.clone())),
             Outcome::Unknown { why, .. } => (BarEnd::Unknown, Some(why.clone())),
@@ -417,11 +419,16 @@ impl TimelineFold {
 fn note_of(evidence: &Evidence) -> Option<String> {
     match evidence {
         Evidence::Note { text } => Some(text.clone()),
-        Evidence::BootId { boot_id } => Some(format!("boot {}", beginning(boot_id))),
-        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id } => {
+        Evidence::BootId { boot_id, .. } => Some(format!("boot {}", beginning(boot_id))),
+        Evidence::Back { boot_id, kernel: Some(kernel) } => {
+            let kernel = kernel.notice().unwrap_or_else(|| format!("back, {}", kernel.describe()));
+            Some(format!("{kernel}, boot {}", beginning(boot_id)))
+        }
+        Evidence::Rebooted { boot_id } | Evidence::Back { boot_id, kernel: None } => {
             Some(format!("back, boot {}", beginning(boot_id)))
         }
-        Evidence::NotNeeded => Some("not needed".to_owned()),
+        Evidence::NotNeeded { why: None } => Some("not needed".to_owned()),
+        Evidence::NotNeeded { why: Some(why) } => Some(format!("not needed: {why}")),
         Evidence::Departed => Some("went away".to_owned()),
         Evidence::Disabled { .. } => None,
     }

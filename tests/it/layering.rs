@@ -81,7 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
-    ("doctor", &["os", "plan", "bucket", "ssh", "journal"]),
+    ("doctor", &["os", "boot", "plan", "bucket", "ssh", "journal"]),
     (
         "serve",
         &[

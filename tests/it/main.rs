@@ -52,6 +52,7 @@ mod run_history;
 mod run_http;
 mod run_ipv6;
 mod run_journal;
+mod run_kernel;
 mod run_library;
 mod run_local;
 mod run_output;

@@ -86,11 +86,7 @@ fn plan(bench: &RunBench, nginx: &Nginx, more: &str, steps: &str) -> String {
 }
 
 fn apply(bench: &RunBench, plan: &str) -> (Option<i32>, String) {
-    let output = bench
-        .command(&["plan", "apply", plan, "--yes"])
-        .env("LB_TOKEN", TOKEN)
-        .output()
-        .unwrap();
+    let output = bench.command(&["plan", "apply", plan, "--yes"]).env("LB_TOKEN", TOKEN).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
@@ -107,12 +103,20 @@ fn a_worker_is_taken_out_and_put_back() {
     );
     let plan = plan(&bench, &nginx, "", &steps);
     let shown = bench.expect(0, &["plan", "show", &plan]).0;
-    assert!(shown.contains("PUT http://") && shown.contains("\"state\": \"drain\"") && shown.contains("from LB_TOKEN"), "{shown}");
+    assert!(
+        shown.contains("PUT http://")
+            && shown.contains("\"state\": \"drain\"")
+            && shown.contains("from LB_TOKEN"),
+        "{shown}"
+    );
     let (code, said) = apply(&bench, &plan);
     assert_eq!(code, Some(0), "{said}");
     let host = &bench.host(0);
     let place = format!("/servers/{host}");
-    assert_eq!(nginx.asked(), [format!("PUT {place} 201"), format!("GET {place} 200"), format!("DELETE {place} 204")]);
+    assert_eq!(
+        nginx.asked(),
+        [format!("PUT {place} 201"), format!("GET {place} 200"), format!("DELETE {place} 204")]
+    );
     let (logs, _) = bench.expect(0, &["plan", "logs", "--worker", host, "--step", "look"]);
     assert!(logs.contains("status 200") && logs.contains("drain"), "{logs}");
     // A secret is nowhere.
@@ -150,7 +154,8 @@ fn what_may_be_sent_again_is_and_what_may_not_is_in_doubt_without_an_answer() {
     assert_eq!(code, Some(1), "{said}");
     assert_eq!(nginx.asked(), ["PUT /cut 444"; 3]);
     bench.expect(0, &["plan", "abort"]);
-    let once = plan(&bench, &nginx, "", &format!("  - http: {{method: POST, url: '@/cut', body: x}}\n{retries}"));
+    let once =
+        plan(&bench, &nginx, "", &format!("  - http: {{method: POST, url: '@/cut', body: x}}\n{retries}"));
     let (code, said) = apply(&bench, &once);
     assert_ne!(code, Some(0), "{said}");
     assert!(said.contains("in doubt"), "{said}");
@@ -163,13 +168,17 @@ fn a_server_that_says_nothing_holds_a_step_for_its_time_out_only() {
     // It takes connections, and never answers.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
-    let plan = bench.own_plan(&format!("version: 1\nname: silent\nsteps:\n  - http: {{url: '{url}'}}\n    timeout: 1s\n"));
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: silent\nsteps:\n  - http: {{url: '{url}'}}\n    timeout: 1s\n"
+    ));
     let (code, said) = apply(&bench, &plan);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("1s"), "{said}");
     bench.expect(0, &["plan", "abort"]);
     // A second signal does not wait for it.
-    let plan = bench.own_plan(&format!("version: 1\nname: silent\nsteps:\n  - http: {{url: '{url}'}}\n    timeout: 10m\n"));
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: silent\nsteps:\n  - http: {{url: '{url}'}}\n    timeout: 10m\n"
+    ));
     silent.set_nonblocking(true).unwrap();
     while silent.accept().is_ok() {}
     let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);

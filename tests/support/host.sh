@@ -3,8 +3,8 @@
 # its own, starts it again after a "reboot", and ends it with everything in it when standard input
 # closes, which it does when the test ends, however it ends.
 #
-# In FOLDER: name, sshd_config, host_key, opt/ root/ home/ varlib/ (the host's disks), bin/ (stand-ins),
-# boot_id, boots (one line per boot), reboot-requests, and the faults, each a file:
+# In FOLDER: name, sshd_config, host_key, opt/ root/ home/ varlib/ boot/ (the host's disks), bin/ (stand-ins),
+# kernel (what `uname -r` says there, if it is there), boot_id, boots (one line per boot), reboot-requests, and the faults, each a file:
 #   unplugged        stays off until the file is gone
 #   shutdown-secs    seconds between `reboot` and the end (default 1); sshd is up meanwhile, and
 #                    /run/nologin there as systemd makes it
@@ -13,6 +13,7 @@
 #   never-back       does not come back from the next reboot
 #   ignore-reboot    `reboot` answers, and nothing happens
 #   new-host-key     has another host key after the next reboot
+#   next-kernel      runs that kernel after the next boot
 #   no-make          has no make
 #   sudo             contains `password`: sudo wants one
 set -u
@@ -27,6 +28,8 @@ if [ "${2:-}" = inside ]; then
   mount --bind "$d/root" /root
   mount --bind "$d/home" /home
   mount --bind "$d/varlib" /var/lib
+  mount --bind "$d/boot" /boot
+  [ ! -d /usr/lib/modules ] || mount --bind "$d/modules" /usr/lib/modules
   mount -t tmpfs -o mode=755 tmpfs /run
   mkdir -p /run/sshd /run/fleet /run/etc/upper /run/etc/work
   echo "$d" >/run/fleet/folder
@@ -78,6 +81,7 @@ nap() { sleep "$1" & wait $!; }
 while [ ! -e "$d/over" ]; do
   if [ -e "$d/unplugged" ]; then nap 0.05; continue; fi
   rm -f "$d/reboot"
+  [ ! -e "$d/next-kernel" ] || mv "$d/next-kernel" "$d/kernel"
   cat /proc/sys/kernel/random/uuid >"$d/boot_id"
   # It has booted just now, whenever it is asked.
   echo "0.00 0.00" >"$d/uptime"

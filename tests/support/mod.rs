@@ -1,8 +1,8 @@
 //! A fleet of real OpenSSH servers for tests: [`Fleet::start`] gives `n` hosts on loopback addresses.
 //!
 //! Each host is an sshd as pid 1 of pid, mount and uts namespaces of its own (`host.sh`), with private
-//! `/opt`, `/root`, `/home`, `/run`, `/var/lib` and `/etc`, its own host name and boot id, a user `agent`
-//! (without root but by `sudo`) beside `root`, and stand-ins for `reboot`, `shutdown` and `sudo`. Shared with
+//! `/opt`, `/root`, `/home`, `/run`, `/var/lib`, `/boot` and `/etc`, its own host name and boot id, a user `agent`
+//! (without root but by `sudo`) beside `root`, and stand-ins for `reboot`, `shutdown`, `sudo` and `uname`. Shared with
 //! this machine are `/tmp`, `/usr` and the network: two hosts' jobs cannot listen on one 0.0.0.0 port.
 //!
 //! ```ignore
@@ -154,7 +154,7 @@ impl Fleet {
     fn add(&mut self, address: Ipv4Addr, options: &Options) {
         let name = format!("w{}", self.hosts.len() + 1);
         let folder = self.folder.path().join(&name);
-        for part in ["opt", "root", "home", "varlib", "bin"] {
+        for part in ["opt", "root", "home", "varlib", "boot", "modules", "bin"] {
             fs::create_dir_all(folder.join(part)).unwrap();
             open_up(&folder.join(part));
         }
@@ -171,6 +171,7 @@ impl Fleet {
         stand_in("reboot", include_str!("reboot.sh"));
         stand_in("shutdown", include_str!("reboot.sh"));
         stand_in("sudo", include_str!("sudo.sh"));
+        stand_in("uname", include_str!("uname.sh"));
         if options.upstream {
             stand_in("python3", "#!/bin/sh\nexec sh \"$@\"\n");
         }

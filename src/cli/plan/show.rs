@@ -31,8 +31,11 @@ mod json;
 mod markdown;
 mod openings;
 mod pending;
+mod probe;
 mod reviewed;
 mod text;
+
+use probe::RebootOf;
 
 pub(super) use at_stake::sentence;
 pub(super) use commands::{CommandJson, EnvJson, commands, env};
@@ -62,6 +65,9 @@ pub struct ShowArgs {
     /// Also show what its deploys change in each file; private ones are only named
     #[arg(long)]
     diff: bool,
+    /// Also ask the selected workers whether they need a reboot, and why; nothing is changed there
+    #[arg(long)]
+    probe: bool,
     /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<PathBuf>,
@@ -123,6 +129,8 @@ struct Shown<'a> {
     diffs: Option<Vec<FileDiff>>,
     /// The reviewed plan file that is shown, or was written.
     reviewed: Option<ReviewedFile<'a>>,
+    /// Who needs a reboot, in the order of the workers; `None`: it was not asked.
+    reboots: Option<Vec<RebootOf>>,
 }
 
 /// A reviewed plan file.
@@ -217,6 +225,16 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         }
         _ => None,
     };
+    let reboots = match (&bucket, args.probe) {
+        (_, false) => None,
+        (Some(bucket), true) => Some(probe::ask(bucket, &graph, context)?),
+        (None, true) => {
+            return Err(CliError::usage(
+                "`--probe` asks workers, and those of a made-up fleet do not exist",
+                "leave `--probe` out, or show the plan for the bucket's own workers",
+            ));
+        }
+    };
     let written = match &args.out {
         Some(file) if !feasibility.has_errors() => {
             let part = run::ReviewPart {
@@ -240,6 +258,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         diffs,
         reviewed: reviewed
             .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
+        reboots,
     };
     print(args, &shown, context)
 }

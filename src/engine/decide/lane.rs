@@ -139,6 +139,7 @@ impl Decide<'_> {
                     not: needed.and_then(|(_, reboot)| reboot.boot_id()).map(str::to_owned),
                     reboot_step: needed.map(|(step, _)| step),
                     reboot_issued: needed.and_then(|(_, reboot)| reboot.issued_at()),
+                    kernel: needed.and_then(|(_, reboot)| reboot.kernel()).map(str::to_owned),
                 }
             }
             _ => Intent::Do { repeat: state.was_issued() },

@@ -105,6 +105,15 @@ impl Known {
         if let (Some(awaited), Outcome::Ok { evidence }) = (self.attempts.awaited(attempt), outcome) {
             check_evidence(&awaited.intent, evidence, self.setup.kind(awaited.at), fact)?;
         }
+        if let (Some(awaited), Outcome::Unexpected { boot_id, .. }) =
+            (self.attempts.awaited(attempt), outcome)
+        {
+            let is_new =
+                matches!(&awaited.intent, Intent::AwaitBoot { not: Some(before), .. } if before != boot_id);
+            if !is_new || boot_id.is_empty() {
+                return Err(RuleViolation::new("only a new boot can be another one than expected", fact));
+            }
+        }
         // Late: from a controller that was replaced, or after an operator's decision.
         let Some(Awaited { at, intent }) = self.attempts.answered(attempt) else { return Ok(()) };
         if self.setup.is_exclusive(at, &intent) {
@@ -113,7 +122,8 @@ impl Known {
         if self.drains(at, &intent) {
             self.exclusion.drain_ends();
         }
-        let reached = matches!(outcome, Outcome::Ok { .. }) && self.reaches_worker(at, &intent);
+        let reached = matches!(outcome, Outcome::Ok { .. } | Outcome::Unexpected { .. })
+            && self.reaches_worker(at, &intent);
         self.lanes.get_mut(at.lane).answered(reached);
         if intent.is_undo() {
             self.finish_undo(at.lane, &intent, outcome);
@@ -151,6 +161,10 @@ impl Known {
                 return self.succeed_step(at, &Evidence::Departed);
             }
             Outcome::Failed { error } => (error.clone(), false),
+            Outcome::Unexpected { boot_id, error, .. } => {
+                self.is_back(at, boot_id);
+                (error.clone(), false)
+            }
             Outcome::Unknown { why, .. } => (StepError::new(ErrorKind::Unknown, why.clone()), true),
             Outcome::TimedOut { after, doing } => {
                 let seconds = *after as f64 / 1000.0;
@@ -191,16 +205,20 @@ impl Known {
         }
         match evidence {
             Evidence::Disabled { own, .. } => lane.disabled_mut().seen(own),
-            Evidence::Back { boot_id } => {
-                let awaited = lane.awaited_reboot(self.setup.order(), at.step).map(|(reboot, _)| reboot);
-                if let Some(reboot) = awaited.and_then(|reboot| lane.step_mut(reboot).reboot_mut()) {
-                    reboot.is_back(boot_id);
-                }
-            }
+            Evidence::Back { boot_id, .. } => self.is_back(at, boot_id),
             _ => {}
         }
         if matches!(self.setup.kind(at), StepKind::Enable) {
-            lane.disabled_mut().removed();
+            self.lanes.get_mut(at.lane).disabled_mut().removed();
+        }
+    }
+
+    /// The wait at `at` has seen this boot.
+    fn is_back(&mut self, at: StepRef, boot_id: &str) {
+        let lane = self.lanes.get_mut(at.lane);
+        let awaited = lane.awaited_reboot(self.setup.order(), at.step).map(|(reboot, _)| reboot);
+        if let Some(reboot) = awaited.and_then(|reboot| lane.step_mut(reboot).reboot_mut()) {
+            reboot.is_back(boot_id);
         }
     }
 
@@ -223,24 +241,24 @@ fn check_evidence(
     fact: &Fact,
 ) -> Result<(), RuleViolation> {
     let fits = match (intent, evidence) {
-        (Intent::ReadBootId, Evidence::BootId { boot_id }) => !boot_id.is_empty(),
+        (Intent::ReadBootId, Evidence::BootId { boot_id, .. }) => !boot_id.is_empty(),
         (Intent::ReadBootId, _) => false,
         (Intent::Reboot { boot_id: before, .. }, Evidence::Rebooted { boot_id }) => {
             before != boot_id && !boot_id.is_empty()
         }
-        (Intent::Reboot { .. }, Evidence::Departed | Evidence::NotNeeded) => true,
+        (Intent::Reboot { .. }, Evidence::Departed | Evidence::NotNeeded { .. }) => true,
         (Intent::Reboot { .. }, _) => false,
-        (Intent::AwaitBoot { not, .. }, Evidence::Back { boot_id }) => {
+        (Intent::AwaitBoot { not, .. }, Evidence::Back { boot_id, .. }) => {
             not.as_ref() != Some(boot_id) && !boot_id.is_empty()
         }
         (Intent::AwaitBoot { .. }, _) => false,
         (Intent::Do { .. }, Evidence::Disabled { .. }) => matches!(kind, StepKind::Disable { .. }),
-        (Intent::Do { .. }, Evidence::NotNeeded) => {
+        (Intent::Do { .. }, Evidence::NotNeeded { .. }) => {
             matches!(kind, StepKind::Run(_) | StepKind::Local(_))
         }
         (Intent::Do { .. }, Evidence::Note { .. }) => !matches!(kind, StepKind::Disable { .. }),
         (Intent::Do { .. }, _) => false,
-        (_, evidence) => matches!(evidence, Evidence::Note { .. } | Evidence::NotNeeded),
+        (_, evidence) => matches!(evidence, Evidence::Note { .. } | Evidence::NotNeeded { .. }),
     };
     if fits { Ok(()) } else { Err(RuleViolation::new("a success is shown by what was seen", fact)) }
 }

@@ -14,7 +14,7 @@ fn deploy_and_reboot(plan: &mut Plan) {
 }
 
 fn read() -> Outcome {
-    ok(Evidence::BootId { boot_id: "old".to_owned() })
+    ok(Evidence::BootId { boot_id: "old".to_owned(), kernel: None })
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn an_operation_does_not_begin_while_a_worker_is_down() {
     for worker in [1, 2] {
         case.answers(worker, ok(Evidence::Departed));
     }
-    case.answers(1, ok(Evidence::Back { boot_id: "new".to_owned() }));
+    case.answers(1, ok(Evidence::Back { boot_id: "new".to_owned(), kernel: None }));
     assert!(case.in_flight(1).is_empty(), "w2 is away");
-    case.answers(2, ok(Evidence::Back { boot_id: "newer".to_owned() }));
+    case.answers(2, ok(Evidence::Back { boot_id: "newer".to_owned(), kernel: None }));
     assert_eq!((case.in_flight(1), case.in_flight(2)), (vec!["check"], vec!["check"]));
 }
 
@@ -66,7 +66,7 @@ fn drained() -> Outcome {
 }
 
 fn back(boot_id: &str) -> Outcome {
-    ok(Evidence::Back { boot_id: boot_id.to_owned() })
+    ok(Evidence::Back { boot_id: boot_id.to_owned(), kernel: None })
 }
 
 /// Each of the workers is drained, and away.

@@ -2,7 +2,7 @@
 
 use super::case::{Case, by, done, failed, idempotent, lane, lost, ok, seconds};
 use crate::engine::PublicWorkerState::{Failed, InDoubt, Running, Succeeded};
-use crate::engine::{ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunStatus};
+use crate::engine::{ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunStatus, StepError};
 use crate::graph::testing;
 use crate::plan::{Plan, StepKind};
 
@@ -75,11 +75,11 @@ fn reboots(plan: &mut Plan) {
 }
 
 fn read(boot_id: &str) -> Outcome {
-    ok(Evidence::BootId { boot_id: boot_id.to_owned() })
+    ok(Evidence::BootId { boot_id: boot_id.to_owned(), kernel: None })
 }
 
 fn back(boot_id: &str) -> Outcome {
-    ok(Evidence::Back { boot_id: boot_id.to_owned() })
+    ok(Evidence::Back { boot_id: boot_id.to_owned(), kernel: None })
 }
 
 fn sent(generation: u32) -> Intent {
@@ -129,4 +129,64 @@ fn a_retry_by_an_operator_sends_a_reboot_again_that_did_not_happen() {
     case.says(Fact::Retried { target: super::case::target(1), by: by() });
     case.says(Fact::Resumed { by: by(), fresh_process: false, bundle: None });
     assert_eq!(case.intent(1), sent(1));
+}
+
+/// Back in another boot, and not as the plan expects.
+fn unexpected(boot_id: &str) -> Outcome {
+    let error = StepError::new(ErrorKind::UnexpectedBoot, "an old kernel");
+    Outcome::Unexpected { boot_id: boot_id.to_owned(), kernel: None, error }
+}
+
+#[test]
+fn a_worker_that_has_booted_what_nobody_expects_is_looked_at_again_and_never_rebooted_again() {
+    let mut case = Case::new(1, reboots);
+    case.answers(1, read("old"));
+    case.answers(1, ok(Evidence::Departed));
+    case.answers(1, unexpected("new"));
+    assert_eq!(case.state(1), Failed, "another attempt cannot help");
+    for boot in ["new", "newer"] {
+        case.says(Fact::Retried { target: super::case::target(1), by: by() });
+        case.says(Fact::Resumed { by: by(), fresh_process: false, bundle: None });
+        assert!(matches!(case.intent(1), Intent::AwaitBoot { not: Some(b0), .. } if b0 == "old"));
+        case.answers(1, if boot == "new" { unexpected(boot) } else { back(boot) });
+    }
+    assert_eq!(case.state(1), Succeeded);
+    let sent = case.facts().filter(|fact| matches!(fact, Fact::Issued { intent: Intent::Reboot { .. }, .. }));
+    assert_eq!(sent.count(), 1);
+}
+
+#[test]
+fn what_follows_a_boot_that_is_not_as_expected_may_follow_where_that_is_ignored() {
+    let mut case = Case::new(1, |plan| {
+        reboots(plan);
+        plan.steps[1].on_failure = crate::plan::OnStepFailure::Ignore;
+        plan.steps.push(super::case::command("after"));
+        plan.steps[2].needs = vec![1];
+    });
+    case.answers(1, read("old"));
+    case.answers(1, ok(Evidence::Departed));
+    case.answers(1, unexpected("new"));
+    assert!(matches!(case.intent(1), Intent::Do { .. }), "the boot itself was seen");
+}
+
+#[test]
+fn only_a_new_boot_is_another_one_than_expected() {
+    let mut case = Case::new(1, reboots);
+    case.answers(1, read("old"));
+    let (attempt, outcome) = (case.attempt(1), unexpected("new"));
+    let words = "only a new boot can be another one than expected";
+    assert_eq!(case.refuses(Fact::Finished { attempt, outcome }), words);
+    case.answers(1, ok(Evidence::Departed));
+    let (attempt, outcome) = (case.attempt(1), unexpected("old"));
+    assert_eq!(case.refuses(Fact::Finished { attempt, outcome }), words);
+}
+
+#[test]
+fn the_kernel_before_a_reboot_is_told_to_who_waits_for_it() {
+    let mut case = Case::new(1, reboots);
+    let kernel = Some("6.1.0-52-amd64".to_owned());
+    case.answers(1, ok(Evidence::BootId { boot_id: "old".to_owned(), kernel: kernel.clone() }));
+    case.answers(1, ok(Evidence::Departed));
+    case.taken_over();
+    assert!(matches!(case.intent(1), Intent::AwaitBoot { kernel: before, .. } if before == kernel));
 }

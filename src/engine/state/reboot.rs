@@ -7,6 +7,8 @@ use crate::engine::{Evidence, Millis};
 pub(in crate::engine) struct RebootState {
     /// B0.
     boot_id: Option<String>,
+    /// The kernel of that boot.
+    kernel: Option<String>,
     /// How often the step was entered again because nothing had happened: receipts of lower ones are void.
     generation: u32,
     /// How often it was issued, and when last.
@@ -33,6 +35,11 @@ impl RebootState {
     /// B0, once it was read.
     pub(in crate::engine) fn boot_id(&self) -> Option<&str> {
         self.boot_id.as_deref()
+    }
+
+    /// The kernel that ran in that boot, where it was read.
+    pub(in crate::engine) fn kernel(&self) -> Option<&str> {
+        self.kernel.as_deref()
     }
 
     pub(in crate::engine) fn generation(&self) -> u32 {
@@ -65,11 +72,12 @@ impl RebootState {
     /// What its own attempt saw; `true`: only B0, and the reboot itself is still to be sent.
     pub(in crate::engine) fn saw(&mut self, evidence: &Evidence) -> bool {
         match evidence {
-            Evidence::BootId { boot_id } => {
+            Evidence::BootId { boot_id, kernel } => {
                 self.boot_id = Some(boot_id.clone());
+                self.kernel.clone_from(kernel);
                 return true;
             }
-            Evidence::NotNeeded => self.seen = RebootSeen::NotNeeded,
+            Evidence::NotNeeded { .. } => self.seen = RebootSeen::NotNeeded,
             Evidence::Departed => self.seen = RebootSeen::Departed,
             Evidence::Rebooted { .. } => self.seen = RebootSeen::Verified,
             _ => {}

@@ -61,6 +61,7 @@ impl Revert {
             Outcome::Unknown { why, .. } | Outcome::NotDone { reason: why } => {
                 StepError::new(ErrorKind::Unknown, why.clone())
             }
+            Outcome::Unexpected { error, .. } => error.clone(),
             Outcome::TimedOut { doing, .. } => StepError::new(ErrorKind::TimedOut, doing.clone()),
         };
         self.tries += 1;

@@ -1,9 +1,7 @@
 //! The rules of steps: what must come before or after what, and what a step must not do.
 
 use super::super::decode::{Draft, DraftStep};
-use super::super::{
-    OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, When, code, duration,
-};
+use super::super::{OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, When, code, duration};
 use super::order::Ancestors;
 
 /// What `on_failure: ignore` would make unsafe: the steps that follow count on these.
@@ -48,7 +46,8 @@ pub(super) fn undo(
         return;
     }
     for step in steps {
-        let is_own = |kind: &&StepKind| matches!(kind, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_));
+        let is_own =
+            |kind: &&StepKind| matches!(kind, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_));
         if step.kind.as_ref().filter(is_own).is_some_and(|kind| kind.has_own_undo().is_none()) {
             let message = format!("`on_failure: revert` does not know how to take `{}` back", step.id);
             let problem = Problem::error(code::NO_UNDO, message)

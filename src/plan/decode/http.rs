@@ -14,7 +14,8 @@ use super::keys::{HTTP_EXPECT, HTTP_REQUEST};
 const LARGEST_BODY: usize = 256 * 1024;
 
 /// What a request may name wherever it stands, and what only on the way of a worker.
-const ANYWHERE: &[&str] = &["BUCKET_ID", "MAAND_RUN", "MAAND_PLAN", "MAAND_LIST", "MAAND_STEP", "MAAND_ATTEMPT"];
+const ANYWHERE: &[&str] =
+    &["BUCKET_ID", "MAAND_RUN", "MAAND_PLAN", "MAAND_LIST", "MAAND_STEP", "MAAND_ATTEMPT"];
 const OF_A_WORKER: &[&str] = &["WORKER_IP", "MAAND_HOST", "MAAND_LABELS", "MAAND_TAGS"];
 
 impl Decoder<'_> {
@@ -59,7 +60,13 @@ impl Decoder<'_> {
             (Some(_), Some(json)) => {
                 let help = "keep `body` for a text, or `json` for a document";
                 let message = "a request has both `body` and `json`".to_owned();
-                self.error(code::BAD_REQUEST, message, json.span.clone(), "one body too many", help.to_owned());
+                self.error(
+                    code::BAD_REQUEST,
+                    message,
+                    json.span.clone(),
+                    "one body too many",
+                    help.to_owned(),
+                );
                 None
             }
         };
@@ -71,7 +78,10 @@ impl Decoder<'_> {
         };
         let mut wrong = Vec::new();
         if size > LARGEST_BODY {
-            wrong.push((format!("the body of a request has more than {LARGEST_BODY} bytes"), "send less".to_owned()));
+            wrong.push((
+                format!("the body of a request has more than {LARGEST_BODY} bytes"),
+                "send less".to_owned(),
+            ));
         }
         if request.method.is_safe() && request.body.is_some() {
             let message = format!("a request `{}` has no body", request.method.as_str());
@@ -120,7 +130,9 @@ impl Decoder<'_> {
             let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
             let again = headers.keys().any(|other| other.eq_ignore_ascii_case(&key.text));
             let why = match () {
-                () if key.text.is_empty() || !key.text.chars().all(is_token) => Some("is no name of a header"),
+                () if key.text.is_empty() || !key.text.chars().all(is_token) => {
+                    Some("is no name of a header")
+                }
                 () if again => Some("is there twice: in headers capitals do not count"),
                 () if ["host", "content-length", "transfer-encoding", "connection"]
                     .contains(&key.text.to_ascii_lowercase().as_str()) =>
@@ -245,8 +257,12 @@ fn unknown_name(name: &str, once: bool) -> Option<(String, String)> {
     match () {
         () if ANYWHERE.contains(&name) => None,
         () if !(is_tag || OF_A_WORKER.contains(&name)) => {
-            let known: Vec<String> = OF_A_WORKER.iter().chain(ANYWHERE).map(|name| format!("${name}")).collect();
-            Some((format!("there is no value `${name}`"), format!("known here: {}, $MAAND_TAG_<KEY>", known.join(", "))))
+            let known: Vec<String> =
+                OF_A_WORKER.iter().chain(ANYWHERE).map(|name| format!("${name}")).collect();
+            Some((
+                format!("there is no value `${name}`"),
+                format!("known here: {}, $MAAND_TAG_<KEY>", known.join(", ")),
+            ))
         }
         () if once => {
             let message = format!("`${name}` has no value in `before` and `after`, where there is no worker");

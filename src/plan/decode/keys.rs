@@ -69,7 +69,7 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
     match kind {
         "disable" | "start" | "stop" | "restart" => &["jobs"],
         "deploy" => &["jobs", "force"],
-        "reboot" => &["command", "down_within", "unless"],
+        "reboot" => &["command", "down_within", "unless", "cannot_tell", "expect"],
         "wait_for_ssh" => &["settle", "interval"],
         "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
         "http" => &["method", "url", "headers", "body", "json", "expect", "idempotent", "undo"],
@@ -79,6 +79,9 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
         _ => &[],
     }
 }
+
+/// Of `expect` of a reboot.
+pub(crate) const EXPECTED_BOOT: &[&str] = &["kernel", "cmdline"];
 
 /// Where a key belongs that is often written one level too high.
 pub(crate) const BELONGS: &[(&str, &[&str])] =

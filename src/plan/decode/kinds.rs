@@ -48,7 +48,8 @@ impl Decoder<'_> {
                 down_within: get("down_within")
                     .and_then(|node| self.duration(node, "down_within", false))
                     .unwrap_or(DOWN_WITHIN),
-                unless: get("unless").and_then(|node| self.command(node, "unless")),
+                unless: self.reboot_unless(get("unless"), get("cannot_tell")),
+                expect: get("expect").and_then(|node| self.expected_boot(node)),
             },
             "wait_for_ssh" => StepKind::WaitForSsh {
                 settle: get("settle").and_then(|node| self.duration(node, "settle", true)).unwrap_or(SETTLE),

@@ -3,6 +3,7 @@
 //! What one step or setting says by itself is judged here; what steps mean to each other is judged in
 //! `check`. It knows no fleet.
 
+mod boot;
 mod command;
 mod common;
 mod http;

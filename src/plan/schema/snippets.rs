@@ -52,8 +52,8 @@ pub(super) fn steps() -> Value {
         },
         {
             "label": "reboot where it is needed",
-            "description": "A command decides whether the worker needs it.",
-            "body": { "reboot": { "unless": "${1:test ! -e /run/reboot-required}", "down_within": "${2:2m}" } },
+            "description": "The worker's own tools and kernels decide whether it needs it.",
+            "body": { "reboot": { "unless": "not_required", "expect": { "kernel": "${1:newest}" } } },
         },
         {
             "label": "wait_for_ssh with a longer settle time",

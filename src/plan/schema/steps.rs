@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::decode::keys;
 use super::values::{
-    AnyList, AnyValue, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure, OneOrMore, OrNothing, Scope,
-    Shell, Status, Text, Word,
+    AnyList, AnyValue, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure,
+    OneOrMore, OrNothing, Scope, Shell, Status, Text, Word,
 };
 use super::{bare, snippets};
 
@@ -204,8 +204,23 @@ pub(super) struct Reboot {
     command: Option<Shell>,
     /// Maximum time until the worker has gone down. Default: `2m`.
     down_within: Option<Duration>,
-    /// A command on the worker; exit code 0: no reboot is needed. Default: it is always needed.
+    /// not_required: what the worker's own tools and kernels say decides. Else a command on the worker; exit code 0: no
+    /// reboot is needed. Default: it is always needed.
     unless: Option<Shell>,
+    /// With unless: not_required, what becomes of a worker that cannot tell: fail or reboot. Default: `fail`.
+    cannot_tell: Option<CannotTell>,
+    /// What the worker has to have booted; else it fails, and is not rebooted again. Default: anything.
+    expect: Option<ExpectedBoot>,
+}
+
+/// What a worker has to have booted.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+pub(super) struct ExpectedBoot {
+    /// newest: the newest one installed, of the flavour that runs. Else a pattern for `uname -r`, such as 6.1.*. Default: any.
+    kernel: Option<Word>,
+    /// Words that the kernel's command line has to have, as patterns: nosmt, hugepages=*. Default: none.
+    cmdline: Option<OneOrMore<Text>>,
 }
 
 /// Options of wait_for_ssh.

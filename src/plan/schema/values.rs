@@ -293,6 +293,11 @@ value!(
     words(&["fail", "ignore"])
 );
 value!(
+    /// What becomes of a worker that cannot tell whether it needs a reboot.
+    CannotTell,
+    words(&crate::plan::CannotTell::WORDS)
+);
+value!(
     /// What a health check covers.
     Scope,
     words(&["worker", "fleet"])

@@ -36,8 +36,9 @@ fn boots_that_no_reboot_step_has_made_are_kept() {
     let (mut facts, mut view) = rolled(2, |_| None);
     // The first worker is in another boot than at preflight when its reboot begins.
     for stamped in &mut facts {
-        if let Fact::Finished { outcome: Outcome::Ok { evidence: Evidence::BootId { boot_id: id } }, .. } =
-            &mut stamped.fact
+        if let Fact::Finished {
+            outcome: Outcome::Ok { evidence: Evidence::BootId { boot_id: id, .. } }, ..
+        } = &mut stamped.fact
             && *id == boot_id(0, 0)
         {
             *id = boot_id(0, 7);

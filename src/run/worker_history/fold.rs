@@ -187,20 +187,26 @@ impl<'r> Fold<'r> {
         step.finished_at = Some(at);
         step.end = match outcome {
             Outcome::Ok { .. } if read_boot_id => StepEnd::Open,
-            Outcome::Ok { evidence: Evidence::NotNeeded } => StepEnd::NotNeeded,
+            Outcome::Ok { evidence: Evidence::NotNeeded { .. } } => StepEnd::NotNeeded,
             Outcome::Ok { .. } => StepEnd::Done,
             Outcome::NotDone { .. } => StepEnd::Open,
-            Outcome::Failed { .. } | Outcome::Unknown { .. } | Outcome::TimedOut { .. } => StepEnd::Failed,
+            Outcome::Failed { .. }
+            | Outcome::Unexpected { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::TimedOut { .. } => StepEnd::Failed,
         };
         match outcome {
-            Outcome::Ok { evidence: Evidence::BootId { boot_id } } if read_boot_id => {
+            Outcome::Ok { evidence: Evidence::BootId { boot_id, .. } } if read_boot_id => {
                 self.worker.boot_id_before = Some(cut(boot_id));
             }
             Outcome::Ok { evidence: Evidence::Rebooted { boot_id } } => {
                 self.worker.boot_id_after = Some(cut(boot_id));
             }
             // Without a reboot step before it, it is no new boot.
-            Outcome::Ok { evidence: Evidence::Back { boot_id } } if self.await_new_boot.contains(&id) => {
+            Outcome::Ok { evidence: Evidence::Back { boot_id, .. } }
+            | Outcome::Unexpected { boot_id, .. }
+                if self.await_new_boot.contains(&id) =>
+            {
                 self.worker.boot_id_after = Some(cut(boot_id));
             }
             _ => {}

@@ -7,7 +7,7 @@ use super::super::invariant::Invariant;
 use super::{Checker, Place, takes_down};
 use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::StepKind;
+use crate::plan::{ExpectedBoot, ExpectedKernel, RebootUnless, StepKind};
 use crate::sim::exec::Arrival;
 use crate::sim::world::{Alloc, Entry, World, boot_number};
 
@@ -132,14 +132,19 @@ impl Checker {
                 self.book(lane).satisfied[step.index()] = true;
             }
         }
+        if let (Outcome::Unexpected { boot_id, .. }, Lane::Worker(target)) = (outcome, lane) {
+            self.settled(target, step, boot_id, world);
+            self.away.remove(&lane);
+        }
         let Outcome::Ok { evidence } = outcome else { return };
+        self.kernels(lane, step, &intent, evidence, world);
         if !world.done.contains(&attempt) {
             self.breaks(
                 Invariant::UnknownIsNotSuccess,
                 format!("{intent:?} of step {step}, {lane:?}, is said to be done and is not"),
             );
         }
-        if let (Evidence::Back { boot_id }, Lane::Worker(target)) = (evidence, lane) {
+        if let (Evidence::Back { boot_id, .. }, Lane::Worker(target)) = (evidence, lane) {
             self.settled(target, step, boot_id, world);
         }
         if let Evidence::Rebooted { boot_id } = evidence
@@ -153,18 +158,55 @@ impl Checker {
         let seen = matches!(
             (&intent, evidence),
             (_, Evidence::Back { .. } | Evidence::Rebooted { .. })
-                | (Intent::Reboot { .. }, Evidence::NotNeeded)
+                | (Intent::Reboot { .. }, Evidence::NotNeeded { .. })
         );
         if seen {
             self.away.remove(&lane);
         }
-        if *evidence == Evidence::NotNeeded
+        if matches!(evidence, Evidence::NotNeeded { .. })
             && let Some(reboot) = self.book(lane).reboots.get_mut(&step)
         {
             reboot.1 = true;
         }
         if intent != Intent::ReadBootId && !intent.is_undo() {
             self.book(lane).satisfied[step.index()] = true;
+        }
+    }
+
+    /// A worker that runs an old kernel, or cannot tell, is taken neither for one that is as expected nor for one that
+    /// needs no reboot.
+    fn kernels(&mut self, lane: Lane, step: StepIx, intent: &Intent, evidence: &Evidence, world: &World) {
+        let Lane::Worker(target) = lane else { return };
+        let worker = self.worker(target);
+        let host = world.host(worker);
+        if !host.kernels.is_doubtful() {
+            return;
+        }
+        match (intent, evidence) {
+            (Intent::AwaitBoot { reboot_step: Some(reboot), .. }, Evidence::Back { boot_id, .. }) => {
+                let expects = matches!(
+                    self.kind(lane, *reboot),
+                    StepKind::Reboot {
+                        expect: Some(ExpectedBoot { kernel: Some(ExpectedKernel::Newest), .. }),
+                        ..
+                    }
+                );
+                if expects && boot_number(worker, boot_id) == Some(host.boot()) {
+                    let what = format!("{target:?} does not run its newest kernel, and passes for it");
+                    self.breaks(Invariant::VerifiedBoot, what);
+                }
+            }
+            (Intent::Reboot { boot_id, .. }, Evidence::NotNeeded { .. }) => {
+                let asks = matches!(
+                    self.kind(lane, step),
+                    StepKind::Reboot { unless: Some(RebootUnless::NotRequired { .. }), .. }
+                );
+                if asks && boot_number(worker, boot_id) == Some(host.boot()) {
+                    let what = format!("{target:?} may need a reboot, and is taken for one that does not");
+                    self.breaks(Invariant::UnknownIsNotSuccess, what);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -105,7 +105,10 @@ fn in_doubt(kind: &StepKind) -> bool {
 
 /// Final by the design, of what the world makes.
 fn is_final(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::CrashLoop | ErrorKind::NotApproved | ErrorKind::Unverified)
+    matches!(
+        kind,
+        ErrorKind::CrashLoop | ErrorKind::UnexpectedBoot | ErrorKind::NotApproved | ErrorKind::Unverified
+    )
 }
 
 fn whole_delay(retries: &Retries, spent: u32) -> Millis {

@@ -177,9 +177,9 @@ impl Sim {
             matches!(self.graph.steps(lane)[step.index()].kind, StepKind::Disable { .. })
         };
         match issued {
-            Some((_, _, Intent::ReadBootId)) => Evidence::BootId { boot_id },
+            Some((_, _, Intent::ReadBootId)) => Evidence::BootId { boot_id, kernel: None },
             Some((_, _, Intent::Reboot { .. })) => Evidence::Departed,
-            Some((_, _, Intent::AwaitBoot { .. })) => Evidence::Back { boot_id },
+            Some((_, _, Intent::AwaitBoot { .. })) => Evidence::Back { boot_id, kernel: None },
             Some((lane, step, Intent::Do { .. })) if disables(lane, step) => {
                 Evidence::Disabled { own: vec![None], others: Vec::new() }
             }

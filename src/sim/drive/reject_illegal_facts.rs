@@ -101,21 +101,26 @@ impl Sim {
         }
         for (attempt, (lane, step, intent)) in &awaited {
             let wrong = match intent {
-                Intent::ReadBootId => vec![note(), Evidence::BootId { boot_id: String::new() }],
+                Intent::ReadBootId => vec![note(), Evidence::BootId { boot_id: String::new(), kernel: None }],
                 Intent::Reboot { boot_id, .. } => {
                     vec![
                         note(),
                         Evidence::Rebooted { boot_id: boot_id.clone() },
-                        Evidence::Back { boot_id: "new".to_owned() },
+                        Evidence::Back { boot_id: "new".to_owned(), kernel: None },
                     ]
                 }
                 Intent::AwaitBoot { not, .. } => {
-                    let mut wrong =
-                        vec![note(), Evidence::Departed, Evidence::Back { boot_id: String::new() }];
-                    wrong.extend(not.clone().map(|boot_id| Evidence::Back { boot_id }));
+                    let mut wrong = vec![
+                        note(),
+                        Evidence::Departed,
+                        Evidence::Back { boot_id: String::new(), kernel: None },
+                    ];
+                    wrong.extend(not.clone().map(|boot_id| Evidence::Back { boot_id, kernel: None }));
                     wrong
                 }
-                Intent::Do { .. } => vec![Evidence::Departed, Evidence::Back { boot_id: "new".to_owned() }],
+                Intent::Do { .. } => {
+                    vec![Evidence::Departed, Evidence::Back { boot_id: "new".to_owned(), kernel: None }]
+                }
                 _ => vec![Evidence::Departed],
             };
             illegal.extend(wrong.into_iter().map(|evidence| ok(*attempt, evidence)));

@@ -49,7 +49,7 @@ impl Sim {
                 let step = arrival.order.step;
                 let ran = self.world.host_mut(worker).ran.of(step);
                 if command.unless.is_some() && *ran > 0 {
-                    return Outcome::Ok { evidence: Evidence::NotNeeded };
+                    return Outcome::Ok { evidence: Evidence::NotNeeded { why: None } };
                 }
                 *ran += 1;
                 if *ran > 1 && !command.idempotent && !self.reran.contains(&(arrival.order.lane, step)) {
@@ -86,7 +86,7 @@ impl Sim {
         let of = (arrival.order.lane, arrival.order.step);
         let ran = self.ran_here.entry(of).or_default();
         if unless && *ran > 0 {
-            return Outcome::Ok { evidence: Evidence::NotNeeded };
+            return Outcome::Ok { evidence: Evidence::NotNeeded { why: None } };
         }
         *ran += 1;
         if *ran > 1 && !idempotent && !self.reran.contains(&of) {

@@ -9,15 +9,16 @@ use std::time::Duration;
 use super::{Arrival, InjectedFault};
 use crate::boot::{
     AUTH_REFUSED_FOR, Answer, COMMAND_FAILED_GRACE, CommandState, CompareError, CompareMode, EXCHANGE,
-    LOOK_EVERY, Look, LookError, LookFailure, Next, Probe, RebootDo, RebootHeard, RebootMachine, RebootSpec,
-    Return, ReturnSpec, ReturnWatch,
+    LOOK_EVERY, Look, LookError, LookFailure, Need, Next, Probe, RebootDo, RebootHeard, RebootMachine,
+    RebootSpec, Return, ReturnSpec, ReturnWatch,
 };
 use crate::bucket::WorkerIx;
-use crate::controller::{reboot_outcome, return_outcome};
-use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome, StepError};
-use crate::plan::StepKind;
+use crate::controller::{proven_outcome, reboot_outcome, return_outcome};
+use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
+use crate::plan::{CannotTell, RebootUnless, StepKind};
 use crate::sim::drive::{Event, Sim};
 use crate::sim::invariant::Invariant;
+use crate::sim::mutation::Mutation;
 use crate::sim::world::{SimHost, boot_id};
 
 /// A login that takes no longer than this is over before anything else happens.
@@ -41,8 +42,12 @@ type Why = &'static str;
 const NO_ROUTE: Why = "no route to host";
 const LOST: Why = "the answer was lost";
 
+/// Nothing was sent.
+const CANNOT_TELL: Why = "whether it needs a reboot cannot be told";
+
 fn error(why: Why) -> StepError {
-    StepError::new(ErrorKind::Unreachable, why)
+    let kind = if why == CANNOT_TELL { ErrorKind::CannotTell } else { ErrorKind::Unreachable };
+    StepError::new(kind, why)
 }
 
 /// What the machine wants next.
@@ -162,7 +167,7 @@ impl Sim {
     /// `None`: it is no wait.
     fn return_watch(&self, arrival: &Arrival) -> Option<ReturnWatch<Why>> {
         let (
-            Intent::AwaitBoot { not, reboot_step, reboot_issued },
+            Intent::AwaitBoot { not, reboot_step, reboot_issued, .. },
             StepKind::WaitForSsh { settle, interval },
         ) = (&arrival.order.intent, arrival.kind())
         else {
@@ -206,8 +211,7 @@ impl Sim {
         let turn = match watch.wish {
             Wish::Compare(mode) => self.compares(&request, worker, mode, injected),
             Wish::AskUnless => {
-                let needless = self.world.host(worker).needless;
-                Turn::Heard(self.now + 50, RebootHeard::Unless(Ok(needless)))
+                Turn::Heard(self.now + 50, RebootHeard::Unless(self.is_needless(&request, worker)))
             }
             Wish::Look { bound } => {
                 watch.postponed = !self.world.host(worker).is_up();
@@ -370,8 +374,47 @@ impl Sim {
             }
             Next::Done(end) => {
                 let timeout = request.graph.steps(request.order.lane)[request.order.step.index()].timeout;
-                Some(return_outcome("the worker", end.map_error(error), timeout.unwrap_or_default()))
+                let outcome = return_outcome("the worker", end.map_error(error), timeout.unwrap_or_default());
+                Some(self.proven(request, outcome))
             }
+        }
+    }
+
+    /// What `unless` of a reboot says.
+    fn is_needless(&self, request: &Arrival, worker: WorkerIx) -> Result<bool, CompareError<Why>> {
+        let host = self.world.host(worker);
+        let StepKind::Reboot { unless: Some(RebootUnless::NotRequired { cannot_tell }), .. } = request.kind()
+        else {
+            return Ok(host.needless);
+        };
+        if !self.config.check {
+            return Ok(host.needless);
+        }
+        match (host.kernels.answer().need().need, cannot_tell) {
+            (Need::NotRequired, _) => Ok(true),
+            (Need::Required, _) | (Need::CannotTell, CannotTell::Reboot) => Ok(false),
+            _ if self.config.mutation == Some(Mutation::CannotTellIsNo) => Ok(true),
+            (Need::CannotTell, CannotTell::Fail) => Err(CompareError::Failed(CANNOT_TELL)),
+        }
+    }
+
+    /// A worker that is back is held against what its reboot expects.
+    fn proven(&self, request: &Arrival, outcome: Outcome) -> Outcome {
+        let Intent::AwaitBoot { reboot_step: Some(reboot), kernel, .. } = &request.order.intent else {
+            return outcome;
+        };
+        match (outcome, request.worker()) {
+            (Outcome::Ok { evidence: Evidence::Back { boot_id, .. } }, Some(worker)) if self.config.check => {
+                let steps = request.graph.steps(request.order.lane);
+                let expect = match &steps[reboot.index()].kind {
+                    StepKind::Reboot { expect, .. } => expect.as_ref(),
+                    _ => None,
+                };
+                let expect = expect.filter(|_| self.config.mutation != Some(Mutation::ExpectationIgnored));
+                let answer = self.world.host(worker).kernels.answer();
+                proven_outcome("the worker", boot_id, kernel.clone(), Ok(&answer), expect)
+            }
+            (outcome, _) => outcome,
         }
     }
 

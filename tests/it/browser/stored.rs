@@ -212,9 +212,11 @@ fn carried_out(
     let some = Millis::from(target.0.wrapping_mul(2_654_435_761) >> 20);
     let kind = &graph.plan.steps[spec.step.index()].kind;
     let (took, evidence) = match &spec.intent {
-        Intent::ReadBootId => (1, Evidence::BootId { boot_id: boot_id(target.0, 0) }),
+        Intent::ReadBootId => (1, Evidence::BootId { boot_id: boot_id(target.0, 0), kernel: None }),
         Intent::Reboot { .. } => (6, Evidence::Departed),
-        Intent::AwaitBoot { .. } => (40 + some % 60, Evidence::Back { boot_id: boot_id(target.0, 1) }),
+        Intent::AwaitBoot { .. } => {
+            (40 + some % 60, Evidence::Back { boot_id: boot_id(target.0, 1), kernel: None })
+        }
         _ if matches!(kind, StepKind::Disable { .. }) => {
             (1, Evidence::Disabled { own: vec![None], others: vec![] })
         }

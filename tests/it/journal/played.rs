@@ -66,7 +66,7 @@ fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
         return Outcome::Ok { evidence: Evidence::note("3 jobs are well") };
     };
     let evidence = match &order.intent {
-        Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0) },
+        Intent::ReadBootId => Evidence::BootId { boot_id: boot_id(target.0, 0), kernel: None },
         Intent::Reboot { .. } => Evidence::Departed,
         Intent::AwaitBoot { .. } if graph.host(target) == "w2" => {
             let error = StepError {
@@ -76,7 +76,7 @@ fn answer(graph: &RolloutGraph, order: &AttemptSpec) -> Outcome {
             };
             return Outcome::Failed { error };
         }
-        Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1) },
+        Intent::AwaitBoot { .. } => Evidence::Back { boot_id: boot_id(target.0, 1), kernel: None },
         _ if matches!(graph.plan.steps[order.step.index()].kind, StepKind::Disable { .. }) => {
             Evidence::Disabled { own: vec![None], others: vec![] }
         }

@@ -42,7 +42,8 @@ pub(super) fn command_of<'a>(
         _ => return None,
     };
     let all = commands(step);
-    let text_of = |part: &str| all.iter().find(|command| command.part == part).map(|command| command.text.clone());
+    let text_of =
+        |part: &str| all.iter().find(|command| command.part == part).map(|command| command.text.clone());
     let is_meant = |command: &&CommandJson<'_>| match undo {
         true => command.part == "undo",
         false => matches!(command.part, "command" | "script" | "request"),

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::graph::RolloutGraph;
-use crate::plan::{CommandSource, EnvValue, HttpRequest, HttpUndo, Step, StepKind, Undo, visible};
+use crate::plan::{
+    CommandSource, EnvValue, HttpRequest, HttpUndo, RebootUnless, Step, StepKind, Undo, visible,
+};
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -33,7 +35,9 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
     match &step.kind {
         StepKind::Reboot { command, unless, .. } => {
             found.push(text("command", command.as_str()));
-            found.extend(unless.as_deref().map(|unless| text("unless", unless)));
+            if let Some(RebootUnless::Command(unless)) = unless {
+                found.push(text("unless", unless));
+            }
         }
         StepKind::Run(command) | StepKind::Local(command) => {
             found.push(match &command.action {

@@ -1,6 +1,6 @@
 //! Pieces of text about a plan that several commands share.
 
-use crate::plan::{StepKind, duration, visible_line};
+use crate::plan::{CannotTell, ExpectedBoot, ExpectedKernel, RebootUnless, StepKind, duration, visible_line};
 
 /// `halts at the 2nd failure (max_failures: 1)`; `how` says the number as the plan does.
 pub(in crate::cli::plan) fn describe_halt(max_failures: u32, how: &str) -> String {
@@ -41,10 +41,20 @@ pub(super) fn details(kind: &StepKind) -> String {
             parts.retain(|part| !part.is_empty());
             parts.join(", ")
         }
-        StepKind::Reboot { command, unless, .. } => match unless {
-            Some(unless) => format!("{} unless {}", first_line(command), first_line(unless)),
-            None => first_line(command),
-        },
+        StepKind::Reboot { command, unless, expect, .. } => {
+            let unless = match unless {
+                Some(RebootUnless::Command(unless)) => format!(" unless {}", first_line(unless)),
+                Some(RebootUnless::NotRequired { cannot_tell: CannotTell::Fail }) => {
+                    " unless it is not required".to_owned()
+                }
+                Some(RebootUnless::NotRequired { cannot_tell: CannotTell::Reboot }) => {
+                    " unless it is not required (or cannot be told)".to_owned()
+                }
+                None => String::new(),
+            };
+            let expect = expect.as_ref().map(|expect| format!("; expects {}", expected_boot(expect)));
+            format!("{}{unless}{}", first_line(command), expect.unwrap_or_default())
+        }
         StepKind::WaitForSsh { settle, .. } => format!("settles for {}", duration(*settle)),
         StepKind::Run(command) | StepKind::Local(command) => match &command.action {
             crate::plan::CommandSource::Command(text) => first_line(text),
@@ -56,6 +66,17 @@ pub(super) fn details(kind: &StepKind) -> String {
         StepKind::SyncCheck { repair } => if *repair { "repairs" } else { "" }.to_owned(),
         StepKind::Enable | StepKind::Build => String::new(),
     }
+}
+
+/// `the newest kernel, nosmt on its command line`.
+fn expected_boot(expect: &ExpectedBoot) -> String {
+    let kernel = expect.kernel.as_ref().map(|kernel| match kernel {
+        ExpectedKernel::Newest => "the newest kernel".to_owned(),
+        ExpectedKernel::Like(pattern) => format!("kernel {}", first_line(pattern)),
+    });
+    let words = (!expect.cmdline.is_empty())
+        .then(|| format!("{} on its command line", first_line(&expect.cmdline.join(" "))));
+    kernel.into_iter().chain(words).collect::<Vec<_>>().join(", ")
 }
 
 /// The first line, cut to what fits beside the other columns, without control characters.

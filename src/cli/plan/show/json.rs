@@ -13,6 +13,7 @@ use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
 use super::openings::Openings;
+use super::probe::{self, RebootOfJson};
 use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind, Window};
@@ -64,6 +65,8 @@ pub(super) struct Document<'a> {
     pending: Option<&'a PendingChanges>,
     /// With `--diff`: what differs in each of the files that `pending` lists, as text; `null`: without.
     diffs: Option<&'a [FileDiff]>,
+    /// With `--probe`: whether each selected worker needs a reboot, in their order; `null`: without.
+    reboots: Option<Vec<RebootOfJson<'a>>>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -267,6 +270,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         },
         pending: shown.pending,
         diffs: shown.diffs.as_deref(),
+        reboots: shown.reboots.as_deref().map(probe::json),
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }

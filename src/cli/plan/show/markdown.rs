@@ -3,7 +3,7 @@
 use super::commands::{EnvJson, commands, env};
 use super::describe::{describe_halt, details};
 use super::json::jobs;
-use super::{Shown, pending_lines, sentence};
+use super::{Shown, pending_lines, probe, sentence};
 use crate::cli::markdown::{Section, code, document};
 use crate::compare::ranges;
 use crate::graph::{Lane, RolloutGraph, TargetIx};
@@ -16,7 +16,7 @@ const MORE: &str = "<code>maand plan show --format json</code> has all of it";
 
 pub(super) fn render(shown: &Shown<'_>) -> String {
     let graph = shown.graph;
-    let sections = [
+    let mut sections = vec![
         problems(shown),
         at_stake(graph),
         waves(graph),
@@ -25,6 +25,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
         pending(shown),
         touched(graph),
     ];
+    sections.extend(shown.reboots.as_deref().map(probe::markdown));
     document(&head(shown.graph), &headline(shown), &sections, MORE)
 }
 

@@ -51,6 +51,12 @@ pub(super) fn show(args: &ShowArgs, reviewed: &Reviewed, context: &Context) -> R
             "name the plan, not the reviewed file",
         ));
     }
+    if args.probe {
+        return Err(CliError::usage(
+            "`--probe` asks workers how they are now, and this is what was reviewed then",
+            "name the plan, not the reviewed file",
+        ));
+    }
     let graph = reviewed.graph();
     let forecast = Forecast::of(graph);
     let feasibility: Problems = policy::feasibility(graph);
@@ -63,6 +69,7 @@ pub(super) fn show(args: &ShowArgs, reviewed: &Reviewed, context: &Context) -> R
         forecast: &forecast,
         pending: reviewed.document().inputs.pending.as_ref(),
         diffs: None,
+        reboots: None,
         reviewed: Some(ReviewedFile { file: shown_name(&args.plan).to_owned(), reviewed }),
     };
     print(args, &shown, context)

@@ -10,7 +10,7 @@ use super::at_stake;
 use super::commands;
 use super::coverage;
 use super::describe::{describe_halt, details};
-use super::{Expected, Shown, pending};
+use super::{Expected, Shown, pending, probe};
 use crate::chart::{Format, WaveBar, waves_chart};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
@@ -49,6 +49,9 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     if let Some(changes) = shown.pending {
         pending::section(&mut text, changes);
         pending::differences(&mut text, shown.diffs.as_deref().unwrap_or_default());
+    }
+    if let Some(reboots) = &shown.reboots {
+        probe::section(&mut text, reboots);
     }
     time(&mut text, shown);
     warnings(&mut text, shown);

@@ -109,7 +109,7 @@ impl Checker {
                 self.told(lane).enter.retain(|_, reboot| *reboot != step);
                 self.told(lane).reboots.insert(step, at);
             }
-            Intent::AwaitBoot { not, reboot_step, reboot_issued } => {
+            Intent::AwaitBoot { not, reboot_step, reboot_issued, .. } => {
                 if let Some(reboot) = self.told(lane).enter.remove(&step) {
                     self.breaks(
                         Invariant::BoundedWaits,
@@ -227,6 +227,7 @@ impl Checker {
                 }
                 Last::Known(error.kind)
             }
+            Outcome::Unexpected { error, .. } => Last::Known(error.kind),
             Outcome::Unknown { .. } => Last::Orphaned,
             Outcome::TimedOut { .. } if looks_only || intent == Intent::ReadBootId => {
                 Last::Known(ErrorKind::TimedOut)
