@@ -11,7 +11,6 @@ pub(crate) fn doctor(bytes: &[u8]) {
     let texts = [
         &answer.shell,
         &answer.kernel,
-        &answer.next_kernel,
         &answer.claim,
         &answer.scheduled,
         &answer.boot_id,
