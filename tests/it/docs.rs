@@ -141,7 +141,9 @@ fn the_files_that_are_named_are_there() {
             let is_below = |folder: &&&str| name.starts_with(**folder) && root().join(folder).is_dir();
             FOLDERS.iter().any(|folder| is_below(&folder)) && !name.contains(['<', ' ', '*'])
         });
-        let missing: Vec<_> = named.filter(|name| !root().join(name).exists()).collect();
+        // Whoever makes the first release makes the key.
+        let missing: Vec<_> =
+            named.filter(|name| !root().join(name).exists() && name != "packaging/minisign.pub").collect();
         assert!(missing.is_empty(), "{}: {missing:?}", file.display());
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::decode::keys;
 use super::values::{
-    AnyList, AnyValue, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure,
+    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure,
     OneOrMore, OrNothing, Scope, Shell, Status, Text, Word,
 };
 use super::{bare, snippets};
@@ -207,7 +207,7 @@ pub(super) struct Reboot {
     /// not_required: what the worker's own tools and kernels say decides. Else a command on the worker; exit code 0: no
     /// reboot is needed. Default: it is always needed.
     unless: Option<Shell>,
-    /// With unless: not_required, what becomes of a worker that cannot tell: fail or reboot. Default: `fail`.
+    /// With unless: not_required, what becomes of a worker that cannot tell: fail or reboot. Default: fail.
     cannot_tell: Option<CannotTell>,
     /// What the worker has to have booted; else it fails, and is not rebooted again. Default: anything.
     expect: Option<ExpectedBoot>,
@@ -266,7 +266,7 @@ pub(super) struct Command {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Http {
-    /// The method. Default: `GET`.
+    /// The method. Default: GET.
     method: Option<Method>,
     /// Where to: http:// or https://, without a user.
     url: Text,
@@ -275,7 +275,7 @@ pub(super) struct Http {
     /// A body of text; this or `json`. Default: none.
     body: Option<Text>,
     /// A body as a JSON document, written as YAML. Default: none.
-    json: Option<AnyValue>,
+    json: Option<Value>,
     /// What makes the answer a success. Default: a status of 2xx.
     expect: Option<HttpExpect>,
     /// It may be sent again when its answer was lost. Default: true, and false for POST and PATCH.
@@ -288,7 +288,7 @@ pub(super) struct Http {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct HttpRequest {
-    /// The method. Default: `GET`.
+    /// The method. Default: GET.
     method: Option<Method>,
     /// Where to: http:// or https://, without a user.
     url: Text,
@@ -297,7 +297,7 @@ pub(super) struct HttpRequest {
     /// A body of text; this or `json`. Default: none.
     body: Option<Text>,
     /// A body as a JSON document, written as YAML. Default: none.
-    json: Option<AnyValue>,
+    json: Option<Value>,
 }
 
 /// What undoes a request.
@@ -312,10 +312,10 @@ pub(super) enum HttpUndo {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct HttpExpect {
-    /// A code such as 204, or all of a hundred such as 2xx; or a list of them. Default: `2xx`.
+    /// A code such as 204, or all of a hundred such as 2xx; or a list of them. Default: 2xx.
     status: Option<OneOrMore<Status>>,
     /// Values in the JSON document of the answer, by their places: JSON pointers such as /state. Default: any document, or none.
-    json: Option<BTreeMap<String, AnyValue>>,
+    json: Option<BTreeMap<String, Value>>,
 }
 
 /// A value of the environment: as it stands, or a secret of this machine's environment.

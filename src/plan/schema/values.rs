@@ -325,11 +325,6 @@ value!(
     ] })
 );
 value!(
-    /// Any YAML, as the JSON that it means.
-    AnyValue,
-    json_schema!(true)
-);
-value!(
     /// A date, or the first and the last one.
     Dates,
     pattern(

@@ -141,12 +141,14 @@ pub(super) fn type_of(schema: &Value, node: &Value) -> String {
     match node["type"].as_str() {
         Some("array") if is_step(&node["items"]) => "list: [step](#kinds-of-steps)".to_owned(),
         Some("array") => format!("list: {}", type_of(schema, &node["items"])),
+        Some("object") if node["additionalProperties"] == Value::Bool(true) => "map: name to any value".to_owned(),
         Some("object") if node["additionalProperties"].is_object() => {
             format!("map: name to {}", type_of(schema, &node["additionalProperties"]))
         }
         Some("object") => "options".to_owned(),
         Some(number @ ("integer" | "number")) => bounds(number, node),
         Some("boolean") => "`true` or `false`".to_owned(),
+        None if node["description"].is_string() => "any value".to_owned(),
         _ => panic!("no words for {node:#}"),
     }
 }
