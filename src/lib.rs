@@ -28,6 +28,7 @@ pub mod controller;
 pub mod doctor;
 pub mod engine;
 pub mod graph;
+pub mod inventory;
 pub mod journal;
 pub mod metrics;
 pub mod os;

@@ -53,7 +53,8 @@ impl Glob {
                     at = end;
                 }
                 '\\' => {
-                    let plain = text.get(at).ok_or("a backslash comes last, with nothing that it makes plain")?;
+                    let plain =
+                        text.get(at).ok_or("a backslash comes last, with nothing that it makes plain")?;
                     parts.push(Part::One(*plain));
                     at += 1;
                 }

@@ -26,8 +26,8 @@ pub mod signals;
 pub mod sqlite;
 
 pub use command_guard::{COMMAND_GUARD, guard_command};
-pub use local_command::{CommandEnd, LocalCommand, OutputStream, end_marked};
 pub use glob::Glob;
+pub use local_command::{CommandEnd, LocalCommand, OutputStream, end_marked};
 pub use lock_file::{LockFile, is_held, record};
 pub use parallel::parallel_map;
 pub use peer::user_of_connection;
