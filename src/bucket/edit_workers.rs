@@ -1,7 +1,7 @@
 //! What `workers.json` becomes when an inventory says something of its workers: only what it says is another text then.
 //! Hand-written keys, order and formatting stay byte for byte. Pure: text in, text out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::fields::Doc;
 use super::files::WORKERS_LIMIT;
@@ -164,8 +164,8 @@ pub fn edited_workers(
     let source = source.unwrap_or(&empty);
     let (root, placed) = read(source)?;
     let before: Vec<Worker> = placed.iter().map(|placed| placed.worker.clone()).collect();
-    let said: HashMap<String, &WorkerEntry> =
-        entries.iter().map(|entry| (entry.host().folded(), entry)).collect();
+    let keys = keys(entries, &before);
+    let said: HashMap<&str, &WorkerEntry> = keys.iter().map(String::as_str).zip(entries).collect();
     let rewrite = Rewrite { text: source.text(), root: &root };
     let mut left = Vec::new();
     let mut found = BTreeSet::new();
@@ -173,7 +173,7 @@ pub fn edited_workers(
     for (node, worker) in in_text(&root, placed) {
         spans.push(node.span.clone());
         let key = worker.host.folded();
-        keep.push(match said.get(&key) {
+        keep.push(match said.get(key.as_str()) {
             Some(entry) => {
                 found.insert(key);
                 Some(Entry { rewrite: &rewrite, node, worker: &worker }.with(entry, remove, &mut left))
@@ -185,7 +185,8 @@ pub fn edited_workers(
             }
         });
     }
-    let added = entries.iter().filter(|entry| !found.contains(&entry.host().folded())).map(new_entry);
+    let added = entries.iter().zip(&keys).filter(|(_, key)| !found.contains(*key));
+    let added = added.map(|(entry, _)| new_entry(entry));
     let text = rewrite.with_root(&rewrite.rebuild(&root.span, &spans, keep, added.collect()));
     if text.len() as u64 > WORKERS_LIMIT {
         let message = format!("{} would be larger than {WORKERS_LIMIT} bytes", source.name());
@@ -196,6 +197,22 @@ pub fn edited_workers(
     let after = placed.into_iter().map(|placed| placed.worker).collect();
     left.sort();
     Ok(EditedWorkers { text, before, after, left })
+}
+
+/// The host, folded, of the worker that each entry is about. Where `workers.json` does not have the address, and has a
+/// worker by the name that the inventory calls it, that is the one: added once more, it would be rebooted twice.
+fn keys(entries: &[WorkerEntry], there: &[Worker]) -> Vec<String> {
+    let there: HashSet<String> = there.iter().map(|worker| worker.host.folded()).collect();
+    let hosts: HashSet<String> = entries.iter().map(|entry| entry.host().folded()).collect();
+    let mut names = HashSet::new();
+    let key = |entry: &WorkerEntry| {
+        let host = entry.host().folded();
+        let name = entry.worker.hostname.as_ref().filter(|_| entry.fills.contains("hostname"));
+        let name = name.map(|name| name.to_lowercase()).filter(|_| !there.contains(&host));
+        let name = name.filter(|name| there.contains(name) && !hosts.contains(name));
+        name.filter(|name| names.insert(name.clone())).unwrap_or(host)
+    };
+    entries.iter().map(key).collect()
 }
 
 /// The text as it was parsed, and its workers in the order of `position`; warnings are for who loads the bucket.
@@ -253,7 +270,7 @@ impl Entry<'_> {
             let value = match *key {
                 "labels" => self.labels(there, &entry.worker.labels, remove, left),
                 "tags" => self.tags(there, &entry.worker.tags, remove, left),
-                _ if entry.fills.contains(key) && there.is_some() => None,
+                _ if entry.fills.contains(key) && (there.is_some() || self.is_called(entry)) => None,
                 _ if self.has(key, there, &entry.worker) => None,
                 _ => Some(value.clone()),
             };
@@ -264,6 +281,12 @@ impl Entry<'_> {
             wishes.push(("host", Some(quoted(self.worker.host.as_str()))));
         }
         (!wishes.is_empty()).then(|| self.rewrite.object(self.node, wishes))
+    }
+
+    /// Whether its host is the name already.
+    fn is_called(&self, entry: &WorkerEntry) -> bool {
+        let name = entry.worker.hostname.as_deref();
+        name.is_some_and(|name| name.eq_ignore_ascii_case(self.worker.host.as_str()))
     }
 
     /// Whether it says the same by this key, however it is written.

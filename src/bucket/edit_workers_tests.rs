@@ -109,6 +109,26 @@ fn amounts_are_compared_and_not_their_spelling() {
 }
 
 #[test]
+fn a_worker_that_is_there_by_its_name_is_not_added_by_its_address() {
+    let entry = |host_is: &str, name: &str| WorkerEntry::new(host(host_is)).called(name).ssh_port(5);
+    let text = "[{\"host\": \"DB1\"}]";
+    let by_name = edit(text, &[entry("10.0.0.1", "db1")], false);
+    assert_eq!(by_name.text, "[{\"host\": \"DB1\", \"ssh_port\": 5}]");
+    // Where its address is there, or the name is the address of another one, it is that one.
+    for (text, entries) in [
+        ("[{\"host\": \"db1\"}, {\"host\": \"10.0.0.1\"}]", vec![entry("10.0.0.1", "db1")]),
+        ("[{\"host\": \"db1\"}]", vec![entry("10.0.0.1", "db1"), WorkerEntry::new(host("db1"))]),
+        ("[{\"host\": \"db1\"}]", vec![entry("10.0.0.2", "db1"), entry("10.0.0.1", "db1")]),
+    ] {
+        let edited = edit(text, &entries, false);
+        let ports: Vec<_> =
+            edited.after.iter().map(|worker| (worker.host.as_str(), worker.ssh_port)).collect();
+        assert!(ports.contains(&("10.0.0.1", Some(5))), "{}", edited.text);
+        assert_eq!(ports.len(), 2, "{}", edited.text);
+    }
+}
+
+#[test]
 fn a_broken_file_is_not_touched_and_none_is_an_empty_one() {
     for text in ["", "{}", "[", "[{\"host\": \"a\"}, {\"host\": \"a\"}]", "[{\"hostt\": 1}]"] {
         let source = Source::new("workers.json", text);

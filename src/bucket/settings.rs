@@ -379,6 +379,21 @@ mod tests {
     }
 
     #[test]
+    fn where_the_list_of_workers_comes_from_is_no_part_of_what_a_run_depends_on() {
+        let (settings, problems) =
+            read("inventory_command = ' ./x --token y '\ninventory_timeout = 5\nother = 1\n");
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(settings.inventory_command.as_deref(), Some("./x --token y"));
+        assert_eq!(settings.inventory_timeout, Duration::from_secs(5));
+        assert_eq!(settings.stated().keys().collect::<Vec<_>>(), ["other"]);
+        let (_, problems) = read("inventory_command = ' '\ninventory_timeout = 0\ninventory_comand = 'x'\n");
+        assert_eq!(
+            problems.iter().map(|p| p.place().map(|at| at.1)).collect::<Vec<_>>(),
+            [Some(1), Some(2), Some(3)]
+        );
+    }
+
+    #[test]
     fn a_sandbox_worker_has_a_folder_of_its_own() {
         let (settings, problems) = read("sandbox = true\nhost_root = 'hosts/{host}'\n");
         assert!(problems.is_empty());

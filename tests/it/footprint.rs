@@ -33,7 +33,8 @@ fn what_is_installed_is_one_unit_without_debug_information_and_survives_a_panic(
 #[test]
 fn the_heavy_crates_that_are_told_are_our_dependencies() {
     let manifest = manifest();
-    let ours: BTreeSet<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
+    let ours: BTreeSet<&str> =
+        manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
     let page = read("docs/footprint.md");
     let rows: Vec<&str> = page
         .lines()
@@ -71,10 +72,14 @@ fn a_build_for_this_machine_is_no_portable_one() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("more than 2.1\n"), "{said}");
     let other = if std::env::consts::ARCH == "aarch64" { "x86_64" } else { "aarch64" };
-    let (output, said) = script("packaging/check-portable", &[program, &format!("{other}-unknown-linux-gnu")]);
+    let (output, said) =
+        script("packaging/check-portable", &[program, &format!("{other}-unknown-linux-gnu")]);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("not for "), "{said}");
-    assert_eq!(script("packaging/check-portable", &[program, "riscv64-unknown-linux-gnu"]).0.status.code(), Some(2));
+    assert_eq!(
+        script("packaging/check-portable", &[program, "riscv64-unknown-linux-gnu"]).0.status.code(),
+        Some(2)
+    );
 }
 
 #[test]

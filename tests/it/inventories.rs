@@ -64,7 +64,8 @@ impl Bench {
     fn json(&self, code: i32, args: &[&str]) -> Value {
         let (text, _) = self.says(code, &[args, &["--output", "json"]].concat());
         let document: Value = serde_json::from_str(&text).unwrap();
-        let name = document["schema"].as_str().unwrap().replace("maand/", "").replace("/v1", ".v1.schema.json");
+        let name =
+            document["schema"].as_str().unwrap().replace("maand/", "").replace("/v1", ".v1.schema.json");
         let schema = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name)).unwrap();
         let schema: Value = serde_json::from_slice(&schema).unwrap();
         jsonschema::validator_for(&schema).unwrap().validate(&document).unwrap();
@@ -100,10 +101,8 @@ fn ansible_inventory() -> Option<PathBuf> {
         let version = Command::new(program).arg("--version").stdin(Stdio::null()).output();
         version.is_ok_and(|output| output.status.success())
     };
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     let known = [PathBuf::from("ansible-inventory"), target.join("ansible/bin/ansible-inventory")];
     let found = known.into_iter().find(|program| is_there(program));
     found.or_else(|| {
@@ -152,7 +151,8 @@ fn what_a_real_ansible_lists_becomes_workers_and_what_is_written_by_hand_stays()
 
     let (said, _) = bench.says(0, &["import", "ansible", "fleet.json"]);
     assert!(said.starts_with("workspace/workers.json has what fleet.json says: 7 workers"), "{said}");
-    for named in ["label ssd of 10.0.2.1", "variable db_password (db1)", "host win1", "host db1-admin (db1)"] {
+    for named in ["label ssd of 10.0.2.1", "variable db_password (db1)", "host win1", "host db1-admin (db1)"]
+    {
         assert!(said.contains(named), "{named}: {said}");
     }
     bench.says(0, &["import", "ansible", "fleet.json", "--remove", "--yes"]);
@@ -213,7 +213,7 @@ fn what_cannot_be_used_is_refused_with_what_to_type() {
         (&["import", "ansible", &list, "--tags", "zome"], 3, "did you mean `zone`?"),
         (&["import", "ansible", &list, "--groups", "wbe"], 3, "did you mean `web`?"),
         (&["import", "ansible"], 2, "FILE"),
-        (&["import"], 2, "needs a command"),
+        (&["import"], 2, "Usage: maand import"),
         (&["import", "ssh-config"], 3, "there is no"),
         (&["import", "command"], 3, "inventory_command"),
     ] {
@@ -273,17 +273,18 @@ fn as_another_user(bench: &Bench, args: &[&str]) {
     chown(nobody);
     all(bench.dir.path(), 0o755);
     all(&bench.path("workspace"), 0o555);
+    // The program itself may be where only root may go.
+    let place = tempfile::tempdir().unwrap();
+    all(place.path(), 0o755);
+    let program = place.path().join("maand");
+    let linked = fs::hard_link(env!("CARGO_BIN_EXE_maand"), &program);
+    linked.or_else(|_| fs::copy(env!("CARGO_BIN_EXE_maand"), &program).map(drop)).unwrap();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_maand")]);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
     command.args(args).current_dir(bench.dir.path()).env("HOME", bench.path("home")).stdin(Stdio::null());
     let output = command.output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     all(&bench.path("workspace"), 0o755);
     chown("0:0");
-    if stderr.contains("failed to execute") {
-        // The program is where only root may go.
-        return;
-    }
     let (_, said) = said(&output, 3, args);
     assert!(said.contains("was not written: it cannot be written: Permission denied"), "{said}");
     bench.is_untouched();
@@ -327,7 +328,6 @@ fn what_a_command_prints_is_checked_like_the_file() {
         ("echo not json", "not JSON"),
         ("printf '\\377'", "not UTF-8"),
         ("echo '[{\"host\": \"10.0.0.1\"}]'; echo went wrong >&2; exit 7", "exit code 7: went wrong"),
-        ("kill -TERM $$", "signal 15"),
         ("sleep 60 & sleep 60", "has not ended within 1s"),
         ("yes '[{\"host\": \"10.0.0.1\"}]'", "more than 24 MiB"),
     ] {
@@ -346,7 +346,10 @@ fn what_a_command_prints_is_checked_like_the_file() {
     bench.is_untouched();
     import(good, 0, &["--yes"]);
     let expected = MINE.replace("\"note\": 1", "\"note\": 1, \"cpu\": 4000");
-    assert_eq!(bench.workers(), expected.replace("\"10.9.9.9\"}", "\"10.9.9.9\"},\n    {\"host\": \"10.0.0.5\"}"));
+    assert_eq!(
+        bench.workers(),
+        expected.replace("\"10.9.9.9\"}", "\"10.9.9.9\"},\n    {\"host\": \"10.0.0.5\"}")
+    );
     import(good, 0, &["--check"]);
     let document = bench.json(1, &["import", "command", "--check", "--remove"]);
     assert_eq!(document["removed"], serde_json::json!(["10.9.9.9"]));

@@ -28,7 +28,7 @@ pub(in crate::cli) struct ImportDocument<'a> {
     /// Number of workers with what the inventory says.
     new: usize,
     /// Workers that the file did not have.
-    added: Vec<AddedJson<'a>>,
+    added: Vec<&'a Worker>,
     /// Hosts that are removed.
     removed: &'a [String],
     /// Workers of which the inventory says something else.
@@ -37,13 +37,6 @@ pub(in crate::cli) struct ImportDocument<'a> {
     left: Vec<LeftJson<'a>>,
     /// What of the inventory has no place in the file.
     not_taken: &'a [NotTaken],
-}
-
-/// A new worker.
-#[derive(Serialize, JsonSchema)]
-struct AddedJson<'a> {
-    #[serde(flatten)]
-    worker: &'a Worker,
 }
 
 /// What is another one at a worker.
@@ -88,7 +81,7 @@ impl<'a> ImportDocument<'a> {
             written,
             old: edited.before.len(),
             new: edited.after.len(),
-            added: edited.after.iter().filter(is_new).map(|worker| AddedJson { worker }).collect(),
+            added: edited.after.iter().filter(is_new).collect(),
             removed: &difference.removed,
             changed: difference.changed.iter().map(|(host, changes)| ChangedJson { host, changes }).collect(),
             left: edited.left.iter().map(LeftJson::of).collect(),

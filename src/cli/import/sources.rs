@@ -90,6 +90,8 @@ pub(super) fn ssh_config(
         return Err(problem.help(help).into());
     }
     let mut settings = connector(context).looking(bucket, &[]);
+    // A sandbox has nothing of the user's own.
+    settings.home = std::env::home_dir().unwrap_or(settings.home);
     let usual = settings.home.join(".ssh/config");
     let file = args.file.clone().unwrap_or_else(|| usual.clone());
     let name = file.display().to_string();

@@ -47,7 +47,11 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
         "thirty workers, each with another fault; tests/it/doctor.rs has them",
     ),
     ("docs/inventories.md", "ansible-inventory", "another program; tests/it/inventories.rs runs it"),
-    ("docs/inventories.md", "maand import ansible fleet.json --yes", "then there is no difference to show further down"),
+    (
+        "docs/inventories.md",
+        "maand import ansible fleet.json --yes",
+        "then there is no difference to show further down",
+    ),
     (
         "docs/integrations.md",
         "maand plan metrics --out /var/lib",
@@ -179,7 +183,7 @@ pub(super) const PAGES: &[Page] = &[
             "cd \"$WORK\" && maand init fleet > init.txt && cd fleet",
             "cp \"$REPOSITORY/tests/data/ansible/list.json\" fleet.json",
             r"mkdir -p ~/.ssh && printf 'Host web7 db7\n' > ~/.ssh/config && chmod 600 ~/.ssh/config && export MAAND_YES=1",
-            r"(echo 'inventory_command = \"cat printed\"'; cat maand.conf) > conf && mv conf maand.conf && echo '[{\"host\": \"10.9.9.9\"}]' > printed",
+            r#"(echo 'inventory_command = "cat printed"'; cat maand.conf) > conf && mv conf maand.conf && echo '[{"host": "10.9.9.9"}]' > printed"#,
         ],
         codes: &[("maand import ansible fleet.json --check", 1), ("maand import command --check", 1)],
         ..PLAIN
