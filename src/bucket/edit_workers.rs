@@ -90,15 +90,18 @@ impl WorkerEntry {
     }
 }
 
+/// Keys that mean nothing in `workers.json`, with the workers that have them.
+pub type UnknownKeys = BTreeMap<String, Vec<Host>>;
+
 /// The workers that a text in the form of `workers.json` has, in the order of the text; and keys that mean nothing there,
 /// by worker.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn worker_entries(source: &Source) -> Result<(Vec<WorkerEntry>, BTreeMap<String, Vec<Host>>), Problems> {
+pub fn worker_entries(source: &Source) -> Result<(Vec<WorkerEntry>, UnknownKeys), Problems> {
     let (root, placed) = read(source)?;
     let mut entries = Vec::with_capacity(placed.len());
-    let mut unknown: BTreeMap<String, Vec<Host>> = BTreeMap::new();
+    let mut unknown = UnknownKeys::new();
     for (node, worker) in in_text(&root, placed) {
         let mut entry = WorkerEntry { worker, stated: BTreeMap::new(), fills: BTreeSet::new() };
         for member in members(Some(node)).iter().filter(|member| member.value.value != Json::Null) {

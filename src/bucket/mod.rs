@@ -35,7 +35,7 @@ mod workspace_files;
 
 pub use disabled_file::{DisabledChange, DisabledError, DisabledFile, Fence, no_fence};
 pub use edit::{DisabledEntry, edited_disabled};
-pub use edit_workers::{EditedWorkers, LeftThere, WorkerEntry, edited_workers, worker_entries};
+pub use edit_workers::{EditedWorkers, LeftThere, UnknownKeys, WorkerEntry, edited_workers, worker_entries};
 pub use fleet::*;
 pub use globs::{PathGlobs, path_globs};
 pub use init::{Initialised, init};

@@ -12,7 +12,7 @@ use super::{AnsibleArgs, SshConfigArgs};
 use crate::bucket::{Bucket, Host};
 use crate::inventory::{self, AnsibleOptions, Import, LeadsTo};
 use crate::os::{CommandEnd, LocalCommand, OutputStream, open};
-use crate::plan::{Problem, Source, duration, visible_within, without_error_numbers};
+use crate::plan::{Problem, Source, duration, visible_line, visible_within, without_error_numbers};
 use crate::ssh;
 
 /// Bytes of an inventory that are read: some 10,000 hosts with all that Ansible has gathered of them.
@@ -146,8 +146,8 @@ pub(super) fn command(bucket: &Bucket, context: &Context) -> Result<Found, CliEr
         let help = "write `execute = true` into its maand.conf, if its commands are meant";
         return Err(refused("a sandbox executes no commands of its own".to_owned(), help));
     }
-    if !context.quiet {
-        operate::say(&format!("maand: inventory_command: {}", crate::plan::visible_line(command)));
+    if context.verbose > 0 {
+        operate::say(&format!("maand: inventory_command: {}", visible_line(command)));
     }
     let (printed, said) = printed_by(command, bucket)?;
     let name = "what inventory_command printed";
