@@ -111,3 +111,16 @@ if ! [ -x "$nginx/nginx" ] && command -v apt-get >/dev/null 2>&1 && command -v d
   ) || echo "setup: not unpacked; the tests with it are skipped" >&2
   rm -rf "$nginx.new"
 fi
+# Ansible, whose inventories are imported: 4 MB of packages with apt, else some 70 MB from PyPI in a folder of its own.
+ansible=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/ansible
+if ! command -v ansible-inventory >/dev/null 2>&1 && ! [ -x "$ansible/bin/ansible-inventory" ]; then
+  echo "setup: ansible-inventory is missing; installing ansible-core"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && install ansible-core; then
+    :
+  elif python3 -m venv "$ansible" && "$ansible/bin/pip" install -q --disable-pip-version-check ansible-core; then
+    :
+  else
+    rm -rf "$ansible"
+    echo "setup: not installed; the tests with it are skipped, and with CI=true they fail" >&2
+  fi
+fi

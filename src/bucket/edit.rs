@@ -2,7 +2,6 @@
 //! unknown keys, order and formatting stay byte for byte. Pure: text in, text out.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +9,7 @@ use super::disabled;
 use super::fields::Doc;
 use super::fleet::{Host, JobName};
 use super::json::{self, Json, Member, Node, quoted};
+use super::rewrite::{Rewrite, get, items, members};
 use crate::plan::{Problems, Source};
 
 /// One thing that can be disabled.
@@ -64,7 +64,8 @@ pub(super) fn apply(
         // It was read just now.
         return Ok(Edited { text: source.text().to_owned(), changed: vec![false; entries.len()] });
     };
-    let mut edit = Edit { text: source.text(), root: &root, workers: Vec::new(), jobs: BTreeMap::new() };
+    let rewrite = Rewrite { text: source.text(), root: &root };
+    let mut edit = Edit { rewrite, workers: Vec::new(), jobs: BTreeMap::new() };
     let changed = entries.iter().map(|entry| edit.note(entry, wish)).collect::<Vec<_>>();
     let text = if changed.contains(&true) { edit.render(wish) } else { source.text().to_owned() };
     Ok(Edited { text, changed })
@@ -113,36 +114,16 @@ pub(super) fn without_empty(text: &str, keys: &[String]) -> String {
     if leave_out.is_empty() {
         return text.to_owned();
     }
-    let edit = Edit { text, root: &root, workers: Vec::new(), jobs: BTreeMap::new() };
-    let object = edit.object(&root, leave_out);
-    format!("{}{object}{}", &text[..root.span.start], &text[root.span.end..])
+    let rewrite = Rewrite { text, root: &root };
+    rewrite.with_root(&rewrite.object(&root, leave_out))
 }
 
 struct Edit<'t> {
-    text: &'t str,
-    root: &'t Node,
+    rewrite: Rewrite<'t>,
     /// Hosts to add to, or remove from, `workers`.
     workers: Vec<String>,
     /// Hosts to add to, or remove from, the job's `allocations`.
     jobs: BTreeMap<String, Vec<String>>,
-}
-
-fn members(node: Option<&Node>) -> &[Member] {
-    match node.map(|node| &node.value) {
-        Some(Json::Object(members)) => members,
-        _ => &[],
-    }
-}
-
-fn items(node: Option<&Node>) -> &[Node] {
-    match node.map(|node| &node.value) {
-        Some(Json::Array(items)) => items,
-        _ => &[],
-    }
-}
-
-fn get<'n>(node: Option<&'n Node>, key: &str) -> Option<&'n Node> {
-    members(node).iter().find(|member| &*member.key == key).map(|member| &member.value)
 }
 
 fn has(list: Option<&Node>, host: &str) -> bool {
@@ -157,9 +138,9 @@ impl Edit<'_> {
     /// Notes what is to be done for one entry; `false`: nothing is.
     fn note(&mut self, entry: &DisabledEntry, wish: Wish) -> bool {
         let (list, host, noted) = match entry {
-            DisabledEntry::Worker(host) => (get(Some(self.root), "workers"), host, &mut self.workers),
+            DisabledEntry::Worker(host) => (get(Some(self.rewrite.root), "workers"), host, &mut self.workers),
             DisabledEntry::Allocation(job, host) => {
-                let there = get(get(Some(self.root), "jobs"), job.as_str());
+                let there = get(get(Some(self.rewrite.root), "jobs"), job.as_str());
                 let list = get(there, "allocations");
                 // The whole job is disabled: a host in the list would make it less than that.
                 if there.is_some() && items(list).is_empty() {
@@ -179,18 +160,18 @@ impl Edit<'_> {
     fn render(&self, wish: Wish) -> String {
         let mut wishes = Vec::new();
         if !self.workers.is_empty() {
-            let list = get(Some(self.root), "workers");
+            let list = get(Some(self.rewrite.root), "workers");
             wishes.push(("workers", Some(self.list(list, &self.workers, wish))));
         }
         if self.jobs.values().any(|hosts| !hosts.is_empty()) {
             wishes.push(("jobs", Some(self.render_jobs(wish))));
         }
-        let object = self.object(self.root, wishes);
-        format!("{}{object}{}", &self.text[..self.root.span.start], &self.text[self.root.span.end..])
+        let object = self.rewrite.object(self.rewrite.root, wishes);
+        self.rewrite.with_root(&object)
     }
 
     fn render_jobs(&self, wish: Wish) -> String {
-        let jobs = get(Some(self.root), "jobs");
+        let jobs = get(Some(self.rewrite.root), "jobs");
         let mut wishes = Vec::new();
         for (name, hosts) in self.jobs.iter().filter(|(_, hosts)| !hosts.is_empty()) {
             let job = get(jobs, name);
@@ -200,13 +181,13 @@ impl Edit<'_> {
                 // With its last host the job goes: an empty list means all of it.
                 Some(_) if wish == Wish::Absent && items(list).len() == hosts.len() => None,
                 Some(job) => {
-                    Some(self.object(job, vec![("allocations", Some(self.list(list, hosts, wish)))]))
+                    Some(self.rewrite.object(job, vec![("allocations", Some(self.list(list, hosts, wish)))]))
                 }
             };
             wishes.push((name.as_str(), rendered));
         }
         match jobs {
-            Some(node) if matches!(node.value, Json::Object(_)) => self.object(node, wishes),
+            Some(node) if matches!(node.value, Json::Object(_)) => self.rewrite.object(node, wishes),
             _ => {
                 let parts: Vec<String> = wishes
                     .into_iter()
@@ -237,85 +218,7 @@ impl Edit<'_> {
             }
         }
         let spans = all.iter().map(|item| item.span.clone()).collect::<Vec<_>>();
-        self.rebuild(&node.span, &spans, keep, added)
-    }
-
-    /// An object with the values of some keys replaced, or (`None`) removed; new keys at its end.
-    fn object(&self, node: &Node, mut wishes: Vec<(&str, Option<String>)>) -> String {
-        let all = members(Some(node));
-        let mut spans = Vec::new();
-        let mut keep = Vec::new();
-        for member in all {
-            spans.push(member.key_span.start..member.value.span.end);
-            let wish = wishes.iter().position(|(key, _)| *key == &*member.key).map(|at| wishes.remove(at).1);
-            keep.push(match wish {
-                None => Some(None),
-                Some(None) => None,
-                Some(Some(value)) => {
-                    let key = &self.text[member.key_span.start..member.value.span.start];
-                    Some(Some(format!("{key}{value}")))
-                }
-            });
-        }
-        let added = wishes
-            .into_iter()
-            .filter_map(|(key, value)| Some(format!("{}: {}", quoted(key), value?)))
-            .collect();
-        self.rebuild(&node.span, &spans, keep, added)
-    }
-
-    /// A list or object again: each child as it is (`Some(None)`), replaced, or (`None`) left out, each
-    /// with the white space that stood before it, and further children in the manner of the others.
-    fn rebuild(
-        &self,
-        span: &Range<usize>,
-        children: &[Range<usize>],
-        keep: Vec<Option<Option<String>>>,
-        added: Vec<String>,
-    ) -> String {
-        let (open, close) = (span.start + 1, span.end - 1);
-        let mut leads = Vec::new();
-        let mut end = open;
-        for child in children {
-            leads.push(self.text[end..child.start].replacen(',', "", 1));
-            end = child.end;
-        }
-        let outermost = span == &self.root.span;
-        let (first, tail) = match leads.first() {
-            Some(first) => (first.clone(), &self.text[end..close]),
-            None if outermost => ("\n  ".to_owned(), "\n"),
-            None => (String::new(), ""),
-        };
-        // How a further child is set off: as the second is, else as the first on its own line, else
-        // by a space.
-        let next = match leads.get(1) {
-            Some(second) => second.clone(),
-            None if first.contains('\n') => first.clone(),
-            None => " ".to_owned(),
-        };
-        let mut out = String::from(&self.text[span.start..open]);
-        let mut count = 0;
-        let mut push = |lead: &str, child: &str| {
-            if count > 0 {
-                out.push(',');
-            }
-            out.push_str(if count == 0 { &first } else { lead });
-            out.push_str(child);
-            count += 1;
-        };
-        for (at, kept) in keep.into_iter().enumerate() {
-            match kept {
-                Some(Some(text)) => push(&leads[at], &text),
-                Some(None) => push(&leads[at], &self.text[children[at].clone()]),
-                None => {}
-            }
-        }
-        added.iter().for_each(|child| push(&next, child));
-        if count > 0 {
-            out.push_str(tail);
-        }
-        out.push_str(&self.text[close..span.end]);
-        out
+        self.rewrite.rebuild(&node.span, &spans, keep, added)
     }
 }
 

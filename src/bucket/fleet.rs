@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -39,6 +40,11 @@ impl Host {
     /// none has a `+`.
     pub fn without_colons(&self) -> String {
         self.0.replace(':', "+")
+    }
+
+    /// The same for all spellings of it: in lower case, and an address of IPv6 in its shortest form.
+    pub fn folded(&self) -> String {
+        self.0.parse::<Ipv6Addr>().map_or_else(|_| self.0.to_lowercase(), |address| address.to_string())
     }
 
     /// As written.

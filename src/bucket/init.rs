@@ -222,6 +222,9 @@ host_key_check = "accept-new"
 # Seconds for a connection to be made.
 #connect_timeout = 10
 
+# What prints the workers in the form of workspace/workers.json, for `maand import command`.
+#inventory_command = "./inventory.py"
+
 # "prod" reads workspace/bucket.jobs.prod.conf instead of workspace/bucket.jobs.conf.
 #job_config_selector = ""
 "#;

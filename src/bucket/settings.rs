@@ -57,6 +57,10 @@ pub struct Settings {
     shortest_timeout: Duration,
     /// With `sandbox`: text of a plan's own is executed.
     execute: bool,
+    /// The command that prints the bucket's workers, for `maand import command`; shell text.
+    pub inventory_command: Option<String>,
+    /// How long it may take; default 60 s.
+    pub inventory_timeout: Duration,
     stated: BTreeMap<String, String>,
 }
 
@@ -78,11 +82,17 @@ const KNOWN: &[&str] = &[
     "hurry_timeouts",
     "shortest_timeout",
     "execute",
+    INVENTORY_COMMAND,
+    INVENTORY_TIMEOUT,
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
     "log_format",
 ];
+
+/// The keys of `maand import command`.
+const INVENTORY_COMMAND: &str = "inventory_command";
+const INVENTORY_TIMEOUT: &str = "inventory_timeout";
 
 /// A time-out that is `scale` times shorter, but not below `shortest`, nor longer than it was.
 pub fn shorter_timeout(planned: Duration, scale: u32, shortest: Duration) -> Duration {
@@ -95,8 +105,8 @@ impl Settings {
         self.stated.contains_key(key)
     }
 
-    /// What the file itself says, key by key, in one form for each value, however it is written. Of keys that have no
-    /// meaning here it is the hash: what stands there may be a secret of another program's.
+    /// What the file itself says of all that a run depends on, key by key, in one form for each value, however it is
+    /// written. Of keys that have no meaning here it is the hash: what stands there may be a secret of another program's.
     pub fn stated(&self) -> &BTreeMap<String, String> {
         &self.stated
     }
@@ -132,10 +142,13 @@ impl Settings {
     pub(super) fn read(doc: &mut Doc<'_>, bucket: &Path) -> Self {
         let mut settings = Self::defaults(bucket);
         for entry in conf::parse(doc) {
-            let value = entry.canonical(doc);
-            let known = KNOWN.contains(&entry.key.as_str());
-            let value = if known { value } else { format!("sha256 {}", sha256(value)) };
-            settings.stated.insert(entry.key.clone(), value);
+            // No run depends on where the list of workers comes from.
+            if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT].contains(&entry.key.as_str()) {
+                let value = entry.canonical(doc);
+                let known = KNOWN.contains(&entry.key.as_str());
+                let value = if known { value } else { format!("sha256 {}", sha256(value)) };
+                settings.stated.insert(entry.key.clone(), value);
+            }
             settings.take(&entry, doc, bucket);
         }
         if settings.sandbox && settings.host_root.is_none() {
@@ -170,6 +183,8 @@ impl Settings {
             timeout_scale: 1,
             shortest_timeout: Duration::ZERO,
             execute: false,
+            inventory_command: None,
+            inventory_timeout: Duration::from_secs(60),
             stated: BTreeMap::new(),
         }
     }
@@ -268,6 +283,21 @@ impl Settings {
                 }
             }
             "execute" => self.execute = entry.flag(doc).unwrap_or(false),
+            INVENTORY_COMMAND => match entry.text(doc) {
+                Some(command) if command.is_empty() || command.contains('\0') => {
+                    entry.bad(
+                        doc,
+                        "`inventory_command` is no command",
+                        "write what a shell is to run, or leave it out",
+                    );
+                }
+                command => self.inventory_command = command,
+            },
+            INVENTORY_TIMEOUT => {
+                if let Some(seconds) = entry.number(doc, 1..=3600) {
+                    self.inventory_timeout = Duration::from_secs(seconds.unsigned_abs());
+                }
+            }
             "sandbox" => self.sandbox = entry.flag(doc).unwrap_or(false),
             "host_root" => {
                 if let Some(root) = entry.text(doc) {
@@ -301,7 +331,7 @@ pub(super) fn is_bucket_id(id: &str) -> bool {
 }
 
 /// A login name that no program takes for an option or a path.
-pub(super) fn is_user(name: &str) -> bool {
+pub fn is_user(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -346,6 +376,21 @@ mod tests {
         let places: Vec<_> = problems.iter().map(|p| (p.place().map(|at| at.1), p.code)).collect();
         let lines: Vec<_> = places.iter().filter_map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8, 10, 1], "{places:?}");
+    }
+
+    #[test]
+    fn where_the_list_of_workers_comes_from_is_no_part_of_what_a_run_depends_on() {
+        let (settings, problems) =
+            read("inventory_command = ' ./x --token y '\ninventory_timeout = 5\nother = 1\n");
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(settings.inventory_command.as_deref(), Some("./x --token y"));
+        assert_eq!(settings.inventory_timeout, Duration::from_secs(5));
+        assert_eq!(settings.stated().keys().collect::<Vec<_>>(), ["other"]);
+        let (_, problems) = read("inventory_command = ' '\ninventory_timeout = 0\ninventory_comand = 'x'\n");
+        assert_eq!(
+            problems.iter().map(|p| p.place().map(|at| at.1)).collect::<Vec<_>>(),
+            [Some(1), Some(2), Some(3)]
+        );
     }
 
     #[test]

@@ -127,6 +127,9 @@ pub enum Command {
     /// Show workers, jobs, allocations and deployments
     #[command(subcommand)]
     Cat(super::cat::CatCommand),
+    /// Bring workspace/workers.json up to date with an inventory: shows the difference, and asks
+    #[command(subcommand)]
+    Import(super::import::ImportCommand),
     /// Run a shell command on workers, a few at a time
     #[command(name = "run_command", alias = "run-command")]
     RunCommand(super::run_command::RunCommandArgs),

@@ -84,8 +84,8 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        build, cat, completions, deploy, doctor, health_check, info, init, job, man, own, plan, run_command,
-        sandbox, serve,
+        build, cat, completions, deploy, doctor, health_check, import, info, init, job, man, own, plan,
+        run_command, sandbox, serve,
     };
     use super::*;
 
@@ -136,6 +136,7 @@ mod tests {
         kept::<cat::JobsDocument<'_>>("Output of `maand cat jobs`");
         kept::<cat::AllocationsDocument<'_>>("Output of `maand cat allocations`");
         kept::<cat::DeploymentsDocument<'_>>("Output of `maand cat deployments`");
+        kept::<import::ImportDocument<'_>>("Output of `maand import`");
         kept::<info::InfoDocument<'_>>("Output of `maand info`");
         kept::<doctor::DoctorDocument<'_>>("Output of `maand doctor`");
         kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");

@@ -51,6 +51,35 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
             ("Some workers, for a program", "maand doctor --workers label:api --output json"),
         ],
     ),
+    (
+        "maand import",
+        &[("What an inventory of Ansible would change", "maand import ansible fleet.json --check")],
+    ),
+    (
+        "maand import ansible",
+        &[
+            ("What `ansible-inventory --list` has printed", "maand import ansible fleet.json"),
+            ("In a pipe behind it", "maand import ansible - --yes"),
+            (
+                "Two groups as labels, two variables as tags",
+                "maand import ansible fleet.json --groups web,db --tags zone,rack",
+            ),
+        ],
+    ),
+    (
+        "maand import ssh-config",
+        &[
+            ("The hosts of ~/.ssh/config that are called so", "maand import ssh-config --hosts 'web*,db*'"),
+            ("Also remove workers that are not there", "maand import ssh-config --remove"),
+        ],
+    ),
+    (
+        "maand import command",
+        &[
+            ("What the command of maand.conf prints", "maand import command"),
+            ("In CI: exit code 1 where it says something else", "maand import command --check --remove"),
+        ],
+    ),
     ("maand info", &[("Which bucket and engine are used here", "maand info")]),
     ("maand cat", &[("Workers with labels and tags", "maand cat workers")]),
     ("maand cat workers", &[("As JSON", "maand cat workers --output json")]),

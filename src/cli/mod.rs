@@ -24,6 +24,7 @@ mod health_check;
 mod help;
 mod hint;
 mod hosts;
+mod import;
 mod info;
 mod init;
 mod interrupt;

@@ -163,6 +163,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => super::init::run(args, context),
         Command::Doctor(args) => super::doctor::run(&args, context),
+        Command::Import(command) => super::import::run(&command, context),
         Command::Info => super::info::run(context),
         Command::Cat(command) => super::cat::run(command, context),
         Command::RunCommand(args) => super::run_command::run(args, context),

@@ -17,33 +17,63 @@ pub(super) fn fleet_changes(
     disabled(&old.disabled, &new.disabled, said);
 }
 
-fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool), said: &mut Vec<String>) {
-    fn by_host(fleet: &Fleet) -> BTreeMap<&str, &Worker> {
-        fleet.workers.iter().map(|worker| (worker.host.as_str(), worker)).collect()
-    }
-    let (before, now) = (by_host(old), by_host(new));
-    let common = |fleet: &Fleet, other: &BTreeMap<&str, &Worker>| -> Vec<String> {
-        let hosts = fleet.workers.iter().map(|worker| worker.host.to_string());
-        hosts.filter(|host| other.contains_key(host.as_str())).collect()
-    };
-    // Where workers have come or gone, the places of the others in the file say nothing, unless their order is another.
-    let same_hosts = before.keys().eq(now.keys());
-    let moved = same_hosts || common(old, &now) != common(new, &before);
-    for (host, worker) in &before {
-        match now.get(host) {
-            None => {
-                let was = if selected(host).0 { " (it was selected)" } else { "" };
-                said.push(format!("worker {host} was removed{was}"));
-            }
-            Some(same) if same == worker => {}
-            Some(other) => {
-                let differences = differences(worker, other);
-                let mut named = differences.iter().filter(|one| moved || one.path != ["position"]);
-                said.extend(named.by_ref().map(|one| format!("{host}: {}", worker_words(one))));
+/// What differs between two lists of workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkersDifference {
+    /// Hosts that only the new one has, in its order.
+    pub added: Vec<String>,
+    /// Hosts that only the old one has, in its order.
+    pub removed: Vec<String>,
+    /// Hosts of both, with each thing of theirs that is another one, in words: `tag zone a -> b`.
+    pub changed: Vec<(String, Vec<String>)>,
+}
+
+impl WorkersDifference {
+    /// Both lists are in the order of `position`, as a [`Fleet`] has them.
+    pub fn between(old: &[Worker], new: &[Worker]) -> Self {
+        fn by_host(workers: &[Worker]) -> BTreeMap<&str, &Worker> {
+            workers.iter().map(|worker| (worker.host.as_str(), worker)).collect()
+        }
+        let (before, now) = (by_host(old), by_host(new));
+        let hosts = |workers: &[Worker], is: &dyn Fn(&str) -> bool| -> Vec<String> {
+            workers.iter().map(|worker| worker.host.to_string()).filter(|host| is(host)).collect()
+        };
+        // Where workers have come or gone, the places of the others in the file say nothing, unless their order is another.
+        let same_hosts = before.keys().eq(now.keys());
+        let moved = same_hosts
+            || hosts(old, &|host| now.contains_key(host)) != hosts(new, &|host| before.contains_key(host));
+        let mut changed = Vec::new();
+        for (host, worker) in &before {
+            let Some(other) = now.get(host).filter(|other| *other != worker) else { continue };
+            let differences = differences(worker, other);
+            let named = differences.iter().filter(|one| moved || one.path != ["position"]);
+            let named: Vec<String> = named.map(worker_words).collect();
+            if !named.is_empty() {
+                changed.push(((*host).to_owned(), named));
             }
         }
+        Self {
+            added: hosts(new, &|host| !before.contains_key(host)),
+            removed: hosts(old, &|host| !now.contains_key(host)),
+            changed,
+        }
     }
-    for host in now.keys().filter(|host| !before.contains_key(*host)) {
+}
+
+fn workers(old: &Fleet, new: &Fleet, selected: &dyn Fn(&str) -> (bool, bool), said: &mut Vec<String>) {
+    let mut difference = WorkersDifference::between(&old.workers, &new.workers);
+    // By host, also where what is removed stands between what has changed.
+    let was = |host: &str| if selected(host).0 { " (it was selected)" } else { "" };
+    let removed = difference.removed.iter();
+    let removed = removed.map(|host| (host.clone(), vec![format!("worker {host} was removed{}", was(host))]));
+    let changed = difference.changed.iter();
+    let changed = changed
+        .map(|(host, words)| (host.clone(), words.iter().map(|one| format!("{host}: {one}")).collect()));
+    let mut all: Vec<(String, Vec<String>)> = removed.chain(changed).collect();
+    all.sort();
+    said.extend(all.into_iter().flat_map(|(_, lines)| lines));
+    difference.added.sort();
+    for host in &difference.added {
         let is = if selected(host).1 { " and is selected" } else { " (it is not selected)" };
         said.push(format!("worker {host} was added{is}"));
     }

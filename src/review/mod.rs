@@ -36,6 +36,7 @@ pub use changes::changes;
 pub use document::{Document, EngineUsed, Inputs, PlanPart};
 pub use error::{Unreadable, Unwritable};
 pub use file::write;
+pub use fleet::WorkersDifference;
 pub use format::{MAX_BYTES, SCHEMA, document_kind, is_reviewed};
 pub use lines::Lines;
 pub use reviewed::Reviewed;

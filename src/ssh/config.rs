@@ -7,6 +7,7 @@
 
 mod criteria;
 mod error;
+mod hosts;
 mod include;
 mod keywords;
 mod line;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use criteria::{Applies, Known};
 pub use error::{BadLine, ConfigError};
+pub use hosts::{HostLine, host_lines};
 use keywords::Say;
 use line::split_line;
 pub(crate) use pattern::matches_pattern;
@@ -190,7 +192,7 @@ impl Reader<'_> {
                 _ if applies == Applies::No => {}
                 "include" if depth < INCLUDE_DEPTH => {
                     for value in &values {
-                        let pattern = self.included(value, whose).map_err(bad)?;
+                        let pattern = included(value, whose, self.question.home).map_err(bad)?;
                         for path in include::glob(&pattern) {
                             self.file(&path, whose, true, &applies, depth + 1)?;
                         }
@@ -214,22 +216,6 @@ impl Reader<'_> {
         let matched = criteria::evaluate(values, &known, place)?;
         self.wants_final |= matched.wants_final;
         Ok(matched.applies)
-    }
-
-    /// `~/`, and relative to `~/.ssh` or `/etc/ssh`.
-    fn included(&self, value: &str, whose: Whose) -> Result<std::path::PathBuf, BadLine> {
-        if value.is_empty() {
-            return Err(BadLine::NoValue("include".into()));
-        }
-        let value = tokens::environment(value)?;
-        match whose {
-            Whose::User => {
-                let path = tokens::tilde(&value, self.question.home)?;
-                Ok(self.question.home.join(".ssh").join(path))
-            }
-            Whose::System if value.starts_with('~') => Err(BadLine::IncludeHome(value)),
-            Whose::System => Ok(Path::new("/etc/ssh").join(value)),
-        }
     }
 
     fn line(
@@ -260,6 +246,22 @@ impl Reader<'_> {
         }
         self.found = found;
         Ok(())
+    }
+}
+
+/// `~/`, and relative to `~/.ssh` or `/etc/ssh`.
+fn included(value: &str, whose: Whose, home: &Path) -> Result<std::path::PathBuf, BadLine> {
+    if value.is_empty() {
+        return Err(BadLine::NoValue("include".into()));
+    }
+    let value = tokens::environment(value)?;
+    match whose {
+        Whose::User => {
+            let path = tokens::tilde(&value, home)?;
+            Ok(home.join(".ssh").join(path))
+        }
+        Whose::System if value.starts_with('~') => Err(BadLine::IncludeHome(value)),
+        Whose::System => Ok(Path::new("/etc/ssh").join(value)),
     }
 }
 

@@ -42,7 +42,7 @@ mod wire;
 pub use cause::{Cause, Layer, missing_tools, sudo_cause};
 pub use client::Ssh2Remote;
 pub(crate) use config::matches_pattern;
-pub use config::{BadLine, ConfigError};
+pub use config::{BadLine, ConfigError, HostLine, host_lines};
 pub use connect_error::{ConnectError, Stage};
 pub use destination::{AgentLook, Destination, KeyLook, NamedKey, agent_look, destination, key_look};
 pub use group::{Group, end_group};

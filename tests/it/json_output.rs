@@ -72,7 +72,7 @@ fn needs(path: &str) -> &'static [&'static str] {
         "job run" => &["web", "--target", "x"],
         "job start" | "job stop" | "job restart" | "job status" => &["web"],
         "run_command" => &["true"],
-        "plan new" | "plan verify" => &["x"],
+        "plan new" | "plan verify" | "import ansible" => &["x"],
         "plan export" | "plan report" => &["--out", "x"],
         "plan validate" | "plan show" | "plan simulate" | "plan check" | "plan apply" | "plan rehearse" => {
             &["no.yaml"]
@@ -236,6 +236,9 @@ fn what_goes_well_is_json() {
     run(&["job", "run", job, "--target", "status"], 0);
     run(&["health_check", "--workers", "label:worker"], 0);
     run(&["doctor"], 0);
+    let inventory = new.with_extension("json");
+    std::fs::write(&inventory, r#"{"_meta": {"hostvars": {"10.9.9.9": {}}}}"#).unwrap();
+    run(&["import", "ansible", inventory.to_str().unwrap(), "--check"], 1);
     run(&["info"], 0);
     for what in ["workers", "jobs", "allocations", "deployments"] {
         run(&["cat", what], 0);
@@ -289,7 +292,11 @@ fn what_goes_well_is_json() {
         expect_error(&refused, code, verb);
     }
     let all: Vec<String> = all_commands().iter().map(|path| path.join(" ")).collect();
-    let without = ["plan retry", "plan skip", "sandbox up", "serve"];
+    // A sandbox executes no command of its own, and has nothing of the user's.
+    for from in ["command", "ssh-config"] {
+        expect_error(&maand(bucket, &["import", from]), 3, from);
+    }
+    let without = ["import command", "import ssh-config", "plan retry", "plan skip", "sandbox up", "serve"];
     let missing: Vec<_> =
         all.iter().filter(|name| !done.contains(*name) && !without.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "not tried: {missing:?}");

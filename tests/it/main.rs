@@ -21,6 +21,7 @@ mod graph;
 mod hostile;
 mod hostile_text;
 mod installer;
+mod inventories;
 mod journal;
 mod json_output;
 mod layering;

@@ -46,7 +46,12 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
         "maand doctor",
         "thirty workers, each with another fault; tests/it/doctor.rs has them",
     ),
-    ("docs/integrations.md", "ansible-inventory", "another program"),
+    ("docs/inventories.md", "ansible-inventory", "another program; tests/it/inventories.rs runs it"),
+    (
+        "docs/inventories.md",
+        "maand import ansible fleet.json --yes",
+        "then there is no difference to show further down",
+    ),
     (
         "docs/integrations.md",
         "maand plan metrics --out /var/lib",
@@ -169,6 +174,17 @@ pub(super) const PAGES: &[Page] = &[
             r"printf 'version: 1\nname: release\nsteps: [deploy]\n' > release.yaml",
             "echo '# changed' >> workspace/jobs/api/Makefile",
         ],
+        ..PLAIN
+    },
+    Page {
+        name: "docs/inventories.md",
+        before: &[
+            "cd \"$WORK\" && maand init fleet > init.txt && cd fleet",
+            "cp \"$REPOSITORY/tests/data/ansible/list.json\" fleet.json",
+            r"mkdir -p ~/.ssh && printf 'Host web7 db7\n' > ~/.ssh/config && chmod 600 ~/.ssh/config && export MAAND_YES=1",
+            r#"(echo 'inventory_command = "cat printed"'; cat maand.conf) > conf && mv conf maand.conf && echo '[{"host": "10.9.9.9"}]' > printed"#,
+        ],
+        codes: &[("maand import ansible fleet.json --check", 1), ("maand import command --check", 1)],
         ..PLAIN
     },
     Page { name: "docs/proven.md", before: &[SHORT], ..PLAIN },
