@@ -8,13 +8,7 @@ use crate::fuzzing::is_fit_to_print;
 pub(crate) fn doctor(bytes: &[u8]) {
     let answer = Answer::read(bytes);
     assert_eq!(Answer::read(bytes), answer);
-    let texts = [
-        &answer.shell,
-        &answer.kernel,
-        &answer.claim,
-        &answer.scheduled,
-        &answer.boot_id,
-    ];
+    let texts = [&answer.shell, &answer.kernel, &answer.claim, &answer.scheduled, &answer.boot_id];
     texts.into_iter().flatten().for_each(|text| is_fit_to_print(text));
     for (use_sudo, is_sandbox) in [(true, false), (false, false), (true, true)] {
         let facts = Facts {

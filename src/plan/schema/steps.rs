@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::decode::keys;
 use super::values::{
-    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure,
-    OneOrMore, OrNothing, Scope, Shell, Status, Text, Word,
+    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure, OneOrMore,
+    OrNothing, Scope, Shell, Status, Text, Word,
 };
 use super::{bare, snippets};
 

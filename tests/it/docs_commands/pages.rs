@@ -39,6 +39,24 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
     ("*", "maand serve", "ends with Ctrl-C only; tests/it/serve.rs"),
     ("*", "ssh -L", "there is no second machine"),
     ("README.md", "tests/run", "this test is a part of it"),
+    ("docs/install.md", "sudo", "changes the machine; packaging/test-packages does it in clean roots"),
+    ("docs/install.md", "packaging/", "needs a release; packaging/release-dry-run does it"),
+    ("docs/install.md", "docker", "needs a container engine; packaging/test-container does it"),
+    ("docs/install.md", "maand plan rehearse /usr", "needs the package; packaging/test-installed does it"),
+    (
+        "docs/release.md",
+        "curl",
+        "there is no release yet; tests/it/installer.rs installs from a server of its own",
+    ),
+    ("docs/release.md", "sh install.sh", "the same"),
+    ("docs/release.md", "minisign", "there is no release yet; packaging/release verifies what it makes"),
+    ("docs/release.md", "sha256sum", "the same"),
+    ("docs/release.md", "gh attestation", "another machine's word about a release"),
+    ("docs/footprint.md", "python3", "installs tools; packaging/release-dry-run does it"),
+    ("docs/footprint.md", "PATH=", "builds for minutes; packaging/check-portable looks at the result"),
+    ("docs/footprint.md", "id=", "needs what the line before has built"),
+    ("docs/footprint.md", "install -D", "changes the machine"),
+    ("docs/footprint.md", "addr2line", "needs what was built"),
     ("docs/bundle.md", "maand plan resume --from", "needs another checkout; tests/it/run_bundle.rs"),
     ("docs/start.md", "maand plan resume --from", "needs another checkout; tests/it/run_bundle.rs"),
     (
@@ -59,6 +77,7 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     ("docs/a-run.md", "maand plan apply", "it is interrupted in the middle, before the page"),
     ("docs/proven.md", "MAAND_SIM_SECONDS", "an hour"),
+    ("docs/proven.md", "just", "needs just, cargo-fuzz and a nightly toolchain; fuzz/run-all is the nightly job"),
     (
         "docs/timeline.md",
         "maand plan status --timeline",
@@ -71,6 +90,7 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
 /// of the page), and why.
 pub(super) const NOT_SEEN: &[(&str, &str, &str)] = &[
     ("README.md", "What each worker went through", "a rehearsal of half a minute; tests/it/rehearse.rs"),
+    ("README.md", "Verdict, by what", "the same"),
     ("README.md", "Every promise was kept", "the same"),
     ("docs/rehearsals.md", "*", "a rehearsal of half a minute; tests/it/rehearse.rs"),
     ("docs/a-run.md", "*", "hosts that take seconds to go down; tests/it/run_apply.rs"),

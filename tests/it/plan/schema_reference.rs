@@ -45,6 +45,9 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "Freeze",
         "When no new workers are admitted, whatever the windows say; workers that have started go to their end.",
     ),
+    ("`expect` of `reboot`", "ExpectedBoot", "What a worker has to have booted."),
+    ("`expect` of `http`", "HttpExpect", "What makes an answer a success: all that is given."),
+    ("`undo` of `http`", "HttpRequest", "A request that undoes another; any answer of 2xx is a success."),
     ("`defaults`", "Defaults", "Options of every step that does not set them itself."),
     ("`retries`", "Retries", "Of `defaults` and of each step: how often a step is tried."),
     (

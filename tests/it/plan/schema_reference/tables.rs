@@ -18,6 +18,7 @@ const NAMED: &[(&str, &str)] = &[
     ("TimeOfDay", "time of day"),
     ("Day", "`mon` to `sun`, or one of each month"),
     ("Dates", "date, or `FIRST..LAST`"),
+    ("Status", "status, or all of a hundred"),
     ("Host", "host"),
     ("JobName", "job"),
     ("BudgetJob", "job, or `\"*\"`"),
@@ -141,7 +142,9 @@ pub(super) fn type_of(schema: &Value, node: &Value) -> String {
     match node["type"].as_str() {
         Some("array") if is_step(&node["items"]) => "list: [step](#kinds-of-steps)".to_owned(),
         Some("array") => format!("list: {}", type_of(schema, &node["items"])),
-        Some("object") if node["additionalProperties"] == Value::Bool(true) => "map: name to any value".to_owned(),
+        Some("object") if node["additionalProperties"] == Value::Bool(true) => {
+            "map: name to any value".to_owned()
+        }
         Some("object") if node["additionalProperties"].is_object() => {
             format!("map: name to {}", type_of(schema, &node["additionalProperties"]))
         }
