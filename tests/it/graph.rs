@@ -81,6 +81,7 @@ fn say(folder: &Path, plan: &str, more: &[&str]) -> String {
 }
 
 fn snapshot(name: &str, text: &str) {
+    let text = without_time_of_day(text);
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(root().join("tests/cases/graph"));
     settings.set_prepend_module_to_snapshot(false);
@@ -159,11 +160,29 @@ fn every_problem_code_has_a_case() {
     assert!(codes.len() > 10 && missing.is_empty(), "without a case: {missing:?}");
 }
 
+/// Of the next openings of a window nothing is left but that they are told.
+fn without_time_of_day(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        inside = line.starts_with("  openings") || inside && line.starts_with("            ");
+        match (inside, line.starts_with("  openings")) {
+            (true, true) => lines.push("  openings  (by the time of day)"),
+            (true, false) => {}
+            (false, _) => lines.push(line),
+        }
+    }
+    lines.join("\n")
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes_in_every_format() {
     let dir = tempfile::tempdir().unwrap();
     unpack(BUCKET, dir.path());
-    fs::copy(root().join("tests/cases/graph/waves-and-budgets.yaml"), dir.path().join("plan.yaml")).unwrap();
+    // When its window opens next depends on when it is asked.
+    let plan = fs::read_to_string(root().join("tests/cases/graph/waves-and-budgets.yaml")).unwrap();
+    let plan: Vec<&str> = plan.lines().filter(|line| !line.starts_with("  window:")).collect();
+    fs::write(dir.path().join("plan.yaml"), plan.join("\n")).unwrap();
     for format in ["text", "json", "dot", "mermaid"] {
         let once = || maand(dir.path(), &["plan", "show", "plan.yaml", "--format", format]);
         let first = once();

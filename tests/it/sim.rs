@@ -219,6 +219,8 @@ fn simulated(more: &[&str]) -> (Option<i32>, String, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_maand"))
         .args(["plan", "simulate", plan, "--runs", "2"])
         .args(more)
+        // Pictures are drawn in ASCII where the locale has nothing else.
+        .env("LC_ALL", "C.UTF-8")
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

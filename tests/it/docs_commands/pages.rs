@@ -77,7 +77,11 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     ("docs/a-run.md", "maand plan apply", "it is interrupted in the middle, before the page"),
     ("docs/proven.md", "MAAND_SIM_SECONDS", "an hour"),
-    ("docs/proven.md", "just", "needs just, cargo-fuzz and a nightly toolchain; fuzz/run-all is the nightly job"),
+    (
+        "docs/proven.md",
+        "just",
+        "needs just, cargo-fuzz and a nightly toolchain; fuzz/run-all is the nightly job",
+    ),
     (
         "docs/timeline.md",
         "maand plan status --timeline",
