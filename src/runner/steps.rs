@@ -338,8 +338,8 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        if !self.bucket.settings().executes_local() {
-            return Outcome::noted("recorded and not executed: this fleet is a sandbox");
+        if let Some(recorded) = self.only_recorded() {
+            return recorded;
         }
         match Environment::of(&self.graph.plan, Some(command), place) {
             Ok(environment) => {
@@ -348,6 +348,12 @@ impl StepExecutor {
             }
             Err(error) => Outcome::Failed { error },
         }
+    }
+
+    /// What comes of a step on this machine that is not carried out, because the fleet is a sandbox.
+    fn only_recorded(&self) -> Option<Outcome> {
+        let executes = self.bucket.settings().executes_local();
+        (!executes).then(|| Outcome::noted("recorded and not executed: this fleet is a sandbox"))
     }
 
     fn http(
@@ -359,8 +365,8 @@ impl StepExecutor {
         cancel: &Cancel,
         sink: &OutputSink,
     ) -> Outcome {
-        if !self.bucket.settings().executes_local() {
-            return Outcome::noted("recorded and not executed: this fleet is a sandbox");
+        if let Some(recorded) = self.only_recorded() {
+            return recorded;
         }
         http::send(request, expect, place, timeout, cancel, &|bytes| sink(None, bytes))
     }

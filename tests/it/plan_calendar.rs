@@ -9,6 +9,8 @@ use jiff::{Timestamp, ToSpan as _};
 /// A bucket with one worker that nobody has to reach, and a plan beside it.
 struct Calendars {
     dir: tempfile::TempDir,
+    /// Looked at once: midnight may come in the middle of a test.
+    today: jiff::civil::Date,
 }
 
 /// Exit code, what was printed, and what was said beside it.
@@ -16,7 +18,10 @@ type Said = (Option<i32>, String, String);
 
 impl Calendars {
     fn new(rollout: &str) -> Self {
-        let calendars = Self { dir: tempfile::tempdir().unwrap() };
+        let calendars = Self {
+            dir: tempfile::tempdir().unwrap(),
+            today: Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date(),
+        };
         assert_eq!(calendars.said(&["init"]).0, Some(0));
         calendars.put("workspace/workers.json", r#"[{"host": "127.9.9.1"}]"#);
         let plan = format!(
@@ -45,8 +50,7 @@ impl Calendars {
 
     /// The whole days from `from` to `to`, counted from today, as a calendar of one event.
     fn put_freeze(&self, from: i64, to: i64) {
-        let today = Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
-        let day = |days: i64| today.checked_add(days.days()).unwrap().strftime("%Y%m%d").to_string();
+        let day = |days: i64| self.today.checked_add(days.days()).unwrap().strftime("%Y%m%d").to_string();
         self.put(
             "freezes.ics",
             &format!(
@@ -74,8 +78,9 @@ fn a_freeze_of_a_calendar_closes_the_days_that_it_names() {
     assert_eq!(shown.0, Some(0), "{}", shown.2);
     assert!(shown.1.contains("frozen") && shown.1.contains("freezes.ics"), "{}", shown.1);
     let json = calendars.said(&["plan", "show", "plan.yaml", "--format", "json"]);
-    let day = 24 * 3_600_000;
-    let after = (Timestamp::now().as_millisecond() / day + 3) * day;
+    let after =
+        calendars.today.checked_add(3.days()).unwrap().to_zoned_datetime(jiff::tz::TimeZone::UTC).unwrap();
+    let after = after.timestamp().as_millisecond();
     assert_eq!(openings(&json), [(after, None)]);
     calendars.put_freeze(10, 12);
     let json = calendars.said(&["plan", "show", "plan.yaml", "--format", "json"]);

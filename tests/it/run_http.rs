@@ -184,11 +184,11 @@ fn a_server_that_says_nothing_holds_a_step_for_its_time_out_only() {
     while silent.accept().is_ok() {}
     let child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
     wait_until("it is asked", || silent.accept().is_ok());
-    for _ in 0..2 {
-        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    let terminate = || rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    terminate();
+    wait_until("the first signal is noted", || bench.status().to_string().contains("interrupted"));
+    terminate();
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
 }
