@@ -33,6 +33,7 @@ pub mod engine;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod graph;
+pub mod http;
 pub mod inventory;
 pub mod journal;
 pub mod metrics;

@@ -3,14 +3,12 @@
 //! What was not sent has failed; what was sent and got no answer is unknown, and the rules of the run decide whether it may
 //! be sent again. No redirection is followed: another place than the plan's is never asked.
 
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::http::{HeaderName, HeaderValue, Request, Uri};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, Timeout};
 
 use crate::engine::{ErrorKind, Millis, Outcome, StepError};
+use crate::http::{self, Answer, LARGEST_ANSWER, NoAnswer};
 use crate::plan::http::{Piece, placeholders};
 use crate::plan::{EnvValue, HttpBody, HttpExpect, HttpRequest, visible_within};
 use crate::ssh::Cancel;
@@ -19,30 +17,14 @@ use super::command::Sink;
 use super::environment::{Place, read_secret};
 use super::mask::{Secrets, masked};
 
-/// A connection is made within this time, or not at all.
-const CONNECT: Duration = Duration::from_secs(30);
-/// So much of an answer is read: what a JSON document is looked for in.
-const LARGEST_ANSWER: usize = 1024 * 1024;
 /// So much of an answer is shown where it was not the expected one.
 const SHOWN: usize = 300;
 /// So much of an answer is kept as output.
 const KEPT: usize = 16 * 1024;
-/// How soon a second Ctrl-C is noticed.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// A request with all values put in.
 struct Filled {
     request: Request<Vec<u8>>,
     secrets: Secrets,
-}
-
-/// An answer.
-struct Answer {
-    status: u16,
-    /// Where it sends who asks, of a redirection.
-    location: Option<String>,
-    body: Vec<u8>,
-    is_whole: bool,
 }
 
 /// Sends it, and looks at the answer.
@@ -62,8 +44,8 @@ pub(super) fn send(
     let to = format!("{} {}", request.method(), request.uri());
     let say = |text: &str| sink(masked(&format!("{text}\n"), &secrets).as_bytes());
     say(&to);
-    let outcome = match answer_to(request, timeout, cancel) {
-        Err(outcome) => outcome,
+    let outcome = match http::send(request, timeout, || cancel.is_cancelled()) {
+        Err(no_answer) => outcome_of(no_answer, timeout),
         Ok(answer) => {
             say(&format!("status {}", answer.status));
             let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(KEPT)]);
@@ -173,98 +155,19 @@ fn fill_json(value: &serde_json::Value, place: &Place) -> Result<serde_json::Val
     })
 }
 
-/// On a thread of its own, so that a second Ctrl-C need not wait for a server that says nothing.
-fn answer_to(request: Request<Vec<u8>>, timeout: Duration, cancel: &Cancel) -> Result<Answer, Outcome> {
-    let (to_here, answers) = mpsc::channel();
-    let began = Instant::now();
-    let ask = move || {
-        // Nobody waits any more after a second Ctrl-C.
-        let _ = to_here.send(ask(request, timeout));
-    };
-    let started = std::thread::Builder::new().name("http".into()).spawn(ask);
-    if let Err(error) = started {
-        let message = format!("no thread could be started: {error}");
-        return Err(Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) });
-    }
-    loop {
-        match answers.recv_timeout(LOOK) {
-            Ok(answer) => return answer.map_err(|error| outcome_of(&error, timeout)),
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(Outcome::unknown("the request ended without an answer"));
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
-                return Err(Outcome::unknown("it was given up"));
-            }
-            // The resolver of the system has time-outs of its own.
-            Err(mpsc::RecvTimeoutError::Timeout) if began.elapsed() > timeout + CONNECT => {
-                return Err(timed_out(timeout));
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Error> {
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier);
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(timeout))
-        .timeout_connect(Some(CONNECT.min(timeout)))
-        .user_agent(concat!("maand/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build())
-        .build();
-    let agent = Agent::new_with_config(config);
-    // An empty body would be announced by its length, which some servers refuse of a GET.
-    let mut answer = match request.body().is_empty() {
-        true => agent.run(request.map(|_| ()))?,
-        false => agent.run(request)?,
-    };
-    let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    let mut reader = std::io::Read::take(answer.body_mut().as_reader(), LARGEST_ANSWER as u64 + 1);
-    std::io::Read::read_to_end(&mut reader, &mut body).map_err(ureq::Error::Io)?;
-    let is_whole = body.len() <= LARGEST_ANSWER;
-    body.truncate(LARGEST_ANSWER);
-    Ok(Answer { status: answer.status().as_u16(), location, body, is_whole })
-}
-
-fn timed_out(timeout: Duration) -> Outcome {
-    let after = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
-    Outcome::TimedOut { after, doing: "waiting for the answer".to_owned() }
-}
-
 /// What is known of a request that got no answer.
-fn outcome_of(error: &ureq::Error, timeout: Duration) -> Outcome {
-    use std::io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound,
-    };
+fn outcome_of(no_answer: NoAnswer, timeout: Duration) -> Outcome {
     let failed = |kind, message: String| Outcome::Failed { error: StepError::new(kind, message) };
-    match error {
-        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            failed(ErrorKind::Unreachable, "no connection was made in time".to_owned())
+    let message = no_answer.to_string();
+    match no_answer {
+        NoAnswer::Unreachable(_) => failed(ErrorKind::Unreachable, message),
+        NoAnswer::Untrusted(_) => failed(ErrorKind::Handshake, message),
+        NoAnswer::NotSendable(_) => failed(ErrorKind::Controller, message),
+        NoAnswer::TimedOut => {
+            let after = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
+            Outcome::TimedOut { after, doing: "waiting for the answer".to_owned() }
         }
-        ureq::Error::Timeout(_) => timed_out(timeout),
-        ureq::Error::HostNotFound => failed(ErrorKind::Unreachable, "its host name is not known".to_owned()),
-        ureq::Error::Io(error)
-            if matches!(
-                error.kind(),
-                ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable | NotFound
-            ) =>
-        {
-            failed(ErrorKind::Unreachable, format!("no connection: {error}"))
-        }
-        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
-            failed(ErrorKind::Unreachable, error.to_string())
-        }
-        // Before the handshake has ended nothing of a request is sent.
-        ureq::Error::NativeTls(error) => {
-            failed(ErrorKind::Handshake, format!("no trusted connection: {error}"))
-        }
-        ureq::Error::Tls(why) => failed(ErrorKind::Handshake, format!("no trusted connection: {why}")),
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => failed(ErrorKind::Controller, error.to_string()),
-        other => Outcome::unknown(other.to_string()),
+        NoAnswer::Broken(_) | NoAnswer::GivenUp => Outcome::unknown(message),
     }
 }
 

@@ -14,6 +14,7 @@ use syntax::{Names, allows, names, other_items};
 const ROOMS: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("boot", &[]),
+    ("http", &[]),
     ("calendar", &[]),
     ("plan", &[]),
     ("bucket", &["os", "plan"]),
@@ -39,6 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "os",
             "boot",
+            "http",
             "controller",
             "engine",
             "journal",
