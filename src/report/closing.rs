@@ -283,7 +283,13 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
         }
     }
     for (worker, error, hosts) in &alike {
-        let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
+        let at = worker.step.as_ref().map_or_else(String::new, |step| match worker.failed_to_prepare {
+            true => format!(
+                " failed to prepare, at step {step}, and {} not touched",
+                if hosts.len() > 1 { "were" } else { "was" }
+            ),
+            false => format!(" at step {step}"),
+        });
         let who = named(hosts);
         let line = format!("{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
         let _ = writeln!(text, "{}", if hosts.len() > 1 { wrapped(&line, COLUMNS) } else { line });

@@ -45,6 +45,7 @@ impl RunView {
         let workers: Vec<_> = graph
             .target_indices()
             .map(|target| WorkerView {
+                failed_to_prepare: false,
                 host: graph.host(target).to_owned(),
                 state: PublicWorkerState::Queued,
                 wave: graph.target(target).wave + 1,
@@ -192,6 +193,7 @@ impl RunView {
     fn restate(&mut self, target: TargetIx, at: Millis) {
         let state = self.state_of(target);
         self.count_steps(target, state);
+        let failed_to_prepare = self.run_state.failed_to_prepare(target);
         let worker = &mut self.workers[target.0 as usize];
         if worker.state == state {
             return;
@@ -215,6 +217,7 @@ impl RunView {
             worker.waits_for = None;
         }
         worker.state = state;
+        worker.failed_to_prepare = failed_to_prepare;
     }
 
     /// A worker is as the engine says; one that nobody carries on does not run. Whether what was in flight was
@@ -297,7 +300,9 @@ impl RunView {
                 (self.finished_at, self.resumable) = (None, true);
                 Touched::All
             }
-            Fact::WorkerSucceeded { target }
+            Fact::PrepareStarted { target }
+            | Fact::WorkerPrepared { target }
+            | Fact::WorkerSucceeded { target }
             | Fact::WorkerReverted { target }
             | Fact::Skipped { target, .. }
             | Fact::WorkerCancelled { target } => Touched::Lane(Lane::Worker(*target)),

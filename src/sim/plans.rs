@@ -49,6 +49,7 @@ pub(super) fn step(kind: StepKind) -> Step {
         },
         when: When::default(),
         on_failure: OnStepFailure::Fail,
+        prepares: false,
         span: 0..0,
     }
 }
@@ -101,6 +102,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
             freeze: None,
         },
         before: Vec::new(),
+        prepare: None,
         steps,
         after: Vec::new(),
         warnings: Problems::new(),
