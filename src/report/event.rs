@@ -237,7 +237,7 @@ pub enum Event {
         /// The id of the step that failed; `null`: it was not usable at preflight.
         step: Option<String>,
         /// That step is one of `prepare`, and none of `steps` was begun.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         failed_to_prepare: bool,
         /// What went wrong.
         error: ErrorView,

@@ -300,8 +300,13 @@ impl RunView {
                 (self.finished_at, self.resumable) = (None, true);
                 Touched::All
             }
+            Fact::WorkerPrepared { target } => {
+                // Its turn has not come: it is at none of its steps.
+                let worker = &mut self.workers[target.0 as usize];
+                (worker.step, worker.attempt, worker.step_since) = (None, None, None);
+                Touched::Lane(Lane::Worker(*target))
+            }
             Fact::PrepareStarted { target }
-            | Fact::WorkerPrepared { target }
             | Fact::WorkerSucceeded { target }
             | Fact::WorkerReverted { target }
             | Fact::Skipped { target, .. }

@@ -122,7 +122,7 @@ pub struct WorkerView {
     /// When that attempt was issued, or the wait began.
     pub step_since: Option<Time>,
     /// It failed at a step of `prepare`, and none of `steps` was begun.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed_to_prepare: bool,
     /// The boot id before the reboot step; without one: at preflight.
     pub boot_id_before: Option<String>,

@@ -101,4 +101,4 @@ pub(crate) const EXPECTED_BOOT: &[&str] = &["kernel", "cmdline"];
 
 /// Where a key belongs that is often written one level too high.
 pub(crate) const BELONGS: &[(&str, &[&str])] =
-    &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS)];
+    &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS), ("prepare", &["outside_window"])];

@@ -288,7 +288,8 @@ pub(super) struct Command {
     script: Option<Text>,
     /// It may be repeated after a crash in the middle. Default: `false`.
     idempotent: Option<Flag>,
-    /// The worker counts as down while it runs. Default: true for run, false for local.
+    /// The worker counts as down while it runs. Default: true for run, false for local and in
+    /// prepare.
     disturbs: Option<Flag>,
     /// A command that decides whether there is anything to do; exit code 0: there is not. Default: there always
     /// is.
