@@ -27,6 +27,7 @@ mod lower_bound;
 mod mutation;
 mod operator;
 mod plans;
+mod requests;
 mod rng;
 mod run;
 #[cfg(debug_assertions)]

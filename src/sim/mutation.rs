@@ -9,7 +9,7 @@ use crate::boot::InjectedWatchFault;
 #[cfg(debug_assertions)]
 use crate::controller::LoopFault;
 use crate::graph::{CompileOptions, RolloutGraph, compile};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, StepKind};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub enum Mutation {
     OldBootsTrusted,
     /// What a plan expects of a boot is not looked at.
     ExpectationIgnored,
+    /// Every request is sent again when its answer was lost.
+    RequestsRepeated,
     /// What prepares a worker is done in its turn, with its other steps.
     PrepareIgnored,
     /// One more worker is prepared at a time than the plan says.
@@ -146,6 +148,7 @@ impl Mutation {
         Self::OldBootsTrusted,
         Self::ExpectationIgnored,
         Self::CannotTellIsNo,
+        Self::RequestsRepeated,
         Self::PrepareIgnored,
         Self::PreparesTooMany,
         Self::PrepareWindowIgnored,
@@ -198,6 +201,14 @@ impl Mutation {
             Self::FailuresOffByOne => {
                 let now = u64::from(graph.numbers().max_failures.value);
                 rollout.max_failures.value = Amount::Count(now + 1);
+            }
+            Self::RequestsRepeated => {
+                let lists = [&mut plan.before, &mut plan.steps, &mut plan.after];
+                for step in lists.into_iter().flatten() {
+                    if let StepKind::Http(http) = &mut step.kind {
+                        http.idempotent = true;
+                    }
+                }
             }
             Self::PrepareIgnored => {
                 plan.prepare = None;

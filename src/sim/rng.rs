@@ -21,6 +21,7 @@ pub(super) enum Stream {
     Machines = 8,
     Kernels = 9,
     Prepare = 10,
+    Requests = 11,
 }
 
 impl Rng {

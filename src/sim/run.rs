@@ -12,7 +12,7 @@ use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::rng::{Rng, Stream};
 use super::world::{World, boot_number};
-use super::{ahead, fleets, plans};
+use super::{ahead, fleets, plans, requests};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, RunEnd, RunStatus, Stamped, WorkerState};
 use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::policy::feasibility;
@@ -91,6 +91,7 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         let mut plan = plans::random(&mut plan_rng, &fleet);
         plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
         ahead::prepare(&mut Rng::new(config.seed, Stream::Prepare), &mut plan, fleet.workers.len());
+        requests::instead_of_commands(&mut Rng::new(config.seed, Stream::Requests), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))
