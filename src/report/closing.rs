@@ -133,7 +133,7 @@ fn workers(text: &mut String, view: &RunView) {
         let line = format!(
             "  {}{pad}  {:<10}  {took:>8}  {}",
             worker.host,
-            worker.state.describe(),
+            describe_worker(worker),
             details(worker, view)
         );
         let _ = writeln!(text, "{}", line.trim_end());
@@ -170,6 +170,13 @@ fn workers(text: &mut String, view: &RunView) {
     }
     if !shown.is_empty() || !well.is_empty() || !waiting.is_empty() {
         text.push('\n');
+    }
+}
+
+fn describe_worker(worker: &WorkerView) -> &'static str {
+    match worker.state {
+        PublicWorkerState::Running if worker.preparing => "preparing",
+        state => state.describe(),
     }
 }
 

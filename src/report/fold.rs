@@ -45,6 +45,7 @@ impl RunView {
         let workers: Vec<_> = graph
             .target_indices()
             .map(|target| WorkerView {
+                preparing: false,
                 failed_to_prepare: false,
                 host: graph.host(target).to_owned(),
                 state: PublicWorkerState::Queued,
@@ -194,7 +195,9 @@ impl RunView {
         let state = self.state_of(target);
         self.count_steps(target, state);
         let failed_to_prepare = self.run_state.failed_to_prepare(target);
+        let preparing = self.run_state.is_preparing(target);
         let worker = &mut self.workers[target.0 as usize];
+        worker.preparing = preparing;
         if worker.state == state {
             return;
         }

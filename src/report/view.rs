@@ -121,6 +121,9 @@ pub struct WorkerView {
     pub steps: u32,
     /// When that attempt was issued, or the wait began.
     pub step_since: Option<Time>,
+    /// It is under way with steps of `prepare` alone: nothing of it is down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preparing: bool,
     /// It failed at a step of `prepare`, and none of `steps` was begun.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed_to_prepare: bool,

@@ -73,3 +73,29 @@ fn too_many_that_fail_halt_the_run_before_anybody_is_touched() {
     bench.expect(1, &["plan", "resume", "--skip", &bench.host(1), "--yes"]);
     assert_eq!(order(&bench)[1..], [format!("steps local {first}")]);
 }
+
+/// Killed wherever it stands in its beginning, it repeats what was under way, and nothing that was done.
+#[test]
+fn a_run_that_is_killed_while_it_prepares_continues_where_it_stood() {
+    let Some(bench) = RunBench::new(2) else { return };
+    let prepare = "prepare:\n  concurrency: 1\n  steps:\n    - run: {command: 'echo x >> /root/prepared', idempotent: true}\n";
+    let steps = "steps:\n  - local: {command: 'echo $MAAND_HOST >> order', idempotent: true}\n";
+    let path = bench.own_plan(&format!("version: 1\nname: own\n{prepare}{steps}"));
+    let lines = |path: &std::path::Path| fs::read_to_string(path).unwrap_or_default().lines().count();
+    let logs = [0, 1].map(|i| bench.fleet.disk(i).join("root/prepared"));
+    for at in 3..10 {
+        for log in logs.iter().chain([&bench.path("order")]) {
+            let _ = fs::remove_file(log);
+        }
+        let mut command = bench.command(&["plan", "apply", &path, "--yes"]);
+        let out = command.env("MAAND_CRASH_AT", at.to_string()).env("MAAND_CRASH_WHEN", "after").output().unwrap();
+        let prepared = logs.each_ref().map(|log| lines(log));
+        assert!(lines(&bench.path("order")) == 0 || prepared == [1, 1], "{at}: {prepared:?}");
+        let again = if out.status.code().is_none() { vec!["plan", "resume"] } else { vec!["plan", "status"] };
+        bench.expect(0, &again);
+        assert_eq!(bench.status()["state"], "succeeded", "{at}");
+        let done = logs.each_ref().map(|log| lines(log));
+        assert!(done.iter().all(|times| *times >= 1) && done.iter().sum::<usize>() <= 3, "{at}: {done:?}");
+        assert_eq!(order(&bench).len(), 2, "{at}");
+    }
+}
