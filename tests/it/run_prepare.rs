@@ -88,7 +88,8 @@ fn a_run_that_is_killed_while_it_prepares_continues_where_it_stood() {
             let _ = fs::remove_file(log);
         }
         let mut command = bench.command(&["plan", "apply", &path, "--yes"]);
-        let out = command.env("MAAND_CRASH_AT", at.to_string()).env("MAAND_CRASH_WHEN", "after").output().unwrap();
+        let out =
+            command.env("MAAND_CRASH_AT", at.to_string()).env("MAAND_CRASH_WHEN", "after").output().unwrap();
         let prepared = logs.each_ref().map(|log| lines(log));
         assert!(lines(&bench.path("order")) == 0 || prepared == [1, 1], "{at}: {prepared:?}");
         let again = if out.status.code().is_none() { vec!["plan", "resume"] } else { vec!["plan", "status"] };
