@@ -223,7 +223,9 @@ pub fn verify_facts(
     let targets = graph.target_indices().count();
     for Stamped { seq, at, fact, .. } in facts {
         let verdict = match fact {
-            Fact::WorkerAdmitted { target } if (target.0 as usize) < targets => {
+            Fact::PrepareStarted { target } | Fact::WorkerAdmitted { target }
+                if (target.0 as usize) < targets =>
+            {
                 state.verdict(*target, (*at).max(state.last_at()))
             }
             _ => None,
@@ -236,11 +238,14 @@ pub fn verify_facts(
             );
             return (findings, None);
         }
-        if let (Fact::WorkerAdmitted { target }, Some(Admission::Wait(why) | Admission::Refuse(why))) =
-            (fact, verdict)
+        if let (
+            Fact::PrepareStarted { target } | Fact::WorkerAdmitted { target },
+            Some(Admission::Wait(why) | Admission::Refuse(why)),
+        ) = (fact, verdict)
         {
             let host = graph.host(*target);
-            finds(Check::Limits, *seq, format!("fact {seq} admits {host}, but {}", why.describe(graph)));
+            let verb = if matches!(fact, Fact::WorkerAdmitted { .. }) { "admits" } else { "prepares" };
+            finds(Check::Limits, *seq, format!("fact {seq} {verb} {host}, but {}", why.describe(graph)));
         }
     }
     (findings, Some(state))

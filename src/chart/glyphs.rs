@@ -132,6 +132,7 @@ impl Glyphs {
             WaitKind::Observation => 'o',
             WaitKind::Window => 'w',
             WaitKind::Failures => 'f',
+            WaitKind::Preparation => 'r',
             WaitKind::Paused => 'p',
         }
     }

@@ -11,6 +11,8 @@ use crate::policy::Exposure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     Queued,
+    /// It goes through the steps of `prepare`, and through no others.
+    Preparing,
     Active,
     Succeeded,
     /// It counts as failed; `true`: it is down.
@@ -74,6 +76,8 @@ impl Shape {
 pub(super) struct Books {
     shape: Arc<Shape>,
     pub(super) lives: Vec<Life>,
+    /// It has been prepared, or nothing prepares it.
+    pub(super) prepared: Vec<bool>,
     /// A step that takes it down was issued.
     touched: Vec<bool>,
     pub(super) active: u32,
@@ -93,6 +97,17 @@ impl Books {
         let count = graph.targets.len();
         Self {
             lives: vec![Life::Queued; count],
+            prepared: graph
+                .targets
+                .iter()
+                .map(|target| {
+                    !target
+                        .applies
+                        .iter()
+                        .zip(&graph.plan.steps)
+                        .any(|(applies, step)| *applies && step.prepares)
+                })
+                .collect(),
             touched: vec![false; count],
             active: 0,
             failures: 0,
@@ -116,6 +131,11 @@ impl Books {
                         Check::LeftAlone { .. } => self.set(graph, target, Life::LeftAlone),
                     }
                 }
+            }
+            Fact::PrepareStarted { target } => self.set(graph, *target, Life::Preparing),
+            Fact::WorkerPrepared { target } => {
+                self.prepared[target.0 as usize] = true;
+                self.set(graph, *target, Life::Queued);
             }
             Fact::WorkerAdmitted { target } => self.set(graph, *target, Life::Active),
             Fact::Issued { lane: Lane::Worker(target), step, intent, .. } => {
@@ -142,7 +162,7 @@ impl Books {
         count(&mut self.active, was == Life::Active, life == Life::Active);
         let failed = |life| matches!(life, Life::Failed(_) | Life::Away);
         count(&mut self.failures, failed(was), failed(life));
-        let open = |life| matches!(life, Life::Queued | Life::Active);
+        let open = |life| matches!(life, Life::Queued | Life::Preparing | Life::Active);
         count(&mut self.left[graph.target(target).wave as usize], open(was), open(life));
         let after = self.is_down(target);
         count(&mut self.down, before, after);
@@ -155,6 +175,13 @@ impl Books {
         count(&mut self.down_of_domain[self.shape.domain[target.0 as usize]], before, after);
     }
 
+    /// One that waits to be prepared, or is just being prepared.
+    pub(super) fn not_prepared(&self) -> Option<TargetIx> {
+        let is_not =
+            |(life, prepared): (&Life, &bool)| !prepared && matches!(life, Life::Queued | Life::Preparing);
+        self.lives.iter().zip(&self.prepared).position(is_not).map(|at| TargetIx(at as u32))
+    }
+
     pub(super) fn life(&self, target: TargetIx) -> Life {
         self.lives[target.0 as usize]
     }
@@ -165,7 +192,7 @@ impl Books {
             Life::Active => self.shape.goes_down(target),
             Life::Failed(down) => down,
             Life::Away => true,
-            Life::Queued | Life::Succeeded | Life::LeftAlone => false,
+            Life::Queued | Life::Preparing | Life::Succeeded | Life::LeftAlone => false,
         }
     }
 

@@ -11,7 +11,7 @@ use super::moves::{Endings, Move};
 use super::promise::{Broken, Most, Promise, Promises};
 use super::story::{Event, Happening};
 use super::world::{Bug, Witness, World};
-use crate::engine::{Fact, HaltReason, PublicRunState, RunStatus};
+use crate::engine::{Fact, HaltReason, PublicRunState, RunPhase, RunStatus};
 use crate::graph::{RolloutGraph, TargetIx};
 use crate::policy::Exposure;
 
@@ -391,8 +391,9 @@ impl Search<'_> {
         };
         put(world.run.phase() as usize);
         put(world.run.wave().map_or(0, |wave| wave as usize + 1));
-        let mut counts = vec![[0_usize; 4]; self.classes.count];
+        let mut counts = vec![[0_usize; 5]; self.classes.count];
         let mut bits = 0_usize;
+        let preparing = world.run.phase() == RunPhase::Preparing;
         for (at, life) in world.books.lives.iter().enumerate() {
             let of = &mut counts[self.classes.of(TargetIx(at as u32)) as usize];
             match life {
@@ -402,6 +403,7 @@ impl Search<'_> {
                 Life::Failed(false) => of[2] += 1,
                 // It holds a domain and budgets even where no step takes it down.
                 Life::Away => of[3] += 1,
+                Life::Preparing => of[4] += 1,
                 Life::Succeeded | Life::LeftAlone => {}
             }
             if at % 7 == 6 {
@@ -409,6 +411,12 @@ impl Search<'_> {
             }
         }
         put(bits);
+        // Before the first wave it makes a difference who of those that are queued is prepared.
+        if preparing {
+            for of_some in world.books.prepared.chunks(7) {
+                put(of_some.iter().fold(0, |bits, prepared| bits << 1 | usize::from(*prepared)));
+            }
+        }
         counts.iter().flatten().for_each(|count| put(*count));
         for (passed, in_this_round) in world.run.passed_over() {
             put(passed as usize * 2 + usize::from(in_this_round));

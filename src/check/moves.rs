@@ -28,7 +28,8 @@ pub(super) enum Move {
 
 /// The ways in which workers of a class end, one for each that makes a difference to others.
 pub(super) struct Endings {
-    of_class: HashMap<u32, Vec<Ending>>,
+    /// Those of workers that are being prepared apart.
+    of_class: HashMap<(u32, bool), Vec<Ending>>,
 }
 
 impl Endings {
@@ -44,7 +45,7 @@ impl Endings {
         world: &World,
         promised: &RolloutGraph,
     ) -> Result<&[Ending], Bug> {
-        Ok(match self.of_class.entry(class) {
+        Ok(match self.of_class.entry((class, world.run.is_preparing(target))) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(find_out(target, world, promised)?),
         })

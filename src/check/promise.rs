@@ -27,6 +27,8 @@ pub enum Promise {
     Failures,
     /// Nobody starts before the waves before have ended.
     Waves,
+    /// Nobody starts before all have been prepared, or have failed to.
+    Prepared,
     /// The rollout comes to its end, or halts because more failed than the plan allows.
     Ends,
 }
@@ -126,6 +128,10 @@ impl<'a> Promises<'a> {
             let failed = counted(failed as usize, "failure");
             let what = format!("{host} starts after {failed}, and max_failures is {allowed}");
             return Some((Promise::Failures, what));
+        }
+        if let Some(other) = books.not_prepared() {
+            let what = format!("{host} starts before {} is prepared", graph.host(other));
+            return Some((Promise::Prepared, what));
         }
         let wave = graph.target(target).wave;
         books.open_before(wave).map(|open| {

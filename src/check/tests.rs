@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::graph::RolloutGraph;
-use crate::graph::testing::{budget, compiled, fleet, located, plan, spread, worker};
+use crate::graph::testing::{budget, command, compiled, fleet, located, plan, prepared, spread, worker};
 use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
 
 const ZONES: [&str; 3] = ["zone=a", "zone=b", "zone=c"];
@@ -78,6 +78,29 @@ fn a_policy_without_a_spread_is_found_out() {
         broken(&engine, &promised, 1),
         (Promise::Spread, vec!["w1 starts".to_owned(), "w2 starts".to_owned()])
     );
+}
+
+#[test]
+fn a_worker_that_starts_before_all_are_prepared_is_found_out() {
+    let prepares = |plan: &mut Plan| {
+        plan.rollout.concurrency = located(Concurrency::AtMost(Amount::Count(2)));
+        plan.rollout.max_failures = located(Amount::Count(1));
+        prepared(plan, 2, vec![command("fetch")]);
+    };
+    let promised = case(4, prepares);
+    let checked = proven(&promised, 2);
+    assert_eq!(
+        (checked.exposure.run.down, checked.reached.run),
+        (3, 3),
+        "two under way beside one that is down"
+    );
+    let engine = case(4, |plan| {
+        prepares(plan);
+        plan.prepare = None;
+        plan.steps.iter_mut().for_each(|step| step.prepares = false);
+    });
+    let (promise, story) = broken(&engine, &promised, 1);
+    assert_eq!((promise, story), (Promise::Prepared, vec!["w1 starts".to_owned()]));
 }
 
 #[test]

@@ -126,8 +126,10 @@ impl World {
     ) -> Result<bool, Bug> {
         let lane = Lane::Worker(target);
         let mut waited = ending.soon;
+        let prepares = self.run.is_preparing(target);
         for _ in 0..MOST_FACTS {
-            if !self.run.active().contains(target) {
+            // One that was prepared may have started at once.
+            if !self.run.active().contains(target) || prepares && !self.run.is_preparing(target) {
                 self.settle(told)?;
                 return Ok(true);
             }

@@ -85,7 +85,7 @@ pub struct Diff {
     pub vars: Vec<Change>,
     /// Workers, order and waves; `null`: at least one plan could not be compiled for a fleet.
     pub workers: Option<Workers>,
-    /// Steps of all three lists.
+    /// Steps of all lists.
     pub steps: Vec<StepChange>,
     /// Allocations on workers that go down, by job.
     pub jobs: Vec<Change>,

@@ -21,7 +21,7 @@ pub struct Outline {
     /// Limits and the like as the plan has them, without the numbers of a fleet.
     pub written: Vec<Setting>,
     /// `before`, `steps` and `after`.
-    pub lists: [Vec<StepOutline>; 3],
+    pub lists: [Vec<StepOutline>; 4],
     /// What its deploys carry out besides, by job or host; `None`: that is not known.
     pub pending: Option<BTreeMap<String, String>>,
     /// What it comes to on a fleet; `None`: it could not be compiled for one.
@@ -84,7 +84,7 @@ impl Outline {
             description: plan.description.clone(),
             vars: variables(&plan.vars),
             written: settings(plan, None),
-            lists: [&plan.before, &plan.steps, &plan.after].map(|steps| outline_of(steps, scripts)),
+            lists: plan.lists().map(|(_, steps)| outline_of(&steps, scripts)),
             pending: None,
             on_fleet: None,
         }
@@ -99,7 +99,8 @@ impl Outline {
     ) -> Self {
         let limits = Limits::resolve(graph);
         let mut outline = Self::of_plan(&graph.plan, scripts);
-        for (at, step) in outline.lists[1].iter_mut().enumerate() {
+        let [_, ahead, main, _] = &mut outline.lists;
+        for (at, step) in ahead.iter_mut().chain(main).enumerate() {
             let on = graph.targets.iter().filter(|target| target.applies[at]).count();
             step.applies_to = Some(on as u32);
         }

@@ -104,6 +104,19 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
     if let Some(freeze) = &rollout.freeze {
         all.push(Setting::new("freeze", freeze.value.to_string()));
     }
+    if let Some(prepare) = &plan.prepare {
+        let resolved = numbers.and_then(|numbers| numbers.prepare.as_ref());
+        all.push(match resolved.map(|resolved| (u64::from(resolved.value), &resolved.how)) {
+            Some((value, how)) => {
+                Setting::new("prepare concurrency", with_how(value, how)).number(value).leeway(value)
+            }
+            None => Setting::new("prepare concurrency", prepare.concurrency.value.to_string()),
+        });
+        let when =
+            if prepare.outside_window { "at any time that is not frozen" } else { "as workers are started" };
+        let when = Setting::new("prepare window", when.to_owned());
+        all.push(when.leeway(u64::from(prepare.outside_window)));
+    }
     let mut others = BTreeMap::new();
     if let serde_json::Value::Object(keys) = json(rollout) {
         keys.iter().filter(|(key, _)| !KNOWN.contains(&key.as_str())).for_each(|(key, value)| {

@@ -11,7 +11,7 @@ use super::workers::moved;
 use crate::plan::{Step, parse_duration};
 
 /// The names of the lists of a plan.
-pub(super) const LISTS: [&str; 3] = ["before", "steps", "after"];
+pub(super) const LISTS: [&str; 4] = ["before", "prepare", "steps", "after"];
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) fn outline_of(steps: &[Step], scripts: &BTreeMap<String, String>) -> 
 /// A step that is not the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StepChange {
-    /// `before`, `steps` or `after`.
+    /// `before`, `prepare`, `steps` or `after`.
     pub list: &'static str,
     /// Its id; the new one if it was renamed.
     pub id: String,

@@ -7,6 +7,7 @@
 mod admission;
 mod failure;
 mod lane;
+mod preparation;
 mod revert;
 
 use super::known::Known;
@@ -57,7 +58,8 @@ impl<'a> Decide<'a> {
             return idle.then_some(Fact::RunFinished { end: RunEnd::Aborted });
         }
         let phase = run.phase();
-        let rolls = matches!(phase, RunPhase::Before | RunPhase::Rolling | RunPhase::Soaking);
+        let rolls =
+            matches!(phase, RunPhase::Before | RunPhase::Preparing | RunPhase::Rolling | RunPhase::Soaking);
         if rolls && run.failures.is_exceeded() {
             let (failed, allowed) = (run.failures.failed(), run.failures.allowed());
             return Some(Fact::Halted { reason: HaltReason::TooManyFailures { failed, allowed } });
@@ -67,6 +69,7 @@ impl<'a> Decide<'a> {
         }
         match phase {
             RunPhase::Before => run.lanes.get(Lane::Before).all_satisfied().then_some(Fact::BeforeDone),
+            RunPhase::Preparing => self.next_preparation(),
             RunPhase::Soaking => self.next_wave(),
             RunPhase::Rolling => self.next_admission(),
             RunPhase::After => {

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod operator;
+mod preparation;
 mod run;
 mod steps;
 mod workers;
@@ -38,6 +39,8 @@ impl Known {
                 Ok(())
             }
             Fact::BeforeDone => self.finish_before(fact),
+            Fact::PrepareStarted { target } => self.start_preparing(*target, fact, pending),
+            Fact::WorkerPrepared { target } => self.finish_preparing(*target, fact),
             Fact::WaveStarted { wave } => self.start_wave(at, *wave, fact),
             Fact::WaveFinished { wave, soak_until } => self.finish_wave(*wave, *soak_until, fact, pending),
             Fact::WorkerAdmitted { target } => self.admit(at, *target, fact, pending),

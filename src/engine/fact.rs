@@ -65,6 +65,16 @@ pub enum Fact {
     },
     /// The steps of `before` have all ended well.
     BeforeDone,
+    /// A worker begins the steps of `prepare`. Nothing of it is down, and no limit of the rollout counts it.
+    PrepareStarted {
+        /// The first worker in the order of the run that is not prepared.
+        target: TargetIx,
+    },
+    /// All steps of `prepare` have ended well on a worker; it is queued for the others.
+    WorkerPrepared {
+        /// A worker that was being prepared.
+        target: TargetIx,
+    },
     /// This wave may begin.
     WaveStarted {
         /// From 0.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::state::{
-    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, RunChart, RunPhase, Setup, StepStatus,
-    Turn, Waves, WorkerState,
+    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, Preparation, RunChart, RunPhase, Setup,
+    StepStatus, Turn, Waves, WorkerState,
 };
 use super::{Millis, RunEnd};
 use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx};
@@ -19,6 +19,7 @@ pub(super) struct Known {
     pub(super) seed: u64,
     pub(super) attempts: Attempts,
     pub(super) lanes: Lanes,
+    pub(super) preparation: Preparation,
     pub(super) waves: Waves,
     pub(super) failures: FailureLedger,
     pub(super) hold: Hold,
@@ -39,6 +40,7 @@ impl Known {
             seed: 0,
             attempts: Attempts::default(),
             lanes: Lanes::new(&graph),
+            preparation: Preparation::new(&graph),
             waves: Waves::new(&graph),
             failures: FailureLedger::new(admission.limits().max_failures),
             hold: Hold::default(),

@@ -7,7 +7,7 @@ use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
 use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
 use crate::bucket::JobIx;
 use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
-use crate::policy::{JobNow, Verdict};
+use crate::policy::{JobNow, Reason, Verdict};
 
 /// Whether a controller still has something to wait for.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,6 +210,19 @@ impl RunState {
         self.known.lanes.worker(target).failed().map(|(step, _)| step)
     }
 
+    /// Whether a worker has failed, or was put back after it had, at a step of `prepare`, with none of the others begun.
+    pub fn failed_to_prepare(&self, target: TargetIx) -> bool {
+        let (lane, ahead) = (self.known.lanes.worker(target), self.known.setup.ahead());
+        let at = lane.failed().map(|(step, _)| step);
+        at.is_some_and(|step| step.index() < ahead)
+            && !lane.steps().skip(ahead).any(|(_, state)| state.was_issued())
+    }
+
+    /// Whether a worker is active with the steps of `prepare` alone.
+    pub fn is_preparing(&self, target: TargetIx) -> bool {
+        self.known.lanes.worker(target).is_preparing()
+    }
+
     /// Workers that are started and have not ended.
     pub fn active(&self) -> &TargetSet {
         self.known.lanes.active()
@@ -263,8 +276,19 @@ impl RunState {
 
     /// What admission says about a worker now; `None` when it is not queued.
     pub fn verdict(&self, target: TargetIx, at: Millis) -> Option<Verdict> {
-        (self.worker_state(target) == WorkerState::Queued)
-            .then(|| self.known.admission.verdict(target, at, &self.known.conditions()))
+        if self.worker_state(target) != WorkerState::Queued {
+            return None;
+        }
+        let (known, conditions) = (&self.known, self.known.conditions());
+        if self.phase() != RunPhase::Preparing {
+            return Some(known.admission.verdict(target, at, &conditions));
+        }
+        let (under_way, waiting) = (known.lanes.active().len() as u32, known.preparation.waiting());
+        Some(if known.preparation.wants(target) {
+            known.admission.may_prepare(under_way, at, &conditions)
+        } else {
+            Verdict::Wait(Reason::Preparation { under_way, waiting })
+        })
     }
 
     /// What is known of a job that has a budget.

@@ -8,16 +8,20 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::{Lane, Node, TargetIx};
 use crate::plan::{Plan, Problem, Problems, Step};
 
-/// The DAG: `before` -> wave 0 starts -> its workers' steps -> wave 0 ends -> ... -> `after`.
+/// The DAG: `before` -> wave 0 starts -> its workers' steps -> wave 0 ends -> ... -> `after`. With `prepare`: `before` ->
+/// its steps on all workers -> prepared -> wave 0 starts.
 ///
 /// Nodes stand in that order of lanes: `before`, the targets (the steps of one are consecutive, so
-/// that their place is arithmetic), the waves' ends, `after`. Skipped steps have their node, too:
+/// that their place is arithmetic), the waves' ends, `after`, the barrier behind `prepare`. Skipped steps have their node, too:
 /// a skipped step satisfies what needs it.
 pub(super) fn build(plan: &Plan, targets: u32, waves: &[Range<u32>]) -> DiGraph<Node, ()> {
     let steps = plan.steps.len();
+    let ahead = plan.prepares();
     let shape = Shape::of(&plan.steps);
+    let begins = |at: &usize| *at >= ahead && plan.steps[*at].needs.iter().all(|need| *need < ahead);
+    let first: Vec<usize> = (0..steps).filter(begins).collect();
     let nodes = plan.before.len() + steps * targets as usize + 2 * waves.len() + plan.after.len();
-    let edges_of_one = shape.edges + shape.first.len() + shape.last.len();
+    let edges_of_one = shape.edges + steps.min(2 * first.len()) + shape.last.len();
     let mut dag =
         DiGraph::with_capacity(nodes, edges_of_one * targets as usize + nodes - steps * targets as usize);
 
@@ -39,6 +43,7 @@ pub(super) fn build(plan: &Plan, targets: u32, waves: &[Range<u32>]) -> DiGraph<
         dag.add_node(Node::WaveEnd(wave));
     }
     let after = add_lane(&mut dag, Lane::After, plan.after.len());
+    let prepared = (ahead > 0 && !waves.is_empty()).then(|| dag.add_node(Node::Prepared));
     let start = |wave: usize| NodeIndex::new(first_wave + 2 * wave);
     let end = |wave: usize| NodeIndex::new(first_wave + 2 * wave + 1);
 
@@ -46,25 +51,42 @@ pub(super) fn build(plan: &Plan, targets: u32, waves: &[Range<u32>]) -> DiGraph<
     add_needs(&mut dag, before, &plan.before);
     for (number, wave) in waves.iter().enumerate() {
         if number == 0 {
-            for step in &before_shape.last {
-                dag.add_edge(NodeIndex::new(before + step), start(0), ());
+            if prepared.is_none() {
+                for step in &before_shape.last {
+                    dag.add_edge(NodeIndex::new(before + step), start(0), ());
+                }
             }
         } else {
             dag.add_edge(end(number - 1), start(number), ());
         }
         for target in wave.clone() {
-            let first = first_target + target as usize * steps;
-            for step in &shape.first {
-                dag.add_edge(start(number), NodeIndex::new(first + step), ());
+            let own = first_target + target as usize * steps;
+            for step in &first {
+                dag.add_edge(start(number), NodeIndex::new(own + step), ());
             }
-            add_needs(&mut dag, first, &plan.steps);
-            for step in &shape.last {
-                dag.add_edge(NodeIndex::new(first + step), end(number), ());
+            add_needs(&mut dag, own, &plan.steps);
+            for step in shape.last.iter().filter(|step| **step >= ahead) {
+                dag.add_edge(NodeIndex::new(own + step), end(number), ());
             }
         }
-        if steps == 0 {
+        if steps == ahead {
             dag.add_edge(start(number), end(number), ());
         }
+    }
+    if let Some(prepared) = prepared {
+        let shape = Shape::of(plan.prepare_steps());
+        for target in 0..targets as usize {
+            let own = first_target + target * steps;
+            for (last, first) in
+                before_shape.last.iter().flat_map(|last| shape.first.iter().map(move |first| (last, first)))
+            {
+                dag.add_edge(NodeIndex::new(before + last), NodeIndex::new(own + first), ());
+            }
+            for step in &shape.last {
+                dag.add_edge(NodeIndex::new(own + step), prepared, ());
+            }
+        }
+        dag.add_edge(prepared, start(0), ());
     }
     add_needs(&mut dag, after, &plan.after);
     if let Some(last) = waves.len().checked_sub(1) {
@@ -111,11 +133,18 @@ impl Shape {
     }
 }
 
-/// Cycles in `needs` and needs of steps that are not there. A parsed plan has neither; a plan made
+/// Steps of `prepare` that would take a worker down, cycles in `needs` and needs of steps that are not there. A parsed plan has neither; a plan made
 /// in another way must not make a graph that never ends.
 pub(super) fn check(plan: &Plan, problems: &mut Problems) {
     for (list, steps) in [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)] {
         check_lane(plan, list, steps, problems);
+    }
+    for step in plan.steps.iter().filter(|step| step.prepares && step.kind.traits().disturbs) {
+        let message = format!("step `{}` of `prepare` takes its worker down", step.id);
+        let problem = Problem::error("maand::plan::not_in_prepare", message)
+            .at(&plan.source, step.span.clone(), "not while others are served")
+            .help("move it to `steps`");
+        problems.push(problem);
     }
 }
 

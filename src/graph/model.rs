@@ -84,6 +84,8 @@ pub enum Node {
         /// Index into the plan's list of that lane.
         step: u32,
     },
+    /// All workers are prepared, as far as they could be; only in a plan with `prepare`.
+    Prepared,
     /// All of this wave may begin.
     WaveStart(u32),
     /// All of this wave has ended (and has soaked).
@@ -149,6 +151,21 @@ impl RolloutGraph {
         &self.steps(at.lane)[at.step.index()]
     }
 
+    /// Whether a worker's step is one of `prepare`.
+    pub fn prepares(&self, lane: Lane, step: StepIx) -> bool {
+        matches!(lane, Lane::Worker(_)) && self.plan.steps.get(step.index()).is_some_and(|step| step.prepares)
+    }
+
+    /// The name in the plan of the list in which a step of this lane stands.
+    pub fn list(&self, lane: Lane, step: StepIx) -> &'static str {
+        match lane {
+            Lane::Before => "before",
+            Lane::Worker(_) if self.prepares(lane, step) => "prepare",
+            Lane::Worker(_) => "steps",
+            Lane::After => "after",
+        }
+    }
+
     /// Whether a step runs in this lane (its `when` holds); a step that does not is skipped.
     pub fn applies(&self, lane: Lane, step: usize) -> bool {
         match lane {
@@ -177,7 +194,7 @@ impl RolloutGraph {
     pub fn lane_needs(&self, node: NodeIndex) -> impl Iterator<Item = usize> + '_ {
         let own = match self.dag[node] {
             Node::Step { lane, .. } => Some(lane),
-            Node::WaveStart(_) | Node::WaveEnd(_) => None,
+            Node::Prepared | Node::WaveStart(_) | Node::WaveEnd(_) => None,
         };
         self.dag.neighbors_directed(node, Direction::Incoming).filter_map(move |before| {
             match self.dag[before] {

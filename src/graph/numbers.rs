@@ -37,6 +37,9 @@ pub struct Numbers {
     pub targets: u32,
     /// How many at a time; `None`: as many as fit (`auto`).
     pub concurrency: Option<Resolved>,
+    /// How many are prepared at a time; `None`: the plan prepares nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Resolved>,
     /// Maximum number of failed workers; the run halts at one more.
     pub max_failures: Resolved,
     /// The size of each wave.
@@ -59,8 +62,11 @@ impl Numbers {
             Concurrency::Auto => None,
             Concurrency::AtMost(amount) => Some(down_to_at_least_one(amount, count)),
         };
+        let prepare = plan.prepare.as_ref();
+        let prepare = prepare.map(|prepare| down_to_at_least_one(prepare.concurrency.value, count));
         let max_failures = round_down(plan.rollout.max_failures.value, count, "");
-        Self { targets: count, concurrency, max_failures, waves, budgets: budgets(plan, fleet, enabled) }
+        let budgets = budgets(plan, fleet, enabled);
+        Self { targets: count, concurrency, prepare, max_failures, waves, budgets }
     }
 }
 

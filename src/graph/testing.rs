@@ -8,7 +8,8 @@ use super::{CompileOptions, RolloutGraph, compile};
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{
     Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, Located, OnFailure, OnStepFailure,
-    Order, Plan, Problems, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo, When,
+    Order, Plan, Prepare, Problems, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo,
+    When,
 };
 
 pub(crate) fn located<T>(value: T) -> Located<T> {
@@ -35,6 +36,7 @@ pub(crate) fn step(id: &str, kind: StepKind, needs: &[usize]) -> Step {
         },
         when: When::default(),
         on_failure: OnStepFailure::Fail,
+        prepares: false,
         span: 0..0,
     }
 }
@@ -50,6 +52,29 @@ pub(crate) fn command(id: &str) -> Step {
         undo: Undo::Unstated,
     };
     step(id, StepKind::Run(command), &[])
+}
+
+/// The plan with these steps before its own, for up to so many workers at a time: on all workers ahead.
+pub(crate) fn prepared(plan: &mut Plan, concurrency: u64, steps: Vec<Step>) {
+    let ahead = steps.len();
+    let needed = |at: usize| steps.iter().any(|step| step.needs.contains(&at));
+    let ends: Vec<usize> = (0..ahead).filter(|at| !needed(*at)).collect();
+    for step in &mut plan.steps {
+        step.needs.iter_mut().for_each(|need| *need += ahead);
+        if step.needs.is_empty() {
+            step.needs.clone_from(&ends);
+        }
+    }
+    let ahead = steps.into_iter().map(|mut step| {
+        step.prepares = true;
+        if let StepKind::Run(command) = &mut step.kind {
+            command.disturbs = false;
+        }
+        step
+    });
+    plan.steps.splice(0..0, ahead);
+    let concurrency = located(Amount::Count(concurrency));
+    plan.prepare = Some(Prepare { concurrency, outside_window: false });
 }
 
 pub(crate) fn reboot() -> StepKind {
@@ -83,6 +108,7 @@ pub(crate) fn plan() -> Plan {
             freeze: None,
         },
         before: Vec::new(),
+        prepare: None,
         steps: vec![step("reboot", reboot(), &[]), step("wait_for_ssh", wait, &[0])],
         after: Vec::new(),
         warnings: Problems::new(),

@@ -142,7 +142,9 @@ impl Concerned<'_> {
             Fact::Due {
                 timer: crate::engine::Timer::Gate { lane, .. } | crate::engine::Timer::Retry { lane, .. },
             } => of(lane),
-            Fact::WorkerAdmitted { target }
+            Fact::PrepareStarted { target }
+            | Fact::WorkerPrepared { target }
+            | Fact::WorkerAdmitted { target }
             | Fact::WorkerSucceeded { target }
             | Fact::WorkerFailed { target, .. }
             | Fact::RevertStarted { target }

@@ -69,7 +69,7 @@ pub enum Wait {
 
 impl Wait {
     /// Each of them once.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Queue(WaitKind::Concurrency),
         Self::Queue(WaitKind::Wave),
         Self::Queue(WaitKind::Spread),
@@ -77,6 +77,7 @@ impl Wait {
         Self::Queue(WaitKind::Observation),
         Self::Queue(WaitKind::Window),
         Self::Queue(WaitKind::Failures),
+        Self::Queue(WaitKind::Preparation),
         Self::Queue(WaitKind::Paused),
         Self::Soak,
         Self::Backoff,

@@ -152,7 +152,10 @@ impl RunTally {
             Fact::WaveFinished { soak_until, .. } => {
                 self.soak = (*soak_until > self.now()).then_some(self.now());
             }
-            Fact::WorkerAdmitted { target } => drop(self.queued.remove(target)),
+            Fact::PrepareStarted { target } | Fact::WorkerAdmitted { target } => {
+                self.queued.remove(target);
+            }
+            Fact::WorkerPrepared { target } => drop(self.queued.insert(*target)),
             Fact::WorkerFailed { target, .. }
             | Fact::RevertStarted { target }
             | Fact::WorkerReverted { target }
@@ -236,7 +239,8 @@ impl RunTally {
     }
 
     fn next_in_line(&mut self) -> Option<WaitKind> {
-        if self.state.phase() != RunPhase::Rolling || self.state.is_interrupted() {
+        let starts = matches!(self.state.phase(), RunPhase::Preparing | RunPhase::Rolling);
+        if !starts || self.state.is_interrupted() {
             return None;
         }
         while let Some(first) = self.queued.first().copied() {

@@ -51,21 +51,20 @@ impl Part<'_> {
 /// The same with how often each step was done.
 pub(super) fn with_counts(graph: &RolloutGraph, durations: Option<&[Vec<Durations>; 3]>) -> Markup {
     let of = |list: usize| durations.map(|all| all[list].as_slice());
-    let part = |title: String, steps, of| Part::Steps { title, steps, layout: layout(steps), of };
-    let plan = &graph.plan;
+    let [(_, before), (_, ahead), (_, main), (_, after)] = &graph.plan.lists();
+    let (of_ahead, of_main) = of(1).map(|all| all.split_at(ahead.len())).unzip();
     let mut parts = Vec::new();
-    if !plan.before.is_empty() {
-        parts.push(part("before: once".to_owned(), &plan.before, of(0)));
+    if !before.is_empty() {
+        parts.push(part("before: once".to_owned(), before, of(0)));
+    }
+    if !ahead.is_empty() {
+        parts.push(part(prepare(graph), ahead, of_ahead));
     }
     parts.push(Part::Barrier { lines: start_of_wave(graph), is_end: false });
-    parts.push(part(
-        format!("steps: each of {}", counted(graph.targets.len(), "worker")),
-        &plan.steps,
-        of(1),
-    ));
+    parts.push(part(format!("steps: each of {}", counted(graph.targets.len(), "worker")), main, of_main));
     parts.push(Part::Barrier { lines: end_of_wave(graph), is_end: true });
-    if !plan.after.is_empty() {
-        parts.push(part("after: once".to_owned(), &plan.after, of(2)));
+    if !after.is_empty() {
+        parts.push(part("after: once".to_owned(), after, of(2)));
     }
     let widest = parts.iter().map(|part| match part {
         Part::Steps { layout, .. } => layout.width + 2.0 * PAD,
@@ -89,6 +88,17 @@ pub(super) fn with_counts(graph: &RolloutGraph, durations: Option<&[Vec<Duration
         }
         (words(&parts))
     }
+}
+
+fn part<'a>(title: String, steps: &'a [Step], of: Option<&'a [Durations]>) -> Part<'a> {
+    Part::Steps { title, steps, layout: layout(steps), of }
+}
+
+fn prepare(graph: &RolloutGraph) -> String {
+    let workers = counted(graph.targets.len(), "worker");
+    let at_once = graph.numbers().prepare.as_ref();
+    let at_once = at_once.map_or_else(String::new, |resolved| format!(", {} at a time", resolved.value));
+    format!("prepare: all {workers} before the first is touched{at_once}")
 }
 
 fn drawn(parts: &[Part<'_>], left: f64, inner: f64, with_way_back: bool) -> Markup {

@@ -60,6 +60,11 @@ fn policy(graph: &RolloutGraph) -> Markup {
             Some(resolved) => with_how(resolved.value, &resolved.how),
         },
     ));
+    if let Some((prepare, resolved)) = graph.plan.prepare.as_ref().zip(numbers.prepare.as_ref()) {
+        let outside = if prepare.outside_window { ", also outside of windows" } else { "" };
+        let at_once = with_how(resolved.value, &resolved.how);
+        rows.push(("prepared", format!("all before the first is touched, {at_once} at a time{outside}")));
+    }
     rows.push((
         "order",
         match &settings.order {

@@ -161,7 +161,7 @@ pub(super) fn hold_class(kind: HoldKind) -> &'static str {
 /// The class of a wait in line.
 pub(super) fn wait_class(kind: WaitKind) -> &'static str {
     match kind {
-        WaitKind::Concurrency | WaitKind::Wave => "idle",
+        WaitKind::Concurrency | WaitKind::Wave | WaitKind::Preparation => "idle",
         WaitKind::Spread | WaitKind::Budget => "return",
         WaitKind::Observation => "health",
         WaitKind::Window => "undo",

@@ -72,10 +72,10 @@ pub(super) fn steps(page: &RunPage<'_>) -> Markup {
     let durations = durations(page);
     let plan = &page.graph.plan;
     let lists = [("before: ", &plan.before), ("", &plan.steps), ("after: ", &plan.after)];
-    let rows = lists
-        .iter()
-        .zip(&durations)
-        .flat_map(|((list, steps), of)| steps.iter().zip(of).map(move |(step, of)| (*list, step, of)));
+    let rows = lists.iter().zip(&durations).flat_map(|((list, steps), of)| {
+        let list = move |step: &Step| if step.prepares { "prepare: " } else { list };
+        steps.iter().zip(of).map(move |(step, of)| (list(step), step, of))
+    });
     html! {
         section #steps aria-labelledby="steps-title" {
             h2 #steps-title { "How long the steps took" }

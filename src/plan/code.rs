@@ -134,6 +134,8 @@ codes! {
     SEVERAL_KINDS = "several_kinds";
     /// A kind or key that does not make sense in `before` and `after`.
     NOT_ONCE = "not_once";
+    /// A kind or an option that takes a worker down, or does not make sense, in `prepare`.
+    NOT_IN_PREPARE = "not_in_prepare";
     /// `run` or `local` without exactly one of `command` and `script`.
     COMMAND_OR_SCRIPT = "command_or_script";
     /// Two steps with one id.

@@ -13,6 +13,7 @@ pub mod http;
 mod line_diff;
 mod model;
 mod parse;
+mod prepare;
 mod problem;
 mod schema;
 mod script;
@@ -28,6 +29,7 @@ pub use http::{HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo
 pub use line_diff::line_operations;
 pub use model::*;
 pub use parse::parse;
+pub use prepare::Prepare;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
 pub use schema::schema;
 pub use script::{Interpreter, ScriptError, interpreter, script_text};

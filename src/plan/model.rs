@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, HttpStep, HttpUndo, Problems, Source, Window};
+use super::{Freeze, HttpStep, HttpUndo, Prepare, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +40,9 @@ pub struct Plan {
     pub rollout: RolloutSettings,
     /// Run once, before the first worker.
     pub before: Vec<Step>,
-    /// Run on every worker.
+    /// How all workers are prepared before the first one is started; its steps are in `steps`.
+    pub prepare: Option<Prepare>,
+    /// Run on every worker; those of `prepare` come first.
     pub steps: Vec<Step>,
     /// Run once, after the last worker.
     pub after: Vec<Step>,
@@ -209,7 +211,7 @@ pub enum OnFailure {
     Revert,
 }
 
-/// One step of `before`, `steps` or `after`.
+/// One step of `before`, `prepare`, `steps` or `after`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// Unique within its list.
@@ -228,6 +230,9 @@ pub struct Step {
     pub when: When,
     /// Whether a failure of this step fails the worker.
     pub on_failure: OnStepFailure,
+    /// It is a step of `prepare`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prepares: bool,
     /// Where the step stands in the plan text.
     #[serde(skip)]
     pub span: Range<usize>,

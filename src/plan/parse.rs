@@ -34,7 +34,7 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
     let orders = check(source, &draft, &mut problems);
     problems.sort();
     let warnings = shortened(source, problems).into_result()?;
-    let Draft { name, description, vars, targets, rollout, before, steps, after } = draft;
+    let Draft { name, description, vars, targets, rollout, before, prepare, steps, after } = draft;
     let plan = (|| {
         Some(Plan {
             source: source.clone(),
@@ -44,6 +44,7 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
             targets,
             rollout,
             before: finish(before, orders.before)?,
+            prepare,
             steps: finish(steps, orders.steps)?,
             after: finish(after, orders.after)?,
             warnings,
@@ -71,6 +72,7 @@ fn finish(drafts: Vec<DraftStep>, needs: Needs) -> Option<Vec<Step>> {
             retries: draft.retries,
             when: draft.when,
             on_failure: draft.on_failure.value,
+            prepares: draft.prepares,
             span: draft.span,
         })
     };

@@ -240,6 +240,10 @@ mod tests {
                     "/definitions/OnceStepEntry" => {
                         serde_json::json!({ "version": 1, "name": "x", "before": [body], "steps": ["health"] })
                     }
+                    "/definitions/PrepareStepEntry" => {
+                        let prepare = serde_json::json!({ "steps": [body] });
+                        serde_json::json!({ "version": 1, "name": "x", "prepare": prepare, "steps": ["health"] })
+                    }
                     _ => continue,
                 };
                 let source = crate::plan::Source::new("x.yaml", plan.to_string());
@@ -267,6 +271,7 @@ mod tests {
             ("When", keys::WHEN),
             ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
+            ("PrepareSection", keys::PREPARE),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");
         }
@@ -275,6 +280,8 @@ mod tests {
         let once: Vec<&str> =
             keys::COMMON.iter().filter(|key| **key != "when").chain(keys::ONCE).copied().collect();
         assert_eq!(properties(&schema, Some("OnceStep")), set(&once));
+        let preparing: Vec<&str> = keys::COMMON.iter().chain(keys::PREPARING).copied().collect();
+        assert_eq!(properties(&schema, Some("PrepareStep")), set(&preparing));
         for kind in keys::KINDS {
             let options = keys::options(kind);
             let definition = match *kind {

@@ -97,7 +97,9 @@ impl StepKind {
             },
             Self::Local(command) => StepTraits { repeatable: repeatable(command), ..row(10) },
             Self::Http(step) => {
-                StepTraits { touches: !step.request.method.is_safe(), repeatable: step.idempotent, ..row(1) }
+                // What only asks changes nothing, unless the plan says that it must not be sent twice.
+                let touches = !step.request.method.is_safe() || !step.idempotent;
+                StepTraits { touches, repeatable: step.idempotent, ..row(1) }
             }
             Self::Health { .. } => StepTraits { touches: false, ..catalog(5) },
             Self::SyncCheck { .. } => catalog(2),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub(super) use fit::Fit;
 
 use super::limits::Limits;
-use super::window;
+use super::window::{self, Schedule};
 use super::{Reason, Verdict};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::graph::{RolloutGraph, TargetIx, TargetSet, WorkerSet};
@@ -120,6 +120,9 @@ impl Admission {
     pub(super) fn ignore_window(&mut self) {
         self.limits.window = None;
         self.limits.window_unknown = false;
+        if let Some(prepare) = &mut self.limits.prepare {
+            (prepare.window, prepare.window_unknown) = (None, false);
+        }
     }
 
     /// Whether this worker may start now (`now_ms`: milliseconds since 1970, UTC).
@@ -149,7 +152,8 @@ impl Admission {
 
     /// Window and places.
     pub(super) fn closed(&self, now_ms: i64, conditions: &Conditions) -> Option<Verdict> {
-        if let Some(verdict) = self.outside_window(now_ms, conditions) {
+        let Limits { window, window_unknown, .. } = &self.limits;
+        if let Some(verdict) = Self::outside(window.as_ref(), *window_unknown, now_ms, conditions) {
             return Some(verdict);
         }
         let active = self.active.len() as u32;
@@ -157,11 +161,17 @@ impl Admission {
         Some(Verdict::Wait(Reason::Concurrency { active, allowed }))
     }
 
-    fn outside_window(&self, now_ms: i64, conditions: &Conditions) -> Option<Verdict> {
-        if self.limits.window_unknown {
+    /// The time is none of the schedule's.
+    pub(super) fn outside(
+        schedule: Option<&Schedule>,
+        unknown: bool,
+        now_ms: i64,
+        conditions: &Conditions,
+    ) -> Option<Verdict> {
+        if unknown {
             return Some(Verdict::Refuse(Reason::Window { opens_at: None }));
         }
-        let schedule = self.limits.window.as_ref()?;
+        let schedule = schedule?;
         let Some(left_ms) = window::left(schedule, now_ms) else {
             let opens_at = window::next_opening(schedule, now_ms);
             let reason = match schedule.frozen_for(now_ms) {

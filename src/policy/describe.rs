@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Reason, Verdict};
 use crate::graph::{RolloutGraph, TargetIx};
-use crate::plan::duration;
+use crate::plan::{counted, duration};
 
 /// Maximum number of workers that a sentence names.
 const SHOWN: usize = 5;
@@ -78,6 +78,11 @@ impl Reason {
             }
             Self::Failures { failed, allowed } => {
                 format!("{failed} failed, and max_failures is {allowed}")
+            }
+            Self::Preparation { under_way, waiting } => {
+                let left = counted((under_way + waiting) as usize, "worker");
+                let verb = if under_way + waiting == 1 { "is" } else { "are" };
+                format!("all workers are prepared first, and {left} {verb} not yet")
             }
             Self::Paused => "the run is paused".to_owned(),
         }

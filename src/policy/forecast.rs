@@ -42,6 +42,9 @@ impl Forecast {
         let soaks = graph.waves.len().saturating_sub(1) as u32;
         total = total.then(Times::both(graph.plan.rollout.soak.saturating_mul(soaks)));
 
+        total = total.then(preparation(graph));
+        let ahead = graph.plan.prepares();
+
         let mut admission = Admission::new(graph);
         admission.ignore_window();
         let mut queue = Queue::new(graph, &admission);
@@ -66,7 +69,11 @@ impl Forecast {
             let mut slowest = Times::default();
             for target in &round {
                 let applies = &graph.target(*target).applies;
-                let one = times.entry(applies).or_insert_with(|| lane_times(&graph.plan.steps, applies));
+                let one = times.entry(applies).or_insert_with(|| {
+                    // What has prepared it lies behind it.
+                    let here: Vec<bool> = (0..).zip(applies).map(|(at, here)| at >= ahead && *here).collect();
+                    lane_times(&graph.plan.steps, &here)
+                });
                 slowest = slowest.max(*one);
                 admission.succeeded(*target);
             }
@@ -84,6 +91,26 @@ impl Forecast {
         }
         forecast
     }
+}
+
+/// All workers are prepared ahead, in rounds of as many as the plan says.
+fn preparation(graph: &RolloutGraph) -> Times {
+    let Some(at_once) = graph.numbers().prepare.as_ref().map(|resolved| resolved.value) else {
+        return Times::default();
+    };
+    let ahead = graph.plan.prepares();
+    let mut slowest: HashMap<&[bool], Times> = HashMap::new();
+    let mut total = Times::default();
+    let busy: Vec<&[bool]> = (graph.targets.iter().map(|target| &target.applies[..ahead]))
+        .filter(|applies| applies.contains(&true))
+        .collect();
+    for round in busy.chunks(at_once.max(1) as usize) {
+        let times = round.iter().map(|applies| {
+            *slowest.entry(applies).or_insert_with(|| lane_times(graph.plan.prepare_steps(), applies))
+        });
+        total = total.then(times.fold(Times::default(), Times::max));
+    }
+    total
 }
 
 /// Times of a lane or a part of it.

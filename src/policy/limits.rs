@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::PrepareLimit;
 use super::window::Schedule;
 use crate::bucket::WorkerIx;
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
@@ -22,6 +23,8 @@ pub struct SpreadLimit {
 pub struct Limits {
     /// How many at a time; `None`: as many as fit.
     pub concurrency: Option<u32>,
+    /// Of workers that are prepared; `None`: the plan prepares nobody.
+    pub prepare: Option<PrepareLimit>,
     /// Maximum number of failed workers.
     pub max_failures: u32,
     /// Per job, in the order of jobs.
@@ -75,6 +78,7 @@ impl Limits {
         let schedule = Schedule::of(graph);
         Self {
             concurrency: numbers.concurrency.as_ref().map(|resolved| resolved.value),
+            prepare: PrepareLimit::resolve(graph),
             max_failures: numbers.max_failures.value,
             budgets: numbers.budgets.clone(),
             spread,

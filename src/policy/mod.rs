@@ -4,6 +4,7 @@
 //! as a value. This room must not know steps' meaning beyond "disturbs", effects, or I/O.
 
 mod admission;
+mod ahead;
 mod describe;
 mod exposure;
 mod feasibility;
@@ -16,6 +17,7 @@ mod verdict;
 pub mod window;
 
 pub use admission::{Admission, Conditions, JobNow, OBSERVATION_FRESH_MS};
+pub use ahead::PrepareLimit;
 pub use describe::local_time;
 pub use exposure::{Binding, Exposure, JobStake, Stake, WithoutZone, ZoneStake, ZoneTag};
 pub use feasibility::feasibility;

@@ -93,6 +93,13 @@ pub enum Reason {
         /// How many are allowed.
         allowed: u32,
     },
+    /// All workers are prepared before the first one is started.
+    Preparation {
+        /// How many are being prepared.
+        under_way: u32,
+        /// How many are not, yet.
+        waiting: u32,
+    },
     /// An operator paused the run.
     Paused,
 }

@@ -56,6 +56,14 @@ impl Schedule {
         Some(Self::new(rollout.windows.iter().map(|window| &window.value), &graph.frozen))
     }
 
+    /// That of a graph without its windows; `None`: nothing is frozen.
+    ///
+    /// # Errors
+    /// None: no time zone is looked up.
+    pub(super) fn of_freezes(graph: &RolloutGraph) -> Option<Result<Self, String>> {
+        (!graph.frozen.is_empty()).then(|| Self::new([], &graph.frozen))
+    }
+
     /// Looks the time zones up in the database that is built in, so that the answer is the same on every machine.
     ///
     /// # Errors

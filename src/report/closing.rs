@@ -133,7 +133,7 @@ fn workers(text: &mut String, view: &RunView) {
         let line = format!(
             "  {}{pad}  {:<10}  {took:>8}  {}",
             worker.host,
-            worker.state.describe(),
+            describe_worker(worker),
             details(worker, view)
         );
         let _ = writeln!(text, "{}", line.trim_end());
@@ -170,6 +170,13 @@ fn workers(text: &mut String, view: &RunView) {
     }
     if !shown.is_empty() || !well.is_empty() || !waiting.is_empty() {
         text.push('\n');
+    }
+}
+
+fn describe_worker(worker: &WorkerView) -> &'static str {
+    match worker.state {
+        PublicWorkerState::Running if worker.preparing => "preparing",
+        state => state.describe(),
     }
 }
 
@@ -283,7 +290,13 @@ fn failures(text: &mut String, view: &RunView, hint: Option<Hint>) {
         }
     }
     for (worker, error, hosts) in &alike {
-        let at = worker.step.as_ref().map_or_else(String::new, |step| format!(" at step {step}"));
+        let at = worker.step.as_ref().map_or_else(String::new, |step| match worker.failed_to_prepare {
+            true => format!(
+                " failed to prepare, at step {step}, and {} not touched",
+                if hosts.len() > 1 { "were" } else { "was" }
+            ),
+            false => format!(" at step {step}"),
+        });
         let who = named(hosts);
         let line = format!("{who}{at}: {} [{}]", text::one_line(&error.message), error.kind);
         let _ = writeln!(text, "{}", if hosts.len() > 1 { wrapped(&line, COLUMNS) } else { line });

@@ -17,11 +17,10 @@ pub fn event_of(stamped: &Stamped, view: &RunView) -> Option<EventLine> {
 }
 
 pub(super) fn scope(graph: &RolloutGraph, lane: Lane, step: StepIx) -> Scope {
-    let step = &graph.steps(lane)[step.index()];
-    let (list, host) = match lane {
-        Lane::Before => ("before", None),
-        Lane::Worker(target) => ("steps", Some(graph.host(target).to_owned())),
-        Lane::After => ("after", None),
+    let (list, step) = (graph.list(lane, step), &graph.steps(lane)[step.index()]);
+    let host = match lane {
+        Lane::Worker(target) => Some(graph.host(target).to_owned()),
+        Lane::Before | Lane::After => None,
     };
     Scope { list, host, step: step.id.clone(), kind: step.kind.keyword() }
 }
@@ -41,6 +40,8 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         Fact::WaveFinished { wave, soak_until } => {
             Event::WaveFinished { wave: wave + 1, waves: view.waves, next_at: Time(*soak_until) }
         }
+        Fact::PrepareStarted { target } => Event::WorkerPreparing { host: host(target) },
+        Fact::WorkerPrepared { target } => Event::WorkerPrepared { host: host(target) },
         Fact::WorkerAdmitted { target } => {
             Event::WorkerStarted { host: host(target), wave: view.worker(*target).wave }
         }
@@ -92,7 +93,8 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         }
         Fact::WorkerFailed { target, step, error } => {
             let step = step.map(|step| graph.plan.steps[step.index()].id.clone());
-            Event::WorkerFailed { host: host(target), step, error: error.into() }
+            let failed_to_prepare = view.run_state.failed_to_prepare(*target);
+            Event::WorkerFailed { host: host(target), step, failed_to_prepare, error: error.into() }
         }
         Fact::RevertStarted { target } => Event::RevertStarted { host: host(target) },
         Fact::WorkerReverted { target } => Event::WorkerReverted { host: host(target) },
@@ -247,9 +249,14 @@ impl EventLine {
                 let ignored = if *ignored { " (ignored: on_failure)" } else { "" };
                 (scope.who(), of(scope, format!("failed{ignored}: {}", error.message)))
             }
+            Event::WorkerPreparing { host } => (Some(host), "is prepared".to_owned()),
+            Event::WorkerPrepared { host } => (Some(host), "prepared".to_owned()),
             Event::WorkerStarted { host, wave } => (Some(host), format!("starts (wave {wave})")),
             Event::WorkerSucceeded { host, took_ms, .. } => {
                 (Some(host), format!("succeeded in {}", describe_elapsed(*took_ms)))
+            }
+            Event::WorkerFailed { host, failed_to_prepare: true, error, .. } => {
+                (Some(host), format!("FAILED to prepare, and was not touched: {}", error.message))
             }
             Event::WorkerFailed { host, error, .. } => (Some(host), format!("FAILED: {}", error.message)),
             Event::RevertStarted { host } => {

@@ -87,6 +87,16 @@ pub enum Event {
         /// When it has soaked: the next wave, or what follows the last one, begins then.
         next_at: Time,
     },
+    /// A worker begins the steps of `prepare`, ahead of its turn.
+    WorkerPreparing {
+        /// The worker.
+        host: String,
+    },
+    /// All steps of `prepare` have ended well on a worker; it is queued for the others.
+    WorkerPrepared {
+        /// The worker.
+        host: String,
+    },
     /// A worker starts.
     WorkerStarted {
         /// The worker.
@@ -226,6 +236,9 @@ pub enum Event {
         host: String,
         /// The id of the step that failed; `null`: it was not usable at preflight.
         step: Option<String>,
+        /// That step is one of `prepare`, and none of `steps` was begun.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        failed_to_prepare: bool,
         /// What went wrong.
         error: ErrorView,
     },

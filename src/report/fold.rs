@@ -45,6 +45,8 @@ impl RunView {
         let workers: Vec<_> = graph
             .target_indices()
             .map(|target| WorkerView {
+                preparing: false,
+                failed_to_prepare: false,
                 host: graph.host(target).to_owned(),
                 state: PublicWorkerState::Queued,
                 wave: graph.target(target).wave + 1,
@@ -192,7 +194,10 @@ impl RunView {
     fn restate(&mut self, target: TargetIx, at: Millis) {
         let state = self.state_of(target);
         self.count_steps(target, state);
+        let failed_to_prepare = self.run_state.failed_to_prepare(target);
+        let preparing = self.run_state.is_preparing(target);
         let worker = &mut self.workers[target.0 as usize];
+        worker.preparing = preparing;
         if worker.state == state {
             return;
         }
@@ -215,6 +220,7 @@ impl RunView {
             worker.waits_for = None;
         }
         worker.state = state;
+        worker.failed_to_prepare = failed_to_prepare;
     }
 
     /// A worker is as the engine says; one that nobody carries on does not run. Whether what was in flight was
@@ -297,7 +303,14 @@ impl RunView {
                 (self.finished_at, self.resumable) = (None, true);
                 Touched::All
             }
-            Fact::WorkerSucceeded { target }
+            Fact::WorkerPrepared { target } => {
+                // Its turn has not come: it is at none of its steps.
+                let worker = &mut self.workers[target.0 as usize];
+                (worker.step, worker.attempt, worker.step_since) = (None, None, None);
+                Touched::Lane(Lane::Worker(*target))
+            }
+            Fact::PrepareStarted { target }
+            | Fact::WorkerSucceeded { target }
             | Fact::WorkerReverted { target }
             | Fact::Skipped { target, .. }
             | Fact::WorkerCancelled { target } => Touched::Lane(Lane::Worker(*target)),

@@ -121,6 +121,12 @@ pub struct WorkerView {
     pub steps: u32,
     /// When that attempt was issued, or the wait began.
     pub step_since: Option<Time>,
+    /// It is under way with steps of `prepare` alone: nothing of it is down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preparing: bool,
+    /// It failed at a step of `prepare`, and none of `steps` was begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed_to_prepare: bool,
     /// The boot id before the reboot step; without one: at preflight.
     pub boot_id_before: Option<String>,
     /// The boot id that was seen after the reboot.

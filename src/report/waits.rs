@@ -45,7 +45,7 @@ impl RunView {
         let lane = match self.run_state.phase() {
             RunPhase::Before => Lane::Before,
             RunPhase::After => Lane::After,
-            RunPhase::Rolling if self.counts.active == 0 => {
+            RunPhase::Preparing | RunPhase::Rolling if self.counts.active == 0 => {
                 let queued = |target: &TargetIx| self.worker(*target).state == PublicWorkerState::Queued;
                 let first = self.graph().target_indices().find(queued)?;
                 return Some(format!("{} {}", self.graph().host(first), self.wait_of_queued(first, at)));

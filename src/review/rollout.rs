@@ -17,6 +17,9 @@ pub struct Rollout {
     pub selected: u32,
     /// Maximum number of active workers; `null`: as many as fit.
     pub concurrency: Option<Number>,
+    /// Maximum number of workers that are prepared at a time; left out: the plan prepares nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Number>,
     /// Maximum number of failed workers; one more halts the run.
     pub max_failures: Number,
     /// What must stay available, job by job.
@@ -71,6 +74,9 @@ pub struct SpreadRow {
 pub struct StepRows {
     /// Once, before the first worker.
     pub before: Vec<StepRow>,
+    /// On every worker, before the first one is touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<StepRow>,
     /// On every worker.
     pub steps: Vec<StepRow>,
     /// Once, after the last worker.
@@ -117,10 +123,13 @@ impl Rollout {
         };
         let host = |at: u32| graph.host(TargetIx(at)).to_owned();
         let waves = graph.waves.iter().zip(&numbers.waves);
+        let mut prepare = steps(graph, Lane::Worker(TargetIx(0)));
+        let main = prepare.split_off(graph.plan.prepares());
         Self {
             graph: graph.hash(),
             selected: graph.targets.len() as u32,
             concurrency: numbers.concurrency.as_ref().map(Number::from),
+            prepare: numbers.prepare.as_ref().map(Number::from),
             max_failures: Number::from(&numbers.max_failures),
             budgets: limits.budgets.iter().map(budget).collect(),
             spread: limits.spread.as_ref().map(|spread| SpreadRow {
@@ -130,7 +139,8 @@ impl Rollout {
             }),
             steps: StepRows {
                 before: steps(graph, Lane::Before),
-                steps: steps(graph, Lane::Worker(TargetIx(0))),
+                steps: main,
+                prepare,
                 after: steps(graph, Lane::After),
             },
             waves: waves

@@ -35,6 +35,7 @@ pub(super) fn rollout_changes(old: &Rollout, new: &Rollout, others: &BTreeSet<&s
     budgets(&old.budgets, &new.budgets, &mut said);
     for (list, old, new) in [
         ("before", &old.steps.before, &new.steps.before),
+        ("prepare", &old.steps.prepare, &new.steps.prepare),
         ("steps", &old.steps.steps, &new.steps.steps),
         ("after", &old.steps.after, &new.steps.after),
     ] {
@@ -79,6 +80,10 @@ fn numbers(old: &Rollout, new: &Rollout, said: &mut Vec<String>) {
     let concurrency = |of: &Rollout| of.concurrency.as_ref().map_or("as many as fit".to_owned(), number);
     if old.concurrency != new.concurrency {
         said.push(format!("concurrency {} -> {}", concurrency(old), concurrency(new)));
+    }
+    if old.prepare != new.prepare {
+        let at_once = |of: &Rollout| of.prepare.as_ref().map_or("nobody".to_owned(), number);
+        said.push(format!("prepared at a time: {} -> {}", at_once(old), at_once(new)));
     }
     if old.max_failures != new.max_failures {
         said.push(format!("max_failures {} -> {}", number(&old.max_failures), number(&new.max_failures)));

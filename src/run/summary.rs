@@ -22,6 +22,10 @@ pub struct Summary {
     pub waves: usize,
     /// Maximum number of active workers; `None`: as many as fit.
     pub concurrency: Option<u32>,
+    /// The ids of the steps that prepare all workers before the first one is touched, in the plan's order.
+    pub prepare: Vec<String>,
+    /// Maximum number of workers that are prepared at a time; `None`: the plan prepares nobody.
+    pub prepared_at_once: Option<u32>,
     /// The ids of the steps that each worker goes through, in the plan's order.
     pub steps: Vec<String>,
     /// Maximum number of failed workers: one more halts the run.
@@ -69,7 +73,9 @@ impl Summary {
             workers: graph.target_indices().map(|target| graph.host(target).to_owned()).collect(),
             waves: graph.waves.len(),
             concurrency: limits.concurrency,
-            steps: graph.plan.steps.iter().map(|step| step.id.clone()).collect(),
+            prepare: graph.plan.prepare_steps().iter().map(|step| step.id.clone()).collect(),
+            prepared_at_once: limits.prepare.as_ref().map(|prepare| prepare.concurrency),
+            steps: graph.plan.main_steps().iter().map(|step| step.id.clone()).collect(),
             max_failures: limits.max_failures,
             left_alone,
             left_behind,

@@ -298,6 +298,8 @@ fn whose(fact: &Fact, owners: &mut HashMap<AttemptId, TargetIx>) -> Option<Targe
         | Fact::Approved { lane: Lane::Worker(target), .. }
         | Fact::StepIgnored { lane: Lane::Worker(target), .. }
         | Fact::StepFailed { lane: Lane::Worker(target), .. }
+        | Fact::PrepareStarted { target }
+        | Fact::WorkerPrepared { target }
         | Fact::WorkerAdmitted { target }
         | Fact::WorkerSucceeded { target }
         | Fact::WorkerFailed { target, .. }

@@ -16,11 +16,7 @@ pub(super) struct Place {
 impl Place {
     /// Of an attempt, the `number`th of its step, as the report counts them.
     pub(super) fn of(graph: &RolloutGraph, run: &str, order: &AttemptSpec, number: u32) -> Self {
-        let list = match order.lane {
-            Lane::Before => "before",
-            Lane::Worker(_) => "steps",
-            Lane::After => "after",
-        };
+        let list = graph.list(order.lane, order.step);
         let mut values = vec![
             ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
             ("MAAND_RUN".to_owned(), run.to_owned()),

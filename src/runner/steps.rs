@@ -432,6 +432,7 @@ impl StepExecutor {
 fn mismatch(order: &AttemptSpec, step: &Step) -> Outcome {
     let list = match order.lane {
         Lane::Before => "before",
+        Lane::Worker(_) if step.prepares => "prepare",
         Lane::Worker(_) => "steps",
         Lane::After => "after",
     };

@@ -1,6 +1,7 @@
 //! The invariants of a run, checked after every fact. It keeps its own books, made from facts and from
 //! the world, and shares none with the engine: what the engine believes is not looked at.
 
+mod ahead;
 mod attempts;
 mod contacts;
 mod limits;
@@ -22,6 +23,8 @@ use crate::plan::{JobAction, StepKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Queued,
+    /// With the steps of `prepare` alone.
+    Preparing,
     Active,
     Succeeded,
     Failed,
@@ -194,6 +197,8 @@ impl Checker {
                 self.wave_ended_at = Some(at);
                 self.all_ended(*wave);
             }
+            Fact::PrepareStarted { target } => self.prepare_started(at, *target),
+            Fact::WorkerPrepared { target } => self.prepared(*target),
             Fact::WorkerAdmitted { target } => self.admitted(at, *target),
             Fact::Issued { attempt, lane, step, intent } => {
                 self.issued(*attempt, *lane, *step, intent, world);
@@ -250,11 +255,11 @@ impl Checker {
                 self.down.remove(target);
             }
             Fact::WorkerFailed { target, .. } => {
-                self.moves(*target, &[Place::Active], Place::Failed);
+                self.moves(*target, &[Place::Active, Place::Preparing], Place::Failed);
                 self.book(Lane::Worker(*target)).failed = true;
             }
             Fact::RevertStarted { target } => {
-                if self.book(Lane::Worker(*target)).place != Place::Active {
+                if !matches!(self.book(Lane::Worker(*target)).place, Place::Active | Place::Preparing) {
                     self.breaks(
                         Invariant::LegalTransitions,
                         format!("{target:?} is reverted and not active"),
@@ -264,7 +269,7 @@ impl Checker {
                 self.away.remove(&Lane::Worker(*target));
             }
             Fact::WorkerReverted { target } => {
-                self.moves(*target, &[Place::Active], Place::Reverted);
+                self.moves(*target, &[Place::Active, Place::Preparing], Place::Reverted);
                 self.book(Lane::Worker(*target)).failed = true;
                 if !self.is_away(*target) {
                     self.down.remove(target);
@@ -272,7 +277,7 @@ impl Checker {
                 self.reverted(*target, world);
             }
             Fact::RevertStuck { target, .. } => {
-                self.moves(*target, &[Place::Active], Place::Failed);
+                self.moves(*target, &[Place::Active, Place::Preparing], Place::Failed);
                 self.book(Lane::Worker(*target)).failed = true;
             }
             Fact::Paused { .. } => self.paused = true,
@@ -303,7 +308,9 @@ impl Checker {
                 self.book(Lane::Worker(*target)).failed = false;
             }
             Fact::Aborted { .. } => self.aborted = true,
-            Fact::WorkerCancelled { target } => self.moves(*target, &[Place::Active], Place::Cancelled),
+            Fact::WorkerCancelled { target } => {
+                self.moves(*target, &[Place::Active, Place::Preparing], Place::Cancelled);
+            }
             Fact::RunFinished { end } => self.run_ended(*end, world),
             _ => {}
         }
@@ -370,6 +377,7 @@ impl Checker {
         if let Some(before) = wave.checked_sub(1) {
             self.all_ended(before);
         }
+        self.all_prepared(&format!("wave {wave} begins"));
         self.wave = Some(wave);
     }
 
@@ -378,7 +386,7 @@ impl Checker {
             self.graph.target_indices().filter(|t| self.graph.target(*t).wave == wave).collect();
         for target in of_wave {
             let book = self.book(Lane::Worker(target));
-            if matches!(book.place, Place::Queued | Place::Active) && !book.retried {
+            if matches!(book.place, Place::Queued | Place::Preparing | Place::Active) && !book.retried {
                 self.breaks(Invariant::LegalTransitions, format!("wave {wave} ends before {target:?}"));
             }
         }
@@ -440,7 +448,9 @@ impl Checker {
             self.lanes.iter().map(|(lane, book)| (*lane, book.place, book.left_alone)).collect();
         for (lane, place, left_alone) in places {
             let Lane::Worker(_) = lane else { continue };
-            if place == Place::Active || (place == Place::Queued && end != RunEnd::Aborted) {
+            if matches!(place, Place::Active | Place::Preparing)
+                || (place == Place::Queued && end != RunEnd::Aborted)
+            {
                 self.breaks(Invariant::LegalTransitions, format!("the run ends and {lane:?} is {place:?}"));
             }
             if end == RunEnd::Succeeded && place != Place::Succeeded && !left_alone {

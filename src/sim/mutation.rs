@@ -9,7 +9,7 @@ use crate::boot::InjectedWatchFault;
 #[cfg(debug_assertions)]
 use crate::controller::LoopFault;
 use crate::graph::{CompileOptions, RolloutGraph, compile};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, StepKind};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,14 @@ pub enum Mutation {
     OldBootsTrusted,
     /// What a plan expects of a boot is not looked at.
     ExpectationIgnored,
+    /// Every request is sent again when its answer was lost.
+    RequestsRepeated,
+    /// What prepares a worker is done in its turn, with its other steps.
+    PrepareIgnored,
+    /// One more worker is prepared at a time than the plan says.
+    PreparesTooMany,
+    /// Workers are prepared whatever the windows say.
+    PrepareWindowIgnored,
     /// A worker that cannot tell whether it needs a reboot is taken for one that does not.
     CannotTellIsNo,
 }
@@ -140,6 +148,10 @@ impl Mutation {
         Self::OldBootsTrusted,
         Self::ExpectationIgnored,
         Self::CannotTellIsNo,
+        Self::RequestsRepeated,
+        Self::PrepareIgnored,
+        Self::PreparesTooMany,
+        Self::PrepareWindowIgnored,
     ];
 
     /// The fault of the controller's loop, for the process with this number.
@@ -189,6 +201,28 @@ impl Mutation {
             Self::FailuresOffByOne => {
                 let now = u64::from(graph.numbers().max_failures.value);
                 rollout.max_failures.value = Amount::Count(now + 1);
+            }
+            Self::RequestsRepeated => {
+                let lists = [&mut plan.before, &mut plan.steps, &mut plan.after];
+                for step in lists.into_iter().flatten() {
+                    if let StepKind::Http(http) = &mut step.kind {
+                        http.idempotent = true;
+                    }
+                }
+            }
+            Self::PrepareIgnored => {
+                plan.prepare = None;
+                plan.steps.iter_mut().for_each(|step| step.prepares = false);
+            }
+            Self::PreparesTooMany => {
+                if let (Some(prepare), Some(now)) = (&mut plan.prepare, &graph.numbers().prepare) {
+                    prepare.concurrency.value = Amount::Count(u64::from(now.value) + 1);
+                }
+            }
+            Self::PrepareWindowIgnored => {
+                if let Some(prepare) = &mut plan.prepare {
+                    prepare.outside_window = true;
+                }
             }
             Self::SpreadIgnored => rollout.spread = None,
             Self::WindowIgnored => rollout.windows.clear(),

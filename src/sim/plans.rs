@@ -49,6 +49,7 @@ pub(super) fn step(kind: StepKind) -> Step {
         },
         when: When::default(),
         on_failure: OnStepFailure::Fail,
+        prepares: false,
         span: 0..0,
     }
 }
@@ -101,6 +102,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
             freeze: None,
         },
         before: Vec::new(),
+        prepare: None,
         steps,
         after: Vec::new(),
         warnings: Problems::new(),
@@ -139,7 +141,7 @@ fn chain(steps: &mut [Step]) {
     }
 }
 
-fn command(rng: &mut Rng) -> CommandStep {
+pub(super) fn command(rng: &mut Rng) -> CommandStep {
     CommandStep {
         action: CommandSource::Command("true".to_owned()),
         idempotent: rng.coin(),
@@ -174,7 +176,7 @@ fn filler(rng: &mut Rng, fleet: &Fleet) -> StepKind {
 }
 
 /// Groups in a row, each a random DAG; a group begins when the one before has ended.
-fn lay_out(rng: &mut Rng, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
+pub(super) fn lay_out(rng: &mut Rng, groups: Vec<Vec<StepKind>>, wide: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut before: Vec<usize> = Vec::new();
     for group in groups.into_iter().filter(|group| !group.is_empty()) {
@@ -259,7 +261,7 @@ pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
         plan.steps = lay_out(rng, vec![vec![health()]], false);
     }
     for step in &mut plan.steps {
-        decorate(rng, step);
+        step_settings(rng, step);
     }
     if rng.per_mille(250) {
         let kind = match rng.below(4) {
@@ -284,7 +286,7 @@ pub(super) fn random(rng: &mut Rng, fleet: &Fleet) -> Plan {
     plan
 }
 
-fn decorate(rng: &mut Rng, step: &mut Step) {
+pub(super) fn step_settings(rng: &mut Rng, step: &mut Step) {
     step.retries.attempts = 1 + rng.below(5) as u32;
     step.retries.delay = seconds([0, 5, 5, 30][rng.index(4)]);
     let strict = matches!(
@@ -309,7 +311,7 @@ fn decorate(rng: &mut Rng, step: &mut Step) {
     }
 }
 
-fn amount(rng: &mut Rng, most: i64) -> Amount {
+pub(super) fn amount(rng: &mut Rng, most: i64) -> Amount {
     if rng.per_mille(300) {
         Amount::Percent(rng.between(10, 100) as u8)
     } else {

@@ -20,6 +20,8 @@ pub(super) enum Stream {
     Recoveries = 7,
     Machines = 8,
     Kernels = 9,
+    Prepare = 10,
+    Requests = 11,
 }
 
 impl Rng {

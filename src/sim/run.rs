@@ -12,7 +12,7 @@ use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::rng::{Rng, Stream};
 use super::world::{World, boot_number};
-use super::{fleets, plans};
+use super::{ahead, fleets, plans, requests};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, RunEnd, RunStatus, Stamped, WorkerState};
 use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::policy::feasibility;
@@ -90,6 +90,8 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
         let mut plan = plans::random(&mut plan_rng, &fleet);
         plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
+        ahead::prepare(&mut Rng::new(config.seed, Stream::Prepare), &mut plan, fleet.workers.len());
+        requests::instead_of_commands(&mut Rng::new(config.seed, Stream::Requests), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))
@@ -226,8 +228,10 @@ fn reported_boots(view: &RunView, journal: &[(Millis, Fact)], world: &World) -> 
 fn sketch(graph: &RolloutGraph) -> String {
     let plan = &graph.plan;
     let mut text = String::new();
-    for (list, steps) in [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)] {
+    let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
+    for (list, steps) in lists {
         for (at, step) in steps.iter().enumerate() {
+            let list = if step.prepares { "prepare" } else { list };
             let when = if step.when.tags.is_empty() { "" } else { " when.." };
             text += &format!(
                 "{list} {at}: {:?} needs {:?} tries {} {:?}{when}\n",
@@ -238,7 +242,8 @@ fn sketch(graph: &RolloutGraph) -> String {
     let rollout = &plan.rollout;
     let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
     text + &format!(
-        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
+        "prepare {:?}, at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
+        plan.prepare.as_ref().map(|prepare| (prepare.concurrency.value, prepare.outside_window)),
         rollout.concurrency.value,
         graph.waves,
         graph.numbers().max_failures.value,

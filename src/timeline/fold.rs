@@ -193,6 +193,8 @@ impl TimelineFold {
                     self.hold(at, HoldKind::Soak);
                 }
             }
+            Fact::PrepareStarted { target } => drop(self.queued.remove(target)),
+            Fact::WorkerPrepared { target } => drop(self.queued.insert(*target)),
             Fact::WorkerAdmitted { target } => {
                 self.queued.remove(target);
                 let track = self.lane_of(Lane::Worker(*target));

@@ -281,6 +281,8 @@ pub enum WaitKind {
     Window,
     /// Failures.
     Failures,
+    /// All workers had to be prepared first.
+    Preparation,
     /// A pause.
     Paused,
 }
@@ -296,6 +298,7 @@ impl WaitKind {
             Self::Observation => "a look at its jobs",
             Self::Window => "the window",
             Self::Failures => "failed workers",
+            Self::Preparation => "others to be prepared",
             Self::Paused => "a pause",
         }
     }
@@ -310,6 +313,7 @@ impl WaitKind {
             Reason::Observation { .. } => Self::Observation,
             Reason::Window { .. } | Reason::Frozen { .. } | Reason::WindowTooShort { .. } => Self::Window,
             Reason::Failures { .. } => Self::Failures,
+            Reason::Preparation { .. } => Self::Preparation,
             Reason::Paused => Self::Paused,
         }
     }
@@ -324,6 +328,7 @@ impl WaitKind {
             Self::Observation => "observation",
             Self::Window => "window",
             Self::Failures => "failures",
+            Self::Preparation => "preparation",
             Self::Paused => "paused",
         }
     }

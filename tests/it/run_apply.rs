@@ -128,10 +128,14 @@ fn kernel_patch_reboots_only_who_needs_it() {
     let Some(bench) = RunBench::new(2) else { return };
     let plan = bench.plan_with(
         "kernel-patch.yaml",
-        &[(
-            "DEBIAN_FRONTEND=noninteractive apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -y upgrade",
-            "touch /root/patched; [ \"$(hostname)\" != w2 ] || touch /var/run/reboot-required",
-        )],
+        &[
+            ("apt-get update && apt-get -y --download-only upgrade", "touch /root/downloaded"),
+            (
+                "DEBIAN_FRONTEND=noninteractive apt-get -y upgrade",
+                "test -e /root/downloaded && touch /root/patched; \
+                 [ \"$(hostname)\" != w2 ] || touch /var/run/reboot-required",
+            ),
+        ],
     );
     let boots = bench.boots();
     bench.expect(0, &["plan", "apply", &plan, "--yes"]);

@@ -127,6 +127,10 @@ fn describe(summary: &Summary, pending: Option<&PendingChanges>) -> String {
         counted(summary.waves, "wave")
     );
     let _ = writeln!(text, "  workers: {}", shortened(&summary.workers));
+    if let Some(at_once) = summary.prepared_at_once {
+        let steps = summary.prepare.join(" -> ");
+        let _ = writeln!(text, "  prepare: {steps} (all workers first, {at_once} at a time)");
+    }
     let _ = writeln!(text, "  steps:   {}", summary.steps.join(" -> "));
     let _ = writeln!(text, "  {}", describe_halt(summary.max_failures, &summary.max_failures.to_string()));
     for reason in &summary.left_alone {

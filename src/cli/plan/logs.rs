@@ -234,10 +234,10 @@ impl Log<'_> {
         let outputs = self.run.output(attempt)?;
         let graph = &self.run.graph;
         let step = &graph.steps(issued.lane)[issued.step.index()];
-        let (list, host) = match issued.lane {
-            Lane::Before => ("before", None),
-            Lane::Worker(target) => ("steps", Some(graph.host(target))),
-            Lane::After => ("after", None),
+        let list = graph.list(issued.lane, issued.step);
+        let host = match issued.lane {
+            Lane::Worker(target) => Some(graph.host(target)),
+            Lane::Before | Lane::After => None,
         };
         let first = self.commands.insert((list, issued.step, issued.intent.is_undo()));
         let command = command_of(step, &issued.intent, &self.run.header.scripts);

@@ -49,7 +49,7 @@ impl Decide<'_> {
         Fact::WaveFinished { wave, soak_until }
     }
 
-    fn wait(&mut self, target: TargetIx, reason: &Reason) -> Option<Fact> {
+    pub(super) fn wait(&mut self, target: TargetIx, reason: &Reason) -> Option<Fact> {
         match reason {
             Reason::Observation { jobs } => {
                 if self.pending.observe() {
@@ -85,7 +85,7 @@ impl Decide<'_> {
         sick || self.pending.waits_for_health(admission, self.at, &self.run.conditions())
     }
 
-    fn halt_if_nobody_is_active(&self, target: TargetIx, reason: &Reason) -> Option<Fact> {
+    pub(super) fn halt_if_nobody_is_active(&self, target: TargetIx, reason: &Reason) -> Option<Fact> {
         let reason = || reason.describe(&self.run.setup.graph);
         let nobody_active = self.run.lanes.active().is_empty();
         nobody_active

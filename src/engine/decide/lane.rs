@@ -35,6 +35,7 @@ impl Decide<'_> {
         for (step, slot) in state.steps() {
             let at = StepRef { lane, step };
             if *slot.status() == StepStatus::Pending
+                && run.is_its_turn(at)
                 && run.needs_met(at)
                 && let Some(fact) = self.begin(at)
             {
@@ -42,6 +43,9 @@ impl Decide<'_> {
             }
         }
         match lane {
+            Lane::Worker(target) if state.is_preparing() => {
+                state.is_prepared(run.setup.ahead()).then_some(Fact::WorkerPrepared { target })
+            }
             Lane::Worker(target) if state.all_satisfied() => Some(Fact::WorkerSucceeded { target }),
             _ => None,
         }

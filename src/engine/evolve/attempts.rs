@@ -64,6 +64,9 @@ impl Known {
             return Err(RuleViolation::new("no step is issued after one has failed", fact));
         }
         let state = lane.step(at.step);
+        if !self.is_its_turn(at) {
+            return Err(RuleViolation::new("a worker that is being prepared begins no other step", fact));
+        }
         if *state.status() != StepStatus::Pending || !self.needs_met(at) {
             return Err(RuleViolation::new("a step is issued after what it needs, and once", fact));
         }

@@ -59,7 +59,8 @@ impl Known {
         pending: &mut Pending,
     ) -> Result<(), RuleViolation> {
         let phase = self.hold.halted().map_or(self.phase(), |(_, phase)| *phase);
-        let is_open = matches!(phase, RunPhase::Before | RunPhase::Rolling | RunPhase::Soaking);
+        let is_open =
+            matches!(phase, RunPhase::Before | RunPhase::Preparing | RunPhase::Rolling | RunPhase::Soaking);
         if !is_open || self.hold.is_aborted() {
             return Err(RuleViolation::new("workers are retried while the rollout is open", fact));
         }
@@ -163,6 +164,9 @@ impl Known {
         // Its own wave may have ended long ago, or not have begun.
         let wave = open.max(self.setup.graph.target(target).wave);
         self.lanes.worker_mut(target).retry(wave);
+        if !self.lanes.worker(target).is_prepared(self.setup.ahead()) {
+            self.preparation.returns(target);
+        }
         self.waves.worker_returns(wave);
         self.failures.forgive(target);
         // It may not be down (it failed before it was disturbed), and others may have gone down

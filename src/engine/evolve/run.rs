@@ -2,7 +2,7 @@
 
 use super::super::known::Known;
 use super::super::pending::Pending;
-use super::super::state::{RunEvent, WorkerEvent};
+use super::super::state::{RunEvent, RunPhase, WorkerEvent};
 use super::super::{Check, Fact, Millis, RuleViolation, RunEnd};
 use crate::graph::{Lane, TargetIx};
 
@@ -52,12 +52,16 @@ impl Known {
         if !self.lanes.get(Lane::Before).all_satisfied() {
             return Err(RuleViolation::new("the rollout begins after all of `before`", fact));
         }
-        self.run_event(RunEvent::BeforeDone, fact)
+        let prepares = self.setup.ahead() > 0;
+        self.run_event(if prepares { RunEvent::PreparesNext } else { RunEvent::BeforeDone }, fact)
     }
 
     pub(super) fn start_wave(&mut self, at: Millis, wave: u32, fact: &Fact) -> Result<(), RuleViolation> {
         if self.waves.next() != Some(wave) {
             return Err(RuleViolation::new("waves begin one after the other", fact));
+        }
+        if self.phase() == RunPhase::Preparing && !self.all_are_prepared() {
+            return Err(RuleViolation::new("the first wave begins when all workers are prepared", fact));
         }
         if at < self.waves.soak_until() {
             return Err(RuleViolation::new("a wave begins after the soak", fact));

@@ -60,7 +60,8 @@ impl Known {
     ) -> Result<(), RuleViolation> {
         let is_gate = matches!(self.setup.kind(at), StepKind::Pause { .. } | StepKind::Approve { .. });
         let is_pending = *self.status(at) == StepStatus::Pending;
-        if !is_pending || !is_gate || !self.needs_met(at) || !self.may_step(at.lane) {
+        if !is_pending || !is_gate || !self.needs_met(at) || !self.may_step(at.lane) || !self.is_its_turn(at)
+        {
             return Err(RuleViolation::new("a gate closes when its step's turn comes", fact));
         }
         self.set_status(at, StepStatus::Gated(Box::new(Gate { opens, expires })), pending);

@@ -28,6 +28,8 @@ impl Known {
         }
         self.worker_event(target, WorkerEvent::Admitted, fact)?;
         self.lanes.start(target);
+        // Taken up again behind the first wave, it is prepared in its turn.
+        self.preparation.leaves(target);
         let lane = self.lanes.worker_mut(target);
         lane.admit(at);
         if lane.has_unverified_reboot() {
@@ -96,6 +98,12 @@ impl Known {
     /// A worker has ended, in whatever way: others may continue.
     pub(super) fn worker_ended(&mut self, target: TargetIx, pending: &mut Pending) {
         self.lanes.end(target);
+        self.preparation.leaves(target);
+        if self.lanes.worker(target).is_preparing() {
+            // It was queued all the time.
+            self.lanes.worker_mut(target).set_preparing(false);
+            pending.dequeue(target);
+        }
         self.exclusion.is_back(target);
         self.note_return(Lane::Worker(target));
         let own = self.setup.graph.target(target).wave;

@@ -8,5 +8,6 @@ mod case;
 mod exclusion;
 mod failure;
 mod operator;
+mod preparation;
 mod recovery;
 mod steps;

@@ -28,6 +28,8 @@ pub(in crate::engine) struct LaneState {
     /// How many attempts are in flight.
     in_flight: u32,
     steps: Box<[StepState]>,
+    /// It is active with the steps of `prepare` alone.
+    is_preparing: bool,
     admitted_at: Option<Millis>,
     /// An operator took it up again, and this wave waits for it instead of its own.
     retried_in: Option<u32>,
@@ -47,6 +49,7 @@ impl LaneState {
             presence: Presence::default(),
             in_flight: 0,
             steps: (0..steps.len()).map(state).collect(),
+            is_preparing: false,
             admitted_at: None,
             retried_in: None,
             failed: None,
@@ -116,6 +119,19 @@ impl LaneState {
 
     pub(in crate::engine) fn all_satisfied(&self) -> bool {
         self.steps.iter().all(|step| step.status().satisfies())
+    }
+
+    pub(in crate::engine) fn is_preparing(&self) -> bool {
+        self.is_preparing
+    }
+
+    pub(in crate::engine) fn set_preparing(&mut self, is_preparing: bool) {
+        self.is_preparing = is_preparing;
+    }
+
+    /// The first `ahead` of its steps, those of `prepare`, have ended and let others begin.
+    pub(in crate::engine) fn is_prepared(&self, ahead: usize) -> bool {
+        self.steps[..ahead].iter().all(|step| step.status().satisfies())
     }
 
     pub(in crate::engine) fn presence(&self) -> Presence {

@@ -12,6 +12,8 @@ pub(in crate::engine) enum RunEvent {
     Started,
     PreflightDone,
     BeforeDone,
+    /// As `BeforeDone`, in a plan that prepares workers.
+    PreparesNext,
     WaveStarted,
     WaveFinished,
     RolloutDone,
@@ -50,13 +52,16 @@ impl State<Machine> for RunPhase {
             (Self::Fresh, RunEvent::Started) => Self::Preflight,
             (Self::Preflight, RunEvent::PreflightDone) => Self::Before,
             (Self::Before, RunEvent::BeforeDone) => Self::Soaking,
+            (Self::Before, RunEvent::PreparesNext) => Self::Preparing,
             (Self::Rolling, RunEvent::WaveFinished) => Self::Soaking,
             // Between two waves; before the first one it ends at once.
-            (Self::Soaking, RunEvent::WaveStarted) => Self::Rolling,
+            (Self::Preparing | Self::Soaking, RunEvent::WaveStarted) => Self::Rolling,
             (Self::Soaking, RunEvent::RolloutDone) => Self::After,
             (
                 Self::Halted,
-                RunEvent::Unhalted(phase @ (Self::Before | Self::Rolling | Self::Soaking | Self::After)),
+                RunEvent::Unhalted(
+                    phase @ (Self::Before | Self::Preparing | Self::Rolling | Self::Soaking | Self::After),
+                ),
             ) => phase,
             (Self::Halted | Self::Finished, RunEvent::Reopened) => Self::Before,
             (Self::Halted, RunEvent::Finished) => Self::Finished,
@@ -67,7 +72,12 @@ impl State<Machine> for RunPhase {
 
     fn superstate(&mut self) -> Option<Superstate> {
         Some(match self {
-            Self::Preflight | Self::Before | Self::Rolling | Self::Soaking | Self::After => Superstate::Open,
+            Self::Preflight
+            | Self::Before
+            | Self::Preparing
+            | Self::Rolling
+            | Self::Soaking
+            | Self::After => Superstate::Open,
             Self::Fresh | Self::Halted | Self::Finished => Superstate::Known,
         })
     }
@@ -146,6 +156,8 @@ pub enum RunPhase {
     Preflight,
     /// The steps of `before`.
     Before,
+    /// The steps of `prepare`, on all workers.
+    Preparing,
     /// A wave is open.
     Rolling,
     /// Between two waves.

@@ -25,6 +25,8 @@ pub(in crate::engine) struct Setup {
     options: Options,
     /// The plan's `steps` in an order in which each comes after what it needs.
     order: Vec<StepIx>,
+    /// How many of them, from the first on, are steps of `prepare`.
+    ahead: usize,
     /// For each of them its place among those that drain and enable.
     turns: Vec<Turn>,
 }
@@ -52,7 +54,7 @@ impl Setup {
     pub(in crate::engine) fn new(graph: Arc<RolloutGraph>, options: Options) -> Self {
         let order = topological(&graph.plan.steps);
         let turns = turns(&graph.plan.steps, &order);
-        Self { order, turns, graph, options }
+        Self { order, ahead: graph.plan.prepares(), turns, graph, options }
     }
 
     /// The place of a worker's step in the turns; without meaning where operations contact no other worker.
@@ -66,6 +68,11 @@ impl Setup {
     /// Whether workers are drained and enabled in turns.
     pub(in crate::engine) fn has_turns(&self) -> bool {
         self.options.exclusive_catalog && self.turns.contains(&Turn::Start)
+    }
+
+    /// How many of a worker's steps, from the first on, are steps of `prepare`.
+    pub(in crate::engine) fn ahead(&self) -> usize {
+        self.ahead
     }
 
     pub(in crate::engine) fn order(&self) -> &[StepIx] {

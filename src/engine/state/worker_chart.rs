@@ -23,6 +23,8 @@ pub(in crate::engine) enum Activity {
 /// What can happen to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum WorkerEvent {
+    PrepareStarted,
+    Prepared,
     Admitted,
     Now(Activity),
     Held,
@@ -60,7 +62,9 @@ impl IntoStateMachine for Machine {
 impl State<Machine> for WorkerState {
     fn call_handler(&mut self, _: &mut Machine, event: &WorkerEvent, _: &mut Verdict) -> Outcome<Self> {
         let next = match (*self, *event) {
-            (Self::Queued, WorkerEvent::Admitted) => Self::Stepping,
+            (Self::Queued, WorkerEvent::PrepareStarted | WorkerEvent::Admitted) => Self::Stepping,
+            // Its turn with all other steps comes later.
+            (Self::Stepping, WorkerEvent::Prepared) => Self::Queued,
             // In preflight: it was not reached, or it is left alone.
             (Self::Queued, WorkerEvent::Failed) => Self::Failed,
             (Self::Queued, WorkerEvent::Skipped) => Self::Skipped,
@@ -226,6 +230,8 @@ mod tests {
             assert!(chart.handle(last));
             let state = chart.state();
             for event in [
+                WorkerEvent::PrepareStarted,
+                WorkerEvent::Prepared,
                 WorkerEvent::Admitted,
                 WorkerEvent::Now(Activity::Stepping),
                 WorkerEvent::Held,

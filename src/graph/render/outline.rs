@@ -53,6 +53,11 @@ impl<'a> Outline<'a> {
         let waves = graph.waves.len();
         let gates = graph.plan.before.len() + graph.targets.len() * graph.plan.steps.len();
         let mut last_drawn: Option<usize> = None;
+        if graph.plan.prepares() > 0 {
+            // The last node of all.
+            outline.gate("prepared", "all workers are prepared".to_owned(), false);
+            ids.insert(NodeIndex::new(graph.dag().node_count() - 1), "prepared".to_owned());
+        }
         for (number, wave) in graph.waves.iter().enumerate() {
             if waves > WAVES && number >= WAVES - 1 && number + 1 < waves {
                 continue;

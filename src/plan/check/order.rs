@@ -1,6 +1,6 @@
 //! `needs`: which step waits for which; unknown ids, ids that are there twice, cycles.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use petgraph::algo::kosaraju_scc;
@@ -35,7 +35,7 @@ impl Ancestors {
 /// An edge: the step that is needed, and where the text says so (`None`: by the order of the list).
 type Edge = (usize, Option<Range<usize>>);
 
-/// Finds the order of `steps`.
+/// Finds the order of `steps`. Those of `prepare` come first, and the others begin behind all of them.
 pub(super) fn order(source: &Source, steps: &[DraftStep], problems: &mut Problems) -> Order {
     let mut by_id: HashMap<&str, usize> = HashMap::new();
     for (index, step) in steps.iter().enumerate() {
@@ -49,12 +49,13 @@ pub(super) fn order(source: &Source, steps: &[DraftStep], problems: &mut Problem
             by_id.insert(&step.id, index);
         }
     }
+    let first_main = steps.partition_point(|step| step.prepares);
     let mut complete = true;
     let mut edges: Vec<Vec<Edge>> = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let mut mine: Vec<Edge> = Vec::new();
         match &step.needs {
-            None if index > 0 => mine.push((index - 1, None)),
+            None if index > 0 && index != first_main => mine.push((index - 1, None)),
             None => {}
             Some(needs) => {
                 for need in needs {
@@ -67,10 +68,18 @@ pub(super) fn order(source: &Source, steps: &[DraftStep], problems: &mut Problem
                                 .help("remove it from `needs`; `needs: []` lets the step run at once");
                             problems.push(problem);
                         }
-                        Some(other) => mine.push((*other, Some(need.span.clone()))),
+                        Some(other) if steps[*other].prepares == step.prepares => {
+                            mine.push((*other, Some(need.span.clone())));
+                        }
+                        Some(other) => {
+                            complete = false;
+                            problems.push(across(source, &steps[*other], need));
+                        }
                         None => {
                             complete = false;
-                            problems.push(unknown(source, steps, need));
+                            let list =
+                                if step.prepares { &steps[..first_main] } else { &steps[first_main..] };
+                            problems.push(unknown(source, list, need));
                         }
                     }
                 }
@@ -79,6 +88,11 @@ pub(super) fn order(source: &Source, steps: &[DraftStep], problems: &mut Problem
         edges.push(mine);
     }
     complete &= !cycles(source, steps, &edges, problems);
+    let needed: HashSet<usize> = edges.iter().flatten().map(|(other, _)| *other).collect();
+    let ends: Vec<usize> = (0..first_main).filter(|index| !needed.contains(index)).collect();
+    for mine in edges.iter_mut().skip(first_main).filter(|mine| mine.is_empty()) {
+        mine.extend(ends.iter().map(|end| (*end, None)));
+    }
     let needs: Needs = edges
         .into_iter()
         .map(|mine| {
@@ -90,6 +104,19 @@ pub(super) fn order(source: &Source, steps: &[DraftStep], problems: &mut Problem
         .collect();
     let ancestors = complete.then(|| ancestors(&needs));
     Order { needs, ancestors }
+}
+
+/// A need of a step of the other list.
+fn across(source: &Source, needed: &DraftStep, need: &super::super::Located<String>) -> Problem {
+    let (message, help) = if needed.prepares {
+        let help = "all steps of `prepare` have ended when the first of `steps` begins: leave it out";
+        (format!("`{}` is a step of `prepare`", need.value), help)
+    } else {
+        let help =
+            "`prepare` comes before all of `steps`: name a step of `prepare`, or move this one to `steps`";
+        (format!("`{}` is a step of `steps`", need.value), help)
+    };
+    Problem::error(code::UNKNOWN_NEED, message).at(source, need.span.clone(), "not of this list").help(help)
 }
 
 fn unknown(source: &Source, steps: &[DraftStep], need: &super::super::Located<String>) -> Problem {

@@ -57,6 +57,8 @@ fn longest_way(steps: &[DraftStep], needs: &Needs) -> Duration {
 /// All attempts of a step at their limit, and the delays between them.
 fn worst(step: &DraftStep) -> Duration {
     let one = match (&step.kind, &step.timeout) {
+        // Done before its turn comes.
+        _ if step.prepares => return Duration::ZERO,
         (Some(StepKind::Pause { duration }), _) => return *duration,
         (_, Some(timeout)) => timeout.value,
         // An approval takes as long as the operator takes: nothing to count.

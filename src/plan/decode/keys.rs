@@ -1,8 +1,19 @@
 //! The words of the language: every key that a map may have, every kind and its options.
 
 /// Of the plan itself.
-pub(crate) const PLAN: &[&str] =
-    &["version", "name", "description", "vars", "targets", "rollout", "defaults", "before", "steps", "after"];
+pub(crate) const PLAN: &[&str] = &[
+    "version",
+    "name",
+    "description",
+    "vars",
+    "targets",
+    "rollout",
+    "defaults",
+    "before",
+    "prepare",
+    "steps",
+    "after",
+];
 /// Of `targets`.
 pub(crate) const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
 /// Of `exclude`.
@@ -64,6 +75,11 @@ pub(crate) const KINDS: &[&str] = &[
 /// The kinds that make sense once, for `before` and `after`.
 pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "http", "pause", "approve"];
 
+/// Of `prepare`.
+pub(crate) const PREPARE: &[&str] = &["concurrency", "outside_window", "steps"];
+/// The kinds that leave a worker and its jobs as they are, for `prepare`.
+pub(crate) const PREPARING: &[&str] = &["run", "local", "http", "health", "sync_check"];
+
 /// The options of a kind.
 pub(crate) fn options(kind: &str) -> &'static [&'static str] {
     match kind {
@@ -85,4 +101,4 @@ pub(crate) const EXPECTED_BOOT: &[&str] = &["kernel", "cmdline"];
 
 /// Where a key belongs that is often written one level too high.
 pub(crate) const BELONGS: &[(&str, &[&str])] =
-    &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS)];
+    &[("rollout", ROLLOUT), ("targets", TARGETS), ("defaults", DEFAULTS), ("prepare", &["outside_window"])];

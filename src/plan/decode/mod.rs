@@ -11,6 +11,7 @@ pub(super) mod keys;
 mod kinds;
 mod names;
 mod plan;
+mod prepare;
 mod rollout;
 mod steps;
 mod values;

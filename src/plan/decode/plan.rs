@@ -1,7 +1,7 @@
-//! The top of a plan: its keys, and the drafts of its three lists of steps.
+//! The top of a plan: its keys, and the drafts of its lists of steps.
 
 use super::super::yaml::{Node, ScalarKind, shorten};
-use super::super::{Located, Problems, RolloutSettings, Source, Targets, VarValue, code};
+use super::super::{Located, Prepare, Problems, RolloutSettings, Source, Targets, VarValue, code};
 use super::common::{Decoder, Fields};
 use super::keys::PLAN;
 use super::steps::{Defaults, DraftStep};
@@ -15,6 +15,8 @@ pub(crate) struct Draft {
     pub(crate) targets: Targets,
     pub(crate) rollout: RolloutSettings,
     pub(crate) before: Vec<DraftStep>,
+    pub(crate) prepare: Option<Prepare>,
+    /// Those of `prepare` come first.
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) after: Vec<DraftStep>,
 }
@@ -62,14 +64,18 @@ impl Decoder<'_> {
         let mut list = |section: &str| {
             fields.get(section).map_or_else(Vec::new, |node| self.steps(node, section, &defaults))
         };
-        let (before, steps, after) = (list("before"), list("steps"), list("after"));
+        let (before, main, after) = (list("before"), list("steps"), list("after"));
+        let prepare = fields.get("prepare").and_then(|node| self.prepare(node, &defaults));
+        let (prepare, mut steps) = prepare.map_or_else(Default::default, |(one, steps)| (Some(one), steps));
+        steps.extend(main);
         if let Some(node) = fields.get("steps")
             && matches!(&node.value, super::super::yaml::Value::List(items) if items.is_empty())
         {
             let help = "say what happens on each worker, such as `- disable` and `- deploy`";
             self.error(code::NO_STEPS, "the plan has no steps", node.span.clone(), "nothing to do", help);
         }
-        Draft { name, description, vars: self.vars.values(), targets, rollout, before, steps, after }
+        let vars = self.vars.values();
+        Draft { name, description, vars, targets, rollout, before, prepare, steps, after }
     }
 
     fn version(&mut self, fields: &Fields<'_>) {

@@ -53,6 +53,8 @@ pub(crate) struct DraftStep {
     pub(crate) retries: Retries,
     pub(crate) when: When,
     pub(crate) on_failure: Located<OnStepFailure>,
+    /// It is a step of `prepare`.
+    pub(crate) prepares: bool,
     /// Where the kind stands.
     pub(crate) span: Range<usize>,
 }
@@ -99,14 +101,14 @@ impl Decoder<'_> {
         retries
     }
 
-    /// Reads the list `section` (`before`, `steps` or `after`).
+    /// Reads the list `section` (`before`, `prepare`, `steps` or `after`).
     pub(super) fn steps(&mut self, node: &Node, section: &str, defaults: &Defaults) -> Vec<DraftStep> {
-        let once = section != "steps";
+        let once = !matches!(section, "steps" | "prepare");
         let Value::List(items) = &node.value else {
             self.wrong_type(node, section, "a list of steps", &format!("{section}: [health]"));
             return Vec::new();
         };
-        if items.is_empty() && once {
+        if items.is_empty() && section != "steps" {
             let message = format!("the list `{section}` is empty");
             let help = "write a step, such as `- health`, or leave the key out";
             self.error(code::EMPTY_LIST, message, node.span.clone(), "nothing inside", help);
@@ -146,6 +148,7 @@ impl Decoder<'_> {
                 }
             },
         };
+        let prepares = section == "prepare";
         let keyword = KINDS.iter().find(|kind| **kind == key.text).copied();
         let keyword = keyword.map(|kind| if kind == "re-enable" { "enable" } else { kind });
         let mut kind = None;
@@ -159,7 +162,13 @@ impl Decoder<'_> {
                 );
                 self.error(code::NOT_ONCE, message, key.span.clone(), "works on one worker", help);
             }
-            Some(_) => kind = self.kind(key, value, once),
+            Some(word) if prepares && !self.may_prepare(key, word) => {}
+            Some(_) => {
+                kind = self.kind(key, value, once);
+                if prepares {
+                    kind = kind.and_then(|kind| self.preparing(key, value, kind));
+                }
+            }
         }
         let get = |name: &str| entries.iter().find(|(key, _)| key.text == name);
         let id = get("id").and_then(|(_, node)| self.id(node, "id"));
@@ -191,8 +200,9 @@ impl Decoder<'_> {
             let value = if at == 0 { OnStepFailure::Fail } else { OnStepFailure::Ignore };
             Some(Located { value, span: node.span.clone() })
         });
-        let likely =
-            keyword.or_else(|| suggest(&key.text, KINDS.iter().copied())).unwrap_or(&key.text).to_owned();
+        let likely = keyword.or_else(|| suggest(&key.text, KINDS.iter().copied())).unwrap_or(&key.text);
+        // One that is named by its kind alone is told from the step of that kind in `steps`, whose name stays.
+        let likely = if prepares { format!("prepare-{likely}") } else { likely.to_owned() };
         let draft = DraftStep {
             id: id.as_ref().map_or(likely, |id| id.value.clone()),
             id_span: id.as_ref().map_or_else(|| key.span.clone(), |id| id.span.clone()),
@@ -207,6 +217,7 @@ impl Decoder<'_> {
                 .map_or(defaults.retries, |(_, node)| self.retries(node, defaults.retries)),
             when,
             on_failure: on_failure.unwrap_or(Located { value: OnStepFailure::Fail, span: key.span.clone() }),
+            prepares,
             span: key.span.clone(),
         };
         Some((draft, id.is_some()))

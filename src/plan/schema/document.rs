@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::snippets;
-use super::steps::{OnceStepEntry, Retries, StepEntry};
+use super::steps::{OnceStepEntry, PrepareStepEntry, Retries, StepEntry};
 use super::values::{
-    Amount, BudgetJob, Concurrency, Count, Dates, Day, Duration, Host, JobName, List, OnFailure, OneOrMore,
-    Order, PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
+    Amount, BudgetJob, Concurrency, Count, Dates, Day, Duration, Flag, Host, JobName, List, OnFailure,
+    OneOrMore, Order, PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
 };
 
 /// A maand plan: how an operation rolls over a fleet of workers.
@@ -40,12 +40,28 @@ pub(super) struct Plan {
     /// Steps that run once, before the first worker. Default: none.
     #[schemars(length(min = 1))]
     before: Option<Vec<OnceStepEntry>>,
+    /// What is done on all workers before the first one is started, while none is down. A worker that fails it is not
+    /// touched by `steps`. Default: nothing.
+    prepare: Option<PrepareSection>,
     /// Steps that run on every worker; each waits for the one before unless it has `needs`.
     #[schemars(length(min = 1))]
     steps: Vec<StepEntry>,
     /// Steps that run once, after the last worker, unless the rollout was halted. Default: none.
     #[schemars(length(min = 1))]
     after: Option<Vec<OnceStepEntry>>,
+}
+
+/// What is done on all workers ahead.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct PrepareSection {
+    /// How many workers at a time: a number, or a percentage of the selected workers. Default: `10`.
+    concurrency: Option<PositiveAmount>,
+    /// Also while the windows of the rollout are closed; a freeze holds all the same. Default: `false`.
+    outside_window: Option<Flag>,
+    /// Steps that leave a worker and its jobs as they are; each waits for the one before unless it has `needs`.
+    #[schemars(length(min = 1))]
+    steps: Vec<PrepareStepEntry>,
 }
 
 /// The workers to operate on: those that match everything that is given here.

@@ -68,6 +68,28 @@ pub(super) fn steps() -> Value {
     ])
 }
 
+pub(super) fn prepare() -> Value {
+    json!([
+        {
+            "label": "download",
+            "description": "A shell command on the worker that may be repeated.",
+            "body": {
+                "id": "${1:download}",
+                "run": { "command": "${2:sudo apt-get update && sudo apt-get -dy upgrade}", "idempotent": true },
+                "timeout": "${3:15m}",
+            },
+        },
+        {
+            "label": "check the disk",
+            "description": "A worker without enough space is not touched.",
+            "body": {
+                "id": "${1:disk}",
+                "run": { "command": "test $(df --output=avail -k / | tail -n 1) -gt ${2:2000000}", "idempotent": true },
+            },
+        },
+    ])
+}
+
 pub(super) fn once() -> Value {
     json!([
         {

@@ -40,6 +40,20 @@ impl JsonSchema for OnceStepEntry {
     }
 }
 
+/// A step of `prepare`: the name of a kind, or a map with a kind and other keys.
+pub(super) struct PrepareStepEntry;
+
+impl JsonSchema for PrepareStepEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "PrepareStepEntry".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<PrepareStep>();
+        entry(keys::PREPARING, bare::on_worker, map, &snippets::prepare())
+    }
+}
+
 /// The names that can stand alone, each with what it does, and the map.
 fn entry(
     kinds: &[&str],
@@ -111,6 +125,36 @@ pub(super) struct WorkerStep {
     pause: Option<Duration>,
     /// Waits until an operator runs `maand plan approve`.
     approve: Option<OrNothing<Approve>>,
+}
+
+/// A step of `prepare`: exactly one kind, and any of the common keys.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("oneOf" = exactly_one(keys::PREPARING)))]
+pub(super) struct PrepareStep {
+    /// Names the step in `needs`, in reports and in commands. Default: prepare- and the kind, with -2, -3 for repeats.
+    id: Option<Id>,
+    /// A name to show instead of the id. Default: the id.
+    name: Option<Text>,
+    /// The ids of the steps that must have finished first; []: none. Default: the step before.
+    needs: Option<AnyList<Text>>,
+    /// Time-out of one attempt, such as 10m. Default: that of `defaults`, else 5m.
+    timeout: Option<Duration>,
+    /// How often it is tried again. Default: that of `defaults`, else not at all.
+    retries: Option<Retries>,
+    /// Only on workers that match; on others the step is skipped. Default: every worker.
+    when: Option<When>,
+    /// What follows when this step fails: fail, or ignore: the worker continues. Default: `fail`.
+    on_failure: Option<OnStepFailure>,
+    /// A shell command on the worker; here `disturbs` is false.
+    run: Option<Command>,
+    /// A shell command on this machine, in the bucket.
+    local: Option<Command>,
+    /// An HTTP request from this machine.
+    http: Option<Http>,
+    /// Checks the health of jobs.
+    health: Option<OrNothing<Health>>,
+    /// Checks that worker.json on the worker agrees with the catalog; here without a repair.
+    sync_check: Option<OrNothing<SyncCheck>>,
 }
 
 /// A step that runs once: exactly one kind, and any of the common keys.
@@ -244,7 +288,8 @@ pub(super) struct Command {
     script: Option<Text>,
     /// It may be repeated after a crash in the middle. Default: `false`.
     idempotent: Option<Flag>,
-    /// The worker counts as down while it runs. Default: true for run, false for local.
+    /// The worker counts as down while it runs. Default: true for run, false for local and in
+    /// prepare.
     disturbs: Option<Flag>,
     /// A command that decides whether there is anything to do; exit code 0: there is not. Default: there always
     /// is.

@@ -54,6 +54,12 @@ impl<'r> Fold<'r> {
         match &stamped.fact {
             Fact::Preflight { checks } => self.preflight(at, checks),
             Fact::Resumed { by, .. } if self.worker.finished_at.is_none() => self.act(at, "resumed", by),
+            Fact::PrepareStarted { target } if *target == self.target => {
+                self.worker.state = PublicWorkerState::Running;
+            }
+            Fact::WorkerPrepared { target } if *target == self.target => {
+                self.worker.state = PublicWorkerState::Queued;
+            }
             Fact::WorkerAdmitted { target } if *target == self.target => {
                 self.worker.started_at.get_or_insert(at);
                 self.worker.state = PublicWorkerState::Running;

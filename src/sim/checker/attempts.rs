@@ -73,12 +73,13 @@ impl Checker {
             }
         }
         if let Lane::Worker(target) = lane {
-            if place != Place::Active {
+            if !matches!(place, Place::Active | Place::Preparing) {
                 self.breaks(
                     Invariant::LegalTransitions,
                     format!("step {step} is issued and {lane:?} is {place:?}"),
                 );
             }
+            self.issued_ahead(target, step, intent);
             let enables =
                 matches!((&kind, intent), (StepKind::Enable, Intent::Do { .. }) | (_, Intent::UndoEnable));
             if enables {

@@ -127,18 +127,16 @@ impl Checker {
 
     /// An independent reading of windows and a freeze in UTC (the generator makes no others).
     pub(super) fn window_is_open(&self, at: Millis) -> bool {
-        let rollout = &self.graph.plan.rollout;
+        let windows = &self.graph.plan.rollout.windows;
+        !self.is_frozen(at) && (windows.is_empty() || windows.iter().any(|window| is_in(&window.value, at)))
+    }
+
+    /// The same of the freeze alone.
+    pub(super) fn is_frozen(&self, at: Millis) -> bool {
         let date = jiff::Timestamp::from_millisecond(at)
             .map(|at| at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date());
-        let frozen = rollout.freeze.iter().flat_map(|freeze| &freeze.value.dates);
-        if frozen
-            .into_iter()
-            .any(|dates| date.as_ref().is_ok_and(|date| (dates.first..=dates.last).contains(date)))
-        {
-            return false;
-        }
-        let windows = &rollout.windows;
-        windows.is_empty() || windows.iter().any(|window| is_in(&window.value, at))
+        let mut frozen = self.graph.plan.rollout.freeze.iter().flat_map(|freeze| &freeze.value.dates);
+        frozen.any(|dates| date.as_ref().is_ok_and(|date| (dates.first..=dates.last).contains(date)))
     }
 
     /// With an engine that contacts everybody, an operation and a worker that is away exclude each

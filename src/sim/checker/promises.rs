@@ -61,13 +61,15 @@ struct Told {
 #[derive(Default)]
 pub(super) struct Promises {
     lanes: BTreeMap<Lane, Told>,
-    interrupted: bool,
-    aborted: Option<bool>,
-    halted: bool,
+    pub(super) interrupted: bool,
+    pub(super) aborted: Option<bool>,
+    pub(super) halted: bool,
     /// More have failed than may: continuing changes nothing as long as that is so.
     too_many: bool,
     halted_lane: Option<(Lane, StepIx)>,
     wave_open: bool,
+    /// `before` is done and no wave has begun, in a plan that prepares workers.
+    pub(super) preparing_open: bool,
     /// A step was not done and nobody is to blame: the next fact is a pause.
     pause_due: bool,
     /// Attempts that an operator has decided about.
@@ -324,6 +326,7 @@ impl Checker {
                     self.breaks(Invariant::PlanOrder, format!("{fact:?} before all of `before`"));
                 }
                 self.kept.wave_open = matches!(fact, Fact::WaveStarted { .. });
+                self.kept.preparing_open = *fact == Fact::BeforeDone && self.graph.plan.prepares() > 0;
                 if self.kept.wave_open && (self.paused || self.kept.interrupted) {
                     self.breaks(Invariant::PauseAdmitsNobody, format!("{fact:?} while the run is held"));
                 }
@@ -354,6 +357,7 @@ impl Checker {
             Fact::Reopened { targets, .. } => {
                 self.kept.interrupted = true;
                 (self.kept.halted, self.kept.too_many, self.kept.wave_open) = (false, false, false);
+                self.kept.preparing_open = false;
                 self.kept.halted_lane = None;
                 for lane in [Lane::Before, Lane::After] {
                     let was_issued = std::mem::take(&mut self.told(lane).was_issued);

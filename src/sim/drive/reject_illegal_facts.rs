@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
-    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunPhase, RunState, StepError,
     WorkerState,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
@@ -73,6 +73,13 @@ impl Sim {
             let life = rollout.worker_state(target);
             if life != WorkerState::Queued {
                 illegal.push(Fact::WorkerAdmitted { target });
+            }
+            let prepares = rollout.phase() == RunPhase::Preparing && life == WorkerState::Queued;
+            if !prepares {
+                illegal.push(Fact::PrepareStarted { target });
+            }
+            if !rollout.is_preparing(target) {
+                illegal.push(Fact::WorkerPrepared { target });
             }
             if !matches!(life, WorkerState::Failed | WorkerState::Skipped) {
                 illegal.push(Fact::Retried { target, by: by() });

@@ -28,6 +28,7 @@ impl Sim {
                 Reason::Observation { .. } => "observation",
                 Reason::Window { .. } | Reason::Frozen { .. } | Reason::WindowTooShort { .. } => "window",
                 Reason::Failures { .. } => "failures",
+                Reason::Preparation { .. } => "preparation",
                 Reason::Paused => "paused",
             },
             Some(Verdict::Admit) | None => "turn",

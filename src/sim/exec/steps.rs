@@ -75,7 +75,9 @@ impl Sim {
 
     /// A command of the controller's own machine. One of a controller that was replaced is not fenced.
     fn here(&mut self, arrival: &Arrival) -> Outcome {
-        let (unless, idempotent) = match arrival.kind() {
+        let (lane, step) = (arrival.order.lane, arrival.order.step);
+        // As the plan says, whatever the controller believes.
+        let (unless, idempotent) = match &self.graph.steps(lane)[step.index()].kind {
             StepKind::Local(command) => (command.unless.is_some(), command.idempotent),
             StepKind::Http(step) => (false, step.idempotent),
             _ => return Outcome::noted("done"),
@@ -83,7 +85,7 @@ impl Sim {
         if arrival.epoch < self.epoch() {
             return Outcome::noted("ran");
         }
-        let of = (arrival.order.lane, arrival.order.step);
+        let of = (lane, step);
         let ran = self.ran_here.entry(of).or_default();
         if unless && *ran > 0 {
             return Outcome::Ok { evidence: Evidence::NotNeeded { why: None } };

@@ -33,7 +33,8 @@ impl TimelineFold {
             wait.to = at;
         }
         self.is_waiting = false;
-        if self.state.phase() != RunPhase::Rolling || self.state.is_interrupted() {
+        let starts = matches!(self.state.phase(), RunPhase::Preparing | RunPhase::Rolling);
+        if !starts || self.state.is_interrupted() {
             return;
         }
         let Some(first) = self.queued.first().copied() else { return };

@@ -78,6 +78,7 @@ const SEEN: &[&str] = &[
     code::STEP_WITHOUT_KIND,
     code::SEVERAL_KINDS,
     code::NOT_ONCE,
+    code::NOT_IN_PREPARE,
     code::COMMAND_OR_SCRIPT,
 ];
 
@@ -134,6 +135,11 @@ fn typical_mistakes_are_refused_by_both() {
         ("run with a text", "steps: [{run: uptime}]"),
         ("run with both", "steps: [{run: {command: a, script: b}}]"),
         ("a worker's step in before", "before: [disable]"),
+        ("a reboot in prepare", "prepare: {steps: [reboot]}"),
+        ("prepare as a list", "prepare: [health]"),
+        ("prepare without steps", "prepare: {concurrency: 2}"),
+        ("nobody is prepared", "prepare: {concurrency: 0, steps: [health]}"),
+        ("prepare with a key of rollout", "prepare: {soak: 1m, steps: [health]}"),
         ("when in after", "after: [{health: , when: {labels: [a]}}]"),
         ("an option for ssh as host", "targets: {workers: ['-oProxyCommand=x']}"),
         ("a path as job", "targets: {jobs: ['../x']}"),

@@ -45,6 +45,11 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "Freeze",
         "When no new workers are admitted, whatever the windows say; workers that have started go to their end.",
     ),
+    (
+        "`prepare`",
+        "PrepareSection",
+        "What is done on all workers before the first one is started, while none is down.",
+    ),
     ("`expect` of `reboot`", "ExpectedBoot", "What a worker has to have booted."),
     ("`expect` of `http`", "HttpExpect", "What makes an answer a success: all that is given."),
     ("`undo` of `http`", "HttpRequest", "A request that undoes another; any answer of 2xx is a success."),
@@ -83,7 +88,7 @@ fn kinds(schema: &Value) -> String {
         let required = definitions[definition]["oneOf"].as_array().unwrap();
         required.iter().map(|one| one["required"][0].as_str().unwrap().to_owned()).collect()
     };
-    let (all, once) = (names("WorkerStep"), names("OnceStep"));
+    let (all, once, ahead) = (names("WorkerStep"), names("OnceStep"), names("PrepareStep"));
     let alone = |entry: &str, kind: &str| -> Option<String> {
         let choices = definitions[entry]["anyOf"].as_array().unwrap();
         let bare = choices.iter().find(|choice| choice["const"] == kind)?;
@@ -95,9 +100,11 @@ fn kinds(schema: &Value) -> String {
         let options = keys_of(schema, node);
         let described = alone("StepEntry", kind).unwrap_or_else(|| tables::described(node).0);
         text += &format!("\n### `{kind}`\n\n{}\n\n", tables::cell(&described));
-        let place = match once.contains(kind) {
-            true => "In `steps`, `before` and `after`",
-            false => "In `steps`",
+        let place = match (once.contains(kind), ahead.contains(kind)) {
+            (true, true) => "In `prepare`, `steps`, `before` and `after`",
+            (true, false) => "In `steps`, `before` and `after`",
+            (false, true) => "In `prepare` and `steps`",
+            (false, false) => "In `steps`",
         };
         let written = match (alone("StepEntry", kind).is_some(), options.is_empty()) {
             (true, true) => format!("written as `{kind}`"),
@@ -161,7 +168,7 @@ fn every_key_is_in_it_with_a_default_or_as_required() {
     let definitions = schema["definitions"].as_object().unwrap().iter();
     for (definition, node) in definitions.filter(|(_, node)| node["properties"].is_object()) {
         for key in keys_of(&schema, node) {
-            let is_kind = ["WorkerStep", "OnceStep"].contains(&definition.as_str())
+            let is_kind = ["WorkerStep", "PrepareStep", "OnceStep"].contains(&definition.as_str())
                 && node["oneOf"].to_string().contains(&format!("\"{}\"", key.name));
             assert!(is_kind || !key.default.is_empty(), "{definition}.{} has no default", key.name);
             assert!(is_kind || page.contains(&format!("| `{}` |", key.name)), "{definition}.{}", key.name);

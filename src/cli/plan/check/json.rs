@@ -143,6 +143,7 @@ fn name(promise: Promise) -> &'static str {
         Promise::Concurrency => "concurrency",
         Promise::Failures => "failures",
         Promise::Waves => "waves",
+        Promise::Prepared => "prepared",
         Promise::Ends => "ends",
     }
 }

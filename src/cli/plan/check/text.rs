@@ -57,6 +57,9 @@ fn proven(text: &mut String, made: &Made<'_>) {
         "  budgets, spread, concurrency, waves and max_failures are kept; the rollout always comes to its end, or halts\n  \
          because of max_failures"
     );
+    if made.graph.plan.prepares() > 0 {
+        let _ = writeln!(text, "  nobody starts before all are prepared, or have failed to be");
+    }
 }
 
 /// Each bound, and how near to it any order comes.

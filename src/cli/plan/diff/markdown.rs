@@ -208,6 +208,7 @@ mod tests {
             written: Vec::new(),
             lists: [
                 vec![step(format!("same{text}"), of("f", own("f")))],
+                Vec::new(),
                 vec![step(format!("text{text}"), script.clone()), step(own("alone"), script)],
                 Vec::new(),
             ],

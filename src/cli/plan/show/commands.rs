@@ -71,8 +71,7 @@ pub(in crate::cli::plan) fn env(step: &Step) -> Vec<EnvJson<'_>> {
 
 /// All commands of a plan, each line behind a bar.
 pub(super) fn section(text: &mut String, graph: &RolloutGraph) {
-    let plan = &graph.plan;
-    let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
+    let lists = graph.plan.lists();
     let steps = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (list, step)));
     let shown: Vec<_> = steps.filter(|(_, step)| !commands(step).is_empty()).collect();
     if shown.is_empty() {

@@ -50,6 +50,8 @@ pub(super) struct Document<'a> {
     coverage: Vec<CoverageJson<'a>>,
     /// Once, before the first worker.
     before: Vec<StepJson<'a>>,
+    /// On every worker before the first one is touched; `null`: nothing.
+    prepare: Option<PrepareJson<'a>>,
     /// On every worker.
     steps: Vec<StepJson<'a>>,
     /// Once, after the last worker.
@@ -168,6 +170,16 @@ struct WorkerJson<'a> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+struct PrepareJson<'a> {
+    /// Maximum number of workers that are prepared at a time.
+    concurrency: u32,
+    /// Also while the windows are closed.
+    outside_window: bool,
+    /// What is done on each.
+    steps: Vec<StepJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct StepJson<'a> {
     id: &'a str,
     kind: &'static str,
@@ -254,7 +266,8 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         waves: (0..graph.waves.len()).map(|number| wave(graph, number)).collect(),
         coverage: graph.coverage().iter().map(coverage::json).collect(),
         before: steps(graph, Lane::Before),
-        steps: steps(graph, Lane::Worker(TargetIx(0))),
+        prepare: prepare(graph),
+        steps: steps(graph, Lane::Worker(TargetIx(0))).split_off(graph.plan.prepares()),
         after: steps(graph, Lane::After),
         jobs: jobs(graph),
         at_stake: at_stake::json(graph),
@@ -337,6 +350,14 @@ fn wave(graph: &RolloutGraph, number: usize) -> WaveJson<'_> {
     }
 }
 
+fn prepare(graph: &RolloutGraph) -> Option<PrepareJson<'_>> {
+    let (of, concurrency) = graph.plan.prepare.as_ref().zip(graph.numbers().prepare.as_ref())?;
+    let mut steps = steps(graph, Lane::Worker(TargetIx(0)));
+    steps.truncate(graph.plan.prepares());
+    Some(PrepareJson { concurrency: concurrency.value, outside_window: of.outside_window, steps })
+}
+
+/// Those of a worker with what prepares it.
 fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
     let steps = graph.steps(lane);
     let one = |(at, step): (usize, &'_ Step)| {
@@ -351,12 +372,14 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
         .into_iter()
         .map(|(at, applies_to, disturbs)| {
             let step = &steps[at];
+            // That all of `prepare` comes first goes without saying.
+            let needs = step.needs.iter().filter(|need| steps[**need].prepares == step.prepares);
             let pause = if let StepKind::Pause { duration } = step.kind { Some(duration) } else { None };
             StepJson {
                 id: &step.id,
                 kind: step.kind.keyword(),
                 name: step.name.as_deref(),
-                needs: step.needs.iter().map(|need| steps[*need].id.as_str()).collect(),
+                needs: needs.map(|need| steps[*need].id.as_str()).collect(),
                 timeout_ms: step.timeout.or(pause).map(millis),
                 attempts: step.retries.attempts,
                 retry_delay_ms: millis(step.retries.delay),

@@ -6,7 +6,7 @@ use super::json::jobs;
 use super::{Shown, pending_lines, probe, sentence};
 use crate::cli::markdown::{Section, code, document};
 use crate::compare::ranges;
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{Problem, Severity, Step, StepKind, counted, duration};
 use crate::policy::Exposure;
 use crate::report::describe_span;
@@ -123,11 +123,13 @@ fn waves(graph: &RolloutGraph) -> Section {
     section
 }
 
+/// All steps with the key of their list and their place in their lane.
 fn lists(graph: &RolloutGraph) -> impl Iterator<Item = (&'static str, usize, &Step)> {
-    let lists = [("before", Lane::Before), ("steps", Lane::Worker(TargetIx(0))), ("after", Lane::After)];
-    lists
-        .into_iter()
-        .flat_map(|(name, lane)| graph.steps(lane).iter().enumerate().map(move |(at, step)| (name, at, step)))
+    let lanes = [Lane::Before, Lane::Worker(TargetIx(0)), Lane::After];
+    lanes.into_iter().flat_map(move |lane| {
+        let steps = graph.steps(lane).iter().enumerate();
+        steps.map(move |(at, step)| (graph.list(lane, StepIx(at as u32)), at, step))
+    })
 }
 
 fn steps(graph: &RolloutGraph) -> Section {
@@ -143,7 +145,7 @@ fn steps(graph: &RolloutGraph) -> Section {
         if !what.is_empty() {
             notes.push(code(&what));
         }
-        if list == "steps" {
+        if matches!(list, "prepare" | "steps") {
             let on = graph.targets.iter().filter(|target| target.applies[at]).count();
             if on < graph.targets.len() {
                 notes.push(format!("only on {on} of {}", counted(graph.targets.len(), "worker")));

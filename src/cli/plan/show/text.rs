@@ -39,9 +39,11 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     workers(&mut text, graph);
     rollout(&mut text, graph);
     waves(&mut text, graph);
-    steps(&mut text, "Before, once", &graph.plan.before, graph, None);
-    steps(&mut text, "Steps of a worker", &graph.plan.steps, graph, Some(()));
-    steps(&mut text, "After, once", &graph.plan.after, graph, None);
+    let [(_, before), (_, ahead), (_, main), (_, after)] = graph.plan.lists();
+    steps(&mut text, "Before, once", &before, graph, None);
+    steps(&mut text, &prepare(graph), &ahead, graph, Some(0));
+    steps(&mut text, "Steps of a worker", &main, graph, Some(ahead.len()));
+    steps(&mut text, "After, once", &after, graph, None);
     commands::section(&mut text, graph);
     jobs(&mut text, graph);
     at_stake::section(&mut text, graph);
@@ -217,7 +219,19 @@ fn hosts(
 }
 
 /// `of_workers`: the list is done on workers, and steps may apply to some only.
-fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, of_workers: Option<()>) {
+/// How workers are prepared, as a title.
+fn prepare(graph: &RolloutGraph) -> String {
+    let at_once = graph.numbers().prepare.as_ref().map_or_else(String::new, |resolved| {
+        let how = with_how(resolved.value, &resolved.how);
+        format!(", at most {how} at a time")
+    });
+    let is_outside = graph.plan.prepare.as_ref().is_some_and(|prepare| prepare.outside_window);
+    let outside = if is_outside && graph.waits_for_times() { ", also outside of windows" } else { "" };
+    format!("Prepare all workers, before the first is touched{at_once}{outside}")
+}
+
+/// `of_workers`: the place of the first of them among a worker's steps.
+fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, of_workers: Option<usize>) {
     if steps.is_empty() {
         return;
     }
@@ -248,8 +262,8 @@ fn steps(text: &mut String, title: &str, steps: &[Step], graph: &RolloutGraph, o
         if step.on_failure == OnStepFailure::Ignore {
             notes.push("failures are ignored".to_owned());
         }
-        if of_workers.is_some() {
-            let on = graph.targets.iter().filter(|target| target.applies[at]).count();
+        if let Some(first) = of_workers {
+            let on = graph.targets.iter().filter(|target| target.applies[first + at]).count();
             if on < graph.targets.len() {
                 notes.push(format!("only on {on} of {}", counted(graph.targets.len(), "worker")));
             }
@@ -340,8 +354,7 @@ fn stays(budget: Option<&JobBudget>) -> String {
 
 /// Steps that contact workers which are not selected.
 fn beyond(text: &mut String, graph: &RolloutGraph) {
-    let plan = &graph.plan;
-    let lists = [("before", &plan.before), ("steps", &plan.steps), ("after", &plan.after)];
+    let lists = graph.plan.lists();
     let all = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (*list, step)));
     let fleet = |step: &Step| matches!(&step.kind, StepKind::Health { scope: HealthScope::Fleet, .. });
     let names: Vec<_> =

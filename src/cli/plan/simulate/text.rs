@@ -99,6 +99,7 @@ fn reason(why: &str) -> &str {
         "observation" => "health checks of the jobs with a budget",
         "window" => "the window",
         "failures" => "failed workers to be retried or skipped",
+        "preparation" => "others to be prepared",
         "paused" => "an operator to resume the run",
         "turn" => "the preflight, `before`, and the steps between two admissions",
         other => other,

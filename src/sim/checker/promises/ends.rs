@@ -26,7 +26,7 @@ impl Checker {
                 self.kept.halted_lane = Some((*lane, *step));
             }
             HaltReason::NobodyAdmissible { .. } => {
-                if self.lanes.values().any(|book| book.place == Place::Active) {
+                if self.lanes.values().any(|book| matches!(book.place, Place::Active | Place::Preparing)) {
                     self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and a worker is active"));
                 }
                 let open = self.wave.unwrap_or(0);

@@ -75,8 +75,9 @@ impl Checker {
                         format!("step {step} of {lane:?} begins after {failed} failures"),
                     );
                 }
-                let open =
-                    |book: &crate::sim::checker::Book| matches!(book.place, Place::Queued | Place::Active);
+                let open = |book: &crate::sim::checker::Book| {
+                    matches!(book.place, Place::Queued | Place::Preparing | Place::Active)
+                };
                 let workers = self.lanes.iter().filter(|(lane, _)| matches!(lane, Lane::Worker(_)));
                 if lane == Lane::After && workers.clone().any(|(_, book)| open(book)) {
                     self.breaks(

@@ -80,6 +80,7 @@ impl Checker {
                 self.paused || self.kept.interrupted || self.kept.aborted.is_some() || self.away.is_empty();
             self.kept.pending = if held { BTreeSet::new() } else { self.pending(self.last_at) };
         }
+        self.prepares_on(now);
         let startable = self.startable(world);
         match (startable, self.kept.startable_since) {
             (None, _) => self.kept.startable_since = None,

@@ -39,6 +39,14 @@ fn plan(definition: &str, more: &Value) -> Value {
         "OnceStep" => {
             json!({ "version": 1, "name": "x", "before": [with(json!({ "health": {} }))], "steps": ["health"] })
         }
+        "PrepareSection" => {
+            let prepare = with(json!({ "steps": ["health"] }));
+            json!({ "version": 1, "name": "x", "prepare": prepare, "steps": ["health"] })
+        }
+        "PrepareStep" => {
+            let prepare = json!({ "steps": [with(json!({ "health": {} }))] });
+            json!({ "version": 1, "name": "x", "prepare": prepare, "steps": ["health"] })
+        }
         "Deploy" => steps(json!([{ "deploy": none() }])),
         "Reboot" => steps(json!([{ "reboot": none() }, "wait_for_ssh"])),
         "WaitForSsh" => steps(json!(["reboot", { "wait_for_ssh": none() }])),
@@ -53,7 +61,7 @@ fn plan(definition: &str, more: &Value) -> Value {
 fn meaning(plan: &Value) -> Value {
     let source = maand::plan::Source::new("x.yaml", plan.to_string());
     let plan = maand::plan::parse(&source, &[]).unwrap_or_else(|problems| panic!("{plan}: {problems:?}"));
-    json!([plan.rollout, plan.before, plan.steps])
+    json!([plan.rollout, plan.before, plan.prepare, plan.steps])
 }
 
 #[test]
