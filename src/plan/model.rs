@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, HttpStep, HttpUndo, Problems, Source, Window};
+use super::{Freeze, Gate, HttpStep, HttpUndo, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -319,6 +319,8 @@ pub enum StepKind {
     Local(CommandStep),
     /// A request from this machine.
     Http(HttpStep),
+    /// A measurement that has to pass; changes nothing.
+    Gate(Box<Gate>),
     /// Health check of jobs.
     Health {
         /// `None`: those on this worker (scope worker) or all (scope fleet).
@@ -463,10 +465,18 @@ pub enum Undo {
     Command(String),
 }
 
+impl Plan {
+    /// Whether something outside of the run decides about it.
+    pub fn has_gates(&self) -> bool {
+        let mut steps = self.before.iter().chain(&self.steps).chain(&self.after);
+        steps.any(|step| matches!(step.kind, StepKind::Gate(_)))
+    }
+}
+
 impl StepKind {
     /// It is carried out on this machine, by a command or a request of the plan's own.
     pub fn is_here(&self) -> bool {
-        matches!(self, Self::Local(_) | Self::Http(_))
+        matches!(self, Self::Local(_) | Self::Http(_) | Self::Gate(_))
     }
 
     /// Of a command or a request of the plan's own: whether the plan says how it is taken back; `None`: it does not say
@@ -501,6 +511,7 @@ impl StepKind {
                 }
                 all
             }
+            Self::Gate(gate) => gate.measure.headers().map(of).unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -520,6 +531,7 @@ impl StepKind {
             Self::Run(_) => "run",
             Self::Local(_) => "local",
             Self::Http(_) => "http",
+            Self::Gate(_) => "gate",
             Self::Health { .. } => "health",
             Self::SyncCheck { .. } => "sync_check",
             Self::Pause { .. } => "pause",

@@ -93,6 +93,8 @@ pub struct RunLoop {
     receiver: Receiver<Message>,
     clock: Clock,
     observing: Cancel,
+    /// The plan measures something.
+    has_gates: bool,
     /// A round of observation for which there was no thread yet.
     unobserved: Option<(Vec<JobIx>, TargetSet)>,
 }
@@ -101,6 +103,7 @@ impl RunLoop {
     /// Puts the parts together.
     pub fn new(parts: RunLoopParts) -> Self {
         let (sender, receiver) = channel();
+        let has_gates = parts.run.graph().plan.has_gates();
         let clock = Clock::not_before(parts.run.last_at());
         let output = OutputStore::new(parts.output);
         let told = sender.clone();
@@ -119,6 +122,7 @@ impl RunLoop {
             clock,
             observing: Cancel::new(),
             unobserved: None,
+            has_gates,
         }
     }
 
@@ -230,6 +234,9 @@ impl RunLoop {
         }
         taken?;
         self.executor.set_mark(&self.controller.ledger().mark());
+        if self.has_gates {
+            self.executor.set_down(self.controller.run().down());
+        }
         let mut ended = None;
         for output in outputs {
             match output {

@@ -10,8 +10,8 @@ use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{
-    CommandSource, CommandStep, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction, Located,
-    RebootUnless, StatusRange, Step, StepKind, Undo, counted,
+    CommandSource, CommandStep, Gate, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction,
+    Located, RebootUnless, StatusRange, Step, StepKind, Undo, counted,
 };
 use crate::report::purpose;
 use crate::ssh::{Cancel, Connection};
@@ -21,6 +21,7 @@ use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
+use super::gate::{self, Measuring};
 use super::http;
 use super::reboot::{self, RebootOrder, Unless, reboot};
 use super::wait::wait;
@@ -200,6 +201,7 @@ impl StepExecutor {
             StepKind::Http(HttpStep { request, expect, .. }) => {
                 self.http(request, expect, place, timeout, cancel, sink)
             }
+            StepKind::Gate(gate) => self.gate(order, gate, place, timeout, cancel, sink),
             StepKind::Health { jobs, wait, .. } => {
                 self.health(names(jobs.as_ref()), None, *wait, timeout, cancel, sink)
             }
@@ -369,6 +371,27 @@ impl StepExecutor {
             return recorded;
         }
         http::send(request, expect, place, timeout, cancel, &|bytes| sink(None, bytes))
+    }
+
+    fn gate(
+        &self,
+        order: &AttemptSpec,
+        gate: &Gate,
+        place: &Place,
+        timeout: Duration,
+        cancel: &Cancel,
+        sink: &OutputSink,
+    ) -> Outcome {
+        if let Some(recorded) = self.only_recorded() {
+            return recorded;
+        }
+        let wave = match order.lane {
+            Lane::Worker(target) => Some(self.graph.target(target).wave),
+            Lane::Before | Lane::After => None,
+        };
+        let machine = self.this_machine(order.attempt);
+        let measuring = Measuring { plan: &self.graph.plan, place, wave, down: &self.down, machine };
+        gate::hold(gate, &measuring, timeout, cancel, &|bytes| sink(None, bytes))
     }
 
     /// The text of a command: the plan's own, or that of its script when the run began.

@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use crate::graph::RolloutGraph;
 use crate::plan::{
-    CommandSource, EnvValue, HttpRequest, HttpUndo, RebootUnless, Step, StepKind, Undo, visible,
+    CommandSource, EnvValue, Gate, HttpRequest, HttpUndo, RebootUnless, Step, StepKind, Undo, visible,
 };
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cli::plan) struct CommandJson<'a> {
-    /// `command`, `script` (a file's path), `request` (method, url and body), `unless` or `undo`.
+    /// `command`, `script` (a file's path), `request` (method, url and body), `measure` and `passes` (what a gate asks, and
+    /// its limit), `unless` or `undo`.
     pub(in crate::cli::plan) part: &'static str,
     pub(in crate::cli::plan) text: Cow<'a, str>,
 }
@@ -55,9 +56,17 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
                 found.push(request("undo", undo));
             }
         }
+        StepKind::Gate(gate) => found.extend(measured(gate)),
         _ => {}
     }
     found
+}
+
+/// What a gate asks, and what its limit is.
+fn measured(gate: &Gate) -> [CommandJson<'_>; 2] {
+    let passes = format!("{} ({}; {})", gate.measure.limit(), gate.rhythm(), gate.consequences());
+    [("measure", gate.measure.to_string()), ("passes", passes)]
+        .map(|(part, text)| CommandJson { part, text: Cow::Owned(text) })
 }
 
 /// The variables that a step's command gets.
