@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::state::{
-    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, RunChart, RunPhase, Setup, StepStatus,
-    Turn, Waves, WorkerState,
+    Attempts, Exclusion, FailureLedger, Gates, Hold, Lanes, Median, Options, RunChart, RunPhase, Setup,
+    StepStatus, Turn, Waves, WorkerState,
 };
 use super::{Millis, RunEnd};
 use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx};
@@ -22,6 +22,7 @@ pub(super) struct Known {
     pub(super) waves: Waves,
     pub(super) failures: FailureLedger,
     pub(super) hold: Hold,
+    pub(super) gates: Gates,
     pub(super) exclusion: Exclusion,
     pub(super) admission: Admission,
     /// How long workers take.
@@ -42,6 +43,7 @@ impl Known {
             waves: Waves::new(&graph),
             failures: FailureLedger::new(admission.limits().max_failures),
             hold: Hold::default(),
+            gates: Gates::default(),
             exclusion: Exclusion::default(),
             admission,
             median: Median::default(),

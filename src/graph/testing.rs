@@ -81,6 +81,7 @@ pub(crate) fn plan() -> Plan {
             soak: Duration::ZERO,
             windows: Vec::new(),
             freeze: None,
+            gates: Default::default(),
         },
         before: Vec::new(),
         steps: vec![step("reboot", reboot(), &[]), step("wait_for_ssh", wait, &[0])],

@@ -159,6 +159,7 @@ impl Concerned<'_> {
             | Fact::WaveStarted { .. }
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
+            | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Halted { .. }

@@ -124,6 +124,34 @@ pub struct RolloutSettings {
     pub windows: Vec<Located<Window>>,
     /// No workers are admitted then, whatever the windows say.
     pub freeze: Option<Located<Freeze>>,
+    /// What has to pass before and after each wave, and while workers are down.
+    #[serde(skip_serializing_if = "RolloutGates::is_empty")]
+    pub gates: RolloutGates,
+}
+
+/// Gates of the rollout, by their places.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RolloutGates {
+    /// Before each wave, after the soak of the one before.
+    pub before_wave: Vec<Gate>,
+    /// After each wave, before its soak.
+    pub after_wave: Vec<Gate>,
+    /// While workers are down, and before the first one is.
+    pub guard: Vec<Gate>,
+}
+
+impl RolloutGates {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.each().next().is_none()
+    }
+
+    /// All, each with its place as in a plan.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Gate)> {
+        let all =
+            [("before_wave", &self.before_wave), ("after_wave", &self.after_wave), ("guard", &self.guard)];
+        all.into_iter().flat_map(|(place, gates)| gates.iter().map(move |gate| (place, gate)))
+    }
 }
 
 /// How many workers at a time.
@@ -469,7 +497,7 @@ impl Plan {
     /// Whether something outside of the run decides about it.
     pub fn has_gates(&self) -> bool {
         let mut steps = self.before.iter().chain(&self.steps).chain(&self.after);
-        steps.any(|step| matches!(step.kind, StepKind::Gate(_)))
+        !self.rollout.gates.is_empty() || steps.any(|step| matches!(step.kind, StepKind::Gate(_)))
     }
 }
 

@@ -269,11 +269,17 @@ mod tests {
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),
             ("When", keys::WHEN),
+            ("WaveGates", keys::GATES),
+            ("Prometheus", keys::PROMETHEUS),
+            ("Alertmanager", keys::ALERTMANAGER),
+            ("HttpCheck", keys::HTTP_CHECK),
             ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");
         }
+        let of_rollout: Vec<&str> = keys::GATE.iter().chain(keys::GATE_OF_ROLLOUT).copied().collect();
+        assert_eq!(properties(&schema, Some("RolloutGate")), set(&of_rollout));
         let both: Vec<&str> = keys::COMMON.iter().chain(keys::KINDS).copied().collect();
         assert_eq!(properties(&schema, Some("WorkerStep")), set(&both));
         let once: Vec<&str> =

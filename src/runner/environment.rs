@@ -38,6 +38,16 @@ impl Place {
         Self { values, is_of_gate: false }
     }
 
+    /// Of the run as a whole.
+    pub(super) fn of_rollout(graph: &RolloutGraph, run: &str) -> Self {
+        let values = vec![
+            ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
+            ("MAAND_RUN".to_owned(), run.to_owned()),
+            ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
+        ];
+        Self { values, is_of_gate: false }
+    }
+
     /// The same place for a gate: with the number of the wave, counted from 1, and the workers that are down.
     #[must_use]
     pub(super) fn of_gate(mut self, wave: Option<u32>, down: &[String]) -> Self {

@@ -282,11 +282,16 @@ impl StepExecutor {
 
     /// Where and how a command of this attempt runs on this machine.
     pub(super) fn this_machine(&self, attempt: AttemptId) -> ThisMachine<'_> {
+        self.this_machine_for(&attempt.0.to_string())
+    }
+
+    /// The same for what is no attempt.
+    pub(super) fn this_machine_for(&self, what: &str) -> ThisMachine<'_> {
         let paths = self.bucket.paths();
         ThisMachine {
             folder: &paths.root,
             guard: self.command_guard.as_deref(),
-            mark: format!("{}{}", mark_of(&self.run, &paths.data), attempt.0),
+            mark: format!("{}{what}", mark_of(&self.run, &paths.data)),
         }
     }
 }

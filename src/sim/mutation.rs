@@ -9,7 +9,7 @@ use crate::boot::InjectedWatchFault;
 #[cfg(debug_assertions)]
 use crate::controller::LoopFault;
 use crate::graph::{CompileOptions, RolloutGraph, compile};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, RolloutGates};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,12 @@ pub enum Mutation {
     ExpectationIgnored,
     /// A worker that cannot tell whether it needs a reboot is taken for one that does not.
     CannotTellIsNo,
+    /// Gates of the rollout are not measured.
+    GatesIgnored,
+    /// A measurement that says nothing is taken for a pass.
+    SilenceIsPass,
+    /// A measurement that fails is taken for a pass.
+    FailureIsPass,
 }
 
 impl Mutation {
@@ -140,6 +146,9 @@ impl Mutation {
         Self::OldBootsTrusted,
         Self::ExpectationIgnored,
         Self::CannotTellIsNo,
+        Self::GatesIgnored,
+        Self::SilenceIsPass,
+        Self::FailureIsPass,
     ];
 
     /// The fault of the controller's loop, for the process with this number.
@@ -155,6 +164,7 @@ impl Mutation {
             Self::SignalIgnored => LoopFault::SignalIgnored,
             Self::EndsEarly => LoopFault::EndsEarly,
             Self::DisturbedCountAsSeen => LoopFault::DisturbedCountAsSeen,
+            Self::SilenceIsPass => LoopFault::SilenceIsPass,
             _ => return None,
         })
     }
@@ -193,6 +203,7 @@ impl Mutation {
             Self::SpreadIgnored => rollout.spread = None,
             Self::WindowIgnored => rollout.windows.clear(),
             Self::FreezeIgnored => rollout.freeze = None,
+            Self::GatesIgnored => rollout.gates = RolloutGates::default(),
             Self::WavesIgnored => rollout.waves.clear(),
             Self::SoakIgnored => rollout.soak = std::time::Duration::ZERO,
             Self::NeedsIgnored => plan.steps.iter_mut().for_each(|step| step.needs.clear()),

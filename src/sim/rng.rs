@@ -20,6 +20,8 @@ pub(super) enum Stream {
     Recoveries = 7,
     Machines = 8,
     Kernels = 9,
+    Gates = 10,
+    Monitor = 11,
 }
 
 impl Rng {

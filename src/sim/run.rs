@@ -90,6 +90,7 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
         let mut plan = plans::random(&mut plan_rng, &fleet);
         plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
+        plans::gates(&mut Rng::new(config.seed, Stream::Gates), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))
@@ -238,9 +239,10 @@ fn sketch(graph: &RolloutGraph) -> String {
     let rollout = &plan.rollout;
     let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
     text + &format!(
-        "at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
+        "at once {:?}, waves {:?}, gates {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
         rollout.concurrency.value,
         graph.waves,
+        rollout.gates,
         graph.numbers().max_failures.value,
         rollout.on_failure,
         rollout.spread.as_ref().map(|spread| spread.value.at_most),

@@ -48,6 +48,7 @@ mod run_controller;
 mod run_crash;
 mod run_edit;
 mod run_faults;
+mod run_gate;
 mod run_going_on;
 mod run_history;
 mod run_http;

@@ -19,6 +19,8 @@ pub(crate) const ROLLOUT: &[&str] = &[
     "soak",
     "window",
     "freeze",
+    "gates",
+    "guard",
 ];
 /// Of a wave that covers tags.
 pub(crate) const COVER: &[&str] = &["cover", "at_most"];
@@ -36,6 +38,8 @@ pub(crate) const RETRIES: &[&str] = &["attempts", "delay", "backoff", "max_delay
 pub(crate) const HTTP_REQUEST: &[&str] = &["method", "url", "headers", "body", "json"];
 /// Of `expect` of an `http` step.
 pub(crate) const HTTP_EXPECT: &[&str] = &["status", "json"];
+/// Of `gates` below `rollout`.
+pub(crate) const GATES: &[&str] = &["before_wave", "after_wave"];
 /// Of a gate: of a step.
 pub(crate) const GATE: &[&str] = &[
     "prometheus",

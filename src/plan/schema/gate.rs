@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::steps::{EnvValue, HttpExpect};
-use super::values::{Count, Duration, Flag, GateActionOfStep, List, Method, Number, Shell, Text};
+use super::values::{
+    Count, Duration, Flag, GateActionOfRollout, GateActionOfStep, List, Method, Number, OneOrMore, Shell,
+    Text,
+};
 
 /// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and commands `$worker`,
 /// `$wave` and `$down` stand for the worker, the number of the wave, and the workers that are down.
@@ -94,4 +97,48 @@ pub(super) struct HttpCheck {
     json: Option<Value>,
     /// What passes. Default: a status of 2xx.
     expect: Option<HttpExpect>,
+}
+
+/// Gates around waves.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WaveGates {
+    /// Before each wave, after the soak of the one before. Default: nothing.
+    before_wave: Option<OneOrMore<RolloutGate>>,
+    /// After each wave, before its soak. Default: nothing.
+    after_wave: Option<OneOrMore<RolloutGate>>,
+}
+
+/// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and commands `$wave` and
+/// `$down` stand for the number of the wave, and the workers that are down.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["prometheus"] }, { "required": ["alertmanager"] }, { "required": ["http"] }, { "required": ["command"] }]))]
+pub(super) struct RolloutGate {
+    /// A name to show instead of what is measured. Default: none.
+    name: Option<Text>,
+    /// A query to a Prometheus: every value of its answer has to be within the limit.
+    prometheus: Option<Prometheus>,
+    /// Alerts of an Alertmanager: none that matches may fire.
+    alertmanager: Option<Alertmanager>,
+    /// A request: its answer has to be the expected one.
+    http: Option<HttpCheck>,
+    /// A command on this machine, in the bucket: exit code 0 passes; 3, 126 and 127 are inconclusive.
+    command: Option<Shell>,
+    /// The time between two measurements. Default: `10s`.
+    interval: Option<Duration>,
+    /// How many measurements it takes; of a guard: how many of the latest count. Default: `1`.
+    count: Option<Count<1>>,
+    /// How many of them may fail. Default: `0`.
+    failures: Option<Count<0>>,
+    /// An answer that does not come within this time is inconclusive. Default: `10s`.
+    answer_within: Option<Duration>,
+    /// What follows when more fail: halt, wait (nothing is started, and it is measured again) or ignore. Default:
+    /// `halt`.
+    on_fail: Option<GateActionOfRollout>,
+    /// What follows when nothing is known (no answer, no data, none that can be read): halt, wait or ignore. Default:
+    /// `wait`.
+    on_inconclusive: Option<GateActionOfRollout>,
+    /// How long it waits before it halts the rollout. Default: `10m`.
+    patience: Option<Duration>,
 }

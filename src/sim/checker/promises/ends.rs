@@ -25,6 +25,7 @@ impl Checker {
                 }
                 self.kept.halted_lane = Some((*lane, *step));
             }
+            HaltReason::GateFailed { place, .. } => self.gate_has_failed(*place),
             HaltReason::NobodyAdmissible { .. } => {
                 if self.lanes.values().any(|book| book.place == Place::Active) {
                     self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and a worker is active"));
