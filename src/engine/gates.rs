@@ -20,7 +20,7 @@ pub enum GatePlace {
         /// From 0.
         wave: u32,
     },
-    /// While workers are down, and before the first one is.
+    /// While workers are under way, and before one is started.
     Guard,
 }
 
@@ -78,8 +78,8 @@ impl RunState {
         self.pending.guard_is_asked()
     }
 
-    /// The gates that hold the rollout back, and what they say.
-    pub fn gate_waiting(&self) -> Option<(GatePlace, &str)> {
-        self.known.gates.waiting()
+    /// The gates that hold the rollout back or have failed, and what they say.
+    pub fn gate_holding(&self) -> Option<(GatePlace, &str)> {
+        self.known.gates.holding()
     }
 }

@@ -136,7 +136,7 @@ pub struct RolloutGates {
     pub before_wave: Vec<Gate>,
     /// After each wave, before its soak.
     pub after_wave: Vec<Gate>,
-    /// While workers are down, and before the first one is.
+    /// While workers are under way, and before one is started.
     pub guard: Vec<Gate>,
 }
 

@@ -38,7 +38,7 @@ impl RunView {
         if self.stands_still().is_some() || self.state.is_final() {
             return None;
         }
-        if let Some((place, says)) = self.run_state.gate_waiting() {
+        if let Some((place, says)) = self.run_state.gate_holding() {
             return Some(format!("{} {says}", text::gate_at(place)));
         }
         if let Some(soak) = self.soak(at) {
@@ -87,7 +87,7 @@ impl RunView {
             return "held: the run is being stopped".to_owned();
         }
         let graph = self.graph();
-        if let Some((place, says)) = self.run_state.gate_waiting() {
+        if let Some((place, says)) = self.run_state.gate_holding() {
             return format!("held: {} {says}", text::gate_at(place));
         }
         match self.run_state.phase() {

@@ -44,9 +44,10 @@ impl Known {
         }
     }
 
-    /// Whether the guard is measured all the time: somebody is under way, or down.
+    /// Whether the guard is measured all the time: somebody is under way. While the run only waits (for a window, for a
+    /// soak) a failure would hold nobody back; whoever starts next asks for it.
     pub(in crate::engine) fn is_guarded(&self) -> bool {
-        !self.lanes.active().is_empty() || !self.admission.down_now().is_empty()
+        !self.lanes.active().is_empty()
     }
 
     /// Whether the gates of a place, if the plan has any there, have passed.

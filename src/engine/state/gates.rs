@@ -56,10 +56,10 @@ impl Gates {
         self.each().find(|(_, standing, _)| *standing == GateStanding::Failed).map(|(at, _, says)| (at, says))
     }
 
-    /// The gate that holds the rollout back, and what it says.
-    pub(in crate::engine) fn waiting(&self) -> Option<(GatePlace, &str)> {
+    /// The gate that holds the rollout back or has failed, and what it says.
+    pub(in crate::engine) fn holding(&self) -> Option<(GatePlace, &str)> {
         self.each()
-            .find(|(_, standing, _)| *standing == GateStanding::Waiting)
+            .find(|(_, standing, _)| *standing != GateStanding::Passed)
             .map(|(at, _, says)| (at, says))
     }
 

@@ -125,7 +125,7 @@ pub(super) struct RolloutSection {
     freeze: Option<Freeze>,
     /// What has to pass before and after each wave. Default: nothing.
     gates: Option<WaveGates>,
-    /// What has to pass while workers are down, and before the first one is: measured all the time. When it fails the
+    /// What has to pass while workers are under way, and before one is started: measured all the time. When it fails the
     /// rollout halts; while it says nothing, no worker is started. Default: nothing.
     guard: Option<OneOrMore<RolloutGate>>,
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::super::invariant::Invariant;
 use super::{Checker, Place};
 use crate::engine::{Fact, GatePlace, GateStanding, Millis};
-use crate::graph::Lane;
 use crate::plan::{Gate, GateAction, Reading};
 
 /// A guard that has passed with nobody under way holds so long; one that is measured all the time is never older than its
@@ -45,9 +44,7 @@ impl Checker {
                 if self.graph.plan.rollout.gates.guard.is_empty() {
                     return;
                 }
-                let watched = !self.down.is_empty()
-                    || !self.kept_unreachable().is_empty()
-                    || self.lanes.values().any(|book| book.place == Place::Active);
+                let watched = self.lanes.values().any(|book| book.place == Place::Active);
                 for (gate, plan) in (0..).zip(self.graph.plan.rollout.gates.guard.clone()) {
                     let said = self.readings.said.get(&(GatePlace::Guard, gate));
                     let last = said.and_then(|said| said.last()).map_or(Millis::MIN, |(at, _)| *at);
@@ -99,13 +96,6 @@ impl Checker {
         if !(0..gates.len() as u32).any(|gate| is_lost(gate) || is_bad(gate)) {
             self.breaks(Invariant::GatesHold, format!("{place:?} has failed, and all of it passes"));
         }
-    }
-
-    fn kept_unreachable(&self) -> Vec<crate::graph::TargetIx> {
-        let has_failed = |target: &crate::graph::TargetIx| {
-            self.lanes.get(&Lane::Worker(*target)).is_some_and(|book| book.place == Place::Failed)
-        };
-        self.graph.target_indices().filter(has_failed).collect()
     }
 }
 
