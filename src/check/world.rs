@@ -6,8 +6,8 @@ use super::books::Books;
 use super::promise::Promises;
 use crate::bucket::JobIx;
 use crate::engine::{
-    ApplyError, AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, Intent, LaneWait, Millis, Options,
-    Outcome, RunPhase, RunState, RunStatus, StepError, Timer,
+    ApplyError, AttemptSpec, Check, Effect, ErrorKind, Evidence, Fact, GatePlace, GateStanding, Intent,
+    LaneWait, Millis, Options, Outcome, RunPhase, RunState, RunStatus, StepError, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
 use crate::plan::StepKind;
@@ -114,7 +114,16 @@ impl World {
                 }
             }
         }
-        Ok(())
+        // Gates hold a rollout back and let nothing more go down: they pass.
+        let standing = GateStanding::Passed;
+        let waits = |place: &GatePlace| {
+            let asked = *place == GatePlace::Guard && self.run.guard_is_asked();
+            asked || self.run.gate_standing(*place) != Some(standing)
+        };
+        match self.run.wants_measured(self.now).into_iter().find(waits) {
+            Some(place) => self.tell(Fact::GateMeasured { place, standing, says: String::new() }, told),
+            None => Ok(()),
+        }
     }
 
     /// A worker goes to its end; `false`: it cannot, as something keeps it from its next step.

@@ -22,4 +22,6 @@ pub enum LoopFault {
     EndsEarly,
     /// Workers that were down during a round of observation count as seen.
     DisturbedCountAsSeen,
+    /// A measurement that says nothing is taken for a pass.
+    SilenceIsPass,
 }

@@ -1,8 +1,11 @@
 //! What the loop is told, and what it hands out.
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, AttemptSpec, DoubtAnswers, Fact, Outcome, RuleViolation, RunStatus};
+use crate::engine::{
+    AttemptId, AttemptSpec, DoubtAnswers, Fact, GatePlace, Outcome, RuleViolation, RunStatus,
+};
 use crate::graph::{Lane, StepIx, TargetSet};
+use crate::plan::Reading;
 
 /// What the loop is told.
 #[derive(Clone, Debug)]
@@ -29,6 +32,15 @@ pub enum Input {
         /// What was not well, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
     },
+    /// A measurement has ended.
+    Measured {
+        /// Its number, from [`Output::Measure`].
+        id: u64,
+        /// What it says.
+        reading: Reading,
+        /// The same in words, one line.
+        says: String,
+    },
     /// A signal has arrived.
     Signal {
         /// Its name, such as `SIGINT`.
@@ -52,6 +64,17 @@ pub enum Output {
         jobs: Vec<JobIx>,
         /// Workers that are down by this run: they count as such and are not looked at.
         skip: TargetSet,
+    },
+    /// Measure a gate of the rollout once, and answer with [`Input::Measured`].
+    Measure {
+        /// Counts them.
+        id: u64,
+        /// Where the gate stands.
+        place: GatePlace,
+        /// Its place in the list there.
+        gate: u32,
+        /// The wave that is open, or that it is for, from 0.
+        wave: Option<u32>,
     },
     /// Give up all that is in flight, at once.
     GiveUp,

@@ -8,8 +8,10 @@ use crate::engine::{
     RunStatus, describe_refusal, facts_of,
 };
 use crate::graph::{Lane, StepIx, TargetSet};
+use crate::plan::Reading;
 
 use super::fault::LoopFault;
+use super::gauges::Gauges;
 use super::io::{ControllerError, Ended, Input, Output};
 use super::ledger::Ledger;
 use super::timers::Timers;
@@ -25,6 +27,7 @@ pub struct Controller<L: Ledger> {
     /// An operator sits at a terminal: waiting for an approval makes sense.
     interactive: bool,
     timers: Timers,
+    gauges: Gauges,
     in_flight: BTreeMap<AttemptId, (Lane, StepIx)>,
     /// When the round of observation that is under way began.
     observing_since: Option<Millis>,
@@ -46,6 +49,7 @@ impl<L: Ledger> Controller<L> {
             ledger,
             interactive,
             timers: Timers::default(),
+            gauges: Gauges::default(),
             in_flight: BTreeMap::new(),
             observing_since: None,
             disturbed: TargetSet::default(),
@@ -85,7 +89,7 @@ impl<L: Ledger> Controller<L> {
 
     /// When [`Input::Tick`] is due next.
     pub fn next_wake(&self) -> Option<Millis> {
-        self.timers.next()
+        [self.timers.next(), self.gauges.next(&self.run)].into_iter().flatten().min()
     }
 
     /// Takes one input at `now`: what follows from it is made durable, and then handed out in `outputs`.
@@ -106,6 +110,15 @@ impl<L: Ledger> Controller<L> {
             Input::Begin { facts, in_doubt } => self.begin(now, facts, &in_doubt, outputs)?,
             Input::Finished { attempt, outcome } => self.finished(now, attempt, outcome, outputs)?,
             Input::Observed { jobs, unavailable } => self.observed(now, jobs, unavailable, outputs)?,
+            Input::Measured { id, reading, says } => {
+                let taken_for =
+                    if self.is_broken(LoopFault::SilenceIsPass) && reading == Reading::Inconclusive {
+                        Reading::Pass
+                    } else {
+                        reading
+                    };
+                self.gauges.take(now, &self.run, id, taken_for, &says);
+            }
             Input::Signal { name } => {
                 self.signals += 1;
                 if self.signals > 1 {
@@ -126,15 +139,31 @@ impl<L: Ledger> Controller<L> {
             }
             Input::Requests => self.take_requests(now, outputs)?,
         }
+        self.measure(now, outputs)?;
         if self.idle_status().is_some() {
             // Whoever asked while this process was busy or about to begin gets an answer before it ends, and
             // may have given it something to do.
             self.take_requests(now, outputs)?;
+            self.measure(now, outputs)?;
         }
         if let Some(status) = self.idle_status() {
             self.ended = true;
             outputs.push(Output::End(Ended::Idle(status)));
         }
+        Ok(())
+    }
+
+    /// What the gates of the rollout come to, and which of them are measured next.
+    fn measure(&mut self, now: Millis, outputs: &mut Vec<Output>) -> Result<(), ControllerError<L::Error>> {
+        if self.run.graph().plan.rollout.gates.is_empty() {
+            return Ok(());
+        }
+        self.gauges.follow(now, &self.run);
+        while let Some(fact) = self.gauges.news(now, &self.run) {
+            self.apply(now, fact, outputs)?;
+            self.gauges.follow(now, &self.run);
+        }
+        self.gauges.begin(now, &self.run, outputs);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 mod batches;
 mod ends;
 mod fault;
+mod gauges;
 mod io;
 mod ledger;
 mod machine;

@@ -13,7 +13,7 @@ mod revert;
 use super::known::Known;
 use super::pending::Pending;
 use super::state::{Presence, RunPhase, WorkerState};
-use super::{AttemptSpec, Effect, Fact, HaltReason, Intent, Millis, RunEnd, Timer};
+use super::{AttemptSpec, Effect, Fact, GatePlace, HaltReason, Intent, Millis, RunEnd, Timer};
 use crate::graph::{Lane, StepRef};
 
 /// One round of questions.
@@ -64,6 +64,9 @@ impl<'a> Decide<'a> {
             let (failed, allowed) = (run.failures.failed(), run.failures.allowed());
             return Some(Fact::Halted { reason: HaltReason::TooManyFailures { failed, allowed } });
         }
+        if let Some((place, says)) = run.gates.failed().filter(|_| rolls) {
+            return Some(Fact::Halted { reason: HaltReason::GateFailed { place, says: says.to_owned() } });
+        }
         if run.hold.is_interrupted() {
             return None;
         }
@@ -83,7 +86,8 @@ impl<'a> Decide<'a> {
     fn next_wave(&self) -> Option<Fact> {
         let waves = &self.run.waves;
         let now = self.run.hold.paused().is_none() && self.at >= waves.soak_until();
-        waves.next().filter(|_| now).map(|wave| Fact::WaveStarted { wave })
+        let passes = |wave: &u32| self.run.gate_passes(GatePlace::BeforeWave { wave: *wave });
+        waves.next().filter(|_| now).filter(passes).map(|wave| Fact::WaveStarted { wave })
     }
 
     /// How the run ends if it ends now.

@@ -71,6 +71,10 @@ pub enum ErrorKind {
     OutOfSync,
     /// The answer was lost, and looking did not help either.
     Unknown,
+    /// What a gate measured is beyond its limit.
+    GateFailed,
+    /// A gate could not be measured, or said nothing, until its time was over.
+    GateInconclusive,
     /// An approval did not come in time.
     NotApproved,
     /// The plan's order does not allow it (nothing follows a reboot before the boot is verified).

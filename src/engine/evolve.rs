@@ -5,6 +5,7 @@
 //! used, and from there on it is a [`StepRef`] that exists.
 
 mod attempts;
+mod gates;
 mod operator;
 mod preparation;
 mod run;
@@ -80,6 +81,9 @@ impl Known {
             Fact::RevertStarted { target } => self.start_revert(*target, fact, pending),
             Fact::WorkerReverted { target } => self.finish_revert(*target, fact, pending),
             Fact::RevertStuck { target, error } => self.fail_revert(*target, error, fact, pending),
+            Fact::GateMeasured { place, standing, says } => {
+                self.gate_measured(at, *place, *standing, says, fact)
+            }
             Fact::Paused { reason, .. } => {
                 self.hold.pause(reason);
                 Ok(())

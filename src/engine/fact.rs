@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::graph::{Lane, StepIx, TargetIx};
 
-use super::{Outcome, StepError};
+use super::{GatePlace, GateStanding, Outcome, StepError};
 
 /// Milliseconds since 1970-01-01 UTC, by the controller's clock.
 pub type Millis = i64;
@@ -208,6 +208,15 @@ pub enum Fact {
         wave: u32,
         /// When the next may begin (now, when there is no soak).
         soak_until: Millis,
+    },
+    /// The gates of a place have come to something else than what was known of them.
+    GateMeasured {
+        /// Where they stand.
+        place: GatePlace,
+        /// What they come to.
+        standing: GateStanding,
+        /// What was measured, in words.
+        says: String,
     },
     /// No worker is admitted until an operator resumes the run.
     Paused {
@@ -437,6 +446,13 @@ pub enum HaltReason {
         step: StepIx,
         /// The error of its last attempt.
         error: StepError,
+    },
+    /// A gate of the rollout failed, or said nothing for too long.
+    GateFailed {
+        /// Where it stands.
+        place: GatePlace,
+        /// What was measured, in words.
+        says: String,
     },
     /// No worker is active, and none can ever be admitted as things stand.
     NobodyAdmissible {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::{
-    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, Preparation, RunChart, RunPhase, Setup,
+    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, Preparation, RunChart, RunPhase, Setup, Gates,
     StepStatus, Turn, Waves, WorkerState,
 };
 use super::{Millis, RunEnd};
@@ -23,6 +23,7 @@ pub(super) struct Known {
     pub(super) waves: Waves,
     pub(super) failures: FailureLedger,
     pub(super) hold: Hold,
+    pub(super) gates: Gates,
     pub(super) exclusion: Exclusion,
     pub(super) admission: Admission,
     /// How long workers take.
@@ -44,6 +45,7 @@ impl Known {
             waves: Waves::new(&graph),
             failures: FailureLedger::new(admission.limits().max_failures),
             hold: Hold::default(),
+            gates: Gates::default(),
             exclusion: Exclusion::default(),
             admission,
             median: Median::default(),

@@ -30,6 +30,8 @@ pub(super) struct Pending {
     observing: bool,
     /// When the admission timer that is set fires.
     admission_due: Option<Millis>,
+    /// A worker could start, and the guard has not said lately that it may.
+    guard_asked: bool,
 }
 
 impl Pending {
@@ -43,6 +45,7 @@ impl Pending {
             blocked_since: None,
             observing: false,
             admission_due: None,
+            guard_asked: false,
         }
     }
 
@@ -172,8 +175,21 @@ impl Pending {
         self.admission_due.is_some()
     }
 
+    /// Whether the queue as a whole may start nobody, whatever the guard says.
+    pub(super) fn queue_is_held(&self, admission: &Admission, at: Millis, conditions: &Conditions) -> bool {
+        self.queue.is_held(admission, at, conditions)
+    }
+
+    pub(super) fn ask_guard(&mut self, asked: bool) {
+        self.guard_asked = asked;
+    }
+
+    pub(super) fn guard_is_asked(&self) -> bool {
+        self.guard_asked
+    }
+
     /// What the controller before this one had asked for will not come.
     pub(super) fn begin_anew(&mut self) {
-        (self.observing, self.admission_due) = (false, None);
+        (self.observing, self.admission_due, self.guard_asked) = (false, None, false);
     }
 }

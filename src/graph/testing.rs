@@ -106,6 +106,7 @@ pub(crate) fn plan() -> Plan {
             soak: Duration::ZERO,
             windows: Vec::new(),
             freeze: None,
+            gates: Default::default(),
         },
         before: Vec::new(),
         prepare: None,

@@ -114,6 +114,12 @@ fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Err
     Ok(Answer { status: answer.status().as_u16(), location, body, is_whole })
 }
 
+/// The body's reader wraps what it says of a deadline.
+fn is_late(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
 /// What is known of a request that got no answer.
 fn no_answer(error: &ureq::Error) -> NoAnswer {
     use std::io::ErrorKind::{
@@ -134,7 +140,7 @@ fn no_answer(error: &ureq::Error) -> NoAnswer {
             NoAnswer::Unreachable(format!("no connection: {error}"))
         }
         // What the body's reader says of its deadline.
-        ureq::Error::Io(error) if error.kind() == TimedOut => NoAnswer::TimedOut,
+        ureq::Error::Io(error) if error.kind() == TimedOut || is_late(error) => NoAnswer::TimedOut,
         ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
             NoAnswer::Unreachable(error.to_string())
         }

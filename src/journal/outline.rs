@@ -161,6 +161,7 @@ impl Concerned<'_> {
             | Fact::WaveStarted { .. }
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
+            | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Halted { .. }

@@ -182,6 +182,7 @@ impl RunTally {
             | Fact::BeforeDone
             | Fact::WaveStarted { .. }
             | Fact::WorkerSucceeded { .. }
+            | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Halted { .. }

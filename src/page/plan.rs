@@ -120,6 +120,15 @@ fn policy(graph: &RolloutGraph) -> Markup {
     if let Some(freeze) = &settings.freeze {
         rows.push(("frozen", said(&freeze.value.to_string(), MESSAGE)));
     }
+    for (place, gate) in settings.gates.each() {
+        let place = match place {
+            "before_wave" => "before each wave",
+            "after_wave" => "after each wave",
+            _ => "guard",
+        };
+        let text = format!("{}: {}; {}", gate.title(), gate.measure.limit(), gate.rhythm());
+        rows.push((place, said(&text, MESSAGE)));
+    }
     html! {
         table.policy { tbody { @for (what, text) in rows { tr { th.w scope="row" { (what) } td { (text) } } } } }
     }

@@ -114,6 +114,8 @@ codes! {
     EMPTY_WINDOW = "empty_window";
     /// A request that cannot be sent, or an answer that cannot be expected.
     BAD_REQUEST = "bad_request";
+    /// A gate without a limit, with several sources, or with numbers that cannot be met.
+    BAD_GATE = "bad_gate";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

@@ -145,18 +145,37 @@ pub enum HttpUndo {
     Request(Box<HttpRequest>),
 }
 
+/// What stands for a value in a gate's texts besides, as in queries it is often written: the worker of the step, the number
+/// of the wave, and the workers that are down.
+pub const GATE_WORDS: [&str; 3] = ["worker", "wave", "down"];
+
 /// The names that stand for values in a text, `$MAAND_HOST` and the like, with what is between them.
 pub fn placeholders(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    placeholders_and(&[], text)
+}
+
+/// The names that stand for values in a text of a gate.
+pub fn gate_placeholders(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    placeholders_and(&GATE_WORDS, text)
+}
+
+fn placeholders_and<'t>(words: &'static [&'static str], text: &'t str) -> impl Iterator<Item = Piece<'t>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-        let name_of = |after: &'_ str| after.find(|c| !is_name(c)).unwrap_or(after.len());
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name_of =
+            |after: &'_ str, is_in: &dyn Fn(char) -> bool| after.find(|c| !is_in(c)).unwrap_or(after.len());
         if let Some(after) = rest.strip_prefix('$') {
-            let end = name_of(after);
-            if after[..end].starts_with("MAAND_") || ["WORKER_IP", "BUCKET_ID"].contains(&&after[..end]) {
+            let end = name_of(after, &is_name);
+            let is_known =
+                after[..end].starts_with("MAAND_") || ["WORKER_IP", "BUCKET_ID"].contains(&&after[..end]);
+            let word = name_of(after, &is_word);
+            let end = if is_known { Some(end) } else { words.contains(&&after[..word]).then_some(word) };
+            if let Some(end) = end {
                 let name = &after[..end];
                 rest = &after[end..];
                 return Some(Piece::Name(name));
@@ -231,6 +250,10 @@ mod tests {
             pieces("$5 $HOME ä$ $$MAAND_RUN."),
             [Text("$5 "), Text("$HOME ä"), Text("$ "), Text("$"), Name("MAAND_RUN"), Text(".")]
         );
+        assert_eq!(pieces("$worker"), [Text("$worker")]);
+        let of_gate = |text: &'static str| gate_placeholders(text).collect::<Vec<_>>();
+        assert_eq!(of_gate("=~\"$worker:.+$\""), [Text("=~\""), Name("worker"), Text(":.+"), Text("$\"")]);
+        assert_eq!(of_gate("$workers $MAAND_WAVE"), [Text("$workers "), Name("MAAND_WAVE")]);
         assert_eq!(pieces("ä"), [Text("ä")]);
         assert!(pieces("").is_empty());
     }

@@ -9,6 +9,7 @@ mod decode;
 mod display;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gate;
 pub mod http;
 mod line_diff;
 mod model;
@@ -25,6 +26,7 @@ mod words;
 mod yaml;
 
 pub use decode::{bare_host, is_host_name, is_ipv6, is_job_name, parse_duration};
+pub use gate::{AlertsQuery, Gate, GateAction, HttpCheck, Measure, PrometheusQuery, Reading, Tally};
 pub use http::{HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange};
 pub use line_diff::line_operations;
 pub use model::*;

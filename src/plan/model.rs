@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, HttpStep, HttpUndo, Prepare, Problems, Source, Window};
+use super::{Freeze, Gate, HttpStep, HttpUndo, Prepare, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,6 +126,34 @@ pub struct RolloutSettings {
     pub windows: Vec<Located<Window>>,
     /// No workers are admitted then, whatever the windows say.
     pub freeze: Option<Located<Freeze>>,
+    /// What has to pass before and after each wave, and while workers are down.
+    #[serde(skip_serializing_if = "RolloutGates::is_empty")]
+    pub gates: RolloutGates,
+}
+
+/// Gates of the rollout, by their places.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RolloutGates {
+    /// Before each wave, after the soak of the one before.
+    pub before_wave: Vec<Gate>,
+    /// After each wave, before its soak.
+    pub after_wave: Vec<Gate>,
+    /// While workers are under way, and before one is started.
+    pub guard: Vec<Gate>,
+}
+
+impl RolloutGates {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.each().next().is_none()
+    }
+
+    /// All, each with its place as in a plan.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Gate)> {
+        let all =
+            [("before_wave", &self.before_wave), ("after_wave", &self.after_wave), ("guard", &self.guard)];
+        all.into_iter().flat_map(|(place, gates)| gates.iter().map(move |gate| (place, gate)))
+    }
 }
 
 /// How many workers at a time.
@@ -324,6 +352,8 @@ pub enum StepKind {
     Local(CommandStep),
     /// A request from this machine.
     Http(HttpStep),
+    /// A measurement that has to pass; changes nothing.
+    Gate(Box<Gate>),
     /// Health check of jobs.
     Health {
         /// `None`: those on this worker (scope worker) or all (scope fleet).
@@ -468,10 +498,18 @@ pub enum Undo {
     Command(String),
 }
 
+impl Plan {
+    /// Whether something outside of the run decides about it.
+    pub fn has_gates(&self) -> bool {
+        let mut steps = self.before.iter().chain(&self.steps).chain(&self.after);
+        !self.rollout.gates.is_empty() || steps.any(|step| matches!(step.kind, StepKind::Gate(_)))
+    }
+}
+
 impl StepKind {
     /// It is carried out on this machine, by a command or a request of the plan's own.
     pub fn is_here(&self) -> bool {
-        matches!(self, Self::Local(_) | Self::Http(_))
+        matches!(self, Self::Local(_) | Self::Http(_) | Self::Gate(_))
     }
 
     /// Of a command or a request of the plan's own: whether the plan says how it is taken back; `None`: it does not say
@@ -506,6 +544,7 @@ impl StepKind {
                 }
                 all
             }
+            Self::Gate(gate) => gate.measure.headers().map(of).unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -525,6 +564,7 @@ impl StepKind {
             Self::Run(_) => "run",
             Self::Local(_) => "local",
             Self::Http(_) => "http",
+            Self::Gate(_) => "gate",
             Self::Health { .. } => "health",
             Self::SyncCheck { .. } => "sync_check",
             Self::Pause { .. } => "pause",

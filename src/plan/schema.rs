@@ -6,6 +6,7 @@
 
 mod bare;
 mod document;
+mod gate;
 mod snippets;
 mod steps;
 mod values;
@@ -167,15 +168,18 @@ mod tests {
         let names: Vec<&str> = on_worker.iter().map(|(name, _)| name.as_str()).collect();
         let expected: Vec<&str> = keys::KINDS
             .iter()
-            .filter(|kind| !["run", "local", "http", "pause"].contains(kind))
+            .filter(|kind| !["run", "local", "http", "gate", "pause"].contains(kind))
             .copied()
             .collect();
         assert_eq!(names, expected);
         let texts: BTreeSet<&str> = on_worker.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts.len() + 1, on_worker.len(), "enable and re-enable are one, and no others");
         let once: Vec<String> = described("OnceStepEntry").into_iter().map(|(name, _)| name).collect();
-        let expected: Vec<&str> =
-            keys::ONCE.iter().filter(|kind| !["local", "http", "pause"].contains(kind)).copied().collect();
+        let expected: Vec<&str> = keys::ONCE
+            .iter()
+            .filter(|kind| !["local", "http", "gate", "pause"].contains(kind))
+            .copied()
+            .collect();
         assert_eq!(once, expected);
         // What is said is what the parser makes of it.
         let text = "version: 1\nname: x\nsteps: [reboot, wait_for_ssh, health, deploy]\n";
@@ -269,12 +273,18 @@ mod tests {
             ("Budget", keys::BUDGET),
             ("Retries", keys::RETRIES),
             ("When", keys::WHEN),
+            ("WaveGates", keys::GATES),
+            ("Prometheus", keys::PROMETHEUS),
+            ("Alertmanager", keys::ALERTMANAGER),
+            ("HttpCheck", keys::HTTP_CHECK),
             ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
             ("PrepareSection", keys::PREPARE),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");
         }
+        let of_rollout: Vec<&str> = keys::GATE.iter().chain(keys::GATE_OF_ROLLOUT).copied().collect();
+        assert_eq!(properties(&schema, Some("RolloutGate")), set(&of_rollout));
         let both: Vec<&str> = keys::COMMON.iter().chain(keys::KINDS).copied().collect();
         assert_eq!(properties(&schema, Some("WorkerStep")), set(&both));
         let once: Vec<&str> =
@@ -291,6 +301,7 @@ mod tests {
                 "wait_for_ssh" => "WaitForSsh",
                 "run" | "local" => "Command",
                 "http" => "Http",
+                "gate" => "GateStep",
                 "health" => "Health",
                 "sync_check" => "SyncCheck",
                 "approve" => "Approve",

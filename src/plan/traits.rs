@@ -101,6 +101,11 @@ impl StepKind {
                 let touches = !step.request.method.is_safe() || !step.idempotent;
                 StepTraits { touches, repeatable: step.idempotent, ..row(1) }
             }
+            Self::Gate(gate) => StepTraits {
+                touches: false,
+                usual_duration: gate.least().saturating_add(Duration::from_secs(1)),
+                ..row(1)
+            },
             Self::Health { .. } => StepTraits { touches: false, ..catalog(5) },
             Self::SyncCheck { .. } => catalog(2),
             Self::Pause { duration } => StepTraits { touches: false, usual_duration: *duration, ..row(0) },

@@ -228,6 +228,13 @@ impl Queue {
         &self.kinds[self.kind_of[target.0 as usize] as usize]
     }
 
+    /// Whether nobody may start, whoever it is: nobody is queued, or all are held back.
+    pub fn is_held(&self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> bool {
+        let open = self.waves.range(..=conditions.current_wave).next().is_some();
+        let holds = |verdict: Option<Verdict>| matches!(verdict, Some(Verdict::Wait(_) | Verdict::Refuse(_)));
+        !open || holds(admission.stopped(conditions)) || holds(admission.closed(now_ms, conditions))
+    }
+
     /// The next worker that may start, or why none may.
     pub fn pick(&mut self, admission: &Admission, now_ms: i64, conditions: &Conditions) -> Pick {
         let Some(first) = self.first() else { return Pick::Empty };

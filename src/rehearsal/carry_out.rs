@@ -63,7 +63,7 @@ impl Rehearsal {
         let any = |wanted: fn(&StepKind) -> bool| {
             plan.before.iter().chain(&plan.steps).chain(&plan.after).any(|step| wanted(&step.kind))
         };
-        let commands = any(|kind| matches!(kind, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_)));
+        let commands = any(|kind| matches!(kind, StepKind::Run(_)) || kind.is_here());
         let all = [
             (Difference::Shorter, true),
             (Difference::OpenWindow, !plan.rollout.windows.is_empty() || plan.rollout.freeze.is_some()),

@@ -47,7 +47,7 @@ impl Judge<'_> {
                         broken.push(format!("`{}` left no trace on {here}", step.id));
                     }
                 }
-                (StepKind::Local(_) | StepKind::Http(_), _) => {
+                (StepKind::Local(_) | StepKind::Http(_) | StepKind::Gate(_), _) => {
                     done += 1;
                     if !matches!(evidence, Evidence::Note { text } if text.contains("not executed")
                         || text.contains("nothing to undo"))

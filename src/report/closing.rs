@@ -345,7 +345,10 @@ pub fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
         .count();
     let retry = Suggestion::Retry { run, workers: failed as u32 };
     let has_failed = failed > 0;
-    let of_workers = !matches!(view.run_state.status(), RunStatus::Halted(HaltReason::LaneFailed { .. }));
+    let of_workers = !matches!(
+        view.run_state.status(),
+        RunStatus::Halted(HaltReason::LaneFailed { .. } | HaltReason::GateFailed { .. })
+    );
     let steps = match view.state {
         PublicRunState::Interrupted | PublicRunState::Paused => vec![Suggestion::Resume { run }],
         PublicRunState::Waiting => {

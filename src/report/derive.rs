@@ -1,6 +1,8 @@
 //! Which event, if any, a fact is to the public, and how it reads as one line.
 
-use crate::engine::{Check, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, Stamped};
+use crate::engine::{
+    Check, Evidence, Fact, GatePlace, GateStanding, Intent, Outcome, Resolution, RunEnd, Stamped,
+};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{StepKind, counted};
 
@@ -105,6 +107,19 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
         }
         Fact::Skipped { target, by } => Event::WorkerSkipped { host: host(target), by: by.clone() },
         Fact::WorkerCancelled { target } => Event::WorkerCancelled { host: host(target) },
+        Fact::GateMeasured { place, standing, says } => {
+            let (place, wave) = match place {
+                GatePlace::BeforeWave { wave } => ("before_wave", Some(wave + 1)),
+                GatePlace::AfterWave { wave } => ("after_wave", Some(wave + 1)),
+                GatePlace::Guard => ("guard", None),
+            };
+            let standing = match standing {
+                GateStanding::Passed => "passed",
+                GateStanding::Waiting => "waiting",
+                GateStanding::Failed => "failed",
+            };
+            Event::GateMeasured { place, wave, standing, says: says.clone() }
+        }
         Fact::Paused { by, reason } => Event::RunPaused { by: by.clone(), reason: reason.clone() },
         Fact::Interrupted { by } => Event::RunInterrupted { by: by.clone() },
         Fact::Resumed { by, bundle, .. } => Event::RunResumed { by: by.clone(), bundle: bundle.clone() },
@@ -297,6 +312,9 @@ impl EventLine {
                 };
                 (scope.who(), of(scope, what.to_owned()))
             }
+            Event::GateMeasured { place, wave, standing, says } => {
+                (None, describe_gate(place, *wave, standing, says))
+            }
             Event::RunPaused { by, reason } => (None, describe_pause(by, reason)),
             Event::RunInterrupted { by } => {
                 (None, format!("stopping ({by}): steps in flight are finished first"))
@@ -316,6 +334,21 @@ impl EventLine {
             }
             Event::RunFinished { state } => (None, format!("finished: {state}")),
         }
+    }
+}
+
+/// `gate before wave 2 passed: 0.01 is at most 0.05`.
+fn describe_gate(place: &str, wave: Option<u32>, standing: &str, says: &str) -> String {
+    let place = match (place, wave) {
+        ("before_wave", Some(wave)) => format!("gate before wave {wave}"),
+        ("after_wave", Some(wave)) => format!("gate after wave {wave}"),
+        _ => "guard".to_owned(),
+    };
+    let says = text::one_line(says);
+    match standing {
+        "passed" => format!("{place} passed: {says}"),
+        "waiting" => format!("{place} {says}; nobody is started meanwhile"),
+        _ => format!("{place} {says}"),
     }
 }
 

@@ -278,6 +278,18 @@ pub enum Event {
         /// The worker.
         host: String,
     },
+    /// The gates of the rollout at some place have come to something else than before.
+    GateMeasured {
+        /// `before_wave`, `after_wave` or `guard`.
+        place: &'static str,
+        /// Counted from 1; absent: of the guard.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        wave: Option<u32>,
+        /// `passed`, `waiting` (it is measured again, and nobody is started meanwhile) or `failed`.
+        standing: &'static str,
+        /// What was measured, in one line.
+        says: String,
+    },
     /// No further worker is started until the run is resumed.
     RunPaused {
         /// Who asked for it, or what.

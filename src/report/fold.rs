@@ -338,6 +338,7 @@ impl RunView {
             | Fact::BeforeDone
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
+            | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Halted { .. } => Touched::None,
         }
@@ -473,6 +474,7 @@ pub fn describe_halt(reason: &HaltReason, graph: &RolloutGraph) -> String {
         HaltReason::LaneFailed { lane, step, error } => {
             format!("{} failed: {}", text::step_of(graph, *lane, *step), error.message)
         }
+        HaltReason::GateFailed { place, says } => format!("the {} {says}", text::gate_at(*place)),
         HaltReason::NobodyAdmissible { target, reason } => {
             format!("no worker can start; {}: {reason}", graph.host(*target))
         }

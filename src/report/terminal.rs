@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 
-use crate::engine::{Fact, Millis, Stamped};
+use crate::engine::{Fact, GateStanding, Millis, Stamped};
 
 use super::display::{Display, Screen};
 use super::keyboard::{Key, Keyboard};
@@ -191,6 +191,7 @@ fn scrolls_by(fact: &Fact) -> bool {
             | Fact::Retried { .. }
             | Fact::Reopened { .. }
             | Fact::Skipped { .. }
+            | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Resumed { .. }
@@ -205,6 +206,7 @@ fn style_of(fact: &Fact) -> Style {
         Fact::WorkerSucceeded { .. } => Style::Good,
         Fact::WorkerFailed { .. } | Fact::RevertStuck { .. } | Fact::Halted { .. } => Style::Bad,
         Fact::GateClosed { .. }
+        | Fact::GateMeasured { standing: GateStanding::Waiting, .. }
         | Fact::StepIgnored { .. }
         | Fact::InDoubt { .. }
         | Fact::RevertStarted { .. }

@@ -1,6 +1,6 @@
 //! Small pieces of text that several reports share.
 
-use crate::engine::Outcome;
+use crate::engine::{GatePlace, Outcome};
 use crate::graph::{Lane, RolloutGraph, StepIx};
 use crate::plan::visible_line;
 
@@ -9,6 +9,15 @@ use super::view::ErrorView;
 /// `w1: reboot`, `before: announce`.
 pub(super) fn step_of(graph: &RolloutGraph, lane: Lane, step: StepIx) -> String {
     format!("{}: {}", lane_name(graph, lane), graph.steps(lane)[step.index()].id)
+}
+
+/// `guard`, `gate after wave 2`.
+pub(super) fn gate_at(place: GatePlace) -> String {
+    match place {
+        GatePlace::BeforeWave { wave } => format!("gate before wave {}", wave + 1),
+        GatePlace::AfterWave { wave } => format!("gate after wave {}", wave + 1),
+        GatePlace::Guard => "guard".to_owned(),
+    }
 }
 
 /// The host, `before` or `after`.

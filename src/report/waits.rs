@@ -38,6 +38,9 @@ impl RunView {
         if self.stands_still().is_some() || self.state.is_final() {
             return None;
         }
+        if let Some((place, says)) = self.run_state.gate_holding() {
+            return Some(format!("{} {says}", text::gate_at(place)));
+        }
         if let Some(soak) = self.soak(at) {
             let next = self.run_state.wave().map_or(0, |wave| wave + 2);
             return Some(format!("{soak}, then wave {next} begins"));
@@ -84,6 +87,9 @@ impl RunView {
             return "held: the run is being stopped".to_owned();
         }
         let graph = self.graph();
+        if let Some((place, says)) = self.run_state.gate_holding() {
+            return format!("held: {} {says}", text::gate_at(place));
+        }
         match self.run_state.phase() {
             RunPhase::Fresh | RunPhase::Preflight => "waits: every worker is looked at first".to_owned(),
             RunPhase::Before => "waits: the steps of `before` come first".to_owned(),

@@ -49,8 +49,10 @@ pub fn pending_diffs(
 /// The values of the plan's secrets, where they are set here.
 fn secrets_of(plan: &Plan) -> Vec<String> {
     let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
-    let values = steps.flat_map(|step| step.kind.environment());
-    let from = values.filter_map(|(_, value)| match value {
+    let of_steps = steps.flat_map(|step| step.kind.environment()).map(|(_, value)| value);
+    let headers = plan.rollout.gates.each().filter_map(|(_, gate)| gate.measure.headers());
+    let values = of_steps.chain(headers.flat_map(|headers| headers.values()));
+    let from = values.filter_map(|value| match value {
         EnvValue::FromEnv(name) => std::env::var(name).ok(),
         EnvValue::Plain(_) => None,
     });

@@ -238,7 +238,7 @@ pub(super) struct Ended {
     pub(super) output: Option<String>,
 }
 
-fn unmasked_on_this_machine(
+pub(super) fn unmasked_on_this_machine(
     machine: &ThisMachine<'_>,
     command: CommandText<'_>,
     environment: &Environment,

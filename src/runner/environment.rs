@@ -3,6 +3,7 @@
 use crate::bucket::Fleet;
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph};
+use crate::plan::http::{Piece, gate_placeholders, placeholders};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 
 use super::mask::{Secrets, masked};
@@ -11,6 +12,8 @@ use super::mask::{Secrets, masked};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     values: Vec<(String, String)>,
+    /// Texts are those of a gate, where words such as `$worker` stand for values, too.
+    is_of_gate: bool,
 }
 
 impl Place {
@@ -28,11 +31,43 @@ impl Place {
         if let Lane::Worker(target) = order.lane {
             values.extend(of_worker(&graph.fleet, graph.target(target).worker));
         }
-        Self { values }
+        Self { values, is_of_gate: false }
+    }
+
+    /// Of the run as a whole.
+    pub(super) fn of_rollout(graph: &RolloutGraph, run: &str) -> Self {
+        let values = vec![
+            ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
+            ("MAAND_RUN".to_owned(), run.to_owned()),
+            ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
+        ];
+        Self { values, is_of_gate: false }
+    }
+
+    /// The same place for a gate: with the number of the wave, counted from 1, and the workers that are down.
+    #[must_use]
+    pub(super) fn of_gate(mut self, wave: Option<u32>, down: &[String]) -> Self {
+        self.is_of_gate = true;
+        self.values.extend(wave.map(|wave| ("MAAND_WAVE".to_owned(), (wave + 1).to_string())));
+        self.values.push(("MAAND_DOWN".to_owned(), down.join(",")));
+        // A regular expression; a dot stands for itself in every kind of quotes.
+        let pattern: Vec<String> = down.iter().map(|host| host.replace('.', "[.]")).collect();
+        self.values.push(("down".to_owned(), pattern.join("|")));
+        self
+    }
+
+    /// The parts of a text: names of values, and what is between them.
+    pub(super) fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
+        if self.is_of_gate { gate_placeholders(text).collect() } else { placeholders(text).collect() }
     }
 
     /// What stands for this name.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let name = match name {
+            "worker" => "MAAND_HOST",
+            "wave" => "MAAND_WAVE",
+            name => name,
+        };
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
@@ -40,6 +75,7 @@ impl Place {
     pub(super) fn with(values: &[(&str, &str)]) -> Self {
         Self {
             values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            is_of_gate: false,
         }
     }
 }
@@ -112,7 +148,7 @@ impl Environment {
             set(name, value);
         }
         // Validation keeps a plan from having any of these itself.
-        for (name, value) in &place.values {
+        for (name, value) in place.values.iter().filter(|(name, _)| name != "down") {
             set(name, value.clone());
         }
         Ok(Self { values, secrets: Secrets::of(&secrets) })

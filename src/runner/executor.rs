@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Cuts, Fence, HealthRequest};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, TargetIx, TargetSet};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
 use crate::report::WaitPhase;
@@ -22,6 +22,7 @@ use super::boot_guard::BootIds;
 use super::command::{ThisMachine, mark_of};
 use super::deployer::Deployer;
 use super::environment::Place;
+use super::gate::DownWorkers;
 use super::witness::Witnesses;
 use super::workspace::WorkspaceState;
 
@@ -83,6 +84,8 @@ pub struct StepExecutor {
     pub(super) own: Arc<Mutex<BTreeSet<DisabledEntry>>>,
     pub(super) deployer: Deployer,
     pub(super) command_guard: Option<PathBuf>,
+    /// As gates ask for it.
+    pub(super) down: Mutex<DownWorkers>,
     /// Told how far attempts under way have come.
     told: OnceLock<Tell>,
 }
@@ -116,6 +119,7 @@ impl StepExecutor {
             lock: parts.lock,
             own,
             command_guard: parts.command_guard,
+            down: Mutex::default(),
             told: OnceLock::new(),
         }
     }
@@ -138,6 +142,12 @@ impl StepExecutor {
         let mark = mark.to_string();
         self.witnesses.sends(&mark);
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).mark = mark;
+    }
+
+    /// Tells which workers are down by the run.
+    pub(super) fn set_down(&self, down: &TargetSet) {
+        let hosts = down.iter().map(|target| self.host(target).to_string());
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).are(hosts);
     }
 
     /// This controller's.
@@ -272,11 +282,16 @@ impl StepExecutor {
 
     /// Where and how a command of this attempt runs on this machine.
     pub(super) fn this_machine(&self, attempt: AttemptId) -> ThisMachine<'_> {
+        self.this_machine_for(&attempt.0.to_string())
+    }
+
+    /// The same for what is no attempt.
+    pub(super) fn this_machine_for(&self, what: &str) -> ThisMachine<'_> {
         let paths = self.bucket.paths();
         ThisMachine {
             folder: &paths.root,
             guard: self.command_guard.as_deref(),
-            mark: format!("{}{}", mark_of(&self.run, &paths.data), attempt.0),
+            mark: format!("{}{what}", mark_of(&self.run, &paths.data)),
         }
     }
 }

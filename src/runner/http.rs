@@ -9,7 +9,7 @@ use ureq::http::{HeaderName, HeaderValue, Request, Uri};
 
 use crate::engine::{ErrorKind, Millis, Outcome, StepError};
 use crate::http::{self, Answer, LARGEST_ANSWER, NoAnswer};
-use crate::plan::http::{Piece, placeholders};
+use crate::plan::http::Piece;
 use crate::plan::{EnvValue, HttpBody, HttpExpect, HttpRequest, visible_within};
 use crate::ssh::Cancel;
 
@@ -22,9 +22,9 @@ const SHOWN: usize = 300;
 /// So much of an answer is kept as output.
 const KEPT: usize = 16 * 1024;
 /// A request with all values put in.
-struct Filled {
-    request: Request<Vec<u8>>,
-    secrets: Secrets,
+pub(super) struct Filled {
+    pub(super) request: Request<Vec<u8>>,
+    pub(super) secrets: Secrets,
 }
 
 /// Sends it, and looks at the answer.
@@ -52,14 +52,17 @@ pub(super) fn send(
             if !body.is_empty() {
                 say(&body);
             }
-            judge(&to, &answer, expect, place)
+            match judge(&answer, expect, place) {
+                Ok(judged) => outcome_of_judged(&to, &answer, judged),
+                Err(error) => Outcome::Failed { error },
+            }
         }
     };
     outcome.masked(|text| masked(text, &secrets))
 }
 
 /// Puts the values in. In a url a value is one part of its path; in JSON it is a text.
-fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepError> {
+pub(super) fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepError> {
     let mut secrets = Vec::new();
     let uri: Uri = url(&request.url, place)?.parse().map_err(|error| {
         StepError::new(ErrorKind::Controller, format!("{} cannot be asked: {error}", request.url))
@@ -104,9 +107,13 @@ fn put_in(text: &str, place: &Place) -> Result<String, StepError> {
     fill_text(text, place, str::to_owned)
 }
 
-fn fill_text(text: &str, place: &Place, encode: impl Fn(&str) -> String) -> Result<String, StepError> {
+pub(super) fn fill_text(
+    text: &str,
+    place: &Place,
+    encode: impl Fn(&str) -> String,
+) -> Result<String, StepError> {
     let mut filled = String::new();
-    for piece in placeholders(text) {
+    for piece in place.pieces(text) {
         match piece {
             Piece::Text(text) => filled.push_str(text),
             Piece::Name(name) => {
@@ -123,7 +130,7 @@ fn fill_text(text: &str, place: &Place, encode: impl Fn(&str) -> String) -> Resu
 }
 
 /// Values that stand for the host are one, others are one part of a path or a query.
-fn url(text: &str, place: &Place) -> Result<String, StepError> {
+pub(super) fn url(text: &str, place: &Place) -> Result<String, StepError> {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |at| begin + at);
     // An address of IPv6 stands in brackets.
@@ -133,7 +140,7 @@ fn url(text: &str, place: &Place) -> Result<String, StepError> {
 }
 
 /// All but what is never encoded (RFC 3986, section 2.3).
-fn percent(value: &str) -> String {
+pub(super) fn percent(value: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),
@@ -171,51 +178,82 @@ fn outcome_of(no_answer: NoAnswer, timeout: Duration) -> Outcome {
     }
 }
 
-/// Whether the answer is the expected one.
-fn judge(to: &str, answer: &Answer, expect: &HttpExpect, place: &Place) -> Outcome {
-    let failed = |what: String| {
-        let body = String::from_utf8_lossy(&answer.body);
-        let output = Some(visible_within(body.trim(), SHOWN)).filter(|text| !text.is_empty());
-        let message = format!("{to}: {what}");
-        Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
-    };
-    if !expect.status.iter().any(|range| range.contains(answer.status)) {
-        let wanted: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
-        let moved = match &answer.location {
-            Some(location) if (300..400).contains(&answer.status) => {
-                format!("; it points to {}, and no redirection is followed", visible_within(location, SHOWN))
-            }
-            _ => String::new(),
-        };
-        return failed(format!(
-            "the answer has the status {}, and not {}{moved}",
-            answer.status,
-            wanted.join(" or ")
-        ));
-    }
-    if expect.json.is_empty() {
-        return Outcome::noted(format!("status {}", answer.status));
-    }
-    if !answer.is_whole {
-        return failed(format!("the answer has more than {LARGEST_ANSWER} bytes, and was not read as JSON"));
-    }
-    let document: serde_json::Value = match serde_json::from_slice(&answer.body) {
-        Ok(document) => document,
-        Err(error) => return failed(format!("the answer is not JSON: {error}")),
-    };
-    for (pointer, wanted) in &expect.json {
-        let wanted = match fill_json(wanted, place) {
-            Ok(wanted) => wanted,
-            Err(error) => return Outcome::Failed { error },
-        };
-        let found = document.pointer(pointer);
-        if found != Some(&wanted) {
-            let found =
-                found.map_or_else(|| "nothing".to_owned(), |found| visible_within(&found.to_string(), SHOWN));
-            return failed(format!("the answer has {found} at `{pointer}`, and not {wanted}"));
+/// What an answer comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// It is all that is expected.
+    Meets(String),
+    /// It is another one.
+    Differs(String),
+    /// What is expected of it cannot be read from it.
+    Unreadable(String),
+}
+
+fn outcome_of_judged(to: &str, answer: &Answer, judged: Judged) -> Outcome {
+    match judged {
+        Judged::Meets(what) => Outcome::noted(what),
+        Judged::Differs(what) | Judged::Unreadable(what) => {
+            let body = String::from_utf8_lossy(&answer.body);
+            let output = Some(visible_within(body.trim(), SHOWN)).filter(|text| !text.is_empty());
+            let message = format!("{to}: {what}");
+            Outcome::Failed { error: StepError { kind: ErrorKind::Command, message, output } }
         }
     }
-    Outcome::noted(format!("status {}, with the expected values", answer.status))
+}
+
+/// `; it points to ...`, of a redirection.
+pub(super) fn points_to(answer: &Answer) -> String {
+    match &answer.location {
+        Some(location) if (300..400).contains(&answer.status) => {
+            format!("; it points to {}, and no redirection is followed", visible_within(location, SHOWN))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The document of an answer, or why there is none.
+pub(super) fn document(answer: &Answer) -> Result<serde_json::Value, String> {
+    if !answer.is_whole {
+        return Err(format!("the answer has more than {LARGEST_ANSWER} bytes, and was not read as JSON"));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is not JSON: {error}"))
+}
+
+/// Whether the answer is the expected one.
+///
+/// # Errors
+/// A value that is expected is not known here.
+pub(super) fn judge(answer: &Answer, expect: &HttpExpect, place: &Place) -> Result<Judged, StepError> {
+    if !expect.status.iter().any(|range| range.contains(answer.status)) {
+        let wanted: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
+        let (status, moved) = (answer.status, points_to(answer));
+        let what = format!("the answer has the status {status}, and not {}{moved}", wanted.join(" or "));
+        return Ok(Judged::Differs(what));
+    }
+    if expect.json.is_empty() {
+        return Ok(Judged::Meets(format!("status {}", answer.status)));
+    }
+    let document = match document(answer) {
+        Ok(document) => document,
+        Err(why) => return Ok(Judged::Unreadable(why)),
+    };
+    for (pointer, wanted) in &expect.json {
+        let wanted = fill_json(wanted, place)?;
+        match document.pointer(pointer) {
+            Some(found) if *found == wanted => {}
+            Some(found) => {
+                let found = visible_within(&found.to_string(), SHOWN);
+                return Ok(Judged::Differs(format!(
+                    "the answer has {found} at `{pointer}`, and not {wanted}"
+                )));
+            }
+            None => {
+                let what = format!("the answer has nothing at `{pointer}`, and not {wanted}");
+                return Ok(Judged::Unreadable(what));
+            }
+        }
+    }
+    Ok(Judged::Meets(format!("status {}, with the expected values", answer.status)))
 }
 
 #[cfg(test)]
@@ -255,10 +293,9 @@ mod tests {
             json: json.iter().map(|(at, value)| ((*at).to_owned(), (*value).into())).collect(),
         };
         let message =
-            |answer: &Answer, json: &[(&str, &str)]| match judge("GET x", answer, &expect(json), &place()) {
-                Outcome::Ok { .. } => "ok".to_owned(),
-                Outcome::Failed { error } => error.message,
-                other => format!("{other:?}"),
+            |answer: &Answer, json: &[(&str, &str)]| match judge(answer, &expect(json), &place()).unwrap() {
+                Judged::Meets(_) => "ok".to_owned(),
+                Judged::Differs(what) | Judged::Unreadable(what) => what,
             };
         assert_eq!(message(&answer(204, ""), &[]), "ok");
         assert_eq!(

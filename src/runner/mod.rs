@@ -15,6 +15,7 @@ mod environment;
 mod executor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gate;
 mod http;
 mod kernel;
 mod ledger;

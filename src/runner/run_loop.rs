@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Controller, ControllerError, Ended, Input, Output};
-use crate::engine::{AttemptId, DoubtAnswers, ErrorKind, Fact, Millis, Outcome, RuleViolation, RunState};
+use crate::engine::{
+    AttemptId, DoubtAnswers, ErrorKind, Fact, GatePlace, Millis, Outcome, RuleViolation, RunState,
+};
 use crate::graph::TargetSet;
 use crate::journal::{JournalError, OutputWriter, RunWriter};
+use crate::plan::Reading;
 use crate::report::{Reporter, RunView, WaitPhase};
 use crate::ssh::Cancel;
 
 use super::attempts::Attempts;
 use super::clock::Clock;
 use super::executor::StepExecutor;
+use super::gate::Measurement;
 use super::ledger::StoredFacts;
 use super::output::OutputStore;
 
@@ -33,6 +37,7 @@ pub(super) enum Message {
         jobs: Vec<JobIx>,
         unavailable: Vec<(WorkerIx, JobIx)>,
     },
+    Measured(u64, Measurement),
     Signal(&'static str),
     /// How far an attempt under way has come: a handful for each attempt.
     Told(AttemptId, WaitPhase),
@@ -93,6 +98,8 @@ pub struct RunLoop {
     receiver: Receiver<Message>,
     clock: Clock,
     observing: Cancel,
+    /// The plan measures something.
+    has_gates: bool,
     /// A round of observation for which there was no thread yet.
     unobserved: Option<(Vec<JobIx>, TargetSet)>,
 }
@@ -101,6 +108,7 @@ impl RunLoop {
     /// Puts the parts together.
     pub fn new(parts: RunLoopParts) -> Self {
         let (sender, receiver) = channel();
+        let has_gates = parts.run.graph().plan.has_gates();
         let clock = Clock::not_before(parts.run.last_at());
         let output = OutputStore::new(parts.output);
         let told = sender.clone();
@@ -119,6 +127,7 @@ impl RunLoop {
             clock,
             observing: Cancel::new(),
             unobserved: None,
+            has_gates,
         }
     }
 
@@ -202,6 +211,9 @@ impl RunLoop {
                 self.take(Input::Finished { attempt, outcome })
             }
             Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
+            Message::Measured(id, Measurement { reading, words }) => {
+                self.take(Input::Measured { id, reading, says: words })
+            }
             Message::Told(attempt, phase) => {
                 if let Some(line) = self.view.tell(self.clock.now(), attempt, phase) {
                     self.reporter.told(&line, &self.view);
@@ -230,6 +242,9 @@ impl RunLoop {
         }
         taken?;
         self.executor.set_mark(&self.controller.ledger().mark());
+        if self.has_gates {
+            self.executor.set_down(self.controller.run().down());
+        }
         let mut ended = None;
         for output in outputs {
             match output {
@@ -238,6 +253,7 @@ impl RunLoop {
                     self.attempts.begin(spec, number);
                 }
                 Output::Observe { jobs, skip } => self.observe(jobs, skip),
+                Output::Measure { id, place, gate, wave } => self.measure(id, place, gate, wave),
                 Output::GiveUp => self.give_up(),
                 Output::End(end) => ended = Some(end),
             }
@@ -277,6 +293,21 @@ impl RunLoop {
         if spawned.is_err() {
             // This machine has no thread for it: asked again with the requests.
             self.unobserved = Some((jobs, skip));
+        }
+    }
+
+    /// Measures a gate of the rollout, on a thread of its own.
+    fn measure(&self, id: u64, place: GatePlace, gate: u32, wave: Option<u32>) {
+        let (executor, sender) = (Arc::clone(&self.executor), self.sender.clone());
+        let cancel = self.observing.clone();
+        let spawned = std::thread::Builder::new().name("measure".into()).spawn(move || {
+            let measured = executor.measure(id, place, gate, wave, &cancel);
+            let _ = sender.send(Message::Measured(id, measured));
+        });
+        if let Err(error) = spawned {
+            let measured =
+                Measurement::new(Reading::Inconclusive, format!("no thread could be started: {error}"));
+            let _ = self.sender.send(Message::Measured(id, measured));
         }
     }
 

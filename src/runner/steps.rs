@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::boot::{AUTH_REFUSED_FOR, LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, GatePlace, Intent, Outcome, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
+use crate::plan::Reading;
 use crate::plan::{
-    CommandSource, CommandStep, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction, Located,
-    RebootUnless, StatusRange, Step, StepKind, Undo, counted,
+    CommandSource, CommandStep, Gate, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction,
+    Located, RebootUnless, StatusRange, Step, StepKind, Undo, counted,
 };
 use crate::report::purpose;
 use crate::ssh::{Cancel, Connection};
@@ -21,6 +22,7 @@ use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
+use super::gate::{self, Measurement, Measuring};
 use super::http;
 use super::reboot::{self, RebootOrder, Unless, reboot};
 use super::wait::wait;
@@ -200,6 +202,7 @@ impl StepExecutor {
             StepKind::Http(HttpStep { request, expect, .. }) => {
                 self.http(request, expect, place, timeout, cancel, sink)
             }
+            StepKind::Gate(gate) => self.gate(order, gate, place, timeout, cancel, sink),
             StepKind::Health { jobs, wait, .. } => {
                 self.health(names(jobs.as_ref()), None, *wait, timeout, cancel, sink)
             }
@@ -369,6 +372,50 @@ impl StepExecutor {
             return recorded;
         }
         http::send(request, expect, place, timeout, cancel, &|bytes| sink(None, bytes))
+    }
+
+    fn gate(
+        &self,
+        order: &AttemptSpec,
+        gate: &Gate,
+        place: &Place,
+        timeout: Duration,
+        cancel: &Cancel,
+        sink: &OutputSink,
+    ) -> Outcome {
+        if let Some(recorded) = self.only_recorded() {
+            return recorded;
+        }
+        let wave = match order.lane {
+            Lane::Worker(target) => Some(self.graph.target(target).wave),
+            Lane::Before | Lane::After => None,
+        };
+        let machine = self.this_machine(order.attempt);
+        let measuring = Measuring { plan: &self.graph.plan, place, wave, down: &self.down, machine };
+        gate::hold(gate, &measuring, timeout, cancel, &|bytes| sink(None, bytes))
+    }
+
+    /// Measures a gate of the rollout once. What cannot be asked at all is no pass.
+    pub(super) fn measure(
+        &self,
+        id: u64,
+        place: GatePlace,
+        gate: u32,
+        wave: Option<u32>,
+        cancel: &Cancel,
+    ) -> Measurement {
+        if self.only_recorded().is_some() {
+            return Measurement::new(Reading::Pass, "not measured: this fleet is a sandbox");
+        }
+        let Some(gate) = self.graph.plan.rollout.gates.of(place).get(gate as usize) else {
+            return Measurement::new(Reading::Inconclusive, "the plan has no such gate");
+        };
+        let place = Place::of_rollout(&self.graph, &self.run);
+        let machine = self.this_machine_for(&format!("gate-{id}"));
+        let measuring = Measuring { plan: &self.graph.plan, place: &place, wave, down: &self.down, machine };
+        measuring
+            .once(gate, gate.answer_within, cancel)
+            .unwrap_or_else(|error| Measurement::new(Reading::Fail, error.message))
     }
 
     /// The text of a command: the plan's own, or that of its script when the run began.

@@ -4,6 +4,7 @@
 mod ahead;
 mod attempts;
 mod contacts;
+mod gates;
 mod limits;
 mod numbers;
 mod promises;
@@ -106,6 +107,7 @@ pub(super) struct Checker {
     last_at: Millis,
     observed: BTreeMap<JobIx, (Millis, BTreeSet<WorkerIx>)>,
     kept: promises::Promises,
+    readings: gates::Readings,
     pub(super) broken: Option<Violation>,
     /// The most that were down at once: per job, per domain.
     pub(super) most_down: u32,
@@ -142,6 +144,7 @@ impl Checker {
             last_at: 0,
             observed: BTreeMap::new(),
             kept: promises::Promises::default(),
+            readings: gates::Readings::default(),
             broken: numbers::differ(graph).map(|what| Violation { invariant: Invariant::Limits, what }),
             most_down: 0,
         }
@@ -186,6 +189,7 @@ impl Checker {
             );
         }
         self.last_at = at;
+        self.gates(at, fact);
         self.promises(at, fact, world);
         match fact {
             Fact::Preflight { checks } => self.preflight(checks, world),

@@ -17,14 +17,15 @@ use smallvec::SmallVec;
 
 use super::checker::Checker;
 use super::config::SimConfig;
-use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Operation};
+use super::exec::{Arrival, Batched, DeployKind, Flight, InjectedFault, Monitor, Operation};
 use super::invariant::Invariant;
 use super::rng::{Rng, Stream};
 use super::world::{Kernels, World};
 use crate::bucket::{JobIx, WorkerIx};
-use crate::controller::{Batches, Controller, Output};
-use crate::engine::{AttemptId, AttemptMap, Fact, Millis, Options, Outcome, RunState, RunStatus};
+use crate::controller::{Batches, Controller, Input, Output};
+use crate::engine::{AttemptId, AttemptMap, Fact, GatePlace, Millis, Options, Outcome, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetSet};
+use crate::plan::Reading;
 
 pub(in crate::sim) use ledger::SimLedger;
 
@@ -83,6 +84,14 @@ pub(super) enum Event {
     Ticks {
         process: u32,
         at: Millis,
+    },
+    /// A measurement of a gate comes back.
+    Measured {
+        process: u32,
+        id: u64,
+        place: GatePlace,
+        gate: u32,
+        reading: Reading,
     },
     /// A round of looks begins: of which process, at which jobs, but for these workers.
     Looks(Box<(u32, Vec<JobIx>, TargetSet)>),
@@ -184,6 +193,7 @@ pub(super) struct Sim {
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
     pub(super) machines: Rng,
+    pub(super) monitor: Monitor,
     /// Machines may boot by themselves so often in the middle of a step.
     pub(super) resets_left: u32,
     /// The boot of each worker that the run has seen last.
@@ -244,6 +254,10 @@ impl Sim {
             recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
             durations: Rng::new(seed, Stream::Durations),
             machines: Rng::new(seed ^ config.salt, Stream::Machines),
+            monitor: Monitor::new(
+                Rng::new(seed ^ config.salt, Stream::Monitor),
+                !config.check || config.faults == 0,
+            ),
             resets_left: config.resets.div_ceil(2),
             boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,
@@ -405,6 +419,10 @@ impl Sim {
             Event::Resets => self.resets(),
             Event::OperationEnds(operation) => self.operation_ends(*operation),
             Event::Ticks { process, at } if process == self.process => self.ticks(at),
+            Event::Measured { process, id, place, gate, reading } if process == self.process => {
+                self.checker.measured(self.now, place, gate, reading);
+                self.commit_and_dispatch(Input::Measured { id, reading, says: "measured".to_owned() });
+            }
             Event::Looks(look) if look.0 == self.process => {
                 let (_, jobs, skip) = *look;
                 self.looks(jobs, skip);

@@ -3,6 +3,7 @@
 
 mod deploys;
 mod guard;
+mod monitor;
 mod reboot;
 mod steps;
 mod watch;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub(super) use deploys::{Batched, DeployKind, Operation};
 use guard::AtWork;
+pub(super) use monitor::Monitor;
 use watch::Watch;
 
 use super::checker::Contact;

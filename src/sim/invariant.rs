@@ -49,6 +49,8 @@ pub enum Invariant {
     UnplannedBoots,
     /// Nobody is disturbed before all are prepared.
     PreparedFirst,
+    /// Gates that fail or say nothing hold the rollout.
+    GatesHold,
 }
 
 impl Invariant {
@@ -104,6 +106,9 @@ impl Invariant {
             Self::PreparedFirst => {
                 "no worker is disturbed before every selected worker has been prepared, or has failed to be"
             }
+            Self::GatesHold => {
+                "no worker starts and no wave begins or ends while a gate there fails or says nothing"
+            }
         }
     }
 }
@@ -142,6 +147,7 @@ mod tests {
             (Invariant::PauseAdmitsNobody, 20),
             (Invariant::UnplannedBoots, 21),
             (Invariant::PreparedFirst, 22),
+            (Invariant::GatesHold, 23),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

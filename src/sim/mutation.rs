@@ -9,7 +9,7 @@ use crate::boot::InjectedWatchFault;
 #[cfg(debug_assertions)]
 use crate::controller::LoopFault;
 use crate::graph::{CompileOptions, RolloutGraph, compile};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan, StepKind};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, RolloutGates, StepKind};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,12 @@ pub enum Mutation {
     PrepareWindowIgnored,
     /// A worker that cannot tell whether it needs a reboot is taken for one that does not.
     CannotTellIsNo,
+    /// Gates of the rollout are not measured.
+    GatesIgnored,
+    /// A measurement that says nothing is taken for a pass.
+    SilenceIsPass,
+    /// A measurement that fails is taken for a pass.
+    FailureIsPass,
 }
 
 impl Mutation {
@@ -152,6 +158,9 @@ impl Mutation {
         Self::PrepareIgnored,
         Self::PreparesTooMany,
         Self::PrepareWindowIgnored,
+        Self::GatesIgnored,
+        Self::SilenceIsPass,
+        Self::FailureIsPass,
     ];
 
     /// The fault of the controller's loop, for the process with this number.
@@ -167,6 +176,7 @@ impl Mutation {
             Self::SignalIgnored => LoopFault::SignalIgnored,
             Self::EndsEarly => LoopFault::EndsEarly,
             Self::DisturbedCountAsSeen => LoopFault::DisturbedCountAsSeen,
+            Self::SilenceIsPass => LoopFault::SilenceIsPass,
             _ => return None,
         })
     }
@@ -227,6 +237,7 @@ impl Mutation {
             Self::SpreadIgnored => rollout.spread = None,
             Self::WindowIgnored => rollout.windows.clear(),
             Self::FreezeIgnored => rollout.freeze = None,
+            Self::GatesIgnored => rollout.gates = RolloutGates::default(),
             Self::WavesIgnored => rollout.waves.clear(),
             Self::SoakIgnored => rollout.soak = std::time::Duration::ZERO,
             Self::NeedsIgnored => plan.steps.iter_mut().for_each(|step| step.needs.clear()),

@@ -333,6 +333,7 @@ impl Sim {
     }
 
     fn all_recover(&mut self) {
+        self.monitor.recovers();
         for alloc in self.world.hosts.iter_mut().flat_map(|host| &mut host.allocs) {
             alloc.sick = false;
         }

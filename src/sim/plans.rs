@@ -13,9 +13,9 @@ use super::rng::Rng;
 use crate::bucket::Fleet;
 use crate::plan::{
     Amount, Budget, BudgetBound, CannotTell, CommandSource, CommandStep, Concurrency, EnvValue, ExpectedBoot,
-    ExpectedKernel, Freeze, FrozenDates, HealthScope, JobAction, Located, OnFailure, OnStepFailure, Order,
-    Plan, Problems, RebootUnless, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo,
-    WaveSize, Weekday, When, Window,
+    ExpectedKernel, Freeze, FrozenDates, Gate, GateAction, HealthScope, JobAction, Located, Measure,
+    OnFailure, OnStepFailure, Order, Plan, Problems, RebootUnless, Retries, RolloutGates, RolloutSettings,
+    Source, Spread, Step, StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
 };
 
 /// What commands are told and must not be told by anybody.
@@ -100,6 +100,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
             soak: Duration::ZERO,
             windows: Vec::new(),
             freeze: None,
+            gates: RolloutGates::default(),
         },
         before: Vec::new(),
         prepare: None,
@@ -218,6 +219,43 @@ pub(super) fn expect_kernels(rng: &mut Rng, plan: &mut Plan) {
             let cannot_tell = if rng.coin() { CannotTell::Fail } else { CannotTell::Reboot };
             *unless = Some(RebootUnless::NotRequired { cannot_tell });
         }
+    }
+}
+
+/// Some steps are gates, and some plans have gates around their waves or a guard.
+pub(super) fn gates(rng: &mut Rng, plan: &mut Plan) {
+    for step in plan.steps.iter_mut().filter(|step| matches!(step.kind, StepKind::Pause { .. })) {
+        if rng.coin() {
+            step.kind = StepKind::Gate(Box::new(gate(rng)));
+            step.timeout = Some(Duration::from_secs(600));
+        }
+    }
+    let mut some = |chance: u32| -> Vec<Gate> {
+        let many = if rng.per_mille(chance) { 1 + rng.below(2) } else { 0 };
+        (0..many).map(|_| gate(rng)).collect()
+    };
+    plan.rollout.gates = RolloutGates { before_wave: some(150), after_wave: some(150), guard: some(250) };
+}
+
+fn gate(rng: &mut Rng) -> Gate {
+    let count = 1 + rng.below(4) as u32;
+    let mut action = |usual| match rng.below(6) {
+        0 => GateAction::Stop,
+        1 => GateAction::Wait,
+        2 => GateAction::Ignore,
+        _ => usual,
+    };
+    let (on_fail, on_inconclusive) = (action(GateAction::Stop), action(GateAction::Wait));
+    Gate {
+        name: None,
+        measure: Measure::Command("./check".to_owned()),
+        interval: seconds(rng.between(1, 60)),
+        count,
+        failures: if rng.per_mille(700) { 0 } else { rng.below(u64::from(count)) as u32 },
+        answer_within: seconds(rng.between(1, 60)),
+        on_fail,
+        on_inconclusive,
+        patience: Some(seconds(rng.between(61, 900))),
     }
 }
 
@@ -396,7 +434,7 @@ fn bound(rng: &mut Rng, workers: i64) -> BudgetBound {
 }
 
 /// Settings that the shrinker can take out, by the low bits; steps follow.
-const SETTINGS: u32 = 10;
+const SETTINGS: u32 = 11;
 
 /// Takes out what the bits name; a step's own needs take its place.
 pub(super) fn leave_out(plan: &mut Plan, without: u64) {
@@ -426,6 +464,9 @@ pub(super) fn leave_out(plan: &mut Plan, without: u64) {
     }
     if has(7) {
         plan.after.clear();
+    }
+    if has(10) {
+        plan.rollout.gates = RolloutGates::default();
     }
     for step in &mut plan.steps {
         if has(8) {

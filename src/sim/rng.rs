@@ -22,6 +22,8 @@ pub(super) enum Stream {
     Kernels = 9,
     Prepare = 10,
     Requests = 11,
+    Gates = 12,
+    Monitor = 13,
 }
 
 impl Rng {

@@ -92,6 +92,7 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
         ahead::prepare(&mut Rng::new(config.seed, Stream::Prepare), &mut plan, fleet.workers.len());
         requests::instead_of_commands(&mut Rng::new(config.seed, Stream::Requests), &mut plan);
+        plans::gates(&mut Rng::new(config.seed, Stream::Gates), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))
@@ -242,10 +243,11 @@ fn sketch(graph: &RolloutGraph) -> String {
     let rollout = &plan.rollout;
     let budgets: Vec<_> = graph.numbers().budgets.iter().map(|b| (b.job.0, b.wants, b.of)).collect();
     text + &format!(
-        "prepare {:?}, at once {:?}, waves {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
+        "prepare {:?}, at once {:?}, waves {:?}, gates {:?}, budgets (job, wants, of) {budgets:?}, failures {}, {:?}, spread {:?}, windows {:?}, frozen {:?}",
         plan.prepare.as_ref().map(|prepare| (prepare.concurrency.value, prepare.outside_window)),
         rollout.concurrency.value,
         graph.waves,
+        rollout.gates,
         graph.numbers().max_failures.value,
         rollout.on_failure,
         rollout.spread.as_ref().map(|spread| spread.value.at_most),

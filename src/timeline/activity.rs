@@ -49,7 +49,9 @@ impl Activity {
             (BarKind::Attempt, StepKind::Reboot { .. }) => Self::Reboot,
             (BarKind::Attempt, StepKind::WaitForSsh { .. }) => Self::Return,
             (BarKind::Attempt, StepKind::Deploy { .. } | StepKind::Build) => Self::Deploy,
-            (BarKind::Attempt, StepKind::Health { .. } | StepKind::SyncCheck { .. }) => Self::Health,
+            (BarKind::Attempt, StepKind::Health { .. } | StepKind::SyncCheck { .. } | StepKind::Gate(_)) => {
+                Self::Health
+            }
             (BarKind::Attempt, StepKind::Run(_) | StepKind::Local(_) | StepKind::Http(_)) => Self::Command,
             (BarKind::Attempt, _) => Self::Drain,
         }

@@ -260,6 +260,7 @@ impl TimelineFold {
                 self.hold(at, HoldKind::Stopped);
                 self.mark(at, MarkKind::Interrupted { by: by.clone() });
             }
+            Fact::GateMeasured { .. } => {}
             Fact::Halted { reason } => {
                 self.hold(at, HoldKind::Halted);
                 let reason = describe_halt(reason, self.state.graph());

@@ -14,11 +14,13 @@
 //! ```
 //! Everything ends with the [`Fleet`], and also when the test process is killed.
 
+pub(crate) mod alertmanager;
 pub(crate) mod browser;
 mod faults;
 pub(crate) mod file_server;
 pub(crate) mod hostile;
 pub(crate) mod http;
+pub(crate) mod prometheus;
 pub(crate) mod run_header;
 pub(crate) mod serve;
 mod skip;

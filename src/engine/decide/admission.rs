@@ -4,7 +4,7 @@
 //! without a place in the journal before it (it changes nothing), its result is a fact.
 
 use super::super::pending::RECHECK_JOBS_MS;
-use super::super::{Effect, Fact, HaltReason, Millis, Timer};
+use super::super::{Effect, Fact, GatePlace, HaltReason, Millis, Timer};
 use super::Decide;
 use crate::graph::TargetIx;
 use crate::policy::{Pick, Reason};
@@ -19,14 +19,20 @@ impl Decide<'_> {
         let wave = run.waves.current()?;
         let nobody_active = run.lanes.active().is_empty();
         if nobody_active && run.waves.is_done(wave) {
-            return Some(self.finish_wave(wave));
+            self.pending.ask_guard(false);
+            let passes = run.gate_passes(GatePlace::AfterWave { wave });
+            return passes.then(|| self.finish_wave(wave));
         }
         if run.hold.paused().is_some() {
+            self.pending.ask_guard(false);
             return None;
         }
         // Time alone changes the answer only where a worker is looked at again, or a look grows old; with nobody
         // active it is asked each time, for a halt must not be missed.
         if !nobody_active && self.pending.queue_was_checked(self.at) {
+            return None;
+        }
+        if self.guard_holds() {
             return None;
         }
         match self.pending.pick(&run.admission, self.at, &run.conditions()) {
@@ -38,6 +44,18 @@ impl Decide<'_> {
             Pick::Refuse { target, reason } => self.halt_if_nobody_is_active(target, &reason),
             Pick::Empty => None,
         }
+    }
+
+    /// Whether somebody might start, and the guard has to say first that it may be.
+    fn guard_holds(&mut self) -> bool {
+        let run = self.run;
+        if run.setup.graph.plan.rollout.gates.guard.is_empty() {
+            return false;
+        }
+        let holds = !run.gates.guard_passes(self.at, run.is_guarded())
+            && !self.pending.queue_is_held(&run.admission, self.at, &run.conditions());
+        self.pending.ask_guard(holds);
+        holds
     }
 
     fn finish_wave(&mut self, wave: u32) -> Fact {

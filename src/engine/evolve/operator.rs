@@ -16,6 +16,7 @@ impl Known {
 
     pub(super) fn resume(&mut self, fresh_process: bool, pending: &mut Pending) {
         self.hold.resume();
+        self.gates.begin_anew();
         // An operator has looked.
         pending.patience_begins_anew();
         if fresh_process {
@@ -33,7 +34,9 @@ impl Known {
         let Some((reason, phase)) = self.hold.halted().cloned() else { return };
         match reason {
             HaltReason::TooManyFailures { .. } if self.failures.is_exceeded() => return,
-            HaltReason::TooManyFailures { .. } | HaltReason::NobodyAdmissible { .. } => {}
+            HaltReason::TooManyFailures { .. }
+            | HaltReason::NobodyAdmissible { .. }
+            | HaltReason::GateFailed { .. } => {}
             HaltReason::LaneFailed { lane, step, .. } => {
                 self.lanes.get_mut(lane).reset_failed_step(step);
             }

@@ -3,7 +3,7 @@
 use super::super::known::Known;
 use super::super::pending::Pending;
 use super::super::state::{RunEvent, RunPhase, WorkerEvent};
-use super::super::{Check, Fact, Millis, RuleViolation, RunEnd};
+use super::super::{Check, Fact, GatePlace, Millis, RuleViolation, RunEnd};
 use crate::graph::{Lane, TargetIx};
 
 impl Known {
@@ -66,7 +66,11 @@ impl Known {
         if at < self.waves.soak_until() {
             return Err(RuleViolation::new("a wave begins after the soak", fact));
         }
+        if !self.gate_passes(GatePlace::BeforeWave { wave }) {
+            return Err(RuleViolation::new("a wave begins when the gates before it have passed", fact));
+        }
         self.run_event(RunEvent::WaveStarted, fact)?;
+        self.gates.wave_goes_on();
         self.waves.start(wave);
         Ok(())
     }
@@ -82,7 +86,11 @@ impl Known {
         if !is_open || !self.waves.is_done(wave) || !self.lanes.active().is_empty() {
             return Err(RuleViolation::new("a wave ends when all its workers have", fact));
         }
+        if !self.gate_passes(GatePlace::AfterWave { wave }) {
+            return Err(RuleViolation::new("a wave ends when the gates after it have passed", fact));
+        }
         self.run_event(RunEvent::WaveFinished, fact)?;
+        self.gates.wave_goes_on();
         self.waves.finish(soak_until);
         if self.waves.is_last(wave) {
             self.run_event(RunEvent::RolloutDone, fact)?;

@@ -3,7 +3,7 @@
 use super::super::known::Known;
 use super::super::pending::Pending;
 use super::super::state::{Presence, Revert, RunPhase, Undo, WorkerEvent};
-use super::super::{ErrorKind, Fact, Intent, Millis, RuleViolation, StepError};
+use super::super::{ErrorKind, Fact, GatePlace, Intent, Millis, RuleViolation, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::{JobAction, StepKind};
 
@@ -26,7 +26,11 @@ impl Known {
         if self.phase() != RunPhase::Rolling || Some(wave) > self.waves.current() {
             return Err(RuleViolation::new("workers are admitted when their wave is open", fact));
         }
+        if !self.gate_passes(GatePlace::Guard) {
+            return Err(RuleViolation::new("nobody is admitted before the guard has passed", fact));
+        }
         self.worker_event(target, WorkerEvent::Admitted, fact)?;
+        self.gates.wave_goes_on();
         self.lanes.start(target);
         // Taken up again behind the first wave, it is prepared in its turn.
         self.preparation.leaves(target);

@@ -22,8 +22,20 @@ pub(super) fn step(source: &Source, step: &DraftStep, problems: &mut Problems) {
     let least = match &step.kind {
         Some(StepKind::Pause { duration }) => Some((*duration, "the pause itself")),
         Some(StepKind::WaitForSsh { settle, .. }) => Some((*settle, "`settle`")),
+        Some(StepKind::Gate(gate)) if gate.count > 1 => Some((gate.least(), "all `count` measurements")),
         _ => None,
     };
+    if let Some(StepKind::Gate(gate)) = &step.kind
+        && gate.count == 1
+        && gate.interval >= timeout.value
+    {
+        let message =
+            format!("measured every {}, it is measured once within its time-out", duration(gate.interval));
+        let problem = Problem::error(code::BAD_GATE, message)
+            .at(source, timeout.span.clone(), "no time to wait")
+            .help("write an `interval` shorter than the `timeout` of the step");
+        problems.push(problem);
+    }
     if let Some((least, what)) = least.filter(|(least, _)| timeout.value <= *least) {
         let message =
             format!("`{keyword}` can never finish within its time-out of {}", duration(timeout.value));
@@ -140,7 +152,7 @@ fn unawaited(source: &Source, reboot: &DraftStep, narrow: Option<&DraftStep>) ->
 /// The first step that comes after a reboot and not after a wait for it. Gates do nothing to the worker.
 fn hasty(steps: &[DraftStep], reboot: usize, waits: &[usize], ancestors: &Ancestors) -> Option<usize> {
     (0..steps.len()).find(|other| {
-        let harmless = matches!(steps[*other].keyword, Some("wait_for_ssh" | "pause" | "approve"));
+        let harmless = matches!(steps[*other].keyword, Some("wait_for_ssh" | "pause" | "approve" | "gate"));
         ancestors.before(reboot, *other)
             && !harmless
             && !waits.iter().any(|wait| ancestors.before(*wait, *other))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::http::{Piece, placeholders};
+use super::super::http::{Piece, gate_placeholders, placeholders};
 use super::super::yaml::{Node, ScalarKind, Value, shorten};
 use super::super::{
     EnvValue, HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange, code,
@@ -18,10 +18,44 @@ const ANYWHERE: &[&str] =
     &["BUCKET_ID", "MAAND_RUN", "MAAND_PLAN", "MAAND_LIST", "MAAND_STEP", "MAAND_ATTEMPT"];
 const OF_A_WORKER: &[&str] = &["WORKER_IP", "MAAND_HOST", "MAAND_LABELS", "MAAND_TAGS"];
 
+/// Who asks, which decides about the values that a text may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A step of a worker.
+    Worker,
+    /// A step of `before` or `after`.
+    Once,
+    /// A gate of a worker's step.
+    GateOfWorker,
+    /// A gate in `before` or `after`.
+    GateOnce,
+    /// A gate around waves, or the guard.
+    GateOfRollout,
+}
+
+impl Asker {
+    /// Of a step: `once`: in `before` or `after`.
+    pub(super) fn of_step(once: bool) -> Self {
+        if once { Self::Once } else { Self::Worker }
+    }
+
+    fn is_gate(self) -> bool {
+        !matches!(self, Self::Worker | Self::Once)
+    }
+
+    fn has_worker(self) -> bool {
+        matches!(self, Self::Worker | Self::GateOfWorker)
+    }
+
+    fn pieces(self, text: &str) -> Vec<Piece<'_>> {
+        if self.is_gate() { gate_placeholders(text).collect() } else { placeholders(text).collect() }
+    }
+}
+
 impl Decoder<'_> {
     /// Reads the options of an `http` step. `once`: in `before` or `after`.
     pub(super) fn http_step(&mut self, fields: &Fields<'_>, once: bool) -> Option<HttpStep> {
-        let request = self.request(fields, once);
+        let request = self.request(fields, Asker::of_step(once));
         let expect = match fields.get("expect") {
             None => Some(HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() }),
             Some(node) => self.http_expect(node),
@@ -33,7 +67,8 @@ impl Decoder<'_> {
             Some(node) => {
                 let example = "undo: {method: PUT, url: \"http://lb/servers/$MAAND_HOST/ready\"}";
                 let fields = self.fields(node, "undo", HTTP_REQUEST, example)?;
-                self.request(&fields, once).map(|request| HttpUndo::Request(Box::new(request)))
+                self.request(&fields, Asker::of_step(once))
+                    .map(|request| HttpUndo::Request(Box::new(request)))
             }
         };
         let request = request?;
@@ -41,7 +76,7 @@ impl Decoder<'_> {
         Some(HttpStep { request, expect: expect?, idempotent, undo: undo? })
     }
 
-    fn request(&mut self, fields: &Fields<'_>, once: bool) -> Option<HttpRequest> {
+    pub(super) fn request(&mut self, fields: &Fields<'_>, asker: Asker) -> Option<HttpRequest> {
         let words = HttpMethod::ALL.map(HttpMethod::as_str);
         let method = match fields.get("method") {
             None => Some(HttpMethod::Get),
@@ -51,7 +86,7 @@ impl Decoder<'_> {
             let help = "say where to, such as `url: \"http://lb.internal/servers/$MAAND_HOST/drain\"`";
             self.missing("a request", "url", fields.span.clone(), help);
         }
-        let url = fields.get("url").and_then(|node| self.url(node));
+        let url = fields.get("url").and_then(|node| self.url(node, asker));
         let headers = fields.get("headers").map_or_else(|| Some(BTreeMap::new()), |node| self.headers(node));
         let body = match (fields.get("body"), fields.get("json")) {
             (None, None) => Some(None),
@@ -87,10 +122,7 @@ impl Decoder<'_> {
             let message = format!("a request `{}` has no body", request.method.as_str());
             wrong.push((message, "say what is to be done with it, such as `method: POST`".to_owned()));
         }
-        for name in request.texts().into_iter().flat_map(placeholders) {
-            let Piece::Name(name) = name else { continue };
-            wrong.extend(unknown_name(name, once));
-        }
+        wrong.extend(request.texts().into_iter().flat_map(|text| unknown_names(text, asker)));
         let is_fine = wrong.is_empty();
         for (message, help) in wrong {
             let end = self.first_line_end(&fields.span);
@@ -108,9 +140,9 @@ impl Decoder<'_> {
         }
     }
 
-    fn url(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn url(&mut self, node: &Node, asker: Asker) -> Option<String> {
         let text = self.text(node, "url", "url: \"http://lb.internal/servers/$MAAND_HOST/drain\"")?;
-        let why = wrong_url(&text.value);
+        let why = wrong_url(&text.value, asker);
         if let Some((why, help)) = why {
             let message = format!("`{}` cannot be asked: {why}", shorten(&text.value));
             self.error(code::BAD_REQUEST, message, text.span, "not a url", help.to_owned());
@@ -119,7 +151,7 @@ impl Decoder<'_> {
         Some(text.value)
     }
 
-    fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
+    pub(super) fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
         let Value::Map(entries) = &node.value else {
             self.wrong_type(node, "headers", "a map from name to value", "headers: {X-Reason: reboot}");
             return None;
@@ -168,7 +200,7 @@ impl Decoder<'_> {
         fine.then_some(headers)
     }
 
-    fn http_expect(&mut self, node: &Node) -> Option<HttpExpect> {
+    pub(super) fn http_expect(&mut self, node: &Node) -> Option<HttpExpect> {
         let example = "expect: {status: 200, json: {/state: drained}}";
         let fields = self.fields(node, "expect", HTTP_EXPECT, example)?;
         let status = match fields.get("status") {
@@ -251,29 +283,57 @@ impl Decoder<'_> {
     }
 }
 
+/// What is wrong with the names of values in a text, and what to do.
+pub(super) fn unknown_names(text: &str, asker: Asker) -> Vec<(String, String)> {
+    let names = asker.pieces(text).into_iter().filter_map(|piece| match piece {
+        Piece::Name(name) => Some(name),
+        Piece::Text(_) => None,
+    });
+    names.filter_map(|name| unknown_name(name, asker)).collect()
+}
+
 /// What is wrong with a name of a value, and what to do.
-fn unknown_name(name: &str, once: bool) -> Option<(String, String)> {
+fn unknown_name(name: &str, asker: Asker) -> Option<(String, String)> {
     let is_tag = name.strip_prefix("MAAND_TAG_").is_some_and(|tag| !tag.is_empty());
+    // Gates around waves belong to no step.
+    let anywhere = if asker == Asker::GateOfRollout { &ANYWHERE[..3] } else { ANYWHERE };
+    let of_gate: &[&str] = match asker {
+        Asker::Worker | Asker::Once => &[],
+        Asker::GateOnce => &["down", "MAAND_DOWN"],
+        Asker::GateOfWorker => &["worker", "wave", "down", "MAAND_WAVE", "MAAND_DOWN"],
+        Asker::GateOfRollout => &["wave", "down", "MAAND_WAVE", "MAAND_DOWN"],
+    };
+    let is_of_worker = is_tag || OF_A_WORKER.contains(&name) || (asker.is_gate() && name == "worker");
     match () {
-        () if ANYWHERE.contains(&name) => None,
-        () if !(is_tag || OF_A_WORKER.contains(&name)) => {
-            let known: Vec<String> =
-                OF_A_WORKER.iter().chain(ANYWHERE).map(|name| format!("${name}")).collect();
-            Some((
-                format!("there is no value `${name}`"),
-                format!("known here: {}, $MAAND_TAG_<KEY>", known.join(", ")),
-            ))
+        () if anywhere.contains(&name) || of_gate.contains(&name) => None,
+        () if is_of_worker && asker.has_worker() => None,
+        () if is_of_worker => {
+            let (place, help) = match asker {
+                Asker::GateOfRollout => (
+                    "around waves, where there is no single worker",
+                    "name all that are down by `$down`, or make it a step `gate` in `steps`",
+                ),
+                Asker::GateOnce => {
+                    ("in `before` and `after`, where there is no worker", "put the gate into `steps`")
+                }
+                _ => ("in `before` and `after`, where there is no worker", "put the request into `steps`"),
+            };
+            Some((format!("`${name}` has no value {place}"), help.to_owned()))
         }
-        () if once => {
-            let message = format!("`${name}` has no value in `before` and `after`, where there is no worker");
-            Some((message, "put the request into `steps`".to_owned()))
+        () => {
+            let of_worker: &[&str] = if asker.has_worker() { OF_A_WORKER } else { &[] };
+            let names = of_gate.iter().chain(of_worker).chain(anywhere);
+            let mut known: Vec<String> = names.map(|name| format!("${name}")).collect();
+            if asker.has_worker() {
+                known.push("$MAAND_TAG_<KEY>".to_owned());
+            }
+            Some((format!("there is no value `${name}`"), format!("known here: {}", known.join(", "))))
         }
-        () => None,
     }
 }
 
 /// Why a text is no url of a request, and what to do.
-fn wrong_url(text: &str) -> Option<(&'static str, &'static str)> {
+fn wrong_url(text: &str, asker: Asker) -> Option<(&'static str, &'static str)> {
     const EXAMPLE: &str = "write it as `http://lb.internal:8080/path` or `https://...`; what is no plain character of a url \
                            is written as %20";
     let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
@@ -286,7 +346,9 @@ fn wrong_url(text: &str) -> Option<(&'static str, &'static str)> {
         return Some(("it has a user or a password in it", help));
     }
     // With some value in the place of each name.
-    let filled: String = placeholders(text)
+    let filled: String = asker
+        .pieces(text)
+        .into_iter()
         .map(|piece| match piece {
             Piece::Text(text) => text,
             Piece::Name(_) => "a",

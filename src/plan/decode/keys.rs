@@ -30,6 +30,8 @@ pub(crate) const ROLLOUT: &[&str] = &[
     "soak",
     "window",
     "freeze",
+    "gates",
+    "guard",
 ];
 /// Of a wave that covers tags.
 pub(crate) const COVER: &[&str] = &["cover", "at_most"];
@@ -47,6 +49,30 @@ pub(crate) const RETRIES: &[&str] = &["attempts", "delay", "backoff", "max_delay
 pub(crate) const HTTP_REQUEST: &[&str] = &["method", "url", "headers", "body", "json"];
 /// Of `expect` of an `http` step.
 pub(crate) const HTTP_EXPECT: &[&str] = &["status", "json"];
+/// Of `gates` below `rollout`.
+pub(crate) const GATES: &[&str] = &["before_wave", "after_wave"];
+/// Of a gate: of a step.
+pub(crate) const GATE: &[&str] = &[
+    "prometheus",
+    "alertmanager",
+    "http",
+    "command",
+    "interval",
+    "count",
+    "failures",
+    "answer_within",
+    "on_fail",
+    "on_inconclusive",
+];
+/// Of a gate below `rollout`, besides.
+pub(crate) const GATE_OF_ROLLOUT: &[&str] = &["name", "patience"];
+/// Of `prometheus`.
+pub(crate) const PROMETHEUS: &[&str] = &["url", "headers", "query", "over", "resolution", "min", "max"];
+/// Of `alertmanager`.
+pub(crate) const ALERTMANAGER: &[&str] =
+    &["url", "headers", "matching", "except_down", "linger", "worker_label"];
+/// Of `http` of a gate.
+pub(crate) const HTTP_CHECK: &[&str] = &["method", "url", "headers", "body", "json", "expect"];
 /// Of `when`.
 pub(crate) const WHEN: &[&str] = &["labels", "tags", "jobs"];
 /// Of every step, beside its kind.
@@ -67,13 +93,14 @@ pub(crate) const KINDS: &[&str] = &[
     "run",
     "local",
     "http",
+    "gate",
     "health",
     "sync_check",
     "pause",
     "approve",
 ];
 /// The kinds that make sense once, for `before` and `after`.
-pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "http", "pause", "approve"];
+pub(crate) const ONCE: &[&str] = &["build", "deploy", "health", "local", "http", "gate", "pause", "approve"];
 
 /// Of `prepare`.
 pub(crate) const PREPARE: &[&str] = &["concurrency", "outside_window", "steps"];
@@ -89,6 +116,7 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
         "wait_for_ssh" => &["settle", "interval"],
         "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
         "http" => &["method", "url", "headers", "body", "json", "expect", "idempotent", "undo"],
+        "gate" => GATE,
         "health" => &["jobs", "wait", "scope"],
         "sync_check" => &["repair"],
         "approve" => &["message"],

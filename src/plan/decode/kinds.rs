@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::yaml::{Key, Node, Value, in_braces};
 use super::super::{HealthScope, JobAction, StepKind, code};
 use super::common::{Decoder, Fields};
+use super::http::Asker;
 use super::keys::{COMMON, options};
 
 /// What reboots a worker unless the plan says otherwise.
@@ -66,6 +67,11 @@ impl Decoder<'_> {
                 let none = Fields::none(key);
                 StepKind::Http(self.http_step(fields.unwrap_or(&none), once)?)
             }
+            "gate" => {
+                let none = Fields::none(key);
+                let at = if once { Asker::GateOnce } else { Asker::GateOfWorker };
+                StepKind::Gate(Box::new(self.gate(fields.unwrap_or(&none), at)?))
+            }
             "health" => StepKind::Health {
                 jobs: self.jobs_option(fields),
                 wait: get("wait").and_then(|node| self.flag(node, "wait")).unwrap_or(true),
@@ -91,6 +97,7 @@ impl Decoder<'_> {
         let example = match kind {
             "run" | "local" => format!("{kind}: {{command: uptime}}"),
             "http" => "http: {url: \"http://lb.internal/servers/$MAAND_HOST\"}".to_owned(),
+            "gate" => super::gate::EXAMPLE.to_owned(),
             "approve" => "approve: {message: look at the dashboard}".to_owned(),
             _ => match known.first() {
                 Some(_) => format!("{kind}: {{}}"),
@@ -149,7 +156,7 @@ impl Decoder<'_> {
             _ if options(kind).is_empty() => {
                 return Some(format!("`{kind}` takes no options: write just `- {kind}`"));
             }
-            "run" | "local" | "reboot" => "command",
+            "run" | "local" | "reboot" | "gate" => "command",
             "http" => "url",
             "approve" => "message",
             kind if options(kind).contains(&"jobs") => "jobs",

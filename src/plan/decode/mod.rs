@@ -6,6 +6,7 @@
 mod boot;
 mod command;
 mod common;
+mod gate;
 mod http;
 pub(super) mod keys;
 mod kinds;

@@ -3,10 +3,10 @@
 use super::super::yaml::{Node, Value};
 use super::super::{
     Amount, Budget, BudgetBound, Concurrency, Cover, Expect, Located, OnFailure, Order, Problem,
-    RolloutSettings, Spread, Targets, WaveSize, code,
+    RolloutGates, RolloutSettings, Spread, Targets, WaveSize, code,
 };
 use super::common::{Decoder, Fields};
-use super::keys::{BUDGET, COVER, EXCLUDE, ROLLOUT, TARGETS};
+use super::keys::{BUDGET, COVER, EXCLUDE, GATES, ROLLOUT, TARGETS};
 
 impl Decoder<'_> {
     /// Reads `targets:`.
@@ -79,6 +79,7 @@ impl Decoder<'_> {
             soak: std::time::Duration::ZERO,
             windows: Vec::new(),
             freeze: None,
+            gates: RolloutGates::default(),
         };
         let Some(fields) =
             node.and_then(|node| self.fields(node, "rollout", ROLLOUT, "rollout: {concurrency: 1}"))
@@ -117,6 +118,15 @@ impl Decoder<'_> {
         }
         settings.windows = fields.get("window").map(|node| self.windows(node)).unwrap_or_default();
         settings.freeze = fields.get("freeze").and_then(|node| self.freeze(node, &settings.windows));
+        if let Some(node) = fields.get("gates") {
+            let example = "gates: {after_wave: [{command: ./check}]}";
+            if let Some(fields) = self.fields(node, "gates", GATES, example) {
+                let mut of = |key| fields.get(key).map_or_else(Vec::new, |node| self.gates(node, key));
+                (settings.gates.before_wave, settings.gates.after_wave) =
+                    (of("before_wave"), of("after_wave"));
+            }
+        }
+        settings.gates.guard = fields.get("guard").map_or_else(Vec::new, |node| self.gates(node, "guard"));
         settings
     }
 

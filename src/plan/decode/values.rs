@@ -59,22 +59,30 @@ impl Decoder<'_> {
         small
     }
 
-    /// A factor that is at least 1.
-    pub(super) fn factor(&mut self, node: &Node, key: &str) -> Option<f64> {
+    /// A number.
+    pub(super) fn number(&mut self, node: &Node, key: &str) -> Option<f64> {
         let node = self.resolve(node);
-        let value = match node.scalar().map(|scalar| scalar.kind) {
-            #[expect(clippy::cast_precision_loss, reason = "a factor that large is refused below")]
-            Some(ScalarKind::Integer(value)) => value as f64,
-            Some(ScalarKind::Float(value)) => value,
+        match node.scalar().map(|scalar| scalar.kind) {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "what is compared with it is a floating-point number, too"
+            )]
+            Some(ScalarKind::Integer(value)) => Some(value as f64),
+            Some(ScalarKind::Float(value)) => Some(value),
             Some(ScalarKind::Huge) => {
                 self.huge(&node, key);
-                return None;
+                None
             }
             _ => {
                 self.wrong_type(&node, key, "a number", &format!("{key}: 2"));
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// A factor that is at least 1.
+    pub(super) fn factor(&mut self, node: &Node, key: &str) -> Option<f64> {
+        let value = self.number(node, key)?;
         if (1.0..=1000.0).contains(&value) {
             return Some(value);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::gate::{RolloutGate, WaveGates};
 use super::snippets;
 use super::steps::{OnceStepEntry, PrepareStepEntry, Retries, StepEntry};
 use super::values::{
@@ -138,6 +139,11 @@ pub(super) struct RolloutSection {
     window: Option<OneOrMore<Window>>,
     /// New workers are not admitted then, whatever the windows say. Default: never.
     freeze: Option<Freeze>,
+    /// What has to pass before and after each wave. Default: nothing.
+    gates: Option<WaveGates>,
+    /// What has to pass while workers are under way, and before one is started: measured all the time. When it fails the
+    /// rollout halts; while it says nothing, no worker is started. Default: nothing.
+    guard: Option<OneOrMore<RolloutGate>>,
 }
 
 /// A wave with as few workers as have every value of these tags that no earlier wave has had.

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::super::decode::keys;
+use super::gate::GateStep;
 use super::values::{
     AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure, OneOrMore,
     OrNothing, Scope, Shell, Status, Text, Word,
@@ -117,6 +118,9 @@ pub(super) struct WorkerStep {
     local: Option<Command>,
     /// An HTTP request from this machine, such as to a load balancer.
     http: Option<Http>,
+    /// Measures something, and continues when it is within its limit: exactly one of prometheus, alertmanager, http and
+    /// command.
+    gate: Option<GateStep>,
     /// Checks the health of jobs.
     health: Option<OrNothing<Health>>,
     /// Checks that worker.json on the worker agrees with the catalog.
@@ -184,6 +188,9 @@ pub(super) struct OnceStep {
     local: Option<Command>,
     /// An HTTP request from this machine.
     http: Option<Http>,
+    /// Measures something, and continues when it is within its limit: exactly one of prometheus, alertmanager, http and
+    /// command.
+    gate: Option<GateStep>,
     /// Waits for this duration.
     pause: Option<Duration>,
     /// Waits until an operator runs `maand plan approve`.

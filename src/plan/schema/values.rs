@@ -316,6 +316,21 @@ value!(
     words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 );
 value!(
+    /// A number.
+    Number,
+    json_schema!({ "anyOf": [{ "type": "number" }, variable("A number")] })
+);
+value!(
+    /// What a gate of a step leads to.
+    GateActionOfStep,
+    words(&crate::plan::GateAction::OF_STEP)
+);
+value!(
+    /// What a gate of the rollout leads to.
+    GateActionOfRollout,
+    words(&crate::plan::GateAction::OF_ROLLOUT)
+);
+value!(
     /// A status of an answer.
     Status,
     json_schema!({ "anyOf": [

@@ -12,7 +12,7 @@ use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{ControllerError, Ended, Input, Output};
 use crate::engine::{AttemptId, Evidence, Fact, Intent, Outcome};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetSet};
-use crate::plan::StepKind;
+use crate::plan::{Reading, StepKind};
 use crate::sim::checker::Contact;
 use crate::sim::mutation::Mutation;
 
@@ -162,6 +162,9 @@ impl Sim {
             (Some(Mutation::ObservationsInvented), Input::Observed { jobs, .. }) => {
                 Input::Observed { jobs, unavailable: Vec::new() }
             }
+            (Some(Mutation::FailureIsPass), Input::Measured { id, reading: Reading::Fail, says }) => {
+                Input::Measured { id, reading: Reading::Pass, says }
+            }
             (_, input) => input,
         })
     }
@@ -211,6 +214,7 @@ impl Sim {
             Output::Observe { jobs, skip } => {
                 self.push(20, Event::Looks(Box::new((process, jobs, skip))));
             }
+            Output::Measure { id, place, gate, .. } => self.measures(id, place, gate),
             Output::GiveUp => {}
             Output::End(Ended::Idle(_)) => self.leaving = true,
             // It ends in the middle, and an operator resumes it.

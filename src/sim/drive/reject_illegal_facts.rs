@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
-    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunPhase, RunState, StepError,
-    WorkerState,
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunPhase, RunState, StepError, WorkerState, GatePlace, GateStanding,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
 
@@ -58,6 +57,14 @@ impl Sim {
             Fact::WaveStarted { wave: rollout.wave().map_or(1, |wave| wave + 2) },
             Fact::WaveFinished { wave: rollout.wave().map_or(0, |wave| wave + 1), soak_until: 0 },
         ];
+        let measured =
+            |place| Fact::GateMeasured { place, standing: GateStanding::Passed, says: String::new() };
+        illegal.push(measured(GatePlace::AfterWave { wave: rollout.wave().map_or(0, |wave| wave + 1) }));
+        if self.graph.plan.rollout.gates.guard.is_empty() {
+            illegal.push(measured(GatePlace::Guard));
+        } else if rollout.gate_standing(GatePlace::Guard) != Some(GateStanding::Passed) {
+            illegal.extend(self.graph.target_indices().map(|target| Fact::WorkerAdmitted { target }));
+        }
         let finished = matches!(rollout.status(), crate::engine::RunStatus::Finished(_));
         if !finished {
             illegal.push(ok(never, note()));

@@ -44,7 +44,7 @@ impl Sim {
                 });
                 health(sick)
             }
-            (_, StepKind::Local(_) | StepKind::Http(_)) => self.here(arrival),
+            (_, StepKind::Local(_) | StepKind::Http(_) | StepKind::Gate(_)) => self.here(arrival),
             (_, StepKind::Run(command)) => {
                 let step = arrival.order.step;
                 let ran = self.world.host_mut(worker).ran.of(step);
@@ -99,7 +99,7 @@ impl Sim {
 
     pub(super) fn once(&mut self, arrival: &Arrival) -> Outcome {
         match arrival.kind() {
-            StepKind::Local(_) | StepKind::Http(_) => self.here(arrival),
+            StepKind::Local(_) | StepKind::Http(_) | StepKind::Gate(_) => self.here(arrival),
             StepKind::Health { .. } => {
                 let graph = std::sync::Arc::clone(&self.graph);
                 let enabled = graph.enabled_allocations();

@@ -1,6 +1,7 @@
 //! Every command of a plan in full: whoever reviews a plan approves what it executes.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
@@ -8,13 +9,14 @@ use serde::Serialize;
 
 use crate::graph::RolloutGraph;
 use crate::plan::{
-    CommandSource, EnvValue, HttpRequest, HttpUndo, RebootUnless, Step, StepKind, Undo, visible,
+    CommandSource, EnvValue, Gate, HttpRequest, HttpUndo, Plan, RebootUnless, Step, StepKind, Undo, visible,
 };
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cli::plan) struct CommandJson<'a> {
-    /// `command`, `script` (a file's path), `request` (method, url and body), `unless` or `undo`.
+    /// `command`, `script` (a file's path), `request` (method, url and body), `measure` and `passes` (what a gate asks, and
+    /// its limit), `unless` or `undo`.
     pub(in crate::cli::plan) part: &'static str,
     pub(in crate::cli::plan) text: Cow<'a, str>,
 }
@@ -55,18 +57,53 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
                 found.push(request("undo", undo));
             }
         }
+        StepKind::Gate(gate) => found.extend(measured(gate)),
         _ => {}
     }
     found
 }
 
+/// What a gate asks, and what its limit is.
+fn measured(gate: &Gate) -> [CommandJson<'_>; 2] {
+    let passes = format!("{} ({}; {})", gate.measure.limit(), gate.rhythm(), gate.consequences());
+    [("measure", gate.measure.to_string()), ("passes", passes)]
+        .map(|(part, text)| CommandJson { part, text: Cow::Owned(text) })
+}
+
+/// What a gate of the rollout asks: where it stands, what it asks and passes, and the variables that it reads.
+pub(in crate::cli::plan) struct RolloutGate<'a> {
+    /// As in the plan: `guard`, `after_wave`, with a number where there are several.
+    pub(in crate::cli::plan) place: String,
+    pub(in crate::cli::plan) gate: &'a Gate,
+    pub(in crate::cli::plan) parts: [CommandJson<'a>; 2],
+    pub(in crate::cli::plan) env: Vec<EnvJson<'a>>,
+}
+
+/// All gates of the rollout.
+pub(in crate::cli::plan) fn rollout_gates(plan: &Plan) -> Vec<RolloutGate<'_>> {
+    let mut numbers = BTreeMap::new();
+    let gates = plan.rollout.gates.each().map(|(place, gate)| {
+        let number: &mut u32 = numbers.entry(place).or_default();
+        *number += 1;
+        let place = if *number == 1 { place.to_owned() } else { format!("{place} {number}") };
+        let headers = gate.measure.headers().into_iter().flatten();
+        let env = headers.map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect();
+        RolloutGate { place, gate, parts: measured(gate), env }
+    });
+    gates.collect()
+}
+
+fn from_env(value: &EnvValue) -> Option<&str> {
+    match value {
+        EnvValue::Plain(_) => None,
+        EnvValue::FromEnv(name) => Some(name.as_str()),
+    }
+}
+
 /// The variables that a step's command gets.
 pub(in crate::cli::plan) fn env(step: &Step) -> Vec<EnvJson<'_>> {
-    let from = |value| match value {
-        &EnvValue::Plain(_) => None,
-        EnvValue::FromEnv(name) => Some(name.as_str()),
-    };
-    step.kind.environment().into_iter().map(|(name, value)| EnvJson { name, from_env: from(value) }).collect()
+    let environment = step.kind.environment().into_iter();
+    environment.map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect()
 }
 
 /// All commands of a plan, each line behind a bar.
@@ -74,13 +111,14 @@ pub(super) fn section(text: &mut String, graph: &RolloutGraph) {
     let lists = graph.plan.lists();
     let steps = lists.iter().flat_map(|(list, steps)| steps.iter().map(move |step| (list, step)));
     let shown: Vec<_> = steps.filter(|(_, step)| !commands(step).is_empty()).collect();
-    if shown.is_empty() {
+    let gates = rollout_gates(&graph.plan);
+    if shown.is_empty() && gates.is_empty() {
         return;
     }
     let _ = writeln!(text, "\nCommands");
-    for (list, step) in shown {
-        let _ = writeln!(text, "  {} ({list}, {})", step.id, step.kind.keyword());
-        for command in commands(step) {
+    let mut one = |title: String, commands: &[CommandJson<'_>], env: Vec<EnvJson<'_>>| {
+        let _ = writeln!(text, "  {title}");
+        for command in commands {
             // Escaped before it is cut into lines: what a terminal takes for a line is only a line feed here.
             let escaped = visible(command.text.as_bytes());
             for (at, line) in escaped.trim_end_matches('\n').split('\n').enumerate() {
@@ -88,11 +126,17 @@ pub(super) fn section(text: &mut String, graph: &RolloutGraph) {
                 let _ = writeln!(text, "    {part:<8}| {line}");
             }
         }
-        for variable in env(step) {
+        for variable in env {
             let from =
                 variable.from_env.map(|from| format!(", from {from} of this machine")).unwrap_or_default();
             let _ = writeln!(text, "    {:<8}| {}{from}", "env", variable.name);
         }
+    };
+    for RolloutGate { place, parts, env, .. } in gates {
+        one(format!("{place} (rollout, gate)"), &parts, env);
+    }
+    for (list, step) in shown {
+        one(format!("{} ({list}, {})", step.id, step.kind.keyword()), &commands(step), env(step));
     }
 }
 

@@ -61,6 +61,9 @@ pub(super) fn details(kind: &StepKind) -> String {
             crate::plan::CommandSource::Script(path) => format!("script {}", path.value),
         },
         StepKind::Http(step) => first_line(&format!("{} {}", step.request.method.as_str(), step.request.url)),
+        StepKind::Gate(gate) => {
+            format!("{}: {}; {}", first_line(&gate.title()), gate.measure.limit(), gate.rhythm())
+        }
         StepKind::Pause { duration: of } => duration(*of),
         StepKind::Approve { message } => message.as_deref().map(first_line).unwrap_or_default(),
         StepKind::SyncCheck { repair } => if *repair { "repairs" } else { "" }.to_owned(),

@@ -10,7 +10,7 @@ use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::at_stake::{self, AtStakeJson};
-use super::commands::{CommandJson, EnvJson, commands, env};
+use super::commands::{CommandJson, EnvJson, RolloutGate, commands, env, rollout_gates};
 use super::coverage::{self, CoverageJson};
 use super::openings::Openings;
 use super::probe::{self, RebootOfJson};
@@ -119,6 +119,20 @@ struct RolloutJson<'a> {
     windows: Vec<WindowJson<'a>>,
     /// When no workers are started, whatever the windows say.
     freeze: Option<FreezeJson<'a>>,
+    /// What has to pass before and after each wave, and while workers are down.
+    gates: Vec<GateJson<'a>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct GateJson<'a> {
+    /// `before_wave`, `after_wave` or `guard`, with a number from the second one on.
+    place: String,
+    name: Option<&'a str>,
+    /// `prometheus`, `alertmanager`, `http` or `command`.
+    source: &'static str,
+    /// What is asked, and what passes.
+    commands: [CommandJson<'a>; 2],
+    env: Vec<EnvJson<'a>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -315,6 +329,16 @@ fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
             dates: freeze.value.dates.iter().map(ToString::to_string).collect(),
             calendars: freeze.value.calendars.iter().map(|path| path.value.as_str()).collect(),
         }),
+        gates: rollout_gates(&graph.plan)
+            .into_iter()
+            .map(|RolloutGate { place, gate, parts, env }| GateJson {
+                place,
+                name: gate.name.as_deref(),
+                source: gate.measure.keyword(),
+                commands: parts,
+                env,
+            })
+            .collect(),
     }
 }
 

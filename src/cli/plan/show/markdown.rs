@@ -1,6 +1,6 @@
 //! A plan for a pull request that has nothing to compare it with: what it would do in a few lines, all else folded.
 
-use super::commands::{EnvJson, commands, env};
+use super::commands::{EnvJson, RolloutGate, commands, env, rollout_gates};
 use super::describe::{describe_halt, details};
 use super::json::jobs;
 use super::{Shown, pending_lines, probe, sentence};
@@ -164,14 +164,22 @@ fn steps(graph: &RolloutGraph) -> Section {
 /// All that a shell gets: whoever reviews a plan approves what it executes.
 fn texts(graph: &RolloutGraph) -> Section {
     let mut section = Section::blocks("Commands").opened();
-    for (list, _, step) in lists(graph) {
+    let with = |env: Vec<EnvJson<'_>>| {
         let variable = |variable: &EnvJson<'_>| {
             let from = variable.from_env.map(|from| format!(" (from {} of this machine)", code(from)));
             code(variable.name) + &from.unwrap_or_default()
         };
-        let variables: Vec<String> = env(step).iter().map(variable).collect();
-        let with =
-            if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(", ")) };
+        let variables: Vec<String> = env.iter().map(variable).collect();
+        if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(", ")) }
+    };
+    for RolloutGate { place, parts, env, .. } in rollout_gates(&graph.plan) {
+        let with = with(env);
+        for command in parts {
+            section.text(&format!("rollout: {} ({}{with})", code(&place), command.part), &command.text);
+        }
+    }
+    for (list, _, step) in lists(graph) {
+        let with = with(env(step));
         for command in commands(step) {
             let title = format!("{list}: {} ({}{with})", code(&step.id), command.part);
             section.text(&title, &command.text);

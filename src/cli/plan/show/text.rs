@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::super::out;
 use super::at_stake;
-use super::commands;
+use super::commands::{self, rollout_gates};
 use super::coverage;
 use super::describe::{describe_halt, details};
 use super::{Expected, Shown, pending, probe};
@@ -15,7 +15,7 @@ use crate::chart::{Format, WaveBar, waves_chart};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
-    visible_within,
+    visible_line, visible_within,
 };
 use crate::policy;
 use crate::report::describe_span;
@@ -124,7 +124,7 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     let numbers = graph.numbers();
     let _ = writeln!(text, "\nRollout");
     let mut row = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<13}{value}");
+        let _ = writeln!(text, "  {name:<12} {value}");
     };
     row(
         "concurrency",
@@ -172,6 +172,10 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     }
     if let Some(freeze) = &settings.freeze {
         row("frozen", freeze.value.to_string());
+    }
+    for gate in rollout_gates(&graph.plan) {
+        let title = visible_line(&gate.gate.title());
+        row(&gate.place, format!("{title}: {}; {}", gate.gate.measure.limit(), gate.gate.consequences()));
     }
 }
 

@@ -25,6 +25,7 @@ impl Checker {
                 }
                 self.kept.halted_lane = Some((*lane, *step));
             }
+            HaltReason::GateFailed { place, .. } => self.gate_has_failed(*place),
             HaltReason::NobodyAdmissible { .. } => {
                 if self.lanes.values().any(|book| matches!(book.place, Place::Active | Place::Preparing)) {
                     self.breaks(Invariant::BoundedWaits, format!("{reason:?}, and a worker is active"));

@@ -14,7 +14,8 @@ impl Checker {
             self.breaks(Invariant::PauseAdmitsNobody, format!("{target:?} is admitted after a signal"));
         }
         let rollout = &self.graph.plan.rollout;
-        let bound = !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some();
+        let gated = !rollout.gates.is_empty();
+        let bound = gated || !self.graph.numbers().budgets.is_empty() || rollout.spread.is_some();
         let windowed = self.graph.waits_for_times();
         let first = self.queued_open();
         if !bound && first.is_some_and(|first| first < target) {
@@ -96,6 +97,7 @@ impl Checker {
         let rollout = &self.graph.plan.rollout;
         let bound = !self.graph.numbers().budgets.is_empty()
             || rollout.spread.is_some()
+            || !rollout.gates.guard.is_empty()
             || self.graph.waits_for_times();
         let kept = &self.kept;
         let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
@@ -123,6 +125,7 @@ impl Checker {
         let held = self.paused || self.finished || kept.interrupted || kept.aborted.is_some() || kept.halted;
         if held
             || !kept.wave_open
+            || !rollout.gates.guard.is_empty()
             || self.graph.waits_for_times()
             || self.failed_now() > numbers.max_failures.value
         {

@@ -1,0 +1,183 @@
+//! What is measured for the gates of the rollout, and what the measurements come to: when the next one is due, how many
+//! of the latest have failed, and since when one says nothing.
+//!
+//! A measurement is no fact: only when its place comes to something else one follows. A resume measures anew.
+
+use std::collections::BTreeMap;
+
+use crate::engine::{Fact, GatePlace, GateStanding, Millis, RunState};
+use crate::plan::{Gate, GateAction, Reading, Tally, duration};
+
+use super::io::Output;
+
+/// A measurement that has not come back so long after its own time is over says nothing.
+const LATE_MS: Millis = 30_000;
+
+/// All gates that are measured now.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    all: BTreeMap<(GatePlace, u32), Gauge>,
+    /// How many measurements were begun.
+    begun: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Gauge {
+    tally: Tally,
+    /// The measurement that is under way, and since when.
+    under_way: Option<(u64, Millis)>,
+    /// When the next one begins.
+    due: Millis,
+    /// When the last one ended, what they come to, and what it said.
+    last: Option<(Millis, GateStanding, String)>,
+    /// Since when it waits for a pass.
+    waits_since: Option<Millis>,
+}
+
+impl Gauges {
+    /// When something is to be done next.
+    pub(super) fn next(&self, run: &RunState) -> Option<Millis> {
+        let of = |((place, at), gauge): (&(GatePlace, u32), &Gauge)| match gauge.under_way {
+            Some((_, since)) => since + given_up_after(gate(run, *place, *at)),
+            None => gauge.due,
+        };
+        self.all.iter().map(of).min()
+    }
+
+    /// Keeps those that the run wants, and no others. One that has not come back is taken for one that says nothing.
+    pub(super) fn follow(&mut self, now: Millis, run: &RunState) {
+        let wanted = run.wants_measured(now);
+        self.all.retain(|(place, _), _| wanted.contains(place));
+        for place in wanted {
+            for (at, gate) in (0..).zip(run.graph().plan.rollout.gates.of(place)) {
+                let new = || Gauge {
+                    tally: Tally::default(),
+                    under_way: None,
+                    due: now,
+                    last: None,
+                    waits_since: None,
+                };
+                let gauge = self.all.entry((place, at)).or_insert_with(new);
+                if gauge.under_way.is_some_and(|(_, since)| now >= since + given_up_after(gate)) {
+                    gauge.take(now, place, gate, Reading::Inconclusive, "no measurement has come back");
+                }
+            }
+        }
+    }
+
+    /// A measurement has ended. One that nobody waits for any more changes nothing.
+    pub(super) fn take(&mut self, now: Millis, run: &RunState, id: u64, reading: Reading, says: &str) {
+        let found = self.all.iter_mut().find(|(_, gauge)| gauge.under_way.is_some_and(|(of, _)| of == id));
+        if let Some(((place, at), gauge)) = found {
+            gauge.take(now, *place, gate(run, *place, *at), reading, says);
+        }
+    }
+
+    /// The fact that follows, if a place has come to something else than the run knows, or if it asks once more.
+    pub(super) fn news(&self, now: Millis, run: &RunState) -> Option<Fact> {
+        let mut places: Vec<GatePlace> = self.all.keys().map(|(place, _)| *place).collect();
+        places.dedup();
+        places.into_iter().find_map(|place| {
+            let (standing, says) = self.comes_to(place)?;
+            let asked = place == GatePlace::Guard && run.guard_is_asked() && self.is_fresh(now, run, place);
+            let is_news =
+                run.gate_standing(place) != Some(standing) || (asked && standing == GateStanding::Passed);
+            is_news.then_some(Fact::GateMeasured { place, standing, says })
+        })
+    }
+
+    /// Begins those that are due.
+    pub(super) fn begin(&mut self, now: Millis, run: &RunState, outputs: &mut Vec<Output>) {
+        for ((place, at), gauge) in &mut self.all {
+            if gauge.under_way.is_none() && now >= gauge.due {
+                self.begun += 1;
+                gauge.under_way = Some((self.begun, now));
+                let wave = match place {
+                    GatePlace::BeforeWave { wave } | GatePlace::AfterWave { wave } => Some(*wave),
+                    GatePlace::Guard => run.wave(),
+                };
+                outputs.push(Output::Measure { id: self.begun, place: *place, gate: *at, wave });
+            }
+        }
+    }
+
+    fn of(&self, place: GatePlace) -> impl Iterator<Item = (u32, &Gauge)> {
+        self.all.range((place, 0)..=(place, u32::MAX)).map(|((_, at), gauge)| (*at, gauge))
+    }
+
+    /// What all gates of a place come to together; `None`: one of them was not measured often enough yet.
+    fn comes_to(&self, place: GatePlace) -> Option<(GateStanding, String)> {
+        let last = |wanted: GateStanding| {
+            self.of(place)
+                .find_map(|(_, gauge)| gauge.last.clone().filter(|(_, standing, _)| *standing == wanted))
+        };
+        for wanted in [GateStanding::Failed, GateStanding::Waiting] {
+            if let Some((_, standing, says)) = last(wanted) {
+                return Some((standing, says));
+            }
+        }
+        let all: Option<Vec<&str>> =
+            self.of(place).map(|(_, gauge)| gauge.last.as_ref().map(|(_, _, says)| says.as_str())).collect();
+        all.map(|says| (GateStanding::Passed, says.join("; ")))
+    }
+
+    /// Whether all of them were measured lately.
+    fn is_fresh(&self, now: Millis, run: &RunState, place: GatePlace) -> bool {
+        self.of(place).all(|(at, gauge)| {
+            let interval = gate(run, place, at).interval.as_millis() as Millis;
+            gauge.last.as_ref().is_some_and(|(measured, ..)| now - measured <= interval)
+        })
+    }
+}
+
+impl Gauge {
+    fn take(&mut self, now: Millis, place: GatePlace, gate: &Gate, reading: Reading, says: &str) {
+        self.under_way = None;
+        self.due = now + gate.interval.as_millis() as Millis;
+        let comes_to = match self.tally.take(gate, reading) {
+            // A guard need not be measured so often before it may pass: it is measured all the time.
+            None if place == GatePlace::Guard => Reading::Pass,
+            None => return,
+            Some(reading) => reading,
+        };
+        let (action, word) = match comes_to {
+            Reading::Pass => {
+                self.waits_since = None;
+                self.last = Some((now, GateStanding::Passed, named(gate, says)));
+                return;
+            }
+            Reading::Fail => (gate.on_fail, "failed"),
+            Reading::Inconclusive => (gate.on_inconclusive, "is inconclusive"),
+        };
+        let since = *self.waits_since.get_or_insert(now);
+        let patience = gate.patience.unwrap_or_default();
+        let is_over = now - since >= patience.as_millis() as Millis;
+        let standing = match action {
+            GateAction::Stop => GateStanding::Failed,
+            _ if is_over => GateStanding::Failed,
+            _ => GateStanding::Waiting,
+        };
+        let mut says = format!("{word}: {}", named(gate, says));
+        if comes_to == Reading::Fail && self.tally.measured() > 1 {
+            says += &format!(" ({} of {} measurements failed)", self.tally.failed(), self.tally.measured());
+        }
+        if action == GateAction::Wait && is_over {
+            says = format!("{says}; it has waited for {}", duration(patience));
+        }
+        self.last = Some((now, standing, says));
+    }
+}
+
+fn named(gate: &Gate, says: &str) -> String {
+    gate.name.as_ref().map_or_else(|| says.to_owned(), |name| format!("{name}: {says}"))
+}
+
+/// Gauges are those of the run's own gates.
+fn gate(run: &RunState, place: GatePlace, at: u32) -> &Gate {
+    &run.graph().plan.rollout.gates.of(place)[at as usize]
+}
+
+fn given_up_after(gate: &Gate) -> Millis {
+    gate.answer_within.as_millis() as Millis + LATE_MS
+}
