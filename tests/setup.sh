@@ -111,6 +111,27 @@ if ! [ -x "$nginx/nginx" ] && command -v apt-get >/dev/null 2>&1 && command -v d
   ) || echo "setup: not unpacked; the tests with it are skipped" >&2
   rm -rf "$nginx.new"
 fi
+# Alertmanager with its amtool, in which plans silence what is expected, in the same way. Debian's looks for its templates
+# at a place of the system, which is not there when it is unpacked; it gets one of the same length below its working folder.
+alertmanager=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/alertmanager
+if ! [ -x "$alertmanager/prometheus-alertmanager" ] && command -v apt-get >/dev/null 2>&1 &&
+  command -v dpkg-deb >/dev/null 2>&1; then
+  echo "setup: Alertmanager: unpacking"
+  mkdir -p "$alertmanager.new"
+  (
+    cd "$alertmanager.new"
+    apt-get download -q prometheus-alertmanager 2>/dev/null ||
+      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q prometheus-alertmanager; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    mkdir -p "$alertmanager"
+    LC_ALL=C sed -i 's#/usr/share/prometheus/alertmanager\([^/]\)#templates/././././././././././././\1#' \
+      usr/bin/prometheus-alertmanager
+    mkdir -p "$alertmanager/templates"
+    mv usr/share/prometheus/alertmanager/*.tmpl "$alertmanager/templates/"
+    mv usr/bin/prometheus-alertmanager usr/bin/amtool "$alertmanager/"
+  ) || echo "setup: not unpacked; the tests with it are skipped" >&2
+  rm -rf "$alertmanager.new"
+fi
 # Ansible, whose inventories are imported: 4 MB of packages with apt, else some 70 MB from PyPI in a folder of its own.
 ansible=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/ansible
 if ! command -v ansible-inventory >/dev/null 2>&1 && ! [ -x "$ansible/bin/ansible-inventory" ]; then

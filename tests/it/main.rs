@@ -58,6 +58,7 @@ mod run_library;
 mod run_local;
 mod run_output;
 mod run_reboot;
+mod run_silences;
 mod run_terminal;
 mod run_timeline;
 mod sandbox;
