@@ -1,8 +1,10 @@
 //! What the loop is told, and what it hands out.
 
 use crate::bucket::{JobIx, WorkerIx};
-use crate::engine::{AttemptId, AttemptSpec, DoubtAnswers, Fact, Outcome, RuleViolation, RunStatus};
-use crate::graph::{Lane, StepIx, TargetSet};
+use crate::engine::{
+    AttemptId, AttemptSpec, DoubtAnswers, Fact, Outcome, RuleViolation, RunStatus, SilenceEvent,
+};
+use crate::graph::{Lane, StepIx, TargetIx, TargetSet};
 
 /// What the loop is told.
 #[derive(Clone, Debug)]
@@ -28,6 +30,13 @@ pub enum Input {
         jobs: Vec<JobIx>,
         /// What was not well, or could not be seen.
         unavailable: Vec<(WorkerIx, JobIx)>,
+    },
+    /// What became of a worker's silence.
+    Silence {
+        /// The worker.
+        target: TargetIx,
+        /// What is known.
+        event: SilenceEvent,
     },
     /// A signal has arrived.
     Signal {

@@ -106,6 +106,7 @@ impl<L: Ledger> Controller<L> {
             Input::Begin { facts, in_doubt } => self.begin(now, facts, &in_doubt, outputs)?,
             Input::Finished { attempt, outcome } => self.finished(now, attempt, outcome, outputs)?,
             Input::Observed { jobs, unavailable } => self.observed(now, jobs, unavailable, outputs)?,
+            Input::Silence { target, event } => self.apply(now, Fact::Silence { target, event }, outputs)?,
             Input::Signal { name } => {
                 self.signals += 1;
                 if self.signals > 1 {

@@ -179,6 +179,7 @@ impl RunTally {
             | Fact::BeforeDone
             | Fact::WaveStarted { .. }
             | Fact::WorkerSucceeded { .. }
+            | Fact::Silence { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Halted { .. }

@@ -114,6 +114,8 @@ codes! {
     EMPTY_WINDOW = "empty_window";
     /// A request that cannot be sent, or an answer that cannot be expected.
     BAD_REQUEST = "bad_request";
+    /// A silence that cannot be made, or would be for more than one worker.
+    BAD_SILENCE = "bad_silence";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

@@ -2,7 +2,7 @@
 
 use crate::bucket::Fleet;
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 
 use super::mask::{Secrets, masked};
@@ -32,6 +32,17 @@ impl Place {
         if let Lane::Worker(target) = order.lane {
             values.extend(of_worker(&graph.fleet, graph.target(target).worker));
         }
+        Self { values }
+    }
+
+    /// Of a worker, whatever it is at.
+    pub(super) fn of_worker(graph: &RolloutGraph, run: &str, target: TargetIx) -> Self {
+        let mut values = vec![
+            ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
+            ("MAAND_RUN".to_owned(), run.to_owned()),
+            ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
+        ];
+        values.extend(of_worker(&graph.fleet, graph.target(target).worker));
         Self { values }
     }
 

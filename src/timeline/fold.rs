@@ -286,6 +286,7 @@ impl TimelineFold {
             | Fact::Observed { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
+            | Fact::Silence { .. }
             | Fact::Due { .. } => {}
         }
     }

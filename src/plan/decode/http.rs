@@ -108,7 +108,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn url(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn url(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node, "url", "url: \"http://lb.internal/servers/$MAAND_HOST/drain\"")?;
         let why = wrong_url(&text.value);
         if let Some((why, help)) = why {
@@ -119,7 +119,7 @@ impl Decoder<'_> {
         Some(text.value)
     }
 
-    fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
+    pub(super) fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
         let Value::Map(entries) = &node.value else {
             self.wrong_type(node, "headers", "a map from name to value", "headers: {X-Reason: reboot}");
             return None;

@@ -1,8 +1,19 @@
 //! The words of the language: every key that a map may have, every kind and its options.
 
 /// Of the plan itself.
-pub(crate) const PLAN: &[&str] =
-    &["version", "name", "description", "vars", "targets", "rollout", "defaults", "before", "steps", "after"];
+pub(crate) const PLAN: &[&str] = &[
+    "version",
+    "name",
+    "description",
+    "vars",
+    "targets",
+    "rollout",
+    "silence",
+    "defaults",
+    "before",
+    "steps",
+    "after",
+];
 /// Of `targets`.
 pub(crate) const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
 /// Of `exclude`.
@@ -28,6 +39,9 @@ pub(crate) const BUDGET: &[&str] = &["job", "min_available", "max_unavailable"];
 pub(crate) const WINDOW: &[&str] = &["timezone", "open", "close", "days"];
 /// Of `freeze`.
 pub(crate) const FREEZE: &[&str] = &["timezone", "dates", "calendars"];
+/// Of `silence`.
+pub(crate) const SILENCE: &[&str] =
+    &["url", "headers", "matchers", "lease", "tail", "at_most", "timeout", "comment"];
 /// Of `defaults`.
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retries"];
 /// Of `retries`.

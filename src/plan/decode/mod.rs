@@ -12,6 +12,7 @@ mod kinds;
 mod names;
 mod plan;
 mod rollout;
+mod silence;
 mod steps;
 mod values;
 mod vars;

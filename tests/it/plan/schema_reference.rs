@@ -45,6 +45,12 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "Freeze",
         "When no new workers are admitted, whatever the windows say; workers that have started go to their end.",
     ),
+    (
+        "`silence`",
+        "Silence",
+        "A silence in an Alertmanager for each worker, from when it is started until its steps have ended: short, extended \
+      while the run holds it down, and gone by itself when the controller is.",
+    ),
     ("`expect` of `reboot`", "ExpectedBoot", "What a worker has to have booted."),
     ("`expect` of `http`", "HttpExpect", "What makes an answer a success: all that is given."),
     ("`undo` of `http`", "HttpRequest", "A request that undoes another; any answer of 2xx is a success."),

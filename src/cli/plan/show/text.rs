@@ -171,6 +171,9 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
     if let Some(freeze) = &settings.freeze {
         row("frozen", freeze.value.to_string());
     }
+    if let Some(silence) = &graph.plan.silence {
+        row("silence", silence.to_string());
+    }
 }
 
 /// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.
