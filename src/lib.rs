@@ -50,6 +50,7 @@ pub mod runner;
 #[cfg(not(fuzzing))]
 pub mod sandbox;
 pub mod serve;
+pub mod silence;
 #[cfg(not(fuzzing))]
 pub mod sim;
 pub mod ssh;

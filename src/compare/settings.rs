@@ -72,6 +72,9 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
     });
     all.push(Setting::new("waves", waves(plan)));
     all.push(Setting::new("order", text_of(&rollout.order)));
+    if let Some(silence) = &plan.silence {
+        all.push(Setting::new("silence", silence.to_string()));
+    }
     if let Some(spread) = &rollout.spread {
         let spread = &spread.value;
         let shown = format!("at most {} of tag `{}` disturbed at a time", spread.at_most, spread.tag);

@@ -2,9 +2,9 @@
 
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, AttemptSpec, DoubtAnswers, Fact, GatePlace, Outcome, RuleViolation, RunStatus,
+    AttemptId, AttemptSpec, DoubtAnswers, Fact, GatePlace, Outcome, RuleViolation, RunStatus, SilenceEvent,
 };
-use crate::graph::{Lane, StepIx, TargetSet};
+use crate::graph::{Lane, StepIx, TargetIx, TargetSet};
 use crate::plan::Reading;
 
 /// What the loop is told.
@@ -40,6 +40,13 @@ pub enum Input {
         reading: Reading,
         /// The same in words, one line.
         says: String,
+    },
+    /// What became of a worker's silence.
+    Silence {
+        /// The worker.
+        target: TargetIx,
+        /// What is known.
+        event: SilenceEvent,
     },
     /// A signal has arrived.
     Signal {

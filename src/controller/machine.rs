@@ -119,6 +119,7 @@ impl<L: Ledger> Controller<L> {
                     };
                 self.gauges.take(now, &self.run, id, taken_for, &says);
             }
+            Input::Silence { target, event } => self.apply(now, Fact::Silence { target, event }, outputs)?,
             Input::Signal { name } => {
                 self.signals += 1;
                 if self.signals > 1 {

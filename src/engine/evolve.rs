@@ -26,9 +26,7 @@ impl Known {
         fact: &Fact,
         pending: &mut Pending,
     ) -> Result<(), RuleViolation> {
-        let after_the_end =
-            matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. } | Fact::Skipped { .. });
-        if self.end.is_some() && !after_the_end {
+        if self.end.is_some() && !fact.may_follow_the_end() {
             return Err(RuleViolation::new("nothing follows the end of a run", fact));
         }
         match fact {
@@ -107,6 +105,7 @@ impl Known {
             Fact::Skipped { target, .. } => self.skip(*target, fact, pending),
             Fact::Aborted { revert, .. } => self.abort(*revert, fact, pending),
             Fact::WorkerCancelled { target } => self.cancel(*target, fact, pending),
+            Fact::Silence { target, .. } => self.worker(*target, fact).map(drop),
             Fact::RunFinished { end } => self.finish_run(*end, fact),
         }?;
         if matters_for_admission(fact) {
@@ -190,6 +189,7 @@ fn matters_for_admission(fact: &Fact) -> bool {
             | Fact::StepFailed { .. }
             | Fact::InDoubt { .. }
             | Fact::InDoubtResolved { .. }
+            | Fact::Silence { .. }
             | Fact::Due { timer: Timer::Retry { .. } | Timer::Gate { .. } }
     )
 }

@@ -283,10 +283,60 @@ pub enum Fact {
         /// The worker, as it is: what was begun on it is not undone.
         target: TargetIx,
     },
-    /// The last fact of a run, unless it is reopened.
+    /// What became of a worker's silence in the monitoring system. It changes nothing of the run.
+    Silence {
+        /// The worker that is expected to be down, or was.
+        target: TargetIx,
+        /// What is known of its silence.
+        event: SilenceEvent,
+    },
+    /// The last fact of a run, unless it is reopened; answers that come late may follow, and ends of silences.
     RunFinished {
         /// What its workers come to.
         end: RunEnd,
+    },
+}
+
+impl Fact {
+    /// Whether it may come after the run's last fact: what an operator may still do, and what is heard late and changes
+    /// nothing.
+    pub fn may_follow_the_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Finished { .. } | Self::Reopened { .. } | Self::Skipped { .. } | Self::Silence { .. }
+        )
+    }
+}
+
+/// What became of a silence. That it was extended is no event, unless a failure was told before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum SilenceEvent {
+    /// There is one now, from now on.
+    Created {
+        /// As the monitoring system calls it.
+        id: String,
+        /// When it ends, unless it is extended.
+        until: Millis,
+    },
+    /// After a failure it is extended again.
+    Extended {
+        /// As the monitoring system calls it.
+        id: String,
+        /// When it ends, unless it is extended.
+        until: Millis,
+    },
+    /// It could not be created or extended, and is tried again; further failures are not told.
+    Failed {
+        /// What kept it from being so, in one sentence.
+        why: String,
+    },
+    /// It is not extended any more.
+    Ending {
+        /// When it ends.
+        until: Millis,
+        /// The worker is still down: the plan lets no silence last longer.
+        at_most: bool,
     },
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::state::{
-    Attempts, Exclusion, FailureLedger, Hold, Lanes, Median, Options, Preparation, RunChart, RunPhase, Setup, Gates,
-    StepStatus, Turn, Waves, WorkerState,
+    Attempts, Exclusion, FailureLedger, Gates, Hold, Lanes, Median, Options, Preparation, RunChart, RunPhase,
+    Setup, StepStatus, Turn, Waves, WorkerState,
 };
 use super::{Millis, RunEnd};
 use crate::graph::{Lane, RolloutGraph, StepRef, TargetIx};

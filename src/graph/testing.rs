@@ -95,6 +95,7 @@ pub(crate) fn plan() -> Plan {
         description: None,
         vars: BTreeMap::new(),
         targets: Targets::default(),
+        silence: None,
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

@@ -21,6 +21,8 @@ pub struct Answer {
     pub status: u16,
     /// Where it sends who asks, of a redirection.
     pub location: Option<String>,
+    /// When it was answered, by the clock of whoever did: the `Date` of RFC 9110, as it was sent.
+    pub date: Option<String>,
     /// The body, of at most [`LARGEST_ANSWER`] bytes.
     pub body: Vec<u8>,
     /// Whether that is all of the body.
@@ -105,13 +107,15 @@ fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Err
         true => agent.run(request.map(|_| ()))?,
         false => agent.run(request)?,
     };
-    let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header =
+        |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (location, date) = (header("location"), header("date"));
     let mut body = Vec::new();
     let mut reader = std::io::Read::take(answer.body_mut().as_reader(), LARGEST_ANSWER as u64 + 1);
     std::io::Read::read_to_end(&mut reader, &mut body).map_err(ureq::Error::Io)?;
     let is_whole = body.len() <= LARGEST_ANSWER;
     body.truncate(LARGEST_ANSWER);
-    Ok(Answer { status: answer.status().as_u16(), location, body, is_whole })
+    Ok(Answer { status: answer.status().as_u16(), location, date, body, is_whole })
 }
 
 /// The body's reader wraps what it says of a deadline.

@@ -152,6 +152,7 @@ impl Concerned<'_> {
             | Fact::RevertStuck { target, .. }
             | Fact::Retried { target, .. }
             | Fact::Skipped { target, .. }
+            | Fact::Silence { target, .. }
             | Fact::WorkerCancelled { target } => self.targets.contains(target),
             Fact::Reopened { targets, .. } => targets.iter().any(|target| self.targets.contains(target)),
             Fact::Preflight { .. } | Fact::Resumed { .. } => true,

@@ -53,8 +53,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`JournalError::Fenced`] when a newer controller has taken over; [`JournalError::Finished`] after
-    /// the run's last fact (but for [`Fact::Finished`], as an answer that comes late is kept, and for what an operator
-    /// may still do: [`Fact::Reopened`] and [`Fact::Skipped`]);
+    /// the run's last fact, but for what may follow it ([`Fact::may_follow_the_end`]);
     /// [`JournalError::Changed`] when the newest fact is not the one that this writer knows;
     /// [`JournalError::Replaced`] when the file was deleted or another one is in its place; others when the file
     /// cannot be written. After any of them nothing may be dispatched.
@@ -67,10 +66,7 @@ impl RunWriter {
         if facts.is_empty() && handled.is_none() {
             return Ok(Vec::new());
         }
-        let follows_the_end = |fact: &Fact| {
-            matches!(fact, Fact::Finished { .. } | Fact::Reopened { .. } | Fact::Skipped { .. })
-        };
-        if self.end.state.is_final() && !facts.iter().all(follows_the_end) {
+        if self.end.state.is_final() && !facts.iter().all(Fact::may_follow_the_end) {
             return Err(JournalError::Finished { run: self.id.clone() });
         }
         let mut end = self.end;

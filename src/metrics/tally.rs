@@ -183,6 +183,7 @@ impl RunTally {
             | Fact::WaveStarted { .. }
             | Fact::WorkerSucceeded { .. }
             | Fact::GateMeasured { .. }
+            | Fact::Silence { .. }
             | Fact::Paused { .. }
             | Fact::Interrupted { .. }
             | Fact::Halted { .. }

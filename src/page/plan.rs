@@ -117,6 +117,9 @@ fn policy(graph: &RolloutGraph) -> Markup {
     for window in &settings.windows {
         rows.push(("window", said(&window.value.to_string(), MESSAGE)));
     }
+    if let Some(silence) = &graph.plan.silence {
+        rows.push(("silence", said(&silence.to_string(), MESSAGE)));
+    }
     if let Some(freeze) = &settings.freeze {
         rows.push(("frozen", said(&freeze.value.to_string(), MESSAGE)));
     }

@@ -116,6 +116,8 @@ codes! {
     BAD_REQUEST = "bad_request";
     /// A gate without a limit, with several sources, or with numbers that cannot be met.
     BAD_GATE = "bad_gate";
+    /// A silence that cannot be made, or would be for more than one worker.
+    BAD_SILENCE = "bad_silence";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, Gate, HttpStep, HttpUndo, Prepare, Problems, Source, Window};
+use super::{Freeze, Gate, HttpStep, HttpUndo, Prepare, Problems, Silence, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +38,8 @@ pub struct Plan {
     pub targets: Targets,
     /// How many at a time, in which order, when, and when to stop.
     pub rollout: RolloutSettings,
+    /// Silences in an Alertmanager for workers while they are down because of the run.
+    pub silence: Option<Silence>,
     /// Run once, before the first worker.
     pub before: Vec<Step>,
     /// How all workers are prepared before the first one is started; its steps are in `steps`.

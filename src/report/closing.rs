@@ -10,6 +10,7 @@ use crate::engine::{AttemptId, Millis};
 use crate::graph::Lane;
 use crate::plan::{StepKind, counted};
 
+use super::silence::SilenceView;
 use super::view::{ErrorView, RunView, WorkerView};
 use super::wrap::wrapped;
 use super::{Hint, Suggestion, describe_elapsed, describe_span, text};
@@ -251,7 +252,9 @@ fn details(worker: &WorkerView, view: &RunView) -> String {
     };
     // The error of one that failed by it says it below.
     let kernel = worker.kernel_notice().filter(|_| worker.state != PublicWorkerState::Failed);
-    let parts = [step, waits, boots, kernel.unwrap_or_default(), unplanned, retries];
+    let silence = worker.silence.as_ref().filter(|silence| silence.silence == "failed");
+    let silence = silence.map(SilenceView::describe).unwrap_or_default();
+    let parts = [step, waits, boots, kernel.unwrap_or_default(), unplanned, retries, silence];
     parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
 }
 

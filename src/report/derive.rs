@@ -132,6 +132,7 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
                 RunEnd::Aborted => "aborted",
             },
         },
+        Fact::Silence { target, event } => Event::WorkerSilence { host: host(target), silence: event.into() },
         Fact::Observed { .. } | Fact::BeforeDone | Fact::Due { .. } => return None,
     })
 }
@@ -285,6 +286,7 @@ impl EventLine {
             }
             Event::WorkerRetried { host, by } => (Some(host), format!("retried by {by}")),
             Event::WorkerSkipped { host, by } => (Some(host), format!("skipped by {by}; it stays as it is")),
+            Event::WorkerSilence { host, silence } => (Some(host), silence.describe()),
             Event::WorkerCancelled { host } => (Some(host), "cancelled: the run was aborted".to_owned()),
             Event::RunStarted { plan, workers } => {
                 (None, format!("plan {plan} started on {}", counted(*workers as usize, "worker")))

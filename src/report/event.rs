@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Time;
+use super::silence::SilenceView;
 use super::view::ErrorView;
 
 /// Name and version of this vocabulary; new events and fields may come, none goes or changes.
@@ -272,6 +273,14 @@ pub enum Event {
         host: String,
         /// Who asked for it: `user@host`.
         by: String,
+    },
+    /// What became of a worker's silence in the monitoring system.
+    WorkerSilence {
+        /// The worker.
+        host: String,
+        /// `silence` and what belongs to it.
+        #[serde(flatten)]
+        silence: SilenceView,
     },
     /// A worker takes no further part in an aborted run.
     WorkerCancelled {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{
     AttemptId, Check, Evidence, Fact, HaltReason, Intent, Millis, Options, Outcome, PublicRunState,
-    PublicWorkerState, RuleViolation, RunState, RunStatus, Stamped, Timer,
+    PublicWorkerState, RuleViolation, RunState, RunStatus, SilenceEvent, Stamped, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::counted;
@@ -58,6 +58,7 @@ impl RunView {
                 boot_id_before: None,
                 boot_id_after: None,
                 kernel: None,
+                silence: None,
                 unplanned_boots: Vec::new(),
                 error: None,
                 waits_for: None,
@@ -341,7 +342,15 @@ impl RunView {
             | Fact::GateMeasured { .. }
             | Fact::Paused { .. }
             | Fact::Halted { .. } => Touched::None,
+            Fact::Silence { target, event } => {
+                self.note_silence(*target, event);
+                Touched::None
+            }
         }
+    }
+
+    fn note_silence(&mut self, target: TargetIx, event: &SilenceEvent) {
+        self.workers[target.0 as usize].silence = Some(event.into());
     }
 
     fn note_retry(&mut self, target: TargetIx) {

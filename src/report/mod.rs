@@ -26,6 +26,7 @@ mod progress;
 mod region;
 mod reporter;
 mod row;
+mod silence;
 mod suggestion;
 mod terminal;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use phase::WaitPhase;
 pub use picture::Picture;
 pub use plain::{Lines, Plain};
 pub use reporter::Reporter;
+pub use silence::SilenceView;
 pub use suggestion::{Hint, Suggestion};
 pub use terminal::{Controls, Pause, Terminal};
 pub use text::{error_of, short_boot_ids};

@@ -13,6 +13,7 @@ use crate::graph::{Lane, StepIx, TargetIx};
 use super::Time;
 use super::fold::Attempt;
 use super::progress::Progress;
+use super::silence::SilenceView;
 
 /// Name and version of this vocabulary; new fields may come, none goes or changes its meaning.
 pub const RUN_VIEW_SCHEMA: &str = "maand/run-view/v1";
@@ -134,6 +135,9 @@ pub struct WorkerView {
     /// The kernel that it came back on after the reboot, where it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<BootedKernel>,
+    /// What was last heard of its silence in the monitoring system, where the plan makes some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence: Option<SilenceView>,
     /// Boots that were seen and that no reboot step has made: the worker has booted by itself, or by somebody else.
     pub unplanned_boots: Vec<UnplannedBoot>,
     /// Why the last attempt failed, or the worker did.

@@ -11,7 +11,8 @@ use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
 use crate::report::{Reporter, RunView};
 use crate::runner::{
-    LoopError, RunLoop, RunLoopParts, StepExecutor, StepExecutorParts, WorkspaceState, end_commands_of, now,
+    LoopError, RunLoop, RunLoopParts, SilencerParts, StepExecutor, StepExecutorParts, WorkspaceState,
+    end_commands_of, now,
 };
 use crate::ssh::Cancel;
 
@@ -101,6 +102,10 @@ impl Run {
         self.forget_enabled(&state)?;
         self.claim_again(&state, &executor)?;
         let mut first = std::mem::take(&mut self.first);
+        let by = first.iter().rev().find_map(|fact| match fact {
+            Fact::Resumed { by, .. } => Some(by.clone()),
+            _ => None,
+        });
         let aborted = first.iter().any(|fact| matches!(fact, Fact::Aborted { .. }));
         if state.phase() == RunPhase::Preflight && !aborted {
             first.push(self.preflight(&executor, &*options.progress)?);
@@ -118,6 +123,14 @@ impl Run {
             reporter: options.reporter,
             interactive: options.interactive,
         });
+        if self.stored.graph.plan.silence.is_some() && executor.executes_here() {
+            run_loop.keep_silences(SilencerParts {
+                graph: Arc::clone(&self.stored.graph),
+                run: self.stored.id.to_string(),
+                by: by.unwrap_or_else(|| self.stored.header.who.clone()),
+                facts: &self.stored.facts,
+            });
+        }
         if options.stop_on_signals {
             run_loop.watch_signals().map_err(RunError::Signals)?;
         }

@@ -2,7 +2,7 @@
 
 use crate::bucket::Fleet;
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::http::{Piece, gate_placeholders, placeholders};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 
@@ -59,6 +59,13 @@ impl Place {
     /// The parts of a text: names of values, and what is between them.
     pub(super) fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
         if self.is_of_gate { gate_placeholders(text).collect() } else { placeholders(text).collect() }
+    }
+
+    /// Of a worker, whatever it is at.
+    pub(super) fn of_worker(graph: &RolloutGraph, run: &str, target: TargetIx) -> Self {
+        let mut place = Self::of_rollout(graph, run);
+        place.values.extend(of_worker(&graph.fleet, graph.target(target).worker));
+        place
     }
 
     /// What stands for this name.

@@ -3,6 +3,7 @@
 //! What was not sent has failed; what was sent and got no answer is unknown, and the rules of the run decide whether it may
 //! be sent again. No redirection is followed: another place than the plan's is never asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ureq::http::{HeaderName, HeaderValue, Request, Uri};
@@ -63,12 +64,37 @@ pub(super) fn send(
 
 /// Puts the values in. In a url a value is one part of its path; in JSON it is a text.
 pub(super) fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepError> {
-    let mut secrets = Vec::new();
-    let uri: Uri = url(&request.url, place)?.parse().map_err(|error| {
+    let cannot = |error: &dyn std::fmt::Display| {
         StepError::new(ErrorKind::Controller, format!("{} cannot be asked: {error}", request.url))
-    })?;
+    };
+    let uri: Uri = url(&request.url, place)?.parse().map_err(|error| cannot(&error))?;
     let mut made = Request::builder().method(request.method.as_str()).uri(uri);
-    for (name, value) in &request.headers {
+    let (headers, secrets) = headers(&request.headers, place)?;
+    for (name, value) in headers {
+        made = made.header(name, value);
+    }
+    let has_type = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+    let body = match &request.body {
+        None => Vec::new(),
+        Some(HttpBody::Text(text)) => put_in(text, place)?.into_bytes(),
+        Some(HttpBody::Json(value)) => {
+            if !has_type {
+                made = made.header("content-type", "application/json");
+            }
+            fill_json(value, place)?.to_string().into_bytes()
+        }
+    };
+    let request = made.body(body).map_err(|error| cannot(&error))?;
+    Ok(Filled { request, secrets })
+}
+
+/// Headers with all values put in, and what of them is secret.
+pub(super) fn headers(
+    headers: &BTreeMap<String, EnvValue>,
+    place: &Place,
+) -> Result<(Vec<(HeaderName, HeaderValue)>, Secrets), StepError> {
+    let (mut filled, mut secrets) = (Vec::new(), Vec::new());
+    for (name, value) in headers {
         let value = match value {
             EnvValue::Plain(text) => put_in(text, place)?,
             EnvValue::FromEnv(from) => {
@@ -84,26 +110,12 @@ pub(super) fn fill(request: &HttpRequest, place: &Place) -> Result<Filled, StepE
         };
         let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        made = made.header(name, value);
+        filled.push((name, value));
     }
-    let has_type = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
-    let body = match &request.body {
-        None => Vec::new(),
-        Some(HttpBody::Text(text)) => put_in(text, place)?.into_bytes(),
-        Some(HttpBody::Json(value)) => {
-            if !has_type {
-                made = made.header("content-type", "application/json");
-            }
-            fill_json(value, place)?.to_string().into_bytes()
-        }
-    };
-    let request = made.body(body).map_err(|error| {
-        StepError::new(ErrorKind::Controller, format!("{} cannot be asked: {error}", request.url))
-    })?;
-    Ok(Filled { request, secrets: Secrets::of(&secrets) })
+    Ok((filled, Secrets::of(&secrets)))
 }
 
-fn put_in(text: &str, place: &Place) -> Result<String, StepError> {
+pub(super) fn put_in(text: &str, place: &Place) -> Result<String, StepError> {
     fill_text(text, place, str::to_owned)
 }
 
@@ -285,6 +297,7 @@ mod tests {
         let answer = |status: u16, body: &str| Answer {
             status,
             location: Some("http://else/\u{1b}[2J".to_owned()),
+            date: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

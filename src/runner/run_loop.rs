@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::controller::{Controller, ControllerError, Ended, Input, Output};
 use crate::engine::{
-    AttemptId, DoubtAnswers, ErrorKind, Fact, GatePlace, Millis, Outcome, RuleViolation, RunState,
+    AttemptId, DoubtAnswers, ErrorKind, Fact, GatePlace, Millis, Outcome, RuleViolation, RunState, RunStatus,
+    SilenceEvent,
 };
-use crate::graph::TargetSet;
+use crate::graph::{TargetIx, TargetSet};
 use crate::journal::{JournalError, OutputWriter, RunWriter};
 use crate::plan::Reading;
 use crate::report::{Reporter, RunView, WaitPhase};
@@ -23,9 +24,13 @@ use super::executor::StepExecutor;
 use super::gate::Measurement;
 use super::ledger::StoredFacts;
 use super::output::OutputStore;
+use super::silencer::{Silencer, SilencerParts};
 
 /// Requests from other processes are looked for this often: "within a second".
 const REQUESTS_EVERY: Duration = Duration::from_millis(500);
+
+/// How soon it is noticed at the end of a run that nothing more is to be said of silences.
+const SILENCES_EVERY: Duration = Duration::from_millis(5);
 
 /// After a second signal, attempts get this long to cut their connections.
 const FORCED_STOP_GRACE: Duration = Duration::from_millis(1500);
@@ -39,6 +44,7 @@ pub(super) enum Message {
     },
     Measured(u64, Measurement),
     Signal(&'static str),
+    Silence(TargetIx, SilenceEvent),
     /// How far an attempt under way has come: a handful for each attempt.
     Told(AttemptId, WaitPhase),
 }
@@ -102,6 +108,7 @@ pub struct RunLoop {
     has_gates: bool,
     /// A round of observation for which there was no thread yet.
     unobserved: Option<(Vec<JobIx>, TargetSet)>,
+    silencer: Option<Silencer>,
 }
 
 impl RunLoop {
@@ -128,7 +135,15 @@ impl RunLoop {
             observing: Cancel::new(),
             unobserved: None,
             has_gates,
+            silencer: None,
         }
+    }
+
+    /// Keeps the plan's silences from now on, if it has any.
+    pub fn keep_silences(&mut self, parts: SilencerParts<'_>) {
+        let sender = self.sender.clone();
+        let hear = move |target, event| sender.send(Message::Silence(target, event)).is_ok();
+        self.silencer = Silencer::begin(parts, hear);
     }
 
     /// Hears signals from now on.
@@ -147,6 +162,7 @@ impl RunLoop {
     /// was begun.
     pub fn run(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
         let ended = self.until_the_end(first, in_doubt);
+        let ended = ended.and_then(|ended| self.close_silences().map(|()| ended));
         if ended.is_err() {
             self.give_up();
         }
@@ -155,6 +171,30 @@ impl RunLoop {
         self.show();
         self.reporter.finish(self.clock.now(), &self.view);
         ended
+    }
+
+    /// Says how long silences of workers that are back last, and hears what became of that, for no longer than an answer may
+    /// take.
+    fn close_silences(&mut self) -> Result<(), LoopError> {
+        let Some(silencer) = self.silencer.take() else { return Ok(()) };
+        let until = Instant::now() + silencer.close();
+        loop {
+            let is_over = silencer.has_ended() || Instant::now() >= until;
+            while let Ok(message) = self.receiver.try_recv() {
+                let Message::Silence(target, event) = message else { continue };
+                match self.take(Input::Silence { target, event }) {
+                    // Whoever has taken up a run that has ended adds to it now, and not this process.
+                    Err(_) if matches!(self.controller.run().status(), RunStatus::Finished(_)) => {
+                        return Ok(());
+                    }
+                    taken => drop(taken?),
+                }
+            }
+            if is_over {
+                return Ok(());
+            }
+            std::thread::sleep(SILENCES_EVERY);
+        }
     }
 
     fn until_the_end(&mut self, first: Vec<Fact>, in_doubt: DoubtAnswers) -> Result<Ended, LoopError> {
@@ -210,6 +250,7 @@ impl RunLoop {
                 }
                 self.take(Input::Finished { attempt, outcome })
             }
+            Message::Silence(target, event) => self.take(Input::Silence { target, event }),
             Message::Observed { jobs, unavailable } => self.take(Input::Observed { jobs, unavailable }),
             Message::Measured(id, Measurement { reading, words }) => {
                 self.take(Input::Measured { id, reading, says: words })
@@ -241,6 +282,12 @@ impl RunLoop {
             self.reporter.fact(&stamped, &self.view);
         }
         taken?;
+        if let Some(silencer) = &mut self.silencer {
+            for (target, event) in silencer.tell(self.controller.run()) {
+                // The loop itself has the other end.
+                let _ = self.sender.send(Message::Silence(target, event));
+            }
+        }
         self.executor.set_mark(&self.controller.ledger().mark());
         if self.has_gates {
             self.executor.set_down(self.controller.run().down());

@@ -353,10 +353,14 @@ impl StepExecutor {
         }
     }
 
+    /// Whether what a plan wants of others than workers is done: in a sandbox it is only recorded.
+    pub fn executes_here(&self) -> bool {
+        self.bucket.settings().executes_local()
+    }
+
     /// What comes of a step on this machine that is not carried out, because the fleet is a sandbox.
     fn only_recorded(&self) -> Option<Outcome> {
-        let executes = self.bucket.settings().executes_local();
-        (!executes).then(|| Outcome::noted("recorded and not executed: this fleet is a sandbox"))
+        (!self.executes_here()).then(|| Outcome::noted("recorded and not executed: this fleet is a sandbox"))
     }
 
     fn http(

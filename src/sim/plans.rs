@@ -89,6 +89,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
         description: None,
         vars: BTreeMap::new(),
         targets: Targets::default(),
+        silence: None,
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

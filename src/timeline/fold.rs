@@ -289,6 +289,7 @@ impl TimelineFold {
             | Fact::Observed { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
+            | Fact::Silence { .. }
             | Fact::Due { .. } => {}
         }
     }

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["timeline", "engine", "graph", "policy", "plan", "bucket"]),
     ("check", &["engine", "graph", "policy", "plan", "bucket"]),
     ("controller", &["boot", "engine", "graph", "policy", "plan", "bucket"]),
+    ("silence", &["engine", "graph", "policy", "plan", "bucket"]),
     ("journal", &["os", "engine", "graph", "policy", "plan", "bucket"]),
     ("ssh", &["boot", "os", "plan", "bucket"]),
     ("catalog", &["boot", "os", "bucket", "ssh", "plan"]),
@@ -42,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "boot",
             "http",
             "controller",
+            "silence",
             "engine",
             "journal",
             "ssh",
@@ -131,6 +133,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 pub(crate) const PURE: &[&str] = &[
     "boot",
     "calendar",
+    "silence",
     "plan",
     "inventory",
     "graph",

@@ -8,6 +8,7 @@ pub(crate) const PLAN: &[&str] = &[
     "vars",
     "targets",
     "rollout",
+    "silence",
     "defaults",
     "before",
     "prepare",
@@ -41,6 +42,9 @@ pub(crate) const BUDGET: &[&str] = &["job", "min_available", "max_unavailable"];
 pub(crate) const WINDOW: &[&str] = &["timezone", "open", "close", "days"];
 /// Of `freeze`.
 pub(crate) const FREEZE: &[&str] = &["timezone", "dates", "calendars"];
+/// Of `silence`.
+pub(crate) const SILENCE: &[&str] =
+    &["url", "headers", "matchers", "lease", "tail", "at_most", "timeout", "comment"];
 /// Of `defaults`.
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retries"];
 /// Of `retries`.

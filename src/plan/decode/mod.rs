@@ -14,6 +14,7 @@ mod names;
 mod plan;
 mod prepare;
 mod rollout;
+mod silence;
 mod steps;
 mod values;
 mod vars;

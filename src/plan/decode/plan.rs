@@ -1,7 +1,7 @@
 //! The top of a plan: its keys, and the drafts of its lists of steps.
 
 use super::super::yaml::{Node, ScalarKind, shorten};
-use super::super::{Located, Prepare, Problems, RolloutSettings, Source, Targets, VarValue, code};
+use super::super::{Located, Prepare, Problems, RolloutSettings, Silence, Source, Targets, VarValue, code};
 use super::common::{Decoder, Fields};
 use super::keys::PLAN;
 use super::steps::{Defaults, DraftStep};
@@ -14,6 +14,7 @@ pub(crate) struct Draft {
     pub(crate) vars: std::collections::BTreeMap<String, VarValue>,
     pub(crate) targets: Targets,
     pub(crate) rollout: RolloutSettings,
+    pub(crate) silence: Option<Silence>,
     pub(crate) before: Vec<DraftStep>,
     pub(crate) prepare: Option<Prepare>,
     /// Those of `prepare` come first.
@@ -61,6 +62,7 @@ impl Decoder<'_> {
         let defaults = fields.get("defaults").map_or_else(Defaults::default, |node| self.defaults(node));
         let targets = fields.get("targets").map_or_else(Targets::default, |node| self.targets(node));
         let rollout = self.rollout(fields.get("rollout"));
+        let silence = fields.get("silence").and_then(|node| self.silence(node));
         let mut list = |section: &str| {
             fields.get(section).map_or_else(Vec::new, |node| self.steps(node, section, &defaults))
         };
@@ -75,7 +77,7 @@ impl Decoder<'_> {
             self.error(code::NO_STEPS, "the plan has no steps", node.span.clone(), "nothing to do", help);
         }
         let vars = self.vars.values();
-        Draft { name, description, vars, targets, rollout, before, prepare, steps, after }
+        Draft { name, description, vars, targets, rollout, silence, before, prepare, steps, after }
     }
 
     fn version(&mut self, fields: &Fields<'_>) {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 
 use super::gate::{RolloutGate, WaveGates};
 use super::snippets;
-use super::steps::{OnceStepEntry, PrepareStepEntry, Retries, StepEntry};
+use super::steps::{EnvValue, OnceStepEntry, PrepareStepEntry, Retries, StepEntry};
 use super::values::{
     Amount, BudgetJob, Concurrency, Count, Dates, Day, Duration, Flag, Host, JobName, List, OnFailure,
     OneOrMore, Order, PlanName, PositiveAmount, Text, TimeOfDay, VariableValue, Version, WaveSize, Word,
@@ -36,6 +36,8 @@ pub(super) struct Plan {
     /// How the rollout proceeds: how many workers at a time, in which order, when, and when to stop. Default: one
     /// worker at a time, in the order of workers.json, until the first failure.
     rollout: Option<RolloutSection>,
+    /// Alerts of a worker are silenced in an Alertmanager while it is down because of the run. Default: no silences.
+    silence: Option<Silence>,
     /// Options of every step that does not set them itself. Default: those of each kind.
     defaults: Option<Defaults>,
     /// Steps that run once, before the first worker. Default: none.
@@ -107,6 +109,30 @@ pub(super) struct Expect {
     min: Option<Count<0>>,
     /// At most this many. Default: no bound.
     max: Option<Count<1>>,
+}
+
+/// A silence in an Alertmanager for each worker, from when it is started until its steps have ended: short, extended
+/// while the run holds it down, and gone by itself when the controller is.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Silence {
+    /// The Alertmanager: http:// or https://, with the prefix of its paths if it has one.
+    url: Text,
+    /// Headers; secrets come from the environment of this machine. Default: those that every request needs.
+    headers: Option<BTreeMap<String, EnvValue>>,
+    /// What alerts are silenced, as Alertmanager writes it: all matchers hold, and one names the worker with `$MAAND_HOST`,
+    /// `$WORKER_IP` or a tag of its own. Values within a regular expression match as they are.
+    matchers: OneOrMore<Text>,
+    /// How long a silence lasts that is not extended any more, from 5s to 1h. Default: 5m.
+    lease: Option<Duration>,
+    /// How long it lasts after the worker is back, at most 1h. Default: 2m.
+    tail: Option<Duration>,
+    /// How long one lasts at most, however long the worker is down; at most 24h. Default: 1h.
+    at_most: Option<Duration>,
+    /// How long an answer is waited for, from 1s to 30s; the run waits for none but the last. Default: 5s.
+    timeout: Option<Duration>,
+    /// In front of what every comment says: the worker, the run, the plan and who carries it out. Default: nothing.
+    comment: Option<Text>,
 }
 
 /// How the rollout proceeds over the workers.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
-    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunPhase, RunState, StepError, WorkerState, GatePlace, GateStanding,
+    AttemptId, ErrorKind, Evidence, Fact, GatePlace, GateStanding, Intent, Outcome, Resolution, RunEnd,
+    RunPhase, RunState, StepError, WorkerState,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
 

@@ -50,6 +50,12 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "PrepareSection",
         "What is done on all workers before the first one is started, while none is down.",
     ),
+    (
+        "`silence`",
+        "Silence",
+        "A silence in an Alertmanager for each worker, from when it is started until its steps have ended: short, extended \
+      while the run holds it down, and gone by itself when the controller is.",
+    ),
     ("`expect` of `reboot`", "ExpectedBoot", "What a worker has to have booted."),
     ("`expect` of `http`", "HttpExpect", "What makes an answer a success: all that is given."),
     ("`undo` of `http`", "HttpRequest", "A request that undoes another; any answer of 2xx is a success."),

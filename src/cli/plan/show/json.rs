@@ -16,7 +16,7 @@ use super::openings::Openings;
 use super::probe::{self, RebootOfJson};
 use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Step, StepKind, Window};
+use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Silence, Step, StepKind, Window};
 use crate::policy;
 
 /// The name of the vocabulary below; a change that breaks a reader changes the number.
@@ -44,6 +44,9 @@ pub(super) struct Document<'a> {
     selection: SelectionJson<'a>,
     /// Numbers of the rollout, percentages resolved.
     rollout: RolloutJson<'a>,
+    /// Silences in an Alertmanager, where the plan has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silence: Option<SilenceJson<'a>>,
     /// The waves, in order.
     waves: Vec<WaveJson<'a>>,
     /// What the waves of canaries cover, in order.
@@ -133,6 +136,32 @@ struct GateJson<'a> {
     /// What is asked, and what passes.
     commands: [CommandJson<'a>; 2],
     env: Vec<EnvJson<'a>>,
+}
+
+/// One for each worker, from when it is started until its steps have ended.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SilenceJson<'a> {
+    url: &'a str,
+    /// As Alertmanager writes them, with placeholders.
+    matchers: Vec<String>,
+    /// So long one lasts that is not extended any more.
+    lease_ms: u64,
+    /// So long it lasts after the worker is back.
+    tail_ms: u64,
+    /// None lasts longer.
+    at_most_ms: u64,
+}
+
+impl<'a> From<&'a Silence> for SilenceJson<'a> {
+    fn from(silence: &'a Silence) -> Self {
+        Self {
+            url: &silence.url,
+            matchers: silence.matchers.iter().map(ToString::to_string).collect(),
+            lease_ms: millis(silence.lease),
+            tail_ms: millis(silence.tail),
+            at_most_ms: millis(silence.at_most),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -277,6 +306,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
             parts: parts.collect(),
         },
         rollout: rollout(graph),
+        silence: graph.plan.silence.as_ref().map(SilenceJson::from),
         waves: (0..graph.waves.len()).map(|number| wave(graph, number)).collect(),
         coverage: graph.coverage().iter().map(coverage::json).collect(),
         before: steps(graph, Lane::Before),

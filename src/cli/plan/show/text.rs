@@ -177,6 +177,9 @@ fn rollout(text: &mut String, graph: &RolloutGraph) {
         let title = visible_line(&gate.gate.title());
         row(&gate.place, format!("{title}: {}; {}", gate.gate.measure.limit(), gate.gate.consequences()));
     }
+    if let Some(silence) = &graph.plan.silence {
+        row("silence", silence.to_string());
+    }
 }
 
 /// "1 (10% of 12 is 1.2, rounded down to 1)"; a plain number explains itself.
