@@ -70,6 +70,7 @@ pub(crate) fn plan() -> Plan {
         description: None,
         vars: BTreeMap::new(),
         targets: Targets::default(),
+        notify: crate::plan::Notify::default(),
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

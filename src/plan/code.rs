@@ -114,6 +114,8 @@ codes! {
     EMPTY_WINDOW = "empty_window";
     /// A request that cannot be sent, or an answer that cannot be expected.
     BAD_REQUEST = "bad_request";
+    /// A target of notices that cannot be told, or a template with a name that has no value.
+    BAD_NOTICE = "bad_notice";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

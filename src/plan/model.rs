@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, HttpStep, HttpUndo, Problems, Source, Window};
+use super::{Freeze, HttpStep, HttpUndo, Notify, Problems, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +38,8 @@ pub struct Plan {
     pub targets: Targets,
     /// How many at a time, in which order, when, and when to stop.
     pub rollout: RolloutSettings,
+    /// Who is told of what happens, besides those that the bucket names.
+    pub notify: Notify,
     /// Run once, before the first worker.
     pub before: Vec<Step>,
     /// Run on every worker.

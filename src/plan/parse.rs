@@ -34,7 +34,7 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
     let orders = check(source, &draft, &mut problems);
     problems.sort();
     let warnings = shortened(source, problems).into_result()?;
-    let Draft { name, description, vars, targets, rollout, before, steps, after } = draft;
+    let Draft { name, description, vars, targets, rollout, notify, before, steps, after } = draft;
     let plan = (|| {
         Some(Plan {
             source: source.clone(),
@@ -43,6 +43,7 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
             vars,
             targets,
             rollout,
+            notify,
             before: finish(before, orders.before)?,
             steps: finish(steps, orders.steps)?,
             after: finish(after, orders.after)?,

@@ -6,6 +6,7 @@
 
 mod bare;
 mod document;
+mod notify;
 mod snippets;
 mod steps;
 mod values;
@@ -267,6 +268,11 @@ mod tests {
             ("When", keys::WHEN),
             ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
+            ("NoticeTarget", keys::NOTICE_TARGET),
+            ("Webhook", keys::WEBHOOK),
+            ("IncomingWebhook", keys::URL_ONLY),
+            ("Ntfy", keys::NTFY),
+            ("Mail", keys::MAIL),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");
         }

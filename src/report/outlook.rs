@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::Millis;
+use crate::engine::{Millis, PublicRunState, PublicWorkerState};
 use crate::plan::{Step, StepKind};
 
 use super::view::RunView;
@@ -25,6 +25,15 @@ pub struct Outlook {
     pub ends: Vec<Millis>,
     /// When the run ends, in milliseconds since its start.
     pub total: Millis,
+}
+
+/// What takes longer than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Milliseconds that the run was carried out so far.
+    pub so_far: Millis,
+    /// Milliseconds after which as much was expected to be done.
+    pub expected: Millis,
 }
 
 /// What is left of a run.
@@ -57,6 +66,24 @@ impl Outlook {
             return Some(Left::Overdue);
         }
         Some(Left::About((scaled(self.total - reached) - since.min(gap)).max(0)))
+    }
+
+    /// What takes longer than it did in earlier runs: the step that is waited for, or the run as a whole. `None`: nothing
+    /// does, nothing is known, or the run waits for something that takes as long as it takes.
+    pub fn overdue(&self, at: Millis, view: &RunView) -> Option<Overdue> {
+        let waits = view.state != PublicRunState::Running || view.waits_for.is_some() || view.is_paused();
+        if self.usual.is_empty() || self.ends.is_empty() || waits {
+            return None;
+        }
+        let so_far = view.worked() + (at - view.progressed_at()).max(0);
+        if is_overdue(so_far, self.total) {
+            return Some(Overdue { so_far, expected: self.total });
+        }
+        // A worker that waits for an operator is no surprise.
+        let hangs = view.workers.iter().any(|worker| worker.state == PublicWorkerState::Running);
+        let reached = usize::try_from(view.progress().0).ok()?;
+        let expected = *self.ends.get(reached)?;
+        (hangs && self.left(at, view) == Some(Left::Overdue)).then_some(Overdue { so_far, expected })
     }
 
     /// How much slower than expected the run has been, the more believed the further it is.

@@ -88,6 +88,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
         description: None,
         vars: BTreeMap::new(),
         targets: Targets::default(),
+        notify: crate::plan::Notify::default(),
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

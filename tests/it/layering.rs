@@ -53,6 +53,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "bucket",
         ],
     ),
+    ("notice", &["engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("delivery", &["os", "http", "notice", "journal", "runner", "report", "engine", "plan"]),
     ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["os", "bucket", "plan"]),
     (
@@ -66,6 +68,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ssh",
             "catalog",
             "runner",
+            "notice",
+            "delivery",
             "timeline",
             "metrics",
             "page",
@@ -142,6 +146,7 @@ pub(crate) const PURE: &[&str] = &[
     "sim",
     "timeline",
     "metrics",
+    "notice",
     "chart",
     "page",
 ];

@@ -1,8 +1,19 @@
 //! The words of the language: every key that a map may have, every kind and its options.
 
 /// Of the plan itself.
-pub(crate) const PLAN: &[&str] =
-    &["version", "name", "description", "vars", "targets", "rollout", "defaults", "before", "steps", "after"];
+pub(crate) const PLAN: &[&str] = &[
+    "version",
+    "name",
+    "description",
+    "vars",
+    "targets",
+    "rollout",
+    "notify",
+    "defaults",
+    "before",
+    "steps",
+    "after",
+];
 /// Of `targets`.
 pub(crate) const TARGETS: &[&str] = &["workers", "labels", "tags", "jobs", "exclude", "expect"];
 /// Of `exclude`.
@@ -36,6 +47,30 @@ pub(crate) const RETRIES: &[&str] = &["attempts", "delay", "backoff", "max_delay
 pub(crate) const HTTP_REQUEST: &[&str] = &["method", "url", "headers", "body", "json"];
 /// Of `expect` of an `http` step.
 pub(crate) const HTTP_EXPECT: &[&str] = &["status", "json"];
+/// What takes notices: one of them in each target.
+pub(crate) const NOTICE_SERVICES: &[&str] = &["webhook", "slack", "teams", "ntfy", "mail", "command"];
+/// Of a target of notices.
+pub(crate) const NOTICE_TARGET: &[&str] = &[
+    "webhook",
+    "slack",
+    "teams",
+    "ntfy",
+    "mail",
+    "command",
+    "on",
+    "title",
+    "text",
+    "timeout",
+    "give_up_after",
+];
+/// Of `webhook`.
+pub(crate) const WEBHOOK: &[&str] = &["url", "headers", "json"];
+/// Of `slack` and `teams`.
+pub(crate) const URL_ONLY: &[&str] = &["url"];
+/// Of `ntfy`.
+pub(crate) const NTFY: &[&str] = &["url", "topic", "token", "priority"];
+/// Of `mail`.
+pub(crate) const MAIL: &[&str] = &["to", "from", "sendmail"];
 /// Of `when`.
 pub(crate) const WHEN: &[&str] = &["labels", "tags", "jobs"];
 /// Of every step, beside its kind.

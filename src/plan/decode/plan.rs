@@ -1,7 +1,7 @@
 //! The top of a plan: its keys, and the drafts of its three lists of steps.
 
 use super::super::yaml::{Node, ScalarKind, shorten};
-use super::super::{Located, Problems, RolloutSettings, Source, Targets, VarValue, code};
+use super::super::{Located, Notify, Problems, RolloutSettings, Source, Targets, VarValue, code};
 use super::common::{Decoder, Fields};
 use super::keys::PLAN;
 use super::steps::{Defaults, DraftStep};
@@ -14,6 +14,7 @@ pub(crate) struct Draft {
     pub(crate) vars: std::collections::BTreeMap<String, VarValue>,
     pub(crate) targets: Targets,
     pub(crate) rollout: RolloutSettings,
+    pub(crate) notify: Notify,
     pub(crate) before: Vec<DraftStep>,
     pub(crate) steps: Vec<DraftStep>,
     pub(crate) after: Vec<DraftStep>,
@@ -59,6 +60,7 @@ impl Decoder<'_> {
         let defaults = fields.get("defaults").map_or_else(Defaults::default, |node| self.defaults(node));
         let targets = fields.get("targets").map_or_else(Targets::default, |node| self.targets(node));
         let rollout = self.rollout(fields.get("rollout"));
+        let notify = fields.get("notify").map_or_else(Notify::default, |node| self.notify(node));
         let mut list = |section: &str| {
             fields.get(section).map_or_else(Vec::new, |node| self.steps(node, section, &defaults))
         };
@@ -69,7 +71,7 @@ impl Decoder<'_> {
             let help = "say what happens on each worker, such as `- disable` and `- deploy`";
             self.error(code::NO_STEPS, "the plan has no steps", node.span.clone(), "nothing to do", help);
         }
-        Draft { name, description, vars: self.vars.values(), targets, rollout, before, steps, after }
+        Draft { name, description, vars: self.vars.values(), targets, rollout, notify, before, steps, after }
     }
 
     fn version(&mut self, fields: &Fields<'_>) {

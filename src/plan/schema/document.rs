@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::notify::Notify;
 use super::snippets;
 use super::steps::{OnceStepEntry, Retries, StepEntry};
 use super::values::{
@@ -35,6 +36,9 @@ pub(super) struct Plan {
     /// How the rollout proceeds: how many workers at a time, in which order, when, and when to stop. Default: one
     /// worker at a time, in the order of workers.json, until the first failure.
     rollout: Option<RolloutSection>,
+    /// Who is told of what happens: targets by name, each with a service; none: nobody, not even those whom the bucket
+    /// names. Default: those whom the bucket names.
+    notify: Option<Notify>,
     /// Options of every step that does not set them itself. Default: those of each kind.
     defaults: Option<Defaults>,
     /// Steps that run once, before the first worker. Default: none.

@@ -54,6 +54,9 @@ pub(super) struct Document<'a> {
     steps: Vec<StepJson<'a>>,
     /// Once, after the last worker.
     after: Vec<StepJson<'a>>,
+    /// Whom the plan tells of what happens, by target, besides those whom the bucket names; absent: nobody.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notify: BTreeMap<String, String>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
     /// How much may be down at once.
@@ -256,6 +259,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         before: steps(graph, Lane::Before),
         steps: steps(graph, Lane::Worker(TargetIx(0))),
         after: steps(graph, Lane::After),
+        notify: plan.notify.describe(),
         jobs: jobs(graph),
         at_stake: at_stake::json(graph),
         forecast: ForecastJson {

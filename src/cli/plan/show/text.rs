@@ -15,7 +15,7 @@ use crate::chart::{Format, WaveBar, waves_chart};
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
-    visible_within,
+    visible_line, visible_within,
 };
 use crate::policy;
 use crate::report::describe_span;
@@ -43,6 +43,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "Steps of a worker", &graph.plan.steps, graph, Some(()));
     steps(&mut text, "After, once", &graph.plan.after, graph, None);
     commands::section(&mut text, graph);
+    notices(&mut text, graph);
     jobs(&mut text, graph);
     at_stake::section(&mut text, graph);
     beyond(&mut text, graph);
@@ -92,6 +93,18 @@ fn reviewed(text: &mut String, shown: &Shown<'_>) {
 fn prose(description: &str) -> String {
     const SHOWN: usize = 500;
     visible_within(&description.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
+}
+
+/// Whom the plan tells; those of the bucket are not its own.
+fn notices(text: &mut String, graph: &RolloutGraph) {
+    let all = graph.plan.notify.describe();
+    if all.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nWho is told, besides those whom the bucket names");
+    for (name, what) in all {
+        let _ = writeln!(text, "  {name}: {}", visible_line(&what));
+    }
 }
 
 fn workers(text: &mut String, graph: &RolloutGraph) {
