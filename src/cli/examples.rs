@@ -51,6 +51,7 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
             ("Some workers, for a program", "maand doctor --workers label:api --output json"),
         ],
     ),
+    ("maand notify", &[("Whether all targets of the bucket can be told", "maand notify test")]),
     (
         "maand notify test",
         &[

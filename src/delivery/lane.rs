@@ -159,3 +159,60 @@ impl Lane {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::test_notice;
+    use crate::plan::{NoticeEvent, Source, parse_notify};
+
+    fn lane(since: u64, known: &[NoticeKey]) -> Lane {
+        let text = "x: {command: 'true', on: [halted, longer_than_usual]}\n";
+        let notify = parse_notify(&Source::new("notify.yaml", text)).unwrap();
+        let target = notify.targets["x"].clone().unwrap();
+        Lane::new("x".into(), target, since, known.iter().cloned().collect())
+    }
+
+    fn notice(event: NoticeEvent, seq: u64) -> Notice {
+        Notice { event: Some(event), seq, ..test_notice("bucket", 1, "me@here") }
+    }
+
+    fn waiting(lane: &Lane) -> Vec<u64> {
+        lane.waits().waiting.iter().map(|notice| notice.seq).collect()
+    }
+
+    #[test]
+    fn a_target_is_told_what_it_wants_and_does_not_have_once() {
+        let lane = lane(5, &[(8, "halted".to_owned())]);
+        for (event, seq) in [
+            (NoticeEvent::Halted, 5),
+            (NoticeEvent::Halted, 7),
+            (NoticeEvent::Halted, 7),
+            (NoticeEvent::Halted, 8),
+            (NoticeEvent::Finished, 9),
+            (NoticeEvent::LongerThanUsual, 0),
+            (NoticeEvent::LongerThanUsual, 0),
+        ] {
+            lane.take(&notice(event, seq));
+        }
+        assert_eq!(waiting(&lane), [7, 0]);
+        assert!(!lane.is_idle());
+        lane.stop();
+        assert!(lane.is_idle(), "nobody will try them");
+        let left = lane.undelivered();
+        assert_eq!(left.iter().map(|left| left.key.0).collect::<Vec<_>>(), [7, 0]);
+        assert_eq!(left[0].why, NOT_TRIED);
+        assert!(lane.next().is_none());
+    }
+
+    #[test]
+    fn the_queue_has_an_end_and_what_is_behind_it_is_said() {
+        let lane = lane(0, &[]);
+        (1..=MOST_WAITING as u64 + 2).for_each(|seq| lane.take(&notice(NoticeEvent::Halted, seq)));
+        assert_eq!(waiting(&lane).len(), MOST_WAITING);
+        lane.stop();
+        let left = lane.undelivered();
+        assert_eq!(left.len(), MOST_WAITING + 2);
+        assert_eq!(left.iter().filter(|left| left.why.contains("others were waiting")).count(), 2);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{EnvValue, NOTICE_VALUES, NoticeService, NoticeTarget, visible_line};
+use crate::plan::{EnvValue, NOTICE_VALUES, NoticeService, NoticeTarget};
 
 use super::document::Notice;
 use super::template::{cut, fill, fill_json};
@@ -61,7 +61,7 @@ pub fn message<E>(
             Some(template) => fill(template, notice, encode),
             None => encode(&notice.text),
         };
-        (cut(&visible_line(&title), TITLE), cut(&text, TEXT))
+        (cut(&one_line(&title), TITLE), cut(&without_controls(&text), TEXT))
     };
     let plain = || words(&str::to_owned);
     let post = |url: String, more: Vec<(String, String)>, body: Vec<u8>| {
@@ -130,6 +130,15 @@ pub fn message<E>(
             }
         }
     })
+}
+
+/// Values are fit for a terminal already; what a template says itself is its author's, but for control characters.
+fn without_controls(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn encoded(notice: &Notice) -> Vec<u8> {

@@ -151,6 +151,22 @@ fn templates_are_filled_and_values_are_only_values() {
 }
 
 #[test]
+fn a_template_may_have_any_character_but_those_that_control() {
+    let slack =
+        body(r#"slack: {url: 'https://s/x'}, title: "⚠️ \e[2J\0 $MAAND_TEXT", text: "a\tb\a""#, &notice());
+    let text = slack["text"].as_str().unwrap();
+    assert!(text.starts_with("⚠️  [2J  This is a test") && text.ends_with("\na\tb "), "{text:?}");
+    let mut about = notice();
+    about.title = "resumed by me@here".into();
+    assert!(
+        body("slack: {url: 'https://s/x'}", &about)["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("resumed by me@\u{200b}here")
+    );
+}
+
+#[test]
 fn markup_of_a_service_cannot_be_made_by_foreign_text() {
     let mut notice = notice();
     notice.text = "a & b <https://evil|click> [click](https://evil) @channel **x**\n@here".into();

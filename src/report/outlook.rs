@@ -116,6 +116,7 @@ pub(super) fn is_overdue(since: Millis, usual: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Fact, Stamped};
     use crate::report::testing::rolled;
 
     /// Two workers of two steps each, of which every one takes ten seconds.
@@ -152,6 +153,36 @@ mod tests {
         let usual = outlook().usual(&view.graph().plan.steps[1]);
         assert_eq!(usual, Some(3_000 + 5_000), "a boot and the settle time of the plan");
         assert_eq!(outlook().usual(&view.graph().plan.steps[0]), None, "never measured");
+    }
+
+    #[test]
+    fn what_takes_longer_than_usual_is_told_by_what_was_measured() {
+        let (facts, mut view) = rolled(2, |_| None);
+        let issued = facts.iter().position(|one| matches!(one.fact, Fact::Issued { .. })).unwrap();
+        facts[..=issued].iter().for_each(|stamped| view.fold(stamped).unwrap());
+        let start = view.progressed_at();
+        let mut at = |after: Millis, outlook: &Outlook| {
+            view.refresh(start + after);
+            outlook.overdue(start + after, &view)
+        };
+        assert_eq!(at(29_000, &outlook()), None);
+        // The first step was expected to be done after ten seconds.
+        assert_eq!(at(31_000, &outlook()).map(|overdue| overdue.expected), Some(10_000));
+        assert_eq!(
+            at(95_000, &outlook()).map(|overdue| overdue.expected),
+            Some(40_000),
+            "and the run after forty"
+        );
+        assert_eq!(
+            at(95_000, &Outlook { usual: BTreeMap::new(), ..outlook() }),
+            None,
+            "rules of thumb are no history"
+        );
+        assert_eq!(at(95_000, &Outlook { ends: Vec::new(), ..outlook() }), None);
+        let paused = Fact::Paused { by: "me@here".into(), reason: "lunch".into() };
+        view.fold(&Stamped { seq: issued as u64 + 2, at: start, epoch: 1, fact: paused }).unwrap();
+        view.refresh(start + 95_000);
+        assert_eq!(outlook().overdue(start + 95_000, &view), None, "it waits for an operator");
     }
 
     #[test]

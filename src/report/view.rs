@@ -55,7 +55,7 @@ pub struct RunView {
     /// How many workers are in which state.
     pub counts: Counts,
     /// Notices that were not delivered, and are not being tried; absent: there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered_notices: Vec<UndeliveredNotice>,
     #[serde(skip)]
     #[schemars(skip)]

@@ -15,7 +15,7 @@ fn render(diagnostic: &dyn Diagnostic) -> String {
 
 /// The model of a plan without places and text.
 fn model(plan: &Plan) -> Value {
-    json!({
+    let mut model = json!({
         "name": plan.name,
         "description": plan.description,
         "vars": plan.vars,
@@ -24,7 +24,11 @@ fn model(plan: &Plan) -> Value {
         "before": plan.before,
         "steps": plan.steps,
         "after": plan.after,
-    })
+    });
+    if plan.notify != Default::default() {
+        model["notify"] = json!(plan.notify);
+    }
+    model
 }
 
 /// `unknown_key` of `unknown_key.yaml` and of `unknown_key.deep.yaml`.

@@ -55,7 +55,7 @@ pub(super) struct Document<'a> {
     /// Once, after the last worker.
     after: Vec<StepJson<'a>>,
     /// Whom the plan tells of what happens, by target, besides those whom the bucket names; absent: nobody.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     notify: BTreeMap<String, String>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
