@@ -28,6 +28,7 @@ pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod controller;
+pub mod delivery;
 pub mod doctor;
 pub mod engine;
 #[cfg(any(test, fuzzing))]
@@ -37,6 +38,7 @@ pub mod http;
 pub mod inventory;
 pub mod journal;
 pub mod metrics;
+pub mod notice;
 pub mod os;
 pub mod page;
 pub mod plan;

@@ -132,6 +132,15 @@ if ! [ -x "$alertmanager/prometheus-alertmanager" ] && command -v apt-get >/dev/
   ) || echo "setup: not unpacked; the tests with it are skipped" >&2
   rm -rf "$alertmanager.new"
 fi
+# msmtp, a sendmail, and aiosmtpd, which takes its mails: neither starts a server by itself.
+if ! command -v msmtp >/dev/null 2>&1 || ! command -v aiosmtpd >/dev/null 2>&1; then
+  echo "setup: msmtp and aiosmtpd are missing; installing"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && install msmtp python3-aiosmtpd; then
+    :
+  else
+    echo "setup: not installed; the test with them is skipped, and with CI=true it fails" >&2
+  fi
+fi
 # Ansible, whose inventories are imported: 4 MB of packages with apt, else some 70 MB from PyPI in a folder of its own.
 ansible=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/ansible
 if ! command -v ansible-inventory >/dev/null 2>&1 && ! [ -x "$ansible/bin/ansible-inventory" ]; then

@@ -13,6 +13,8 @@ pub(super) const WORKERS_LIMIT: u64 = 24 << 20;
 pub(super) const DISABLED_LIMIT: u64 = 16 << 20;
 /// A manifest: it is written by hand.
 pub(super) const SMALL_LIMIT: u64 = 1 << 20;
+/// The targets of notices: as a plan.
+pub(super) const NOTIFY_LIMIT: u64 = crate::plan::MAX_BYTES as u64;
 /// One of the TOML files, of which a byte can take 250 in memory. `bucket.jobs.conf` has some 50 for each job.
 pub(super) const CONF_LIMIT: u64 = 256 << 10;
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::conf;
 use super::fields::Doc;
-use super::files::{CONF_LIMIT, SMALL_LIMIT, WORKERS_LIMIT, read_text};
+use super::files::{CONF_LIMIT, NOTIFY_LIMIT, SMALL_LIMIT, WORKERS_LIMIT, read_text};
 use super::fleet::JobName;
 use super::secrets::check_secrets;
 use super::settings::{Settings, is_bucket_id};
 use super::upstream::read_upstream;
 use crate::os::open;
-use crate::plan::{Problem, Problems, Source};
+use crate::plan::{Notify, Problem, Problems, Source, parse_notify};
 
 /// Where the files of a bucket are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,6 +231,24 @@ impl Bucket {
     /// It cannot be read, or has more than `limit` bytes.
     pub fn command_text(&self, limit: u64) -> Result<Option<Source>, Problem> {
         self.read(&self.paths.command_sh, limit)
+    }
+
+    /// Who is told of what happens in runs of this bucket; nobody, where `maand.conf` names no file for it.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read, or something in it is wrong.
+    pub fn notify(&self) -> Result<Notify, Problems> {
+        let Some(name) = &self.settings.notify else { return Ok(Notify::default()) };
+        let path = self.paths.root.join(name);
+        match self.read(&path, NOTIFY_LIMIT)? {
+            Some(source) => parse_notify(&source),
+            None => Err(Problem::error(
+                "maand::bucket::no_notify",
+                format!("{} is missing, and `notify` in maand.conf names it", shown(&path)),
+            )
+            .help("write targets there, such as `ops: {slack: {url: {from_env: SLACK_URL}}}`, or take the key out")
+            .into()),
+        }
     }
 
     /// A file of this bucket, under the name that operators know it by.

@@ -61,6 +61,8 @@ pub struct Settings {
     pub inventory_command: Option<String>,
     /// How long it may take; default 60 s.
     pub inventory_timeout: Duration,
+    /// The file that names who is told of what happens in runs, as it is written, in the bucket.
+    pub notify: Option<String>,
     stated: BTreeMap<String, String>,
 }
 
@@ -84,6 +86,7 @@ const KNOWN: &[&str] = &[
     "execute",
     INVENTORY_COMMAND,
     INVENTORY_TIMEOUT,
+    NOTIFY,
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
@@ -93,6 +96,8 @@ const KNOWN: &[&str] = &[
 /// The keys of `maand import command`.
 const INVENTORY_COMMAND: &str = "inventory_command";
 const INVENTORY_TIMEOUT: &str = "inventory_timeout";
+/// The key of notices.
+const NOTIFY: &str = "notify";
 
 /// A time-out that is `scale` times shorter, but not below `shortest`, nor longer than it was.
 pub fn shorter_timeout(planned: Duration, scale: u32, shortest: Duration) -> Duration {
@@ -142,8 +147,8 @@ impl Settings {
     pub(super) fn read(doc: &mut Doc<'_>, bucket: &Path) -> Self {
         let mut settings = Self::defaults(bucket);
         for entry in conf::parse(doc) {
-            // No run depends on where the list of workers comes from.
-            if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT].contains(&entry.key.as_str()) {
+            // No run depends on where the list of workers comes from, nor on who is told of it.
+            if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT, NOTIFY].contains(&entry.key.as_str()) {
                 let value = entry.canonical(doc);
                 let known = KNOWN.contains(&entry.key.as_str());
                 let value = if known { value } else { format!("sha256 {}", sha256(value)) };
@@ -185,6 +190,7 @@ impl Settings {
             execute: false,
             inventory_command: None,
             inventory_timeout: Duration::from_secs(60),
+            notify: None,
             stated: BTreeMap::new(),
         }
     }
@@ -298,6 +304,13 @@ impl Settings {
                     self.inventory_timeout = Duration::from_secs(seconds.unsigned_abs());
                 }
             }
+            NOTIFY => match entry.text(doc) {
+                Some(file) if !is_plain_relative(&file) => {
+                    let help = "write the name of a file in the bucket, such as notify.yaml";
+                    entry.bad(doc, format!("`notify` cannot be {}", quoted(&file)), help);
+                }
+                file => self.notify = file,
+            },
             "sandbox" => self.sandbox = entry.flag(doc).unwrap_or(false),
             "host_root" => {
                 if let Some(root) = entry.text(doc) {
@@ -335,6 +348,12 @@ pub fn is_user(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// A path that leads nowhere but down.
+fn is_plain_relative(path: &str) -> bool {
+    let plain = !path.is_empty() && !path.chars().any(char::is_control) && path.len() <= 1024;
+    plain && path.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
 fn is_plain_absolute(path: &str) -> bool {
@@ -391,6 +410,18 @@ mod tests {
             problems.iter().map(|p| p.place().map(|at| at.1)).collect::<Vec<_>>(),
             [Some(1), Some(2), Some(3)]
         );
+    }
+
+    #[test]
+    fn who_is_told_stands_in_a_file_of_the_bucket() {
+        let (settings, problems) = read("notify = 'ops/notify.yaml'\n");
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(settings.notify.as_deref(), Some("ops/notify.yaml"));
+        assert!(settings.stated().is_empty(), "no run depends on it");
+        for wrong in ["''", "'/etc/notify.yaml'", "'../notify.yaml'", "'a//b'", "'./x'", "7"] {
+            let (settings, problems) = read(&format!("notify = {wrong}\n"));
+            assert!(problems.has_errors() && settings.notify.is_none(), "{wrong}");
+        }
     }
 
     #[test]

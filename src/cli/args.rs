@@ -136,6 +136,9 @@ pub enum Command {
     /// Plan, apply and resume rolling operations
     #[command(subcommand)]
     Plan(super::plan::PlanCommand),
+    /// Who is told of what happens in runs: try the targets, send what was not delivered
+    #[command(subcommand)]
+    Notify(super::notify::NotifyCommand),
     /// Show the runs of this bucket as web pages, live, for reading only
     Serve(super::serve::ServeArgs),
     /// Start a throwaway fleet on this machine

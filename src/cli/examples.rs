@@ -51,6 +51,16 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
             ("Some workers, for a program", "maand doctor --workers label:api --output json"),
         ],
     ),
+    ("maand notify", &[("Whether all targets of the bucket can be told", "maand notify test")]),
+    (
+        "maand notify test",
+        &[
+            ("All targets of the bucket", "maand notify test"),
+            ("Those of a plan, too", "maand notify test rolling-reboot.yaml"),
+            ("One of them", "maand notify test rolling-reboot.yaml --target ops"),
+        ],
+    ),
+    ("maand notify resend", &[("Of the newest run", "maand notify resend")]),
     (
         "maand import",
         &[("What an inventory of Ansible would change", "maand import ansible fleet.json --check")],

@@ -34,6 +34,7 @@ mod man;
 mod markdown;
 #[cfg(test)]
 mod named_commands;
+mod notify;
 mod open_bucket;
 mod operate;
 mod out;

@@ -48,7 +48,7 @@ pub(super) use {
 use clap::Subcommand;
 
 pub(super) use page_control::control_from_page;
-pub(super) use read::{read_plan, shown_name};
+pub(super) use read::{parse_set, read_plan, shown_name};
 
 use super::{CliError, Context, Exit};
 

@@ -77,7 +77,7 @@ pub struct Diff {
     pub different: bool,
     /// What matters most, in this order.
     pub headline: Vec<Headline>,
-    /// Name and description.
+    /// Name, description, and who is told of what happens.
     pub plan: Vec<Change>,
     /// Selection, rollout, budgets and spread; with numbers where both were compiled for a fleet.
     pub limits: Vec<Change>,
@@ -113,6 +113,7 @@ impl Diff {
             let (old, new) = (old.description.clone(), new.description.clone());
             plan.push(Change::new("description", old, new, Effect::Neutral));
         }
+        plan.extend(maps(&old.notify, &new.notify));
         let steps = (0..LISTS.len()).flat_map(|at| steps::compare(LISTS[at], &old.lists[at], &new.lists[at]));
         let mut diff = Self {
             different: false,

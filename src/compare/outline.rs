@@ -16,6 +16,8 @@ pub struct Outline {
     pub plan: String,
     /// Free text of the plan.
     pub description: Option<String>,
+    /// Who is told of what happens, by target.
+    pub notify: BTreeMap<String, String>,
     /// Variables, `--set` applied.
     pub vars: BTreeMap<String, String>,
     /// Limits and the like as the plan has them, without the numbers of a fleet.
@@ -82,6 +84,7 @@ impl Outline {
         Self {
             plan: plan.name.clone(),
             description: plan.description.clone(),
+            notify: plan.notify.describe(),
             vars: variables(&plan.vars),
             written: settings(plan, None),
             lists: plan.lists().map(|(_, steps)| outline_of(&steps, scripts)),

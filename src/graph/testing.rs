@@ -96,6 +96,7 @@ pub(crate) fn plan() -> Plan {
         vars: BTreeMap::new(),
         targets: Targets::default(),
         silence: None,
+        notify: crate::plan::Notify::default(),
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

@@ -7,7 +7,7 @@ use super::model::RunPage;
 use super::signs::run_sign;
 use super::words::{MESSAGE, moment, name, said};
 use crate::plan::{counted, visible_line};
-use crate::report::{PublicRunState, describe_span};
+use crate::report::{PublicRunState, describe_span, describe_undelivered};
 
 /// The first thing to read.
 pub(super) fn headline(page: &RunPage<'_>) -> Markup {
@@ -21,6 +21,7 @@ pub(super) fn headline(page: &RunPage<'_>) -> Markup {
             @if let Some(text) = &page.graph.plan.description { p.about { (said(text, MESSAGE)) } }
             p.outcome { (outcome(page)) }
             @if let Some(wait) = &view.waits_for { p { "Now: " (said(wait, MESSAGE)) } }
+            @if let Some(undelivered) = describe_undelivered(view) { p { (said(&undelivered, MESSAGE)) "." } }
             (progress(page))
             dl.facts {
                 div { dt { "started" } dd { (moment(page.timeline.began)) } }

@@ -118,6 +118,8 @@ codes! {
     BAD_GATE = "bad_gate";
     /// A silence that cannot be made, or would be for more than one worker.
     BAD_SILENCE = "bad_silence";
+    /// A target of notices that cannot be told, or a template with a name that has no value.
+    BAD_NOTICE = "bad_notice";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

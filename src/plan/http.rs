@@ -227,7 +227,8 @@ impl HttpRequest {
     }
 }
 
-fn strings<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
+/// All texts in a document.
+pub(super) fn strings<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
     match value {
         serde_json::Value::String(text) => found.push(text),
         serde_json::Value::Array(items) => items.iter().for_each(|item| strings(item, found)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, Gate, HttpStep, HttpUndo, Prepare, Problems, Silence, Source, Window};
+use super::{Freeze, Gate, HttpStep, HttpUndo, Notify, Prepare, Problems, Silence, Source, Window};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +40,8 @@ pub struct Plan {
     pub rollout: RolloutSettings,
     /// Silences in an Alertmanager for workers while they are down because of the run.
     pub silence: Option<Silence>,
+    /// Who is told of what happens, besides those that the bucket names.
+    pub notify: Notify,
     /// Run once, before the first worker.
     pub before: Vec<Step>,
     /// How all workers are prepared before the first one is started; its steps are in `steps`.

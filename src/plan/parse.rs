@@ -34,7 +34,8 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
     let orders = check(source, &draft, &mut problems);
     problems.sort();
     let warnings = shortened(source, problems).into_result()?;
-    let Draft { name, description, vars, targets, rollout, silence, before, prepare, steps, after } = draft;
+    let Draft { name, description, vars, targets, rollout, silence, notify, before, prepare, steps, after } =
+        draft;
     let plan = (|| {
         Some(Plan {
             source: source.clone(),
@@ -44,6 +45,7 @@ pub fn parse(source: &Source, overrides: &[(String, String)]) -> Result<Plan, Pr
             targets,
             rollout,
             silence,
+            notify,
             before: finish(before, orders.before)?,
             prepare,
             steps: finish(steps, orders.steps)?,

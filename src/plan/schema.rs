@@ -7,6 +7,7 @@
 mod bare;
 mod document;
 mod gate;
+mod notify;
 mod snippets;
 mod steps;
 mod values;
@@ -280,6 +281,11 @@ mod tests {
             ("ExpectedBoot", keys::EXPECTED_BOOT),
             ("Defaults", keys::DEFAULTS),
             ("PrepareSection", keys::PREPARE),
+            ("NoticeTarget", keys::NOTICE_TARGET),
+            ("Webhook", keys::WEBHOOK),
+            ("IncomingWebhook", keys::URL_ONLY),
+            ("Ntfy", keys::NTFY),
+            ("Mail", keys::MAIL),
         ] {
             assert_eq!(properties(&schema, Some(definition)), set(expected), "{definition}");
         }

@@ -50,12 +50,29 @@ pub fn closing(at: Millis, view: &RunView, hint: Option<Hint>) -> String {
     if let Some(waits) = &view.waits_for {
         let _ = writeln!(text, "Now: {waits}.");
     }
+    if let Some(undelivered) = describe_undelivered(view) {
+        let _ = writeln!(text, "{undelivered}.");
+    }
     if let Some(hint) = hint {
         for step in next_steps(view, hint) {
             let _ = writeln!(text, "{step}");
         }
     }
     text
+}
+
+/// Which notices were not delivered, in one line.
+pub fn describe_undelivered(view: &RunView) -> Option<String> {
+    let first = view.undelivered_notices.first()?;
+    let n = view.undelivered_notices.len();
+    let (verb, more) = if n == 1 { ("was", "") } else { ("were", ", and others") };
+    Some(format!(
+        "{} {verb} not delivered (`{}` to {}: {}{more})",
+        counted(n, "notice"),
+        first.event,
+        first.target,
+        first.why
+    ))
 }
 
 /// Where a run stands: the same under a heading.

@@ -85,6 +85,7 @@ impl RunView {
             left_disabled: Vec::new(),
             resumable: true,
             counts: Counts { total, queued: total, ..Counts::default() },
+            undelivered_notices: Vec::new(),
             run_state: RunState::new(graph, Options::default()),
             open_attempts: HashMap::new(),
             attempt: None,

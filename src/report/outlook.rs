@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::Millis;
+use crate::engine::{Millis, PublicRunState, PublicWorkerState};
 use crate::plan::{Step, StepKind};
 
 use super::view::RunView;
@@ -25,6 +25,15 @@ pub struct Outlook {
     pub ends: Vec<Millis>,
     /// When the run ends, in milliseconds since its start.
     pub total: Millis,
+}
+
+/// What takes longer than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Milliseconds that the run was carried out so far.
+    pub so_far: Millis,
+    /// Milliseconds after which as much was expected to be done.
+    pub expected: Millis,
 }
 
 /// What is left of a run.
@@ -59,6 +68,24 @@ impl Outlook {
         Some(Left::About((scaled(self.total - reached) - since.min(gap)).max(0)))
     }
 
+    /// What takes longer than it did in earlier runs: the step that is waited for, or the run as a whole. `None`: nothing
+    /// does, nothing is known, or the run waits for something that takes as long as it takes.
+    pub fn overdue(&self, at: Millis, view: &RunView) -> Option<Overdue> {
+        let waits = view.state != PublicRunState::Running || view.waits_for.is_some() || view.is_paused();
+        if self.usual.is_empty() || self.ends.is_empty() || waits {
+            return None;
+        }
+        let so_far = view.worked() + (at - view.progressed_at()).max(0);
+        if is_overdue(so_far, self.total) {
+            return Some(Overdue { so_far, expected: self.total });
+        }
+        // A worker that waits for an operator is no surprise.
+        let hangs = view.workers.iter().any(|worker| worker.state == PublicWorkerState::Running);
+        let reached = usize::try_from(view.progress().0).ok()?;
+        let expected = *self.ends.get(reached)?;
+        (hangs && self.left(at, view) == Some(Left::Overdue)).then_some(Overdue { so_far, expected })
+    }
+
     /// How much slower than expected the run has been, the more believed the further it is.
     fn pace(&self, reached: Millis, view: &RunView) -> f64 {
         if reached <= 0 || self.total <= 0 {
@@ -89,6 +116,7 @@ pub(super) fn is_overdue(since: Millis, usual: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Fact, Stamped};
     use crate::report::testing::rolled;
 
     /// Two workers of two steps each, of which every one takes ten seconds.
@@ -125,6 +153,36 @@ mod tests {
         let usual = outlook().usual(&view.graph().plan.steps[1]);
         assert_eq!(usual, Some(3_000 + 5_000), "a boot and the settle time of the plan");
         assert_eq!(outlook().usual(&view.graph().plan.steps[0]), None, "never measured");
+    }
+
+    #[test]
+    fn what_takes_longer_than_usual_is_told_by_what_was_measured() {
+        let (facts, mut view) = rolled(2, |_| None);
+        let issued = facts.iter().position(|one| matches!(one.fact, Fact::Issued { .. })).unwrap();
+        facts[..=issued].iter().for_each(|stamped| view.fold(stamped).unwrap());
+        let start = view.progressed_at();
+        let mut at = |after: Millis, outlook: &Outlook| {
+            view.refresh(start + after);
+            outlook.overdue(start + after, &view)
+        };
+        assert_eq!(at(29_000, &outlook()), None);
+        // The first step was expected to be done after ten seconds.
+        assert_eq!(at(31_000, &outlook()).map(|overdue| overdue.expected), Some(10_000));
+        assert_eq!(
+            at(95_000, &outlook()).map(|overdue| overdue.expected),
+            Some(40_000),
+            "and the run after forty"
+        );
+        assert_eq!(
+            at(95_000, &Outlook { usual: BTreeMap::new(), ..outlook() }),
+            None,
+            "rules of thumb are no history"
+        );
+        assert_eq!(at(95_000, &Outlook { ends: Vec::new(), ..outlook() }), None);
+        let paused = Fact::Paused { by: "me@here".into(), reason: "lunch".into() };
+        view.fold(&Stamped { seq: issued as u64 + 2, at: start, epoch: 1, fact: paused }).unwrap();
+        view.refresh(start + 95_000);
+        assert_eq!(outlook().overdue(start + 95_000, &view), None, "it waits for an operator");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) fn some_fail(spec: &AttemptSpec) -> Option<Outcome> {
 }
 
 /// All facts of a run, one worker at a time, and an empty view of it.
-pub(super) fn rolled(
+pub(crate) fn rolled(
     workers: usize,
     fails: impl Fn(&AttemptSpec) -> Option<Outcome>,
 ) -> (Vec<Stamped>, RunView) {

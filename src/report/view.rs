@@ -55,6 +55,9 @@ pub struct RunView {
     pub resumable: bool,
     /// How many workers are in which state.
     pub counts: Counts,
+    /// Notices that were not delivered, and are not being tried; absent: there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered_notices: Vec<UndeliveredNotice>,
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) run_state: RunState,
@@ -101,6 +104,19 @@ pub(super) struct Once {
     pub(super) step: StepIx,
     pub(super) attempt: u32,
     pub(super) since: Millis,
+}
+
+/// A notice that was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UndeliveredNotice {
+    /// The target's name.
+    pub target: String,
+    /// Of what it was to be told, such as `halted`.
+    pub event: String,
+    /// The number of the fact that it follows from.
+    pub seq: u64,
+    /// Why it was not delivered.
+    pub why: String,
 }
 
 /// One selected worker.

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::controller::Ended;
 use crate::engine::{Fact, RunEnd, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock};
-use crate::report::{Reporter, RunView};
+use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock, UndeliveredNotice};
+use crate::report::{Outlook, Reporter, RunView};
 use crate::runner::{
     LoopError, RunLoop, RunLoopParts, SilencerParts, StepExecutor, StepExecutorParts, WorkspaceState,
     end_commands_of, now,
@@ -22,6 +23,9 @@ use super::preflight::Looked;
 use super::stored::{empty_view, fold};
 use super::take_up::own_entries;
 use super::{Run, RunError};
+
+/// Nobody who waits for the end of a run waits longer than this for its last notices.
+const LAST_NOTICES: Duration = Duration::from_secs(10);
 
 /// How a process takes part in the run that it carries out.
 pub struct RunOptions {
@@ -38,6 +42,9 @@ pub struct RunOptions {
     /// `maand` does: with it, commands of `local` steps end when this process does, whatever ends it. `None`: those
     /// of a process that is killed are ended when the run is resumed.
     pub command_guard: Option<PathBuf>,
+    /// What is to be expected of the run, once it is known: whoever wants to hear that something takes longer than usual
+    /// is told by it.
+    pub outlook: Option<Arc<OnceLock<Outlook>>>,
     /// Told how far the look at every worker has come, where this process has to take one: the one before it ended
     /// before its own was recorded.
     pub progress: Box<dyn Fn(Looked<'_>) + Send + Sync>,
@@ -51,6 +58,7 @@ impl RunOptions {
             interactive: false,
             stop_on_signals: false,
             command_guard: None,
+            outlook: None,
             progress: Box::new(|_| {}),
         }
     }
@@ -79,6 +87,8 @@ pub struct RunResult {
     pub failures: u32,
     /// What earlier runs have disabled of the selected workers and left so, where this run has come to a good end.
     pub left_behind: Vec<LeftBehind>,
+    /// Notices that were not delivered; the next process that resumes the run tries again.
+    pub undelivered: Vec<UndeliveredNotice>,
 }
 
 impl Run {
@@ -113,6 +123,11 @@ impl Run {
         // What it may have shown is over.
         drop(options.progress);
         self.report_start(options.reporter.as_mut())?;
+        let notices = self.begin_to_tell(options.command_guard.as_deref())?;
+        let reporter = match &notices {
+            None => options.reporter,
+            Some(notices) => notices.beside(options.reporter, options.outlook),
+        };
         view.refresh(now());
         let mut run_loop = RunLoop::new(RunLoopParts {
             run: state,
@@ -120,7 +135,7 @@ impl Run {
             output: OutputWriter::open(&self.journal, &self.stored.id)?,
             executor: Arc::clone(&executor),
             view,
-            reporter: options.reporter,
+            reporter,
             interactive: options.interactive,
         });
         if self.stored.graph.plan.silence.is_some() && executor.executes_here() {
@@ -136,14 +151,18 @@ impl Run {
         }
         let ended = run_loop.run(first, self.in_doubt).map_err(RunError::Stopped)?;
         let (failures, _) = run_loop.state().failures();
-        if matches!(ended, Ended::Idle(RunStatus::Finished(_))) {
-            let all: Vec<TargetIx> = self.stored.graph.target_indices().collect();
-            let release = executor.release(&all, &Cancel::new());
-            // It was said that the run has ended: another one may begin while workers that do not answer are waited
-            // for. Claims of a run that has ended count for nothing.
-            drop((run_loop, executor, self.lock));
-            release();
-        }
+        let all: Vec<TargetIx> = self.stored.graph.target_indices().collect();
+        let is_over = matches!(ended, Ended::Idle(RunStatus::Finished(_)));
+        let release = is_over.then(|| executor.release(&all, &Cancel::new()));
+        // It was said how the run stands: it may be resumed, or another one begin, while workers that do not answer are
+        // waited for, and whoever is still to be told. Claims of a run that has ended count for nothing.
+        drop((run_loop, executor, self.lock));
+        release.into_iter().for_each(|release| release());
+        let undelivered = match (&ended, notices) {
+            (_, None) => Vec::new(),
+            (Ended::ForcedStop(_), Some(notices)) => notices.finish(Duration::ZERO, false),
+            (Ended::Idle(_), Some(notices)) => notices.finish(LAST_NOTICES, options.stop_on_signals),
+        };
         let left = match ended {
             Ended::Idle(status) => Left::Idle(status),
             Ended::ForcedStop(in_flight) => {
@@ -166,7 +185,7 @@ impl Run {
         } else {
             Vec::new()
         };
-        Ok(RunResult { run: self.stored.id, left, failures, left_behind })
+        Ok(RunResult { run: self.stored.id, left, failures, left_behind, undelivered })
     }
 
     /// Whoever follows a run from its start hears of the start too, which was recorded before there was a loop.

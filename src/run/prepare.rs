@@ -17,6 +17,7 @@ use super::carry_out::looker;
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
+use super::notices;
 use super::pending::pending_changes;
 use super::preflight::{Looked, look, refuse_bad_start, refuse_for_nobody};
 use super::prune::prune_by_itself;
@@ -219,6 +220,7 @@ fn checked_graph(
     graph.warnings.extend(warnings);
     let feasibility = policy::feasibility(&graph).into_result()?;
     graph.warnings.extend(feasibility);
+    graph.warnings.extend(notices::warnings(&site.bucket, &graph.plan)?);
     let problems = site.connector.problems(&graph, &site.bucket).into_result()?;
     graph.warnings.extend(problems);
     Ok(graph)

@@ -7,7 +7,7 @@ use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Stamped};
 use crate::graph::RolloutGraph;
 use crate::journal::{self, Holder, Journal, Mark, Mode, Output, RunHeader, RunId};
-use crate::report::RunView;
+use crate::report::{RunView, UndeliveredNotice};
 use crate::runner::now;
 
 use super::RunError;
@@ -86,8 +86,18 @@ impl RunReader {
         }
         view.set_orphaned(self.controller().is_none());
         view.set_has_to_be_named(self.has_to_be_named()?);
+        view.undelivered_notices = self.undelivered_notices()?;
         view.refresh(now());
         Ok((view, last))
+    }
+
+    /// Notices that were given up.
+    fn undelivered_notices(&self) -> Result<Vec<UndeliveredNotice>, RunError> {
+        let shown = |notice: journal::UndeliveredNotice| {
+            let (seq, event) = notice.key;
+            UndeliveredNotice { target: notice.target, event, seq, why: notice.why }
+        };
+        Ok(self.journal.undelivered_notices(&self.id)?.into_iter().map(shown).collect())
     }
 
     /// The mark of the newest fact, whose hash covers all of them.

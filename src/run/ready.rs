@@ -57,6 +57,11 @@ impl Run {
         &self.stored.id
     }
 
+    /// Where.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
     /// What is carried out.
     pub fn graph(&self) -> &Arc<RolloutGraph> {
         &self.stored.graph

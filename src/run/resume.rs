@@ -86,6 +86,8 @@ impl Run {
             asked.extend(facts_of_request(&journal, &site.bucket, &stored.id, &mut state, request)?);
         }
         refuse_at_rest(&stored.id, &state)?;
+        // Whom it tells has to be known before anything is recorded.
+        site.bucket.notify()?;
         let (changes, workspace) = changes(&site.bucket, &stored.header)?;
         let has_changed = changes.iter().any(|change| matches!(change, Change::Workspace(_)));
         if has_changed && !resume.accept_changes {

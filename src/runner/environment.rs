@@ -88,7 +88,10 @@ impl Place {
 }
 
 /// Reads a secret from the environment of this process, for this key of the plan.
-pub(super) fn read_secret(key: &str, from: &str) -> Result<String, StepError> {
+///
+/// # Errors
+/// It is not set, or is no text.
+pub fn read_secret(key: &str, from: &str) -> Result<String, StepError> {
     std::env::var(from).map_err(|error| {
         let what = match error {
             std::env::VarError::NotPresent => "is not set here",

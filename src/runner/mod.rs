@@ -38,6 +38,7 @@ mod workspace;
 
 pub use clock::now;
 pub use command::end_commands_of;
+pub use environment::read_secret;
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
 pub use ledger::StoredFacts;
 pub use mask::without_secrets;

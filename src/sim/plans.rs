@@ -90,6 +90,7 @@ pub(super) fn in_a_row(kinds: Vec<StepKind>) -> Plan {
         vars: BTreeMap::new(),
         targets: Targets::default(),
         silence: None,
+        notify: crate::plan::Notify::default(),
         rollout: RolloutSettings {
             concurrency: located(Concurrency::AtMost(Amount::Count(1))),
             waves: Vec::new(),

@@ -262,6 +262,7 @@ fn what_goes_well_is_json() {
     for verb in ["status", "list", "logs"] {
         run(&["plan", verb], 0);
     }
+    run(&["notify", "resend"], 0);
     run(&["plan", "history", "--worker", host], 0);
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
@@ -292,11 +293,20 @@ fn what_goes_well_is_json() {
         expect_error(&refused, code, verb);
     }
     let all: Vec<String> = all_commands().iter().map(|path| path.join(" ")).collect();
-    // A sandbox executes no command of its own, and has nothing of the user's.
+    // A sandbox executes no command of its own, tells nobody, and has nothing of the user's.
+    expect_error(&maand(bucket, &["notify", "test"]), 3, "notify test");
     for from in ["command", "ssh-config"] {
         expect_error(&maand(bucket, &["import", from]), 3, from);
     }
-    let without = ["import command", "import ssh-config", "plan retry", "plan skip", "sandbox up", "serve"];
+    let without = [
+        "import command",
+        "import ssh-config",
+        "notify test",
+        "plan retry",
+        "plan skip",
+        "sandbox up",
+        "serve",
+    ];
     let missing: Vec<_> =
         all.iter().filter(|name| !done.contains(*name) && !without.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "not tried: {missing:?}");

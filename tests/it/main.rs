@@ -27,6 +27,7 @@ mod json_output;
 mod layering;
 mod metrics;
 mod newcomer;
+mod notices;
 mod operator_controls;
 mod packages;
 mod packaging;

@@ -12,33 +12,40 @@ use crate::support::{unpacked, wait_until};
 
 const TOKEN: &str = "Bearer s3cret-of-the-balancer";
 
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     dir: tempfile::TempDir,
 }
 
 impl Nginx {
     fn start() -> Option<Self> {
+        let address = free_address();
+        let servers = format!(
+            "server {{\n    listen {address};\n    root .;\n\
+                 location /servers/ {{\n      if ($http_authorization != \"{TOKEN}\") {{ return 401; }}\n\
+                   dav_methods PUT DELETE;\n      default_type application/json;\n    }}\n\
+                 location /moved {{ return 302 http://else.invalid/; }}\n\
+                 location /busy {{ return 503; }}\n\
+                 location /cut {{ return 444; }}\n  }}\n"
+        );
+        Self::with(address, "'$request_method $request_uri $status'", &servers)
+    }
+
+    /// One that has these servers, of which one listens at `address`, and writes a line of this format for each request.
+    pub(crate) fn with(address: SocketAddr, log: &str, servers: &str) -> Option<Self> {
         let program = unpacked("nginx", "nginx")?;
         let dir = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let root = dir.path().display().to_string();
         for folder in ["servers", "tmp"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         let config = format!(
             "user root;\nworker_processes 1;\ndaemon off;\npid {root}/pid;\nerror_log {root}/error.log;\n\
-             events {{}}\nhttp {{\n  log_format asked '$request_method $request_uri $status';\n\
+             events {{}}\nhttp {{\n  log_format asked {log};\n\
                access_log {root}/access.log asked;\n\
                client_body_temp_path {root}/tmp;\n  proxy_temp_path {root}/tmp;\n  fastcgi_temp_path {root}/tmp;\n\
-               uwsgi_temp_path {root}/tmp;\n  scgi_temp_path {root}/tmp;\n\
-               server {{\n    listen {address};\n    root {root};\n\
-                 location /servers/ {{\n      if ($http_authorization != \"{TOKEN}\") {{ return 401; }}\n\
-                   dav_methods PUT DELETE;\n      default_type application/json;\n    }}\n\
-                 location /moved {{ return 302 http://else.invalid/; }}\n\
-                 location /busy {{ return 503; }}\n\
-                 location /cut {{ return 444; }}\n  }}\n}}\n"
+               uwsgi_temp_path {root}/tmp;\n  scgi_temp_path {root}/tmp;\n  {servers}}}\n"
         );
         fs::write(dir.path().join("nginx.conf"), config).unwrap();
         let child = Command::new(program)
@@ -56,7 +63,7 @@ impl Nginx {
         Some(nginx)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -65,9 +72,14 @@ impl Nginx {
     }
 
     /// What it was asked, with the status of its answers.
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.read("access.log").lines().map(str::to_owned).collect()
     }
+}
+
+/// An address of this machine that nobody listens at.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
 impl Drop for Nginx {

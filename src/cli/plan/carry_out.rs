@@ -2,7 +2,7 @@
 //! its end.
 
 use std::io::{IsTerminal, stdin, stdout};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 
@@ -19,10 +19,10 @@ use crate::bucket::Bucket;
 use crate::engine::{Control, RunEnd, RunStatus};
 use crate::graph::RolloutGraph;
 use crate::os::signals;
-use crate::plan::Problem;
+use crate::plan::{NoticeEvent, Problem};
 use crate::rehearsal::is_rehearsed;
-use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Plain, Reporter, Terminal};
-use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, this_operator};
+use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Outlook, Plain, Reporter, Terminal};
+use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, targets_of, this_operator};
 
 /// The bucket of `-C`, or the nearest one.
 pub(super) fn site(context: &Context) -> Result<Site, CliError> {
@@ -51,8 +51,10 @@ pub(super) fn carry_out(
     context: &Context,
 ) -> Result<(RunResult, Exit), CliError> {
     let checking = Checking::new(context);
+    let outlook = wants_outlook(&run)?.then(|| expect_soon(run.graph(), context));
     let options = RunOptions {
-        reporter: metrics.beside(for_run(&run, context), context)?,
+        reporter: metrics.beside(for_run(&run, context, outlook.clone()), context)?,
+        outlook,
         progress: Box::new(move |looked| checking.tell(looked)),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
@@ -69,11 +71,39 @@ pub(super) fn carry_out(
         let problem = if is_rehearsed() { problem } else { problem.help(help) };
         out::diagnose(&problem, context.colors);
     }
+    if let Some(problem) = undelivered(&result) {
+        out::diagnose(&problem, context.colors);
+    }
     if !leave.is_given() && !result.left_behind.is_empty() {
         return Err(CliError::new(Exit::Failed, left_behind::problems(&result.left_behind)));
     }
     let exit = exit_of(&result);
     Ok((result, exit))
+}
+
+/// Whether somebody is to be told when something takes longer than usual.
+fn wants_outlook(run: &Run) -> Result<bool, CliError> {
+    let targets = targets_of(run.bucket(), Some(&run.graph().plan))?;
+    Ok(targets.values().any(|target| target.on.contains(&NoticeEvent::LongerThanUsual)))
+}
+
+/// What is said of notices that were not delivered: it is no failure of the run.
+fn undelivered(result: &RunResult) -> Option<Problem> {
+    let (first, more) = result.undelivered.split_first()?;
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!("; {more} more"),
+    };
+    let message = format!(
+        "{} not delivered: `{}` to {}: {}{more}",
+        if result.undelivered.len() == 1 { "a notice was" } else { "notices were" },
+        first.key.1,
+        first.target,
+        first.why
+    );
+    let problem = Problem::warning("maand::run::undelivered", message);
+    let help = "a resume sends what is left, and so does\n  maand notify resend";
+    Some(if is_rehearsed() { problem } else { problem.help(help) })
 }
 
 fn exit_of(result: &RunResult) -> Exit {
@@ -86,8 +116,8 @@ fn exit_of(result: &RunResult) -> Exit {
 }
 
 /// How a run that this process carries out is shown.
-fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
-    let mut shown = reporter(context, run.graph());
+fn for_run(run: &Run, context: &Context, outlook: Option<Arc<OnceLock<Outlook>>>) -> Box<dyn Reporter> {
+    let mut shown = reporter(context, run.graph(), outlook);
     if context.quiet && !context.json && !context.plain {
         shown = Box::new(OnlyTrouble(shown));
     }
@@ -97,8 +127,12 @@ fn for_run(run: &Run, context: &Context) -> Box<dyn Reporter> {
     }
 }
 
-/// How a run of this graph is shown.
-pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn Reporter> {
+/// How a run of this graph is shown; `outlook`: what is to be expected of it, where somebody else wants to know, too.
+pub(super) fn reporter(
+    context: &Context,
+    graph: &Arc<RolloutGraph>,
+    outlook: Option<Arc<OnceLock<Outlook>>>,
+) -> Box<dyn Reporter> {
     let lines = match (context.plain, context.quiet) {
         (_, false) => Lines::All,
         (true, true) => Lines::Workers,
@@ -111,7 +145,7 @@ pub(super) fn reporter(context: &Context, graph: &Arc<RolloutGraph>) -> Box<dyn 
     } else if is_live(context) {
         let terminal = Terminal::stdout(context.live_colors)
             .with_hints(hint)
-            .with_outlook(expect_soon(graph, context))
+            .with_outlook(outlook.unwrap_or_else(|| expect_soon(graph, context)))
             .with_controls(controls(context))
             .with_bell(context.bell);
         Box::new(terminal)

@@ -78,7 +78,7 @@ fn watch(run: &RunReader, context: &Context) -> Result<Exit, CliError> {
     let (sender, signals) = channel();
     // Without them Ctrl-C works as well, only less tidily.
     let _ = watch_signals(sender.clone(), |name| name);
-    let mut reporter = reporter(context, &run.graph);
+    let mut reporter = reporter(context, &run.graph, None);
     let (mut view, mut last) = run.view()?;
     loop {
         // Asked before reading: what the controller wrote last is then read in this round.

@@ -251,7 +251,7 @@ impl Decoder<'_> {
     }
 
     /// Any YAML as the JSON that it means; variables are put in.
-    fn json_value(&mut self, node: &Node) -> Option<serde_json::Value> {
+    pub(super) fn json_value(&mut self, node: &Node) -> Option<serde_json::Value> {
         let node = self.resolve(node);
         Some(match &node.value {
             Value::Scalar(scalar) => match scalar.kind {
@@ -333,7 +333,7 @@ fn unknown_name(name: &str, asker: Asker) -> Option<(String, String)> {
 }
 
 /// Why a text is no url of a request, and what to do.
-fn wrong_url(text: &str, asker: Asker) -> Option<(&'static str, &'static str)> {
+pub(super) fn wrong_url(text: &str, asker: Asker) -> Option<(&'static str, &'static str)> {
     const EXAMPLE: &str = "write it as `http://lb.internal:8080/path` or `https://...`; what is no plain character of a url \
                            is written as %20";
     let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {

@@ -9,6 +9,7 @@ pub(crate) const PLAN: &[&str] = &[
     "targets",
     "rollout",
     "silence",
+    "notify",
     "defaults",
     "before",
     "prepare",
@@ -77,6 +78,30 @@ pub(crate) const ALERTMANAGER: &[&str] =
     &["url", "headers", "matching", "except_down", "linger", "worker_label"];
 /// Of `http` of a gate.
 pub(crate) const HTTP_CHECK: &[&str] = &["method", "url", "headers", "body", "json", "expect"];
+/// What takes notices: one of them in each target.
+pub(crate) const NOTICE_SERVICES: &[&str] = &["webhook", "slack", "teams", "ntfy", "mail", "command"];
+/// Of a target of notices.
+pub(crate) const NOTICE_TARGET: &[&str] = &[
+    "webhook",
+    "slack",
+    "teams",
+    "ntfy",
+    "mail",
+    "command",
+    "on",
+    "title",
+    "text",
+    "timeout",
+    "give_up_after",
+];
+/// Of `webhook`.
+pub(crate) const WEBHOOK: &[&str] = &["url", "headers", "json"];
+/// Of `slack` and `teams`.
+pub(crate) const URL_ONLY: &[&str] = &["url"];
+/// Of `ntfy`.
+pub(crate) const NTFY: &[&str] = &["url", "topic", "token", "priority"];
+/// Of `mail`.
+pub(crate) const MAIL: &[&str] = &["to", "from", "sendmail"];
 /// Of `when`.
 pub(crate) const WHEN: &[&str] = &["labels", "tags", "jobs"];
 /// Of every step, beside its kind.

@@ -11,6 +11,7 @@ mod http;
 pub(super) mod keys;
 mod kinds;
 mod names;
+mod notify;
 mod plan;
 mod prepare;
 mod rollout;
@@ -21,6 +22,7 @@ mod vars;
 mod window;
 
 pub use names::{bare_host, is_host_name, is_ipv6, is_job_name};
+pub use notify::parse_notify;
 pub(super) use plan::{Draft, decode};
 pub(super) use steps::DraftStep;
 pub use values::parse_duration;

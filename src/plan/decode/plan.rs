@@ -1,7 +1,9 @@
 //! The top of a plan: its keys, and the drafts of its lists of steps.
 
 use super::super::yaml::{Node, ScalarKind, shorten};
-use super::super::{Located, Prepare, Problems, RolloutSettings, Silence, Source, Targets, VarValue, code};
+use super::super::{
+    Located, Notify, Prepare, Problems, RolloutSettings, Silence, Source, Targets, VarValue, code,
+};
 use super::common::{Decoder, Fields};
 use super::keys::PLAN;
 use super::steps::{Defaults, DraftStep};
@@ -15,6 +17,7 @@ pub(crate) struct Draft {
     pub(crate) targets: Targets,
     pub(crate) rollout: RolloutSettings,
     pub(crate) silence: Option<Silence>,
+    pub(crate) notify: Notify,
     pub(crate) before: Vec<DraftStep>,
     pub(crate) prepare: Option<Prepare>,
     /// Those of `prepare` come first.
@@ -63,6 +66,7 @@ impl Decoder<'_> {
         let targets = fields.get("targets").map_or_else(Targets::default, |node| self.targets(node));
         let rollout = self.rollout(fields.get("rollout"));
         let silence = fields.get("silence").and_then(|node| self.silence(node));
+        let notify = fields.get("notify").map_or_else(Notify::default, |node| self.notify(node));
         let mut list = |section: &str| {
             fields.get(section).map_or_else(Vec::new, |node| self.steps(node, section, &defaults))
         };
@@ -77,7 +81,7 @@ impl Decoder<'_> {
             self.error(code::NO_STEPS, "the plan has no steps", node.span.clone(), "nothing to do", help);
         }
         let vars = self.vars.values();
-        Draft { name, description, vars, targets, rollout, silence, before, prepare, steps, after }
+        Draft { name, description, vars, targets, rollout, silence, notify, before, prepare, steps, after }
     }
 
     fn version(&mut self, fields: &Fields<'_>) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::gate::{RolloutGate, WaveGates};
+use super::notify::Notify;
 use super::snippets;
 use super::steps::{EnvValue, OnceStepEntry, PrepareStepEntry, Retries, StepEntry};
 use super::values::{
@@ -38,6 +39,9 @@ pub(super) struct Plan {
     rollout: Option<RolloutSection>,
     /// Alerts of a worker are silenced in an Alertmanager while it is down because of the run. Default: no silences.
     silence: Option<Silence>,
+    /// Who is told of what happens: targets by name, each with a service; none: nobody, not even those whom the bucket
+    /// names. Default: those whom the bucket names.
+    notify: Option<Notify>,
     /// Options of every step that does not set them itself. Default: those of each kind.
     defaults: Option<Defaults>,
     /// Steps that run once, before the first worker. Default: none.

@@ -28,6 +28,9 @@ fn model(plan: &Plan) -> Value {
     if let Some(prepare) = &plan.prepare {
         model["prepare"] = json!(prepare);
     }
+    if plan.notify != Default::default() {
+        model["notify"] = json!(plan.notify);
+    }
     model
 }
 

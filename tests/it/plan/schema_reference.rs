@@ -59,6 +59,15 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ("`expect` of `reboot`", "ExpectedBoot", "What a worker has to have booted."),
     ("`expect` of `http`", "HttpExpect", "What makes an answer a success: all that is given."),
     ("`undo` of `http`", "HttpRequest", "A request that undoes another; any answer of 2xx is a success."),
+    (
+        "`notify`, each target",
+        "NoticeTarget",
+        "Who is told, of what, and how: one of `webhook`, `slack`, `teams`, `ntfy`, `mail` and `command`.",
+    ),
+    ("`webhook` of `notify`", "Webhook", "A JSON document by POST."),
+    ("`slack` and `teams` of `notify`", "IncomingWebhook", "An incoming webhook."),
+    ("`ntfy` of `notify`", "Ntfy", "A topic of an ntfy server."),
+    ("`mail` of `notify`", "Mail", "A mail by the sendmail of this machine."),
     ("`defaults`", "Defaults", "Options of every step that does not set them itself."),
     ("`retries`", "Retries", "Of `defaults` and of each step: how often a step is tried."),
     (

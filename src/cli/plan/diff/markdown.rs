@@ -204,6 +204,7 @@ mod tests {
         Outline {
             plan: own("p"),
             description: Some(own("d")),
+            notify: of("t", own("target")),
             vars: of("v", own("v")),
             written: Vec::new(),
             lists: [

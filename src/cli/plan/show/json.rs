@@ -59,6 +59,9 @@ pub(super) struct Document<'a> {
     steps: Vec<StepJson<'a>>,
     /// Once, after the last worker.
     after: Vec<StepJson<'a>>,
+    /// Whom the plan tells of what happens, by target, besides those whom the bucket names; absent: nobody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    notify: BTreeMap<String, String>,
     /// Jobs with an allocation on a worker that goes down.
     jobs: Vec<JobJson<'a>>,
     /// How much may be down at once.
@@ -313,6 +316,7 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         prepare: prepare(graph),
         steps: steps(graph, Lane::Worker(TargetIx(0))).split_off(graph.plan.prepares()),
         after: steps(graph, Lane::After),
+        notify: plan.notify.describe(),
         jobs: jobs(graph),
         at_stake: at_stake::json(graph),
         forecast: ForecastJson {

@@ -45,6 +45,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, "Steps of a worker", &main, graph, Some(ahead.len()));
     steps(&mut text, "After, once", &after, graph, None);
     commands::section(&mut text, graph);
+    notices(&mut text, graph);
     jobs(&mut text, graph);
     at_stake::section(&mut text, graph);
     beyond(&mut text, graph);
@@ -94,6 +95,18 @@ fn reviewed(text: &mut String, shown: &Shown<'_>) {
 fn prose(description: &str) -> String {
     const SHOWN: usize = 500;
     visible_within(&description.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
+}
+
+/// Whom the plan tells; those of the bucket are not its own.
+fn notices(text: &mut String, graph: &RolloutGraph) {
+    let all = graph.plan.notify.describe();
+    if all.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nWho is told, besides those whom the bucket names");
+    for (name, what) in all {
+        let _ = writeln!(text, "  {name}: {}", visible_line(&what));
+    }
 }
 
 fn workers(text: &mut String, graph: &RolloutGraph) {
