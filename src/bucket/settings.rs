@@ -9,6 +9,7 @@ use super::conf::{self, Entry};
 use super::fields::Doc;
 use super::fleet::Host;
 use super::json::quoted;
+use super::power::{self, PowerSettings};
 use crate::os::hash::sha256;
 
 /// What an unknown host key means.
@@ -61,6 +62,8 @@ pub struct Settings {
     pub inventory_command: Option<String>,
     /// How long it may take; default 60 s.
     pub inventory_timeout: Duration,
+    /// How BMCs are reached; `None`: they are not asked.
+    pub power: Option<PowerSettings>,
     stated: BTreeMap<String, String>,
 }
 
@@ -84,6 +87,13 @@ const KNOWN: &[&str] = &[
     "execute",
     INVENTORY_COMMAND,
     INVENTORY_TIMEOUT,
+    "power",
+    "bmc_url",
+    "bmc_credentials",
+    "bmc_ca",
+    "bmc_certificate_name",
+    "bmc_system",
+    "bmc_timeout",
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
@@ -141,6 +151,7 @@ impl Settings {
     /// Reads the file; `bucket` is the bucket's folder.
     pub(super) fn read(doc: &mut Doc<'_>, bucket: &Path) -> Self {
         let mut settings = Self::defaults(bucket);
+        let mut power = power::Keys::default();
         for entry in conf::parse(doc) {
             // No run depends on where the list of workers comes from.
             if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT].contains(&entry.key.as_str()) {
@@ -149,8 +160,12 @@ impl Settings {
                 let value = if known { value } else { format!("sha256 {}", sha256(value)) };
                 settings.stated.insert(entry.key.clone(), value);
             }
-            settings.take(&entry, doc, bucket);
+            match entry.key.as_str() {
+                key if key == "power" || power::KEYS.contains(&key) => power.take(&entry, doc, bucket),
+                _ => settings.take(&entry, doc, bucket),
+            }
         }
+        settings.power = power.finish(doc);
         if settings.sandbox && settings.host_root.is_none() {
             let message = format!("{} says `sandbox` and no `host_root`", doc.source.name());
             doc.error(
@@ -185,6 +200,7 @@ impl Settings {
             execute: false,
             inventory_command: None,
             inventory_timeout: Duration::from_secs(60),
+            power: None,
             stated: BTreeMap::new(),
         }
     }

@@ -116,7 +116,8 @@ impl StepExecutor {
                 let access = self.access(target, cancel);
                 let output = || reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)));
                 let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
-                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say);
+                let late = |error: &mut StepError| self.ask_bmc(target, cancel, error);
+                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say, &late);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
                     (
                         Outcome::Ok { evidence: Evidence::Back { boot_id, .. } },

@@ -41,10 +41,12 @@ pub enum Layer {
     Clock,
     /// The boot: its id, logins that are off, a reboot that is due.
     Boot,
+    /// The machine beside the worker that can switch it on and off: no connection to the worker gets there.
+    Power,
 }
 
 impl Layer {
-    /// All, in order.
+    /// All that a connection gets to, in order.
     pub const ALL: [Self; 13] = [
         Self::Here,
         Self::JumpHost,
@@ -77,6 +79,7 @@ impl Layer {
             Self::Disk => "disk",
             Self::Clock => "clock",
             Self::Boot => "boot",
+            Self::Power => "power",
         }
     }
 }

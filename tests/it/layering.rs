@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("boot", &[]),
     ("http", &[]),
     ("calendar", &[]),
+    ("power", &["os", "http", "plan", "bucket"]),
     ("plan", &[]),
     ("bucket", &["os", "plan"]),
     ("inventory", &["plan", "bucket", "ssh"]),
@@ -41,6 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "os",
             "boot",
             "http",
+            "power",
             "controller",
             "engine",
             "journal",
@@ -84,7 +86,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
-    ("doctor", &["os", "boot", "plan", "bucket", "ssh", "journal"]),
+    ("doctor", &["os", "boot", "power", "plan", "bucket", "ssh", "journal"]),
     (
         "serve",
         &[

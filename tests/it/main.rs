@@ -57,6 +57,7 @@ mod run_kernel;
 mod run_library;
 mod run_local;
 mod run_output;
+mod run_power;
 mod run_reboot;
 mod run_terminal;
 mod run_timeline;

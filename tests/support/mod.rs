@@ -14,6 +14,7 @@
 //! ```
 //! Everything ends with the [`Fleet`], and also when the test process is killed.
 
+pub(crate) mod bmc;
 pub(crate) mod browser;
 mod faults;
 pub(crate) mod file_server;
