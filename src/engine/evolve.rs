@@ -6,6 +6,7 @@
 
 mod attempts;
 mod operator;
+mod power;
 mod run;
 mod steps;
 mod workers;

@@ -40,6 +40,7 @@ mod list;
 mod metrics;
 mod obstacle;
 mod pending;
+mod power;
 mod preflight;
 mod prepare;
 mod prune;

@@ -184,6 +184,8 @@ pub(super) struct Sim {
     pub(super) durations: Rng,
     pub(super) recoveries: Rng,
     pub(super) machines: Rng,
+    /// What BMCs do with an order.
+    pub(super) power: Rng,
     /// Machines may boot by themselves so often in the middle of a step.
     pub(super) resets_left: u32,
     /// The boot of each worker that the run has seen last.
@@ -244,6 +246,7 @@ impl Sim {
             recoveries: Rng::new(seed ^ config.salt, Stream::Recoveries),
             durations: Rng::new(seed, Stream::Durations),
             machines: Rng::new(seed ^ config.salt, Stream::Machines),
+            power: Rng::new(seed ^ config.salt, Stream::Power),
             resets_left: config.resets.div_ceil(2),
             boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,

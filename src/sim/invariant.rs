@@ -1,4 +1,4 @@
-//! The twenty-one things that every run keeps, whatever fails: what the simulator checks after every fact.
+//! The twenty-two things that every run keeps, whatever fails: what the simulator checks after every fact.
 
 use std::fmt;
 
@@ -47,10 +47,12 @@ pub enum Invariant {
     PauseAdmitsNobody,
     /// Machines that boot by themselves are noticed and named.
     UnplannedBoots,
+    /// A worker is reset by force once, after it is stored, and never while it answers.
+    OneForcedReset,
 }
 
 impl Invariant {
-    /// Its number, from 1 to 21, by which design and commit messages name it.
+    /// Its number, from 1 to 22, by which design and commit messages name it.
     pub fn number(self) -> u8 {
         self as u8 + 1
     }
@@ -99,6 +101,9 @@ impl Invariant {
             Self::UnplannedBoots => {
                 "a worker that boots by itself in the middle of a step is noticed soon, and each boot that is seen and that the run has not made is named, no other one"
             }
+            Self::OneForcedReset => {
+                "a worker that does not come back from a reboot step is reset by force at most once, never before that is durable, and never while it answers"
+            }
         }
     }
 }
@@ -136,6 +141,7 @@ mod tests {
             (Invariant::LegalTransitions, 14),
             (Invariant::PauseAdmitsNobody, 20),
             (Invariant::UnplannedBoots, 21),
+            (Invariant::OneForcedReset, 22),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

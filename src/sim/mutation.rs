@@ -91,6 +91,10 @@ pub enum Mutation {
     ExpectationIgnored,
     /// A worker that cannot tell whether it needs a reboot is taken for one that does not.
     CannotTellIsNo,
+    /// An order to a BMC whose answer was lost is sent again.
+    ResetSentAgain,
+    /// Nobody looks at a worker before its BMC is told to reset it.
+    ResetUnlooked,
 }
 
 impl Mutation {
@@ -140,6 +144,8 @@ impl Mutation {
         Self::OldBootsTrusted,
         Self::ExpectationIgnored,
         Self::CannotTellIsNo,
+        Self::ResetSentAgain,
+        Self::ResetUnlooked,
     ];
 
     /// The fault of the controller's loop, for the process with this number.

@@ -13,9 +13,9 @@ use super::rng::Rng;
 use crate::bucket::Fleet;
 use crate::plan::{
     Amount, Budget, BudgetBound, CannotTell, CommandSource, CommandStep, Concurrency, EnvValue, ExpectedBoot,
-    ExpectedKernel, Freeze, FrozenDates, HealthScope, JobAction, Located, OnFailure, OnStepFailure, Order,
-    Plan, Problems, RebootUnless, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo,
-    WaveSize, Weekday, When, Window,
+    ExpectedKernel, Freeze, FrozenDates, HealthScope, JobAction, Located, OnFailure, OnNoReturn,
+    OnStepFailure, Order, Plan, Problems, RebootUnless, Retries, RolloutSettings, Source, Spread, Step,
+    StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
 };
 
 /// What commands are told and must not be told by anybody.
@@ -71,7 +71,8 @@ pub(super) fn reboot() -> StepKind {
 }
 
 pub(super) fn wait_for_ssh() -> StepKind {
-    StepKind::WaitForSsh { settle: Duration::from_secs(10), interval: Duration::from_secs(1) }
+    let (settle, interval) = (Duration::from_secs(10), Duration::from_secs(1));
+    StepKind::WaitForSsh { settle, interval, on_no_return: OnNoReturn::Fail }
 }
 
 pub(super) fn health() -> StepKind {
@@ -215,6 +216,16 @@ pub(super) fn expect_kernels(rng: &mut Rng, plan: &mut Plan) {
         if unless.is_none() && rng.per_mille(200) {
             let cannot_tell = if rng.coin() { CannotTell::Fail } else { CannotTell::Reboot };
             *unless = Some(RebootUnless::NotRequired { cannot_tell });
+        }
+    }
+}
+
+/// Some waits for a worker have it reset by its BMC when it does not come back.
+pub(super) fn reset_by_bmcs(rng: &mut Rng, plan: &mut Plan) {
+    for step in &mut plan.steps {
+        let StepKind::WaitForSsh { on_no_return, .. } = &mut step.kind else { continue };
+        if rng.per_mille(400) {
+            *on_no_return = OnNoReturn::PowerCycle;
         }
     }
 }

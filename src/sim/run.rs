@@ -90,6 +90,7 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
         let mut plan = plans::random(&mut plan_rng, &fleet);
         plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
+        plans::reset_by_bmcs(&mut Rng::new(config.seed, Stream::Power), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))

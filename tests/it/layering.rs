@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "os",
+            "power",
             "bundle",
             "controller",
             "engine",

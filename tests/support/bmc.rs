@@ -36,7 +36,6 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
-    pub(crate) body: String,
 }
 
 /// A plain server on a loopback address.
@@ -129,7 +128,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Asked { method, path, authorization, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(Asked { method, path, authorization })
 }
 
 /// What a well-behaved BMC of one system says at these paths; `None`: nothing is there.
@@ -270,6 +269,11 @@ pub(crate) fn name_bmc(bucket: &Path, host: &str, address: &str, conf: &str) {
     let secret = bucket.join("secrets/bmc");
     fs::write(&secret, format!("* {USER} {PASSWORD}\n")).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    tag_bmc(bucket, host, address);
+}
+
+/// The address of the BMC of this worker.
+pub(crate) fn tag_bmc(bucket: &Path, host: &str, address: &str) {
     let file = bucket.join("workspace/workers.json");
     let mut workers: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     for worker in workers.as_array_mut().unwrap() {

@@ -8,5 +8,6 @@ mod case;
 mod exclusion;
 mod failure;
 mod operator;
+mod power;
 mod recovery;
 mod steps;
