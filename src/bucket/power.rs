@@ -117,7 +117,8 @@ fn address(url: &str) -> Result<(), &'static str> {
 /// The keys as they come.
 #[derive(Default)]
 pub(super) struct Keys {
-    power: bool,
+    /// `power` is there, and whether it says `redfish`.
+    power: Option<bool>,
     first: Option<std::ops::Range<usize>>,
     url: Option<String>,
     credentials: Option<PathBuf>,
@@ -133,14 +134,14 @@ impl Keys {
             self.first = Some(entry.key_span.clone());
         }
         match entry.key.as_str() {
-            "power" => match entry.text(doc).as_deref() {
-                Some("redfish") => self.power = true,
-                Some(other) => {
+            "power" => {
+                let word = entry.text(doc);
+                self.power = Some(word.as_deref() == Some("redfish"));
+                if let Some(other) = word.filter(|word| word != "redfish") {
                     let help = "write \"redfish\", or leave it out";
-                    entry.bad(doc, format!("`power` cannot be {}", quoted(other)), help);
+                    entry.bad(doc, format!("`power` cannot be {}", quoted(&other)), help);
                 }
-                None => {}
-            },
+            }
             "bmc_url" => {
                 if let Some(url) = entry.text(doc) {
                     // Whatever a worker has there: as much as can be said of it before.
@@ -170,8 +171,8 @@ impl Keys {
     }
 
     pub(super) fn finish(self, doc: &mut Doc<'_>) -> Option<PowerSettings> {
-        if !self.power {
-            if let Some(place) = self.first {
+        if self.power != Some(true) {
+            if let Some(place) = self.first.filter(|_| self.power.is_none()) {
                 let message = format!("{} has `bmc_` keys and no `power`", doc.source.name());
                 let help = "write `power = \"redfish\"`, or leave them out";
                 doc.error("maand::bucket::missing_key", message, &place, "of no use without", help);

@@ -35,6 +35,7 @@ mod plan;
 mod plan_calendar;
 mod plan_diff;
 mod recording;
+mod redfish;
 mod rehearse;
 mod release;
 mod reviewed;

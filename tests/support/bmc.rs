@@ -36,6 +36,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    pub(crate) body: String,
 }
 
 /// A plain server on a loopback address.
@@ -128,7 +129,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Asked { method, path, authorization })
+    Some(Asked { method, path, authorization, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// What a well-behaved BMC of one system says at these paths; `None`: nothing is there.

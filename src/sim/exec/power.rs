@@ -24,7 +24,9 @@ impl Sim {
         let (bmc, reset) = ("bmc".to_owned(), "ForceRestart".to_owned());
         let said = Outcome::Ok { evidence: Evidence::PowerCycled { bmc, reset, power: None, last_reset } };
         let lost = Outcome::unknown("the BMC has not answered");
-        let outcome = match self.power.below(8) {
+        // An estimate is made for those that do as they are told.
+        let does = if self.config.check { self.power.below(8) } else { u64::MAX };
+        let outcome = match does {
             0 => {
                 let error = StepError::new(ErrorKind::Unreachable, "the BMC refuses");
                 Outcome::Failed { error }
