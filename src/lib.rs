@@ -43,6 +43,7 @@ pub mod os;
 pub mod page;
 pub mod plan;
 pub mod policy;
+pub mod power;
 #[cfg(not(fuzzing))]
 pub mod rehearsal;
 pub mod report;

@@ -154,3 +154,16 @@ if ! command -v ansible-inventory >/dev/null 2>&1 && ! [ -x "$ansible/bin/ansibl
     echo "setup: not installed; the tests with it are skipped, and with CI=true they fail" >&2
   fi
 fi
+# An emulator of BMCs that others wrote, in a folder of its own.
+sushy=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/sushy-tools
+if ! [ -x "$sushy/bin/sushy-emulator" ]; then
+  echo "setup: sushy-emulator is missing; installing sushy-tools from PyPI, some 40 MB"
+  # Debian has what makes such folders in a package of its own.
+  if ! python3 -c 'import ensurepip' 2>/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    install python3-venv || true
+  fi
+  if ! { python3 -m venv "$sushy" && "$sushy/bin/pip" install -q --disable-pip-version-check sushy-tools; }; then
+    rm -rf "$sushy"
+    echo "setup: not installed; the tests with it are skipped, and with CI=true they fail" >&2
+  fi
+fi

@@ -9,6 +9,7 @@ use super::conf::{self, Entry};
 use super::fields::Doc;
 use super::fleet::Host;
 use super::json::quoted;
+use super::power::{self, PowerSettings};
 use crate::os::hash::sha256;
 
 /// What an unknown host key means.
@@ -63,6 +64,8 @@ pub struct Settings {
     pub inventory_timeout: Duration,
     /// The file that names who is told of what happens in runs, as it is written, in the bucket.
     pub notify: Option<String>,
+    /// How BMCs are reached; `None`: they are not asked.
+    pub power: Option<PowerSettings>,
     stated: BTreeMap<String, String>,
 }
 
@@ -87,6 +90,13 @@ const KNOWN: &[&str] = &[
     INVENTORY_COMMAND,
     INVENTORY_TIMEOUT,
     NOTIFY,
+    "power",
+    "bmc_url",
+    "bmc_credentials",
+    "bmc_ca",
+    "bmc_certificate_name",
+    "bmc_system",
+    "bmc_timeout",
     // Upstream's, of no meaning here.
     "certs_ttl",
     "certs_renewal_buffer",
@@ -146,6 +156,7 @@ impl Settings {
     /// Reads the file; `bucket` is the bucket's folder.
     pub(super) fn read(doc: &mut Doc<'_>, bucket: &Path) -> Self {
         let mut settings = Self::defaults(bucket);
+        let mut power = power::Keys::default();
         for entry in conf::parse(doc) {
             // No run depends on where the list of workers comes from, nor on who is told of it.
             if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT, NOTIFY].contains(&entry.key.as_str()) {
@@ -154,8 +165,12 @@ impl Settings {
                 let value = if known { value } else { format!("sha256 {}", sha256(value)) };
                 settings.stated.insert(entry.key.clone(), value);
             }
-            settings.take(&entry, doc, bucket);
+            match entry.key.as_str() {
+                key if key == "power" || power::KEYS.contains(&key) => power.take(&entry, doc, bucket),
+                _ => settings.take(&entry, doc, bucket),
+            }
         }
+        settings.power = power.finish(doc);
         if settings.sandbox && settings.host_root.is_none() {
             let message = format!("{} says `sandbox` and no `host_root`", doc.source.name());
             doc.error(
@@ -191,6 +206,7 @@ impl Settings {
             inventory_command: None,
             inventory_timeout: Duration::from_secs(60),
             notify: None,
+            power: None,
             stated: BTreeMap::new(),
         }
     }
@@ -421,6 +437,38 @@ mod tests {
         for wrong in ["''", "'/etc/notify.yaml'", "'../notify.yaml'", "'a//b'", "'./x'", "7"] {
             let (settings, problems) = read(&format!("notify = {wrong}\n"));
             assert!(problems.has_errors() && settings.notify.is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn how_bmcs_are_reached_is_said_as_a_whole_or_not_at_all() {
+        let (settings, problems) =
+            read("power = 'redfish'\nbmc_credentials = 'bmc'\nbmc_ca = '/etc/bmc.pem'\n");
+        assert!(problems.is_empty(), "{problems:?}");
+        let power = settings.power.unwrap();
+        assert_eq!(power.credentials.as_deref(), Some(Path::new("/b/secrets/bmc")));
+        assert_eq!(
+            (power.url.as_str(), power.ca.as_deref()),
+            ("https://$MAAND_TAG_BMC", Some(Path::new("/etc/bmc.pem")))
+        );
+        assert_eq!(read("").0.power, None);
+        let (settings, problems) = read("\nbmc_ca = 'x'\n");
+        assert_eq!(settings.power, None);
+        assert_eq!(
+            problems.iter().map(|p| (p.place().map(|at| at.1), p.code)).collect::<Vec<_>>(),
+            [(Some(2), "maand::bucket::missing_key")]
+        );
+        let (_, problems) = read(
+            "power = 'ipmi'\nbmc_url = 'http://10.0.0.1'\nbmc_credentials = '../bmc'\nbmc_ca = ''\n\
+             bmc_certificate_name = 'a b'\nbmc_system = '../x'\nbmc_timeout = 0\nbmc_sytem = 'x'\n",
+        );
+        let lines: Vec<_> = problems.iter().filter_map(|p| p.place().map(|at| at.1)).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8], "{problems:?}");
+        for url in
+            ["https://h/redfish", "ftp://h", "https://u:p@h", "https://", "http://$MAAND_TAG_BMC.lan", "h"]
+        {
+            let (_, problems) = read(&format!("power = 'redfish'\nbmc_url = '{url}'\n"));
+            assert!(problems.has_errors(), "{url}");
         }
     }
 

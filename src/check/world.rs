@@ -188,6 +188,8 @@ impl World {
                     _ => Evidence::note(String::new()),
                 }
             }
+            // None of its failures leaves a worker away.
+            Intent::PowerCycle { .. } => Evidence::Answers { what: String::new() },
             Intent::UndoEnable | Intent::UndoDeploy | Intent::UndoStop | Intent::UndoCommand => {
                 Evidence::note(String::new())
             }

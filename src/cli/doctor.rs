@@ -14,7 +14,9 @@ use super::open_bucket::connector;
 use super::{CliError, Context, Exit, engine, hosts, interrupt, out};
 use crate::boot::RebootNeed;
 use crate::bucket::{Bucket, Host, Worker};
-use crate::doctor::{Diagnosis, Examined, Finding, FirstKeys, Group, Look, Severity, State, here, look_at};
+use crate::doctor::{
+    Beside, Diagnosis, Examined, Finding, FirstKeys, Group, Look, Severity, State, here, look_at,
+};
 use crate::os::parallel_map;
 use crate::plan::{Problems, counted, visible_line};
 use crate::run::Engine;
@@ -85,7 +87,7 @@ struct FindingJson<'a> {
     /// `problem` (something to fix), `warning` or `note`.
     severity: &'static str,
     /// Where it shows: `here`, `jump_host`, `address`, `port`, `host_key`, `login`, `shell`, `sudo`, `tools`, `folders`,
-    /// `disk`, `clock` or `boot`.
+    /// `disk`, `clock`, `boot` or `power` (the BMC beside the worker).
     layer: &'static str,
     /// What it is, in one sentence.
     message: &'a str,
@@ -132,6 +134,33 @@ struct ExaminedJson<'a> {
     boot_id: Option<&'a str>,
     /// Whether it needs a reboot; `null`: it was not asked.
     reboot: Option<RebootJson<'a>>,
+    /// What the BMC beside it says; `null`: it names none, or `maand.conf` has no `power`.
+    power: Option<PowerJson<'a>>,
+}
+
+/// What a worker's BMC says.
+#[derive(Serialize, JsonSchema)]
+struct PowerJson<'a> {
+    /// Where it is; `null`: its address, or what is needed to ask it, cannot be used.
+    url: Option<&'a str>,
+    /// The state of power, such as `On` or `Off`; `null`: it does not say.
+    state: Option<&'a str>,
+    /// `OK`, `Warning` or `Critical`; `null`: it does not say.
+    health: Option<&'a str>,
+    /// Why it could not be asked.
+    error: Option<String>,
+}
+
+impl<'a> PowerJson<'a> {
+    fn of(beside: &'a Beside) -> Self {
+        let report = beside.said.as_ref().ok();
+        Self {
+            url: beside.url.as_deref(),
+            state: report.and_then(|report| report.power.as_deref()),
+            health: report.and_then(|report| report.health.as_deref()),
+            error: beside.said.as_ref().err().map(ToString::to_string),
+        }
+    }
 }
 
 /// Whether a worker needs a reboot.
@@ -182,6 +211,7 @@ impl<'a> ExaminedJson<'a> {
             next_kernel: worker.next_kernel.as_deref(),
             boot_id: worker.answer.valid_boot_id(),
             reboot: worker.reboot.as_ref().map(RebootJson::of),
+            power: worker.power.as_ref().map(PowerJson::of),
         }
     }
 }
@@ -261,7 +291,12 @@ fn examine(
     let shown = Checking::new(context);
     shown.begins(chosen.iter().map(|host| host.to_string()).collect());
     parallel_map(chosen.iter().copied(), SIDE_BY_SIDE, |host| {
-        let examined = look_at(&look, host, destination(&settings, host));
+        let mut examined = look_at(&look, host, destination(&settings, host));
+        if let Some(power) = &bucket.settings().power
+            && let Some(worker) = all.iter().find(|worker| worker.host == *host)
+        {
+            examined.ask_bmc(power, worker, cancel);
+        }
         shown.ends(host.as_str());
         examined
     })

@@ -24,6 +24,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("MAAND_PAGER, PAGER", "The pager of long output on a terminal [default: less -FRX]; `cat`: none"),
     ("TZ", "The zone in which times are told and taken"),
     ("SSH_AUTH_SOCK", "The agent that is asked for keys"),
+    ("MAAND_BMC_USER, MAAND_BMC_PASSWORD", "Who asks BMCs, where maand.conf names no file of credentials"),
     ("TMPDIR", "The folder for temporary files"),
     ("GITHUB_WORKSPACE", "The folder that files of annotations are named from"),
 ];

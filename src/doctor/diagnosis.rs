@@ -201,6 +201,7 @@ mod tests {
             answer: Answer { boot_id: Some(boot.to_owned()), clock: Some(1), ..Answer::default() },
             next_kernel: None,
             reboot: None,
+            power: None,
         }
     }
 

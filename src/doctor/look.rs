@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::answer::Answer;
 use super::finding::{Finding, State};
 use super::judge::{Facts, judge, judge_reboot};
+use super::power::Beside;
 use super::reboots;
 use crate::boot::RebootNeed;
 use crate::bucket::Host;
@@ -76,6 +77,8 @@ pub struct Examined {
     pub next_kernel: Option<String>,
     /// Whether it needs a reboot; `None`: it was not asked.
     pub reboot: Option<RebootNeed>,
+    /// What its BMC says; `None`: it names none, or none is asked.
+    pub power: Option<Beside>,
 }
 
 impl Examined {
@@ -95,6 +98,7 @@ pub fn look_at(look: &Look<'_>, host: &Host, destination: Result<Destination, Co
         answer: Answer::default(),
         next_kernel: None,
         reboot: None,
+        power: None,
     };
     let connected = match destination {
         Ok(_) => look.remote.connect(host, Instant::now() + look.patience, look.cancel),

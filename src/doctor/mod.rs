@@ -16,6 +16,7 @@ pub(crate) mod fuzzing;
 pub mod here;
 mod judge;
 mod look;
+mod power;
 mod reboots;
 
 pub use answer::{Answer, Place, Room};
@@ -23,4 +24,5 @@ pub use diagnosis::{Diagnosis, Group};
 pub use finding::{Finding, Severity, State};
 pub use judge::{Facts, judge};
 pub use look::{Examined, FirstKeys, Look, look_at, script};
+pub use power::Beside;
 pub use reboots::reboot_need;

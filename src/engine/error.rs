@@ -84,6 +84,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Nobody answers at the worker: nothing listens, or nothing comes back.
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::TimedOut)
+    }
+
     /// Whether another attempt cannot help until an operator has acted.
     pub fn is_final(self) -> bool {
         matches!(

@@ -7,6 +7,7 @@
 mod attempts;
 mod gates;
 mod operator;
+mod power;
 mod preparation;
 mod run;
 mod steps;

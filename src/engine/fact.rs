@@ -393,6 +393,15 @@ pub enum Intent {
         /// The kernel that ran before that step, where it could be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kernel: Option<String>,
+        /// The forced reset of the worker that was issued before; `None`: none was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        power_cycled: Option<PowerCycled>,
+    },
+    /// Order a forced reset of a worker that is not back in time. Issued at most once for a reboot step, and never
+    /// again, whatever becomes of it.
+    PowerCycle {
+        /// B0 of the reboot that is waited for.
+        boot_id: String,
     },
     /// Undo: remove this run's entries of the worker from `disabled.json`.
     UndoEnable,
@@ -402,6 +411,27 @@ pub enum Intent {
     UndoStop,
     /// Undo: the command that the step names.
     UndoCommand,
+}
+
+/// A forced reset that was issued for a worker. It counts as made whatever is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerCycled {
+    /// When it was issued.
+    pub at: Millis,
+    /// What is known of it.
+    pub order: ResetOrdered,
+}
+
+/// What is known of an order to reset a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetOrdered {
+    /// Whether it was sent, and what came of it, nobody knows.
+    Unknown,
+    /// The BMC has taken it.
+    Taken,
+    /// It was not sent.
+    NotSent,
 }
 
 impl Intent {

@@ -27,6 +27,14 @@ impl Outcome {
             Self::Ok { evidence: Evidence::NotNeeded { why } } => {
                 Self::Ok { evidence: Evidence::NotNeeded { why: why.map(|why| mask(&why)) } }
             }
+            Self::Ok { evidence: Evidence::PowerCycled { bmc, reset, power, last_reset } } => {
+                let (power, last_reset) = (power.map(|text| mask(&text)), last_reset.map(|text| mask(&text)));
+                let (bmc, reset) = (mask(&bmc), mask(&reset));
+                Self::Ok { evidence: Evidence::PowerCycled { bmc, reset, power, last_reset } }
+            }
+            Self::Ok { evidence: Evidence::Answers { what } } => {
+                Self::Ok { evidence: Evidence::Answers { what: mask(&what) } }
+            }
             Self::Ok { evidence } => Self::Ok { evidence },
             Self::Unexpected { boot_id, kernel, error } => {
                 Self::Unexpected { boot_id, kernel, error: error.masked(mask) }
@@ -54,6 +62,15 @@ mod tests {
             Outcome::Failed { error: error.clone() },
             Outcome::Unexpected { boot_id: "b".to_owned(), kernel: None, error },
             Outcome::Ok { evidence: Evidence::NotNeeded { why: Some(secret()) } },
+            Outcome::Ok { evidence: Evidence::Answers { what: secret() } },
+            Outcome::Ok {
+                evidence: Evidence::PowerCycled {
+                    bmc: secret(),
+                    reset: secret(),
+                    power: Some(secret()),
+                    last_reset: Some(secret()),
+                },
+            },
             Outcome::unknown(secret()),
             Outcome::TimedOut { after: 1, doing: secret() },
             Outcome::NotDone { reason: secret() },

@@ -119,6 +119,24 @@ pub enum Evidence {
     },
     /// The worker has gone away; only `wait_for_ssh` turns this into a verified reboot.
     Departed,
+    /// A forced reset was ordered, and the worker's BMC has taken the order: nothing more is known by that.
+    PowerCycled {
+        /// Which BMC, by its address.
+        bmc: String,
+        /// The kind of reset, as Redfish names it.
+        reset: String,
+        /// The state of power before, as the BMC says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        power: Option<String>,
+        /// The last reset before, as the BMC says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_reset: Option<String>,
+    },
+    /// No reset was ordered: just before it somebody has answered at the worker.
+    Answers {
+        /// What was seen.
+        what: String,
+    },
     /// The worker is back and has stayed so through the settle time.
     Back {
         /// Its boot id.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::{CompileOptions, RolloutGraph, compile};
 use crate::bucket::{Disabled, Fleet, Host, Job, JobName, Worker};
 use crate::plan::{
-    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, Located, OnFailure, OnStepFailure,
-    Order, Plan, Prepare, Problems, Retries, RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo,
-    When,
+    Amount, Budget, BudgetBound, CommandSource, CommandStep, Concurrency, Located, OnFailure, OnNoReturn,
+    OnStepFailure, Order, Plan, Prepare, Problems, Retries, RolloutSettings, Source, Spread, Step, StepKind,
+    Targets, Undo, When,
 };
 
 pub(crate) fn located<T>(value: T) -> Located<T> {
@@ -88,7 +88,8 @@ pub(crate) fn reboot() -> StepKind {
 
 /// Reboots every worker, one at a time.
 pub(crate) fn plan() -> Plan {
-    let wait = StepKind::WaitForSsh { settle: Duration::from_secs(5), interval: Duration::from_secs(1) };
+    let (settle, interval) = (Duration::from_secs(5), Duration::from_secs(1));
+    let wait = StepKind::WaitForSsh { settle, interval, on_no_return: OnNoReturn::Fail };
     Plan {
         source: Source::new("plan.yaml", "name: test\n"),
         name: "test".to_owned(),

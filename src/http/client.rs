@@ -4,8 +4,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use ureq::http::Request;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{TlsConfig, TlsProvider};
 use ureq::{Agent, Timeout};
+
+use super::trust::Trust;
 
 /// A connection is made within this time, or not at all.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -63,11 +65,25 @@ pub fn send(
     timeout: Duration,
     is_given_up: impl Fn() -> bool,
 ) -> Result<Answer, NoAnswer> {
+    send_trusting(request, timeout, &Trust::default(), is_given_up)
+}
+
+/// As [`send`], and certificates are judged as `trust` says.
+///
+/// # Errors
+/// As of [`send`].
+pub fn send_trusting(
+    request: Request<Vec<u8>>,
+    timeout: Duration,
+    trust: &Trust,
+    is_given_up: impl Fn() -> bool,
+) -> Result<Answer, NoAnswer> {
+    let trust = trust.clone();
     let (to_here, answers) = mpsc::channel();
     let began = Instant::now();
     let ask = move || {
         // Nobody waits any more after it was given up.
-        let _ = to_here.send(ask(request, timeout));
+        let _ = to_here.send(ask(request, timeout, &trust));
     };
     // On a thread of its own, so that giving up need not wait for a server that says nothing.
     std::thread::Builder::new()
@@ -90,8 +106,8 @@ pub fn send(
     }
 }
 
-fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Error> {
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier);
+fn ask(request: Request<Vec<u8>>, timeout: Duration, trust: &Trust) -> Result<Answer, ureq::Error> {
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(trust.roots());
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -99,9 +115,8 @@ fn ask(request: Request<Vec<u8>>, timeout: Duration) -> Result<Answer, ureq::Err
         .timeout_global(Some(timeout))
         .timeout_connect(Some(CONNECT.min(timeout)))
         .user_agent(concat!("maand/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build())
-        .build();
-    let agent = Agent::new_with_config(config);
+        .tls_config(tls.build());
+    let (agent, request) = trust.agent(config, request)?;
     // An empty body would be announced by its length, which some servers refuse of a GET.
     let mut answer = match request.body().is_empty() {
         true => agent.run(request.map(|_| ()))?,

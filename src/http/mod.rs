@@ -4,5 +4,7 @@
 //! be sent again, is for whoever sends it.
 
 mod client;
+mod trust;
 
-pub use client::{Answer, LARGEST_ANSWER, NoAnswer, send};
+pub use client::{Answer, LARGEST_ANSWER, NoAnswer, send, send_trusting};
+pub use trust::Trust;

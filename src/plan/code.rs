@@ -164,6 +164,8 @@ codes! {
     REBOOT_WITHOUT_WAIT = "reboot_without_wait";
     /// A step between a reboot and the wait for it.
     REBOOT_NOT_AWAITED = "reboot_not_awaited";
+    /// A forced reset of workers that the plan has not rebooted.
+    RESET_WITHOUT_REBOOT = "reset_without_reboot";
     /// A step that may run beside a reboot.
     BESIDE_REBOOT = "beside_reboot";
     /// A reboot of a worker that was not drained (a warning).

@@ -349,6 +349,9 @@ pub enum StepKind {
         settle: Duration,
         /// Time between two probes; jittered.
         interval: Duration,
+        /// What follows when it is not back in time.
+        #[serde(skip_serializing_if = "OnNoReturn::is_default")]
+        on_no_return: OnNoReturn,
     },
     /// A shell command on the worker.
     Run(CommandStep),
@@ -382,6 +385,26 @@ pub enum StepKind {
         /// What the operator is asked.
         message: Option<String>,
     },
+}
+
+/// What follows when a worker is not back in time: `on_no_return`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNoReturn {
+    /// The step fails.
+    #[default]
+    Fail,
+    /// Its BMC is told to reset it, once, and the wait begins anew.
+    PowerCycle,
+}
+
+impl OnNoReturn {
+    /// As in a plan, in the order of the variants.
+    pub const WORDS: [&str; 2] = ["fail", "power_cycle"];
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `unless` of a `reboot`.

@@ -155,13 +155,14 @@ fn preflight(checks: &[Check], graph: &RolloutGraph) -> Event {
     Event::PreflightDone { ready, unusable, left_alone }
 }
 
-/// What an attempt is for, as in facts: `do`, `read_boot_id`, `reboot`, `await_boot` or an undo.
+/// What an attempt is for, as in facts: `do`, `read_boot_id`, `reboot`, `await_boot`, `power_cycle` or an undo.
 pub fn purpose(intent: &Intent) -> &'static str {
     match intent {
         Intent::ReadBootId => "read_boot_id",
         Intent::Do { .. } => "do",
         Intent::Reboot { .. } => "reboot",
         Intent::AwaitBoot { .. } => "await_boot",
+        Intent::PowerCycle { .. } => "power_cycle",
         Intent::UndoEnable => "undo_enable",
         Intent::UndoDeploy => "undo_deploy",
         Intent::UndoStop => "undo_stop",
@@ -171,7 +172,7 @@ pub fn purpose(intent: &Intent) -> &'static str {
 
 /// Whether the step's kind does not say by itself what an attempt with this intent does.
 fn is_special(intent: &Intent) -> bool {
-    intent.is_undo() || matches!(intent, Intent::ReadBootId)
+    intent.is_undo() || matches!(intent, Intent::ReadBootId | Intent::PowerCycle { .. })
 }
 
 fn finished(at: i64, outcome: &Outcome, view: &RunView) -> Option<Event> {
@@ -200,6 +201,11 @@ fn describe_evidence(evidence: &Evidence) -> (String, Option<String>) {
         Evidence::Disabled { .. } => said("disabled"),
         Evidence::Rebooted { boot_id } => ("rebooted".to_owned(), Some(boot_id.clone())),
         Evidence::Departed => said("went away"),
+        Evidence::PowerCycled { bmc, reset, power, .. } => {
+            let before = power.as_deref().unwrap_or("not told");
+            (format!("a forced reset was ordered: {reset} (power before: {before}; BMC {bmc})"), None)
+        }
+        Evidence::Answers { what } => (format!("no reset was ordered: it answers ({what})"), None),
         Evidence::Back { boot_id, kernel } => {
             let seen = match kernel {
                 None => "back".to_owned(),

@@ -12,7 +12,7 @@ use crate::graph::RolloutGraph;
 use crate::plan::{Problem, Problems, Severity};
 use crate::ssh::{self, AskPassphrase, Endpoint, HostProfile, Remote, Show, Ssh2Remote};
 
-use super::{Engine, RunError, engine_choice};
+use super::{Engine, RunError, engine_choice, power};
 
 /// What is needed besides the bucket's own files to reach its workers and to deploy to them. The default asks for no
 /// passphrase and reports no host keys.
@@ -51,6 +51,7 @@ impl Connector {
             return problems;
         }
         problems.extend(bucket.secrets_problems());
+        problems.extend(power::problems(graph, bucket));
         if engine == Engine::External
             && let Err(mut problem) = self.program()
         {

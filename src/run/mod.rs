@@ -41,6 +41,7 @@ mod metrics;
 mod notices;
 mod obstacle;
 mod pending;
+mod power;
 mod preflight;
 mod prepare;
 mod prune;

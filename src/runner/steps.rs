@@ -100,8 +100,8 @@ impl StepExecutor {
                 reboot(&access, &order, &|bytes| sink(Some(host), bytes))
             }
             (
-                Intent::AwaitBoot { not, reboot_step, reboot_issued, kernel },
-                StepKind::WaitForSsh { settle, interval },
+                Intent::AwaitBoot { not, reboot_step, reboot_issued, kernel, power_cycled },
+                StepKind::WaitForSsh { settle, interval, .. },
             ) => {
                 let spec = ReturnSpec {
                     not: not.clone(),
@@ -118,7 +118,8 @@ impl StepExecutor {
                 let access = self.access(target, cancel);
                 let output = || reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)));
                 let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
-                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say);
+                let late = |error: &mut StepError| self.ask_bmc(target, *power_cycled, cancel, error);
+                let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say, &late);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
                     (
                         Outcome::Ok { evidence: Evidence::Back { boot_id, .. } },
@@ -133,6 +134,7 @@ impl StepExecutor {
                     (outcome, _) => outcome,
                 }
             }
+            (Intent::PowerCycle { .. }, StepKind::WaitForSsh { .. }) => self.power_cycle(target, cancel),
             (Intent::Do { .. }, StepKind::Disable { jobs }) => {
                 let entries = match self.jobs_here(target, jobs.as_ref()) {
                     None => vec![DisabledEntry::Worker(host.clone())],

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::boot::{Next, Return, ReturnPhase, ReturnSpec, ReturnWatch};
 use crate::controller::return_outcome;
-use crate::engine::{Millis, Outcome};
+use crate::engine::{Millis, Outcome, StepError};
 use crate::report::WaitPhase;
 
 use super::access::Access;
@@ -18,13 +18,14 @@ use super::reboot::with_output;
 
 /// Waits until the worker is back, as `spec` says. `tell` is told how far it has come, whenever that changes. `output` is
 /// called when there was no reboot, and returns what the reboot command printed. `say` is told of boots that came in
-/// between.
+/// between. `late` adds to the error of one that is not back in time.
 pub(super) fn wait(
     access: &Access,
     spec: ReturnSpec,
     tell: &dyn Fn(WaitPhase),
     output: &dyn Fn() -> Option<String>,
     say: &dyn Fn(&str),
+    late: &dyn Fn(&mut StepError),
 ) -> Outcome {
     let (began, began_at) = (Instant::now(), now());
     let mut told = None;
@@ -61,7 +62,12 @@ pub(super) fn wait(
                         earlier.join(", ")
                     ));
                 }
-                return with_output(return_outcome(access.host.as_str(), end, timeout), output);
+                let is_late = matches!(end, Return::TimedOut { .. });
+                let mut outcome = with_output(return_outcome(access.host.as_str(), end, timeout), output);
+                if is_late && let Outcome::Failed { error } = &mut outcome {
+                    late(error);
+                }
+                return outcome;
             }
         }
     }

@@ -7,6 +7,7 @@ mod contacts;
 mod gates;
 mod limits;
 mod numbers;
+mod power;
 mod promises;
 mod tries;
 
@@ -89,6 +90,9 @@ pub(super) struct Checker {
     /// Issued and not finished.
     open: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
     issued: BTreeMap<AttemptId, (Lane, StepIx, Intent)>,
+    /// For each reboot when a forced reset was issued, and the attempts whose order a BMC has had.
+    resets: BTreeMap<(Lane, StepIx), Millis>,
+    ordered: BTreeSet<AttemptId>,
     down: BTreeSet<TargetIx>,
     /// From the issue of a reboot until the new boot was seen.
     away: BTreeSet<Lane>,
@@ -130,6 +134,8 @@ impl Checker {
             lanes,
             open: BTreeMap::new(),
             issued: BTreeMap::new(),
+            resets: BTreeMap::new(),
+            ordered: BTreeSet::new(),
             down: BTreeSet::new(),
             away: BTreeSet::new(),
             paused: false,

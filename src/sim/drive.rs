@@ -194,6 +194,8 @@ pub(super) struct Sim {
     pub(super) recoveries: Rng,
     pub(super) machines: Rng,
     pub(super) monitor: Monitor,
+    /// What BMCs do with an order.
+    pub(super) power: Rng,
     /// Machines may boot by themselves so often in the middle of a step.
     pub(super) resets_left: u32,
     /// The boot of each worker that the run has seen last.
@@ -258,6 +260,7 @@ impl Sim {
                 Rng::new(seed ^ config.salt, Stream::Monitor),
                 !config.check || config.faults == 0,
             ),
+            power: Rng::new(seed ^ config.salt, Stream::Power),
             resets_left: config.resets.div_ceil(2),
             boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,

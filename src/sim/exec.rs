@@ -4,6 +4,7 @@
 mod deploys;
 mod guard;
 mod monitor;
+mod power;
 mod reboot;
 mod steps;
 mod watch;
@@ -324,6 +325,7 @@ impl Sim {
                 Intent::AwaitBoot { .. } | Intent::Reboot { .. } => {
                     return self.begins_watch(&arrival, worker);
                 }
+                Intent::PowerCycle { .. } => return self.power_cycles(&arrival, worker),
                 Intent::ReadBootId if away => {
                     let error = StepError::new(ErrorKind::Unreachable, "no route to host");
                     self.answer(&arrival, Outcome::Failed { error });

@@ -51,6 +51,8 @@ pub enum Invariant {
     PreparedFirst,
     /// Gates that fail or say nothing hold the rollout.
     GatesHold,
+    /// A worker is reset by force once, after it is stored, and never while it answers.
+    OneForcedReset,
 }
 
 impl Invariant {
@@ -109,6 +111,9 @@ impl Invariant {
             Self::GatesHold => {
                 "no worker starts and no wave begins or ends while a gate there fails or says nothing"
             }
+            Self::OneForcedReset => {
+                "a worker that does not come back from a reboot step is reset by force at most once, never before that is durable, and never while it answers"
+            }
         }
     }
 }
@@ -148,6 +153,7 @@ mod tests {
             (Invariant::UnplannedBoots, 21),
             (Invariant::PreparedFirst, 22),
             (Invariant::GatesHold, 23),
+            (Invariant::OneForcedReset, 24),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

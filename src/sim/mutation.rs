@@ -105,6 +105,10 @@ pub enum Mutation {
     SilenceIsPass,
     /// A measurement that fails is taken for a pass.
     FailureIsPass,
+    /// An order to a BMC whose answer was lost is sent again.
+    ResetSentAgain,
+    /// Nobody looks at a worker before its BMC is told to reset it.
+    ResetUnlooked,
 }
 
 impl Mutation {
@@ -161,6 +165,8 @@ impl Mutation {
         Self::GatesIgnored,
         Self::SilenceIsPass,
         Self::FailureIsPass,
+        Self::ResetSentAgain,
+        Self::ResetUnlooked,
     ];
 
     /// The fault of the controller's loop, for the process with this number.

@@ -14,8 +14,8 @@ use crate::bucket::Fleet;
 use crate::plan::{
     Amount, Budget, BudgetBound, CannotTell, CommandSource, CommandStep, Concurrency, EnvValue, ExpectedBoot,
     ExpectedKernel, Freeze, FrozenDates, Gate, GateAction, HealthScope, JobAction, Located, Measure,
-    OnFailure, OnStepFailure, Order, Plan, Problems, RebootUnless, Retries, RolloutGates, RolloutSettings,
-    Source, Spread, Step, StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
+    OnFailure, OnNoReturn, OnStepFailure, Order, Plan, Problems, RebootUnless, Retries, RolloutGates,
+    RolloutSettings, Source, Spread, Step, StepKind, Targets, Undo, WaveSize, Weekday, When, Window,
 };
 
 /// What commands are told and must not be told by anybody.
@@ -72,7 +72,8 @@ pub(super) fn reboot() -> StepKind {
 }
 
 pub(super) fn wait_for_ssh() -> StepKind {
-    StepKind::WaitForSsh { settle: Duration::from_secs(10), interval: Duration::from_secs(1) }
+    let (settle, interval) = (Duration::from_secs(10), Duration::from_secs(1));
+    StepKind::WaitForSsh { settle, interval, on_no_return: OnNoReturn::Fail }
 }
 
 pub(super) fn health() -> StepKind {
@@ -258,6 +259,16 @@ fn gate(rng: &mut Rng) -> Gate {
         on_fail,
         on_inconclusive,
         patience: Some(seconds(rng.between(61, 900))),
+    }
+}
+
+/// Some waits for a worker have it reset by its BMC when it does not come back.
+pub(super) fn reset_by_bmcs(rng: &mut Rng, plan: &mut Plan) {
+    for step in &mut plan.steps {
+        let StepKind::WaitForSsh { on_no_return, .. } = &mut step.kind else { continue };
+        if rng.per_mille(400) {
+            *on_no_return = OnNoReturn::PowerCycle;
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) enum Stream {
     Requests = 11,
     Gates = 12,
     Monitor = 13,
+    Power = 14,
 }
 
 impl Rng {

@@ -93,6 +93,7 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
         ahead::prepare(&mut Rng::new(config.seed, Stream::Prepare), &mut plan, fleet.workers.len());
         requests::instead_of_commands(&mut Rng::new(config.seed, Stream::Requests), &mut plan);
         plans::gates(&mut Rng::new(config.seed, Stream::Gates), &mut plan);
+        plans::reset_by_bmcs(&mut Rng::new(config.seed, Stream::Power), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))

@@ -41,10 +41,12 @@ pub enum Layer {
     Clock,
     /// The boot: its id, logins that are off, a reboot that is due.
     Boot,
+    /// The machine beside the worker that can switch it on and off: no connection to the worker gets there.
+    Power,
 }
 
 impl Layer {
-    /// All, in order.
+    /// All that a connection gets to, in order.
     pub const ALL: [Self; 13] = [
         Self::Here,
         Self::JumpHost,
@@ -77,6 +79,7 @@ impl Layer {
             Self::Disk => "disk",
             Self::Clock => "clock",
             Self::Boot => "boot",
+            Self::Power => "power",
         }
     }
 }
@@ -204,7 +207,7 @@ impl ConnectError {
                 );
                 Cause::new("port_refused", Layer::Port, what, remedy)
             }
-            Self::Unreachable { addr, why } => {
+            Self::Unreachable { addr, why, .. } => {
                 let at = At::of("", addr);
                 let remedy = format!(
                     "see that it is up and that this machine has a way to it: `ping -c 1 {0}`, `ip route get {0}`",
@@ -426,7 +429,7 @@ mod tests {
             [
                 ConnectError::Refused { addr: addr.clone() },
                 ConnectError::Unresolved { addr: addr.clone(), why: why.clone() },
-                ConnectError::Unreachable { addr: addr.clone(), why: why.clone() },
+                ConnectError::Unreachable { addr: addr.clone(), why: why.clone(), here: false },
                 ConnectError::TimedOut { addr: addr.clone(), after: std::time::Duration::from_secs(10) },
                 ConnectError::Handshake { addr: addr.clone(), stage: Stage::Greeting, why: why.clone() },
                 ConnectError::LoginTimedOut { addr: addr.clone(), stage: Stage::Shell, why: why.clone() },

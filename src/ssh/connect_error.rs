@@ -43,6 +43,8 @@ pub enum ConnectError {
         addr: String,
         /// What the system says.
         why: String,
+        /// It is this machine that has no way there: that says nothing about the worker.
+        here: bool,
     },
     /// The user's ssh config cannot be used for it.
     #[error("{host} cannot be reached: {source}")]

@@ -27,7 +27,8 @@ pub(super) fn tunnel(
     cancel: &Cancel,
 ) -> Result<Socket, ConnectError> {
     let addr = super::socket::address(host, port);
-    let unreachable = |why: String| ConnectError::Unreachable { addr: addr.clone(), why };
+    let from = |why: String, here| ConnectError::Unreachable { addr: addr.clone(), why, here };
+    let unreachable = |why: String| from(why, false);
     wire.opens_channel();
     let channel = wire
         .drive(until, cancel, |session| session.channel_direct_tcpip(host, port, None))
@@ -38,7 +39,7 @@ pub(super) fn tunnel(
         })?;
     let io_error = |error: io::Error| {
         limits::note_exhaustion(&error);
-        unreachable(error.to_string())
+        from(error.to_string(), true)
     };
     let (ours, theirs) = UnixStream::pair().map_err(io_error)?;
     theirs.set_nonblocking(true).map_err(io_error)?;

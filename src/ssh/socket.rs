@@ -119,10 +119,13 @@ pub(super) fn connect(
         [] => ConnectError::Unresolved { addr, why: "the name has no address".into() },
         _ if all(io::ErrorKind::ConnectionRefused) => ConnectError::Refused { addr },
         failures if failures.iter().any(late) => ConnectError::TimedOut { addr, after: within },
-        [(_, error)] => ConnectError::Unreachable { addr, why: error.to_string() },
         failures => {
-            let each = failures.iter().map(|(to, error)| format!("{}: {error}", to.ip()));
-            ConnectError::Unreachable { addr, why: each.collect::<Vec<_>>().join(", ") }
+            let each = failures.iter().map(|(to, error)| match failures {
+                [_] => error.to_string(),
+                _ => format!("{}: {error}", to.ip()),
+            });
+            let why = each.collect::<Vec<_>>().join(", ");
+            ConnectError::Unreachable { addr, why, here: all(io::ErrorKind::NetworkUnreachable) }
         }
     })
 }

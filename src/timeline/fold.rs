@@ -434,6 +434,8 @@ fn note_of(evidence: &Evidence) -> Option<String> {
         Evidence::NotNeeded { why: None } => Some("not needed".to_owned()),
         Evidence::NotNeeded { why: Some(why) } => Some(format!("not needed: {why}")),
         Evidence::Departed => Some("went away".to_owned()),
+        Evidence::PowerCycled { reset, .. } => Some(format!("a forced reset was ordered: {reset}")),
+        Evidence::Answers { what } => Some(format!("no reset was ordered: it answers ({what})")),
         Evidence::Disabled { .. } => None,
     }
 }

@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("boot", &[]),
     ("http", &[]),
     ("calendar", &[]),
+    ("power", &["os", "http", "plan", "bucket"]),
     ("plan", &[]),
     ("bucket", &["os", "plan"]),
     ("inventory", &["plan", "bucket", "ssh"]),
@@ -42,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "os",
             "boot",
             "http",
+            "power",
             "controller",
             "silence",
             "engine",
@@ -63,6 +65,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "os",
+            "power",
             "bundle",
             "controller",
             "engine",
@@ -90,7 +93,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy", "plan", "bucket",
         ],
     ),
-    ("doctor", &["os", "boot", "plan", "bucket", "ssh", "journal"]),
+    ("doctor", &["os", "boot", "power", "plan", "bucket", "ssh", "journal"]),
     (
         "serve",
         &[

@@ -15,6 +15,7 @@
 //! Everything ends with the [`Fleet`], and also when the test process is killed.
 
 pub(crate) mod alertmanager;
+pub(crate) mod bmc;
 pub(crate) mod browser;
 mod faults;
 pub(crate) mod file_server;

@@ -2,7 +2,7 @@
 
 use super::super::backoff::{RECHECK_DELAY, delay_ms};
 use super::super::state::{Ended, StepStatus};
-use super::super::{ErrorKind, Fact, HaltReason, Millis, Resolution, Timer};
+use super::super::{ErrorKind, Fact, HaltReason, Intent, Millis, Resolution, Timer};
 use super::Decide;
 use crate::graph::{Lane, StepIx, StepRef};
 use crate::plan::{OnFailure, OnStepFailure, StepKind};
@@ -27,14 +27,18 @@ impl Decide<'_> {
                 StepStatus::Ended(ended) if ended.unknown && !repeatable() => {
                     return Some(Fact::InDoubt { attempt: ended.attempt });
                 }
-                StepStatus::Ended(ended) => return Some(self.after_failure(at, ended)),
+                StepStatus::Ended(ended) => match self.after_failure(at, ended) {
+                    None => {}
+                    follows => return follows,
+                },
                 _ => {}
             }
         }
         None
     }
 
-    fn after_failure(&mut self, at: StepRef, ended: &Ended) -> Fact {
+    /// `None`: it is held until the run is resumed.
+    fn after_failure(&mut self, at: StepRef, ended: &Ended) -> Option<Fact> {
         let run = self.run;
         let plan_step = run.setup.step(at);
         let state = run.lanes.get(at.lane).step(at.step);
@@ -50,13 +54,19 @@ impl Decide<'_> {
             let due = self.at + delay;
             self.wake(due, Timer::Retry { lane, step });
             let reissue = self.reboot_to_reissue(at, error.kind);
-            return Fact::RetryScheduled { lane, step, due, reissue };
+            return Some(Fact::RetryScheduled { lane, step, due, reissue });
+        }
+        if !run.hold.is_aborted()
+            && let Some(boot_id) = run.forced_reset(at)
+        {
+            let boot_id = boot_id.to_owned();
+            return run.may_step(lane).then(|| self.issue(at, Intent::PowerCycle { boot_id }));
         }
         let error = error.clone();
-        match plan_step.on_failure {
+        Some(match plan_step.on_failure {
             OnStepFailure::Ignore => Fact::StepIgnored { lane, step, error },
             OnStepFailure::Fail => Fact::StepFailed { lane, step, error },
-        }
+        })
     }
 
     /// The reboot that did not happen: the step itself, or the one that it waits for.

@@ -144,6 +144,7 @@ impl Decide<'_> {
                     reboot_step: needed.map(|(step, _)| step),
                     reboot_issued: needed.and_then(|(_, reboot)| reboot.issued_at()),
                     kernel: needed.and_then(|(_, reboot)| reboot.kernel()).map(str::to_owned),
+                    power_cycled: needed.and_then(|(_, reboot)| reboot.power_cycled()),
                 }
             }
             _ => Intent::Do { repeat: state.was_issued() },

@@ -36,6 +36,9 @@ impl Known {
         if let (Intent::Reboot { .. }, Lane::Worker(target)) = (intent, at.lane) {
             self.exclusion.reboots(target);
         }
+        if matches!(intent, Intent::PowerCycle { .. }) {
+            self.power_cycle_issued(now, at);
+        }
         self.attempts.issue(attempt, Awaited { at, intent: intent.clone() });
         self.settle(at.lane, pending);
         Ok(())
@@ -62,6 +65,11 @@ impl Known {
         }
         if reverting || lane.failed().is_some() {
             return Err(RuleViolation::new("no step is issued after one has failed", fact));
+        }
+        if let Intent::PowerCycle { boot_id } = intent {
+            let fits = self.needs_met(at) && self.forced_reset(at) == Some(boot_id);
+            let rule = "a reset is forced once, of a worker that nobody has seen since its reboot";
+            return if fits { Ok(()) } else { Err(RuleViolation::new(rule, fact)) };
         }
         let state = lane.step(at.step);
         if !self.is_its_turn(at) {
@@ -146,13 +154,16 @@ impl Known {
     /// Whether a success of this attempt shows that the worker is there.
     fn reaches_worker(&self, at: StepRef, intent: &Intent) -> bool {
         match intent {
-            Intent::UndoEnable => false,
+            Intent::UndoEnable | Intent::PowerCycle { .. } => false,
             Intent::UndoDeploy | Intent::UndoStop => true,
             _ => self.setup.kind(at).traits().reaches_worker,
         }
     }
 
     fn finish_step(&mut self, attempt: AttemptId, at: StepRef, intent: &Intent, outcome: &Outcome) {
+        if matches!(intent, Intent::PowerCycle { .. }) && self.finish_power_cycle(at, outcome) {
+            return;
+        }
         let (error, unknown) = match outcome {
             Outcome::Ok { evidence } => return self.succeed_step(at, evidence),
             Outcome::NotDone { reason } => {
@@ -255,6 +266,8 @@ fn check_evidence(
             not.as_ref() != Some(boot_id) && !boot_id.is_empty()
         }
         (Intent::AwaitBoot { .. }, _) => false,
+        (Intent::PowerCycle { .. }, Evidence::PowerCycled { .. } | Evidence::Answers { .. }) => true,
+        (Intent::PowerCycle { .. }, _) => false,
         (Intent::Do { .. }, Evidence::Disabled { .. }) => matches!(kind, StepKind::Disable { .. }),
         (Intent::Do { .. }, Evidence::NotNeeded { .. }) => {
             matches!(kind, StepKind::Run(_) | StepKind::Local(_))

@@ -8,6 +8,7 @@ mod case;
 mod exclusion;
 mod failure;
 mod operator;
+mod power;
 mod preparation;
 mod recovery;
 mod steps;

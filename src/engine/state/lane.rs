@@ -182,7 +182,11 @@ impl LaneState {
     pub(in crate::engine) fn orphan(&mut self, attempt: AttemptId, step: StepIx, intent: &Intent) {
         self.in_flight -= 1;
         if !intent.is_undo() {
-            self.steps[step.index()].set(StepStatus::Orphaned(attempt));
+            let state = &mut self.steps[step.index()];
+            if matches!(intent, Intent::PowerCycle { .. }) {
+                state.wait_anew();
+            }
+            state.set(StepStatus::Orphaned(attempt));
         } else if let Some(revert) = &mut self.revert {
             revert.orphaned(intent);
         }

@@ -1,6 +1,6 @@
 //! A reboot step: compare and swap on the boot id B0, which is read once.
 
-use crate::engine::{Evidence, Millis};
+use crate::engine::{Evidence, Millis, PowerCycled, ResetOrdered};
 
 /// What is known of a reboot.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub(in crate::engine) struct RebootState {
     /// How often it was issued, and when last.
     issues: u32,
     issued_at: Option<Millis>,
+    /// The forced reset that was issued because nobody came back. Never taken back.
+    power_cycled: Option<PowerCycled>,
     seen: RebootSeen,
 }
 
@@ -48,6 +50,22 @@ impl RebootState {
 
     pub(in crate::engine) fn issued_at(&self) -> Option<Millis> {
         self.issued_at
+    }
+
+    /// The forced reset that was issued for it.
+    pub(in crate::engine) fn power_cycled(&self) -> Option<PowerCycled> {
+        self.power_cycled
+    }
+
+    pub(in crate::engine) fn power_cycle(&mut self, at: Millis) {
+        self.power_cycled = Some(PowerCycled { at, order: ResetOrdered::Unknown });
+    }
+
+    /// What was heard of the order.
+    pub(in crate::engine) fn reset_known(&mut self, order: ResetOrdered) {
+        if let Some(known) = &mut self.power_cycled {
+            known.order = order;
+        }
     }
 
     /// It was sent before the attempt that is in flight.

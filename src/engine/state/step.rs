@@ -154,6 +154,11 @@ impl StepState {
         self.rechecks = 0;
     }
 
+    /// What was ordered for the worker that it waits for is over: it waits anew, with all its attempts.
+    pub(in crate::engine) fn wait_anew(&mut self) {
+        self.reset();
+    }
+
     /// An attempt ended badly. An answer that was `lost` costs no attempt for the first few times.
     pub(in crate::engine) fn end(&mut self, ended: Ended, lost: bool) {
         if lost && self.rechecks < RECHECKS {

@@ -1,7 +1,9 @@
 //! The rules of steps: what must come before or after what, and what a step must not do.
 
 use super::super::decode::{Draft, DraftStep};
-use super::super::{OnFailure, OnStepFailure, Problem, Problems, Source, StepKind, When, code, duration};
+use super::super::{
+    OnFailure, OnNoReturn, OnStepFailure, Problem, Problems, Source, StepKind, When, code, duration,
+};
 use super::order::Ancestors;
 
 /// What `on_failure: ignore` would make unsafe: the steps that follow count on these.
@@ -103,6 +105,18 @@ pub(super) fn together(source: &Source, steps: &[DraftStep], ancestors: &Ancesto
     }
     if !all_known {
         return;
+    }
+    for wait in of("wait_for_ssh") {
+        let step = &steps[wait];
+        let resets =
+            matches!(step.kind, Some(StepKind::WaitForSsh { on_no_return: OnNoReturn::PowerCycle, .. }));
+        if resets && !of("reboot").any(|reboot| ancestors.before(reboot, wait)) {
+            let message = format!("`{}` would reset workers that the plan has not rebooted", step.id);
+            let problem = Problem::error(code::RESET_WITHOUT_REBOOT, message)
+                .at(source, step.span.clone(), "no `reboot` comes before it")
+                .help("leave `on_no_return` out: only a worker that does not come back from a reboot of the plan is reset");
+            problems.push(problem);
+        }
     }
     for enable in of("enable") {
         if !of("disable").any(|disable| ancestors.before(disable, enable)) {

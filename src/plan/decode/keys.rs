@@ -142,7 +142,7 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
         "disable" | "start" | "stop" | "restart" => &["jobs"],
         "deploy" => &["jobs", "force"],
         "reboot" => &["command", "down_within", "unless", "cannot_tell", "expect"],
-        "wait_for_ssh" => &["settle", "interval"],
+        "wait_for_ssh" => &["settle", "interval", "on_no_return"],
         "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
         "http" => &["method", "url", "headers", "body", "json", "expect", "idempotent", "undo"],
         "gate" => GATE,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::yaml::{Key, Node, Value, in_braces};
-use super::super::{HealthScope, JobAction, StepKind, code};
+use super::super::{HealthScope, JobAction, OnNoReturn, StepKind, code};
 use super::common::{Decoder, Fields};
 use super::http::Asker;
 use super::keys::{COMMON, options};
@@ -57,6 +57,12 @@ impl Decoder<'_> {
                 interval: get("interval")
                     .and_then(|node| self.duration(node, "interval", false))
                     .unwrap_or(INTERVAL),
+                on_no_return: match get("on_no_return")
+                    .and_then(|node| self.word(node, "on_no_return", &OnNoReturn::WORDS))
+                {
+                    Some(1) => OnNoReturn::PowerCycle,
+                    _ => OnNoReturn::Fail,
+                },
             },
             "run" | "local" => {
                 let none = Fields::none(key);

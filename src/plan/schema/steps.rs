@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::super::decode::keys;
 use super::gate::GateStep;
 use super::values::{
-    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnStepFailure, OneOrMore,
-    OrNothing, Scope, Shell, Status, Text, Word,
+    AnyList, CannotTell, Count, Duration, Factor, Flag, Id, JobName, List, Method, OnNoReturn, OnStepFailure,
+    OneOrMore, OrNothing, Scope, Shell, Status, Text, Word,
 };
 use super::{bare, snippets};
 
@@ -282,6 +282,9 @@ pub(super) struct WaitForSsh {
     settle: Option<Duration>,
     /// Time between two probes. Default: `1s`.
     interval: Option<Duration>,
+    /// What follows when the worker is not back in time: fail, or power_cycle: its BMC resets it, once, and the wait begins
+    /// anew. Default: fail.
+    on_no_return: Option<OnNoReturn>,
 }
 
 /// A command: exactly one of command and script.

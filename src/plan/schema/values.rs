@@ -298,6 +298,11 @@ value!(
     words(&crate::plan::CannotTell::WORDS)
 );
 value!(
+    /// What follows when a worker is not back in time.
+    OnNoReturn,
+    words(&crate::plan::OnNoReturn::WORDS)
+);
+value!(
     /// What a health check covers.
     Scope,
     words(&["worker", "fleet"])

@@ -169,7 +169,8 @@ impl Checker {
         {
             reboot.1 = true;
         }
-        if intent != Intent::ReadBootId && !intent.is_undo() {
+        let is_of_step = !matches!(intent, Intent::ReadBootId | Intent::PowerCycle { .. });
+        if is_of_step && !intent.is_undo() {
             self.book(lane).satisfied[step.index()] = true;
         }
     }

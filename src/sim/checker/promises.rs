@@ -307,7 +307,10 @@ impl Checker {
                 }
             }
             Fact::InDoubtResolved { attempt, how } => {
-                let Some((lane, step, _)) = self.issued.get(attempt).cloned() else { return };
+                let Some((lane, step, intent)) = self.issued.get(attempt).cloned() else { return };
+                if matches!(intent, Intent::PowerCycle { .. }) {
+                    self.waits_anew(lane, step);
+                }
                 let was_issued = self.told(lane).was_issued.contains(&step);
                 let by_operator = self.kept.decided.contains(attempt);
                 let fits = match how {

@@ -17,7 +17,8 @@ impl Checker {
             _ => false,
         };
         let fails = matches!(outcome, Outcome::Failed { .. } | Outcome::TimedOut { .. });
-        if !intent.is_undo() && fails && !departed {
+        let is_reset = matches!(intent, Intent::PowerCycle { .. });
+        if !intent.is_undo() && !is_reset && fails && !departed {
             *self.book(lane).failures.entry(step).or_default() += 1;
         }
     }
@@ -63,6 +64,12 @@ impl Checker {
         }
         let attempts = self.graph.steps(lane)[step.index()].retries.attempts;
         let book = self.book(lane);
+        if matches!(intent, Intent::PowerCycle { .. }) {
+            // It waits anew behind it, with all its attempts.
+            book.failures.remove(&step);
+            book.due.remove(&step);
+            return;
+        }
         let failures = book.failures.get(&step).copied().unwrap_or(0);
         let due = book.due.get(&step).copied();
         if failures >= attempts {

@@ -114,6 +114,20 @@ impl Sim {
             let failed = targets.into_iter().filter(|at| rollout.worker_state(*at) == WorkerState::Failed);
             illegal.push(Fact::Reopened { targets: failed.collect(), enabled: Vec::new(), by: by() });
         }
+        // What was once ordered of a BMC is never ordered again.
+        let ordered: Vec<(Lane, StepIx, Intent)> = {
+            let shared = self.ledger.shared.borrow();
+            let resets = shared.facts.iter().filter_map(|(_, fact)| match fact {
+                Fact::Issued { lane, step, intent: intent @ Intent::PowerCycle { .. }, .. } => {
+                    Some((*lane, *step, intent.clone()))
+                }
+                _ => None,
+            });
+            resets.collect()
+        };
+        for (lane, step, intent) in ordered {
+            illegal.push(Fact::Issued { attempt: AttemptId(issued + 1), lane, step, intent });
+        }
         for (attempt, (lane, step, intent)) in &awaited {
             let wrong = match intent {
                 Intent::ReadBootId => vec![note(), Evidence::BootId { boot_id: String::new(), kernel: None }],
@@ -121,6 +135,13 @@ impl Sim {
                     vec![
                         note(),
                         Evidence::Rebooted { boot_id: boot_id.clone() },
+                        Evidence::Back { boot_id: "new".to_owned(), kernel: None },
+                    ]
+                }
+                Intent::PowerCycle { .. } => {
+                    vec![
+                        note(),
+                        Evidence::Departed,
                         Evidence::Back { boot_id: "new".to_owned(), kernel: None },
                     ]
                 }

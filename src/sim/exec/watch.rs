@@ -168,7 +168,7 @@ impl Sim {
     fn return_watch(&self, arrival: &Arrival) -> Option<ReturnWatch<Why>> {
         let (
             Intent::AwaitBoot { not, reboot_step, reboot_issued, .. },
-            StepKind::WaitForSsh { settle, interval },
+            StepKind::WaitForSsh { settle, interval, .. },
         ) = (&arrival.order.intent, arrival.kind())
         else {
             return None;

@@ -65,6 +65,7 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
         "maand doctor",
         "thirty workers, each with another fault; tests/it/doctor.rs has them",
     ),
+    ("docs/power.md", "openssl", "needs a BMC; tests/it/run_power.rs has one"),
     ("docs/inventories.md", "ansible-inventory", "another program; tests/it/inventories.rs runs it"),
     (
         "docs/inventories.md",

@@ -1,6 +1,8 @@
 //! Pieces of text about a plan that several commands share.
 
-use crate::plan::{CannotTell, ExpectedBoot, ExpectedKernel, RebootUnless, StepKind, duration, visible_line};
+use crate::plan::{
+    CannotTell, ExpectedBoot, ExpectedKernel, OnNoReturn, RebootUnless, StepKind, duration, visible_line,
+};
 
 /// `halts at the 2nd failure (max_failures: 1)`; `how` says the number as the plan does.
 pub(in crate::cli::plan) fn describe_halt(max_failures: u32, how: &str) -> String {
@@ -55,7 +57,13 @@ pub(super) fn details(kind: &StepKind) -> String {
             let expect = expect.as_ref().map(|expect| format!("; expects {}", expected_boot(expect)));
             format!("{}{unless}{}", first_line(command), expect.unwrap_or_default())
         }
-        StepKind::WaitForSsh { settle, .. } => format!("settles for {}", duration(*settle)),
+        StepKind::WaitForSsh { settle, on_no_return, .. } => {
+            let resets = match on_no_return {
+                OnNoReturn::Fail => "",
+                OnNoReturn::PowerCycle => "; resets by its BMC, once, what is not back",
+            };
+            format!("settles for {}{resets}", duration(*settle))
+        }
         StepKind::Run(command) | StepKind::Local(command) => match &command.action {
             crate::plan::CommandSource::Command(text) => first_line(text),
             crate::plan::CommandSource::Script(path) => format!("script {}", path.value),

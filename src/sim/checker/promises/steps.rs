@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::invariant::Invariant;
+use super::super::power::is_away;
 use super::*;
 
 impl Checker {
@@ -110,7 +111,30 @@ impl Checker {
                 self.told(lane).enter.retain(|_, reboot| *reboot != step);
                 self.told(lane).reboots.insert(step, at);
             }
-            Intent::AwaitBoot { not, reboot_step, reboot_issued, .. } => {
+            Intent::PowerCycle { boot_id } => {
+                let attempts = self.graph.steps(lane)[step.index()].retries.attempts;
+                let told = self.told(lane);
+                let spent = told.spent.get(&step).map_or(0, |(spent, _)| *spent);
+                let away = matches!(told.last.get(&step), Some(Last::Known(kind)) if is_away(*kind));
+                let awaited = self.awaited(lane, step).map(|(reboot, _)| reboot);
+                let b0 = awaited.and_then(|reboot| self.book(lane).reboots.get(&reboot).cloned());
+                if spent < attempts || !away || b0.is_none_or(|(b0, needless)| needless || b0 != *boot_id) {
+                    self.breaks(
+                        Invariant::OneForcedReset,
+                        format!("{lane:?} is to be reset after {spent} tries of step {step}, away: {away}"),
+                    );
+                }
+                if let Some(reboot) = awaited {
+                    self.reset_issued(at, lane, step, reboot);
+                }
+            }
+            Intent::AwaitBoot { not, reboot_step, reboot_issued, power_cycled, .. } => {
+                let reset = reboot_step.and_then(|reboot| self.reset_at(lane, reboot));
+                if power_cycled.map(|known| known.at) != reset {
+                    let what =
+                        format!("step {step} of {lane:?} has {power_cycled:?} for its reset, not {reset:?}");
+                    self.breaks(Invariant::OneForcedReset, what);
+                }
                 if let Some(reboot) = self.told(lane).enter.remove(&step) {
                     self.breaks(
                         Invariant::BoundedWaits,
@@ -166,6 +190,23 @@ impl Checker {
         }
     }
 
+    /// Unless it is known that no reset was made, the step waits anew with all its attempts.
+    fn heard_of_reset(&mut self, lane: Lane, step: StepIx, outcome: &Outcome) {
+        match outcome {
+            Outcome::NotDone { .. } => self.kept.pause_due = true,
+            Outcome::Failed { error } => {
+                self.told(lane).last.insert(step, Last::Known(error.kind));
+            }
+            _ => self.waits_anew(lane, step),
+        }
+    }
+
+    pub(super) fn waits_anew(&mut self, lane: Lane, step: StepIx) {
+        let told = self.told(lane);
+        told.spent.remove(&step);
+        told.last.remove(&step);
+    }
+
     pub(super) fn has_undo(&self, step: StepIx) -> bool {
         match &self.graph.plan.steps[step.index()].kind {
             StepKind::Disable { .. } => true,
@@ -187,8 +228,12 @@ impl Checker {
             StepKind::Disable { .. } => intent == Intent::UndoDeploy,
             _ => false,
         };
+        let on_worker = on_worker && !matches!(intent, Intent::PowerCycle { .. });
         if let (Lane::Worker(target), Outcome::Ok { .. }, true) = (lane, outcome, on_worker) {
             self.kept.answered.insert(target);
+        }
+        if matches!(intent, Intent::PowerCycle { .. }) {
+            return self.heard_of_reset(lane, step, outcome);
         }
         if intent.is_undo() {
             let told = self.told(lane);

@@ -1,0 +1,137 @@
+//! What a worker's BMC says of one that does not come back, and the one reset that a plan may order of it.
+//!
+//! A reset is sent by nobody but the attempt that was issued for it. Whatever keeps it from being sent is found out before:
+//! what the BMC knows, and whether somebody answers at the worker after all.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use crate::boot::PATIENT_LOOK;
+use crate::engine::{ErrorKind, Evidence, Outcome, PowerCycled, ResetOrdered, StepError};
+use crate::graph::TargetIx;
+use crate::plan::{duration, without_error_numbers};
+use crate::power::{Bmc, PowerReport, ResetResult};
+use crate::ssh::{Cancel, ConnectError};
+
+use super::executor::StepExecutor;
+use super::reboot::passed_since;
+
+impl StepExecutor {
+    /// Puts into the error of a worker that is away what its BMC says. Where BMCs are not named, or this worker has none,
+    /// nothing is asked; one that cannot be asked is a part of the error, and changes nothing else.
+    /// `power_cycled`: the reset that was issued before.
+    pub(super) fn ask_bmc(
+        &self,
+        target: TargetIx,
+        power_cycled: Option<PowerCycled>,
+        cancel: &Cancel,
+        error: &mut StepError,
+    ) {
+        if let Some(PowerCycled { at, order }) = power_cycled {
+            let before = duration(Duration::from_secs(passed_since(at).as_secs()));
+            error.message.push_str(&match order {
+                ResetOrdered::Taken => format!("; a forced reset was ordered {before} before"),
+                ResetOrdered::NotSent => String::new(),
+                ResetOrdered::Unknown => format!(
+                    "; whether the forced reset of {before} before was made is not known, and it is not ordered again"
+                ),
+            });
+        }
+        let Some(settings) = &self.bucket.settings().power else { return };
+        let worker = self.graph.fleet.worker(self.graph.target(target).worker);
+        let Some(bmc) = Bmc::of(settings, worker) else { return };
+        let said = match bmc {
+            Err(why) => format!("its BMC could not be asked: {why}"),
+            Ok(bmc) => match bmc.look(&|| cancel.is_cancelled()) {
+                Err(why) => format!("its BMC ({}) could not be asked: {why}", bmc.url()),
+                Ok(report) => {
+                    let lines = report.log_lines().join("\n");
+                    error.output = Some(lines).filter(|lines| !lines.is_empty());
+                    let last = report.last_reset.as_deref().filter(|_| power_cycled.is_some());
+                    let last = last.map_or_else(String::new, |last| format!(", last reset {last}"));
+                    format!("its BMC ({}) says: {}{last}", bmc.url(), report.state())
+                }
+            },
+        };
+        error.message = format!("{}; {}", error.message, without_error_numbers(&said));
+    }
+
+    /// Orders one forced reset of a worker that is not back.
+    pub(super) fn power_cycle(&self, target: TargetIx, cancel: &Cancel) -> Outcome {
+        let host = self.host(target);
+        let not_ordered = |why: &dyn Display| {
+            let message = format!("{host} is not back, and no reset was ordered: {why}");
+            Outcome::Failed { error: StepError::new(ErrorKind::Unreachable, message) }
+        };
+        let settings = match &self.bucket.settings().power {
+            Some(settings) if !self.bucket.settings().sandbox => settings,
+            Some(_) | None => return not_ordered(&"maand.conf does not say how BMCs are reached (`power`)"),
+        };
+        let bmc = match Bmc::of(settings, self.graph.fleet.worker(self.graph.target(target).worker)) {
+            Some(Ok(bmc)) => bmc,
+            Some(Err(why)) => return not_ordered(&why),
+            None => return not_ordered(&"it names no BMC"),
+        };
+        let is_given_up = || cancel.is_cancelled();
+        let order = match bmc.reset_order(&is_given_up) {
+            Ok(order) => order,
+            Err(why) => return not_ordered(&format!("its BMC ({}): {why}", bmc.url())),
+        };
+        // The last thing before it is sent: a worker that answers may be writing.
+        match self.is_away(target, cancel) {
+            Presence::Away => {}
+            Presence::Answers(what) => return Outcome::Ok { evidence: Evidence::Answers { what } },
+            Presence::Unclear(why) => return not_ordered(&format!("it cannot be looked at before: {why}")),
+        }
+        if is_given_up() {
+            return Outcome::unknown("given up before a reset was ordered");
+        }
+        if !self.lock.is_held() {
+            return not_ordered(&"another controller has taken this run over");
+        }
+        match bmc.reset(&order, &is_given_up) {
+            ResetResult::Ordered(receipt) => {
+                let PowerReport { power, last_reset, .. } = order.report;
+                let (bmc, reset) = (bmc.url().to_owned(), receipt.reset);
+                Outcome::Ok { evidence: Evidence::PowerCycled { bmc, reset, power, last_reset } }
+            }
+            ResetResult::NotDone(why) => not_ordered(&format!("its BMC ({}): {why}", bmc.url())),
+            ResetResult::Unknown(why) => Outcome::unknown(format!(
+                "whether {host} was reset is not known: its BMC ({}): {why}",
+                bmc.url()
+            )),
+        }
+    }
+
+    /// One look, by the connection alone.
+    fn is_away(&self, target: TargetIx, cancel: &Cancel) -> Presence {
+        match self.access(target, cancel).connect(Instant::now() + PATIENT_LOOK) {
+            Ok(_) => Presence::Answers("it lets us in".to_owned()),
+            Err(
+                ConnectError::Refused { .. }
+                | ConnectError::TimedOut { .. }
+                | ConnectError::Unreachable { here: false, .. },
+            ) => Presence::Away,
+            // It was met, however little it said.
+            Err(
+                error @ (ConnectError::Handshake { .. }
+                | ConnectError::LoginTimedOut { .. }
+                | ConnectError::AuthRefused { .. }
+                | ConnectError::NotExecuted { .. }
+                | ConnectError::NoLogin { .. }),
+            ) => Presence::Answers(error.to_string()),
+            // A jump host that is down, a name that is not known, another host's key: nothing is known of the worker.
+            Err(error) => Presence::Unclear(error.to_string()),
+        }
+    }
+}
+
+/// Whether somebody is there.
+enum Presence {
+    /// Nobody: nothing listens, or nothing answers.
+    Away,
+    /// Somebody: what was seen.
+    Answers(String),
+    /// It could not be looked at, and why.
+    Unclear(String),
+}
