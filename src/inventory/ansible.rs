@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use document::{Document, Variables};
 use groups::Groups;
 use host::mapped;
-use inherited::{Inherited, Used};
+use inherited::Inherited;
 
 use super::error::{ANSIBLE_HELP, MAX_HOSTS, no_hosts, not_of_this_form, too_many};
 use super::import::{Gathered, Import, Reason};
@@ -57,19 +57,21 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
     if document.variables.is_none() {
         not_taken.push(NO_META, "variables of hosts");
     }
-    let inherited = Inherited::of(&document, &groups);
+    let inherited = Inherited::of(&document, &groups, source.name())?;
+    for group in &inherited.nobodys {
+        not_taken.push(NOBODYS_VARIABLES, format!("variables of group {group}"));
+    }
     there_are_such(&document, &inherited, options)?;
     let labels = groups.labels(&options.groups, &mut not_taken);
     if groups.hosts.len() > MAX_HOSTS {
         return Err(too_many(source.name(), "hosts", MAX_HOSTS).into());
     }
     let none = Variables::new();
-    let mut used = Used::default();
     let mut workers: Vec<WorkerEntry> = Vec::new();
     let mut by_address: BTreeMap<String, &str> = BTreeMap::new();
     for name in &groups.hosts {
         let own = document.variables.as_ref().and_then(|all| all.get(*name)).unwrap_or(&none);
-        let variables = inherited.with(name, own, &groups, &mut used, source.name())?;
+        let variables = inherited.with(name, own, &groups);
         let variables: &Variables = &variables;
         let mut entry = match mapped(name, variables, options.tags.as_ref(), &mut not_taken) {
             Ok(entry) => entry,
@@ -92,9 +94,6 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
             entry = entry.tags(tags::of(name, variables, options.tags.as_ref(), &mut not_taken));
         }
         workers.push(entry);
-    }
-    for group in inherited.nobodys(&used) {
-        not_taken.push(NOBODYS_VARIABLES, format!("variables of group {group}"));
     }
     if workers.is_empty() {
         let help = "look at what Ansible makes of it: `ansible-inventory -i FILE --list`; an inventory that cannot be \

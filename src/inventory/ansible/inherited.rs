@@ -13,32 +13,44 @@ use crate::plan::Problem;
 const PRIORITY: &str = "ansible_group_priority";
 
 /// More variables than this of groups, counted for each host that has them, are refused.
-const MAX_INHERITED: usize = 5_000_000;
+const MAX_INHERITED: usize = 1_000_000;
 
 /// What hosts have from their groups.
 pub(super) struct Inherited<'d> {
     document: &'d Document,
     /// Of each group with variables its place in the order in which they count.
     order: BTreeMap<&'d str, usize>,
-}
-
-/// Whose variables hosts have got, and how many.
-#[derive(Default)]
-pub(super) struct Used {
-    groups: BTreeSet<usize>,
-    variables: usize,
+    /// Groups with variables in which no host is.
+    pub(super) nobodys: Vec<&'d str>,
 }
 
 impl<'d> Inherited<'d> {
-    pub(super) fn of(document: &'d Document, groups: &Groups<'d>) -> Self {
+    /// # Errors
+    /// Over all hosts the variables are more than anybody has.
+    pub(super) fn of(document: &'d Document, groups: &Groups<'d>, source: &str) -> Result<Self, Problem> {
         let with = document.groups.iter().filter(|(_, group)| !group.variables.is_empty());
         let mut with: Vec<&str> = with.map(|(name, _)| name.as_str()).collect();
-        if !with.is_empty() {
-            let depths = groups.depths();
-            let depth = |name: &str| depths.get(name).copied().unwrap_or(1);
-            with.sort_by_key(|name| (depth(name), priority(document, name), *name));
+        let mut found = Self { document, order: BTreeMap::new(), nobodys: Vec::new() };
+        if with.is_empty() {
+            return Ok(found);
         }
-        Self { document, order: with.into_iter().zip(0..).collect() }
+        let depths = groups.depths();
+        let depth = |name: &str| depths.get(name).copied().unwrap_or(1);
+        with.sort_by_key(|name| (depth(name), priority(document, name), *name));
+        found.order = with.iter().copied().zip(0..).collect();
+        let mut used: BTreeSet<usize> = BTreeSet::new();
+        let mut count = 0;
+        for host in &groups.hosts {
+            for (place, variables) in found.around(host, groups) {
+                used.insert(place);
+                count += variables.len();
+            }
+            if count > MAX_INHERITED {
+                return Err(too_many(source, "variables of groups at their hosts", MAX_INHERITED));
+            }
+        }
+        found.nobodys = with.iter().copied().filter(|name| !used.contains(&found.order[name])).collect();
+        Ok(found)
     }
 
     /// No group has any.
@@ -52,47 +64,30 @@ impl<'d> Inherited<'d> {
         groups.flat_map(|group| group.variables.keys()).map(String::as_str).filter(|name| *name != PRIORITY)
     }
 
-    /// Groups with variables that no host has got.
-    pub(super) fn nobodys<'u>(&'u self, used: &'u Used) -> impl Iterator<Item = &'d str> + 'u {
-        self.order.iter().filter(|(_, place)| !used.groups.contains(place)).map(|(name, _)| *name)
-    }
-
     /// All variables of one host, with its `own`.
-    ///
-    /// # Errors
-    /// Over all hosts they are more than anybody has.
-    pub(super) fn with(
-        &self,
-        host: &str,
-        own: &'d Variables,
-        groups: &Groups<'d>,
-        used: &mut Used,
-        source: &str,
-    ) -> Result<Cow<'d, Variables>, Problem> {
-        if self.is_empty() {
-            return Ok(Cow::Borrowed(own));
+    pub(super) fn with(&self, host: &str, own: &'d Variables, groups: &Groups<'d>) -> Cow<'d, Variables> {
+        let mut around = self.around(host, groups);
+        if around.is_empty() {
+            return Cow::Borrowed(own);
         }
-        let mut around = groups.around(host);
-        around.insert("all");
-        let mut places: Vec<(usize, &Variables)> = Vec::new();
-        for name in around {
-            if let (Some(place), Some(group)) = (self.order.get(name), self.document.groups.get(name)) {
-                places.push((*place, &group.variables));
-            }
-        }
-        places.sort_unstable_by_key(|(place, _)| *place);
+        around.sort_unstable_by_key(|(place, _)| *place);
         let mut all = Variables::new();
-        for (place, variables) in places {
-            used.groups.insert(place);
-            used.variables += variables.len();
-            if used.variables > MAX_INHERITED {
-                return Err(too_many(source, "variables of groups at their hosts", MAX_INHERITED));
-            }
+        for variables in around.into_iter().map(|(_, variables)| variables).chain([own]) {
             all.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
         all.remove(PRIORITY);
-        all.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Ok(Cow::Owned(all))
+        Cow::Owned(all)
+    }
+
+    /// The variables of the groups of one host, each with its place.
+    fn around(&self, host: &str, groups: &Groups<'d>) -> Vec<(usize, &'d Variables)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut around = groups.around(host);
+        around.insert("all");
+        let of = |name: &str| Some((*self.order.get(name)?, &self.document.groups.get(name)?.variables));
+        around.into_iter().filter_map(of).collect()
     }
 }
 
