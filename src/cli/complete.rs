@@ -203,6 +203,33 @@ pub(super) fn hosts() -> ArgValueCompleter {
     })
 }
 
+/// For `add = `: hosts of the bucket, without labels.
+pub(super) fn host_names() -> ArgValueCompleter {
+    of_workers(|worker| vec![worker.host.to_string()])
+}
+
+/// For `add = `: labels of the workers.
+pub(super) fn labels() -> ArgValueCompleter {
+    of_workers(|worker| worker.labels.iter().cloned().collect())
+}
+
+/// For `add = `: keys of the tags of the workers.
+pub(super) fn tag_keys() -> ArgValueCompleter {
+    of_workers(|worker| worker.tags.keys().cloned().collect())
+}
+
+/// What the workers of the bucket have, each word once.
+fn of_workers(words: fn(&crate::bucket::Worker) -> Vec<String>) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let found = in_time(move || {
+            let Some((fleet, _)) = bucket().and_then(|bucket| bucket.load().ok()) else { return Vec::new() };
+            let all: BTreeSet<String> = fleet.workers.iter().flat_map(words).collect();
+            all.into_iter().map(|word| (word, None)).collect()
+        });
+        beginning(current, found)
+    })
+}
+
 /// For `add = `: jobs of the bucket.
 pub(super) fn jobs() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

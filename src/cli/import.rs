@@ -50,9 +50,11 @@ pub struct AnsibleArgs {
     file: String,
     /// Only these groups become labels; `*` and `?` stand for any text and any character [default: all]
     #[arg(long, visible_alias = "labels", value_delimiter = ',', value_name = "GROUP,..")]
+    #[arg(add = crate::cli::complete::labels())]
     groups: Vec<String>,
     /// Only these variables become tags, also when they look like secrets [default: all plain values that do not]
     #[arg(long, value_delimiter = ',', value_name = "VAR,..")]
+    #[arg(add = crate::cli::complete::tag_keys())]
     tags: Vec<String>,
     #[command(flatten)]
     manner: Manner,
@@ -66,6 +68,7 @@ pub struct SshConfigArgs {
     file: Option<PathBuf>,
     /// Only hosts with these names; `*` and `?` stand for any text and any character [default: all]
     #[arg(long, value_delimiter = ',', value_name = "HOST,..")]
+    #[arg(add = crate::cli::complete::host_names())]
     hosts: Vec<String>,
     #[command(flatten)]
     manner: Manner,

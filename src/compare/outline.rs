@@ -22,7 +22,7 @@ pub struct Outline {
     pub vars: BTreeMap<String, String>,
     /// Limits and the like as the plan has them, without the numbers of a fleet.
     pub written: Vec<Setting>,
-    /// `before`, `steps` and `after`.
+    /// `before`, `prepare`, `steps` and `after`.
     pub lists: [Vec<StepOutline>; 4],
     /// What its deploys carry out besides, by job or host; `None`: that is not known.
     pub pending: Option<BTreeMap<String, String>>,

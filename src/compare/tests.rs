@@ -118,6 +118,26 @@ fn steps_are_matched_by_id_and_an_inserted_one_changes_no_other() {
 }
 
 #[test]
+fn what_prepares_workers_is_a_list_of_its_own() {
+    let prepare = "prepare: {concurrency: 50%, steps: [{run: {command: fetch, undo: none}}]}\nsteps:\n";
+    let with = PLAN.replace("steps:\n", prepare);
+    let added = diff(PLAN, &with);
+    let steps: Vec<_> =
+        added.steps.iter().map(|step| (step.list, step.id.as_str(), step.how, step.disturbs)).collect();
+    assert_eq!(steps, [("prepare", "prepare-run", StepHow::Added, false)], "no other step is another one");
+    let limits: Vec<_> =
+        added.limits.iter().map(|one| (one.name.as_str(), one.new_number, one.effect)).collect();
+    let stricter = Effect::Stricter;
+    assert_eq!(limits, [("prepare concurrency", Some(3), stricter), ("prepare window", None, stricter)]);
+    let wider = diff(&with, &with.replace("50%", "100%, outside_window: true"));
+    assert!(
+        wider.limits.len() == 2 && wider.limits.iter().all(|one| one.effect == Effect::Looser),
+        "{wider:?}"
+    );
+    assert!(wider.steps.is_empty());
+}
+
+#[test]
 fn a_script_is_compared_by_its_text() {
     let text = "version: 1\nname: p\nsteps: [{run: {script: s.sh}}]\n";
     let plan = parse(&Source::new("p.yaml", text), &[]).unwrap();

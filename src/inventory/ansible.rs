@@ -4,6 +4,7 @@
 mod document;
 mod groups;
 mod host;
+mod inherited;
 mod settings;
 mod tags;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use document::{Document, Variables};
 use groups::Groups;
 use host::mapped;
+use inherited::Inherited;
 
 use super::error::{ANSIBLE_HELP, MAX_HOSTS, no_hosts, not_of_this_form, too_many};
 use super::import::{Gathered, Import, Reason};
@@ -30,10 +32,8 @@ const NO_META: Reason = (
     "the variables of hosts are missing: it has no `_meta`",
     "let Ansible ask for them: `ansible-inventory -i FILE --list` puts them there",
 );
-const GROUP_VARIABLES: Reason = (
-    "variables of groups are not looked at",
-    "leave `--export` out: without it `ansible-inventory --list` writes them at each host",
-);
+const NOBODYS_VARIABLES: Reason =
+    ("no host is in this group", "look at what Ansible makes of it: `ansible-inventory -i FILE --graph`");
 
 /// What is taken of an inventory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,10 +57,11 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
     if document.variables.is_none() {
         not_taken.push(NO_META, "variables of hosts");
     }
-    for (name, _) in document.groups.iter().filter(|(_, group)| !group.variables.is_empty()) {
-        not_taken.push(GROUP_VARIABLES, format!("variables of group {name}"));
+    let inherited = Inherited::of(&document, &groups, source.name())?;
+    for group in &inherited.nobodys {
+        not_taken.push(NOBODYS_VARIABLES, format!("variables of group {group}"));
     }
-    there_are_such(&document, options)?;
+    there_are_such(&document, &inherited, options)?;
     let labels = groups.labels(&options.groups, &mut not_taken);
     if groups.hosts.len() > MAX_HOSTS {
         return Err(too_many(source.name(), "hosts", MAX_HOSTS).into());
@@ -69,7 +70,9 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
     let mut workers: Vec<WorkerEntry> = Vec::new();
     let mut by_address: BTreeMap<String, &str> = BTreeMap::new();
     for name in &groups.hosts {
-        let variables = document.variables.as_ref().and_then(|all| all.get(*name)).unwrap_or(&none);
+        let own = document.variables.as_ref().and_then(|all| all.get(*name)).unwrap_or(&none);
+        let variables = inherited.with(name, own, &groups);
+        let variables: &Variables = &variables;
         let mut entry = match mapped(name, variables, options.tags.as_ref(), &mut not_taken) {
             Ok(entry) => entry,
             Err(reason) => {
@@ -87,7 +90,7 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
         if !document.groups.is_empty() {
             entry = entry.labels(labels);
         }
-        if document.variables.is_some() {
+        if document.variables.is_some() || !inherited.is_empty() {
             entry = entry.tags(tags::of(name, variables, options.tags.as_ref(), &mut not_taken));
         }
         workers.push(entry);
@@ -101,13 +104,18 @@ pub fn ansible(source: &Source, options: &AnsibleOptions) -> Result<Import, Prob
 }
 
 /// What an operator has named is there.
-fn there_are_such(document: &Document, options: &AnsibleOptions) -> Result<(), Problems> {
+fn there_are_such(
+    document: &Document,
+    inherited: &Inherited<'_>,
+    options: &AnsibleOptions,
+) -> Result<(), Problems> {
     let mut problems = Problems::new();
     let variables: BTreeSet<&str> = document
         .variables
         .iter()
         .flat_map(BTreeMap::values)
         .flat_map(|all| all.keys().map(String::as_str))
+        .chain(inherited.names())
         .collect();
     for tag in options.tags.iter().flatten().filter(|tag| !variables.contains(tag.as_str())) {
         let otherwise = || format!("the hosts have {}", counted(variables.len(), "variable"));

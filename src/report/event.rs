@@ -30,7 +30,7 @@ pub struct EventLine {
 /// Whose steps: one worker's, or those of the run, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Scope {
-    /// `before`, `steps` or `after`.
+    /// `before`, `prepare`, `steps` or `after`.
     pub list: &'static str,
     /// The worker; absent for `before` and `after`.
     #[serde(skip_serializing_if = "Option::is_none")]

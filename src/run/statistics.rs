@@ -19,7 +19,7 @@ const SLOWEST: usize = 5;
 pub struct StepStatistics {
     /// The plan's name.
     pub plan: String,
-    /// `before`, `steps` or `after`.
+    /// `before`, `prepare`, `steps` or `after`.
     pub list: &'static str,
     /// The step's id.
     pub step: String,
@@ -72,7 +72,7 @@ pub struct Statistics {
 
 type Key = (String, usize, String);
 
-const LISTS: [&str; 3] = ["before", "steps", "after"];
+const LISTS: [&str; 4] = ["before", "prepare", "steps", "after"];
 
 impl History {
     /// Sums up the attempts of these runs, newest first.
@@ -180,13 +180,18 @@ fn parsed(outline: &RunOutline) -> Option<Plan> {
 }
 
 fn key_of(name: &str, plan: Option<&Plan>, attempt: &TimedAttempt) -> Key {
+    let steps = plan.map(|plan| match attempt.lane {
+        Lane::Before => &plan.before,
+        Lane::Worker(_) => &plan.steps,
+        Lane::After => &plan.after,
+    });
+    let step = steps.and_then(|steps| steps.get(attempt.step.index()));
     let list = match attempt.lane {
         Lane::Before => 0,
-        Lane::Worker(_) => 1,
-        Lane::After => 2,
+        Lane::Worker(_) if step.is_some_and(|step| step.prepares) => 1,
+        Lane::Worker(_) => 2,
+        Lane::After => 3,
     };
-    let steps = plan.map(|plan| [&plan.before, &plan.steps, &plan.after][list]);
-    let step = steps.and_then(|steps| steps.get(attempt.step.index()));
     let number = || format!("step {}", u64::from(attempt.step.0) + 1);
     (name.to_owned(), list, step.map_or_else(number, |step| step.id.clone()))
 }

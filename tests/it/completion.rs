@@ -13,7 +13,8 @@ fn bucket(workers: usize) -> tempfile::TempDir {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let worker = |n: usize| {
         let labels = if n.is_multiple_of(2) { ["api"] } else { ["db"] };
-        json!({ "host": format!("10.0.{}.{}", n / 250, n % 250 + 1), "labels": labels })
+        json!({ "host": format!("10.0.{}.{}", n / 250, n % 250 + 1), "labels": labels,
+                "tags": { "zone": "a", "rack": "r1" } })
     };
     let all: Vec<_> = (0..workers).map(worker).collect();
     std::fs::write(folder.path().join("workspace/workers.json"), json!(all).to_string()).unwrap();
@@ -65,6 +66,9 @@ fn commands_flags_hosts_labels_files_and_faults() {
         (&["maand", "plan", "explain", "--worker", "10.0.0.1,10.0.0.2"], &["10.0.0.1,10.0.0.2"]),
         // Bash takes the word apart at the colon, and replaces what comes after it.
         (&["maand", "cat", "allocations", "--workers", "label", ":", "a"], &["api"]),
+        (&["maand", "import", "ansible", "fleet.json", "--groups", "a"], &["api"]),
+        (&["maand", "import", "ansible", "fleet.json", "--tags", "rack,zo"], &["rack,zone"]),
+        (&["maand", "import", "ssh-config", "--hosts", "10.0.0.3"], &["10.0.0.3"]),
         (&["maand", "plan", "show", "re"], &["reboot.yaml"]),
         (&["maand", "plan", "validate", ""], &["patch.yml", "reboot.yaml"]),
         (

@@ -226,6 +226,79 @@ fn what_cannot_be_used_is_refused_with_what_to_type() {
     assert!(said.contains("the host a is there twice"), "{said}");
 }
 
+/// Groups of the same depth, one with a priority; a group of nobody; variables of `all`, of a group around groups, and of a
+/// host.
+const NESTED: &str = "\
+[web]
+w1
+w2 zone=own
+
+[web:vars]
+tier=front
+zone=web
+
+[blue]
+w1
+
+[blue:vars]
+zone=blue
+tier=blue
+ansible_group_priority=10
+
+[aqua]
+w2
+w1
+
+[aqua:vars]
+tier=aqua
+
+[prod:children]
+web
+blue
+aqua
+
+[prod:vars]
+zone=prod
+environment_name=prod
+ansible_user=deploy
+db_password=hunter2
+
+[nobody]
+
+[nobody:vars]
+zone=none
+
+[all:vars]
+site=fra
+zone=all
+";
+
+#[test]
+fn variables_of_groups_come_to_hosts_as_a_real_ansible_gives_them() {
+    let Some(program) = ansible_inventory() else { return };
+    let written = |more: &[&str]| {
+        let bench = Bench::new();
+        bench.put("nested.ini", NESTED);
+        let list = Command::new(&program)
+            .args(["-i", "nested.ini", "-i", &data("hosts.ini"), "-i", &data("more.yml"), "--list"])
+            .args(more)
+            .env("HOME", bench.path("home"))
+            .current_dir(bench.dir.path())
+            .output()
+            .unwrap();
+        assert!(list.status.success(), "{}", String::from_utf8_lossy(&list.stderr));
+        fs::write(bench.path("fleet.json"), &list.stdout).unwrap();
+        let document = bench.json(0, &["import", "ansible", "fleet.json", "--yes"]);
+        (bench.workers(), document["not_taken"].to_string())
+    };
+    let ((flat, _), (exported, not_taken)) = (written(&[]), written(&["--export"]));
+    let w1 = "\"tags\": {\"environment_name\": \"prod\", \"site\": \"fra\", \"tier\": \"blue\", \"zone\": \"blue\"}";
+    assert!(flat.contains(w1), "{flat}");
+    assert_eq!(flat, exported);
+    assert!(not_taken.contains("variables of group nobody"), "{not_taken}");
+    assert!(!exported.contains("hunter2") && !not_taken.contains("hunter2"), "{exported}");
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_and_a_lock_that_is_held_are_said() {
     let bench = Bench::new();

@@ -309,7 +309,7 @@ pub(in crate::cli) struct AttemptDocument<'a> {
     run: String,
     /// Its number within the run.
     attempt_id: u64,
-    /// `before`, `steps` or `after`.
+    /// `before`, `prepare`, `steps` or `after`.
     list: &'static str,
     /// The worker; `null` for `before` and `after`.
     host: Option<&'a str>,

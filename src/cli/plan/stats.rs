@@ -190,7 +190,7 @@ pub(in crate::cli) struct StatsDocument<'a> {
 struct StepJson<'a> {
     /// The plan's name.
     plan: &'a str,
-    /// `before`, `steps` or `after`.
+    /// `before`, `prepare`, `steps` or `after`.
     list: &'static str,
     /// The step's id.
     step: &'a str,

@@ -88,6 +88,50 @@ impl<'d> Groups<'d> {
         if labels > MAX_LABELS { Err(too_many(source, "hosts in groups", MAX_LABELS)) } else { Ok(found) }
     }
 
+    /// The groups of one host, and the groups around these.
+    pub(super) fn around(&self, host: &str) -> BTreeSet<&'d str> {
+        let mut seen: BTreeSet<&'d str> = BTreeSet::new();
+        let mut open: Vec<&'d str> = self.direct.get(host).into_iter().flatten().copied().collect();
+        // A group that is in itself is looked at once.
+        while let Some(group) = open.pop() {
+            if seen.insert(group) {
+                open.extend(self.parents.get(group).into_iter().flatten());
+            }
+        }
+        seen
+    }
+
+    /// How far each group is from `all`, by the longest way: 0 for `all` itself; what is in no other group is in `all`.
+    /// Groups in a circle, which Ansible refuses, are not in it.
+    pub(super) fn depths(&self) -> BTreeMap<&'d str, usize> {
+        let mut children: BTreeMap<&'d str, Vec<&'d str>> = BTreeMap::new();
+        for (child, parents) in &self.parents {
+            for parent in parents {
+                children.entry(parent).or_default().push(child);
+            }
+        }
+        let mut missing: BTreeMap<&'d str, usize> =
+            self.parents.iter().map(|(child, parents)| (*child, parents.len())).collect();
+        let begins = self.names.iter().filter(|name| !missing.contains_key(*name));
+        let mut depths: BTreeMap<&'d str, usize> =
+            begins.map(|name| (*name, usize::from(*name != "all"))).collect();
+        let mut ready: Vec<&'d str> = depths.keys().copied().collect();
+        while let Some(name) = ready.pop() {
+            let depth = depths.get(name).copied().unwrap_or(0) + 1;
+            for child in children.get(name).into_iter().flatten() {
+                let known = depths.entry(child).or_default();
+                *known = depth.max(*known);
+                if let Some(left) = missing.get_mut(child) {
+                    *left -= 1;
+                    if *left == 0 {
+                        ready.push(child);
+                    }
+                }
+            }
+        }
+        depths
+    }
+
     /// The label that each group is, where it is one and `patterns` mean it.
     pub(super) fn labels(&self, patterns: &[String], not_taken: &mut Gathered) -> Labels<'_, 'd> {
         let mut by_group = BTreeMap::new();
@@ -125,14 +169,7 @@ pub(super) struct Labels<'g, 'd> {
 impl Labels<'_, '_> {
     /// Those of one host: of its groups, and of the groups around these.
     pub(super) fn of(&self, host: &str) -> BTreeSet<String> {
-        let mut seen: BTreeSet<&str> = BTreeSet::new();
-        let mut open: Vec<&str> = self.groups.direct.get(host).into_iter().flatten().copied().collect();
-        // A group that is in itself is looked at once.
-        while let Some(group) = open.pop() {
-            if seen.insert(group) {
-                open.extend(self.groups.parents.get(group).into_iter().flatten());
-            }
-        }
-        seen.into_iter().filter_map(|group| self.by_group.get(group)).cloned().collect()
+        let groups = self.groups.around(host);
+        groups.into_iter().filter_map(|group| self.by_group.get(group)).cloned().collect()
     }
 }

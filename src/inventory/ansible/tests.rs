@@ -101,6 +101,39 @@ fn a_group_around_a_group_is_a_label_too_also_in_a_circle() {
 }
 
 #[test]
+fn variables_of_groups_count_by_depth_priority_and_name() {
+    let import = taken(
+        r#"{"_meta": {"hostvars": {"h2": {"zone": "own"}}},
+            "all": {"children": ["prod", "z"], "vars": {"site": "fra", "zone": "all", "rack": "all"}},
+            "prod": {"children": ["a", "b"], "vars": {"zone": "prod", "rack": "prod", "ansible_port": 2222}},
+            "a": {"hosts": ["h1", "h2"], "vars": {"zone": "a", "ansible_group_priority": 2}},
+            "b": {"hosts": ["h1"], "vars": {"zone": "b", "rack": "b"}},
+            "z": {"hosts": ["h1", "h3"], "vars": {"zone": "z", "rack": "z"}},
+            "round": {"children": ["around"], "vars": {"x": 1}}, "around": {"children": ["round"]}}"#,
+    );
+    insta::assert_snapshot!(written(&import), @r#"
+    [
+      {"host": "h1", "labels": ["a", "b", "prod", "z"], "tags": {"rack": "b", "site": "fra", "zone": "a"}, "ssh_port": 2222},
+      {"host": "h2", "labels": ["a", "prod"], "tags": {"rack": "prod", "site": "fra", "zone": "own"}, "ssh_port": 2222},
+      {"host": "h3", "labels": ["z"], "tags": {"rack": "z", "site": "fra", "zone": "z"}}
+    ]
+    "#);
+    assert_eq!(not_taken(&import).into_keys().collect::<Vec<_>>(), ["variables of group round"]);
+    // Without `_meta` there are those of groups all the same.
+    let import = taken(r#"{"web": {"hosts": ["h1"], "vars": {"zone": "a"}}}"#);
+    assert_eq!(
+        written(&import),
+        "[\n  {\"host\": \"h1\", \"labels\": [\"web\"], \"tags\": {\"zone\": \"a\"}}\n]\n"
+    );
+    // Many hosts of a group with many variables are refused before they fill the memory.
+    let hosts: Vec<String> = (0..3_000).map(|n| format!("\"h{n}\"")).collect();
+    let variables: Vec<String> = (0..2_000).map(|n| format!("\"v{n}\": 1")).collect();
+    let text = format!(r#"{{"g": {{"hosts": [{}], "vars": {{{}}}}}}}"#, hosts.join(","), variables.join(","));
+    let problems = read(&text, &AnsibleOptions::default()).unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().code, "maand::inventory::too_large");
+}
+
+#[test]
 fn what_cannot_be_a_worker_or_a_tag_is_named_and_nothing_of_it_is_written() {
     let import = taken(
         r#"{"_meta": {"hostvars": {

@@ -43,7 +43,7 @@ impl Decoder<'_> {
                 "`prepare` leaves a worker and its jobs as they are, and takes {}; move the step to `steps`",
                 one_of(PREPARING.iter().copied())
             );
-            self.error(code::NOT_IN_PREPARE, message, key.span.clone(), "not while others are served", help);
+            self.error(code::NOT_IN_PREPARE, message, key.span.clone(), "belongs in `steps`", help);
         }
         may
     }

@@ -150,7 +150,7 @@ impl Decoder<'_> {
         };
         let prepares = section == "prepare";
         let keyword = KINDS.iter().find(|kind| **kind == key.text).copied();
-        let keyword = keyword.map(|kind| if kind == "re-enable" { "enable" } else { kind });
+        let mut keyword = keyword.map(|kind| if kind == "re-enable" { "enable" } else { kind });
         let mut kind = None;
         match keyword {
             None => self.unknown_step(key),
@@ -162,7 +162,8 @@ impl Decoder<'_> {
                 );
                 self.error(code::NOT_ONCE, message, key.span.clone(), "works on one worker", help);
             }
-            Some(word) if prepares && !self.may_prepare(key, word) => {}
+            // What it would want of others there is no matter here.
+            Some(word) if prepares && !self.may_prepare(key, word) => keyword = None,
             Some(_) => {
                 kind = self.kind(key, value, once);
                 if prepares {

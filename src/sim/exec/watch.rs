@@ -3,29 +3,24 @@
 //! While a worker is away every look fails alike, so that looks are made up for when it comes back or the time
 //! is up; all others are looks of their own.
 
+mod books;
+mod kernels;
+mod looks;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Arrival, InjectedFault};
 use crate::boot::{
-    AUTH_REFUSED_FOR, Answer, COMMAND_FAILED_GRACE, CommandState, CompareError, CompareMode, EXCHANGE,
-    LOOK_EVERY, Look, LookError, LookFailure, Need, Next, Probe, RebootDo, RebootHeard, RebootMachine,
-    RebootSpec, Return, ReturnSpec, ReturnWatch,
+    AUTH_REFUSED_FOR, Answer, CompareError, CompareMode, EXCHANGE, Look, LookError, LookFailure, RebootDo,
+    RebootHeard, RebootMachine, RebootSpec, ReturnSpec, ReturnWatch,
 };
 use crate::bucket::WorkerIx;
-use crate::controller::{proven_outcome, reboot_outcome, return_outcome};
-use crate::engine::{AttemptId, ErrorKind, Evidence, Intent, Millis, Outcome, StepError};
-use crate::plan::{CannotTell, RebootUnless, StepKind};
+use crate::controller::reboot_outcome;
+use crate::engine::{AttemptId, ErrorKind, Intent, Millis, Outcome, StepError};
+use crate::plan::StepKind;
 use crate::sim::drive::{Event, Sim};
-use crate::sim::invariant::Invariant;
-use crate::sim::mutation::Mutation;
-use crate::sim::world::{SimHost, boot_id};
-
-/// A login that takes no longer than this is over before anything else happens.
-const INSTANT_LOGIN: Millis = 200;
-
-/// So many looks are taken of a worker whose reboot command has failed, some of which find its port closed.
-const LOOKS_OF_A_FAILURE: Millis = 4;
+use looks::away;
 
 /// Until a connection is refused.
 const REFUSED_AFTER: Millis = 5;
@@ -283,196 +278,6 @@ impl Sim {
         Turn::Heard(self.now + after, RebootHeard::Compared(heard))
     }
 
-    fn looks_at(
-        &mut self,
-        attempt: AttemptId,
-        worker: WorkerIx,
-        bound: Duration,
-        injected: InjectedFault,
-    ) -> Turn {
-        let host = self.world.host(worker);
-        if !host.is_up() {
-            self.waits(worker, attempt);
-            return Turn::UnderWay;
-        }
-        let failure = match injected {
-            _ if host.refuses_at(self.now) => Some(LookFailure::Refused),
-            InjectedFault::Refused => Some(LookFailure::Refused),
-            InjectedFault::RequestLost | InjectedFault::AnswerLost => Some(LookFailure::Lost),
-            _ => None,
-        };
-        if let Some(failure) = failure {
-            return Turn::Looked(self.now + 100, unreached(failure));
-        }
-        let (boot, mut login) = (host.boot(), host.login);
-        // A machine that is busy takes several times as long for one login, now and then.
-        if self.config.check && self.durations.per_mille(60) {
-            login *= self.durations.between(2, 6);
-        }
-        if login <= INSTANT_LOGIN {
-            return Turn::Looked(self.now + login, Ok(self.probe(worker)));
-        }
-        let process = self.process;
-        let takes = login.min(millis(bound));
-        let seen = (login <= millis(bound)).then_some(boot);
-        self.push(takes, Event::LookEnds { process, attempt, boot: seen });
-        Turn::UnderWay
-    }
-
-    /// A look that took its time has ended; `boot`: the login came to its end, if the worker still has it.
-    pub(in crate::sim) fn look_ends(&mut self, attempt: AttemptId, boot: Option<u32>) {
-        let Some((request, worker, watch)) = self.take_watch(attempt) else { return };
-        let host = self.world.host(worker);
-        let look = match boot {
-            Some(boot) if host.is_up() && host.boot() == boot => Ok(self.probe(worker)),
-            Some(_) => unreached(LookFailure::Lost),
-            None => unreached(LookFailure::CutShort),
-        };
-        self.proceeds(attempt, &request, watch, Turn::Looked(self.now, look));
-    }
-
-    fn probe(&self, worker: WorkerIx) -> Probe {
-        let host = self.world.host(worker);
-        let starting = host.boots.last().is_some_and(|boot| self.now < boot.up_at + host.starting);
-        let unsettled = (starting && host.boot() > 0).then(|| "systemd is starting".to_owned());
-        let command = host.command_state(self.now);
-        Probe { unsettled, command, ..Probe::settled(boot_id(worker, host.boot())) }
-    }
-
-    /// A look at a worker has ended at `at`; answers with the end of the watch.
-    fn looked_at(
-        &mut self,
-        request: &Rc<Arrival>,
-        watch: &mut Watch,
-        at: Millis,
-        look: Look<Why>,
-    ) -> Option<Outcome> {
-        let began = since(watch.due, watch.began);
-        let Machine::Return(machine) = &mut watch.machine else {
-            return hears(request, watch, at, RebootHeard::Looked { began, look });
-        };
-        let seen_well = matches!(&look, Ok(probe) if probe.unsettled.is_none());
-        if self.config.check {
-            match &look {
-                Ok(Probe { boot_id, unsettled: None, .. }) => {
-                    if watch.well_since.as_ref().is_none_or(|(boot, _)| boot != boot_id) {
-                        watch.well_since = Some((boot_id.clone(), at));
-                    }
-                }
-                Err(LookError { failure: LookFailure::CutShort | LookFailure::NoAnswer, .. }) => {}
-                _ => watch.well_since = None,
-            }
-        }
-        let next = machine.next(began, since(at, watch.began), look);
-        if self.config.check {
-            self.check_return(request, watch, at, seen_well, &next);
-        }
-        match next {
-            Next::LookAgain { pause, bound } => {
-                watch.wishes(at, pause, Wish::Look { bound });
-                None
-            }
-            Next::Done(end) => {
-                let timeout = request.graph.steps(request.order.lane)[request.order.step.index()].timeout;
-                let outcome = return_outcome("the worker", end.map_error(error), timeout.unwrap_or_default());
-                Some(self.proven(request, outcome))
-            }
-        }
-    }
-
-    /// What `unless` of a reboot says.
-    fn is_needless(&self, request: &Arrival, worker: WorkerIx) -> Result<bool, CompareError<Why>> {
-        let host = self.world.host(worker);
-        let StepKind::Reboot { unless: Some(RebootUnless::NotRequired { cannot_tell }), .. } = request.kind()
-        else {
-            return Ok(host.needless);
-        };
-        if !self.config.check {
-            return Ok(host.needless);
-        }
-        match (host.kernels.answer().need().need, cannot_tell) {
-            (Need::NotRequired, _) => Ok(true),
-            (Need::Required, _) | (Need::CannotTell, CannotTell::Reboot) => Ok(false),
-            _ if self.config.mutation == Some(Mutation::CannotTellIsNo) => Ok(true),
-            (Need::CannotTell, CannotTell::Fail) => Err(CompareError::Failed(CANNOT_TELL)),
-        }
-    }
-
-    /// A worker that is back is held against what its reboot expects.
-    fn proven(&self, request: &Arrival, outcome: Outcome) -> Outcome {
-        let Intent::AwaitBoot { reboot_step: Some(reboot), kernel, .. } = &request.order.intent else {
-            return outcome;
-        };
-        match (outcome, request.worker()) {
-            (Outcome::Ok { evidence: Evidence::Back { boot_id, .. } }, Some(worker)) if self.config.check => {
-                let steps = request.graph.steps(request.order.lane);
-                let expect = match &steps[reboot.index()].kind {
-                    StepKind::Reboot { expect, .. } => expect.as_ref(),
-                    _ => None,
-                };
-                let expect = expect.filter(|_| self.config.mutation != Some(Mutation::ExpectationIgnored));
-                let answer = self.world.host(worker).kernels.answer();
-                proven_outcome("the worker", boot_id, kernel.clone(), Ok(&answer), expect)
-            }
-            (outcome, _) => outcome,
-        }
-    }
-
-    /// What the watch of a return makes of a look is held against the simulator's own books.
-    fn check_return(
-        &mut self,
-        request: &Arrival,
-        watch: &Watch,
-        at: Millis,
-        seen_well: bool,
-        next: &Next<Return<Why>>,
-    ) {
-        let (Intent::AwaitBoot { not, .. }, StepKind::WaitForSsh { settle, .. }) =
-            (&request.order.intent, request.kind())
-        else {
-            return;
-        };
-        let new = watch.well_since.as_ref().filter(|(boot, _)| Some(boot) != not.as_ref());
-        let well_for = new.map(|(_, since)| at - since);
-        let is_due = seen_well && well_for.is_some_and(|well| well >= millis(*settle));
-        let lane = request.order.lane;
-        match next {
-            Next::Done(Return::Back { .. }) if !is_due => {
-                self.checker.breaks(
-                    Invariant::VerifiedBoot,
-                    format!("{lane:?} is called back after {well_for:?} ms"),
-                );
-            }
-            Next::LookAgain { .. } if is_due => {
-                let what = format!("{lane:?} has stayed well for {well_for:?} ms, and is not called back");
-                self.checker.breaks(Invariant::BoundedWaits, what);
-            }
-            _ => {}
-        }
-    }
-
-    /// A reboot command that is at work gets its time, and one that has failed costs seconds.
-    fn check_departure(&mut self, request: &Arrival, watch: &Watch, at: Millis, outcome: &Outcome) {
-        let (StepKind::Reboot { down_within, .. }, Outcome::Failed { error }, Some(worker)) =
-            (request.kind(), outcome, request.worker())
-        else {
-            return;
-        };
-        let Some(told_at) = watch.told_at.filter(|_| error.kind == ErrorKind::NotRebooted) else { return };
-        let host = self.world.host(worker);
-        let (took, within) = (at - told_at, millis(*down_within));
-        let failed = matches!(host.command_state(at), Some(CommandState::Ended(code)) if code != 0);
-        // Settled by a look that has seen it, and another one after the grace; logins vary.
-        let soon = millis(COMMAND_FAILED_GRACE) + LOOKS_OF_A_FAILURE * (millis(LOOK_EVERY) + 6 * host.login);
-        let what = match failed {
-            true if took > soon.min(within) + millis(EXCHANGE) => "and it had failed at once",
-            false if took < within => "and it was at work",
-            _ => return,
-        };
-        let what = format!("{worker:?} was given up {took} ms after the reboot command, {what}");
-        self.checker.breaks(Invariant::BoundedWaits, what);
-    }
-
     fn watch_ends(&mut self, attempt: AttemptId, at: Millis, request: &Rc<Arrival>, outcome: Outcome) {
         if let Some(flight) = self.flights.get_mut(&attempt) {
             flight.watch = None;
@@ -518,15 +323,6 @@ impl Sim {
         let (process, due) = (self.process, watch.due);
         self.put_back(attempt, watch);
         self.push(due - self.now, Event::Watches { process, attempt });
-    }
-}
-
-/// What a look at a worker that is down comes to, and how long it takes.
-fn away(host: &SimHost, bound: Duration) -> (LookFailure, Millis) {
-    match () {
-        () if host.holds => (LookFailure::CutShort, millis(bound)),
-        () if host.dark => (LookFailure::NoAnswer, millis(bound)),
-        () => (LookFailure::Refused, REFUSED_AFTER),
     }
 }
 
