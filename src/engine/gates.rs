@@ -78,6 +78,12 @@ impl RunState {
         self.pending.guard_is_asked()
     }
 
+    /// The plan has a guard, and it was not measured since the run was started or taken up.
+    pub fn guard_is_unknown(&self) -> bool {
+        let guard = &self.known.setup.graph.plan.rollout.gates.guard;
+        !guard.is_empty() && self.gate_standing(GatePlace::Guard).is_none()
+    }
+
     /// The gates that hold the rollout back or have failed, and what they say.
     pub fn gate_holding(&self) -> Option<(GatePlace, &str)> {
         self.known.gates.holding()

@@ -243,7 +243,7 @@ impl RunLoop {
         taken?;
         self.executor.set_mark(&self.controller.ledger().mark());
         if self.has_gates {
-            self.executor.set_down(self.controller.run().down());
+            self.executor.set_down(self.controller.run().taken_down());
         }
         let mut ended = None;
         for output in outputs {

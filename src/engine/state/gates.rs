@@ -58,9 +58,7 @@ impl Gates {
 
     /// The gate that holds the rollout back or has failed, and what it says.
     pub(in crate::engine) fn holding(&self) -> Option<(GatePlace, &str)> {
-        self.each()
-            .find(|(_, standing, _)| *standing != GateStanding::Passed)
-            .map(|(at, _, says)| (at, says))
+        self.each().find(|(_, standing, _)| *standing != GateStanding::Passed).map(|(at, _, says)| (at, says))
     }
 
     fn each(&self) -> impl Iterator<Item = (GatePlace, GateStanding, &str)> {
