@@ -398,7 +398,7 @@ fn a_measurement_that_never_comes_back_is_waited_for_and_then_halts_the_run() {
 #[test]
 fn a_guard_is_measured_all_the_time_and_stored_when_it_changes() {
     let mut case = Case::new(1, None, guarded);
-    let mut tells = |case: &mut Case<MemoryLedger>, reading| {
+    let tells = |case: &mut Case<MemoryLedger>, reading| {
         let id = measuring(case).expect("it is measured");
         let says = "0.01".to_owned();
         case.told(Input::Measured { id, reading, says }).unwrap();

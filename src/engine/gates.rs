@@ -75,7 +75,8 @@ impl RunState {
 
     /// A worker could start if only the guard said once more that it passes.
     pub fn guard_is_asked(&self) -> bool {
-        self.pending.guard_is_asked()
+        let has_said = self.known.gates.guard_passes(self.known.last_at, false);
+        self.pending.guard_is_asked() && !has_said
     }
 
     /// The plan has a guard, and it was not measured since the run was started or taken up.

@@ -128,7 +128,9 @@ fn alerts_of_other_workers_fail_a_gate_and_those_of_its_own_are_expected() {
         bench.expect(0, &["plan", "abort", "--revert"]);
     }
     // Before it is taken down its own alerts say something.
-    let first = format!("  - gate: {{alertmanager: {{url: '{url}', matching: ['severity=\"critical\"']}}}}\n  - stop\n  - start\n");
+    let first = format!(
+        "  - gate: {{alertmanager: {{url: '{url}', matching: ['severity=\"critical\"']}}}}\n  - stop\n  - start\n"
+    );
     let (code, said) = apply(&bench, &plan(&bench, &first));
     assert_eq!(code, Some(1), "{said}");
     bench.expect(0, &["plan", "abort"]);

@@ -65,8 +65,8 @@ impl Checker {
                 self.has_passed(at, GatePlace::AfterWave { wave: *wave });
                 self.forget_waves();
             }
-            // What was measured before says nothing about what comes after.
-            Fact::Resumed { .. } => self.readings = Readings::default(),
+            // What another process has measured says nothing.
+            Fact::Resumed { fresh_process: true, .. } => self.readings = Readings::default(),
             _ => {}
         }
     }
