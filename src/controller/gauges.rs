@@ -13,6 +13,9 @@ use super::io::Output;
 /// A measurement that has not come back so long after its own time is over says nothing.
 const LATE_MS: Millis = 30_000;
 
+/// Of gates that have passed together so many are quoted.
+const SAID: usize = 3;
+
 /// All gates that are measured now.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
@@ -119,7 +122,10 @@ impl Gauges {
         }
         let all: Option<Vec<&str>> =
             self.of(place).map(|(_, gauge)| gauge.last.as_ref().map(|(_, _, says)| says.as_str())).collect();
-        all.map(|says| (GateStanding::Passed, says.join("; ")))
+        let all = all?;
+        let more = all.len().saturating_sub(SAID);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Some((GateStanding::Passed, all[..all.len().min(SAID)].join("; ") + &more))
     }
 
     /// Whether all of them were measured lately.

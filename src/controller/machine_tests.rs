@@ -8,12 +8,12 @@ use super::fault::LoopFault;
 use super::{Controller, ControllerError, Ended, Input, Ledger, MemoryLedger, Output, offline_facts};
 use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{
-    AttemptId, Check, Control, DoubtAnswers, Fact, Millis, Options, Outcome, Request, Resolution, RunEnd,
-    RunState, RunStatus, Timer,
+    AttemptId, Check, Control, DoubtAnswers, Fact, GateStanding, Millis, Options, Outcome, Request,
+    Resolution, RunEnd, RunState, RunStatus, Timer,
 };
-use crate::graph::testing::{budget, command, compiled, fleet, located, plan, step, worker};
+use crate::graph::testing::{budget, command, compiled, fleet, gate, located, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Step, StepKind};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Reading, Step, StepKind};
 
 fn pause(id: &str, seconds: u64) -> Step {
     step(id, StepKind::Pause { duration: Duration::from_secs(seconds) }, &[])
@@ -344,4 +344,80 @@ fn a_worker_that_was_down_during_a_round_counts_as_not_seen() {
         last.last() == Some(vec![(WorkerIx(1), JobIx(0))])
     };
     only_broken_by(rule, &[LoopFault::DisturbedCountAsSeen]);
+}
+
+fn guarded(plan: &mut Plan) {
+    plan.rollout.gates.guard = vec![gate()];
+}
+
+/// The measurement that was handed out last.
+fn measuring<L: Ledger>(case: &Case<L>) -> Option<u64> {
+    case.outputs.iter().rev().find_map(|output| match output {
+        Output::Measure { id, .. } => Some(*id),
+        _ => None,
+    })
+}
+
+fn has_started(case: &Case<MemoryLedger>) -> bool {
+    case.facts().any(|fact| matches!(fact, Fact::WorkerAdmitted { .. }))
+}
+
+#[test]
+fn what_says_nothing_is_no_pass() {
+    let rule = |fault| {
+        let mut case = Case::new(2, fault, guarded);
+        let id = measuring(&case).unwrap();
+        let input = Input::Measured { id, reading: Reading::Inconclusive, says: "no answer".to_owned() };
+        case.told(input).is_ok() && !has_started(&case)
+    };
+    only_broken_by(rule, &[LoopFault::SilenceIsPass]);
+}
+
+#[test]
+fn a_measurement_that_never_comes_back_is_waited_for_and_then_halts_the_run() {
+    let mut case = Case::new(2, None, guarded);
+    let mut measurements = 0;
+    while !matches!(case.controller.run().status(), RunStatus::Halted(_)) {
+        measurements += usize::from(measuring(&case).is_some());
+        assert!(!has_started(&case) && measurements < 10);
+        case.now = case.controller.next_wake().unwrap();
+        case.told(Input::Tick).unwrap();
+    }
+    let gates: Vec<_> = case.facts().filter(|fact| matches!(fact, Fact::GateMeasured { .. })).collect();
+    let [Fact::GateMeasured { standing: GateStanding::Waiting, .. }, Fact::GateMeasured { says, .. }] =
+        gates[..]
+    else {
+        panic!("{gates:?}");
+    };
+    assert!(says.contains("no measurement has come back; it has waited for 1m"), "{says}");
+    // What comes at last changes nothing.
+    case.told(Input::Measured { id: 1, reading: Reading::Pass, says: String::new() }).unwrap();
+    assert!(!has_started(&case));
+}
+
+#[test]
+fn a_guard_is_measured_all_the_time_and_stored_when_it_changes() {
+    let mut case = Case::new(1, None, guarded);
+    let tells = |case: &mut Case<MemoryLedger>, reading| {
+        let id = measuring(case).expect("it is measured");
+        let says = "0.01".to_owned();
+        case.told(Input::Measured { id, reading, says }).unwrap();
+        if matches!(case.controller.run().status(), RunStatus::Busy) {
+            case.now = case.controller.next_wake().unwrap();
+            case.told(Input::Tick).unwrap();
+        }
+    };
+    for _ in 0..50 {
+        tells(&mut case, Reading::Pass);
+    }
+    assert_eq!(case.now, 500_000);
+    let count = |case: &Case<MemoryLedger>| {
+        case.facts().filter(|fact| matches!(fact, Fact::GateMeasured { .. })).count()
+    };
+    assert_eq!(count(&case), 1);
+    for _ in 0..3 {
+        tells(&mut case, Reading::Inconclusive);
+    }
+    tells(&mut case, Reading::Pass);
+    assert_eq!(count(&case), 3);
 }

@@ -75,7 +75,14 @@ impl RunState {
 
     /// A worker could start if only the guard said once more that it passes.
     pub fn guard_is_asked(&self) -> bool {
-        self.pending.guard_is_asked()
+        let has_said = self.known.gates.guard_passes(self.known.last_at, false);
+        self.pending.guard_is_asked() && !has_said
+    }
+
+    /// The plan has a guard, and it was not measured since the run was started or taken up.
+    pub fn guard_is_unknown(&self) -> bool {
+        let guard = &self.known.setup.graph.plan.rollout.gates.guard;
+        !guard.is_empty() && self.gate_standing(GatePlace::Guard).is_none()
     }
 
     /// The gates that hold the rollout back or have failed, and what they say.

@@ -233,6 +233,12 @@ impl RunState {
         self.known.admission.down_now()
     }
 
+    /// Of those, without workers that are under way and that no step has taken down yet.
+    pub fn taken_down(&self) -> impl Iterator<Item = TargetIx> + '_ {
+        let active = self.active();
+        self.down().iter().filter(|target| !active.contains(*target) || self.known.was_disturbed(*target))
+    }
+
     /// Whether a reboot was sent to the worker whose new boot nobody has seen.
     pub fn has_unverified_reboot(&self, target: TargetIx) -> bool {
         self.known.lanes.worker(target).has_unverified_reboot()

@@ -165,3 +165,18 @@ pub(crate) fn codes(plan: &Plan, fleet: &Fleet, options: &CompileOptions) -> Vec
     };
     problems.iter().map(|problem| problem.code.trim_start_matches("maand::plan::")).collect()
 }
+
+/// A gate of the rollout by a command, measured once every 10 s; it waits a minute for what says nothing.
+pub(crate) fn gate() -> crate::plan::Gate {
+    crate::plan::Gate {
+        name: None,
+        measure: crate::plan::Measure::Command("./check".to_owned()),
+        interval: Duration::from_secs(10),
+        count: 1,
+        failures: 0,
+        answer_within: Duration::from_secs(10),
+        on_fail: crate::plan::GateAction::Stop,
+        on_inconclusive: crate::plan::GateAction::Wait,
+        patience: Some(Duration::from_secs(60)),
+    }
+}

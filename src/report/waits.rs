@@ -5,6 +5,7 @@
 use crate::engine::{LaneWait, Millis, PublicRunState, PublicWorkerState, RunPhase};
 use crate::graph::{Lane, StepIx, TargetIx};
 use crate::plan::StepKind;
+use crate::policy::Verdict;
 
 use super::text;
 use super::time::describe_due;
@@ -95,7 +96,12 @@ impl RunView {
             RunPhase::Before => "waits: the steps of `before` come first".to_owned(),
             _ => match self.soak(at) {
                 Some(soak) => format!("waits for wave {}: {soak}", graph.target(target).wave + 1),
-                None => self.run_state.verdict(target, at).map_or_else(String::new, |v| v.describe(graph)),
+                None => match self.run_state.verdict(target, at) {
+                    Some(Verdict::Admit) if self.run_state.guard_is_unknown() => {
+                        "waits: the guard is measured first".to_owned()
+                    }
+                    verdict => verdict.map_or_else(String::new, |verdict| verdict.describe(graph)),
+                },
             },
         }
     }

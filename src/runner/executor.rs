@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Cuts, Fence, HealthRequest};
 use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph, TargetIx, TargetSet};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
 use crate::report::WaitPhase;
@@ -145,8 +145,8 @@ impl StepExecutor {
     }
 
     /// Tells which workers are down by the run.
-    pub(super) fn set_down(&self, down: &TargetSet) {
-        let hosts = down.iter().map(|target| self.host(target).to_string());
+    pub(super) fn set_down(&self, down: impl Iterator<Item = TargetIx>) {
+        let hosts = down.map(|target| self.host(target).to_string());
         self.down.lock().unwrap_or_else(PoisonError::into_inner).are(hosts);
     }
 

@@ -1,7 +1,7 @@
 //! What fuzzers call of this room.
 
 use super::mask::{MaskedStream, Secrets};
-use super::{preflight, probe, reboot_command, take_over};
+use super::{gate, preflight, probe, reboot_command, take_over};
 use crate::bucket::Host;
 use crate::engine::{Check, Fact};
 use crate::fuzzing::{choice, is_fit_to_print};
@@ -32,6 +32,10 @@ pub(crate) fn answers(bytes: &[u8]) {
     let remembered = take_over::read(&said);
     if let Some(heard) = remembered.heard() {
         assert!(!heard.run.is_empty() && heard.epoch < 1 << 53);
+    }
+    for measured in gate::judged(bytes) {
+        is_fit_to_print(&measured.words);
+        assert!(!measured.words.is_empty() && measured.words.len() < 4096);
     }
     for line in said.lines() {
         let _ = reboot_command::state(line);

@@ -290,7 +290,7 @@ impl RunLoop {
         }
         self.executor.set_mark(&self.controller.ledger().mark());
         if self.has_gates {
-            self.executor.set_down(self.controller.run().down());
+            self.executor.set_down(self.controller.run().taken_down());
         }
         let mut ended = None;
         for output in outputs {

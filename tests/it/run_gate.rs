@@ -127,6 +127,13 @@ fn alerts_of_other_workers_fail_a_gate_and_those_of_its_own_are_expected() {
         assert!(flat(&said).contains(&words), "{said}");
         bench.expect(0, &["plan", "abort", "--revert"]);
     }
+    // Before it is taken down its own alerts say something.
+    let first = format!(
+        "  - gate: {{alertmanager: {{url: '{url}', matching: ['severity=\"critical\"']}}}}\n  - stop\n  - start\n"
+    );
+    let (code, said) = apply(&bench, &plan(&bench, &first));
+    assert_eq!(code, Some(1), "{said}");
+    bench.expect(0, &["plan", "abort"]);
     // One that has not been down, and has another address that only begins alike.
     alert(&format!("{}0", bench.host(0)), "critical");
     let (code, said) = apply(&bench, &plan(&bench, &gate("")));
@@ -230,8 +237,8 @@ fn gates_around_waves_hold_and_halt_the_rollout_and_a_resume_measures_anew() {
     );
     assert!(said.contains("maand plan resume"), "{said}");
     assert!(has_begun(&bench, 0) && !has_begun(&bench, 1) && !has_begun(&bench, 2));
-    let status = bench.json(1, &["plan", "status"]);
-    assert!(status.to_string().contains("the gate after wave 1 failed"), "{status}");
+    let status = String::from_utf8_lossy(&bench.maand(&["plan", "status"]).stdout).into_owned();
+    assert!(flat(&status).contains("the gate after wave 1 failed"), "{status}");
     // It is measured again, and halts again, until it passes.
     bench.expect(1, &["plan", "resume", "--yes"]);
     std::fs::write(bench.path("ok"), "").unwrap();

@@ -1,8 +1,8 @@
 //! Who may start.
 
 use super::case::{Case, seconds, target};
-use crate::engine::{HaltReason, Millis, RunPhase, RunStatus};
-use crate::graph::testing::{budget, located, spread};
+use crate::engine::{Fact, GatePlace, GateStanding, HaltReason, Millis, RunPhase, RunStatus};
+use crate::graph::testing::{budget, gate, located, spread};
 use crate::plan::{Amount, BudgetBound, Concurrency, WaveSize, Weekday, Window};
 use crate::policy::{Reason, Verdict};
 
@@ -95,4 +95,83 @@ fn workers_start_inside_the_window_only() {
     assert_eq!(case.timers()[0].0, hour, "it asks again when the window opens");
     case.wait(seconds(3600));
     assert_eq!(case.active(), [1]);
+}
+
+#[test]
+fn nobody_starts_before_the_guard_has_passed_and_a_failure_halts() {
+    let mut case = Case::new(3, |plan| {
+        plan.rollout.gates.guard = vec![gate()];
+        plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Count(2));
+    });
+    let guard = |standing| {
+        let says = "0.2 is not at most 0.05".to_owned();
+        Fact::GateMeasured { place: GatePlace::Guard, standing, says }
+    };
+    assert!(case.active().is_empty() && case.run().status() == RunStatus::Busy);
+    assert_eq!(case.run().wants_measured(case.now()), [GatePlace::Guard]);
+    let rule = case.refuses(Fact::WorkerAdmitted { target: target(1) });
+    assert_eq!(rule, "nobody is admitted before the guard has passed");
+    case.says(guard(GateStanding::Waiting));
+    assert!(case.active().is_empty());
+    case.says(guard(GateStanding::Passed));
+    assert_eq!(case.active(), [1, 2]);
+    // Who is under way goes to the end, whatever the guard says.
+    case.says(guard(GateStanding::Failed));
+    assert_eq!((case.active(), case.run().phase()), (vec![1, 2], RunPhase::Halted));
+    case.succeeds([1, 2]);
+    assert!(matches!(case.run().status(), RunStatus::Halted(HaltReason::GateFailed { .. })));
+    // What was measured before a resume says nothing.
+    case.taken_over();
+    assert!(case.active().is_empty());
+    case.says(guard(GateStanding::Passed));
+    assert_eq!(case.active(), [3]);
+}
+
+#[test]
+fn a_pass_of_long_ago_lets_nobody_start() {
+    let mut case = Case::new(2, |plan| {
+        plan.rollout.gates.guard = vec![gate()];
+        plan.rollout.concurrency.value = Concurrency::AtMost(Amount::Count(1));
+    });
+    let passed = || Fact::GateMeasured {
+        place: GatePlace::Guard,
+        standing: GateStanding::Passed,
+        says: String::new(),
+    };
+    case.says(passed());
+    case.wait(seconds(600));
+    case.succeeds([1]);
+    assert!(case.active().is_empty() && case.run().guard_is_asked());
+    case.says(passed());
+    assert_eq!(case.active(), [2]);
+}
+
+#[test]
+fn a_wave_begins_and_ends_when_its_gates_have_passed() {
+    let mut case = Case::new(2, |plan| {
+        plan.rollout.waves = vec![located(WaveSize::Of(Amount::Count(1))), located(WaveSize::Rest)];
+        plan.rollout.soak = seconds(60);
+        plan.rollout.gates.before_wave = vec![gate()];
+        plan.rollout.gates.after_wave = vec![gate()];
+    });
+    let passed = |place| Fact::GateMeasured { place, standing: GateStanding::Passed, says: String::new() };
+    let (before, after) = (|wave| GatePlace::BeforeWave { wave }, |wave| GatePlace::AfterWave { wave });
+    assert_eq!(case.run().wants_measured(case.now()), [before(0)]);
+    case.refuses(passed(before(1)));
+    case.refuses(passed(after(0)));
+    case.refuses(passed(GatePlace::Guard));
+    case.says(passed(before(0)));
+    assert_eq!(case.active(), [1]);
+    case.succeeds([1]);
+    assert_eq!(case.run().wants_measured(case.now()), [after(0)]);
+    case.says(passed(after(0)));
+    // The soak comes first.
+    assert!(case.run().wants_measured(case.now()).is_empty());
+    case.wait(seconds(60));
+    assert_eq!(case.run().wants_measured(case.now()), [before(1)]);
+    case.says(passed(before(1)));
+    case.succeeds([2]);
+    assert_eq!(case.run().phase(), RunPhase::Rolling);
+    case.says(passed(after(1)));
+    assert_eq!(case.run().phase(), RunPhase::Finished);
 }

@@ -18,34 +18,34 @@ use super::values::{
 #[schemars(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["prometheus"] }, { "required": ["alertmanager"] }, { "required": ["http"] }, { "required": ["command"] }]))]
 pub(super) struct GateStep {
-    /// A query to a Prometheus: every value of its answer has to be within the limit.
+    /// A query to a Prometheus: every value of its answer has to be within the limit. Default: none.
     prometheus: Option<Prometheus>,
-    /// Alerts of an Alertmanager: none that matches may fire.
+    /// Alerts of an Alertmanager: none that matches may fire. Default: none.
     alertmanager: Option<Alertmanager>,
-    /// A request: its answer has to be the expected one.
+    /// A request: its answer has to be the expected one. Default: none.
     http: Option<HttpCheck>,
-    /// A command on this machine, in the bucket: exit code 0 passes; 3, 126 and 127 are inconclusive.
+    /// A command on this machine, in the bucket: exit code 0 passes; 3, 126 and 127 are
+    /// inconclusive. Default: none.
     command: Option<Shell>,
     /// The time between two measurements. Default: `10s`.
     interval: Option<Duration>,
     /// How many measurements it takes. Default: `1`.
     count: Option<Count<1>>,
-    /// How many of them may fail. Default: `0`.
+    /// How many of them may fail. Default: 0.
     failures: Option<Count<0>>,
     /// An answer that does not come within this time is inconclusive. Default: `10s`.
     answer_within: Option<Duration>,
     /// What follows when more fail: fail, wait (it is measured again, until the time-out of the step) or ignore.
-    /// Default: `fail`.
+    /// Default: fail.
     on_fail: Option<GateActionOfStep>,
     /// What follows when nothing is known (no answer, no data, none that can be read): fail, wait or ignore. Default:
-    /// `wait`.
+    /// wait.
     on_inconclusive: Option<GateActionOfStep>,
 }
 
 /// A query and its limit: one of min and max, or both.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[schemars(extend("anyOf" = [{ "required": ["min"] }, { "required": ["max"] }]))]
 pub(super) struct Prometheus {
     /// The server: http:// or https://, without /api/v1.
     url: Text,
@@ -117,27 +117,28 @@ pub(super) struct WaveGates {
 pub(super) struct RolloutGate {
     /// A name to show instead of what is measured. Default: none.
     name: Option<Text>,
-    /// A query to a Prometheus: every value of its answer has to be within the limit.
+    /// A query to a Prometheus: every value of its answer has to be within the limit. Default: none.
     prometheus: Option<Prometheus>,
-    /// Alerts of an Alertmanager: none that matches may fire.
+    /// Alerts of an Alertmanager: none that matches may fire. Default: none.
     alertmanager: Option<Alertmanager>,
-    /// A request: its answer has to be the expected one.
+    /// A request: its answer has to be the expected one. Default: none.
     http: Option<HttpCheck>,
-    /// A command on this machine, in the bucket: exit code 0 passes; 3, 126 and 127 are inconclusive.
+    /// A command on this machine, in the bucket: exit code 0 passes; 3, 126 and 127 are
+    /// inconclusive. Default: none.
     command: Option<Shell>,
     /// The time between two measurements. Default: `10s`.
     interval: Option<Duration>,
     /// How many measurements it takes; of a guard: how many of the latest count. Default: `1`.
     count: Option<Count<1>>,
-    /// How many of them may fail. Default: `0`.
+    /// How many of them may fail. Default: 0.
     failures: Option<Count<0>>,
     /// An answer that does not come within this time is inconclusive. Default: `10s`.
     answer_within: Option<Duration>,
     /// What follows when more fail: halt, wait (nothing is started, and it is measured again) or ignore. Default:
-    /// `halt`.
+    /// halt.
     on_fail: Option<GateActionOfRollout>,
     /// What follows when nothing is known (no answer, no data, none that can be read): halt, wait or ignore. Default:
-    /// `wait`.
+    /// wait.
     on_inconclusive: Option<GateActionOfRollout>,
     /// How long it waits before it halts the rollout. Default: `10m`.
     patience: Option<Duration>,

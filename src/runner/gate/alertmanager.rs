@@ -86,7 +86,7 @@ fn host_of(label: &str) -> &str {
 /// `HighErrors{job="api"}`.
 fn name(alert: &Alert) -> String {
     let labels = alert.labels.iter().filter(|(key, _)| *key != "alertname");
-    let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value:?}")).collect();
+    let labels: Vec<String> = labels.map(|(key, value)| format!("{key}=\"{value}\"")).collect();
     let name = alert.labels.get("alertname").map_or("an alert", String::as_str);
     visible_within(&format!("{name}{{{}}}", labels.join(", ")), SHOWN)
 }

@@ -165,7 +165,7 @@ fn why(outcome: &crate::engine::Outcome) -> String {
     match outcome {
         crate::engine::Outcome::Failed { error } => error.message.clone(),
         crate::engine::Outcome::NotDone { reason } => reason.clone(),
-        other => format!("{other:?}"),
+        _ => "it was given up".to_owned(),
     }
 }
 

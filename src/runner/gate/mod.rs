@@ -6,10 +6,14 @@
 
 mod alertmanager;
 mod down;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod measure;
 mod prometheus;
 mod step;
 
 pub(super) use down::DownWorkers;
+#[cfg(any(test, fuzzing))]
+pub(super) use fuzzing::judged;
 pub(super) use measure::{Measurement, Measuring};
 pub(super) use step::hold;

@@ -46,6 +46,23 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "When no new workers are admitted, whatever the windows say; workers that have started go to their end.",
     ),
     (
+        "`rollout.gates`",
+        "WaveGates",
+        "What has to pass before and after each wave: a gate, or a list of them.",
+    ),
+    (
+        "`rollout.guard`, and each of `rollout.gates`",
+        "RolloutGate",
+        "A gate: exactly one of `prometheus`, `alertmanager`, `http` and `command`. `$wave` and `$down` stand for the number \
+         of the wave, and the workers that are down.",
+    ),
+    ("`prometheus` of a gate", "Prometheus", "A query, and its limit: `min`, `max`, or both."),
+    (
+        "`alertmanager` of a gate",
+        "Alertmanager",
+        "Alerts that must not fire; those that are silenced or inhibited do not.",
+    ),
+    ("`http` of a gate", "HttpCheck", "A request, and the answer to it that passes."),
         "`prepare`",
         "PrepareSection",
         "What is done on all workers before the first one is started, while none is down.",

@@ -51,6 +51,16 @@ fn plan(definition: &str, more: &Value) -> Value {
         "Reboot" => steps(json!([{ "reboot": none() }, "wait_for_ssh"])),
         "WaitForSsh" => steps(json!(["reboot", { "wait_for_ssh": none() }])),
         "Command" => steps(json!([{ "run": with(json!({ "command": "true" })) }])),
+        "GateStep" => steps(json!([{ "gate": with(json!({ "command": "true" })) }])),
+        "RolloutGate" => rollout(json!({ "guard": with(json!({ "command": "true" })) })),
+        "Prometheus" => {
+            let query = json!({ "url": "http://p", "query": "up", "over": "1h", "max": 1 });
+            steps(json!([{ "gate": { "prometheus": with(query) } }]))
+        }
+        "Alertmanager" => {
+            let alerts = json!({ "url": "http://a", "matching": ["a=b"] });
+            steps(json!([{ "gate": { "alertmanager": with(alerts) } }]))
+        }
         "Health" => steps(json!([{ "health": none() }])),
         "SyncCheck" => steps(json!([{ "sync_check": none() }])),
         _ => panic!("{definition} has a literal default: say in which plan it stands"),
