@@ -14,10 +14,12 @@ mod names;
 mod numbers;
 mod render;
 mod select;
+mod silence;
 mod synthetic;
 mod target_set;
 #[cfg(test)]
 pub(crate) mod testing;
+mod values;
 mod waves;
 
 pub use compile::{CompileOptions, compile};
@@ -28,3 +30,4 @@ pub use render::{dot, mermaid};
 pub use select::{Selection, SelectionPart};
 pub use synthetic::synthetic_fleet;
 pub use target_set::{IndexSet, TargetSet, WorkerSet};
+pub use values::values_of_worker;

@@ -116,6 +116,8 @@ codes! {
     BAD_REQUEST = "bad_request";
     /// A silence that cannot be made, or would be for more than one worker.
     BAD_SILENCE = "bad_silence";
+    /// A matcher of a silence that may match alerts of other workers, too (a warning).
+    SILENCE_TOO_WIDE = "silence_too_wide";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

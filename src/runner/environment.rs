@@ -1,8 +1,7 @@
 //! What a command of a plan finds in its environment: the plan's variables, its own `env`, and where it stands.
 
-use crate::bucket::Fleet;
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
-use crate::graph::{Lane, RolloutGraph, TargetIx};
+use crate::graph::{Lane, RolloutGraph, TargetIx, values_of_worker};
 use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
 
 use super::mask::{Secrets, masked};
@@ -30,7 +29,7 @@ impl Place {
             ("MAAND_ATTEMPT".to_owned(), number.to_string()),
         ];
         if let Lane::Worker(target) = order.lane {
-            values.extend(of_worker(&graph.fleet, graph.target(target).worker));
+            values.extend(values_of_worker(&graph.fleet, graph.target(target).worker));
         }
         Self { values }
     }
@@ -42,7 +41,7 @@ impl Place {
             ("MAAND_RUN".to_owned(), run.to_owned()),
             ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
         ];
-        values.extend(of_worker(&graph.fleet, graph.target(target).worker));
+        values.extend(values_of_worker(&graph.fleet, graph.target(target).worker));
         Self { values }
     }
 
@@ -69,29 +68,6 @@ pub(super) fn read_secret(key: &str, from: &str) -> Result<String, StepError> {
         let message = format!("the environment variable {from} {what}: `{key}` is read from it");
         StepError::new(ErrorKind::Controller, message)
     })
-}
-
-fn of_worker(fleet: &Fleet, worker: crate::bucket::WorkerIx) -> Vec<(String, String)> {
-    let worker = fleet.worker(worker);
-    let labels: Vec<&str> = worker.labels.iter().map(String::as_str).collect();
-    let tags: Vec<String> = worker.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let mut values = vec![
-        ("WORKER_IP".to_owned(), worker.host.to_string()),
-        ("MAAND_HOST".to_owned(), worker.host.to_string()),
-        ("MAAND_LABELS".to_owned(), labels.join(",")),
-        ("MAAND_TAGS".to_owned(), tags.join(",")),
-    ];
-    let name = |key: &str| -> String {
-        let name = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-        format!("MAAND_TAG_{}", name.collect::<String>())
-    };
-    for (key, value) in worker.tags.iter() {
-        // Two tags of one name would be one variable with the value of either: `MAAND_TAGS` has both.
-        if worker.tags.keys().filter(|other| name(other) == name(key)).count() == 1 {
-            values.push((name(key), value.clone()));
-        }
-    }
-    values
 }
 
 /// The environment of a command. No name is in it twice.

@@ -1,4 +1,4 @@
-//! The twenty-one things that every run keeps, whatever fails: what the simulator checks after every fact.
+//! The twenty-two things that every run keeps, whatever fails: what the simulator checks after every fact.
 
 use std::fmt;
 
@@ -47,10 +47,12 @@ pub enum Invariant {
     PauseAdmitsNobody,
     /// Machines that boot by themselves are noticed and named.
     UnplannedBoots,
+    /// Silences are for workers that the run holds down, and end.
+    Silences,
 }
 
 impl Invariant {
-    /// Its number, from 1 to 21, by which design and commit messages name it.
+    /// Its number, from 1 to 22, by which design and commit messages name it.
     pub fn number(self) -> u8 {
         self as u8 + 1
     }
@@ -96,6 +98,9 @@ impl Invariant {
             }
             Self::SameSeedSameTrace => "the same seed gives the same trace",
             Self::PauseAdmitsNobody => "a paused run admits no worker, and active workers reach a safe state",
+            Self::Silences => {
+                "alerts are silenced of workers that the run holds down, or held a moment ago, of all of them, and for no longer than the plan says"
+            }
             Self::UnplannedBoots => {
                 "a worker that boots by itself in the middle of a step is noticed soon, and each boot that is seen and that the run has not made is named, no other one"
             }
@@ -136,6 +141,7 @@ mod tests {
             (Invariant::LegalTransitions, 14),
             (Invariant::PauseAdmitsNobody, 20),
             (Invariant::UnplannedBoots, 21),
+            (Invariant::Silences, 22),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

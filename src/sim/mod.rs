@@ -5,7 +5,7 @@
 //! nothing with the engine's. No I/O, no clock, no threads. This room must not know SSH, SQLite or
 //! the terminal.
 //!
-//! All twenty-one invariants of a run ([`Invariant`]) are looked at. Of three of them a world without files and processes
+//! All twenty-two invariants of a run ([`Invariant`]) are looked at. Of three of them a world without files and processes
 //! sees only the engine's and its own part, and the rest is tested elsewhere: 11 and 12 (that the real
 //! journal and the real workers refuse an older epoch, and store the plan), 17 (output that is kept
 //! beside the journal). 19 is a comparison of two runs.

@@ -20,6 +20,7 @@ pub(super) enum Stream {
     Recoveries = 7,
     Machines = 8,
     Kernels = 9,
+    Monitoring = 10,
 }
 
 impl Rng {

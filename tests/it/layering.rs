@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "bucket",
         ],
     ),
-    ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("sim", &["boot", "controller", "silence", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["os", "bucket", "plan"]),
     (
         "run",

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
-    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, StepError,
-    WorkerState,
+    AttemptId, ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunEnd, RunState, SilenceEvent,
+    StepError, WorkerState,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
 
@@ -58,6 +58,11 @@ impl Sim {
             Fact::WaveStarted { wave: rollout.wave().map_or(1, |wave| wave + 2) },
             Fact::WaveFinished { wave: rollout.wave().map_or(0, |wave| wave + 1), soak_until: 0 },
         ];
+        let nobody = TargetIx(self.graph.targets.len() as u32);
+        illegal.push(Fact::Silence {
+            target: nobody,
+            event: SilenceEvent::Failed { why: "illegal".to_owned() },
+        });
         let finished = matches!(rollout.status(), crate::engine::RunStatus::Finished(_));
         if !finished {
             illegal.push(ok(never, note()));
