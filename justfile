@@ -105,6 +105,10 @@ sim-sweep:
 sim-paces COUNT='1000':
     MAAND_SIM_PACES={{ COUNT }} cargo test --locked --release --test it sim::auto -- --nocapture
 
+# Silences in a monitoring system that hangs, lies and forgets, in runs of COUNT seeds: nothing else of a run changes.
+sim-silences COUNT='2000':
+    MAAND_SIM_SILENCES={{ COUNT }} cargo test --locked --test it sim::a_monitoring_system -- --nocapture
+
 # Kills the real binary at every durability point, and at pairs of them (root on Linux, long).
 crash-sweep:
     MAAND_CRASH_SWEEP=full cargo test --locked --test it run_crash -- --nocapture

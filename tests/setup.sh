@@ -111,6 +111,35 @@ if ! [ -x "$nginx/nginx" ] && command -v apt-get >/dev/null 2>&1 && command -v d
   ) || echo "setup: not unpacked; the tests with it are skipped" >&2
   rm -rf "$nginx.new"
 fi
+# HAProxy, and socat, by which plans talk to it, in the same way; each with the libraries that it needs beside it.
+haproxy=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/haproxy
+if ! [ -x "$haproxy/haproxy" ] && command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+  echo "setup: HAProxy and socat: unpacking"
+  mkdir -p "$haproxy.new"
+  (
+    cd "$haproxy.new"
+    packages="haproxy socat libopentracing-c-wrapper0 libopentracing1 liblua5.3-0 libwrap0"
+    # shellcheck disable=SC2086
+    apt-get download -q $packages 2>/dev/null ||
+      { [ "$(id -u)" = 0 ] && apt-get update -q && apt-get download -q $packages; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    mkdir -p "$haproxy/lib"
+    find . -name '*.so*' -exec mv {} "$haproxy/lib/" \;
+    for program in usr/sbin/haproxy usr/bin/socat; do
+      name=${program##*/}
+      cp -L "$program" "$haproxy/lib/$name"
+      {
+        echo '#!/bin/sh'
+        # shellcheck disable=SC2016
+        echo 'here=$(dirname "$(readlink -f "$0")")/lib'
+        # shellcheck disable=SC2016
+        echo "LD_LIBRARY_PATH=\$here\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH} exec \"\$here/$name\" \"\$@\""
+      } >"$haproxy/$name"
+      chmod 755 "$haproxy/$name"
+    done
+  ) || echo "setup: not unpacked; the tests with it are skipped" >&2
+  rm -rf "$haproxy.new"
+fi
 # Alertmanager with its amtool, in which plans silence what is expected, in the same way. Debian's looks for its templates
 # at a place of the system, which is not there when it is unpacked; it gets one of the same length below its working folder.
 alertmanager=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/alertmanager

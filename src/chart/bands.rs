@@ -13,7 +13,8 @@ fn weight(mark: &MarkKind) -> u8 {
         MarkKind::Approved { .. }
         | MarkKind::Settled { .. }
         | MarkKind::Retried { .. }
-        | MarkKind::Skipped { .. } => 1,
+        | MarkKind::Skipped { .. }
+        | MarkKind::NotSilenced { .. } => 1,
         MarkKind::Resumed { .. } | MarkKind::Paused { .. } | MarkKind::Interrupted { .. } => 2,
         MarkKind::Halted { .. }
         | MarkKind::InDoubt { .. }

@@ -107,6 +107,7 @@ impl Glyphs {
             MarkKind::Approved { .. } | MarkKind::Settled { .. } => (self.one('✓', '+'), Ink::Good),
             MarkKind::Retried { .. } => (self.one('↻', 'r'), Ink::Plain),
             MarkKind::Skipped { .. } => (self.one('–', '-'), Ink::Plain),
+            MarkKind::NotSilenced { .. } => (self.one('♪', 's'), Ink::Warn),
             MarkKind::Aborted { .. } => (self.one('⊗', 'A'), Ink::Bad),
             MarkKind::Finished { .. } => (self.one('●', 'o'), Ink::Plain),
         }

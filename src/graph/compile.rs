@@ -8,7 +8,7 @@ use super::matcher::{Candidate, Matcher};
 use super::names::Names;
 use super::select::select;
 use super::waves::{Waves, into_waves};
-use super::{Numbers, RolloutGraph, Target, dag, freeze};
+use super::{Numbers, RolloutGraph, Target, dag, freeze, silence};
 use crate::bucket::{Allocation, Fleet, JobIx, WorkerIx};
 use crate::plan::{Plan, Problem, Problems, Step, StepKind, WaveSize, counted};
 
@@ -56,6 +56,7 @@ pub fn compile(
             names.tag_key(&tag.value, tag.span.clone(), &mut problems);
         }
     }
+    silence::check(plan, fleet, &chosen, &mut problems);
     let frozen = freeze::frozen(plan, &options.files, &mut problems);
     if problems.has_errors() {
         problems.sort();

@@ -14,6 +14,7 @@ mod names;
 mod numbers;
 mod render;
 mod select;
+mod silence;
 mod synthetic;
 mod target_set;
 #[cfg(test)]

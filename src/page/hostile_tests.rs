@@ -165,6 +165,7 @@ fn with_marks(told: &mut Timeline, text: &dyn Fn(&str) -> String) {
         MarkKind::Retried { targets: vec![target], by: by() },
         MarkKind::Retried { targets: vec![target; 2], by: by() },
         MarkKind::Skipped { target, by: by() },
+        MarkKind::NotSilenced { targets: vec![target], why: text("why") },
         MarkKind::InDoubt { lane, step },
         MarkKind::Aborted { by: by() },
         MarkKind::Finished { end: RunEnd::Failed },

@@ -141,6 +141,7 @@ pub(super) fn mark_sign(kind: &MarkKind) -> (&'static str, &'static str) {
         MarkKind::Retried { .. } => ("↻", "m"),
         MarkKind::Skipped { .. } => ("–", "m"),
         MarkKind::InDoubt { .. } => ("?", "m no"),
+        MarkKind::NotSilenced { .. } => ("♪", "m"),
         MarkKind::Finished { .. } => ("●", "m"),
     }
 }

@@ -120,6 +120,8 @@ codes! {
     BAD_SILENCE = "bad_silence";
     /// A target of notices that cannot be told, or a template with a name that has no value.
     BAD_NOTICE = "bad_notice";
+    /// A matcher of a silence that may match alerts of other workers, too (a warning).
+    SILENCE_TOO_WIDE = "silence_too_wide";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

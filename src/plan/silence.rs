@@ -129,6 +129,42 @@ impl Matcher {
             })
     }
 
+    /// What of a regular expression may match names of other workers: an alternative, or what stands next to the worker's
+    /// name and may be a part of a longer one. `10.0.0.1.*` matches `10.0.0.10`.
+    pub fn too_wide(&self) -> Option<&'static str> {
+        if !(self.op == MatchOp::Matches && self.names_the_worker()) {
+            return None;
+        }
+        let pieces: Vec<Piece<'_>> = placeholders(&self.value).collect();
+        let is_any = |rest: &str| {
+            ["[", "(.", "([", r"\d", r"\w", r"\S"].iter().any(|any| rest.starts_with(any))
+                || rest.starts_with('.')
+        };
+        let mut depth = 0_u32;
+        for (at, piece) in pieces.iter().enumerate() {
+            let Piece::Text(text) = piece else { continue };
+            let mut chars = text.chars();
+            while let Some(c) = chars.next() {
+                match c {
+                    '\\' => drop(chars.next()),
+                    '(' => depth += 1,
+                    ')' => depth = depth.saturating_sub(1),
+                    '|' if depth == 0 => return Some("the alternative matches whatever worker it is"),
+                    _ => {}
+                }
+            }
+            let before = at.checked_sub(1).map(|before| pieces[before]);
+            if matches!(before, Some(Piece::Name(_))) && is_any(text) {
+                return Some("what follows the worker's name may be a part of a longer one");
+            }
+            let after = pieces.get(at + 1);
+            if matches!(after, Some(Piece::Name(_))) && (text.ends_with(".*") || text.ends_with(".+")) {
+                return Some("what stands before the worker's name may be a part of a longer one");
+            }
+        }
+        None
+    }
+
     /// With these values in the place of their names, which match as they are also within a regular expression.
     ///
     /// # Errors
@@ -230,6 +266,21 @@ mod tests {
         assert_eq!(filled("i=~\"$MAAND_HOST(:\\d+)?$\"").unwrap(), r"a\.b\+c-1(:\d+)?$");
         assert_eq!(filled("i=$MAAND_HOST:9100").unwrap(), "a.b+c-1:9100");
         assert_eq!(filled("i=$MAAND_TAG_RACK").unwrap_err(), "MAAND_TAG_RACK");
+        for (text, wide) in [
+            ("i=~\"$MAAND_HOST(:\\d+)?\"", false),
+            ("i=~$MAAND_HOST", false),
+            ("i=~$MAAND_HOST:.*", false),
+            ("i=~\"$MAAND_HOST\\.example\\.org\"", false),
+            ("i=~(node|web)-$MAAND_HOST", false),
+            ("i=~$MAAND_HOST.*", true),
+            ("i=~\"$MAAND_HOST\\d*\"", true),
+            ("i=~$MAAND_HOST[0-9:]*", true),
+            ("i=~.*$MAAND_HOST", true),
+            ("i=~$MAAND_HOST|.*", true),
+            ("i=.*$MAAND_HOST", false),
+        ] {
+            assert_eq!(parsed(text).too_wide().is_some(), wide, "{text}");
+        }
         for (text, names) in [
             ("i=~$MAAND_HOST", true),
             ("i=$MAAND_TAG_FQDN", true),

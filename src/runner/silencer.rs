@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{Millis, RunState, SilenceEvent, Stamped};
 use crate::graph::{RolloutGraph, TargetIx};
-use crate::silence::{Next, Silences, Terms};
+use crate::silence::{Next, Silences, Terms, expected_down};
 
 use super::clock::Clock;
 use super::silence_requests::Requests;
@@ -54,7 +54,7 @@ impl Silencer {
         let SilencerParts { graph, run, by, facts } = parts;
         let silence = graph.plan.silence.clone()?;
         let mut silences = Silences::new(Terms::from(&silence));
-        silences.replay(facts);
+        silences.replay(facts.iter().map(|stamped| (stamped.at, &stamped.fact)));
         let clock = Clock::not_before(facts.last().map_or(0, |last| last.at));
         let timeout = silence.timeout;
         let requests = Requests::new(graph, silence, run, by);
@@ -65,11 +65,9 @@ impl Silencer {
         Some(Self { tell, down: Vec::new(), thread, timeout })
     }
 
-    /// Tells who is expected to be down: whom the run has taken down and still has in hand. A worker that has failed is not
-    /// expected to be: nobody brings it back. Returns what is known already.
+    /// Tells who is expected to be down. Returns what is known already.
     pub(super) fn tell(&mut self, run: &RunState) -> Vec<(TargetIx, SilenceEvent)> {
-        let down = run.down();
-        let down: Vec<TargetIx> = run.active().iter().filter(|target| down.contains(*target)).collect();
+        let down = expected_down(run);
         if down == self.down {
             return Vec::new();
         }

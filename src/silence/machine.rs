@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::{Fact, Millis, SilenceEvent, Stamped};
+use crate::engine::{Fact, Millis, RunState, SilenceEvent};
 use crate::graph::TargetIx;
 use crate::plan::Silence;
 
@@ -72,6 +72,13 @@ pub enum Next {
     Nothing,
 }
 
+/// Whom the run holds down: whom it has taken down and still has in hand. A worker that has failed is not expected to be down:
+/// nobody brings it back, and one that was down before the run began is not the run's.
+pub fn expected_down(run: &RunState) -> Vec<TargetIx> {
+    let down = run.down();
+    run.active().iter().filter(|target| down.contains(*target)).collect()
+}
+
 /// What is known of one worker's silence.
 #[derive(Clone, Debug)]
 struct Lease {
@@ -110,12 +117,22 @@ impl Silences {
     }
 
     /// Of a run that another process has led: since when workers are down, and of which there may be a silence.
-    pub fn replay<'f>(&mut self, facts: impl IntoIterator<Item = &'f Stamped>) {
-        for Stamped { at, fact, .. } in facts {
+    pub fn replay<'f>(&mut self, facts: impl IntoIterator<Item = (Millis, &'f Fact)>) {
+        for (at, fact) in facts {
             match fact {
                 Fact::WorkerAdmitted { target } => {
-                    let lease = self.leases.entry(*target).or_insert_with(|| Lease::new(*at));
-                    (lease.since, lease.is_over) = (*at, false);
+                    let lease = self.leases.entry(*target).or_insert_with(|| Lease::new(at));
+                    (lease.since, lease.back, lease.is_over) = (at, None, false);
+                }
+                // Its tail counts from then, however much later somebody says so.
+                Fact::WorkerSucceeded { target }
+                | Fact::WorkerFailed { target, .. }
+                | Fact::WorkerReverted { target }
+                | Fact::RevertStuck { target, .. }
+                | Fact::WorkerCancelled { target } => {
+                    if let Some(lease) = self.leases.get_mut(target) {
+                        lease.back = Some(at);
+                    }
                 }
                 Fact::Silence { target, event } => {
                     let Some(lease) = self.leases.get_mut(target) else { continue };
@@ -204,8 +221,10 @@ impl Silences {
                 self.is_available();
                 let Some(lease) = self.leases.get_mut(&target) else { return told };
                 let had_failed = std::mem::take(&mut lease.failures) > 0;
-                (lease.is_known, lease.ends) = (true, Some(until));
-                if is_new {
+                let was_known = std::mem::replace(&mut lease.is_known, true);
+                lease.ends = Some(until);
+                // One that is not known is from before, and was given its tail, or its answer was lost.
+                if is_new || !was_known {
                     told.push((target, SilenceEvent::Created { id, until }));
                 } else if had_failed {
                     told.push((target, SilenceEvent::Extended { id, until }));

@@ -10,4 +10,4 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Answer, Ask, Next, Silences, Terms};
+pub use machine::{Answer, Ask, Next, Silences, Terms, expected_down};

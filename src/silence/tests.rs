@@ -1,7 +1,7 @@
 //! What is asked for, and what is told, as time passes.
 
 use super::*;
-use crate::engine::{Fact, Millis, SilenceEvent, Stamped};
+use crate::engine::{Fact, Millis, SilenceEvent};
 use crate::graph::TargetIx;
 
 const LEASE: Millis = 300_000;
@@ -241,25 +241,25 @@ fn at_the_end_of_a_process_tails_are_said_once_and_those_still_down_are_left_to_
 
 #[test]
 fn a_resume_takes_up_what_it_is_told_by_facts() {
-    let stamped = |at, fact| Stamped { seq: 1, at, epoch: 1, fact };
     let event = |target, event| Fact::Silence { target, event };
     let over = SilenceEvent::Ending { until: 99_000, at_most: true };
     let facts = [
-        stamped(0, Fact::WorkerAdmitted { target: ONE }),
-        stamped(1_000, event(ONE, created(301_000))),
-        stamped(2_000, Fact::WorkerAdmitted { target: TWO }),
-        stamped(3_000, event(TWO, created(303_000))),
-        stamped(4_000, Fact::WorkerAdmitted { target: TargetIx(3) }),
-        stamped(99_000, event(TargetIx(3), over)),
-        stamped(99_000, Fact::WorkerAdmitted { target: TargetIx(4) }),
+        (0, Fact::WorkerAdmitted { target: ONE }),
+        (1_000, event(ONE, created(301_000))),
+        (2_000, Fact::WorkerAdmitted { target: TWO }),
+        (3_000, event(TWO, created(303_000))),
+        (4_000, Fact::WorkerAdmitted { target: TargetIx(3) }),
+        (50_000, Fact::WorkerSucceeded { target: TWO }),
+        (99_000, event(TargetIx(3), over)),
+        (99_000, Fact::WorkerAdmitted { target: TargetIx(4) }),
     ];
     let mut silences = silences();
-    silences.replay(&facts);
-    // Two has come back, while nobody was there; three was silenced for as long as may be, and of four nothing is known.
+    silences.replay(facts.iter().map(|(at, fact)| (*at, fact)));
+    // Two has come back, and nobody has said how long its silence lasts; three was silenced for as long as may be, and of four nothing is known.
     silences.set_down(100_000, [ONE, TargetIx(3)]);
     let (ask, told) = keep(&mut silences, 100_000, false);
     assert_eq!((ask, told), (Ask { target: ONE, until: 100_000 + LEASE, create: true }, vec![]));
-    assert_eq!(asked(&silences, 100_000), Ask { target: TWO, until: 100_000 + TAIL, create: false });
+    assert_eq!(asked(&silences, 100_000), Ask { target: TWO, until: 50_000 + TAIL, create: false });
     keep(&mut silences, 100_000, false);
     assert_eq!(silences.next(100_000), Next::At(200_000));
     // The cap counts from when it went down.
@@ -273,4 +273,16 @@ fn an_end_is_asked_for_that_has_not_passed_when_it_arrives() {
     keep(&mut silences, 0, true);
     silences.set_down(10_000, []);
     assert!(asked(&silences, 10_000).until > 10_000);
+}
+
+#[test]
+fn one_that_goes_down_again_within_its_tail_is_told_again() {
+    let mut silences = silences();
+    silences.set_down(0, [ONE]);
+    keep(&mut silences, 0, true);
+    silences.set_down(10_000, []);
+    keep(&mut silences, 10_000, false);
+    silences.set_down(20_000, [ONE]);
+    // It is the one that there is, whose end was told.
+    assert_eq!(keep(&mut silences, 20_000, false).1, [(ONE, created(20_000 + LEASE))]);
 }

@@ -48,6 +48,8 @@ pub struct SimConfig {
     pub resets: u32,
     /// Some paths to workers keep connections up while the machine behind them is gone.
     pub holds: bool,
+    /// Silences are kept in a monitoring system that hangs, lies, refuses and forgets.
+    pub silences: bool,
     /// The catalog contacts every worker.
     pub exclusive: bool,
     /// Places, counted from 1, at which the controller dies.
@@ -79,6 +81,7 @@ impl SimConfig {
             recovers: mix(58, 2) == 1,
             resets: [0, 0, 1, 4][mix(12, 4) as usize],
             holds: mix(16, 3) == 1,
+            silences: false,
             exclusive: mix(44, 4) == 0,
             crash_at: Vec::new(),
             without: 0,
@@ -108,6 +111,7 @@ impl SimConfig {
             recovers: false,
             resets: 0,
             holds: false,
+            silences: false,
             exclusive: false,
             crash_at: Vec::new(),
             without: 0,
@@ -146,6 +150,9 @@ impl fmt::Display for SimConfig {
         }
         if self.holds {
             write!(f, ",holds=1")?;
+        }
+        if self.silences {
+            write!(f, ",silences=1")?;
         }
         for point in &self.crash_at {
             write!(f, ",crash_at={point}")?;
@@ -188,6 +195,7 @@ impl std::str::FromStr for SimConfig {
                 "recovers" => config.recovers = number != 0,
                 "resets" => config.resets = number as u32,
                 "holds" => config.holds = number != 0,
+                "silences" => config.silences = number != 0,
                 "exclusive" => config.exclusive = number != 0,
                 "without" => config.without = number,
                 "crash_at" => config.crash_at.push(number),

@@ -6,6 +6,7 @@ mod dispatch;
 mod ledger;
 mod process;
 mod reject_illegal_facts;
+mod silences;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use calendar::{Calendar, Deadlines};
+use silences::Monitoring;
 use smallvec::SmallVec;
 
 use super::checker::Checker;
@@ -116,6 +118,10 @@ pub(super) enum Event {
         worker: WorkerIx,
     },
     Reacts,
+    /// Silences are looked at: an answer has come, or it is time to ask.
+    Silences {
+        process: u32,
+    },
     /// A controller that was stopped continues.
     Wakes(Box<StalledController>),
 }
@@ -204,6 +210,7 @@ pub(super) struct Sim {
     /// How often the run was taken up again after its end.
     pub(super) reopened: u32,
     reacting: bool,
+    monitoring: Option<Box<Monitoring>>,
     pub(super) events: u64,
     /// How long kinds of work take, in milliseconds, where it is known.
     pub(super) measured: BTreeMap<String, Vec<Millis>>,
@@ -265,6 +272,7 @@ impl Sim {
             boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,
             reacting: false,
+            monitoring: config.silences.then(|| Box::new(Monitoring::new(seed ^ config.salt))),
             reopened: 0,
             events: 0,
             measured: BTreeMap::new(),
@@ -437,6 +445,7 @@ impl Sim {
             Event::OperatorEdits => self.operator_edits(),
             Event::SavesRest => self.world.file.saves_rest(),
             Event::Recovers { worker } => self.world.recovers(worker),
+            Event::Silences { process } if process == self.process => self.silences_are_due(),
             Event::Wakes(sleeper) => self.wakes(*sleeper),
             Event::Reacts => {
                 self.reacting = false;

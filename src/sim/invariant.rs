@@ -53,6 +53,8 @@ pub enum Invariant {
     GatesHold,
     /// A worker is reset by force once, after it is stored, and never while it answers.
     OneForcedReset,
+    /// Silences are for workers that the run holds down, and end.
+    Silences,
 }
 
 impl Invariant {
@@ -102,6 +104,9 @@ impl Invariant {
             }
             Self::SameSeedSameTrace => "the same seed gives the same trace",
             Self::PauseAdmitsNobody => "a paused run admits no worker, and active workers reach a safe state",
+            Self::Silences => {
+                "alerts are silenced of workers that the run holds down, or held a moment ago, of all of them, and for no longer than the plan says"
+            }
             Self::UnplannedBoots => {
                 "a worker that boots by itself in the middle of a step is noticed soon, and each boot that is seen and that the run has not made is named, no other one"
             }
@@ -154,6 +159,7 @@ mod tests {
             (Invariant::PreparedFirst, 22),
             (Invariant::GatesHold, 23),
             (Invariant::OneForcedReset, 24),
+            (Invariant::Silences, 25),
         ];
         for (invariant, number) in named {
             assert_eq!(invariant.number(), number, "{invariant}");

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::down::Down;
 use super::model::*;
 use crate::engine::{
-    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunState, RunStatus, Stamped,
-    Timer,
+    AttemptId, Evidence, Fact, Intent, Millis, Options, Outcome, RuleViolation, RunState, RunStatus,
+    SilenceEvent, Stamped, Timer,
 };
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::report::describe_halt;
@@ -285,11 +285,14 @@ impl TimelineFold {
                 self.end_holds(at, &all);
                 self.mark(at, MarkKind::Finished { end: *end });
             }
+            Fact::Silence { target, event: SilenceEvent::Failed { why } } => {
+                self.not_silenced(at, *target, why)
+            }
+            Fact::Silence { .. } => {}
             Fact::Preflight { .. }
             | Fact::Observed { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
-            | Fact::Silence { .. }
             | Fact::Due { .. } => {}
         }
     }
@@ -404,6 +407,16 @@ impl TimelineFold {
     fn end_holds(&mut self, at: Millis, kinds: &[HoldKind]) {
         let open = self.timeline.holds.iter_mut().filter(|hold| hold.to.is_none());
         open.filter(|hold| kinds.contains(&hold.kind)).for_each(|hold| hold.to = Some(at));
+    }
+
+    /// Of all that it is told of at once there is one mark.
+    fn not_silenced(&mut self, at: Millis, target: TargetIx, reason: &str) {
+        match self.timeline.marks.last_mut() {
+            Some(Mark { kind: MarkKind::NotSilenced { targets, why }, .. }) if why == reason => {
+                targets.push(target)
+            }
+            _ => self.mark(at, MarkKind::NotSilenced { targets: vec![target], why: reason.to_owned() }),
+        }
     }
 
     fn mark(&mut self, at: Millis, kind: MarkKind) {

@@ -189,6 +189,13 @@ pub enum MarkKind {
         /// How.
         how: Resolution,
     },
+    /// Alerts of workers could not be silenced.
+    NotSilenced {
+        /// Which.
+        targets: Vec<TargetIx>,
+        /// Why.
+        why: String,
+    },
     /// An operator ended it for good.
     Aborted {
         /// Who.

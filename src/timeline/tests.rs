@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::engine::{AttemptSpec, Fact, Millis, Outcome, Stamped};
+use crate::engine::{AttemptSpec, Fact, Millis, Outcome, SilenceEvent, Stamped};
 use crate::graph::testing::{compiled, fleet, located, plan, worker};
-use crate::graph::{Lane, RolloutGraph};
+use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{Amount, Concurrency};
 use crate::report::testing::{play, some_fail};
 
@@ -148,4 +148,28 @@ fn a_timeline_that_is_looked_at_in_between_is_the_same() {
             assert_eq!(*fold.timeline(), anew, "after fact {}, {later} ms later", stamped.seq);
         }
     }
+}
+
+#[test]
+fn workers_that_could_not_be_silenced_at_once_are_one_mark() {
+    let graph = graph(3, 3);
+    let mut facts = play(Arc::clone(&graph), |_| None);
+    let at = facts[facts.len() / 2].at;
+    let failed = |target: u32, why: &str| Stamped {
+        seq: 0,
+        at,
+        epoch: 1,
+        fact: Fact::Silence { target: TargetIx(target), event: SilenceEvent::Failed { why: why.to_owned() } },
+    };
+    let middle = facts.len() / 2;
+    facts.splice(middle..middle, [failed(0, "gone"), failed(1, "gone"), failed(2, "status 400")]);
+    let timeline = timeline(&graph, &facts, Millis::MAX, false).unwrap();
+    let said: Vec<String> = (timeline.marks.iter())
+        .filter(|mark| matches!(mark.kind, MarkKind::NotSilenced { .. }))
+        .map(|mark| describe_mark(mark, &graph, "me"))
+        .collect();
+    assert_eq!(
+        said,
+        ["alerts of 2 workers are not silenced: gone", "alerts of w3 are not silenced: status 400"]
+    );
 }

@@ -43,6 +43,10 @@ pub fn describe_mark(mark: &Mark, graph: &RolloutGraph, who: &str) -> String {
             };
             format!("{}{} is no longer in doubt: {how}", step(*lane, *at), of(*lane))
         }
+        MarkKind::NotSilenced { targets, why } => match targets.as_slice() {
+            [one] => format!("alerts of {} are not silenced: {why}", host(*one)),
+            many => format!("alerts of {} are not silenced: {why}", counted(many.len(), "worker")),
+        },
         MarkKind::Aborted { by } => format!("aborted by {by}"),
         MarkKind::Finished { end } => format!("finished: {}", PublicRunState::from(*end).as_str()),
     };

@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("notice", &["engine", "report", "graph", "policy", "plan", "bucket"]),
     ("delivery", &["os", "http", "notice", "journal", "runner", "report", "engine", "plan"]),
-    ("sim", &["boot", "controller", "engine", "report", "graph", "policy", "plan", "bucket"]),
+    ("sim", &["boot", "controller", "silence", "engine", "report", "graph", "policy", "plan", "bucket"]),
     ("sandbox", &["os", "bucket", "plan"]),
     (
         "run",

@@ -25,6 +25,7 @@ mod inventories;
 mod journal;
 mod json_output;
 mod layering;
+mod load_balancers;
 mod metrics;
 mod newcomer;
 mod notices;

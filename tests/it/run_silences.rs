@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -218,12 +219,17 @@ fn one_that_is_forgotten_is_made_again() {
     let Some(mut alertmanager) = Alertmanager::start() else { return };
     let Some(held) = Held::new(1, 1, &alertmanager.url(), "  lease: 5s\n") else { return };
     let host = BTreeSet::from([held.bench.host(0)]);
-    let child = held.apply(&[0]);
+    let child = held.begin(&["plan", "apply", &held.plan, "--yes", "--output", "json"], &[0]);
     wait_until("it is silenced", || active(&alertmanager) == host);
     alertmanager.forget();
     wait_until("it is silenced again", || active(&alertmanager) == host);
     held.let_go(0);
-    assert_eq!(end(child).0, Some(0));
+    let (code, stdout, stderr) = end(child);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let events = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = events.filter(|event| event["type"] == "worker_silence");
+    let told: Vec<String> = told.map(|event| event["silence"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(told, ["created", "created", "ending"]);
 }
 
 /// Takes connections, reads and says nothing, or always the same.
@@ -273,5 +279,63 @@ fn one_that_hangs_lies_or_is_not_there_holds_nothing_back_and_is_in_the_record()
         assert!(stdout.contains("are not silenced"), "{stdout}");
         let run = held.bench.status()["run"].as_str().unwrap().to_owned();
         held.bench.expect(0, &["plan", "verify", &run]);
+    }
+}
+
+/// Stands for an Alertmanager whose clock is off: it dates its answers by it, has no silences, and keeps what is posted.
+fn with_other_clock(ahead: i64) -> (SocketAddr, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let posted: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let kept = Arc::clone(&posted);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (mut reader, mut stream) = (BufReader::new(stream.try_clone().unwrap()), stream);
+            let (mut length, mut line) = (0, String::new());
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                let lower = line.to_ascii_lowercase();
+                if let Some(value) = lower.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            let _ = reader.read_exact(&mut body);
+            let answer = match serde_json::from_slice(&body) {
+                Ok(silence) => {
+                    kept.lock().unwrap().push(silence);
+                    "{\"silenceID\": \"one\"}"
+                }
+                Err(_) => "[]",
+            };
+            let date = Timestamp::from_second(Timestamp::now().as_second() + ahead).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                date.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+                answer.len()
+            );
+            let _ = std::io::Write::write_all(&mut stream, (head + answer).as_bytes());
+        }
+    });
+    (address, posted)
+}
+
+#[test]
+fn silences_last_as_long_as_they_should_by_the_clock_of_alertmanager() {
+    for ahead in [-7_200, 600, 3 * 86_400] {
+        let (address, posted) = with_other_clock(ahead);
+        let Some(held) = Held::new(1, 1, &format!("http://{address}"), "  lease: 2m\n") else { return };
+        let child = held.apply(&[0]);
+        if ahead > 86_400 {
+            wait_until("it is refused", || held.told(0)["silence"] == "failed");
+            assert!(held.told(0)["why"].as_str().unwrap().contains("apart"), "{}", held.told(0));
+            assert!(posted.lock().unwrap().is_empty());
+        } else {
+            wait_until("it is silenced", || held.told(0)["silence"] == "created");
+            let left = seconds_left(&posted.lock().unwrap()[0]) - ahead;
+            assert!((60..=123).contains(&left), "{ahead}: {left}");
+        }
+        held.let_go(0);
+        assert_eq!(end(child).0, Some(0));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use maand::engine::Fact;
 use maand::sim::{Mutation, SimConfig, admission_efficiency, run, shrink, sweep};
 
 /// A number from the environment.
@@ -58,6 +59,39 @@ fn fresh_seeds_keep_the_invariants() {
     let seeds = (first..first + runs).enumerate();
     let in_time = |(at, _): &(usize, u64)| *at < 20 || began.elapsed().as_secs() < seconds;
     many(&format!("fresh from {first}"), seeds.take_while(in_time).map(|(_, seed)| seed));
+}
+
+/// Silences in a monitoring system that hangs, lies, refuses and forgets: they keep their own promise, and all else that a
+/// run does is what it does without them, at the same times. `MAAND_SIM_SILENCES=2000` tries more seeds.
+#[test]
+fn a_monitoring_system_that_hangs_lies_and_forgets_changes_nothing_of_a_run() {
+    let (mut runs, mut events) = (0, 0);
+    for seed in 1..number("MAAND_SIM_SILENCES").unwrap_or(120) {
+        let config = SimConfig { silences: true, ..SimConfig::random(seed) };
+        let calm = SimConfig { crashes: 0, ..config.clone() };
+        let (Some(with), Some(without)) = (run(&calm), run(&SimConfig { silences: false, ..calm.clone() }))
+        else {
+            continue;
+        };
+        if with.broken.is_some() {
+            panic!("{}", shrink(with));
+        }
+        let is_silence = |(_, fact): &&(i64, Fact)| matches!(fact, Fact::Silence { .. });
+        events += with.journal.iter().filter(is_silence).count();
+        let rest: Vec<_> = with.journal.iter().filter(|fact| !is_silence(fact)).collect();
+        let same = rest.iter().zip(&without.journal).take_while(|(a, b)| **a == *b).count();
+        assert!(
+            same == without.journal.len() && rest.len() == same,
+            "seed {seed}: fact {same} is {:?} with silences, and {:?} without",
+            rest.get(same),
+            without.journal.get(same)
+        );
+        // The same with crashes: resumes take up the silences of the process before.
+        must_hold(&config);
+        runs += 1;
+    }
+    println!("{runs} runs, {events} facts of silences");
+    assert!(runs > 30 && events > 60, "{runs} runs, {events} facts of silences");
 }
 
 #[test]

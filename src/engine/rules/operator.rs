@@ -4,7 +4,7 @@ use super::case::{Case, by, done, idempotent, lane, ok, target};
 use crate::engine::PublicWorkerState::{
     Cancelled, Failed, Held, LeftAlone, Queued, Running, Skipped, Succeeded,
 };
-use crate::engine::{Check, Evidence, Fact, RunEnd, RunStatus};
+use crate::engine::{Check, Evidence, Fact, RunEnd, RunStatus, SilenceEvent};
 use crate::graph::testing::{located, step};
 use crate::graph::{Lane, StepIx};
 use crate::plan::{Amount, Concurrency, OnFailure, Plan, StepKind, Undo};
@@ -27,6 +27,20 @@ fn skipped(worker: u32) -> Fact {
 
 fn aborted(revert: bool) -> Fact {
     Fact::Aborted { by: by(), revert }
+}
+
+#[test]
+fn what_becomes_of_a_silence_changes_nothing_also_behind_the_end() {
+    let silence = |worker: u32| Fact::Silence {
+        target: target(worker),
+        event: SilenceEvent::Failed { why: "no answer in time".to_owned() },
+    };
+    let mut case = Case::new(2, one_at_a_time);
+    case.says(silence(1));
+    assert_eq!((case.state(1), case.active()), (Running, vec![1]));
+    case.succeeds([1, 2]);
+    case.says(silence(2));
+    assert_eq!(case.run().status(), RunStatus::Finished(RunEnd::Succeeded));
 }
 
 #[test]

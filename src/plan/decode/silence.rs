@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::http::{Piece, placeholders};
 use super::super::silence::{Matcher, Silence};
 use super::super::yaml::{Node, Value, shorten};
-use super::super::{EnvValue, code, duration};
+use super::super::{EnvValue, Problem, code, duration};
 use super::common::Decoder;
 use super::http::Asker;
 use super::keys::SILENCE;
@@ -135,6 +135,13 @@ impl Decoder<'_> {
                     for name in unknown_names(&matcher.value) {
                         self.unknown_name(&name, text.span.clone());
                         fine = false;
+                    }
+                    if let Some(why) = matcher.too_wide() {
+                        let message = format!("`{}` may match alerts of other workers", shorten(&text.value));
+                        let help = "an expression has to match the whole value: 'instance =~ \"$MAAND_HOST(:\\d+)?\"' is \
+                                    `10.0.0.1` and `10.0.0.1:9100`, and not `10.0.0.10`";
+                        let problem = Problem::warning(code::SILENCE_TOO_WIDE, message);
+                        self.problems.push(problem.at(self.source, text.span.clone(), why).help(help));
                     }
                     matchers.push(matcher);
                 }

@@ -56,6 +56,9 @@ impl Sim {
         if self.config.mutation != Some(Mutation::MemoryTrusted) {
             self.controller = None;
         }
+        if let Some(monitoring) = &mut self.monitoring {
+            monitoring.nobody_asks();
+        }
         self.flights.clear();
         self.batches = Default::default();
         self.waiters.iter_mut().for_each(SmallVec::clear);
@@ -129,6 +132,7 @@ impl Sim {
         drop(rest);
         self.outputs = outputs;
         self.set_wake();
+        self.silences_are_told();
     }
 
     /// The next timer of the controller is an event.

@@ -6,7 +6,7 @@ use super::super::invariant::Invariant;
 use super::Sim;
 use crate::engine::{
     AttemptId, ErrorKind, Evidence, Fact, GatePlace, GateStanding, Intent, Outcome, Resolution, RunEnd,
-    RunPhase, RunState, StepError, WorkerState,
+    RunPhase, RunState, SilenceEvent, StepError, WorkerState,
 };
 use crate::graph::{Lane, StepIx, TargetIx};
 
@@ -66,6 +66,11 @@ impl Sim {
         } else if rollout.gate_standing(GatePlace::Guard) != Some(GateStanding::Passed) {
             illegal.extend(self.graph.target_indices().map(|target| Fact::WorkerAdmitted { target }));
         }
+        let nobody = TargetIx(self.graph.targets.len() as u32);
+        illegal.push(Fact::Silence {
+            target: nobody,
+            event: SilenceEvent::Failed { why: "illegal".to_owned() },
+        });
         let finished = matches!(rollout.status(), crate::engine::RunStatus::Finished(_));
         if !finished {
             illegal.push(ok(never, note()));

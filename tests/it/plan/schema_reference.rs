@@ -63,6 +63,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "Alerts that must not fire; those that are silenced or inhibited do not.",
     ),
     ("`http` of a gate", "HttpCheck", "A request, and the answer to it that passes."),
+    (
         "`prepare`",
         "PrepareSection",
         "What is done on all workers before the first one is started, while none is down.",
