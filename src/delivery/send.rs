@@ -121,7 +121,6 @@ fn post(
                 _ => Err(Failure::Never(said)),
             }
         }
-        Err(NoAnswer::NotSendable(why)) => Err(Failure::Never(why)),
         Err(NoAnswer::TimedOut) => {
             Err(Failure::Later(format!("no answer within {}", duration(target.timeout))))
         }

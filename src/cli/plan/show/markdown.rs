@@ -185,6 +185,9 @@ fn texts(graph: &RolloutGraph) -> Section {
             section.text(&title, &command.text);
         }
     }
+    for (target, what) in graph.plan.notify.describe() {
+        section.text(&code(&target), &what);
+    }
     section
 }
 
