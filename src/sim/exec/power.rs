@@ -3,6 +3,7 @@
 use super::Arrival;
 use crate::bucket::WorkerIx;
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
+use crate::plan::{OnNoReturn, Step, StepKind};
 use crate::sim::drive::{Event, Sim};
 use crate::sim::mutation::Mutation;
 
@@ -34,7 +35,12 @@ impl Sim {
             // It says yes, and does nothing.
             1 => said,
             // It hangs, and has done nothing.
-            2 => lost,
+            2 => {
+                if self.config.mutation == Some(Mutation::ResetSentAgain) {
+                    self.orders_reset(arrival, worker);
+                }
+                lost
+            }
             // It does it, and its answer is lost.
             3 => {
                 self.is_reset(worker);
@@ -55,6 +61,17 @@ impl Sim {
             }
         };
         self.answer(arrival, outcome);
+    }
+
+    /// Whether a host stays off that goes down now, so that a plan has to have it reset.
+    pub(super) fn stays_off(&mut self) -> bool {
+        let resets = |step: &Step| {
+            matches!(step.kind, StepKind::WaitForSsh { on_no_return: OnNoReturn::PowerCycle, .. })
+        };
+        self.config.check
+            && self.config.faults > 0
+            && self.graph.plan.steps.iter().any(resets)
+            && self.power.per_mille(200)
     }
 
     fn orders_reset(&mut self, arrival: &Arrival, worker: WorkerIx) {

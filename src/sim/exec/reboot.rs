@@ -69,7 +69,9 @@ impl Sim {
                 }
             }
         }
+        let stays_off = self.stays_off();
         let host = self.world.host_mut(worker);
+        host.dies |= stays_off;
         if host.deaf > 0 {
             host.deaf -= 1;
             (after, does) = (None, Does::Ends(now + 1_000, 0));
