@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::invariant::Invariant;
+use super::super::mutation::Mutation;
 use super::super::rng::{Rng, Stream};
 use super::{Event, Sim};
 use crate::controller::Input;
@@ -180,7 +181,11 @@ impl Sim {
             keeper.replay(stored.facts.iter().map(|(at, fact)| (*at, fact)));
             keeper
         });
-        keeper.set_down(now, down);
+        if self.config.mutation == Some(Mutation::ReturnUntold) {
+            keeper.set_down(now, monitoring.books.keys().copied());
+        } else {
+            keeper.set_down(now, down);
+        }
         if monitoring.asked.is_none() {
             self.note_silences(now);
         }
