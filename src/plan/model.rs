@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Freeze, Gate, HttpStep, HttpUndo, Notify, Prepare, Problems, Silence, Source, Window};
+use super::{Gate, HttpStep, HttpUndo, Notify, Prepare, Problems, RolloutSettings, Silence, Source};
 
 /// A value with the bytes of the plan text that it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

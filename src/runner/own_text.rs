@@ -126,7 +126,7 @@ impl StepExecutor {
         let measuring = Measuring { plan: &self.graph.plan, place: &place, wave, down: &self.down, machine };
         measuring
             .once(gate, gate.answer_within, cancel)
-            .unwrap_or_else(|error| Measurement::new(Reading::Fail, error.message))
+            .unwrap_or_else(|error| Measurement::new(Reading::Inconclusive, error.message))
     }
 
     /// The text of a command: the plan's own, or that of its script when the run began.

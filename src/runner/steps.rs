@@ -7,23 +7,20 @@ use std::time::Duration;
 use crate::boot::{AUTH_REFUSED_FOR, LookError, LookFailure, PATIENT_LOOK, ReturnSpec};
 use crate::bucket::{DisabledEntry, Host, JobName};
 use crate::catalog::{HealthReport, HealthRequest, JobRequest, Report};
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, GatePlace, Intent, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Evidence, Intent, Outcome, StepError};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::Reading;
 use crate::plan::{
-    CommandSource, CommandStep, Gate, HealthScope, HttpExpect, HttpRequest, HttpStep, HttpUndo, JobAction,
-    Located, RebootUnless, StatusRange, Step, StepKind, Undo, counted,
+    CommandStep, HealthScope, HttpExpect, HttpStep, HttpUndo, JobAction, Located, RebootUnless, StatusRange,
+    Step, StepKind, Undo, counted,
 };
 use crate::report::purpose;
 use crate::ssh::{Cancel, Connection};
 
-use super::command::{CommandText, on_this_machine, on_worker};
+use super::command::CommandText;
 use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
-use super::gate::{self, Measurement, Measuring};
-use super::http;
 use super::reboot::{self, RebootOrder, Unless, reboot};
 use super::wait::wait;
 use super::{kernel, probe};
