@@ -85,7 +85,9 @@ pub(super) fn run(command: &NotifyCommand, context: &Context) -> Result<Exit, Cl
             let site = Site::find(context.bucket.as_deref(), connector(context))?;
             let told = resend_notices(&site, args.run.as_deref(), Some(Path::new(GUARD)))?;
             if told.is_empty() && !context.json && !context.quiet {
-                out::note("There is nothing to send: all notices of this run were delivered.");
+                out::note(
+                    "There is nothing to send: nobody is to be told, or all notices of this run were delivered.",
+                );
                 return Ok(Exit::Done);
             }
             show(told, context)

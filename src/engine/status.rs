@@ -233,10 +233,10 @@ impl RunState {
         self.known.admission.down_now()
     }
 
-    /// Of those, without workers that are under way and that no step has taken down yet.
+    /// Of those, the workers that a step of this run has taken down: not those that are under way and still as they were,
+    /// and not those that were down before.
     pub fn taken_down(&self) -> impl Iterator<Item = TargetIx> + '_ {
-        let active = self.active();
-        self.down().iter().filter(|target| !active.contains(*target) || self.known.was_disturbed(*target))
+        self.down().iter().filter(|target| self.known.was_disturbed(*target))
     }
 
     /// Whether a reboot was sent to the worker whose new boot nobody has seen.
@@ -286,7 +286,7 @@ impl RunState {
             return None;
         }
         let (known, conditions) = (&self.known, self.known.conditions());
-        if self.phase() != RunPhase::Preparing {
+        if self.phase() != RunPhase::Preparing || known.all_are_prepared() {
             return Some(known.admission.verdict(target, at, &conditions));
         }
         let (under_way, waiting) = (known.lanes.active().len() as u32, known.preparation.waiting());

@@ -79,6 +79,13 @@ pub fn send_trusting(
     is_given_up: impl Fn() -> bool,
 ) -> Result<Answer, NoAnswer> {
     let trust = trust.clone();
+    // One that is no port counts as none, and another server would be asked.
+    if request.uri().authority().is_some_and(|authority| {
+        let behind_host = authority.as_str().rsplit(['@', ']']).next().unwrap_or_default();
+        behind_host.contains(':') && authority.port_u16().is_none_or(|port| port == 0)
+    }) {
+        return Err(NoAnswer::NotSendable("its port is not a number from 1 to 65535".to_owned()));
+    }
     let (to_here, answers) = mpsc::channel();
     let began = Instant::now();
     let ask = move || {
@@ -168,5 +175,22 @@ fn no_answer(error: &ureq::Error) -> NoAnswer {
         ureq::Error::Tls(why) => NoAnswer::Untrusted((*why).to_owned()),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => NoAnswer::NotSendable(error.to_string()),
         other => NoAnswer::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The type of urls takes 80443 for no port: port 80 would be asked.
+    #[test]
+    fn a_port_that_is_none_asks_nobody() {
+        for url in ["http://127.0.0.1:80443/x", "http://[::1]:99999/", "http://127.0.0.1:0/"] {
+            let request = Request::get(url).body(Vec::new()).unwrap();
+            let answer = send(request, Duration::from_secs(5), || false);
+            assert!(matches!(answer, Err(NoAnswer::NotSendable(_))), "{url}: {answer:?}");
+        }
+        let request = Request::get("http://127.0.0.1:1/").body(Vec::new()).unwrap();
+        assert!(matches!(send(request, Duration::from_secs(5), || false), Err(NoAnswer::Unreachable(_))));
     }
 }

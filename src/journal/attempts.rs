@@ -30,8 +30,9 @@ pub enum Ended {
 pub enum Aim {
     /// The step.
     Step,
-    /// The boot id that a reboot step begins with: part of the attempt that follows, unless it fails.
-    ReadBootId,
+    /// A part of the attempt that follows, unless it fails: the boot id that a reboot step begins with, or the order to a
+    /// BMC behind which a worker is waited for again.
+    Part,
     /// The undoing of the step.
     Undo,
 }
@@ -40,7 +41,7 @@ impl Aim {
     /// By the purpose of an intent, as it is stored.
     fn of(purpose: &str) -> Self {
         match purpose {
-            "read_boot_id" => Self::ReadBootId,
+            "read_boot_id" | "power_cycle" => Self::Part,
             undo if undo.starts_with("undo_") => Self::Undo,
             _ => Self::Step,
         }
@@ -235,7 +236,8 @@ mod tests {
         assert_eq!(how(Outcome::NotDone { reason: "x".into() }), Ended::NotDone);
         for (intent, expected) in [
             (Intent::UndoDeploy, Aim::Undo),
-            (Intent::ReadBootId, Aim::ReadBootId),
+            (Intent::ReadBootId, Aim::Part),
+            (Intent::PowerCycle { boot_id: "b".into() }, Aim::Part),
             (Intent::Do { repeat: true }, Aim::Step),
         ] {
             let text = stored(&issued(4, Lane::Before, intent.clone()));
@@ -267,8 +269,8 @@ mod tests {
             // The clock was set back.
             finished(3, Ended::Done, 50),
             issued(4, Aim::Step, 200),
-            issued(5, Aim::ReadBootId, 210),
-            issued(6, Aim::ReadBootId, 210),
+            issued(5, Aim::Part, 210),
+            issued(6, Aim::Part, 210),
             finished(5, Ended::Done, 220),
             finished(6, Ended::Failed, 230),
             finished(9, Ended::Done, 300),

@@ -124,7 +124,7 @@ impl RunTally {
         match fact {
             Fact::Issued { attempt, lane, step, intent } => {
                 self.end_wait(*lane, *step);
-                let prepares = matches!(intent, Intent::ReadBootId);
+                let prepares = matches!(intent, Intent::ReadBootId | Intent::PowerCycle { .. });
                 // How long it takes to undo a step says nothing of the step.
                 let since = (!intent.is_undo()).then_some(self.now());
                 self.attempts.insert(*attempt, Attempt { lane: *lane, step: *step, since, prepares });

@@ -17,6 +17,7 @@ mod notify;
 mod parse;
 mod prepare;
 mod problem;
+mod rollout;
 mod schema;
 mod script;
 mod silence;
@@ -36,6 +37,7 @@ pub use notify::{NOTICE_VALUES, NoticeEvent, NoticeService, NoticeTarget, Notify
 pub use parse::parse;
 pub use prepare::Prepare;
 pub use problem::{Problem, ProblemJson, Problems, Severity, Source};
+pub use rollout::*;
 pub use schema::schema;
 pub use script::{Interpreter, ScriptError, interpreter, script_text};
 pub use silence::{MatchOp, Matcher, Silence};

@@ -146,8 +146,23 @@ impl Session<'_> {
             request = request.header("Content-Type", "application/json");
         }
         let request = request.body(body).map_err(|error| wrong(error.to_string()))?;
-        send_trusting(request, left, &self.bmc.trust, self.is_given_up).map_err(PowerError::NoAnswer)
+        let answer = send_trusting(request, left, &self.bmc.trust, self.is_given_up);
+        answer.map(|answer| without(answer, &self.bmc.credentials)).map_err(PowerError::NoAnswer)
     }
+}
+
+/// An answer in which nobody finds what the request was authorised with: what is shown of it is kept, too. A password of a
+/// few letters stays, as it may be a word of any document.
+fn without(mut answer: Answer, credentials: &Credentials) -> Answer {
+    let header = credentials.header();
+    let encoded = header.rsplit(' ').next().unwrap_or_default();
+    for secret in [encoded, &credentials.password].into_iter().filter(|secret| secret.len() >= 8) {
+        if answer.body.windows(secret.len()).any(|part| part == secret.as_bytes()) {
+            answer.body = String::from_utf8_lossy(&answer.body).replace(secret, "***").into_bytes();
+        }
+        answer.location = answer.location.map(|to| to.replace(secret, "***"));
+    }
+    answer
 }
 
 /// What a request has come to, in one line.
@@ -234,6 +249,22 @@ mod tests {
             assert_eq!(path(wrong), None, "{wrong}");
         }
         assert_eq!(path(&format!("/redfish/{}", "x".repeat(600))), None);
+    }
+
+    #[test]
+    fn what_a_request_was_authorised_with_is_in_no_answer() {
+        let credentials = Credentials { user: "root".to_owned(), password: "calvin-of-ours".to_owned() };
+        let header = credentials.header();
+        let answer = Answer {
+            status: 301,
+            location: Some(format!("http://x/{header}")),
+            date: None,
+            body: format!("{{\"error\": {{\"message\": \"{header} calvin-of-ours\"}}}}").into_bytes(),
+            is_whole: true,
+        };
+        let clean = without(answer, &credentials);
+        let said = format!("{:?} {}", clean.location, String::from_utf8(clean.body).unwrap());
+        assert!(!said.contains("calvin") && !said.contains(header.rsplit(' ').next().unwrap()), "{said}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: String,
-    password: String,
+    pub(super) password: String,
 }
 
 impl Credentials {

@@ -51,7 +51,8 @@ fn secrets_of(plan: &Plan) -> Vec<String> {
     let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
     let of_steps = steps.flat_map(|step| step.kind.environment()).map(|(_, value)| value);
     let headers = plan.rollout.gates.each().filter_map(|(_, gate)| gate.measure.headers());
-    let values = of_steps.chain(headers.flat_map(|headers| headers.values()));
+    let of_silence = plan.silence.iter().flat_map(|silence| silence.headers.values());
+    let values = of_steps.chain(headers.flat_map(|headers| headers.values())).chain(of_silence);
     let from = values.filter_map(|value| match value {
         EnvValue::FromEnv(name) => std::env::var(name).ok(),
         EnvValue::Plain(_) => None,

@@ -21,6 +21,7 @@ mod kernel;
 mod ledger;
 mod mask;
 mod output;
+mod own_text;
 mod power;
 mod preflight;
 mod probe;

@@ -128,9 +128,9 @@ impl Requests {
         let filters: Vec<String> =
             filled.iter().map(|matcher| format!("filter={}", percent(&matcher.to_string()))).collect();
         let began = clock();
-        let answer = self.send(&place, &format!("?{}", filters.join("&")), None)?;
+        let (answer, secrets) = self.send(&place, &format!("?{}", filters.join("&")), None)?;
         let skew = skew(answer.date.as_deref(), began, clock())?;
-        let all: Vec<Found> = read(&answer)?;
+        let all: Vec<Found> = read(&answer, &secrets)?;
         let is_ours = |found: &Found| {
             let mut theirs = found.matchers.clone();
             theirs.sort();
@@ -152,13 +152,13 @@ impl Requests {
             comment: &self.comment(&place, ask.target)?,
         };
         let body = serde_json::to_vec(&wanted).map_err(|error| refused(error.to_string()))?;
-        let answer = self.send(&place, "", Some(body))?;
-        let Made { silence_id } = read(&answer)?;
+        let (answer, secrets) = self.send(&place, "", Some(body))?;
+        let Made { silence_id } = read(&answer, &secrets)?;
         if silence_id.is_empty() || silence_id.len() > SHOWN {
             return Err(Answer::Unavailable("its answer does not say which silence it has made".to_owned()));
         }
         let is_new = own.is_none_or(|own| own.id != silence_id);
-        Ok(Answer::Held { id: visible_within(&silence_id, SHOWN), is_new })
+        Ok(Answer::Held { id: one_line(&silence_id, &secrets), is_new })
     }
 
     fn host(&self, target: TargetIx) -> &str {
@@ -175,7 +175,12 @@ impl Requests {
     }
 
     /// Sends a request to the silences, and returns an answer of 200.
-    fn send(&self, place: &Place, query: &str, body: Option<Vec<u8>>) -> Result<http::Answer, Answer> {
+    fn send(
+        &self,
+        place: &Place,
+        query: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<(http::Answer, Secrets), Answer> {
         let refused = |error: crate::engine::StepError| Answer::Refused(error.message);
         let base = url(&self.silence.url, place).map_err(refused)?;
         let (headers, secrets) = headers(&self.silence.headers, place).map_err(refused)?;
@@ -192,7 +197,7 @@ impl Requests {
         let answer = http::send(request, self.silence.timeout, || false);
         let answer = answer.map_err(|none| Answer::Unavailable(format!("{base}: {none}")))?;
         status(&base, &answer, &secrets)?;
-        Ok(answer)
+        Ok((answer, secrets))
     }
 }
 
@@ -202,7 +207,7 @@ fn status(base: &str, answer: &http::Answer, secrets: &Secrets) -> Result<(), An
         return Ok(());
     }
     let body = String::from_utf8_lossy(&answer.body);
-    let said = visible_within(masked(body.trim(), secrets).trim(), SHOWN);
+    let said = one_line(&body, secrets);
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let why = format!("{base}: status {}{said}", answer.status);
     match answer.status {
@@ -212,14 +217,19 @@ fn status(base: &str, answer: &http::Answer, secrets: &Secrets) -> Result<(), An
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(answer: &'a http::Answer) -> Result<T, Answer> {
+/// What a server has said, bounded and without what it should not have said.
+fn one_line(text: &str, secrets: &Secrets) -> String {
+    let words = masked(text, secrets).split_whitespace().collect::<Vec<_>>().join(" ");
+    visible_within(&words, SHOWN)
+}
+
+fn read<'a, T: Deserialize<'a>>(answer: &'a http::Answer, secrets: &Secrets) -> Result<T, Answer> {
     if !answer.is_whole {
         let why = format!("its answer has more than {LARGEST_ANSWER} bytes");
         return Err(Answer::Unavailable(why));
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
-        let why = format!("its answer is not one of Alertmanager: {error}");
-        Answer::Unavailable(visible_within(&why, SHOWN))
+        Answer::Unavailable(one_line(&format!("its answer is not one of Alertmanager: {error}"), secrets))
     })
 }
 
@@ -247,6 +257,29 @@ fn time(at: Millis) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_is_one_line_without_secrets() {
+        let secrets = Secrets::of(&["s3cret-of-ours".to_owned()]);
+        let answer = |status: u16, body: &str| http::Answer {
+            status,
+            location: None,
+            date: None,
+            body: body.as_bytes().to_vec(),
+            is_whole: true,
+        };
+        let why = |answer: Answer| match answer {
+            Answer::Refused(why) | Answer::Unavailable(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let echoed = read::<Vec<Found>>(&answer(200, "\"Bearer s3cret-of-ours\""), &secrets).unwrap_err();
+        let refused =
+            status("http://a", &answer(502, "bad\n  gateway\r\n s3cret-of-ours"), &secrets).unwrap_err();
+        for said in [why(echoed), why(refused)] {
+            assert!(!said.contains("s3cret") && !said.contains(['\n', '\r']), "{said}");
+        }
+        assert!(!one_line("99 s3cret-of-ours", &secrets).contains("s3cret"));
+    }
 
     #[test]
     fn clocks_are_compared_by_the_date_of_an_answer() {

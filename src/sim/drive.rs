@@ -267,7 +267,7 @@ impl Sim {
                 Rng::new(seed ^ config.salt, Stream::Monitor),
                 !config.check || config.faults == 0,
             ),
-            power: Rng::new(seed ^ config.salt, Stream::Power),
+            power: Rng::new(seed ^ config.salt, Stream::Bmcs),
             resets_left: config.resets.div_ceil(2),
             boots_seen: vec![None; graph.fleet.workers.len()],
             reactions: 0,

@@ -1,4 +1,4 @@
-//! The twenty-two things that every run keeps, whatever fails: what the simulator checks after every fact.
+//! The things that every run keeps, whatever fails: what the simulator checks after every fact.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    /// Its number, from 1 to 22, by which design and commit messages name it.
+    /// Its number, from 1, by which design and commit messages name it.
     pub fn number(self) -> u8 {
         self as u8 + 1
     }

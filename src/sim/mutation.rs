@@ -109,6 +109,8 @@ pub enum Mutation {
     ResetSentAgain,
     /// Nobody looks at a worker before its BMC is told to reset it.
     ResetUnlooked,
+    /// Whoever keeps silences is not told who is back.
+    ReturnUntold,
 }
 
 impl Mutation {
@@ -167,6 +169,7 @@ impl Mutation {
         Self::FailureIsPass,
         Self::ResetSentAgain,
         Self::ResetUnlooked,
+        Self::ReturnUntold,
     ];
 
     /// The fault of the controller's loop, for the process with this number.

@@ -227,7 +227,8 @@ pub(super) fn expect_kernels(rng: &mut Rng, plan: &mut Plan) {
 
 /// Some steps are gates, and some plans have gates around their waves or a guard.
 pub(super) fn gates(rng: &mut Rng, plan: &mut Plan) {
-    for step in plan.steps.iter_mut().filter(|step| matches!(step.kind, StepKind::Pause { .. })) {
+    let lists = [&mut plan.before, &mut plan.steps, &mut plan.after];
+    for step in lists.into_iter().flatten().filter(|step| matches!(step.kind, StepKind::Pause { .. })) {
         if rng.coin() {
             step.kind = StepKind::Gate(Box::new(gate(rng)));
             step.timeout = Some(Duration::from_secs(600));

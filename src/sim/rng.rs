@@ -25,6 +25,7 @@ pub(super) enum Stream {
     Gates = 12,
     Monitor = 13,
     Power = 14,
+    Bmcs = 16,
     Monitoring = 15,
 }
 

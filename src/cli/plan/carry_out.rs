@@ -102,7 +102,7 @@ fn undelivered(result: &RunResult) -> Option<Problem> {
         first.why
     );
     let problem = Problem::warning("maand::run::undelivered", message);
-    let help = "a resume sends what is left, and so does\n  maand notify resend";
+    let help = "what is left is sent by\n  maand notify resend";
     Some(if is_rehearsed() { problem } else { problem.help(help) })
 }
 

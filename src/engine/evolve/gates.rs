@@ -26,10 +26,12 @@ impl Known {
         let nobody_active = self.lanes.active().is_empty();
         match place {
             GatePlace::BeforeWave { wave } => {
-                !gates.before_wave.is_empty()
-                    && self.phase() == RunPhase::Soaking
-                    && self.waves.next() == Some(wave)
-                    && at >= self.waves.soak_until()
+                let is_its_turn = match self.phase() {
+                    RunPhase::Soaking => at >= self.waves.soak_until(),
+                    RunPhase::Preparing => self.all_are_prepared(),
+                    _ => false,
+                };
+                !gates.before_wave.is_empty() && self.waves.next() == Some(wave) && is_its_turn
             }
             GatePlace::AfterWave { wave } => {
                 !gates.after_wave.is_empty()

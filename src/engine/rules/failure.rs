@@ -47,6 +47,8 @@ fn a_worker_that_does_not_answer_in_preflight_counts_as_failed() {
     let ready = Check::Ready { boot_id: "b".to_owned(), state_dir: "/state".to_owned() };
     case.says(Fact::Preflight { checks: vec![Check::Unreachable { error }, ready] });
     assert_eq!((case.state(1), case.active(), case.run().failures()), (Failed, vec![2], (1, 1)));
+    let by_this_run = case.run().taken_down().any(|down| down == target(1));
+    assert!(case.run().down().contains(target(1)) && !by_this_run, "no step has taken it down");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::case::{Case, by, command, idempotent, seconds, target};
 use crate::engine::PublicWorkerState::{Failed, Queued, Skipped, Succeeded};
-use crate::engine::{Fact, HaltReason, RunEnd, RunPhase, RunStatus};
+use crate::engine::{Fact, GatePlace, GateStanding, HaltReason, RunEnd, RunPhase, RunStatus};
 use crate::graph::CompileOptions;
-use crate::graph::testing::{codes, fleet, located, plan, prepared, worker};
+use crate::graph::testing::{codes, fleet, gate, located, plan, prepared, worker};
 use crate::plan::{Amount, OnFailure, Plan, StepKind, Undo, Weekday, Window};
 use crate::policy::{Reason, Verdict};
 
@@ -86,6 +86,29 @@ fn a_worker_that_is_skipped_is_not_waited_for() {
     case.succeeds([2]);
     assert_eq!((case.state(1), case.state(3), case.active()), (Skipped, Skipped, vec![2]));
     assert_eq!(case.in_flight(2), ["upgrade"]);
+}
+
+/// The gate before the first wave is measured when all are prepared, and holds it.
+#[test]
+fn the_first_wave_waits_for_its_gate_behind_the_preparation() {
+    let mut case = Case::new(2, |plan| {
+        two_at_a_time(plan);
+        plan.rollout.gates.before_wave = vec![gate()];
+    });
+    let place = GatePlace::BeforeWave { wave: 0 };
+    let measured = |standing| Fact::GateMeasured { place, standing, says: String::new() };
+    assert!(case.run().wants_measured(case.now()).is_empty(), "not before all are prepared");
+    case.refuses(measured(GateStanding::Passed));
+    case.succeeds([1, 2]);
+    assert_eq!((case.active().len(), case.run().wants_measured(case.now())), (0, vec![place]));
+    let waits_for_others = Verdict::Wait(Reason::Preparation { under_way: 0, waiting: 0 });
+    assert_ne!(case.run().verdict(target(1), case.now()), Some(waits_for_others));
+    case.says(measured(GateStanding::Failed));
+    assert!(matches!(case.run().status(), RunStatus::Halted(HaltReason::GateFailed { .. })));
+    case.says(resumed());
+    assert_eq!(case.run().wants_measured(case.now()), [place], "it is measured anew");
+    case.says(measured(GateStanding::Passed));
+    assert_eq!((case.active(), case.in_flight(1)), (vec![1, 2], vec!["upgrade"]));
 }
 
 #[test]

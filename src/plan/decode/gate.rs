@@ -1,12 +1,14 @@
 //! Gates: what is measured, how often, and what follows.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::super::http::strings;
 use super::super::yaml::Node;
 use super::super::{
-    AlertsQuery, Gate, GateAction, HttpCheck, HttpExpect, Measure, Problem, PrometheusQuery, StatusRange,
-    code, duration,
+    AlertsQuery, EnvValue, Gate, GateAction, HttpCheck, HttpExpect, Measure, Problem, PrometheusQuery,
+    StatusRange, code, duration,
 };
 use super::common::{Decoder, Fields};
 use super::http::{Asker, unknown_names};
@@ -131,7 +133,7 @@ impl Decoder<'_> {
                 "prometheus" => self.prometheus(node, asker).map(Measure::Prometheus),
                 "alertmanager" => self.alertmanager(node, asker).map(Measure::Alertmanager),
                 "http" => self.http_check(node, asker).map(Measure::Http),
-                _ => self.text(node, "command", "command: ./check").map(|text| Measure::Command(text.value)),
+                _ => self.command(node, "command").map(Measure::Command),
             },
             [(first, _), (second, _), ..] => {
                 let message = format!("a gate measures by both `{}` and `{}`", first.text, second.text);
@@ -172,6 +174,16 @@ impl Decoder<'_> {
         self.names_are_known(&url, &node.span, asker).then(|| url.trim_end_matches('/').to_owned())
     }
 
+    fn headers_of_gate(&mut self, fields: &Fields<'_>, asker: Asker) -> Option<BTreeMap<String, EnvValue>> {
+        let Some(node) = fields.get("headers") else { return Some(BTreeMap::new()) };
+        let headers = self.headers(node)?;
+        let are_known = headers.values().all(|value| match value {
+            EnvValue::Plain(text) => self.names_are_known(text, &node.span, asker),
+            EnvValue::FromEnv(_) => true,
+        });
+        are_known.then_some(headers)
+    }
+
     fn names_are_known(&mut self, text: &str, span: &Range<usize>, asker: Asker) -> bool {
         let wrong = unknown_names(text, asker);
         for (message, help) in &wrong {
@@ -183,8 +195,7 @@ impl Decoder<'_> {
     fn prometheus(&mut self, node: &Node, asker: Asker) -> Option<PrometheusQuery> {
         let fields = self.fields(node, "prometheus", PROMETHEUS, EXAMPLE)?;
         let url = self.server("prometheus", &fields, asker);
-        let headers =
-            fields.get("headers").map_or_else(|| Some(Default::default()), |node| self.headers(node));
+        let headers = self.headers_of_gate(&fields, asker);
         if fields.get("query").is_none() {
             let help = "write what is asked in PromQL, such as `query: \"job:errors:rate5m\"`";
             self.missing("`prometheus`", "query", fields.span.clone(), help);
@@ -254,8 +265,7 @@ impl Decoder<'_> {
             "alertmanager: {url: \"http://alertmanager:9093\", matching: ['severity=\"critical\"']}";
         let fields = self.fields(node, "alertmanager", ALERTMANAGER, SAMPLE)?;
         let url = self.server("alertmanager", &fields, asker);
-        let headers =
-            fields.get("headers").map_or_else(|| Some(Default::default()), |node| self.headers(node));
+        let headers = self.headers_of_gate(&fields, asker);
         if fields.get("matching").is_none() {
             let help =
                 "say which alerts count, such as `matching: ['severity=\"critical\"']`; some always fire";
@@ -302,8 +312,32 @@ impl Decoder<'_> {
         let request = self.request(&fields, asker);
         let expect = match fields.get("expect") {
             None => Some(HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() }),
-            Some(node) => self.http_expect(node),
+            Some(node) => self.http_expect(node).filter(|expect| {
+                let mut texts = Vec::new();
+                expect.json.iter().for_each(|(_, wanted)| strings(wanted, &mut texts));
+                texts.into_iter().all(|text| self.names_are_known(text, &node.span, asker))
+            }),
         };
         Some(HttpCheck { request: request?, expect: expect? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Measure, Source, StepKind, parse};
+
+    /// A variable could be given on the command line, and would be shell text there.
+    #[test]
+    fn nothing_is_put_into_the_text_of_a_command() {
+        let text = "version: 1\nname: n\nvars: {zone: \"a; echo put in\"}\nrollout:\n  guard: {command: './check ${zone} ${MAAND_DOWN:-}'}\n\
+                    notify:\n  hook: {command: './tell ${zone}'}\nsteps:\n  - gate: {command: './check ${zone}'}\n";
+        let plan = parse(&Source::new("plan.yaml", text), &[]).unwrap();
+        let Measure::Command(guard) = &plan.rollout.gates.guard[0].measure else { panic!("a command") };
+        assert_eq!(guard, "./check ${zone} ${MAAND_DOWN:-}");
+        let StepKind::Gate(gate) = &plan.steps[0].kind else { panic!("a gate") };
+        assert!(matches!(&gate.measure, Measure::Command(text) if text == "./check ${zone}"));
+        let hook = format!("{:?}", plan.notify);
+        assert!(hook.contains("./tell ${zone}") && !hook.contains("put in"), "{hook}");
+        assert!(hook.contains("Command"), "{hook}");
     }
 }

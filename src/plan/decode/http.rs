@@ -345,6 +345,14 @@ pub(super) fn wrong_url(text: &str, asker: Asker) -> Option<(&'static str, &'sta
                     {from_env: LB_AUTHORIZATION}}`";
         return Some(("it has a user or a password in it", help));
     }
+    // The type of urls takes any digits, and those that are no port count as none.
+    if let Some((_, port)) =
+        authority.rsplit_once(':').filter(|(host, port)| !port.contains(']') && !host.is_empty())
+        && !port.contains('$')
+        && !port.parse::<u16>().is_ok_and(|port| port > 0)
+    {
+        return Some(("its port is none", "a port is a number from 1 to 65535"));
+    }
     // With some value in the place of each name.
     let filled: String = asker
         .pieces(text)

@@ -125,13 +125,13 @@ impl Decoder<'_> {
 
     fn notice_service(&mut self, kind: &str, node: &Node) -> Option<NoticeService> {
         if kind == "command" {
-            return self.text(node, kind, "command: /usr/local/bin/tell").and_then(|text| {
-                let fine = !text.value.contains('\0') && text.value.len() <= LONGEST_TEMPLATE;
+            return self.command(node, kind).and_then(|text| {
+                let fine = text.len() <= LONGEST_TEMPLATE;
                 if !fine {
-                    let message = "`command` is too long, or has a NUL byte".to_owned();
-                    self.bad_notice(message, text.span, "put it into a script, and name that");
+                    let message = "`command` is too long".to_owned();
+                    self.bad_notice(message, node.span.clone(), "put it into a script, and name that");
                 }
-                fine.then_some(NoticeService::Command(text.value))
+                fine.then_some(NoticeService::Command(text))
             });
         }
         let (keys, example) = match kind {

@@ -39,11 +39,23 @@ impl Decoder<'_> {
         let may = PREPARING.contains(&word);
         if !may {
             let message = format!("`{word}` cannot stand in `prepare`");
-            let help = format!(
-                "`prepare` leaves a worker and its jobs as they are, and takes {}; move the step to `steps`",
-                one_of(PREPARING.iter().copied())
-            );
-            self.error(code::NOT_IN_PREPARE, message, key.span.clone(), "belongs in `steps`", help);
+            let taken = one_of(PREPARING.iter().copied());
+            let (label, help) = match word {
+                "gate" => (
+                    "belongs elsewhere",
+                    format!(
+                        "`prepare` takes {taken}; put the gate into `before`, or below `rollout` as `gates: {{before_wave: \
+                         ...}}`, which is measured when all workers are prepared"
+                    ),
+                ),
+                _ => (
+                    "belongs in `steps`",
+                    format!(
+                        "`prepare` leaves a worker and its jobs as they are, and takes {taken}; move the step to `steps`"
+                    ),
+                ),
+            };
+            self.error(code::NOT_IN_PREPARE, message, key.span.clone(), label, help);
         }
         may
     }

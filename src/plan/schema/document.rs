@@ -172,7 +172,8 @@ pub(super) struct RolloutSection {
     /// What has to pass before and after each wave. Default: nothing.
     gates: Option<WaveGates>,
     /// What has to pass while workers are under way, and before one is started: measured all the time. When it fails the
-    /// rollout halts; while it says nothing, no worker is started. Default: nothing.
+    /// rollout halts; while it says nothing, no worker is started. While workers are prepared it is not measured. Default:
+    /// nothing.
     guard: Option<OneOrMore<RolloutGate>>,
 }
 

@@ -89,13 +89,14 @@ impl Checker {
         }
     }
 
-    /// A run that halts for a gate has had no pass of it last.
+    /// A run that halts for a gate has had another answer than a pass among the last ones, as many as count.
     pub(super) fn gate_has_failed(&mut self, place: GatePlace) {
         let gates = self.graph.plan.rollout.gates.of(place);
         let is_lost = |gate: u32| self.readings.asked.get(&(place, gate)).is_some_and(|asked| *asked > 0);
         let is_bad = |gate: u32| {
-            let said = self.readings.said.get(&(place, gate)).and_then(|said| said.last());
-            said.is_some_and(|(_, reading)| *reading != Reading::Pass)
+            let said = self.readings.said.get(&(place, gate)).map_or(&[][..], Vec::as_slice);
+            let counted = said.iter().rev().take(gates[gate as usize].count as usize);
+            counted.into_iter().any(|(_, reading)| *reading != Reading::Pass)
         };
         if !(0..gates.len() as u32).any(|gate| is_lost(gate) || is_bad(gate)) {
             self.breaks(Invariant::GatesHold, format!("{place:?} has failed, and all of it passes"));

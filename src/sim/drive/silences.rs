@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::invariant::Invariant;
+use super::super::mutation::Mutation;
 use super::super::rng::{Rng, Stream};
 use super::{Event, Sim};
 use crate::controller::Input;
@@ -173,6 +174,10 @@ impl Sim {
                 held.until.get_or_insert(now);
             }
         }
+        if monitoring.keeper.is_none() {
+            // What is due was due to the process before.
+            monitoring.due = None;
+        }
         let keeper = monitoring.keeper.get_or_insert_with(|| {
             monitoring.trouble = now;
             let mut keeper = Silences::new(TERMS);
@@ -180,7 +185,11 @@ impl Sim {
             keeper.replay(stored.facts.iter().map(|(at, fact)| (*at, fact)));
             keeper
         });
-        keeper.set_down(now, down);
+        if self.config.mutation == Some(Mutation::ReturnUntold) {
+            keeper.set_down(now, monitoring.books.keys().copied());
+        } else {
+            keeper.set_down(now, down);
+        }
         if monitoring.asked.is_none() {
             self.note_silences(now);
         }
@@ -199,6 +208,10 @@ impl Sim {
     pub(super) fn silences_are_due(&mut self) {
         let now = self.now;
         let Some(monitoring) = &mut self.monitoring else { return };
+        // Another one was meant since: each would bring on the next.
+        if monitoring.due.is_none_or(|due| due > now) {
+            return;
+        }
         monitoring.due = None;
         let Some(keeper) = &mut monitoring.keeper else { return };
         let mut told = keeper.passed(now);

@@ -238,7 +238,6 @@ fn hosts(
     format!("{first}, ... {} more ..., {last}", number - HOSTS + 1)
 }
 
-/// `of_workers`: the list is done on workers, and steps may apply to some only.
 /// How workers are prepared, as a title.
 fn prepare(graph: &RolloutGraph) -> String {
     let at_once = graph.numbers().prepare.as_ref().map_or_else(String::new, |resolved| {
