@@ -257,6 +257,7 @@ mod tests {
         let bucket = "ops: {slack: {url: 'https://s/x'}}\nlog: {command: logger}\n";
         assert_eq!(names("", bucket), ["log command", "ops slack"]);
         assert_eq!(names("notify: none\n", bucket), [""; 0]);
+        assert_eq!(names("", "# ops: {slack: {url: 'https://s/x'}}\n\n"), [""; 0], "all are commented out");
         assert_eq!(
             names("notify: {log: none, ops: {teams: {url: 'https://t/x'}}, own: {command: x}}\n", bucket),
             ["ops teams", "own command"]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::http::{Piece, placeholders};
-use super::{EnvValue, duration};
+use super::{EnvValue, duration, visible_line};
 
 /// What of a plan names the worker in a matcher, so that a silence is of this worker only.
 const NAMES_A_WORKER: [&str; 2] = ["MAAND_HOST", "WORKER_IP"];
@@ -34,7 +34,7 @@ pub struct Silence {
     pub comment: Option<String>,
 }
 
-/// As it is shown in one line.
+/// As it is shown in one line, with all that is sent: a review has to see where a secret goes.
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matchers: Vec<String> = self.matchers.iter().map(Matcher::to_string).collect();
@@ -44,7 +44,17 @@ impl fmt::Display for Silence {
             "{} in {}: while a worker is down, {lease} at a time, {tail} after, and at most {at_most}",
             matchers.join(", "),
             self.url
-        )
+        )?;
+        for (name, value) in &self.headers {
+            match value {
+                EnvValue::Plain(text) => write!(f, "; header {name}: {}", visible_line(text))?,
+                EnvValue::FromEnv(from) => write!(f, "; header {name} from {from} of this machine")?,
+            }
+        }
+        if let Some(comment) = &self.comment {
+            write!(f, "; comment `{}`", visible_line(comment))?;
+        }
+        write!(f, "; an answer within {}", duration(self.timeout))
     }
 }
 
@@ -227,6 +237,26 @@ mod tests {
 
     fn parsed(text: &str) -> Matcher {
         Matcher::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    /// What a plan sends, and where to, is told: two that send another secret are not the same.
+    #[test]
+    fn all_that_is_sent_is_shown() {
+        let shown = |from: &str| {
+            let text = format!(
+                "version: 1\nname: n\nsilence:\n  url: http://a:9093\n  matchers: ['instance=\"$MAAND_HOST\"']\n  \
+                 headers: {{Authorization: {{from_env: {from}}}, X-Scope: \"7\"}}\n  comment: ask ops\nsteps: [health]\n"
+            );
+            let source = crate::plan::Source::new("n.yaml", text);
+            crate::plan::parse(&source, &[]).unwrap().silence.unwrap().to_string()
+        };
+        let one = shown("AM_TOKEN");
+        for part in
+            ["header Authorization from AM_TOKEN", "header X-Scope: 7", "comment `ask ops`", "within 5s"]
+        {
+            assert!(one.contains(part), "{part}: {one}");
+        }
+        assert_ne!(one, shown("AWS_SECRET_ACCESS_KEY"));
     }
 
     #[test]
