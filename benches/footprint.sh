@@ -14,7 +14,7 @@ export LC_ALL=C
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 folder=${CARGO_TARGET_DIR:-target}/footprint
-heavy=${HEAVY:-openssl-sys libssh2-sys rusqlite russh tokio axum clap clap_complete miette jiff serde-saphyr serde_json schemars toml_edit similar petgraph prometheus-client}
+heavy=${HEAVY:-openssl-sys libssh2-sys rusqlite russh tokio axum clap clap_complete miette jiff serde-saphyr serde_json schemars toml_edit similar petgraph prometheus-client ureq}
 
 program=${1:-}
 if [ -z "$program" ]; then
