@@ -37,6 +37,9 @@ const START: Millis = 1_772_438_400_000;
 const MOST_EVENTS: u64 = 50_000;
 /// And so many more for each worker and step.
 const MOST_EVENTS_OF_A_STEP: u64 = 200;
+/// And so many more for each time that a guard was to be measured, for this long.
+const MOST_EVENTS_OF_A_MEASUREMENT: u64 = 5;
+const MOST_TIME_OF_A_GUARD: Millis = 10 * 24 * 3_600_000;
 /// An operator answers a run at rest after so long.
 const REACTION: Millis = 60_000;
 
@@ -394,7 +397,14 @@ impl Sim {
 
     fn most_events(&self) -> u64 {
         let steps = self.graph.targets.len() * self.graph.plan.steps.len();
-        MOST_EVENTS + MOST_EVENTS_OF_A_STEP * steps as u64
+        // A guard is measured all the time, also while a worker waits for an approval or a window for days.
+        let intervals =
+            self.graph.plan.rollout.gates.guard.iter().map(|gate| gate.interval.as_millis() as u64);
+        let measurements = intervals.map(|interval| {
+            let time = self.now.saturating_sub(START).clamp(0, MOST_TIME_OF_A_GUARD).unsigned_abs();
+            time / interval.max(1) * MOST_EVENTS_OF_A_MEASUREMENT
+        });
+        MOST_EVENTS + MOST_EVENTS_OF_A_STEP * steps as u64 + measurements.sum::<u64>()
     }
 
     fn is_finished(&self) -> bool {
@@ -431,7 +441,9 @@ impl Sim {
             Event::OperationEnds(operation) => self.operation_ends(*operation),
             Event::Ticks { process, at } if process == self.process => self.ticks(at),
             Event::Measured { process, id, place, gate, reading } if process == self.process => {
-                self.checker.measured(self.now, place, gate, reading);
+                // A guard that nobody waits for any more changes nothing: its last pass holds for its time.
+                let counts = self.state().is_some_and(|run| run.wants_measured(self.now).contains(&place));
+                self.checker.measured(self.now, place, gate, reading, counts);
                 self.commit_and_dispatch(Input::Measured { id, reading, says: "measured".to_owned() });
             }
             Event::Looks(look) if look.0 == self.process => {

@@ -8,8 +8,7 @@ use super::{Checker, Place};
 use crate::engine::{Fact, GatePlace, GateStanding, Millis};
 use crate::plan::{Gate, GateAction, Reading};
 
-/// A guard that has passed with nobody under way holds so long; one that is measured all the time is never older than its
-/// interval and the time of one measurement.
+/// A guard that has passed with nobody under way holds so long, besides its interval and the time of one measurement.
 const HOLDS: Millis = 90_000;
 /// A measurement that is lost is waited for so long.
 const LOST: Millis = 30_000;
@@ -28,9 +27,19 @@ impl Checker {
         *self.readings.asked.entry((place, gate)).or_default() += 1;
     }
 
-    /// It has come back to the process in charge.
-    pub(in crate::sim) fn measured(&mut self, at: Millis, place: GatePlace, gate: u32, reading: Reading) {
-        self.readings.said.entry((place, gate)).or_default().push((at, reading));
+    /// It has come back to the process in charge. Where nobody waits for it any more (`counts`), the process may have
+    /// dropped it: what is no pass then holds nobody back.
+    pub(in crate::sim) fn measured(
+        &mut self,
+        at: Millis,
+        place: GatePlace,
+        gate: u32,
+        reading: Reading,
+        counts: bool,
+    ) {
+        if counts || reading == Reading::Pass {
+            self.readings.said.entry((place, gate)).or_default().push((at, reading));
+        }
         if let Some(asked) = self.readings.asked.get_mut(&(place, gate)) {
             *asked -= 1;
         }
@@ -44,13 +53,13 @@ impl Checker {
                 if self.graph.plan.rollout.gates.guard.is_empty() {
                     return;
                 }
-                let watched = self.lanes.values().any(|book| book.place == Place::Active);
                 for (gate, plan) in (0..).zip(self.graph.plan.rollout.gates.guard.clone()) {
                     let said = self.readings.said.get(&(GatePlace::Guard, gate));
                     let last = said.and_then(|said| said.last()).map_or(Millis::MIN, |(at, _)| *at);
                     let millis = |time: std::time::Duration| time.as_millis() as Millis;
                     let around = millis(plan.interval) + millis(plan.answer_within) + LOST;
-                    let most = if watched { around } else { HOLDS + around };
+                    // Several may start at one instant, the first of them by a pass that holds.
+                    let most = HOLDS + around;
                     if last < at - most && plan.on_inconclusive != GateAction::Ignore {
                         let what = format!("{target:?} is admitted, and guard {gate} was measured long ago");
                         self.breaks(Invariant::GatesHold, what);
