@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::invariant::Invariant;
-use super::{Checker, Place};
+use super::Checker;
 use crate::engine::{Fact, GatePlace, GateStanding, Millis};
 use crate::plan::{Gate, GateAction, Reading};
 
