@@ -91,7 +91,10 @@ impl Checker {
             if is_lost && plan.on_inconclusive == GateAction::Ignore {
                 continue;
             }
-            if let Err(why) = passes(&plan, place, said) {
+            // The newest answer of a guard may be to a measurement that was dropped when nobody was under way any more.
+            let before = &said[..said.len().saturating_sub(1)];
+            let held = place == GatePlace::Guard && passes(&plan, place, before).is_ok();
+            if !held && let Err(why) = passes(&plan, place, said) {
                 let what = format!("at {at} gate {gate} of {place:?} is taken to have passed: {why}");
                 self.breaks(Invariant::GatesHold, what);
             }
