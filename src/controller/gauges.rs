@@ -20,6 +20,8 @@ const SAID: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     all: BTreeMap<(GatePlace, u32), Gauge>,
+    /// Where more measurements begin.
+    wanted: Vec<GatePlace>,
     /// How many measurements were begun.
     begun: u64,
 }
@@ -42,18 +44,33 @@ impl Gauges {
     /// When something is to be done next.
     pub(super) fn next(&self, run: &RunState) -> Option<Millis> {
         let of = |((place, at), gauge): (&(GatePlace, u32), &Gauge)| match gauge.under_way {
-            Some((_, since)) => since + given_up_after(gate(run, *place, *at)),
-            None => gauge.due,
+            Some((_, since)) => Some(since + given_up_after(gate(run, *place, *at))),
+            None => self.wanted.contains(place).then_some(gauge.due),
         };
-        self.all.iter().map(of).min()
+        self.all.iter().filter_map(of).min()
     }
 
-    /// Keeps those that the run wants, and no others. One that has not come back is taken for one that says nothing.
+    /// A measurement that has not come back is taken for one that says nothing.
+    pub(super) fn give_up_late(&mut self, now: Millis, run: &RunState) {
+        for ((place, at), gauge) in &mut self.all {
+            let gate = gate(run, *place, *at);
+            if gauge.under_way.is_some_and(|(_, since)| now >= since + given_up_after(gate)) {
+                gauge.take(now, *place, gate, Reading::Inconclusive, "no measurement has come back");
+            }
+        }
+    }
+
+    /// Keeps those that the run wants, and those of a place where a measurement is still under way that is taken.
     pub(super) fn follow(&mut self, now: Millis, run: &RunState) {
-        let wanted = run.wants_measured(now);
-        self.all.retain(|(place, _), _| wanted.contains(place));
-        for place in wanted {
-            for (at, gate) in (0..).zip(run.graph().plan.rollout.gates.of(place)) {
+        self.wanted = run.wants_measured(now);
+        let is_under_way = |gauge: &Gauge| gauge.under_way.is_some();
+        let awaited: Vec<GatePlace> =
+            self.all.iter().filter(|(_, gauge)| is_under_way(gauge)).map(|((place, _), _)| *place).collect();
+        self.all.retain(|(place, _), _| {
+            self.wanted.contains(place) || (awaited.contains(place) && run.takes_measured(now, *place))
+        });
+        for place in &self.wanted {
+            for (at, _) in (0..).zip(run.graph().plan.rollout.gates.of(*place)) {
                 let new = || Gauge {
                     tally: Tally::default(),
                     under_way: None,
@@ -61,15 +78,12 @@ impl Gauges {
                     last: None,
                     waits_since: None,
                 };
-                let gauge = self.all.entry((place, at)).or_insert_with(new);
-                if gauge.under_way.is_some_and(|(_, since)| now >= since + given_up_after(gate)) {
-                    gauge.take(now, place, gate, Reading::Inconclusive, "no measurement has come back");
-                }
+                self.all.entry((*place, at)).or_insert_with(new);
             }
         }
     }
 
-    /// A measurement has ended. One that nobody waits for any more changes nothing.
+    /// A measurement has ended. One that was dropped meanwhile changes nothing.
     pub(super) fn take(&mut self, now: Millis, run: &RunState, id: u64, reading: Reading, says: &str) {
         let found = self.all.iter_mut().find(|(_, gauge)| gauge.under_way.is_some_and(|(of, _)| of == id));
         if let Some(((place, at), gauge)) = found {
@@ -81,7 +95,7 @@ impl Gauges {
     pub(super) fn news(&self, now: Millis, run: &RunState) -> Option<Fact> {
         let mut places: Vec<GatePlace> = self.all.keys().map(|(place, _)| *place).collect();
         places.dedup();
-        places.into_iter().find_map(|place| {
+        places.into_iter().filter(|place| run.takes_measured(now, *place)).find_map(|place| {
             let (standing, says) = self.comes_to(place)?;
             let asked = place == GatePlace::Guard && run.guard_is_asked() && self.is_fresh(now, run, place);
             let is_news =
@@ -93,7 +107,7 @@ impl Gauges {
     /// Begins those that are due.
     pub(super) fn begin(&mut self, now: Millis, run: &RunState, outputs: &mut Vec<Output>) {
         for ((place, at), gauge) in &mut self.all {
-            if gauge.under_way.is_none() && now >= gauge.due {
+            if gauge.under_way.is_none() && now >= gauge.due && self.wanted.contains(place) {
                 self.begun += 1;
                 gauge.under_way = Some((self.begun, now));
                 let wave = match place {

@@ -159,11 +159,11 @@ impl<L: Ledger> Controller<L> {
         if self.run.graph().plan.rollout.gates.is_empty() {
             return Ok(());
         }
-        self.gauges.follow(now, &self.run);
+        self.gauges.give_up_late(now, &self.run);
         while let Some(fact) = self.gauges.news(now, &self.run) {
             self.apply(now, fact, outputs)?;
-            self.gauges.follow(now, &self.run);
         }
+        self.gauges.follow(now, &self.run);
         self.gauges.begin(now, &self.run, outputs);
         Ok(())
     }

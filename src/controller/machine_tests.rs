@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::graph::testing::{budget, command, compiled, fleet, gate, located, plan, step, worker};
 use crate::graph::{Lane, StepIx, TargetIx};
-use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Reading, Step, StepKind};
+use crate::plan::{Amount, BudgetBound, Concurrency, Plan, Reading, Step, StepKind, WaveSize};
 
 fn pause(id: &str, seconds: u64) -> Step {
     step(id, StepKind::Pause { duration: Duration::from_secs(seconds) }, &[])
@@ -420,4 +420,33 @@ fn a_guard_is_measured_all_the_time_and_stored_when_it_changes() {
     }
     tells(&mut case, Reading::Pass);
     assert_eq!(count(&case), 3);
+}
+
+/// It was begun while a worker was under way, and says something about those that start next.
+#[test]
+fn what_a_guard_says_counts_also_when_nobody_is_under_way_any_more() {
+    for (reading, expected) in
+        [(Reading::Inconclusive, GateStanding::Waiting), (Reading::Fail, GateStanding::Failed)]
+    {
+        let mut case = Case::new(2, None, |plan| {
+            guarded(plan);
+            plan.rollout.waves = vec![located(WaveSize::Of(Amount::Count(1))), located(WaveSize::Rest)];
+            plan.rollout.soak = Duration::from_secs(60);
+        });
+        let id = measuring(&case).unwrap();
+        case.told(Input::Measured { id, reading: Reading::Pass, says: String::new() }).unwrap();
+        case.now = case.controller.next_wake().unwrap();
+        case.told(Input::Tick).unwrap();
+        let id = measuring(&case).expect("it is measured while a worker is under way");
+        assert!(case.succeeds(1), "and the worker ends");
+        assert!(case.controller.run().active().is_empty() && measuring(&case).is_none());
+        case.told(Input::Measured { id, reading, says: "late".to_owned() }).unwrap();
+        let last = case.facts().filter_map(|fact| match fact {
+            Fact::GateMeasured { standing, .. } => Some(*standing),
+            _ => None,
+        });
+        assert_eq!(last.last(), Some(expected));
+        // The loop does not spin for what it keeps.
+        assert!(case.controller.next_wake().is_none_or(|at| at > case.now));
+    }
 }

@@ -52,11 +52,7 @@ impl RunState {
     pub fn wants_measured(&self, at: Millis) -> Vec<GatePlace> {
         let known = &self.known;
         let at = at.max(known.last_at);
-        if known.setup.graph.plan.rollout.gates.is_empty()
-            || known.end.is_some()
-            || known.hold.is_aborted()
-            || known.hold.is_interrupted()
-        {
+        if known.setup.graph.plan.rollout.gates.is_empty() || self.is_past_gates() {
             return Vec::new();
         }
         let after = known.waves.current().map(|wave| GatePlace::AfterWave { wave });
@@ -66,6 +62,22 @@ impl RunState {
         let guard = known.is_guarded() || self.pending.guard_is_asked();
         let all = around.chain(guard.then_some(GatePlace::Guard));
         all.filter(|place| known.gate_is_open(at, *place)).collect()
+    }
+
+    /// Whether what is measured there is taken now. What a guard has said counts also when those have ended meanwhile for whom
+    /// it was measured: nobody starts by an older pass.
+    pub fn takes_measured(&self, at: Millis, place: GatePlace) -> bool {
+        match place {
+            GatePlace::Guard => {
+                !self.is_past_gates() && self.known.gate_is_open(at.max(self.known.last_at), place)
+            }
+            place => self.wants_measured(at).contains(&place),
+        }
+    }
+
+    fn is_past_gates(&self) -> bool {
+        let known = &self.known;
+        known.end.is_some() || known.hold.is_aborted() || known.hold.is_interrupted()
     }
 
     /// What is known of the gates of a place.

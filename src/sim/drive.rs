@@ -441,9 +441,7 @@ impl Sim {
             Event::OperationEnds(operation) => self.operation_ends(*operation),
             Event::Ticks { process, at } if process == self.process => self.ticks(at),
             Event::Measured { process, id, place, gate, reading } if process == self.process => {
-                // A guard that nobody waits for any more changes nothing: its last pass holds for its time.
-                let counts = self.state().is_some_and(|run| run.wants_measured(self.now).contains(&place));
-                self.checker.measured(self.now, place, gate, reading, counts);
+                self.checker.measured(self.now, place, gate, reading);
                 self.commit_and_dispatch(Input::Measured { id, reading, says: "measured".to_owned() });
             }
             Event::Looks(look) if look.0 == self.process => {

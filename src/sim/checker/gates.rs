@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::super::invariant::Invariant;
-use super::Checker;
+use super::{Checker, Place};
 use crate::engine::{Fact, GatePlace, GateStanding, Millis};
+use crate::graph::Lane;
 use crate::plan::{Gate, GateAction, Reading};
 
-/// A guard that has passed with nobody under way holds so long, besides its interval and the time of one measurement.
+/// A guard that has passed with nobody under way holds so long; one that is measured all the time is never older than its
+/// interval and the time of one measurement.
 const HOLDS: Millis = 90_000;
 /// A measurement that is lost is waited for so long.
 const LOST: Millis = 30_000;
@@ -19,6 +21,8 @@ pub(super) struct Readings {
     /// Asked, and not answered.
     asked: BTreeMap<(GatePlace, u32), u32>,
     said: BTreeMap<(GatePlace, u32), Vec<(Millis, Reading)>>,
+    /// Since when somebody is under way.
+    watched_since: Millis,
 }
 
 impl Checker {
@@ -27,19 +31,9 @@ impl Checker {
         *self.readings.asked.entry((place, gate)).or_default() += 1;
     }
 
-    /// It has come back to the process in charge. Where nobody waits for it any more (`counts`), the process may have
-    /// dropped it: what is no pass then holds nobody back.
-    pub(in crate::sim) fn measured(
-        &mut self,
-        at: Millis,
-        place: GatePlace,
-        gate: u32,
-        reading: Reading,
-        counts: bool,
-    ) {
-        if counts || reading == Reading::Pass {
-            self.readings.said.entry((place, gate)).or_default().push((at, reading));
-        }
+    /// It has come back to the process in charge.
+    pub(in crate::sim) fn measured(&mut self, at: Millis, place: GatePlace, gate: u32, reading: Reading) {
+        self.readings.said.entry((place, gate)).or_default().push((at, reading));
         if let Some(asked) = self.readings.asked.get_mut(&(place, gate)) {
             *asked -= 1;
         }
@@ -53,13 +47,21 @@ impl Checker {
                 if self.graph.plan.rollout.gates.guard.is_empty() {
                     return;
                 }
+                let is_other = |lane: &Lane| *lane != Lane::Worker(*target);
+                let watched =
+                    self.lanes.iter().any(|(lane, book)| is_other(lane) && book.place == Place::Active);
+                if !watched {
+                    self.readings.watched_since = at;
+                }
                 for (gate, plan) in (0..).zip(self.graph.plan.rollout.gates.guard.clone()) {
                     let said = self.readings.said.get(&(GatePlace::Guard, gate));
                     let last = said.and_then(|said| said.last()).map_or(Millis::MIN, |(at, _)| *at);
                     let millis = |time: std::time::Duration| time.as_millis() as Millis;
                     let around = millis(plan.interval) + millis(plan.answer_within) + LOST;
-                    // Several may start at one instant, the first of them by a pass that holds.
-                    let most = HOLDS + around;
+                    // The first of those that are under way may have started by a pass that still held, and others beside it until
+                    // the first measurement has come back.
+                    let most =
+                        if at - self.readings.watched_since > around { around } else { HOLDS + around };
                     if last < at - most && plan.on_inconclusive != GateAction::Ignore {
                         let what = format!("{target:?} is admitted, and guard {gate} was measured long ago");
                         self.breaks(Invariant::GatesHold, what);
@@ -91,10 +93,7 @@ impl Checker {
             if is_lost && plan.on_inconclusive == GateAction::Ignore {
                 continue;
             }
-            // The newest answer of a guard may be to a measurement that was dropped when nobody was under way any more.
-            let before = &said[..said.len().saturating_sub(1)];
-            let held = place == GatePlace::Guard && passes(&plan, place, before).is_ok();
-            if !held && let Err(why) = passes(&plan, place, said) {
+            if let Err(why) = passes(&plan, place, said) {
                 let what = format!("at {at} gate {gate} of {place:?} is taken to have passed: {why}");
                 self.breaks(Invariant::GatesHold, what);
             }
