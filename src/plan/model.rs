@@ -4,7 +4,7 @@
 //! Values that are here are right by themselves; whether they fit a fleet is decided in `graph`.
 //! Spans are kept where a later stage may have to point at the text. Nothing here knows YAML.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -380,6 +380,20 @@ pub enum Undo {
 }
 
 impl Plan {
+    /// The variables of this machine that are read for what the plan itself does: by its steps, gates and silences.
+    pub fn reads_from_environment(&self) -> BTreeSet<&str> {
+        let steps = self.before.iter().chain(&self.steps).chain(&self.after);
+        let of_steps = steps.flat_map(|step| step.kind.environment()).map(|(_, value)| value);
+        let of_gates = self.rollout.gates.each().filter_map(|(_, gate)| gate.measure.headers());
+        let of_silence = self.silence.iter().map(|silence| &silence.headers);
+        let headers = of_gates.chain(of_silence).flat_map(BTreeMap::values);
+        let from = of_steps.chain(headers).filter_map(|value| match value {
+            EnvValue::FromEnv(name) => Some(name.as_str()),
+            EnvValue::Plain(_) => None,
+        });
+        from.collect()
+    }
+
     /// Whether something outside of the run decides about it.
     pub fn has_gates(&self) -> bool {
         let mut steps = self.before.iter().chain(&self.steps).chain(&self.after);

@@ -3,7 +3,7 @@
 use crate::bucket::{Bucket, JobName};
 use crate::catalog::{self, CatalogError, DeployRequest, FileDiff, PendingChanges, external};
 use crate::graph::RolloutGraph;
-use crate::plan::{EnvValue, Located, Plan, StepKind};
+use crate::plan::{Located, Plan, StepKind};
 use crate::runner;
 
 use super::Engine;
@@ -48,16 +48,7 @@ pub fn pending_diffs(
 
 /// The values of the plan's secrets, where they are set here.
 fn secrets_of(plan: &Plan) -> Vec<String> {
-    let steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
-    let of_steps = steps.flat_map(|step| step.kind.environment()).map(|(_, value)| value);
-    let headers = plan.rollout.gates.each().filter_map(|(_, gate)| gate.measure.headers());
-    let of_silence = plan.silence.iter().flat_map(|silence| silence.headers.values());
-    let values = of_steps.chain(headers.flat_map(|headers| headers.values())).chain(of_silence);
-    let from = values.filter_map(|value| match value {
-        EnvValue::FromEnv(name) => std::env::var(name).ok(),
-        EnvValue::Plain(_) => None,
-    });
-    from.collect()
+    plan.reads_from_environment().into_iter().filter_map(|name| std::env::var(name).ok()).collect()
 }
 
 /// All deploys of the plan as one; `None`: there is none, or nowhere to look.

@@ -8,7 +8,7 @@ use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
 use crate::journal::{Journal, RunLock};
-use crate::plan::{self, Plan, Problems, Source};
+use crate::plan::{self, Plan, Problem, Problems, Source};
 use crate::policy::{self, Limits};
 use crate::review::Reviewed;
 use crate::runner::{StepExecutor, WorkspaceState, now};
@@ -221,9 +221,25 @@ fn checked_graph(
     let feasibility = policy::feasibility(&graph).into_result()?;
     graph.warnings.extend(feasibility);
     graph.warnings.extend(notices::warnings(&site.bucket, &graph.plan)?);
+    graph.warnings.extend(unset_variables(site, &graph));
     let problems = site.connector.problems(&graph, &site.bucket).into_result()?;
     graph.warnings.extend(problems);
     Ok(graph)
+}
+
+/// What the plan reads from the environment, and is not set here: better told before the first worker than in the middle.
+fn unset_variables(site: &Site, graph: &RolloutGraph) -> Problems {
+    let mut problems = Problems::new();
+    let read = graph.plan.reads_from_environment().into_iter();
+    // In a sandbox nothing of it is sent or executed.
+    for name in
+        read.filter(|name| site.bucket.settings().executes_local() && std::env::var_os(name).is_none())
+    {
+        let message = format!("the plan reads {name} from the environment, and it is not set here");
+        let help = "set it in the environment of this process; what needs it fails, or says nothing, when its turn comes";
+        problems.push(Problem::warning("maand::run::unset_variable", message).help(help));
+    }
+    problems
 }
 
 /// What deploys would bring besides the plan's own changes.

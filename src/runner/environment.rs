@@ -51,7 +51,7 @@ impl Place {
         self.values.push(("MAAND_DOWN".to_owned(), down.join(",")));
         // A regular expression; a dot stands for itself in every kind of quotes.
         let pattern: Vec<String> = down.iter().map(|host| host.replace('.', "[.]")).collect();
-        self.values.push(("down".to_owned(), pattern.join("|")));
+        self.values.push(("MAAND_DOWN_PATTERN".to_owned(), pattern.join("|")));
         self
     }
 
@@ -72,6 +72,7 @@ impl Place {
         let name = match name {
             "worker" => "MAAND_HOST",
             "wave" => "MAAND_WAVE",
+            "down" => "MAAND_DOWN_PATTERN",
             name => name,
         };
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -134,7 +135,7 @@ impl Environment {
             set(name, value);
         }
         // Validation keeps a plan from having any of these itself.
-        for (name, value) in place.values.iter().filter(|(name, _)| name != "down") {
+        for (name, value) in &place.values {
             set(name, value.clone());
         }
         Ok(Self { values, secrets: Secrets::of(&secrets) })

@@ -12,7 +12,7 @@ use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::rng::{Rng, Stream};
 use super::world::{World, boot_number};
-use super::{ahead, fleets, plans, requests};
+use super::{additions, ahead, fleets, plans, requests};
 use crate::engine::{AttemptId, Check, Fact, Intent, Millis, RunEnd, RunStatus, Stamped, WorkerState};
 use crate::graph::{CompileOptions, Lane, RolloutGraph, TargetIx, compile};
 use crate::policy::feasibility;
@@ -89,11 +89,11 @@ pub fn graph(config: &SimConfig) -> Option<Arc<RolloutGraph>> {
     let (fleet, mut plan) = if config.shape == Shape::Random {
         let fleet = fleets::random(&mut fleet_rng, config.workers, config.jobs);
         let mut plan = plans::random(&mut plan_rng, &fleet);
-        plans::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
+        additions::expect_kernels(&mut Rng::new(config.seed, Stream::Kernels), &mut plan);
         ahead::prepare(&mut Rng::new(config.seed, Stream::Prepare), &mut plan, fleet.workers.len());
         requests::instead_of_commands(&mut Rng::new(config.seed, Stream::Requests), &mut plan);
-        plans::gates(&mut Rng::new(config.seed, Stream::Gates), &mut plan);
-        plans::reset_by_bmcs(&mut Rng::new(config.seed, Stream::Power), &mut plan);
+        additions::gates(&mut Rng::new(config.seed, Stream::Gates), &mut plan);
+        additions::reset_by_bmcs(&mut Rng::new(config.seed, Stream::Power), &mut plan);
         (fleet, plan)
     } else {
         (fleets::plain(config.workers, config.jobs, 3), plans::shaped(config.shape))

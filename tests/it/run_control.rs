@@ -80,7 +80,6 @@ fn a_cut_run_leaves_no_command_running() {
     // One would wait for the command.
     wait_until("the run is cut", || {
         let _ = kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT);
-        std::thread::sleep(std::time::Duration::from_millis(200));
         child.try_wait().unwrap().is_some()
     });
     let (code, stdout, stderr) = end(child);

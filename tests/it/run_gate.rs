@@ -2,7 +2,10 @@
 
 use std::net::TcpListener;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::run_bench::RunBench;
+use crate::run_faults::end;
 use crate::support::alertmanager::Alertmanager;
 use crate::support::file_server::{FileServer, Served};
 use crate::support::prometheus::Prometheus;
@@ -291,4 +294,34 @@ fn a_guard_that_fails_halts_and_lets_finish_what_is_under_way() {
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A gate changes nothing: a resume measures it again, and asks nobody whether it was done. What a plan reads from the
+/// environment is told before the first worker, where it is not set.
+#[test]
+fn a_gate_that_is_given_up_is_measured_again_and_unset_secrets_are_told_at_once() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let open = folder.path().join("open");
+    let own = bench.own_plan(&format!(
+        "version: 1\nname: gated\nrollout:\n  gates:\n    after_wave:\n      \
+         http: {{url: 'http://127.0.0.1:1/', headers: {{X-Token: {{from_env: NO_SUCH_TOKEN}}}}}}\n      \
+         on_inconclusive: ignore\nsteps:\n  - gate: {{command: 'test -e {}', interval: 1m, on_fail: wait}}\n    timeout: 10m\n",
+        open.display()
+    ));
+    let mut child = bench.spawn(&["plan", "apply", &own, "--yes"]);
+    let logs = || String::from_utf8_lossy(&bench.maand(&["plan", "logs"]).stdout).into_owned();
+    wait_until("it has failed once", || logs().contains("fail: "));
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    // One would wait for the gate.
+    wait_until("the run is cut", || {
+        let _ = kill_process(pid, Signal::INT);
+        child.try_wait().unwrap().is_some()
+    });
+    let (code, stdout, stderr) = end(child);
+    let said = flat(&(stdout + &stderr));
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("reads NO_SUCH_TOKEN from the environment, and it is not set here"), "{said}");
+    std::fs::write(&open, "").unwrap();
+    bench.expect(0, &["plan", "resume"]);
 }

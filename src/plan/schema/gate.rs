@@ -12,8 +12,9 @@ use super::values::{
     Text,
 };
 
-/// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and commands `$worker`,
-/// `$wave` and `$down` stand for the worker, the number of the wave, and the workers that are down.
+/// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and texts of requests
+/// `$worker`, `$wave` and `$down` stand for the worker, the number of the wave, and the workers that are down; a command has
+/// them in its environment.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["prometheus"] }, { "required": ["alertmanager"] }, { "required": ["http"] }, { "required": ["command"] }]))]
@@ -109,8 +110,8 @@ pub(super) struct WaveGates {
     after_wave: Option<OneOrMore<RolloutGate>>,
 }
 
-/// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and commands `$wave` and
-/// `$down` stand for the number of the wave, and the workers that are down.
+/// A gate: exactly one of prometheus, alertmanager, http and command. In queries, matchers, urls and texts of requests
+/// `$wave` and `$down` stand for the number of the wave, and the workers that are down; a command has them in its environment.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["prometheus"] }, { "required": ["alertmanager"] }, { "required": ["http"] }, { "required": ["command"] }]))]

@@ -86,8 +86,7 @@ pub(in crate::cli::plan) fn rollout_gates(plan: &Plan) -> Vec<RolloutGate<'_>> {
         let number: &mut u32 = numbers.entry(place).or_default();
         *number += 1;
         let place = if *number == 1 { place.to_owned() } else { format!("{place} {number}") };
-        let headers = gate.measure.headers().into_iter().flatten();
-        let env = headers.map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect();
+        let env = gate.measure.headers().map(env_of).unwrap_or_default();
         RolloutGate { place, gate, parts: measured(gate), env }
     });
     gates.collect()
@@ -98,6 +97,11 @@ fn from_env(value: &EnvValue) -> Option<&str> {
         EnvValue::Plain(_) => None,
         EnvValue::FromEnv(name) => Some(name.as_str()),
     }
+}
+
+/// Headers, each as a variable of what is sent.
+pub(super) fn env_of(headers: &BTreeMap<String, EnvValue>) -> Vec<EnvJson<'_>> {
+    headers.iter().map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect()
 }
 
 /// The variables that a step's command gets.

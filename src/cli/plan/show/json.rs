@@ -10,7 +10,7 @@ use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::at_stake::{self, AtStakeJson};
-use super::commands::{CommandJson, EnvJson, RolloutGate, commands, env, rollout_gates};
+use super::commands::{CommandJson, EnvJson, RolloutGate, commands, env, env_of, rollout_gates};
 use super::coverage::{self, CoverageJson};
 use super::openings::Openings;
 use super::probe::{self, RebootOfJson};
@@ -153,6 +153,12 @@ struct SilenceJson<'a> {
     tail_ms: u64,
     /// None lasts longer.
     at_most_ms: u64,
+    /// An answer is waited for so long.
+    timeout_ms: u64,
+    /// In front of what every comment says.
+    comment: Option<&'a str>,
+    /// Headers of its requests.
+    env: Vec<EnvJson<'a>>,
 }
 
 impl<'a> From<&'a Silence> for SilenceJson<'a> {
@@ -163,6 +169,9 @@ impl<'a> From<&'a Silence> for SilenceJson<'a> {
             lease_ms: millis(silence.lease),
             tail_ms: millis(silence.tail),
             at_most_ms: millis(silence.at_most),
+            timeout_ms: millis(silence.timeout),
+            comment: silence.comment.as_deref(),
+            env: env_of(&silence.headers),
         }
     }
 }

@@ -185,6 +185,9 @@ fn texts(graph: &RolloutGraph) -> Section {
             section.text(&title, &command.text);
         }
     }
+    if let Some(silence) = &graph.plan.silence {
+        section.text("silence", &silence.to_string());
+    }
     for (target, what) in graph.plan.notify.describe() {
         section.text(&code(&target), &what);
     }
