@@ -9,6 +9,8 @@
 mod batches;
 mod ends;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gauges;
 mod io;
 mod ledger;

@@ -10,6 +10,8 @@
 mod bmc;
 mod credentials;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod log;
 mod reset;
 mod system;

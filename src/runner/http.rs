@@ -268,6 +268,15 @@ pub(super) fn judge(answer: &Answer, expect: &HttpExpect, place: &Place) -> Resu
     Ok(Judged::Meets(format!("status {}, with the expected values", answer.status)))
 }
 
+/// What fuzzers call: what is said of an answer, `Ok` where it is the expected one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn judged(answer: &Answer, expect: &HttpExpect) -> Option<Result<String, String>> {
+    Some(match judge(answer, expect, &Place::default()).ok()? {
+        Judged::Meets(words) => Ok(words),
+        Judged::Differs(words) | Judged::Unreadable(words) => Err(words),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -254,6 +254,31 @@ fn time(at: Millis) -> Result<String, String> {
     Timestamp::from_millisecond(at).map(|at| at.to_string()).map_err(|error| error.to_string())
 }
 
+/// What fuzzers call: what is said of an answer that is none of Alertmanager's.
+#[cfg(any(test, fuzzing))]
+pub(super) fn heard(answer: &http::Answer) -> Vec<String> {
+    let secrets = Secrets::default();
+    let refused = [
+        read::<Vec<Found>>(answer, &secrets).err(),
+        read::<Made>(answer, &secrets).err(),
+        status("http://a", &http::Answer { status: 400, ..answer.clone() }, &secrets).err(),
+    ];
+    let why = |answer| match answer {
+        Answer::Refused(why) | Answer::Unavailable(why) => Some(why),
+        Answer::Held { .. } | Answer::Gone => None,
+    };
+    refused.into_iter().flatten().filter_map(why).collect()
+}
+
+/// What fuzzers call: how much later it is there, by the date of an answer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn clock(date: &str, now: Millis) -> Result<Millis, String> {
+    skew(Some(date), now - 100, now + 100).map_err(|answer| match answer {
+        Answer::Refused(why) | Answer::Unavailable(why) => why,
+        Answer::Held { .. } | Answer::Gone => String::new(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
