@@ -259,6 +259,7 @@ mod tests {
             status: 301,
             location: Some(format!("http://x/{header}")),
             date: None,
+            retry_after: None,
             body: format!("{{\"error\": {{\"message\": \"{header} calvin-of-ours\"}}}}").into_bytes(),
             is_whole: true,
         };
@@ -273,6 +274,7 @@ mod tests {
             status,
             location: location.map(str::to_owned),
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

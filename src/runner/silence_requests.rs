@@ -265,6 +265,7 @@ mod tests {
             status,
             location: None,
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };
