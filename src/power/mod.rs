@@ -10,11 +10,14 @@
 mod bmc;
 mod credentials;
 mod error;
+mod hardware;
 mod log;
 mod reset;
+mod seen;
 mod system;
 
 pub use bmc::Bmc;
 pub use error::PowerError;
+pub use hardware::{HARDWARE_LOOK, Hardware, Sameness};
 pub use reset::{ResetOrder, ResetReceipt, ResetResult};
 pub use system::{LogEntry, PowerReport};
