@@ -51,18 +51,18 @@ impl Bmc {
         url: Result<String, String>,
     ) -> Result<Self, PowerError> {
         let host = worker.host.to_string();
-        let url = url.map_err(PowerError::Here)?;
+        let url = url.map_err(PowerError::here)?;
         let credentials = Credentials::of(&host, settings.credentials.as_deref())?;
         let mut trust = Trust::default().direct();
         if let Some(path) = &settings.ca {
-            let wrong = |why: String| PowerError::Here(format!("{} cannot be used: {why}", path.display()));
+            let wrong = |why: String| PowerError::here(format!("{} cannot be used: {why}", path.display()));
             let pem = open::plain(path)
                 .and_then(|file| open::read_all(&file, LARGEST_CA))
                 .map_err(|error| wrong(error.to_string()))?;
             trust = trust.only(&pem).map_err(wrong)?;
         }
         let lacks =
-            |key: &str| PowerError::Here(format!("{host} lacks a value that `{key}` of maand.conf names"));
+            |key: &str| PowerError::here(format!("{host} lacks a value that `{key}` of maand.conf names"));
         if settings.certificate_name.is_some() {
             let name = settings.certificate_name_of(worker).ok_or_else(|| lacks("bmc_certificate_name"))?;
             trust = trust.named(name);
@@ -140,7 +140,7 @@ impl Session<'_> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             PowerError::Answer(format!("what it says takes more than {REQUESTS} requests to find out"))
         })?;
-        let wrong = |error: String| PowerError::Here(format!("{} cannot be asked: {error}", self.bmc.url));
+        let wrong = |error: String| PowerError::here(format!("{} cannot be asked: {error}", self.bmc.url));
         let mut secret = HeaderValue::from_str(&self.bmc.credentials.header())
             .map_err(|error| wrong(error.to_string()))?;
         secret.set_sensitive(true);
@@ -293,6 +293,7 @@ mod tests {
             status: 301,
             location: Some(format!("http://x/{header}")),
             date: None,
+            retry_after: None,
             body: format!("{{\"error\": {{\"message\": \"{header} calvin-of-ours\"}}}}").into_bytes(),
             is_whole: true,
         };
@@ -328,6 +329,7 @@ mod tests {
             status,
             location: location.map(str::to_owned),
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

@@ -106,7 +106,7 @@ pub(super) fn send(session: &mut Session<'_>, target: &str, kind: &'static str) 
             300..=499 | 501 | 503 => ResetResult::NotDone(said(&what, &status(&answer))),
             _ => ResetResult::Unknown(said(&what, &status(&answer)).to_string()),
         },
-        Err(PowerError::NoAnswer(why @ (NoAnswer::TimedOut | NoAnswer::Broken(_) | NoAnswer::GivenUp))) => {
+        Err(PowerError::NoAnswer(why)) if why.may_have_arrived() => {
             ResetResult::Unknown(format!("{what}: {why}"))
         }
         Err(error) => ResetResult::NotDone(error),

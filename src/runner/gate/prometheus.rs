@@ -226,7 +226,14 @@ mod tests {
     }
 
     fn judged(max: f64, status: u16, body: &str) -> Measurement {
-        let answer = Answer { status, location: None, date: None, body: body.into(), is_whole: true };
+        let answer = Answer {
+            status,
+            location: None,
+            date: None,
+            retry_after: None,
+            body: body.into(),
+            is_whole: true,
+        };
         judge(&query(None, Some(max)), &answer)
     }
 
@@ -265,6 +272,7 @@ mod tests {
                 status: 200,
                 location: None,
                 date: None,
+                retry_after: None,
                 body: vector(&[value]).into(),
                 is_whole: true,
             };
@@ -334,8 +342,14 @@ mod tests {
         let nothing = judged(1.0, 200, &warned("0"));
         assert!(nothing.reading == Inconclusive && !nothing.words.contains('\u{1b}'), "{nothing:?}");
         assert_eq!(judged(1.0, 200, &warned("2")).reading, Fail);
-        let cut =
-            Answer { status: 200, location: None, date: None, body: vector(&["0"]).into(), is_whole: false };
+        let cut = Answer {
+            status: 200,
+            location: None,
+            date: None,
+            retry_after: None,
+            body: vector(&["0"]).into(),
+            is_whole: false,
+        };
         assert_eq!(judge(&query(None, Some(1.0)), &cut).reading, Inconclusive);
         let long = judged(1.0, 400, &format!(r#"{{"status":"error","error":"{}"}}"#, "x".repeat(100_000)));
         assert!(long.words.len() < 1000);
