@@ -390,6 +390,8 @@ fn a_measurement_that_never_comes_back_is_waited_for_and_then_halts_the_run() {
         panic!("{gates:?}");
     };
     assert!(says.contains("no measurement has come back; it has waited for 1m"), "{says}");
+    // It has no name: which one it is, its command says.
+    assert!(says.starts_with(&format!("is inconclusive: {}: ", gate().measure)), "{says}");
     // What comes at last changes nothing.
     case.told(Input::Measured { id: 1, reading: Reading::Pass, says: String::new() }).unwrap();
     assert!(!has_started(&case));
