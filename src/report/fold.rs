@@ -337,6 +337,7 @@ impl RunView {
             }
             Fact::RunStarted { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
