@@ -338,10 +338,10 @@ fn a_worker_that_was_down_during_a_round_counts_as_not_seen() {
         assert!(case.succeeds(2));
         assert!(case.told(seen(Vec::new())).is_ok());
         let last = case.facts().filter_map(|fact| match fact {
-            Fact::Observed { unavailable, .. } => Some(unavailable.clone()),
+            Fact::ObservedChanges { added, removed, .. } => Some((added.clone(), removed.len())),
             _ => None,
         });
-        last.last() == Some(vec![(WorkerIx(1), JobIx(0))])
+        last.last() == Some((vec![(WorkerIx(1), JobIx(0))], 0))
     };
     only_broken_by(rule, &[LoopFault::DisturbedCountAsSeen]);
 }

@@ -17,6 +17,8 @@ mod ledger;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
+#[cfg(test)]
+mod observation_tests;
 mod offline;
 mod proof;
 mod timers;

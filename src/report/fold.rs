@@ -347,6 +347,7 @@ impl RunView {
             }
             Fact::RunStarted { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }
