@@ -42,7 +42,14 @@ pub(crate) fn power(bytes: &[u8]) {
             body => (200, body),
         };
         let location = (status / 100 == 3).then(|| String::from_utf8_lossy(body).into_owned());
-        Ok(Answer { status, location, date: None, body: body.to_vec(), is_whole: body.len() < 4000 })
+        Ok(Answer {
+            status,
+            location,
+            date: None,
+            retry_after: None,
+            body: body.to_vec(),
+            is_whole: body.len() < 4000,
+        })
     }));
     let tells = |text: &str| {
         is_fit_to_print(text);

@@ -320,7 +320,10 @@ fn a_gate_that_is_given_up_is_measured_again_and_unset_secrets_are_told_at_once(
     let (code, stdout, stderr) = end(child);
     let said = flat(&(stdout + &stderr));
     assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("was interrupted") && !said.contains("doubt") && !said.contains("stopped at once"), "{said}");
+    assert!(
+        said.contains("was interrupted") && !said.contains("doubt") && !said.contains("stopped at once"),
+        "{said}"
+    );
     assert_eq!(bench.status()["state"], "interrupted");
     assert_eq!(bench.status()["workers"][0]["state"], "held");
     assert!(said.contains("reads NO_SUCH_TOKEN from the environment, and it is not set here"), "{said}");
