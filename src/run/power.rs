@@ -72,15 +72,53 @@ pub(super) fn problems(graph: &RolloutGraph, bucket: &Bucket) -> Problems {
     problems
 }
 
+/// An address of a BMC as all of its spellings are compared: the port of its scheme may be written or not.
+fn one_spelling(url: &str) -> String {
+    let url = url.to_ascii_lowercase();
+    let (scheme, usual) = if url.starts_with("https:") { ("https://", ":443") } else { ("http://", ":80") };
+    let authority = url.strip_prefix(scheme).unwrap_or(&url);
+    let host = authority.strip_suffix(usual).unwrap_or(authority);
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare.and_then(|host| host.parse::<std::net::Ipv6Addr>().ok()) {
+        Some(address) => format!("{scheme}{address}"),
+        None => format!("{scheme}{}", host.strip_suffix('.').unwrap_or(host)),
+    }
+}
+
 /// Two workers of the bucket that name one system.
 fn same<'g>(graph: &'g RolloutGraph, settings: &PowerSettings) -> Option<(&'g Host, &'g Host)> {
     let mut known: HashMap<(String, Option<String>), &Host> = HashMap::new();
     for worker in &graph.fleet.workers {
         let Some(Ok(url)) = settings.url_of(worker) else { continue };
-        let place = (url.to_ascii_lowercase(), settings.system_of(worker));
+        let place = (one_spelling(&url), settings.system_of(worker));
         if let Some(other) = known.insert(place, &worker.host) {
             return Some((other, &worker.host));
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_several_spellings() {
+        for (a, b) in [
+            ("https://10.1.0.1", "https://10.1.0.1:443"),
+            ("https://BMC1.lan", "https://bmc1.lan."),
+            ("https://[fd00::1]:443", "https://[fd00:0:0:0::1]"),
+            ("http://localhost:80", "http://localhost"),
+        ] {
+            assert_eq!(one_spelling(a), one_spelling(b));
+        }
+        for (a, b) in [
+            ("https://10.1.0.1", "https://10.1.0.1:8443"),
+            ("https://10.1.0.1:80", "https://10.1.0.1"),
+            ("https://10.1.0.1", "http://10.1.0.1"),
+            ("https://[fd00::1]", "https://[fd00::1]:8443"),
+        ] {
+            assert_ne!(one_spelling(a), one_spelling(b));
+        }
+    }
 }

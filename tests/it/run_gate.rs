@@ -365,7 +365,7 @@ fn a_probe_of_a_plan_asks_its_monitoring_and_changes_nothing() {
         "passes before_wave (alertmanager): no alert fires",
         "SAYS NOTHING before_wave (alertmanager): status 404",
         "SAYS NOTHING guard (prometheus): Prometheus says bad_data:",
-        "SAYS NOTHING guard (prometheus): no connection: Connection refused",
+        "SAYS NOTHING guard (prometheus): no connection: Connection refused (http://127.0.0.1:1)",
         "answers silence (alertmanager): it tells its silences",
         "passes fine (prometheus): 0.01 of errors",
         "FAILS beyond (prometheus): 0.01 of errors",

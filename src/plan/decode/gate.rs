@@ -11,7 +11,7 @@ use super::super::{
     StatusRange, code, duration,
 };
 use super::common::{Decoder, Fields};
-use super::http::{Asker, unknown_names};
+use super::http::{Asker, beyond_server, unknown_names};
 use super::keys::{ALERTMANAGER, GATE, GATE_OF_ROLLOUT, HTTP_CHECK, PROMETHEUS};
 
 /// As it is shown where one is expected.
@@ -155,14 +155,7 @@ impl Decoder<'_> {
             return None;
         };
         let url = self.url(node, asker)?;
-        let wrong = if url.contains(['?', '#']) {
-            Some("a query is put behind it: leave out what begins with `?` or `#`")
-        } else if url.contains("/api/v1") || url.contains("/api/v2") {
-            Some("the path of the API is added: leave `/api/...` out")
-        } else {
-            None
-        };
-        if let Some(help) = wrong {
+        if let Some(help) = beyond_server(&url) {
             self.bad_gate(
                 format!("the url of `{what}` is that of the server"),
                 node.span.clone(),

@@ -332,6 +332,17 @@ fn unknown_name(name: &str, asker: Asker) -> Option<(String, String)> {
     }
 }
 
+/// What of the url of a server is too much where paths of an API are put behind it; a prefix of its own is not.
+pub(super) fn beyond_server(url: &str) -> Option<&'static str> {
+    if url.contains(['?', '#']) {
+        Some("a query is put behind it: leave out what begins with `?` or `#`")
+    } else if url.contains("/api/v1") || url.contains("/api/v2") {
+        Some("the path of the API is added: leave `/api/...` out")
+    } else {
+        None
+    }
+}
+
 /// Why a text is no url of a request, and what to do.
 pub(super) fn wrong_url(text: &str, asker: Asker) -> Option<(&'static str, &'static str)> {
     const EXAMPLE: &str = "write it as `http://lb.internal:8080/path` or `https://...`; what is no plain character of a url \

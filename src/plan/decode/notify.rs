@@ -201,6 +201,16 @@ impl Decoder<'_> {
                 self.bad_notice(message, node.span.clone(), "topics are 1 to 64 letters, digits, - and _");
             }
         }
+        if let (Some(EnvValue::Plain(url)), Some(EnvValue::Plain(topic)), Some(node)) =
+            (&url, &topic, fields.get("url"))
+            && url.trim_end_matches('/').rsplit_once('/').is_some_and(|(_, last)| last == topic.as_str())
+        {
+            // There the document itself would become the message.
+            let message = format!("`{}` has the topic in it", shorten(url));
+            let help =
+                "write the server alone, such as `https://ntfy.example.org`: the topic stands in `topic`";
+            self.bad_notice(message, node.span.clone(), help);
+        }
         let token = fields
             .get("token")
             .map(|node| self.text_or_secret(node, "token", "token: {from_env: NTFY_TOKEN}"));

@@ -8,7 +8,7 @@ use super::super::silence::{Matcher, Silence};
 use super::super::yaml::{Node, Value, shorten};
 use super::super::{EnvValue, Problem, code, duration};
 use super::common::Decoder;
-use super::http::Asker;
+use super::http::{Asker, beyond_server};
 use super::keys::SILENCE;
 
 /// What texts of it may name, besides tags.
@@ -39,14 +39,13 @@ impl Decoder<'_> {
         }
         let url = fields.get("url").and_then(|node| {
             let found = self.url(node, Asker::Worker)?;
-            let is_bare = !found.contains(['?', '#']);
-            if !is_bare {
-                let message = format!("`{}` is more than the address of an Alertmanager", shorten(&found));
-                let help =
-                    "write it as `http://alertmanager:9093`, with the prefix of its paths if it has one";
-                self.error(code::BAD_SILENCE, message, node.span.clone(), "not an address", help);
-            }
-            is_bare.then_some(found)
+            let Some(wrong) = beyond_server(&found) else { return Some(found) };
+            let message = format!("`{}` is more than the address of an Alertmanager", shorten(&found));
+            let help = format!(
+                "write it as `http://alertmanager:9093`, with the prefix of its paths if it has one: {wrong}"
+            );
+            self.error(code::BAD_SILENCE, message, node.span.clone(), "not an address", &help);
+            None
         });
         let headers = fields.get("headers").map_or_else(|| Some(BTreeMap::new()), |node| self.headers(node));
         let matchers = fields.get("matchers").and_then(|node| self.matchers(node));

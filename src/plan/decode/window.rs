@@ -209,6 +209,13 @@ impl Decoder<'_> {
         let Some((nth, day)) = text.text().and_then(|text| text.trim().split_once(char::is_whitespace))
         else {
             let words = DAYS.map(|(word, _)| word);
+            if let Some(days) = text.text().and_then(range) {
+                let message =
+                    format!("`days` takes no range such as `{}`", shorten(text.text().unwrap_or_default()));
+                let help = format!("write each of them: `days: [{}]`", days.join(", "));
+                self.error(code::UNKNOWN_VALUE, message, node.span.clone(), "a range", help);
+                return None;
+            }
             return self.word(node, "days", &words).map(|at| DAYS[at].1.into());
         };
         let nth = NthOfMonth::ALL.into_iter().find(|known| known.as_str() == nth);
@@ -222,4 +229,13 @@ impl Decoder<'_> {
         }
         found.map(|(nth, (_, weekday))| WindowDay { nth: Some(nth), weekday: *weekday })
     }
+}
+
+/// The days of `mon-fri`, `mon..fri` or `sat - mon`; `None`: it is no such range.
+fn range(text: &str) -> Option<Vec<&'static str>> {
+    let (first, last) = text.split_once("..").or_else(|| text.split_once(['-', '\u{2013}']))?;
+    let at = |day: &str| DAYS.iter().position(|(word, _)| day.trim().eq_ignore_ascii_case(word));
+    let (first, last) = (at(first)?, at(last)?);
+    let length = (last + DAYS.len() - first) % DAYS.len() + 1;
+    Some((first..first + length).map(|at| DAYS[at % DAYS.len()].0).collect())
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ureq::http::Uri;
+use ureq::http::uri::Authority;
+
 use crate::engine::StepError;
 use crate::http::{self, Answer};
 use crate::os::CommandEnd;
@@ -122,10 +125,15 @@ impl Measuring<'_> {
         judge: impl Fn(&Answer) -> Result<Measurement, StepError>,
     ) -> Result<Measurement, StepError> {
         let filled = fill(request, place)?;
-        let measured = match http::send(filled.request, within, || cancel.is_cancelled()) {
+        let asked = origin(filled.request.uri());
+        let mut measured = match http::send(filled.request, within, || cancel.is_cancelled()) {
             Ok(answer) => judge(&answer)?,
             Err(no_answer) => Measurement::nothing(no_answer.to_string()),
         };
+        // Of several servers it has to be known which one says nothing.
+        if measured.reading == Reading::Inconclusive {
+            measured = Measurement::nothing(format!("{} ({asked})", measured.words));
+        }
         Ok(Measurement { words: masked(&measured.words, &filled.secrets), ..measured })
     }
 
@@ -161,6 +169,12 @@ impl Measuring<'_> {
         };
         Ok(Measurement { words: environment.mask(&measured.words), ..measured })
     }
+}
+
+/// The server of a url.
+fn origin(uri: &Uri) -> String {
+    let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
+    format!("{}://{authority}", uri.scheme_str().unwrap_or("http"))
 }
 
 fn why(outcome: &crate::engine::Outcome) -> String {
