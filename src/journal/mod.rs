@@ -9,6 +9,7 @@
 
 mod attempts;
 mod control;
+mod db;
 mod error;
 mod facts;
 mod failpoint;
@@ -20,6 +21,8 @@ mod look;
 mod notices;
 mod outline;
 mod output;
+mod place;
+mod postgres;
 mod prune;
 mod run;
 mod runs;
@@ -34,6 +37,7 @@ mod writer;
 
 pub use attempts::{Aim, AttemptFact, Ended, TimedAttempt};
 pub use control::RequestState;
+pub use db::{Address, AddressError, StoreError};
 pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
@@ -42,6 +46,7 @@ pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};
 pub use notices::{NoticeKey, NoticeStore, UndeliveredNotice};
 pub use outline::{FleetOutline, RunOutline, WorkerOutline};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
+pub use place::Place;
 pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, Totals};
 #[cfg(test)]
 pub(crate) use run::example::header as example_header;
