@@ -21,6 +21,7 @@ impl From<JournalError> for Problem {
 pub(super) fn lock_problem(error: &LockError) -> Problem {
     match error {
         LockError::Held(holder) => held(holder),
+        LockError::Server(error) => Problem::error(error.code(), error.to_string()).help(help(error)),
         LockError::Failed { path, .. } => {
             let folder = path.parent().unwrap_or(path).display();
             Problem::error("maand::lock::failed", error.to_string())
@@ -134,6 +135,11 @@ fn help(error: &JournalError) -> String {
             "nothing that was not recorded has been started; see that {place} runs and lets this machine in \
              (`psql {place}`), then continue with `maand plan resume`"
         ),
+        JournalError::NotEmpty { .. } => "copy into an empty one; `maand plan list` shows what there is".into(),
+        JournalError::Address(_) => "write `ledger = \"postgres://USER@HOST/DATABASE\"` there; the password comes from PGPASSWORD, or from \
+                                     PGPASSFILE or ~/.pgpass"
+            .into(),
+        JournalError::NoBucketId { .. } => "run `maand init` in the bucket: it adds one and changes nothing else".into(),
         JournalError::NoJournal { .. } | JournalError::NoTables { .. } | JournalError::NoRun => {
             "`maand plan apply PLAN` starts one".into()
         }

@@ -32,6 +32,7 @@ mod schema;
 mod show;
 mod simulate;
 mod stats;
+mod standby;
 mod status;
 mod validate;
 mod verify;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use tokio_postgres::error::SqlState;
 
-use super::db::StoreError;
+use super::db::{AddressError, StoreError};
 use super::place::Place;
 use super::run::{RunId, RunSummary};
 
@@ -43,6 +43,10 @@ pub mod codes {
     pub const CHANGED: &str = "maand::journal::changed";
     /// Network filesystems cannot carry the journal.
     pub const NETWORK: &str = "maand::journal::network_filesystem";
+    /// The address of the database in `maand.conf` cannot be used.
+    pub const ADDRESS: &str = "maand::journal::address";
+    /// Runs cannot be copied into a journal that has some.
+    pub const NOT_EMPTY: &str = "maand::journal::not_empty";
     /// Any other error of SQLite's.
     pub const SQLITE: &str = "maand::journal::sqlite";
 }
@@ -128,6 +132,15 @@ pub enum JournalError {
     /// PostgreSQL cannot be reached, or does not answer. What was to be written may have been.
     #[error("cannot {operation} {place}: {source}")]
     Away { operation: Operation, place: Place, source: StoreError },
+    /// What `ledger` says in `maand.conf` cannot be used.
+    #[error("`ledger` in maand.conf cannot be used: {0}")]
+    Address(#[from] AddressError),
+    /// The bucket has no id, which names its tables in a database.
+    #[error("{why}")]
+    NoBucketId { why: String },
+    /// Runs are copied into a journal that has none.
+    #[error("{place} has runs already, such as {run}")]
+    NotEmpty { place: Place, run: RunId },
     /// The file has no run.
     #[error("there is no run yet")]
     NoRun,
@@ -184,6 +197,8 @@ impl JournalError {
             Self::Io { .. } | Self::UnknownSpace { .. } => codes::IO,
             Self::NoJournal { .. } | Self::NoTables { .. } | Self::NoRun => codes::NONE,
             Self::Away { .. } => codes::AWAY,
+            Self::NotEmpty { .. } => codes::NOT_EMPTY,
+            Self::Address(_) | Self::NoBucketId { .. } => codes::ADDRESS,
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } => codes::UNKNOWN_RUN,
             Self::Fenced { .. } => codes::FENCED,
             Self::Finished { .. } => codes::FINISHED,

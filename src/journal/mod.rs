@@ -8,7 +8,9 @@
 //! engine's), nor how anything is shown.
 
 mod attempts;
+mod checkout;
 mod control;
+mod copy;
 mod db;
 mod error;
 mod facts;
@@ -16,6 +18,8 @@ mod failpoint;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod holder;
+mod lease;
+mod location;
 mod lock;
 mod look;
 mod notices;
@@ -37,11 +41,14 @@ mod writer;
 
 pub use attempts::{Aim, AttemptFact, Ended, TimedAttempt};
 pub use control::RequestState;
+pub use copy::Copied;
 pub use db::{Address, AddressError, StoreError};
 pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use holder::Holder;
+pub use lease::{LEASE, Tenure};
+pub use location::Location;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};
 pub use notices::{NoticeKey, NoticeStore, UndeliveredNotice};
 pub use outline::{FleetOutline, RunOutline, WorkerOutline};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::Millis;
 
-use super::db::{Db, values};
+use super::db::{Db, StoreError, values};
 use super::error::failed;
 use super::place::Place;
 use super::run::RunId;
@@ -59,9 +59,7 @@ impl NoticeStore {
     /// [`JournalError::UnknownRun`]; others when the file cannot be opened or written.
     pub fn open(journal: &Journal, run: &RunId) -> Result<Self, JournalError> {
         let db = journal.connect_again(Durability::Later)?;
-        if let Place::File(_) = journal.place {
-            db.execute(TABLE, values![]).map_err(failed(&journal.place, Operation::Write))?;
-        }
+        make_table(&db, &journal.place).map_err(failed(&journal.place, Operation::Write))?;
         Ok(Self { db, place: journal.place.clone(), n: journal.row(run)?.n })
     }
 
@@ -122,6 +120,23 @@ impl NoticeStore {
     }
 }
 
+/// Makes the table where there is none.
+pub(super) fn make_table(db: &Db, place: &Place) -> Result<(), StoreError> {
+    match place {
+        Place::File(_) => db.execute(TABLE, values![]).map(drop),
+        Place::Server(_) => Ok(()),
+    }
+}
+
+/// Whether there is one.
+pub(super) fn has_table(db: &Db, place: &Place) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'notice')";
+    match place {
+        Place::File(_) => db.one(sql, values![], |row| row.get(0)),
+        Place::Server(_) => Ok(true),
+    }
+}
+
 impl Journal {
     /// The notices of a run that were given up, by target, oldest first.
     ///
@@ -130,10 +145,7 @@ impl Journal {
     pub fn undelivered_notices(&self, id: &RunId) -> Result<Vec<UndeliveredNotice>, JournalError> {
         let failed = failed(&self.place, Operation::Read);
         let n = self.row(id)?.n;
-        let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'notice')";
-        if let Place::File(_) = self.place
-            && !self.db.one(is_there, values![], |row| row.get::<bool>(0)).map_err(failed)?
-        {
+        if !has_table(&self.db, &self.place).map_err(failed)? {
             return Ok(Vec::new());
         }
         let sql = "SELECT target, seq, event, failed FROM notice WHERE run = ?1 AND failed IS NOT NULL

@@ -76,6 +76,17 @@ const TABLES: &str = "
         failed TEXT,
         PRIMARY KEY (run, target, seq, event)
     );
+    CREATE TABLE run_checkout (
+        run BIGINT PRIMARY KEY REFERENCES run (n) ON DELETE CASCADE,
+        checkout TEXT NOT NULL
+    );
+    CREATE TABLE lease (
+        only_one BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_one),
+        token BIGINT NOT NULL,
+        holder TEXT,
+        until TIMESTAMPTZ
+    );
+    INSERT INTO lease (token) VALUES (0);
     CREATE TABLE forgotten (
         name TEXT PRIMARY KEY,
         value BIGINT NOT NULL
@@ -96,15 +107,30 @@ impl Journal {
         let server = Server::connect(address, mode == Mode::ReadOnly).map_err(failed)?;
         check_settings(&server, &place)?;
         let db = Db::postgres(server);
-        match found_version(&db).map_err(failed)? {
-            None if mode == Mode::ReadOnly => return Err(JournalError::NoTables { place }),
-            None => make(&db).map_err(failed)?,
-            Some(found) if found > VERSION => {
-                return Err(JournalError::NewerFormat { place, found, known: VERSION });
-            }
-            Some(_) => {}
+        if mode == Mode::ReadWrite {
+            make_tables(&db, &place)?;
+        } else if check_version(&db, &place)?.is_none() {
+            return Err(JournalError::NoTables { place });
         }
         Ok(Self { db, place, file: None, mode })
+    }
+}
+
+/// Makes the tables where there are none.
+pub(super) fn make_tables(db: &Db, place: &Place) -> Result<(), JournalError> {
+    match check_version(db, place)? {
+        Some(_) => Ok(()),
+        None => make(db).map_err(failed(place, Operation::Open)),
+    }
+}
+
+/// The version of the tables, which this program knows; `None`: there are none.
+fn check_version(db: &Db, place: &Place) -> Result<Option<i64>, JournalError> {
+    match found_version(db).map_err(failed(place, Operation::Open))? {
+        Some(found) if found > VERSION => {
+            Err(JournalError::NewerFormat { place: place.clone(), found, known: VERSION })
+        }
+        found => Ok(found),
     }
 }
 

@@ -74,6 +74,14 @@ impl Journal {
         })
     }
 
+    /// Where a run stands, by its row.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`].
+    pub fn state(&self, id: &RunId) -> Result<PublicRunState, JournalError> {
+        Ok(self.row(id)?.end.state)
+    }
+
     /// The newest run that carries out the reviewed plan file with this hash.
     ///
     /// # Errors

@@ -111,6 +111,11 @@ impl Journal {
         Ok(Self { db: Db::Sqlite(db), place, file: Some(file), mode })
     }
 
+    /// Whether it is where other machines may use it.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// Where it is.
     pub fn place(&self) -> &Place {
         &self.place

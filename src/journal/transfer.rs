@@ -104,17 +104,22 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`], or the file cannot be read.
     pub fn text_of(&self, id: &RunId) -> Result<RunText, JournalError> {
+        let moment = self.db.begin(Access::Read).map_err(failed(&self.place, Operation::Read))?;
+        self.text_within(&moment, id)
+    }
+
+    /// The same within the caller's transaction.
+    pub(super) fn text_within(&self, moment: &Db, id: &RunId) -> Result<RunText, JournalError> {
         let failed = failed(&self.place, Operation::Read);
-        let moment = self.db.begin(Access::Read).map_err(failed)?;
         let row = self.row(id)?;
-        let header = schema::header_within(&moment, row.n).map_err(|error| match error {
+        let header = schema::header_within(moment, row.n).map_err(|error| match error {
             StoreError::NoRow => {
                 JournalError::corrupt(&self.place, format_args!("run {id} has lost its header"))
             }
             error => failed(error),
         })?;
-        let facts = facts_of(&moment, row.n).map_err(failed)?;
-        let requests = requests_of(&moment, row.n).map_err(failed)?;
+        let facts = facts_of(moment, row.n).map_err(failed)?;
+        let requests = requests_of(moment, row.n).map_err(failed)?;
         let newest = facts.last();
         if newest.map_or(0, |last| last.seq) != row.end.seq
             || newest.is_some_and(|last| last.chain != hex::encode(row.end.chain.bytes()))

@@ -4,6 +4,8 @@
 //! only compares: an append costs what its facts cost, whatever the fleet's size and however many facts
 //! there are. Whoever was replaced, or does not know the newest fact, is told so and writes nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Fact, Millis, Request, Stamped};
@@ -31,6 +33,8 @@ pub struct RunWriter {
     n: i64,
     epoch: u64,
     end: End,
+    /// A server that is away is not waited for any longer.
+    gives_up: Arc<AtomicBool>,
 }
 
 impl Journal {
@@ -43,7 +47,7 @@ impl Journal {
         let row = self.row(id)?;
         self.check_in_place()?;
         let (place, file, id) = (self.place.clone(), self.file, id.clone());
-        let mut writer = RunWriter { db, place, file, id, n: row.n, epoch, end: row.end };
+        let mut writer = RunWriter { db, place, file, id, n: row.n, epoch, end: row.end, gives_up: Arc::default() };
         if (row.epoch, row.end.seq) != (epoch, last_seq) {
             writer.end.seq = last_seq;
             return Err(writer.stale());
@@ -110,6 +114,11 @@ impl RunWriter {
         Ok(true)
     }
 
+    /// From now on a server that is away is waited for until `told` says otherwise, if not for shorter.
+    pub fn give_up_when(&mut self, told: Arc<AtomicBool>) {
+        self.gives_up = told;
+    }
+
     fn has_ended_at(&self, end: &End) -> bool {
         let row = runs::row(&self.db, &self.place, &self.id);
         row.is_ok_and(|row| row.epoch == self.epoch && row.end.mark() == end.mark())
@@ -120,7 +129,13 @@ impl RunWriter {
         let until = Instant::now() + OUTAGE;
         loop {
             match attempt() {
-                Err(error) if error.is_away() && Instant::now() < until => std::thread::sleep(AGAIN),
+                Err(error)
+                    if error.is_away()
+                        && Instant::now() < until
+                        && !self.gives_up.load(Ordering::SeqCst) =>
+                {
+                    std::thread::sleep(AGAIN);
+                }
                 done => return done,
             }
         }

@@ -34,6 +34,8 @@ pub(in crate::journal) struct Server {
     address: Address,
     /// It is only read from.
     reads: bool,
+    /// An answer comes within this time, or the connection is given up.
+    answer: Duration,
     /// Carries the connection while a call is made, and stands still else.
     runtime: Runtime,
     client: RefCell<Client>,
@@ -53,11 +55,21 @@ impl fmt::Debug for Server {
 impl Server {
     /// Makes a connection whose statements find the tables of the bucket.
     pub(in crate::journal) fn connect(address: &Address, reads: bool) -> Result<Self, StoreError> {
+        Self::connect_within(address, reads, ANSWER)
+    }
+
+    /// The same for whom an answer is of no use that takes longer than `answer`.
+    pub(in crate::journal) fn connect_within(
+        address: &Address,
+        reads: bool,
+        answer: Duration,
+    ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StoreError::here)?;
-        let client = runtime.block_on(connect(address, reads))?;
+        let client = runtime.block_on(connect(address, reads, answer))?;
         Ok(Self {
             address: address.clone(),
             reads,
+            answer,
             runtime,
             client: RefCell::new(client),
             statements: RefCell::default(),
@@ -68,7 +80,7 @@ impl Server {
 
     /// Another connection of the same kind. What is committed `later` is durable soon, and lost with the server.
     pub(in crate::journal) fn again(&self, later: bool) -> Result<Self, StoreError> {
-        let another = Self::connect(&self.address, self.reads)?;
+        let another = Self::connect_within(&self.address, self.reads, self.answer)?;
         if later {
             another.batch("SET synchronous_commit = off")?;
         }
@@ -80,7 +92,7 @@ impl Server {
         if self.in_transaction.get() || !(self.is_lost.get() || self.client.borrow().is_closed()) {
             return Ok(());
         }
-        let client = self.runtime.block_on(connect(&self.address, self.reads))?;
+        let client = self.runtime.block_on(connect(&self.address, self.reads, self.answer))?;
         self.statements.borrow_mut().clear();
         self.client.replace(client);
         self.is_lost.set(false);
@@ -170,7 +182,7 @@ impl Server {
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
-        let answer = self.runtime.block_on(answered(call));
+        let answer = self.runtime.block_on(answered(self.answer, call));
         if answer.as_ref().is_err_and(StoreError::is_away) {
             self.is_lost.set(true);
         }
@@ -178,18 +190,21 @@ impl Server {
     }
 }
 
-async fn answered<T>(call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(ANSWER, call).await {
+async fn answered<T>(
+    within: Duration,
+    call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(within, call).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(StoreError::Away(format!("no answer within {} s", ANSWER.as_secs()))),
+        Err(_) => Err(StoreError::Away(format!("no answer within {} s", within.as_secs()))),
     }
 }
 
-async fn connect(address: &Address, reads: bool) -> Result<Client, StoreError> {
+async fn connect(address: &Address, reads: bool, answer: Duration) -> Result<Client, StoreError> {
     let config = address.clone().with_password(password(address)?).config;
     let client = match &address.tls {
         Tls::No => {
-            let (client, connection) = answered(config.connect(NoTls)).await?;
+            let (client, connection) = answered(answer, config.connect(NoTls)).await?;
             tokio::spawn(connection);
             client
         }
@@ -201,13 +216,13 @@ async fn connect(address: &Address, reads: bool) -> Result<Client, StoreError> {
                     .map_err(|error| StoreError::Here(format!("sslrootcert {}: {error}", file.display())))?;
             }
             let tls = MakeTlsConnector::new(builder.build());
-            let (client, connection) = answered(config.connect(tls)).await?;
+            let (client, connection) = answered(answer, config.connect(tls)).await?;
             tokio::spawn(connection);
             client
         }
     };
     // A name that `Address::parse` has made: letters and digits.
-    let limit = ANSWER.as_millis();
+    let limit = answer.as_millis();
     let settings = format!(
         "SET search_path = {}; SET statement_timeout = {limit}; SET lock_timeout = {limit};
          SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning;
@@ -215,7 +230,7 @@ async fn connect(address: &Address, reads: bool) -> Result<Client, StoreError> {
         address.schema,
         3 * limit
     );
-    answered(client.batch_execute(&settings)).await?;
+    answered(answer, client.batch_execute(&settings)).await?;
     Ok(client)
 }
 
