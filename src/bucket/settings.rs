@@ -334,8 +334,11 @@ impl Settings {
                 file => self.notify = file,
             },
             LEDGER => match entry.text(doc) {
-                Some(url) if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => {
-                    let help = "write postgres://USER@HOST/DATABASE, without a password, or leave the key out";
+                Some(url)
+                    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) =>
+                {
+                    let help =
+                        "write postgres://USER@HOST/DATABASE, without a password, or leave the key out";
                     entry.bad(doc, "`ledger` is no address of a PostgreSQL", help);
                 }
                 url => self.ledger = url,

@@ -129,7 +129,10 @@ impl Journal {
                 return Err(JournalError::corrupt(&self.place, format_args!("run {id}: {fault}")));
             }
             if own != theirs {
-                return Err(JournalError::corrupt(&other.place, format_args!("run {id} has come out otherwise")));
+                return Err(JournalError::corrupt(
+                    &other.place,
+                    format_args!("run {id} has come out otherwise"),
+                ));
             }
             copied.runs += 1;
             copied.facts += own.facts.len();
@@ -158,7 +161,8 @@ fn copy_row(
     let read = "SELECT id, plan, workers, started_at, last_at, finished_at, state, epoch, last_seq, chain
                 FROM run WHERE n = ?1";
     let cells = from.one(read, values![n], |row| cells(row, &columns)).map_err(reads)?;
-    let write = "INSERT INTO run (id, plan, workers, started_at, last_at, finished_at, state, epoch, last_seq, chain)
+    let write =
+        "INSERT INTO run (id, plan, workers, started_at, last_at, finished_at, state, epoch, last_seq, chain)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING n";
     let values: Vec<&dyn Value> = cells.iter().map(Cell::value).collect();
     to.one(write, &values, |row| row.get(0)).map_err(writes)

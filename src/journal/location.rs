@@ -11,7 +11,7 @@ use super::lock::{self, LockError, RunLock};
 use super::{Journal, JournalError, Mode};
 
 /// Where the runs of a bucket are kept: in a file of its `data` folder, or in a PostgreSQL that other machines use, too.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     data: PathBuf,
     server: Option<Address>,
@@ -23,10 +23,20 @@ impl Location {
     /// # Errors
     /// [`JournalError::Address`]: what stands there cannot be used.
     pub fn of(bucket: &Bucket) -> Result<Self, JournalError> {
+        Self::named(bucket, bucket.settings().ledger.as_deref().unwrap_or("file"))
+    }
+
+    /// As an operator names one of a bucket: `file`, or an address.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`]: it is neither.
+    pub fn named(bucket: &Bucket, name: &str) -> Result<Self, JournalError> {
         let file = Self::file(&bucket.paths().data);
-        let Some(url) = &bucket.settings().ledger else { return Ok(file) };
+        if name == "file" {
+            return Ok(file);
+        }
         let id = bucket.bucket_id().map_err(|problem| JournalError::NoBucketId { why: problem.message })?;
-        Ok(Self { server: Some(Address::parse(url, id)?), ..file })
+        Ok(Self { server: Some(Address::parse(name, id)?), ..file })
     }
 
     /// In this `data` folder of a bucket.
@@ -37,6 +47,12 @@ impl Location {
     /// In this PostgreSQL, for the bucket with this `data` folder.
     pub fn server(data: &Path, address: Address) -> Self {
         Self { data: data.to_owned(), server: Some(address) }
+    }
+
+    /// The same as another user of the database.
+    #[must_use]
+    pub fn as_user(self, name: &str) -> Self {
+        Self { server: self.server.map(|address| address.as_user(name)), ..self }
     }
 
     /// Whether other machines may use it.
@@ -85,6 +101,17 @@ impl Location {
     /// [`LockError::Held`] when the holder is alive.
     pub fn take_over(&self, record: &Holder, elsewhere: bool) -> Result<RunLock, LockError> {
         self.with_lease(RunLock::take_over(&self.data, record, elsewhere)?, record)
+    }
+
+    /// The run locks of two ledgers of one bucket, for as long as what is returned lives.
+    ///
+    /// # Errors
+    /// Who holds one of them.
+    pub fn lock_both(one: &Self, other: &Self, record: &Holder) -> Result<impl Sized, LockError> {
+        // The file is that of both: it is in the bucket's folder.
+        let lock = one.lock(record)?;
+        let lease = other.server.as_ref().map(|address| Lease::acquire(address, record)).transpose()?;
+        Ok((lock, lease))
     }
 
     fn with_lease(&self, lock: RunLock, record: &Holder) -> Result<RunLock, LockError> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::os::{self, LockFile, Process, ProcessState};
 
+use super::JournalError;
 use super::holder::Holder;
 use super::lease::{Lease, Tenure};
-use super::JournalError;
 
 /// The lock file's name in the bucket's `data` folder.
 pub const LOCK_FILE: &str = "plan.lock";

@@ -18,6 +18,7 @@ mod failpoint;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod holder;
+mod inspection;
 mod lease;
 mod location;
 mod lock;
@@ -47,6 +48,7 @@ pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use holder::Holder;
+pub use inspection::Inspection;
 pub use lease::{LEASE, Tenure};
 pub use location::Location;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};

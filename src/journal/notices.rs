@@ -85,8 +85,7 @@ impl NoticeStore {
     pub fn delivered(&self, target: &str) -> Result<BTreeSet<NoticeKey>, JournalError> {
         let sql =
             "SELECT seq, event FROM notice WHERE run = ?1 AND target = ?2 AND event != ?3 AND failed IS NULL";
-        let keys =
-            self.db.all(sql, values![self.n, target, SINCE], |row| Ok((row.count(0)?, row.get(1)?)));
+        let keys = self.db.all(sql, values![self.n, target, SINCE], |row| Ok((row.count(0)?, row.get(1)?)));
         Ok(keys.map_err(failed(&self.place, Operation::Read))?.into_iter().collect())
     }
 

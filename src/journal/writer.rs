@@ -4,6 +4,7 @@
 //! only compares: an append costs what its facts cost, whatever the fleet's size and however many facts
 //! there are. Whoever was replaced, or does not know the newest fact, is told so and writes nothing.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,8 +34,21 @@ pub struct RunWriter {
     n: i64,
     epoch: u64,
     end: End,
-    /// A server that is away is not waited for any longer.
-    gives_up: Arc<AtomicBool>,
+    outages: Outages,
+}
+
+/// What somebody who waits for a server that is away is told, and told by.
+#[derive(Default)]
+struct Outages {
+    /// It is not waited for any longer.
+    are_over: Arc<AtomicBool>,
+    tell: Option<Box<dyn Fn(Option<&str>) + Send>>,
+}
+
+impl fmt::Debug for Outages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outages")
+    }
 }
 
 impl Journal {
@@ -47,7 +61,8 @@ impl Journal {
         let row = self.row(id)?;
         self.check_in_place()?;
         let (place, file, id) = (self.place.clone(), self.file, id.clone());
-        let mut writer = RunWriter { db, place, file, id, n: row.n, epoch, end: row.end, gives_up: Arc::default() };
+        let mut writer =
+            RunWriter { db, place, file, id, n: row.n, epoch, end: row.end, outages: Outages::default() };
         if (row.epoch, row.end.seq) != (epoch, last_seq) {
             writer.end.seq = last_seq;
             return Err(writer.stale());
@@ -116,7 +131,12 @@ impl RunWriter {
 
     /// From now on a server that is away is waited for until `told` says otherwise, if not for shorter.
     pub fn give_up_when(&mut self, told: Arc<AtomicBool>) {
-        self.gives_up = told;
+        self.outages.are_over = told;
+    }
+
+    /// `tell` is told why a server is away that is waited for, and (`None`) that it is back.
+    pub fn tell_of_outages(&mut self, tell: Box<dyn Fn(Option<&str>) + Send>) {
+        self.outages.tell = Some(tell);
     }
 
     fn has_ended_at(&self, end: &End) -> bool {
@@ -127,16 +147,26 @@ impl RunWriter {
     /// Tries again for as long as a server is away, and not longer than [`OUTAGE`]. Nothing follows meanwhile.
     fn patiently<T>(&self, attempt: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let until = Instant::now() + OUTAGE;
+        let mut is_told = false;
+        let tell = |what: Option<&str>| self.outages.tell.iter().for_each(|tell| tell(what));
         loop {
             match attempt() {
                 Err(error)
                     if error.is_away()
                         && Instant::now() < until
-                        && !self.gives_up.load(Ordering::SeqCst) =>
+                        && !self.outages.are_over.load(Ordering::SeqCst) =>
                 {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tell(Some(&error.to_string()));
+                    }
                     std::thread::sleep(AGAIN);
                 }
-                done => return done,
+                done => {
+                    if is_told && done.is_ok() {
+                        tell(None);
+                    }
+                    return done;
+                }
             }
         }
     }

@@ -22,8 +22,8 @@ use crate::runner::{Claim, Fenced, NewFence, Remembered, StepExecutor, StepExecu
 use crate::ssh::Cancel;
 
 use super::carry_out::looker;
-use super::checkout::adopt;
 use super::changes::changes;
+use super::checkout::adopt;
 use super::obstacle::{NotTaken, Obstacle};
 use super::site::holder;
 use super::take_up::{own_entries, unfinished};
@@ -34,7 +34,6 @@ const MAY_BOOT: Duration = Duration::from_secs(300);
 
 /// Between two looks at a worker that does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
-
 
 /// How a run is taken from a bundle.
 pub struct Import<'a> {

@@ -2,7 +2,9 @@
 
 use crate::bucket::{Bucket, Disabled};
 use crate::engine::Millis;
-use crate::journal::{Journal, JournalError, Location, Mode, RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, RunLock, RunSummary};
+use crate::journal::{
+    Journal, JournalError, Location, Mode, RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, RunLock, RunSummary,
+};
 
 use super::RunError;
 use super::left_behind::owned_entries;

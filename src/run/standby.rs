@@ -80,7 +80,8 @@ impl Run {
                 Err(error) => return Err(error),
                 Ok((_, run, Look::Ended(state))) => return Ok(Standby::Ended(run, state)),
                 Ok((_, run, Look::Deserted)) => {
-                    let resume = Resume { run: Some(run.to_string()), take_over: TakeOver::Dead, ..resume.clone() };
+                    let resume =
+                        Resume { run: Some(run.to_string()), take_over: TakeOver::Dead, ..resume.clone() };
                     match take(site, resume, &mut news) {
                         // Another standby was faster, the controller has come back, or the server has gone again.
                         Err(

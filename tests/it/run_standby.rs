@@ -103,7 +103,9 @@ impl Drop for Running {
 }
 
 fn disabled(folder: &Path) -> Option<BTreeSet<String>> {
-    let Ok(text) = fs::read_to_string(folder.join("workspace/disabled.json")) else { return Some(BTreeSet::new()) };
+    let Ok(text) = fs::read_to_string(folder.join("workspace/disabled.json")) else {
+        return Some(BTreeSet::new());
+    };
     let value: serde_json::Value = serde_json::from_str(&text).ok()?;
     let hosts = value["workers"].as_array().cloned().unwrap_or_default();
     Some(hosts.iter().filter_map(|host| host.as_str().map(str::to_owned)).collect())
@@ -173,7 +175,11 @@ fn a_run_waits_for_a_server_that_is_away() {
     two.postgres.kill();
     // Longer than a lease lasts, by any clock.
     std::thread::sleep(LEASE + Duration::from_secs(2));
-    assert_eq!(two.bench.requests().iter().sum::<usize>(), 1, "something was begun while nothing could be recorded");
+    assert_eq!(
+        two.bench.requests().iter().sum::<usize>(),
+        1,
+        "something was begun while nothing could be recorded"
+    );
     two.postgres.start_again();
     let (code, said) = run.end();
     assert_eq!(code, Some(0), "{said}");

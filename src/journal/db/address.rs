@@ -96,6 +96,13 @@ impl Address {
         Ok(Self { config, schema, tls, shown: front.to_owned() })
     }
 
+    /// The same as another user.
+    #[must_use]
+    pub(in crate::journal) fn as_user(mut self, name: &str) -> Self {
+        self.config.user(name);
+        self
+    }
+
     /// The same with the password of the environment: `PGPASSWORD`, or a line of `PGPASSFILE` or `~/.pgpass`.
     #[must_use]
     pub(super) fn with_password(mut self, password: Option<String>) -> Self {

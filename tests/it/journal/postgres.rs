@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use maand::engine::{Control, Fact};
-use maand::journal::{Address, Journal, JournalError, Mode, RunText};
+use maand::engine::{AttemptId, Control, Fact};
+use maand::journal::{Address, Journal, JournalError, Mode, NoticeStore, Output, OutputWriter, RunText};
 use rustix::process::Signal;
 
 use super::PROMISES;
@@ -47,6 +47,53 @@ fn both_have_the_same_bytes() {
     assert_eq!(file.runs().unwrap(), server.runs().unwrap());
     assert_eq!(file.marks(&run).unwrap().newest(), server.marks(&run).unwrap().newest());
     assert_eq!(file.attempts(&run).unwrap(), server.attempts(&run).unwrap());
+}
+
+/// All that a file keeps gets into a PostgreSQL and back: no row is another one.
+#[test]
+fn a_copy_is_the_same_and_goes_both_ways() {
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let (dir, back) = (assert_fs::TempDir::new().unwrap(), assert_fs::TempDir::new().unwrap());
+    let mut file = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let mut runs = Vec::new();
+    for n in 0..3 {
+        let (run, _) = file.create_run(&header(3), &[started()]).unwrap();
+        file.writer(&run, 1, 1).unwrap().append(1_000 + n, &some_facts(), None).unwrap();
+        file.request(&run, &Control::Pause { reason: None }, "me@here", 5).unwrap();
+        let mut output = Output::default();
+        output.push(b"\0\xffnot text");
+        OutputWriter::open(&file, &run).unwrap().write(AttemptId(4), &[("w1", output)]).unwrap();
+        NoticeStore::open(&file, &run).unwrap().settle("ops", &(3, "halted".into()), 7, Some("no")).unwrap();
+        runs.push(run);
+    }
+    file.raise_epoch(&runs[2]).unwrap();
+    let mut server = Journal::open_server(&postgres.ledger("b"), Mode::ReadWrite).unwrap();
+    let copied = file.copy_into(&mut server, &mut |_| {}).unwrap();
+    assert_eq!(copied.runs, 3);
+    let mut again = Journal::open(back.path(), Mode::ReadWrite).unwrap();
+    assert_eq!(server.copy_into(&mut again, &mut |_| {}).unwrap(), copied);
+    for other in [&server, &again] {
+        assert_eq!(file.runs().unwrap(), other.runs().unwrap());
+        for run in &runs {
+            assert_eq!(file.text_of(run).unwrap(), other.text_of(run).unwrap());
+            let output = |journal: &Journal| journal.read_output(run, AttemptId(4)).unwrap().remove(0).1;
+            let (here, there) = (output(&file), output(other));
+            assert_eq!((here.total(), here.head()), (there.total(), there.head()));
+            assert_eq!(file.undelivered_notices(run).unwrap(), other.undelivered_notices(run).unwrap());
+            assert_eq!(file.attempts(run).unwrap(), other.attempts(run).unwrap());
+        }
+        assert_eq!(other.inspect().unwrap().damage, Vec::<String>::new());
+    }
+    // What is there is not overwritten, and nothing of what is damaged is taken.
+    let refused = file.copy_into(&mut server, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, JournalError::NotEmpty { .. }), "{refused}");
+    postgres.sql("DELETE FROM maand_b.fact WHERE seq = 4");
+    let empty = assert_fs::TempDir::new().unwrap();
+    let mut empty = Journal::open(empty.path(), Mode::ReadWrite).unwrap();
+    let refused = server.copy_into(&mut empty, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, JournalError::Corrupt { .. }), "{refused}");
+    assert_eq!(empty.runs().unwrap(), []);
+    assert!(server.inspect().unwrap().damage[0].contains("fact 4 is missing"));
 }
 
 #[test]
