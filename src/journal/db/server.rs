@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use openssl::ssl::{SslConnector, SslMethod};
@@ -26,6 +26,9 @@ use crate::os::open;
 /// An answer comes within this time, or the connection is given up.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
+/// A connection that was not used for so long is looked at before it is.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// Bytes of a file with passwords.
 const LARGEST_PASSWORD_FILE: u64 = 1 << 20;
 
@@ -42,6 +45,8 @@ pub(in crate::journal) struct Server {
     statements: RefCell<HashMap<&'static str, Statement>>,
     /// A call got no answer: what comes next on this connection could be the answer to it.
     is_lost: Cell<bool>,
+    /// When it was used last.
+    used_at: Cell<Instant>,
     /// What comes next belongs to what came before, and cannot be done on another connection.
     in_transaction: Cell<bool>,
 }
@@ -74,6 +79,7 @@ impl Server {
             client: RefCell::new(client),
             statements: RefCell::default(),
             is_lost: Cell::new(false),
+            used_at: Cell::new(Instant::now()),
             in_transaction: Cell::new(false),
         })
     }
@@ -89,6 +95,11 @@ impl Server {
 
     /// Makes another connection in place of one that was lost, between transactions.
     fn reconnect(&self) -> Result<(), StoreError> {
+        let used_at = self.used_at.replace(Instant::now());
+        if !self.in_transaction.get() && used_at.elapsed() > IDLE {
+            // The server may have ended it meanwhile, which is heard of when the connection is given time to read.
+            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+        }
         if self.in_transaction.get() || !(self.is_lost.get() || self.client.borrow().is_closed()) {
             return Ok(());
         }
