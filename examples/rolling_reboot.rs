@@ -109,7 +109,7 @@ fn end(result: &RunResult) -> ExitCode {
             println!("`maand plan status {}` says where it stands", result.run);
             ExitCode::FAILURE
         }
-        Left::ForcedStop { in_doubt: undecided } => {
+        Left::ForcedStop { in_doubt: undecided, .. } => {
             println!("stopped at once; in doubt: {}", undecided.join(", "));
             ExitCode::FAILURE
         }

@@ -10,7 +10,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use crate::plan::{Problem, on_screen};
 use crate::{
-    bucket, bundle, catalog, doctor, journal, page, plan, policy, report, review, run, runner, serve, ssh,
+    bucket, bundle, calendar, catalog, controller, doctor, inventory, journal, page, plan, policy, power,
+    report, review, run, runner, serve, ssh,
 };
 
 /// Takes any bytes, and panics where a property does not hold.
@@ -19,7 +20,9 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is that of its program in `fuzz/` and of its folder in `fuzz/seeds`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("answers", runner::fuzzing::answers),
+    ("asked", runner::fuzzing::asked),
     ("bundle", bundle::fuzzing::bundle),
+    ("calendar", calendar::fuzzing::calendar),
     ("catalog", catalog::fuzzing::catalog),
     ("conf", bucket::fuzzing::conf),
     ("disabled", bucket::fuzzing::disabled),
@@ -27,11 +30,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fact", journal::fuzzing::fact),
     ("facts", run::fuzzing::facts),
     ("frames", ssh::fuzzing::frames),
+    ("inventory", inventory::fuzzing::inventory),
+    ("kernels", controller::fuzzing::kernels),
     ("known_hosts", ssh::fuzzing::known_hosts),
     ("manifest", bucket::fuzzing::manifest),
     ("masks", runner::fuzzing::masks),
     ("pages", page::fuzzing::pages),
     ("plan", plan::fuzzing::plan),
+    ("power", power::fuzzing::power),
     ("reviewed", review::fuzzing::reviewed),
     ("screen", plan::fuzzing::screen),
     ("serve", serve::fuzzing::serve),

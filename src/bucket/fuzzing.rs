@@ -1,12 +1,13 @@
 //! What fuzzers call of this room.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::conf;
 use super::disabled;
 use super::edit::{self, DisabledEntry, Wish};
 use super::fields::Doc;
-use super::fleet::{Disabled, Host, JobName};
+use super::fleet::{Disabled, Host, JobName, Worker};
 use super::json::{self, Json, Node};
 use super::manifest;
 use super::settings::{Settings, is_user};
@@ -41,6 +42,21 @@ pub(crate) fn conf(bytes: &[u8]) {
                 settings.ssh_port > 0 && settings.max_handshakes > 0 && !settings.connect_timeout.is_zero()
             );
             assert!(settings.time_scale() > 0);
+            if let Some(power) = &settings.power {
+                let worker = Host::parse("w1").map(Worker::new);
+                let worker = worker.map(|worker| Worker {
+                    tags: BTreeMap::from([("bmc".to_owned(), "fd00::1".to_owned())]).into(),
+                    ..worker
+                });
+                if let Some(Ok(url)) = worker.as_ref().and_then(|worker| power.url_of(worker)) {
+                    let is_here = ["http://127.", "http://[::1]", "http://localhost"];
+                    assert!(
+                        url.starts_with("https://") || is_here.iter().any(|here| url.starts_with(here)),
+                        "{url}"
+                    );
+                    assert!(!url[8..].contains(['/', '@', '?', '#', ' ']) && !url.ends_with('/'), "{url}");
+                }
+            }
             let again = read("maand.conf", bytes, |doc| Settings::read(doc, bucket));
             assert_eq!(again.map(|again| again.stated().clone()).as_ref(), Some(settings.stated()));
         }

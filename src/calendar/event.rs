@@ -1,5 +1,8 @@
 //! Events: when each of them is, with its repetitions.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
@@ -7,6 +10,9 @@ use jiff::{SignedDuration, ToSpan as _};
 use super::line::{CalendarError, Line};
 use super::rule::Rule;
 use super::zone::Zones;
+
+/// So many bytes of a name are kept, as each repetition has it.
+const NAME: usize = 60;
 
 /// Repetitions are counted up to this day.
 const HORIZON: Date = jiff::civil::date(2100, 1, 1);
@@ -45,10 +51,12 @@ impl Times<'_> {
         if line.parameter("VALUE").is_some_and(|kind| kind == "PERIOD") {
             return Err(line.error("periods are not understood"));
         }
-        line.value.split(',').map(|text| self.moment(line, text.trim())).collect()
+        let named = OnceCell::new();
+        line.value.split(',').map(|text| self.moment(line, text.trim(), &named)).collect()
     }
 
-    fn moment(&self, line: &Line, text: &str) -> Result<Moment, CalendarError> {
+    /// `named`: the zone that the line names, once it was asked for.
+    fn moment(&self, line: &Line, text: &str, named: &OnceCell<TimeZone>) -> Result<Moment, CalendarError> {
         let wrong =
             || line.error(format!("`{text}` is no date or time of a calendar, such as 20261224T180000Z"));
         let (day, time) = text.split_once('T').map_or((text, None), |(day, time)| (day, Some(time)));
@@ -60,7 +68,13 @@ impl Times<'_> {
         let time = Time::strptime("%H%M%S", time).map_err(|_| wrong())?;
         let zone = match (utc, line.parameter("TZID")) {
             (true, _) => TimeZone::UTC,
-            (false, Some(name)) => self.zones.get(name, line)?,
+            (false, Some(name)) => match named.get() {
+                Some(zone) => zone.clone(),
+                None => {
+                    let zone = self.zones.get(name, line)?;
+                    named.get_or_init(|| zone).clone()
+                }
+            },
             (false, None) => self.floating.clone(),
         };
         Ok(Moment { date, time: Some(time), zone })
@@ -93,7 +107,7 @@ pub(super) struct Event {
     rule: Option<Rule>,
     until: Option<Until>,
     extra: Vec<Moment>,
-    except: Vec<i64>,
+    except: BTreeSet<i64>,
     line: usize,
 }
 
@@ -130,7 +144,7 @@ impl Event {
         }
         let until = match &rule {
             Some((line, Rule { until: Some(text), .. })) => {
-                Some(until(times.moment(line, text)?, &start, line)?)
+                Some(until(times.moment(line, text, &OnceCell::new())?, &start, line)?)
             }
             _ => None,
         };
@@ -150,7 +164,7 @@ impl Event {
         };
         let text = |name: &str| find(name).map(|line| line.value.clone()).unwrap_or_default();
         Ok(Self {
-            name: text("SUMMARY").replace("\\n", " ").replace("\\N", " ").replace('\\', ""),
+            name: name(&text("SUMMARY")),
             uid: text("UID"),
             instead_of,
             cancelled: text("STATUS").eq_ignore_ascii_case("cancelled"),
@@ -164,8 +178,8 @@ impl Event {
         })
     }
 
-    /// The times of all its repetitions, as [from, to) in milliseconds since 1970. Each period that is looked at is taken
-    /// from `budget`.
+    /// The times of all its repetitions, as [from, to) in milliseconds since 1970. What it takes to find them is taken from
+    /// `budget`.
     pub(super) fn spans(&self, budget: &mut u32) -> Result<Vec<(i64, i64)>, CalendarError> {
         let mut starts = vec![self.start.clone()];
         starts.extend(self.extra.iter().cloned());
@@ -187,7 +201,7 @@ impl Event {
         let mut left = rule.count.unwrap_or(u32::MAX) - 1;
         for number in 0.. {
             let Some((first, days)) = rule.period(self.start.date, number) else { return Ok(()) };
-            *budget = budget.checked_sub(1).ok_or_else(|| {
+            *budget = budget.checked_sub(rule.cost(days.len())).ok_or_else(|| {
                 CalendarError::new(self.line, "the events of this calendar repeat too often")
             })?;
             if first >= HORIZON {
@@ -209,6 +223,16 @@ impl Event {
         }
         Ok(())
     }
+}
+
+/// A summary without the signs of its format, and without its end where it is long.
+fn name(text: &str) -> String {
+    let name = text.replace("\\n", " ").replace("\\N", " ").replace('\\', "");
+    if name.len() <= NAME {
+        return name;
+    }
+    let end = (0..=NAME - 3).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}...", &name[..end])
 }
 
 fn until(moment: Moment, start: &Moment, line: &Line) -> Result<Until, CalendarError> {

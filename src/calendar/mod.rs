@@ -4,6 +4,8 @@
 //! event". Pure: text and a time zone in, moments out.
 
 mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod read;
 mod rule;

@@ -8,8 +8,12 @@ use super::event::{Event, Times};
 use super::line::{CalendarError, Line, lines};
 use super::zone::Zones;
 
-/// So many periods of recurrence rules are looked at for one calendar: a day each for three centuries, ten times.
-const PERIODS: u32 = 1_000_000;
+/// So much work are the repetitions of one calendar, as [`Rule::cost`](super::rule::Rule::cost) counts it: a day each for
+/// three centuries, ten times.
+pub(super) const WORK: u32 = 20_000_000;
+
+/// Components in each other: a calendar has three, and a file of more bytes than sense has thousands.
+const DEEPEST: usize = 8;
 
 /// A time that an event covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +22,7 @@ pub struct Busy {
     pub from: i64,
     /// Milliseconds since 1970, exclusive.
     pub to: i64,
-    /// The event's summary; text of others.
+    /// The beginning of the event's summary; text of others.
     pub name: String,
 }
 
@@ -29,6 +33,11 @@ pub struct Busy {
 /// # Errors
 /// It is no calendar, is cut off, or has something that is not understood.
 pub fn read(text: &str, floating: &TimeZone) -> Result<Vec<Busy>, CalendarError> {
+    read_within(text, floating, WORK)
+}
+
+/// As [`read`], with so much work at most.
+pub(super) fn read_within(text: &str, floating: &TimeZone, work: u32) -> Result<Vec<Busy>, CalendarError> {
     let lines = lines(text)?;
     let is =
         |line: &Line, name: &str, value: &str| line.name == name && line.value.eq_ignore_ascii_case(value);
@@ -49,7 +58,7 @@ pub fn read(text: &str, floating: &TimeZone) -> Result<Vec<Busy>, CalendarError>
     let replaced: BTreeSet<(&str, i64)> =
         events.iter().filter_map(|event| Some((event.uid.as_str(), event.instead_of?))).collect();
     let mut found = BTreeMap::new();
-    let mut budget = PERIODS;
+    let mut budget = work;
     for event in events.iter().filter(|event| !event.cancelled) {
         for (from, to) in event.spans(&mut budget)? {
             let is_replaced = event.instead_of.is_none() && replaced.contains(&(event.uid.as_str(), from));
@@ -67,6 +76,9 @@ fn blocks<'a>(lines: &'a [Line], name: &str) -> Result<Vec<&'a [Line]>, Calendar
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         match line.name.as_str() {
+            "BEGIN" if open.len() >= DEEPEST => {
+                return Err(line.error("components are nested deeper than in any calendar"));
+            }
             "BEGIN" => open.push((at, &line.value)),
             "END" => match open.pop() {
                 Some((from, began)) if began.eq_ignore_ascii_case(&line.value) => {

@@ -70,6 +70,14 @@ impl Rule {
                 _ => return Err(unknown()),
             }
         }
+        for list in [&mut rule.months, &mut rule.month_days] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        rule.positions.sort_unstable();
+        rule.positions.dedup();
+        rule.days.sort_unstable_by_key(|(nth, day)| (day.to_monday_zero_offset(), *nth));
+        rule.days.dedup();
         rule.frequency = frequency.ok_or("a recurrence rule has no `FREQ`")?;
         let counted = rule.days.iter().any(|(nth, _)| nth.is_some());
         if counted && matches!(rule.frequency, Frequency::Daily | Frequency::Weekly) {
@@ -85,6 +93,19 @@ impl Rule {
             return Err("`BYMONTHDAY` in a weekly recurrence rule is not understood".to_owned());
         }
         Ok(rule)
+    }
+
+    /// How much work it is to look at one period, in days that are compared with one value: a period itself, each of its
+    /// days with all that the rule names, and what becomes of those that were `found`.
+    pub(super) fn cost(&self, found: usize) -> u32 {
+        let days = match self.frequency {
+            Frequency::Daily => 1,
+            Frequency::Weekly => 7,
+            Frequency::Monthly => 31,
+            Frequency::Yearly => 366,
+        };
+        let named = self.months.len() + self.month_days.len() + self.days.len() + self.positions.len();
+        u32::try_from(15 + days * (1 + named) + 4 * found).unwrap_or(u32::MAX)
     }
 
     /// The period with this number, counted from that of `start`: its first day, and the days in it that the rule names,

@@ -194,3 +194,44 @@ proptest! {
         prop_assert_eq!(found, expected, "{}", rule);
     }
 }
+
+/// A file that somebody has put there may be made for it: none of these has more bytes than a calendar may have.
+#[test]
+fn no_calendar_of_a_megabyte_takes_long_or_much_memory() {
+    let days = |name: &str, count: usize| {
+        let day = |at: usize| format!("2{:03}{:02}{:02}", at / 336 % 1000, at / 28 % 12 + 1, at % 28 + 1);
+        format!("{name}:{}\n", (0..count).map(day).collect::<Vec<_>>().join(","))
+    };
+    let began = std::time::Instant::now();
+    let daily = "DTSTART;VALUE=DATE:19600101\nRRULE:FREQ=DAILY\n";
+    // Each day that is excluded, for each day.
+    let excluded = spans(&event(&format!("{daily}{}", days("EXDATE;VALUE=DATE", 100_000))));
+    assert!(excluded.len() < 51_200, "{}", excluded.len());
+    // Each day of a list, for each day of a year.
+    let list = vec!["1MO,-1FR,53SU"; 70_000].join(",");
+    assert!(
+        !spans(&event(&format!("DTSTART:19000101T000000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;BYDAY={list}\n")))
+            .is_empty()
+    );
+    let weekdays = (1..=53).flat_map(|at| ["MO", "TU", "WE"].map(|day| format!("{at}{day},-{at}{day}")));
+    let rule = format!("RRULE:FREQ=YEARLY;BYDAY={}\n", weekdays.collect::<Vec<_>>().join(","));
+    let one = format!("BEGIN:VEVENT\nDTSTART:00010101T000000Z\nDURATION:PT1H\n{rule}END:VEVENT\n");
+    assert!(refused(&calendar(&one.repeat(400))).contains("too often"));
+    // Each slash of a name, for each moment.
+    let name = "a/".repeat(200_000);
+    let times = vec!["20260701T120000"; 30_000].join(",");
+    let zoned = format!("DTSTART:20260701T120000Z\nRDATE;TZID={name}:{times}\n");
+    assert!(refused(&event(&zoned)).contains("is not known"));
+    // What is in what is in what.
+    let nested = format!(
+        "{}{}",
+        "BEGIN:VEVENT\nDTSTART:20260701T120000Z\n".repeat(15_000),
+        "END:VEVENT\n".repeat(15_000)
+    );
+    assert!(refused(&calendar(&nested)).contains("nested"));
+    // A name, for each day.
+    let named = event(&format!("SUMMARY:{}\n{daily}", "é".repeat(4_000)));
+    let names: usize = read(&named, &berlin()).unwrap().iter().map(|busy| busy.name.len()).sum();
+    assert!(names < 10_000_000, "{names} bytes of names");
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+}

@@ -6,6 +6,9 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::line::{CalendarError, Line};
 
+/// Each part behind a slash is tried, for each time that names the zone.
+const LONGEST_NAME: usize = 255;
+
 /// The zones that a calendar defines, by their names there.
 #[derive(Default)]
 pub(super) struct Zones(BTreeMap<String, Definition>);
@@ -33,6 +36,9 @@ impl Zones {
     /// # Errors
     /// Nobody knows it, or it is defined in a way that is not understood.
     pub(super) fn get(&self, name: &str, line: &Line) -> Result<TimeZone, CalendarError> {
+        if name.len() > LONGEST_NAME {
+            return Err(line.error("the time zone is not known: its name is longer than any"));
+        }
         let database = TimeZoneDatabase::bundled();
         // Some programs put a registry before the name: /freeassociation.sourceforge.net/Europe/Berlin.
         let tails = name.match_indices('/').map(|(at, _)| &name[at + 1..]);

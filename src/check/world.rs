@@ -251,8 +251,7 @@ impl World {
             let asked = target.jobs.iter().filter(|job| jobs.contains(job));
             unavailable.extend(asked.map(|job| (target.worker, *job)));
         }
-        unavailable.sort_unstable();
-        self.tell(Fact::Observed { jobs, unavailable, took: 0 }, told)?;
+        self.tell(self.run.observation(jobs, unavailable, 0), told)?;
         self.settle(told)?;
         Ok(true)
     }

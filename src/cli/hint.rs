@@ -70,6 +70,9 @@ fn words(suggestion: &Suggestion<'_>, engine: Engine) -> String {
         }
         Suggestion::Resume { run } => format!("Continue with:{}", typed("maand plan resume", run, "")),
         Suggestion::ThenResume { run } => format!("Then:{}", typed("maand plan resume", run, "")),
+        Suggestion::Resend { run } => {
+            format!("Send what was not delivered once more:{}", typed("maand notify resend", run, ""))
+        }
         Suggestion::Abort { run } => format!("To end it for good:{}", typed("maand plan abort", run, "")),
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::{Fact, GatePlace, GateStanding, Millis, RunState};
-use crate::plan::{Gate, GateAction, Reading, Tally, duration};
+use crate::plan::{Gate, GateAction, Reading, Tally, duration, visible_within};
 
 use super::io::Output;
 
@@ -15,6 +15,9 @@ const LATE_MS: Millis = 30_000;
 
 /// Of gates that have passed together so many are quoted.
 const SAID: usize = 3;
+
+/// Bytes of a gate's title.
+const TITLE: usize = 120;
 
 /// All gates that are measured now.
 #[derive(Debug, Default)]
@@ -189,8 +192,10 @@ impl Gauge {
     }
 }
 
+/// What a measurement says, behind the name of its gate, or else behind what is measured: where there are several gates, an
+/// operator has to know which one it was.
 fn named(gate: &Gate, says: &str) -> String {
-    gate.name.as_ref().map_or_else(|| says.to_owned(), |name| format!("{name}: {says}"))
+    format!("{}: {says}", visible_within(&gate.title(), TITLE))
 }
 
 /// Gauges are those of the run's own gates.

@@ -226,7 +226,6 @@ impl<L: Ledger> Controller<L> {
         // Who was down during the round, and is not any more, was not looked at since.
         let graph = self.run.graph();
         let active = self.run.active();
-        let before = unavailable.len();
         if !self.is_broken(LoopFault::DisturbedCountAsSeen) {
             let enabled = graph.enabled_allocations();
             for target in self.disturbed.iter().filter(|target| !active.contains(*target)) {
@@ -237,12 +236,9 @@ impl<L: Ledger> Controller<L> {
                 unavailable.extend(asked.map(|one| (one.worker, one.job)));
             }
         }
-        if unavailable.len() > before {
-            unavailable.sort_unstable();
-            unavailable.dedup();
-        }
         let took = (now - began).clamp(0, MAX_OBSERVATION_AGE);
-        self.apply(now, Fact::Observed { jobs, unavailable, took }, outputs)
+        let fact = self.run.observation(jobs, unavailable, took);
+        self.apply(now, fact, outputs)
     }
 
     fn request(

@@ -338,10 +338,10 @@ fn a_worker_that_was_down_during_a_round_counts_as_not_seen() {
         assert!(case.succeeds(2));
         assert!(case.told(seen(Vec::new())).is_ok());
         let last = case.facts().filter_map(|fact| match fact {
-            Fact::Observed { unavailable, .. } => Some(unavailable.clone()),
+            Fact::ObservedChanges { added, removed, .. } => Some((added.clone(), removed.len())),
             _ => None,
         });
-        last.last() == Some(vec![(WorkerIx(1), JobIx(0))])
+        last.last() == Some((vec![(WorkerIx(1), JobIx(0))], 0))
     };
     only_broken_by(rule, &[LoopFault::DisturbedCountAsSeen]);
 }
@@ -390,6 +390,8 @@ fn a_measurement_that_never_comes_back_is_waited_for_and_then_halts_the_run() {
         panic!("{gates:?}");
     };
     assert!(says.contains("no measurement has come back; it has waited for 1m"), "{says}");
+    // It has no name: which one it is, its command says.
+    assert!(says.starts_with(&format!("is inconclusive: {}: ", gate().measure)), "{says}");
     // What comes at last changes nothing.
     case.told(Input::Measured { id: 1, reading: Reading::Pass, says: String::new() }).unwrap();
     assert!(!has_started(&case));

@@ -9,12 +9,16 @@
 mod batches;
 mod ends;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gauges;
 mod io;
 mod ledger;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
+#[cfg(test)]
+mod observation_tests;
 mod offline;
 mod proof;
 mod timers;

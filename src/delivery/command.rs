@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::os::{CommandEnd, LocalCommand};
-use crate::plan::duration;
+use crate::plan::{duration, without_error_numbers};
 
-use super::send::{Failure, Machine};
+use super::send::{Failure, Machine, UNDER_WAY};
 
 /// Opens the file as standard input, and becomes the command.
 const WITH_INPUT: &str = "exec < \"$1\" || exit 75; shift; exec \"$@\"";
@@ -36,16 +36,16 @@ impl Failed {
             Self::Ended(code, said) if code != TEMPORARY => {
                 Failure::Never(format!("{program}: {}", describe_end(code, &said)))
             }
-            other => Failure::Later(format!("{program}: {}", other.describe())),
+            Self::GivenUp => Failure::later(UNDER_WAY),
+            other => Failure::later(format!("{program}: {}", other.describe())),
         }
     }
 
     /// A command of the operator's own may have done what it is for: it is repeated only where it says so.
     pub(super) fn of_command(self) -> Failure {
         match self {
-            Self::Ended(TEMPORARY, _) | Self::NotRun(_) | Self::Killed(_) | Self::GivenUp => {
-                Failure::Later(self.describe())
-            }
+            Self::GivenUp => Failure::later(UNDER_WAY),
+            Self::Ended(TEMPORARY, _) | Self::NotRun(_) | Self::Killed(_) => Failure::later(self.describe()),
             Self::Ended(..) | Self::TimedOut(_) => Failure::Never(self.describe()),
         }
     }
@@ -56,7 +56,7 @@ impl Failed {
             Self::Ended(code, said) => describe_end(*code, said),
             Self::Killed(how) => how.clone(),
             Self::TimedOut(after) => format!("it did not end within {}, and was ended", duration(*after)),
-            Self::GivenUp => "it was given up".to_owned(),
+            Self::GivenUp => UNDER_WAY.to_owned(),
         }
     }
 }
@@ -82,7 +82,9 @@ pub(super) fn run(
         file.write_all(input)?;
         Ok(file)
     };
-    let not_run = |error: std::io::Error| Failed::NotRun(format!("it was not started: {error}"));
+    let not_run = |error: std::io::Error| {
+        Failed::NotRun(format!("it was not started: {}", without_error_numbers(&error.to_string())))
+    };
     let file = file().map_err(not_run)?;
     let own = ["-c", WITH_INPUT, "maand"].map(Into::into).into_iter();
     let command = LocalCommand {

@@ -7,18 +7,37 @@ use std::time::{Duration, Instant};
 
 use crate::journal::{NoticeKey, NoticeStore, UndeliveredNotice};
 use crate::notice::Notice;
-use crate::plan::NoticeTarget;
+use crate::plan::{NoticeTarget, duration};
 use crate::runner::now;
 
-use super::send::{Failure, Machine, send};
+use super::send::{Failure, Machine, UNDER_WAY, send};
 
 /// More wait for no target: what comes then is not delivered by this process, and is said to be so.
 const MOST_WAITING: usize = 1000;
 /// Between two tries, at first and at most: it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// And at most where whoever answers asks for a time: half of how long a notice is tried, unless a target says otherwise.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// Of a notice that was never tried.
 const NOT_TRIED: &str = "it was not tried before the process ended";
+
+/// How long it takes to the next try; `None`: there is none. `pause`: where nobody asks for another time; `asked`: what whoever
+/// answered asks for, which is heeded within bounds: it may be any nonsense, and the time of a notice (`left`) ends with one
+/// last try rather than without.
+fn until_next_try(pause: Duration, asked: Option<Duration>, left: Duration) -> Option<Duration> {
+    let wanted = pause.max(asked.unwrap_or_default().min(LONGEST_ASKED));
+    match asked {
+        _ if wanted < left => Some(wanted),
+        Some(_) if !left.is_zero() => Some(left),
+        _ => None,
+    }
+}
+
+/// Rounded up.
+fn in_seconds(time: Duration) -> String {
+    duration(Duration::from_secs(time.as_millis().div_ceil(1000) as u64))
+}
 
 /// Where a notice stands in its run.
 pub(super) fn key(notice: &Notice) -> NoticeKey {
@@ -38,7 +57,7 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct Waits {
-    /// What is under way, and after a failed try why.
+    /// What is under way, and what is said of it where it does not come to its end.
     current: Option<(NoticeKey, String)>,
     waiting: VecDeque<Notice>,
     /// Those that this process or one before it has delivered, or has to deal with.
@@ -90,19 +109,29 @@ impl Lane {
         let until = Instant::now() + self.target.give_up_after;
         let mut pause = FIRST_PAUSE;
         loop {
-            match send(&self.target, notice, machine, &|| self.is_stopped()) {
+            let (why, after) = match send(&self.target, notice, machine, &|| self.is_stopped()) {
                 Ok(_) => return None,
                 Err(Failure::Never(why)) => return Some(why),
-                Err(Failure::Later(why)) if Instant::now() + pause >= until => return Some(why),
-                Err(Failure::Later(why)) => {
-                    self.waits().current = Some((key(notice), why.clone()));
-                    if !self.rest(pause) {
-                        return Some(why);
-                    }
-                }
+                Err(Failure::Later { why, after }) => (why, after),
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(rest) = until_next_try(pause, after, left) else { return Some(why) };
+            let why = match after {
+                Some(_) => format!("{why}; it was to be tried again {} later", in_seconds(rest)),
+                None => why,
+            };
+            self.is_current(notice, &why);
+            if !self.rest(rest) {
+                return Some(why);
             }
+            self.is_current(notice, &format!("{why}; another try was under way when the process ended"));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// What is said of it should the process end now.
+    fn is_current(&self, notice: &Notice, why: &str) {
+        self.waits().current = Some((key(notice), why.to_owned()));
     }
 
     /// Waits; `false`: it was stopped.
@@ -120,7 +149,7 @@ impl Lane {
                 return None;
             }
             if let Some(notice) = waits.waiting.pop_front() {
-                waits.current = Some((key(&notice), NOT_TRIED.to_owned()));
+                waits.current = Some((key(&notice), UNDER_WAY.to_owned()));
                 return Some(notice);
             }
             waits = self.changed.wait(waits).unwrap_or_else(PoisonError::into_inner);
@@ -203,6 +232,30 @@ mod tests {
         assert_eq!(left.iter().map(|left| left.key.0).collect::<Vec<_>>(), [7, 0]);
         assert_eq!(left[0].why, NOT_TRIED);
         assert!(lane.next().is_none());
+    }
+
+    #[test]
+    fn what_a_server_asks_for_is_heeded_within_bounds() {
+        let s = Duration::from_secs;
+        let next =
+            |asked: Option<u64>, left: u64| until_next_try(s(2), asked.map(s), s(left)).map(|t| t.as_secs());
+        assert_eq!(next(None, 600), Some(2));
+        assert_eq!(next(None, 2), None, "its time is over");
+        assert_eq!(next(Some(90), 600), Some(90));
+        assert_eq!(next(Some(0), 600), Some(2), "no sooner than without");
+        assert_eq!(next(Some(u64::MAX), 600), Some(300));
+        assert_eq!(next(Some(u64::MAX), 200), Some(200), "one last try");
+        assert_eq!(next(Some(90), 0), None);
+    }
+
+    #[test]
+    fn what_is_under_way_when_the_process_ends_may_have_arrived() {
+        let lane = lane(0, &[]);
+        (1..=2).for_each(|seq| lane.take(&notice(NoticeEvent::Halted, seq)));
+        assert!(lane.next().is_some());
+        lane.stop();
+        let why: Vec<String> = lane.undelivered().into_iter().map(|left| left.why).collect();
+        assert_eq!(why, [UNDER_WAY, NOT_TRIED]);
     }
 
     #[test]

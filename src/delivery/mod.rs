@@ -11,5 +11,5 @@ mod send;
 mod telling;
 
 pub use courier::Courier;
-pub use send::{Failure, Machine, send, unset_secrets};
+pub use send::{Failure, Machine, send, unusable_secrets};
 pub use telling::Telling;

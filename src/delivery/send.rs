@@ -1,16 +1,19 @@
 //! One try to deliver one notice.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use ureq::http::{HeaderName, HeaderValue, Request};
+use ureq::http::{HeaderName, HeaderValue, Request, Uri};
 
 use crate::http::{self, NoAnswer};
 use crate::notice::{Message, Notice, message};
-use crate::plan::{EnvValue, NoticeService, NoticeTarget, duration, visible_within};
+use crate::plan::{EnvValue, NoticeService, NoticeTarget, duration, visible_within, without_error_numbers};
 use crate::runner::{read_secret, without_secrets};
 
 use super::command;
 
+/// Of a notice that was sent, and not answered before nobody waited any longer.
+pub(super) const UNDER_WAY: &str = "it was under way when the process ended, and may have arrived";
 /// So much of an answer is shown.
 const SHOWN: usize = 200;
 
@@ -29,16 +32,26 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It may well be delivered later.
-    Later(String),
+    Later {
+        /// Why not now.
+        why: String,
+        /// For so long whoever answered wants to be left alone: any length.
+        after: Option<Duration>,
+    },
     /// Another try would come to the same.
     Never(String),
 }
 
 impl Failure {
+    /// It may well be delivered by another try, whenever that is.
+    pub(super) fn later(why: impl Into<String>) -> Self {
+        Self::Later { why: why.into(), after: None }
+    }
+
     /// In one sentence.
     pub fn why(&self) -> &str {
         match self {
-            Self::Later(why) | Self::Never(why) => why,
+            Self::Later { why, .. } | Self::Never(why) => why,
         }
     }
 }
@@ -63,7 +76,8 @@ pub fn send(
         }
     };
     let message = message(target, notice, &mut read)?;
-    let clean = |text: &str| visible_within(without_secrets(text, &secrets).trim(), SHOWN);
+    let clean =
+        |text: &str| visible_within(without_secrets(&without_error_numbers(text), &secrets).trim(), SHOWN);
     let done = match message {
         Message::Post { url, headers, body } => post(&url, headers, body, target, given_up),
         Message::Mail { program, text } => {
@@ -80,7 +94,7 @@ pub fn send(
         }
     };
     done.map(|said| clean(&said)).map_err(|failure| match failure {
-        Failure::Later(why) => Failure::Later(clean(&why)),
+        Failure::Later { why, after } => Failure::Later { why: clean(&why), after },
         Failure::Never(why) => Failure::Never(clean(&why)),
     })
 }
@@ -93,8 +107,8 @@ fn post(
     given_up: &dyn Fn() -> bool,
 ) -> Result<String, Failure> {
     let never = |what: &str| Failure::Never(what.to_owned());
-    if !(url.starts_with("http://") || url.starts_with("https://")) {
-        return Err(never("the url begins with neither http:// nor https://"));
+    if let Some(wrong) = wrong_url(url) {
+        return Err(never(&format!("its url {wrong}{}", read_from(target))));
     }
     let mut request = Request::builder().method("POST").uri(url);
     for (name, value) in headers {
@@ -104,7 +118,7 @@ fn post(
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| never("a header has no name"))?;
         request = request.header(name, value);
     }
-    let request = request.body(body).map_err(|_| never("the url is none"))?;
+    let request = request.body(body).map_err(|_| never(&format!("its url is none{}", read_from(target))))?;
     match http::send(request, target.timeout, given_up) {
         Ok(answer) => {
             let body = String::from_utf8_lossy(&answer.body);
@@ -117,35 +131,87 @@ fn post(
                 300..=399 => {
                     Err(Failure::Never(format!("status {}, and no redirection is followed", answer.status)))
                 }
-                408 | 425 | 429 | 500.. => Err(Failure::Later(said)),
+                408 | 425 | 429 | 500.. => Err(Failure::Later { why: said, after: answer.retry_after }),
                 _ => Err(Failure::Never(said)),
             }
         }
         Err(NoAnswer::TimedOut) => {
-            Err(Failure::Later(format!("no answer within {}", duration(target.timeout))))
+            Err(Failure::later(format!("no answer within {}", duration(target.timeout))))
         }
-        Err(no_answer) => Err(Failure::Later(no_answer.to_string())),
+        Err(NoAnswer::GivenUp) => Err(Failure::later(UNDER_WAY)),
+        Err(NoAnswer::NotSendable(why)) => Err(Failure::Never(why)),
+        Err(no_answer) => Err(Failure::later(no_answer.to_string())),
     }
 }
 
-/// The variables of this process's environment that a target needs and that are not set.
-pub fn unset_secrets(target: &NoticeTarget) -> Vec<&str> {
-    let values: Vec<&EnvValue> = match &target.to {
-        NoticeService::Webhook { url, headers, .. } => std::iter::once(url).chain(headers.values()).collect(),
-        NoticeService::Slack { url } | NoticeService::Teams { url } => vec![url],
-        NoticeService::Ntfy { url, topic, token, .. } => [url, topic].into_iter().chain(token).collect(),
-        NoticeService::Mail { .. } | NoticeService::Command(_) => Vec::new(),
+/// Why nothing can be sent to a url that a variable holds; what stands in a plan was judged when it was read.
+fn wrong_url(url: &str) -> Option<&'static str> {
+    if url.trim().is_empty() {
+        return Some("is empty");
+    }
+    if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Some("has a blank or the end of a line in it");
+    }
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Some("begins with neither http:// nor https://");
+    }
+    let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    uri.is_none().then_some("is none")
+}
+
+/// Behind what is wrong with a target's url: which variable it was read from.
+fn read_from(target: &NoticeTarget) -> String {
+    match target.to.url() {
+        Some(EnvValue::FromEnv(name)) => format!(": it is read from the environment variable {name}"),
+        _ => String::new(),
+    }
+}
+
+/// The variables of this process's environment that a target needs and that it cannot use as they are, with why.
+pub fn unusable_secrets(target: &NoticeTarget) -> Vec<(&str, &'static str)> {
+    let url = target.to.url();
+    let more: Vec<&EnvValue> = match &target.to {
+        NoticeService::Webhook { headers, .. } => headers.values().collect(),
+        NoticeService::Ntfy { topic, token, .. } => std::iter::once(topic).chain(token).collect(),
+        _ => Vec::new(),
     };
-    let unset = |value: &&EnvValue| match value {
-        EnvValue::FromEnv(name) => std::env::var(name).is_err(),
-        EnvValue::Plain(_) => false,
+    let wrong = |value: &EnvValue, is_url: bool| match value {
+        EnvValue::FromEnv(name) => match std::env::var(name) {
+            Err(std::env::VarError::NotPresent) => Some("is not set here"),
+            Err(std::env::VarError::NotUnicode(_)) => Some("is not UTF-8 text"),
+            Ok(value) if is_url => wrong_url(&value),
+            Ok(_) => None,
+        },
+        EnvValue::Plain(_) => None,
     };
-    values
-        .into_iter()
-        .filter(unset)
-        .filter_map(|value| match value {
-            EnvValue::FromEnv(name) => Some(name.as_str()),
-            EnvValue::Plain(_) => None,
-        })
-        .collect()
+    let all = url.into_iter().map(|url| (url, true)).chain(more.into_iter().map(|value| (value, false)));
+    all.filter_map(|(value, is_url)| match value {
+        EnvValue::FromEnv(name) => Some((name.as_str(), wrong(value, is_url)?)),
+        EnvValue::Plain(_) => None,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_url_of_the_environment_is_said() {
+        for (url, wrong) in [
+            ("", "is empty"),
+            (" \n", "is empty"),
+            (" https://hooks.example.org/x", "blank"),
+            ("https://hooks.example.org/x\n", "the end of a line"),
+            ("https://hooks.example.org/a b", "blank"),
+            ("hooks.example.org/x", "begins with neither"),
+            ("https://", "is none"),
+            ("https:///x", "is none"),
+            ("https://[::1/x", "is none"),
+        ] {
+            let said = wrong_url(url).unwrap_or("nothing");
+            assert!(said.contains(wrong), "{url:?}: {said}");
+        }
+        assert_eq!(wrong_url("https://hooks.example.org:8443/services/T0/B0?x=1"), None);
+    }
 }

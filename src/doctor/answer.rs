@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::visible_within;
+use crate::power::Hardware;
 
 /// So much of an answer is read: many times what an honest one has.
 const LONGEST: usize = 64 * 1024;
@@ -73,6 +74,8 @@ pub struct Answer {
     pub claim: Option<String>,
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
+    /// Which machine it is, as its kernel knows.
+    pub hardware: Hardware,
     /// What systemd has scheduled.
     pub scheduled: Option<String>,
     /// `/tmp`: whether it may be written to, and its room.
@@ -138,6 +141,7 @@ impl Answer {
             }
             "claim" => self.claim = text(),
             "machine_id" => self.machine_id = text().filter(|id| is_hex(id, 32)),
+            "dmi" => self.hardware.take(first, rest),
             "scheduled" => self.scheduled = text(),
             "tmp" => self.tmp = Some((first == "yes", read_room(rest))),
             "end" => self.is_whole = true,

@@ -12,6 +12,7 @@ use super::reboots;
 use crate::boot::RebootNeed;
 use crate::bucket::Host;
 use crate::plan::{visible_line, visible_within};
+use crate::power::HARDWARE_LOOK;
 use crate::ssh::{
     Cancel, Cause, Completion, ConnectError, Connection, Destination, HostProfile, Layer, Notice, Remote,
     Script, Shell, Show, Stream,
@@ -141,7 +142,11 @@ pub fn script(profile: &HostProfile, tools: &[&str]) -> Script {
             ("USE_SUDO".into(), yes(profile.use_sudo)),
             ("REAL".into(), yes(!profile.sandbox)),
             ("TOOLS".into(), tools.join(" ")),
-            ("PLACES".into(), PLACES.into()),
+            // A sandbox's machine is this one.
+            (
+                "PLACES".into(),
+                if profile.sandbox { PLACES.into() } else { format!("{PLACES}{HARDWARE_LOOK}") },
+            ),
         ],
         deadline: SCRIPT,
         watchdog: true,

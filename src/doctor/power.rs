@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::look::Examined;
 use crate::bucket::{PowerSettings, Worker};
-use crate::power::{Bmc, PowerError, PowerReport};
+use crate::power::{Bmc, PowerError, PowerReport, Sameness};
 use crate::ssh::{Cancel, Cause, Layer};
 
 /// A worker's BMC, as it has answered.
@@ -23,13 +23,17 @@ impl Examined {
             Ok(bmc) => Beside { url: Some(bmc.url().to_owned()), said: bmc.power(&|| cancel.is_cancelled()) },
             Err(error) => Beside { url: None, said: Err(error) },
         };
-        self.findings.push(judge(&beside));
+        let same = match &beside.said {
+            Ok(report) if self.answer.is_whole => report.hardware.is_of(&self.answer.hardware),
+            _ => Sameness::CannotTell("the worker has not said which machine it is".to_owned()),
+        };
+        self.findings.push(judge(&beside, &same));
         self.power = Some(beside);
     }
 }
 
 /// What is said of it. Nothing that a run does depends on a BMC until a worker does not come back: a warning at most.
-fn judge(beside: &Beside) -> Finding {
+fn judge(beside: &Beside, same: &Sameness) -> Finding {
     let cause = |code, what: &str, remedy: &str| Cause::new(code, Layer::Power, what, remedy);
     let report = match &beside.said {
         Ok(report) => report,
@@ -41,12 +45,24 @@ fn judge(beside: &Beside) -> Finding {
             return Finding::warning(found.detail(format!("{at}{error}")));
         }
     };
+    if let Sameness::Other(both) = same {
+        let at = beside.url.as_deref().unwrap_or_default();
+        let remedy = "put the worker's tag right (docs/power.md): a plan with `on_no_return: power_cycle` would not reset it";
+        let found = cause("bmc_of_another", "its BMC belongs to another machine", remedy);
+        return Finding::warning(found.detail(format!("{at} is that of {both}")));
+    }
     let (power, health) = (report.power.as_deref(), report.health.as_deref());
     let remedy = "its BMC's own pages and log say why";
     match (power, health) {
         (Some("On"), None | Some("OK")) => {
             let what = format!("its BMC answers: {}", report.state());
-            Finding::note(cause("bmc", &what, "nothing has to be done"))
+            let found = cause("bmc", &what, "nothing has to be done");
+            Finding::note(match same {
+                Sameness::CannotTell(why) => {
+                    found.detail(format!("whether it is this machine's own cannot be told: {why}"))
+                }
+                Sameness::Same | Sameness::Other(_) => found,
+            })
         }
         _ => Finding::warning(cause("bmc_state", &format!("its BMC says: {}", report.state()), remedy)),
     }
@@ -56,6 +72,7 @@ fn judge(beside: &Beside) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Severity;
+    use crate::power::Hardware;
 
     #[test]
     fn only_a_worker_that_is_on_and_well_gets_no_warning() {
@@ -65,16 +82,17 @@ mod tests {
                 power: text(power),
                 health: text(health),
                 last_reset: None,
+                hardware: Hardware::default(),
                 log: Ok(Vec::new()),
             });
-            judge(&Beside { url: Some("https://bmc".to_owned()), said }).severity
+            judge(&Beside { url: Some("https://bmc".to_owned()), said }, &Sameness::Same).severity
         };
         assert_eq!((of(Some("On"), Some("OK")), of(Some("On"), None)), (Severity::Note, Severity::Note));
         for (power, health) in [(Some("Off"), Some("OK")), (Some("On"), Some("Critical")), (None, None)] {
             assert_eq!(of(power, health), Severity::Warning, "{power:?} {health:?}");
         }
         let said = Err(PowerError::Answer("GET /redfish/v1/Systems: it knows no system".to_owned()));
-        let finding = judge(&Beside { url: None, said });
+        let finding = judge(&Beside { url: None, said }, &Sameness::Same);
         assert_eq!((finding.severity, finding.cause.code), (Severity::Warning, "bmc_unusable"));
     }
 }

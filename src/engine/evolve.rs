@@ -38,6 +38,11 @@ impl Known {
                 pending.observed();
                 Ok(())
             }
+            Fact::ObservedChanges { jobs, added, removed, took } => {
+                self.admission.observed_changes(jobs, added, removed, at - took);
+                pending.observed();
+                Ok(())
+            }
             Fact::BeforeDone => self.finish_before(fact),
             Fact::PrepareStarted { target } => self.start_preparing(*target, fact, pending),
             Fact::WorkerPrepared { target } => self.finish_preparing(*target, fact),

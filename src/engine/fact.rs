@@ -63,6 +63,22 @@ pub enum Fact {
         #[serde(default)]
         took: Millis,
     },
+    /// The same, written as what the list of [`Fact::Observed`] would have more and less than the list of the last
+    /// round of each job (before the first: an empty one), where that is shorter. What stays down for the whole of a
+    /// run is written once, so that a wide run with budgets is no longer than what happens in it.
+    ObservedChanges {
+        /// The jobs of the round, on all workers that have an enabled allocation.
+        jobs: Vec<JobIx>,
+        /// Allocations that the list has now, ascending.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        added: Vec<(WorkerIx, JobIx)>,
+        /// Allocations that it has no longer, ascending: they were seen well, or are on a worker that is down by the
+        /// run and is not looked at.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed: Vec<(WorkerIx, JobIx)>,
+        /// So long ago the round began, in milliseconds: what it saw is as old as that.
+        took: Millis,
+    },
     /// The steps of `before` have all ended well.
     BeforeDone,
     /// A worker begins the steps of `prepare`. Nothing of it is down, and no limit of the rollout counts it.

@@ -74,6 +74,12 @@ impl Known {
         }
     }
 
+    /// Whether an attempt of a step that nobody hears of any more is simply followed by another one: it may be repeated, or has
+    /// only read the boot id.
+    pub(super) fn may_be_repeated(&self, at: StepRef) -> bool {
+        self.setup.kind(at).traits().repeatable || !self.lanes.get(at.lane).step(at.step).was_issued()
+    }
+
     /// Whether what a step needs has ended. A step that is skipped here hands on what it needs itself:
     /// else the steps behind it would run beside those before it.
     pub(super) fn needs_met(&self, at: StepRef) -> bool {

@@ -12,6 +12,7 @@ use super::known::Known;
 use super::pending::Pending;
 use super::state::Options;
 use super::{ApplyError, Effect, Fact, Millis, RuleViolation};
+use crate::bucket::{JobIx, WorkerIx};
 use crate::graph::RolloutGraph;
 
 /// What follows from a fact.
@@ -56,6 +57,23 @@ impl RunState {
         self.known.evolve(at.max(self.known.last_at), fact, &mut self.pending)?;
         self.pending.clear_agenda();
         Ok(())
+    }
+
+    /// The fact of a round of observation that has just ended: how it differs from the last rounds of these jobs, or
+    /// its whole list where that is shorter. `unavailable` and `took` are as in [`Fact::Observed`].
+    pub fn observation(
+        &self,
+        jobs: Vec<JobIx>,
+        mut unavailable: Vec<(WorkerIx, JobIx)>,
+        took: Millis,
+    ) -> Fact {
+        unavailable.sort_unstable();
+        unavailable.dedup();
+        let (added, removed) = self.known.admission.changes(&jobs, &unavailable);
+        if unavailable.len() < added.len() + removed.len() {
+            return Fact::Observed { jobs, unavailable, took };
+        }
+        Fact::ObservedChanges { jobs, added, removed, took }
     }
 
     /// Takes a new fact, and answers with all facts and effects that follow from it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::run_state::RunState;
 use super::state::{Held, RunPhase, StepState, StepStatus, WorkerState};
-use super::{AttemptId, Effect, HaltReason, Millis, RunEnd, StepError, Timer};
+use super::{AttemptId, Effect, HaltReason, Intent, Millis, RunEnd, StepError, Timer};
 use crate::bucket::JobIx;
 use crate::graph::{Lane, RolloutGraph, StepIx, StepRef, TargetIx, TargetSet};
 use crate::policy::{JobNow, Reason, Verdict};
@@ -75,6 +75,16 @@ impl RunState {
     /// Whether an attempt of this lane was issued and has not ended, as far as facts tell.
     pub fn is_in_flight(&self, lane: Lane) -> bool {
         !self.known.lanes.get(lane).is_at_rest()
+    }
+
+    /// Whether only an operator can tell what became of what is under way there, if nobody hears the answer. All else is looked
+    /// at, and done again where that is needed.
+    pub fn leaves_doubt(&self, lane: Lane, step: StepIx) -> bool {
+        let of_lane = self.known.lanes.get(lane);
+        match of_lane.revert().filter(|revert| revert.is_in_flight()).and_then(|revert| revert.next()) {
+            Some(undo) => undo.intent == Intent::UndoCommand,
+            None => !self.known.may_be_repeated(StepRef { lane, step }),
+        }
     }
 
     /// How many steps of a lane have ended and let those behind them begin, and how many it has.

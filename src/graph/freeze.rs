@@ -6,10 +6,7 @@ use jiff::ToSpan as _;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::calendar::{self, Busy};
-use crate::plan::{FrozenDates, Located, Plan, Problem, Problems, visible_within};
-
-/// The names of events are shortened to so many characters.
-const NAME: usize = 60;
+use crate::plan::{FrozenDates, Located, Plan, Problem, Problems, visible_line};
 
 /// The times in which a plan is frozen, in order; they may overlap. `files` has the calendars by the paths in the plan.
 pub(super) fn frozen(plan: &Plan, files: &BTreeMap<String, String>, problems: &mut Problems) -> Vec<Busy> {
@@ -51,7 +48,7 @@ fn events(
 ) -> Result<Vec<Busy>, String> {
     let text = files.get(&path.value).ok_or("its text is not there")?;
     let events = calendar::read(text, zone).map_err(|error| error.to_string())?;
-    Ok(events.into_iter().map(|event| Busy { name: visible_within(&event.name, NAME), ..event }).collect())
+    Ok(events.into_iter().map(|event| Busy { name: visible_line(&event.name), ..event }).collect())
 }
 
 fn of_dates(dates: FrozenDates, zone: &TimeZone) -> Option<Busy> {

@@ -3,11 +3,15 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use ureq::http::Request;
 use ureq::tls::{TlsConfig, TlsProvider};
-use ureq::{Agent, Timeout};
+use ureq::{Agent, Error, Timeout};
 
+use super::passage::Passage;
+use super::retry_after::{date, retry_after};
 use super::trust::Trust;
+use crate::plan::without_error_numbers;
 
 /// A connection is made within this time, or not at all.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -25,13 +29,15 @@ pub struct Answer {
     pub location: Option<String>,
     /// When it was answered, by the clock of whoever did: the `Date` of RFC 9110, as it was sent.
     pub date: Option<String>,
+    /// For how long it wants to be asked nothing more: its `Retry-After`, seconds or a date. Any length, so put a bound on it.
+    pub retry_after: Option<Duration>,
     /// The body, of at most [`LARGEST_ANSWER`] bytes.
     pub body: Vec<u8>,
     /// Whether that is all of the body.
     pub is_whole: bool,
 }
 
-/// Why there is no answer. The first three say that nothing of the request has arrived; after the others it may have.
+/// Why there is no answer. What the system says of it is without its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// No connection was made.
@@ -43,6 +49,9 @@ pub enum NoAnswer {
     /// This machine could not send it.
     #[error("{0}")]
     NotSendable(String),
+    /// Whoever asked did not want to wait any longer, before a connection was made.
+    #[error("it was given up before anything was sent")]
+    NotSent,
     /// The answer did not come in time.
     #[error("no answer in time")]
     TimedOut,
@@ -52,6 +61,16 @@ pub enum NoAnswer {
     /// Whoever asked did not want to wait any longer.
     #[error("it was given up")]
     GivenUp,
+}
+
+impl NoAnswer {
+    /// Whether the request, or a part of it, may have arrived. If not, it has not and will not.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::NotSendable(_) | Self::NotSent => false,
+            Self::TimedOut | Self::Broken(_) | Self::GivenUp => true,
+        }
+    }
 }
 
 /// Sends a request, and waits for the whole answer, for at most `timeout`, and no longer than `is_given_up` says so.
@@ -88,32 +107,41 @@ pub fn send_trusting(
     }
     let (to_here, answers) = mpsc::channel();
     let began = Instant::now();
+    let passage = Passage::default();
+    let to_pass = passage.clone();
     let ask = move || {
         // Nobody waits any more after it was given up.
-        let _ = to_here.send(ask(request, timeout, &trust));
+        let _ = to_here.send(ask(request, timeout, &trust, &to_pass));
     };
     // On a thread of its own, so that giving up need not wait for a server that says nothing.
     std::thread::Builder::new()
         .name("http".into())
         .spawn(ask)
-        .map_err(|error| NoAnswer::NotSendable(format!("no thread could be started: {error}")))?;
+        .map_err(|error| NoAnswer::NotSendable(format!("no thread could be started: {}", said(&error))))?;
     loop {
         match answers.recv_timeout(LOOK.min(timeout)) {
-            Ok(answer) => return answer.map_err(|error| no_answer(&error)),
+            Ok(answer) => return answer.map_err(|error| no_answer(&error, passage.is_open())),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 return Err(NoAnswer::Broken("the request ended without an answer".to_owned()));
             }
-            Err(mpsc::RecvTimeoutError::Timeout) if is_given_up() => return Err(NoAnswer::GivenUp),
+            Err(mpsc::RecvTimeoutError::Timeout) if is_given_up() => {
+                return Err(if passage.shut() { NoAnswer::NotSent } else { NoAnswer::GivenUp });
+            }
             // The resolver of the system has time-outs of its own.
             Err(mpsc::RecvTimeoutError::Timeout) if began.elapsed() > timeout + CONNECT => {
-                return Err(NoAnswer::TimedOut);
+                return Err(if passage.shut() { no_connection() } else { NoAnswer::TimedOut });
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
     }
 }
 
-fn ask(request: Request<Vec<u8>>, timeout: Duration, trust: &Trust) -> Result<Answer, ureq::Error> {
+fn ask(
+    request: Request<Vec<u8>>,
+    timeout: Duration,
+    trust: &Trust,
+    passage: &Passage,
+) -> Result<Answer, Error> {
     let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(trust.roots());
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -123,7 +151,7 @@ fn ask(request: Request<Vec<u8>>, timeout: Duration, trust: &Trust) -> Result<An
         .timeout_connect(Some(CONNECT.min(timeout)))
         .user_agent(concat!("maand/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls.build());
-    let (agent, request) = trust.agent(config, request)?;
+    let (agent, request) = trust.agent(config, request, passage)?;
     // An empty body would be announced by its length, which some servers refuse of a GET.
     let mut answer = match request.body().is_empty() {
         true => agent.run(request.map(|_| ()))?,
@@ -131,55 +159,64 @@ fn ask(request: Request<Vec<u8>>, timeout: Duration, trust: &Trust) -> Result<An
     };
     let header =
         |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (location, date) = (header("location"), header("date"));
+    let (location, sent) = (header("location"), header("date"));
+    let now = sent.as_deref().and_then(date).unwrap_or_else(Timestamp::now);
+    let retry_after = header("retry-after").and_then(|value| retry_after(&value, now));
     let mut body = Vec::new();
     let mut reader = std::io::Read::take(answer.body_mut().as_reader(), LARGEST_ANSWER as u64 + 1);
-    std::io::Read::read_to_end(&mut reader, &mut body).map_err(ureq::Error::Io)?;
+    std::io::Read::read_to_end(&mut reader, &mut body).map_err(Error::Io)?;
     let is_whole = body.len() <= LARGEST_ANSWER;
     body.truncate(LARGEST_ANSWER);
-    Ok(Answer { status: answer.status().as_u16(), location, date, body, is_whole })
+    Ok(Answer { status: answer.status().as_u16(), location, date: sent, retry_after, body, is_whole })
 }
 
-/// The body's reader wraps what it says of a deadline.
-fn is_late(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
-    matches!(inner, Some(ureq::Error::Timeout(_)))
+/// What somebody else says of an error, without the numbers of the system.
+fn said(error: &dyn std::fmt::Display) -> String {
+    without_error_numbers(&error.to_string())
 }
 
-/// What is known of a request that got no answer.
-fn no_answer(error: &ureq::Error) -> NoAnswer {
-    use std::io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut,
-    };
+fn no_connection() -> NoAnswer {
+    NoAnswer::Unreachable("no connection was made in time".to_owned())
+}
+
+/// The time was up; the body's reader wraps what it says of that.
+fn is_late(error: &Error) -> bool {
     match error {
-        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            NoAnswer::Unreachable("no connection was made in time".to_owned())
+        Error::Timeout(_) => true,
+        Error::Io(error) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+            error.kind() == std::io::ErrorKind::TimedOut || inner.is_some_and(is_late)
         }
-        ureq::Error::Timeout(_) => NoAnswer::TimedOut,
-        ureq::Error::HostNotFound => NoAnswer::Unreachable("its host name is not known".to_owned()),
-        ureq::Error::Io(error)
-            if matches!(
-                error.kind(),
-                ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable | NotFound
-            ) =>
-        {
-            NoAnswer::Unreachable(format!("no connection: {error}"))
+        _ => false,
+    }
+}
+
+/// What is known of a request that got no answer; `is_sent`: a connection stood for it.
+fn no_answer(error: &Error, is_sent: bool) -> NoAnswer {
+    match error {
+        late if is_sent && is_late(late) => NoAnswer::TimedOut,
+        Error::Io(error) if is_sent => {
+            NoAnswer::Broken(format!("the connection ended before the answer did: {}", said(error)))
         }
-        // What the body's reader says of its deadline.
-        ureq::Error::Io(error) if error.kind() == TimedOut || is_late(error) => NoAnswer::TimedOut,
-        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
-            NoAnswer::Unreachable(error.to_string())
+        other if is_sent => NoAnswer::Broken(said(other)),
+        Error::Timeout(Timeout::Resolve) => {
+            NoAnswer::Unreachable("the address of its host was not found in time".to_owned())
         }
-        // Before the handshake has ended nothing of a request is sent.
-        ureq::Error::NativeTls(error) => NoAnswer::Untrusted(error.to_string()),
-        ureq::Error::Tls(why) => NoAnswer::Untrusted((*why).to_owned()),
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => NoAnswer::NotSendable(error.to_string()),
-        other => NoAnswer::Broken(other.to_string()),
+        Error::Timeout(_) => no_connection(),
+        Error::HostNotFound => NoAnswer::Unreachable("its host name is not known".to_owned()),
+        Error::NativeTls(error) => NoAnswer::Untrusted(said(error)),
+        Error::Tls(why) => NoAnswer::Untrusted((*why).to_owned()),
+        Error::BadUri(_) | Error::Http(_) | Error::Protocol(_) => NoAnswer::NotSendable(said(error)),
+        Error::Io(error) => NoAnswer::Unreachable(format!("no connection: {}", said(error))),
+        other => NoAnswer::Unreachable(said(other)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     /// The type of urls takes 80443 for no port: port 80 would be asked.
@@ -190,7 +227,109 @@ mod tests {
             let answer = send(request, Duration::from_secs(5), || false);
             assert!(matches!(answer, Err(NoAnswer::NotSendable(_))), "{url}: {answer:?}");
         }
-        let request = Request::get("http://127.0.0.1:1/").body(Vec::new()).unwrap();
-        assert!(matches!(send(request, Duration::from_secs(5), || false), Err(NoAnswer::Unreachable(_))));
+        let refused = get("http://127.0.0.1:1/", Duration::from_secs(5)).unwrap_err();
+        assert_eq!(refused, NoAnswer::Unreachable("no connection: Connection refused".to_owned()));
+    }
+
+    fn get(url: &str, within: Duration) -> Result<Answer, NoAnswer> {
+        send(Request::get(url).body(Vec::new()).unwrap(), within, || false)
+    }
+
+    /// What the system says has a number behind it; what an operator reads has none.
+    #[test]
+    fn what_the_system_says_is_said_without_its_number() {
+        for code in [libc_like::ECONNREFUSED, libc_like::EHOSTUNREACH, libc_like::ECONNRESET] {
+            for is_sent in [false, true] {
+                let error = std::io::Error::from_raw_os_error(code);
+                assert!(error.to_string().contains("(os error"), "{error}");
+                let said = no_answer(&Error::Io(error), is_sent).to_string();
+                assert!(!said.contains("os error") && said.len() > 20, "{said}");
+            }
+        }
+    }
+
+    /// Numbers of Linux.
+    mod libc_like {
+        pub(super) const ECONNRESET: i32 = 104;
+        pub(super) const ECONNREFUSED: i32 = 111;
+        pub(super) const EHOSTUNREACH: i32 = 113;
+    }
+
+    /// A server to which no further connection can be made: what it has is taken from its queue by nobody.
+    fn full() -> (TcpListener, Vec<TcpStream>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            queue.push(stream);
+            assert!(queue.len() < 100, "its queue has no end");
+        }
+        (listener, queue)
+    }
+
+    /// A deadline that passes before a connection stands says that nothing was sent, however short it is.
+    #[test]
+    fn a_request_may_have_arrived_only_when_a_connection_stood() {
+        let short = Duration::from_millis(700);
+        let (server, _queue) = full();
+        let to = server.local_addr().unwrap();
+        let never = get(&format!("http://{to}/"), short).unwrap_err();
+        assert_eq!(never, NoAnswer::Unreachable("no connection was made in time".to_owned()));
+        // It takes connections, and says nothing: TLS needs an answer before anything is sent, plain HTTP does not.
+        let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let to = silent.local_addr().unwrap();
+        let handshake = get(&format!("https://{to}/"), short).unwrap_err();
+        assert!(!handshake.may_have_arrived(), "{handshake:?}");
+        assert_eq!(get(&format!("http://{to}/"), short).unwrap_err(), NoAnswer::TimedOut);
+        drop(silent);
+        // It ends each connection as soon as it is there.
+        let curt = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let to = curt.local_addr().unwrap();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = curt.accept() {
+                let _ = stream.read(&mut [0; 1]);
+            }
+        });
+        let tls = get(&format!("https://{to}/"), short).unwrap_err();
+        assert!(!tls.may_have_arrived(), "{tls:?}");
+        let plain = get(&format!("http://{to}/"), short).unwrap_err();
+        assert!(
+            matches!(&plain, NoAnswer::Broken(why) if why.contains("before the answer did")),
+            "{plain:?}"
+        );
+    }
+
+    /// A network may say of a connection that stands what it says of one that was never made.
+    #[test]
+    fn an_error_behind_the_connect_says_nothing_of_what_has_arrived() {
+        use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+        for kind in [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut] {
+            let of = |is_sent| no_answer(&Error::Io(kind.into()), is_sent).may_have_arrived();
+            assert_eq!((of(false), of(true)), (false, true), "{kind:?}");
+        }
+        for timeout in [Timeout::Global, Timeout::Connect, Timeout::Resolve, Timeout::RecvResponse] {
+            let of = |is_sent| no_answer(&Error::Timeout(timeout), is_sent).may_have_arrived();
+            assert_eq!((of(false), of(true)), (false, true), "{timeout:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_before_a_connection_stood_is_never_sent() {
+        let (server, queue) = full();
+        let url = format!("http://{}/", server.local_addr().unwrap());
+        let request = Request::post(url).body(b"x".to_vec()).unwrap();
+        let given_up = send(request, Duration::from_secs(20), || true);
+        assert_eq!(given_up.unwrap_err(), NoAnswer::NotSent);
+        // The connection that was being made is made now, and ends with nothing on it.
+        let mut strangers = 0;
+        for _ in 0..=queue.len() {
+            let (mut stream, peer) = server.accept().unwrap();
+            if queue.iter().all(|own| own.local_addr().unwrap() != peer) {
+                strangers += 1;
+                assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "something was sent");
+            }
+        }
+        assert_eq!(strangers, 1);
     }
 }

@@ -4,6 +4,8 @@
 //! be sent again, is for whoever sends it.
 
 mod client;
+mod passage;
+mod retry_after;
 mod trust;
 
 pub use client::{Answer, LARGEST_ANSWER, NoAnswer, send, send_trusting};

@@ -7,8 +7,10 @@ use ureq::http::{HeaderValue, Request, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Error};
+
+use super::passage::{Passage, Watched};
 
 /// How the other side shows that it is who it should be. Of plain HTTP nothing of it counts.
 #[derive(Clone, Debug, Default)]
@@ -65,10 +67,12 @@ impl Trust {
         &self,
         config: ConfigBuilder<AgentScope>,
         mut request: Request<Vec<u8>>,
+        passage: &Passage,
     ) -> Result<(Agent, Request<Vec<u8>>), Error> {
         let config = if self.direct { config.proxy(None) } else { config }.build();
         let Some(name) = self.name.as_deref().filter(|_| request.uri().scheme_str() == Some("https")) else {
-            return Ok((Agent::new_with_config(config), request));
+            let connector = Watched::new(request.uri().clone(), passage.clone());
+            return Ok((Agent::with_parts(config, connector, DefaultResolver::default()), request));
         };
         // What is verified is the name in the URI: there stands the certificate's, and the address comes from the real one.
         let real = request.uri().clone();
@@ -82,7 +86,7 @@ impl Trust {
         request.headers_mut().entry(HOST).or_insert(host);
         let agent = Agent::with_parts(
             config,
-            DefaultConnector::default(),
+            Watched::new(request.uri().clone(), passage.clone()),
             Really { uri: real, resolver: DefaultResolver::default() },
         );
         Ok((agent, request))

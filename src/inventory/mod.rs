@@ -6,6 +6,8 @@
 
 mod ansible;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod import;
 mod listed;
 mod ssh_config;

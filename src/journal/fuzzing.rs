@@ -23,8 +23,14 @@ pub(crate) fn fact(bytes: &[u8]) {
         | (Fact::Finished { attempt, .. }, Beginning::Finished { attempt: first, .. }) => {
             assert_eq!(attempt.0, first, "{written}");
         }
-        (Fact::Observed { .. }, Beginning::Nobody) => {}
-        (Fact::Issued { .. } | Fact::Finished { .. } | Fact::Observed { .. }, other) => {
+        (Fact::Observed { .. } | Fact::ObservedChanges { .. }, Beginning::Nobody) => {}
+        (
+            Fact::Issued { .. }
+            | Fact::Finished { .. }
+            | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. },
+            other,
+        ) => {
             panic!("{written}: {other:?}");
         }
         (_, other) => assert_eq!(other, Beginning::Other, "{written}"),

@@ -97,7 +97,7 @@ pub(super) fn beginning(text: &str) -> Beginning<'_> {
         let (attempt, rest) = number(text.strip_prefix(r#"{"type":"finished","attempt":"#)?)?;
         Some(Beginning::Finished { attempt, rest: rest.strip_prefix(',')? })
     };
-    if text.starts_with(r#"{"type":"observed""#) {
+    if text.starts_with(r#"{"type":"observed""#) || text.starts_with(r#"{"type":"observed_changes""#) {
         return Beginning::Nobody;
     }
     issued().or_else(finished).unwrap_or(Beginning::Other)
@@ -158,6 +158,7 @@ impl Concerned<'_> {
             Fact::Preflight { .. } | Fact::Resumed { .. } => true,
             Fact::RunStarted { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::WaveStarted { .. }
             | Fact::Due { .. }
@@ -281,6 +282,8 @@ mod tests {
         }
         let observed = Fact::Observed { jobs: vec![], unavailable: vec![], took: 3 };
         assert_eq!(beginning(&stored(&observed)), Beginning::Nobody);
+        let changes = Fact::ObservedChanges { jobs: vec![], added: vec![], removed: vec![], took: 3 };
+        assert_eq!(beginning(&stored(&changes)), Beginning::Nobody);
         // Not as this program writes them: they are read as a whole.
         for other in [
             r#"{"type":"issued","lane":{"worker":3},"attempt":7}"#,

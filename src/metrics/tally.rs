@@ -179,6 +179,7 @@ impl RunTally {
             Fact::RunStarted { .. }
             | Fact::Preflight { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::WaveStarted { .. }
             | Fact::WorkerSucceeded { .. }

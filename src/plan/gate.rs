@@ -183,8 +183,10 @@ impl fmt::Display for Measure {
 impl Gate {
     /// Its name, or what is measured.
     pub fn title(&self) -> String {
-        let first = || self.measure.to_string().lines().next().unwrap_or_default().to_owned();
-        self.name.clone().unwrap_or_else(first)
+        let text = || self.measure.to_string();
+        let named = self.name.clone().unwrap_or_else(text);
+        let mut lines = named.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.next().unwrap_or_default().to_owned()
     }
 
     /// How often it is measured and what may fail: `3 times every 10s, 1 may fail`.

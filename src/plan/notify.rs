@@ -154,6 +154,17 @@ impl NoticeService {
             Self::Command(_) => "command",
         }
     }
+
+    /// Where it is, of one that is reached by HTTP.
+    pub fn url(&self) -> Option<&EnvValue> {
+        match self {
+            Self::Webhook { url, .. }
+            | Self::Slack { url }
+            | Self::Teams { url }
+            | Self::Ntfy { url, .. } => Some(url),
+            Self::Mail { .. } | Self::Command(_) => None,
+        }
+    }
 }
 
 /// What somebody may be told of.

@@ -50,6 +50,13 @@ impl Tool {
 }
 
 impl StepKind {
+    /// It changes nothing, may be repeated, and ends nothing that an earlier step has begun: nothing is lost by giving it up.
+    /// (A worker that was sent into a reboot is waited for.)
+    pub fn only_looks(&self) -> bool {
+        let traits = self.traits();
+        !traits.touches && traits.repeatable && !matches!(self, Self::WaitForSsh { .. })
+    }
+
     /// What a step of this kind is like.
     pub fn traits(&self) -> StepTraits {
         use Tool::{Bash, Flock, Make, Tar};

@@ -3,7 +3,7 @@
 
 mod fit;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use fit::Fit;
 
@@ -64,12 +64,15 @@ pub struct Admission {
 
 const NOT_SELECTED: u32 = u32::MAX;
 
-/// What is known of the allocations of one budgeted job. A worker is in at most one of the sets.
+/// What is known of the allocations of one budgeted job. A worker is in at most one of `down`, `unhealthy` and
+/// `unverified`.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Availability {
     /// On workers that are down.
     down: BTreeSet<TargetIx>,
-    /// On others, not well in the last round.
+    /// All that the last round listed, whatever has become of them since: the next is written as what differs.
+    listed: WorkerSet,
+    /// Those of them that are not down by the run.
     unhealthy: WorkerSet,
     /// Back up since the last round, and not observed yet.
     unverified: WorkerSet,
@@ -234,24 +237,83 @@ impl Admission {
     /// are ignored, and so is a round that is older than the last one. Of a worker that came back while
     /// the round was under way it says nothing reliable: list its allocations as unavailable.
     pub fn observed(&mut self, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)], at_ms: i64) {
-        let mut newer = vec![false; self.jobs.len()];
         for job in jobs {
-            let Some(budget) = self.budget_ix(*job) else { continue };
-            let known = &mut self.jobs[budget];
-            if known.observed_at.is_none_or(|last| at_ms >= last) {
-                known.observed_at = Some(at_ms);
-                known.unhealthy.clear();
-                known.unverified.clear();
-                newer[budget] = true;
+            if let Some(budget) = self.budget_ix(*job) {
+                self.jobs[budget].listed.clear();
             }
         }
-        for (worker, job) in unavailable {
-            let Some(budget) = self.budget_ix(*job).filter(|budget| newer[*budget]) else { continue };
+        self.observed_changes(jobs, unavailable, &[], at_ms);
+    }
+
+    /// The same, told as what the list has more and less than that of the last round of each job: `removed` is taken
+    /// out of it first.
+    pub fn observed_changes(
+        &mut self,
+        jobs: &[JobIx],
+        added: &[(WorkerIx, JobIx)],
+        removed: &[(WorkerIx, JobIx)],
+        at_ms: i64,
+    ) {
+        let asked: BTreeSet<usize> = jobs.iter().filter_map(|job| self.budget_ix(*job)).collect();
+        let listed = |(worker, job): &(WorkerIx, JobIx)| {
+            let budget = self.budget_ix(*job).filter(|budget| asked.contains(budget))?;
+            self.has_allocation(budget, *worker).then_some((budget, *worker))
+        };
+        let added: Vec<_> = added.iter().filter_map(listed).collect();
+        let removed: Vec<_> = removed.iter().filter_map(listed).collect();
+        for (budget, worker) in removed {
+            self.jobs[budget].listed.remove(worker);
+        }
+        for (budget, worker) in added {
+            self.jobs[budget].listed.insert(worker);
+        }
+        for budget in asked {
+            if self.jobs[budget].observed_at.is_some_and(|last| at_ms < last) {
+                continue;
+            }
+            let mut unhealthy = WorkerSet::default();
             // Most are down, and that is told by a bit.
-            if !self.holds(budget, *worker) && self.limits.holders[budget].binary_search(worker).is_ok() {
-                self.jobs[budget].unhealthy.insert(*worker);
+            for worker in self.jobs[budget].listed.iter().filter(|worker| !self.holds(budget, *worker)) {
+                unhealthy.insert(worker);
+            }
+            let known = &mut self.jobs[budget];
+            known.observed_at = Some(at_ms);
+            known.unhealthy = unhealthy;
+            known.unverified.clear();
+        }
+    }
+
+    /// What the list of a round has more and less than that of the last round of each job, ascending. Of jobs without
+    /// a budget, and of allocations that there are not, nothing is told.
+    pub fn changes(
+        &self,
+        jobs: &[JobIx],
+        unavailable: &[(WorkerIx, JobIx)],
+    ) -> (Vec<(WorkerIx, JobIx)>, Vec<(WorkerIx, JobIx)>) {
+        let mut lists: BTreeMap<usize, WorkerSet> =
+            jobs.iter().filter_map(|job| Some((self.budget_ix(*job)?, WorkerSet::default()))).collect();
+        for (worker, job) in unavailable {
+            let Some(budget) = self.budget_ix(*job) else { continue };
+            if self.has_allocation(budget, *worker)
+                && let Some(list) = lists.get_mut(&budget)
+            {
+                list.insert(*worker);
             }
         }
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for (budget, list) in &lists {
+            let (job, before) = (self.limits.budgets[*budget].job, &self.jobs[*budget].listed);
+            added.extend(list.iter().filter(|worker| !before.contains(*worker)).map(|worker| (worker, job)));
+            removed
+                .extend(before.iter().filter(|worker| !list.contains(*worker)).map(|worker| (worker, job)));
+        }
+        added.sort_unstable();
+        removed.sort_unstable();
+        (added, removed)
+    }
+
+    fn has_allocation(&self, budget: usize, worker: WorkerIx) -> bool {
+        self.limits.holders[budget].binary_search(&worker).is_ok()
     }
 
     fn budget_ix(&self, job: JobIx) -> Option<usize> {

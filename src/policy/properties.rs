@@ -334,7 +334,13 @@ fn run(graph: &RolloutGraph, events: &[Event]) {
             Event::Observe(jobs, bad) => {
                 let seen: Vec<_> = (0..3).filter(|job| jobs >> job & 1 == 1).map(JobIx).collect();
                 let bad: Vec<_> = bad.iter().filter_map(|at| allocations.get(*at).copied()).collect();
+                // Told as a list, and told as what differs from the last one: that makes no difference.
+                let mut by_changes = admission.clone();
+                let (added, removed) = admission.changes(&seen, &bad);
+                by_changes.observed_changes(&seen, &added, &removed, model.now);
                 admission.observed(&seen, &bad, model.now);
+                assert_eq!(by_changes, admission);
+                assert_eq!(admission.changes(&seen, &bad), (Vec::new(), Vec::new()), "it is known now");
                 for at in allocations.iter().filter(|at| seen.contains(&at.1)) {
                     let is_down = model.down.iter().any(|target| graph.target(*target).worker == at.0);
                     if bad.contains(at) || is_down {

@@ -24,13 +24,16 @@ const LARGEST_CA: u64 = 1024 * 1024;
 
 /// A worker's BMC.
 pub struct Bmc {
-    host: String,
-    url: String,
+    pub(super) host: String,
+    pub(super) url: String,
     pub(super) system: Option<String>,
-    timeout: Duration,
-    credentials: Credentials,
-    trust: Trust,
+    pub(super) timeout: Duration,
+    pub(super) credentials: Credentials,
+    pub(super) trust: Trust,
 }
+
+/// Sends a request, and waits for the answer no longer than that.
+pub(super) type Send<'a> = Box<dyn FnMut(Request<Vec<u8>>, Duration) -> Result<Answer, NoAnswer> + 'a>;
 
 impl Bmc {
     /// That of a worker; `None`: it names none. Nothing is sent.
@@ -48,18 +51,18 @@ impl Bmc {
         url: Result<String, String>,
     ) -> Result<Self, PowerError> {
         let host = worker.host.to_string();
-        let url = url.map_err(PowerError::Here)?;
+        let url = url.map_err(PowerError::here)?;
         let credentials = Credentials::of(&host, settings.credentials.as_deref())?;
         let mut trust = Trust::default().direct();
         if let Some(path) = &settings.ca {
-            let wrong = |why: String| PowerError::Here(format!("{} cannot be used: {why}", path.display()));
+            let wrong = |why: String| PowerError::here(format!("{} cannot be used: {why}", path.display()));
             let pem = open::plain(path)
                 .and_then(|file| open::read_all(&file, LARGEST_CA))
                 .map_err(|error| wrong(error.to_string()))?;
             trust = trust.only(&pem).map_err(wrong)?;
         }
         let lacks =
-            |key: &str| PowerError::Here(format!("{host} lacks a value that `{key}` of maand.conf names"));
+            |key: &str| PowerError::here(format!("{host} lacks a value that `{key}` of maand.conf names"));
         if settings.certificate_name.is_some() {
             let name = settings.certificate_name_of(worker).ok_or_else(|| lacks("bmc_certificate_name"))?;
             trust = trust.named(name);
@@ -78,7 +81,12 @@ impl Bmc {
 
     /// Some requests that belong together. `is_given_up` ends the wait for an answer.
     pub(super) fn session<'a>(&'a self, is_given_up: &'a dyn Fn() -> bool) -> Session<'a> {
-        Session { bmc: self, until: Instant::now() + self.timeout, left: REQUESTS, is_given_up }
+        self.session_by(Box::new(move |request, left| send_trusting(request, left, &self.trust, is_given_up)))
+    }
+
+    /// As [`Bmc::session`], with answers of `send`.
+    pub(super) fn session_by<'a>(&'a self, send: Send<'a>) -> Session<'a> {
+        Session { bmc: self, until: Instant::now() + self.timeout, left: REQUESTS, send }
     }
 }
 
@@ -87,7 +95,7 @@ pub(super) struct Session<'a> {
     pub(super) bmc: &'a Bmc,
     until: Instant,
     left: u32,
-    is_given_up: &'a dyn Fn() -> bool,
+    send: Send<'a>,
 }
 
 impl Session<'_> {
@@ -132,7 +140,7 @@ impl Session<'_> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             PowerError::Answer(format!("what it says takes more than {REQUESTS} requests to find out"))
         })?;
-        let wrong = |error: String| PowerError::Here(format!("{} cannot be asked: {error}", self.bmc.url));
+        let wrong = |error: String| PowerError::here(format!("{} cannot be asked: {error}", self.bmc.url));
         let mut secret = HeaderValue::from_str(&self.bmc.credentials.header())
             .map_err(|error| wrong(error.to_string()))?;
         secret.set_sensitive(true);
@@ -146,7 +154,7 @@ impl Session<'_> {
             request = request.header("Content-Type", "application/json");
         }
         let request = request.body(body).map_err(|error| wrong(error.to_string()))?;
-        let answer = send_trusting(request, left, &self.bmc.trust, self.is_given_up);
+        let answer = (self.send)(request, left);
         answer.map(|answer| without(answer, &self.bmc.credentials)).map_err(PowerError::NoAnswer)
     }
 }
@@ -156,13 +164,39 @@ impl Session<'_> {
 fn without(mut answer: Answer, credentials: &Credentials) -> Answer {
     let header = credentials.header();
     let encoded = header.rsplit(' ').next().unwrap_or_default();
-    for secret in [encoded, &credentials.password].into_iter().filter(|secret| secret.len() >= 8) {
-        if answer.body.windows(secret.len()).any(|part| part == secret.as_bytes()) {
-            answer.body = String::from_utf8_lossy(&answer.body).replace(secret, "***").into_bytes();
-        }
-        answer.location = answer.location.map(|to| to.replace(secret, "***"));
+    let secrets: Vec<&str> =
+        [encoded, &credentials.password].into_iter().filter(|secret| secret.len() >= 8).collect();
+    let clean = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
+    answer.location = answer.location.map(|to| clean(&to));
+    // JSON writes a text in many ways: what counts is what it means.
+    let document: Option<Value> =
+        answer.body.contains(&b'\\').then(|| serde_json::from_slice(&answer.body).ok()).flatten();
+    if let Some(mut document) = document {
+        in_all_texts(&mut document, &clean);
+        answer.body = document.to_string().into_bytes();
+    } else if secrets
+        .iter()
+        .any(|secret| answer.body.windows(secret.len()).any(|part| part == secret.as_bytes()))
+    {
+        answer.body = clean(&String::from_utf8_lossy(&answer.body)).into_bytes();
     }
     answer
+}
+
+/// Changes each text of a document, keys included.
+fn in_all_texts(value: &mut Value, change: &dyn Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| in_all_texts(item, change)),
+        Value::Object(members) => {
+            let changed = std::mem::take(members).into_iter().map(|(key, mut value)| {
+                in_all_texts(&mut value, change);
+                (change(&key), value)
+            });
+            *members = changed.collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// What a request has come to, in one line.
@@ -259,6 +293,7 @@ mod tests {
             status: 301,
             location: Some(format!("http://x/{header}")),
             date: None,
+            retry_after: None,
             body: format!("{{\"error\": {{\"message\": \"{header} calvin-of-ours\"}}}}").into_bytes(),
             is_whole: true,
         };
@@ -267,12 +302,40 @@ mod tests {
         assert!(!said.contains("calvin") && !said.contains(header.rsplit(' ').next().unwrap()), "{said}");
     }
 
+    /// What is shown is the text that a document means, which can be written in many ways.
+    #[test]
+    fn what_a_request_was_authorised_with_is_in_no_answer_however_json_writes_it() {
+        let password = r#"of"ours/of\all"#;
+        let credentials = Credentials { user: "root".to_owned(), password: password.to_owned() };
+        let header = credentials.header();
+        let encoded = header.rsplit(' ').next().unwrap();
+        let escaped: String = encoded.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        let slashed = serde_json::to_string(password).unwrap().replace('/', "\\/");
+        for written in [slashed, format!("\"{escaped}\""), serde_json::to_string(password).unwrap()] {
+            let body = format!(r#"{{"error": {{"message": {written}}}, "other": [{written}, 1.50]}}"#);
+            let answer = Answer {
+                status: 400,
+                location: None,
+                date: None,
+                retry_after: None,
+                body: body.into_bytes(),
+                is_whole: true,
+            };
+            let clean = without(answer, &credentials);
+            let said = status(&clean);
+            assert!(!said.contains(password) && !said.contains(encoded) && said.contains("***"), "{said}");
+            let document: Value = serde_json::from_slice(&clean.body).unwrap();
+            assert_eq!((&document["other"][0], &document["other"][1]), (&"***".into(), &1.5.into()));
+        }
+    }
+
     #[test]
     fn what_an_error_says_is_one_bounded_line() {
         let answer = |status: u16, body: &str, location: Option<&str>| Answer {
             status,
             location: location.map(str::to_owned),
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

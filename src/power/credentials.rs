@@ -28,7 +28,7 @@ impl Credentials {
         let found = match file {
             Some(path) => {
                 let wrong =
-                    |why: String| PowerError::Here(format!("{} cannot be used: {why}", path.display()));
+                    |why: String| PowerError::here(format!("{} cannot be used: {why}", path.display()));
                 let text = read(path).map_err(wrong)?;
                 find(&text, host).map_err(wrong)?
             }
@@ -36,7 +36,7 @@ impl Credentials {
         };
         // RFC 7617: the first colon ends the user.
         if found.user.contains(':') || found.user.is_empty() {
-            return Err(PowerError::Here(format!(
+            return Err(PowerError::here(format!(
                 "the user of the BMC of {host} is empty or has a colon in it"
             )));
         }
@@ -56,7 +56,7 @@ fn variable(name: &str) -> Result<String, PowerError> {
             std::env::VarError::NotPresent => "is not set here",
             std::env::VarError::NotUnicode(_) => "is not UTF-8 text",
         };
-        PowerError::Here(format!(
+        PowerError::here(format!(
             "the environment variable {name} {what}, and maand.conf names no `bmc_credentials` file"
         ))
     })

@@ -10,11 +10,16 @@
 mod bmc;
 mod credentials;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod hardware;
 mod log;
 mod reset;
+mod seen;
 mod system;
 
 pub use bmc::Bmc;
 pub use error::PowerError;
+pub use hardware::{HARDWARE_LOOK, Hardware, Sameness};
 pub use reset::{ResetOrder, ResetReceipt, ResetResult};
 pub use system::{LogEntry, PowerReport};

@@ -20,9 +20,9 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResetOrder {
     system: String,
-    target: String,
+    pub(super) target: String,
     /// One kind, or two that come one after the other.
-    kinds: Vec<&'static str>,
+    pub(super) kinds: Vec<&'static str>,
     /// How the computer is now.
     pub report: PowerReport,
 }
@@ -53,19 +53,7 @@ impl Bmc {
     /// # Errors
     /// The BMC does not answer, or names no reset of use.
     pub fn reset_order(&self, is_given_up: &dyn Fn() -> bool) -> Result<ResetOrder, PowerError> {
-        let mut session = self.session(is_given_up);
-        let (at, system) = find(&mut session)?;
-        let action = system.get("Actions").and_then(|actions| actions.get("#ComputerSystem.Reset"));
-        let Some(action) = action else { return Err(said(&format!("GET {at}"), "it names no reset")) };
-        let target = action.get("target").and_then(Value::as_str).and_then(path);
-        let Some(target) = target else {
-            return Err(said(&format!("GET {at}"), "the reset that it names is no path on this BMC"));
-        };
-        let allowed = allowed(&mut session, action)?;
-        let report = state(&system);
-        let kinds = kinds(report.power.as_deref(), allowed.as_deref())
-            .map_err(|why| said(&format!("GET {at}"), &why))?;
-        Ok(ResetOrder { system: at, target: target.to_owned(), kinds, report })
+        order(&mut self.session(is_given_up))
     }
 
     /// Orders the reset, once.
@@ -93,7 +81,23 @@ impl Bmc {
     }
 }
 
-fn send(session: &mut Session<'_>, target: &str, kind: &'static str) -> ResetResult {
+/// How the computer can be reset.
+pub(super) fn order(session: &mut Session<'_>) -> Result<ResetOrder, PowerError> {
+    let (at, system) = find(session)?;
+    let action = system.get("Actions").and_then(|actions| actions.get("#ComputerSystem.Reset"));
+    let Some(action) = action else { return Err(said(&format!("GET {at}"), "it names no reset")) };
+    let target = action.get("target").and_then(Value::as_str).and_then(path);
+    let Some(target) = target else {
+        return Err(said(&format!("GET {at}"), "the reset that it names is no path on this BMC"));
+    };
+    let allowed = allowed(session, action)?;
+    let report = state(&system);
+    let kinds =
+        kinds(report.power.as_deref(), allowed.as_deref()).map_err(|why| said(&format!("GET {at}"), &why))?;
+    Ok(ResetOrder { system: at, target: target.to_owned(), kinds, report })
+}
+
+pub(super) fn send(session: &mut Session<'_>, target: &str, kind: &'static str) -> ResetResult {
     let what = format!("POST {target} {kind}");
     match session.post(target, &json!({"ResetType": kind})) {
         Ok(answer) => match answer.status {
@@ -102,7 +106,7 @@ fn send(session: &mut Session<'_>, target: &str, kind: &'static str) -> ResetRes
             300..=499 | 501 | 503 => ResetResult::NotDone(said(&what, &status(&answer))),
             _ => ResetResult::Unknown(said(&what, &status(&answer)).to_string()),
         },
-        Err(PowerError::NoAnswer(why @ (NoAnswer::TimedOut | NoAnswer::Broken(_) | NoAnswer::GivenUp))) => {
+        Err(PowerError::NoAnswer(why)) if why.may_have_arrived() => {
             ResetResult::Unknown(format!("{what}: {why}"))
         }
         Err(error) => ResetResult::NotDone(error),

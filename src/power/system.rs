@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::bmc::{Bmc, Session, link, path, said, shown};
-use super::{PowerError, log};
+use super::{Hardware, PowerError, log};
 
 const SYSTEMS: &str = "/redfish/v1/Systems";
 /// So many systems are named where it has several.
@@ -20,6 +20,8 @@ pub struct PowerReport {
     pub health: Option<String>,
     /// When the computer was last reset, as the BMC writes it.
     pub last_reset: Option<String>,
+    /// Which machine it says that it belongs to.
+    pub hardware: Hardware,
     /// The last entries of its log, the newest first; `Err`: why there are none.
     pub log: Result<Vec<LogEntry>, String>,
 }
@@ -92,6 +94,7 @@ pub(super) fn state(system: &Value) -> PowerReport {
         power: text(system.get("PowerState")),
         health: text(system.get("Status").and_then(|status| status.get("Health"))),
         last_reset: text(system.get("LastResetTime")),
+        hardware: Hardware::of_system(system),
         log: Ok(Vec::new()),
     }
 }

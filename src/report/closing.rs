@@ -359,6 +359,15 @@ fn left_disabled(text: &mut String, view: &RunView, hint: Option<Hint>) {
 
 /// What an operator can do next about the run as a whole, said in the order in which it is done.
 pub fn next_steps(view: &RunView, hint: Hint) -> Vec<String> {
+    let mut steps = steps_of_run(view, hint);
+    // Whoever carries it out still tries them itself.
+    if !view.undelivered_notices.is_empty() && view.state != PublicRunState::Running {
+        steps.push(hint(&Suggestion::Resend { run: view.typed_name() }));
+    }
+    steps
+}
+
+fn steps_of_run(view: &RunView, hint: Hint) -> Vec<String> {
     let run = view.typed_name();
     let failed = (view.graph().target_indices())
         .filter(|at| view.worker(*at).state == PublicWorkerState::Failed && view.is_retryable(*at))

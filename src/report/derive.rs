@@ -133,7 +133,9 @@ fn derive(stamped: &Stamped, view: &RunView) -> Option<Event> {
             },
         },
         Fact::Silence { target, event } => Event::WorkerSilence { host: host(target), silence: event.into() },
-        Fact::Observed { .. } | Fact::BeforeDone | Fact::Due { .. } => return None,
+        Fact::Observed { .. } | Fact::ObservedChanges { .. } | Fact::BeforeDone | Fact::Due { .. } => {
+            return None;
+        }
     })
 }
 

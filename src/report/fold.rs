@@ -233,11 +233,21 @@ impl RunView {
             state,
             PublicWorkerState::Running | PublicWorkerState::Retrying | PublicWorkerState::Reverting
         );
-        match self.run_state.is_in_flight(Lane::Worker(target)) {
+        let lane = Lane::Worker(target);
+        match self.run_state.is_in_flight(lane) {
             _ if !self.orphaned || !runs => state,
-            true => PublicWorkerState::InDoubt,
-            false => PublicWorkerState::Held,
+            true if !self.only_looks(lane) => PublicWorkerState::InDoubt,
+            _ => PublicWorkerState::Held,
         }
+    }
+
+    /// Whether all that is in flight in a lane only looks: there is nothing of it to be in doubt about.
+    fn only_looks(&self, lane: Lane) -> bool {
+        let steps = self.graph().steps(lane);
+        let mut of_lane = self.open_attempts.values().filter(|attempt| attempt.lane == lane);
+        of_lane.all(|attempt| {
+            matches!(attempt.intent, Intent::Do { .. }) && steps[attempt.step.index()].kind.only_looks()
+        })
     }
 
     fn note(&mut self, at: Millis, fact: &Fact) -> Touched {
@@ -337,6 +347,7 @@ impl RunView {
             }
             Fact::RunStarted { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::Due { .. }
             | Fact::WaveFinished { .. }

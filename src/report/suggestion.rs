@@ -62,6 +62,11 @@ pub enum Suggestion<'a> {
         /// The run's name.
         run: Option<&'a str>,
     },
+    /// Send the notices that were not delivered once more.
+    Resend {
+        /// The run's name.
+        run: Option<&'a str>,
+    },
     /// End the run for good.
     Abort {
         /// The run's name.

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::engine::{Fact, Intent, Stamped};
     use crate::graph::testing::{compiled, fleet, located, plan, step, worker};
-    use crate::plan::{Amount, Plan, WaveSize};
+    use crate::plan::{Amount, HealthScope, Plan, WaveSize};
     use crate::report::testing::{START, play, rolled, some_fail};
     use crate::report::{RunInfo, closing};
 
@@ -221,6 +221,18 @@ mod tests {
         view.set_orphaned(false);
         view.refresh(at);
         assert_eq!(view.workers[0].state, PublicWorkerState::Running);
+    }
+
+    #[test]
+    fn what_only_looked_is_never_in_doubt() {
+        let (facts, mut view) = rolled_as(2, |plan| {
+            let health = StepKind::Health { jobs: None, wait: true, scope: HealthScope::Worker };
+            plan.steps = vec![step("health", health, &[])];
+        });
+        let at = until(&facts, &mut view, |fact| matches!(fact, Fact::Issued { .. }));
+        view.set_orphaned(true);
+        view.refresh(at);
+        assert_eq!(view.workers[0].state, PublicWorkerState::Held);
     }
 
     #[test]

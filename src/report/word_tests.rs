@@ -20,6 +20,7 @@ const HINT: Hint = |suggestion| match suggestion {
     Suggestion::Skip { .. } => "skip".to_owned(),
     Suggestion::Resume { .. } => "resume".to_owned(),
     Suggestion::ThenResume { .. } => "then resume".to_owned(),
+    Suggestion::Resend { .. } => "resend".to_owned(),
     Suggestion::Abort { .. } => "abort".to_owned(),
 };
 

@@ -72,10 +72,13 @@ impl RunOptions {
 pub enum Left {
     /// The run has ended, or can only continue after an operator has acted.
     Idle(RunStatus),
-    /// A second signal: it was stopped at once, and whether these steps were carried out is not known.
+    /// A second signal: it was stopped at once, with these steps under way. Each is named with its worker, such as "`reboot`
+    /// on 10.0.0.1".
     ForcedStop {
-        /// Each with its worker, such as "`reboot` on 10.0.0.1".
+        /// Whether they were carried out is not known, and an operator has to say it.
         in_doubt: Vec<String>,
+        /// A resume looks, and does again what has to be done.
+        repeated: Vec<String>,
     },
 }
 
@@ -155,6 +158,11 @@ impl Run {
         }
         let ended = run_loop.run(first, self.in_doubt).map_err(RunError::Stopped)?;
         let (failures, _) = run_loop.state().failures();
+        let leaves_doubt = |(lane, step): &(Lane, StepIx)| run_loop.state().leaves_doubt(*lane, *step);
+        let cut: (Vec<_>, Vec<_>) = match &ended {
+            Ended::ForcedStop(in_flight) => in_flight.iter().copied().partition(leaves_doubt),
+            Ended::Idle(_) => Default::default(),
+        };
         let all: Vec<TargetIx> = self.stored.graph.target_indices().collect();
         let is_over = matches!(ended, Ended::Idle(RunStatus::Finished(_)));
         let release = is_over.then(|| executor.release(&all, &Cancel::new()));
@@ -169,7 +177,7 @@ impl Run {
         };
         let left = match ended {
             Ended::Idle(status) => Left::Idle(status),
-            Ended::ForcedStop(in_flight) => {
+            Ended::ForcedStop(_) => {
                 let graph = &self.stored.graph;
                 let name = |(lane, step): (Lane, StepIx)| {
                     let id = &graph.steps(lane)[step.index()].id;
@@ -178,7 +186,11 @@ impl Run {
                         Lane::Before | Lane::After => format!("`{id}` on this machine"),
                     }
                 };
-                Left::ForcedStop { in_doubt: in_flight.into_iter().map(name).collect() }
+                let (in_doubt, repeated) = cut;
+                Left::ForcedStop {
+                    in_doubt: in_doubt.into_iter().map(name).collect(),
+                    repeated: repeated.into_iter().map(name).collect(),
+                }
             }
         };
         let left_behind = if left == Left::Idle(RunStatus::Finished(RunEnd::Succeeded)) {

@@ -78,7 +78,7 @@ fn describe(worker: &WorkerView) -> String {
             Some(what) => format!("{step} waits{since}: {what}"),
             None => format!("{step} waits{since}"),
         },
-        PublicWorkerState::Held => format!("stopped after {step}; it continues when the run does"),
+        PublicWorkerState::Held => format!("stopped at {step}; it continues when the run does"),
         PublicWorkerState::Reverting => {
             format!("it failed, and its finished steps are being undone{because}")
         }

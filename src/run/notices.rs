@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::bucket::Bucket;
-use crate::delivery::{Courier, Machine, Telling, send, unset_secrets};
+use crate::delivery::{Courier, Machine, Telling, send, unusable_secrets};
 use crate::engine::Stamped;
 use crate::journal::{NoticeStore, UndeliveredNotice};
 use crate::notice::{Notice, notice_of, test_notice};
@@ -32,12 +32,12 @@ pub fn targets_of(bucket: &Bucket, plan: Option<&Plan>) -> Result<BTreeMap<Strin
     Ok(if bucket.settings().executes_local() { targets } else { BTreeMap::new() })
 }
 
-/// Variables that targets need, and that are not set here: their notices cannot be sent.
+/// Variables that targets need, and that are not set here or hold what is of no use: their notices cannot be sent.
 pub(super) fn warnings(bucket: &Bucket, plan: &Plan) -> Result<Problems, Problems> {
     let mut problems = Problems::new();
     for (name, target) in targets_of(bucket, Some(plan))? {
-        for variable in unset_secrets(&target) {
-            let message = format!("notices to `{name}` cannot be sent: {variable} is not set here");
+        for (variable, wrong) in unusable_secrets(&target) {
+            let message = format!("notices to `{name}` cannot be sent: {variable} {wrong}");
             let help = "set it in the environment of this process; `maand notify test` shows whether a target can be told";
             problems.push(Problem::warning("maand::run::notice_secret", message).help(help));
         }

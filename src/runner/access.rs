@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::Host;
 use crate::catalog::Fence;
 use crate::engine::{ErrorKind, Outcome, StepError};
+use crate::plan::without_error_numbers;
 use crate::ssh::{
     Cancel, Captured, Completion, ConnectError, Connection, HostProfile, NotRun, Remote, Script, Shell,
     UnknownWhy,
@@ -118,6 +119,11 @@ pub(super) fn plain(host: &Host, completion: Completion) -> Result<String, Scrip
     }
 }
 
+/// Nothing was done, and no worker is to blame. What the system says is without its numbers.
+pub(super) fn not_done(why: &dyn std::fmt::Display) -> Outcome {
+    Outcome::NotDone { reason: without_error_numbers(&why.to_string()) }
+}
+
 /// The kind of a failed connection.
 pub(super) fn kind_of(error: &ConnectError) -> ErrorKind {
     match error {
@@ -154,7 +160,7 @@ impl ScriptError {
         match self {
             Self::Unknown(why) => Outcome::unknown(format!("{doing}: {}", describe_unknown(&why))),
             // No worker is to blame: the run pauses.
-            Self::Connect(error) if error.is_exhausted() => Outcome::NotDone { reason: error.to_string() },
+            Self::Connect(error) if error.is_exhausted() => not_done(&error),
             other => Outcome::Failed { error: other.into_error(host, doing) },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use crate::engine::{AttemptId, AttemptSpec, Outcome};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome};
 use crate::os::limits;
 use crate::plan::visible_within;
 use crate::ssh::Cancel;
@@ -50,12 +50,21 @@ fn at_once() -> usize {
     usize::try_from(for_files.min(for_tasks)).unwrap_or(AT_ONCE).clamp(1, AT_ONCE)
 }
 
+/// An attempt on its thread.
+struct AtWork {
+    cancel: Cancel,
+    /// What it does changes nothing and can be done again: whoever stops the run need not wait for it.
+    only_looks: bool,
+    /// It was told to give up because the run stops.
+    is_given_up: bool,
+}
+
 /// Carries attempts out.
 pub(super) struct Attempts {
     executor: Arc<StepExecutor>,
     output: OutputStore,
     done: Sender<Message>,
-    at_work: BTreeMap<AttemptId, Cancel>,
+    at_work: BTreeMap<AttemptId, AtWork>,
     waiting: VecDeque<(AttemptSpec, u32)>,
     at_most: usize,
 }
@@ -78,10 +87,25 @@ impl Attempts {
         self.begin_waiting();
     }
 
-    /// An attempt has ended: the next one begins.
-    pub(super) fn ended(&mut self, attempt: AttemptId) {
-        self.at_work.remove(&attempt);
+    /// An attempt has ended: the next one begins. Answers with what has come of it: of one that was given up because the run
+    /// stops, and that only looks, nothing.
+    pub(super) fn ended(&mut self, attempt: AttemptId, outcome: Outcome) -> Outcome {
+        let was = self.at_work.remove(&attempt);
         self.begin_waiting();
+        match &outcome {
+            Outcome::Ok { .. } => outcome,
+            Outcome::Failed { error }
+                if matches!(error.kind, ErrorKind::Fenced | ErrorKind::JournalBehind) =>
+            {
+                outcome
+            }
+            _ if was.is_some_and(|was| was.is_given_up) => {
+                let reason =
+                    "the run was stopped while the step only looked and waited: it begins anew".to_owned();
+                Outcome::NotDone { reason }
+            }
+            _ => outcome,
+        }
     }
 
     /// Begins those for which there is room. A machine that has no thread for one has no fault of a worker: it is
@@ -97,8 +121,13 @@ impl Attempts {
         }
     }
 
-    /// None of those that wait begins: each has ended with nothing done.
-    pub(super) fn begin_no_more(&mut self) {
+    /// The run stops: none of those that wait begins, and each has ended with nothing done. Those at work are finished, but for
+    /// those that only look, of which a gate may wait for as long as its time-out: they are given up.
+    pub(super) fn finish_those_at_work(&mut self) {
+        for at_work in self.at_work.values_mut().filter(|at_work| at_work.only_looks) {
+            at_work.cancel.cancel();
+            at_work.is_given_up = true;
+        }
         for (spec, _) in self.waiting.drain(..) {
             let reason = "the run was interrupted before the step began".to_owned();
             let _ = self.done.send(Message::Finished(spec.attempt, Outcome::NotDone { reason }));
@@ -108,8 +137,8 @@ impl Attempts {
     /// Tells all that are at work to give up; none of those that wait begins.
     pub(super) fn give_up(&mut self) {
         self.waiting.clear();
-        for cancel in self.at_work.values() {
-            cancel.cancel();
+        for at_work in self.at_work.values() {
+            at_work.cancel.cancel();
         }
     }
 
@@ -120,6 +149,7 @@ impl Attempts {
 
     fn spawn(&mut self, spec: AttemptSpec, number: u32) -> std::io::Result<()> {
         let attempt = spec.attempt;
+        let only_looks = self.executor.only_looks(&spec);
         let cancel = Cancel::new();
         let of_thread = cancel.clone();
         let (executor, done) = (Arc::clone(&self.executor), self.done.clone());
@@ -138,7 +168,7 @@ impl Attempts {
                 let _ = done.send(Message::Finished(attempt, outcome.masked(fit_to_keep)));
             },
         )?;
-        self.at_work.insert(attempt, cancel);
+        self.at_work.insert(attempt, AtWork { cancel, only_looks, is_given_up: false });
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::os::{CommandEnd, LocalCommand, OutputStream, end_marked, limits, quot
 use crate::plan::{Interpreter, interpreter};
 use crate::ssh::{Cancel, Captured, Connection, Script, Stream, UnknownWhy};
 
-use super::access::{Access, ScriptError, describe_unknown, last_lines, plain};
+use super::access::{Access, ScriptError, describe_unknown, last_lines, not_done, plain};
 use super::environment::Environment;
 use super::mask::{MaskedStream, Secrets};
 use super::reboot::users_script;
@@ -250,7 +250,7 @@ pub(super) fn unmasked_on_this_machine(
         let message = format!("{what} on this machine: {error}");
         if limits::is_exhaustion(&error) {
             // Until the end of the step's time, and no worker is to blame: the run pauses.
-            return Outcome::NotDone { reason: message };
+            return not_done(&message);
         }
         Outcome::Failed { error: StepError::new(ErrorKind::Controller, message) }
     };

@@ -14,6 +14,8 @@ use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::plan::Severity;
 use crate::report::WaitPhase;
 
+use super::access::not_done;
+
 /// Between two tries to get the catalog's lock, after the catalog itself has waited for it.
 const LOCK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -289,10 +291,10 @@ pub(super) fn refused(error: CatalogError) -> Outcome {
             Outcome::NotDone { reason: format!("{what} is held by {holder}") }
         }
         CatalogError::NotBuilt { .. } | CatalogError::UpstreamsBucket { .. } | CatalogError::BadTarget(_) => {
-            Outcome::NotDone { reason: error.to_string() }
+            not_done(&error)
         }
         CatalogError::Cancelled(why) => Outcome::unknown(why),
-        CatalogError::Broken(why) => Outcome::NotDone { reason: why.to_string() },
+        CatalogError::Broken(why) => not_done(&why),
     }
 }
 

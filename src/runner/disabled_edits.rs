@@ -12,6 +12,7 @@ use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
 use crate::journal::{RunLock, Tenure};
 use crate::ssh::Cancel;
 
+use super::access::not_done;
 use super::deployer::Before;
 use super::workspace::{WorkspaceState, workspace_hash};
 
@@ -99,7 +100,7 @@ fn edit_locked(
         lock::acquire(&bucket.paths().catalog_lock, &who, LOCK_WAIT, cancelled).map_err(
             |error| match error {
                 lock::LockError::Cancelled => given_up(),
-                error => Outcome::NotDone { reason: error.to_string() },
+                error => not_done(&error),
             },
         )?;
     // Asked just before the change: a step that was given up while it held the lock changes nothing.
@@ -111,7 +112,7 @@ fn edit_locked(
                 Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) }
             }
             DisabledError::GivenUp => given_up(),
-            error => Outcome::NotDone { reason: format!("disabled.json was not changed: {error}") },
+            error => not_done(&format!("disabled.json was not changed: {error}")),
         })?;
     // While the lock is held: a deploy of another worker would put back what is enabled otherwise.
     own(entries).clone_from(&change.own);
@@ -149,7 +150,7 @@ pub(super) fn before_deploy(
 ) -> Before {
     Box::new(move || {
         let hash = workspace_hash(&bucket.paths().workspace)
-            .map_err(|error| Outcome::NotDone { reason: format!("the workspace cannot be read: {error}") })?;
+            .map_err(|error| not_done(&format!("the workspace cannot be read: {error}")))?;
         if hash != expected.hash {
             let reason = format!(
                 "the workspace has changed since the run began{}: put it back, or resume with the change accepted",

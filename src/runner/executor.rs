@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Cuts, Fence, HealthRequest};
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Intent, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
@@ -179,6 +179,12 @@ impl StepExecutor {
             }
             Lane::Before | Lane::After => self.once(order, step, &place, cancel, sink),
         }
+    }
+
+    /// Whether an attempt changes nothing, is done again where it was given up, and ends nothing that the run has begun.
+    pub(super) fn only_looks(&self, order: &AttemptSpec) -> bool {
+        let step = &self.graph.steps(order.lane)[order.step.index()];
+        matches!(order.intent, Intent::Do { .. }) && step.kind.only_looks()
     }
 
     /// Looks at all enabled allocations of these jobs, but for those on workers of `skip` (they are down

@@ -1,10 +1,12 @@
 //! What fuzzers call of this room.
 
 use super::mask::{MaskedStream, Secrets};
-use super::{gate, preflight, probe, reboot_command, take_over};
+use super::{gate, http, preflight, probe, reboot_command, silence_requests, take_over};
 use crate::bucket::Host;
 use crate::engine::{Check, Fact};
 use crate::fuzzing::{choice, is_fit_to_print};
+use crate::http::Answer;
+use crate::plan::{HttpExpect, StatusRange};
 
 /// What workers answer to the small scripts of a run: boot ids, claims, what they have heard of, what their reboot
 /// command does.
@@ -33,16 +35,54 @@ pub(crate) fn answers(bytes: &[u8]) {
     if let Some(heard) = remembered.heard() {
         assert!(!heard.run.is_empty() && heard.epoch < 1 << 53);
     }
-    for measured in gate::judged(bytes) {
-        is_fit_to_print(&measured.words);
-        assert!(!measured.words.is_empty() && measured.words.len() < 4096);
-    }
     for line in said.lines() {
         let _ = reboot_command::state(line);
     }
     if let Some(pending) = reboot_command::pending(&said) {
         is_fit_to_print(&pending);
         assert!(pending.len() <= 64 * 1024, "{} bytes", pending.len());
+    }
+}
+
+/// What servers answer over HTTP: a Prometheus, an Alertmanager to questions and about silences, whoever a step has asked.
+pub(crate) fn asked(bytes: &[u8]) {
+    let (which, bytes) = choice(bytes, 4);
+    let text = String::from_utf8_lossy(bytes);
+    let answer = |status| Answer {
+        status,
+        location: None,
+        date: None,
+        retry_after: None,
+        body: bytes.to_vec(),
+        is_whole: true,
+    };
+    let tells = |words: &str| {
+        is_fit_to_print(words);
+        assert!(!words.is_empty() && words.len() < 8192, "{} bytes", words.len());
+    };
+    match which {
+        0 => gate::judged(bytes).iter().for_each(|measured| tells(&measured.words)),
+        1 => {
+            let at = |pointer: &str, value: &str| (pointer.to_owned(), value.into());
+            let json = vec![at("/state", "drained"), at("/servers/0/~0name~1", "w1"), at("", "x")];
+            for json in [json.clone(), json[..1].to_vec()] {
+                let expect = HttpExpect { status: vec![StatusRange::SUCCESS], json };
+                for status in [200, 302, 503] {
+                    match http::judged(&answer(status), &expect) {
+                        Some(Ok(words) | Err(words)) => tells(&words),
+                        None => panic!("nothing is said of it"),
+                    }
+                }
+            }
+        }
+        2 => silence_requests::heard(&answer(200)).iter().for_each(|why| tells(why)),
+        _ => {
+            let now = 1_764_000_000_000;
+            match silence_requests::clock(&text, now) {
+                Ok(skew) => assert!(skew.abs() <= 24 * 3_600_000, "{skew}"),
+                Err(why) => tells(&why),
+            }
+        }
     }
 }
 

@@ -182,6 +182,7 @@ fn outcome_of(no_answer: NoAnswer, timeout: Duration) -> Outcome {
         NoAnswer::Unreachable(_) => failed(ErrorKind::Unreachable, message),
         NoAnswer::Untrusted(_) => failed(ErrorKind::Handshake, message),
         NoAnswer::NotSendable(_) => failed(ErrorKind::Controller, message),
+        NoAnswer::NotSent => Outcome::NotDone { reason: format!("a request was not made: {message}") },
         NoAnswer::TimedOut => {
             let after = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
             Outcome::TimedOut { after, doing: "waiting for the answer".to_owned() }
@@ -268,6 +269,15 @@ pub(super) fn judge(answer: &Answer, expect: &HttpExpect, place: &Place) -> Resu
     Ok(Judged::Meets(format!("status {}, with the expected values", answer.status)))
 }
 
+/// What fuzzers call: what is said of an answer, `Ok` where it is the expected one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn judged(answer: &Answer, expect: &HttpExpect) -> Option<Result<String, String>> {
+    Some(match judge(answer, expect, &Place::default()).ok()? {
+        Judged::Meets(words) => Ok(words),
+        Judged::Differs(words) | Judged::Unreadable(words) => Err(words),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +308,7 @@ mod tests {
             status,
             location: Some("http://else/\u{1b}[2J".to_owned()),
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

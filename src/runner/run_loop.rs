@@ -254,7 +254,7 @@ impl RunLoop {
         }
         match message {
             Message::Finished(attempt, outcome) => {
-                self.attempts.ended(attempt);
+                let outcome = self.attempts.ended(attempt, outcome);
                 if let Outcome::Failed { error } = &outcome {
                     // Not recorded: it would be built upon facts that are not the run's, or continue what is another's.
                     match error.kind {
@@ -279,10 +279,7 @@ impl RunLoop {
                 }
                 Ok(None)
             }
-            Message::Signal(name) => {
-                self.attempts.begin_no_more();
-                self.take(Input::Signal { name })
-            }
+            Message::Signal(name) => self.take(Input::Signal { name }),
         }
     }
 
@@ -300,6 +297,9 @@ impl RunLoop {
             self.reporter.fact(&stamped, &self.view);
         }
         taken?;
+        if self.controller.run().is_interrupted() {
+            self.attempts.finish_those_at_work();
+        }
         if let Some(silencer) = &mut self.silencer {
             for (target, event) in silencer.tell(self.controller.run()) {
                 // The loop itself has the other end.
@@ -337,7 +337,7 @@ impl RunLoop {
         let until = Instant::now() + FORCED_STOP_GRACE;
         while !self.attempts.are_idle() {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Finished(attempt, _)) => self.attempts.ended(attempt),
+                Ok(Message::Finished(attempt, outcome)) => drop(self.attempts.ended(attempt, outcome)),
                 Ok(_) => {}
                 Err(_) => break,
             }

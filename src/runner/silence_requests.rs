@@ -38,6 +38,14 @@ pub(super) struct Requests {
     by: String,
 }
 
+/// What came of a look at the silences.
+struct Looked {
+    place: Place,
+    matchers: Vec<WireMatcher>,
+    answer: http::Answer,
+    all: Vec<Found>,
+}
+
 /// A silence as Alertmanager tells of it, as far as it matters.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,22 +123,11 @@ impl Requests {
     }
 
     fn try_ask(&self, ask: &Ask, clock: &mut dyn FnMut() -> Millis) -> Result<Answer, Answer> {
-        let place = Place::of_worker(&self.graph, &self.run, ask.target);
         let refused = |why: String| Answer::Refused(why);
-        let filled = self.silence.matchers.iter().map(|matcher| matcher.filled(|name| place.value(name)));
-        let filled = filled.collect::<Result<Vec<_>, _>>();
-        let filled =
-            filled.map_err(|name| refused(format!("{} has no value for ${name}", self.host(ask.target))))?;
-        let mut matchers: Vec<WireMatcher> = filled.iter().map(WireMatcher::from).collect();
-        matchers.sort();
         let author = format!("maand, run {}", self.run);
-
-        let filters: Vec<String> =
-            filled.iter().map(|matcher| format!("filter={}", percent(&matcher.to_string()))).collect();
         let began = clock();
-        let (answer, secrets) = self.send(&place, &format!("?{}", filters.join("&")), None)?;
+        let Looked { place, matchers, answer, all } = self.looked(ask.target)?;
         let skew = skew(answer.date.as_deref(), began, clock())?;
-        let all: Vec<Found> = read(&answer, &secrets)?;
         let is_ours = |found: &Found| {
             let mut theirs = found.matchers.clone();
             theirs.sort();
@@ -159,6 +156,32 @@ impl Requests {
         }
         let is_new = own.is_none_or(|own| own.id != silence_id);
         Ok(Answer::Held { id: one_line(&silence_id, &secrets), is_new })
+    }
+
+    /// The silences that have the worker's matchers, as Alertmanager tells of them.
+    fn looked(&self, target: TargetIx) -> Result<Looked, Answer> {
+        let place = Place::of_worker(&self.graph, &self.run, target);
+        let filled = self.silence.matchers.iter().map(|matcher| matcher.filled(|name| place.value(name)));
+        let filled = filled
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|name| Answer::Refused(format!("{} has no value for ${name}", self.host(target))))?;
+        let mut matchers: Vec<WireMatcher> = filled.iter().map(WireMatcher::from).collect();
+        matchers.sort();
+        let filters: Vec<String> =
+            filled.iter().map(|matcher| format!("filter={}", percent(&matcher.to_string()))).collect();
+        let (answer, secrets) = self.send(&place, &format!("?{}", filters.join("&")), None)?;
+        let all = read(&answer, &secrets)?;
+        Ok(Looked { place, matchers, answer, all })
+    }
+
+    /// Whether Alertmanager can be asked for the worker's silences. None is made.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn look(&self, target: TargetIx) -> Result<(), Answer> {
+        let Looked { answer, .. } = self.looked(target)?;
+        let now = super::clock::now();
+        skew(answer.date.as_deref(), now, now).map(|_| ())
     }
 
     fn host(&self, target: TargetIx) -> &str {
@@ -254,6 +277,31 @@ fn time(at: Millis) -> Result<String, String> {
     Timestamp::from_millisecond(at).map(|at| at.to_string()).map_err(|error| error.to_string())
 }
 
+/// What fuzzers call: what is said of an answer that is none of Alertmanager's.
+#[cfg(any(test, fuzzing))]
+pub(super) fn heard(answer: &http::Answer) -> Vec<String> {
+    let secrets = Secrets::default();
+    let refused = [
+        read::<Vec<Found>>(answer, &secrets).err(),
+        read::<Made>(answer, &secrets).err(),
+        status("http://a", &http::Answer { status: 400, ..answer.clone() }, &secrets).err(),
+    ];
+    let why = |answer| match answer {
+        Answer::Refused(why) | Answer::Unavailable(why) => Some(why),
+        Answer::Held { .. } | Answer::Gone => None,
+    };
+    refused.into_iter().flatten().filter_map(why).collect()
+}
+
+/// What fuzzers call: how much later it is there, by the date of an answer.
+#[cfg(any(test, fuzzing))]
+pub(super) fn clock(date: &str, now: Millis) -> Result<Millis, String> {
+    skew(Some(date), now - 100, now + 100).map_err(|answer| match answer {
+        Answer::Refused(why) | Answer::Unavailable(why) => why,
+        Answer::Held { .. } | Answer::Gone => String::new(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +313,7 @@ mod tests {
             status,
             location: None,
             date: None,
+            retry_after: None,
             body: body.as_bytes().to_vec(),
             is_whole: true,
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{Millis, RunState, SilenceEvent, Stamped};
 use crate::graph::{RolloutGraph, TargetIx};
+use crate::plan::without_error_numbers;
 use crate::silence::{Next, Silences, Terms, expected_down};
 
 use super::clock::Clock;
@@ -61,7 +62,9 @@ impl Silencer {
         let (tell, told) = channel();
         let keep = move || keep(silences, &requests, clock, &told, &hear);
         let thread = std::thread::Builder::new().name("silences".into()).spawn(keep);
-        let thread = thread.map_err(|error| format!("this machine has no thread for it: {error}"));
+        let thread = thread.map_err(|error| {
+            format!("this machine has no thread for it: {}", without_error_numbers(&error.to_string()))
+        });
         Some(Self { tell, down: Vec::new(), thread, timeout })
     }
 

@@ -115,7 +115,9 @@ impl StepExecutor {
                 let access = self.access(target, cancel);
                 let output = || reboot_step.and_then(|at| reboot::command_output(&access, &self.receipt(at)));
                 let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
-                let late = |error: &mut StepError| self.ask_bmc(target, *power_cycled, cancel, error);
+                let late = |error: &mut StepError| {
+                    self.ask_bmc(target, not.as_deref(), *power_cycled, cancel, error)
+                };
                 let outcome = wait(&access, spec, &|phase| self.tell(attempt, phase), &output, &say, &late);
                 match (outcome, reboot_step.map(|at| &self.graph.plan.steps[at.index()].kind)) {
                     (
@@ -131,7 +133,10 @@ impl StepExecutor {
                     (outcome, _) => outcome,
                 }
             }
-            (Intent::PowerCycle { .. }, StepKind::WaitForSsh { .. }) => self.power_cycle(target, cancel),
+            (Intent::PowerCycle { boot_id }, StepKind::WaitForSsh { .. }) => {
+                let say = |words: &str| sink(Some(host), format!("note: {words}\n").as_bytes());
+                self.power_cycle(target, boot_id, &say, cancel)
+            }
             (Intent::Do { .. }, StepKind::Disable { jobs }) => {
                 let entries = match self.jobs_here(target, jobs.as_ref()) {
                     None => vec![DisabledEntry::Worker(host.clone())],
@@ -229,13 +234,15 @@ impl StepExecutor {
         let access = self.access(target, cancel);
         let mut last = StepError::new(ErrorKind::BootIdUnreadable, "no boot id was read");
         for tries in 0..READ_TRIES {
-            let kernel = RefCell::new(None);
+            let (kernel, hardware) = (RefCell::new(None), RefCell::new(None));
             let ask = |connection: &mut dyn Connection| {
                 kernel.replace(kernel::running(&access, connection));
+                hardware.replace(self.hardware(target, &access, connection));
             };
             match probe::probe_and(&access, PATIENT_LOOK, &ask) {
                 Ok(seen) => {
                     let kernel = kernel.take();
+                    self.keep_hardware(&access.host, &seen.boot_id, hardware.take());
                     return Outcome::Ok { evidence: Evidence::BootId { boot_id: seen.boot_id, kernel } };
                 }
                 Err(LookError { failure, error }) => {

@@ -202,6 +202,22 @@ impl Checker {
             Fact::Observed { jobs, unavailable, took } => {
                 self.looked(at - took, jobs, unavailable, world);
             }
+            Fact::ObservedChanges { jobs, added, removed, took } => {
+                let before = jobs.iter().filter_map(|job| Some((*job, &self.observed.get(job)?.1)));
+                let mut list: BTreeSet<(WorkerIx, JobIx)> =
+                    before.flat_map(|(job, sick)| sick.iter().map(move |worker| (*worker, job))).collect();
+                for one in removed {
+                    if !list.remove(one) {
+                        self.breaks(Invariant::LegalTransitions, format!("{one:?} was not listed"));
+                    }
+                }
+                for one in added {
+                    if !list.insert(*one) {
+                        self.breaks(Invariant::LegalTransitions, format!("{one:?} was listed already"));
+                    }
+                }
+                self.looked(at - took, jobs, &list.into_iter().collect::<Vec<_>>(), world);
+            }
             Fact::WaveStarted { wave } => self.wave_started(at, *wave),
             Fact::WaveFinished { wave, .. } => {
                 self.wave_ended_at = Some(at);

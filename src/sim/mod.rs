@@ -13,7 +13,6 @@
 //! Shrinking and sweeps, which only tests need, are not part of a release build. The names of deliberately broken
 //! programs (`Mutation`) are, but nothing in it can break the loop or the watch of a return.
 
-#[cfg(debug_assertions)]
 mod additions;
 mod admission_efficiency;
 mod ahead;

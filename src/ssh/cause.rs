@@ -11,6 +11,7 @@ pub use login::{missing_tools, sudo_cause};
 
 use super::{ConnectError, Stage};
 use crate::os::quote;
+use crate::plan::without_error_numbers;
 
 /// What is looked at, in the order in which a connection gets to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,13 +103,14 @@ pub struct Cause {
 impl Cause {
     /// Without detail.
     pub fn new(code: &'static str, layer: Layer, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code, layer, what: what.into(), remedy: remedy.into(), detail: None }
+        let what = without_error_numbers(&what.into());
+        Self { code, layer, what, remedy: remedy.into(), detail: None }
     }
 
     /// With what is this worker's own.
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
+        Self { detail: Some(without_error_numbers(&detail.into())), ..self }
     }
 }
 

@@ -131,7 +131,8 @@ impl<'a> HostCertificate<'a> {
         if !admits(algorithms, &named) {
             let by = algorithms.map(|stated| format!(" by CASignatureAlgorithms at {}", stated.place));
             let by = by.unwrap_or_default();
-            return Err(format!("is signed with {}, which is not accepted{by}", algorithm.as_str()));
+            let algorithm = super::visible(algorithm.as_str().as_bytes());
+            return Err(format!("is signed with {algorithm}, which is not accepted{by}"));
         }
         let KeyData::Rsa(key) = self.certificate.signature_key() else {
             // The window of time is looked at by ourselves, to say which end of it was missed.

@@ -243,9 +243,13 @@ fn open_private(file: &Path) -> io::Result<File> {
     })
 }
 
-/// A public key blob begins with its type as an SSH string (RFC 4253, 6.6).
+/// A public key blob begins with its type as an SSH string (RFC 4253, 6.6), which is a name (RFC 4251, 6): what is none
+/// could end a line of a file of known hosts, and begin another one.
 pub(super) fn blob_kind(mut blob: &[u8]) -> Option<String> {
-    String::decode(&mut blob).ok().filter(|kind| !kind.is_empty() && kind.is_ascii())
+    let is_name = |kind: &String| {
+        (1..=64).contains(&kind.len()) && kind.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    };
+    String::decode(&mut blob).ok().filter(is_name)
 }
 
 #[cfg(test)]
@@ -261,6 +265,19 @@ mod tests {
 
     fn known(name: &str, text: &str) -> Known {
         Known::of(name, text)
+    }
+
+    #[test]
+    fn a_type_that_is_no_name_is_neither_shown_nor_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        for kind in ["", "a b", "x AAAA\n* ssh-ed25519", "ssh\u{1b}[2J", "a,b", "\u{e4}", &"x".repeat(65)] {
+            let key = blob(kind, b"one");
+            assert_eq!(blob_kind(&key), None, "{kind:?}");
+            assert!(store(&file, &Names::of("w1", 22), &key).is_err(), "{kind:?}");
+            assert_eq!(std::fs::read(&file).unwrap_or_default(), b"", "{kind:?}");
+        }
+        assert_eq!(blob_kind(&blob("ssh-ed25519", b"one")).as_deref(), Some("ssh-ed25519"));
     }
 
     #[test]

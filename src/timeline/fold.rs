@@ -291,6 +291,7 @@ impl TimelineFold {
             Fact::Silence { .. } => {}
             Fact::Preflight { .. }
             | Fact::Observed { .. }
+            | Fact::ObservedChanges { .. }
             | Fact::BeforeDone
             | Fact::WorkerSucceeded { .. }
             | Fact::Due { .. } => {}

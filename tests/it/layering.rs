@@ -14,7 +14,7 @@ use syntax::{Names, allows, names, other_items};
 const ROOMS: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("boot", &[]),
-    ("http", &[]),
+    ("http", &["plan"]),
     ("calendar", &[]),
     ("power", &["os", "http", "plan", "bucket"]),
     ("plan", &[]),

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding as _};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::run_bench::RunBench;
 use crate::run_faults::end;
 use crate::run_http::{Nginx, free_address};
+use crate::support::bmc;
 use crate::support::{unpacked, wait_until};
 
 /// A secret of eight bytes and more: no piece of it may be anywhere.
@@ -183,9 +185,12 @@ fn a_server_that_hangs_holds_no_worker_back_and_no_longer_than_a_signal_says() {
     });
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(0), "a notice changes no exit code: {stdout}{stderr}");
-    assert!(flat(&stderr).contains("notices were not delivered: `wave_done` to ops"), "{stderr}");
+    let said = flat(&stderr);
+    let under_way = "`wave_done` to ops: it was under way when the process ended, and may have arrived";
+    assert!(said.contains(&format!("notices were not delivered: {under_way}")), "{stderr}");
     let (status, _) = bench.expect(0, &["plan", "status"]);
-    assert!(flat(&status).contains("3 notices were not delivered"), "{status}");
+    assert!(flat(&status).contains(&format!("3 notices were not delivered ({under_way}")), "{status}");
+    assert!(status.contains("Send what was not delivered once more:\n  maand notify resend\n"), "{status}");
     let view = bench.status();
     assert_eq!(view["undelivered_notices"].as_array().unwrap().len(), 3, "{view:#}");
     // Afterwards somebody listens.
@@ -197,6 +202,33 @@ fn a_server_that_hangs_holds_no_worker_back_and_no_longer_than_a_signal_says() {
     let sent = sent(&nginx);
     assert_eq!(ids(&sent).len(), 3);
     assert!(bench.status().get("undelivered_notices").is_none(), "{:#}", bench.status());
+    assert!(!bench.expect(0, &["plan", "status"]).0.contains("resend"));
+}
+
+/// A server that wants to be left alone is, for as long as it says, and within bounds.
+#[test]
+fn what_a_busy_server_asks_for_is_heeded() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let book = Arc::clone(&asked);
+    let server = bmc::Server::start(move |_| {
+        let mut book = book.lock().unwrap();
+        book.push(Instant::now());
+        let (status, after) = match book.len() {
+            1 => (429, "3".to_owned()),
+            2 => (503, "99999999999999999999".to_owned()),
+            _ => (200, "-1".to_owned()),
+        };
+        bmc::Reply::Raw(format!("HTTP/1.1 {status} x\r\nRetry-After: {after}\r\nContent-Length: 0\r\n\r\n"))
+    });
+    let notify = "  ops: {webhook: {url: '@/x'}, on: [finished], give_up_after: 6s}\n";
+    let (code, said) = apply(&bench, &plan(&bench, server.address, notify, FINE));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("not delivered"), "the last try is made when the time of the notice ends: {said}");
+    let asked = asked.lock().unwrap();
+    let pauses: Vec<Duration> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let seconds = Duration::from_secs;
+    assert!(pauses.len() == 2 && pauses[0] >= seconds(3) && pauses[1] < seconds(6), "{pauses:?}");
 }
 
 #[test]
@@ -307,6 +339,14 @@ fn a_test_shows_what_each_target_answers() {
     assert_eq!(answers[1..], ["ops slack true status 200: ok", "page command false exit code 3: no pager"]);
     let (text, _) = bench.expect(0, &["notify", "test", "--target", "ops"]);
     assert!(text.contains("ops") && text.contains("delivered") && text.contains("status 200: ok"), "{text}");
+    // What is wrong with a url that nobody should read is said without it.
+    bench.write("notify.yaml", "ops: {slack: {url: {from_env: CHAT_URL}}}\n");
+    let url = format!(" http://{address}/s3cret-of-the-chat");
+    let out = bench.command(&["notify", "test"]).env("CHAT_URL", url).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(flat(&said).contains("it is read from the environment variable CHAT_URL"), "{said}");
+    assert!(said.contains("has a blank or the end of a line in it") && !said.contains("s3cret"), "{said}");
+    bench.write("notify.yaml", &format!("ops: {{slack: {{url: 'http://{address}/chat'}}}}\n"));
     let sent = sent(&nginx);
     assert!(sent[0]["body"].as_str().unwrap().contains("TEST: a test message of maand"), "{sent:?}");
     assert_ne!(sent[0]["id"], sent[1]["id"]);

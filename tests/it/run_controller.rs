@@ -90,6 +90,9 @@ fn the_first_signal_stops_after_the_step_and_the_second_at_once() {
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
     assert!(stderr.contains("maand::run::cut"), "{stderr}");
+    // Of a reboot nobody has to say whether it was carried out.
+    let words = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("looked at or done again: `reboot`") && !words.contains("not known"), "{stderr}");
     bench.expect(0, &["plan", "resume"]);
     bench.assert_rebooted_once(&boots, "after two signals");
 }

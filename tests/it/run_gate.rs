@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::run_bench::RunBench;
 use crate::run_faults::end;
 use crate::support::alertmanager::Alertmanager;
+use crate::support::bmc::{Reply, Server};
 use crate::support::file_server::{FileServer, Served};
 use crate::support::prometheus::Prometheus;
 use crate::support::wait_until;
@@ -313,15 +314,81 @@ fn a_gate_that_is_given_up_is_measured_again_and_unset_secrets_are_told_at_once(
     let logs = || String::from_utf8_lossy(&bench.maand(&["plan", "logs"]).stdout).into_owned();
     wait_until("it has failed once", || logs().contains("fail: "));
     let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
-    // One would wait for the gate.
-    wait_until("the run is cut", || {
-        let _ = kill_process(pid, Signal::INT);
-        child.try_wait().unwrap().is_some()
-    });
+    // One is enough, though the gate would wait for minutes.
+    kill_process(pid, Signal::INT).unwrap();
+    wait_until("the run ends", || child.try_wait().unwrap().is_some());
     let (code, stdout, stderr) = end(child);
     let said = flat(&(stdout + &stderr));
     assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("was interrupted") && !said.contains("doubt") && !said.contains("stopped at once"),
+        "{said}"
+    );
+    assert_eq!(bench.status()["state"], "interrupted");
+    assert_eq!(bench.status()["workers"][0]["state"], "held");
     assert!(said.contains("reads NO_SUCH_TOKEN from the environment, and it is not set here"), "{said}");
     std::fs::write(&open, "").unwrap();
     bench.expect(0, &["plan", "resume"]);
+}
+
+/// A wrong address, a server that is another one, and a query with a typo are found before the run, and nothing is changed.
+#[test]
+fn a_probe_of_a_plan_asks_its_monitoring_and_changes_nothing() {
+    let (Some(prometheus), Some(alerts), Some(bench)) =
+        (Prometheus::start(), Alertmanager::start(), RunBench::new(1))
+    else {
+        return;
+    };
+    prometheus.tells("errors 0.01");
+    let server = Server::start(|_| Reply::Json(200, serde_json::json!({"allowed": true})));
+    let (url, ours, other) = (prometheus.url(), alerts.url(), server.address);
+    let touched = bench.path("touched").display().to_string();
+    let text = format!(
+        "version: 1\nname: asked\n\
+         rollout:\n  gates:\n    before_wave:\n      - {{alertmanager: {{url: '{ours}', matching: ['severity=\"page\"']}}}}\n\
+         \x20     - {{alertmanager: {{url: '{url}', matching: ['severity=\"page\"']}}}}\n\
+         \x20 guard:\n    - {{prometheus: {{url: '{url}', query: 'sum(', max: 1}}}}\n\
+         \x20   - {{prometheus: {{url: 'http://127.0.0.1:1', query: errors, max: 1}}}}\n\
+         silence: {{url: '{ours}', matchers: ['instance = \"$MAAND_HOST\"']}}\n\
+         steps:\n\
+         \x20 - id: fine\n    gate: {{prometheus: {{url: '{url}', query: 'errors{{job!=\"$worker\"}}', max: 0.05}}}}\n\
+         \x20 - id: beyond\n    gate: {{prometheus: {{url: '{url}', query: errors, min: 1}}}}\n\
+         \x20 - id: allowed\n    gate: {{http: {{url: 'http://{other}/$MAAND_STEP', expect: {{json: {{/allowed: true}}}}}}}}\n\
+         \x20 - id: posts\n    gate: {{http: {{method: POST, url: 'http://{other}/'}}}}\n\
+         \x20 - id: runs\n    gate: {{command: 'touch {touched}'}}\n\
+         \x20 - run: {{command: 'true', idempotent: true}}\n"
+    );
+    let plan = bench.own_plan(&text);
+    let shown = bench.expect(0, &["plan", "show", &plan, "--probe"]).0;
+    let said = flat(&shown);
+    for line in [
+        "passes before_wave (alertmanager): no alert fires",
+        "SAYS NOTHING before_wave (alertmanager): status 404",
+        "SAYS NOTHING guard (prometheus): Prometheus says bad_data:",
+        "SAYS NOTHING guard (prometheus): no connection: Connection refused",
+        "answers silence (alertmanager): it tells its silences",
+        "passes fine (prometheus): 0.01 of errors",
+        "FAILS beyond (prometheus): 0.01 of errors",
+        "passes allowed (http): status 200, with the expected values",
+        "not asked posts (http): a POST may change something",
+        "not asked runs (command): a command is not run",
+    ] {
+        assert!(said.contains(line), "{line}: {shown}");
+    }
+    let asked = server.asked();
+    assert!(asked.iter().all(|asked| asked.method == "GET" && asked.path == "/allowed"), "{asked:?}");
+    assert!(!bench.path("touched").exists() && alerts.silences().is_empty());
+    let json = bench.json(0, &["plan", "show", &plan, "--probe"]);
+    let monitoring = json["monitoring"].as_array().unwrap();
+    let of = |place: &str| monitoring.iter().find(|one| one["place"] == place).unwrap();
+    assert_eq!((&of("guard")["reading"], &of("runs")["reading"]), (&"inconclusive".into(), &().into()));
+    assert!(bench.json(0, &["plan", "show", &plan])["monitoring"].is_null());
+    // A silence's Alertmanager that is none.
+    let plan = bench.own_plan(&text.replacen(
+        &format!("silence: {{url: '{ours}'"),
+        &format!("silence: {{url: '{url}'"),
+        1,
+    ));
+    let said = flat(&bench.expect(0, &["plan", "show", &plan, "--probe"]).0);
+    assert!(said.contains(&format!("SAYS NOTHING silence (alertmanager): {url}: status 404")), "{said}");
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::run_bench::RunBench;
 use crate::run_faults::end;
@@ -203,6 +204,25 @@ fn a_server_that_says_nothing_holds_a_step_for_its_time_out_only() {
     terminate();
     let (code, stdout, stderr) = end(child);
     assert_eq!(code, Some(5), "{stdout}{stderr}");
+}
+
+/// A server that takes no connection has got nothing, however short the time was: nobody has to say whether it ran.
+#[test]
+fn what_was_never_sent_is_not_in_doubt() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let full = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queue.push(stream);
+    }
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: full\nsteps:\n  - http: {{method: POST, url: 'http://{address}/', body: x}}\n    timeout: 1s\n"
+    ));
+    let (code, said) = apply(&bench, &plan);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no connection was made in time") && !said.contains("in doubt"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::run_bench::RunBench;
 use crate::run_faults::{plan_with, worker};
-use crate::support::bmc::{Asked, Emulator, NAME, Reply, Server, name_bmc, redfish, tag_bmc};
+use crate::support::bmc::{Asked, Emulator, NAME, Reply, Server, name_bmc, redfish, tag_bmc, tell_numbers};
 use crate::support::{Fault, wait_until};
 
 /// A stand-in that answers as a BMC whose computer has this state of power.
@@ -222,8 +222,10 @@ fn a_worker_that_does_not_come_back_is_reset_once_and_the_run_goes_on() {
         boots();
         Reply::Json(200, json!({}))
     });
-    let Some(emulator) = Emulator::start("On", Some(&hears)) else { return };
+    // It writes the first fields of the UUID in the other order.
+    let Some(emulator) = Emulator::of(UUID_SWAPPED, "On", Some(&hears)) else { return };
     with_emulator(&bench, &emulator);
+    tell_numbers(&bench.fleet, 0, &[("product_uuid", UUID), ("product_serial", "To be filled by O.E.M.")]);
     // Nobody is there, and nobody asks.
     tag_bmc(bench.dir.path(), &bench.host(1), "127.0.0.1:1");
     let before = bench.boots();
@@ -240,6 +242,44 @@ fn a_worker_that_does_not_come_back_is_reset_once_and_the_run_goes_on() {
         "{logs}"
     );
     assert_eq!(logs.matches("power cycle").count(), 1, "{logs}");
+    assert!(!logs.contains("cannot be told"), "{logs}");
+}
+
+const UUID: &str = "4c4c4544-0037-4810-8052-b4c04f4d5732";
+const UUID_SWAPPED: &str = "44454c4c-3700-1048-8052-b4c04f4d5732";
+const ANOTHER: &str = "4c4c4544-0037-4810-8052-b4c04f4d5733";
+
+/// A tag that names the BMC of another machine would have that one reset, which may well be at work.
+#[test]
+fn the_bmc_of_another_machine_is_not_told_to_reset_it() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let hears = Server::start(|_| Reply::Json(200, json!({})));
+    let Some(emulator) = Emulator::of(ANOTHER, "On", Some(&hears)) else { return };
+    with_emulator(&bench, &emulator);
+    tell_numbers(&bench.fleet, 0, &[("product_uuid", &UUID.to_uppercase())]);
+    let (text, _) = bench.expect(0, &["doctor"]);
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("its BMC belongs to another machine"), "{text}");
+    assert!(flat(&text).contains(&format!("UUID {ANOTHER}, and the worker is UUID {UUID}")), "{text}");
+    let plan = resetting(&bench, 0, "3s");
+    bench.fleet.set(0, Fault::NeverBack);
+    bench.expect(1, &["plan", "apply", &plan, "--yes"]);
+    let status = bench.status();
+    let message = worker(&status, &bench.host(0))["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("no reset was ordered") && message.contains("belongs to another machine"),
+        "{message}"
+    );
+    assert!(message.contains(ANOTHER) && message.contains(UUID), "{message}");
+    assert!(!message.contains("power On"), "what it says of another one is not the worker's: {message}");
+    // Nor by a process that has not met the worker itself.
+    bench.expect(1, &["plan", "resume", "--retry"]);
+    assert_eq!(hears.told(), 0, "{}", emulator.log());
+    assert!(!emulator.log().contains("POST"), "{}", emulator.log());
+    // Whatever stands there now, the numbers of an earlier boot are not compared with.
+    let (mode, folder) = (0o777, bench.path("data/hardware"));
+    let permissions = std::fs::metadata(&folder).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & mode, 0o700);
 }
 
 /// Whether a reset was sent cannot be known after a crash: it is not sent again, and the worker tells.
@@ -291,8 +331,11 @@ fn a_controller_that_is_killed_between_order_and_answer_orders_nothing_again() {
     wait_until("the reset is ordered", || hears.told() == 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    bench.expect(0, &["plan", "resume"]);
+    let (resumed, _) = bench.expect(0, &["plan", "resume"]);
     bench.assert_rebooted_once(&before, "the reset that was sent");
+    assert!(!resumed.contains("another machine"), "{resumed}");
+    let (logs, _) = bench.expect(0, &["plan", "logs", "--worker", &bench.host(0)]);
+    assert!(logs.contains("cannot be told"), "it is said that nobody could compare: {logs}");
     assert_eq!(hears.told(), 1);
     drop(hears);
     wait_until("the emulator is done", || emulator.log().contains("POST"));

@@ -148,4 +148,13 @@ fn what_the_system_says_is_said_without_its_number() {
     refused(folder.path(), &["-C", "/dev/null", "info"], 3);
     refused(folder.path(), &["sandbox", "up", "--dir", "/proc/nothing"], 3);
     refused(folder.path(), &["plan", "new", "folder/below/x"], 3);
+    // Nor do servers that are not there have one.
+    assert!(maand(folder.path(), &["init"]).status.success());
+    let conf = folder.path().join("maand.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("notify = 'notify.yaml'\n{text}")).unwrap();
+    fs::write(folder.path().join("notify.yaml"), "gone: {webhook: {url: 'http://127.0.0.1:1/'}}\n").unwrap();
+    let told = maand(folder.path(), &["notify", "test"]);
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(said.contains("no connection: Connection refused") && !said.contains("(os error"), "{said}");
 }

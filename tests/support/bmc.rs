@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::{skipped, wait_until};
+use super::{Fleet, skipped, wait_until};
 
 /// Who may ask an emulator, and the line of its file of users: the hash is bcrypt's.
 pub(crate) const USER: &str = "maand";
@@ -171,6 +171,12 @@ impl Emulator {
     /// waited for. `None` where it is not installed.
     #[track_caller]
     pub(crate) fn start(power: &str, hears: Option<&Server>) -> Option<Self> {
+        Self::of("u1", power, hears)
+    }
+
+    /// The same of a machine that has this UUID.
+    #[track_caller]
+    pub(crate) fn of(uuid: &str, power: &str, hears: Option<&Server>) -> Option<Self> {
         let program = installed()?;
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
@@ -206,7 +212,7 @@ impl Emulator {
         let config = format!(
             "SUSHY_EMULATOR_LISTEN_IP = '{}'\nSUSHY_EMULATOR_LISTEN_PORT = {}\nSUSHY_EMULATOR_SSL_CERT = '{}'\n\
              SUSHY_EMULATOR_SSL_KEY = '{}'\nSUSHY_EMULATOR_AUTH_FILE = '{}'\nSUSHY_EMULATOR_STATE_DIR = '{}'\n\
-             EXTERNAL_NOTIFICATION_URL = '{to}'\nSUSHY_EMULATOR_FAKE_SYSTEMS = [{{'uuid': 'u1', 'name': 'w1', \
+             EXTERNAL_NOTIFICATION_URL = '{to}'\nSUSHY_EMULATOR_FAKE_SYSTEMS = [{{'uuid': '{uuid}', 'name': 'w1', \
              'power_state': '{power}', 'external_notifier': {notifies}, 'nics': []}}]\n",
             address.ip(),
             address.port(),
@@ -260,6 +266,21 @@ fn installed() -> Option<PathBuf> {
         skipped("no sushy-emulator: tests/setup.sh installs it");
     }
     found
+}
+
+/// Lets the kernel of a host tell these numbers of its machine, until it is rebooted.
+pub(crate) fn tell_numbers(fleet: &Fleet, i: usize, numbers: &[(&str, &str)]) {
+    let sys = fleet.disk(i).join("sys");
+    let folder = sys.join("class/dmi/id");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, number) in numbers {
+        fs::write(folder.join(name), format!("{number}\n")).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    let pid = fleet.pid(i).expect("it is up").to_string();
+    let mounted =
+        Command::new("nsenter").args(["-t", &pid, "-m", "mount", "--bind"]).arg(&sys).arg("/sys").status();
+    assert!(mounted.unwrap().success());
 }
 
 /// Lets a bucket ask BMCs: more lines of `maand.conf`, the address of the BMC of its first worker, and its password.

@@ -69,11 +69,18 @@ pub(super) fn carry_out(
         command_guard: Some("/proc/self/exe".into()),
     };
     let result = run.carry_out(options)?;
-    if let Left::ForcedStop { in_doubt: undecided } = &result.left {
-        let what =
-            if undecided.is_empty() { "nothing was in flight".to_owned() } else { undecided.join(", ") };
-        let problem =
-            Problem::warning("maand::run::cut", format!("stopped at once; not known whether it ran: {what}"));
+    if let Left::ForcedStop { in_doubt, repeated } = &result.left {
+        let mut what = Vec::new();
+        if !in_doubt.is_empty() {
+            what.push(format!("not known whether it ran: {}", in_doubt.join(", ")));
+        }
+        if !repeated.is_empty() {
+            what.push(format!("was under way, and is looked at or done again: {}", repeated.join(", ")));
+        }
+        if what.is_empty() {
+            what.push("nothing was in flight".to_owned());
+        }
+        let problem = Problem::warning("maand::run::cut", format!("stopped at once; {}", what.join("; ")));
         let help = "this looks at the workers before it does anything, and continues:\n  maand plan resume";
         let problem = if is_rehearsed() { problem } else { problem.help(help) };
         out::diagnose(&problem, context.colors);

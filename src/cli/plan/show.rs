@@ -35,7 +35,7 @@ mod probe;
 mod reviewed;
 mod text;
 
-use probe::RebootOf;
+use probe::Probed;
 
 pub(super) use at_stake::sentence;
 pub(super) use commands::{CommandJson, EnvJson, commands, env};
@@ -65,7 +65,8 @@ pub struct ShowArgs {
     /// Also show what its deploys change in each file; private ones are only named
     #[arg(long)]
     diff: bool,
-    /// Also ask the selected workers whether they need a reboot, and why; nothing is changed there
+    /// Also ask the selected workers whether they need a reboot, and why, and the monitoring systems of the plan what they
+    /// say; nothing is changed there
     #[arg(long)]
     probe: bool,
     /// Also write what would happen to this file, for `plan apply FILE` to carry out exactly that
@@ -129,8 +130,8 @@ struct Shown<'a> {
     diffs: Option<Vec<FileDiff>>,
     /// The reviewed plan file that is shown, or was written.
     reviewed: Option<ReviewedFile<'a>>,
-    /// Who needs a reboot, in the order of the workers; `None`: it was not asked.
-    reboots: Option<Vec<RebootOf>>,
+    /// What workers and monitoring systems say now; `None`: they were not asked.
+    probed: Option<Probed>,
 }
 
 /// A reviewed plan file.
@@ -225,7 +226,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         }
         _ => None,
     };
-    let reboots = match (&bucket, args.probe) {
+    let probed = match (&bucket, args.probe) {
         (_, false) => None,
         (Some(bucket), true) => Some(probe::ask(bucket, &graph, context)?),
         (None, true) => {
@@ -258,7 +259,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> 
         diffs,
         reviewed: reviewed
             .map(|(reviewed, file)| ReviewedFile { file: file.display().to_string(), reviewed }),
-        reboots,
+        probed,
     };
     print(args, &shown, context)
 }

@@ -16,9 +16,7 @@ impl Decide<'_> {
             let repeatable = || run.setup.kind(at).traits().repeatable;
             match state.status() {
                 StepStatus::Orphaned(attempt) => {
-                    // One that was never issued has only read the boot id.
-                    let harmless = repeatable() || !state.was_issued();
-                    return Some(if harmless {
+                    return Some(if run.may_be_repeated(at) {
                         Fact::InDoubtResolved { attempt: *attempt, how: Resolution::Repeat }
                     } else {
                         Fact::InDoubt { attempt: *attempt }

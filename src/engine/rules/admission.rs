@@ -1,6 +1,7 @@
 //! Who may start.
 
 use super::case::{Case, seconds, target};
+use crate::bucket::{JobIx, WorkerIx};
 use crate::engine::{Fact, GatePlace, GateStanding, HaltReason, Millis, RunPhase, RunStatus};
 use crate::graph::testing::{budget, gate, located, spread};
 use crate::plan::{Amount, BudgetBound, Concurrency, WaveSize, Weekday, Window};
@@ -54,6 +55,31 @@ fn a_job_keeps_its_budget_and_is_looked_at_before_it_is_spent() {
     case.succeeds([1]);
     case.observes([]);
     assert_eq!(case.active(), [2]);
+}
+
+#[test]
+fn a_round_is_written_as_what_differs_from_the_last_one_also_where_that_is_a_whole_list() {
+    let keep_one = BudgetBound::MinAvailable(Amount::Count(1));
+    let mut case = Case::new(4, |plan| plan.rollout.budgets = vec![budget("api", keep_one)]);
+    let (jobs, on) = (vec![JobIx(0)], |worker: u32| (WorkerIx(worker - 1), JobIx(0)));
+    let changes = |added, removed| Fact::ObservedChanges { jobs: vec![JobIx(0)], added, removed, took: 0 };
+    // As earlier versions have each.
+    case.says(Fact::Observed { jobs: jobs.clone(), unavailable: vec![on(3), on(4)], took: 0 });
+    let known = case.run().clone();
+    assert_eq!(known.observation(jobs.clone(), vec![on(4), on(3)], 0), changes(Vec::new(), Vec::new()));
+    assert_eq!(known.observation(jobs.clone(), vec![on(4), on(2)], 0), changes(vec![on(2)], vec![on(3)]));
+    let list = |unavailable| Fact::Observed { jobs: vec![JobIx(0)], unavailable, took: 0 };
+    assert_eq!(known.observation(jobs, Vec::new(), 0), list(Vec::new()), "that is shorter");
+    let after = |fact: Fact| {
+        let mut run = known.clone();
+        run.replay(case.now(), &fact).unwrap();
+        run
+    };
+    let by_list = after(list(vec![on(2), on(4)]));
+    assert!(by_list == after(changes(vec![on(2)], vec![on(3)])) && by_list != known);
+    // What no fleet has changes nothing.
+    let nowhere = vec![(WorkerIx(u32::MAX), JobIx(0)), (WorkerIx(0), JobIx(u32::MAX))];
+    assert!(after(changes(nowhere.clone(), nowhere)) == known);
 }
 
 #[test]

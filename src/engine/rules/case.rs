@@ -178,7 +178,7 @@ impl Case {
     pub(super) fn observes(&mut self, sick: impl IntoIterator<Item = u32>) {
         let jobs = self.observing.take().expect("nobody asked");
         let unavailable = sick.into_iter().map(|worker| (WorkerIx(worker - 1), JobIx(0))).collect();
-        self.says(Fact::Observed { jobs, unavailable, took: 0 });
+        self.says(self.run.observation(jobs, unavailable, 0));
     }
 
     /// Another process takes the run over: it knows the facts and nothing else.

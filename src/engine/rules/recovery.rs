@@ -3,13 +3,14 @@
 use super::case::{Case, by, done, failed, idempotent, lane, lost, ok, seconds};
 use crate::engine::PublicWorkerState::{Failed, InDoubt, Running, Succeeded};
 use crate::engine::{ErrorKind, Evidence, Fact, Intent, Outcome, Resolution, RunStatus, StepError};
-use crate::graph::testing;
+use crate::graph::{StepIx, testing};
 use crate::plan::{Plan, StepKind};
 
 #[test]
 fn a_new_process_repeats_what_may_be_repeated() {
     let mut case = Case::new(1, idempotent);
     let first = case.attempt(1);
+    assert!(!case.run().leaves_doubt(lane(1), StepIx(0)));
     case.taken_over();
     assert!(case.attempt(1) > first);
     assert_eq!(case.intent(1), Intent::Do { repeat: true });
@@ -19,6 +20,7 @@ fn a_new_process_repeats_what_may_be_repeated() {
 fn a_new_process_asks_about_what_may_not_be_repeated() {
     let mut case = Case::new(1, |_| {});
     let attempt = case.attempt(1);
+    assert!(case.run().leaves_doubt(lane(1), StepIx(0)));
     case.taken_over();
     assert_eq!((case.state(1), case.run().undecided()), (InDoubt, vec![(attempt, lane(1))]));
     assert!(matches!(case.run().status(), RunStatus::WaitsForOperator { .. }));

@@ -8,7 +8,8 @@ use super::document::Document;
 use crate::plan::{Problem, visible_line};
 use crate::ssh::matches_pattern;
 
-/// More groups than this are refused; and more labels of all hosts together.
+/// More groups than this are refused; and more labels of all hosts together, those of groups around their groups
+/// included.
 const MAX_GROUPS: usize = 5_000;
 const MAX_LABELS: usize = 400_000;
 
@@ -84,8 +85,14 @@ impl<'d> Groups<'d> {
         }
         let others = document.variables.iter().flat_map(BTreeMap::keys).map(String::as_str);
         found.hosts.extend(others.filter(|host| seen_hosts.insert(*host)));
-        let labels = found.direct.values().map(BTreeSet::len).sum::<usize>();
-        if labels > MAX_LABELS { Err(too_many(source, "hosts in groups", MAX_LABELS)) } else { Ok(found) }
+        let mut labels = 0;
+        for host in &found.hosts {
+            labels += found.around(host).len();
+            if labels > MAX_LABELS {
+                return Err(too_many(source, "hosts in groups", MAX_LABELS));
+            }
+        }
+        Ok(found)
     }
 
     /// The groups of one host, and the groups around these.

@@ -228,6 +228,23 @@ fn what_is_no_such_output_is_refused_with_what_to_type() {
     assert_eq!(problems.iter().next().unwrap().code, "maand::inventory::too_large");
 }
 
+/// Of groups in groups a host has all of the labels, which are bounded for all hosts together.
+#[test]
+fn hosts_in_many_groups_around_each_other_are_refused() {
+    let group = |at: usize| match at {
+        0 => {
+            let hosts: Vec<String> = (0..1_000).map(|host| format!("\"h{host}\"")).collect();
+            format!("\"g0\": {{\"hosts\": [{}]}}", hosts.join(","))
+        }
+        at => format!("\"g{at}\": {{\"children\": [\"g{}\"]}}", at - 1),
+    };
+    let nested = |depth: usize| format!("{{{}}}", (0..depth).map(group).collect::<Vec<_>>().join(","));
+    let import = taken(&nested(20));
+    assert!(import.workers.iter().all(|entry| entry.worker().labels.len() == 21));
+    let problems = read(&nested(500), &AnsibleOptions::default()).unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().code, "maand::inventory::too_large");
+}
+
 /// A JSON value that may be anything, or something like an inventory.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let word = prop_oneof![

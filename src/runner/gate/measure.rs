@@ -9,6 +9,7 @@ use crate::http::{self, Answer};
 use crate::os::CommandEnd;
 use crate::plan::{
     EnvValue, Gate, HttpBody, HttpCheck, HttpMethod, HttpRequest, Measure, Plan, Reading, visible_within,
+    without_error_numbers,
 };
 use crate::ssh::Cancel;
 
@@ -33,7 +34,8 @@ pub(in crate::runner) struct Measurement {
 
 impl Measurement {
     pub(in crate::runner) fn new(reading: Reading, words: impl AsRef<str>) -> Self {
-        let line: Vec<&str> = words.as_ref().split_whitespace().collect();
+        let words = without_error_numbers(words.as_ref());
+        let line: Vec<&str> = words.split_whitespace().collect();
         Self { reading, words: visible_within(&line.join(" "), SAID) }
     }
 

@@ -1,5 +1,6 @@
 //! Queries to a Prometheus, and what their answers say (`/api/v1/query` and `/api/v1/query_range`).
 
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -51,7 +52,8 @@ struct Data {
 
 /// One value of an answer.
 struct Sample {
-    series: String,
+    /// Shared by all values of a series: a name may be long, and they may be many.
+    series: Rc<str>,
     value: f64,
 }
 
@@ -156,16 +158,17 @@ fn of(series: &str) -> String {
 fn samples(data: &Data) -> Result<Vec<Sample>, String> {
     let wrong = || format!("the answer has a {} that cannot be read", visible_within(&data.kind, SHOWN));
     let mut found = Vec::new();
-    let mut take = |series: &str, pair: &Value| {
+    let mut take = |series: &Rc<str>, pair: &Value| {
         let value = pair.get(1).and_then(Value::as_str).and_then(number).ok_or_else(wrong)?;
-        found.push(Sample { series: series.to_owned(), value });
+        found.push(Sample { series: Rc::clone(series), value });
         Ok::<(), String>(())
     };
     match data.kind.as_str() {
-        "scalar" => take("", &data.result)?,
+        "scalar" => take(&"".into(), &data.result)?,
         "vector" | "matrix" => {
             for one in data.result.as_array().ok_or_else(wrong)? {
-                let series = name(one.get("metric").and_then(Value::as_object).ok_or_else(wrong)?);
+                let series: Rc<str> =
+                    name(one.get("metric").and_then(Value::as_object).ok_or_else(wrong)?).into();
                 match (one.get("value"), one.get("values").and_then(Value::as_array)) {
                     (Some(pair), _) => take(&series, pair)?,
                     (None, Some(pairs)) if !pairs.is_empty() => {
@@ -223,7 +226,14 @@ mod tests {
     }
 
     fn judged(max: f64, status: u16, body: &str) -> Measurement {
-        let answer = Answer { status, location: None, date: None, body: body.into(), is_whole: true };
+        let answer = Answer {
+            status,
+            location: None,
+            date: None,
+            retry_after: None,
+            body: body.into(),
+            is_whole: true,
+        };
         judge(&query(None, Some(max)), &answer)
     }
 
@@ -262,6 +272,7 @@ mod tests {
                 status: 200,
                 location: None,
                 date: None,
+                retry_after: None,
                 body: vector(&[value]).into(),
                 is_whole: true,
             };
@@ -299,6 +310,15 @@ mod tests {
         }
     }
 
+    /// An answer of a megabyte may be one long name and many values.
+    #[test]
+    fn a_name_is_kept_once_however_many_values_it_has() {
+        let result = serde_json::json!([{"metric": {"__name__": "e"}, "values": [[1, "0"], [2, "1"]]}]);
+        let samples = samples(&Data { kind: "matrix".to_owned(), result }).unwrap();
+        assert_eq!((&*samples[0].series, samples[1].value), ("e", 1.0));
+        assert!(std::ptr::eq(&*samples[0].series, &*samples[1].series));
+    }
+
     #[test]
     fn errors_warnings_and_what_is_no_prometheus_say_nothing() {
         let error = r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:3"}"#;
@@ -322,8 +342,14 @@ mod tests {
         let nothing = judged(1.0, 200, &warned("0"));
         assert!(nothing.reading == Inconclusive && !nothing.words.contains('\u{1b}'), "{nothing:?}");
         assert_eq!(judged(1.0, 200, &warned("2")).reading, Fail);
-        let cut =
-            Answer { status: 200, location: None, date: None, body: vector(&["0"]).into(), is_whole: false };
+        let cut = Answer {
+            status: 200,
+            location: None,
+            date: None,
+            retry_after: None,
+            body: vector(&["0"]).into(),
+            is_whole: false,
+        };
         assert_eq!(judge(&query(None, Some(1.0)), &cut).reading, Inconclusive);
         let long = judged(1.0, 400, &format!(r#"{{"status":"error","error":"{}"}}"#, "x".repeat(100_000)));
         assert!(long.words.len() < 1000);

@@ -13,7 +13,7 @@ use super::at_stake::{self, AtStakeJson};
 use super::commands::{CommandJson, EnvJson, RolloutGate, commands, env, env_of, rollout_gates};
 use super::coverage::{self, CoverageJson};
 use super::openings::Openings;
-use super::probe::{self, RebootOfJson};
+use super::probe::{MonitoringJson, Probed, RebootOfJson};
 use crate::catalog::{FileDiff, PendingChanges};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Silence, Step, StepKind, Window};
@@ -75,6 +75,8 @@ pub(super) struct Document<'a> {
     diffs: Option<&'a [FileDiff]>,
     /// With `--probe`: whether each selected worker needs a reboot, in their order; `null`: without.
     reboots: Option<Vec<RebootOfJson<'a>>>,
+    /// With `--probe`: what the monitoring systems that the plan asks say now; `null`: without.
+    monitoring: Option<Vec<MonitoringJson<'a>>>,
     /// Warnings, and errors of a plan that could never be carried out.
     problems: Vec<ProblemJson<'a>>,
 }
@@ -155,7 +157,7 @@ struct SilenceJson<'a> {
     at_most_ms: u64,
     /// An answer is waited for so long.
     timeout_ms: u64,
-    /// In front of what every comment says.
+    /// In front of what every comment says; `null`: nothing.
     comment: Option<&'a str>,
     /// Headers of its requests.
     env: Vec<EnvJson<'a>>,
@@ -340,7 +342,8 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
         },
         pending: shown.pending,
         diffs: shown.diffs.as_deref(),
-        reboots: shown.reboots.as_deref().map(probe::json),
+        reboots: shown.probed.as_ref().map(Probed::reboots_json),
+        monitoring: shown.probed.as_ref().map(Probed::monitoring_json),
         problems: graph.warnings.iter().chain(shown.feasibility.iter()).map(Problem::to_json).collect(),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
         pending(shown),
         touched(graph),
     ];
-    sections.extend(shown.reboots.as_deref().map(probe::markdown));
+    sections.extend(shown.probed.iter().flat_map(probe::markdown));
     document(&head(shown.graph), &headline(shown), &sections, MORE)
 }
 

@@ -69,7 +69,7 @@ pub(super) fn show(args: &ShowArgs, reviewed: &Reviewed, context: &Context) -> R
         forecast: &forecast,
         pending: reviewed.document().inputs.pending.as_ref(),
         diffs: None,
-        reboots: None,
+        probed: None,
         reviewed: Some(ReviewedFile { file: shown_name(&args.plan).to_owned(), reviewed }),
     };
     print(args, &shown, context)

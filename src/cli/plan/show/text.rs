@@ -53,8 +53,8 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
         pending::section(&mut text, changes);
         pending::differences(&mut text, shown.diffs.as_deref().unwrap_or_default());
     }
-    if let Some(reboots) = &shown.reboots {
-        probe::section(&mut text, reboots);
+    if let Some(probed) = &shown.probed {
+        probe::section(&mut text, probed);
     }
     time(&mut text, shown);
     warnings(&mut text, shown);
