@@ -93,9 +93,15 @@ fn help(error: &JournalError) -> String {
         JournalError::Create { path, .. } => {
             format!("see that {} is a folder that you may write to", folder(path))
         }
+        JournalError::ReadOnly { place: Place::Server(_), .. } => {
+            "docs/ledger.md has the statements that give the rights; `maand ledger check` says which are missing".into()
+        }
         JournalError::ReadOnly { place, .. } => {
             let folder = disk(place);
             format!("see that {folder} exists, is mounted for writing and belongs to you: `ls -la {folder}`")
+        }
+        JournalError::Busy { place: Place::Server(_), .. } => {
+            "another session holds what is needed: `SELECT * FROM pg_stat_activity` shows it; then try again".into()
         }
         JournalError::Busy { place, .. } => {
             format!("`fuser -v {}` names the process; try again when it has ended", place)
@@ -103,6 +109,11 @@ fn help(error: &JournalError) -> String {
         JournalError::OlderInUse { .. } => {
             "wait until it has ended, or control it with the maand that started it; after that this one \
              continues it"
+                .into()
+        }
+        JournalError::Corrupt { place: Place::Server(_), .. } => {
+            "do not continue from it: a run that trusts a damaged ledger could reboot a worker twice. Restore the database from a \
+             backup, and look at the workers by hand: workspace/disabled.json names those that are still disabled"
                 .into()
         }
         JournalError::Corrupt { place, .. } => format!(
@@ -172,8 +183,16 @@ fn help(error: &JournalError) -> String {
                 .into()
         }
         JournalError::OldSqlite { needed, .. } => format!("build it with SQLite {needed} or newer"),
+        JournalError::UnsafeSettings { place: Place::Server(_), .. } => {
+            "a server with these settings forgets what it has said to have: turn them on in postgresql.conf, or for this \
+             database by `ALTER DATABASE`"
+                .into()
+        }
         JournalError::UnsafeSettings { .. } => "keep the bucket on an ordinary local filesystem".into(),
         JournalError::Encode { .. } => "this is a bug in maand: please report it".into(),
+        JournalError::Store { place: Place::Server(_), .. } => {
+            "`maand ledger check` says what is missing there; by a user who may make tables, `maand ledger migrate` makes them".into()
+        }
         JournalError::Store { place, .. } => {
             format!("see whether {} and its folder are as they should be, then try again", place)
         }

@@ -10,7 +10,7 @@ use crate::bucket::lock::{self, Guard};
 use crate::bucket::{Bucket, DisabledEntry, DisabledFile};
 use crate::catalog::doubt_all_workers;
 use crate::engine::Options;
-use crate::journal::{Journal, RunId};
+use crate::journal::{Journal, Location, RunId};
 use crate::os::{disk, open};
 
 use super::stored::Stored;
@@ -42,6 +42,29 @@ pub(super) fn carry_on_here(site: &Site, journal: &Journal, stored: &Stored) -> 
         }
     }
     Ok(journal.set_checkout(&stored.id, &here)?)
+}
+
+/// Puts this checkout right where a run has left entries in its `disabled.json` and was continued in another one since: they
+/// are what that run has disabled by now, if it has anything. For whatever reads the file.
+///
+/// # Errors
+/// The ledger cannot be read, or the file not be written.
+pub fn catch_up(bucket: &Bucket) -> Result<(), RunError> {
+    let location = Location::of(bucket)?;
+    if !location.is_shared() {
+        return Ok(());
+    }
+    let owner = DisabledFile::owner(bucket)
+        .map_err(|error| RunError::Refused(format!("the record of what a run has disabled: {error}")))?;
+    let Some((owner, _)) = owner else { return Ok(()) };
+    let Some(journal) = location.open_if_any()? else { return Ok(()) };
+    let Ok(run) = journal.find(Some(&owner)) else { return Ok(()) };
+    if journal.checkout_of(&run)?.is_none_or(|there| id_of(bucket).is_ok_and(|here| here == there)) {
+        return Ok(());
+    }
+    let stored = Stored::load(&journal, run)?;
+    let own = own_entries(&stored.graph, &stored.replay(Options::default())?);
+    adopt(bucket, &stored.id, own.clone(), &own)
 }
 
 fn locked(bucket: &Bucket, run: &RunId) -> Result<Guard, RunError> {

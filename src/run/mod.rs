@@ -63,6 +63,7 @@ mod worker_history;
 
 pub use carry_out::{Left, RunOptions, RunResult};
 pub use changes::Change;
+pub use checkout::catch_up;
 pub use connector::Connector;
 pub use control::Controlled;
 pub use engine_choice::Engine;

@@ -14,7 +14,7 @@ use crate::review::Reviewed;
 use crate::runner::{StepExecutor, WorkspaceState, now};
 
 use super::carry_out::looker;
-use super::checkout::carry_on_here;
+use super::checkout::{carry_on_here, catch_up};
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
@@ -119,6 +119,7 @@ impl Run {
         progress: &(dyn Fn(Looked<'_>) + Sync),
     ) -> Result<Prepared, RunError> {
         let bucket = &site.bucket;
+        catch_up(bucket)?;
         if let Some(reviewed) = &request.reviewed {
             review::refuse_earlier_run(site, reviewed, request.again)?;
         }

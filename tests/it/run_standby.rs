@@ -209,3 +209,81 @@ fn a_run_is_controlled_from_another_machine() {
     assert_eq!(out.status.code(), Some(0), "{said}");
     assert!(two.bench.requests().iter().all(|requests| *requests == 1), "{said}");
 }
+
+/// The replica that is promoted lacks the end of the run. Workers know better, and the controller stops before it has done
+/// anything on the strength of an old ledger.
+#[test]
+fn a_promoted_replica_that_has_lost_the_end_stops_the_run() {
+    let Some(mut two) = TwoCheckouts::new(2) else { return };
+    let plan = two.bench.plan("rolling-reboot.yaml");
+    drop(two.command(&two.bench.path("."), &["ledger", "migrate"]).output().unwrap());
+    let replica = two.postgres.replica();
+    let leader = two.spawn(&two.bench.path("."), &["plan", "apply", &plan, "--yes"]);
+    wait_until("the replica has begun to follow the run", || {
+        replica.sql(&format!("SELECT count(*) > 3 FROM {}.fact", two.schema())) == "t"
+    });
+    replica.signal(Signal::STOP);
+    wait_until("the second worker reboots", || two.bench.requests().iter().all(|requests| *requests > 0));
+    leader.signal(Signal::KILL);
+    two.postgres.kill();
+    drop(leader);
+    replica.signal(Signal::CONT);
+    replica.promote();
+    let conf = fs::read_to_string(two.bench.path("maand.conf")).unwrap();
+    let (old, new) = (two.postgres.url(), replica.url());
+    assert!(conf.contains(&old));
+    two.bench.write("maand.conf", &conf.replace(&old, &new));
+    wait_until("both workers are back", || (0..2).all(|i| two.bench.fleet.pid(i).is_some()));
+    let (boots, requests) = (two.bench.boots(), two.bench.requests());
+    let out = two.command(&two.bench.path("."), &["plan", "resume"]).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.code() != Some(0) && said.contains("knows facts of this run"), "{said}");
+    assert_eq!(two.bench.requests(), requests, "{said}");
+    assert_eq!(two.bench.boots(), boots, "{said}");
+}
+
+/// Killed at random moments, so often: `MAAND_FAILOVERS=200`. How long it took until another went on, in the middle and at
+/// most, is printed.
+#[test]
+fn whoever_is_killed_another_goes_on() {
+    let times = std::env::var("MAAND_FAILOVERS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let Some(two) = TwoCheckouts::new(2) else { return };
+    let folders = [two.bench.path("."), two.other().to_path_buf()];
+    let plan = two.bench.plan("rolling-reboot.yaml");
+    let mut gaps: Vec<Duration> = Vec::new();
+    for n in 0..times {
+        let (boots, requests) = (two.bench.boots(), two.bench.requests());
+        let watcher = Watcher::start(&two.bench, 1);
+        let leader = two.spawn(&folders[n % 2], &["plan", "apply", &plan, "--yes"]);
+        wait_until("the run has begun", || {
+            two.bench.requests() != requests || two.status(&folders[0])["state"] == "running"
+        });
+        let standby = two.spawn(&folders[(n + 1) % 2], &["plan", "resume", "--standby"]);
+        // At any moment of the run, which takes some seconds: a golden ratio spreads them.
+        std::thread::sleep(Duration::from_millis((n as u64 * 1_618) % 4_000));
+        leader.signal(Signal::KILL);
+        let died = Instant::now();
+        wait_until("another has gone on, or there was nothing left to do", || {
+            two.facts("resumed") == 1 || two.status(&folders[0])["state"] == "succeeded"
+        });
+        if two.facts("resumed") == 1 {
+            gaps.push(died.elapsed());
+        }
+        let (code, said) = standby.end();
+        assert_eq!(code, Some(0), "time {n}: {said}");
+        let once = |before: &[usize]| before.iter().map(|count| count + 1).collect::<Vec<_>>();
+        assert_eq!(
+            (two.bench.boots(), two.bench.requests()),
+            (once(&boots), once(&requests)),
+            "time {n}: {said}"
+        );
+        watcher.assert_nothing_seen(&said);
+    }
+    gaps.sort();
+    println!(
+        "{} of {times} taken over; in the middle after {:?}, at most {:?}",
+        gaps.len(),
+        gaps.get(gaps.len() / 2),
+        gaps.last()
+    );
+}

@@ -49,6 +49,36 @@ impl Postgres {
         Some(postgres)
     }
 
+    /// Another server that follows this one and does not hold it up: what it lags behind is lost when it is promoted.
+    pub(crate) fn replica(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        let mut copy = Command::new(program("pg_basebackup").unwrap());
+        copy.args(["-U", "maand", "-h", &host, "-p", &port, "-c", "fast", "-X", "stream", "-R", "-D"])
+            .arg(&data);
+        let made = as_nobody(&mut copy).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let settings = self.settings.clone();
+        let child = spawn(&data, address, &settings);
+        let mut replica = Self { child, address, dir, settings };
+        replica.wait();
+        replica
+    }
+
+    /// It follows nobody any more, and takes what is written.
+    pub(crate) fn promote(&self) {
+        self.sql("SELECT pg_promote()");
+        wait_until("the replica is promoted", || self.sql("SELECT pg_is_in_recovery()") == "f");
+    }
+
     /// For a bucket with this id.
     pub(crate) fn ledger(&self, bucket_id: &str) -> Address {
         Address::parse(&self.url(), bucket_id).unwrap()

@@ -98,7 +98,7 @@ impl Server {
         let used_at = self.used_at.replace(Instant::now());
         if !self.in_transaction.get() && used_at.elapsed() > IDLE {
             // The server may have ended it meanwhile, which is heard of when the connection is given time to read.
-            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+            self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
         }
         if self.in_transaction.get() || !(self.is_lost.get() || self.client.borrow().is_closed()) {
             return Ok(());

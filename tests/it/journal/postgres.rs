@@ -94,7 +94,8 @@ fn a_copy_is_the_same_and_goes_both_ways() {
     let refused = server.copy_into(&mut empty, &mut |_| {}).unwrap_err();
     assert!(matches!(refused, JournalError::Corrupt { .. }), "{refused}");
     assert_eq!(empty.runs().unwrap(), []);
-    assert!(server.inspect().unwrap().damage[0].contains("fact 4 is missing"));
+    let damage = server.inspect().unwrap().damage;
+    assert!(damage.iter().any(|damage| damage.contains("fact 4 is missing")), "{damage:?}");
 }
 
 #[test]
