@@ -10,7 +10,7 @@ use maand::engine::{
     AttemptId, AttemptSpec, Check, Effect, Evidence, Fact, Intent, Options, Outcome, RunState, Stamped,
 };
 use maand::graph::{CompileOptions, Lane, RolloutGraph, compile, synthetic_fleet};
-use maand::journal::{Journal, Mode, Output, OutputWriter, RunId};
+use maand::journal::{Address, Journal, Mode, Output, OutputWriter, RunId};
 use maand::plan::{Source, StepKind, parse};
 use maand::report::{RunInfo, RunView};
 
@@ -118,6 +118,21 @@ fn apply(bencher: divan::Bencher<'_, '_>) {
 #[divan::bench(max_time = 3, sample_count = 2_000, args = FLEETS)]
 fn append(bencher: divan::Bencher<'_, '_>, workers: u32) {
     let (_dir, journal, run) = begun(&graph(workers));
+    let mut writer = journal.writer(&run, 1, 1).unwrap();
+    let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
+    bencher.bench_local(|| writer.append(1, &facts, None).unwrap());
+}
+
+/// The same in the PostgreSQL that `MAAND_BENCH_LEDGER` names, each fleet in a schema of its own.
+#[divan::bench(max_time = 3, sample_count = 2_000, args = FLEETS)]
+fn append_postgres(bencher: divan::Bencher<'_, '_>, workers: u32) {
+    let Ok(url) = std::env::var("MAAND_BENCH_LEDGER") else { return };
+    let graph = graph(workers);
+    let address = Address::parse(&url, &format!("bench{workers}")).unwrap();
+    let mut journal = Journal::open_server(&address, Mode::ReadWrite).unwrap();
+    let started = Fact::RunStarted { workers, graph_hash: graph.hash(), seed: 1 };
+    let (run, _) =
+        journal.create_run(&run_header(&graph, PLAN, "anna@laptop", 1_795_392_900_000), &[started]).unwrap();
     let mut writer = journal.writer(&run, 1, 1).unwrap();
     let facts = [Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone];
     bencher.bench_local(|| writer.append(1, &facts, None).unwrap());

@@ -183,6 +183,25 @@ if ! command -v ansible-inventory >/dev/null 2>&1 && ! [ -x "$ansible/bin/ansibl
     echo "setup: not installed; the tests with it are skipped, and with CI=true they fail" >&2
   fi
 fi
+# PostgreSQL, which keeps the runs of several machines. Its package makes a server for the machine when it is installed,
+# unless it is told beforehand that the tests make their own, in temporary folders.
+has_postgres() {
+  for initdb in /usr/lib/postgresql/*/bin/initdb; do [ ! -x "$initdb" ] || return 0; done
+  command -v initdb >/dev/null 2>&1 && command -v psql >/dev/null 2>&1
+}
+if ! has_postgres; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "setup: PostgreSQL is missing; installing, without a server for this machine"
+    conf=/etc/postgresql-common/createcluster.conf
+    if ! [ -e "$conf" ]; then
+      mkdir -p "$(dirname "$conf")"
+      echo "create_main_cluster = false" >"$conf"
+    fi
+    install -o Dpkg::Options::=--force-confold postgresql || true
+  fi
+  has_postgres ||
+    echo "setup: install PostgreSQL (initdb, postgres, psql); without, the tests with it are skipped, and with CI=true they fail" >&2
+fi
 # An emulator of BMCs that others wrote, in a folder of its own.
 sushy=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/.." && pwd)/target}/sushy-tools
 if ! [ -x "$sushy/bin/sushy-emulator" ]; then

@@ -200,6 +200,15 @@ impl DisabledFile {
         }))
     }
 
+    /// Who has entries in this checkout's file, by the record, and which; `None`: nobody.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn owner(bucket: &Bucket) -> Result<Option<(String, BTreeSet<DisabledEntry>)>, DisabledError> {
+        let record = Record::read(&bucket.paths().disabled_record)?;
+        Ok(record.map(|record| (record.owner, record.own)).filter(|(_, own)| !own.is_empty()))
+    }
+
     /// Makes `own` the owner's entries, as it was continued elsewhere meanwhile: what it had here and has no longer is
     /// removed from the file, and what it has is put there.
     ///

@@ -78,8 +78,8 @@ impl Record {
         })
     }
 
-    /// Whosever it is.
-    fn read(path: &Path) -> Result<Option<Self>, Problem> {
+    /// Whosever it is; `None`: there is none.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let unusable = |why: &dyn std::fmt::Display| {
             Problem::error("maand::bucket::record", format!("{} cannot be used: {why}", shown(path))).help(
                 "it says which entries of disabled.json are the run's own. Put it back from a copy, or remove \

@@ -64,6 +64,8 @@ pub struct Settings {
     pub inventory_timeout: Duration,
     /// The file that names who is told of what happens in runs, as it is written, in the bucket.
     pub notify: Option<String>,
+    /// The PostgreSQL that keeps the runs, as it is written; `None`: a file in `data` does.
+    pub ledger: Option<String>,
     /// How BMCs are reached; `None`: they are not asked.
     pub power: Option<PowerSettings>,
     stated: BTreeMap<String, String>,
@@ -90,6 +92,7 @@ const KNOWN: &[&str] = &[
     INVENTORY_COMMAND,
     INVENTORY_TIMEOUT,
     NOTIFY,
+    LEDGER,
     "power",
     "bmc_url",
     "bmc_credentials",
@@ -108,6 +111,8 @@ const INVENTORY_COMMAND: &str = "inventory_command";
 const INVENTORY_TIMEOUT: &str = "inventory_timeout";
 /// The key of notices.
 const NOTIFY: &str = "notify";
+/// The key of a database for the runs.
+const LEDGER: &str = "ledger";
 
 /// A time-out that is `scale` times shorter, but not below `shortest`, nor longer than it was.
 pub fn shorter_timeout(planned: Duration, scale: u32, shortest: Duration) -> Duration {
@@ -158,8 +163,8 @@ impl Settings {
         let mut settings = Self::defaults(bucket);
         let mut power = power::Keys::default();
         for entry in conf::parse(doc) {
-            // No run depends on where the list of workers comes from, nor on who is told of it.
-            if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT, NOTIFY].contains(&entry.key.as_str()) {
+            // No run depends on where the list of workers comes from, on who is told of it, nor on where it is kept.
+            if ![INVENTORY_COMMAND, INVENTORY_TIMEOUT, NOTIFY, LEDGER].contains(&entry.key.as_str()) {
                 let value = entry.canonical(doc);
                 let known = KNOWN.contains(&entry.key.as_str());
                 let value = if known { value } else { format!("sha256 {}", sha256(value)) };
@@ -206,6 +211,7 @@ impl Settings {
             inventory_command: None,
             inventory_timeout: Duration::from_secs(60),
             notify: None,
+            ledger: None,
             power: None,
             stated: BTreeMap::new(),
         }
@@ -326,6 +332,16 @@ impl Settings {
                     entry.bad(doc, format!("`notify` cannot be {}", quoted(&file)), help);
                 }
                 file => self.notify = file,
+            },
+            LEDGER => match entry.text(doc) {
+                Some(url)
+                    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) =>
+                {
+                    let help =
+                        "write postgres://USER@HOST/DATABASE, without a password, or leave the key out";
+                    entry.bad(doc, "`ledger` is no address of a PostgreSQL", help);
+                }
+                url => self.ledger = url,
             },
             "sandbox" => self.sandbox = entry.flag(doc).unwrap_or(false),
             "host_root" => {

@@ -13,10 +13,22 @@ use super::format::{Bundle, Controller};
 pub fn export(bucket: &Bucket, journal: &Journal, id: &RunId) -> Result<Bundle, JournalError> {
     // The lock after the journal: who had left when it is looked at has written all that there is.
     let text = journal.text_of(id)?;
-    let controller = controller_of(bucket, &text);
+    let controller = match journal.is_shared() {
+        false => controller_of(bucket, &text),
+        true => controller_by_lease(journal, &text)?,
+    };
     // A record that cannot be read says nothing; the facts do.
     let own = DisabledFile::own_entries_of(bucket, id.as_str()).ok().flatten();
     Bundle::new(text, controller, own).map_err(|source| JournalError::NewerHeader { run: id.clone(), source })
+}
+
+/// A lease that was given back has nobody; one that has ended by itself may have had somebody who lives.
+fn controller_by_lease(journal: &Journal, text: &RunText) -> Result<Controller, JournalError> {
+    Ok(match journal.holder()? {
+        Some(holder) if holder.run.as_deref() == Some(text.id.as_str()) => Controller::MayLive { holder },
+        None if journal.is_deserted()? => Controller::Unknown,
+        _ => Controller::Left,
+    })
 }
 
 fn controller_of(bucket: &Bucket, text: &RunText) -> Controller {

@@ -16,7 +16,8 @@ mod same_machine;
 
 pub use api::*;
 pub use builtin::{
-    Builtin, MAKE_TIMEOUT, action_name, assigned_ports, built_workers, pending_changes, pending_diffs,
+    Builtin, MAKE_TIMEOUT, action_name, assigned_ports, built_workers, doubt_all_workers, pending_changes,
+    pending_diffs,
 };
 pub use error::{BrokenCatalog, CatalogError};
 pub use external::External;

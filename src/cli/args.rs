@@ -139,6 +139,9 @@ pub enum Command {
     /// Who is told of what happens in runs: try the targets, send what was not delivered
     #[command(subcommand)]
     Notify(super::notify::NotifyCommand),
+    /// Where the runs of this bucket are kept: look whether all is well there, copy them elsewhere
+    #[command(subcommand)]
+    Ledger(super::ledger::LedgerCommand),
     /// Show the runs of this bucket as web pages, live, for reading only
     Serve(super::serve::ServeArgs),
     /// Start a throwaway fleet on this machine

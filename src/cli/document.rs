@@ -84,8 +84,8 @@ pub(super) fn error_line(error: &CliError) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        build, cat, completions, deploy, doctor, health_check, import, info, init, job, man, notify, own,
-        plan, run_command, sandbox, serve,
+        build, cat, completions, deploy, doctor, health_check, import, info, init, job, ledger, man, notify,
+        own, plan, run_command, sandbox, serve,
     };
     use super::*;
 
@@ -140,6 +140,8 @@ mod tests {
         kept::<info::InfoDocument<'_>>("Output of `maand info`");
         kept::<doctor::DoctorDocument<'_>>("Output of `maand doctor`");
         kept::<notify::NotifyDocument>("Output of `maand notify`");
+        kept::<ledger::LedgerDocument>("Output of `maand ledger check` and `maand ledger migrate`");
+        kept::<ledger::LedgerCopyDocument>("Output of `maand ledger copy`");
         kept::<sandbox::SandboxDocument>("Output of `maand sandbox up`");
         kept::<serve::ServeDocument<'_>>("Output of `maand serve`");
         kept::<plan::NewDocument<'_>>("Output of `maand plan new`");

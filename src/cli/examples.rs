@@ -61,6 +61,19 @@ pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("maand notify resend", &[("Of the newest run", "maand notify resend")]),
+    ("maand ledger", &[("Whether runs can be kept where maand.conf says", "maand ledger check")]),
+    ("maand ledger check", &[("Where the runs are, and whether all is well there", "maand ledger check")]),
+    ("maand ledger migrate", &[("By a user who may make tables", "maand ledger migrate --user postgres")]),
+    (
+        "maand ledger copy",
+        &[
+            (
+                "From this machine into a PostgreSQL",
+                "maand ledger copy --from file --to postgres://maand@db/maand",
+            ),
+            ("And back", "maand ledger copy --from postgres://maand@db/maand --to file"),
+        ],
+    ),
     (
         "maand import",
         &[("What an inventory of Ansible would change", "maand import ansible fleet.json --check")],

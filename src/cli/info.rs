@@ -10,7 +10,7 @@ use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::{Bucket, HostKeyCheck, lock};
 use crate::catalog::external::{self, Program, SchemaVersion};
-use crate::journal;
+use crate::journal::{Holder, Location};
 use crate::plan::Problem;
 use crate::run::Engine;
 
@@ -56,7 +56,7 @@ pub(super) struct InfoDocument<'a> {
     /// The process that is changing the catalog now.
     catalog_lock: Option<&'a lock::Holder>,
     /// The process that is carrying a run out now.
-    plan_lock: Option<&'a journal::Holder>,
+    plan_lock: Option<&'a Holder>,
 }
 
 /// What is known of the upstream program, in JSON.
@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let allocations = fleet.allocations();
     let disabled = allocations.iter().filter(|allocation| allocation.disabled).count();
     let catalog = lock::holder(&bucket.paths().catalog_lock);
-    let plan = journal::holder_of(&bucket.paths().data);
+    let plan = Location::of(&bucket)?.holder()?;
     let check = match settings.host_key_check {
         HostKeyCheck::AcceptNew => "accept-new",
         HostKeyCheck::Strict => "strict",

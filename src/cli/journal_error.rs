@@ -1,7 +1,7 @@
 //! What goes wrong with the journal and the run lock: the message is the journal's; what to do about it, with
 //! the commands that do it, is said here.
 
-use crate::journal::{Holder, JournalError, LockError, RunSummary};
+use crate::journal::{Holder, JournalError, LockError, Place, RunSummary};
 use crate::os::ProcessState;
 use crate::plan::Problem;
 
@@ -21,6 +21,7 @@ impl From<JournalError> for Problem {
 pub(super) fn lock_problem(error: &LockError) -> Problem {
     match error {
         LockError::Held(holder) => held(holder),
+        LockError::Server(error) => Problem::error(error.code(), error.to_string()).help(help(error)),
         LockError::Failed { path, .. } => {
             let folder = path.parent().unwrap_or(path).display();
             Problem::error("maand::lock::failed", error.to_string())
@@ -80,42 +81,54 @@ const RUNS_SHOWN: usize = 10;
 
 fn help(error: &JournalError) -> String {
     let folder = |path: &std::path::Path| path.parent().unwrap_or(path).display().to_string();
+    let disk = |place: &Place| place.file().map_or_else(|| place.to_string(), folder);
     match error {
-        JournalError::DiskFull { path, .. } => format!(
+        JournalError::DiskFull { place, .. } => format!(
             "nothing that was not recorded has been started; make room on the disk of {}, then continue with \
              `maand plan resume`",
-            folder(path)
+            disk(place)
         ),
         JournalError::LittleSpace { .. } => "make room, then try again; nothing has been touched".into(),
         JournalError::UnknownSpace { .. } => "see that the folder exists and can be read".into(),
         JournalError::Create { path, .. } => {
             format!("see that {} is a folder that you may write to", folder(path))
         }
-        JournalError::ReadOnly { path, .. } => {
-            let folder = folder(path);
+        JournalError::ReadOnly { place: Place::Server(_), .. } => {
+            "docs/ledger.md has the statements that give the rights; `maand ledger check` says which are missing".into()
+        }
+        JournalError::ReadOnly { place, .. } => {
+            let folder = disk(place);
             format!("see that {folder} exists, is mounted for writing and belongs to you: `ls -la {folder}`")
         }
-        JournalError::Busy { path, .. } => {
-            format!("`fuser -v {}` names the process; try again when it has ended", path.display())
+        JournalError::Busy { place: Place::Server(_), .. } => {
+            "another session holds what is needed: `SELECT * FROM pg_stat_activity` shows it; then try again".into()
+        }
+        JournalError::Busy { place, .. } => {
+            format!("`fuser -v {}` names the process; try again when it has ended", place)
         }
         JournalError::OlderInUse { .. } => {
             "wait until it has ended, or control it with the maand that started it; after that this one \
              continues it"
                 .into()
         }
-        JournalError::Corrupt { path, .. } => format!(
+        JournalError::Corrupt { place: Place::Server(_), .. } => {
+            "do not continue from it: a run that trusts a damaged ledger could reboot a worker twice. Restore the database from a \
+             backup, and look at the workers by hand: workspace/disabled.json names those that are still disabled"
+                .into()
+        }
+        JournalError::Corrupt { place, .. } => format!(
             "do not continue from it: a run that trusts a damaged journal could reboot a worker twice. Restore \
              {} from a backup, or move it (with its -wal and -shm) away and look at the workers by hand: \
              workspace/disabled.json names those that are still disabled",
-            path.display()
+            place
         ),
         JournalError::NotOurs { path, .. } => format!(
             "files there must be plain ones of yours, made by maand itself: look at {} with `ls -la`, and move \
              away what somebody else has put there",
             folder(path)
         ),
-        JournalError::Foreign { path, .. } => {
-            format!("move {} away; a new one is made by the next `maand plan apply`", path.display())
+        JournalError::Foreign { place, .. } => {
+            format!("move {} away; a new one is made by the next `maand plan apply`", place)
         }
         JournalError::NewerFormat { .. } => {
             "use that version, or a newer one; this one would lose what it does not know".into()
@@ -124,12 +137,23 @@ fn help(error: &JournalError) -> String {
         JournalError::NewerFact { .. } => {
             "a newer maand has worked on this run; use that version, or a newer one".into()
         }
-        JournalError::Io { path, .. } => format!(
+        JournalError::Io { place, .. } => format!(
             "look at the kernel's messages (`dmesg`) and at the disk of {}; what was recorded before is kept, \
              and `maand plan resume` continues from there",
-            folder(path)
+            disk(place)
         ),
-        JournalError::NoJournal { .. } | JournalError::NoRun => "`maand plan apply PLAN` starts one".into(),
+        JournalError::Away { place, .. } => format!(
+            "nothing that was not recorded has been started; see that {place} runs and lets this machine in \
+             (`psql {place}`), then continue with `maand plan resume`"
+        ),
+        JournalError::NotEmpty { .. } => "copy into an empty one; `maand plan list` shows what there is".into(),
+        JournalError::Address(_) => "write `ledger = \"postgres://USER@HOST/DATABASE\"` there; the password comes from PGPASSWORD, or from \
+                                     PGPASSFILE or ~/.pgpass"
+            .into(),
+        JournalError::NoBucketId { .. } => "run `maand init` in the bucket: it adds one and changes nothing else".into(),
+        JournalError::NoJournal { .. } | JournalError::NoTables { .. } | JournalError::NoRun => {
+            "`maand plan apply PLAN` starts one".into()
+        }
         JournalError::UnknownRun { newest: runs, .. } | JournalError::AmbiguousRun { fitting: runs, .. } => {
             if runs.is_empty() {
                 return "`maand plan list` shows all runs".into();
@@ -159,10 +183,18 @@ fn help(error: &JournalError) -> String {
                 .into()
         }
         JournalError::OldSqlite { needed, .. } => format!("build it with SQLite {needed} or newer"),
+        JournalError::UnsafeSettings { place: Place::Server(_), .. } => {
+            "a server with these settings forgets what it has said to have: turn them on in postgresql.conf, or for this \
+             database by `ALTER DATABASE`"
+                .into()
+        }
         JournalError::UnsafeSettings { .. } => "keep the bucket on an ordinary local filesystem".into(),
         JournalError::Encode { .. } => "this is a bug in maand: please report it".into(),
-        JournalError::Sqlite { path, .. } => {
-            format!("see whether {} and its folder are as they should be, then try again", path.display())
+        JournalError::Store { place: Place::Server(_), .. } => {
+            "`maand ledger check` says what is missing there; by a user who may make tables, `maand ledger migrate` makes them".into()
+        }
+        JournalError::Store { place, .. } => {
+            format!("see whether {} and its folder are as they should be, then try again", place)
         }
     }
 }
@@ -208,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_said_with_what_continues_the_run() {
-        let path = "/bucket/data/plan.db".into();
-        let source = sqlite(rusqlite::ffi::SQLITE_FULL);
-        let problem = Problem::from(JournalError::DiskFull { operation: Operation::Write, path, source });
+        let place = Place::File("/bucket/data/plan.db".into());
+        let source = sqlite(rusqlite::ffi::SQLITE_FULL).into();
+        let problem = Problem::from(JournalError::DiskFull { operation: Operation::Write, place, source });
         assert_eq!(problem.code, codes::FULL);
         assert_eq!(problem.message, "cannot write to /bucket/data/plan.db: the disk is full");
         let help = problem.help.unwrap();
@@ -219,8 +251,8 @@ mod tests {
 
     #[test]
     fn damage_is_said_with_where_to_look() {
-        let path = "/bucket/data/plan.db".into();
-        let error = JournalError::Corrupt { path, what: "fact 5 is missing".into(), source: None };
+        let place = Place::File("/bucket/data/plan.db".into());
+        let error = JournalError::Corrupt { place, what: "fact 5 is missing".into(), source: None };
         let problem = Problem::from(error);
         assert_eq!(problem.message, "/bucket/data/plan.db is damaged: fact 5 is missing");
         assert!(problem.help.unwrap().contains("workspace/disabled.json"));

@@ -30,6 +30,7 @@ mod init;
 mod interrupt;
 mod job;
 mod journal_error;
+mod ledger;
 mod man;
 mod markdown;
 #[cfg(test)]

@@ -55,6 +55,7 @@ impl Operation {
         on_signal: OnSignal,
     ) -> Result<Self, CliError> {
         let bucket = Bucket::find(context.bucket.as_deref())?;
+        crate::run::catch_up(&bucket)?;
         let (fleet, _) = if builds { bucket.load_for_build()? } else { bucket.load()? };
         let world = OpenBucket::of(bucket, fleet, context)?;
         let catalog = engine::with_make_timeout(&world, context, make_timeout)?;

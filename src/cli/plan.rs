@@ -31,6 +31,7 @@ mod runs_args;
 mod schema;
 mod show;
 mod simulate;
+mod standby;
 mod stats;
 mod status;
 mod validate;

@@ -165,6 +165,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Doctor(args) => super::doctor::run(&args, context),
         Command::Import(command) => super::import::run(&command, context),
         Command::Info => super::info::run(context),
+        Command::Ledger(command) => super::ledger::run(&command, context),
         Command::Notify(command) => super::notify::run(&command, context),
         Command::Cat(command) => super::cat::run(command, context),
         Command::RunCommand(args) => super::run_command::run(args, context),

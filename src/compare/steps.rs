@@ -191,7 +191,7 @@ fn effect_of(name: &str, old: Option<&String>, new: Option<&String>) -> Effect {
         "on_failure" => guard(is(old, "fail"), is(new, "fail")),
         // What does not count as down is not counted by budgets either.
         "disturbs" => guard(is(old, "true"), is(new, "true")),
-        "idempotent" | "force" | "repair" => guard(is(old, "false"), is(new, "false")),
+        "idempotent" | "fenced" | "force" | "repair" => guard(is(old, "false"), is(new, "false")),
         "unless" | "unless.not_required" | "expect.kernel" | "expect.cmdline" => {
             guard(old.is_some(), new.is_some())
         }

@@ -8,7 +8,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::finding::Finding;
 use crate::bucket::{Bucket, lock};
-use crate::journal;
+use crate::journal::Location;
 use crate::os::{disk, limits, open, quote};
 use crate::plan::{self, Problem, counted};
 use crate::ssh::{AgentLook, Cause, Destination, Layer, NamedKey, agent_look, key_look};
@@ -249,9 +249,16 @@ fn locks(bucket: &Bucket, found: &mut Vec<Finding>) {
     if let Some(holder) = lock::holder(&bucket.paths().catalog_lock) {
         found.push(Finding::warning(cause("locked", format!("the bucket is locked by {holder}"), wait)));
     }
-    if let Some(holder) = journal::holder_of(&bucket.paths().data) {
-        let what = format!("a run is under way: {}", holder.describe());
-        found.push(Finding::warning(cause("run_lock", what, "`maand plan status` shows how far it is")));
+    match Location::of(bucket).and_then(|runs| runs.holder()) {
+        Ok(Some(holder)) => {
+            let what = format!("a run is under way: {}", holder.describe());
+            found.push(Finding::warning(cause("run_lock", what, "`maand plan status` shows how far it is")));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let remedy = "`psql` with the address of `ledger` in maand.conf says more";
+            found.push(Finding::problem(cause("ledger", error.to_string(), remedy)));
+        }
     }
 }
 

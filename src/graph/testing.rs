@@ -47,6 +47,7 @@ pub(crate) fn command(id: &str) -> Step {
         action: CommandSource::Command("true".to_owned()),
         idempotent: false,
         disturbs: true,
+        fenced: false,
         unless: None,
         env: BTreeMap::new(),
         undo: Undo::Unstated,

@@ -1,9 +1,8 @@
 //! Requests from other processes: a row that the runner picks up within a second.
 
-use rusqlite::{TransactionBehavior, params};
-
 use crate::engine::{Control, Millis};
 
+use super::db::values;
 use super::error::failed;
 use super::run::RunId;
 use super::{Journal, JournalError, Operation};
@@ -31,18 +30,9 @@ impl Journal {
         }
         let text =
             serde_json::to_string(verb).map_err(|source| JournalError::Encode { what: "request", source })?;
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        transaction
-            .execute(
-                "INSERT INTO request (run, verb, by, at) VALUES (?1, ?2, ?3, ?4)",
-                params![row.n, text, by, at],
-            )
-            .map_err(failed)?;
-        let n = transaction.last_insert_rowid();
-        transaction.commit().map_err(failed)?;
-        Ok(n)
+        let failed = failed(&self.place, Operation::Write);
+        let sql = "INSERT INTO request (run, verb, by, at) VALUES (?1, ?2, ?3, ?4) RETURNING n";
+        self.db.one(sql, values![row.n, text, by, at], |row| row.get(0)).map_err(failed)
     }
 
     /// What became of a request.
@@ -51,13 +41,13 @@ impl Journal {
     /// The file cannot be read.
     pub fn request_state(&self, n: i64) -> Result<RequestState, JournalError> {
         self.db
-            .query_row("SELECT taken_at, refused FROM request WHERE n = ?1", [n], |row| {
-                Ok(match (row.get::<_, Option<Millis>>(0)?, row.get(1)?) {
+            .one("SELECT taken_at, refused FROM request WHERE n = ?1", values![n], |row| {
+                Ok(match (row.get::<Option<Millis>>(0)?, row.get(1)?) {
                     (None, _) => RequestState::Pending,
                     (Some(_), None) => RequestState::Taken,
                     (Some(_), Some(why)) => RequestState::Refused(why),
                 })
             })
-            .map_err(failed(&self.path, Operation::Read))
+            .map_err(failed(&self.place, Operation::Read))
     }
 }

@@ -3,10 +3,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
 
+use super::db::{AddressError, StoreError};
+use super::place::Place;
 use super::run::{RunId, RunSummary};
 
 /// The stable names of the errors; several errors can share one.
@@ -18,6 +21,8 @@ pub mod codes {
     /// Another process holds SQLite's lock for longer than the time-out, or uses the file in a way
     /// that excludes this one.
     pub const BUSY: &str = "maand::journal::busy";
+    /// PostgreSQL cannot be reached, or does not answer.
+    pub const AWAY: &str = "maand::journal::away";
     /// The file is damaged.
     pub const CORRUPT: &str = "maand::journal::corrupt";
     /// A newer program wrote it.
@@ -38,6 +43,10 @@ pub mod codes {
     pub const CHANGED: &str = "maand::journal::changed";
     /// Network filesystems cannot carry the journal.
     pub const NETWORK: &str = "maand::journal::network_filesystem";
+    /// The address of the database in `maand.conf` cannot be used.
+    pub const ADDRESS: &str = "maand::journal::address";
+    /// Runs cannot be copied into a journal that has some.
+    pub const NOT_EMPTY: &str = "maand::journal::not_empty";
     /// Any other error of SQLite's.
     pub const SQLITE: &str = "maand::journal::sqlite";
 }
@@ -70,8 +79,8 @@ impl fmt::Display for Operation {
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum JournalError {
     /// No room for what was to be written; nothing of it was.
-    #[error("cannot {operation} {}: the disk is full", path.display())]
-    DiskFull { operation: Operation, path: PathBuf, source: rusqlite::Error },
+    #[error("cannot {operation} {place}: the disk is full")]
+    DiskFull { operation: Operation, place: Place, source: StoreError },
     /// Less room than a run may need; nothing was written. Sizes are in bytes.
     #[error(
         "{} has {} MiB free, and this run may need {} MiB", folder.display(), free >> 20, needed.div_ceil(1 << 20)
@@ -87,26 +96,24 @@ pub enum JournalError {
     #[error("{} cannot be used: {source}", path.display())]
     NotOurs { path: PathBuf, source: io::Error },
     /// The file or its folder is not writable.
-    #[error("cannot {operation} {}: the file or its folder cannot be opened for writing ({source})", path.display())]
-    ReadOnly { operation: Operation, path: PathBuf, source: rusqlite::Error },
+    #[error("cannot {operation} {place}: the file or its folder cannot be opened for writing ({source})")]
+    ReadOnly { operation: Operation, place: Place, source: StoreError },
     /// Another process keeps SQLite's lock.
-    #[error("cannot {operation} {}: another process has been writing to it for many seconds", path.display())]
-    Busy { operation: Operation, path: PathBuf, source: rusqlite::Error },
+    #[error("cannot {operation} {place}: another process has been writing to it for many seconds")]
+    Busy { operation: Operation, place: Place, source: StoreError },
     /// The file has an older format, and cannot be migrated while a run is carried out, perhaps by the
     /// older program.
-    #[error("{} has the format of an older maand, and a run is under way: {holder}", path.display())]
-    OlderInUse { path: PathBuf, holder: String },
+    #[error("{place} has the format of an older maand, and a run is under way: {holder}")]
+    OlderInUse { place: Place, holder: String },
     /// The stored bytes are not those that were written.
-    #[error("{} is damaged: {what}", path.display())]
-    Corrupt { path: PathBuf, what: String, source: Option<rusqlite::Error> },
+    #[error("{place} is damaged: {what}")]
+    Corrupt { place: Place, what: String, source: Option<StoreError> },
     /// Some other program's file.
-    #[error("{} is {what}", path.display())]
-    Foreign { path: PathBuf, what: &'static str, source: Option<rusqlite::Error> },
+    #[error("{place} is {what}")]
+    Foreign { place: Place, what: &'static str, source: Option<StoreError> },
     /// The whole file is a newer program's.
-    #[error(
-        "{} was written by a newer maand (its format is {found}, this program knows {known})", path.display()
-    )]
-    NewerFormat { path: PathBuf, found: i64, known: i64 },
+    #[error("{place} was written by a newer maand (its format is {found}, this program knows {known})")]
+    NewerFormat { place: Place, found: i64, known: i64 },
     /// A run's header is intact, and says what this program does not know.
     #[error("run {run} cannot be read by this program: {source}")]
     NewerHeader { run: RunId, source: serde_json::Error },
@@ -114,11 +121,26 @@ pub enum JournalError {
     #[error("run {run} has a fact that this program does not know (number {seq}: {source})")]
     NewerFact { run: RunId, seq: u64, source: serde_json::Error },
     /// Reading or writing the disk failed.
-    #[error("cannot {operation} {}: the disk failed ({source})", path.display())]
-    Io { operation: Operation, path: PathBuf, source: rusqlite::Error },
+    #[error("cannot {operation} {place}: the disk failed ({source})")]
+    Io { operation: Operation, place: Place, source: StoreError },
     /// The file is missing, or was made a moment ago and is still empty: no run was ever started.
     #[error("there is no run yet: {} is missing or empty", path.display())]
     NoJournal { path: PathBuf },
+    /// The database has no tables for this bucket: no run was ever started with it.
+    #[error("there is no run yet: {place} has no tables for this bucket")]
+    NoTables { place: Place },
+    /// PostgreSQL cannot be reached, or does not answer. What was to be written may have been.
+    #[error("cannot {operation} {place}: {source}")]
+    Away { operation: Operation, place: Place, source: StoreError },
+    /// What `ledger` says in `maand.conf` cannot be used.
+    #[error("`ledger` in maand.conf cannot be used: {0}")]
+    Address(#[from] AddressError),
+    /// The bucket has no id, which names its tables in a database.
+    #[error("{why}")]
+    NoBucketId { why: String },
+    /// Runs are copied into a journal that has none.
+    #[error("{place} has runs already, such as {run}")]
+    NotEmpty { place: Place, run: RunId },
     /// The file has no run.
     #[error("there is no run yet")]
     NoRun,
@@ -151,14 +173,14 @@ pub enum JournalError {
     #[error("this program was built with SQLite {linked}, which may damage its files (needed: {needed})")]
     OldSqlite { linked: &'static str, needed: &'static str },
     /// SQLite does not take the settings that durability rests on.
-    #[error("{} does not take the settings that make it safe ({settings})", path.display())]
-    UnsafeSettings { path: PathBuf, settings: String },
+    #[error("{place} does not take the settings that make it safe ({settings})")]
+    UnsafeSettings { place: Place, settings: String },
     /// A value has no JSON form.
     #[error("the {what} cannot be written: {source}")]
     Encode { what: &'static str, source: serde_json::Error },
-    /// Any other error of SQLite's.
-    #[error("cannot {operation} {}: {source}", path.display())]
-    Sqlite { operation: Operation, path: PathBuf, source: rusqlite::Error },
+    /// Any other error of the engine.
+    #[error("cannot {operation} {place}: {source}")]
+    Store { operation: Operation, place: Place, source: StoreError },
 }
 
 impl JournalError {
@@ -173,7 +195,10 @@ impl JournalError {
             Self::NewerFormat { .. } | Self::NewerHeader { .. } | Self::NewerFact { .. } => codes::NEWER,
             Self::Foreign { .. } | Self::NotOurs { .. } => codes::FOREIGN,
             Self::Io { .. } | Self::UnknownSpace { .. } => codes::IO,
-            Self::NoJournal { .. } | Self::NoRun => codes::NONE,
+            Self::NoJournal { .. } | Self::NoTables { .. } | Self::NoRun => codes::NONE,
+            Self::Away { .. } => codes::AWAY,
+            Self::NotEmpty { .. } => codes::NOT_EMPTY,
+            Self::Address(_) | Self::NoBucketId { .. } => codes::ADDRESS,
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } => codes::UNKNOWN_RUN,
             Self::Fenced { .. } => codes::FENCED,
             Self::Finished { .. } => codes::FINISHED,
@@ -182,41 +207,64 @@ impl JournalError {
             Self::OldSqlite { .. }
             | Self::UnsafeSettings { .. }
             | Self::Encode { .. }
-            | Self::Sqlite { .. } => codes::SQLITE,
+            | Self::Store { .. } => codes::SQLITE,
         }
     }
 
-    /// SQLite's error, told apart by its code.
-    pub(super) fn sqlite(path: &Path, operation: Operation, source: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::DiskFull { operation, path, source },
+    /// An engine's error, told apart by its code.
+    pub(super) fn store(place: &Place, operation: Operation, source: StoreError) -> Self {
+        let place = place.clone();
+        let error = match &source {
+            StoreError::Sqlite(error) => error,
+            StoreError::Away(_) | StoreError::Here(_) => return Self::Away { operation, place, source },
+            StoreError::Postgres(error) => {
+                return match error.code() {
+                    Some(&(SqlState::DISK_FULL | SqlState::OUT_OF_MEMORY)) => {
+                        Self::DiskFull { operation, place, source }
+                    }
+                    Some(&(SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::INSUFFICIENT_PRIVILEGE)) => {
+                        Self::ReadOnly { operation, place, source }
+                    }
+                    Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => {
+                        Self::Busy { operation, place, source }
+                    }
+                    Some(&SqlState::TOO_MANY_CONNECTIONS) => Self::Away { operation, place, source },
+                    Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED)) => {
+                        Self::Corrupt { place, what: source.to_string(), source: Some(source) }
+                    }
+                    _ => Self::Store { operation, place, source },
+                };
+            }
+            StoreError::NoRow | StoreError::Value(_) => return Self::Store { operation, place, source },
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull { operation, place, source },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-                Self::ReadOnly { operation, path, source }
+                Self::ReadOnly { operation, place, source }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                Self::Busy { operation, path, source }
+                Self::Busy { operation, place, source }
             }
             Some(ErrorCode::DatabaseCorrupt) => {
-                Self::Corrupt { path, what: source.to_string(), source: Some(source) }
+                Self::Corrupt { place, what: source.to_string(), source: Some(source) }
             }
             Some(ErrorCode::NotADatabase) => {
-                Self::Foreign { path, what: "not an SQLite database", source: Some(source) }
+                Self::Foreign { place, what: "not an SQLite database", source: Some(source) }
             }
-            Some(ErrorCode::SystemIoFailure) => Self::Io { operation, path, source },
-            _ => Self::Sqlite { operation, path, source },
+            Some(ErrorCode::SystemIoFailure) => Self::Io { operation, place, source },
+            _ => Self::Store { operation, place, source },
         }
     }
 
     /// The stored bytes are not those that were written.
-    pub(super) fn corrupt(path: &Path, what: impl fmt::Display) -> Self {
-        Self::Corrupt { path: path.to_owned(), what: what.to_string(), source: None }
+    pub(super) fn corrupt(place: &Place, what: impl fmt::Display) -> Self {
+        Self::Corrupt { place: place.clone(), what: what.to_string(), source: None }
     }
 }
 
-/// What goes wrong at one operation on one file: turns SQLite's errors into ours.
-pub(super) fn failed(path: &Path, operation: Operation) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
-    move |error| JournalError::sqlite(path, operation, error)
+/// What goes wrong at one operation in one place: turns an engine's errors into ours.
+pub(super) fn failed(place: &Place, operation: Operation) -> impl Fn(StoreError) -> JournalError + Copy {
+    move |error| JournalError::store(place, operation, error)
 }
 
 #[cfg(test)]
@@ -242,7 +290,8 @@ mod tests {
             (ffi::SQLITE_MISUSE, codes::SQLITE),
         ] {
             let source = rusqlite::Error::SqliteFailure(ffi::Error::new(number), None);
-            let error = JournalError::sqlite(Path::new("/x/plan.db"), Operation::Write, source);
+            let error =
+                JournalError::store(&Place::File("/x/plan.db".into()), Operation::Write, source.into());
             assert_eq!(error.code(), code, "{error}");
             assert!(error.to_string().contains("/x/plan.db"), "{error}");
             assert!(error.source().is_some(), "{error}");

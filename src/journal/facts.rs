@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Fact, Millis, PublicRunState, RunEnd, Stamped};
 
+use super::db::{Db, StoreError, values};
 use super::error::failed;
 use super::run::RunId;
 use super::runs::RunRow;
@@ -156,20 +156,18 @@ impl End {
 /// Within the caller's transaction, and before [`insert`], for which the number of a fact that another process has
 /// appended would be taken.
 pub(super) fn advance(
-    db: &Connection,
+    db: &Db,
     n: i64,
     epoch: u64,
     before: &End,
     after: &End,
     at: Millis,
-) -> rusqlite::Result<bool> {
-    let changed = db
-        .prepare_cached(
-            "UPDATE run SET last_seq = ?1, chain = ?2, last_at = ?3, state = ?4,
-                finished_at = CASE WHEN ?5 THEN coalesce(finished_at, ?3) END
-             WHERE n = ?6 AND epoch = ?7 AND last_seq = ?8 AND chain = ?9",
-        )?
-        .execute(params![
+) -> Result<bool, StoreError> {
+    let changed = db.execute(
+        "UPDATE run SET last_seq = ?1, chain = ?2, last_at = ?3, state = ?4,
+            finished_at = CASE WHEN ?5 THEN coalesce(finished_at, ?3) END
+         WHERE n = ?6 AND epoch = ?7 AND last_seq = ?8 AND chain = ?9",
+        values![
             after.seq as i64,
             after.chain.bytes(),
             at,
@@ -179,18 +177,19 @@ pub(super) fn advance(
             epoch as i64,
             before.seq as i64,
             before.chain.bytes(),
-        ])?;
+        ],
+    )?;
     Ok(changed == 1)
 }
 
+pub(super) const INSERT: &str =
+    "INSERT INTO fact (run, seq, at, epoch, fact, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
 /// Stores new facts. Within the caller's transaction.
-pub(super) fn insert(db: &Connection, n: i64, facts: &[NewFact]) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached(
-        "INSERT INTO fact (run, seq, at, epoch, fact, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
+pub(super) fn insert(db: &Db, n: i64, facts: &[NewFact]) -> Result<(), StoreError> {
     for NewFact { stamped, text, chain } in facts {
         let (seq, epoch) = (stamped.seq as i64, stamped.epoch as i64);
-        statement.execute(params![n, seq, stamped.at, epoch, text, chain.bytes()])?;
+        db.execute(INSERT, values![n, seq, stamped.at, epoch, text, chain.bytes()])?;
         worker_end::note_end(db, n, &stamped.fact)?;
     }
     Ok(())
@@ -246,7 +245,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`]; [`JournalError::Replaced`] where another file has its name now; or it cannot be read.
     pub fn newest_mark(&self, id: &RunId) -> Result<Option<Mark>, JournalError> {
-        self.file.check(&self.path)?;
+        self.check_in_place()?;
         let end = self.row(id)?.end;
         Ok((end.seq > 0).then(|| end.mark()))
     }
@@ -256,12 +255,11 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`], or the file cannot be read.
     pub fn marks(&self, id: &RunId) -> Result<Marks, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
+        let failed = failed(&self.place, Operation::Read);
         let row = self.row(id)?;
-        let mut statement =
-            self.db.prepare("SELECT chain FROM fact WHERE run = ?1 ORDER BY seq").map_err(failed)?;
-        let rows = statement.query_map([row.n], |row| row.get(0).map(Chain::stored)).map_err(failed)?;
-        rows.collect::<Result<_, _>>().map(Marks).map_err(failed)
+        let sql = "SELECT chain FROM fact WHERE run = ?1 ORDER BY seq";
+        let chains = self.db.all(sql, values![row.n], |row| row.get(0).map(Chain::stored)).map_err(failed)?;
+        Ok(Marks(chains))
     }
 }
 
@@ -297,24 +295,22 @@ impl<'a> Facts<'a> {
         Self { journal, n: row.n, run: run.clone(), chain, seq, end: row.end, page, broken: false }
     }
 
-    fn fetch(&mut self) -> rusqlite::Result<()> {
-        let mut statement = self.journal.db.prepare_cached(
+    fn fetch(&mut self) -> Result<(), StoreError> {
+        let page = self.journal.db.all(
             "SELECT seq, at, epoch, fact, chain FROM fact
              WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
-        )?;
-        let rows =
-            statement.query_map(params![self.n, self.seq as i64, self.end.seq as i64, PAGE], |row| {
+            values![self.n, self.seq as i64, self.end.seq as i64, PAGE],
+            |row| {
                 Ok(Stored {
-                    seq: row.get::<_, i64>(0)?.unsigned_abs(),
+                    seq: row.count(0)?,
                     at: row.get(1)?,
-                    epoch: row.get::<_, i64>(2)?.unsigned_abs(),
+                    epoch: row.count(2)?,
                     text: row.get(3)?,
                     chain: Chain::stored(row.get(4)?),
                 })
-            })?;
-        for row in rows {
-            self.page.push_back(row?);
-        }
+            },
+        )?;
+        self.page = page.into();
         Ok(())
     }
 
@@ -323,9 +319,9 @@ impl<'a> Facts<'a> {
             return Ok(None);
         }
         if self.page.is_empty() {
-            self.fetch().map_err(|error| match error {
-                rusqlite::Error::SqliteFailure(..) => failed(&self.journal.path, Operation::Read)(error),
-                other => self.damaged(format_args!("fact {} or one after it: {other}", self.seq + 1)),
+            self.fetch().map_err(|error| match error.is_about_values() {
+                true => self.damaged(format_args!("fact {} or one after it: {error}", self.seq + 1)),
+                false => failed(&self.journal.place, Operation::Read)(error),
             })?;
         }
         let wanted = self.seq + 1;
@@ -357,7 +353,7 @@ impl<'a> Facts<'a> {
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> JournalError {
-        JournalError::corrupt(&self.journal.path, format_args!("run {}: {what}", self.run))
+        JournalError::corrupt(&self.journal.place, format_args!("run {}: {what}", self.run))
     }
 }
 

@@ -10,10 +10,15 @@ use std::time::Duration;
 
 use crate::os::{self, LockFile, Process, ProcessState};
 
+use super::JournalError;
 use super::holder::Holder;
+use super::lease::{Lease, Tenure};
 
 /// The lock file's name in the bucket's `data` folder.
 pub const LOCK_FILE: &str = "plan.lock";
+
+/// How often somebody who waits for a lease to be renewed looks.
+const IN_DOUBT_POLL: Duration = Duration::from_millis(20);
 
 /// Why the lock was not given.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +36,17 @@ pub enum LockError {
         /// Why it did not work.
         source: io::Error,
     },
+    /// The server that gives leases cannot be asked.
+    #[error(transparent)]
+    Server(#[from] JournalError),
 }
 
-/// The run lock of a bucket, for as long as it lives.
+/// The run lock of a bucket, for as long as it lives: a file of this machine, and a lease where others use its runs, too.
 #[derive(Debug)]
-pub struct RunLock(LockFile);
+pub struct RunLock {
+    file: LockFile,
+    lease: Option<Lease>,
+}
 
 impl RunLock {
     /// Takes the lock, without waiting.
@@ -48,7 +59,7 @@ impl RunLock {
         // for an instant.
         LockFile::take_within(&path, || record, Duration::ZERO, &|| false)
             .map_err(|error| failed(&path, "lock", error))?
-            .map(Self)
+            .map(Self::of_file)
             .ok_or_else(|| LockError::Held(Box::new(os::record(&path).unwrap_or_else(unknown_holder))))
     }
 
@@ -81,17 +92,54 @@ impl RunLock {
         if !allowed {
             return Err(LockError::Held(holder));
         }
-        LockFile::replace(&path, record).map(Self).map_err(|error| failed(&path, "replace", error))
+        LockFile::replace(&path, record).map(Self::of_file).map_err(|error| failed(&path, "replace", error))
     }
 
-    /// Whether this is still the lock that others look at, or it was taken over.
+    fn of_file(file: LockFile) -> Self {
+        Self { file, lease: None }
+    }
+
+    pub(super) fn with_lease(self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// Whether this is still the lock that others look at, or it was taken over, or may have been.
     pub fn is_held(&self) -> bool {
-        self.0.is_current()
+        self.tenure() == Tenure::Held
+    }
+
+    /// The same, with a lease that may be had again told apart.
+    pub fn tenure(&self) -> Tenure {
+        match &self.lease {
+            _ if !self.file.is_current() => Tenure::Lost,
+            None => Tenure::Held,
+            Some(lease) => lease.tenure(),
+        }
+    }
+
+    /// Whether it ends by itself when its holder is not heard of.
+    pub fn is_lease(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Waits while it is not known whether it is held; whether it is then. `false` as well when `is_given_up` says so.
+    pub fn wait_until_held(&self, is_given_up: &dyn Fn() -> bool) -> bool {
+        loop {
+            match self.tenure() {
+                Tenure::Held => return true,
+                Tenure::Lost => return false,
+                Tenure::InDoubt if is_given_up() => return false,
+                Tenure::InDoubt => std::thread::sleep(IN_DOUBT_POLL),
+            }
+        }
     }
 
     /// Gives the lock back now: the run has ended, and others may begin before this process has.
     pub fn give_back(&self) {
-        self.0.give_back();
+        if let Some(lease) = &self.lease {
+            lease.give_back();
+        }
+        self.file.give_back();
     }
 
     /// Writes the record anew, for example when the run has got its name.
@@ -99,7 +147,10 @@ impl RunLock {
     /// # Errors
     /// [`LockError::Failed`].
     pub fn write(&self, record: &Holder) -> Result<(), LockError> {
-        self.0.write(record).map_err(|error| failed(self.0.path(), "write", error))
+        if let Some(lease) = &self.lease {
+            lease.write(record);
+        }
+        self.file.write(record).map_err(|error| failed(self.file.path(), "write", error))
     }
 }
 
@@ -120,7 +171,7 @@ pub fn seen_holder_of(data_dir: &Path) -> Option<Holder> {
 }
 
 /// The record is written just after the lock is taken: it can be missing for an instant.
-fn unknown_holder() -> Holder {
+pub(super) fn unknown_holder() -> Holder {
     Holder {
         run: None,
         operation: None,

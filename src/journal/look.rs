@@ -15,8 +15,7 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn data_version(&self) -> Result<i64, JournalError> {
-        let version = self.db.pragma_query_value(None, "data_version", |row| row.get(0));
-        version.map_err(failed(&self.path, Operation::Read))
+        self.db.data_version().map_err(failed(&self.place, Operation::Read))
     }
 
     /// The version of the tables in the file.
@@ -24,18 +23,17 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn schema_version(&self) -> Result<i64, JournalError> {
-        let version = self.db.pragma_query_value(None, "user_version", |row| row.get(0));
-        version.map_err(failed(&self.path, Operation::Read))
+        self.db.version().map_err(failed(&self.place, Operation::Read))
     }
 
     /// Bytes that the file and its write-ahead log take.
     pub fn size(&self) -> u64 {
-        on_disk(&self.path)
+        self.place.file().map_or(0, on_disk)
     }
 
     /// Whether the file that was opened is still the one under its name.
     pub fn is_in_place(&self) -> bool {
-        self.file.check(&self.path).is_ok()
+        self.check_in_place().is_ok()
     }
 }
 

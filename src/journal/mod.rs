@@ -8,18 +8,26 @@
 //! engine's), nor how anything is shown.
 
 mod attempts;
+mod checkout;
 mod control;
+mod copy;
+mod db;
 mod error;
 mod facts;
 mod failpoint;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod holder;
+mod inspection;
+mod lease;
+mod location;
 mod lock;
 mod look;
 mod notices;
 mod outline;
 mod output;
+mod place;
+mod postgres;
 mod prune;
 mod run;
 mod runs;
@@ -34,14 +42,20 @@ mod writer;
 
 pub use attempts::{Aim, AttemptFact, Ended, TimedAttempt};
 pub use control::RequestState;
+pub use copy::Copied;
+pub use db::{Address, AddressError, StoreError};
 pub use error::{JournalError, Operation, codes};
 pub use facts::{Facts, Mark, Marks};
 pub use failpoint::{CRASH_AT, CRASH_WHEN};
 pub use holder::Holder;
+pub use inspection::Inspection;
+pub use lease::{LEASE, Tenure};
+pub use location::Location;
 pub use lock::{LOCK_FILE, LockError, RunLock, holder_of, seen_holder_of};
 pub use notices::{NoticeKey, NoticeStore, UndeliveredNotice};
 pub use outline::{FleetOutline, RunOutline, WorkerOutline};
 pub use output::{OUTPUT_HEAD, OUTPUT_TAIL, Output, OutputWriter};
+pub use place::Place;
 pub use prune::{RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, Totals};
 #[cfg(test)]
 pub(crate) use run::example::header as example_header;

@@ -1,17 +1,16 @@
 //! Which notices of a run were delivered, and to whom. Which there are follows from the run's facts: only what became of
 //! them is kept, so that one that was not delivered when a process ended is sent by the next.
 //!
-//! The table is made by whoever first has somebody to tell, and not with the others: a bucket that tells nobody never has
-//! it, and a file without it says that nothing was delivered.
+//! In a file the table is made by whoever first has somebody to tell, and not with the others: a bucket that tells nobody
+//! never has it, and a file without it says that nothing was delivered.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-use rusqlite::{Connection, params};
 
 use crate::engine::Millis;
 
+use super::db::{Db, StoreError, values};
 use super::error::failed;
+use super::place::Place;
 use super::run::RunId;
 use super::store::Durability;
 use super::{Journal, JournalError, Operation};
@@ -48,8 +47,8 @@ pub struct UndeliveredNotice {
 /// power cut loses is delivered once more.
 #[derive(Debug)]
 pub struct NoticeStore {
-    db: Connection,
-    path: PathBuf,
+    db: Db,
+    place: Place,
     n: i64,
 }
 
@@ -60,8 +59,8 @@ impl NoticeStore {
     /// [`JournalError::UnknownRun`]; others when the file cannot be opened or written.
     pub fn open(journal: &Journal, run: &RunId) -> Result<Self, JournalError> {
         let db = journal.connect_again(Durability::Later)?;
-        db.execute(TABLE, []).map_err(failed(&journal.path, Operation::Write))?;
-        Ok(Self { db, path: journal.path.clone(), n: journal.row(run)?.n })
+        make_table(&db, &journal.place).map_err(failed(&journal.place, Operation::Write))?;
+        Ok(Self { db, place: journal.place.clone(), n: journal.row(run)?.n })
     }
 
     /// The number of the fact behind which this target is told; one that is new is told from fact `newest` on: what was
@@ -70,12 +69,10 @@ impl NoticeStore {
     /// # Errors
     /// The file cannot be written.
     pub fn told_since(&self, target: &str, newest: u64, at: Millis) -> Result<u64, JournalError> {
-        let failed = failed(&self.path, Operation::Write);
         let known = "SELECT seq FROM notice WHERE run = ?1 AND target = ?2 AND event = ?3";
-        let mut rows = self.db.prepare_cached(known).map_err(failed)?;
-        let mut rows = rows.query(params![self.n, target, SINCE]).map_err(failed)?;
-        if let Some(row) = rows.next().map_err(failed)? {
-            return row.get::<_, i64>(0).map(i64::unsigned_abs).map_err(failed);
+        let since = self.db.first(known, values![self.n, target, SINCE], |row| row.count(0));
+        if let Some(since) = since.map_err(failed(&self.place, Operation::Write))? {
+            return Ok(since);
         }
         self.write(target, &(newest, SINCE.to_owned()), at, None)?;
         Ok(newest)
@@ -86,13 +83,10 @@ impl NoticeStore {
     /// # Errors
     /// The file cannot be read.
     pub fn delivered(&self, target: &str) -> Result<BTreeSet<NoticeKey>, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
         let sql =
             "SELECT seq, event FROM notice WHERE run = ?1 AND target = ?2 AND event != ?3 AND failed IS NULL";
-        let mut rows = self.db.prepare_cached(sql).map_err(failed)?;
-        let key = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
-        let rows = rows.query_map(params![self.n, target, SINCE], key).map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        let keys = self.db.all(sql, values![self.n, target, SINCE], |row| Ok((row.count(0)?, row.get(1)?)));
+        Ok(keys.map_err(failed(&self.place, Operation::Read))?.into_iter().collect())
     }
 
     /// Notes what became of a notice; `why`: it was not delivered. What was delivered once stays so.
@@ -117,13 +111,28 @@ impl NoticeStore {
         why: Option<&str>,
     ) -> Result<(), JournalError> {
         let sql = "INSERT INTO notice (run, target, seq, event, at, failed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                   ON CONFLICT DO UPDATE SET at = ?5, failed = ?6 WHERE failed IS NOT NULL";
+                   ON CONFLICT (run, target, seq, event) DO UPDATE SET at = excluded.at, failed = excluded.failed
+                   WHERE notice.failed IS NOT NULL";
         let (seq, event) = (key.0 as i64, &key.1);
-        self.db
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params![self.n, target, seq, event, at, why]))
-            .map(drop)
-            .map_err(failed(&self.path, Operation::Write))
+        let written = self.db.execute(sql, values![self.n, target, seq, event, at, why]);
+        written.map(drop).map_err(failed(&self.place, Operation::Write))
+    }
+}
+
+/// Makes the table where there is none.
+pub(super) fn make_table(db: &Db, place: &Place) -> Result<(), StoreError> {
+    match place {
+        Place::File(_) => db.execute(TABLE, values![]).map(drop),
+        Place::Server(_) => Ok(()),
+    }
+}
+
+/// Whether there is one.
+pub(super) fn has_table(db: &Db, place: &Place) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'notice')";
+    match place {
+        Place::File(_) => db.one(sql, values![], |row| row.get(0)),
+        Place::Server(_) => Ok(true),
     }
 }
 
@@ -133,21 +142,18 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`]; others when the file cannot be read.
     pub fn undelivered_notices(&self, id: &RunId) -> Result<Vec<UndeliveredNotice>, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
+        let failed = failed(&self.place, Operation::Read);
         let n = self.row(id)?.n;
-        let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'notice')";
-        if !self.db.query_row(is_there, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
+        if !has_table(&self.db, &self.place).map_err(failed)? {
             return Ok(Vec::new());
         }
         let sql = "SELECT target, seq, event, failed FROM notice WHERE run = ?1 AND failed IS NOT NULL
                    ORDER BY target, seq";
-        let mut rows = self.db.prepare_cached(sql).map_err(failed)?;
-        let undelivered = |row: &rusqlite::Row<'_>| {
-            let key = (row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?);
+        let undelivered = self.db.all(sql, values![n], |row| {
+            let key = (row.count(1)?, row.get(2)?);
             Ok(UndeliveredNotice { target: row.get(0)?, key, why: row.get(3)? })
-        };
-        let rows = rows.query_map([n], undelivered).map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        });
+        undelivered.map_err(failed)
     }
 }
 
@@ -171,7 +177,7 @@ mod tests {
         // Whoever tells nobody has no table.
         assert_eq!(journal.undelivered_notices(&run).unwrap(), []);
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'notice'";
-        assert_eq!(journal.db.query_row(tables, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+        assert_eq!(journal.db.one(tables, values![], |row| row.count(0)).unwrap(), 0);
 
         let store = NoticeStore::open(&journal, &run).unwrap();
         assert_eq!(store.told_since("ops", 1, 5).unwrap(), 1);

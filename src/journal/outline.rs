@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use rusqlite::Row;
 use serde::Deserialize;
 
 use crate::engine::{AttemptId, Fact, Stamped};
 use crate::graph::{Lane, TargetIx};
 
+use super::db::{Row, values};
 use super::error::failed;
 use super::run::{RunId, StepKinds};
 use super::{Journal, JournalError, Operation};
@@ -219,8 +219,8 @@ impl Journal {
             })?;
             if concerned.is_about_them(&fact) {
                 let read = |error| self.unreadable(id, seq, &error);
-                let (at, epoch) = (row.get(1).map_err(read)?, row.get::<_, i64>(2).map_err(read)?);
-                facts.push(Stamped { seq, at, epoch: epoch.unsigned_abs(), fact });
+                let (at, epoch) = (row.get(1).map_err(read)?, row.count(2).map_err(read)?);
+                facts.push(Stamped { seq, at, epoch, fact });
             }
             Ok(())
         })?;
@@ -233,25 +233,21 @@ impl Journal {
         id: &RunId,
         mut each: impl FnMut(&Row<'_>, u64, &str) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let read = failed(&self.path, Operation::Read);
+        let read = failed(&self.place, Operation::Read);
         let n = self.row(id)?.n;
         let sql = "SELECT seq, at, epoch, fact FROM fact WHERE run = ?1 ORDER BY seq";
-        let mut statement = self.db.prepare_cached(sql).map_err(read)?;
-        let mut rows = statement.query([n]).map_err(read)?;
-        while let Some(row) = rows.next().map_err(read)? {
-            let seq = row.get::<_, i64>(0).map_err(read)?.unsigned_abs();
-            let text = row.get_ref(3).map_err(read)?;
-            let text = text.as_str().map_err(|error| self.unreadable(id, seq, &error))?;
+        self.db.each(sql, values![n], read, |row| {
+            let seq = row.count(0).map_err(read)?;
+            let text = row.text(3).map_err(|error| self.unreadable(id, seq, &error))?;
             if text.len() > LONGEST_FACT {
                 return Err(self.unreadable(id, seq, &"it is longer than any that is written"));
             }
-            each(row, seq, text)?;
-        }
-        Ok(())
+            each(row, seq, text)
+        })
     }
 
     pub(super) fn unreadable(&self, id: &RunId, seq: u64, why: &dyn std::fmt::Display) -> JournalError {
-        JournalError::corrupt(&self.path, format_args!("run {id}: fact {seq}: {why}"))
+        JournalError::corrupt(&self.place, format_args!("run {id}: fact {seq}: {why}"))
     }
 }
 

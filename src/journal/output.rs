@@ -1,12 +1,10 @@
 //! Output of steps, kept beside the facts and bounded: the beginning and the end of it.
 
-use std::path::PathBuf;
-
-use rusqlite::{Connection, Row, TransactionBehavior, params};
-
 use crate::engine::AttemptId;
 
+use super::db::{Access, Db, Row, StoreError, values};
 use super::error::failed;
+use super::place::Place;
 use super::run::RunId;
 use super::store::Durability;
 use super::{Journal, JournalError, Operation};
@@ -96,9 +94,8 @@ impl Output {
     }
 
     /// From the columns `total`, `head`, `tail` that begin with number `at`.
-    fn of(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
-        let total = row.get::<_, i64>(at)?.unsigned_abs();
-        Ok(Self { total, head: row.get(at + 1)?, tail: row.get(at + 2)? })
+    fn of(row: &Row<'_>, at: usize) -> Result<Self, StoreError> {
+        Ok(Self { total: row.count(at)?, head: row.get(at + 1)?, tail: row.get(at + 2)? })
     }
 }
 
@@ -107,8 +104,8 @@ impl Output {
 /// covers it, and a power cut may lose the last of it.
 #[derive(Debug)]
 pub struct OutputWriter {
-    db: Connection,
-    path: PathBuf,
+    db: Db,
+    place: Place,
     n: i64,
 }
 
@@ -119,7 +116,7 @@ impl OutputWriter {
     /// [`JournalError::UnknownRun`]; others when the file cannot be opened.
     pub fn open(journal: &Journal, run: &RunId) -> Result<Self, JournalError> {
         let db = journal.connect_again(Durability::Later)?;
-        Ok(Self { db, path: journal.path.clone(), n: journal.row(run)?.n })
+        Ok(Self { db, place: journal.place.clone(), n: journal.row(run)?.n })
     }
 
     /// Stores all that each host has written during an attempt so far, in place of what was stored of it, in
@@ -129,19 +126,17 @@ impl OutputWriter {
     /// # Errors
     /// The file cannot be written. A run can continue without its output.
     pub fn write(&mut self, attempt: AttemptId, outputs: &[(&str, Output)]) -> Result<(), JournalError> {
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let failed = failed(&self.place, Operation::Write);
+        let transaction = self.db.begin(Access::Write).map_err(failed)?;
         for (host, output) in outputs {
+            let (attempt, total) = (attempt.0 as i64, output.total as i64);
             transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO output (run, attempt, host, total, head, tail)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                .execute(
+                    "INSERT INTO output (run, attempt, host, total, head, tail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (run, attempt, host) DO UPDATE
+                        SET total = excluded.total, head = excluded.head, tail = excluded.tail",
+                    values![self.n, attempt, host, total, output.head(), output.tail()],
                 )
-                .and_then(|mut statement| {
-                    let (attempt, total) = (attempt.0 as i64, output.total as i64);
-                    statement.execute(params![self.n, attempt, host, total, output.head(), output.tail()])
-                })
                 .map_err(failed)?;
         }
         transaction.commit().map_err(failed)
@@ -167,18 +162,12 @@ impl Journal {
         attempt: AttemptId,
         hosts: u32,
     ) -> Result<Vec<(String, Output)>, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
+        let failed = failed(&self.place, Operation::Read);
         let n = self.row(id)?.n;
-        let mut statement = self
-            .db
-            .prepare_cached(
-                "SELECT host, total, head, tail FROM output WHERE run = ?1 AND attempt = ?2 ORDER BY host LIMIT ?3",
-            )
-            .map_err(failed)?;
-        let rows = statement
-            .query_map(params![n, attempt.0 as i64, hosts], |row| Ok((row.get(0)?, Output::of(row, 1)?)))
-            .map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        let sql = "SELECT host, total, head, tail FROM output WHERE run = ?1 AND attempt = ?2
+                   ORDER BY host LIMIT ?3";
+        let values = values![n, attempt.0 as i64, i64::from(hosts)];
+        self.db.all(sql, values, |row| Ok((row.get(0)?, Output::of(row, 1)?))).map_err(failed)
     }
 
     /// How many hosts have written something during an attempt.
@@ -188,8 +177,10 @@ impl Journal {
     pub fn count_outputs(&self, id: &RunId, attempt: AttemptId) -> Result<usize, JournalError> {
         let n = self.row(id)?.n;
         let sql = "SELECT count(*) FROM output WHERE run = ?1 AND attempt = ?2";
-        let count = self.db.query_row(sql, params![n, attempt.0 as i64], |row| row.get::<_, u32>(0));
-        count.map(|count| count as usize).map_err(failed(&self.path, Operation::Read))
+        let count = self.db.one(sql, values![n, attempt.0 as i64], |row| row.count(0));
+        count
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+            .map_err(failed(&self.place, Operation::Read))
     }
 }
 

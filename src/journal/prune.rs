@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use rusqlite::{TransactionBehavior, params};
-
 use crate::engine::Millis;
 use crate::os::disk;
 
+use super::db::{Access, Db, values};
 use super::error::failed;
 use super::run::{RunId, RunSummary};
 use super::store::BUSY;
@@ -23,6 +22,8 @@ const READERS_WAITED_FOR: Duration = Duration::from_millis(300);
 /// What became of the room that forgotten runs took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reclaimed {
+    /// PostgreSQL makes the room free by itself, in its own time.
+    ByServer,
     /// The file is smaller by so many bytes.
     Bytes(u64),
     /// It could not be made smaller: the disk has less than this many bytes free, which the smaller copy may need.
@@ -65,18 +66,17 @@ impl Journal {
     /// # Errors
     /// The file cannot be written.
     pub fn forget(&mut self, run: &RunId, counted: &[(String, i64)]) -> Result<bool, JournalError> {
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let failed = failed(&self.place, Operation::Write);
+        let transaction = self.db.begin(Access::Write).map_err(failed)?;
         let sql = "DELETE FROM run WHERE id = ?1 AND finished_at IS NOT NULL";
-        let is_gone = transaction.execute(sql, [run.as_str()]).map_err(failed)? > 0;
+        let is_gone = transaction.execute(sql, values![run.as_str()]).map_err(failed)? > 0;
         if is_gone {
             let sql = "INSERT INTO forgotten (name, value) VALUES (?1, ?2)
-                       ON CONFLICT DO UPDATE SET value = min(value, 9223372036854775807 - excluded.value)
-                                                         + excluded.value";
-            let mut statement = transaction.prepare(sql).map_err(failed)?;
+                       ON CONFLICT (name) DO UPDATE SET value =
+                          CASE WHEN forgotten.value > 9223372036854775807 - excluded.value
+                               THEN 9223372036854775807 ELSE forgotten.value + excluded.value END";
             for (name, value) in counted {
-                statement.execute(params![name, value]).map_err(failed)?;
+                transaction.execute(sql, values![name, value]).map_err(failed)?;
             }
         }
         transaction.commit().map_err(failed)?;
@@ -88,16 +88,15 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn totals(&self) -> Result<Totals, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
-        let _moment = self.db.unchecked_transaction().map_err(failed)?;
+        let failed = failed(&self.place, Operation::Read);
+        let _moment = self.db.begin(Access::Read).map_err(failed)?;
         let runs = self.runs()?;
         // A file that is only read is not migrated.
         if self.schema_version()? < 3 {
             return Ok(Totals { runs, forgotten: Vec::new() });
         }
-        let mut statement = self.db.prepare("SELECT name, value FROM forgotten").map_err(failed)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
-        let forgotten = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let sql = "SELECT name, value FROM forgotten ORDER BY name";
+        let forgotten = self.db.all(sql, values![], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
         Ok(Totals { runs, forgotten })
     }
 
@@ -108,12 +107,12 @@ impl Journal {
     pub fn size_of(&self, run: &RunId) -> Result<u64, JournalError> {
         let n = self.row(run)?.n;
         // Of each row, beside its text, keys and a hash.
-        let sql = "SELECT ifnull((SELECT sum(octet_length(fact) + 48) FROM fact WHERE run = ?1), 0)
-                        + ifnull((SELECT sum(octet_length(head) + octet_length(tail) + octet_length(host) + 16)
+        let sql = "SELECT coalesce((SELECT sum(octet_length(fact) + 48) FROM fact WHERE run = ?1), 0)
+                        + coalesce((SELECT sum(octet_length(head) + octet_length(tail) + octet_length(host) + 16)
                                   FROM output WHERE run = ?1), 0)";
-        let failed = failed(&self.path, Operation::Read);
-        let bytes: i64 = self.db.query_row(sql, [n], |row| row.get(0)).map_err(failed)?;
-        Ok(bytes.unsigned_abs() + self.header(run, n)?.len() as u64)
+        let failed = failed(&self.place, Operation::Read);
+        let bytes = self.db.one(sql, values![n], |row| row.count(0)).map_err(failed)?;
+        Ok(bytes + self.header(run, n)?.len() as u64)
     }
 
     /// Makes the file as small as what is in it. Who reads it is not disturbed; it may keep its size until they have ended.
@@ -121,23 +120,25 @@ impl Journal {
     /// # Errors
     /// The file cannot be written. What is in it is as it was.
     pub fn reclaim(&mut self) -> Result<Reclaimed, JournalError> {
-        let failed = failed(&self.path, Operation::Write);
-        let number = |name: &str| self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let failed = failed(&self.place, Operation::Write);
+        let Db::Sqlite(db) = &self.db else { return Ok(Reclaimed::ByServer) };
+        let failed = |error: rusqlite::Error| failed(error.into());
+        let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = number("page_count").map_err(failed)?.unsigned_abs();
         let free = number("freelist_count").map_err(failed)?.unsigned_abs();
         let page_size = number("page_size").map_err(failed)?.unsigned_abs();
         let before = self.size();
         // The new content goes to a temporary file, and by the write-ahead log into this one.
         let needed = pages.saturating_sub(free).saturating_mul(page_size).saturating_mul(2) + (16 << 20);
-        let folder = self.path.parent().unwrap_or(&self.path);
-        if disk::free_bytes(folder).is_ok_and(|free| free < needed) {
+        let folder = self.place.file().and_then(std::path::Path::parent);
+        if folder.is_some_and(|folder| disk::free_bytes(folder).is_ok_and(|free| free < needed)) {
             return Ok(Reclaimed::LittleSpace { needed });
         }
-        let compacted = self.db.execute_batch("VACUUM").and_then(|()| {
+        let compacted = db.execute_batch("VACUUM").and_then(|()| {
             // For those who read what was there before nobody waits: the next writer does it.
-            self.db.busy_timeout(READERS_WAITED_FOR)?;
-            let done = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            self.db.busy_timeout(BUSY)?;
+            db.busy_timeout(READERS_WAITED_FOR)?;
+            let done = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            db.busy_timeout(BUSY)?;
             done
         });
         match compacted.map_err(failed) {

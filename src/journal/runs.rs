@@ -1,15 +1,13 @@
 //! Runs are made, listed, found by name, and taken up again.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
-
 use crate::engine::{Fact, PublicRunState, Stamped};
 
+use super::db::{Access, Db, Row, StoreError, values};
 use super::error::failed;
 use super::facts::{self, Chain};
+use super::place::Place;
 use super::run::{RunHeader, RunId, RunSummary, StoredRun};
-use super::{Journal, JournalError, Operation, failpoint, schema};
+use super::{Journal, JournalError, Operation, schema};
 
 /// So many runs are named to an operator who asked for one that does not exist.
 const RUNS_SUGGESTED: usize = 5;
@@ -25,44 +23,36 @@ impl Journal {
         header: &RunHeader,
         facts: &[Fact],
     ) -> Result<(RunId, Vec<Stamped>), JournalError> {
-        let failed = failed(&self.path, Operation::Write);
+        let failed = failed(&self.place, Operation::Write);
         let text = serde_json::to_string(header)
             .map_err(|source| JournalError::Encode { what: "run's header", source })?;
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let transaction = self.db.begin(Access::Write).map_err(failed)?;
         let id = loop {
             let id = RunId::draw(header.started_at);
-            let taken: bool = transaction
-                .query_row("SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1)", [id.as_str()], |row| row.get(0))
-                .map_err(failed)?;
+            let sql = "SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1)";
+            let taken: bool = transaction.one(sql, values![id.as_str()], |row| row.get(0)).map_err(failed)?;
             if !taken {
                 break id;
             }
         };
         let chain = Chain::start(id.as_str(), &text);
-        transaction
-            .execute(
+        let workers = header.hosts.len() as i64;
+        let n: i64 = transaction
+            .one(
                 "INSERT INTO run (id, plan, workers, started_at, last_at, state, epoch, last_seq, chain)
-                 VALUES (?1, ?2, ?3, ?4, ?4, 'running', 1, 0, ?5)",
-                params![
-                    id.as_str(),
-                    header.plan,
-                    header.hosts.len() as i64,
-                    header.started_at,
-                    chain.bytes()
-                ],
+                 VALUES (?1, ?2, ?3, ?4, ?4, 'running', 1, 0, ?5) RETURNING n",
+                values![id.as_str(), header.plan, workers, header.started_at, chain.bytes()],
+                |row| row.get(0),
             )
             .map_err(failed)?;
-        let n = transaction.last_insert_rowid();
-        transaction
-            .execute("INSERT INTO run_header (run, header) VALUES (?1, ?2)", params![n, text])
-            .map_err(failed)?;
+        let sql = "INSERT INTO run_header (run, header) VALUES (?1, ?2)";
+        transaction.execute(sql, values![n, text]).map_err(failed)?;
         let start = facts::End { seq: 0, chain, state: PublicRunState::Running };
         let mut end = start;
         let new = end.extend(1, header.started_at, facts)?;
         facts::advance(&transaction, n, 1, &start, &end, header.started_at).map_err(failed)?;
         facts::insert(&transaction, n, &new).map_err(failed)?;
-        failpoint::commit(transaction).map_err(failed)?;
+        transaction.commit_facts().map_err(failed)?;
         Ok((id, new.into_iter().map(|new| new.stamped).collect()))
     }
 
@@ -84,25 +74,29 @@ impl Journal {
         })
     }
 
+    /// Where a run stands, by its row.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`].
+    pub fn state(&self, id: &RunId) -> Result<PublicRunState, JournalError> {
+        Ok(self.row(id)?.end.state)
+    }
+
     /// The newest run that carries out the reviewed plan file with this hash.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn run_of_reviewed(&self, sha256: &str) -> Result<Option<RunId>, JournalError> {
         // A file that is only read is not migrated, and no run of that time carries one out.
-        let version: i64 = self
-            .db
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed(&self.path, Operation::Read))?;
-        if version < 2 {
+        if self.schema_version()? < 2 {
             return Ok(None);
         }
         // No other text of a header has unescaped quotes around it.
-        let said = format!("\"reviewed\":\"{sha256}\"");
-        let sql = "SELECT run.id FROM run_header h JOIN run ON run.n = h.run WHERE instr(h.header, ?1) > 0
+        let said = format!("%\"reviewed\":\"{sha256}\"%");
+        let sql = "SELECT run.id FROM run_header h JOIN run ON run.n = h.run WHERE h.header LIKE ?1
                    ORDER BY run.n DESC LIMIT 1";
-        let found = self.db.query_row(sql, [said], |row| Ok(RunId(row.get(0)?))).optional();
-        found.map_err(failed(&self.path, Operation::Read))
+        let found = self.db.first(sql, values![said], |row| Ok(RunId(row.get(0)?)));
+        found.map_err(failed(&self.place, Operation::Read))
     }
 
     /// All runs, newest first.
@@ -110,34 +104,33 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
-        let mut statement = self
+        let failed = failed(&self.place, Operation::Read);
+        let runs = self
             .db
-            .prepare(
+            .all(
                 "SELECT id, plan, workers, started_at, last_at, finished_at, state,
                     (SELECT count(*) FROM worker_end e WHERE e.run = run.n AND e.how = 'succeeded'),
                     (SELECT count(*) FROM worker_end e WHERE e.run = run.n AND e.how = 'failed'),
                     (SELECT count(*) FROM worker_end e WHERE e.run = run.n AND e.how = 'skipped')
                  FROM run ORDER BY n DESC",
+                values![],
+                |row| {
+                    Ok(RunSummary {
+                        id: RunId(row.get(0)?),
+                        plan: row.get(1)?,
+                        workers: row.small(2)?,
+                        started_at: row.get(3)?,
+                        last_at: row.get(4)?,
+                        finished_at: row.get(5)?,
+                        state: state_of(row, 6)?,
+                        succeeded: row.small(7)?,
+                        failed: row.small(8)?,
+                        skipped: row.small(9)?,
+                    })
+                },
             )
             .map_err(failed)?;
-        let rows = statement
-            .query_map([], |row| {
-                Ok(RunSummary {
-                    id: RunId(row.get(0)?),
-                    plan: row.get(1)?,
-                    workers: row.get(2)?,
-                    started_at: row.get(3)?,
-                    last_at: row.get(4)?,
-                    finished_at: row.get(5)?,
-                    state: state_of(row, 6)?,
-                    succeeded: row.get(7)?,
-                    failed: row.get(8)?,
-                    skipped: row.get(9)?,
-                })
-            })
-            .map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        Ok(runs)
     }
 
     /// Runs that are over, each with the epoch of its last controller.
@@ -145,13 +138,9 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn finished_epochs(&self) -> Result<Vec<(RunId, u64)>, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
+        let failed = failed(&self.place, Operation::Read);
         let sql = "SELECT id, epoch FROM run WHERE finished_at IS NOT NULL";
-        let mut statement = self.db.prepare(sql).map_err(failed)?;
-        let rows = statement
-            .query_map([], |row| Ok((RunId(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs())))
-            .map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        self.db.all(sql, values![], |row| Ok((RunId(row.get(0)?), row.count(1)?))).map_err(failed)
     }
 
     /// The newest run without a last fact: at most one per bucket is meant to be.
@@ -159,12 +148,9 @@ impl Journal {
     /// # Errors
     /// The file cannot be read.
     pub fn unfinished(&self) -> Result<Option<RunId>, JournalError> {
-        self.db
-            .query_row("SELECT id FROM run WHERE finished_at IS NULL ORDER BY n DESC LIMIT 1", [], |row| {
-                Ok(RunId(row.get(0)?))
-            })
-            .optional()
-            .map_err(failed(&self.path, Operation::Read))
+        let sql = "SELECT id FROM run WHERE finished_at IS NULL ORDER BY n DESC LIMIT 1";
+        let found = self.db.first(sql, values![], |row| Ok(RunId(row.get(0)?)));
+        found.map_err(failed(&self.place, Operation::Read))
     }
 
     /// The run that is meant by `text`: a name, the beginning or the end of one, or (`None`) the newest.
@@ -205,29 +191,25 @@ impl Journal {
         if row.end.state.is_final() {
             return Err(JournalError::Finished { run: id.clone() });
         }
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let epoch: i64 = transaction
-            .query_row("UPDATE run SET epoch = epoch + 1 WHERE n = ?1 RETURNING epoch", [row.n], |row| {
-                row.get(0)
-            })
-            .map_err(failed)?;
-        failpoint::commit(transaction).map_err(failed)?;
-        Ok(epoch.unsigned_abs())
+        let failed = failed(&self.place, Operation::Write);
+        let transaction = self.db.begin(Access::Write).map_err(failed)?;
+        let sql = "UPDATE run SET epoch = epoch + 1 WHERE n = ?1 RETURNING epoch";
+        let epoch = transaction.one(sql, values![row.n], |row| row.count(0)).map_err(failed)?;
+        transaction.commit_facts().map_err(failed)?;
+        Ok(epoch)
     }
 
     pub(super) fn row(&self, id: &RunId) -> Result<RunRow, JournalError> {
-        row(&self.db, &self.path, id)
+        row(&self.db, &self.place, id)
     }
 
     /// The text of the header of run `n`.
     pub(super) fn header(&self, id: &RunId, n: i64) -> Result<String, JournalError> {
         schema::header(&self.db, n).map_err(|error| match error {
-            rusqlite::Error::QueryReturnedNoRows => {
-                JournalError::corrupt(&self.path, format_args!("run {id} has lost its header"))
+            StoreError::NoRow => {
+                JournalError::corrupt(&self.place, format_args!("run {id} has lost its header"))
             }
-            error => failed(&self.path, Operation::Read)(error),
+            error => failed(&self.place, Operation::Read)(error),
         })
     }
 }
@@ -239,40 +221,27 @@ pub(super) struct RunRow {
     pub(super) end: facts::End,
 }
 
-pub(super) fn row(db: &Connection, path: &Path, id: &RunId) -> Result<RunRow, JournalError> {
-    let row = db.prepare_cached("SELECT n, epoch, last_seq, chain, state FROM run WHERE id = ?1").and_then(
-        |mut statement| {
-            statement.query_row([id.as_str()], |row| {
-                Ok(RunRow {
-                    n: row.get(0)?,
-                    epoch: row.get::<_, i64>(1)?.unsigned_abs(),
-                    end: facts::End {
-                        seq: row.get::<_, i64>(2)?.unsigned_abs(),
-                        chain: Chain::stored(row.get(3)?),
-                        state: state_of(row, 4)?,
-                    },
-                })
-            })
+pub(super) fn row(db: &Db, place: &Place, id: &RunId) -> Result<RunRow, JournalError> {
+    let row = db.one(
+        "SELECT n, epoch, last_seq, chain, state FROM run WHERE id = ?1",
+        values![id.as_str()],
+        |row| {
+            let end = facts::End {
+                seq: row.count(2)?,
+                chain: Chain::stored(row.get(3)?),
+                state: state_of(row, 4)?,
+            };
+            Ok(RunRow { n: row.get(0)?, epoch: row.count(1)?, end })
         },
     );
     row.map_err(|error| match error {
-        rusqlite::Error::QueryReturnedNoRows => {
-            JournalError::UnknownRun { name: id.to_string(), newest: Vec::new() }
-        }
-        rusqlite::Error::IntegralValueOutOfRange(..) | rusqlite::Error::FromSqlConversionFailure(..) => {
-            JournalError::corrupt(path, error)
-        }
-        error => failed(path, Operation::Read)(error),
+        StoreError::NoRow => JournalError::UnknownRun { name: id.to_string(), newest: Vec::new() },
+        error if error.is_about_values() => JournalError::corrupt(place, error),
+        error => failed(place, Operation::Read)(error),
     })
 }
 
-fn state_of(row: &Row<'_>, column: usize) -> rusqlite::Result<PublicRunState> {
-    let text: String = row.get(column)?;
-    PublicRunState::parse(&text).ok_or_else(|| {
-        rusqlite::Error::FromSqlConversionFailure(
-            column,
-            rusqlite::types::Type::Text,
-            format!("`{text}` is not a state of a run").into(),
-        )
-    })
+fn state_of(row: &Row<'_>, column: usize) -> Result<PublicRunState, StoreError> {
+    let text = row.text(column)?;
+    PublicRunState::parse(text).ok_or_else(|| StoreError::Value(format!("`{text}` is not a state of a run")))
 }

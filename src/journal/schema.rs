@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::db::{Access, Db, StoreError, values};
+
 /// "maan" in ASCII: `file` and `PRAGMA application_id` tell whose database it is.
 pub(super) const APPLICATION_ID: i32 = 0x6d61_616e;
 
@@ -93,18 +95,17 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// The header of run `n`, in a file of any version: one that is only read is not migrated.
-pub(super) fn header(db: &Connection, n: i64) -> rusqlite::Result<String> {
+pub(super) fn header(db: &Db, n: i64) -> Result<String, StoreError> {
     // Of one moment: another process may migrate the file between the two statements.
-    header_within(&*db.unchecked_transaction()?, n)
+    header_within(&*db.begin(Access::Read)?, n)
 }
 
 /// The same within the caller's transaction.
-pub(super) fn header_within(moment: &Connection, n: i64) -> rusqlite::Result<String> {
-    let version: i64 = moment.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let sql = if version < 2 {
+pub(super) fn header_within(moment: &Db, n: i64) -> Result<String, StoreError> {
+    let sql = if moment.version()? < 2 {
         "SELECT header FROM run WHERE n = ?1"
     } else {
         "SELECT header FROM run_header WHERE run = ?1"
     };
-    moment.query_row(sql, [n], |row| row.get(0))
+    moment.one(sql, values![n], |row| row.get(0))
 }

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::os::{Process, disk, open, sqlite};
 
+use super::db::{Db, StoreError};
 use super::error::failed;
+use super::place::Place;
 use super::schema::{APPLICATION_ID, TRIGGERS, VERSION, migrate};
 use super::{JournalError, Operation, holder_of};
 
@@ -37,10 +39,11 @@ pub enum Mode {
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
-    pub(super) db: Connection,
-    pub(super) path: PathBuf,
-    pub(super) file: FileIdentity,
-    mode: Mode,
+    pub(super) db: Db,
+    pub(super) place: Place,
+    /// `None`: it is in no file.
+    pub(super) file: Option<FileIdentity>,
+    pub(super) mode: Mode,
 }
 
 /// Which file was opened, whatever is under its name now.
@@ -56,8 +59,9 @@ impl FileIdentity {
         Ok(Self { device: file.dev(), inode: file.ino() })
     }
 
-    /// Whether `path` still names it.
-    pub(super) fn check(self, path: &Path) -> Result<(), JournalError> {
+    /// Whether its name is still that of the same file.
+    pub(super) fn check(self, place: &Place) -> Result<(), JournalError> {
+        let Place::File(path) = place else { return Ok(()) };
         let how = match Self::of(path) {
             Ok(now) if now == self => return Ok(()),
             Ok(_) => "replaced by another file",
@@ -90,35 +94,46 @@ impl Journal {
         }
         let unreadable = |source| JournalError::Create { path: path.clone(), source };
         let file = FileIdentity::of(&path).map_err(unreadable)?;
-        let mut db = connect(&path, mode).map_err(failed(&path, Operation::Open))?;
-        let check = failed(&path, Operation::Read);
-        sqlite::bound_steps(&mut db, SCHEMA_STEPS).map_err(check)?;
-        let version = check_owner(&db, &path)?;
-        sqlite::unbound_steps(&mut db).map_err(check)?;
-        file.check(&path)?;
+        let place = Place::File(path.clone());
+        let read = sqlite_failed(&place, Operation::Read);
+        let mut db = connect(&path, mode).map_err(sqlite_failed(&place, Operation::Open))?;
+        sqlite::bound_steps(&mut db, SCHEMA_STEPS).map_err(read)?;
+        let version = check_owner(&db, &place)?;
+        sqlite::unbound_steps(&mut db).map_err(read)?;
+        file.check(&place)?;
         // Its first writer has made the file, and not yet what is in it.
         if mode == Mode::ReadOnly && version == 0 {
             return Err(JournalError::NoJournal { path });
         }
-        let mut journal = Self { db, path, file, mode };
         if mode == Mode::ReadWrite {
-            journal.prepare_writer(data_dir, version)?;
+            prepare_writer(&mut db, &place, data_dir, version)?;
         }
-        Ok(journal)
+        Ok(Self { db: Db::Sqlite(db), place, file: Some(file), mode })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Whether it is where other machines may use it.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_none()
     }
 
-    /// Refuses when the disk has less than `needed` bytes left. Asked before a run is created; see
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the file that was opened is still the one under its name.
+    pub(super) fn check_in_place(&self) -> Result<(), JournalError> {
+        self.file.map_or(Ok(()), |file| file.check(&self.place))
+    }
+
+    /// Refuses when the disk of its file has less than `needed` bytes left. Asked before a run is created; see
     /// [`Journal::space_for`].
     ///
     /// # Errors
     /// [`JournalError::LittleSpace`] with both numbers.
     pub fn check_space(&self, needed: u64) -> Result<(), JournalError> {
-        let folder = self.path.parent().unwrap_or(&self.path).to_owned();
+        let Place::File(path) = &self.place else { return Ok(()) };
+        let folder = path.parent().unwrap_or(path).to_owned();
         match disk::free_bytes(&folder) {
             Ok(free) if free >= needed => Ok(()),
             Ok(free) => Err(JournalError::LittleSpace { folder, free, needed }),
@@ -135,46 +150,68 @@ impl Journal {
         REST.saturating_add(workers.saturating_mul(steps.saturating_add(4)).saturating_mul(STEP))
     }
 
-    /// Looks through the whole file for damage. Takes about a second per 500 MB.
+    /// Looks through the whole file for damage. Takes about a second per 500 MB. (PostgreSQL looks after its own.)
     ///
     /// # Errors
     /// [`JournalError::Corrupt`] with what SQLite found first.
     pub fn verify(&self) -> Result<(), JournalError> {
+        if self.place.file().is_none() {
+            return Ok(());
+        }
         let found: String = self
             .db
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(failed(&self.path, Operation::Check))?;
-        if found == "ok" { Ok(()) } else { Err(JournalError::corrupt(&self.path, found)) }
+            .one("PRAGMA quick_check(1)", &[], |row| row.get(0))
+            .map_err(failed(&self.place, Operation::Check))?;
+        if found == "ok" { Ok(()) } else { Err(JournalError::corrupt(&self.place, found)) }
     }
 
-    /// Another connection to the same file, for the same purpose, with a durability of its own.
-    pub(super) fn connect_again(&self, durability: Durability) -> Result<Connection, JournalError> {
-        let db = connect(&self.path, self.mode).map_err(failed(&self.path, Operation::Open))?;
+    /// Another connection to the same journal, for the same purpose, with a durability of its own.
+    pub(super) fn connect_again(&self, durability: Durability) -> Result<Db, JournalError> {
+        let path = match (&self.db, &self.place) {
+            (Db::Postgres(server), place) => {
+                let failed = failed(place, Operation::Open);
+                return server.again(durability == Durability::Later).map_err(failed).map(Db::postgres);
+            }
+            (Db::Sqlite(_), Place::File(path)) => path,
+            (Db::Sqlite(_), Place::Server(_)) => {
+                return Err(JournalError::NoJournal { path: PathBuf::new() });
+            }
+        };
+        let db = connect(path, self.mode).map_err(sqlite_failed(&self.place, Operation::Open))?;
         if self.mode == Mode::ReadWrite {
-            set_safe(&db, &self.path, durability)?;
+            set_safe(&db, &self.place, durability)?;
         }
-        Ok(db)
+        Ok(Db::Sqlite(db))
     }
+}
 
-    fn prepare_writer(&mut self, data_dir: &Path, version: i64) -> Result<(), JournalError> {
-        let failed = failed(&self.path, Operation::Open);
-        // An older program that carries a run out would lose its tables under its feet.
-        if (1..VERSION).contains(&version)
-            && let Some(holder) = holder_of(data_dir)
-            // This process takes the lock first, and has no run under way by then.
-            && holder.process != Process::this()
-        {
-            return Err(JournalError::OlderInUse { path: self.path.clone(), holder: holder.describe() });
-        }
-        let mode: String =
-            self.db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
-        if !mode.eq_ignore_ascii_case("wal") {
-            let settings = format!("journal_mode {mode}");
-            return Err(JournalError::UnsafeSettings { path: self.path.clone(), settings });
-        }
-        set_safe(&self.db, &self.path, Durability::EachCommit)?;
-        migrate(&mut self.db).map_err(failed)
+fn sqlite_failed(place: &Place, operation: Operation) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
+    move |error| JournalError::store(place, operation, StoreError::from(error))
+}
+
+fn prepare_writer(
+    db: &mut Connection,
+    place: &Place,
+    data_dir: &Path,
+    version: i64,
+) -> Result<(), JournalError> {
+    let failed = sqlite_failed(place, Operation::Open);
+    // An older program that carries a run out would lose its tables under its feet.
+    if (1..VERSION).contains(&version)
+        && let Some(holder) = holder_of(data_dir)
+        // This process takes the lock first, and has no run under way by then.
+        && holder.process != Process::this()
+    {
+        return Err(JournalError::OlderInUse { place: place.clone(), holder: holder.describe() });
     }
+    let mode: String =
+        db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        let settings = format!("journal_mode {mode}");
+        return Err(JournalError::UnsafeSettings { place: place.clone(), settings });
+    }
+    set_safe(db, place, Durability::EachCommit)?;
+    migrate(db).map_err(failed)
 }
 
 /// When a connection's commits are on the disk.
@@ -215,8 +252,8 @@ fn connect(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
 }
 
 /// Whether the file is a journal, or still empty; its version.
-fn check_owner(db: &Connection, path: &Path) -> Result<i64, JournalError> {
-    let failed = failed(path, Operation::Read);
+fn check_owner(db: &Connection, place: &Place) -> Result<i64, JournalError> {
+    let failed = sqlite_failed(place, Operation::Read);
     // Of one moment: another process may fill the file in between.
     let db = &*db.unchecked_transaction().map_err(failed)?;
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
@@ -224,23 +261,25 @@ fn check_owner(db: &Connection, path: &Path) -> Result<i64, JournalError> {
     let tables: i64 =
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let fresh = application == 0 && version == 0 && tables == 0;
-    let path = path.to_owned();
+    let place = place.clone();
     if !fresh && application != APPLICATION_ID {
-        return Err(JournalError::Foreign { path, what: "a database of another program", source: None });
+        return Err(JournalError::Foreign { place, what: "a database of another program", source: None });
     }
     if let Some(what) = sqlite::intruder(db, TRIGGERS).map_err(failed)? {
         let why = format!("{what} in it is none of maand's");
-        return Err(JournalError::NotOurs { path, source: io::Error::new(io::ErrorKind::InvalidData, why) });
+        let source = io::Error::new(io::ErrorKind::InvalidData, why);
+        let path = place.file().unwrap_or(Path::new("")).to_owned();
+        return Err(JournalError::NotOurs { path, source });
     }
     if version > VERSION {
-        return Err(JournalError::NewerFormat { path, found: version, known: VERSION });
+        return Err(JournalError::NewerFormat { place, found: version, known: VERSION });
     }
     Ok(version)
 }
 
 /// Settings of a connection that writes, read back: SQLite is silent about those that it does not take.
-fn set_safe(db: &Connection, path: &Path, durability: Durability) -> Result<(), JournalError> {
-    let failed = failed(path, Operation::Open);
+fn set_safe(db: &Connection, place: &Place, durability: Durability) -> Result<(), JournalError> {
+    let failed = sqlite_failed(place, Operation::Open);
     let wanted = match durability {
         Durability::EachCommit => 2,
         Durability::Later => 1,
@@ -253,5 +292,5 @@ fn set_safe(db: &Connection, path: &Path, durability: Durability) -> Result<(), 
         return Ok(());
     }
     let settings = format!("synchronous {synchronous}, foreign_keys {foreign_keys}");
-    Err(JournalError::UnsafeSettings { path: path.to_owned(), settings })
+    Err(JournalError::UnsafeSettings { place: place.clone(), settings })
 }

@@ -3,14 +3,13 @@
 //! Facts and header travel as the text over which the hash chain goes, so that the chain means the same in both
 //! journals. This file must not know how a run travels, nor who may continue it.
 
-use rusqlite::{Connection, TransactionBehavior, params};
-
 use crate::engine::{Fact, Millis, PublicRunState, Stamped};
 
+use super::db::{Access, Db, StoreError, values};
 use super::error::failed;
 use super::facts::{self, Chain, End};
 use super::run::{RunHeader, RunId};
-use super::{Journal, JournalError, Marks, Operation, failpoint, schema, worker_end};
+use super::{Journal, JournalError, Marks, Operation, schema, worker_end};
 
 /// A run, text for text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,23 +104,28 @@ impl Journal {
     /// # Errors
     /// [`JournalError::UnknownRun`], or the file cannot be read.
     pub fn text_of(&self, id: &RunId) -> Result<RunText, JournalError> {
-        let failed = failed(&self.path, Operation::Read);
-        let moment = self.db.unchecked_transaction().map_err(failed)?;
+        let moment = self.db.begin(Access::Read).map_err(failed(&self.place, Operation::Read))?;
+        self.text_within(&moment, id)
+    }
+
+    /// The same within the caller's transaction.
+    pub(super) fn text_within(&self, moment: &Db, id: &RunId) -> Result<RunText, JournalError> {
+        let failed = failed(&self.place, Operation::Read);
         let row = self.row(id)?;
-        let header = schema::header_within(&moment, row.n).map_err(|error| match error {
-            rusqlite::Error::QueryReturnedNoRows => {
-                JournalError::corrupt(&self.path, format_args!("run {id} has lost its header"))
+        let header = schema::header_within(moment, row.n).map_err(|error| match error {
+            StoreError::NoRow => {
+                JournalError::corrupt(&self.place, format_args!("run {id} has lost its header"))
             }
             error => failed(error),
         })?;
-        let facts = facts_of(&moment, row.n).map_err(failed)?;
-        let requests = requests_of(&moment, row.n).map_err(failed)?;
+        let facts = facts_of(moment, row.n).map_err(failed)?;
+        let requests = requests_of(moment, row.n).map_err(failed)?;
         let newest = facts.last();
         if newest.map_or(0, |last| last.seq) != row.end.seq
             || newest.is_some_and(|last| last.chain != hex::encode(row.end.chain.bytes()))
         {
             let what = format_args!("run {id}: its newest fact is not what was written");
-            return Err(JournalError::corrupt(&self.path, what));
+            return Err(JournalError::corrupt(&self.place, what));
         }
         Ok(RunText { id: id.clone(), epoch: row.epoch, header, facts, requests })
     }
@@ -173,15 +177,14 @@ impl Journal {
             });
         };
         let stamped = parsed(text)?;
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let failed = failed(&self.place, Operation::Write);
+        let transaction = self.db.begin(Access::Write).map_err(failed)?;
         let here = match standing {
             Standing::Has(here) => here,
-            _ => insert_run(&transaction, text)?,
+            _ => insert_run(&transaction, text, failed)?,
         };
         let n: i64 = transaction
-            .query_row("SELECT n FROM run WHERE id = ?1", [text.id.as_str()], |row| row.get(0))
+            .one("SELECT n FROM run WHERE id = ?1", values![text.id.as_str()], |row| row.get(0))
             .map_err(failed)?;
         insert_facts(&transaction, n, text, &stamped, here).map_err(failed)?;
         let (mut state, mut finished) = (PublicRunState::Running, None);
@@ -200,7 +203,7 @@ impl Journal {
             .execute(
                 "UPDATE run SET epoch = ?1, last_seq = ?2, chain = ?3, last_at = ?4, state = ?5,
                     finished_at = ?6 WHERE n = ?7",
-                params![
+                values![
                     epoch as i64,
                     end.seq as i64,
                     end.chain.bytes(),
@@ -213,32 +216,27 @@ impl Journal {
             .map_err(failed)?;
         facts::insert(&transaction, n, &new).map_err(failed)?;
         put_requests(&transaction, n, at, &text.requests).map_err(failed)?;
-        failpoint::commit(transaction).map_err(failed)?;
-        self.file.check(&self.path)
+        transaction.commit_facts().map_err(failed)?;
+        self.check_in_place()
     }
 }
 
-fn facts_of(db: &Connection, n: i64) -> rusqlite::Result<Vec<FactText>> {
-    let mut statement =
-        db.prepare("SELECT seq, at, epoch, fact, chain FROM fact WHERE run = ?1 ORDER BY seq")?;
-    let rows = statement.query_map([n], |row| {
+fn facts_of(db: &Db, n: i64) -> Result<Vec<FactText>, StoreError> {
+    let sql = "SELECT seq, at, epoch, fact, chain FROM fact WHERE run = ?1 ORDER BY seq";
+    db.all(sql, values![n], |row| {
         Ok(FactText {
-            seq: row.get::<_, i64>(0)?.unsigned_abs(),
+            seq: row.count(0)?,
             at: row.get(1)?,
-            epoch: row.get::<_, i64>(2)?.unsigned_abs(),
+            epoch: row.count(2)?,
             fact: row.get(3)?,
-            chain: hex::encode(row.get::<_, Vec<u8>>(4)?),
+            chain: hex::encode(row.get::<Vec<u8>>(4)?),
         })
-    })?;
-    rows.collect()
+    })
 }
 
-fn requests_of(db: &Connection, n: i64) -> rusqlite::Result<Vec<RequestText>> {
+fn requests_of(db: &Db, n: i64) -> Result<Vec<RequestText>, StoreError> {
     let sql = "SELECT verb, by, at FROM request WHERE run = ?1 AND taken_at IS NULL ORDER BY n";
-    let mut statement = db.prepare(sql)?;
-    let rows = statement
-        .query_map([n], |row| Ok(RequestText { verb: row.get(0)?, by: row.get(1)?, at: row.get(2)? }))?;
-    rows.collect()
+    db.all(sql, values![n], |row| Ok(RequestText { verb: row.get(0)?, by: row.get(1)?, at: row.get(2)? }))
 }
 
 /// What the texts say.
@@ -252,54 +250,48 @@ fn parsed(text: &RunText) -> Result<Vec<Stamped>, JournalError> {
 }
 
 /// A run without a fact; answers with 0, as it has none.
-fn insert_run(db: &Connection, text: &RunText) -> Result<u64, JournalError> {
+fn insert_run(
+    db: &Db,
+    text: &RunText,
+    failed: impl Fn(StoreError) -> JournalError + Copy,
+) -> Result<u64, JournalError> {
     let header: RunHeader = serde_json::from_str(&text.header)
         .map_err(|source| JournalError::NewerHeader { run: text.id.clone(), source })?;
-    let failed = |error| JournalError::sqlite(std::path::Path::new(super::FILE), Operation::Write, error);
     let (workers, at) = (header.hosts.len() as i64, header.started_at);
-    db.execute(
-        "INSERT INTO run (id, plan, workers, started_at, last_at, state, epoch, last_seq, chain)
-         VALUES (?1, ?2, ?3, ?4, ?4, 'running', 1, 0, zeroblob(16))",
-        params![text.id.as_str(), header.plan, workers, at],
-    )
-    .map_err(failed)?;
-    db.execute(
-        "INSERT INTO run_header (run, header) VALUES (?1, ?2)",
-        params![db.last_insert_rowid(), text.header],
-    )
-    .map_err(failed)?;
+    let no_chain = [0_u8; 16];
+    let n: i64 = db
+        .one(
+            "INSERT INTO run (id, plan, workers, started_at, last_at, state, epoch, last_seq, chain)
+             VALUES (?1, ?2, ?3, ?4, ?4, 'running', 1, 0, ?5) RETURNING n",
+            values![text.id.as_str(), header.plan, workers, at, no_chain.as_slice()],
+            |row| row.get(0),
+        )
+        .map_err(failed)?;
+    db.execute("INSERT INTO run_header (run, header) VALUES (?1, ?2)", values![n, text.header])
+        .map_err(failed)?;
     Ok(0)
 }
 
 /// The facts after the first `here`.
-fn insert_facts(
-    db: &Connection,
-    n: i64,
-    text: &RunText,
-    stamped: &[Stamped],
-    here: u64,
-) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached(
-        "INSERT INTO fact (run, seq, at, epoch, fact, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
+fn insert_facts(db: &Db, n: i64, text: &RunText, stamped: &[Stamped], here: u64) -> Result<(), StoreError> {
     for (fact, stamped) in text.facts.iter().zip(stamped).filter(|(fact, _)| fact.seq > here) {
         let chain = hex::decode(&fact.chain).unwrap_or_default();
-        statement.execute(params![n, fact.seq as i64, fact.at, fact.epoch as i64, fact.fact, chain])?;
+        db.execute(facts::INSERT, values![n, fact.seq as i64, fact.at, fact.epoch as i64, fact.fact, chain])?;
         worker_end::note_end(db, n, &stamped.fact)?;
     }
     Ok(())
 }
 
-fn put_requests(db: &Connection, n: i64, at: Millis, requests: &[RequestText]) -> rusqlite::Result<()> {
+fn put_requests(db: &Db, n: i64, at: Millis, requests: &[RequestText]) -> Result<(), StoreError> {
     db.execute(
         "UPDATE request SET taken_at = ?2, refused = 'the run was continued on another machine meanwhile'
          WHERE run = ?1 AND taken_at IS NULL",
-        params![n, at],
+        values![n, at],
     )?;
     for request in requests {
         db.execute(
             "INSERT INTO request (run, verb, by, at) VALUES (?1, ?2, ?3, ?4)",
-            params![n, request.verb, request.by, request.at],
+            values![n, request.verb, request.by, request.at],
         )?;
     }
     Ok(())

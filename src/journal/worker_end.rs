@@ -1,9 +1,9 @@
 //! How workers ended, counted beside the facts for the list of runs.
 
-use rusqlite::{Connection, params};
-
 use crate::engine::{Check, Fact};
 use crate::graph::TargetIx;
+
+use super::db::{Db, StoreError, values};
 
 /// How a worker stands in the list of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +38,21 @@ fn ends_of(fact: &Fact) -> Vec<(TargetIx, Option<WorkerEnd>)> {
     }
 }
 
-pub(super) fn note_end(db: &Connection, n: i64, fact: &Fact) -> rusqlite::Result<()> {
+pub(super) fn note_end(db: &Db, n: i64, fact: &Fact) -> Result<(), StoreError> {
     for (target, end) in ends_of(fact) {
         let how = match end {
             Some(WorkerEnd::Succeeded) => "succeeded",
             Some(WorkerEnd::Failed) => "failed",
             Some(WorkerEnd::Skipped) => "skipped",
             None => {
-                db.prepare_cached("DELETE FROM worker_end WHERE run = ?1 AND target = ?2")?
-                    .execute(params![n, target.0])?;
+                let sql = "DELETE FROM worker_end WHERE run = ?1 AND target = ?2";
+                db.execute(sql, values![n, i64::from(target.0)])?;
                 continue;
             }
         };
-        db.prepare_cached("INSERT OR REPLACE INTO worker_end VALUES (?1, ?2, ?3)")?
-            .execute(params![n, target.0, how])?;
+        let sql = "INSERT INTO worker_end (run, target, how) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (run, target) DO UPDATE SET how = excluded.how";
+        db.execute(sql, values![n, i64::from(target.0), how])?;
     }
     Ok(())
 }

@@ -4,28 +4,51 @@
 //! only compares: an append costs what its facts cost, whatever the fleet's size and however many facts
 //! there are. Whoever was replaced, or does not know the newest fact, is told so and writes nothing.
 
-use std::path::PathBuf;
-
-use rusqlite::{Connection, TransactionBehavior, params};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::engine::{Fact, Millis, Request, Stamped};
 
+use super::db::{Access, Db, StoreError, values};
 use super::error::failed;
 use super::facts::{self, End, Mark};
+use super::place::Place;
 use super::run::RunId;
 use super::store::{Durability, FileIdentity};
-use super::{Journal, JournalError, Operation, failpoint, runs};
+use super::{Journal, JournalError, Operation, runs};
+
+/// So long a run waits for a server that is away.
+const OUTAGE: Duration = Duration::from_secs(600);
+/// How soon it is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Appends to one run, under one epoch, through a connection of its own.
 #[derive(Debug)]
 pub struct RunWriter {
-    db: Connection,
-    path: PathBuf,
-    file: FileIdentity,
+    db: Db,
+    place: Place,
+    file: Option<FileIdentity>,
     id: RunId,
     n: i64,
     epoch: u64,
     end: End,
+    outages: Outages,
+}
+
+/// What somebody who waits for a server that is away is told, and told by.
+#[derive(Default)]
+struct Outages {
+    /// It is not waited for any longer.
+    are_over: Arc<AtomicBool>,
+    tell: Option<Box<dyn Fn(Option<&str>) + Send>>,
+}
+
+impl fmt::Debug for Outages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outages")
+    }
 }
 
 impl Journal {
@@ -36,9 +59,10 @@ impl Journal {
     pub fn writer(&self, id: &RunId, epoch: u64, last_seq: u64) -> Result<RunWriter, JournalError> {
         let db = self.connect_again(Durability::EachCommit)?;
         let row = self.row(id)?;
-        self.file.check(&self.path)?;
-        let (path, file, id) = (self.path.clone(), self.file, id.clone());
-        let mut writer = RunWriter { db, path, file, id, n: row.n, epoch, end: row.end };
+        self.check_in_place()?;
+        let (place, file, id) = (self.place.clone(), self.file, id.clone());
+        let mut writer =
+            RunWriter { db, place, file, id, n: row.n, epoch, end: row.end, outages: Outages::default() };
         if (row.epoch, row.end.seq) != (epoch, last_seq) {
             writer.end.seq = last_seq;
             return Err(writer.stale());
@@ -71,25 +95,80 @@ impl RunWriter {
         }
         let mut end = self.end;
         let new = end.extend(self.epoch, at, facts)?;
-        let failed = failed(&self.path, Operation::Write);
-        let transaction =
-            self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        if !facts::advance(&transaction, self.n, self.epoch, &self.end, &end, at).map_err(failed)? {
-            drop(transaction);
+        let failed = failed(&self.place, Operation::Write);
+        if !self.patiently(|| self.try_append(at, &end, &new, handled)).map_err(failed)?
+            // It may have been this very append, of which the answer was lost.
+            && !self.has_ended_at(&end)
+        {
             return Err(self.stale());
         }
-        facts::insert(&transaction, self.n, &new).map_err(failed)?;
-        if let Some(request) = handled {
-            transaction
-                .prepare_cached("UPDATE request SET taken_at = ?2 WHERE n = ?1")
-                .and_then(|mut statement| statement.execute(params![request, at]))
-                .map_err(failed)?;
-        }
-        failpoint::commit(transaction).map_err(failed)?;
         self.end = end;
         // Afterwards, so that no effect follows from facts which nobody will find.
-        self.file.check(&self.path)?;
+        self.check_in_place()?;
         Ok(new.into_iter().map(|new| new.stamped).collect())
+    }
+
+    /// In one transaction; `false`: the run's row is not as this writer knows it.
+    fn try_append(
+        &self,
+        at: Millis,
+        end: &End,
+        new: &[facts::NewFact],
+        handled: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let transaction = self.db.begin(Access::Write)?;
+        if !facts::advance(&transaction, self.n, self.epoch, &self.end, end, at)? {
+            return Ok(false);
+        }
+        facts::insert(&transaction, self.n, new)?;
+        if let Some(request) = handled {
+            let sql = "UPDATE request SET taken_at = ?2 WHERE n = ?1";
+            transaction.execute(sql, values![request, at])?;
+        }
+        transaction.commit_facts()?;
+        Ok(true)
+    }
+
+    /// From now on a server that is away is waited for until `told` says otherwise, if not for shorter.
+    pub fn give_up_when(&mut self, told: Arc<AtomicBool>) {
+        self.outages.are_over = told;
+    }
+
+    /// `tell` is told why a server is away that is waited for, and (`None`) that it is back.
+    pub fn tell_of_outages(&mut self, tell: Box<dyn Fn(Option<&str>) + Send>) {
+        self.outages.tell = Some(tell);
+    }
+
+    fn has_ended_at(&self, end: &End) -> bool {
+        let row = runs::row(&self.db, &self.place, &self.id);
+        row.is_ok_and(|row| row.epoch == self.epoch && row.end.mark() == end.mark())
+    }
+
+    /// Tries again for as long as a server is away, and not longer than [`OUTAGE`]. Nothing follows meanwhile.
+    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let until = Instant::now() + OUTAGE;
+        let mut is_told = false;
+        let tell = |what: Option<&str>| self.outages.tell.iter().for_each(|tell| tell(what));
+        loop {
+            match attempt() {
+                Err(error)
+                    if error.is_away()
+                        && Instant::now() < until
+                        && !self.outages.are_over.load(Ordering::SeqCst) =>
+                {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tell(Some(&error.to_string()));
+                    }
+                    std::thread::sleep(AGAIN);
+                }
+                done => {
+                    if is_told && done.is_ok() {
+                        tell(None);
+                    }
+                    return done;
+                }
+            }
+        }
     }
 
     /// Where the run's facts end.
@@ -104,26 +183,17 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be read, or is no longer under its name.
     pub fn pending_requests(&self) -> Result<Vec<Request>, JournalError> {
-        self.file.check(&self.path)?;
-        let failed = failed(&self.path, Operation::Read);
-        let mut statement = self
-            .db
-            .prepare_cached(
-                "SELECT n, verb, by, at FROM request WHERE run = ?1 AND taken_at IS NULL ORDER BY n",
-            )
-            .map_err(failed)?;
-        let rows = statement
-            .query_map([self.n], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?)))
-            .map_err(failed)?;
-        let mut requests = Vec::new();
-        for row in rows {
-            let (n, text, by, at) = row.map_err(failed)?;
-            // A verb that only a newer program knows waits for that program.
-            if let Ok(verb) = serde_json::from_str(&text) {
-                requests.push(Request { n, verb, by, at });
-            }
-        }
-        Ok(requests)
+        self.check_in_place()?;
+        let failed = failed(&self.place, Operation::Read);
+        let sql = "SELECT n, verb, by, at FROM request WHERE run = ?1 AND taken_at IS NULL ORDER BY n";
+        let read = || {
+            self.db.all(sql, values![self.n], |row| {
+                // A verb that only a newer program knows waits for that program.
+                let Ok(verb) = serde_json::from_str(row.text(1)?) else { return Ok(None) };
+                Ok(Some(Request { n: row.get(0)?, verb, by: row.get(2)?, at: row.get(3)? }))
+            })
+        };
+        Ok(self.patiently(read).map_err(failed)?.into_iter().flatten().collect())
     }
 
     /// Settles a request that cannot be done. One that is settled already stays as it is.
@@ -131,15 +201,11 @@ impl RunWriter {
     /// # Errors
     /// [`JournalError::Fenced`]; others when the file cannot be written.
     pub fn refuse_request(&mut self, n: i64, at: Millis, why: &str) -> Result<(), JournalError> {
-        let failed = failed(&self.path, Operation::Write);
-        let changed = self
-            .db
-            .prepare_cached(
-                "UPDATE request SET taken_at = ?2, refused = ?3 WHERE n = ?1 AND taken_at IS NULL
-                    AND EXISTS (SELECT 1 FROM run WHERE n = ?4 AND epoch = ?5)",
-            )
-            .and_then(|mut statement| statement.execute(params![n, at, why, self.n, self.epoch as i64]))
-            .map_err(failed)?;
+        let failed = failed(&self.place, Operation::Write);
+        let sql = "UPDATE request SET taken_at = ?2, refused = ?3 WHERE n = ?1 AND taken_at IS NULL
+                      AND EXISTS (SELECT 1 FROM run WHERE n = ?4 AND epoch = ?5)";
+        let settle = || self.db.execute(sql, values![n, at, why, self.n, self.epoch as i64]);
+        let changed = self.patiently(settle).map_err(failed)?;
         if changed == 0
             && let fenced @ JournalError::Fenced { .. } = self.stale()
         {
@@ -148,9 +214,13 @@ impl RunWriter {
         Ok(())
     }
 
+    fn check_in_place(&self) -> Result<(), JournalError> {
+        self.file.map_or(Ok(()), |file| file.check(&self.place))
+    }
+
     /// Why the run's row is not as this writer knows it.
     fn stale(&self) -> JournalError {
-        let row = match runs::row(&self.db, &self.path, &self.id) {
+        let row = match runs::row(&self.db, &self.place, &self.id) {
             Ok(row) => row,
             Err(error) => return error,
         };
@@ -235,7 +305,7 @@ mod tests {
     fn another_fact_under_the_same_number_is_noticed() {
         let (_dir, journal, run) = started();
         let mut writer = journal.writer(&run, 1, 1).unwrap();
-        journal.db.execute("UPDATE run SET chain = zeroblob(16)", []).unwrap();
+        journal.db.execute("UPDATE run SET chain = zeroblob(16)", &[]).unwrap();
         let changed = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
         assert!(matches!(changed, JournalError::Changed { .. }), "{changed}");
     }
@@ -244,7 +314,7 @@ mod tests {
     fn a_run_that_was_forgotten_is_unknown() {
         let (_dir, journal, run) = started();
         let mut writer = journal.writer(&run, 1, 1).unwrap();
-        journal.db.execute("DELETE FROM run", []).unwrap();
+        journal.db.execute("DELETE FROM run", &[]).unwrap();
         let unknown = writer.append(6, &[Fact::BeforeDone], None).unwrap_err();
         assert!(matches!(unknown, JournalError::UnknownRun { .. }), "{unknown}");
     }
@@ -263,7 +333,7 @@ mod tests {
     fn a_running_controller_does_not_read_the_header() {
         let (_dir, mut journal, run) = started();
         let n = journal.request(&run, &Control::Pause { reason: None }, "me", 4).unwrap();
-        journal.db.execute("DELETE FROM run_header", []).unwrap();
+        journal.db.execute("DELETE FROM run_header", &[]).unwrap();
         let mut writer = journal.writer(&run, 1, 1).unwrap();
         writer.append(5, &[Fact::BeforeDone], None).unwrap();
         assert_eq!(writer.pending_requests().unwrap().len(), 1);

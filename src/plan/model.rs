@@ -339,6 +339,10 @@ pub struct CommandStep {
     pub idempotent: bool,
     /// It takes the worker down while it runs (`run` only).
     pub disturbs: bool,
+    /// What it changes refuses a controller that was replaced, by `MAAND_EPOCH` (for `local`; a worker does so by itself): a
+    /// standby may take the run over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
     /// Exit 0: nothing to do. Decides after a crash, too.
     pub unless: Option<String>,
     /// Environment beside the plan's variables.

@@ -54,6 +54,7 @@ pub(super) fn command(kind: fn(CommandStep) -> StepKind) -> StepKind {
         action: CommandSource::Command("upgrade --now".into()),
         idempotent: true,
         disturbs: true,
+        fenced: false,
         unless: None,
         env: BTreeMap::new(),
         undo: Undo::Nothing,

@@ -45,6 +45,8 @@ pub struct RunOptions {
     /// What is to be expected of the run, once it is known: whoever wants to hear that something takes longer than usual
     /// is told by it.
     pub outlook: Option<Arc<OnceLock<Outlook>>>,
+    /// Told why the server that keeps the runs is away while it is waited for, and (`None`) that it is back.
+    pub outages: Box<dyn Fn(Option<&str>) + Send>,
     /// Told how far the look at every worker has come, where this process has to take one: the one before it ended
     /// before its own was recorded.
     pub progress: Box<dyn Fn(Looked<'_>) + Send + Sync>,
@@ -59,6 +61,7 @@ impl RunOptions {
             stop_on_signals: false,
             command_guard: None,
             outlook: None,
+            outages: Box::new(|_| {}),
             progress: Box::new(|_| {}),
         }
     }
@@ -103,10 +106,11 @@ impl Run {
     pub fn carry_out(mut self, mut options: RunOptions) -> Result<RunResult, RunError> {
         let state = self.stored.replay(self.options())?;
         let mut view = self.stored.view()?;
-        let writer = self
+        let mut writer = self
             .journal
             .writer(&self.stored.id, self.stored.epoch, self.stored.last_seq())
             .map_err(|error| RunError::Stopped(LoopError::Journal(error)))?;
+        writer.tell_of_outages(options.outages);
         let left = end_commands_of(self.stored.id.as_str(), &self.bucket.paths().data);
         if !left.is_empty() {
             return Err(RunError::LeftRunning { run: self.stored.id, left });

@@ -9,7 +9,9 @@ use crate::bucket::{self, Bucket, Fleet, Host, HostKeyCheck, Worker};
 use crate::catalog::external::{self, Program, Say};
 use crate::catalog::{Builtin, Catalog, External, MAKE_TIMEOUT};
 use crate::graph::RolloutGraph;
+use crate::journal::RunLock;
 use crate::plan::{Problem, Problems, Severity};
+use crate::runner::LeasedRemote;
 use crate::ssh::{self, AskPassphrase, Endpoint, HostProfile, Remote, Show, Ssh2Remote};
 
 use super::{Engine, RunError, engine_choice, power};
@@ -124,6 +126,18 @@ impl Connector {
     /// Both for the fleet that a plan was compiled for.
     pub(super) fn connect(&self, bucket: &Arc<Bucket>, fleet: &Fleet) -> Result<Connected, RunError> {
         let remote = self.transport(bucket, &fleet.workers)?;
+        let catalog = self.catalog(bucket, fleet, &remote, None)?;
+        Ok(Connected { remote, catalog })
+    }
+
+    /// The same for who carries a run out under this lock.
+    pub(super) fn connect_under(
+        &self,
+        lock: &Arc<RunLock>,
+        bucket: &Arc<Bucket>,
+        fleet: &Fleet,
+    ) -> Result<Connected, RunError> {
+        let remote = LeasedRemote::over(self.transport(bucket, &fleet.workers)?, lock);
         let catalog = self.catalog(bucket, fleet, &remote, None)?;
         Ok(Connected { remote, catalog })
     }

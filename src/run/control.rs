@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::{Control, Fact, Options, RunStatus};
-use crate::journal::{Journal, RequestState, RunId, holder_of};
+use crate::journal::{Journal, RequestState, RunId};
 use crate::runner::now;
 
 use super::site::pick;
@@ -68,7 +68,7 @@ impl Run {
     ) -> Result<Controlled, RunError> {
         let mut journal = site.journal_of_runs()?;
         let id = pick(&journal, name)?;
-        if let Some(holder) = holder_of(&site.bucket.paths().data) {
+        if let Some(holder) = journal.holder()? {
             if holder.run.is_none() && holder.operation.is_some() {
                 // It takes no requests: it has no run.
                 return Err(RunError::Locked(Box::new(holder)));

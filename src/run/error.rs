@@ -50,6 +50,17 @@ pub enum RunError {
         /// So many of its workers have failed, and can be retried.
         failed: usize,
     },
+    /// There is nothing to stand by for: the runs of this bucket are in a file of this machine.
+    #[error("no other machine carries out runs of this bucket: they are in a file here")]
+    NotShared,
+    /// Something in the run goes on when its controller is cut off: only an operator may take it over.
+    #[error("run {run} is taken over by an operator only: {} cannot be fenced", .what.join(", "))]
+    NotFenced {
+        /// The run's name.
+        run: RunId,
+        /// Steps, in words.
+        what: Vec<String>,
+    },
     /// More workers have failed than the plan allows: one has to be retried or skipped first.
     #[error("run {run} has halted: {} failed (max_failures: {allowed})", counted(*.failed as usize, "worker"))]
     Halted {
@@ -190,6 +201,7 @@ impl From<LockError> for RunError {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Held(holder) => Self::Locked(holder),
+            LockError::Server(error) => Self::Journal(error),
             error @ LockError::Failed { .. } => Self::LockFile(error),
         }
     }

@@ -3,7 +3,7 @@
 use crate::bucket::{Bucket, Host};
 use crate::engine::{Options, PublicWorkerState};
 use crate::graph::Lane;
-use crate::journal::{Journal, Mode, RunId};
+use crate::journal::{Location, Mode, RunId};
 use crate::report::WorkerView;
 use crate::runner::now;
 
@@ -33,7 +33,7 @@ pub struct Explanation {
 /// # Errors
 /// There is no such run or worker, or the run cannot be read.
 pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explanation, RunError> {
-    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+    let journal = Location::of(bucket)?.open(Mode::ReadOnly)?;
     let stored = Stored::load(&journal, pick(&journal, name)?)?;
     let run = stored.replay(Options::default())?;
     let graph = &stored.graph;
@@ -43,7 +43,7 @@ pub fn explain(bucket: &Bucket, name: Option<&str>, host: &str) -> Result<Explan
     };
     let at = now();
     let mut view = stored.view()?;
-    view.set_orphaned(controller_of(&bucket.paths().data, &stored.id).is_none());
+    view.set_orphaned(controller_of(&journal, &stored.id).is_none());
     view.refresh(at);
     let worker = view.worker(target);
     let state = worker.state;

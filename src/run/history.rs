@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::bucket::Bucket;
 use crate::engine::{Millis, PublicRunState};
-use crate::journal::{Journal, JournalError, Mode, RunId};
+use crate::journal::{Journal, JournalError, Location, RunId};
 use crate::ssh::matches_pattern;
 
 use super::RunError;
@@ -98,13 +98,8 @@ impl History {
     /// # Errors
     /// The journal cannot be read.
     pub fn open(bucket: &Bucket) -> Result<Self, RunError> {
-        let data = &bucket.paths().data;
-        let journal = match Journal::open(data, Mode::ReadOnly) {
-            Ok(journal) => Some(journal),
-            Err(JournalError::NoJournal { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let runs = journal.as_ref().map(|journal| listed(journal, data)).transpose()?.unwrap_or_default();
+        let journal = Location::of(bucket)?.open_if_any()?;
+        let runs = journal.as_ref().map(listed).transpose()?.unwrap_or_default();
         Ok(Self { runs, journal, authors: RefCell::default() })
     }
 

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bucket::{DisabledEntry, DisabledFile, JobName, lock};
+use crate::bucket::{DisabledEntry, JobName};
 use crate::bundle::{self, Bundle, Controller};
 use crate::engine::{Check, ErrorKind, Fact, PublicWorkerState, RunState, RunStatus, StepError};
 use crate::graph::{RolloutGraph, TargetIx};
-use crate::journal::{Journal, Marks, Mode, RunId, RunLock, Standing};
+use crate::journal::{Journal, Location, Marks, RunId, RunLock, Standing};
 use crate::os::ProcessState;
 use crate::plan::{Problem, Problems};
 use crate::report::Time;
@@ -23,6 +23,7 @@ use crate::ssh::Cancel;
 
 use super::carry_out::looker;
 use super::changes::changes;
+use super::checkout::adopt;
 use super::obstacle::{NotTaken, Obstacle};
 use super::site::holder;
 use super::take_up::{own_entries, unfinished};
@@ -33,9 +34,6 @@ const MAY_BOOT: Duration = Duration::from_secs(300);
 
 /// Between two looks at a worker that does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// So long the lock of the bucket's files is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// How a run is taken from a bundle.
 pub struct Import<'a> {
@@ -105,10 +103,10 @@ impl Import<'_> {
             return Err(RunError::WorkspaceChanged { run: id, changes });
         }
         let lock = self.lock(site, &id)?;
-        let mut journal = Journal::open(&site.bucket.paths().data, Mode::ReadWrite)?;
+        let mut journal = site.journal()?;
         let (here, epoch_here) = self.check_journal(&journal)?;
         let lock = Arc::new(lock);
-        let connected = site.connector.connect(&site.bucket, &known.graph.fleet)?;
+        let connected = site.connector.connect_under(&lock, &site.bucket, &known.graph.fleet)?;
         let executor = StepExecutor::new(StepExecutorParts {
             run: id.to_string(),
             ..looker(&site.bucket, &known.graph, &connected, &lock)
@@ -181,7 +179,7 @@ impl Import<'_> {
 
     fn lock(&self, site: &Site, id: &RunId) -> Result<RunLock, RunError> {
         if self.take_over {
-            return Ok(RunLock::take_over(&site.bucket.paths().data, &holder(Some(id)), true)?);
+            return Ok(Location::of(&site.bucket)?.take_over(&holder(Some(id)), true)?);
         }
         site.lock(Some(id))
     }
@@ -347,7 +345,6 @@ impl Import<'_> {
 
     /// Puts the run's own entries into this checkout's `disabled.json`.
     fn adopt(&self, site: &Site, Known { graph, state, .. }: &Known) -> Result<(), RunError> {
-        let id = self.bundle.text.id.as_str();
         let by_facts = own_entries(graph, state);
         let mut own = self.bundle.about.own_disabled.clone().unwrap_or_else(|| by_facts.clone());
         // Whatever the record says, a run has entries of its own workers only.
@@ -359,17 +356,7 @@ impl Import<'_> {
             };
             of_job && hosts.contains(entry.host().as_str())
         });
-        let file = DisabledFile::of(&site.bucket, id, by_facts);
-        let here = DisabledFile::own_entries_of(&site.bucket, id)
-            .map_err(|error| RunError::Refused(format!("the record of what it has disabled: {error}")))?;
-        if own.is_empty() && here.is_none_or(|here| here.is_empty()) {
-            return Ok(());
-        }
-        let who = format!("maand plan, run {id}");
-        let guard = lock::acquire(&site.bucket.paths().catalog_lock, &who, LOCK_WAIT, &|| false)
-            .map_err(|error| RunError::Refused(error.to_string()))?;
-        file.adopt(&guard, &own, &mut || true)
-            .map_err(|error| RunError::Refused(format!("disabled.json was not changed: {error}")))
+        adopt(&site.bucket, &self.bundle.text.id, by_facts, &own)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The runs of a bucket.
 
-use std::path::Path;
-
 use crate::bucket::Bucket;
 use crate::engine::{Options, PublicRunState};
 use crate::journal::{Journal, RunId, RunSummary};
@@ -28,9 +26,9 @@ pub fn runs(bucket: &Bucket) -> Result<Vec<ListedRun>, RunError> {
     Ok(History::open(bucket)?.runs)
 }
 
-pub(super) fn listed(journal: &Journal, data: &Path) -> Result<Vec<ListedRun>, RunError> {
+pub(super) fn listed(journal: &Journal) -> Result<Vec<ListedRun>, RunError> {
     let listed = |run: RunSummary| {
-        let state = match state(run.state, || controller_of(data, &run.id).is_some()) {
+        let state = match state(run.state, || controller_of(journal, &run.id).is_some()) {
             // What it waits for is not stored; there is at most one such run.
             PublicRunState::Interrupted => at_rest(journal, &run.id).unwrap_or(PublicRunState::Interrupted),
             state => state,

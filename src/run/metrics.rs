@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::bucket::{Bucket, DisabledEntry};
 use crate::engine::{Millis, PublicRunState};
-use crate::journal::{self, Journal, JournalError, Mode, RunId, RunSummary, Totals};
+use crate::journal::{Journal, JournalError, Location, RunId, RunSummary, Totals};
 use crate::metrics::{BucketNow, Counted, JournalNow, RunNow, RunTally};
 use crate::runner::now;
 
@@ -106,17 +106,14 @@ impl MetricsReader {
             self.runs.retain(|_, known| matches!(known.tally, Tally::Ended(..)));
             self.made = None;
         }
-        self.journal = match Journal::open(&self.bucket.paths().data, Mode::ReadOnly) {
-            Ok(journal) => Some(journal),
-            Err(JournalError::NoJournal { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        self.journal = Location::of(&self.bucket)?.open_if_any()?;
         Ok(())
     }
 
     fn look(&self, leaves: Leaves) -> Result<Seen, RunError> {
         let paths = self.bucket.paths();
-        let holder = journal::holder_of(&paths.data).filter(|_| leaves == Leaves::No);
+        let holder = self.journal.as_ref().map(Journal::holder).transpose()?.flatten();
+        let holder = holder.filter(|_| leaves == Leaves::No);
         let carried_out = holder.and_then(|holder| holder.run);
         let stamp = |meta: std::fs::Metadata| (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
         Ok(Seen {

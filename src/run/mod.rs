@@ -11,6 +11,7 @@
 //! | the run gets its name | [`Prepared::start`] |
 //! | it is carried out until it is at rest | [`Run::carry_out`] |
 //! | again, after whatever ended the process before | [`Run::resume`] |
+//! | by itself, when its controller on another machine is not heard of | [`Run::stand_by`] |
 //! | from another process | [`Run::control`] |
 //! | only looked at | [`RunReader`], [`FollowedRun`], [`runs`], [`explain`] |
 //! | looked back at, over all runs | [`History`] |
@@ -23,6 +24,7 @@
 
 mod carry_out;
 mod changes;
+mod checkout;
 mod connector;
 mod control;
 mod engine_choice;
@@ -52,6 +54,7 @@ mod release;
 mod resume;
 mod review;
 mod site;
+mod standby;
 mod statistics;
 mod stored;
 mod summary;
@@ -60,6 +63,7 @@ mod worker_history;
 
 pub use carry_out::{Left, RunOptions, RunResult};
 pub use changes::Change;
+pub use checkout::catch_up;
 pub use connector::Connector;
 pub use control::Controlled;
 pub use engine_choice::Engine;
@@ -85,6 +89,7 @@ pub use release::release;
 pub use resume::{Resume, TakeOver};
 pub use review::{ReviewPart, review};
 pub use site::{Site, this_operator};
+pub use standby::{Standby, StandbyNews, TAKEN_OVER_WITHIN};
 pub use statistics::{Counted, Statistics, StepStatistics};
 pub use stored::compile_stored;
 pub use summary::Summary;

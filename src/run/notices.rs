@@ -147,7 +147,7 @@ pub fn test_notices(
 pub fn resend_notices(site: &Site, run: Option<&str>, guard: Option<&Path>) -> Result<Vec<Told>, RunError> {
     let journal = site.journal_of_runs()?;
     let id = journal.find(run)?;
-    if let Some(holder) = controller_of(&site.bucket.paths().data, &id) {
+    if let Some(holder) = controller_of(&journal, &id) {
         return Err(RunError::Locked(Box::new(holder)));
     }
     let stored = Stored::load(&journal, id)?;

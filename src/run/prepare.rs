@@ -14,6 +14,7 @@ use crate::review::Reviewed;
 use crate::runner::{StepExecutor, WorkspaceState, now};
 
 use super::carry_out::looker;
+use super::checkout::{carry_on_here, catch_up};
 use super::connector::Connected;
 use super::header::{Inputs, workers_sha256, workspace};
 use super::left_behind::left_behind;
@@ -118,6 +119,7 @@ impl Run {
         progress: &(dyn Fn(Looked<'_>) + Sync),
     ) -> Result<Prepared, RunError> {
         let bucket = &site.bucket;
+        catch_up(bucket)?;
         if let Some(reviewed) = &request.reviewed {
             review::refuse_earlier_run(site, reviewed, request.again)?;
         }
@@ -134,7 +136,7 @@ impl Run {
         }
         let steps = request.plan.steps.len() as u64;
         journal.check_space(Journal::space_for(graph.targets.len() as u64, steps))?;
-        let connected = site.connector.connect(bucket, &graph.fleet)?;
+        let connected = site.connector.connect_under(&lock, bucket, &graph.fleet)?;
         let inputs = Inputs {
             overrides: request.overrides.clone(),
             workers: request.workers.clone(),
@@ -176,12 +178,14 @@ impl Prepared {
         let (id, facts) = self.journal.create_run(&header, &[started])?;
         prune_by_itself(&mut self.journal, &self.graph.fleet.disabled, started_at)?;
         self.lock.write(&holder(Some(&id)))?;
+        let stored = Stored { id, epoch: 1, header, graph: self.graph, facts };
+        carry_on_here(&self.site, &self.journal, &stored)?;
         Ok(Run {
             bucket: self.site.bucket,
             connected: self.connected,
             journal: self.journal,
             lock: self.lock,
-            stored: Stored { id, epoch: 1, header, graph: self.graph, facts },
+            stored,
             workspace,
             first: Vec::new(),
             checks: Some(self.checks),

@@ -2,7 +2,9 @@
 
 use crate::bucket::{Bucket, Disabled};
 use crate::engine::Millis;
-use crate::journal::{Journal, JournalError, Mode, RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, RunLock, RunSummary};
+use crate::journal::{
+    Journal, JournalError, Location, Mode, RUNS_KEPT, RUNS_KEPT_FOR, Reclaimed, RunLock, RunSummary,
+};
 
 use super::RunError;
 use super::left_behind::owned_entries;
@@ -62,7 +64,7 @@ impl Pruning {
     /// # Errors
     /// There is no journal, or it or the bucket cannot be read.
     pub fn look(bucket: &Bucket, keep: Keep, now: Millis) -> Result<Prunable, RunError> {
-        let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+        let journal = Location::of(bucket)?.open(Mode::ReadOnly)?;
         prunable(&journal, &disabled(bucket)?, keep, now)
     }
 
@@ -71,10 +73,10 @@ impl Pruning {
     /// # Errors
     /// As [`Self::look`]; [`RunError::Locked`] while a run is carried out.
     pub fn prepare(bucket: &Bucket, keep: Keep, now: Millis) -> Result<Self, RunError> {
-        let data = &bucket.paths().data;
-        drop(Journal::open(data, Mode::ReadOnly)?);
-        let lock = RunLock::acquire(data, &holder(None).doing(PRUNING))?;
-        let journal = Journal::open(data, Mode::ReadWrite)?;
+        let runs = Location::of(bucket)?;
+        drop(runs.open(Mode::ReadOnly)?);
+        let lock = runs.lock(&holder(None).doing(PRUNING))?;
+        let journal = runs.open(Mode::ReadWrite)?;
         let found = prunable(&journal, &disabled(bucket)?, keep, now)?;
         Ok(Self { found, journal, _lock: lock })
     }

@@ -1,12 +1,11 @@
 //! A stored run that is only looked at, while a controller may be at work on it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bucket::Bucket;
 use crate::engine::{AttemptId, Stamped};
 use crate::graph::RolloutGraph;
-use crate::journal::{self, Holder, Journal, Mark, Mode, Output, RunHeader, RunId};
+use crate::journal::{self, Holder, Journal, Location, Mark, Mode, Output, RunHeader, RunId};
 use crate::report::{RunView, UndeliveredNotice};
 use crate::runner::now;
 
@@ -16,7 +15,6 @@ use super::stored::{compile_stored, empty_view, fold};
 
 /// A stored run, open for reading.
 pub struct RunReader {
-    data: PathBuf,
     journal: Journal,
     /// Its name.
     pub id: RunId,
@@ -33,12 +31,11 @@ impl RunReader {
     /// # Errors
     /// There is no such run, or this program cannot read it.
     pub fn open(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
-        let data = bucket.paths().data.clone();
-        let journal = Journal::open(&data, Mode::ReadOnly)?;
+        let journal = Location::of(bucket)?.open(Mode::ReadOnly)?;
         let id = journal.find(name)?;
         let header = journal.run(&id)?.header;
         let graph = compile_stored(&header)?;
-        Ok(Self { data, journal, id, header, graph })
+        Ok(Self { journal, id, header, graph })
     }
 
     /// As [`Self::open`]; `None` means the unfinished run, if there is one.
@@ -46,18 +43,19 @@ impl RunReader {
     /// # Errors
     /// There is no such run, or this program cannot read it.
     pub fn open_unfinished(bucket: &Bucket, name: Option<&str>) -> Result<Self, RunError> {
-        let id = pick(&Journal::open(&bucket.paths().data, Mode::ReadOnly)?, name)?;
+        let id = pick(&Location::of(bucket)?.open(Mode::ReadOnly)?, name)?;
         Self::open(bucket, Some(id.as_str()))
     }
 
     /// The process that carries the run out now, if one does.
     pub fn controller(&self) -> Option<Holder> {
-        controller_of(&self.data, &self.id)
+        controller_of(&self.journal, &self.id)
     }
 
     /// As [`Self::controller`], for whoever asks again and again.
     pub fn seen_controller(&self) -> Option<Holder> {
-        journal::seen_holder_of(&self.data).filter(|holder| holder.run.as_deref() == Some(self.id.as_str()))
+        let holder = self.journal.seen_holder().ok().flatten();
+        holder.filter(|holder| holder.run.as_deref() == Some(self.id.as_str()))
     }
 
     /// The facts after the one with number `seq`, oldest first; 0: all of them.
@@ -154,12 +152,14 @@ impl RunReader {
 /// # Errors
 /// There is no such run.
 pub fn open_run(bucket: &Bucket, name: Option<&str>) -> Result<(Journal, RunId), RunError> {
-    let journal = Journal::open(&bucket.paths().data, Mode::ReadOnly)?;
+    let journal = Location::of(bucket)?.open(Mode::ReadOnly)?;
     let id = pick(&journal, name)?;
     Ok((journal, id))
 }
 
 /// The process that carries a run out now, if one does.
-pub(super) fn controller_of(data: &Path, id: &RunId) -> Option<Holder> {
-    journal::holder_of(data).filter(|holder| holder.run.as_deref() == Some(id.as_str()))
+/// A server that cannot be asked does not know of one.
+pub(super) fn controller_of(journal: &Journal, id: &RunId) -> Option<Holder> {
+    let holder = journal.holder().ok().flatten();
+    holder.filter(|holder| holder.run.as_deref() == Some(id.as_str()))
 }

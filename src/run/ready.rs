@@ -8,6 +8,7 @@ use crate::graph::RolloutGraph;
 use crate::journal::{Journal, RunId, RunLock};
 use crate::runner::WorkspaceState;
 
+use super::checkout::carry_on_here;
 use super::connector::Connected;
 use super::stored::{Stored, workspace_then};
 use super::{Change, RunError, Site};
@@ -38,11 +39,13 @@ impl Run {
         stored: Stored,
         first: Vec<Fact>,
     ) -> Result<Self, RunError> {
+        let lock = Arc::new(lock);
+        carry_on_here(site, &journal, &stored)?;
         Ok(Self {
             bucket: Arc::clone(&site.bucket),
-            connected: site.connector.connect(&site.bucket, &stored.graph.fleet)?,
+            connected: site.connector.connect_under(&lock, &site.bucket, &stored.graph.fleet)?,
             journal,
-            lock: Arc::new(lock),
+            lock,
             workspace: workspace_then(&stored.header),
             stored,
             first,

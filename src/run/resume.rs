@@ -4,7 +4,7 @@ use crate::engine::{
     Control, DoubtAnswers, Fact, Options, PublicWorkerState, Resolution, RunState, RunStatus,
 };
 use crate::graph::TargetIx;
-use crate::journal::{RunId, RunLock};
+use crate::journal::{Location, RunId};
 use crate::runner::now;
 
 use super::changes::changes;
@@ -72,8 +72,8 @@ impl Run {
         let lock = match resume.take_over {
             TakeOver::Never => site.lock(Some(&id))?,
             from => {
-                let data = &site.bucket.paths().data;
-                RunLock::take_over(data, &holder(Some(&id)), from == TakeOver::Elsewhere)?
+                let runs = Location::of(&site.bucket)?;
+                runs.take_over(&holder(Some(&id)), from == TakeOver::Elsewhere)?
             }
         };
         let mut stored = Stored::load(&journal, id)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::bucket::{Bucket, Fleet};
 use crate::catalog::{CatalogAllocation, CatalogError, PendingChanges};
 use crate::graph::RolloutGraph;
-use crate::journal::{Journal, JournalError, Mode, RunId};
+use crate::journal::{Journal, Location, RunId};
 use crate::os::hash::sha256_of_file;
 use crate::os::open;
 use crate::plan::{MAX_BYTES, Plan, Problem, Problems, source_from_bytes};
@@ -156,11 +156,7 @@ pub(super) fn refuse_earlier_run(site: &Site, reviewed: &Reviewed, again: bool) 
 
 /// The journal, where there is one.
 fn journal(bucket: &Bucket) -> Result<Option<Journal>, RunError> {
-    match Journal::open(&bucket.paths().data, Mode::ReadOnly) {
-        Ok(journal) => Ok(Some(journal)),
-        Err(JournalError::NoJournal { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Location::of(bucket)?.open_if_any()?)
 }
 
 /// Everything but the plan, its scripts and what is pending.
@@ -227,7 +223,7 @@ fn newest_run(bucket: &Bucket) -> Result<Option<RunId>, RunError> {
 }
 
 /// Whether a step builds, deploys or asks what was deployed. What others deploy means nothing to a plan without one.
-fn uses_catalog(plan: &Plan) -> bool {
+pub(super) fn uses_catalog(plan: &Plan) -> bool {
     use crate::plan::StepKind;
     let mut steps = plan.before.iter().chain(&plan.steps).chain(&plan.after);
     steps.any(|step| step.kind.traits().catalog_operation || matches!(step.kind, StepKind::Build))

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bucket::Bucket;
-use crate::journal::{Holder, Journal, Mode, RunId, RunLock};
+use crate::journal::{Holder, Journal, Location, Mode, RunId, RunLock};
 use crate::runner::now;
 
 use super::{Connector, RunError};
@@ -29,14 +29,14 @@ impl Site {
 
     /// The journal, for writing; made where there is none.
     pub(super) fn journal(&self) -> Result<Journal, RunError> {
-        Journal::open(&self.bucket.paths().data, Mode::ReadWrite).map_err(RunError::Journal)
+        Ok(Location::of(&self.bucket)?.open(Mode::ReadWrite)?)
     }
 
     /// The journal, for writing, where there is one: what asks for a run that is not there makes none.
     pub(super) fn journal_of_runs(&self) -> Result<Journal, RunError> {
-        let data = &self.bucket.paths().data;
-        drop(Journal::open(data, Mode::ReadOnly)?);
-        Journal::open(data, Mode::ReadWrite).map_err(RunError::Journal)
+        let runs = Location::of(&self.bucket)?;
+        drop(runs.open(Mode::ReadOnly)?);
+        Ok(runs.open(Mode::ReadWrite)?)
     }
 
     /// Takes the run lock, without waiting.
@@ -45,7 +45,7 @@ impl Site {
             Some(_) => holder(run),
             None => holder(None).doing("maand plan apply"),
         };
-        Ok(RunLock::acquire(&self.bucket.paths().data, &record)?)
+        Ok(Location::of(&self.bucket)?.lock(&record)?)
     }
 }
 

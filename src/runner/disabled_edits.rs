@@ -9,7 +9,7 @@ use crate::bucket::{
     lock,
 };
 use crate::engine::{ErrorKind, Evidence, Outcome, StepError};
-use crate::journal::RunLock;
+use crate::journal::{RunLock, Tenure};
 use crate::ssh::Cancel;
 
 use super::access::not_done;
@@ -104,11 +104,11 @@ fn edit_locked(
             },
         )?;
     // Asked just before the change: a step that was given up while it held the lock changes nothing.
-    let mut fence = || run_lock.is_held() && !cancelled();
+    let mut fence = || run_lock.wait_until_held(cancelled) && !cancelled();
     let known = own(entries).clone();
     let change =
         edit(&DisabledFile::of(bucket, run, known), &guard, &mut fence).map_err(|error| match error {
-            _ if !run_lock.is_held() => {
+            _ if run_lock.tenure() == Tenure::Lost => {
                 Outcome::Failed { error: StepError::new(ErrorKind::Fenced, TAKEN_OVER) }
             }
             DisabledError::GivenUp => given_up(),

@@ -17,11 +17,17 @@ pub(super) struct Place {
 
 impl Place {
     /// Of an attempt, the `number`th of its step, as the report counts them.
-    pub(super) fn of(graph: &RolloutGraph, run: &str, order: &AttemptSpec, number: u32) -> Self {
+    pub(super) fn of(
+        graph: &RolloutGraph,
+        (run, epoch): (&str, u64),
+        order: &AttemptSpec,
+        number: u32,
+    ) -> Self {
         let list = graph.list(order.lane, order.step);
         let mut values = vec![
             ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
             ("MAAND_RUN".to_owned(), run.to_owned()),
+            ("MAAND_EPOCH".to_owned(), epoch.to_string()),
             ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
             ("MAAND_LIST".to_owned(), list.to_owned()),
             ("MAAND_STEP".to_owned(), graph.steps(order.lane)[order.step.index()].id.clone()),

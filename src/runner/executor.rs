@@ -162,11 +162,14 @@ impl StepExecutor {
     /// Carries out one attempt, the `number`th of its step. Blocks until it has ended, one way or the other.
     pub fn execute(&self, order: &AttemptSpec, number: u32, cancel: &Cancel, sink: &OutputSink) -> Outcome {
         let step = &self.graph.steps(order.lane)[order.step.index()];
-        if !self.lock.is_held() {
+        if !self.lock.wait_until_held(&|| cancel.is_cancelled()) {
+            if cancel.is_cancelled() {
+                return Outcome::NotDone { reason: "given up before it began".to_owned() };
+            }
             let message = "another controller has taken this run over";
             return Outcome::Failed { error: StepError::new(ErrorKind::Fenced, message) };
         }
-        let place = Place::of(&self.graph, &self.run, order, number);
+        let place = Place::of(&self.graph, (&self.run, self.epoch()), order, number);
         match order.lane {
             Lane::Worker(target) => {
                 let outcome = self.with_looks(target, step, cancel, sink, |cancel, sink| {

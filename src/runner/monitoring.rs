@@ -64,7 +64,7 @@ fn questions(graph: &Arc<RolloutGraph>) -> Vec<Question<'_>> {
             let (attempt, step_at) = (AttemptId(0), StepIx(at as u32));
             let order = AttemptSpec { attempt, lane, step: step_at, intent: Intent::Do { repeat: false } };
             let wave = matches!(lane, Lane::Worker(_)).then_some(0);
-            all.push(Question::Gate(step.id.clone(), Place::of(graph, NO_RUN, &order, 1), wave, gate));
+            all.push(Question::Gate(step.id.clone(), Place::of(graph, (NO_RUN, 0), &order, 1), wave, gate));
         }
     }
     if let Some(silence) = &graph.plan.silence {

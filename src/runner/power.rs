@@ -159,7 +159,7 @@ impl StepExecutor {
         if is_given_up() {
             return Outcome::unknown("given up before a reset was ordered");
         }
-        if !self.lock.is_held() {
+        if !self.lock.wait_until_held(&is_given_up) {
             return not_ordered(&"another controller has taken this run over");
         }
         match bmc.reset(&order, &is_given_up) {

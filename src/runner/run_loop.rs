@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::engine::{
     SilenceEvent,
 };
 use crate::graph::{TargetIx, TargetSet};
-use crate::journal::{JournalError, OutputWriter, RunWriter};
+use crate::journal::{JournalError, OutputWriter, RunWriter, Tenure};
 use crate::plan::Reading;
 use crate::report::{Reporter, RunView, WaitPhase};
 use crate::ssh::Cancel;
@@ -31,6 +32,10 @@ const REQUESTS_EVERY: Duration = Duration::from_millis(500);
 
 /// How soon it is noticed at the end of a run that nothing more is to be said of silences.
 const SILENCES_EVERY: Duration = Duration::from_millis(5);
+
+/// What is said where another process has had the lease.
+const LEASE_LOST: &str =
+    "this controller was not heard of for longer than its lease lasts, and another process has had it since";
 
 /// After a second signal, attempts get this long to cut their connections.
 const FORCED_STOP_GRACE: Duration = Duration::from_millis(1500);
@@ -109,11 +114,15 @@ pub struct RunLoop {
     /// A round of observation for which there was no thread yet.
     unobserved: Option<(Vec<JobIx>, TargetSet)>,
     silencer: Option<Silencer>,
+    /// A journal that is away is not waited for any longer.
+    is_told_to_stop: Arc<AtomicBool>,
 }
 
 impl RunLoop {
     /// Puts the parts together.
-    pub fn new(parts: RunLoopParts) -> Self {
+    pub fn new(mut parts: RunLoopParts) -> Self {
+        let is_told_to_stop: Arc<AtomicBool> = Arc::default();
+        parts.writer.give_up_when(Arc::clone(&is_told_to_stop));
         let (sender, receiver) = channel();
         let has_gates = parts.run.graph().plan.has_gates();
         let clock = Clock::not_before(parts.run.last_at());
@@ -136,6 +145,7 @@ impl RunLoop {
             unobserved: None,
             has_gates,
             silencer: None,
+            is_told_to_stop,
         }
     }
 
@@ -151,7 +161,11 @@ impl RunLoop {
     /// # Errors
     /// The system refuses to tell us of signals.
     pub fn watch_signals(&self) -> std::io::Result<()> {
-        super::signals::watch(self.sender.clone(), Message::Signal)
+        let is_told = Arc::clone(&self.is_told_to_stop);
+        super::signals::watch(self.sender.clone(), move |name| {
+            is_told.store(true, Ordering::SeqCst);
+            Message::Signal(name)
+        })
     }
 
     /// Begins with `first` (the facts that this process has learnt so far), settles attempts in doubt as the
@@ -234,6 +248,10 @@ impl RunLoop {
     }
 
     fn hear(&mut self, message: Message) -> Result<Option<Ended>, LoopError> {
+        if self.executor.lock.is_lease() && self.executor.lock.tenure() == Tenure::Lost {
+            // What has ended since may have ended for that alone.
+            return Err(LoopError::TakenOver(LEASE_LOST.to_owned()));
+        }
         match message {
             Message::Finished(attempt, outcome) => {
                 let outcome = self.attempts.ended(attempt, outcome);
@@ -242,7 +260,7 @@ impl RunLoop {
                     match error.kind {
                         ErrorKind::JournalBehind => return Err(LoopError::FactsLost(error.message.clone())),
                         // By one on this machine: the journal says so, and by whom.
-                        ErrorKind::Fenced if self.executor.lock.is_held() => {
+                        ErrorKind::Fenced if self.executor.lock.tenure() != Tenure::Lost => {
                             return Err(LoopError::TakenOver(error.message.clone()));
                         }
                         _ => {}

@@ -150,6 +150,7 @@ pub(super) fn command(rng: &mut Rng) -> CommandStep {
         action: CommandSource::Command("true".to_owned()),
         idempotent: rng.coin(),
         disturbs: rng.coin(),
+        fenced: false,
         unless: rng.per_mille(250).then(|| "test -e done".to_owned()),
         env: if rng.per_mille(300) {
             BTreeMap::from([("TOKEN".to_owned(), EnvValue::FromEnv("TOKEN".to_owned()))])

@@ -14,7 +14,7 @@ use super::docs::{markdown, root, text};
 use blocks::{Block, blocks, commands, typed};
 
 /// Languages of blocks: mdBook and forges colour them, and the tests below read most of them.
-const LANGUAGES: &[&str] = &["console", "json", "make", "rust", "sh", "text", "toml", "yaml"];
+const LANGUAGES: &[&str] = &["console", "json", "make", "rust", "sh", "sql", "text", "toml", "yaml"];
 
 /// All code blocks of README, docs and the pages for developers.
 fn all_blocks() -> Vec<Block> {

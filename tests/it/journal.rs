@@ -8,6 +8,7 @@ mod history;
 mod lock;
 mod old_data;
 pub(crate) mod played;
+mod postgres;
 pub(crate) mod support;
 
 use maand::engine::{AttemptId, Control, Fact, Outcome, PublicRunState};
@@ -16,10 +17,37 @@ use maand::journal::{
 };
 use support::{header, prune, some_facts, started};
 
-#[test]
-fn facts_come_out_as_they_went_in() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+/// Opens the one journal that a promise is tried on.
+pub(crate) type Open<'o> = &'o (dyn Fn(Mode) -> Journal + Sync);
+
+/// What a journal promises wherever it is: each is a test with a file, and all of them are tried with a PostgreSQL
+/// (`postgres.rs`).
+macro_rules! promises {
+    ($($name:ident),* $(,)?) => {
+        const PROMISES: &[(&str, fn(Open<'_>))] = &[$((stringify!($name), $name)),*];
+
+        mod in_a_file {
+            $(#[test]
+            fn $name() {
+                let dir = assert_fs::TempDir::new().unwrap();
+                super::$name(&|mode| maand::journal::Journal::open(dir.path(), mode).unwrap());
+            })*
+        }
+    };
+}
+
+promises! {
+    facts_come_out_as_they_went_in,
+    the_list_tells_how_runs_and_workers_ended,
+    a_controller_of_a_lower_epoch_is_refused,
+    a_request_is_taken_with_the_facts_that_follow_from_it,
+    output_is_kept_bounded_and_says_what_it_left_out,
+    output_is_written_in_a_thread_of_its_own_while_facts_are_appended,
+    a_reader_sees_whole_appends_while_a_writer_writes,
+}
+
+fn facts_come_out_as_they_went_in(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, mut written) = journal.create_run(&header(3), &[started()]).unwrap();
     let mut writer = journal.writer(&run, 1, 1).unwrap();
     for (n, facts) in some_facts().chunks(4).enumerate() {
@@ -33,7 +61,7 @@ fn facts_come_out_as_they_went_in() {
     assert_eq!(late, written[5..]);
     drop((journal, writer));
 
-    let journal = Journal::open(dir.path(), Mode::ReadOnly).unwrap();
+    let journal = open(Mode::ReadOnly);
     assert_eq!(journal.run(&run).unwrap().header, header(3));
     assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).collect::<Vec<_>>(), written);
     assert_eq!(journal.find(None).unwrap(), run);
@@ -47,10 +75,8 @@ fn facts_come_out_as_they_went_in() {
     }
 }
 
-#[test]
-fn the_list_tells_how_runs_and_workers_ended() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn the_list_tells_how_runs_and_workers_ended(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (first, _) = journal.create_run(&header(3), &[started()]).unwrap();
     let list = journal.runs().unwrap();
     assert_eq!((list[0].workers, list[0].state), (3, PublicRunState::Running));
@@ -80,14 +106,12 @@ fn the_list_tells_how_runs_and_workers_ended() {
     assert_eq!(journal.find(None).unwrap(), second);
 }
 
-#[test]
-fn a_controller_of_a_lower_epoch_is_refused() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn a_controller_of_a_lower_epoch_is_refused(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let mut old = journal.writer(&run, 1, 1).unwrap();
     old.append(5, &[Fact::BeforeDone], None).unwrap();
-    let mut other = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let mut other = open(Mode::ReadWrite);
     assert_eq!(other.raise_epoch(&run).unwrap(), 2);
     let mut new = other.writer(&run, 2, 2).unwrap();
     let fenced = old.append(6, &[Fact::BeforeDone], None).unwrap_err();
@@ -99,13 +123,11 @@ fn a_controller_of_a_lower_epoch_is_refused() {
     assert_eq!(other.read(&run).unwrap().map(Result::unwrap).count(), 3);
 }
 
-#[test]
-fn a_request_is_taken_with_the_facts_that_follow_from_it() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn a_request_is_taken_with_the_facts_that_follow_from_it(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let mut runner = journal.writer(&run, 1, 1).unwrap();
-    let mut other = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+    let mut other = open(Mode::ReadWrite);
     let pause = other.request(&run, &Control::Pause { reason: None }, "me@here", 5).unwrap();
     let retry = other.request(&run, &Control::Retry { hosts: vec!["w1".into()] }, "me@here", 6).unwrap();
     let pending = runner.pending_requests().unwrap();
@@ -120,10 +142,8 @@ fn a_request_is_taken_with_the_facts_that_follow_from_it() {
     assert_eq!(journal.runs().unwrap()[0].state, PublicRunState::Paused);
 }
 
-#[test]
-fn output_is_kept_bounded_and_says_what_it_left_out() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn output_is_kept_bounded_and_says_what_it_left_out(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let attempt = AttemptId(7);
     let mut writer = OutputWriter::open(&journal, &run).unwrap();
@@ -146,17 +166,15 @@ fn output_is_kept_bounded_and_says_what_it_left_out() {
     assert_eq!(big.total(), 64 * 4096 + 7);
     assert!(big.text().ends_with("xthe end"));
     assert!(big.text().contains(&format!("[... {} bytes were not kept ...]", big.left_out())));
-    let late = OutputWriter::open(&Journal::open(dir.path(), Mode::ReadOnly).unwrap(), &run);
+    let late = OutputWriter::open(&open(Mode::ReadOnly), &run);
     let refused = late.unwrap().write(attempt, &[("w3", big.clone())]).unwrap_err();
     assert!(matches!(refused, JournalError::ReadOnly { .. }), "{refused}");
     journal.writer(&run, 1, 1).unwrap().append(5, &[Fact::BeforeDone], None).unwrap();
     assert_eq!(journal.read(&run).unwrap().map(Result::unwrap).count(), 2);
 }
 
-#[test]
-fn output_is_written_in_a_thread_of_its_own_while_facts_are_appended() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn output_is_written_in_a_thread_of_its_own_while_facts_are_appended(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let mut output = OutputWriter::open(&journal, &run).unwrap();
     let writing = std::thread::spawn(move || {
@@ -176,25 +194,22 @@ fn output_is_written_in_a_thread_of_its_own_while_facts_are_appended() {
     journal.verify().unwrap();
 }
 
-#[test]
-fn a_reader_sees_whole_appends_while_a_writer_writes() {
-    let dir = assert_fs::TempDir::new().unwrap();
-    let mut journal = Journal::open(dir.path(), Mode::ReadWrite).unwrap();
+fn a_reader_sees_whole_appends_while_a_writer_writes(open: Open<'_>) {
+    let mut journal = open(Mode::ReadWrite);
     let (run, _) = journal.create_run(&header(1), &[started()]).unwrap();
     let mut writer = journal.writer(&run, 1, 1).unwrap();
-    let path = dir.path().to_owned();
-    let id = run.clone();
-    let reader = std::thread::spawn(move || {
-        let journal = Journal::open(&path, Mode::ReadOnly).unwrap();
-        let mut seen = 0;
-        while seen < 301 {
-            let count = journal.read(&id).unwrap().map(Result::unwrap).count();
-            assert!(count >= seen && count % 3 == 1, "{count} facts: half an append was seen");
-            seen = count;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let journal = open(Mode::ReadOnly);
+            let mut seen = 0;
+            while seen < 301 {
+                let count = journal.read(&run).unwrap().map(Result::unwrap).count();
+                assert!(count >= seen && count % 3 == 1, "{count} facts: half an append was seen");
+                seen = count;
+            }
+        });
+        for _ in 0..100 {
+            writer.append(5, &[Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone], None).unwrap();
         }
     });
-    for _ in 0..100 {
-        writer.append(5, &[Fact::BeforeDone, Fact::BeforeDone, Fact::BeforeDone], None).unwrap();
-    }
-    reader.join().unwrap();
 }

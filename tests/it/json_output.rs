@@ -80,6 +80,7 @@ fn needs(path: &str) -> &'static [&'static str] {
         "plan diff" => &["no.yaml", "neither.yaml"],
         "plan explain" | "plan history" | "plan retry" | "plan skip" | "plan release" => &["--worker", "h1"],
         "sandbox up" => &["--fault", "nonsense"],
+        "ledger copy" => &["--from", "file", "--to", "postgres://db/x"],
         "completions" => &["bash"],
         "man" => &["pages"],
         _ => &[],
@@ -263,6 +264,8 @@ fn what_goes_well_is_json() {
         run(&["plan", verb], 0);
     }
     run(&["notify", "resend"], 0);
+    run(&["ledger", "check"], 0);
+    run(&["ledger", "migrate"], 0);
     run(&["plan", "history", "--worker", host], 0);
     run(&["plan", "stats"], 0);
     run(&["plan", "prune", "--dry-run"], 0);
@@ -298,7 +301,10 @@ fn what_goes_well_is_json() {
     for from in ["command", "ssh-config"] {
         expect_error(&maand(bucket, &["import", from]), 3, from);
     }
+    // Into itself.
+    expect_error(&maand(bucket, &["ledger", "copy", "--from", "file", "--to", "file"]), 2, "ledger copy");
     let without = [
+        "ledger copy",
         "import command",
         "import ssh-config",
         "notify test",

@@ -65,6 +65,7 @@ mod run_power;
 mod run_prepare;
 mod run_reboot;
 mod run_silences;
+mod run_standby;
 mod run_terminal;
 mod run_timeline;
 mod sandbox;

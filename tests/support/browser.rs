@@ -178,14 +178,29 @@ impl Browser {
     /// The text of an element as it is shown.
     #[track_caller]
     pub(crate) fn text(&self, css: &str) -> String {
-        let text = async { self.client.find(Locator::Css(css)).await?.text().await };
+        let text = async {
+            loop {
+                match self.client.find(Locator::Css(css)).await?.text().await {
+                    Err(error) if error.is_stale_element_reference() => {}
+                    text => return text,
+                }
+            }
+        };
         self.within(css, text).unwrap()
     }
 
     /// Clicks on an element, which has to be visible and not covered.
     #[track_caller]
     pub(crate) fn click(&self, css: &str) {
-        let click = async { self.client.find(Locator::Css(css)).await?.click().await };
+        // A page that is served puts new elements in the place of old ones, also between the two commands.
+        let click = async {
+            loop {
+                match self.client.find(Locator::Css(css)).await?.click().await {
+                    Err(error) if error.is_stale_element_reference() => {}
+                    clicked => return clicked,
+                }
+            }
+        };
         self.within(css, click).unwrap();
     }
 

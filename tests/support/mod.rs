@@ -21,6 +21,7 @@ mod faults;
 pub(crate) mod file_server;
 pub(crate) mod hostile;
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod run_header;
 pub(crate) mod serve;

@@ -96,6 +96,21 @@ pub fn built_workers(bucket: &Bucket) -> Result<Vec<Worker>, CatalogError> {
     Ok(store.load()?.workers.into_values().map(|row| row.worker).collect())
 }
 
+/// What was done on workers by another checkout of the bucket is not in this catalog: from now on the next deploy to each
+/// looks at what its jobs' receipts say. The caller holds the catalog's lock.
+///
+/// # Errors
+/// When the catalog cannot be read or written.
+pub fn doubt_all_workers(bucket: &Bucket) -> Result<(), CatalogError> {
+    if Store::open_read_only(&bucket.paths().catalog_db)?.is_none() {
+        return Ok(());
+    }
+    let mut store = Store::open(&bucket.paths().catalog_db)?;
+    let mut state = store.load()?;
+    let workers: Vec<Host> = state.workers.keys().cloned().collect();
+    super::sync::note(&mut store, &mut state, &workers)
+}
+
 /// The ports that the last build gave, written ones too; none before the first.
 ///
 /// # Errors

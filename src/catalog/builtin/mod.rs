@@ -35,6 +35,6 @@ mod tree;
 mod wire;
 
 pub use content::pending_diffs;
-pub use engine::{Builtin, MAKE_TIMEOUT, assigned_ports, built_workers};
+pub use engine::{Builtin, MAKE_TIMEOUT, assigned_ports, built_workers, doubt_all_workers};
 pub use pending::pending_changes;
 pub use rows::action_name;

@@ -19,7 +19,7 @@ use crate::bucket::Bucket;
 use crate::engine::{Control, RunEnd, RunStatus};
 use crate::graph::RolloutGraph;
 use crate::os::signals;
-use crate::plan::{NoticeEvent, Problem};
+use crate::plan::{NoticeEvent, Problem, visible_line};
 use crate::rehearsal::is_rehearsed;
 use crate::report::{BackgroundWriter, Controls, Hint, JsonLines, Lines, Outlook, Plain, Reporter, Terminal};
 use crate::run::{Engine, Left, Run, RunOptions, RunResult, Site, targets_of, this_operator};
@@ -56,6 +56,13 @@ pub(super) fn carry_out(
         reporter: metrics.beside(for_run(&run, context, outlook.clone()), context)?,
         outlook,
         progress: Box::new(move |looked| checking.tell(looked)),
+        outages: Box::new(|why| match why {
+            Some(why) => out::note(&format!(
+                "The ledger is away ({}): nothing is begun until it is back. Ctrl-C ends this process; `maand plan resume` continues.",
+                visible_line(why)
+            )),
+            None => out::note("The ledger is back."),
+        }),
         interactive: stdin().is_terminal() && !context.json,
         stop_on_signals: true,
         // The file itself, also when another version has been put in its place meanwhile.

@@ -137,6 +137,7 @@ fn text(found: &Prunable, would: bool, clock: &LocalClock) -> String {
 fn done(gone: usize, reclaimed: Reclaimed) -> String {
     let forgotten = format!("{} forgotten", counted(gone, "run"));
     match reclaimed {
+        Reclaimed::ByServer => format!("{forgotten}. PostgreSQL uses the room for what comes next.\n"),
         Reclaimed::Bytes(0) => {
             format!("{forgotten}. data/plan.db is as large as before; new runs use the room.\n")
         }

@@ -11,6 +11,7 @@ use super::carry_out::{LeaveDrained, carry_out, site};
 use super::control::failed;
 use super::metrics_file::MetricsFile;
 use super::run_error::not_taken;
+use super::standby::{self, Waited};
 use crate::bucket::Bucket;
 use crate::bundle::Bundle;
 use crate::engine::{Control, Resolution, RunEnd};
@@ -50,6 +51,10 @@ pub struct ResumeArgs {
     /// With --take-over: also from a controller on another machine, which you know to be dead
     #[arg(long, requires = "take_over")]
     elsewhere: bool,
+    /// Wait until the run's controller, on whatever machine, is not heard of any more, and continue the run then; for runs
+    /// that are kept in a PostgreSQL
+    #[arg(long, conflicts_with_all = ["from", "retry", "skip", "take_over"])]
+    standby: bool,
     /// Continue although the workspace has changed since the run began
     #[arg(long)]
     accept_changes: bool,
@@ -121,7 +126,14 @@ pub(super) fn run(args: &ResumeArgs, context: &Context) -> Result<Exit, CliError
         accept_changes: args.accept_changes,
         ..Resume::default()
     };
-    match Run::resume(&site(context)?, resume) {
+    let resumed = match args.standby {
+        false => Run::resume(&site(context)?, resume),
+        true => match standby::wait(&resume, context)? {
+            Waited::TookOver(run) => Ok(*run),
+            Waited::Ended(exit) => return Ok(exit),
+        },
+    };
+    match resumed {
         Ok(run) => {
             show_changes(run.changes(), context);
             carry_out(run, args.leave, &args.metrics, context).map(|(_, exit)| exit)
@@ -227,6 +239,7 @@ fn typed(args: &ResumeArgs) -> String {
         (args.take_over, "--take-over "),
         (args.elsewhere, "--elsewhere "),
         (args.leave.is_given(), "--leave-drained "),
+        (args.standby, "--standby "),
     ] {
         text += if given { option } else { "" };
     }

@@ -36,6 +36,16 @@ impl From<RunError> for CliError {
                 let help = format!("this shows how it ended:\n  maand plan status {run}");
                 Self::new(exit, problem(codes::FINISHED).help(help))
             }
+            RunError::NotShared => problem("maand::run::not_shared")
+                .help("keep the runs in a PostgreSQL: `ledger = \"postgres://USER@HOST/DATABASE\"` in maand.conf")
+                .into(),
+            RunError::NotFenced { run, .. } => {
+                let help = format!(
+                    "commands of `local` steps that refuse an old controller by themselves say so with `fenced: true`; when you \
+                     have seen that its controller is dead:\n  maand plan resume {run}"
+                );
+                Self::new(Exit::Invalid, problem("maand::run::not_fenced").help(help))
+            }
             RunError::Halted { run, .. } => {
                 let help = format!(
                     "fix the cause, and let the failed workers continue at their failed steps:\n  \

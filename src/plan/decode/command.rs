@@ -44,6 +44,7 @@ impl Decoder<'_> {
         let action = self.action(fields, kind);
         let disturbs = fields.get("disturbs").map(|node| self.flag(node, "disturbs"));
         let idempotent = fields.get("idempotent").map(|node| self.flag(node, "idempotent"));
+        let fenced = fields.get("fenced").map(|node| self.flag(node, "fenced"));
         let unless = fields.get("unless").map(|node| self.command(node, "unless"));
         let env = fields.get("env").map(|node| self.env(node));
         let undo = fields.get("undo").map(|node| {
@@ -55,6 +56,7 @@ impl Decoder<'_> {
             idempotent: idempotent.unwrap_or(Some(false))?,
             // A command on this machine takes no worker down unless it says so.
             disturbs: disturbs.unwrap_or(Some(kind == "run"))?,
+            fenced: fenced.unwrap_or(Some(false))?,
             unless: unless.map_or(Some(None), |unless| unless.map(Some))?,
             env: env.unwrap_or(Some(BTreeMap::new()))?,
             undo: undo.unwrap_or(Some(Undo::Unstated))?,

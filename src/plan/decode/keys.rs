@@ -143,7 +143,9 @@ pub(crate) fn options(kind: &str) -> &'static [&'static str] {
         "deploy" => &["jobs", "force"],
         "reboot" => &["command", "down_within", "unless", "cannot_tell", "expect"],
         "wait_for_ssh" => &["settle", "interval", "on_no_return"],
-        "run" | "local" => &["command", "script", "idempotent", "disturbs", "unless", "env", "undo"],
+        "run" | "local" => {
+            &["command", "script", "idempotent", "disturbs", "fenced", "unless", "env", "undo"]
+        }
         "http" => &["method", "url", "headers", "body", "json", "expect", "idempotent", "undo"],
         "gate" => GATE,
         "health" => &["jobs", "wait", "scope"],

@@ -301,6 +301,9 @@ pub(super) struct Command {
     /// The worker counts as down while it runs. Default: true for run, false for local and in
     /// prepare.
     disturbs: Option<Flag>,
+    /// What it changes refuses a controller that was replaced, by MAAND_EPOCH, so that a standby may take the run over. A
+    /// worker does so for every run by itself: this is for local. Default: `false`.
+    fenced: Option<Flag>,
     /// A command that decides whether there is anything to do; exit code 0: there is not. Default: there always
     /// is.
     unless: Option<Shell>,

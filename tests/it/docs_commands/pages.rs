@@ -57,6 +57,11 @@ pub(super) const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/footprint.md", "id=", "needs what the line before has built"),
     ("docs/footprint.md", "install -D", "changes the machine"),
     ("docs/footprint.md", "addr2line", "needs what was built"),
+    (
+        "docs/ledger.md",
+        "maand",
+        "it needs a PostgreSQL; tests/it/run_standby.rs and tests/it/journal/postgres.rs",
+    ),
     ("docs/notices.md", "maand notify", "a throwaway fleet tells nobody; tests/it/notices.rs"),
     ("docs/bundle.md", "maand plan resume --from", "needs another checkout; tests/it/run_bundle.rs"),
     ("docs/start.md", "maand plan resume --from", "needs another checkout; tests/it/run_bundle.rs"),

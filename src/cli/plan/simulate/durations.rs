@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::super::{CliError, Context};
 use crate::bucket::Bucket;
-use crate::journal::{Journal, Mode, Spread};
+use crate::journal::{Location, Mode, Spread};
 use crate::os::open;
 use crate::plan::{self, Plan, Problem, Problems, StepKind};
 
@@ -101,7 +101,7 @@ pub(super) fn known(file: Option<&str>, plan: &Plan, context: &Context) -> Resul
 fn learnt(plan: &Plan, context: &Context) -> BTreeMap<String, Vec<i64>> {
     let history = Bucket::find(context.bucket.as_deref())
         .ok()
-        .and_then(|bucket| Journal::open(&bucket.paths().data, Mode::ReadOnly).ok())
+        .and_then(|bucket| Location::of(&bucket).ok()?.open(Mode::ReadOnly).ok())
         .and_then(|journal| journal.durations().ok());
     let Some(mut history) = history else { return BTreeMap::new() };
     if let Some(waits) = history.remove("wait_for_ssh") {
