@@ -30,6 +30,8 @@ pub(super) fn carry_on_here(site: &Site, journal: &Journal, stored: &Stored) -> 
     if !journal.is_shared() {
         return Ok(());
     }
+    // What an earlier run has left here is not this one's, and would be taken for an operator's.
+    catch_up(&site.bucket)?;
     let here = id_of(&site.bucket)?;
     let before = journal.checkout_of(&stored.id)?;
     if before.is_some_and(|before| before != here) {
