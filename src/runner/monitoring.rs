@@ -43,21 +43,21 @@ enum Question<'g> {
 
 /// Asks each of them once, each for no longer than the plan says. Values of a worker are those of the first one.
 pub fn ask_monitoring(graph: &Arc<RolloutGraph>, cancel: &Cancel) -> Vec<MonitoringAnswer> {
-    let questions = questions(graph);
+    let questions = questions(graph, cancel);
     parallel_map(questions.iter(), SIDE_BY_SIDE, |question| match question {
         Question::Gate(place, values, wave, gate) => ask_gate(graph, place, values, *wave, gate, cancel),
         Question::Silence(requests) => ask_silence(requests),
     })
 }
 
-fn questions(graph: &Arc<RolloutGraph>) -> Vec<Question<'_>> {
+fn questions<'g>(graph: &'g Arc<RolloutGraph>, cancel: &Cancel) -> Vec<Question<'g>> {
     let first = TargetIx(0);
     let rollout = Place::of_rollout(graph, NO_RUN);
     let of_rollout = graph.plan.rollout.gates.each().map(|(name, gate)| {
         let wave = (name != "guard").then_some(0);
         Question::Gate(name.to_owned(), rollout.clone(), wave, gate)
     });
-    let mut all: Vec<Question<'_>> = of_rollout.collect();
+    let mut all: Vec<Question<'g>> = of_rollout.collect();
     for lane in [Lane::Before, Lane::Worker(first), Lane::After] {
         for (at, step) in graph.steps(lane).iter().enumerate() {
             let StepKind::Gate(gate) = &step.kind else { continue };
@@ -68,12 +68,9 @@ fn questions(graph: &Arc<RolloutGraph>) -> Vec<Question<'_>> {
         }
     }
     if let Some(silence) = &graph.plan.silence {
-        all.push(Question::Silence(Requests::new(
-            Arc::clone(graph),
-            silence.clone(),
-            NO_RUN.to_owned(),
-            String::new(),
-        )));
+        let (graph, silence) = (Arc::clone(graph), silence.clone());
+        let requests = Requests::new(graph, silence, NO_RUN.to_owned(), String::new()).until(cancel);
+        all.push(Question::Silence(requests));
     }
     all
 }

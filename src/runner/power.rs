@@ -67,7 +67,7 @@ impl StepExecutor {
         error: &mut StepError,
     ) -> String {
         if let Sameness::Other(both) = self.is_own_bmc(target, before, report) {
-            return format!("{}: {both}", others(bmc));
+            return of_another(bmc, &both);
         }
         error.output = Some(report.log_lines().join("\n")).filter(|lines| !lines.is_empty());
         let last = report.last_reset.as_deref().filter(|_| is_reset);
@@ -142,7 +142,7 @@ impl StepExecutor {
         };
         match self.is_own_bmc(target, Some(before), &order.report) {
             Sameness::Same => {}
-            Sameness::Other(both) => return not_ordered(&format!("{}: {both}", others(&bmc))),
+            Sameness::Other(both) => return not_ordered(&of_another(&bmc, &both)),
             Sameness::CannotTell(why) => {
                 say(&format!(
                     "whether its BMC ({}) belongs to this machine cannot be told: {why}",
@@ -199,12 +199,9 @@ impl StepExecutor {
     }
 }
 
-/// What is said of a BMC that is not the worker's.
-fn others(bmc: &Bmc) -> String {
-    format!(
-        "its BMC ({}) belongs to another machine, so that its `bmc` tag has to be put right; that one is",
-        bmc.url()
-    )
+/// What is said of a BMC that is not the worker's; `both`: the numbers of both machines.
+fn of_another(bmc: &Bmc, both: &str) -> String {
+    format!("its BMC ({}) belongs to another machine: {both}; put right which BMC it names", bmc.url())
 }
 
 /// Whether somebody is there.

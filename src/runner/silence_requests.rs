@@ -18,6 +18,7 @@ use crate::graph::{RolloutGraph, TargetIx};
 use crate::http::{self, LARGEST_ANSWER};
 use crate::plan::{MatchOp, Matcher, Silence, visible_within};
 use crate::silence::{Answer, Ask};
+use crate::ssh::Cancel;
 
 use super::environment::Place;
 use super::http::{headers, percent, put_in, url};
@@ -36,6 +37,8 @@ pub(super) struct Requests {
     silence: Silence,
     run: String,
     by: String,
+    /// Whoever asks does not want to wait any longer.
+    given_up: Cancel,
 }
 
 /// What came of a look at the silences.
@@ -112,7 +115,12 @@ impl From<&Matcher> for WireMatcher {
 impl Requests {
     /// Of a run that `by`, an operator, carries out.
     pub(super) fn new(graph: Arc<RolloutGraph>, silence: Silence, run: String, by: String) -> Self {
-        Self { graph, silence, run, by }
+        Self { graph, silence, run, by, given_up: Cancel::new() }
+    }
+
+    /// Waits for no answer any more when this is cancelled.
+    pub(super) fn until(self, given_up: &Cancel) -> Self {
+        Self { given_up: given_up.clone(), ..self }
     }
 
     /// Sees to it that the worker's silence lasts until then; `clock`: the time of `ask.until`.
@@ -217,7 +225,7 @@ impl Requests {
         }
         let request = request.body(body.unwrap_or_default());
         let request = request.map_err(|error| Answer::Refused(format!("{base} cannot be asked: {error}")))?;
-        let answer = http::send(request, self.silence.timeout, || false);
+        let answer = http::send(request, self.silence.timeout, || self.given_up.is_cancelled());
         let answer = answer.map_err(|none| Answer::Unavailable(format!("{base}: {none}")))?;
         status(&base, &answer, &secrets)?;
         Ok((answer, secrets))

@@ -392,3 +392,24 @@ fn a_probe_of_a_plan_asks_its_monitoring_and_changes_nothing() {
     let said = flat(&bench.expect(0, &["plan", "show", &plan, "--probe"]).0);
     assert!(said.contains(&format!("SAYS NOTHING silence (alertmanager): {url}: status 404")), "{said}");
 }
+
+/// A server that says nothing holds nobody who does not want to wait for it.
+#[test]
+fn a_probe_that_is_interrupted_waits_for_no_answer() {
+    let Some(bench) = RunBench::new(1) else { return };
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let plan = bench.own_plan(&format!(
+        "version: 1\nname: asked\nrollout: {{guard: [{{prometheus: {{url: '{url}', query: up, max: 1}}, answer_within: 2m}}]}}\n\
+         silence: {{url: '{url}', matchers: ['instance = \"$MAAND_HOST\"'], timeout: 30s}}\n\
+         steps:\n  - run: {{command: 'true', idempotent: true}}\n"
+    ));
+    let child = bench.spawn(&["plan", "show", &plan, "--probe"]);
+    let both = [silent.accept().unwrap(), silent.accept().unwrap()];
+    let asked = std::time::Instant::now();
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    let (code, stdout, stderr) = end(child);
+    assert_eq!(code, Some(5), "{stdout}{stderr}");
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{stderr}");
+    drop(both);
+}
