@@ -94,9 +94,14 @@ impl Attempts {
         self.begin_waiting();
         match &outcome {
             Outcome::Ok { .. } => outcome,
-            Outcome::Failed { error } if matches!(error.kind, ErrorKind::Fenced | ErrorKind::JournalBehind) => outcome,
+            Outcome::Failed { error }
+                if matches!(error.kind, ErrorKind::Fenced | ErrorKind::JournalBehind) =>
+            {
+                outcome
+            }
             _ if was.is_some_and(|was| was.is_given_up) => {
-                let reason = "the run was stopped while the step only looked and waited: it begins anew".to_owned();
+                let reason =
+                    "the run was stopped while the step only looked and waited: it begins anew".to_owned();
                 Outcome::NotDone { reason }
             }
             _ => outcome,
