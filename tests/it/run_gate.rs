@@ -319,10 +319,38 @@ fn a_gate_that_is_given_up_is_measured_again_and_unset_secrets_are_told_at_once(
     let (code, stdout, stderr) = end(child);
     let said = flat(&(stdout + &stderr));
     assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("was interrupted") && !said.contains("doubt") && !said.contains("stopped at once"), "{said}");
+    assert!(
+        said.contains("was interrupted") && !said.contains("doubt") && !said.contains("stopped at once"),
+        "{said}"
+    );
     assert_eq!(bench.status()["state"], "interrupted");
     assert_eq!(bench.status()["workers"][0]["state"], "held");
     assert!(said.contains("reads NO_SUCH_TOKEN from the environment, and it is not set here"), "{said}");
     std::fs::write(&open, "").unwrap();
     bench.expect(0, &["plan", "resume"]);
+}
+
+/// A process that resumes the run has not seen who came back before it: the facts say it.
+#[test]
+fn alerts_of_a_worker_that_came_back_before_a_restart_are_expected() {
+    let (Some(alertmanager), Some(bench)) = (Alertmanager::start(), RunBench::new(2)) else { return };
+    let own = plan(
+        &bench,
+        &format!(
+            "  - stop\n  - start\n  - run: {{command: 'touch /run/begun; until test -e /run/go; do sleep 0.05; done', idempotent: true}}\n  \
+             - gate: {{alertmanager: {{url: '{}', matching: ['severity=\"critical\"']}}}}\n",
+            alertmanager.url()
+        ),
+    );
+    bench.fleet.sh_ok(0, "touch /run/go");
+    let mut child = bench.spawn(&["plan", "apply", &own, "--yes"]);
+    wait_until("the second worker is under way", || has_begun(&bench, 1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let instance = format!("{}:9100", bench.host(0));
+    alertmanager.fire(&[&[("alertname", "Down"), ("instance", &instance), ("severity", "critical")]]);
+    bench.fleet.sh_ok(1, "touch /run/go");
+    let (said, _) = bench.expect(0, &["plan", "resume", "--yes"]);
+    let (logs, _) = bench.expect(0, &["plan", "logs"]);
+    assert!(logs.contains("pass: no alert fires, besides 1 of workers that are down"), "{said}{logs}");
 }
