@@ -20,6 +20,7 @@ mod problem;
 mod rollout;
 mod schema;
 mod script;
+pub mod secret;
 mod silence;
 pub mod suggest;
 mod traits;

@@ -47,7 +47,7 @@ impl fmt::Display for Silence {
         )?;
         for (name, value) in &self.headers {
             match value {
-                EnvValue::Plain(text) => write!(f, "; header {name}: {}", visible_line(text))?,
+                EnvValue::Plain(_) => write!(f, "; header {name}: {}", visible_line(&value.shown(name)))?,
                 EnvValue::FromEnv(from) => write!(f, "; header {name} from {from} of this machine")?,
             }
         }
