@@ -17,6 +17,7 @@ mod notify;
 mod parse;
 mod prepare;
 mod problem;
+mod regex;
 mod rollout;
 mod schema;
 mod script;

@@ -354,3 +354,25 @@ fn alerts_of_a_worker_that_came_back_before_a_restart_are_expected() {
     let (logs, _) = bench.expect(0, &["plan", "logs"]);
     assert!(logs.contains("pass: no alert fires, besides 1 of workers that are down"), "{said}{logs}");
 }
+
+/// What is refused when a plan is validated is what it refuses, and all else it takes.
+#[test]
+fn alertmanager_says_the_same_of_regular_expressions() {
+    const EXPRESSIONS: &[(&str, bool)] = include!("../data/regexes.in");
+    let Some(alertmanager) = Alertmanager::start() else { return };
+    let mut otherwise = Vec::new();
+    for (text, is_fine) in EXPRESSIONS {
+        let silence = serde_json::json!({
+            "matchers": [
+                {"name": "a", "value": text, "isRegex": true, "isEqual": true},
+                {"name": "b", "value": "c", "isRegex": false, "isEqual": true},
+            ],
+            "startsAt": "2099-01-01T00:00:00Z", "endsAt": "2099-01-02T00:00:00Z", "createdBy": "test", "comment": "test",
+        });
+        let (status, said) = alertmanager.ask("POST", "/api/v2/silences", &silence);
+        if (status == 200) != *is_fine {
+            otherwise.push(format!("{text}: {status} {said}"));
+        }
+    }
+    assert!(otherwise.is_empty(), "{otherwise:#?}");
+}
