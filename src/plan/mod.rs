@@ -24,6 +24,8 @@ mod script;
 pub mod secret;
 mod silence;
 pub mod suggest;
+#[cfg(test)]
+pub(crate) mod testing;
 mod traits;
 mod visible;
 mod window;
