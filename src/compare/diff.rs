@@ -25,7 +25,7 @@ pub enum Effect {
 
 impl Effect {
     /// By how much leeway there is.
-    fn by_leeway(old: u64, new: u64) -> Self {
+    pub(super) fn by_leeway(old: u64, new: u64) -> Self {
         match old.cmp(&new) {
             std::cmp::Ordering::Less => Self::Looser,
             std::cmp::Ordering::Greater => Self::Stricter,
@@ -188,8 +188,8 @@ fn setting(name: &str, old: Option<Setting>, new: Option<Setting>) -> Option<Cha
     }
     let unit = |side: &Option<Setting>| side.as_ref().map(|one| one.unit.clone());
     let comparable = old.is_none() || new.is_none() || unit(&old) == unit(&new);
-    // What is not there limits nothing.
-    let leeway = |side: &Option<Setting>| side.as_ref().map_or(Some(u64::MAX), |one| one.leeway);
+    let absent = old.as_ref().or(new.as_ref()).and_then(|one| one.absent);
+    let leeway = |side: &Option<Setting>| side.as_ref().map_or(absent, |one| one.leeway);
     let effect = match leeway(&old).zip(leeway(&new)).filter(|_| comparable) {
         Some((old, new)) => Effect::by_leeway(old, new),
         None => Effect::Neutral,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::diff::{Change, Diff, Effect};
+use super::settings::is_part;
 use super::steps::{StepChange, StepHow};
 use crate::plan::counted;
 
@@ -89,7 +90,13 @@ pub(super) fn headline(diff: &Diff) -> Vec<Headline> {
         lines.push(Headline::new(Effect::Neutral, &words.join(", "), &[]));
     }
     some(&mut lines, of(Effect::Stricter), Effect::Stricter, "more that is stricter");
-    let neutral = diff.limits.iter().filter(|one| one.effect == Effect::Neutral).map(limit).collect();
+    // Of a gate that is new or gone, what it measures has been said.
+    let is_said = |one: &Change| {
+        let is_whole = one.old.is_some() && one.new.is_some();
+        is_part(&one.name) && !is_whole && one.name != "silence matchers"
+    };
+    let neutral = diff.limits.iter().filter(|one| one.effect == Effect::Neutral && !is_said(one));
+    let neutral = neutral.map(limit).collect();
     some(&mut lines, neutral, Effect::Neutral, "more settings");
     if !diff.pending.is_empty() {
         let names: Vec<&str> = diff.pending.iter().map(|one| one.name.as_str()).collect();
@@ -115,7 +122,11 @@ fn some(lines: &mut Vec<Headline>, mut found: Vec<Headline>, effect: Effect, mor
 }
 
 fn limit(change: &Change) -> Headline {
-    let none = if change.name == "expect" { "any number" } else { "no limit" };
+    let none = match change.name.as_str() {
+        "expect" => "any number",
+        name if is_part(name) => "none",
+        _ => "no limit",
+    };
     let side = |side: &Option<String>| side.clone().unwrap_or_else(|| none.to_owned());
     Headline::new(change.effect, "{}: {} is now {}", &[&change.name, &side(&change.old), &side(&change.new)])
 }

@@ -17,10 +17,11 @@ mod tests;
 mod workers;
 
 pub use diff::{Change, Diff, Effect};
+pub use fields::{gate_options, step_options};
 pub use headline::Headline;
 pub use hosts::ranges;
 pub use lines::{Line, line_diff};
 pub use outline::{OnFleet, Outline, StakeOutline, Times};
-pub use settings::Setting;
+pub use settings::{Setting, plan_options, variables};
 pub use steps::{StepChange, StepHow, StepOutline};
 pub use workers::{JobOutline, WaveChange, WorkerChange, WorkerOutline, Workers};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fields::fields_of_notify;
 use super::settings::{Setting, millis, settings, variables};
 use super::steps::{StepOutline, outline_of};
 use super::workers::{JobOutline, WorkerOutline, jobs_of, workers_of};
@@ -16,7 +17,7 @@ pub struct Outline {
     pub plan: String,
     /// Free text of the plan.
     pub description: Option<String>,
-    /// Who is told of what happens, by target.
+    /// Who is told of what happens, option by option.
     pub notify: BTreeMap<String, String>,
     /// Variables, `--set` applied.
     pub vars: BTreeMap<String, String>,
@@ -84,7 +85,7 @@ impl Outline {
         Self {
             plan: plan.name.clone(),
             description: plan.description.clone(),
-            notify: plan.notify.describe(),
+            notify: fields_of_notify(&plan.notify),
             vars: variables(&plan.vars),
             written: settings(plan, None),
             lists: plan.lists().map(|(_, steps)| outline_of(&steps, scripts)),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fields::{flatten, json, text_of};
+use super::fields::{fields_of_all, flatten, gate_options, json, leeway_of_gate, text_of};
 use crate::graph::{JobBudget, RolloutGraph};
-use crate::plan::{Concurrency, Expect, Plan, Targets, VarValue, Window, duration};
+use crate::plan::{
+    Concurrency, Expect, Plan, RolloutGates, Targets, VarValue, Window, duration, parse_duration,
+};
 
 /// Keys of `rollout` that have a setting of their own below; any other is shown as serde has it.
 const KNOWN: &[&str] = &[
@@ -19,6 +21,7 @@ const KNOWN: &[&str] = &[
     "soak",
     "windows",
     "freeze",
+    "gates",
 ];
 
 /// One setting.
@@ -32,13 +35,22 @@ pub struct Setting {
     pub number: Option<u64>,
     /// How much may happen at once or go wrong: more of it is looser. `None`: there is no more or less about it.
     pub leeway: Option<u64>,
+    /// The leeway of a plan that does not have the setting; `None`: it cannot be compared with one that has.
+    pub absent: Option<u64>,
     /// Leeways compare only where this is the same; empty: always.
     pub unit: String,
 }
 
 impl Setting {
     fn new(name: &str, shown: String) -> Self {
-        Self { name: name.to_owned(), shown, number: None, leeway: None, unit: String::new() }
+        // What is not there limits nothing.
+        let absent = Some(u64::MAX);
+        Self { name: name.to_owned(), shown, number: None, leeway: None, absent, unit: String::new() }
+    }
+
+    /// One of several options of something that a plan has or does not have.
+    fn part(name: String, shown: String, leeway: Option<u64>) -> Self {
+        Self { name, shown, number: None, leeway, absent: None, unit: String::new() }
     }
 
     fn number(self, number: u64) -> Self {
@@ -73,8 +85,14 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
     all.push(Setting::new("waves", waves(plan)));
     all.push(Setting::new("order", text_of(&rollout.order)));
     if let Some(silence) = &plan.silence {
-        all.push(Setting::new("silence", silence.to_string()));
+        all.extend(fields_of_all(silence).into_iter().map(|(key, text)| {
+            // So long nobody hears of a worker that is not well.
+            let is_unheard = matches!(key.as_str(), "lease" | "tail" | "at_most");
+            let leeway = is_unheard.then(|| parse_duration(&text).ok().map(millis)).flatten();
+            Setting::part(format!("{SILENCE}{key}"), text, leeway)
+        }));
     }
+    all.extend(gates(&rollout.gates));
     if let Some(spread) = &rollout.spread {
         let spread = &spread.value;
         let shown = format!("at most {} of tag `{}` disturbed at a time", spread.at_most, spread.tag);
@@ -127,6 +145,55 @@ pub(super) fn settings(plan: &Plan, graph: Option<&RolloutGraph>) -> Vec<Setting
         });
     }
     all.extend(others.into_iter().map(|(name, shown)| Setting::new(&name, shown)));
+    all
+}
+
+/// Whom a plan selects, how it takes them and what decides besides, by the names of settings, as it is written.
+pub fn plan_options(plan: &Plan) -> BTreeMap<String, String> {
+    settings(plan, None).into_iter().map(|setting| (setting.name, setting.shown)).collect()
+}
+
+/// What begins the names of the options of the silence, and of a gate.
+const SILENCE: &str = "silence ";
+const PLACES: [&str; 3] = ["before_wave", "after_wave", "guard"];
+
+/// Whether a setting is an option of something that is there or is not: on its own it is no limit.
+pub(super) fn is_part(name: &str) -> bool {
+    name.starts_with(SILENCE) || PLACES.iter().any(|place| name.starts_with(place))
+}
+
+/// The options of all gates of the rollout, each by itself. A gate is known by its place and its name, or else by its number
+/// among those without one.
+fn gates(gates: &RolloutGates) -> Vec<Setting> {
+    let mut all = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (place, gate) in gates.each() {
+        let named = match &gate.name {
+            Some(name) => format!("{place} \"{name}\""),
+            None => place.to_owned(),
+        };
+        let number: &mut u32 = seen.entry(named.clone()).or_default();
+        *number += 1;
+        let label = if *number == 1 { named } else { format!("{named} {number}") };
+        for (key, text) in gate_options(gate) {
+            let name = format!("{label} {key}");
+            all.push(match key.as_str() {
+                // What it measures says that it is there: nothing holds the rollout back where it is not.
+                "prometheus.query" | "alertmanager.matching" | "http.url" | "command" => {
+                    Setting::new(&name, text).leeway(0)
+                }
+                // A bound that is not there bounds nothing.
+                "prometheus.max" | "prometheus.min" => {
+                    let leeway = leeway_of_gate(&key, &text);
+                    Setting { leeway, ..Setting::new(&name, text) }
+                }
+                _ => {
+                    let leeway = leeway_of_gate(&key, &text);
+                    Setting::part(name, text, leeway)
+                }
+            });
+        }
+    }
     all
 }
 
@@ -191,6 +258,6 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 /// The variables of a plan, as its commands get them.
-pub(super) fn variables(vars: &BTreeMap<String, VarValue>) -> BTreeMap<String, String> {
+pub fn variables(vars: &BTreeMap<String, VarValue>) -> BTreeMap<String, String> {
     vars.iter().map(|(name, value)| (name.clone(), super::fields::variable(value))).collect()
 }

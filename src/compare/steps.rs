@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::diff::{Change, Effect};
-use super::fields::fields_of;
+use super::fields::{fields_of, leeway_of_gate};
 use super::workers::moved;
 use crate::plan::{Step, parse_duration};
 
@@ -104,7 +104,8 @@ pub(super) fn compare(list: &'static str, old: &[StepOutline], new: &[StepOutlin
 }
 
 fn alone(list: &'static str, step: &StepOutline, how: StepHow) -> StepChange {
-    let guards = matches!(step.kind, "approve" | "health" | "wait_for_ssh" | "sync_check" | "disable");
+    let guards =
+        matches!(step.kind, "approve" | "gate" | "health" | "wait_for_ssh" | "sync_check" | "disable");
     let effect = match (how == StepHow::Added, guards, step.disturbs) {
         (true, true, _) | (false, false, true) => Effect::Stricter,
         (true, false, true) | (false, true, _) => Effect::Looser,
@@ -200,6 +201,12 @@ fn effect_of(name: &str, old: Option<&String>, new: Option<&String>) -> Effect {
                 |side: Option<&String>| side.and_then(|text| parse_duration(text).ok()).unwrap_or_default();
             guard(time(old) > time(new), time(new) > time(old))
         }
-        _ => Effect::Neutral,
+        // What does not matter to a gate that is new or gone says nothing by itself.
+        _ => match (old.zip(new))
+            .and_then(|(old, new)| Some((leeway_of_gate(name, old)?, leeway_of_gate(name, new)?)))
+        {
+            Some((old, new)) => Effect::by_leeway(old, new),
+            None => Effect::Neutral,
+        },
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::graph::testing::{compiled, fleet, worker};
-use crate::plan::{Source, parse};
+use crate::graph::{self, CompileOptions};
+use crate::plan::testing::{CALENDAR, CALENDARS, each_change};
+use crate::plan::{Plan, Source, parse};
 use crate::policy::Forecast;
 
 /// Six workers in three zones, `api` on all of them.
@@ -159,4 +161,96 @@ fn what_is_looser_stands_first() {
     assert_eq!(lines[1], "1 worker added: 6 to 7");
     assert!(lines.contains(&"<concurrency>: <2> is now <1>".to_owned()), "{lines:?}");
     assert_eq!(lines.last().unwrap(), "1 variable changed: <level>");
+}
+
+/// What is changed by hand in a plan changes what it does: the rule for every key, those that are to come included.
+#[test]
+fn every_key_of_the_language_is_compared() {
+    let mut untold = Vec::new();
+    let mut forecasts: BTreeMap<String, Forecast> = BTreeMap::new();
+    let mut outlines = |path: &str, plan: &Plan| {
+        let fleet = Arc::new(graph::synthetic_fleet(plan, 7));
+        let files = CALENDARS.map(|name| (name.to_owned(), CALENDAR.to_owned())).into();
+        let options = CompileOptions { workers: None, files };
+        let graph = graph::compile(&Arc::new(plan.clone()), &fleet, &options).unwrap_or_else(|problems| {
+            panic!("{path}: {:?}", problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+        });
+        // How long it takes is no news here.
+        let kind = plan.name.trim_end_matches('x').to_owned();
+        let forecast = forecasts.entry(kind).or_insert_with(|| Forecast::of(&graph));
+        [
+            Outline::of_plan(plan, &BTreeMap::new()),
+            Outline::of_graph(&graph, &BTreeMap::new(), forecast, None),
+        ]
+    };
+    let mut olds: BTreeMap<String, [Outline; 2]> = BTreeMap::new();
+    each_change(|path, old, new| {
+        let olds = olds.entry(old.name.clone()).or_insert_with(|| outlines(path, old));
+        for (old, new) in olds.iter().zip(&outlines(path, new)) {
+            let diff = Diff::between(old, new);
+            let told = diff.plan.len() + diff.limits.len() + diff.vars.len() + diff.steps.len();
+            if told == 0 || !diff.different {
+                untold.push(path.to_owned());
+            }
+            assert!(!format!("{diff:?}").contains("services/T1"), "a secret: {diff:?}");
+        }
+    });
+    assert!(untold.is_empty(), "these are changed, and nobody is told: {untold:#?}");
+}
+
+/// Of a gate each option is compared by itself, and what it means is said where that can be told.
+#[test]
+fn options_of_gates_and_silences_are_compared_one_by_one() {
+    let with = |more: &str| {
+        PLAN.replace(
+            "concurrency: 2\n",
+            &format!(
+                "concurrency: 2\n  guard:\n    - {{name: errors, prometheus: {{url: 'http://p', query: errors, max: 0.05}}{more}}}\n    \
+                 - {{alertmanager: {{url: 'http://a', matching: ['a=\"b\"']}}}}\n"
+            ),
+        )
+    };
+    let one = |old: &str, new: &str| {
+        let diff = diff(&with(old), &with(new));
+        let [change] = &diff.limits[..] else { panic!("{:?}", diff.limits) };
+        let side = |side: &Option<String>| side.clone().unwrap_or_default();
+        (format!("{}: {} -> {}", change.name, side(&change.old), side(&change.new)), change.effect)
+    };
+    use Effect::{Looser, Neutral, Stricter};
+    let named = |text: &str| format!("guard \"errors\" {text}");
+    assert_eq!(one("", ", patience: 20m"), (named("patience: 10m -> 20m"), Neutral));
+    assert_eq!(one("", ", on_fail: ignore"), (named("on_fail: halt -> ignore"), Looser));
+    assert_eq!(one(", on_inconclusive: ignore", ""), (named("on_inconclusive: ignore -> wait"), Stricter));
+    assert_eq!(one(", count: 3", ", count: 3, failures: 2"), (named("failures: 0 -> 2"), Looser));
+    let limit = |max: &str| with("").replace("max: 0.05", max);
+    for (old, new, effect) in [
+        ("max: 0.05", "max: 0.5", Looser),
+        ("max: 0.05", "max: -0.5", Stricter),
+        ("min: -1, max: 0.05", "min: -2, max: 0.05", Looser),
+        ("min: 1, max: 1.5", "max: 1.5", Looser),
+    ] {
+        let diff = diff(&limit(old), &limit(new));
+        assert_eq!((diff.limits.len(), diff.limits[0].effect), (1, effect), "{old} {new}: {diff:?}");
+    }
+    let gone = diff(&with(""), PLAN);
+    let measured: Vec<_> =
+        gone.limits.iter().filter(|one| one.effect == Looser).map(|one| &*one.name).collect();
+    assert_eq!(
+        measured,
+        [
+            "guard \"errors\" prometheus.max",
+            "guard \"errors\" prometheus.query",
+            "guard alertmanager.matching"
+        ]
+    );
+    let silence =
+        |tail: &str| format!("{PLAN}silence: {{url: 'http://a', matchers: 'i=$MAAND_HOST', tail: {tail}}}\n");
+    let longer = diff(&silence("1m"), &silence("5m"));
+    assert_eq!(
+        (longer.limits.len(), &*longer.limits[0].name, longer.limits[0].effect),
+        (1, "silence tail", Looser)
+    );
+    let new = diff(PLAN, &silence("1m"));
+    let lines: Vec<String> = new.headline.iter().map(|line| line.render(str::to_owned)).collect();
+    assert_eq!(lines, ["silence matchers: none is now i=\"$MAAND_HOST\""]);
 }

@@ -122,6 +122,8 @@ codes! {
     BAD_NOTICE = "bad_notice";
     /// A matcher of a silence that may match alerts of other workers, too (a warning).
     SILENCE_TOO_WIDE = "silence_too_wide";
+    /// A secret that stands in the plan in plain text.
+    PLAIN_SECRET = "plain_secret";
     /// Not a date, or a range of dates that ends before it begins.
     BAD_DATE = "bad_date";
     /// A window without a day.

@@ -144,17 +144,12 @@ impl Measure {
                 (None, Some(max)) => format!("at most {max}"),
                 (None, None) => "any".to_owned(),
             },
-            Self::Alertmanager(AlertsQuery { except_down, .. }) => {
-                let but = if *except_down { ", but of workers that are down" } else { "" };
-                format!("none firing{but}")
-            }
-            Self::Http(HttpCheck { expect, .. }) => {
-                let status: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
-                let json = expect.json.iter().map(|(at, value)| format!("{value} at {at}"));
-                let all: Vec<String> =
-                    std::iter::once(format!("status {}", status.join(" or "))).chain(json).collect();
-                all.join(", ")
-            }
+            Self::Alertmanager(AlertsQuery { except_down: false, .. }) => "none firing".to_owned(),
+            Self::Alertmanager(AlertsQuery { linger, worker_label, .. }) => format!(
+                "none firing, but of workers (label {worker_label}) that are down or were within {}",
+                duration(*linger)
+            ),
+            Self::Http(HttpCheck { expect, .. }) => expect.to_string(),
             Self::Command(_) => "exit code 0".to_owned(),
         }
     }

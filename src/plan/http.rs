@@ -94,6 +94,15 @@ pub struct HttpExpect {
     pub json: Vec<(String, serde_json::Value)>,
 }
 
+/// `status 2xx, "drained" at /state`.
+impl fmt::Display for HttpExpect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status: Vec<String> = self.status.iter().map(ToString::to_string).collect();
+        write!(f, "status {}", status.join(" or "))?;
+        self.json.iter().try_for_each(|(at, value)| write!(f, ", {value} at {at}"))
+    }
+}
+
 /// From the first of these codes to the last, both included: `200`, or `2xx`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names say it")]

@@ -17,11 +17,15 @@ mod notify;
 mod parse;
 mod prepare;
 mod problem;
+mod regex;
 mod rollout;
 mod schema;
 mod script;
+pub mod secret;
 mod silence;
 pub mod suggest;
+#[cfg(test)]
+pub(crate) mod testing;
 mod traits;
 mod visible;
 mod window;

@@ -400,8 +400,17 @@ impl Plan {
 
     /// Whether something outside of the run decides about it.
     pub fn has_gates(&self) -> bool {
-        let mut steps = self.before.iter().chain(&self.steps).chain(&self.after);
-        !self.rollout.gates.is_empty() || steps.any(|step| matches!(step.kind, StepKind::Gate(_)))
+        self.gates().next().is_some()
+    }
+
+    /// All gates: those of the rollout, and those of steps.
+    pub fn gates(&self) -> impl Iterator<Item = &Gate> {
+        let steps = self.before.iter().chain(&self.steps).chain(&self.after);
+        let of_steps = steps.filter_map(|step| match &step.kind {
+            StepKind::Gate(gate) => Some(gate.as_ref()),
+            _ => None,
+        });
+        self.rollout.gates.each().map(|(_, gate)| gate).chain(of_steps)
     }
 }
 

@@ -60,24 +60,20 @@ pub struct NoticeTarget {
 
 impl NoticeTarget {
     fn describe(&self) -> String {
-        let value = |value: &EnvValue| match value {
-            EnvValue::Plain(text) => text.clone(),
-            EnvValue::FromEnv(name) => format!("from {name}"),
-        };
         let mut parts = vec![match &self.to {
             NoticeService::Webhook { url, headers, json } => {
-                let mut text = format!("webhook {}", value(url));
+                let mut text = format!("webhook {}", self.to.shown_url(url));
                 for (name, header) in headers {
-                    text.push_str(&format!(", {name}: {}", value(header)));
+                    text.push_str(&format!(", {name}: {}", header.shown(name)));
                 }
                 json.iter().for_each(|json| text.push_str(&format!(", {json}")));
                 text
             }
-            NoticeService::Slack { url } => format!("slack {}", value(url)),
-            NoticeService::Teams { url } => format!("teams {}", value(url)),
+            NoticeService::Slack { url } => format!("slack {}", self.to.shown_url(url)),
+            NoticeService::Teams { url } => format!("teams {}", self.to.shown_url(url)),
             NoticeService::Ntfy { url, topic, token, priority } => {
-                let mut text = format!("ntfy {}, topic {}", value(url), value(topic));
-                token.iter().for_each(|token| text.push_str(&format!(", token {}", value(token))));
+                let mut text = format!("ntfy {}, topic {}", self.to.shown_url(url), topic.shown("topic"));
+                token.iter().for_each(|token| text.push_str(&format!(", token {}", token.shown("token"))));
                 priority.iter().for_each(|priority| text.push_str(&format!(", priority {priority}")));
                 text
             }
@@ -143,6 +139,22 @@ pub enum NoticeService {
 }
 
 impl NoticeService {
+    /// Where it is asked.
+    pub fn url(&self) -> Option<&EnvValue> {
+        match self {
+            Self::Webhook { url, .. }
+            | Self::Slack { url }
+            | Self::Teams { url }
+            | Self::Ntfy { url, .. } => Some(url),
+            Self::Mail { .. } | Self::Command(_) => None,
+        }
+    }
+
+    /// Its url as it may be shown: an incoming webhook is one by its address alone.
+    pub fn shown_url(&self, url: &EnvValue) -> String {
+        url.shown_url(matches!(self, Self::Slack { .. } | Self::Teams { .. }))
+    }
+
     /// As it is written.
     pub fn keyword(&self) -> &'static str {
         match self {
@@ -152,17 +164,6 @@ impl NoticeService {
             Self::Ntfy { .. } => "ntfy",
             Self::Mail { .. } => "mail",
             Self::Command(_) => "command",
-        }
-    }
-
-    /// Where it is, of one that is reached by HTTP.
-    pub fn url(&self) -> Option<&EnvValue> {
-        match self {
-            Self::Webhook { url, .. }
-            | Self::Slack { url }
-            | Self::Teams { url }
-            | Self::Ntfy { url, .. } => Some(url),
-            Self::Mail { .. } | Self::Command(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
 use schemars::JsonSchema;
@@ -26,6 +26,8 @@ pub struct Source {
 struct Text {
     name: String,
     text: String,
+    /// Places that are not shown.
+    hidden: Mutex<Vec<Range<usize>>>,
     /// What is shown of it, in as many bytes; `None`: the text itself.
     shown: OnceLock<Option<String>>,
 }
@@ -41,7 +43,13 @@ impl Eq for Source {}
 impl Source {
     /// `name` is what messages show (usually the path as it was typed).
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { inner: Arc::new(Text { name: name.into(), text: text.into(), shown: OnceLock::new() }) }
+        let (hidden, shown) = Default::default();
+        Self { inner: Arc::new(Text { name: name.into(), text: text.into(), hidden, shown }) }
+    }
+
+    /// What stands there is a secret: it is masked where the text is shown. To be said before the first problem is shown.
+    pub fn hide(&self, span: Range<usize>) {
+        self.inner.hidden.lock().unwrap_or_else(PoisonError::into_inner).push(self.whole_characters(&span));
     }
 
     /// The name as messages show it.
@@ -57,7 +65,15 @@ impl Source {
     /// The whole text as it may be shown, with the same offsets.
     fn shown(&self) -> &str {
         let shown = self.inner.shown.get_or_init(|| {
-            let masked = masked_in_place(self.text());
+            let mut masked = masked_in_place(self.text());
+            for span in self.inner.hidden.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let stars = |c: char| match c {
+                    '\n' | '\r' => c.to_string(),
+                    c => "*".repeat(c.len_utf8()),
+                };
+                let stars: String = masked[span.clone()].chars().map(stars).collect();
+                masked.to_mut().replace_range(span.clone(), &stars);
+            }
             // miette counts a line that ends with CR LF at the end of what it is given as two halves of one.
             if masked.contains("\r\n") {
                 return Some(masked.replace("\r\n", " \n"));
@@ -84,11 +100,16 @@ impl Source {
 
     /// `span` cut to the text and moved outwards to character boundaries.
     fn clamp(&self, span: &Range<usize>) -> Range<usize> {
+        let Range { start, end } = self.whole_characters(span);
+        if end - start > LONGEST_LABEL {
+            return start..boundary(self.text(), start + LONGEST_LABEL).min(line_end(self.text(), start));
+        }
+        start..end
+    }
+
+    fn whole_characters(&self, span: &Range<usize>) -> Range<usize> {
         let start = boundary(self.text(), span.start);
         let mut end = span.end.clamp(start, self.text().len());
-        if end - start > LONGEST_LABEL {
-            end = boundary(self.text(), start + LONGEST_LABEL).min(line_end(self.text(), start));
-        }
         while !self.text().is_char_boundary(end) {
             end += 1;
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::http::{Piece, placeholders};
+use super::http::{Piece, gate_placeholders, placeholders};
+use super::regex::wrong_regex;
 use super::{EnvValue, duration, visible_line};
 
 /// What of a plan names the worker in a matcher, so that a silence is of this worker only.
@@ -47,7 +48,7 @@ impl fmt::Display for Silence {
         )?;
         for (name, value) in &self.headers {
             match value {
-                EnvValue::Plain(text) => write!(f, "; header {name}: {}", visible_line(text))?,
+                EnvValue::Plain(_) => write!(f, "; header {name}: {}", visible_line(&value.shown(name)))?,
                 EnvValue::FromEnv(from) => write!(f, "; header {name} from {from} of this machine")?,
             }
         }
@@ -173,6 +174,20 @@ impl Matcher {
             }
         }
         None
+    }
+
+    /// Why its value is no regular expression, where it has to be one.
+    pub fn wrong_regex(&self) -> Option<&'static str> {
+        self.op.is_regex().then(|| {
+            // With some value in the place of each name: values match as they are.
+            let filled: String = gate_placeholders(&self.value)
+                .map(|piece| match piece {
+                    Piece::Text(text) => text,
+                    Piece::Name(_) => "a",
+                })
+                .collect();
+            wrong_regex(&filled)
+        })?
     }
 
     /// With these values in the place of their names, which match as they are also within a regular expression.

@@ -43,6 +43,7 @@ impl<'a> Judge<'a> {
             self.successes(),
             self.intent_first(),
         ];
+        promises.extend(self.prepared_first());
         promises.extend(self.drained_first());
         promises.extend(self.host_key());
         promises.extend(self.one_command());

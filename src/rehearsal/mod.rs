@@ -30,6 +30,7 @@ mod history;
 mod judge;
 mod likeness;
 mod options;
+mod prepared;
 mod refusal;
 mod reports;
 mod verdict;

@@ -5,10 +5,10 @@ use super::super::super::watcher::Look;
 use super::super::*;
 use crate::bucket::{Disabled, Host};
 use crate::engine::{AttemptSpec, Evidence as Shown, Fact, Intent, Millis, Outcome, Stamped};
-use crate::graph::testing::{compiled, fleet, job, plan, reboot, step, worker};
+use crate::graph::testing::{compiled, fleet, job, located, plan, reboot, step, worker};
 use crate::graph::{Lane, RolloutGraph};
 use crate::journal::StepKinds;
-use crate::plan::{CommandSource, CommandStep, Plan, StepKind, Undo};
+use crate::plan::{Amount, CommandSource, CommandStep, Plan, Prepare, StepKind, Undo};
 use crate::report::testing::{START, boot_id, play};
 use crate::sandbox::{Boot, Event, FaultKind, LogEntry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +83,22 @@ pub(super) fn rolling() -> Plan {
     plan
 }
 
+/// The same, with a command that prepares each worker.
+pub(super) fn prepared() -> Plan {
+    let mut plan = rolling();
+    for step in &mut plan.steps {
+        step.needs.iter_mut().for_each(|need| *need += 1);
+    }
+    plan.steps[0].needs = vec![0];
+    let StepKind::Run(fetch) = command(StepKind::Run) else { unreachable!() };
+    let mut fetch = step("fetch", StepKind::Run(CommandStep { disturbs: false, ..fetch }), &[]);
+    fetch.prepares = true;
+    plan.steps.insert(0, fetch);
+    let concurrency = located(Amount::Count(1));
+    plan.prepare = Some(Prepare { concurrency, outside_window: false });
+    plan
+}
+
 /// When a step of a worker was first noted.
 pub(super) fn noted(facts: &[Stamped], worker: u32, wanted: u32) -> Option<Millis> {
     let this = |fact: &&Stamped| {
@@ -103,8 +119,10 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
     let mut fleet = fleet(workers, &[]);
     fleet.jobs = vec![job("api")];
     let graph = Arc::new(compiled(&plan, &fleet));
+    let drain = plan.steps.iter().position(|step| matches!(step.kind, StepKind::Disable { .. }));
+    let ahead = drain.unwrap_or_default() as u32;
     let drains = |order: &AttemptSpec| {
-        let this = order.step.0 == 0 && matches!(order.lane, Lane::Worker(_));
+        let this = order.step.0 == ahead && matches!(order.lane, Lane::Worker(_));
         this.then(|| Outcome::Ok { evidence: Shown::Disabled { own: vec![None], others: Vec::new() } })
     };
     let facts = play(Arc::clone(&graph), |order| fails(order).or_else(|| drains(order)));
@@ -119,15 +137,16 @@ pub(super) fn made(plan: Plan, fails: impl Fn(&AttemptSpec) -> Option<Outcome>) 
             boots: vec![boot(0, START - 5000)],
             log: vec![booted(START - 5000), started(START - 4000)],
         };
-        let at = |step| noted(&facts, n, step);
+        let executed =
+            |at| entry(at + 10, Event::NotExecuted { text: "sudo; upgrade --now\n".into(), code: 0 });
+        told.log.extend((0..ahead).filter_map(|step| noted(&facts, n, step)).map(executed));
+        let at = |step| noted(&facts, n, step + ahead);
         if let Some(disable) = at(0) {
             drained.workers.insert(name.clone());
             looks.push(Look { at: disable + 10, disabled: drained.clone() });
         }
         told.log.extend(at(1).map(|deploy| stopped(deploy + 10)));
-        told.log.extend(at(2).map(|run| {
-            entry(run + 10, Event::NotExecuted { text: "sudo; upgrade --now\n".into(), code: 0 })
-        }));
+        told.log.extend(at(2).map(executed));
         if let Some(reboot) = at(3) {
             told.log.extend([asked(reboot + 10, "sudo reboot"), entry(reboot + 20, Event::WentDown)]);
             if at(5).is_some() {

@@ -120,6 +120,75 @@ fn a_boot_that_never_was() {
     case.breaks("unplanned_boots", "w1 is said to have booted by itself, and has not");
 }
 
+#[test]
+fn nobody_is_drained_before_all_are_prepared() {
+    let case = made(prepared(), |_| None);
+    case.holds();
+    let text = said(&case.verdict());
+    assert!(text.contains("3 workers were drained, after all were prepared"), "{text}");
+    // A program for which `prepare` is nothing but the first steps of each worker.
+    let mut plan = prepared();
+    plan.steps[0].prepares = false;
+    plan.prepare = None;
+    let mut broken = made(plan, |_| None);
+    // Its steps are all its own; only the evidence is looked at.
+    broken.graph = case.graph.clone();
+    let verdict = broken.verdict();
+    let promise = verdict.promises.iter().find(|promise| promise.name == "prepared_first").unwrap();
+    assert!(
+        !promise.held && promise.what.contains("w1 was drained while w3 was still to be prepared"),
+        "{promise:?}"
+    );
+    // One that drains a worker before it is prepared.
+    let mut case = made(prepared(), |_| None);
+    let mut disabled = Disabled::default();
+    disabled.workers.insert("w2".into());
+    case.seen.looks.insert(1, Look { at: START + 1, disabled });
+    let verdict = case.verdict();
+    let promise = verdict.promises.iter().find(|promise| promise.name == "prepared_first").unwrap();
+    assert!(!promise.held && promise.what.contains("w2 was drained before it was prepared"), "{promise:?}");
+    // One that takes an answer for granted: no command ran there.
+    let mut case = made(prepared(), |_| None);
+    let is_command = |one: &LogEntry| matches!(one.event, Event::NotExecuted { .. });
+    let first = case.told("w2").log.iter().position(is_command).unwrap();
+    case.told("w2").log.remove(first);
+    let verdict = case.verdict();
+    let promise = verdict.promises.iter().find(|promise| promise.name == "prepared_first").unwrap();
+    assert!(!promise.held && promise.what.contains("w2 was drained, and knows of no command"), "{promise:?}");
+}
+
+#[test]
+fn a_worker_that_fails_to_prepare_is_never_drained() {
+    let fails = |order: &AttemptSpec| {
+        let this = order.step.0 == 0 && matches!(order.lane, Lane::Worker(TargetIx(1)));
+        let error = crate::engine::StepError::new(crate::engine::ErrorKind::Command, "exit code 1");
+        this.then_some(Outcome::Failed { error })
+    };
+    let one_may_fail = |mut plan: crate::plan::Plan| {
+        plan.rollout.max_failures = located(Amount::Count(1));
+        plan
+    };
+    let case = || {
+        let mut case = made(one_may_fail(prepared()), fails);
+        case.exit = Some(1);
+        case.fault("w2", FaultKind::Refuses);
+        case
+    };
+    let promise = |case: &Made| {
+        let verdict = case.verdict();
+        verdict.promises.into_iter().find(|promise| promise.name == "prepared_first").unwrap()
+    };
+    assert!(promise(&case()).held, "{:?}", promise(&case()));
+    let mut drained = case();
+    let late = drained.seen.facts.last().unwrap().at;
+    drained.told("w2").log.push(stopped(late));
+    let promise = promise(&drained);
+    assert!(
+        !promise.held && promise.what.contains("w2 was drained though it had failed to prepare"),
+        "{promise:?}"
+    );
+}
+
 /// Too many workers were unusable: the plan was refused.
 fn refused(case: &Made) -> Option<Verdict> {
     let carried = Carried { exit: case.exit, kills: 0 };

@@ -241,15 +241,6 @@ impl RunView {
         }
     }
 
-    /// Whether all that is in flight in a lane only looks: there is nothing of it to be in doubt about.
-    fn only_looks(&self, lane: Lane) -> bool {
-        let steps = self.graph().steps(lane);
-        let mut of_lane = self.open_attempts.values().filter(|attempt| attempt.lane == lane);
-        of_lane.all(|attempt| {
-            matches!(attempt.intent, Intent::Do { .. }) && steps[attempt.step.index()].kind.only_looks()
-        })
-    }
-
     fn note(&mut self, at: Millis, fact: &Fact) -> Touched {
         match fact {
             Fact::Preflight { checks } => self.note_preflight(checks),

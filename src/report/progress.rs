@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::engine::{AttemptId, Fact, LaneWait, Millis, PublicWorkerState, RunPhase, Stamped};
+use crate::engine::{AttemptId, Fact, Intent, LaneWait, Millis, PublicWorkerState, RunPhase, Stamped};
 use crate::graph::{Lane, TargetIx};
 
 use super::Time;
@@ -33,6 +33,15 @@ pub(super) struct Progress {
 }
 
 impl RunView {
+    /// Whether all that is in flight in a lane only looks: there is nothing of it to be in doubt about.
+    pub(super) fn only_looks(&self, lane: Lane) -> bool {
+        let steps = self.graph().steps(lane);
+        let mut of_lane = self.open_attempts.values().filter(|attempt| attempt.lane == lane);
+        of_lane.all(|attempt| {
+            matches!(attempt.intent, Intent::Do { .. }) && steps[attempt.step.index()].kind.only_looks()
+        })
+    }
+
     /// Nothing has ended.
     pub(super) fn begin_progress(&mut self) {
         let started_at = self.started_at.0;

@@ -12,8 +12,8 @@ use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock, UndeliveredNotice};
 use crate::report::{Outlook, Reporter, RunView};
 use crate::runner::{
-    LoopError, RunLoop, RunLoopParts, SilencerParts, StepExecutor, StepExecutorParts, WorkspaceState,
-    end_commands_of, now,
+    LoopError, Returns, RunLoop, RunLoopParts, SilencerParts, StepExecutor, StepExecutorParts,
+    WorkspaceState, end_commands_of, now,
 };
 use crate::ssh::Cancel;
 
@@ -104,7 +104,13 @@ impl Run {
     /// [`RunError::Stopped`]: the journal cannot be written or another controller has the run; nothing more was
     /// dispatched. Before the first step also what keeps a stored run from being read.
     pub fn carry_out(mut self, mut options: RunOptions) -> Result<RunResult, RunError> {
-        let state = self.stored.replay(self.options())?;
+        let mut returns = Returns::default();
+        let are_asked_for = Returns::are_asked_for(&self.stored.graph.plan);
+        let state = self.stored.replay_and(self.options(), |at, state| {
+            if are_asked_for {
+                returns.see(at, state);
+            }
+        })?;
         let mut view = self.stored.view()?;
         let mut writer = self
             .journal
@@ -116,6 +122,7 @@ impl Run {
             return Err(RunError::LeftRunning { run: self.stored.id, left });
         }
         let executor = self.executor(&state, &view, &writer.mark(), options.command_guard.clone())?;
+        executor.set_returns(&returns, now());
         self.forget_enabled(&state)?;
         self.claim_again(&state, &executor)?;
         let mut first = std::mem::take(&mut self.first);

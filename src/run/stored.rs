@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::{Check, Fact, Options, RunState, Stamped};
+use crate::engine::{Check, Fact, Millis, Options, RunState, Stamped};
 use crate::graph::{self, CompileOptions, RolloutGraph, TargetIx};
 use crate::journal::{Journal, RunHeader, RunId};
 use crate::plan::{self, Source};
@@ -32,6 +32,15 @@ impl Stored {
 
     /// The state of the run.
     pub(super) fn replay(&self, options: Options) -> Result<RunState, RunError> {
+        self.replay_and(options, |_, _| {})
+    }
+
+    /// As [`Stored::replay`]; `see` is shown the state after each fact, with the fact's time.
+    pub(super) fn replay_and(
+        &self,
+        options: Options,
+        mut see: impl FnMut(Millis, &RunState),
+    ) -> Result<RunState, RunError> {
         let mut state = RunState::new(Arc::clone(&self.graph), options);
         for stamped in &self.facts {
             state.replay(stamped.at, &stamped.fact).map_err(|violation| RunError::IllegalFact {
@@ -39,6 +48,7 @@ impl Stored {
                 seq: stamped.seq,
                 violation,
             })?;
+            see(stamped.at, &state);
         }
         Ok(state)
     }

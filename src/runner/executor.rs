@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, DisabledEntry, Host, JobIx, JobName, WorkerIx};
 use crate::catalog::{Call, Catalog, Cuts, Fence, HealthRequest};
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Intent, Outcome, StepError};
+use crate::engine::{AttemptId, AttemptSpec, ErrorKind, Intent, Millis, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::journal::{Mark, Marks, RunLock};
 use crate::plan::{Located, Step};
@@ -22,7 +22,7 @@ use super::boot_guard::BootIds;
 use super::command::{ThisMachine, mark_of};
 use super::deployer::Deployer;
 use super::environment::Place;
-use super::gate::DownWorkers;
+use super::gate::{DownWorkers, Returns};
 use super::witness::Witnesses;
 use super::workspace::WorkspaceState;
 
@@ -148,6 +148,15 @@ impl StepExecutor {
     pub(super) fn set_down(&self, down: impl Iterator<Item = TargetIx>) {
         let hosts = down.map(|target| self.host(target).to_string());
         self.down.lock().unwrap_or_else(PoisonError::into_inner).are(hosts);
+    }
+
+    /// Tells who was down by the run before this process began, and when each came back; `now`: the clock's time.
+    pub fn set_returns(&self, returns: &Returns, now: Millis) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        for (target, at) in returns.back() {
+            let before = Duration::from_millis(u64::try_from(now - at).unwrap_or_default());
+            down.was(self.host(target).to_string(), before);
+        }
     }
 
     /// This controller's.

@@ -44,6 +44,7 @@ pub use clock::now;
 pub use command::end_commands_of;
 pub use environment::read_secret;
 pub use executor::{OutputSink, StepExecutor, StepExecutorParts};
+pub use gate::Returns;
 pub use leased::LeasedRemote;
 pub use ledger::StoredFacts;
 pub use mask::without_secrets;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{AttemptId, AttemptSpec, ErrorKind, GatePlace, Outcome, StepError};
+use crate::engine::{AttemptId, ErrorKind, GatePlace, Outcome, StepError};
 use crate::graph::{Lane, TargetIx};
 use crate::plan::{CommandSource, CommandStep, Gate, HttpExpect, HttpRequest, Reading};
 use crate::ssh::Cancel;
@@ -14,47 +14,45 @@ use super::executor::{OutputSink, StepExecutor};
 use super::gate::{self, Measurement, Measuring};
 use super::http;
 
+/// What an attempt that carries out a plan's own text has to do with, whatever the text is.
+#[derive(Clone, Copy)]
+pub(super) struct Attempting<'a> {
+    pub(super) attempt: AttemptId,
+    /// The values that the text may name.
+    pub(super) place: &'a Place,
+    pub(super) timeout: Duration,
+    pub(super) cancel: &'a Cancel,
+    pub(super) sink: &'a OutputSink,
+}
+
 impl StepExecutor {
-    #[expect(clippy::too_many_arguments, reason = "all of them belong to one call, and it has two callers")]
     pub(super) fn run(
         &self,
         target: TargetIx,
         command: &CommandStep,
         text: CommandText<'_>,
-        place: &Place,
-        timeout: Duration,
-        cancel: &Cancel,
-        sink: &OutputSink,
+        of: Attempting<'_>,
     ) -> Outcome {
-        match Environment::of(&self.graph.plan, Some(command), place) {
+        match Environment::of(&self.graph.plan, Some(command), of.place) {
             Ok(environment) => {
-                let access = self.access(target, cancel);
+                let access = self.access(target, of.cancel);
                 let host = self.host(target);
-                let live = |bytes: &[u8]| sink(Some(host), bytes);
-                on_worker(&access, text, &environment, timeout, &live)
+                let live = |bytes: &[u8]| (of.sink)(Some(host), bytes);
+                on_worker(&access, text, &environment, of.timeout, &live)
             }
             Err(error) => Outcome::Failed { error },
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of them belong to one call, and it has two callers")]
-    pub(super) fn local(
-        &self,
-        attempt: AttemptId,
-        command: &CommandStep,
-        text: CommandText<'_>,
-        place: &Place,
-        timeout: Duration,
-        cancel: &Cancel,
-        sink: &OutputSink,
-    ) -> Outcome {
+    pub(super) fn local(&self, command: &CommandStep, text: CommandText<'_>, of: Attempting<'_>) -> Outcome {
         if let Some(recorded) = self.only_recorded() {
             return recorded;
         }
-        match Environment::of(&self.graph.plan, Some(command), place) {
+        match Environment::of(&self.graph.plan, Some(command), of.place) {
             Ok(environment) => {
-                let live = |bytes: &[u8]| sink(None, bytes);
-                on_this_machine(&self.this_machine(attempt), text, &environment, timeout, cancel, &live)
+                let live = |bytes: &[u8]| (of.sink)(None, bytes);
+                let machine = self.this_machine(of.attempt);
+                on_this_machine(&machine, text, &environment, of.timeout, of.cancel, &live)
             }
             Err(error) => Outcome::Failed { error },
         }
@@ -70,40 +68,26 @@ impl StepExecutor {
         (!self.executes_here()).then(|| Outcome::noted("recorded and not executed: this fleet is a sandbox"))
     }
 
-    pub(super) fn http(
-        &self,
-        request: &HttpRequest,
-        expect: &HttpExpect,
-        place: &Place,
-        timeout: Duration,
-        cancel: &Cancel,
-        sink: &OutputSink,
-    ) -> Outcome {
+    pub(super) fn http(&self, request: &HttpRequest, expect: &HttpExpect, of: Attempting<'_>) -> Outcome {
         if let Some(recorded) = self.only_recorded() {
             return recorded;
         }
-        http::send(request, expect, place, timeout, cancel, &|bytes| sink(None, bytes))
+        http::send(request, expect, of.place, of.timeout, of.cancel, &|bytes| (of.sink)(None, bytes))
     }
 
-    pub(super) fn gate(
-        &self,
-        order: &AttemptSpec,
-        gate: &Gate,
-        place: &Place,
-        timeout: Duration,
-        cancel: &Cancel,
-        sink: &OutputSink,
-    ) -> Outcome {
+    /// `lane`: of the step that is a gate.
+    pub(super) fn gate(&self, lane: Lane, gate: &Gate, of: Attempting<'_>) -> Outcome {
         if let Some(recorded) = self.only_recorded() {
             return recorded;
         }
-        let wave = match order.lane {
+        let wave = match lane {
             Lane::Worker(target) => Some(self.graph.target(target).wave),
             Lane::Before | Lane::After => None,
         };
-        let machine = self.this_machine(order.attempt);
-        let measuring = Measuring { plan: &self.graph.plan, place, wave, down: &self.down, machine };
-        gate::hold(gate, &measuring, timeout, cancel, &|bytes| sink(None, bytes))
+        let machine = self.this_machine(of.attempt);
+        let measuring =
+            Measuring { plan: &self.graph.plan, place: of.place, wave, down: &self.down, machine };
+        gate::hold(gate, &measuring, of.timeout, of.cancel, &|bytes| (of.sink)(None, bytes))
     }
 
     /// Measures a gate of the rollout once. What cannot be asked at all is no pass.

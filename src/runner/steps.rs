@@ -21,6 +21,7 @@ use super::deployer::{DeployKind, describe, outcome_of, refused};
 use super::disabled_edits::DisabledEdits;
 use super::environment::{Environment, Place};
 use super::executor::{OutputSink, StepExecutor};
+use super::own_text::Attempting;
 use super::reboot::{self, RebootOrder, Unless, reboot};
 use super::wait::wait;
 use super::{kernel, probe};
@@ -43,6 +44,7 @@ impl StepExecutor {
         if let Err(error) = self.journal_knows(target, &order.intent, step, cancel) {
             return Outcome::Failed { error };
         }
+        let of = Attempting { attempt, place, timeout, cancel, sink };
         let drain =
             DisabledEdits { bucket: &self.bucket, lock: &self.lock, own: &self.own, run: &self.run, cancel };
         match (&order.intent, &step.kind) {
@@ -56,18 +58,18 @@ impl StepExecutor {
             }
             (Intent::UndoCommand, StepKind::Run(command @ CommandStep { undo: Undo::Command(text), .. })) => {
                 let undo = CommandText { text, is_script: false, unless: None };
-                self.run(target, command, undo, place, timeout, cancel, sink)
+                self.run(target, command, undo, of)
             }
             (
                 Intent::UndoCommand,
                 StepKind::Local(command @ CommandStep { undo: Undo::Command(text), .. }),
             ) => {
                 let undo = CommandText { text, is_script: false, unless: None };
-                self.local(order.attempt, command, undo, place, timeout, cancel, sink)
+                self.local(command, undo, of)
             }
             (Intent::UndoCommand, StepKind::Http(HttpStep { undo: HttpUndo::Request(undo), .. })) => {
                 let success = HttpExpect { status: vec![StatusRange::SUCCESS], json: Vec::new() };
-                self.http(undo, &success, place, timeout, cancel, sink)
+                self.http(undo, &success, of)
             }
             (
                 Intent::Reboot { boot_id, generation },
@@ -154,7 +156,7 @@ impl StepExecutor {
                 self.job(*action, target, jobs.as_ref(), timeout, cancel, sink)
             }
             (Intent::Do { .. }, StepKind::Run(command)) => match self.text(command) {
-                Ok(text) => self.run(target, command, text, place, timeout, cancel, sink),
+                Ok(text) => self.run(target, command, text, of),
                 Err(outcome) => outcome,
             },
             (Intent::Do { .. }, StepKind::Health { jobs, wait, scope }) => {
@@ -187,6 +189,7 @@ impl StepExecutor {
         if !matches!(order.intent, Intent::Do { .. }) {
             return mismatch(order, step);
         }
+        let of = Attempting { attempt: order.attempt, place, timeout, cancel, sink };
         match &step.kind {
             StepKind::Build => {
                 let call = self.call(timeout, cancel, Some(sink));
@@ -200,13 +203,11 @@ impl StepExecutor {
                 worst(self.deployer.deploy(kind, hosts, &call, &tell))
             }
             StepKind::Local(command) => match self.text(command) {
-                Ok(text) => self.local(order.attempt, command, text, place, timeout, cancel, sink),
+                Ok(text) => self.local(command, text, of),
                 Err(outcome) => outcome,
             },
-            StepKind::Http(HttpStep { request, expect, .. }) => {
-                self.http(request, expect, place, timeout, cancel, sink)
-            }
-            StepKind::Gate(gate) => self.gate(order, gate, place, timeout, cancel, sink),
+            StepKind::Http(HttpStep { request, expect, .. }) => self.http(request, expect, of),
+            StepKind::Gate(gate) => self.gate(order.lane, gate, of),
             StepKind::Health { jobs, wait, .. } => {
                 self.health(names(jobs.as_ref()), None, *wait, timeout, cancel, sink)
             }

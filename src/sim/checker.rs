@@ -3,6 +3,7 @@
 
 mod ahead;
 mod attempts;
+mod book;
 mod contacts;
 mod gates;
 mod limits;
@@ -14,6 +15,7 @@ mod tries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::book::{Book, Place};
 use super::invariant::{Invariant, Violation};
 use super::plans::SECRET;
 use super::world::{Entry, World};
@@ -22,65 +24,7 @@ use crate::engine::{AttemptId, Check, Fact, Intent, Millis, Resolution, RunEnd, 
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
 use crate::plan::{JobAction, StepKind};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Queued,
-    /// With the steps of `prepare` alone.
-    Preparing,
-    Active,
-    Succeeded,
-    Failed,
-    Reverted,
-    Skipped,
-    Cancelled,
-}
-
 pub(super) use contacts::Contact;
-
-/// What is known of one lane.
-struct Book {
-    place: Place,
-    /// For each step: it has ended well, was skipped or ignored.
-    satisfied: Vec<bool>,
-    reverting: bool,
-    /// In the failure ledger.
-    failed: bool,
-    /// Taken up again by an operator.
-    retried: bool,
-    left_alone: bool,
-    /// For each reboot step the boot id that it was issued with, and whether it was found needless.
-    reboots: BTreeMap<StepIx, (String, bool)>,
-    gates: BTreeMap<StepIx, Option<Millis>>,
-    /// For each step how often it is known to have failed, since the start or an operator's retry.
-    failures: BTreeMap<StepIx, u32>,
-    /// For each step when it may be tried again.
-    due: BTreeMap<StepIx, Millis>,
-    /// For each reboot step the generation that it was issued with last, and whether a higher one is due.
-    generations: BTreeMap<StepIx, (u32, bool)>,
-    /// The step that failed for good first, and the one that was undone last.
-    broke_at: Option<StepIx>,
-    undone: Option<StepIx>,
-}
-
-impl Book {
-    fn new(satisfied: Vec<bool>) -> Self {
-        Self {
-            place: Place::Queued,
-            satisfied,
-            reverting: false,
-            failed: false,
-            retried: false,
-            left_alone: false,
-            reboots: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            due: BTreeMap::new(),
-            generations: BTreeMap::new(),
-            broke_at: None,
-            undone: None,
-        }
-    }
-}
 
 /// The books.
 pub(super) struct Checker {

@@ -413,3 +413,50 @@ fn a_probe_that_is_interrupted_waits_for_no_answer() {
     assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{stderr}");
     drop(both);
 }
+
+/// A process that resumes the run has not seen who came back before it: the facts say it.
+#[test]
+fn alerts_of_a_worker_that_came_back_before_a_restart_are_expected() {
+    let (Some(alertmanager), Some(bench)) = (Alertmanager::start(), RunBench::new(2)) else { return };
+    let own = plan(
+        &bench,
+        &format!(
+            "  - stop\n  - start\n  - run: {{command: 'touch /run/begun; until test -e /run/go; do sleep 0.05; done', idempotent: true}}\n  \
+             - gate: {{alertmanager: {{url: '{}', matching: ['severity=\"critical\"']}}}}\n",
+            alertmanager.url()
+        ),
+    );
+    bench.fleet.sh_ok(0, "touch /run/go");
+    let mut child = bench.spawn(&["plan", "apply", &own, "--yes"]);
+    wait_until("the second worker is under way", || has_begun(&bench, 1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let instance = format!("{}:9100", bench.host(0));
+    alertmanager.fire(&[&[("alertname", "Down"), ("instance", &instance), ("severity", "critical")]]);
+    bench.fleet.sh_ok(1, "touch /run/go");
+    let (said, _) = bench.expect(0, &["plan", "resume", "--yes"]);
+    let (logs, _) = bench.expect(0, &["plan", "logs"]);
+    assert!(logs.contains("pass: no alert fires, besides 1 of workers that are down"), "{said}{logs}");
+}
+
+/// What is refused when a plan is validated is what it refuses, and all else it takes.
+#[test]
+fn alertmanager_says_the_same_of_regular_expressions() {
+    const EXPRESSIONS: &[(&str, bool)] = include!("../data/regexes.in");
+    let Some(alertmanager) = Alertmanager::start() else { return };
+    let mut otherwise = Vec::new();
+    for (text, is_fine) in EXPRESSIONS {
+        let silence = serde_json::json!({
+            "matchers": [
+                {"name": "a", "value": text, "isRegex": true, "isEqual": true},
+                {"name": "b", "value": "c", "isRegex": false, "isEqual": true},
+            ],
+            "startsAt": "2099-01-01T00:00:00Z", "endsAt": "2099-01-02T00:00:00Z", "createdBy": "test", "comment": "test",
+        });
+        let (status, said) = alertmanager.ask("POST", "/api/v2/silences", &silence);
+        if (status == 200) != *is_fine {
+            otherwise.push(format!("{text}: {status} {said}"));
+        }
+    }
+    assert!(otherwise.is_empty(), "{otherwise:#?}");
+}

@@ -34,6 +34,9 @@ mod pending;
 mod probe;
 mod reviewed;
 mod text;
+mod time;
+#[cfg(test)]
+mod told_tests;
 
 use probe::Probed;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::secret::is_secret;
 use super::super::yaml::{Node, Value, shorten};
 use super::super::{CommandSource, CommandStep, EnvValue, Located, Undo, code};
 use super::common::{Decoder, Fields};
@@ -126,6 +127,9 @@ impl Decoder<'_> {
             };
             if let Some(EnvValue::Plain(text)) = &value {
                 bytes += text.len();
+                if is_secret(&key.text, text) {
+                    self.plain_secret(&format!("`env: {}`", key.text), span.clone(), &key.text);
+                }
                 if text.len() > MOST_OF_A_VALUE || bytes > MOST_OF_ALL_VALUES || text.contains('\0') {
                     let message = format!("`env: {}` cannot become a variable of an environment", key.text);
                     let help = VALUE_HELP;

@@ -62,6 +62,19 @@ impl Decoder<'_> {
         self.problems.push(problem);
     }
 
+    /// Warns of a secret in plain text, and keeps it from being shown with the lines around it. `variable`: a name for it in an
+    /// environment.
+    pub(super) fn plain_secret(&mut self, what: &str, span: Range<usize>, variable: &str) {
+        self.source.hide(span.clone());
+        let message = format!("{what} is a secret, and stands in the plan in plain text");
+        let help = format!(
+            "put it into the environment of whoever runs maand, and write `{{from_env: {variable}}}` here: then it is \
+             neither stored nor shown"
+        );
+        let problem = Problem::warning(code::PLAIN_SECRET, message);
+        self.problems.push(problem.at(self.source, span, "whoever reads the plan has it").help(help));
+    }
+
     /// Reports that `key` takes `expected` and not what `node` is.
     pub(super) fn wrong_type(&mut self, node: &Node, key: &str, expected: &str, example: &str) {
         if matches!(node.value, Value::Unusable) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::super::http::strings;
 use super::super::yaml::Node;
 use super::super::{
-    AlertsQuery, EnvValue, Gate, GateAction, HttpCheck, HttpExpect, Measure, Problem, PrometheusQuery,
-    StatusRange, code, duration,
+    AlertsQuery, EnvValue, Gate, GateAction, HttpCheck, HttpExpect, Matcher, Measure, Problem,
+    PrometheusQuery, StatusRange, code, duration,
 };
 use super::common::{Decoder, Fields};
 use super::http::{Asker, beyond_server, unknown_names};
@@ -295,6 +295,13 @@ impl Decoder<'_> {
             let message = format!("`{}` is no matcher", super::super::yaml::shorten(&text.value));
             let help = "write a label and its value, one in each entry: 'severity=\"critical\"', or with !=, =~ or !~";
             self.bad_gate(message, text.span, "no label, or no value", help.to_owned());
+            return None;
+        }
+        if let Some(why) = Matcher::parse(&text.value).ok().and_then(|matcher| matcher.wrong_regex()) {
+            let message =
+                format!("`{}` has no regular expression: {why}", super::super::yaml::shorten(&text.value));
+            let help = "write one as Alertmanager takes it (the syntax of RE2, for the whole value): 'severity=~\"critical|page\"'";
+            self.bad_gate(message, text.span, "in here", help.to_owned());
             return None;
         }
         self.names_are_known(&text.value, &text.span, asker).then_some(text.value)

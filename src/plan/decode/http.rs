@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::http::{Piece, gate_placeholders, placeholders};
+use super::super::secret::is_secret;
 use super::super::yaml::{Node, ScalarKind, Value, shorten};
 use super::super::{
     EnvValue, HttpBody, HttpExpect, HttpMethod, HttpRequest, HttpStep, HttpUndo, StatusRange, code,
@@ -144,11 +145,21 @@ impl Decoder<'_> {
         let text = self.text(node, "url", "url: \"http://lb.internal/servers/$MAAND_HOST/drain\"")?;
         let why = wrong_url(&text.value, asker);
         if let Some((why, help)) = why {
-            let message = format!("`{}` cannot be asked: {why}", shorten(&text.value));
-            self.error(code::BAD_REQUEST, message, text.span, "not a url", help.to_owned());
+            self.not_a_url(&text.value, text.span, why, help);
             return None;
         }
         Some(text.value)
+    }
+
+    /// What may be a password in it is not repeated.
+    pub(super) fn not_a_url(&mut self, url: &str, span: std::ops::Range<usize>, why: &str, help: &str) {
+        let message = if url.contains('@') {
+            self.source.hide(span.clone());
+            format!("this url cannot be asked: {why}")
+        } else {
+            format!("`{}` cannot be asked: {why}", shorten(url))
+        };
+        self.error(code::BAD_REQUEST, message, span, "not a url", help.to_owned());
     }
 
     pub(super) fn headers(&mut self, node: &Node) -> Option<BTreeMap<String, EnvValue>> {
@@ -191,6 +202,13 @@ impl Decoder<'_> {
                 let help = "headers are one line of text";
                 self.error(code::BAD_REQUEST, message, value.span.clone(), "in here", help.to_owned());
                 fine = false;
+            }
+            if let Some(EnvValue::Plain(text)) = &read
+                && is_secret(&key.text, text)
+            {
+                let variable =
+                    key.text.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+                self.plain_secret(&format!("the header `{}`", key.text), value.span.clone(), &variable);
             }
             match read {
                 Some(value) => drop(headers.insert(key.text.clone(), value)),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::http::{Piece, placeholders, strings};
+use super::super::secret::{is_secret_url, masked_url};
 use super::super::suggest::suggest;
 use super::super::yaml::{self, Key, Node, Value, shorten};
 use super::super::{
@@ -157,15 +158,15 @@ impl Decoder<'_> {
         }
         match kind {
             "webhook" => self.webhook(&fields),
-            "slack" => Some(NoticeService::Slack { url: self.notice_url(&fields)? }),
-            "teams" => Some(NoticeService::Teams { url: self.notice_url(&fields)? }),
+            "slack" => Some(NoticeService::Slack { url: self.notice_url(&fields, kind)? }),
+            "teams" => Some(NoticeService::Teams { url: self.notice_url(&fields, kind)? }),
             "ntfy" => self.ntfy(&fields),
             _ => self.mail(&fields),
         }
     }
 
     fn webhook(&mut self, fields: &Fields<'_>) -> Option<NoticeService> {
-        let url = self.notice_url(fields);
+        let url = self.notice_url(fields, "webhook");
         let headers = fields.get("headers").map_or_else(|| Some(BTreeMap::new()), |node| self.headers(node));
         for (name, value) in headers.iter().flatten() {
             if let (EnvValue::Plain(text), Some(node)) = (value, fields.get("headers"))
@@ -192,7 +193,7 @@ impl Decoder<'_> {
     }
 
     fn ntfy(&mut self, fields: &Fields<'_>) -> Option<NoticeService> {
-        let url = self.notice_url(fields);
+        let url = self.notice_url(fields, "ntfy");
         let topic = fields.get("topic").and_then(|node| self.text_or_secret(node, "topic", "topic: ops"));
         if let (Some(EnvValue::Plain(topic)), Some(node)) = (&topic, fields.get("topic")) {
             let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -214,6 +215,9 @@ impl Decoder<'_> {
         let token = fields
             .get("token")
             .map(|node| self.text_or_secret(node, "token", "token: {from_env: NTFY_TOKEN}"));
+        if let (Some(Some(EnvValue::Plain(_))), Some(node)) = (&token, fields.get("token")) {
+            self.plain_secret("the token of `ntfy`", node.span.clone(), "NTFY_TOKEN");
+        }
         let priority = fields.get("priority").map(|node| {
             let priority = self.small_count(node, "priority", 1)?;
             if priority > 5 {
@@ -286,7 +290,9 @@ impl Decoder<'_> {
         }
     }
 
-    fn notice_url(&mut self, fields: &Fields<'_>) -> Option<EnvValue> {
+    /// `kind`: of the service. An incoming webhook is one by its url alone.
+    fn notice_url(&mut self, fields: &Fields<'_>, kind: &str) -> Option<EnvValue> {
+        let is_incoming = ["slack", "teams"].contains(&kind);
         let node = fields.get("url")?;
         let url = self.text_or_secret(node, "url", "url: {from_env: HOOK_URL}")?;
         if let EnvValue::Plain(text) = &url {
@@ -298,9 +304,12 @@ impl Decoder<'_> {
                 why => why,
             };
             if let Some((why, help)) = why {
-                let message = format!("`{}` cannot be asked: {why}", shorten(text));
-                self.error(code::BAD_REQUEST, message, node.span.clone(), "not a url", help.to_owned());
+                self.not_a_url(text, node.span.clone(), why, help);
                 return None;
+            }
+            if is_secret_url(text) || (is_incoming && masked_url(text) != *text) {
+                let variable = format!("{}_URL", kind.to_ascii_uppercase());
+                self.plain_secret(&format!("the url of `{kind}`"), node.span.clone(), &variable);
             }
         }
         Some(url)

@@ -135,6 +135,13 @@ impl Decoder<'_> {
                         self.unknown_name(&name, text.span.clone());
                         fine = false;
                     }
+                    if let Some(why) = matcher.wrong_regex() {
+                        let message = format!("`{}` has no regular expression: {why}", shorten(&text.value));
+                        let help = "write one as Alertmanager takes it (the syntax of RE2, for the whole value): 'instance =~ \
+                                    \"$MAAND_HOST(:\\d+)?\"'";
+                        self.error(code::BAD_SILENCE, message, text.span.clone(), "in here", help);
+                        fine = false;
+                    }
                     if let Some(why) = matcher.too_wide() {
                         let message = format!("`{}` may match alerts of other workers", shorten(&text.value));
                         let help = "an expression has to match the whole value: 'instance =~ \"$MAAND_HOST(:\\d+)?\"' is \

@@ -13,6 +13,7 @@ mod prometheus;
 mod step;
 
 pub(super) use down::DownWorkers;
+pub use down::Returns;
 #[cfg(any(test, fuzzing))]
 pub(super) use fuzzing::judged;
 pub(super) use measure::{Measurement, Measuring};

@@ -197,6 +197,7 @@ mod tests {
             shown,
             number: Some(1),
             leeway,
+            absent: None,
             unit: String::new(),
         };
         let leeway = if side == "a" { 1 } else { 2 };

@@ -76,7 +76,7 @@ impl CommandOf<'_> {
         if let Some(unless) = &self.unless {
             lines(text, "    $ unless ", unless);
         }
-        for EnvJson { name, from_env } in &self.env {
+        for EnvJson { name, from_env, .. } in &self.env {
             let from =
                 from_env.map(|from| format!(", a secret from {from} of the controller")).unwrap_or_default();
             let _ = writeln!(text, "    $ env {}{}", one_line(name), one_line(&from));

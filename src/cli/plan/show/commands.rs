@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use crate::graph::RolloutGraph;
 use crate::plan::{
-    CommandSource, EnvValue, Gate, HttpRequest, HttpUndo, Plan, RebootUnless, Step, StepKind, Undo, visible,
+    CommandSource, EnvValue, Gate, HttpRequest, HttpUndo, Plan, RebootUnless, Step, StepKind, Undo, duration,
+    visible, visible_line,
 };
 
 /// One text that a shell gets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cli::plan) struct CommandJson<'a> {
-    /// `command`, `script` (a file's path), `request` (method, url and body), `measure` and `passes` (what a gate asks, and
-    /// its limit), `unless` or `undo`.
+    /// `command`, `script` (a file's path), `request` (method, url and body) and `expects` (what makes its answer a success),
+    /// `measure` and `passes` (what a gate asks, and its limit), `unless` or `undo`.
     pub(in crate::cli::plan) part: &'static str,
     pub(in crate::cli::plan) text: Cow<'a, str>,
 }
@@ -27,6 +28,19 @@ pub(in crate::cli::plan) struct EnvJson<'a> {
     pub(in crate::cli::plan) name: &'a str,
     /// The variable of this machine that a secret is read from; `null`: the value is in the plan.
     pub(in crate::cli::plan) from_env: Option<&'a str>,
+    /// The value in the plan, with its placeholders; what looks like a secret is masked; `null`: it is read from the
+    /// environment.
+    pub(in crate::cli::plan) value: Option<String>,
+}
+
+impl<'a> EnvJson<'a> {
+    fn new(name: &'a str, value: &'a EnvValue) -> Self {
+        let (from_env, value) = match value {
+            EnvValue::Plain(_) => (None, Some(value.shown(name))),
+            EnvValue::FromEnv(from) => (Some(from.as_str()), None),
+        };
+        Self { name, from_env, value }
+    }
 }
 
 /// What a step executes of the plan's own text.
@@ -53,6 +67,7 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
         }
         StepKind::Http(step) => {
             found.push(request("request", &step.request));
+            found.push(CommandJson { part: "expects", text: Cow::Owned(step.expect.to_string()) });
             if let HttpUndo::Request(undo) = &step.undo {
                 found.push(request("undo", undo));
             }
@@ -65,7 +80,13 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
 
 /// What a gate asks, and what its limit is.
 fn measured(gate: &Gate) -> [CommandJson<'_>; 2] {
-    let passes = format!("{} ({}; {})", gate.measure.limit(), gate.rhythm(), gate.consequences());
+    let within = duration(gate.answer_within);
+    let passes = format!(
+        "{} ({}; an answer within {within}; {})",
+        gate.measure.limit(),
+        gate.rhythm(),
+        gate.consequences()
+    );
     [("measure", gate.measure.to_string()), ("passes", passes)]
         .map(|(part, text)| CommandJson { part, text: Cow::Owned(text) })
 }
@@ -92,22 +113,23 @@ pub(in crate::cli::plan) fn rollout_gates(plan: &Plan) -> Vec<RolloutGate<'_>> {
     gates.collect()
 }
 
-fn from_env(value: &EnvValue) -> Option<&str> {
-    match value {
-        EnvValue::Plain(_) => None,
-        EnvValue::FromEnv(name) => Some(name.as_str()),
-    }
-}
-
 /// Headers, each as a variable of what is sent.
 pub(super) fn env_of(headers: &BTreeMap<String, EnvValue>) -> Vec<EnvJson<'_>> {
-    headers.iter().map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect()
+    headers.iter().map(|(name, value)| EnvJson::new(name, value)).collect()
 }
 
 /// The variables that a step's command gets.
 pub(in crate::cli::plan) fn env(step: &Step) -> Vec<EnvJson<'_>> {
     let environment = step.kind.environment().into_iter();
-    environment.map(|(name, value)| EnvJson { name, from_env: from_env(value) }).collect()
+    environment.map(|(name, value)| EnvJson::new(name, value)).collect()
+}
+
+/// `LEVEL: 3`, or `TOKEN, from MY_TOKEN of this machine`.
+pub(super) fn in_words(variable: &EnvJson<'_>) -> String {
+    match (variable.from_env, &variable.value) {
+        (Some(from), _) => format!("{}, from {from} of this machine", variable.name),
+        (None, value) => format!("{}: {}", variable.name, value.as_deref().unwrap_or_default()),
+    }
 }
 
 /// All commands of a plan, each line behind a bar.
@@ -131,9 +153,7 @@ pub(super) fn section(text: &mut String, graph: &RolloutGraph) {
             }
         }
         for variable in env {
-            let from =
-                variable.from_env.map(|from| format!(", from {from} of this machine")).unwrap_or_default();
-            let _ = writeln!(text, "    {:<8}| {}{from}", "env", variable.name);
+            let _ = writeln!(text, "    {:<8}| {}", "env", visible_line(&in_words(&variable)));
         }
     };
     for RolloutGate { place, parts, env, .. } in gates {
@@ -161,7 +181,7 @@ mod tests {
         let mut text = String::new();
         section(&mut text, &graph);
         let expected = "\nCommands\n  run (steps, run)\n    command | one\n            | Steps of a worker\\r   2  \
-                        health\\x1b[2Jx\n    unless  | test -e /done\n    undo    | rm -f /done\n    env     | LEVEL\n    \
+                        health\\x1b[2Jx\n    unless  | test -e /done\n    undo    | rm -f /done\n    env     | LEVEL: 3\n    \
                         env     | TOKEN, from MY_TOKEN of this machine\n";
         assert_eq!(text, expected);
     }

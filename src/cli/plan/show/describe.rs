@@ -68,7 +68,10 @@ pub(super) fn details(kind: &StepKind) -> String {
             crate::plan::CommandSource::Command(text) => first_line(text),
             crate::plan::CommandSource::Script(path) => format!("script {}", path.value),
         },
-        StepKind::Http(step) => first_line(&format!("{} {}", step.request.method.as_str(), step.request.url)),
+        StepKind::Http(step) => {
+            let request = first_line(&format!("{} {}", step.request.method.as_str(), step.request.url));
+            format!("{request}{}", if step.idempotent { "" } else { ", never sent twice" })
+        }
         StepKind::Gate(gate) => {
             format!("{}: {}; {}", first_line(&gate.title()), gate.measure.limit(), gate.rhythm())
         }

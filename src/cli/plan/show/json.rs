@@ -1,22 +1,26 @@
 //! A plan for programs: one JSON document, whole, whatever the size of the fleet. Fields are only
 //! ever added.
 
+mod rollout;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::rollout::{RolloutJson, SilenceJson, rollout};
 use super::super::super::CliError;
 use super::super::super::document::unwritable;
 use super::Shown;
 use super::at_stake::{self, AtStakeJson};
-use super::commands::{CommandJson, EnvJson, RolloutGate, commands, env, env_of, rollout_gates};
+use super::commands::{CommandJson, EnvJson, commands, env};
 use super::coverage::{self, CoverageJson};
 use super::openings::Openings;
 use super::probe::{MonitoringJson, Probed, RebootOfJson};
 use crate::catalog::{FileDiff, PendingChanges};
+use crate::compare::{plan_options, step_options, variables};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
-use crate::plan::{OnFailure, OnStepFailure, Problem, ProblemJson, Silence, Step, StepKind, Window};
+use crate::plan::{OnStepFailure, Problem, ProblemJson, Step, StepKind};
 use crate::policy;
 
 /// The name of the vocabulary below; a change that breaks a reader changes the number.
@@ -40,6 +44,10 @@ pub(super) struct Document<'a> {
     /// The fleet was made up; none of its workers exists.
     #[serde(rename = "made_up")]
     synthetic: bool,
+    /// Variables, as commands get them.
+    vars: BTreeMap<String, String>,
+    /// Whom it selects, how it takes them and what decides besides, as it is written: by the names of `plan diff`.
+    options: BTreeMap<String, String>,
     /// How the selection came about.
     selection: SelectionJson<'a>,
     /// Numbers of the rollout, percentages resolved.
@@ -110,102 +118,6 @@ struct PartJson<'a> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct RolloutJson<'a> {
-    /// Maximum number of active workers; `null`: as many as fit.
-    concurrency: Option<u32>,
-    /// Maximum number of failed workers.
-    max_failures: u32,
-    /// The failure at which the run halts, counted from 1.
-    halts_at_failure: u64,
-    /// `halt` or `revert`.
-    on_failure: &'static str,
-    soak_ms: u64,
-    spread: Option<SpreadJson<'a>>,
-    /// The first of `windows`.
-    window: Option<WindowJson<'a>>,
-    /// Workers are started within one of them only; none: at any time.
-    windows: Vec<WindowJson<'a>>,
-    /// When no workers are started, whatever the windows say.
-    freeze: Option<FreezeJson<'a>>,
-    /// What has to pass before and after each wave, and while workers are down.
-    gates: Vec<GateJson<'a>>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct GateJson<'a> {
-    /// `before_wave`, `after_wave` or `guard`, with a number from the second one on.
-    place: String,
-    name: Option<&'a str>,
-    /// `prometheus`, `alertmanager`, `http` or `command`.
-    source: &'static str,
-    /// What is asked, and what passes.
-    commands: [CommandJson<'a>; 2],
-    env: Vec<EnvJson<'a>>,
-}
-
-/// One for each worker, from when it is started until its steps have ended.
-#[derive(Debug, Serialize, JsonSchema)]
-struct SilenceJson<'a> {
-    url: &'a str,
-    /// As Alertmanager writes them, with placeholders.
-    matchers: Vec<String>,
-    /// So long one lasts that is not extended any more.
-    lease_ms: u64,
-    /// So long it lasts after the worker is back.
-    tail_ms: u64,
-    /// None lasts longer.
-    at_most_ms: u64,
-    /// An answer is waited for so long.
-    timeout_ms: u64,
-    /// In front of what every comment says; `null`: nothing.
-    comment: Option<&'a str>,
-    /// Headers of its requests.
-    env: Vec<EnvJson<'a>>,
-}
-
-impl<'a> From<&'a Silence> for SilenceJson<'a> {
-    fn from(silence: &'a Silence) -> Self {
-        Self {
-            url: &silence.url,
-            matchers: silence.matchers.iter().map(ToString::to_string).collect(),
-            lease_ms: millis(silence.lease),
-            tail_ms: millis(silence.tail),
-            at_most_ms: millis(silence.at_most),
-            timeout_ms: millis(silence.timeout),
-            comment: silence.comment.as_deref(),
-            env: env_of(&silence.headers),
-        }
-    }
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct FreezeJson<'a> {
-    /// Of the dates, and of calendars that name none.
-    timezone: &'a str,
-    /// `2026-12-24..2027-01-02`, both included, or one date.
-    dates: Vec<String>,
-    /// iCalendar files, as the plan names them.
-    calendars: Vec<&'a str>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct SpreadJson<'a> {
-    tag: &'a str,
-    at_most: u64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct WindowJson<'a> {
-    timezone: &'a str,
-    /// `HH:MM`, local.
-    open: String,
-    /// `HH:MM`, local; at or before `open`: on the next day.
-    close: String,
-    /// Days on which it opens: `mon` to `sun`, or one of each month: `2nd tue`, `last fri`.
-    days: Vec<String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
 struct WaveJson<'a> {
     /// Counted from 1.
     number: u32,
@@ -256,6 +168,8 @@ struct StepJson<'a> {
     commands: Vec<CommandJson<'a>>,
     /// Variables that its command gets besides the plan's.
     env: Vec<EnvJson<'a>>,
+    /// Every option by its key, as `plan diff` names them, defaults filled in.
+    options: BTreeMap<String, String>,
     /// Number of workers that the step applies to; for steps done once: 1.
     applies_to: u32,
 }
@@ -312,6 +226,8 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
             .as_ref()
             .map(|of| ReviewedJson { file: &of.file, sha256: of.reviewed.sha256() }),
         synthetic: graph.fleet.synthetic,
+        vars: variables(&plan.vars),
+        options: plan_options(plan),
         selection: SelectionJson {
             fleet: selection.fleet,
             selected: graph.targets.len() as u32,
@@ -350,54 +266,6 @@ fn document<'a>(shown: &'a Shown<'a>) -> Document<'a> {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn rollout(graph: &RolloutGraph) -> RolloutJson<'_> {
-    let settings = &graph.plan.rollout;
-    let numbers = graph.numbers();
-    RolloutJson {
-        concurrency: numbers.concurrency.as_ref().map(|resolved| resolved.value),
-        max_failures: numbers.max_failures.value,
-        halts_at_failure: u64::from(numbers.max_failures.value) + 1,
-        on_failure: match settings.on_failure {
-            OnFailure::Halt => "halt",
-            OnFailure::Revert => "revert",
-        },
-        soak_ms: millis(settings.soak),
-        spread: settings
-            .spread
-            .as_ref()
-            .map(|spread| SpreadJson { tag: &spread.value.tag, at_most: spread.value.at_most }),
-        window: settings.windows.first().map(|window| WindowJson::of(&window.value)),
-        windows: settings.windows.iter().map(|window| WindowJson::of(&window.value)).collect(),
-        freeze: settings.freeze.as_ref().map(|freeze| FreezeJson {
-            timezone: &freeze.value.timezone,
-            dates: freeze.value.dates.iter().map(ToString::to_string).collect(),
-            calendars: freeze.value.calendars.iter().map(|path| path.value.as_str()).collect(),
-        }),
-        gates: rollout_gates(&graph.plan)
-            .into_iter()
-            .map(|RolloutGate { place, gate, parts, env }| GateJson {
-                place,
-                name: gate.name.as_deref(),
-                source: gate.measure.keyword(),
-                commands: parts,
-                env,
-            })
-            .collect(),
-    }
-}
-
-impl<'a> WindowJson<'a> {
-    fn of(window: &'a Window) -> Self {
-        let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        Self {
-            timezone: &window.timezone,
-            open: clock(window.open),
-            close: clock(window.close),
-            days: window.days.iter().map(ToString::to_string).collect(),
-        }
-    }
 }
 
 fn wave(graph: &RolloutGraph, number: usize) -> WaveJson<'_> {
@@ -456,6 +324,7 @@ fn steps(graph: &RolloutGraph, lane: Lane) -> Vec<StepJson<'_>> {
                 backoff: step.retries.backoff,
                 commands: commands(step),
                 env: env(step),
+                options: step_options(steps, at),
                 ignores_failure: step.on_failure == OnStepFailure::Ignore,
                 disturbs,
                 applies_to,

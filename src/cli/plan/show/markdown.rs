@@ -1,6 +1,6 @@
 //! A plan for a pull request that has nothing to compare it with: what it would do in a few lines, all else folded.
 
-use super::commands::{EnvJson, RolloutGate, commands, env, rollout_gates};
+use super::commands::{EnvJson, RolloutGate, commands, env, in_words, rollout_gates};
 use super::describe::{describe_halt, details};
 use super::json::jobs;
 use super::{Shown, pending_lines, probe, sentence};
@@ -165,10 +165,7 @@ fn steps(graph: &RolloutGraph) -> Section {
 fn texts(graph: &RolloutGraph) -> Section {
     let mut section = Section::blocks("Commands").opened();
     let with = |env: Vec<EnvJson<'_>>| {
-        let variable = |variable: &EnvJson<'_>| {
-            let from = variable.from_env.map(|from| format!(" (from {} of this machine)", code(from)));
-            code(variable.name) + &from.unwrap_or_default()
-        };
+        let variable = |variable: &EnvJson<'_>| code(&in_words(variable));
         let variables: Vec<String> = env.iter().map(variable).collect();
         if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(", ")) }
     };

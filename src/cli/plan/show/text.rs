@@ -3,28 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use super::super::super::out;
 use super::at_stake;
 use super::commands::{self, rollout_gates};
 use super::coverage;
 use super::describe::{describe_halt, details};
-use super::{Expected, Shown, pending, probe};
-use crate::chart::{Format, WaveBar, waves_chart};
+use super::{Shown, pending, probe, time};
+use crate::compare::variables;
 use crate::graph::{JobBudget, RolloutGraph, TargetIx};
 use crate::plan::{
     HealthScope, OnFailure, OnStepFailure, Order, Problem, Severity, Step, StepKind, counted, duration,
     visible_line, visible_within,
 };
 use crate::policy;
-use crate::report::describe_span;
-use crate::sim::WaveTime;
 
 /// Of more waves than this the first and the last are shown.
-const WAVES: usize = 12;
-/// Columns of a chart at most: wider ones tell no more.
-const WIDEST: usize = 80;
+pub(super) const WAVES: usize = 12;
 /// Of more hosts than this the first and the last are shown.
 const HOSTS: usize = 5;
 /// Of more jobs than this the first are shown.
@@ -44,6 +38,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     steps(&mut text, &prepare(graph), &ahead, graph, Some(0));
     steps(&mut text, "Steps of a worker", &main, graph, Some(ahead.len()));
     steps(&mut text, "After, once", &after, graph, None);
+    vars(&mut text, graph);
     commands::section(&mut text, graph);
     notices(&mut text, graph);
     jobs(&mut text, graph);
@@ -56,7 +51,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     if let Some(probed) = &shown.probed {
         probe::section(&mut text, probed);
     }
-    time(&mut text, shown);
+    time::section(&mut text, shown);
     warnings(&mut text, shown);
     text
 }
@@ -95,6 +90,17 @@ fn reviewed(text: &mut String, shown: &Shown<'_>) {
 fn prose(description: &str) -> String {
     const SHOWN: usize = 500;
     visible_within(&description.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
+}
+
+/// What commands get of the plan itself.
+fn vars(text: &mut String, graph: &RolloutGraph) {
+    let all = variables(&graph.plan.vars);
+    if !all.is_empty() {
+        let _ = writeln!(text, "\nVariables");
+    }
+    for (name, value) in all {
+        let _ = writeln!(text, "  {name}: {}", visible_within(&visible_line(&value), 200));
+    }
 }
 
 /// Whom the plan tells; those of the bucket are not its own.
@@ -400,84 +406,6 @@ fn beyond(text: &mut String, graph: &RolloutGraph) {
         let names = names.join(", ");
         let _ = writeln!(text, "\nProbes workers that are not selected, for its budgets\n  {names}");
     }
-}
-
-fn time(text: &mut String, shown: &Shown<'_>) {
-    let (graph, forecast) = (shown.graph, shown.forecast);
-    let _ = writeln!(text, "\nTime");
-    if let Some(stuck) = forecast.stuck {
-        let _ = writeln!(text, "  never ends: {} is never admitted", graph.host(stuck));
-        return;
-    }
-    let rounds = counted(forecast.rounds as usize, "round");
-    let most = counted(forecast.most_active as usize, "worker");
-    let down = match forecast.most_down {
-        0 => "no worker goes down".to_owned(),
-        down => format!("at most {down} down at a time"),
-    };
-    let _ = writeln!(text, "  {rounds} of at most {most}; {down}");
-    match forecast.longest {
-        Some(longest) => {
-            let _ = writeln!(
-                text,
-                "  longest   {:<10} every attempt of every step takes its whole timeout",
-                span(longest)
-            );
-        }
-        None => {
-            let _ = writeln!(text, "  longest   no limit   a step has no timeout");
-        }
-    }
-    if let Some(Expected { millis, learnt, .. }) = &shown.expected {
-        let from = if *learnt {
-            "simulated, with what steps took in earlier runs of this bucket"
-        } else {
-            "simulated, with what each kind of step usually takes"
-        };
-        let _ = writeln!(text, "  expected  {:<10} {from}", describe_span(*millis));
-    }
-    if let Some(openings) = &shown.openings {
-        openings.write(text, graph, shown.expected.is_some());
-    }
-    let mut without = Vec::new();
-    if forecast.approvals {
-        without.push("waiting for approvals");
-    }
-    if graph.waits_for_times() {
-        without.push("waiting for windows and freezes");
-    }
-    if !without.is_empty() {
-        let _ = writeln!(text, "  not counted: {}", without.join(", "));
-    }
-    if let Some(expected) = shown.expected.as_ref().filter(|expected| expected.waves.len() > 1) {
-        expected_waves(text, expected);
-    }
-}
-
-/// Waves as bars: when each would be under way.
-fn expected_waves(text: &mut String, expected: &Expected) {
-    let waves = &expected.waves;
-    let is_shown = |number: usize| waves.len() <= WAVES || number < WAVES - 2 || number == waves.len() - 1;
-    let bar = |(_, wave): (usize, &WaveTime)| WaveBar {
-        name: format!("wave {}", u64::from(wave.wave) + 1),
-        from: wave.began_ms,
-        to: wave.ended_ms,
-    };
-    let bars: Vec<WaveBar> =
-        waves.iter().enumerate().filter(|(number, _)| is_shown(*number)).map(bar).collect();
-    let usual = out::picture_format();
-    let format = Format { width: usual.width.min(WIDEST), ..usual };
-    for line in waves_chart(&bars, expected.millis, &format) {
-        let _ = writeln!(text, "{}", line.text());
-    }
-    if waves.len() > bars.len() {
-        let _ = writeln!(text, "  ({} waves between them are left out)", waves.len() - bars.len());
-    }
-}
-
-/// An estimate: of hours the seconds are no news.
-fn span(of: Duration) -> String {
-    describe_span(i64::try_from(of.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Errors are shown after everything else, with the lines of the plan.
