@@ -77,9 +77,10 @@ pub fn script_text(bytes: &[u8]) -> Result<String, ScriptError> {
     let lf = ends.find(|(_, line)| !line.ends_with("\r\n"));
     let text = match (crlf, lf) {
         (Some((crlf, _)), Some((lf, _))) => return Err(ScriptError::MixedLineEnds { crlf, lf }),
+        // Several carriage returns are what several conversions have left.
         (Some(_), None) => {
-            let text = text.replace("\r\n", "\n");
-            text.strip_suffix('\r').map(str::to_owned).unwrap_or(text)
+            let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+            lines.collect::<Vec<_>>().join("\n")
         }
         (None, _) => text.to_owned(),
     };
@@ -124,6 +125,7 @@ mod tests {
         let text = |bytes: &[u8]| script_text(bytes);
         assert_eq!(text(b"#!/bin/sh\r\necho a\r\necho b"), Ok("#!/bin/sh\necho a\necho b".to_owned()));
         assert_eq!(text(b"echo a\r\necho b\r"), Ok("echo a\necho b".to_owned()));
+        assert_eq!(text(b"echo a\r\r\necho b\r\n\r\r"), Ok("echo a\necho b\n".to_owned()));
         assert_eq!(text(b"\xef\xbb\xbfecho a\n"), Ok("echo a\n".to_owned()));
         assert_eq!(text(b"printf 'a\rb'\n"), Ok("printf 'a\rb'\n".to_owned()), "not at the end of a line");
         assert_eq!(text(b"echo a"), Ok("echo a".to_owned()));
