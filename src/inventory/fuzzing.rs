@@ -18,7 +18,6 @@ pub(crate) fn inventory(bytes: &[u8]) {
     let some = AnsibleOptions {
         tags: Some(BTreeSet::from(["rack".to_owned()])),
         groups: vec!["web*".to_owned()],
-        ..AnsibleOptions::default()
     };
     let import = match which {
         0 => ansible(&source, &AnsibleOptions::default()),

@@ -14,6 +14,7 @@
 //! programs (`Mutation`) are, but nothing in it can break the loop or the watch of a return.
 
 mod additions;
+#[cfg(debug_assertions)]
 mod admission_efficiency;
 mod ahead;
 mod checker;
