@@ -67,7 +67,7 @@ pub fn script_text(bytes: &[u8]) -> Result<String, ScriptError> {
     }
     let text =
         std::str::from_utf8(bytes).map_err(|error| ScriptError::NotUtf8(line_of(error.valid_up_to())))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err(ScriptError::Empty);
     }
@@ -127,6 +127,7 @@ mod tests {
         assert_eq!(text(b"echo a\r\necho b\r"), Ok("echo a\necho b".to_owned()));
         assert_eq!(text(b"echo a\r\r\necho b\r\n\r\r"), Ok("echo a\necho b\n".to_owned()));
         assert_eq!(text(b"\xef\xbb\xbfecho a\n"), Ok("echo a\n".to_owned()));
+        assert_eq!(text(b"\xef\xbb\xbf\xef\xbb\xbfecho a\n"), Ok("echo a\n".to_owned()));
         assert_eq!(text(b"printf 'a\rb'\n"), Ok("printf 'a\rb'\n".to_owned()), "not at the end of a line");
         assert_eq!(text(b"echo a"), Ok("echo a".to_owned()));
         assert_eq!(text(b"a\nb\r\nc\n"), Err(ScriptError::MixedLineEnds { crlf: 2, lf: 1 }));
