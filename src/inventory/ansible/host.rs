@@ -8,6 +8,9 @@ use super::settings::{self, is_template};
 use crate::bucket::{Host, WorkerEntry, is_user};
 use crate::plan::visible_line;
 
+/// As long as the name of a machine can be (RFC 1035, 2.3.4).
+const LONGEST_NAME: usize = 255;
+
 /// Of connections that are SSH.
 const SSH: [&str; 4] = ["ssh", "smart", "paramiko", "paramiko_ssh"];
 
@@ -19,6 +22,7 @@ const TEMPLATE: Reason = (
     "how it is reached is a template, which Ansible fills in when it runs",
     "write the value itself, or leave `ansible_host` out and write HostName for it into ~/.ssh/config",
 );
+const LONG_NAME: Reason = ("its name is longer than that of any machine", "give it a shorter one");
 const BAD_HOST: Reason = (
     "its address is no host name: letters, digits, `.`, `_` and `-`, or an address of IPv6",
     "correct `ansible_host`; `ansible-inventory --list` writes ranges such as web[01:10] out",
@@ -37,6 +41,10 @@ pub(super) fn mapped(
     named: Option<&BTreeSet<String>>,
     not_taken: &mut Gathered,
 ) -> Result<WorkerEntry, Reason> {
+    // Whatever is said of a host names it.
+    if name.len() > LONGEST_NAME {
+        return Err(LONG_NAME);
+    }
     let first = |names: [&'static str; 2]| {
         let found = names.into_iter().find_map(|name| variables.get(name).map(|value| (name, value)));
         found.filter(|(_, value)| **value != Value::Null)
@@ -58,7 +66,7 @@ pub(super) fn mapped(
     let host = host.ok_or(BAD_HOST)?;
     let is_its_name = host.as_str() == name;
     let mut entry = WorkerEntry::new(host);
-    if !is_its_name && visible_line(name) == name && name.len() <= 255 && !name.trim().is_empty() {
+    if !is_its_name && visible_line(name) == name && !name.trim().is_empty() {
         entry = entry.called(name.trim());
     }
     let mut refuse = |reason, variable: &str| not_taken.push_at(reason, format!("variable {variable}"), name);

@@ -245,6 +245,17 @@ fn hosts_in_many_groups_around_each_other_are_refused() {
     assert_eq!(problems.iter().next().unwrap().code, "maand::inventory::too_large");
 }
 
+/// What is said of a host has its name, for each of its variables.
+#[test]
+fn a_long_name_is_told_once() {
+    let variables: Vec<String> = (0..300).map(|at| format!("\"v{at}\": null")).collect();
+    let long = format!("\"{}\": {{\"ansible_host\": \"a\", {}}}", "h".repeat(10_000), variables.join(","));
+    let import = taken(&format!("{{\"_meta\": {{\"hostvars\": {{\"w1\": {{}}, {long}}}}}}}"));
+    let told: usize = import.not_taken.iter().flat_map(|one| &one.hosts).map(String::len).sum();
+    assert!(told < 100_000, "{told} bytes of names");
+    assert_eq!((import.workers.len(), import.not_taken.len()), (1, 1));
+}
+
 /// A JSON value that may be anything, or something like an inventory.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let word = prop_oneof![
