@@ -183,11 +183,11 @@ fn examples() -> Vec<Value> {
     let of_rollout = with(&timing, json!({"name": "errors", "patience": "15m"}));
     let check = |request: &Value| with(request, json!({"expect": expect}));
     let command = json!({
-        "command": "upgrade", "idempotent": false, "disturbs": true, "unless": "test -e /done",
+        "command": "upgrade", "idempotent": false, "disturbs": true, "fenced": false, "unless": "test -e /done",
         "env": {"LEVEL": "3", "TOKEN": {"from_env": "MY_TOKEN"}}, "undo": "downgrade",
     });
     let here = json!({
-        "command": "upgrade", "idempotent": false, "unless": "test -e /done",
+        "command": "upgrade", "idempotent": false, "fenced": false, "unless": "test -e /done",
         "env": {"LEVEL": "3", "TOKEN": {"from_env": "MY_TOKEN"}}, "undo": "downgrade",
     });
     let common = json!({
