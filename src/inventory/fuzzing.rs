@@ -15,10 +15,8 @@ pub(crate) fn inventory(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (said, there) = text.split_once('\0').map_or((&*text, None), |(said, there)| (said, Some(there)));
     let source = Source::new("inventory", said);
-    let some = AnsibleOptions {
-        tags: Some(BTreeSet::from(["rack".to_owned()])),
-        groups: vec!["web*".to_owned()],
-    };
+    let some =
+        AnsibleOptions { tags: Some(BTreeSet::from(["rack".to_owned()])), groups: vec!["web*".to_owned()] };
     let import = match which {
         0 => ansible(&source, &AnsibleOptions::default()),
         1 => ansible(&source, &some),
