@@ -96,7 +96,7 @@ pub(super) fn run(command: &LedgerCommand, context: &Context) -> Result<Exit, Cl
         LedgerCommand::Check => check(&Location::of(&bucket)?, Mode::ReadOnly, context),
         LedgerCommand::Migrate(args) => {
             let location = Location::of(&bucket)?;
-            let location = args.user.iter().fold(location, |location, user| location.as_user(user));
+            let location = args.user.iter().fold(location, |location, user| location.with_user(user));
             check(&location, Mode::ReadWrite, context)
         }
         LedgerCommand::Copy(args) => copy(&bucket, args, context),

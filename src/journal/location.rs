@@ -51,8 +51,8 @@ impl Location {
 
     /// The same as another user of the database.
     #[must_use]
-    pub fn as_user(self, name: &str) -> Self {
-        Self { server: self.server.map(|address| address.as_user(name)), ..self }
+    pub fn with_user(self, name: &str) -> Self {
+        Self { server: self.server.map(|address| address.with_user(name)), ..self }
     }
 
     /// Whether other machines may use it.

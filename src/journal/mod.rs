@@ -63,4 +63,4 @@ pub use run::{RunHeader, RunId, RunSummary, StepKinds, StoredRun};
 pub use statistics::Spread;
 pub use store::{FILE, Journal, Mode};
 pub use transfer::{FactText, RequestText, RunText, Standing};
-pub use writer::RunWriter;
+pub use writer::{RunWriter, TellOfOutages};

@@ -37,12 +37,15 @@ pub struct RunWriter {
     outages: Outages,
 }
 
+/// Told why a server is away that is waited for, and (`None`) that it is back.
+pub type TellOfOutages = Box<dyn Fn(Option<&str>) + Send>;
+
 /// What somebody who waits for a server that is away is told, and told by.
 #[derive(Default)]
 struct Outages {
     /// It is not waited for any longer.
     are_over: Arc<AtomicBool>,
-    tell: Option<Box<dyn Fn(Option<&str>) + Send>>,
+    tell: Option<TellOfOutages>,
 }
 
 impl fmt::Debug for Outages {
@@ -135,7 +138,7 @@ impl RunWriter {
     }
 
     /// `tell` is told why a server is away that is waited for, and (`None`) that it is back.
-    pub fn tell_of_outages(&mut self, tell: Box<dyn Fn(Option<&str>) + Send>) {
+    pub fn tell_of_outages(&mut self, tell: TellOfOutages) {
         self.outages.tell = Some(tell);
     }
 

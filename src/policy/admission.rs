@@ -62,6 +62,9 @@ pub struct Admission {
     budget_of: Vec<u32>,
 }
 
+/// Which jobs on which workers.
+type Allocations = Vec<(WorkerIx, JobIx)>;
+
 const NOT_SELECTED: u32 = u32::MAX;
 
 /// What is known of the allocations of one budgeted job. A worker is in at most one of `down`, `unhealthy` and
@@ -285,11 +288,7 @@ impl Admission {
 
     /// What the list of a round has more and less than that of the last round of each job, ascending. Of jobs without
     /// a budget, and of allocations that there are not, nothing is told.
-    pub fn changes(
-        &self,
-        jobs: &[JobIx],
-        unavailable: &[(WorkerIx, JobIx)],
-    ) -> (Vec<(WorkerIx, JobIx)>, Vec<(WorkerIx, JobIx)>) {
+    pub fn changes(&self, jobs: &[JobIx], unavailable: &[(WorkerIx, JobIx)]) -> (Allocations, Allocations) {
         let mut lists: BTreeMap<usize, WorkerSet> =
             jobs.iter().filter_map(|job| Some((self.budget_ix(*job)?, WorkerSet::default()))).collect();
         for (worker, job) in unavailable {

@@ -9,7 +9,7 @@ use crate::bucket::Bucket;
 use crate::controller::Ended;
 use crate::engine::{Fact, RunEnd, RunPhase, RunState, RunStatus};
 use crate::graph::{Lane, RolloutGraph, StepIx, TargetIx};
-use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock, UndeliveredNotice};
+use crate::journal::{JournalError, Mark, OutputWriter, RunId, RunLock, TellOfOutages, UndeliveredNotice};
 use crate::report::{Outlook, Reporter, RunView};
 use crate::runner::{
     LoopError, Returns, RunLoop, RunLoopParts, SilencerParts, StepExecutor, StepExecutorParts,
@@ -46,7 +46,7 @@ pub struct RunOptions {
     /// is told by it.
     pub outlook: Option<Arc<OnceLock<Outlook>>>,
     /// Told why the server that keeps the runs is away while it is waited for, and (`None`) that it is back.
-    pub outages: Box<dyn Fn(Option<&str>) + Send>,
+    pub outages: TellOfOutages,
     /// Told how far the look at every worker has come, where this process has to take one: the one before it ended
     /// before its own was recorded.
     pub progress: Box<dyn Fn(Looked<'_>) + Send + Sync>,

@@ -98,7 +98,7 @@ impl Address {
 
     /// The same as another user.
     #[must_use]
-    pub(in crate::journal) fn as_user(mut self, name: &str) -> Self {
+    pub(in crate::journal) fn with_user(mut self, name: &str) -> Self {
         self.config.user(name);
         self
     }

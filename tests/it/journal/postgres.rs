@@ -1,6 +1,7 @@
 //! The journal in a real PostgreSQL: it keeps the promises that it keeps in a file, holds the same bytes, and does not
 //! believe a server that may forget.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use maand::engine::{AttemptId, Control, Fact};
@@ -15,7 +16,8 @@ use crate::support::postgres::Postgres;
 fn it_keeps_every_promise_that_a_file_does() {
     let Some(postgres) = Postgres::start(&[]) else { return };
     for (n, (name, promise)) in PROMISES.iter().enumerate() {
-        println!("{name}");
+        // Of the one that fails it is the last.
+        let _ = writeln!(std::io::stderr(), "{name}");
         // A bucket of its own.
         let address = postgres.ledger(&format!("b-{n}"));
         promise(&|mode| Journal::open_server(&address, mode).unwrap());
