@@ -109,8 +109,9 @@ fn end(result: &RunResult) -> ExitCode {
             println!("`maand plan status {}` says where it stands", result.run);
             ExitCode::FAILURE
         }
-        Left::ForcedStop { in_doubt: undecided, .. } => {
+        Left::ForcedStop { in_doubt: undecided, repeated } => {
             println!("stopped at once; in doubt: {}", undecided.join(", "));
+            println!("looked at or done again by a resume: {}", repeated.join(", "));
             ExitCode::FAILURE
         }
     }

@@ -26,7 +26,7 @@ pub fn export(bucket: &Bucket, journal: &Journal, id: &RunId) -> Result<Bundle, 
 fn controller_by_lease(journal: &Journal, text: &RunText) -> Result<Controller, JournalError> {
     Ok(match journal.holder()? {
         Some(holder) if holder.run.as_deref() == Some(text.id.as_str()) => Controller::MayLive { holder },
-        None if journal.is_deserted()? => Controller::Unknown,
+        None if journal.is_deserted(&text.id)? => Controller::Unknown,
         _ => Controller::Left,
     })
 }

@@ -18,7 +18,7 @@ use crate::runner::now;
 pub enum LedgerCommand {
     /// Look whether the runs can be kept there: connection, rights, tables, and the hash chain of every run
     Check,
-    /// Make the tables in the PostgreSQL that maand.conf names, or bring them up to date
+    /// Make the tables in the PostgreSQL that maand.conf names, where there are none
     Migrate(MigrateArgs),
     /// Copy all runs into an empty ledger: `file` is data/plan.db of this bucket
     Copy(CopyArgs),
@@ -174,6 +174,14 @@ fn copy(bucket: &Bucket, args: &CopyArgs, context: &Context) -> Result<Exit, Cli
     // Nobody appends here while it is copied, or begins a run there.
     let _locks = Location::lock_both(&from, &to, &record)
         .map_err(|error| super::journal_error::lock_problem(&error))?;
+    if let Some(run) = source.unfinished()? {
+        let message = format!("run {run} has not finished: it could be continued in both");
+        let help = "bring it to its end first:\n  maand plan resume\nor:\n  maand plan abort";
+        return Err(CliError::new(
+            Exit::Locked,
+            Problem::error("maand::run::unfinished", message).help(help),
+        ));
+    }
     let Copied { runs, facts } = source.copy_into(&mut target, &mut |_| {})?;
     if context.json {
         let (from, to) = (source.place().to_string(), target.place().to_string());

@@ -19,7 +19,7 @@ use super::holder::Holder;
 use super::lock::LockError;
 use super::place::Place;
 use super::postgres::make_tables;
-use super::{Journal, JournalError, Operation};
+use super::{Journal, JournalError, Operation, RunId};
 
 /// A lease lasts so long by the server's clock, unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(6);
@@ -50,7 +50,8 @@ pub enum Tenure {
 pub(super) struct Lease {
     state: Arc<State>,
     address: Address,
-    stop: Option<Sender<()>>,
+    /// A message has it renewed at once, and the end of the channel no more.
+    renews: Option<Sender<()>>,
     renewer: Option<JoinHandle<()>>,
 }
 
@@ -63,6 +64,8 @@ struct State {
     until: AtomicI64,
     is_lost: AtomicBool,
     is_given_back: AtomicBool,
+    /// A run is carried out under it: it is given back when that is at rest, and ends by itself where its holder dies.
+    is_of_run: AtomicBool,
     /// The holder's record, where it is not written yet.
     record: Mutex<Option<String>>,
 }
@@ -83,7 +86,10 @@ impl Lease {
             if try_acquire(&db, token, &text).map_err(failed)? {
                 break asked_at;
             }
-            let Some((holder, until)) = held_by(&db).map_err(failed)? else { continue };
+            let Some((holder, until)) = held_by(&db).map_err(failed)? else {
+                std::thread::sleep(POLL);
+                continue;
+            };
             match first_seen {
                 None => first_seen = Some(until),
                 // It was renewed: its holder lives.
@@ -97,9 +103,10 @@ impl Lease {
             until: AtomicI64::new(asked_at + millis(LEASE - EARLIER)),
             is_lost: AtomicBool::new(false),
             is_given_back: AtomicBool::new(false),
+            is_of_run: AtomicBool::new(record.run.is_some()),
             record: Mutex::default(),
         });
-        let (stop, stopped) = channel();
+        let (renews, told) = channel();
         let of_thread = Arc::clone(&state);
         let own = address.clone();
         let renewer = std::thread::Builder::new()
@@ -107,7 +114,7 @@ impl Lease {
             .spawn(move || {
                 let mut db = Some(db);
                 let mut pause = RENEWED_EVERY;
-                while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                while told.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
                     pause = if of_thread.renew(&mut db, &own) { RENEWED_EVERY } else { AGAIN };
                     if of_thread.is_lost.load(Ordering::SeqCst) {
                         return;
@@ -115,7 +122,7 @@ impl Lease {
                 }
             })
             .map_err(|source| failed(StoreError::Here(format!("no thread could be started: {source}"))))?;
-        Ok(Self { state, address: address.clone(), stop: Some(stop), renewer: Some(renewer) })
+        Ok(Self { state, address: address.clone(), renews: Some(renews), renewer: Some(renewer) })
     }
 
     /// Whether anything may be begun under it now.
@@ -123,9 +130,14 @@ impl Lease {
         self.state.tenure()
     }
 
-    /// Says who holds it, from the next renewal on.
+    /// Says who holds it, by a renewal that is begun at once.
     pub(super) fn write(&self, record: &Holder) {
         *self.state.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(text_of(record));
+        self.state.is_of_run.store(record.run.is_some(), Ordering::SeqCst);
+        if let Some(renews) = &self.renews {
+            // Its thread ends when the lease is lost.
+            let _ = renews.send(());
+        }
     }
 
     /// Gives it back now, if the server can be told; else it ends by itself.
@@ -141,8 +153,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        self.give_back();
+        drop(self.renews.take());
+        // A run whose process ends for anything but its rest is one that a standby takes over.
+        if !self.state.is_of_run.load(Ordering::SeqCst) {
+            self.give_back();
+        }
         if let Some(renewer) = self.renewer.take() {
             let _ = renewer.join();
         }
@@ -151,7 +166,10 @@ impl Drop for Lease {
 
 impl State {
     fn tenure(&self) -> Tenure {
-        if self.is_lost.load(Ordering::SeqCst) {
+        if self.is_given_back.load(Ordering::SeqCst) {
+            // The run is at rest: what is still done takes its claims away, which the epoch guards.
+            Tenure::Held
+        } else if self.is_lost.load(Ordering::SeqCst) {
             Tenure::Lost
         } else if uptime() < self.until.load(Ordering::SeqCst) {
             Tenure::Held
@@ -222,17 +240,20 @@ impl Journal {
         }
     }
 
-    /// Whether the process that carried a run out has died, or cannot be heard of: it has a lease that has ended, and has not
-    /// given it back. Never of a file, of which the kernel tells who holds it.
+    /// Whether the process that carried this run out has died, or cannot be heard of: its lease has ended, and was not given
+    /// back. Never of a file, of which the kernel tells who holds it.
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub fn is_deserted(&self) -> Result<bool, JournalError> {
+    pub fn is_deserted(&self, run: &RunId) -> Result<bool, JournalError> {
         if self.place.file().is_some() {
             return Ok(false);
         }
-        let sql = "SELECT EXISTS (SELECT 1 FROM lease WHERE until < clock_timestamp())";
-        self.db.one(sql, values![], |row| row.get(0)).map_err(failed(&self.place, Operation::Read))
+        let sql = "SELECT holder FROM lease WHERE until < clock_timestamp() AND holder IS NOT NULL";
+        let record = self.db.first(sql, values![], |row| row.get::<String>(0));
+        let record = record.map_err(failed(&self.place, Operation::Read))?;
+        let holder = record.and_then(|record| serde_json::from_str::<Holder>(&record).ok());
+        Ok(holder.is_some_and(|holder| holder.run.as_deref() == Some(run.as_str())))
     }
 }
 

@@ -193,8 +193,10 @@ impl Journal {
         }
         let failed = failed(&self.place, Operation::Write);
         let transaction = self.db.begin(Access::Write).map_err(failed)?;
-        let sql = "UPDATE run SET epoch = epoch + 1 WHERE n = ?1 RETURNING epoch";
-        let epoch = transaction.one(sql, values![row.n], |row| row.count(0)).map_err(failed)?;
+        // A server that has forgotten its last moments could give the same epoch twice.
+        let step = if self.is_shared() { 1 + i64::from(uuid::Uuid::new_v4().as_bytes()[0]) } else { 1 };
+        let sql = "UPDATE run SET epoch = epoch + ?2 WHERE n = ?1 RETURNING epoch";
+        let epoch = transaction.one(sql, values![row.n, step], |row| row.count(0)).map_err(failed)?;
         transaction.commit_facts().map_err(failed)?;
         Ok(epoch)
     }

@@ -218,6 +218,7 @@ fn examples() -> Vec<Value> {
             "guard": [
                 with(&of_rollout, json!({"alertmanager": alertmanager})),
                 with(&timing, json!({"http": check(&text)})),
+                {"command": "look", "interval": "20s"},
             ],
         },
         "silence": {

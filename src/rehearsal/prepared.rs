@@ -114,9 +114,12 @@ impl Judge<'_> {
         let was_disabled = found.is_some_and(|look| look.disabled.workers.contains(host.as_str()));
         let disabled = self.case.seen.looks.iter().find(|look| look.disabled.workers.contains(host.as_str()));
         let disabled = disabled.filter(|_| !was_disabled).map(|look| look.at);
-        let start = self.history.found().at;
-        let taken = self.told(host)?.log.iter().find(|entry| match &entry.event {
-            Event::JobStopped { .. } => millis(entry) > start,
+        // What `before` does, a deploy of all workers for one, is not of their turn.
+        let mut facts = self.case.seen.facts.iter();
+        let begun = facts.find(|stamped| matches!(stamped.fact, Fact::BeforeDone))?.at;
+        let mut log = self.told(host)?.log.iter().filter(|entry| millis(entry) >= begun);
+        let taken = log.find(|entry| match &entry.event {
+            Event::JobStopped { .. } => true,
             Event::RebootAsked { by, .. } => by != ITSELF,
             _ => false,
         });

@@ -126,6 +126,13 @@ fn nobody_is_drained_before_all_are_prepared() {
     case.holds();
     let text = said(&case.verdict());
     assert!(text.contains("3 workers were drained, after all were prepared"), "{text}");
+    // What `before` has deployed is no drain.
+    let mut case = case;
+    let before = case.seen.facts.iter().find(|stamped| matches!(stamped.fact, Fact::BeforeDone)).unwrap().at;
+    for (place, event) in [(2, stopped(before - 20)), (3, started(before - 10))] {
+        case.told("w2").log.insert(place, event);
+    }
+    case.holds();
     // A program for which `prepare` is nothing but the first steps of each worker.
     let mut plan = prepared();
     plan.steps[0].prepares = false;

@@ -175,6 +175,7 @@ impl Run {
         let release = is_over.then(|| executor.release(&all, &Cancel::new()));
         // It was said how the run stands: it may be resumed, or another one begin, while workers that do not answer are
         // waited for, and whoever is still to be told. Claims of a run that has ended count for nothing.
+        self.lock.give_back();
         drop((run_loop, executor, self.lock));
         release.into_iter().for_each(|release| release());
         let undelivered = match (&ended, notices) {

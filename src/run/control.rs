@@ -94,6 +94,7 @@ impl Run {
         }
         let mut writer = journal.writer(&stored.id, stored.epoch, stored.last_seq())?;
         writer.append(at, &facts, None)?;
+        lock.give_back();
         let ended = matches!(state.status(), RunStatus::Finished(_));
         Ok(Controlled::Recorded { run: stored.id, ended })
     }

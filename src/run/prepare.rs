@@ -7,7 +7,7 @@ use crate::bucket::Bucket;
 use crate::catalog::{CatalogError, PendingChanges};
 use crate::engine::{Check, DoubtAnswers, Fact};
 use crate::graph::{self, CompileOptions, RolloutGraph};
-use crate::journal::{Journal, RunLock};
+use crate::journal::{Journal, JournalError, RunLock};
 use crate::plan::{self, Plan, Problem, Problems, Source};
 use crate::policy::{self, Limits};
 use crate::review::Reviewed;
@@ -175,8 +175,22 @@ impl Prepared {
             graph_hash: header.graph_hash.clone(),
             seed: header.seed,
         };
+        if self.lock.is_lease() {
+            // While an operator thought about it, another may have had the lease.
+            if !self.lock.is_held() {
+                let why = "the lock of this bucket was lost while it was looked at: apply the plan again";
+                return Err(RunError::Refused(why.to_owned()));
+            }
+            if let Some(other) = self.journal.unfinished()? {
+                return Err(unfinished(&self.journal, other)?);
+            }
+        }
         let (id, facts) = self.journal.create_run(&header, &[started])?;
-        prune_by_itself(&mut self.journal, &self.graph.fleet.disabled, started_at)?;
+        match prune_by_itself(&mut self.journal, &self.graph.fleet.disabled, started_at) {
+            // A user of a database who may forget nothing.
+            Err(JournalError::ReadOnly { .. }) if self.lock.is_lease() => {}
+            pruned => pruned?,
+        }
         self.lock.write(&holder(Some(&id)))?;
         let stored = Stored { id, epoch: 1, header, graph: self.graph, facts };
         carry_on_here(&self.site, &self.journal, &stored)?;

@@ -76,6 +76,10 @@ impl Run {
                 runs.take_over(&holder(Some(&id)), from == TakeOver::Elsewhere)?
             }
         };
+        if journal.is_shared() && !journal.state(&id)?.is_final() {
+            // First: whoever had the run before adds nothing to what is read now.
+            journal.raise_epoch(&id)?;
+        }
         let mut stored = Stored::load(&journal, id)?;
         let in_doubt = doubt_answers(&stored, &resume)?;
         let mut state = stored.replay(Options::default())?;

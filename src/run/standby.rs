@@ -123,7 +123,8 @@ fn look(journal: &Journal, run: &RunId, news: &mut dyn FnMut(StandbyNews)) -> Re
     if state.is_final() {
         return Ok(Look::Ended(state));
     }
-    if journal.is_deserted()? {
+    // What waits for an operator, who has paused or stopped it, or by whose limits it has halted, goes on waiting.
+    if state == PublicRunState::Running && journal.is_deserted(run)? {
         return Ok(Look::Deserted);
     }
     let controller = journal.holder()?.map(|holder| holder.describe());

@@ -3,7 +3,7 @@
 use crate::engine::{AttemptSpec, ErrorKind, Outcome, StepError};
 use crate::graph::{Lane, RolloutGraph, TargetIx};
 use crate::plan::http::{Piece, gate_placeholders, placeholders};
-use crate::plan::{CommandStep, EnvValue, Plan, VarValue};
+use crate::plan::{CommandStep, EnvValue, Plan, StepKind, VarValue};
 
 use super::mask::{Secrets, masked};
 
@@ -27,12 +27,14 @@ impl Place {
         let mut values = vec![
             ("BUCKET_ID".to_owned(), graph.fleet.bucket_id.clone()),
             ("MAAND_RUN".to_owned(), run.to_owned()),
-            ("MAAND_EPOCH".to_owned(), epoch.to_string()),
             ("MAAND_PLAN".to_owned(), graph.plan.name.clone()),
             ("MAAND_LIST".to_owned(), list.to_owned()),
             ("MAAND_STEP".to_owned(), graph.steps(order.lane)[order.step.index()].id.clone()),
             ("MAAND_ATTEMPT".to_owned(), number.to_string()),
         ];
+        if matches!(graph.steps(order.lane)[order.step.index()].kind, StepKind::Local(_)) {
+            values.push(("MAAND_EPOCH".to_owned(), epoch.to_string()));
+        }
         if let Lane::Worker(target) = order.lane {
             values.extend(graph.fleet.worker(graph.target(target).worker).variables());
         }

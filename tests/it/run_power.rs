@@ -329,6 +329,11 @@ fn a_controller_that_is_killed_between_order_and_answer_orders_nothing_again() {
     bench.fleet.set(0, Fault::NeverBack);
     let mut child = bench.spawn(&["plan", "apply", &plan, "--yes"]);
     wait_until("the reset is ordered", || hears.told() == 1);
+    // What is written is stored a moment later, and nothing waits for that.
+    wait_until("what it has said is stored", || {
+        let out = bench.maand(&["plan", "logs", "--worker", &bench.host(0)]);
+        String::from_utf8_lossy(&out.stdout).contains("cannot be told")
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     let (resumed, _) = bench.expect(0, &["plan", "resume"]);

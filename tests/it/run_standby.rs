@@ -137,7 +137,7 @@ fn a_standby_on_another_machine_continues_what_a_dead_controller_has_begun() {
     assert_eq!(two.status(&here)["state"], "succeeded");
     assert!((0..3).all(|i| two.bench.is_up(i)), "{said}");
     assert_eq!(disabled(two.other()), Some(BTreeSet::new()), "{said}");
-    drop(watcher);
+    watcher.assert_nothing_seen(&said);
 }
 
 /// It has sent nothing when it runs again: its lease has ended by its own clock before another could have it.
@@ -205,10 +205,17 @@ fn a_run_is_controlled_from_another_machine() {
     let (code, said) = leader.end();
     assert!(code != Some(0) && said.contains("paused"), "{code:?} {said}");
     assert_eq!(two.bench.requests().iter().sum::<usize>(), 1, "{said}");
+    // A standby leaves it so.
+    let standby = two.spawn(&two.bench.path("."), &["plan", "resume", "--standby"]);
+    let looks = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'maand' AND query LIKE '%FROM lease%'";
+    wait_until("the standby has looked", || two.postgres.sql(looks) == "t");
     let out = two.command(two.other(), &["plan", "resume"]).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(0), "{said}");
     assert!(two.bench.requests().iter().all(|requests| *requests == 1), "{said}");
+    let (code, said) = standby.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("which nobody carries out") && !said.contains("takes the run over"), "{said}");
 }
 
 /// The replica that is promoted lacks the end of the run. Workers know better, and the controller stops before it has done

@@ -59,7 +59,12 @@ impl From<tokio_postgres::Error> for StoreError {
         };
         // It is shutting down, starting up, or has ended this session; classes of PostgreSQL's appendix A.
         match refused.code().code() {
-            code if code.starts_with("57P") || code.starts_with("08") => Self::Away(said(&error)),
+            // Or it has no connection left, or an older session of ours holds a row until its time is over.
+            code if ["57P", "08"].iter().any(|class| code.starts_with(class))
+                || ["53300", "53400", "25P03", "55P03", "57014"].contains(&code) =>
+            {
+                Self::Away(said(&error))
+            }
             _ => Self::Postgres(error),
         }
     }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use openssl::ssl::{SslConnector, SslMethod};
+use openssl::x509::X509;
+use openssl::x509::store::{X509Store, X509StoreBuilder};
 use postgres_openssl::MakeTlsConnector;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::config::Host;
@@ -213,25 +215,27 @@ async fn answered<T>(
 
 async fn connect(address: &Address, reads: bool, answer: Duration) -> Result<Client, StoreError> {
     let config = address.clone().with_password(password(address)?).config;
-    let client = match &address.tls {
-        Tls::No => {
-            let (client, connection) = answered(answer, config.connect(NoTls)).await?;
-            tokio::spawn(connection);
-            client
-        }
-        Tls::Checked { trusted } => {
-            let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(StoreError::here)?;
-            if let Some(file) = trusted {
-                builder
-                    .set_ca_file(file)
-                    .map_err(|error| StoreError::Here(format!("sslrootcert {}: {error}", file.display())))?;
+    let client =
+        match &address.tls {
+            Tls::No => {
+                let (client, connection) = answered(answer, config.connect(NoTls)).await?;
+                tokio::spawn(connection);
+                client
             }
-            let tls = MakeTlsConnector::new(builder.build());
-            let (client, connection) = answered(answer, config.connect(tls)).await?;
-            tokio::spawn(connection);
-            client
-        }
-    };
+            Tls::Checked { trusted } => {
+                let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(StoreError::here)?;
+                if let Some(file) = trusted {
+                    let only = only_these(file);
+                    builder.set_cert_store(only.map_err(|error| {
+                        StoreError::Here(format!("sslrootcert {}: {error}", file.display()))
+                    })?);
+                }
+                let tls = MakeTlsConnector::new(builder.build());
+                let (client, connection) = answered(answer, config.connect(tls)).await?;
+                tokio::spawn(connection);
+                client
+            }
+        };
     // A name that `Address::parse` has made: letters and digits.
     let limit = answer.as_millis();
     let settings = format!(
@@ -239,10 +243,25 @@ async fn connect(address: &Address, reads: bool, answer: Duration) -> Result<Cli
          SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning;
          SET default_transaction_read_only = {reads}",
         address.schema,
-        3 * limit
+        // The row that a controller has locked which has died is free for the next one after this.
+        limit / 2
     );
     answered(answer, client.batch_execute(&settings)).await?;
     Ok(client)
+}
+
+/// What is trusted where a file says so: what is in that, and nothing else.
+fn only_these(file: &Path) -> Result<X509Store, Box<dyn std::error::Error>> {
+    let text = open::read_all(&open::named_by_user(file)?, LARGEST_PASSWORD_FILE)?;
+    let mut store = X509StoreBuilder::new()?;
+    let certificates = X509::stack_from_pem(&text)?;
+    if certificates.is_empty() {
+        return Err("it has no certificate in it".into());
+    }
+    for certificate in certificates {
+        store.add_cert(certificate)?;
+    }
+    Ok(store.build())
 }
 
 /// Of the environment, as libpq looks for it.

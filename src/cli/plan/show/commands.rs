@@ -80,9 +80,10 @@ pub(in crate::cli::plan) fn commands(step: &Step) -> Vec<CommandJson<'_>> {
 
 /// What a gate asks, and what its limit is.
 fn measured(gate: &Gate) -> [CommandJson<'_>; 2] {
-    let within = duration(gate.answer_within);
+    let (within, interval) = (duration(gate.answer_within), duration(gate.interval));
+    let anew = if gate.count == 1 { format!(", anew every {interval}") } else { String::new() };
     let passes = format!(
-        "{} ({}; an answer within {within}; {})",
+        "{} ({}{anew}; an answer within {within}; {})",
         gate.measure.limit(),
         gate.rhythm(),
         gate.consequences()
