@@ -177,7 +177,7 @@ impl ConnectError {
     pub fn told(&self) -> String {
         match self {
             Self::Cancelled => self.to_string(),
-            error => format!("{error}; {}", error.cause().remedy),
+            error => format!("{}; {}", without_error_numbers(&error.to_string()), error.cause().remedy),
         }
     }
 
@@ -451,7 +451,9 @@ mod tests {
 
     #[test]
     fn who_is_to_blame_is_told() {
-        let missing = ConnectError::KeyFile { path: "k".into(), why: "No such file or directory".into() };
+        let why = "No such file or directory (os error 2)".into();
+        let missing = ConnectError::KeyFile { path: "k".into(), why };
+        assert!(!missing.told().contains("os error"), "{}", missing.told());
         assert!(missing.is_ours() && missing.told().contains("maand init"));
         let behind = |source| ConnectError::Jump { hop: "b1:22".into(), source: Box::new(source) };
         assert!(behind(missing).is_ours());
