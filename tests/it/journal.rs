@@ -112,12 +112,14 @@ fn a_controller_of_a_lower_epoch_is_refused(open: Open<'_>) {
     let mut old = journal.writer(&run, 1, 1).unwrap();
     old.append(5, &[Fact::BeforeDone], None).unwrap();
     let mut other = open(Mode::ReadWrite);
-    assert_eq!(other.raise_epoch(&run).unwrap(), 2);
-    let mut new = other.writer(&run, 2, 2).unwrap();
+    let epoch = other.raise_epoch(&run).unwrap();
+    // Where several machines count, a part of it is random.
+    assert!(epoch == 2 || other.is_shared() && epoch > 2, "{epoch}");
+    let mut new = other.writer(&run, epoch, 2).unwrap();
     let fenced = old.append(6, &[Fact::BeforeDone], None).unwrap_err();
-    assert!(matches!(fenced, JournalError::Fenced { newest: 2, own: 1, .. }), "{fenced}");
+    assert!(matches!(fenced, JournalError::Fenced { newest, own: 1, .. } if newest == epoch), "{fenced}");
     let stamped = new.append(7, &[Fact::WaveStarted { wave: 0 }], None).unwrap();
-    assert_eq!((stamped[0].seq, stamped[0].epoch), (3, 2));
+    assert_eq!((stamped[0].seq, stamped[0].epoch), (3, epoch));
     let fenced = old.append(8, &[Fact::BeforeDone], None).unwrap_err();
     assert!(matches!(fenced, JournalError::Fenced { .. }), "{fenced}");
     assert_eq!(other.read(&run).unwrap().map(Result::unwrap).count(), 3);
