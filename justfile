@@ -113,6 +113,10 @@ sim-silences COUNT='2000':
 crash-sweep:
     MAAND_CRASH_SWEEP=full cargo test --locked --test it run_crash -- --nocapture
 
+# The controller of a run is killed so often, and a standby in another checkout continues: needs PostgreSQL
+failovers times="20":
+    MAAND_FAILOVERS={{times}} cargo test --locked --test it run_standby::whoever_is_killed -- --nocapture
+
 # Writes a journal of the newest format as test data; only for a new format, under a new name.
 write-old-journal:
     MAAND_TEST_WRITE_OLD_DATA=1 cargo test --locked --test it old_data
