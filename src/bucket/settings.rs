@@ -457,38 +457,6 @@ mod tests {
     }
 
     #[test]
-    fn how_bmcs_are_reached_is_said_as_a_whole_or_not_at_all() {
-        let (settings, problems) =
-            read("power = 'redfish'\nbmc_credentials = 'bmc'\nbmc_ca = '/etc/bmc.pem'\n");
-        assert!(problems.is_empty(), "{problems:?}");
-        let power = settings.power.unwrap();
-        assert_eq!(power.credentials.as_deref(), Some(Path::new("/b/secrets/bmc")));
-        assert_eq!(
-            (power.url.as_str(), power.ca.as_deref()),
-            ("https://$MAAND_TAG_BMC", Some(Path::new("/etc/bmc.pem")))
-        );
-        assert_eq!(read("").0.power, None);
-        let (settings, problems) = read("\nbmc_ca = 'x'\n");
-        assert_eq!(settings.power, None);
-        assert_eq!(
-            problems.iter().map(|p| (p.place().map(|at| at.1), p.code)).collect::<Vec<_>>(),
-            [(Some(2), "maand::bucket::missing_key")]
-        );
-        let (_, problems) = read(
-            "power = 'ipmi'\nbmc_url = 'http://10.0.0.1'\nbmc_credentials = '../bmc'\nbmc_ca = ''\n\
-             bmc_certificate_name = 'a b'\nbmc_system = '../x'\nbmc_timeout = 0\nbmc_sytem = 'x'\n",
-        );
-        let lines: Vec<_> = problems.iter().filter_map(|p| p.place().map(|at| at.1)).collect();
-        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8], "{problems:?}");
-        for url in
-            ["https://h/redfish", "ftp://h", "https://u:p@h", "https://", "http://$MAAND_TAG_BMC.lan", "h"]
-        {
-            let (_, problems) = read(&format!("power = 'redfish'\nbmc_url = '{url}'\n"));
-            assert!(problems.has_errors(), "{url}");
-        }
-    }
-
-    #[test]
     fn a_sandbox_worker_has_a_folder_of_its_own() {
         let (settings, problems) = read("sandbox = true\nhost_root = 'hosts/{host}'\n");
         assert!(problems.is_empty());

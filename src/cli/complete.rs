@@ -177,6 +177,11 @@ fn bucket() -> Option<Bucket> {
     Bucket::find_if_any(named.as_deref().map(Path::new)).ok().flatten()
 }
 
+/// The same where its runs are in a file: a login to a database takes longer than anybody waits for Tab.
+fn bucket_with_runs() -> Option<Bucket> {
+    bucket().filter(|bucket| bucket.settings().ledger.is_none())
+}
+
 /// For `add = `: hosts of the bucket, and labels.
 pub(super) fn hosts() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
@@ -245,7 +250,9 @@ pub(super) fn jobs() -> ArgValueCompleter {
 pub(super) fn run_names() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let found = in_time(|| {
-            let Some(runs) = bucket().and_then(|bucket| runs(&bucket).ok()) else { return Vec::new() };
+            let Some(runs) = bucket_with_runs().and_then(|bucket| runs(&bucket).ok()) else {
+                return Vec::new();
+            };
             let described = |run: &crate::run::ListedRun| format!("{}, {}", run.run.plan, run.state.as_str());
             runs.iter().take(RUNS).map(|run| (run.run.id.to_string(), Some(described(run)))).collect()
         });
@@ -258,7 +265,7 @@ pub(super) fn run_names() -> ArgValueCompleter {
 pub(super) fn plan_names() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let found = in_time(|| {
-            let Some(history) = bucket().and_then(|bucket| History::open(&bucket).ok()) else {
+            let Some(history) = bucket_with_runs().and_then(|bucket| History::open(&bucket).ok()) else {
                 return Vec::new();
             };
             let described = |runs: usize| Some(counted(runs, "run"));
@@ -272,7 +279,7 @@ pub(super) fn plan_names() -> ArgValueCompleter {
 pub(super) fn authors() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let found = in_time(|| {
-            let Some(history) = bucket().and_then(|bucket| History::open(&bucket).ok()) else {
+            let Some(history) = bucket_with_runs().and_then(|bucket| History::open(&bucket).ok()) else {
                 return Vec::new();
             };
             let newest = history.runs.iter().take(RUNS);
@@ -287,7 +294,7 @@ pub(super) fn authors() -> ArgValueCompleter {
 pub(super) fn steps() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let found = in_time(|| {
-            let Some(bucket) = bucket() else { return Vec::new() };
+            let Some(bucket) = bucket_with_runs() else { return Vec::new() };
             let known = runs(&bucket).unwrap_or_default();
             let named = asked().iter().find_map(|word| {
                 let id = known.iter().map(|run| run.run.id.as_str()).find(|id| word == *id)?;

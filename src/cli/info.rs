@@ -96,7 +96,13 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let allocations = fleet.allocations();
     let disabled = allocations.iter().filter(|allocation| allocation.disabled).count();
     let catalog = lock::holder(&bucket.paths().catalog_lock);
-    let plan = Location::of(&bucket)?.holder()?;
+    let plan = Location::of(&bucket)?.holder().unwrap_or_else(|error| {
+        // What a bucket is is known without its database.
+        let Problem { code, message, help, .. } = Problem::from(error);
+        let problem = Problem::warning(code, message);
+        out::diagnose(&help.into_iter().fold(problem, Problem::help), context.colors);
+        None
+    });
     let check = match settings.host_key_check {
         HostKeyCheck::AcceptNew => "accept-new",
         HostKeyCheck::Strict => "strict",

@@ -93,6 +93,11 @@ fn help(error: &JournalError) -> String {
         JournalError::Create { path, .. } => {
             format!("see that {} is a folder that you may write to", folder(path))
         }
+        JournalError::NoRight { .. } => {
+            "docs/ledger.md has the statements that make users and give them their rights; `maand ledger migrate --user \
+             NAME` makes the tables as another user"
+                .into()
+        }
         JournalError::ReadOnly { place: Place::Server(_), .. } => {
             "docs/ledger.md has the statements that give the rights; `maand ledger check` says which are missing".into()
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::document::{self, Document};
 use super::{CliError, Context, Exit, out};
 use crate::bucket::Bucket;
-use crate::journal::{Copied, Holder, Inspection, Location, Mode};
+use crate::journal::{Copied, Holder, Inspection, JournalError, Location, Mode};
 use crate::plan::{Problem, counted};
 use crate::runner::now;
 
@@ -104,7 +104,13 @@ pub(super) fn run(command: &LedgerCommand, context: &Context) -> Result<Exit, Cl
 }
 
 fn check(location: &Location, mode: Mode, context: &Context) -> Result<Exit, CliError> {
-    let journal = location.open(mode)?;
+    let journal = location.open(mode).map_err(|error| match error {
+        error @ JournalError::NoTables { .. } => {
+            let problem = Problem::error(error.code(), error.to_string());
+            CliError::from(problem.help("make them:\n  maand ledger migrate"))
+        }
+        error => error.into(),
+    })?;
     let Inspection { engine, tables, runs, facts, damage, missing_rights } = journal.inspect()?;
     let asked = Instant::now();
     journal.schema_version()?;

@@ -37,6 +37,15 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
+#[cfg(any(test, fuzzing))]
+impl Answer {
+    /// With this body, all of it, and nothing else said.
+    pub(crate) fn plain(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        Self { status, location: None, date: None, retry_after: None, body, is_whole: true }
+    }
+}
+
 /// Why there is no answer. What the system says of it is without its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {

@@ -47,6 +47,10 @@ pub mod codes {
     pub const ADDRESS: &str = "maand::journal::address";
     /// Runs cannot be copied into a journal that has some.
     pub const NOT_EMPTY: &str = "maand::journal::not_empty";
+    /// PostgreSQL does not let this user in, or do what is wanted.
+    pub const NO_RIGHT: &str = "maand::journal::no_right";
+    /// Any other error of PostgreSQL's.
+    pub const POSTGRES: &str = "maand::journal::postgres";
     /// Any other error of SQLite's.
     pub const SQLITE: &str = "maand::journal::sqlite";
 }
@@ -98,6 +102,9 @@ pub enum JournalError {
     /// The file or its folder is not writable.
     #[error("cannot {operation} {place}: the file or its folder cannot be opened for writing ({source})")]
     ReadOnly { operation: Operation, place: Place, source: StoreError },
+    /// The server does not let this user in, or do this.
+    #[error("cannot {operation} {place}: {source}")]
+    NoRight { operation: Operation, place: Place, source: StoreError },
     /// Another process keeps SQLite's lock.
     #[error("cannot {operation} {place}: another process has been writing to it for many seconds")]
     Busy { operation: Operation, place: Place, source: StoreError },
@@ -190,6 +197,8 @@ impl JournalError {
             Self::DiskFull { .. } | Self::LittleSpace { .. } => codes::FULL,
             Self::Create { source, .. } if source.kind() == io::ErrorKind::StorageFull => codes::FULL,
             Self::Create { .. } | Self::ReadOnly { .. } => codes::READ_ONLY,
+            Self::NoRight { .. } => codes::NO_RIGHT,
+            Self::Store { place: Place::Server(_), .. } => codes::POSTGRES,
             Self::Busy { .. } | Self::OlderInUse { .. } => codes::BUSY,
             Self::Corrupt { .. } => codes::CORRUPT,
             Self::NewerFormat { .. } | Self::NewerHeader { .. } | Self::NewerFact { .. } => codes::NEWER,
@@ -217,14 +226,20 @@ impl JournalError {
         let error = match &source {
             StoreError::Sqlite(error) => error,
             StoreError::Away(_) | StoreError::Here(_) => return Self::Away { operation, place, source },
+            StoreError::NoUsage(_) => return Self::NoRight { operation, place, source },
             StoreError::Postgres(error) => {
                 return match error.code() {
+                    // Class 28: who this is. 3D000: there is no such database.
+                    Some(code)
+                        if code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME =>
+                    {
+                        Self::NoRight { operation, place, source }
+                    }
+                    Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Self::NoRight { operation, place, source },
                     Some(&(SqlState::DISK_FULL | SqlState::OUT_OF_MEMORY)) => {
                         Self::DiskFull { operation, place, source }
                     }
-                    Some(&(SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::INSUFFICIENT_PRIVILEGE)) => {
-                        Self::ReadOnly { operation, place, source }
-                    }
+                    Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Self::ReadOnly { operation, place, source },
                     Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => {
                         Self::Busy { operation, place, source }
                     }

@@ -159,10 +159,18 @@ fn check_settings(server: &Server, place: &Place) -> Result<(), JournalError> {
 /// `None`: there are no tables.
 fn found_version(db: &Db) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT to_regclass('ledger') IS NOT NULL";
-    if !db.one(sql, values![], |row| row.get(0))? {
-        return Ok(None);
+    if db.one(sql, values![], |row| row.get(0))? {
+        return db.version().map(Some);
     }
-    db.version().map(Some)
+    // Nor are tables seen in a schema that this user may not look into.
+    let Db::Postgres(server) = db else { return Ok(None) };
+    let schema = server.schema().to_owned();
+    let sql =
+        "SELECT count(*) FROM pg_namespace WHERE nspname = ?1 AND NOT has_schema_privilege(oid, 'USAGE')";
+    match db.one(sql, values![schema], |row| row.count(0))? {
+        0 => Ok(None),
+        _ => Err(StoreError::NoUsage(schema)),
+    }
 }
 
 /// Makes the tables, all or nothing, once.

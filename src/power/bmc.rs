@@ -313,14 +313,7 @@ mod tests {
         let slashed = serde_json::to_string(password).unwrap().replace('/', "\\/");
         for written in [slashed, format!("\"{escaped}\""), serde_json::to_string(password).unwrap()] {
             let body = format!(r#"{{"error": {{"message": {written}}}, "other": [{written}, 1.50]}}"#);
-            let answer = Answer {
-                status: 400,
-                location: None,
-                date: None,
-                retry_after: None,
-                body: body.into_bytes(),
-                is_whole: true,
-            };
+            let answer = Answer::plain(400, body);
             let clean = without(answer, &credentials);
             let said = status(&clean);
             assert!(!said.contains(password) && !said.contains(encoded) && said.contains("***"), "{said}");

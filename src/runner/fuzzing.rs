@@ -48,14 +48,7 @@ pub(crate) fn answers(bytes: &[u8]) {
 pub(crate) fn asked(bytes: &[u8]) {
     let (which, bytes) = choice(bytes, 4);
     let text = String::from_utf8_lossy(bytes);
-    let answer = |status| Answer {
-        status,
-        location: None,
-        date: None,
-        retry_after: None,
-        body: bytes.to_vec(),
-        is_whole: true,
-    };
+    let answer = |status| Answer::plain(status, bytes.to_vec());
     let tells = |words: &str| {
         is_fit_to_print(words);
         assert!(!words.is_empty() && words.len() < 8192, "{} bytes", words.len());

@@ -317,14 +317,7 @@ mod tests {
     #[test]
     fn what_a_server_says_is_one_line_without_secrets() {
         let secrets = Secrets::of(&["s3cret-of-ours".to_owned()]);
-        let answer = |status: u16, body: &str| http::Answer {
-            status,
-            location: None,
-            date: None,
-            retry_after: None,
-            body: body.as_bytes().to_vec(),
-            is_whole: true,
-        };
+        let answer = |status: u16, body: &str| http::Answer::plain(status, body.as_bytes().to_vec());
         let why = |answer: Answer| match answer {
             Answer::Refused(why) | Answer::Unavailable(why) => why,
             other => panic!("{other:?}"),

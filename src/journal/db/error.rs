@@ -15,6 +15,9 @@ pub enum StoreError {
     /// PostgreSQL cannot be reached, or has stopped answering: what it was asked for may have been done.
     #[error("{0}")]
     Away(String),
+    /// This user may not look into the schema with this name: whether there are tables in it cannot be told.
+    #[error("permission denied for schema {0}")]
+    NoUsage(String),
     /// This machine has not what a connection needs.
     #[error("{0}")]
     Here(String),

@@ -107,14 +107,7 @@ mod tests {
             linger: Duration::ZERO,
             worker_label: "instance".to_owned(),
         };
-        let answer = Answer {
-            status,
-            location: None,
-            date: None,
-            retry_after: None,
-            body: body.into(),
-            is_whole: true,
-        };
+        let answer = Answer::plain(status, body);
         judge(&query, &["10.0.0.1".to_owned(), "fd00::7".to_owned(), "Web-1".to_owned()], &answer)
     }
 

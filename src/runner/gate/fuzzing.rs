@@ -9,14 +9,7 @@ use super::{Measurement, alertmanager, prometheus};
 
 /// What an answer of anybody says to both kinds of queries.
 pub(in crate::runner) fn judged(body: &[u8]) -> [Measurement; 2] {
-    let answer = Answer {
-        status: 200,
-        location: None,
-        date: None,
-        retry_after: None,
-        body: body.to_vec(),
-        is_whole: true,
-    };
+    let answer = Answer::plain(200, body.to_vec());
     let url = String::new;
     let query = PrometheusQuery {
         url: url(),

@@ -226,14 +226,7 @@ mod tests {
     }
 
     fn judged(max: f64, status: u16, body: &str) -> Measurement {
-        let answer = Answer {
-            status,
-            location: None,
-            date: None,
-            retry_after: None,
-            body: body.into(),
-            is_whole: true,
-        };
+        let answer = Answer::plain(status, body);
         judge(&query(None, Some(max)), &answer)
     }
 
@@ -268,14 +261,7 @@ mod tests {
         );
         assert_eq!(of(&[]), Measurement::nothing("no data: the query finds no series"));
         let both = |value: &str| {
-            let answer = Answer {
-                status: 200,
-                location: None,
-                date: None,
-                retry_after: None,
-                body: vector(&[value]).into(),
-                is_whole: true,
-            };
+            let answer = Answer::plain(200, vector(&[value]));
             judge(&query(Some(1.0), Some(2.0)), &answer).reading
         };
         assert_eq!(["0.9", "1", "2", "2.1"].map(both), [Fail, Pass, Pass, Fail]);

@@ -142,6 +142,14 @@ fn what_cannot_be_opened_is_said() {
     let other = postgres.url().replace("maand@", "nobody@");
     let said = open(&Address::parse(&other, "b").unwrap(), Mode::ReadWrite).to_string();
     assert!(said.contains("role \"nobody\" does not exist"), "{said}");
+    // What it may not look into is not "no run yet": a second one could be begun beside the first.
+    postgres.sql("CREATE ROLE visitor LOGIN");
+    let visitor = Address::parse(&postgres.url().replace("maand@", "visitor@"), "b").unwrap();
+    for mode in [Mode::ReadOnly, Mode::ReadWrite] {
+        let error = open(&visitor, mode);
+        assert!(matches!(error, JournalError::NoRight { .. }), "{error}");
+        assert!(error.to_string().contains("permission denied for schema maand_b"), "{error}");
+    }
     // It has no TLS, and nobody has said that this is fine.
     let checked = postgres.url().replace("?sslmode=disable", "");
     let error = open(&Address::parse(&checked, "b").unwrap(), Mode::ReadWrite);
